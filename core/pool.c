@@ -1,0 +1,39 @@
+/* core/pool.c - a free list through the objects themselves. */
+#include "core/mem.h"
+
+int pool_init(struct pool *p, struct mem *m, size_t object_size, uint32_t count)
+{
+    memset(p, 0, sizeof *p);
+    p->object_size = (uint32_t)base_align_up(object_size, 16);
+    p->count = p->free_count = count;
+    p->base = mem_alloc(m, (size_t)p->object_size * count);
+    if (!p->base)
+        return E_NOMEM;
+    for (uint32_t i = count; i-- > 0;) {
+        void *o = p->base + (size_t)i * p->object_size;
+        memcpy(o, &p->free_head, sizeof(void *));
+        p->free_head = o;
+    }
+    return 0;
+}
+
+void *pool_get(struct pool *p)
+{
+    void *o = p->free_head;
+    if (!o)
+        return NULL;
+    memcpy(&p->free_head, o, sizeof(void *));
+    p->free_count--;
+    memset(o, 0, p->object_size);
+    return o;
+}
+
+void pool_put(struct pool *p, void *object)
+{
+    size_t at = (size_t)((char *)object - p->base);
+    ASSERT(at % p->object_size == 0 && at / p->object_size < p->count);
+    memcpy(object, &p->free_head, sizeof(void *));
+    p->free_head = object;
+    p->free_count++;
+    ASSERT(p->free_count <= p->count);
+}

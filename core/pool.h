@@ -1,0 +1,21 @@
+/* core/pool.h - a fixed number of equal objects.  Part of core/mem.h, which includes it. */
+#ifndef CORE_POOL_H
+#define CORE_POOL_H
+
+#include "core/base.h"
+
+struct mem;
+
+/* All are allocated at pool_init; running out is a state to wait in. */
+struct pool {
+    void *free_head;
+    char *base;
+    uint32_t object_size, count, free_count;
+};
+
+int pool_init(struct pool *p, struct mem *m, size_t object_size, uint32_t count) MUST_CHECK;
+/* a zeroed object, or NULL when all are out */
+void *pool_get(struct pool *p) MUST_CHECK;
+void pool_put(struct pool *p, void *object);
+
+#endif

@@ -1,0 +1,332 @@
+/* core/tree_load.c - the tree learns what lies in the under-store: LOAD of listings and of single
+ * names, REFRESH of one inode.
+ *
+ * A listing is BEGIN, any number of batches, LAST: an intent of its own whose lock keeps new
+ * mutations of the directory's names away.  Each name it brings is marked SEEN; LAST removes what
+ * is not.  What somebody holds is left as it is: names under a lock (an effect is on its way, or
+ * was while the listing ran), files being written, mount points, and whatever has one of those
+ * below it.  Without BEGIN, entries stand for themselves: one of type 0 says that the name is gone.
+ *
+ * A regular file whose fingerprint is the one known, and is not 0 ("too young to be trusted"), is
+ * unchanged; any other counts as new content.  A name that changed its type is a new inode.  Two
+ * names of one under-store file (hard links) are two inodes here: telling them apart from a
+ * replaced file would need an index by under-store inode number, and all that is lost is that a
+ * change through one name shows under the other at its own next check. */
+#include "core/meta_internal.h"
+
+/* Work that one record may cost is bounded by LIMIT_BATCH but for two: LAST visits every name of
+ * its directory (200,000 names: some tens of milliseconds), and a directory that is gone takes all
+ * that is known below it along.  Both are once per listing.  What lay below is not told to those
+ * who hold it, one by one: they may use it until the lease it was given with ends. */
+
+/* nobody holds node or anything below it */
+static bool tree_load_is_free(const struct meta *m, uint32_t top)
+{
+    const struct meta_inode *i = inode_at(m, top);
+    if (i->n_locks || (i->flags & INODE_MOUNT_ROOT))
+        return false;
+    if (inode_is_reg(i))
+        return i->file.writers == 0;
+    if (!inode_is_dir(i))
+        return true;
+    if (mount_below(m, top) || intent_locks_below(m, top))
+        return false;
+    if (m->st.t[TABLE_WRITER].live == 0)
+        return true;
+    uint32_t dent = i->dir.first, node = top;
+    for (;;) { /* the subtree in listing order, without recursion */
+        if (!dent) {
+            if (node == top)
+                return true;
+            dent = dir_at(m, inode_at(m, node)->links)->next;
+            node = dir_parent(m, node);
+            continue;
+        }
+        uint32_t child = dir_at(m, dent)->node;
+        const struct meta_inode *c = inode_at(m, child);
+        if (inode_is_reg(c) && c->file.writers)
+            return false;
+        if (inode_is_dir(c) && c->dir.first) {
+            node = child;
+            dent = c->dir.first;
+        } else {
+            dent = dir_at(m, dent)->next;
+        }
+    }
+}
+
+/* the inode behind a name that means something else now */
+static void tree_load_discard(struct meta *m, uint32_t node)
+{
+    meta_changed(m, inode_is_dir(inode_at(m, node)) ? META_CHANGE_DIR : META_CHANGE_DATA, node);
+    if (inode_is_dir(inode_at(m, node)))
+        dir_drop_tree(m, node);
+    else if (!inode_at(m, node)->links)
+        inode_free(m, node);
+}
+
+/* the name is gone below; false when somebody holds it */
+static bool tree_load_remove(struct meta *m, uint32_t dent)
+{
+    const struct meta_dentry *d = dir_at(m, dent);
+    uint32_t node = d->node, n;
+    const char *name = dir_name(m, d, &n);
+    if (intent_name_locked(m, d->parent, name, n) || !tree_load_is_free(m, node))
+        return false;
+    meta_changed_entry(m, d->parent, name, n);
+    if (!inode_is_dir(inode_at(m, node)))
+        dir_remove(m, dent);
+    tree_load_discard(m, node);
+    return true;
+}
+
+/* attributes as found below; true when anything changed */
+static bool tree_load_adopt(struct meta *m, uint32_t node, const struct fsent *e)
+{
+    struct meta_inode *i = inode_mut(m, node);
+    bool same = e->fp != 0 && e->fp == i->fp;
+    if (same || i->n_locks)
+        return false;
+    if (inode_is_reg(i) && i->file.writers)
+        return false;
+    inode_adopt(m, node, e);
+    if (inode_is_dir(i)) {
+        i->flags &= (uint16_t)~INODE_LOADED; /* the listing is of what was there before */
+        meta_changed(m, META_CHANGE_DIR, node);
+    } else {
+        i->version++;
+        meta_changed(m, META_CHANGE_DATA, node);
+    }
+    return true;
+}
+
+static uint32_t tree_load_new_inode(struct meta *m, uint32_t dir, const struct fsent *e,
+                                    int64_t time_ns)
+{
+    uint32_t node = inode_new(m, (e->mode & FSOP_S_IFMT) | (e->mode & 07777), e->uid, e->gid,
+                              inode_at(m, dir)->mount, time_ns);
+    inode_adopt(m, node, e);
+    return node;
+}
+
+/* One of several names of a file leads to another file by now: then the others' is not changed. */
+static bool tree_load_is_split(const struct meta *m, uint32_t node, const struct fsent *e)
+{
+    const struct meta_inode *i = inode_at(m, node);
+    uint64_t known = inode_is_reg(i) ? (uint64_t)i->file.ufs_hi << 32 | i->file.ufs_lo : 0;
+    return known && e->ufs_ino && i->nlink > 1 && known != e->ufs_ino;
+}
+
+static bool tree_load_type_known(uint32_t mode)
+{
+    switch (mode & FSOP_S_IFMT) {
+    case FSOP_S_IFDIR:
+    case FSOP_S_IFREG:
+    case FSOP_S_IFLNK:
+    case FSOP_S_IFIFO:
+    case FSOP_S_IFSOCK:
+    case FSOP_S_IFCHR:
+    case FSOP_S_IFBLK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* one name of a directory; *changed is set when the tree changed */
+static int tree_load_entry(struct meta *m, const struct fsop *op, uint32_t dir,
+                           const struct fsent *e, bool *changed)
+{
+    if (dir_check_name(e->name, e->name_len) || tree_is_hidden(m, dir, e->name, e->name_len))
+        return 0;
+    uint32_t dent = dir_find(m, dir, e->name, e->name_len);
+    bool locked = intent_name_locked(m, dir, e->name, e->name_len);
+    if (dent && intent_loading(m, dir))
+        ((struct meta_dentry *)store_mut(&m->st, TABLE_DENTRY, dent))->flags |= DENTRY_SEEN;
+    if (locked)
+        return 0;
+    if (!tree_load_type_known(e->mode)) {
+        if (dent && (e->mode & FSOP_S_IFMT) == 0 && tree_load_remove(m, dent))
+            *changed = true;
+        return 0;
+    }
+    uint32_t node = dent ? dir_at(m, dent)->node : 0;
+    if (node && (inode_at(m, node)->flags & INODE_MOUNT_ROOT))
+        return 0;
+    if (node && (inode_at(m, node)->mode & FSOP_S_IFMT) == (e->mode & FSOP_S_IFMT) &&
+        !tree_load_is_split(m, node, e)) {
+        if (!op->mtime_ns || (uint64_t)op->mtime_ns >= meta_super(m)->attr_index)
+            *changed |= tree_load_adopt(m, node, e);
+        return 0;
+    }
+    if (node && !tree_load_is_free(m, node))
+        return 0;
+    int err = inode_room(m);
+    if (!err && !dent)
+        err = dir_room(m, dir);
+    if (err)
+        return err;
+    *changed = true;
+    uint32_t fresh = tree_load_new_inode(m, dir, e, op->time_ns);
+    if (dent) {
+        dir_repoint(m, dent, fresh);
+        tree_load_discard(m, node);
+    } else {
+        dent = dir_add(m, dir, e->name, e->name_len, fresh);
+        if (intent_loading(m, dir))
+            ((struct meta_dentry *)store_mut(&m->st, TABLE_DENTRY, dent))->flags |= DENTRY_SEEN;
+    }
+    meta_changed_entry(m, dir, e->name, e->name_len);
+    return 0;
+}
+
+void tree_load_abort(struct meta *m, uint32_t dir)
+{
+    for (uint32_t dent = inode_at(m, dir)->dir.first; dent; dent = dir_at(m, dent)->next)
+        if (dir_at(m, dent)->flags & DENTRY_SEEN)
+            ((struct meta_dentry *)store_mut(&m->st, TABLE_DENTRY, dent))->flags &=
+                (uint16_t)~DENTRY_SEEN;
+}
+
+static void tree_load_last(struct meta *m, uint32_t dir, const struct fsent *self)
+{
+    for (uint32_t dent = inode_at(m, dir)->dir.first, next; dent; dent = next) {
+        const struct meta_dentry *d = dir_at(m, dent);
+        next = d->next;
+        if (!(d->flags & DENTRY_SEEN))
+            (void)tree_load_remove(m, dent);
+        else
+            ((struct meta_dentry *)store_mut(&m->st, TABLE_DENTRY, dent))->flags &=
+                (uint16_t)~DENTRY_SEEN;
+    }
+    struct meta_inode *i = inode_mut(m, dir);
+    i->flags |= INODE_LOADED;
+    i->version++;
+    if (self->mode && i->n_locks == 1) /* the listing's own */
+        inode_adopt(m, dir, self);
+    i->fp = self->mode ? self->fp : 0;
+}
+
+/* the directory may be loaded by op; *ret_intent is the listing that op belongs to, or 0 */
+static int tree_load_check(const struct meta *m, const struct fsop *op, uint32_t *ret_dir,
+                           uint32_t *ret_intent)
+{
+    uint32_t dir = inode_find(m, op->ino);
+    *ret_dir = dir;
+    *ret_intent = 0;
+    if (!dir)
+        return E_STALE;
+    if (!inode_is_dir(inode_at(m, dir)))
+        return E_NOTDIR;
+    if (mount_mode_of(m, dir) == FSOP_MOUNT_META)
+        return E_NOTSUP;
+    if (op->size && op->size != meta_path_mark(m, op->ino))
+        return E_CONFLICT;
+    if (op->flags & FSOP_F_LOAD_BEGIN) {
+        struct meta_path_buf path;
+        int err = dir_path(m, dir, NULL, 0, &path);
+        if (!err)
+            err = intent_may_load(m, dir);
+        return err ? err : intent_room(m);
+    }
+    if (op->arg) {
+        uint32_t i = intent_find(m, op->arg);
+        if (!i || i != intent_loading(m, dir))
+            return E_STALE;
+        *ret_intent = i;
+        return 0;
+    }
+    return op->flags & FSOP_F_LOAD_LAST ? E_INVAL : intent_may_below(m, dir);
+}
+
+/* the batch is decodable from end to end */
+static int tree_load_decodes(const struct fsop *op, uint32_t *ret_entries)
+{
+    *ret_entries = 0;
+    struct rbuf r = rbuf_make(op->data, op->data_len);
+    struct fsent e;
+    for (; rbuf_left(&r); ++*ret_entries)
+        if (fsop_ent_get(&r, &e))
+            return E_PROTO;
+    return 0;
+}
+
+int tree_load(struct meta *m, const struct fsop *op, struct meta_result *r)
+{
+    uint32_t dir, intent, n;
+    int err = tree_load_check(m, op, &dir, &intent);
+    if (!err)
+        err = tree_load_decodes(op, &n);
+    if (err)
+        return err;
+    if (op->flags & FSOP_F_LOAD_BEGIN) {
+        struct fsop bare = {.kind = FSOP_LOAD, .time_ns = op->time_ns, .ino = op->ino};
+        struct intent_spec spec = {&bare, inode_at(m, dir)->mount, dir, dir, 0, 0};
+        intent = intent_open(m, &spec, r);
+        intent_lock_node(m, intent, LOCK_LOAD, dir);
+    }
+    bool changed = false;
+    struct rbuf rb = rbuf_make(op->data, op->data_len);
+    struct fsent e, self = {0};
+    if (intent || n > 2) /* said first: it covers the many that may follow */
+        meta_changed(m, META_CHANGE_DIR, dir);
+    while (!err && rbuf_left(&rb)) {
+        (void)fsop_ent_get(&rb, &e);
+        if (e.name_len == 0 && (e.mode & FSOP_S_IFMT) == FSOP_S_IFDIR)
+            self = e;
+        else if (e.name_len)
+            err = tree_load_entry(m, op, dir, &e, &changed);
+    }
+    bool is_over = (op->flags & FSOP_F_LOAD_LAST) || (err && (op->flags & FSOP_F_LOAD_BEGIN));
+    if (is_over) { /* a listing that failed at once has nobody who could give it up */
+        if (!err)
+            tree_load_last(m, dir, &self);
+        else
+            tree_load_abort(m, dir);
+        intent_close(m, intent);
+        r->reply.intent = 0;
+    } else if (changed) {
+        inode_mut(m, dir)->version++;
+    }
+    inode_attr(m, dir, &r->reply.attr);
+    return err;
+}
+
+int tree_load_refresh(struct meta *m, const struct fsop *op)
+{
+    uint32_t node = inode_find(m, op->ino);
+    if (!node)
+        return E_STALE;
+    const struct meta_inode *i = inode_at(m, node);
+    struct rbuf r = rbuf_make(op->data, op->data_len);
+    struct fsent e = {0};
+    if (op->data_len && fsop_ent_get(&r, &e))
+        return E_PROTO;
+    if (mount_mode_of(m, node) == FSOP_MOUNT_META)
+        return E_NOTSUP;
+    if (i->n_locks)
+        return intent_refuse_node(m, node);
+    if (intent_may_below(m, node))
+        return E_CONFLICT;
+    if (op->size && op->size != meta_path_mark(m, op->ino))
+        return E_CONFLICT;
+    if (i->links && tree_load_is_split(m, node, &e)) {
+        uint32_t parent = dir_at(m, i->links)->parent; /* the name is found anew */
+        if (!tree_load_remove(m, i->links))
+            return E_CONFLICT;
+        inode_mut(m, parent)->flags &= (uint16_t)~INODE_LOADED;
+        return 0;
+    }
+    if ((e.mode & FSOP_S_IFMT) == (i->mode & FSOP_S_IFMT)) {
+        (void)tree_load_adopt(m, node, &e);
+        return 0;
+    }
+    if (i->flags & INODE_ORPHAN) /* it goes by RECLAIM alone */
+        return 0;
+    if (i->flags & INODE_MOUNT_ROOT)
+        return E_BUSY;
+    while (i->mode && i->links)
+        if (!tree_load_remove(m, i->links))
+            return E_CONFLICT;
+    return 0;
+}
