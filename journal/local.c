@@ -1,0 +1,679 @@
+/* journal/local.c - the journal of a single master: a log, state images and a small meta file.
+ *
+ *   LIST -> META_OPEN -> META_READ -> META_CLOSE -> IMAGES -> RECOVER -> EPOCH_OPEN -> EPOCH_WRITE
+ *   -> EPOCH_SYNC -> EPOCH_CLOSE (-> EPOCH_RENAME) -> START -> REPLAY -> LEADER
+ *   or, when only checking: RECOVER -> CHECKED
+ *   LEADER, CHECKED, or FAILED from any of them -> STOP_SNAP -> STOP_WAL -> STOP_FILE -> STOPPED
+ *
+ * INVARIANTS
+ *  1. journal.meta holds the cluster's identity and the highest epoch ever used, in two checksummed
+ *     blocks written in turn: a torn write leaves the other one.  It gets its name when the
+ *     first block is durable, so it is never there without one.
+ *  2. An epoch is durable there before anything is written under it.
+ *  3. Nothing on disk changes until identity, images and log have been checked.
+ *  4. A record is applied once it is durable, and its submit answered after that, in index order:
+ *     the waiting submits are a queue whose head belongs to the next record that the log hands
+ *     out. */
+#include "core/fmt.h"
+#include "journal/journal.h"
+#include "journal/snap.h"
+#include "journal/wal.h"
+
+enum local_state {
+    LOCAL_LIST,
+    LOCAL_META_OPEN,
+    LOCAL_META_READ,
+    LOCAL_META_CLOSE,
+    LOCAL_IMAGES,
+    LOCAL_RECOVER,
+    LOCAL_EPOCH_OPEN,
+    LOCAL_EPOCH_WRITE,
+    LOCAL_EPOCH_SYNC,
+    LOCAL_EPOCH_CLOSE,
+    LOCAL_EPOCH_RENAME, /* the first time only */
+    LOCAL_START,
+    LOCAL_REPLAY,
+    LOCAL_LEADER,
+    LOCAL_FAILED,
+    LOCAL_CHECKED,
+    LOCAL_STOP_SNAP,
+    LOCAL_STOP_WAL,
+    LOCAL_STOP_FILE,
+    LOCAL_STOPPED,
+};
+
+enum { LOCAL_META_BYTES = 2 * LOG_BLOCK };
+
+struct local {
+    struct journal journal;
+    struct env *env;
+    struct mem *mem;
+    struct journal_host *host;
+    struct journal_config cfg;
+    char own_dir[ENV_NAME_MAX], dir[ENV_NAME_MAX]; /* as given; with a '/' behind it */
+    struct wal *wal;
+    struct snap *snap;
+    struct wal_host wal_host;
+    enum local_state state;
+    enum journal_role role;
+    int failed;
+    bool has_data, busy, begun; /* files of a journal are there; op is under way; or was */
+    bool format;                /* the directory is empty: journal.meta has to be made */
+    struct env_op op;
+    struct env_file *file;
+    uint8_t *memory, *block;
+    struct log_meta meta;
+    uint64_t epoch, applied;
+    struct list waiting; /* submits, in index order */
+    /* images */
+    struct env_op snap_op;
+    bool snap_busy, imaging, image_wanted, full, reserve_due, release_due;
+    uint64_t since_image; /* bytes of records applied since the last image began */
+    uint64_t retry_bytes; /* since_image at which to try again after a failure */
+    struct list image_ops, image_ops_running;
+    struct env_op *stop_op, kick_op, wal_stop_op;
+    bool wal_stopping, wal_stopped, kicked;
+    char names[LOG_BLOCK], after[ENV_NAME_MAX];
+};
+
+static void local_run(struct local *l);
+
+static void local_reply(struct local *l, struct env_op *op, int64_t ret)
+{
+    op->ret = ret;
+    env_post(l->env, op);
+}
+
+static void local_op_done(struct env_op *op)
+{
+    struct local *l = container_of(op, struct local, op);
+    l->busy = false;
+    local_run(l);
+}
+
+static void local_reply_all(struct local *l, struct list *ops, int64_t ret)
+{
+    struct list *e;
+    while ((e = list_pop(ops)))
+        local_reply(l, list_entry(e, struct env_op, link), ret);
+}
+
+static void local_fail(struct local *l, int why)
+{
+    if (l->role == JOURNAL_FAILED)
+        return;
+    l->role = JOURNAL_FAILED;
+    l->failed = why;
+    if (l->state < LOCAL_FAILED)
+        l->state = LOCAL_FAILED;
+    local_reply_all(l, &l->waiting, E_NOT_LEADER);
+    local_reply_all(l, &l->image_ops, E_NOT_LEADER);
+    if (l->snap)
+        snap_cancel(l->snap);
+    l->host->role(l->host, JOURNAL_FAILED, l->epoch, why);
+}
+
+/* --- the log's calls --- */
+
+static struct local *local_of(struct wal_host *h)
+{
+    return container_of(h, struct local, wal_host);
+}
+
+static void local_on_record(struct wal_host *h, uint64_t index, const struct log_record *r,
+                            const void *bytes)
+{
+    struct local *l = local_of(h);
+    ASSERT(index == l->applied + 1);
+    l->applied = index;
+    l->since_image += log_format_record_size(r->len);
+    l->host->apply(l->host, index, bytes, r->len);
+    if (l->state == LOCAL_REPLAY)
+        return;
+    struct list *e = list_pop(&l->waiting);
+    ASSERT(e);
+    struct env_op *op = list_entry(e, struct env_op, link);
+    op->ret = (int64_t)index;
+    op->done(op);
+    if (l->since_image >= l->cfg.image_after_bytes && l->since_image >= l->retry_bytes &&
+        !l->image_wanted && !l->imaging) {
+        l->image_wanted = true;
+        local_run(l);
+    }
+}
+
+static void local_on_rejected(struct wal_host *h, uint32_t n, int why)
+{
+    struct local *l = local_of(h);
+    struct list dropped;
+    list_init(&dropped);
+    for (; n; n--) {
+        struct list *e = l->waiting.prev;
+        ASSERT(e != &l->waiting);
+        list_remove(e);
+        list_push_front(&dropped, e);
+    }
+    local_reply_all(l, &dropped, why);
+}
+
+static void local_on_failed(struct wal_host *h, int why)
+{
+    local_fail(local_of(h), why);
+}
+
+static void local_on_space(struct wal_host *h, bool full)
+{
+    struct local *l = local_of(h);
+    l->full = full;
+    if (full && l->state == LOCAL_START)
+        l->release_due = true; /* without a segment there is no start: give it the reserve */
+    else if (full && l->applied > snap_index(l->snap))
+        l->image_wanted = true; /* an image lets old segments go */
+    else if (!full)
+        l->reserve_due = true;
+    local_run(l);
+}
+
+static bool local_is_busy(void *ctx)
+{
+    return !wal_is_idle(((struct local *)ctx)->wal);
+}
+
+/* --- images --- */
+
+static void local_snap_done(struct env_op *op)
+{
+    struct local *l = container_of(op, struct local, snap_op);
+    l->snap_busy = false;
+    if (l->imaging) {
+        l->imaging = false;
+        wal_hold(l->wal, false);
+        int64_t ret = op->ret < 0 ? op->ret : (int64_t)snap_index(l->snap);
+        l->retry_bytes = op->ret < 0 ? l->since_image + l->cfg.image_after_bytes / 4 + 1 : 0;
+        local_reply_all(l, &l->image_ops_running, ret);
+        if (op->ret == 0)
+            wal_trim(l->wal, snap_trim_index(l->snap));
+        if (op->ret == 0 || op->ret == E_NOSPC) /* it has grown, or was used up in vain */
+            l->reserve_due = true;
+    }
+    local_run(l);
+}
+
+static void local_images(struct local *l)
+{
+    if (l->snap_busy || l->stop_op)
+        return;
+    if (l->release_due) {
+        l->release_due = false;
+        l->snap_busy = true;
+        snap_release(l->snap, &l->snap_op);
+        return;
+    }
+    if (l->state != LOCAL_LEADER)
+        return;
+    if (!list_empty(&l->image_ops) && l->applied == snap_index(l->snap))
+        local_reply_all(l, &l->image_ops, (int64_t)l->applied);
+    if (l->image_wanted || !list_empty(&l->image_ops)) {
+        l->image_wanted = false;
+        if (l->applied == snap_index(l->snap))
+            return;
+        list_splice(&l->image_ops_running, &l->image_ops);
+        l->since_image = 0;
+        l->imaging = true;
+        l->snap_busy = true;
+        wal_hold(l->wal, true); /* what the reserve gives back is for the image */
+        snap_write(l->snap, l->applied, l->epoch, &l->snap_op);
+    } else if (l->reserve_due) {
+        l->reserve_due = false;
+        l->snap_busy = true;
+        snap_reserve(l->snap, &l->snap_op);
+    }
+}
+
+/* --- start --- */
+
+static bool local_listed(struct local *l)
+{
+    uint64_t n;
+    if (l->op.ret <= 0) {
+        if (l->op.ret < 0)
+            local_fail(l, (int)l->op.ret);
+        return l->op.ret == 0;
+    }
+    for (const char *c = l->names; c < l->names + l->op.ret; c += strlen(c) + 1) {
+        fmt_into(l->after, sizeof l->after, "%s", c);
+        if (log_format_name_parse(c, "wal-", &n) || log_format_name_parse(c, "image-", &n))
+            l->has_data = true;
+    }
+    return false;
+}
+
+static void local_path(const struct local *l, const char *leaf, char *ret_name)
+{
+    fmt_into(ret_name, ENV_NAME_MAX, "%s%s", l->dir, leaf);
+}
+
+/* the better of the two blocks, of which len bytes are there */
+static int local_meta_check(struct local *l, int64_t len)
+{
+    bool found = false;
+    for (unsigned i = 0; i < 2 && (i + 1) * LOG_BLOCK <= len; i++) {
+        struct log_meta m;
+        int ret = log_format_check(l->block + i * LOG_BLOCK, LOG_BLOCK, LOG_META_MAGIC);
+        if (ret == E_VERSION)
+            return ret;
+        if (ret)
+            continue;
+        memcpy(&m, l->block + i * LOG_BLOCK, sizeof m);
+        if (!found || m.counter > l->meta.counter)
+            l->meta = m;
+        found = true;
+    }
+    return found ? 0 : E_NODATA;
+}
+
+/* identity: after the meta file was read, or found missing (E_NODATA) */
+static void local_identify(struct local *l, int ret)
+{
+    struct journal_config *c = &l->cfg;
+    const char *say = NULL;
+    bool given = c->cluster_hi || c->cluster_lo;
+    if (ret == E_NODATA && l->has_data) {
+        ret = E_CORRUPT;
+        say = "journal.meta is missing or damaged while a log is there. Nothing was changed. "
+              "Restore it from a copy.";
+    } else if (ret == E_NODATA && !given) {
+        ret = E_NOENT;
+        say = "there is no journal here. Format it first.";
+    } else if (ret == E_NODATA) {
+        ret = 0;
+        l->format = true;
+        l->meta.cluster_hi = c->cluster_hi;
+        l->meta.cluster_lo = c->cluster_lo;
+    } else if (ret == E_VERSION) {
+        say = "journal.meta was written by a newer release: run that one.";
+    } else if (ret == 0 && given &&
+               (c->cluster_hi != l->meta.cluster_hi || c->cluster_lo != l->meta.cluster_lo)) {
+        ret = E_CLUSTER;
+        say = "this journal belongs to another cluster. Nothing was changed. Give each cluster a "
+              "directory of its own.";
+    }
+    if (say)
+        fmt_log(l->env, ENV_LOG_ERROR, "journal: '%s': %s", l->dir, say);
+    if (ret)
+        local_fail(l, ret);
+}
+
+static bool local_make_parts(struct local *l)
+{
+    struct wal_config wc = {.dir = l->cfg.dir,
+                            .segment_bytes = l->cfg.segment_bytes,
+                            .batch_bytes = l->cfg.batch_bytes,
+                            .batches_in_flight = l->cfg.batches_in_flight,
+                            .queue_bytes = l->cfg.queue_bytes,
+                            .cluster_hi = l->meta.cluster_hi,
+                            .cluster_lo = l->meta.cluster_lo};
+    struct snap_config sc = {.dir = l->cfg.dir,
+                             .reserve_bytes = l->cfg.segment_bytes,
+                             .cluster_hi = l->meta.cluster_hi,
+                             .cluster_lo = l->meta.cluster_lo,
+                             .check_all = l->cfg.check_only,
+                             .busy = local_is_busy,
+                             .busy_ctx = l};
+    l->wal = wal_create(l->env, l->mem, &wc, &l->wal_host);
+    l->snap = snap_create(l->env, l->mem, &sc, l->host);
+    return l->wal && l->snap;
+}
+
+static void local_epoch_block(struct local *l)
+{
+    l->meta.counter += l->format ? 2 : 1; /* the first goes to block 0 */
+    l->meta.epoch = l->epoch;
+    memset(l->block, 0, LOCAL_META_BYTES);
+    memcpy(l->block, &l->meta, sizeof l->meta);
+    log_format_seal(l->block, LOG_BLOCK, LOG_META_MAGIC);
+}
+
+/* starts the operation of the present state */
+static void local_begin(struct local *l)
+{
+    char name[ENV_NAME_MAX], fresh[ENV_NAME_MAX];
+    struct env_file *f = l->file;
+    local_path(l, "journal.meta", name);
+    local_path(l, "journal.new", fresh);
+    l->busy = true;
+    switch (l->state) {
+    case LOCAL_LIST:
+        env_list(l->env, l->own_dir, l->after, l->names, sizeof l->names, &l->op);
+        return;
+    case LOCAL_META_OPEN:
+        env_open(l->env, name, ENV_O_READ | ENV_O_DIRECT, &l->file, &l->op);
+        return;
+    case LOCAL_META_READ:
+        env_read(l->file, l->block, LOCAL_META_BYTES, 0, &l->op);
+        return;
+    case LOCAL_META_CLOSE:
+    case LOCAL_EPOCH_CLOSE:
+    case LOCAL_STOP_FILE:
+        l->file = NULL;
+        env_close(f, &l->op);
+        return;
+    case LOCAL_IMAGES:
+        snap_open(l->snap, &l->op);
+        return;
+    case LOCAL_RECOVER:
+        wal_recover(l->wal, snap_index(l->snap) + 1, snap_named(l->snap), &l->op);
+        return;
+    case LOCAL_EPOCH_OPEN:
+        env_open(l->env, l->format ? fresh : name,
+                 ENV_O_WRITE | ENV_O_DIRECT | (l->format ? ENV_O_CREATE | ENV_O_TRUNC : 0),
+                 &l->file, &l->op);
+        return;
+    case LOCAL_EPOCH_WRITE:
+        local_epoch_block(l);
+        if (l->format) /* both blocks: a later start must not need space */
+            env_write(l->file, l->block, LOCAL_META_BYTES, 0, &l->op);
+        else
+            env_write(l->file, l->block, LOG_BLOCK, l->meta.counter % 2 * LOG_BLOCK, &l->op);
+        return;
+    case LOCAL_EPOCH_SYNC:
+        env_sync(l->file, &l->op);
+        return;
+    case LOCAL_EPOCH_RENAME:
+        env_rename(l->env, fresh, name, &l->op);
+        return;
+    case LOCAL_START:
+        wal_recover_start(l->wal, l->epoch, &l->op);
+        return;
+    case LOCAL_REPLAY:
+        wal_recover_replay(l->wal, l->applied + 1, &l->op);
+        return;
+    default:
+        l->busy = false;
+    }
+}
+
+static void local_set_epoch(struct local *l)
+{
+    uint64_t seen = base_max_u64(wal_epoch(l->wal), snap_epoch(l->snap));
+    l->epoch = base_max_u64(l->meta.epoch, seen) + 1;
+}
+
+static void local_lead(struct local *l)
+{
+    l->state = LOCAL_LEADER;
+    l->role = JOURNAL_LEADER;
+    l->reserve_due = true;
+    fmt_log(l->env, ENV_LOG_INFO, "journal: '%s' open: %llu records, epoch %llu.", l->dir,
+            (unsigned long long)l->applied, (unsigned long long)l->epoch);
+    l->host->role(l->host, JOURNAL_LEADER, l->epoch, 0);
+}
+
+/* all has been read and nothing is wrong; that is all that was wanted */
+static void local_checked(struct local *l)
+{
+    l->state = LOCAL_CHECKED;
+    l->role = JOURNAL_STANDBY;
+    l->applied = wal_last_index(l->wal);
+    l->host->role(l->host, JOURNAL_STANDBY, l->meta.epoch, 0);
+}
+
+/* the operation of this state is done: what follows? */
+static void local_next(struct local *l)
+{
+    int64_t ret = l->op.ret;
+    enum local_state s = l->state;
+    if (s == LOCAL_LIST) {
+        if (local_listed(l))
+            l->state = LOCAL_META_OPEN;
+        return;
+    }
+    if (s == LOCAL_META_OPEN && ret == E_NOENT) {
+        l->file = NULL;
+        local_identify(l, E_NODATA);
+        s = LOCAL_META_CLOSE;
+        ret = 0;
+    }
+    if (ret < 0) {
+        if (s == LOCAL_META_OPEN || s == LOCAL_EPOCH_OPEN)
+            l->file = NULL;
+        if (ret != E_CORRUPT && ret != E_VERSION && ret != E_CLUSTER && ret != E_CANCELLED)
+            fmt_log(l->env, ENV_LOG_ERROR, "journal: '%s': cannot start: %s%s.", l->dir,
+                    err_text((int)ret),
+                    ret == E_NOSPC ? "; free some space there, or give it more" : "");
+        local_fail(l, (int)ret);
+        return;
+    }
+    if (s == LOCAL_META_READ)
+        local_identify(l, local_meta_check(l, ret));
+    if (s == LOCAL_IMAGES)
+        l->applied = snap_index(l->snap);
+    if (s == LOCAL_RECOVER)
+        local_set_epoch(l);
+    if (s == LOCAL_META_CLOSE && l->role != JOURNAL_FAILED && !local_make_parts(l))
+        local_fail(l, E_NOMEM);
+    if (l->role == JOURNAL_FAILED)
+        return;
+    if (s == LOCAL_REPLAY)
+        local_lead(l);
+    else if (s == LOCAL_RECOVER && l->cfg.check_only)
+        local_checked(l);
+    else
+        l->state = s + (s == LOCAL_EPOCH_CLOSE && !l->format ? 2 : 1);
+}
+
+/* --- stop --- */
+
+static void local_free(struct local *l)
+{
+    struct env_op *op = l->stop_op;
+    if (l->wal)
+        wal_free(l->wal);
+    if (l->snap)
+        snap_free(l->snap);
+    local_reply(l, op, 0);
+    mem_free(l->mem, l->memory, LOCAL_META_BYTES + LOG_BLOCK);
+    mem_free(l->mem, l, sizeof *l);
+}
+
+static void local_wal_stop(struct local *l)
+{
+    if (l->wal_stopping)
+        return;
+    l->wal_stopping = true;
+    wal_stop(l->wal, &l->wal_stop_op);
+}
+
+static void local_wal_stop_done(struct env_op *op)
+{
+    struct local *l = container_of(op, struct local, wal_stop_op);
+    l->wal_stopped = true;
+    local_run(l);
+}
+
+static void local_stop_step(struct local *l)
+{
+    switch (l->state) {
+    case LOCAL_STOP_SNAP:
+        if (l->snap)
+            snap_cancel(l->snap);
+        if (!l->snap_busy)
+            l->state = LOCAL_STOP_WAL;
+        break;
+    case LOCAL_STOP_WAL:
+        if (l->wal)
+            local_wal_stop(l);
+        if (!l->wal || l->wal_stopped)
+            l->state = LOCAL_STOP_FILE;
+        break;
+    case LOCAL_STOP_FILE:
+        if (l->file)
+            local_begin(l);
+        else
+            l->state = LOCAL_STOPPED;
+        break;
+    case LOCAL_STOPPED:
+        break; /* until the kick came */
+    default:
+        l->state = LOCAL_STOP_SNAP;
+    }
+}
+
+static void local_run(struct local *l)
+{
+    while (!l->busy) {
+        if (l->stop_op) {
+            enum local_state before = l->state;
+            local_stop_step(l);
+            if (l->state == LOCAL_STOPPED && !l->kicked) {
+                local_free(l);
+                return;
+            }
+            if (l->state == before && !l->busy)
+                return; /* an image or the log comes to its end first */
+            continue;
+        }
+        if (l->state >= LOCAL_LEADER)
+            break;
+        if (!l->begun) {
+            l->begun = true;
+            local_begin(l);
+            continue;
+        }
+        l->begun = false;
+        local_next(l);
+    }
+    if (!l->stop_op)
+        local_images(l);
+}
+
+/* --- the door --- */
+
+static struct local *local_self(struct journal *j)
+{
+    return container_of(j, struct local, journal);
+}
+
+static bool local_leads(const struct local *l)
+{
+    return l->state == LOCAL_LEADER && !l->stop_op;
+}
+
+static void local_submit(struct journal *j, const void *rec, uint32_t len, struct env_op *op)
+{
+    struct local *l = local_self(j);
+    uint64_t index;
+    int ret = !local_leads(l)            ? E_NOT_LEADER
+              : len > JOURNAL_RECORD_MAX ? E_TOOBIG
+                                         : wal_append(l->wal, 0, rec, len, &index);
+    if (ret)
+        local_reply(l, op, ret);
+    else
+        list_push_back(&l->waiting, &op->link);
+}
+
+static void local_barrier(struct journal *j, struct env_op *op)
+{
+    struct local *l = local_self(j);
+    /* one master, and a record is applied in the same turn in which it becomes durable */
+    local_reply(l, op, local_leads(l) ? 0 : E_NOT_LEADER);
+}
+
+static void local_kick_done(struct env_op *op)
+{
+    struct local *l = container_of(op, struct local, kick_op);
+    l->kicked = false;
+    local_run(l);
+}
+
+static void local_image_now(struct journal *j, struct env_op *op)
+{
+    struct local *l = local_self(j);
+    if (!local_leads(l)) {
+        local_reply(l, op, E_NOT_LEADER);
+        return;
+    }
+    list_push_back(&l->image_ops, &op->link);
+    if (l->image_ops.next == l->image_ops.prev && !l->kicked) {
+        l->kicked = true;
+        env_post(l->env, &l->kick_op);
+    }
+}
+
+static void local_status(struct journal *j, struct journal_status *ret_status)
+{
+    struct local *l = local_self(j);
+    struct wal_stats w = {0};
+    if (l->wal)
+        wal_stats(l->wal, &w);
+    *ret_status = (struct journal_status){.role = l->role,
+                                          .epoch = l->epoch,
+                                          .first_index = w.first_index,
+                                          .last_index = w.last_index,
+                                          .committed = l->applied,
+                                          .applied = l->applied,
+                                          .image_index = l->snap ? snap_index(l->snap) : 0,
+                                          .image_bytes = l->snap ? snap_bytes(l->snap) : 0,
+                                          .wal_bytes = w.bytes,
+                                          .wal_segments = w.segments,
+                                          .records = w.records,
+                                          .batches = w.batches,
+                                          .syncs = w.syncs};
+}
+
+static void local_stop(struct journal *j, struct env_op *op)
+{
+    struct local *l = local_self(j);
+    ASSERT(!l->stop_op);
+    l->stop_op = op;
+    local_reply_all(l, &l->image_ops, E_CANCELLED);
+    if (l->state == LOCAL_START)
+        local_wal_stop(l); /* it may be waiting for space */
+    if (!l->kicked) {
+        l->kicked = true;
+        env_post(l->env, &l->kick_op);
+    }
+}
+
+struct journal *local_open(struct env *e, struct mem *m, const struct journal_config *cfg,
+                           struct journal_host *host)
+{
+    static const struct journal_vt vt = {
+        .submit = local_submit,
+        .barrier = local_barrier,
+        .image_now = local_image_now,
+        .status = local_status,
+        .stop = local_stop,
+    };
+    struct local *l = mem_zalloc(m, sizeof *l);
+    if (!l)
+        return NULL;
+    l->memory = mem_zalloc(m, LOCAL_META_BYTES + LOG_BLOCK);
+    if (!l->memory) {
+        mem_free(m, l, sizeof *l);
+        return NULL;
+    }
+    l->block = l->memory + (-(uintptr_t)l->memory & (LOG_BLOCK - 1));
+    l->journal.vt = &vt;
+    l->env = e;
+    l->mem = m;
+    l->host = host;
+    l->cfg = *cfg;
+    fmt_into(l->dir, sizeof l->dir - LOG_NAME_MAX, "%s%s", cfg->dir, *cfg->dir ? "/" : "");
+    fmt_into(l->own_dir, sizeof l->own_dir, "%s", cfg->dir);
+    l->cfg.dir = l->own_dir;
+    l->wal_host = (struct wal_host){.record = local_on_record,
+                                    .rejected = local_on_rejected,
+                                    .failed = local_on_failed,
+                                    .space = local_on_space};
+    l->op.done = local_op_done;
+    l->snap_op.done = local_snap_done;
+    l->kick_op.done = local_kick_done;
+    l->wal_stop_op.done = local_wal_stop_done;
+    list_init(&l->waiting);
+    list_init(&l->image_ops);
+    list_init(&l->image_ops_running);
+    l->kicked = true;
+    env_post(e, &l->kick_op);
+    return &l->journal;
+}

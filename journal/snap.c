@@ -1,0 +1,728 @@
+/* journal/snap.c - one state machine reads, writes and prunes images, one operation at a time.
+ *
+ *   open:     LIST -> LOAD_OPEN -> LOAD -> LOAD_CLOSE (-> LOAD_OPEN, an older one)
+ *   write:    WRITE_OPEN -> WRITE (-> FREE_RESERVE) -> PAUSE -> ... -> SYNC -> CLOSE -> RENAME
+ *             -> PRUNE
+ *   an error: ABORT_CLOSE -> ABORT_UNLINK
+ *   reserve:  (SWEEP ->) RESERVE_OPEN -> RESERVE (-> PAUSE) -> SYNC -> CLOSE
+ *   release:  (SWEEP ->) RELEASE
+ *
+ * What a crash left of an unfinished image is swept away only after the start has succeeded: until
+ * then nothing on disk changes.
+ *
+ * An image passes the page cache (O_DIRECT): a large one would push everything else out, and its
+ * write-back would hold up the log's writes. */
+#include "core/fmt.h"
+#include "journal/snap.h"
+
+enum snap_state {
+    SNAP_REST,
+    SNAP_LIST,
+    SNAP_LOAD_OPEN,
+    SNAP_LOAD,
+    SNAP_LOAD_CLOSE,
+    SNAP_WRITE_OPEN,
+    SNAP_WRITE,
+    SNAP_WRITE_PAUSE,
+    SNAP_FREE_RESERVE,
+    SNAP_SYNC,
+    SNAP_CLOSE,
+    SNAP_RENAME,
+    SNAP_PRUNE,
+    SNAP_ABORT_CLOSE,
+    SNAP_ABORT_UNLINK,
+    SNAP_SWEEP,
+    SNAP_RESERVE_OPEN,
+    SNAP_RESERVE,
+    SNAP_RESERVE_PAUSE,
+    SNAP_RESERVE_SYNC,
+    SNAP_RESERVE_CLOSE,
+    SNAP_RELEASE,
+};
+
+enum {
+    SNAP_BUF = LOG_PIECE_MAX + 2 * LOG_BLOCK,
+    SNAP_FILES_MAX = 64,
+    SNAP_NAMES = 4096,
+    SNAP_PAUSE_NS = 1000 * 1000,
+};
+
+struct snap_file {
+    uint64_t index, bytes;
+    bool bad;
+};
+
+struct snap {
+    struct env *env;
+    struct mem *mem;
+    struct journal_host *host;
+    struct snap_config cfg;
+    char dir[ENV_NAME_MAX];
+    struct env_op op;
+    struct env_timer timer;
+    struct env_op *user;
+    enum snap_state state, after_sweep;
+    int ret;
+    bool cancel, fresh; /* fresh: op.ret belongs to the present state */
+    struct env_file *file;
+    uint8_t *memory, *buf;
+    struct snap_file files[SNAP_FILES_MAX]; /* ascending */
+    uint32_t n_files, at_file;
+    uint64_t loaded, loaded_epoch, named;
+    /* the image being read or written */
+    uint64_t index, epoch, size, pos, window_at, data_bytes;
+    uint32_t window_len, crc, number, len;
+    bool checking, ended, has_reserve, has_tmp;
+    int64_t write_began_ns;
+    char names[SNAP_NAMES], after[ENV_NAME_MAX];
+};
+
+static void snap_run(struct snap *s);
+
+static void snap_op_done(struct env_op *op)
+{
+    struct snap *s = container_of(op, struct snap, op);
+    s->fresh = true;
+    snap_run(s);
+}
+
+static void snap_timer_done(struct env_op *op)
+{
+    struct snap *s = container_of(op, struct snap, timer.op);
+    s->fresh = true;
+    snap_run(s);
+}
+
+struct snap *snap_create(struct env *e, struct mem *m, const struct snap_config *cfg,
+                         struct journal_host *host)
+{
+    struct snap *s = mem_zalloc(m, sizeof *s);
+    if (!s)
+        return NULL;
+    s->memory = mem_alloc(m, SNAP_BUF + LOG_BLOCK);
+    if (!s->memory) {
+        mem_free(m, s, sizeof *s);
+        return NULL;
+    }
+    s->buf = s->memory + (-(uintptr_t)s->memory & (LOG_BLOCK - 1));
+    s->env = e;
+    s->mem = m;
+    s->host = host;
+    s->cfg = *cfg;
+    s->op.done = snap_op_done;
+    s->timer.op.done = snap_timer_done;
+    fmt_into(s->dir, sizeof s->dir - LOG_NAME_MAX, "%s%s", cfg->dir, *cfg->dir ? "/" : "");
+    return s;
+}
+
+void snap_free(struct snap *s)
+{
+    ASSERT(s->state == SNAP_REST);
+    mem_free(s->mem, s->memory, SNAP_BUF + LOG_BLOCK);
+    mem_free(s->mem, s, sizeof *s);
+}
+
+uint64_t snap_index(const struct snap *s)
+{
+    return s->loaded;
+}
+
+uint64_t snap_epoch(const struct snap *s)
+{
+    return s->loaded_epoch;
+}
+
+uint64_t snap_named(const struct snap *s)
+{
+    return s->named;
+}
+
+uint64_t snap_trim_index(const struct snap *s)
+{
+    uint32_t good = 0;
+    for (uint32_t i = s->n_files; i-- > 0;)
+        if (!s->files[i].bad && ++good == SNAP_KEEP)
+            return s->files[i].index;
+    return 0;
+}
+
+uint64_t snap_bytes(const struct snap *s)
+{
+    return s->n_files ? s->files[s->n_files - 1].bytes : 0;
+}
+
+bool snap_at_rest(const struct snap *s)
+{
+    return s->state == SNAP_REST;
+}
+
+static void snap_name(const struct snap *s, uint64_t index, char *ret_name)
+{
+    char leaf[LOG_NAME_MAX];
+    log_format_name(leaf, "image-", index);
+    fmt_into(ret_name, ENV_NAME_MAX, "%s%s", s->dir, leaf);
+}
+
+static void snap_path(const struct snap *s, const char *leaf, char *ret_name)
+{
+    fmt_into(ret_name, ENV_NAME_MAX, "%s%s", s->dir, leaf);
+}
+
+static void snap_end(struct snap *s, int ret)
+{
+    struct env_op *op = s->user;
+    s->state = SNAP_REST;
+    s->user = NULL;
+    op->ret = ret;
+    env_post(s->env, op);
+}
+
+static void snap_close(struct snap *s, enum snap_state next)
+{
+    struct env_file *f = s->file;
+    s->state = next;
+    s->file = NULL;
+    env_close(f, &s->op);
+}
+
+/* --- finding and loading --- */
+
+static bool snap_list(struct snap *s)
+{
+    if (s->fresh) {
+        s->fresh = false;
+        if (s->op.ret < 0) {
+            snap_end(s, (int)s->op.ret);
+            return false;
+        }
+        for (const char *n = s->names; n < s->names + s->op.ret; n += strlen(n) + 1) {
+            uint64_t index;
+            fmt_into(s->after, sizeof s->after, "%s", n);
+            if (!strcmp(n, "journal.reserve"))
+                s->has_reserve = true;
+            if (!strcmp(n, "image.tmp"))
+                s->has_tmp = true;
+            if (!log_format_name_parse(n, "image-", &index))
+                continue;
+            if (s->n_files == SNAP_FILES_MAX)
+                memmove(s->files, s->files + 1, --s->n_files * sizeof *s->files);
+            s->files[s->n_files++] = (struct snap_file){.index = index};
+            s->named = index;
+        }
+        if (s->op.ret == 0) {
+            s->at_file = s->n_files;
+            s->checking = !s->host->image_reset;
+            s->state = SNAP_LOAD_OPEN;
+            return true;
+        }
+    }
+    env_list(s->env, s->cfg.dir, s->after, s->names, sizeof s->names, &s->op);
+    return false;
+}
+
+static bool snap_load_open(struct snap *s)
+{
+    char name[ENV_NAME_MAX];
+    if (s->at_file == 0) {
+        snap_end(s, 0);
+        return false;
+    }
+    s->file = NULL;
+    s->window_len = 0;
+    s->window_at = s->pos = s->data_bytes = 0;
+    s->crc = s->number = 0;
+    s->state = SNAP_LOAD;
+    snap_name(s, s->files[s->at_file - 1].index, name);
+    env_open(s->env, name, ENV_O_READ | ENV_O_DIRECT, &s->file, &s->op);
+    return false;
+}
+
+static const uint8_t *snap_have(struct snap *s, uint64_t n, bool *ret_eof)
+{
+    *ret_eof = n > s->size || s->pos > s->size - n;
+    if (*ret_eof)
+        return NULL;
+    if (s->pos >= s->window_at && s->pos + n <= s->window_at + s->window_len)
+        return s->buf + (s->pos - s->window_at);
+    s->window_at = s->pos & ~(uint64_t)(LOG_BLOCK - 1);
+    s->window_len = 0;
+    env_read(s->file, s->buf, SNAP_BUF, s->window_at, &s->op);
+    return NULL;
+}
+
+static int snap_load_header(struct snap *s, const uint8_t *p)
+{
+    struct log_image h;
+    int ret = log_format_check(p, LOG_BLOCK, LOG_IMAGE_MAGIC);
+    if (ret)
+        return ret == E_NODATA ? E_CORRUPT : ret;
+    memcpy(&h, p, sizeof h);
+    if (h.cluster_hi != s->cfg.cluster_hi || h.cluster_lo != s->cfg.cluster_lo)
+        return E_CLUSTER;
+    if (h.index != s->files[s->at_file - 1].index)
+        return E_CORRUPT;
+    s->crc = h.crc;
+    s->epoch = h.epoch;
+    s->pos = LOG_BLOCK;
+    return 0;
+}
+
+/* the piece at p, n bytes of which were asked for: 0, E_AGAIN with *ret_need more, 1 at the end */
+static int snap_load_piece(struct snap *s, const uint8_t *p, uint64_t n, uint64_t *ret_need)
+{
+    struct log_piece h;
+    memcpy(&h, p, sizeof h);
+    if (h.kind == 0) {
+        s->pos = base_align_up(s->pos + 1, LOG_BLOCK);
+        return 0;
+    }
+    if ((h.kind != LOG_PIECE_DATA && h.kind != LOG_PIECE_END) || h.number != s->number ||
+        h.len > LOG_PIECE_MAX - sizeof h || h.len == 0)
+        return E_CORRUPT;
+    *ret_need = sizeof h + h.len;
+    if (n < *ret_need)
+        return E_AGAIN;
+    if (log_format_piece_crc(&h, p + sizeof h, s->crc) != h.crc)
+        return E_CORRUPT;
+    s->crc = h.crc;
+    if (h.kind == LOG_PIECE_END) {
+        struct log_image_end end;
+        if (h.len != sizeof end)
+            return E_CORRUPT;
+        memcpy(&end, p + sizeof h, sizeof end);
+        if (end.index != s->files[s->at_file - 1].index || end.data_bytes != s->data_bytes)
+            return E_CORRUPT;
+        return !s->checking && s->host->image_load(s->host, NULL, 0) ? E_CORRUPT : 1;
+    }
+    s->number++;
+    s->data_bytes += h.len;
+    s->pos = base_align_up(s->pos + sizeof h + h.len, 8);
+    return !s->checking && s->host->image_load(s->host, p + sizeof h, h.len) ? E_CORRUPT : 0;
+}
+
+/* what an attempt to load one image came to; may start the next */
+static void snap_load_verdict(struct snap *s, int ret)
+{
+    struct snap_file *f = &s->files[s->at_file - 1];
+    char name[ENV_NAME_MAX];
+    snap_name(s, f->index, name);
+    s->ret = 0;
+    f->bytes = s->size;
+    if (ret == 1 && s->checking) {
+        s->checking = false; /* again, for the host */
+    } else if (ret == 1) {
+        if (!s->loaded) {
+            s->loaded = f->index;
+            s->loaded_epoch = s->epoch;
+        }
+        s->at_file = s->cfg.check_all ? s->at_file - 1 : 0;
+    } else if (ret == E_CORRUPT || ret == E_EOF || ret == E_IO) {
+        f->bad = true;
+        if (!s->checking && !s->host->image_reset)
+            s->ret = E_CORRUPT;
+        fmt_log(s->env, s->ret ? ENV_LOG_ERROR : ENV_LOG_WARN, "journal: %s: %s; %s.", name,
+                err_text(ret),
+                s->ret ? "it checked a moment ago: check the disk, or remove the file and start "
+                         "again with an older image"
+                : s->loaded ? "it is not needed as long as the newest is good"
+                            : "using an older image and more of the log");
+        if (!s->checking && s->host->image_reset)
+            s->host->image_reset(s->host);
+        s->at_file--;
+        s->checking = !s->host->image_reset;
+    } else {
+        fmt_log(s->env, ENV_LOG_ERROR, "journal: %s: %s.", name, err_text(ret));
+        s->ret = ret;
+    }
+    if (s->ret)
+        s->at_file = 0;
+    s->fresh = true;
+    s->state = SNAP_LOAD_CLOSE;
+    if (s->file) {
+        s->fresh = false;
+        snap_close(s, SNAP_LOAD_CLOSE);
+    }
+}
+
+static bool snap_load(struct snap *s)
+{
+    bool eof;
+    if (s->fresh) {
+        s->fresh = false;
+        if (s->op.ret < 0) {
+            snap_load_verdict(s, (int)s->op.ret);
+            return s->fresh;
+        }
+        if (s->window_at == 0 && s->pos == 0 && s->size == 0)
+            s->size = (uint64_t)s->op.ret;
+        else
+            s->window_len = (uint32_t)s->op.ret;
+        if (s->window_len && s->window_len < SNAP_BUF)
+            s->size = base_min_u64(s->size, s->window_at + s->window_len);
+    }
+    uint64_t need = s->pos == 0 ? LOG_BLOCK : sizeof(struct log_piece);
+    int ret;
+    do {
+        const uint8_t *p = snap_have(s, need, &eof);
+        if (!p && !eof)
+            return false;
+        ret = eof           ? E_EOF
+              : s->pos == 0 ? snap_load_header(s, p)
+                            : snap_load_piece(s, p, need, &need);
+        if (ret == 0)
+            need = sizeof(struct log_piece);
+    } while (ret == 0 || ret == E_AGAIN);
+    snap_load_verdict(s, ret);
+    return s->fresh;
+}
+
+/* --- writing --- */
+
+static void snap_abort(struct snap *s, int ret)
+{
+    s->ret = ret;
+    s->host->image_end(s->host);
+    if (ret != E_CANCELLED)
+        fmt_log(
+            s->env, ENV_LOG_WARN,
+            "journal: no state image at record %llu in '%s': %s. The log stays longer until one "
+            "can be written.",
+            (unsigned long long)s->index, s->dir, err_text(ret));
+    if (s->file) {
+        snap_close(s, SNAP_ABORT_CLOSE);
+    } else {
+        s->state = SNAP_ABORT_CLOSE;
+        s->fresh = true;
+    }
+}
+
+static uint32_t snap_put(struct snap *s, uint32_t at, uint32_t kind, uint32_t len)
+{
+    struct log_piece h = {.kind = kind, .len = len, .number = s->number};
+    s->crc = h.crc = log_format_piece_crc(&h, s->buf + at + sizeof h, s->crc);
+    memcpy(s->buf + at, &h, sizeof h);
+    uint32_t end = at + (uint32_t)sizeof h + len, to = (uint32_t)base_align_up(end, 8);
+    memset(s->buf + end, 0, to - end);
+    return to;
+}
+
+/* fills the buffer with pieces; its padded length goes to s->len */
+static void snap_fill(struct snap *s)
+{
+    const uint32_t head = sizeof(struct log_piece);
+    uint32_t at = 0;
+    if (s->pos == 0) {
+        struct log_image h = {.cluster_hi = s->cfg.cluster_hi,
+                              .cluster_lo = s->cfg.cluster_lo,
+                              .index = s->index,
+                              .epoch = s->epoch};
+        memset(s->buf, 0, LOG_BLOCK);
+        memcpy(s->buf, &h, sizeof h);
+        log_format_seal(s->buf, LOG_BLOCK, LOG_IMAGE_MAGIC);
+        memcpy(&h, s->buf, sizeof h);
+        s->crc = h.crc;
+        at = LOG_BLOCK;
+    }
+    while (!s->ended && LOG_PIECE_MAX - at >= JOURNAL_PIECE_MIN + 3 * head) {
+        uint32_t room = LOG_PIECE_MAX - at - 3 * head;
+        uint32_t n = s->host->image_next(s->host, s->buf + at + head, room);
+        ASSERT(n <= room);
+        if (n == 0) {
+            struct log_image_end end = {s->index, s->data_bytes};
+            s->ended = true;
+            memcpy(s->buf + at + head, &end, sizeof end);
+            at = snap_put(s, at, LOG_PIECE_END, sizeof end);
+            break;
+        }
+        at = snap_put(s, at, LOG_PIECE_DATA, n);
+        s->number++;
+        s->data_bytes += n;
+    }
+    s->len = (uint32_t)base_align_up(at, LOG_BLOCK);
+    memset(s->buf + at, 0, s->len - at);
+}
+
+static void snap_submit(struct snap *s)
+{
+    s->write_began_ns = env_now_ns(s->env);
+    env_write(s->file, s->buf, s->len, s->pos, &s->op);
+}
+
+static bool snap_write_step(struct snap *s)
+{
+    if (s->fresh) {
+        s->fresh = false;
+        if (s->op.ret == E_NOSPC && s->has_reserve) {
+            char name[ENV_NAME_MAX];
+            snap_path(s, "journal.reserve", name);
+            s->has_reserve = false;
+            s->state = SNAP_FREE_RESERVE;
+            env_unlink(s->env, name, &s->op);
+            return false;
+        }
+        if (s->op.ret != (int64_t)s->len || s->cancel) {
+            snap_abort(s, s->op.ret < 0 ? (int)s->op.ret : s->cancel ? E_CANCELLED : E_IO);
+            return s->fresh;
+        }
+        s->pos += s->len;
+        if (s->ended) {
+            s->host->image_end(s->host);
+            s->state = SNAP_SYNC;
+            env_sync(s->file, &s->op);
+            return false;
+        }
+        if (s->cfg.busy(s->cfg.busy_ctx)) {
+            int64_t took_ns = env_now_ns(s->env) - s->write_began_ns;
+            s->state = SNAP_WRITE_PAUSE;
+            env_timer_set(s->env, &s->timer,
+                          env_now_ns(s->env) + (took_ns > SNAP_PAUSE_NS ? took_ns : SNAP_PAUSE_NS));
+            return false;
+        }
+    }
+    snap_fill(s);
+    snap_submit(s);
+    return false;
+}
+
+static bool snap_prune(struct snap *s)
+{
+    uint32_t good = 0;
+    char name[ENV_NAME_MAX];
+    for (uint32_t i = s->n_files; i-- > 0;) {
+        if (!s->files[i].bad && ++good <= SNAP_KEEP)
+            continue;
+        snap_name(s, s->files[i].index, name);
+        s->n_files--;
+        memmove(s->files + i, s->files + i + 1, (s->n_files - i) * sizeof *s->files);
+        env_unlink(s->env, name, &s->op);
+        return false;
+    }
+    snap_end(s, 0);
+    return false;
+}
+
+static bool snap_renamed(struct snap *s)
+{
+    uint32_t i = s->n_files;
+    if (s->op.ret < 0) {
+        s->ret = (int)s->op.ret;
+        s->state = SNAP_ABORT_CLOSE;
+        return true;
+    }
+    while (i > 0 && s->files[i - 1].index >= s->index)
+        i--; /* bad ones of an index that is now written again */
+    s->n_files = i;
+    if (s->n_files == SNAP_FILES_MAX)
+        memmove(s->files, s->files + 1, --s->n_files * sizeof *s->files);
+    s->files[s->n_files++] = (struct snap_file){.index = s->index, .bytes = s->pos};
+    s->loaded = s->index;
+    s->named = base_max_u64(s->named, s->index);
+    s->state = SNAP_PRUNE;
+    return true;
+}
+
+/* --- the reserve --- */
+
+static bool snap_reserve_step(struct snap *s)
+{
+    uint64_t want = base_align_up(
+        base_max_u64(s->cfg.reserve_bytes, snap_bytes(s) + snap_bytes(s) / 8), LOG_BLOCK);
+    if (s->fresh) {
+        s->fresh = false;
+        if (s->op.ret < 0) {
+            s->ret = (int)s->op.ret;
+            snap_close(s, SNAP_RESERVE_CLOSE);
+            return false;
+        }
+        s->pos += (uint64_t)s->op.ret;
+        if (s->pos < want && s->len) {
+            s->state = SNAP_RESERVE_PAUSE;
+            env_timer_set(s->env, &s->timer, env_now_ns(s->env) + 4 * SNAP_PAUSE_NS);
+            return false;
+        }
+    }
+    if (s->pos >= want || s->cancel) {
+        s->state = SNAP_RESERVE_SYNC;
+        env_sync(s->file, &s->op);
+        return false;
+    }
+    s->pos &= ~(uint64_t)(LOG_BLOCK - 1);
+    s->len = (uint32_t)base_min_u64(LOG_PIECE_MAX, want - s->pos);
+    memset(s->buf, 0, s->len);
+    env_write(s->file, s->buf, s->len, s->pos, &s->op);
+    return false;
+}
+
+/* next: RESERVE_OPEN or RELEASE */
+static void snap_reserve_begin(struct snap *s, enum snap_state next)
+{
+    char name[ENV_NAME_MAX];
+    snap_path(s, s->has_tmp ? "image.tmp" : "journal.reserve", name);
+    s->after_sweep = next;
+    s->state = s->has_tmp ? SNAP_SWEEP : next;
+    if (s->state == SNAP_RESERVE_OPEN)
+        env_open(s->env, name, ENV_O_WRITE | ENV_O_CREATE | ENV_O_DIRECT, &s->file, &s->op);
+    else
+        env_unlink(s->env, name, &s->op);
+}
+
+/* Moves on; true: go round again.  Each case either starts an operation and says false, or moves to
+ * another state and says true. */
+static bool snap_step(struct snap *s)
+{
+    char name[ENV_NAME_MAX], tmp[ENV_NAME_MAX];
+    snap_path(s, "image.tmp", tmp);
+    switch (s->state) {
+    case SNAP_REST:
+        return false;
+    case SNAP_LIST:
+        return snap_list(s);
+    case SNAP_LOAD_OPEN:
+        s->size = 0;
+        return snap_load_open(s);
+    case SNAP_LOAD:
+        return snap_load(s);
+    case SNAP_LOAD_CLOSE:
+        s->fresh = false;
+        if (s->ret) {
+            snap_end(s, s->ret);
+            return false;
+        }
+        s->state = SNAP_LOAD_OPEN;
+        return true;
+    case SNAP_WRITE_OPEN:
+        s->fresh = false;
+        if (s->op.ret < 0) {
+            s->file = NULL;
+            snap_abort(s, (int)s->op.ret);
+            return s->fresh;
+        }
+        s->state = SNAP_WRITE;
+        return true;
+    case SNAP_WRITE:
+        return snap_write_step(s);
+    case SNAP_WRITE_PAUSE:
+        s->fresh = false;
+        s->state = SNAP_WRITE;
+        return true;
+    case SNAP_FREE_RESERVE:
+        s->fresh = false;
+        s->state = SNAP_WRITE;
+        snap_submit(s);
+        return false;
+    case SNAP_SYNC:
+        s->fresh = false;
+        s->ret = s->op.ret < 0 ? (int)s->op.ret : 0;
+        snap_close(s, SNAP_CLOSE);
+        return false;
+    case SNAP_CLOSE:
+        s->fresh = false;
+        s->state = s->ret ? SNAP_ABORT_CLOSE : SNAP_RENAME;
+        if (s->ret)
+            return true;
+        snap_name(s, s->index, name);
+        env_rename(s->env, tmp, name, &s->op);
+        return false;
+    case SNAP_RENAME:
+        s->fresh = false;
+        return snap_renamed(s);
+    case SNAP_PRUNE:
+        s->fresh = false;
+        return snap_prune(s);
+    case SNAP_ABORT_CLOSE:
+        s->fresh = false;
+        s->state = SNAP_ABORT_UNLINK;
+        env_unlink(s->env, tmp, &s->op);
+        return false;
+    case SNAP_SWEEP:
+        s->fresh = false;
+        s->has_tmp = false;
+        snap_reserve_begin(s, s->after_sweep);
+        return false;
+    case SNAP_RESERVE_OPEN:
+        s->fresh = s->op.ret >= 0;
+        if (!s->fresh) {
+            snap_end(s, (int)s->op.ret);
+            return false;
+        }
+        s->has_reserve = true;
+        s->len = 0;
+        s->state = SNAP_RESERVE;
+        return true;
+    case SNAP_RESERVE:
+        return snap_reserve_step(s);
+    case SNAP_RESERVE_PAUSE:
+        s->fresh = false;
+        s->state = SNAP_RESERVE;
+        return true;
+    case SNAP_RESERVE_SYNC:
+        s->fresh = false;
+        s->ret = s->op.ret < 0 ? (int)s->op.ret : 0;
+        snap_close(s, SNAP_RESERVE_CLOSE);
+        return false;
+    case SNAP_ABORT_UNLINK:
+    case SNAP_RESERVE_CLOSE:
+    case SNAP_RELEASE:
+        s->fresh = false;
+        snap_end(s, s->ret);
+        return false;
+    }
+    return false;
+}
+
+static void snap_run(struct snap *s)
+{
+    while (snap_step(s))
+        ;
+}
+
+static void snap_begin(struct snap *s, enum snap_state state, struct env_op *op)
+{
+    ASSERT(s->state == SNAP_REST && !s->user);
+    s->state = state;
+    s->user = op;
+    s->ret = 0;
+    s->cancel = false;
+    s->fresh = false;
+    s->pos = 0;
+}
+
+void snap_open(struct snap *s, struct env_op *op)
+{
+    snap_begin(s, SNAP_LIST, op);
+    snap_run(s);
+}
+
+void snap_write(struct snap *s, uint64_t index, uint64_t epoch, struct env_op *op)
+{
+    char tmp[ENV_NAME_MAX];
+    snap_begin(s, SNAP_WRITE_OPEN, op);
+    s->index = index;
+    s->epoch = epoch;
+    s->data_bytes = 0;
+    s->number = 0;
+    s->ended = false;
+    s->has_tmp = false; /* it is written over */
+    s->host->image_begin(s->host);
+    snap_path(s, "image.tmp", tmp);
+    env_open(s->env, tmp, ENV_O_WRITE | ENV_O_CREATE | ENV_O_TRUNC | ENV_O_DIRECT, &s->file,
+             &s->op);
+}
+
+void snap_reserve(struct snap *s, struct env_op *op)
+{
+    snap_begin(s, SNAP_RESERVE_OPEN, op);
+    snap_reserve_begin(s, SNAP_RESERVE_OPEN);
+}
+
+void snap_release(struct snap *s, struct env_op *op)
+{
+    snap_begin(s, SNAP_RELEASE, op);
+    s->has_reserve = false;
+    snap_reserve_begin(s, SNAP_RELEASE);
+}
+
+void snap_cancel(struct snap *s)
+{
+    s->cancel = true;
+}

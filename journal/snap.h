@@ -1,0 +1,58 @@
+/* journal/snap.h - state images: files that stand for all records up to an index.
+ *
+ * INVARIANTS
+ *  1. A file called image-<index> was complete, checksummed and synced before it got that name; an
+ *     unfinished one is called image.tmp and is thrown away after the next start.
+ *  2. The two newest good images are kept; the log may be cut behind the older one, so losing the
+ *     newer loses nothing.
+ *  3. An image is written one piece at a time with pauses while the log is busy: appends come
+ * first.
+ *  4. A bad or incomplete image is reported and passed over; one from a newer release or of another
+ *     cluster stops the start.
+ *  5. journal.reserve keeps space that an image may use when the disk is full: an image is what
+ * lets old segments go. */
+#ifndef JOURNAL_SNAP_H
+#define JOURNAL_SNAP_H
+
+#include "journal/journal.h"
+#include "journal/log_format.h"
+
+enum { SNAP_KEEP = 2 };
+
+struct snap_config {
+    const char *dir;        /* as in wal_config */
+    uint64_t reserve_bytes; /* at least; grows to the size of the last image */
+    uint64_t cluster_hi, cluster_lo;
+    bool check_all;          /* snap_open reads the older images too; the host only looks on */
+    bool (*busy)(void *ctx); /* true while appends are under way */
+    void *busy_ctx;
+};
+
+struct snap;
+
+/* NULL: no memory */
+struct snap *snap_create(struct env *e, struct mem *m, const struct snap_config *cfg,
+                         struct journal_host *host);
+void snap_free(struct snap *s); /* at rest only */
+/* Finds the images and loads the newest good one into the host.  ret: 0 or E_*. */
+void snap_open(struct snap *s, struct env_op *op);
+/* after snap_open: what was loaded (0: nothing) */
+uint64_t snap_index(const struct snap *s);
+uint64_t snap_epoch(const struct snap *s);
+/* the highest index that any image's name speaks of: records up to it were durable */
+uint64_t snap_named(const struct snap *s);
+/* records up to here are in both kept images; 0 when there are not two */
+uint64_t snap_trim_index(const struct snap *s);
+uint64_t snap_bytes(const struct snap *s); /* of the newest */
+bool snap_at_rest(const struct snap *s);
+/* Writes an image; calls image_begin at once.  ret: 0, E_NOSPC, E_IO, E_CANCELLED, ... */
+void snap_write(struct snap *s, uint64_t index, uint64_t epoch, struct env_op *op);
+/* Sweeps up, and makes the reserve as large as it should be.  ret: 0 or E_NOSPC, ... */
+void snap_reserve(struct snap *s, struct env_op *op);
+/* gives the reserve, and what is left of an unfinished image, back to the file system; at rest only
+ */
+void snap_release(struct snap *s, struct env_op *op);
+/* an image or reserve under way ends soon, with E_CANCELLED */
+void snap_cancel(struct snap *s);
+
+#endif

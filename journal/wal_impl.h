@@ -1,0 +1,167 @@
+/* journal/wal_impl.h - what wal.c (append), wal_prep.c (segments made and removed) and
+ * wal_recover.c share.  Nobody else includes it. */
+#ifndef JOURNAL_WAL_IMPL_H
+#define JOURNAL_WAL_IMPL_H
+
+#include "core/fmt.h"
+#include "journal/wal.h"
+#include "journal/wal_read.h"
+
+enum {
+    WAL_ZERO_BYTES = 256 * 1024,
+    WAL_SEGMENTS_MAX = 4096,
+    WAL_SEAL_NS = 50 * 1000 * 1000,      /* quiet time after which the end is vouched for */
+    WAL_PREP_PAUSE_NS = 4 * 1000 * 1000, /* between blocks of zeros while there is time */
+    WAL_SPACE_RETRY_NS = 500 * 1000 * 1000,
+};
+
+enum wal_state { WAL_NEW, WAL_RECOVERED, WAL_STARTING, WAL_RUNNING, WAL_STOPPED };
+
+enum wal_slot_state { WAL_SLOT_FREE, WAL_SLOT_WRITING, WAL_SLOT_WRITTEN };
+
+/* fill, checksum, write, publish: one batch on its way */
+struct wal_slot {
+    struct env_op op;
+    struct wal *wal;
+    uint8_t *buf; /* LOG_BLOCK for a segment's header, then the batch */
+    enum wal_slot_state state;
+    struct env_file *file;
+    uint32_t len; /* being written */
+    struct log_batch batch;
+};
+
+enum wal_verdict { WAL_SEG_VALID, WAL_SEG_ZERO, WAL_SEG_BAD };
+
+struct wal_segment {
+    uint64_t seq, first_index, last_index, end; /* end: bytes in use */
+    uint64_t epoch, durable_upto, bytes;
+    uint64_t erase_to; /* found by recovery: bytes that are no part of the log, from end to here */
+    uint32_t chain, prev_chain; /* the header's crc, what it stands on */
+    enum wal_verdict verdict;
+    bool accepted;
+    bool superseded; /* a later one stands before its first record and repeats it all */
+};
+
+/* IDLE -> OPEN -> ZERO -> (PAUSE -> ZERO)* -> SYNC -> CLOSE -> RENAME -> REOPEN -> READY -> IDLE
+ * no space: -> DROP_CLOSE -> DROP_UNLINK -> FULL -> OPEN */
+enum wal_prep_state {
+    WAL_PREP_IDLE,
+    WAL_PREP_OPEN,
+    WAL_PREP_ZERO,
+    WAL_PREP_PAUSE,
+    WAL_PREP_SYNC,
+    WAL_PREP_CLOSE,
+    WAL_PREP_RENAME,
+    WAL_PREP_REOPEN,
+    WAL_PREP_READY,
+    WAL_PREP_DROP_CLOSE,
+    WAL_PREP_DROP_UNLINK,
+    WAL_PREP_FULL,
+    WAL_PREP_END_CLOSE,
+};
+
+struct wal_prep {
+    struct env_op op;
+    struct env_timer timer;
+    enum wal_prep_state state;
+    bool busy;
+    struct env_file *file;
+    uint64_t seq, at, bytes;
+    uint64_t least_bytes; /* the next segment must hold this */
+    bool hold;            /* no retry now */
+    bool tight;           /* a start found no room: the smallest segment will do */
+};
+
+/* IDLE -> OPEN -> ERASE -> CLOSE -> UNLINK -> IDLE, one segment at a time */
+enum wal_trim_state {
+    WAL_TRIM_IDLE,
+    WAL_TRIM_OPEN,
+    WAL_TRIM_ERASE,
+    WAL_TRIM_CLOSE,
+    WAL_TRIM_UNLINK,
+};
+
+struct wal_trim {
+    struct env_op op;
+    enum wal_trim_state state;
+    bool busy;
+    struct env_file *file;
+    uint64_t upto, seq;
+};
+
+struct wal_recover;
+
+struct wal {
+    struct env *env;
+    struct mem *mem;
+    struct wal_host *host;
+    struct wal_config cfg;
+    char dir[ENV_NAME_MAX];
+    enum wal_state state;
+    int failed;
+    bool full; /* no room for the next segment: appends end with E_NOSPC */
+    uint8_t *zero_memory, *zeros;
+
+    /* segments, ascending; the last is the active one */
+    struct wal_segment *segs;
+    uint32_t n_segs;
+    uint64_t seq_max;
+    struct env_file *file, *old_file; /* active; the one before, until its writes are done */
+    struct env_op close_op;
+    bool closing;
+    uint64_t off; /* where the next batch goes in the active segment */
+    uint32_t chain;
+    uint64_t epoch, next_index, durable, sealed;
+
+    /* records that wait for a batch: {u32 len, u32 type}, bytes, padded to 8; a ring */
+    uint8_t *queue;
+    uint64_t queue_head, queue_tail; /* bytes ever put in, taken out; position is modulo capacity */
+    uint32_t queued;
+
+    struct wal_slot slots[WAL_SLOTS_MAX];
+    uint8_t *slot_memory;
+    uint32_t slot_first, slots_used;
+
+    struct env_op run_op; /* posted by the first append of a turn */
+    bool run_posted;
+    struct env_timer seal_timer;
+    bool seal_due;
+
+    struct wal_prep prep;
+    struct wal_trim trim;
+    struct wal_recover *recover;
+    struct env_op *stop_op;
+    uint64_t records, batches, syncs;
+};
+
+/* wal.c */
+void wal_run(struct wal *w);
+/* wal_run in the next turn */
+void wal_kick(struct wal *w);
+void wal_fail(struct wal *w, int why, const char *what);
+void wal_set_full(struct wal *w, bool full);
+/* path of a segment (seq), in ENV_NAME_MAX bytes */
+void wal_name(const struct wal *w, uint64_t seq, char *ret_name);
+/* the header block of a segment that begins at first_index; returns its crc */
+uint32_t wal_header(struct wal *w, uint8_t *block, uint64_t seq, uint64_t first_index,
+                    uint64_t bytes);
+/* makes the prepared segment the active one */
+void wal_activate(struct wal *w, uint64_t first_index, uint32_t chain);
+/* the largest padded batch */
+uint32_t wal_batch_cap(const struct wal *w);
+
+/* wal_recover.c */
+void wal_recover_run(struct wal *w);
+/* at stop: true when recovery's memory is gone; false while it works on the disk */
+bool wal_recover_end(struct wal *w);
+
+/* a segment stands on record `upto` now: which older ones are no longer needed? */
+void wal_prep_supersede(struct wal *w, uint64_t upto, uint64_t before_seq);
+
+/* wal_prep.c */
+void wal_prep_run(struct wal *w);
+void wal_prep_trim_run(struct wal *w);
+/* at stop: true when nothing of either is open or under way */
+bool wal_prep_end(struct wal *w);
+
+#endif

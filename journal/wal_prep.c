@@ -1,0 +1,294 @@
+/* journal/wal_prep.c - segments made before they are needed and removed when they no longer are.
+ *
+ * INVARIANTS
+ *  1. A file called wal-<seq> was complete and synced, all zeros, before it got that name.
+ *  2. While there is time zeros are written one block every few milliseconds, so that appends do
+ *     not queue behind them; once the active segment fills faster than that, without a pause.
+ *  3. Removal overwrites the segment's header with zeros, durably, before the unlink: an unlink
+ *     that a power loss undoes brings back a segment that no restart takes for part of the log.
+ *  4. Superseded segments go first, then the oldest, and that only when the header of its successor
+ *     is known durable: what is left is always a chain from its first segment on.
+ *  5. A start needs a segment.  When there is no room for one of the usual size, a small one is
+ *     made: a master on a full disk can at least be read. */
+#include "journal/wal_impl.h"
+
+static void wal_prep_wake(struct wal *w)
+{
+    wal_run(w);
+    if (w->recover)
+        wal_recover_run(w);
+}
+
+static void wal_prep_new_name(const struct wal *w, char *ret_name)
+{
+    fmt_into(ret_name, ENV_NAME_MAX, "%swal.new", w->dir);
+}
+
+static void wal_prep_drop(struct wal *w)
+{
+    struct wal_prep *p = &w->prep;
+    p->state = WAL_PREP_DROP_CLOSE;
+    if (p->file) {
+        struct env_file *f = p->file;
+        p->file = NULL;
+        p->busy = true;
+        env_close(f, &p->op);
+    }
+}
+
+static void wal_prep_done(struct env_op *op)
+{
+    struct wal_prep *p = container_of(op, struct wal_prep, op);
+    struct wal *w = container_of(p, struct wal, prep);
+    p->busy = false;
+    bool dropping = p->state == WAL_PREP_DROP_CLOSE || p->state == WAL_PREP_DROP_UNLINK ||
+                    p->state == WAL_PREP_END_CLOSE;
+    if (op->ret < 0 && !dropping) {
+        if (op->ret == E_NOSPC || op->ret == E_DQUOT) {
+            p->tight = w->state == WAL_STARTING;
+            wal_prep_drop(w);
+        } else {
+            wal_fail(w, (int)op->ret, "preparing a segment");
+        }
+        wal_prep_wake(w);
+        return;
+    }
+    switch (p->state) {
+    case WAL_PREP_OPEN:
+        p->at = 0;
+        p->state = WAL_PREP_ZERO;
+        break;
+    case WAL_PREP_ZERO:
+        p->at += (uint64_t)op->ret;
+        if (p->at == p->bytes)
+            p->state = WAL_PREP_SYNC;
+        else if (w->state == WAL_RUNNING && p->at >= 2 * w->off && w->queued == 0)
+            p->state = WAL_PREP_PAUSE;
+        break;
+    case WAL_PREP_SYNC:
+        w->syncs++;
+        p->state = WAL_PREP_CLOSE;
+        break;
+    case WAL_PREP_CLOSE:
+        p->state = WAL_PREP_RENAME;
+        break;
+    case WAL_PREP_RENAME:
+        p->state = WAL_PREP_REOPEN;
+        break;
+    case WAL_PREP_REOPEN:
+        p->state = WAL_PREP_READY;
+        p->tight = false;
+        wal_set_full(w, false);
+        break;
+    case WAL_PREP_DROP_CLOSE:
+        break;
+    case WAL_PREP_DROP_UNLINK:
+        p->state = WAL_PREP_FULL;
+        break;
+    case WAL_PREP_END_CLOSE:
+        p->state = WAL_PREP_IDLE;
+        break;
+    default:
+        ASSERT(false);
+    }
+    wal_prep_wake(w);
+}
+
+static void wal_prep_timer(struct env_op *op)
+{
+    struct wal_prep *p = container_of(op, struct wal_prep, timer.op);
+    struct wal *w = container_of(p, struct wal, prep);
+    if (p->state == WAL_PREP_PAUSE)
+        p->state = WAL_PREP_ZERO;
+    else if (!p->hold)
+        p->state = WAL_PREP_IDLE;
+    wal_prep_wake(w);
+}
+
+/* Starts whatever the state asks for, unless it is under way already. */
+void wal_prep_run(struct wal *w)
+{
+    struct wal_prep *p = &w->prep;
+    char name[ENV_NAME_MAX], to[ENV_NAME_MAX];
+    if (p->busy || w->failed || (w->stop_op && wal_is_idle(w)))
+        return;
+    p->op.done = wal_prep_done;
+    p->timer.op.done = wal_prep_timer;
+    wal_prep_new_name(w, name);
+    wal_name(w, p->seq, to);
+    switch (p->state) {
+    case WAL_PREP_IDLE:
+        if (p->seq <= w->seq_max)
+            p->seq = w->seq_max = w->seq_max + 1;
+        p->bytes = p->tight ? 2 * LOG_BLOCK + 2 * (uint64_t)wal_batch_cap(w) : w->cfg.segment_bytes;
+        p->bytes = base_max_u64(p->bytes, p->least_bytes);
+        p->state = WAL_PREP_OPEN;
+        p->busy = true;
+        env_open(w->env, name, ENV_O_WRITE | ENV_O_CREATE | ENV_O_TRUNC | ENV_O_DIRECT, &p->file,
+                 &p->op);
+        break;
+    case WAL_PREP_ZERO:
+        p->busy = true;
+        env_write(p->file, w->zeros, (uint32_t)base_min_u64(WAL_ZERO_BYTES, p->bytes - p->at),
+                  p->at, &p->op);
+        break;
+    case WAL_PREP_PAUSE:
+        if (!env_timer_is_set(&p->timer))
+            env_timer_set(w->env, &p->timer, env_now_ns(w->env) + WAL_PREP_PAUSE_NS);
+        break;
+    case WAL_PREP_SYNC:
+        p->busy = true;
+        env_sync(p->file, &p->op);
+        break;
+    case WAL_PREP_CLOSE: {
+        struct env_file *f = p->file;
+        p->file = NULL;
+        p->busy = true;
+        env_close(f, &p->op);
+        break;
+    }
+    case WAL_PREP_RENAME:
+        p->busy = true;
+        env_rename(w->env, name, to, &p->op);
+        break;
+    case WAL_PREP_REOPEN:
+        p->busy = true;
+        env_open(w->env, to, ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC, &p->file, &p->op);
+        break;
+    case WAL_PREP_DROP_CLOSE:
+        p->state = WAL_PREP_DROP_UNLINK;
+        p->busy = true;
+        env_unlink(w->env, name, &p->op);
+        break;
+    case WAL_PREP_FULL:
+        if (w->state == WAL_STARTING)
+            wal_set_full(w, true);
+        if (!env_timer_is_set(&p->timer))
+            env_timer_set(w->env, &p->timer, env_now_ns(w->env) + WAL_SPACE_RETRY_NS);
+        break;
+    case WAL_PREP_OPEN:
+    case WAL_PREP_READY:
+    case WAL_PREP_DROP_UNLINK:
+    case WAL_PREP_END_CLOSE:
+        break;
+    }
+}
+
+/* --- removal --- */
+
+void wal_prep_supersede(struct wal *w, uint64_t upto, uint64_t before_seq)
+{
+    for (uint32_t i = 0; i < w->n_segs && w->segs[i].seq < before_seq; i++)
+        if (w->segs[i].accepted && w->segs[i].first_index > upto)
+            w->segs[i].superseded = true;
+}
+
+/* which segment may go; n_segs: none */
+static uint32_t wal_trim_pick(const struct wal *w)
+{
+    for (uint32_t i = 0; i + 1 < w->n_segs; i++)
+        if (w->segs[i].superseded)
+            return i;
+    if (w->n_segs >= 2 && w->segs[0].last_index <= w->trim.upto &&
+        w->durable >= w->segs[1].first_index)
+        return 0;
+    return w->n_segs;
+}
+
+static void wal_trim_done(struct env_op *op)
+{
+    struct wal_trim *t = container_of(op, struct wal_trim, op);
+    struct wal *w = container_of(t, struct wal, trim);
+    uint32_t i;
+    t->busy = false;
+    if (op->ret < 0 && op->ret != E_NOENT) {
+        wal_fail(w, (int)op->ret, "removing an old segment");
+    } else {
+        switch (t->state) {
+        case WAL_TRIM_OPEN:
+            t->state = op->ret < 0 ? WAL_TRIM_UNLINK : WAL_TRIM_ERASE;
+            break;
+        case WAL_TRIM_ERASE:
+            t->state = WAL_TRIM_CLOSE;
+            break;
+        case WAL_TRIM_CLOSE:
+            t->state = WAL_TRIM_UNLINK;
+            break;
+        case WAL_TRIM_UNLINK:
+            for (i = 0; w->segs[i].seq != t->seq;)
+                i++;
+            w->n_segs--;
+            memmove(w->segs + i, w->segs + i + 1, (w->n_segs - i) * sizeof *w->segs);
+            t->state = WAL_TRIM_IDLE;
+            break;
+        case WAL_TRIM_IDLE:
+            ASSERT(false);
+        }
+    }
+    wal_run(w);
+}
+
+void wal_prep_trim_run(struct wal *w)
+{
+    struct wal_trim *t = &w->trim;
+    char name[ENV_NAME_MAX];
+    if (t->busy || w->failed || w->state != WAL_RUNNING || w->recover)
+        return;
+    t->op.done = wal_trim_done;
+    if (t->state == WAL_TRIM_IDLE) {
+        uint32_t i = wal_trim_pick(w);
+        if (w->stop_op || i == w->n_segs)
+            return;
+        t->seq = w->segs[i].seq;
+        t->state = WAL_TRIM_OPEN;
+        wal_name(w, t->seq, name);
+        t->busy = true;
+        env_open(w->env, name, ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC, &t->file, &t->op);
+        return;
+    }
+    t->busy = true;
+    if (t->state == WAL_TRIM_ERASE) {
+        env_write(t->file, w->zeros, LOG_BLOCK, 0, &t->op);
+    } else if (t->state == WAL_TRIM_CLOSE) {
+        struct env_file *f = t->file;
+        t->file = NULL;
+        env_close(f, &t->op);
+    } else {
+        wal_name(w, t->seq, name);
+        env_unlink(w->env, name, &t->op);
+    }
+}
+
+void wal_hold(struct wal *w, bool on)
+{
+    w->prep.hold = on;
+}
+
+void wal_trim(struct wal *w, uint64_t upto)
+{
+    w->trim.upto = base_max_u64(w->trim.upto, upto);
+    wal_prep_trim_run(w);
+}
+
+bool wal_prep_end(struct wal *w)
+{
+    struct wal_prep *p = &w->prep;
+    struct wal_trim *t = &w->trim;
+    env_timer_stop(w->env, &p->timer);
+    if (p->busy || t->busy)
+        return false;
+    if (!p->file && t->file) { /* after a failure only */
+        p->file = t->file;
+        t->file = NULL;
+    }
+    if (p->file) {
+        struct env_file *f = p->file;
+        p->file = NULL;
+        p->state = WAL_PREP_END_CLOSE;
+        p->busy = true;
+        p->op.done = wal_prep_done;
+        env_close(f, &p->op);
+        return false;
+    }
+    return w->failed || t->state == WAL_TRIM_IDLE;
+}

@@ -1,0 +1,857 @@
+/* journal/wal_recover.c - from a directory of segments to a log that takes records.
+ *
+ *   wal_recover         LIST -> HEADS -> SCAN -> EVIDENCE -> verdict          (reads only)
+ *   wal_recover_start   ERASE -> DROP -> PREPARE -> HEADER -> COPY -> running
+ *   wal_recover_replay  REPLAY
+ *
+ * INVARIANTS
+ *  1. The accepted log is what intact batches hold, chained from the oldest segment on.  Segments
+ *     are taken in the order of their numbers; one joins exactly when its header stands on a place
+ *     of the chain so far that was not proven durable before, or on the last that was.  It then
+ *     replaces the rest of the chain, whose records it repeats (or began to repeat, when a restart
+ *     was cut short: so what the rest held still counts, and equal indices hold equal records).
+ *  2. Until the verdict nothing is written.
+ *  3. What is beyond the cut is erased, and segments that did not join lose their header, durably
+ *     and before the new segment gets its own: a later restart cannot take up what this one
+ *     rejected.
+ *  4. Batches that no later one proves durable may be in a page cache or a device's cache only. The
+ *     new segment stands on the last batch that is proven (not on one that may vanish), and holds a
+ *     copy of all that comes after it, durable before anybody sees a record. */
+#include "journal/wal_impl.h"
+
+enum wal_rc_state {
+    WAL_RC_REST,
+    WAL_RC_LIST,
+    WAL_RC_HEADS,
+    WAL_RC_SCAN,
+    WAL_RC_EVIDENCE,
+    WAL_RC_ERASE_OPEN,
+    WAL_RC_ERASE,
+    WAL_RC_DROP,
+    WAL_RC_DROP_HEADER,
+    WAL_RC_DROP_CLOSE,
+    WAL_RC_DROP_UNLINK,
+    WAL_RC_PREPARE,
+    WAL_RC_HEADER,
+    WAL_RC_COPY,
+    WAL_RC_COPIED,
+    WAL_RC_REPLAY,
+    WAL_RC_FINISH,
+};
+
+enum { WAL_RC_NAMES = 4096, WAL_RC_PLACES = 256 };
+
+/* a batch's end: where a segment may stand */
+struct wal_place {
+    uint64_t first_index, last_index;
+    uint32_t chain;
+};
+
+struct wal_recover {
+    struct wal *wal;
+    struct wal_read read;
+    struct env_op op;
+    bool busy, reading, disk_done; /* an op under way; the reader is in use; op.ret is fresh */
+    enum wal_rc_state state;
+    struct env_op *user;
+    int ret;
+    uint64_t from;
+    uint64_t evidence, evidence_seq; /* highest index known durable, and which segment says so */
+    uint32_t at_seg;                 /* segment being worked on */
+    uint32_t cut_seg;                /* last accepted one; n_segs when none */
+    struct wal_place places[WAL_RC_PLACES]; /* the first: last one proven durable, then the rest */
+    uint32_t n_places;
+    uint64_t first_seq; /* of the segment that this start began */
+    uint64_t erase_from;
+    uint64_t last; /* highest index accepted */
+    uint64_t next; /* next index to copy or hand out */
+    struct env_file *file;
+    uint8_t *copy_memory, *copy; /* one batch */
+    struct log_batch copy_batch;
+    bool replaying;  /* the last act */
+    bool copy_waits; /* the batch in `copy` found no room yet */
+    char names[WAL_RC_NAMES], after[ENV_NAME_MAX];
+};
+
+static void wal_rc_done(struct env_op *op)
+{
+    struct wal_recover *rc = container_of(op, struct wal_recover, op);
+    rc->busy = false;
+    rc->disk_done = true;
+    wal_recover_run(rc->wal);
+}
+
+static void wal_rc_wake(struct wal_read *r)
+{
+    struct wal_recover *rc = container_of(r, struct wal_recover, read);
+    wal_recover_run(rc->wal);
+}
+
+static void wal_rc_finish(struct wal_recover *rc, int ret)
+{
+    rc->ret = ret;
+    rc->state = WAL_RC_FINISH;
+}
+
+static void wal_rc_open_reader(struct wal_recover *rc, uint64_t seq)
+{
+    char name[ENV_NAME_MAX];
+    wal_name(rc->wal, seq, name);
+    rc->reading = true;
+    wal_read_open(&rc->read, name);
+}
+
+/* --- reading --- */
+
+static void wal_rc_list(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    if (!rc->disk_done) {
+        rc->busy = true;
+        env_list(w->env, w->cfg.dir, rc->after, rc->names, sizeof rc->names, &rc->op);
+        return;
+    }
+    rc->disk_done = false;
+    if (rc->op.ret < 0) {
+        wal_rc_finish(rc, (int)rc->op.ret);
+        return;
+    }
+    if (rc->op.ret == 0) {
+        rc->at_seg = 0;
+        rc->state = WAL_RC_HEADS;
+        return;
+    }
+    for (const char *n = rc->names; n < rc->names + rc->op.ret; n += strlen(n) + 1) {
+        uint64_t seq;
+        fmt_into(rc->after, sizeof rc->after, "%s", n);
+        if (!log_format_name_parse(n, "wal-", &seq))
+            continue;
+        if (w->n_segs == WAL_SEGMENTS_MAX) {
+            wal_rc_finish(rc, E_NOMEM);
+            return;
+        }
+        w->segs[w->n_segs++] = (struct wal_segment){.seq = seq};
+        w->seq_max = base_max_u64(w->seq_max, seq);
+    }
+}
+
+static void wal_rc_learn(struct wal_recover *rc, uint64_t durable_upto, uint64_t seq)
+{
+    if (durable_upto > rc->evidence) {
+        rc->evidence = durable_upto;
+        rc->evidence_seq = seq;
+    }
+}
+
+static void wal_rc_head(struct wal_recover *rc, struct wal_segment *s)
+{
+    struct wal *w = rc->wal;
+    const struct log_segment *h = &rc->read.segment;
+    int v = rc->read.verdict;
+    s->bytes = rc->read.size;
+    if (!v && (h->cluster_hi != w->cfg.cluster_hi || h->cluster_lo != w->cfg.cluster_lo))
+        v = E_CLUSTER;
+    if (v == E_VERSION || v == E_CLUSTER) {
+        fmt_log(w->env, ENV_LOG_ERROR, "journal: %s: %s. %s", rc->read.name, err_text(v),
+                v == E_VERSION ? "It was written by a newer release: run that one."
+                               : "Give each cluster a directory of its own.");
+        wal_rc_finish(rc, v);
+        return;
+    }
+    /* a segment had its full size before it got its name */
+    if (v == E_EOF || (!v && s->bytes < h->bytes)) {
+        fmt_log(w->env, ENV_LOG_ERROR,
+                "journal: %s: it ends at offset %llu: something cut it. Nothing was changed. "
+                "Restore the file from a copy, or the directory from a backup.",
+                rc->read.name, (unsigned long long)s->bytes);
+        wal_rc_finish(rc, E_CORRUPT);
+        return;
+    }
+    s->verdict = v == E_NODATA ? WAL_SEG_ZERO : WAL_SEG_BAD;
+    if (v || h->seq != s->seq || h->first_index == 0 || h->first_index > UINT64_MAX / 2 ||
+        h->durable_upto >= h->first_index)
+        return;
+    s->verdict = WAL_SEG_VALID;
+    s->first_index = h->first_index;
+    s->epoch = h->epoch;
+    s->durable_upto = h->durable_upto;
+    s->chain = h->crc;
+    s->prev_chain = h->prev_chain;
+    wal_rc_learn(rc, s->durable_upto, s->seq);
+    w->epoch = base_max_u64(w->epoch, s->epoch);
+}
+
+static void wal_rc_evidence_begin(struct wal_recover *rc)
+{
+    rc->at_seg = 0;
+    rc->state = WAL_RC_EVIDENCE;
+}
+
+static void wal_rc_heads(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    if (rc->at_seg < w->n_segs) {
+        wal_rc_open_reader(rc, w->segs[rc->at_seg].seq);
+        return;
+    }
+    rc->cut_seg = w->n_segs;
+    rc->places[0] = (struct wal_place){0, 0, 0};
+    rc->n_places = 1;
+    for (uint32_t i = 0; i < w->n_segs; i++)
+        if (w->segs[i].verdict == WAL_SEG_VALID) {
+            struct wal_segment *s = &w->segs[i];
+            if (s->first_index > rc->from) {
+                char name[ENV_NAME_MAX];
+                wal_name(w, s->seq, name);
+                fmt_log(w->env, ENV_LOG_ERROR,
+                        "journal: records %llu to %llu are missing: '%s' is the oldest segment. "
+                        "Nothing was changed. Restore the missing files or a backup.",
+                        (unsigned long long)rc->from, (unsigned long long)s->first_index - 1, name);
+                wal_rc_finish(rc, E_CORRUPT);
+                return;
+            }
+            rc->places[0] = (struct wal_place){0, s->first_index - 1, s->prev_chain};
+            rc->last = s->first_index - 1;
+            rc->at_seg = i;
+            rc->state = WAL_RC_SCAN;
+            return;
+        }
+    wal_rc_evidence_begin(rc);
+}
+
+/* something in the chain says that records up to d were durable, and so the batches they are in */
+static void wal_rc_prove(struct wal_recover *rc, uint64_t d)
+{
+    uint32_t n = 0;
+    while (n + 1 < rc->n_places && rc->places[n + 1].first_index <= d)
+        n++;
+    rc->n_places -= n;
+    memmove(rc->places, rc->places + n, rc->n_places * sizeof *rc->places);
+}
+
+static void wal_rc_place(struct wal_recover *rc, const struct log_batch *b)
+{
+    wal_rc_prove(rc, b->durable_upto);
+    if (rc->n_places < WAL_RC_PLACES) /* else it proves nothing for hundreds of batches: damage */
+        rc->places[rc->n_places++] =
+            (struct wal_place){b->first_index, b->first_index + b->records - 1, b->crc};
+}
+
+/* the next segment that stands on the chain, or the end of the scan */
+static void wal_rc_scan(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    for (; rc->at_seg < w->n_segs; rc->at_seg++) {
+        struct wal_segment *s = &w->segs[rc->at_seg];
+        for (uint32_t k = rc->n_places; s->verdict == WAL_SEG_VALID && k-- > 0;)
+            if (rc->places[k].chain == s->prev_chain &&
+                rc->places[k].last_index + 1 == s->first_index) {
+                rc->n_places = k + 1;
+                wal_prep_supersede(w, s->first_index - 1, s->seq);
+                wal_rc_prove(rc, s->durable_upto);
+                wal_rc_open_reader(rc, s->seq);
+                return;
+            }
+    }
+    wal_rc_evidence_begin(rc);
+}
+
+static void wal_rc_scanned(struct wal_recover *rc)
+{
+    struct wal_segment *s = &rc->wal->segs[rc->at_seg];
+    s->accepted = true;
+    s->end = rc->read.at;
+    s->last_index = rc->read.expect.index - 1;
+    rc->cut_seg = rc->at_seg++;
+}
+
+static void wal_rc_evidence_block(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    struct log_batch b;
+    struct wal_read *r = &rc->read;
+    if (!memcmp(r->block, w->zeros, LOG_BLOCK))
+        return;
+    if (w->segs[rc->at_seg].accepted)
+        w->segs[rc->at_seg].erase_to = r->at + LOG_BLOCK;
+    if (!log_format_batch_head(r->block, &b) && b.seq == w->segs[rc->at_seg].seq)
+        wal_rc_learn(rc, b.durable_upto, b.seq);
+}
+
+static void wal_rc_verdict(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    if (rc->evidence > rc->last) {
+        char name[ENV_NAME_MAX] = "the log (no intact segment)", by[ENV_NAME_MAX];
+        uint64_t at = 0;
+        if (rc->cut_seg < w->n_segs) {
+            wal_name(w, w->segs[rc->cut_seg].seq, name);
+            at = w->segs[rc->cut_seg].end;
+        }
+        fmt_into(by, sizeof by, "a state image");
+        if (rc->evidence_seq)
+            wal_name(w, rc->evidence_seq, by);
+        fmt_log(w->env, ENV_LOG_ERROR,
+                "journal: %s: damaged at offset %llu: record %llu does not check, but %s says that "
+                "records up to %llu were durable. Nothing was changed. Restore the file from a "
+                "copy, or the directory from a backup; cutting the log here would lose "
+                "acknowledged operations.",
+                name, (unsigned long long)at, (unsigned long long)rc->last + 1, by,
+                (unsigned long long)rc->evidence);
+        wal_rc_finish(rc, E_CORRUPT);
+        return;
+    }
+    w->next_index = rc->last + 1;
+    w->durable = w->sealed = rc->places[0].last_index;
+    w->chain = rc->places[0].chain;
+    if (rc->cut_seg < w->n_segs && w->segs[rc->cut_seg].erase_to)
+        fmt_log(w->env, ENV_LOG_INFO,
+                "journal: '%s': the last write was torn; the log ends at record %llu.", w->dir,
+                (unsigned long long)rc->last);
+    wal_rc_finish(rc, 0);
+}
+
+static void wal_rc_evidence(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    while (rc->at_seg < w->n_segs && w->segs[rc->at_seg].accepted &&
+           w->segs[rc->at_seg].end == w->segs[rc->at_seg].bytes)
+        rc->at_seg++; /* full */
+    if (rc->at_seg < w->n_segs)
+        wal_rc_open_reader(rc, w->segs[rc->at_seg].seq);
+    else
+        wal_rc_verdict(rc);
+}
+
+/* --- writing --- */
+
+static void wal_rc_erase(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    char name[ENV_NAME_MAX];
+    if (rc->disk_done && rc->op.ret < 0) {
+        wal_fail(w, (int)rc->op.ret, "erasing beyond the end of the log");
+        wal_rc_finish(rc, w->failed);
+        return;
+    }
+    if (rc->state == WAL_RC_ERASE_OPEN) {
+        while (rc->at_seg < w->n_segs && w->segs[rc->at_seg].erase_to == 0)
+            rc->at_seg++;
+        rc->disk_done = false;
+        if (rc->at_seg == w->n_segs) {
+            rc->at_seg = 0;
+            rc->state = WAL_RC_DROP;
+            return;
+        }
+        wal_name(w, w->segs[rc->at_seg].seq, name);
+        rc->erase_from = w->segs[rc->at_seg].end;
+        rc->busy = true;
+        rc->state = WAL_RC_ERASE;
+        env_open(w->env, name, ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC, &rc->file, &rc->op);
+        return;
+    }
+    uint64_t left = w->segs[rc->at_seg].erase_to - rc->erase_from;
+    rc->busy = true;
+    if (left) {
+        uint32_t n = (uint32_t)base_min_u64(WAL_ZERO_BYTES, left);
+        env_write(rc->file, w->zeros, n, rc->erase_from, &rc->op);
+        rc->erase_from += n;
+    } else {
+        struct env_file *f = rc->file;
+        rc->file = NULL;
+        rc->at_seg++;
+        rc->state = WAL_RC_ERASE_OPEN;
+        env_close(f, &rc->op);
+    }
+}
+
+/* segments that did not join: header to zeros, then away */
+static void wal_rc_drop(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    char name[ENV_NAME_MAX];
+    struct env_file *f = rc->file;
+    if (rc->state == WAL_RC_DROP) {
+        while (rc->at_seg < w->n_segs && w->segs[rc->at_seg].accepted)
+            rc->at_seg++;
+        rc->disk_done = false;
+        if (rc->at_seg == w->n_segs) {
+            rc->state = WAL_RC_PREPARE;
+            return;
+        }
+        wal_name(w, w->segs[rc->at_seg].seq, name);
+        rc->busy = true;
+        rc->state = WAL_RC_DROP_HEADER;
+        env_open(w->env, name, ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC, &rc->file, &rc->op);
+        return;
+    }
+    if (rc->op.ret < 0) {
+        wal_fail(w, (int)rc->op.ret, "removing a segment that is no part of the log");
+        wal_rc_finish(rc, w->failed);
+        return;
+    }
+    rc->busy = true;
+    switch (rc->state) {
+    case WAL_RC_DROP_HEADER:
+        rc->state = WAL_RC_DROP_CLOSE;
+        env_write(rc->file, w->zeros, LOG_BLOCK, 0, &rc->op);
+        break;
+    case WAL_RC_DROP_CLOSE:
+        rc->file = NULL;
+        rc->state = WAL_RC_DROP_UNLINK;
+        env_close(f, &rc->op);
+        break;
+    default:
+        wal_name(w, w->segs[rc->at_seg].seq, name);
+        w->n_segs--;
+        memmove(w->segs + rc->at_seg, w->segs + rc->at_seg + 1,
+                (w->n_segs - rc->at_seg) * sizeof *w->segs);
+        rc->state = WAL_RC_DROP;
+        env_unlink(w->env, name, &rc->op);
+    }
+}
+
+static void wal_rc_prepare(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    if (w->failed || w->stop_op) {
+        wal_rc_finish(rc, w->failed ? w->failed : E_CANCELLED);
+        return;
+    }
+    if (w->n_segs == WAL_SEGMENTS_MAX) {
+        wal_rc_finish(rc, E_NOMEM);
+        return;
+    }
+    if (w->prep.state != WAL_PREP_READY) {
+        wal_prep_run(w);
+        rc->busy = true; /* until wal_prep wakes us */
+        return;
+    }
+    rc->state = WAL_RC_HEADER;
+    rc->disk_done = false;
+    rc->busy = true;
+    wal_header(w, w->slots[0].buf, w->prep.seq, rc->next, w->prep.bytes);
+    env_write(w->prep.file, w->slots[0].buf, LOG_BLOCK, 0, &rc->op);
+}
+
+static void wal_rc_running(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    w->state = WAL_RUNNING;
+    wal_prep_supersede(w, rc->places[0].last_index, rc->first_seq);
+    w->prep.least_bytes = 0;
+    wal_rc_finish(rc, 0);
+}
+
+static void wal_rc_header(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    struct log_head h;
+    if (rc->op.ret != LOG_BLOCK) {
+        wal_fail(w, rc->op.ret < 0 ? (int)rc->op.ret : E_IO, "writing a segment's header");
+        wal_rc_finish(rc, w->failed);
+        return;
+    }
+    memcpy(&h, w->slots[0].buf, sizeof h);
+    w->next_index = rc->next;
+    if (!rc->first_seq)
+        rc->first_seq = w->prep.seq;
+    wal_activate(w, rc->next, h.crc);
+    wal_run(w); /* closes the file before, if any */
+    rc->disk_done = false;
+    if (rc->next > rc->last) {
+        wal_rc_running(rc);
+        return;
+    }
+    rc->state = WAL_RC_COPY;
+    if (rc->copy_waits)
+        return;
+    for (rc->at_seg = 0; w->segs[rc->at_seg].last_index < rc->next;)
+        rc->at_seg++;
+    wal_rc_open_reader(rc, w->segs[rc->at_seg].seq);
+}
+
+/* takes what is wanted of the batch that the reader shows; false: nothing */
+static bool wal_rc_copy_pack(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    struct wal_read *r = &rc->read;
+    struct log_record rec;
+    const void *bytes;
+    uint32_t at = 0, n = 0, len = 0, seed = w->chain;
+    uint64_t index = r->batch.first_index;
+    /* the chain value is known: a batch that waits for a segment is packed again after its header
+     */
+    while (log_format_record_next(r->payload, r->batch.payload_len, &at, &rec, &bytes)) {
+        if (index++ != rc->next + n)
+            continue;
+        seed = log_format_record_put(rc->copy + sizeof r->batch + len, seed, rec.type, rec.epoch,
+                                     bytes, rec.len);
+        len += log_format_record_size(rec.len);
+        n++;
+    }
+    rc->copy_batch = (struct log_batch){.prev_chain = w->chain,
+                                        .seq = w->segs[w->n_segs - 1].seq,
+                                        .epoch = w->epoch,
+                                        .first_index = rc->next,
+                                        .durable_upto = w->durable,
+                                        .payload_len = len,
+                                        .records = n};
+    return n > 0;
+}
+
+static void wal_rc_copy(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    if (!wal_rc_copy_pack(rc)) {
+        rc->copy_waits = false;
+        return;
+    }
+    uint32_t size = log_format_batch_size(&rc->copy_batch);
+    rc->copy_waits = w->off + size + LOG_BLOCK > w->segs[w->n_segs - 1].bytes;
+    if (rc->copy_waits) {
+        w->prep.least_bytes = 2 * LOG_BLOCK + size;
+        if (w->off == LOG_BLOCK) { /* too small for it: stays empty, the next stands beside it */
+            w->chain = w->segs[w->n_segs - 1].prev_chain;
+            rc->first_seq = 0;
+        }
+        rc->state = WAL_RC_PREPARE;
+        return;
+    }
+    log_format_batch_put(rc->copy, &rc->copy_batch);
+    rc->state = WAL_RC_COPIED;
+    rc->busy = true;
+    env_write(w->file, rc->copy, size, w->off, &rc->op);
+}
+
+static void wal_rc_copied(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    uint32_t size = log_format_batch_size(&rc->copy_batch);
+    rc->disk_done = false;
+    if (rc->op.ret != (int64_t)size) {
+        wal_fail(w, rc->op.ret < 0 ? (int)rc->op.ret : E_IO, "securing the end of the log");
+        wal_rc_finish(rc, w->failed);
+        return;
+    }
+    w->off += size;
+    w->chain = rc->copy_batch.crc;
+    rc->next += rc->copy_batch.records;
+    w->next_index = rc->next;
+    w->durable = rc->next - 1;
+    rc->state = WAL_RC_COPY;
+}
+
+/* --- handing out --- */
+
+static void wal_rc_replay(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    while (rc->at_seg < w->n_segs && w->segs[rc->at_seg].last_index < rc->next)
+        rc->at_seg++;
+    if (rc->at_seg < w->n_segs && rc->next < w->next_index) {
+        wal_rc_open_reader(rc, w->segs[rc->at_seg].seq);
+        return;
+    }
+    wal_rc_finish(rc, rc->next == w->next_index ? 0 : E_CORRUPT);
+}
+
+static void wal_rc_replay_batch(struct wal_recover *rc)
+{
+    struct wal_read *r = &rc->read;
+    struct log_record rec;
+    const void *bytes;
+    uint32_t at = 0;
+    uint64_t index = r->batch.first_index;
+    while (log_format_record_next(r->payload, r->batch.payload_len, &at, &rec, &bytes))
+        if (index++ == rc->next)
+            rc->wal->host->record(rc->wal->host, rc->next++, &rec, bytes);
+}
+
+/* --- what the reader says, by what it is read for --- */
+
+static void wal_rc_read_end(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    if (rc->state == WAL_RC_SCAN && rc->read.verdict == E_VERSION) {
+        fmt_log(w->env, ENV_LOG_ERROR, "journal: %s: written by a newer release: run that one.",
+                rc->read.name);
+        wal_rc_finish(rc, E_VERSION);
+    } else if (rc->state == WAL_RC_COPY || rc->state == WAL_RC_REPLAY) {
+        struct wal_segment *s = &w->segs[rc->at_seg];
+        bool active = rc->at_seg == w->n_segs - 1;
+        if (rc->read.at < (active ? w->off : s->end)) {
+            fmt_log(w->env, ENV_LOG_ERROR,
+                    "journal: %s: offset %llu read well a moment ago and does not now: check the "
+                    "disk.",
+                    rc->read.name, (unsigned long long)rc->read.at);
+            wal_rc_finish(rc, E_CORRUPT);
+        }
+    }
+    wal_read_close(&rc->read);
+}
+
+static void wal_rc_closed(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    rc->reading = false;
+    switch (rc->state) {
+    case WAL_RC_HEADS:
+    case WAL_RC_EVIDENCE:
+    case WAL_RC_REPLAY:
+        rc->at_seg++;
+        break;
+    case WAL_RC_SCAN:
+        wal_rc_scanned(rc);
+        break;
+    case WAL_RC_COPY:
+        if (rc->next > rc->last) {
+            wal_rc_running(rc);
+        } else {
+            while (rc->at_seg < w->n_segs && w->segs[rc->at_seg].last_index < rc->next)
+                rc->at_seg++;
+            ASSERT(rc->at_seg < w->n_segs - 1);
+            wal_rc_open_reader(rc, w->segs[rc->at_seg].seq);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void wal_rc_batch(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    const struct log_batch *b = &rc->read.batch;
+    if (rc->state == WAL_RC_SCAN) {
+        rc->last = base_max_u64(rc->last, rc->read.expect.index - 1);
+        wal_rc_learn(rc, b->durable_upto, b->seq);
+        wal_rc_place(rc, b);
+        w->epoch = base_max_u64(w->epoch, b->epoch);
+    } else if (rc->state == WAL_RC_COPY) {
+        wal_rc_copy(rc);
+    } else if (rc->state == WAL_RC_REPLAY) {
+        wal_rc_replay_batch(rc);
+    }
+}
+
+static void wal_rc_read_header(struct wal_recover *rc)
+{
+    struct wal_segment *s = &rc->wal->segs[rc->at_seg];
+    if (rc->state == WAL_RC_HEADS) {
+        wal_rc_head(rc, s);
+        wal_read_close(&rc->read);
+    } else if (rc->state == WAL_RC_EVIDENCE) {
+        wal_read_raw(&rc->read, s->accepted ? s->end : 0);
+    } else if (rc->read.verdict || rc->read.segment.crc != s->chain) {
+        rc->read.verdict = rc->read.verdict ? rc->read.verdict : E_CORRUPT;
+        wal_rc_finish(rc, E_IO);
+        wal_read_close(&rc->read);
+    }
+}
+
+/* one step of the reader; false: nothing more to do now */
+static bool wal_rc_read_step(struct wal_recover *rc)
+{
+    struct wal_read *r = &rc->read;
+    switch (wal_read_step(r)) {
+    case WAL_READ_WAIT:
+        return false;
+    case WAL_READ_HEADER:
+        wal_rc_read_header(rc);
+        break;
+    case WAL_READ_BATCH:
+        wal_rc_batch(rc);
+        break;
+    case WAL_READ_END:
+        r->verdict = 0;
+        wal_rc_read_end(rc);
+        break;
+    case WAL_READ_BAD:
+        wal_rc_read_end(rc);
+        break;
+    case WAL_READ_BLOCK:
+        wal_rc_evidence_block(rc);
+        break;
+    case WAL_READ_ERROR:
+        fmt_log(rc->wal->env, ENV_LOG_ERROR, "journal: cannot read %s: %s.", r->name,
+                err_text(r->verdict));
+        wal_rc_finish(rc, r->verdict);
+        wal_read_close(r);
+        break;
+    case WAL_READ_CLOSED:
+        wal_rc_closed(rc);
+        break;
+    }
+    return true;
+}
+
+static bool wal_rc_end(struct wal_recover *rc)
+{
+    struct env_op *op = rc->user;
+    if (rc->file) {
+        struct env_file *f = rc->file;
+        rc->file = NULL;
+        rc->busy = true;
+        env_close(f, &rc->op);
+        return true;
+    }
+    struct wal *w = rc->wal;
+    rc->state = WAL_RC_REST;
+    rc->user = NULL;
+    rc->disk_done = false;
+    op->ret = rc->ret;
+    env_post(w->env, op);
+    if (rc->replaying)
+        wal_recover_end(w);
+    wal_kick(w);
+    return false;
+}
+
+void wal_recover_run(struct wal *w)
+{
+    struct wal_recover *rc = w->recover;
+    if (rc && rc->state == WAL_RC_PREPARE)
+        rc->busy = false; /* woken by wal_prep */
+    while ((rc = w->recover) && rc->state != WAL_RC_REST && !rc->busy) {
+        bool stepping = rc->reading && rc->state != WAL_RC_PREPARE && rc->state != WAL_RC_HEADER &&
+                        rc->state != WAL_RC_COPIED;
+        if (stepping && rc->state == WAL_RC_COPY && rc->copy_waits) {
+            wal_rc_copy(rc);
+            continue;
+        }
+        if (stepping) {
+            if (rc->state == WAL_RC_FINISH && rc->read.state != WAL_READ_IS_CLOSED &&
+                !rc->read.busy)
+                wal_read_close(&rc->read);
+            if (!wal_rc_read_step(rc))
+                return;
+            continue;
+        }
+        switch (rc->state) {
+        case WAL_RC_REST:
+            return;
+        case WAL_RC_LIST:
+            wal_rc_list(rc);
+            break;
+        case WAL_RC_HEADS:
+            wal_rc_heads(rc);
+            break;
+        case WAL_RC_SCAN:
+            wal_rc_scan(rc);
+            break;
+        case WAL_RC_EVIDENCE:
+            wal_rc_evidence(rc);
+            break;
+        case WAL_RC_ERASE_OPEN:
+        case WAL_RC_ERASE:
+            wal_rc_erase(rc);
+            break;
+        case WAL_RC_DROP:
+        case WAL_RC_DROP_HEADER:
+        case WAL_RC_DROP_CLOSE:
+        case WAL_RC_DROP_UNLINK:
+            wal_rc_drop(rc);
+            break;
+        case WAL_RC_PREPARE:
+            wal_rc_prepare(rc);
+            break;
+        case WAL_RC_HEADER:
+            wal_rc_header(rc);
+            break;
+        case WAL_RC_COPY:
+            break;
+        case WAL_RC_COPIED:
+            wal_rc_copied(rc);
+            break;
+        case WAL_RC_REPLAY:
+            wal_rc_replay(rc);
+            break;
+        case WAL_RC_FINISH:
+            if (!wal_rc_end(rc))
+                return;
+            break;
+        }
+    }
+}
+
+/* --- the doors --- */
+
+static void wal_rc_fail_early(struct wal *w, int ret, struct env_op *op)
+{
+    op->ret = ret;
+    env_post(w->env, op);
+}
+
+void wal_recover(struct wal *w, uint64_t from, uint64_t known_durable, struct env_op *op)
+{
+    ASSERT(w->state == WAL_NEW && !w->recover);
+    struct wal_recover *rc = mem_zalloc(w->mem, sizeof *rc);
+    if (!rc || wal_read_init(&rc->read, w->env, w->mem)) {
+        mem_free(w->mem, rc, sizeof *rc);
+        wal_rc_fail_early(w, E_NOMEM, op);
+        return;
+    }
+    w->recover = rc;
+    w->next_index = 1;
+    rc->wal = w;
+    rc->user = op;
+    rc->from = from;
+    rc->evidence = known_durable;
+    rc->op.done = wal_rc_done;
+    rc->read.wake = wal_rc_wake;
+    rc->state = WAL_RC_LIST;
+    w->state = WAL_RECOVERED;
+    wal_recover_run(w);
+}
+
+void wal_recover_start(struct wal *w, uint64_t epoch, struct env_op *op)
+{
+    struct wal_recover *rc = w->recover;
+    ASSERT(w->state == WAL_RECOVERED && rc && rc->state == WAL_RC_REST && !rc->ret);
+    w->state = WAL_STARTING;
+    w->epoch = base_max_u64(w->epoch, epoch);
+    rc->user = op;
+    rc->next = w->durable + 1;
+    rc->at_seg = 0;
+    rc->state = WAL_RC_ERASE_OPEN;
+    if (rc->next <= rc->last) {
+        rc->copy_memory = mem_alloc(w->mem, LOG_BATCH_MAX + LOG_BLOCK);
+        if (!rc->copy_memory) {
+            wal_rc_finish(rc, E_NOMEM);
+            wal_recover_run(w);
+            return;
+        }
+        rc->copy = rc->copy_memory + (-(uintptr_t)rc->copy_memory & (LOG_BLOCK - 1));
+    }
+    wal_recover_run(w);
+}
+
+void wal_recover_replay(struct wal *w, uint64_t from, struct env_op *op)
+{
+    struct wal_recover *rc = w->recover;
+    ASSERT(w->state == WAL_RUNNING && rc && rc->state == WAL_RC_REST && wal_is_idle(w));
+    rc->user = op;
+    rc->next = from;
+    rc->at_seg = 0;
+    rc->replaying = true;
+    rc->state = WAL_RC_REPLAY;
+    wal_recover_run(w);
+}
+
+bool wal_recover_end(struct wal *w)
+{
+    struct wal_recover *rc = w->recover;
+    if (!rc)
+        return true;
+    if (rc->state == WAL_RC_PREPARE)
+        wal_recover_run(w); /* gives up */
+    if (rc->state != WAL_RC_REST)
+        return false;
+    wal_read_drop(&rc->read);
+    if (rc->copy_memory)
+        mem_free(w->mem, rc->copy_memory, LOG_BATCH_MAX + LOG_BLOCK);
+    mem_free(w->mem, rc, sizeof *rc);
+    w->recover = NULL;
+    return true;
+}
