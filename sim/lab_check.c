@@ -1,0 +1,331 @@
+/* sim/lab_check.c - the log and the answers (see sim/lab_check.h). */
+#include <stdarg.h>
+#include "core/fmt.h"
+#include "sim/lab_check_impl.h"
+
+struct lab_check *lab_check_open(struct mem *m, struct sim *s, struct lab_ufs *u,
+                                 const struct lab_check_config *cfg)
+{
+    struct lab_check *c = mem_zalloc(m, sizeof *c);
+    ASSERT(c != NULL);
+    c->mem = m;
+    c->sim = s;
+    c->ufs = u;
+    c->cfg = *cfg;
+    c->model = lab_model_open(m, cfg->slack_ns);
+    int err = meta_open(m, &cfg->limits, &c->state);
+    ASSERT(err == 0);
+    return c;
+}
+
+struct lab_finding *lab_check_finding(struct lab_check *c, enum lab_verdict v)
+{
+    return &c->findings[v];
+}
+
+const char *lab_check_name(enum lab_verdict v)
+{
+    static const char *const names[] = {"log", "answers", "data", "store", "liveness", "structure"};
+    return names[v];
+}
+
+void lab_check_fail(struct lab_check *c, enum lab_verdict v, const char *format, ...)
+{
+    struct lab_finding *f = &c->findings[v];
+    if (f->failures++ == 0) {
+        va_list args;
+        va_start(args, format);
+        fmt_into_v(f->what, sizeof f->what, format, args);
+        va_end(args);
+        f->at_ns = sim_now_ns(c->sim);
+    }
+}
+
+void lab_check_on_record(struct lab_check *c,
+                         void (*fn)(void *ctx, int64_t at_ns, uint64_t index, const struct fsop *op,
+                                    const struct meta_result *res),
+                         void *ctx)
+{
+    c->on_record = fn;
+    c->record_ctx = ctx;
+}
+
+struct lab_model *lab_check_model(struct lab_check *c)
+{
+    return c->model;
+}
+
+const struct meta *lab_check_state(const struct lab_check *c)
+{
+    return c->state;
+}
+
+uint64_t lab_check_records(const struct lab_check *c)
+{
+    return c->n_log;
+}
+
+/* ---- the log ---- */
+
+/* what makes two requests the same, for matching an answer with its record */
+static uint64_t check_key(const struct fsop *op)
+{
+    const uint16_t flags = FSOP_F_NOREPLACE | FSOP_F_EXCHANGE | FSOP_F_TRUNC | FSOP_F_XATTR_CREATE |
+                           FSOP_F_XATTR_REPLACE;
+    uint64_t f[] = {op->kind,
+                    op->flags & flags,
+                    op->ino.v,
+                    op->ino2.v,
+                    op->mode,
+                    op->rdev,
+                    op->valid,
+                    op->set_uid,
+                    op->set_gid,
+                    op->size,
+                    op->uid,
+                    op->gid,
+                    (uint64_t)op->atime_ns,
+                    (uint64_t)op->mtime_ns};
+    uint64_t h = base_hash(f, sizeof f, 5);
+    h = base_hash(op->name, op->name_len, h);
+    h = base_hash(op->name2, op->name2_len, h);
+    return op->kind == FSOP_WRITE_CLOSE ? h : base_hash(op->data, op->data_len, h);
+}
+
+static uint64_t check_hash(const struct fsop *op)
+{
+    static uint8_t buf[JOURNAL_RECORD_MAX];
+    struct wbuf w = wbuf_make(buf, sizeof buf);
+    fsop_put(&w, op);
+    return base_hash(buf, w.len, 7);
+}
+
+static struct check_record *check_push(struct lab_check *c)
+{
+    if (c->n_log + 1 >= c->cap_log) {
+        uint64_t cap = c->cap_log ? 2 * c->cap_log : 1024;
+        struct check_record *more = mem_zalloc(c->mem, cap * sizeof *more);
+        ASSERT(more != NULL);
+        if (c->cap_log)
+            memcpy(more, c->log, c->cap_log * sizeof *more);
+        mem_free(c->mem, c->log, c->cap_log * sizeof *more);
+        c->log = more;
+        c->cap_log = cap;
+    }
+    return &c->log[++c->n_log]; /* by index, from 1 */
+}
+
+static struct check_session *check_session(struct lab_check *c, uint64_t id)
+{
+    for (uint32_t i = 0; i < c->n_sessions; i++)
+        if (c->sessions[i].id == id)
+            return &c->sessions[i];
+    return NULL;
+}
+
+static void check_session_open(struct lab_check *c, const struct fsop *op,
+                               const struct meta_result *res)
+{
+    if (res->reply.err || c->n_sessions == CHECK_SESSIONS)
+        return;
+    struct check_session *s = &c->sessions[c->n_sessions++];
+    s->id = res->reply.value;
+    fmt_into(s->client, sizeof s->client, "%.*s", (int)op->name_len, op->name);
+}
+
+/* no request twice: (session, seq) had an effect at most once */
+static void check_once(struct lab_check *c, uint64_t index, const struct fsop *op)
+{
+    for (uint64_t i = index - 1, n = 0; i > 0 && n < 4 * LIMIT_SESSION_WINDOW; i--, n++) {
+        const struct check_record *r = &c->log[i];
+        if (r->session == op->session.v && r->seq == op->seq && r->counts) {
+            lab_check_fail(c, LAB_LOG,
+                           "request %llu of session %llu (%s) took effect twice: records %llu and "
+                           "%llu",
+                           (unsigned long long)op->seq, (unsigned long long)op->session.v,
+                           fsop_kind_name(op->kind), (unsigned long long)i,
+                           (unsigned long long)index);
+            return;
+        }
+    }
+}
+
+static void check_outcome(struct lab_check *c, uint64_t index, const struct fsop *op,
+                          const struct meta_result *res)
+{
+    for (uint64_t i = index; i-- > 1;) {
+        struct check_record *r = &c->log[i];
+        if (r->intent != op->arg || r->final)
+            continue;
+        r->final = index;
+        r->err = res->reply.err;
+        r->ino = res->reply.attr.ino;
+        return;
+    }
+}
+
+static void check_new(struct lab_check *c, uint64_t index, const struct fsop *op,
+                      const struct meta_result *real)
+{
+    struct meta_result res;
+    char why[LAB_MODEL_WHY];
+    struct check_record *r = check_push(c);
+    meta_apply(c->state, index, op, &res);
+    int err = res.reply.err;
+    *r = (struct check_record){
+        .hash = check_hash(op),
+        .key = check_key(op),
+        .session = op->session.v,
+        .seq = op->seq,
+        .kind = op->kind,
+        .err = err,
+        .ino = res.reply.attr.ino,
+        .intent = res.reply.intent,
+        .final = res.reply.intent ? 0 : index,
+        .counts = op->session.v && op->seq && !err_is_retry(err) && err != E_SESSION_EXPIRED &&
+                  err != E_PROTO && !(res.reply.flags & FSOP_R_DUPLICATE),
+    };
+    if (c->on_record)
+        c->on_record(c->record_ctx, sim_now_ns(c->sim), index, op, &res);
+    if (real->reply.err != err || real->reply.attr.ino.v != res.reply.attr.ino.v)
+        lab_check_fail(c, LAB_LOG, "record %llu (%s): the master answers %s, another machine %s",
+                       (unsigned long long)index, fsop_kind_name(op->kind),
+                       err_name(real->reply.err), err_name(err));
+    if (r->counts)
+        check_once(c, index, op);
+    if (op->kind == FSOP_SESSION_OPEN)
+        check_session_open(c, op, &res);
+    if (op->kind == FSOP_OUTCOME)
+        check_outcome(c, index, op, &res);
+    if (!lab_model_apply(c->model, index, sim_now_ns(c->sim), op, &res, c->state, why))
+        lab_check_fail(c, LAB_ANSWERS, "record %llu: %s", (unsigned long long)index, why);
+    if (r->ino.v && op->kind == FSOP_LOAD)
+        r->ino.v = 0;
+}
+
+static void check_on_apply(struct master_observer *o, uint64_t index, const struct fsop *op,
+                           const struct meta_result *res)
+{
+    struct lab_check *c = container_of(o, struct lab_check, observer);
+    c->findings[LAB_LOG].checks++;
+    if (index == c->n_log + 1)
+        check_new(c, index, op, res);
+    else if (index > c->n_log)
+        lab_check_fail(c, LAB_LOG, "record %llu was applied, but the last one was %llu",
+                       (unsigned long long)index, (unsigned long long)c->n_log);
+    else if (c->log[index].hash != check_hash(op))
+        lab_check_fail(c, LAB_LOG,
+                       "record %llu (%s) differs from what it was when first applied (%s)",
+                       (unsigned long long)index, fsop_kind_name(op->kind),
+                       fsop_kind_name(c->log[index].kind));
+}
+
+static void check_on_lead(struct master_observer *o, uint64_t epoch, const struct meta *state)
+{
+    struct lab_check *c = container_of(o, struct lab_check, observer);
+    c->findings[LAB_LOG].checks++;
+    if (epoch <= c->epoch)
+        lab_check_fail(c, LAB_LOG, "epoch %llu does not rise above %llu", (unsigned long long)epoch,
+                       (unsigned long long)c->epoch);
+    c->epoch = epoch;
+    if (meta_applied(state) != c->n_log)
+        lab_check_fail(c, LAB_LOG, "epoch %llu begins with record %llu, %llu had been applied",
+                       (unsigned long long)epoch, (unsigned long long)meta_applied(state),
+                       (unsigned long long)c->n_log);
+    else if (meta_hash(state) != meta_hash(c->state))
+        lab_check_fail(c, LAB_LOG,
+                       "epoch %llu begins with another state than the log's %llu records give",
+                       (unsigned long long)epoch, (unsigned long long)c->n_log);
+}
+
+struct master_observer *lab_check_observer(struct lab_check *c)
+{
+    c->observer = (struct master_observer){check_on_apply, check_on_lead};
+    return &c->observer;
+}
+
+/* ---- answers ---- */
+
+static bool check_is_answer(const struct fsop_reply *rep)
+{
+    return !err_is_retry(rep->err) && rep->err != E_SESSION_EXPIRED;
+}
+
+/* an error that the under-store's failure explains */
+static bool check_is_excused(const struct lab_check *c, int err)
+{
+    return c->cfg.store_fails && (err == E_IO || err == E_NOSPC);
+}
+
+void lab_check_mutation(struct lab_check *c, const char *client, const struct fsop *op,
+                        const struct fsop_reply *rep, struct lab_window w)
+{
+    if (!check_is_answer(rep))
+        return;
+    c->findings[LAB_ANSWERS].checks++;
+    uint64_t key = check_key(op);
+    const struct check_record *near = NULL;
+    struct check_record *mine = NULL;
+    for (uint64_t i = c->n_log; i > 0 && lab_model_applied_ns(c->model, i) >= w.from_ns; i--) {
+        struct check_record *r = &c->log[i];
+        if (r->key != key || r->is_told || !r->counts || !r->final)
+            continue;
+        const struct check_session *s = check_session(c, r->session);
+        if (!s || strcmp(s->client, client) != 0)
+            continue;
+        near = r;
+        /* two threads may have asked the same: the place in the log tells whose it is */
+        if (r->err == rep->err && (rep->err || rep->attr.ino.v == r->ino.v) &&
+            (!mine || r->final == rep->index))
+            mine = r;
+    }
+    if (mine) {
+        mine->is_told = true;
+        lab_model_firm(c->model, mine->final, w.to_ns);
+        return;
+    }
+    if (rep->err && (check_is_excused(c, rep->err) || (!near && rep->err == E_STALE)))
+        return;
+    lab_check_fail(c, LAB_ANSWERS,
+                   "%s: %s of %llu \"%.*s\" answered %s (inode %llu, record %llu), %s%s", client,
+                   fsop_kind_name(op->kind), (unsigned long long)op->ino.v, (int)op->name_len,
+                   op->name ? op->name : "", rep->err ? err_name(rep->err) : "ok",
+                   (unsigned long long)rep->attr.ino.v, (unsigned long long)rep->index,
+                   near ? "but its record says " : "but no record of that time says so",
+                   near ? (near->err ? err_name(near->err) : "ok") : "");
+}
+
+void lab_check_query(struct lab_check *c, const char *client, const struct fsop *op,
+                     const struct fsop_reply *rep, struct lab_window w)
+{
+    char why[LAB_MODEL_WHY];
+    if (!check_is_answer(rep) || check_is_excused(c, rep->err))
+        return;
+    c->findings[LAB_ANSWERS].checks++;
+    if (!lab_model_answer(c->model, op, rep, w, why))
+        lab_check_fail(c, LAB_ANSWERS, "%s, asked at %lld us: %s", client,
+                       (long long)(w.from_ns / 1000), why);
+}
+
+void lab_check_listing(struct lab_check *c, const char *client, struct ino dir,
+                       const struct lab_model_name *names, uint32_t n, struct lab_window w)
+{
+    char why[LAB_MODEL_WHY] = "of no directory";
+    c->findings[LAB_ANSWERS].checks++;
+    if (!lab_model_listing(c->model, dir, names, n, w, why))
+        lab_check_fail(c, LAB_ANSWERS, "%s, begun at %lld us: %s", client,
+                       (long long)(w.from_ns / 1000), why);
+}
+
+void lab_check_interval(struct lab_check *c)
+{
+    char why[LAB_MODEL_WHY];
+    c->findings[LAB_STRUCTURE].checks++;
+    if (!meta_check(c->state, why, sizeof why))
+        lab_check_fail(c, LAB_STRUCTURE, "metadata: %s", why);
+    if (!lab_ufs_check(c->ufs, why, sizeof why))
+        lab_check_fail(c, LAB_STRUCTURE, "under-store model: %s", why);
+    c->findings[LAB_ANSWERS].checks++;
+    if (!lab_model_compare(c->model, c->state, why))
+        lab_check_fail(c, LAB_ANSWERS, "%s", why);
+}

@@ -1,0 +1,100 @@
+/* sim/lab_check.h - the checkers: what must hold of a run, whatever happened to the machines.
+ *
+ *   log        a committed record is never lost or changed, no request takes effect twice, and a
+ *              master begins to lead with exactly the state that the log gives
+ *   answers    every answer is what an independent model foretells at its place in the log, and
+ *              places agree with real time
+ *   data       bytes read are those of one state of the file that the reader may see, within one
+ *              open of one state; acknowledged writes are in the under-store
+ *   store      at the end namespace and under-store agree, both walked
+ *   liveness   requests end by their deadline; after the last fault everything works in time
+ *   structure  the own checks of every component
+ *
+ * Nothing here looks into a component: it sees what clients see, the records that were applied, and
+ * the under-store. */
+#ifndef SIM_LAB_CHECK_H
+#define SIM_LAB_CHECK_H
+
+#include "cluster/master.h"
+#include "sim/lab_model.h"
+#include "sim/lab_ufs.h"
+#include "sim/sim.h"
+
+enum lab_verdict {
+    LAB_LOG,
+    LAB_ANSWERS,
+    LAB_DATA,
+    LAB_STORE,
+    LAB_LIVENESS,
+    LAB_STRUCTURE,
+    LAB_VERDICTS
+};
+
+struct lab_finding {
+    uint64_t checks, failures;
+    int64_t at_ns; /* of the first failure */
+    char what[512];
+};
+
+struct lab_check_config {
+    int64_t slack_ns;  /* a change that nobody was told of must be seen after this */
+    int64_t behind_ns; /* and one made behind the cluster's back after this */
+    bool store_fails;  /* the scenario makes the under-store fail */
+    struct meta_limits limits;
+    const char *store; /* name of the under-store that is mounted on "/" */
+};
+
+struct lab_check;
+
+/* What one open file may have been reading; zero it at open. */
+struct lab_check_file {
+    struct ino ino;
+    int64_t opened_ns; /* when the open was sent */
+    bool seen_live, begun, begun_bytes;
+    uint32_t n_states;
+    struct {
+        uint64_t ufs;
+        uint32_t k;
+    } states[64];
+};
+
+struct lab_check *lab_check_open(struct mem *m, struct sim *s, struct lab_ufs *u,
+                                 const struct lab_check_config *cfg);
+struct lab_finding *lab_check_finding(struct lab_check *c, enum lab_verdict v);
+const char *lab_check_name(enum lab_verdict v);
+void lab_check_fail(struct lab_check *c, enum lab_verdict v, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+/* one for each master */
+struct master_observer *lab_check_observer(struct lab_check *c);
+struct lab_model *lab_check_model(struct lab_check *c);
+const struct meta *lab_check_state(const struct lab_check *c);
+uint64_t lab_check_records(const struct lab_check *c);
+
+/* called for each record when it is first applied */
+void lab_check_on_record(struct lab_check *c,
+                         void (*fn)(void *ctx, int64_t at_ns, uint64_t index, const struct fsop *op,
+                                    const struct meta_result *res),
+                         void *ctx);
+
+/* a mutation that `client` sent was answered */
+void lab_check_mutation(struct lab_check *c, const char *client, const struct fsop *op,
+                        const struct fsop_reply *rep, struct lab_window w);
+void lab_check_query(struct lab_check *c, const char *client, const struct fsop *op,
+                     const struct fsop_reply *rep, struct lab_window w);
+void lab_check_listing(struct lab_check *c, const char *client, struct ino dir,
+                       const struct lab_model_name *names, uint32_t n, struct lab_window w);
+/* n bytes of the len asked for came; live: somebody writes it */
+void lab_check_read(struct lab_check *c, const char *client, struct lab_check_file *f, bool live,
+                    uint64_t off, uint32_t len, const void *bytes, uint32_t n);
+/* a write was acknowledged */
+void lab_check_written(struct lab_check *c, const char *client, struct ino ino, uint64_t off,
+                       const void *bytes, uint32_t len, struct lab_window w);
+/* a change of size (truncation, also at open) was acknowledged */
+void lab_check_sized(struct lab_check *c, struct ino ino, struct lab_window w);
+/* a write ended without an answer: it may still happen, as if behind the cluster's back */
+void lab_check_doubt(struct lab_check *c, struct ino ino);
+/* the model, the machine and the under-store against each other, when all is quiet */
+void lab_check_end(struct lab_check *c);
+void lab_check_interval(struct lab_check *c);
+
+#endif

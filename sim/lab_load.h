@@ -1,0 +1,94 @@
+/* sim/lab_load.h - the clients of a simulated cluster: what they do all day, and what they saw.
+ *
+ * Each client node runs cluster/client.h with a few threads; a thread does one thing after another:
+ * a metadata operation, a listing, an open with reads or writes and a release.  Every answer goes
+ * to the checkers with the times at which it was asked and given.
+ *
+ * INVARIANTS
+ *  1. What a thread does is drawn from its own stream of the seed.
+ *  2. Threads live in the lab's memory, their clients in the node's: a crash leaves the thread to
+ *     begin anew, its operation unanswered.
+ *  3. Inode numbers and names come from answers, so they may be stale, as with any client. */
+#ifndef SIM_LAB_LOAD_H
+#define SIM_LAB_LOAD_H
+
+#include "cluster/client.h"
+#include "sim/lab_check.h"
+
+enum lab_load_kind {
+    LAB_LOAD_CREATE,
+    LAB_LOAD_MKDIR,
+    LAB_LOAD_SYMLINK,
+    LAB_LOAD_LINK,
+    LAB_LOAD_UNLINK,
+    LAB_LOAD_RMDIR,
+    LAB_LOAD_RENAME,
+    LAB_LOAD_SETATTR,
+    LAB_LOAD_XATTR,
+    LAB_LOAD_LOOKUP,
+    LAB_LOAD_GETATTR,
+    LAB_LOAD_LIST,
+    LAB_LOAD_READ,
+    LAB_LOAD_WRITE,
+    LAB_LOAD_KINDS
+};
+
+struct lab_load_config {
+    uint64_t seed;
+    uint32_t threads;    /* of each client */
+    int64_t think_ns;    /* mean, between two operations of a thread */
+    uint32_t names;      /* that files are called, in each directory */
+    uint32_t io_bytes;   /* most bytes of one read or write */
+    uint32_t file_bytes; /* most bytes of a file written here */
+    uint32_t users;      /* callers: root and so many others */
+    uint32_t weights[LAB_LOAD_KINDS];
+    int64_t deadline_ns;
+    struct client_config client;
+};
+
+struct lab_load_stats {
+    uint64_t ops, ok, refused, failed; /* refused: answered with an error of the file system */
+    uint64_t bytes_read, bytes_written, probes_ok;
+    uint64_t by_kind[LAB_LOAD_KINDS];
+    uint64_t errors[128]; /* by -code */
+    uint64_t latency[64]; /* of those that succeeded, by log2 of ns, in quarters: see lab_load.c */
+};
+
+struct lab_load;
+
+struct lab_load *lab_load_open(struct mem *m, struct sim *s, struct lab_check *c,
+                               const struct lab_load_config *cfg);
+/* a client on a node that is down; it is booted by lab_load_boot */
+void lab_load_add(struct lab_load *l, struct sim_node *n);
+void lab_load_boot(struct lab_load *l, struct sim_node *n);
+/* the node has crashed: what its threads were doing is forgotten */
+void lab_load_crashed(struct lab_load *l, struct sim_node *n);
+/* nothing new is begun */
+void lab_load_stop(struct lab_load *l);
+bool lab_load_is_idle(const struct lab_load *l);
+/* every client walks all it can see, and makes and removes a file: everything must succeed */
+void lab_load_probe(struct lab_load *l);
+uint32_t lab_load_probes_left(const struct lab_load *l);
+/* requests that are over their deadline by more than that */
+void lab_load_check(struct lab_load *l, int64_t late_ns);
+const struct lab_load_stats *lab_load_stats(const struct lab_load *l);
+/* called for each success, with the virtual time */
+void lab_load_on_success(struct lab_load *l, void (*fn)(void *ctx, int64_t at_ns), void *ctx);
+/* called for each answer; step is what was asked: an operation's name, or "io read" and so on */
+struct lab_load_answer {
+    const char *client, *step;
+    uint32_t thread;
+    struct lab_window w;
+    const struct fsop *op; /* of an I/O: the open that it belongs to */
+    const struct fsop_reply *rep;
+    uint64_t off;
+    uint32_t len;
+    int64_t ret;
+};
+void lab_load_on_answer(struct lab_load *l, void (*fn)(void *ctx, const struct lab_load_answer *a),
+                        void *ctx);
+const char *lab_load_kind_name(enum lab_load_kind k);
+/* a client of its node, or NULL when it is down */
+struct client *lab_load_client(struct lab_load *l, uint32_t i);
+
+#endif

@@ -1,0 +1,113 @@
+/* sim/lab_load_impl.h - shared by lab_load.c (threads), lab_load_pick.c (what they do) and
+ * lab_load_probe.c (the walk at the end). */
+#ifndef SIM_LAB_LOAD_IMPL_H
+#define SIM_LAB_LOAD_IMPL_H
+
+#include "core/fmt.h"
+#include "core/prng.h"
+#include "sim/lab_load.h"
+
+enum { LOAD_KNOWN = 128, LOAD_LIST = 512, LOAD_DIRS = 256 };
+
+enum load_state { LOAD_IDLE, LOAD_THINK, LOAD_FS, LOAD_READ, LOAD_WRITE, LOAD_SYNC, LOAD_RELEASE };
+
+enum load_probe {
+    PROBE_NO,
+    PROBE_LIST,
+    PROBE_ATTR,
+    PROBE_CREATE,
+    PROBE_OPEN,
+    PROBE_WRITE,
+    PROBE_RELEASE,
+    PROBE_REOPEN,
+    PROBE_READ,
+    PROBE_RERELEASE,
+    PROBE_UNLINK,
+    PROBE_DONE
+};
+
+struct load_known {
+    struct ino ino, parent;
+    uint32_t type, len;
+    char name[LIMIT_NAME + 1];
+};
+
+struct load_client;
+
+struct load_thread {
+    struct load_client *lc;
+    struct prng prng;
+    enum load_state state;
+    enum lab_load_kind kind;
+    struct env_timer timer;
+    struct client_req req;
+    struct client_io io;
+    struct client_file *file;
+    struct lab_window w;
+    int64_t late_ns; /* world time by which it must have ended */
+    char name[LIMIT_NAME + 1], name2[LIMIT_NAME + 1], data[256];
+    uint8_t *buf;
+    uint32_t buf_bytes;
+    struct lab_check_file reading;
+    uint32_t steps; /* reads or writes still to come */
+    uint64_t at;    /* of a sequential reader */
+    bool sequential, read_back;
+    struct lab_model_name *list;
+    uint32_t n_list;
+    int64_t list_from_ns;
+};
+
+struct load_client {
+    struct lab_load *l;
+    struct sim_node *node;
+    uint32_t number;
+    struct env *env;
+    struct client *client; /* NULL: the node is down */
+    struct load_thread *threads;
+    struct load_known known[LOAD_KNOWN];
+    uint32_t n_known;
+    /* the probe, by thread 0 */
+    enum load_probe probe;
+    struct ino dirs[LOAD_DIRS];
+    uint32_t n_dirs, dir_at, entry_at;
+    uint32_t tries;
+    struct ino probe_ino;
+};
+
+enum { LOAD_CLIENTS = 64 };
+
+struct lab_load {
+    struct mem *mem;
+    struct sim *sim;
+    struct lab_check *check;
+    struct lab_load_config cfg;
+    struct lab_load_stats stats;
+    struct load_client *clients[LOAD_CLIENTS];
+    uint32_t n_clients;
+    bool stopping;
+    void (*on_success)(void *ctx, int64_t at_ns);
+    void *success_ctx;
+    void (*on_answer)(void *ctx, const struct lab_load_answer *a);
+    void *answer_ctx;
+};
+
+/* ---- lab_load.c */
+const char *lab_load_who(const struct load_thread *t);
+/* submits t->req, t->io (kind by state), with deadlines and the time of asking */
+void lab_load_fs(struct load_thread *t);
+void lab_load_io(struct load_thread *t, enum load_state state);
+void lab_load_fill(uint8_t *buf, uint32_t len, uint64_t seed);
+
+/* ---- lab_load_pick.c */
+/* fills t->req.fsop (and t->kind); false: nothing to do it on, try another */
+bool lab_load_pick(struct load_thread *t);
+void lab_load_learn(struct load_client *lc, struct ino parent, const char *name, uint32_t len,
+                    const struct fsattr *a);
+void lab_load_forget(struct load_client *lc, struct ino parent, const char *name, uint32_t len);
+
+/* ---- lab_load_probe.c */
+void lab_load_probe_begin(struct load_client *lc);
+/* the operation of the probe that was under way has ended */
+void lab_load_probe_step(struct load_thread *t, int64_t ret);
+
+#endif

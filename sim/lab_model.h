@@ -1,0 +1,62 @@
+/* sim/lab_model.h - what the namespace should be: a second, simple machine beside core/meta.
+ *
+ * It replays every committed record in index order, foretells each answer, and keeps the whole
+ * past: every name and every attribute with the range of indices in which it was true.  So it can
+ * say of an answer whether it was right at some moment at which it may have been given.
+ *
+ * INVARIANTS
+ *  1. A record's answer is foretold from the model's own state by rules written from POSIX, not by
+ *     core/meta: two machines, two sources.  What a listing or a refresh of the under-store brings
+ *     is taken over as it is; whether that was right is for the comparison with the under-store.
+ *  2. A change is firm once somebody was told of it, at the latest when every lease that may hide
+ *     it has run out.  What a firm change replaced must not be seen by requests that begin later.
+ *  3. Nothing is ever forgotten; a run is short. */
+#ifndef SIM_LAB_MODEL_H
+#define SIM_LAB_MODEL_H
+
+#include "core/mem.h"
+#include "core/meta.h"
+
+struct lab_model;
+
+/* A request was sent at from_ns and answered at to_ns. */
+struct lab_window {
+    int64_t from_ns, to_ns;
+};
+
+struct lab_model_name {
+    struct ino ino;
+    uint32_t len;
+    char name[LIMIT_NAME + 1];
+};
+
+enum { LAB_MODEL_WHY = 320 };
+
+/* slack_ns: a change that nobody was told of is firm so long after it was applied */
+struct lab_model *lab_model_open(struct mem *m, int64_t slack_ns);
+/* record `index` (the last one + 1), its answer, and the real machine after it */
+bool lab_model_apply(struct lab_model *m, uint64_t index, int64_t now_ns, const struct fsop *op,
+                     const struct meta_result *res, const struct meta *state, char *ret_why);
+/* somebody was told at now_ns of what the record did */
+void lab_model_firm(struct lab_model *m, uint64_t index, int64_t now_ns);
+/* the whole namespace against the real one's */
+bool lab_model_compare(struct lab_model *m, const struct meta *state, char *ret_why);
+uint64_t lab_model_applied(const struct lab_model *m);
+int64_t lab_model_applied_ns(const struct lab_model *m, uint64_t index);
+
+/* LOOKUP GETATTR READLINK ACCESS OPEN GETXATTR: was this answer right at a moment of the window? */
+bool lab_model_answer(const struct lab_model *m, const struct fsop *op,
+                      const struct fsop_reply *rep, struct lab_window w, char *ret_why);
+/* a whole listing: each name at most once, none that never was, all that were there throughout */
+bool lab_model_listing(const struct lab_model *m, struct ino dir,
+                       const struct lab_model_name *names, uint32_t n, struct lab_window w,
+                       char *ret_why);
+/* the under-store's inodes that a file has been, oldest first; ret: how many */
+/* when somebody last wrote it: INT64_MAX while one does, INT64_MIN: nobody ever */
+int64_t lab_model_live_ns(const struct lab_model *m, struct ino ino);
+/* A file of the under-store that is two inodes here: hard links that were found there. */
+bool lab_model_is_shared(const struct lab_model *m, uint64_t ufs);
+uint32_t lab_model_files(const struct lab_model *m, struct ino ino, uint64_t *ret_ufs,
+                         uint32_t max);
+
+#endif

@@ -1,0 +1,98 @@
+/* sim/lab_model_impl.h - shared by lab_model.c (state, records), lab_model_ops.c (rules) and
+ * lab_model_ask.c (answers). */
+#ifndef SIM_LAB_MODEL_IMPL_H
+#define SIM_LAB_MODEL_IMPL_H
+
+#include "core/fmt.h"
+#include "sim/lab_model.h"
+
+#define MODEL_NEVER UINT64_MAX
+
+enum { MODEL_UFS = 16 };
+
+struct model_version {
+    uint64_t from; /* index */
+    uint32_t mode, uid, gid, nlink;
+    bool dead, orphan;
+};
+
+/* A name in a directory, or an extended attribute (value: a hash), while it was there. */
+struct model_entry {
+    uint64_t from, to;
+    uint64_t value; /* inode number */
+    uint32_t len;
+    bool seen;
+    char name[LIMIT_NAME + 1];
+};
+
+struct model_entries {
+    struct model_entry **e;
+    uint32_t n, cap;
+};
+
+struct model_node {
+    struct model_node *next; /* of the same slot */
+    struct ino ino, parent;  /* parent of a directory */
+    uint16_t mount;
+    bool mount_root;
+    struct model_version *v;
+    uint32_t n_v, cap_v;
+    struct model_entries names, xattrs;
+    char *target;
+    uint32_t target_len;
+    int64_t live_ns;
+    uint64_t ufs[MODEL_UFS];
+    uint32_t n_ufs;
+};
+
+struct model_stamp {
+    int64_t applied_ns, firm_ns;
+};
+
+/* An operation whose under-store effect is awaited. */
+struct model_owed {
+    struct model_owed *next;
+    uint64_t intent;
+    struct fsop op;
+    char name[LIMIT_NAME + 1], name2[LIMIT_NAME + 1];
+    char target[LIMIT_PATH];
+};
+
+struct lab_model {
+    struct mem *mem;
+    int64_t slack_ns;
+    struct model_node **slots;
+    uint32_t n_slots;
+    struct model_stamp *stamps;
+    uint64_t applied, cap_stamps;
+    uint64_t *owners; /* by the under-store's inode number: ours; UINT64_MAX: several */
+    uint64_t cap_owners;
+    struct model_owed *owed;
+    uint8_t mount_mode[LIMIT_MOUNTS + 1];
+};
+
+/* ---- lab_model.c */
+void *lab_model_alloc(struct lab_model *m, size_t n);
+struct model_node *lab_model_find(const struct lab_model *m, struct ino ino);
+struct model_node *lab_model_node_new(struct lab_model *m, struct ino ino, uint64_t index,
+                                      const struct model_version *first);
+/* the version that holds from `index` on, a copy of the one before */
+struct model_version *lab_model_change(struct lab_model *m, struct model_node *n, uint64_t index);
+static inline const struct model_version *lab_model_now(const struct model_node *n)
+{
+    return &n->v[n->n_v - 1];
+}
+struct model_entry *lab_model_entry_now(const struct model_entries *l, const char *name,
+                                        uint32_t len);
+void lab_model_entry_add(struct lab_model *m, struct model_entries *l, uint64_t index,
+                         const char *name, uint32_t len, uint64_t value);
+bool lab_model_may(const struct model_version *v, const struct fsop *op, uint32_t access);
+
+/* ---- lab_model_ops.c */
+/* the answer to op in the present state; nothing changes */
+int lab_model_ops_judge(const struct lab_model *m, const struct fsop *op);
+/* it happens; attr: what the real machine answered (new inodes get its number) */
+bool lab_model_ops_perform(struct lab_model *m, uint64_t index, const struct fsop *op,
+                           const struct fsattr *attr, char *ret_why);
+
+#endif

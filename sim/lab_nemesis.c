@@ -1,0 +1,209 @@
+/* sim/lab_nemesis.c - what goes wrong: each fault begins at its time, and is put right at its end
+ * (see sim/lab_scenario.h for what they are). */
+#include "sim/lab_run_impl.h"
+
+/* fn for every node that `to` means */
+static void nemesis_each(struct run_event *e, void (*fn)(struct run_event *e, struct sim_node *to))
+{
+    struct lab_run *r = e->r;
+    for (uint32_t i = 0; i < r->n_nodes; i++) {
+        struct run_node *n = &r->nodes[i];
+        bool meant = !strcmp(e->f->f.to, "*") || !strcmp(e->f->f.to, sim_node_name(n->node));
+        if (n != e->on && meant)
+            fn(e, n->node);
+    }
+}
+
+static void nemesis_partition(struct run_event *e, struct sim_node *to)
+{
+    sim_net_partition(e->on->node, to, e->f->f.one_way);
+}
+
+static void nemesis_clog(struct run_event *e, struct sim_node *to)
+{
+    sim_net_clog(e->on->node, to, e->f->f.for_ns);
+}
+
+static void nemesis_reset(struct run_event *e, struct sim_node *to)
+{
+    sim_net_reset(e->on->node, to);
+}
+
+static void nemesis_heal(struct run_event *e, struct sim_node *to)
+{
+    sim_net_heal(e->on->node, to);
+}
+
+static void nemesis_flip(struct run_event *e)
+{
+    struct lab_run *r = e->r;
+    struct sim_node *n = e->on->node;
+    const char *name = "", *found = NULL;
+    uint32_t files = 0;
+    while ((name = sim_disk_next(n, name)))
+        files += sim_disk_size(n, name) > 0;
+    if (!files)
+        return;
+    uint64_t at = sim_random(r->sim, files);
+    for (name = ""; (name = sim_disk_next(n, name));) {
+        if (sim_disk_size(n, name) > 0 && at-- == 0) {
+            found = name;
+            break;
+        }
+    }
+    e->on->flipped = true;
+    uint64_t size = (uint64_t)sim_disk_size(n, found);
+    uint64_t off = sim_random(r->sim, size); /* not in the call: order matters */
+    unsigned bit = (unsigned)sim_random(r->sim, 8);
+    sim_disk_flip(n, found, off, bit);
+}
+
+static void nemesis_store_change(struct lab_run *r)
+{
+    char path[64];
+    uint64_t file = sim_random(r->sim, r->s.store_files ? r->s.store_files : 1);
+    uint64_t size = sim_random(r->sim, r->s.store_file_bytes + 1);
+    uint64_t dirs = r->s.store_dirs + 1, dir = file % dirs;
+    if (dir)
+        fmt_into(path, sizeof path, "main/d%llu/f%llu", (unsigned long long)dir,
+                 (unsigned long long)file);
+    else
+        fmt_into(path, sizeof path, "main/f%llu", (unsigned long long)file);
+    switch (sim_random(r->sim, 3)) {
+    case 0:
+        lab_ufs_file(r->ufs, path, size);
+        break;
+    case 1:
+        lab_ufs_rewrite(r->ufs, path, size);
+        break;
+    default:
+        lab_ufs_remove(r->ufs, path);
+        break;
+    }
+}
+
+static void nemesis_kill(struct run_event *e, void (*how)(struct sim_node *n))
+{
+    struct run_node *n = e->on;
+    if (n->down++ == 0 && sim_node_is_up(n->node))
+        lab_run_down(n, how);
+}
+
+static void nemesis_begin(struct env_op *op)
+{
+    struct run_event *e = container_of(op, struct run_event, begin);
+    struct lab_run *r = e->r;
+    int64_t until_ns = sim_now_ns(r->sim) + e->f->f.for_ns;
+    e->did = true;
+    e->f->began_ns = sim_now_ns(r->sim);
+    switch (e->f->f.kind) {
+    case LAB_FAULT_POWER_LOSS:
+        nemesis_kill(e, sim_node_power_loss);
+        break;
+    case LAB_FAULT_CRASH:
+    case LAB_FAULT_RESTART:
+    case LAB_FAULT_WIPE:
+        nemesis_kill(e, sim_node_crash);
+        break;
+    case LAB_FAULT_PAUSE:
+        e->did = !e->on->paused && !e->on->down;
+        if (e->did)
+            sim_node_pause(e->on->node);
+        e->on->paused |= e->did;
+        break;
+    case LAB_FAULT_PARTITION:
+        nemesis_each(e, nemesis_partition);
+        break;
+    case LAB_FAULT_CLOG:
+        nemesis_each(e, nemesis_clog);
+        break;
+    case LAB_FAULT_RESET:
+        nemesis_each(e, nemesis_reset);
+        break;
+    case LAB_FAULT_BIT_FLIP:
+        nemesis_flip(e);
+        break;
+    case LAB_FAULT_STORE_CHANGE:
+        nemesis_store_change(r);
+        break;
+    case LAB_FAULT_STORE_OUTAGE:
+        lab_ufs_outage(r->ufs, until_ns);
+        break;
+    case LAB_FAULT_STORE_FULL:
+        lab_ufs_full(r->ufs, until_ns);
+        break;
+    case LAB_FAULTS:
+        break;
+    }
+    sim_at(r->sim, until_ns, &e->end);
+}
+
+static void nemesis_end(struct env_op *op)
+{
+    struct run_event *e = container_of(op, struct run_event, end);
+    struct run_node *n = e->on;
+    if (!e->did)
+        return;
+    e->did = false;
+    switch (e->f->f.kind) {
+    case LAB_FAULT_POWER_LOSS:
+    case LAB_FAULT_CRASH:
+    case LAB_FAULT_RESTART:
+    case LAB_FAULT_WIPE:
+        if (--n->down)
+            break;
+        if (e->f->f.kind == LAB_FAULT_WIPE)
+            sim_node_wipe(n->node);
+        n->paused = false;
+        lab_run_boot(n);
+        break;
+    case LAB_FAULT_PAUSE:
+        if (n->paused && !n->down)
+            sim_node_resume(n->node);
+        n->paused = false;
+        break;
+    case LAB_FAULT_PARTITION:
+        nemesis_each(e, nemesis_heal);
+        break;
+    default:
+        break;
+    }
+}
+
+void lab_nemesis_open(struct lab_run *r)
+{
+    for (uint32_t i = 0; i < r->s.n_faults; i++) {
+        struct run_event *e = &r->events[i];
+        struct lab_fault *f = &r->s.faults[i];
+        if (f->kind == LAB_FAULT_RESTART)
+            f->for_ns = 1;
+        if (f->at_ns + f->for_ns > r->s.duration_ns)
+            f->for_ns = f->at_ns < r->s.duration_ns ? r->s.duration_ns - f->at_ns : 1;
+        r->faults[i].f = *f;
+        e->r = r;
+        e->f = &r->faults[i];
+        e->on = lab_run_node(r, f->node);
+        e->begin.done = nemesis_begin;
+        e->end.done = nemesis_end;
+        if (f->at_ns + f->for_ns > r->last_fault_end_ns)
+            r->last_fault_end_ns = f->at_ns + f->for_ns;
+        sim_at(r->sim, f->at_ns, &e->begin);
+    }
+}
+
+void lab_nemesis_heal(struct lab_run *r)
+{
+    struct sim_config quiet = sim_config_quiet(0);
+    quiet.net.latency_min_ns = r->s.sim.net.latency_min_ns;
+    quiet.net.latency_mean_ns = r->s.sim.net.latency_mean_ns;
+    for (uint32_t i = 0; i < r->s.n_faults; i++)
+        if (r->events[i].did)
+            nemesis_end(&r->events[i].end);
+    sim_net_heal_all(r->sim);
+    sim_net_set(r->sim, &quiet.net);
+    lab_ufs_outage(r->ufs, 0);
+    lab_ufs_full(r->ufs, 0);
+    lab_ufs_eio(r->ufs, 0);
+    for (uint32_t i = 0; sim_fault_site(r->sim, i); i++)
+        sim_fault_set(r->sim, sim_fault_site(r->sim, i)->name, 0);
+}

@@ -1,0 +1,410 @@
+/* sim/lab_run.c - the machines of a run and its course (see sim/lab_run.h). */
+#include "sim/lab_run_impl.h"
+
+static const int64_t RUN_MS = 1000000;
+static const int64_t RUN_TICK_NS = 250 * 1000000LL;
+static const int64_t RUN_LATE_NS = 3000 * 1000000LL;
+
+/* ---- machines ---- */
+
+static void run_boot_master(struct env *e, struct mem *m, void *ctx)
+{
+    struct run_node *n = ctx;
+    struct lab_run *r = n->r;
+    struct master_config cfg = master_config_default();
+    cfg.listen = n->addr;
+    cfg.journal.dir = "journal";
+    cfg.journal.segment_bytes = r->s.segment_bytes;
+    cfg.journal.image_after_bytes = r->s.image_after_bytes;
+    if (lab_check_records(r->check) == 0) { /* as an operator formats it: once */
+        cfg.journal.cluster_hi = 1;
+        cfg.journal.cluster_lo = r->seed + 1;
+    }
+    cfg.limits = (struct meta_limits){.inodes_max = 100000, .sessions_max = 256};
+    cfg.mounts = &r->mount;
+    cfg.n_mounts = 1;
+    cfg.ufs = lab_ufs_factory(r->ufs);
+    cfg.page_bytes = r->s.page_bytes;
+    cfg.stripe_bytes = 4 * r->s.page_bytes;
+    cfg.lease_ns = r->s.lease_ns;
+    cfg.session_ns = r->s.session_ns;
+    cfg.requests_max = 512;
+    cfg.clients_max = 256;
+    cfg.observer = lab_check_observer(r->check);
+    int err = master_open(e, m, &cfg, &n->master);
+    if (err)
+        lab_check_fail(r->check, LAB_STRUCTURE, "%s: master_open: %s", sim_node_name(n->node),
+                       err_name(err));
+}
+
+static void run_boot_worker(struct env *e, struct mem *m, void *ctx)
+{
+    struct run_node *n = ctx;
+    struct lab_run *r = n->r;
+    struct worker_config cfg = worker_config_default();
+    cfg.listen = cfg.advertise = n->addr;
+    cfg.host = sim_node_name(n->node);
+    cfg.masters = r->masters;
+    cfg.dir = "cache";
+    cfg.capacity_bytes = r->s.capacity_bytes;
+    cfg.ufs = lab_ufs_factory(r->ufs);
+    cfg.requests_max = 128;
+    cfg.buffer_bytes = 32 * r->s.page_bytes;
+    int err = worker_open(e, m, &cfg, &n->worker);
+    if (err)
+        lab_check_fail(r->check, LAB_STRUCTURE, "%s: worker_open: %s", sim_node_name(n->node),
+                       err_name(err));
+}
+
+void lab_run_boot(struct run_node *n)
+{
+    if (n->role == RUN_MASTER)
+        sim_node_start(n->node, run_boot_master, n);
+    else if (n->role == RUN_WORKER)
+        sim_node_start(n->node, run_boot_worker, n);
+    else
+        lab_load_boot(n->r->load, n->node);
+}
+
+void lab_run_down(struct run_node *n, void (*how)(struct sim_node *n))
+{
+    if (n->paused)
+        sim_node_resume(n->node);
+    n->paused = false;
+    how(n->node);
+    n->master = NULL;
+    n->worker = NULL;
+    if (n->role == RUN_CLIENT)
+        lab_load_crashed(n->r->load, n->node);
+}
+
+struct run_node *lab_run_node(struct lab_run *r, const char *name)
+{
+    for (uint32_t i = 0; i < r->n_nodes; i++)
+        if (!strcmp(sim_node_name(r->nodes[i].node), name))
+            return &r->nodes[i];
+    return NULL;
+}
+
+static void run_add(struct lab_run *r, enum run_role role, uint32_t number)
+{
+    struct run_node *n = &r->nodes[r->n_nodes++];
+    char name[32];
+    fmt_into(name, sizeof name, "%c%u", "mwc"[role], number + 1);
+    n->r = r;
+    n->role = role;
+    n->node = sim_node_add(r->sim, name);
+    fmt_into(n->addr, sizeof n->addr, "%s:%u", name, role == RUN_MASTER ? 7400u : 7401u);
+    if (role == RUN_MASTER) {
+        size_t at = strlen(r->masters);
+        fmt_into(r->masters + at, sizeof r->masters - at, "%s%s", at ? "," : "", n->addr);
+    }
+    if (role == RUN_CLIENT)
+        lab_load_add(r->load, n->node);
+}
+
+static void run_store(struct lab_run *r)
+{
+    char path[64];
+    struct prng p;
+    prng_seed(&p, r->seed, "lab_run_store", 0);
+    lab_ufs_mkdir(r->ufs, "main");
+    for (uint32_t d = 1; d <= r->s.store_dirs; d++) {
+        fmt_into(path, sizeof path, "main/d%u", d);
+        lab_ufs_mkdir(r->ufs, path);
+    }
+    for (uint32_t f = 0; f < r->s.store_files; f++) {
+        uint32_t d = f % (r->s.store_dirs + 1);
+        if (d)
+            fmt_into(path, sizeof path, "main/d%u/f%u", d, f);
+        else
+            fmt_into(path, sizeof path, "main/f%u", f);
+        lab_ufs_file(r->ufs, path, prng_below(&p, r->s.store_file_bytes + 1));
+    }
+}
+
+/* ---- the course ---- */
+
+static void run_success(void *ctx, int64_t at_ns)
+{
+    struct lab_run *r = ctx;
+    uint64_t w = (uint64_t)(at_ns / (RUN_WINDOW_MS * RUN_MS));
+    if (w < r->n_windows)
+        r->windows[w] = 1;
+    if (!r->healed_ns && at_ns > r->last_fault_end_ns)
+        r->healed_ns = at_ns;
+}
+
+/* What a worker with a damaged directory asks of the operator. */
+static void run_repair(struct run_node *n)
+{
+    n->r->repairs++;
+    n->flipped = false;
+    lab_run_down(n, sim_node_crash);
+    sim_node_wipe(n->node);
+    lab_run_boot(n);
+}
+
+static void run_check_nodes(struct lab_run *r)
+{
+    struct lab_finding *f = lab_check_finding(r->check, LAB_STRUCTURE);
+    for (uint32_t i = 0; i < r->n_nodes; i++) {
+        struct run_node *n = &r->nodes[i];
+        char why[256] = "";
+        int err = 0;
+        bool ok = true;
+        f->checks++;
+        if (n->master && master_state(n->master, &err) == MASTER_FAILED)
+            lab_check_fail(r->check, LAB_LIVENESS, "%s: the master failed: %s",
+                           sim_node_name(n->node), err_name(err));
+        else if (n->master && master_state(n->master, &err) == MASTER_SERVING)
+            ok = master_check(n->master, why, sizeof why);
+        if (n->worker && worker_state(n->worker, &err) == WORKER_FAILED && err == E_CORRUPT &&
+            n->flipped && !n->paused)
+            run_repair(n);
+        else if (n->worker && worker_state(n->worker, &err) == WORKER_FAILED && !n->flipped)
+            lab_check_fail(r->check, LAB_LIVENESS, "%s: the worker failed: %s",
+                           sim_node_name(n->node), err_name(err));
+        else if (n->worker)
+            ok = worker_check(n->worker, why, sizeof why);
+        if (!ok)
+            lab_check_fail(r->check, LAB_STRUCTURE, "%s: %s", sim_node_name(n->node), why);
+    }
+}
+
+static void run_next(struct lab_run *r, enum run_phase phase, int64_t for_ns)
+{
+    r->phase = phase;
+    r->phase_until_ns = sim_now_ns(r->sim) + for_ns;
+}
+
+static bool run_is_settled(const struct lab_run *r)
+{
+    struct meta_stats s;
+    meta_stats(lab_check_state(r->check), &s);
+    return s.intents == 0;
+}
+
+static void run_late(struct lab_run *r, const char *what)
+{
+    lab_check_finding(r->check, LAB_LIVENESS)->checks++;
+    lab_check_fail(r->check, LAB_LIVENESS, "%lld ms after everything was healed %s",
+                   (long long)((sim_now_ns(r->sim) - r->s.duration_ns) / RUN_MS), what);
+    run_next(r, RUN_OVER, 0);
+}
+
+static void run_course(struct lab_run *r)
+{
+    int64_t now = sim_now_ns(r->sim);
+    bool late = now > r->phase_until_ns;
+    switch (r->phase) {
+    case RUN_LOAD:
+        if (now < r->s.duration_ns)
+            break;
+        lab_nemesis_heal(r);
+        lab_load_stop(r->load);
+        run_next(r, RUN_DRAIN, r->s.bound_ns);
+        break;
+    case RUN_DRAIN:
+        if (lab_load_is_idle(r->load)) {
+            /* longer than a comparison with the under-store is good for, and leases last */
+            run_next(r, RUN_SETTLE, 0);
+            r->settled_ns = now + r->s.check_interval_ns + r->s.lease_ns;
+        } else if (late) {
+            run_late(r, "requests have not ended");
+        }
+        break;
+    case RUN_SETTLE:
+        if (now < r->settled_ns)
+            break;
+        lab_load_probe(r->load);
+        run_next(r, RUN_PROBE, r->s.bound_ns);
+        break;
+    case RUN_PROBE:
+        if (lab_load_probes_left(r->load) == 0)
+            run_next(r, RUN_QUIET, r->s.bound_ns);
+        else if (late)
+            run_late(r, "a client's last walk has not ended");
+        break;
+    case RUN_QUIET:
+        if (run_is_settled(r)) {
+            lab_check_finding(r->check, LAB_LIVENESS)->checks++;
+            lab_check_end(r->check);
+            run_next(r, RUN_OVER, 0);
+        } else if (late) {
+            run_late(r, "under-store effects are still owed");
+        }
+        break;
+    case RUN_OVER:
+        break;
+    }
+}
+
+static void run_tick(struct env_op *op)
+{
+    struct lab_run *r = container_of(op, struct lab_run, tick);
+    run_check_nodes(r);
+    lab_load_check(r->load, RUN_LATE_NS);
+    if (++r->ticks % 8 == 0)
+        lab_check_interval(r->check);
+    run_course(r);
+    if (r->phase != RUN_OVER)
+        sim_at(r->sim, sim_now_ns(r->sim) + RUN_TICK_NS, &r->tick);
+}
+
+/* ---- from outside ---- */
+
+static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
+{
+    struct lab_scenario *s = &r->s;
+    s->sim.seed = r->seed;
+    s->sim.on_log = on_log;
+    s->sim.log_ctx = log_ctx;
+    r->sim = sim_open(r->mem, &s->sim);
+    ASSERT(r->sim != NULL);
+    s->store.seed = r->seed;
+    r->ufs = lab_ufs_open(r->mem, r->sim, &s->store);
+    run_store(r);
+    bool store_fails = s->store.eio_ppm || s->store.capacity;
+    for (uint32_t i = 0; i < s->n_faults; i++)
+        store_fails |= s->faults[i].kind == LAB_FAULT_STORE_OUTAGE ||
+                       s->faults[i].kind == LAB_FAULT_STORE_FULL;
+    struct lab_check_config cc = {
+        .slack_ns = 4 * s->lease_ns + s->session_ns + 5000 * RUN_MS,
+        .behind_ns = 2 * s->check_interval_ns + 2 * s->lease_ns + s->load.deadline_ns,
+        .store_fails = store_fails,
+        .limits = {.inodes_max = 100000, .sessions_max = 256},
+        .store = "main",
+    };
+    r->check = lab_check_open(r->mem, r->sim, r->ufs, &cc);
+    s->load.seed = r->seed;
+    s->load.client = client_config_default();
+    s->load.client.masters = r->masters;
+    s->load.client.ufs = lab_ufs_factory(r->ufs);
+    s->load.client.requests_max = 64;
+    s->load.client.cache_entries = 2048;
+    s->load.client.readahead_pages = s->readahead_pages;
+    s->load.client.buffer_bytes = 16 * s->page_bytes;
+    r->load = lab_load_open(r->mem, r->sim, r->check, &s->load);
+    lab_load_on_success(r->load, run_success, r);
+    r->mount = (struct master_mount){.path = "/",
+                                     .uri = "sim:main",
+                                     .mode = FSOP_MOUNT_THROUGH,
+                                     .check_interval_ns = s->check_interval_ns};
+}
+
+struct lab_run *lab_run_open(struct mem *m, const struct lab_scenario *s, uint64_t seed,
+                             sim_log_fn on_log, void *log_ctx)
+{
+    struct lab_run *r = mem_zalloc(m, sizeof *r);
+    ASSERT(r != NULL);
+    r->mem = m;
+    r->s = *s;
+    r->seed = seed;
+    lab_scenario_draw(&r->s, seed);
+    run_make(r, on_log, log_ctx);
+    for (uint32_t i = 0; i < s->masters; i++)
+        run_add(r, RUN_MASTER, i);
+    for (uint32_t i = 0; i < s->workers; i++)
+        run_add(r, RUN_WORKER, i);
+    for (uint32_t i = 0; i < s->clients; i++)
+        run_add(r, RUN_CLIENT, i);
+    r->n_windows = (uint32_t)(s->duration_ns / (RUN_WINDOW_MS * RUN_MS));
+    r->windows = mem_zalloc(m, r->n_windows + 1);
+    r->faults = mem_zalloc(m, (r->s.n_faults + 1) * sizeof *r->faults);
+    r->events = mem_zalloc(m, (r->s.n_faults + 1) * sizeof *r->events);
+    ASSERT(r->windows && r->faults && r->events);
+    for (uint32_t i = 0; i < r->n_nodes; i++)
+        lab_run_boot(&r->nodes[i]);
+    lab_nemesis_open(r);
+    r->tick.done = run_tick;
+    sim_at(r->sim, RUN_TICK_NS, &r->tick);
+    return r;
+}
+
+bool lab_run_go(struct lab_run *r, int64_t until_ns)
+{
+    while (r->phase != RUN_OVER && (!until_ns || sim_now_ns(r->sim) < until_ns))
+        if (!sim_step(r->sim))
+            break;
+    return r->phase == RUN_OVER;
+}
+
+/* the longest empty stretch of windows that touches [from, to) */
+static int64_t run_down_ns(const struct lab_run *r, int64_t from_ns, int64_t to_ns)
+{
+    int64_t longest = 0;
+    for (uint32_t w = 0; w < r->n_windows;) {
+        uint32_t end = w;
+        while (end < r->n_windows && !r->windows[end])
+            end++;
+        int64_t a = w * RUN_WINDOW_MS * RUN_MS, b = end * RUN_WINDOW_MS * RUN_MS;
+        if (end > w && b > from_ns && a < to_ns && b - a > longest)
+            longest = b - a;
+        w = end + 1;
+    }
+    return longest;
+}
+
+void lab_run_report(const struct lab_run *r, struct lab_report *ret_rep)
+{
+    struct lab_report *p = ret_rep;
+    struct lab_run *m = (struct lab_run *)(uintptr_t)r;
+    memset(p, 0, sizeof *p);
+    p->seed = r->seed;
+    sim_hash(r->sim, p->hash);
+    p->events = sim_events(r->sim);
+    p->virtual_ns = sim_now_ns(r->sim);
+    p->load_ns = r->s.duration_ns;
+    p->windows = r->n_windows;
+    for (uint32_t w = 0; w < r->n_windows; w++)
+        p->windows_up += r->windows[w];
+    p->longest_down_ns = run_down_ns(r, 0, r->s.duration_ns);
+    p->healed_ns = r->healed_ns ? r->healed_ns - r->last_fault_end_ns : -1;
+    p->records = lab_check_records(r->check);
+    p->repairs = r->repairs;
+    for (uint32_t i = 0; i < r->s.n_faults; i++) {
+        struct lab_run_fault *f = &m->faults[i];
+        f->down_ns = run_down_ns(r, f->began_ns, f->began_ns + f->f.for_ns);
+    }
+    p->faults = r->faults;
+    p->n_faults = r->s.n_faults;
+    p->load = lab_load_stats(r->load);
+    p->store = lab_ufs_stats(r->ufs);
+    p->world = sim_stats(r->sim);
+    for (unsigned v = 0; v < LAB_VERDICTS; v++)
+        p->findings[v] = lab_check_finding(r->check, (enum lab_verdict)v);
+}
+
+void lab_run_close(struct lab_run *r)
+{
+    sim_close(r->sim);
+}
+
+struct sim *lab_run_sim(struct lab_run *r)
+{
+    return r->sim;
+}
+
+struct lab_load *lab_run_load(struct lab_run *r)
+{
+    return r->load;
+}
+
+struct lab_check *lab_run_check(struct lab_run *r)
+{
+    return r->check;
+}
+
+int64_t lab_run_quantile(const struct lab_load_stats *s, uint32_t ppm)
+{
+    uint64_t total = 0, seen = 0;
+    for (unsigned i = 0; i < ARRAY_LEN(s->latency); i++)
+        total += s->latency[i];
+    for (unsigned i = 0; i < ARRAY_LEN(s->latency); i++) {
+        seen += s->latency[i];
+        if (total && seen * 1000000 >= total * ppm)
+            return i ? (int64_t)(i % 2 ? 4 : 3) << (i / 2 + 10) : 4096;
+    }
+    return 0;
+}

@@ -1,0 +1,549 @@
+/* sim/lab_scenario.c - scenarios from JSON and the command line (see sim/lab_scenario.h). */
+#include "sim/lab_scenario.h"
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "core/fmt.h"
+#include "core/prng.h"
+
+enum key_type { KEY_TIME, KEY_U64, KEY_U32 };
+
+struct key {
+    const char *name;
+    enum key_type type;
+    size_t at;
+    uint64_t min, max;
+};
+
+#define FIELD(f) offsetof(struct lab_scenario, f)
+#define TIME(name, f)                                                 \
+    {                                                                 \
+        name, KEY_TIME, FIELD(f), 0, (uint64_t)3600 * 1000000000 * 24 \
+    }
+#define U32(name, f, a, b)            \
+    {                                 \
+        name, KEY_U32, FIELD(f), a, b \
+    }
+#define U64(name, f)                          \
+    {                                         \
+        name, KEY_U64, FIELD(f), 0, INT64_MAX \
+    }
+#define PPM(name, f)                        \
+    {                                       \
+        name, KEY_U32, FIELD(f), 0, 1000000 \
+    }
+#define WEIGHT(name, k)                                           \
+    {                                                             \
+        "load." name, KEY_U32, FIELD(load.weights[k]), 0, 1000000 \
+    }
+#define EVERY(name, k)                                                      \
+    {                                                                       \
+        "random." name "_every", KEY_TIME, FIELD(every_ns[k]), 0, INT64_MAX \
+    }
+
+static const struct key keys[] = {
+    TIME("duration", duration_ns),
+    TIME("bound", bound_ns),
+    U32("masters", masters, 1, 1),
+    U32("workers", workers, 0, 32),
+    U32("clients", clients, 1, 64),
+    U64("node_mem_bytes", sim.node_mem_bytes),
+    PPM("fault_on_ppm", sim.fault_on_ppm),
+    PPM("fault_fire_ppm", sim.fault_fire_ppm),
+    PPM("stall_ppm", sim.stall_ppm),
+    TIME("stall_mean", sim.stall_mean_ns),
+    TIME("net.latency_min", sim.net.latency_min_ns),
+    TIME("net.latency_mean", sim.net.latency_mean_ns),
+    TIME("net.pair_extra_max", sim.net.pair_extra_max_ns),
+    U64("net.nic_bytes_per_s", sim.net.nic_bytes_per_s),
+    PPM("net.loss_ppm", sim.net.loss_ppm),
+    TIME("net.rto", sim.net.rto_ns),
+    PPM("net.reorder_ppm", sim.net.reorder_ppm),
+    PPM("net.reset_ppm", sim.net.reset_ppm),
+    PPM("net.half_open_ppm", sim.net.half_open_ppm),
+    PPM("net.clog_ppm", sim.net.clog_ppm),
+    TIME("net.clog_mean", sim.net.clog_mean_ns),
+    TIME("net.user_timeout", sim.net.user_timeout_ns),
+    TIME("disk.read_mean", sim.disk.read_mean_ns),
+    TIME("disk.write_mean", sim.disk.write_mean_ns),
+    TIME("disk.sync_mean", sim.disk.sync_mean_ns),
+    U64("disk.bytes_per_s", sim.disk.bytes_per_s),
+    U64("disk.capacity", sim.disk.capacity),
+    PPM("disk.stall_ppm", sim.disk.stall_ppm),
+    TIME("disk.stall_mean", sim.disk.stall_mean_ns),
+    PPM("disk.lose_drop_ppm", sim.disk.lose_drop_ppm),
+    PPM("disk.lose_torn_ppm", sim.disk.lose_torn_ppm),
+    PPM("disk.lose_garbage_ppm", sim.disk.lose_garbage_ppm),
+    PPM("disk.lose_name_ppm", sim.disk.lose_name_ppm),
+    PPM("clock.drift_max_ppm", sim.clock.drift_max_ppm),
+    TIME("clock.wall_offset_max", sim.clock.wall_offset_max_ns),
+    TIME("clock.mono_offset_max", sim.clock.mono_offset_max_ns),
+    TIME("store.latency_min", store.latency_min_ns),
+    TIME("store.latency_mean", store.latency_mean_ns),
+    PPM("store.eio_ppm", store.eio_ppm),
+    U32("store.files", store_files, 0, 10000),
+    U32("store.dirs", store_dirs, 0, 1000),
+    U64("store.file_bytes", store_file_bytes),
+    TIME("store.check_interval", check_interval_ns),
+    TIME("master.lease", lease_ns),
+    TIME("master.session", session_ns),
+    U64("master.image_after_bytes", image_after_bytes),
+    U64("master.segment_bytes", segment_bytes),
+    U64("worker.page_bytes", page_bytes),
+    U64("worker.capacity_bytes", capacity_bytes),
+    U32("client.readahead_pages", readahead_pages, 0, 64),
+    TIME("client.deadline", load.deadline_ns),
+    U32("load.threads", load.threads, 1, 256),
+    TIME("load.think", load.think_ns),
+    U32("load.names", load.names, 1, 100000),
+    U32("load.io_bytes", load.io_bytes, 1, 1 << 22),
+    U32("load.file_bytes", load.file_bytes, 1, 1 << 28),
+    U32("load.users", load.users, 0, 100),
+    WEIGHT("create", LAB_LOAD_CREATE),
+    WEIGHT("mkdir", LAB_LOAD_MKDIR),
+    WEIGHT("symlink", LAB_LOAD_SYMLINK),
+    WEIGHT("link", LAB_LOAD_LINK),
+    WEIGHT("unlink", LAB_LOAD_UNLINK),
+    WEIGHT("rmdir", LAB_LOAD_RMDIR),
+    WEIGHT("rename", LAB_LOAD_RENAME),
+    WEIGHT("setattr", LAB_LOAD_SETATTR),
+    WEIGHT("xattr", LAB_LOAD_XATTR),
+    WEIGHT("lookup", LAB_LOAD_LOOKUP),
+    WEIGHT("getattr", LAB_LOAD_GETATTR),
+    WEIGHT("list", LAB_LOAD_LIST),
+    WEIGHT("read", LAB_LOAD_READ),
+    WEIGHT("write", LAB_LOAD_WRITE),
+    EVERY("power_loss", LAB_FAULT_POWER_LOSS),
+    EVERY("crash", LAB_FAULT_CRASH),
+    EVERY("restart", LAB_FAULT_RESTART),
+    EVERY("wipe", LAB_FAULT_WIPE),
+    EVERY("pause", LAB_FAULT_PAUSE),
+    EVERY("partition", LAB_FAULT_PARTITION),
+    EVERY("clog", LAB_FAULT_CLOG),
+    EVERY("reset", LAB_FAULT_RESET),
+    EVERY("bit_flip", LAB_FAULT_BIT_FLIP),
+    EVERY("store_change", LAB_FAULT_STORE_CHANGE),
+    EVERY("store_outage", LAB_FAULT_STORE_OUTAGE),
+    EVERY("store_full", LAB_FAULT_STORE_FULL),
+    TIME("random.for", random_for_ns),
+    TIME("random.from", random_from_ns),
+    TIME("random.until", random_until_ns),
+};
+
+static const char *const fault_names[] = {
+    "power_loss", "crash", "restart",  "wipe",         "pause",        "partition",
+    "clog",       "reset", "bit_flip", "store_change", "store_outage", "store_full"};
+
+const char *lab_scenario_fault_name(enum lab_fault_kind k)
+{
+    return k < LAB_FAULTS ? fault_names[k] : "?";
+}
+
+void lab_scenario_default(struct lab_scenario *s)
+{
+    const int64_t ms = 1000000, sec = 1000 * ms;
+    static const uint32_t weights[LAB_LOAD_KINDS] = {8, 4, 2, 3, 6, 3, 6, 5, 4, 12, 8, 6, 16, 10};
+    memset(s, 0, sizeof *s);
+    s->duration_ns = 20 * sec;
+    s->bound_ns = 40 * sec;
+    s->masters = 1;
+    s->workers = 2;
+    s->clients = 3;
+    s->sim = sim_config_quiet(0);
+    s->sim.node_mem_bytes = 96 << 20;
+    s->store = lab_ufs_config_default(0);
+    s->store_files = 24;
+    s->store_dirs = 4;
+    s->store_file_bytes = 256 * 1024;
+    s->check_interval_ns = sec;
+    s->lease_ns = 2 * sec;
+    s->session_ns = 8 * sec;
+    s->image_after_bytes = 1 << 20;
+    s->segment_bytes = 1 << 20;
+    s->page_bytes = 64 * 1024;
+    s->capacity_bytes = 4 << 20;
+    s->readahead_pages = 4;
+    s->load = (struct lab_load_config){.threads = 3,
+                                       .think_ns = 4 * ms,
+                                       .names = 10,
+                                       .io_bytes = 100 * 1000,
+                                       .file_bytes = 300 * 1000,
+                                       .users = 2,
+                                       .deadline_ns = 15 * sec};
+    memcpy(s->load.weights, weights, sizeof weights);
+    s->random_for_ns = sec;
+    s->random_from_ns = 2 * sec;
+}
+
+/* ---- words ---- */
+
+/* edits that turn a into b, for "did you mean" */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[80], n = (unsigned)strlen(b);
+    if (n >= ARRAY_LEN(row) || strlen(a) >= ARRAY_LEN(row))
+        return 1000;
+    for (unsigned j = 0; j <= n; j++)
+        row[j] = j;
+    for (unsigned i = 1; a[i - 1]; i++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (unsigned j = 1; j <= n; j++) {
+            unsigned keep = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            unsigned edit = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
+            row[j] = keep < edit ? keep : edit;
+        }
+    }
+    return row[n];
+}
+
+static const struct key *key_find(const char *name, char *ret_why)
+{
+    const struct key *near = NULL;
+    unsigned best = 1000;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        unsigned d = distance(name, keys[i].name);
+        if (d == 0)
+            return &keys[i];
+        if (d < best) {
+            best = d;
+            near = &keys[i];
+        }
+    }
+    if (near && best <= 2 + strlen(name) / 3)
+        fmt_into(ret_why, LAB_ERROR, "unknown key \"%s\"; did you mean \"%s\"?", name, near->name);
+    else
+        fmt_into(ret_why, LAB_ERROR, "unknown key \"%s\"", name);
+    return NULL;
+}
+
+/* digits, with a unit of time if with_unit */
+static bool number_parse(const char *text, bool with_unit, uint64_t *ret_v)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ns;
+    } units[] = {{"", 1},
+                 {"ns", 1},
+                 {"us", 1000},
+                 {"ms", 1000000},
+                 {"s", 1000000000},
+                 {"m", 60000000000ull},
+                 {"h", 3600000000000ull}};
+    uint64_t v = 0, scale = 1, fraction = 0;
+    const char *p = text;
+    if (*p < '0' || *p > '9')
+        return false;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        if (v > (UINT64_MAX - 9) / 10)
+            return false;
+        v = 10 * v + (uint64_t)(*p - '0');
+    }
+    if (with_unit && *p == '.') {
+        for (p++; *p >= '0' && *p <= '9' && scale < 1000000000; p++) {
+            fraction = 10 * fraction + (uint64_t)(*p - '0');
+            scale *= 10;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(units); i++) {
+        if (strcmp(p, units[i].unit) != 0 || (*p && !with_unit))
+            continue;
+        if (v > INT64_MAX / units[i].ns)
+            return false;
+        *ret_v = v * units[i].ns + fraction * units[i].ns / scale;
+        return true;
+    }
+    return false;
+}
+
+static int key_set(struct lab_scenario *s, const char *name, const char *value, char *ret_why)
+{
+    const struct key *k = key_find(name, ret_why);
+    uint64_t v;
+    if (!k)
+        return E_CONFIG;
+    if (!number_parse(value, k->type == KEY_TIME, &v) || v < k->min || v > k->max) {
+        fmt_into(ret_why, LAB_ERROR, "%s: \"%s\" is not %s from %llu to %llu", name, value,
+                 k->type == KEY_TIME ? "a time (like 250ms, 2s)" : "a number",
+                 (unsigned long long)k->min, (unsigned long long)k->max);
+        return E_CONFIG;
+    }
+    void *at = (char *)s + k->at;
+    if (k->type == KEY_U32)
+        *(uint32_t *)at = (uint32_t)v;
+    else
+        *(uint64_t *)at = v;
+    return 0;
+}
+
+int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_why)
+{
+    char name[80];
+    const char *eq = strchr(assignment, '=');
+    if (!eq || (size_t)(eq - assignment) >= sizeof name) {
+        fmt_into(ret_why, LAB_ERROR, "\"%s\" is not key=value", assignment);
+        return E_CONFIG;
+    }
+    memcpy(name, assignment, (size_t)(eq - assignment));
+    name[eq - assignment] = 0;
+    return key_set(s, name, eq + 1, ret_why);
+}
+
+bool lab_scenario_key(const struct lab_scenario *s, uint32_t i, char *ret_line, size_t cap)
+{
+    if (i >= ARRAY_LEN(keys))
+        return false;
+    const void *at = (const char *)s + keys[i].at;
+    uint64_t v = keys[i].type == KEY_U32 ? *(const uint32_t *)at : *(const uint64_t *)at;
+    if (keys[i].type == KEY_TIME && v % 1000000 == 0)
+        fmt_into(ret_line, cap, "%-26s %llums", keys[i].name, (unsigned long long)(v / 1000000));
+    else if (keys[i].type == KEY_TIME)
+        fmt_into(ret_line, cap, "%-26s %lluns", keys[i].name, (unsigned long long)v);
+    else
+        fmt_into(ret_line, cap, "%-26s %llu", keys[i].name, (unsigned long long)v);
+    return true;
+}
+
+/* ---- JSON ---- */
+
+static void value_text(const cJSON *j, char *to, size_t cap)
+{
+    if (cJSON_IsString(j))
+        fmt_into(to, cap, "%s", j->valuestring);
+    else if (cJSON_IsNumber(j) && j->valuedouble >= 0 && j->valuedouble < 9e15)
+        fmt_into(to, cap, "%lld", (long long)j->valuedouble);
+    else
+        fmt_into(to, cap, "%s", cJSON_IsNumber(j) ? "a number out of range" : "no number or text");
+}
+
+static int fault_kind(const char *name, char *ret_why)
+{
+    int near = 0;
+    unsigned best = 1000;
+    for (int k = 0; k < LAB_FAULTS; k++) {
+        unsigned d = distance(name, fault_names[k]);
+        if (d == 0)
+            return k;
+        if (d < best) {
+            best = d;
+            near = k;
+        }
+    }
+    fmt_into(ret_why, LAB_ERROR, "unknown fault \"%s\"; did you mean \"%s\"?", name,
+             fault_names[near]);
+    return E_CONFIG;
+}
+
+static int fault_field(struct lab_fault *f, const cJSON *j, char *ret_why)
+{
+    char text[64];
+    uint64_t v = 0;
+    value_text(j, text, sizeof text);
+    bool is_time = !strcmp(j->string, "at") || !strcmp(j->string, "for");
+    if (is_time && !number_parse(text, true, &v)) {
+        fmt_into(ret_why, LAB_ERROR, "faults: %s: \"%s\" is not a time", j->string, text);
+        return E_CONFIG;
+    }
+    if (!strcmp(j->string, "at")) {
+        f->at_ns = (int64_t)v;
+    } else if (!strcmp(j->string, "for")) {
+        f->for_ns = (int64_t)v;
+    } else if (!strcmp(j->string, "do")) {
+        int k = fault_kind(text, ret_why);
+        if (k < 0)
+            return k;
+        f->kind = (enum lab_fault_kind)k;
+    } else if (!strcmp(j->string, "node")) {
+        fmt_into(f->node, sizeof f->node, "%s", text);
+    } else if (!strcmp(j->string, "to")) {
+        fmt_into(f->to, sizeof f->to, "%s", text);
+    } else if (!strcmp(j->string, "one_way")) {
+        f->one_way = cJSON_IsTrue(j);
+    } else {
+        fmt_into(ret_why, LAB_ERROR, "faults: unknown key \"%s\" (at, do, node, to, for, one_way)",
+                 j->string);
+        return E_CONFIG;
+    }
+    return 0;
+}
+
+static int faults_parse(struct lab_scenario *s, const cJSON *list, char *ret_why)
+{
+    const cJSON *j, *field;
+    if (!cJSON_IsArray(list)) {
+        fmt_into(ret_why, LAB_ERROR, "faults: not a list");
+        return E_CONFIG;
+    }
+    cJSON_ArrayForEach(j, list)
+    {
+        if (s->n_faults == LAB_FAULTS_MAX || !cJSON_IsObject(j)) {
+            fmt_into(ret_why, LAB_ERROR, "faults: a list of at most %d objects", LAB_FAULTS_MAX);
+            return E_CONFIG;
+        }
+        struct lab_fault *f = &s->faults[s->n_faults++];
+        *f = (struct lab_fault){.at_ns = -1, .for_ns = 1000000000, .to = "*"};
+        bool named = false;
+        cJSON_ArrayForEach(field, j)
+        {
+            int err = fault_field(f, field, ret_why);
+            if (err)
+                return err;
+            named |= !strcmp(field->string, "do");
+        }
+        if (f->at_ns < 0 || !named || (!f->node[0] && f->kind < LAB_FAULT_STORE_CHANGE)) {
+            fmt_into(ret_why, LAB_ERROR, "faults: number %u needs \"at\", \"do\" and \"node\"",
+                     s->n_faults);
+            return E_CONFIG;
+        }
+    }
+    return 0;
+}
+
+static bool is_group(const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (!strncmp(keys[i].name, name, n) && keys[i].name[n] == '.')
+            return true;
+    return false;
+}
+
+static int object_parse(struct lab_scenario *s, const cJSON *o, const char *prefix, char *ret_why)
+{
+    const cJSON *j;
+    char name[80], text[64];
+    cJSON_ArrayForEach(j, o)
+    {
+        int err = 0;
+        fmt_into(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", j->string);
+        value_text(j, text, sizeof text);
+        if (!strcmp(name, "profile"))
+            continue;
+        if (!strcmp(name, "about"))
+            fmt_into(s->about, sizeof s->about, "%s", cJSON_IsString(j) ? j->valuestring : "");
+        else if (!strcmp(name, "faults"))
+            err = faults_parse(s, j, ret_why);
+        else if (cJSON_IsObject(j) && !*prefix && is_group(name))
+            err = object_parse(s, j, name, ret_why);
+        else
+            err = key_set(s, name, text, ret_why);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+static int profile_parse(struct lab_scenario *s, const cJSON *o, char *ret_why)
+{
+    const cJSON *j = cJSON_GetObjectItemCaseSensitive(o, "profile");
+    const char *name = j && cJSON_IsString(j) ? j->valuestring : "quiet";
+    uint64_t mem = s->sim.node_mem_bytes;
+    if (!strcmp(name, "stormy")) {
+        s->sim = sim_config_stormy(0);
+    } else if (strcmp(name, "quiet") != 0) {
+        fmt_into(ret_why, LAB_ERROR, "profile: \"%s\" is neither quiet nor stormy", name);
+        return E_CONFIG;
+    }
+    s->sim.node_mem_bytes = mem;
+    return 0;
+}
+
+int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
+{
+    const char *end = NULL;
+    lab_scenario_default(s);
+    cJSON *o = cJSON_ParseWithOpts(json, &end, 1);
+    if (!o || !cJSON_IsObject(o)) {
+        unsigned line = 1;
+        for (const char *p = json; end && p < end; p++)
+            line += *p == '\n';
+        fmt_into(ret_why, LAB_ERROR, "line %u: not a JSON object", line);
+        cJSON_Delete(o);
+        return E_CONFIG;
+    }
+    int err = profile_parse(s, o, ret_why);
+    if (!err)
+        err = object_parse(s, o, "", ret_why);
+    cJSON_Delete(o);
+    return err;
+}
+
+int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why)
+{
+    FILE *f = fopen(path, "rb");
+    char *text = f ? calloc(1, 1 << 20) : NULL;
+    int err = E_CONFIG;
+    if (!f)
+        fmt_into(ret_why, LAB_ERROR, "cannot open it; `tarn-sim list` shows what there is");
+    else if (!text || fread(text, 1, (1 << 20) - 1, f) == (1 << 20) - 1)
+        fmt_into(ret_why, LAB_ERROR, "too large");
+    else
+        err = lab_scenario_parse(s, text, ret_why);
+    free(text);
+    if (f)
+        fclose(f);
+    const char *slash = strrchr(path, '/');
+    size_t n = fmt_into(s->name, sizeof s->name, "%s", slash ? slash + 1 : path);
+    if (n > 5 && !strcmp(s->name + n - 5, ".json"))
+        s->name[n - 5] = 0;
+    return err;
+}
+
+/* ---- chance ---- */
+
+static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fault_kind kind,
+                      char *to, size_t cap)
+{
+    uint64_t m = s->masters, w = s->workers, c = s->clients;
+    if (kind == LAB_FAULT_WIPE || kind == LAB_FAULT_BIT_FLIP)
+        m = c = 0; /* what a single master keeps is kept nowhere else */
+    if (m + w + c == 0)
+        return;
+    uint64_t at = prng_below(p, m + w + c);
+    if (at < m)
+        fmt_into(to, cap, "m%llu", (unsigned long long)at + 1);
+    else if (at < m + w)
+        fmt_into(to, cap, "w%llu", (unsigned long long)(at - m) + 1);
+    else
+        fmt_into(to, cap, "c%llu", (unsigned long long)(at - m - w) + 1);
+}
+
+static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kind kind)
+{
+    int64_t until = s->random_until_ns ? s->random_until_ns : s->duration_ns;
+    int64_t at = s->random_from_ns;
+    while (s->every_ns[kind] && s->n_faults < LAB_FAULTS_MAX) {
+        at += 1 + prng_exp(p, s->every_ns[kind]);
+        if (at >= until)
+            break;
+        struct lab_fault f = {.at_ns = at, .kind = kind, .to = "*"};
+        f.for_ns = 1 + prng_exp(p, s->random_for_ns);
+        if (f.for_ns > until - at)
+            f.for_ns = until - at;
+        draw_node(s, p, kind, f.node, sizeof f.node);
+        if (kind == LAB_FAULT_PARTITION || kind == LAB_FAULT_CLOG || kind == LAB_FAULT_RESET) {
+            f.one_way = prng_below(p, 4) == 0;
+            if (prng_below(p, 2))
+                draw_node(s, p, kind, f.to, sizeof f.to);
+        }
+        if (strcmp(f.node, f.to) != 0)
+            s->faults[s->n_faults++] = f;
+    }
+}
+
+void lab_scenario_draw(struct lab_scenario *s, uint64_t seed)
+{
+    for (int k = 0; k < LAB_FAULTS; k++) {
+        struct prng p;
+        prng_seed(&p, seed, fault_names[k], 0);
+        draw_kind(s, &p, (enum lab_fault_kind)k);
+    }
+    for (uint32_t i = 1; i < s->n_faults; i++) { /* stable, and the list is short */
+        struct lab_fault f = s->faults[i];
+        uint32_t k = i;
+        for (; k > 0 && s->faults[k - 1].at_ns > f.at_ns; k--)
+            s->faults[k] = s->faults[k - 1];
+        s->faults[k] = f;
+    }
+}

@@ -1,0 +1,76 @@
+/* sim/lab_scenario.h - a run described: machines, links, disks, load, and what goes wrong when.
+ *
+ * A scenario is a JSON object (docs/simulator.md lists every key); any key but the faults can be
+ * set on the command line as "group.key=value".  Random faults are drawn from the seed before the
+ * run and become timed faults like the others, so a run is always one list of them.
+ *
+ * Times are "250ms", "2s", "3m" or a number of nanoseconds.  An unknown key is an error that names
+ * the nearest known one. */
+#ifndef SIM_LAB_SCENARIO_H
+#define SIM_LAB_SCENARIO_H
+
+#include "cluster/master.h"
+#include "cluster/worker.h"
+#include "sim/lab_load.h"
+#include "sim/lab_ufs.h"
+
+enum lab_fault_kind {
+    LAB_FAULT_POWER_LOSS,   /* node; starts again after `for` */
+    LAB_FAULT_CRASH,        /* likewise, but the machine stays up */
+    LAB_FAULT_RESTART,      /* crash and start at once */
+    LAB_FAULT_WIPE,         /* crash, its disk is lost, starts again after `for` */
+    LAB_FAULT_PAUSE,        /* its process stands still for `for` */
+    LAB_FAULT_PARTITION,    /* node from `to` ("*": everybody) for `for` */
+    LAB_FAULT_CLOG,         /* what goes from node to `to` waits for `for` */
+    LAB_FAULT_RESET,        /* its connections with `to` break */
+    LAB_FAULT_BIT_FLIP,     /* in some file of its disk */
+    LAB_FAULT_STORE_CHANGE, /* somebody changes a file of the under-store */
+    LAB_FAULT_STORE_OUTAGE, /* every operation on the under-store fails for `for` */
+    LAB_FAULT_STORE_FULL,
+    LAB_FAULTS
+};
+
+struct lab_fault {
+    int64_t at_ns, for_ns;
+    enum lab_fault_kind kind;
+    char node[32], to[32];
+    bool one_way;
+};
+
+enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 256 };
+
+struct lab_scenario {
+    char name[64], about[256];
+    int64_t duration_ns; /* of the load */
+    int64_t bound_ns;    /* everything must work so long after the last fault */
+    uint32_t masters, workers, clients;
+    struct sim_config sim; /* its seed is set at the run */
+    struct lab_ufs_config store;
+    uint32_t store_files, store_dirs;
+    uint64_t store_file_bytes;
+    int64_t check_interval_ns;
+    int64_t lease_ns, session_ns;
+    uint64_t image_after_bytes, segment_bytes;
+    uint64_t page_bytes, capacity_bytes;
+    uint32_t readahead_pages;
+    struct lab_load_config load;
+    int64_t every_ns[LAB_FAULTS]; /* mean time between random ones; 0: none */
+    int64_t random_for_ns;        /* how long they last, on average */
+    int64_t random_from_ns, random_until_ns;
+    struct lab_fault faults[LAB_FAULTS_MAX];
+    uint32_t n_faults;
+};
+
+void lab_scenario_default(struct lab_scenario *s);
+/* 0, or E_CONFIG with a text that says where and what */
+int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why);
+int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why);
+/* "key=value"; E_CONFIG */
+int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_why);
+/* draws the random faults and sorts all */
+void lab_scenario_draw(struct lab_scenario *s, uint64_t seed);
+const char *lab_scenario_fault_name(enum lab_fault_kind k);
+/* every key with its value, for --help and docs: the i-th as "key  value"; false at the end */
+bool lab_scenario_key(const struct lab_scenario *s, uint32_t i, char *ret_line, size_t cap);
+
+#endif

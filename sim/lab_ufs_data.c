@@ -1,0 +1,127 @@
+/* sim/lab_ufs_data.c - the bytes of the model's files: a history of changes, from which any past
+ * state can be read (see sim/lab_ufs.h). */
+#include "sim/lab_ufs_impl.h"
+
+static struct lab_ufs_change *data_push(struct lab_ufs *u, struct lab_ufs_node *n)
+{
+    if (n->n_changes == n->cap_changes) {
+        uint32_t cap = n->cap_changes ? 2 * n->cap_changes : 4;
+        struct lab_ufs_change *more = lab_ufs_alloc(u, cap * sizeof *more);
+        if (n->n_changes)
+            memcpy(more, n->changes, n->n_changes * sizeof *more);
+        mem_free(u->mem, n->changes, n->cap_changes * sizeof *more);
+        n->changes = more;
+        n->cap_changes = cap;
+    }
+    struct lab_ufs_change *c = &n->changes[n->n_changes++];
+    memset(c, 0, sizeof *c);
+    c->t_ns = sim_now_ns(u->sim);
+    return c;
+}
+
+void lab_ufs_data_seed(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t size, bool behind)
+{
+    struct lab_ufs_change *c = data_push(u, n);
+    c->kind = LAB_UFS_SEED;
+    c->seed = prng_u64(&u->prng);
+    c->behind = behind;
+    u->used += size - n->size;
+    n->size = c->size = size;
+}
+
+void lab_ufs_data_size(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t size)
+{
+    struct lab_ufs_change *c = data_push(u, n);
+    c->kind = LAB_UFS_SIZE;
+    u->used += size - n->size;
+    n->size = c->size = size;
+}
+
+void lab_ufs_data_write(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t off, const void *p,
+                        uint32_t len)
+{
+    struct lab_ufs_change *c = data_push(u, n);
+    c->kind = LAB_UFS_WRITE;
+    c->off = off;
+    c->len = len;
+    c->data = lab_ufs_alloc(u, len ? len : 1);
+    memcpy(c->data, p, len);
+    uint64_t size = base_max_u64(n->size, off + len);
+    u->used += size - n->size;
+    n->size = c->size = size;
+}
+
+/* the seeded bytes: eight of them are a mix of the seed and their place */
+static void data_seeded(uint64_t seed, uint64_t off, uint8_t *buf, uint32_t len)
+{
+    for (uint32_t i = 0; i < len;) {
+        uint64_t word = base_mix_u64(seed + (off + i) / 8 * 0x9e3779b97f4a7c15ULL);
+        uint8_t b[8];
+        base_put_u64(b, word);
+        for (uint32_t k = (uint32_t)((off + i) % 8); k < 8 && i < len; k++)
+            buf[i++] = b[k];
+    }
+}
+
+static void data_zero_from(uint64_t size, uint64_t off, uint8_t *buf, uint32_t len)
+{
+    uint64_t from = size > off ? base_min_u64(size - off, len) : 0;
+    memset(buf + from, 0, len - from);
+}
+
+uint32_t lab_ufs_data_read(const struct lab_ufs_node *n, uint32_t k, uint64_t off, void *buf,
+                           uint32_t len)
+{
+    if (k > n->n_changes)
+        k = n->n_changes;
+    uint64_t size = k ? n->changes[k - 1].size : 0;
+    len = size > off ? (uint32_t)base_min_u64(size - off, len) : 0;
+    if (!len)
+        return 0;
+    uint32_t first = k;
+    while (first > 0 && n->changes[first - 1].kind != LAB_UFS_SEED)
+        first--;
+    memset(buf, 0, len);
+    if (first > 0) {
+        data_seeded(n->changes[first - 1].seed, off, buf, len);
+        data_zero_from(n->changes[first - 1].size, off, buf, len);
+    }
+    for (; first < k; first++) {
+        const struct lab_ufs_change *c = &n->changes[first];
+        if (c->kind == LAB_UFS_SIZE) {
+            data_zero_from(c->size, off, buf, len);
+            continue;
+        }
+        uint64_t from = base_max_u64(off, c->off), to = base_min_u64(off + len, c->off + c->len);
+        if (from < to)
+            memcpy((uint8_t *)buf + (from - off), c->data + (from - c->off), to - from);
+    }
+    return len;
+}
+
+uint32_t lab_ufs_changes(const struct lab_ufs *u, uint64_t ino)
+{
+    return ino < u->n_nodes ? u->nodes[ino]->n_changes : 0;
+}
+
+const struct lab_ufs_change *lab_ufs_change(const struct lab_ufs *u, uint64_t ino, uint32_t k)
+{
+    return k < lab_ufs_changes(u, ino) ? &u->nodes[ino]->changes[k] : NULL;
+}
+
+void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, int64_t from_ns, int64_t to_ns)
+{
+    for (uint32_t k = lab_ufs_changes(u, ino); k-- > 0;) {
+        struct lab_ufs_change *c = &u->nodes[ino]->changes[k];
+        if (c->t_ns < from_ns)
+            break;
+        if (c->kind == LAB_UFS_SIZE && !c->firm_ns)
+            c->firm_ns = to_ns;
+    }
+}
+
+uint32_t lab_ufs_content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off, void *buf,
+                         uint32_t len)
+{
+    return ino < u->n_nodes ? lab_ufs_data_read(u->nodes[ino], k, off, buf, len) : 0;
+}

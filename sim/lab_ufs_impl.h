@@ -1,0 +1,88 @@
+/* sim/lab_ufs_impl.h - shared by lab_ufs.c (trees), lab_ufs_data.c (bytes) and lab_ufs_run.c
+ * (time). */
+#ifndef SIM_LAB_UFS_IMPL_H
+#define SIM_LAB_UFS_IMPL_H
+
+#include "core/prng.h"
+#include "sim/lab_ufs.h"
+
+struct lab_ufs_node {
+    uint64_t ino;
+    uint32_t mode, uid, gid, rdev, nlink, subdirs;
+    uint64_t size;
+    int64_t atime_ns, mtime_ns, ctime_ns;
+    char *target;
+    struct lab_ufs_dent *first, *last;
+    struct lab_ufs_change *changes;
+    uint32_t n_changes, cap_changes;
+};
+
+struct lab_ufs_dent {
+    struct lab_ufs_dent *next, *prev;
+    uint64_t id; /* rises; a listing's cursor */
+    struct lab_ufs_node *node;
+    uint32_t len;
+    char name[LIMIT_NAME + 1];
+};
+
+struct lab_ufs {
+    struct ufs_factory factory;
+    struct mem *mem;
+    struct sim *sim;
+    struct lab_ufs_config cfg;
+    struct prng prng;
+    struct lab_ufs_node **nodes; /* by inode number; 0 is the directory of stores */
+    uint32_t n_nodes, cap_nodes;
+    uint64_t next_dent, used;
+    int64_t outage_until_ns, full_until_ns;
+    struct lab_ufs_stats stats;
+    struct list calls;
+};
+
+/* One operation on its way; outlives the process that asked. */
+struct lab_ufs_call {
+    struct env_op at;
+    struct list link;
+    struct lab_ufs *u;
+    struct sim_node *by;
+    uint32_t incarnation;
+    bool done, half;
+    enum ufs_kind kind;
+    unsigned flags;
+    struct lab_ufs_node *root, *seen;
+    char *path, *path2, *hidden; /* copies */
+    uint8_t *buf;
+    uint32_t len, out_len;
+    uint64_t off, expect_fp, expect_ino, size, cursor;
+    uint32_t mode, uid, gid, rdev, valid;
+    int64_t atime_ns, mtime_ns;
+    struct fsent ent;
+    struct fsop_statfs statfs;
+    int64_t ret;
+    int64_t rest_ns;
+};
+
+/* ---- lab_ufs.c */
+void *lab_ufs_alloc(struct lab_ufs *u, size_t n);
+char *lab_ufs_text(struct lab_ufs *u, const char *s);
+void lab_ufs_text_free(struct lab_ufs *u, char *s);
+int64_t lab_ufs_clock(const struct lab_ufs *u);
+uint64_t lab_ufs_fp(const struct lab_ufs *u, const struct lab_ufs_node *n);
+int lab_ufs_resolve(const struct lab_ufs_node *root, const char *path,
+                    struct lab_ufs_node **ret_dir, const char **ret_name);
+struct lab_ufs_dent *lab_ufs_find(const struct lab_ufs_node *dir, const char *name);
+/* the effect of a call, now; ret as ufs_op's */
+int64_t lab_ufs_perform(struct lab_ufs *u, struct lab_ufs_call *c);
+
+/* ---- lab_ufs_data.c */
+void lab_ufs_data_seed(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t size, bool behind);
+void lab_ufs_data_size(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t size);
+void lab_ufs_data_write(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t off, const void *p,
+                        uint32_t len);
+uint32_t lab_ufs_data_read(const struct lab_ufs_node *n, uint32_t k, uint64_t off, void *buf,
+                           uint32_t len);
+
+/* ---- lab_ufs_run.c */
+int lab_ufs_run_open(struct ufs_factory *f, struct env *e, const char *uri, struct ufs **ret_u);
+
+#endif

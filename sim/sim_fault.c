@@ -1,0 +1,49 @@
+/* sim/sim_fault.c - named fault sites, in two phases: a site is on in a run or not; one that is on
+ * fires now and then.
+ *
+ *  1. Whether a site is on depends on (seed, name) alone, not on who asks first.
+ *  2. Firing draws from the asking node's own stream. */
+#include "sim/sim_internal.h"
+
+static struct sim_site_state *sim_fault_lookup(struct sim *s, const char *name)
+{
+    size_t len = strlen(name);
+    ASSERT(len < sizeof s->sites[0].pub.name);
+    uint64_t hash = base_hash(name, len, 0);
+    for (uint32_t i = 0; i < s->n_sites; i++)
+        if (s->sites[i].hash == hash)
+            return &s->sites[i];
+    ASSERT(s->n_sites < SIM_SITES);
+    struct sim_site_state *site = &s->sites[s->n_sites++];
+    struct prng p;
+    prng_seed(&p, s->cfg.seed, name, 1);
+    site->hash = hash;
+    memcpy(site->pub.name, name, len + 1);
+    site->pub.on = prng_chance_ppm(&p, s->cfg.fault_on_ppm);
+    site->pub.fire_ppm = s->cfg.fault_fire_ppm;
+    return site;
+}
+
+bool sim_fault_vt(struct env *e, const char *name)
+{
+    struct sim_node *n = container_of(e, struct sim_node, env);
+    struct sim_site_state *site = sim_fault_lookup(n->sim, name);
+    site->pub.asked++;
+    if (!site->pub.on || !prng_chance_ppm(&n->fault, site->pub.fire_ppm))
+        return false;
+    site->pub.fired++;
+    sim_record(n->sim, n, SIM_K_FAULT, site->hash, 0);
+    return true;
+}
+
+void sim_fault_set(struct sim *s, const char *site, uint32_t ppm)
+{
+    struct sim_site_state *st = sim_fault_lookup(s, site);
+    st->pub.on = ppm > 0;
+    st->pub.fire_ppm = ppm;
+}
+
+const struct sim_site *sim_fault_site(const struct sim *s, uint32_t i)
+{
+    return i < s->n_sites ? &s->sites[i].pub : NULL;
+}

@@ -1,0 +1,622 @@
+/* sim/tarn_sim_main.c - tarn-sim: scenarios of failure, run on virtual time from a seed.
+ *
+ * The only file of the simulator that reads a clock, and only to say how fast it was. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+#include "core/fmt.h"
+#include "sim/lab_run.h"
+
+enum { EXIT_USAGE = 2, EXIT_SAFETY = 3, EXIT_LIVENESS = 4, EXIT_DIVERGED = 5, EXIT_PANIC = 6 };
+
+static const char usage[] =
+    "tarn-sim - the whole cluster in one thread, on virtual time, from a seed\n"
+    "\n"
+    "  tarn-sim run SCENARIO [--seed N] [options]      one run, its table and its trace hash\n"
+    "  tarn-sim seeds SCENARIO --from A --to B         many runs; prints those that fail\n"
+    "  tarn-sim list                                   scenarios beside the program's folder\n"
+    "  tarn-sim keys [SCENARIO]                        every key of a scenario and its value\n"
+    "\n"
+    "  --seed N        default 1; the same seed gives the same run, on every machine\n"
+    "  --set K=V       overrides a key of the scenario (see keys); may be repeated\n"
+    "  --twice         runs twice and shows the first event that differs, if any\n"
+    "  --until T       stops at a virtual time (2s, 150ms)\n"
+    "  --log NODE      shows the log lines of a node (\"all\": of every node)\n"
+    "  --trace FILE    writes every event as a line of text\n"
+    "  --history FILE  writes every answer that a client got, and every record, as text\n"
+    "  --json          the report as JSON (the hash still comes last)\n"
+    "\n"
+    "Exit status: 0 all verdicts are ok, 2 usage, 3 a safety checker failed, 4 the cluster did "
+    "not\n"
+    "recover in time, 5 two runs of one seed differ, 6 an assertion failed.\n";
+
+struct options {
+    const char *scenario;
+    uint64_t seed, from, to;
+    const char *sets[64];
+    unsigned n_sets;
+    bool twice, json;
+    int64_t until_ns;
+    const char *log_node, *trace, *history;
+};
+
+/* what a panic says; set before each run */
+static char panic_scenario[600];
+static uint64_t panic_seed;
+static struct sim *panic_sim;
+
+static void on_panic(const char *file, int line, const char *what)
+{
+    fflush(stdout);
+    fprintf(stderr, "assertion failed: %s:%d: %s", file, line, what);
+    if (panic_sim)
+        fprintf(stderr, ", at %.6f s of virtual time", (double)sim_now_ns(panic_sim) / 1e9);
+    fprintf(stderr, "\nreproduce: tarn-sim run %s --seed %llu\n", panic_scenario,
+            (unsigned long long)panic_seed);
+    const char *dump = getenv("TARN_SIM_ABORT");
+    if (dump && *dump)
+        abort();
+    _exit(EXIT_PANIC);
+}
+
+/* ---- memory ---- */
+
+static void *source_get(void *ctx, size_t n)
+{
+    (void)ctx;
+    return aligned_alloc(64, (n + 63) & ~(size_t)63);
+}
+
+static void source_put(void *ctx, void *p, size_t n)
+{
+    (void)ctx;
+    (void)n;
+    free(p);
+}
+
+/* ---- what is seen of a run while it runs ---- */
+
+struct watch {
+    const struct options *o;
+    struct sim *sim;
+    FILE *trace, *history;
+    uint64_t *events; /* of the first run of two */
+    uint64_t n, cap, diverged;
+    bool is_second;
+    struct sim_trace first_other;
+};
+
+static void watch_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_log level,
+                      const char *line)
+{
+    const struct watch *w = ctx;
+    const char *want = w->o->log_node;
+    if (want && (!strcmp(want, "all") || !strcmp(want, sim_node_name(n))))
+        printf("%12.6f %-4s %c %s\n", (double)at_ns / 1e9, sim_node_name(n), "EWID"[level], line);
+}
+
+static void watch_answer(void *ctx, const struct lab_load_answer *a)
+{
+    const struct watch *w = ctx;
+    const struct fsop *op = a->op;
+    fprintf(w->history, "%.6f %.6f %s.%u %s %llu", (double)a->w.from_ns / 1e9,
+            (double)a->w.to_ns / 1e9, a->client, a->thread, a->step, (unsigned long long)op->ino.v);
+    if (op->name_len)
+        fprintf(w->history, " \"%.*s\"", (int)op->name_len, op->name);
+    if (op->name2_len)
+        fprintf(w->history, " -> %llu \"%.*s\"", (unsigned long long)op->ino2.v, (int)op->name2_len,
+                op->name2);
+    if (op->valid || op->mode || op->flags)
+        fprintf(w->history, " valid %x mode %o size %llu flags %x", op->valid, op->mode,
+                (unsigned long long)op->size, op->flags);
+    if (a->len)
+        fprintf(w->history, " [%llu + %u]", (unsigned long long)a->off, a->len);
+    if (a->ret < 0)
+        fprintf(w->history, " : %s\n", err_name((int)a->ret));
+    else
+        fprintf(w->history, " : %lld, record %llu inode %llu version %llu size %llu flags %x\n",
+                (long long)a->ret, (unsigned long long)a->rep->index,
+                (unsigned long long)a->rep->attr.ino.v, (unsigned long long)a->rep->attr.version,
+                (unsigned long long)a->rep->attr.size, a->rep->attr.flags);
+}
+
+static void watch_record(void *ctx, int64_t at_ns, uint64_t index, const struct fsop *op,
+                         const struct meta_result *res)
+{
+    const struct watch *w = ctx;
+    const struct fsattr *a = &res->reply.attr;
+    struct rbuf r = rbuf_make(op->data, op->data_len);
+    struct fsent e;
+    fprintf(w->history, "%.6f record %llu %s %llu", (double)at_ns / 1e9, (unsigned long long)index,
+            fsop_kind_name(op->kind), (unsigned long long)op->ino.v);
+    if (op->name_len)
+        fprintf(w->history, " \"%.*s\"", (int)op->name_len, op->name);
+    fprintf(w->history, " session %llu seq %llu arg %llu : %s", (unsigned long long)op->session.v,
+            (unsigned long long)op->seq, (unsigned long long)op->arg,
+            res->reply.err ? err_name(res->reply.err) : "ok");
+    if (res->reply.intent)
+        fprintf(w->history, " intent %llu", (unsigned long long)res->reply.intent);
+    if (a->ino.v)
+        fprintf(w->history, " inode %llu mode %o uid %u nlink %u size %llu version %llu flags %x",
+                (unsigned long long)a->ino.v, a->mode, a->uid, a->nlink,
+                (unsigned long long)a->size, (unsigned long long)a->version, a->flags);
+    bool has_ents = op->kind == FSOP_LOAD || op->kind == FSOP_REFRESH || op->kind == FSOP_OUTCOME ||
+                    op->kind == FSOP_WRITE_CLOSE;
+    while (has_ents && rbuf_left(&r) && fsop_ent_get(&r, &e) == 0)
+        fprintf(w->history, " {%.*s %o uid %u size %llu file %llu fp %llx}", (int)e.name_len,
+                e.name ? e.name : "", e.mode, e.uid, (unsigned long long)e.size,
+                (unsigned long long)e.ufs_ino, (unsigned long long)e.fp);
+    fprintf(w->history, "\n");
+}
+
+static void watch_event_text(const struct watch *w, const struct sim_trace *t, FILE *to)
+{
+    struct sim_node *n = t->node == UINT32_MAX ? NULL : sim_node_at(w->sim, t->node);
+    fprintf(to, "%.9f %s %s %llx %llx\n", (double)t->at_ns / 1e9, n ? sim_node_name(n) : "-",
+            sim_kind_name((enum sim_kind)t->kind), (unsigned long long)t->a,
+            (unsigned long long)t->b);
+}
+
+static void watch_event(void *ctx, const struct sim_trace *t)
+{
+    struct watch *w = ctx;
+    if (w->trace)
+        watch_event_text(w, t, w->trace);
+    if (!w->o->twice)
+        return;
+    uint64_t h = base_hash(t, sizeof *t, 1);
+    if (w->is_second) {
+        if (!w->diverged && (w->n >= w->cap || w->events[w->n] != h)) {
+            w->diverged = w->n + 1;
+            w->first_other = *t;
+        }
+        w->n++;
+        return;
+    }
+    if (w->n == w->cap) {
+        w->cap = w->cap ? 2 * w->cap : 1 << 20;
+        w->events = realloc(w->events, w->cap * sizeof *w->events);
+        if (!w->events) {
+            fprintf(stderr, "tarn-sim: out of memory\n");
+            exit(EXIT_PANIC);
+        }
+    }
+    w->events[w->n++] = h;
+}
+
+/* ---- reports ---- */
+
+static double seconds(int64_t ns)
+{
+    return (double)ns / 1e9;
+}
+
+static const char *fault_text(const struct lab_fault *f)
+{
+    static char text[160];
+    const char *verb = lab_scenario_fault_name(f->kind);
+    if (f->kind >= LAB_FAULT_STORE_CHANGE)
+        fmt_into(text, sizeof text, "under-store: %s", verb);
+    else if (f->kind == LAB_FAULT_PARTITION || f->kind == LAB_FAULT_CLOG ||
+             f->kind == LAB_FAULT_RESET)
+        fmt_into(text, sizeof text, "%s: %s %s %s", f->node, verb, f->one_way ? "towards" : "from",
+                 !strcmp(f->to, "*") ? "all" : f->to);
+    else
+        fmt_into(text, sizeof text, "%s: %s", f->node, verb);
+    return text;
+}
+
+static void print_faults(const struct lab_report *p)
+{
+    printf("\n  %9s  %-34s %9s  %s\n", "at", "what happened", "for", "longest without any success");
+    for (uint32_t i = 0; i < p->n_faults; i++) {
+        const struct lab_run_fault *f = &p->faults[i];
+        printf("  %7.3f s  %-34s %7.3f s  %7.1f s\n", seconds(f->f.at_ns), fault_text(&f->f),
+               seconds(f->f.for_ns), seconds(f->down_ns));
+    }
+    if (!p->n_faults)
+        printf("  %9s  nothing\n", "");
+}
+
+static void print_load(const struct lab_report *p)
+{
+    const struct lab_load_stats *l = p->load;
+    printf(
+        "\n  operations  %llu (%llu ok, %llu refused by the file system, %llu without an answer)\n",
+        (unsigned long long)l->ops, (unsigned long long)l->ok, (unsigned long long)l->refused,
+        (unsigned long long)l->failed);
+    printf("              ");
+    for (unsigned k = 0; k < LAB_LOAD_KINDS; k++)
+        printf("%s %llu%s", lab_load_kind_name((enum lab_load_kind)k),
+               (unsigned long long)l->by_kind[k], k + 1 < LAB_LOAD_KINDS ? ", " : "\n");
+    printf("  errors      ");
+    unsigned shown = 0;
+    for (int e = 1; e < (int)ARRAY_LEN(l->errors); e++)
+        if (l->errors[e])
+            printf("%s%s %llu", shown++ ? ", " : "", err_name(-e),
+                   (unsigned long long)l->errors[e]);
+    printf("%s\n", shown ? "" : "none");
+    printf(
+        "  bytes       %.1f MB read, %.1f MB written; under-store %.1f MB read, %.1f MB written\n",
+        (double)l->bytes_read / 1e6, (double)l->bytes_written / 1e6,
+        (double)p->store->read_bytes / 1e6, (double)p->store->written_bytes / 1e6);
+    printf("  latency     50%% %.2f ms, 90%% %.2f ms, 99%% %.2f ms, 99.9%% %.2f ms (virtual)\n",
+           (double)lab_run_quantile(l, 500000) / 1e6, (double)lab_run_quantile(l, 900000) / 1e6,
+           (double)lab_run_quantile(l, 990000) / 1e6, (double)lab_run_quantile(l, 999000) / 1e6);
+}
+
+static int verdict(const struct lab_report *p)
+{
+    int status = 0;
+    for (unsigned v = 0; v < LAB_VERDICTS; v++)
+        if (p->findings[v]->failures && v != LAB_LIVENESS)
+            return EXIT_SAFETY;
+        else if (p->findings[v]->failures)
+            status = EXIT_LIVENESS;
+    return status;
+}
+
+static void print_verdicts(const struct lab_report *p)
+{
+    printf("\n");
+    for (unsigned v = 0; v < LAB_VERDICTS; v++) {
+        const struct lab_finding *f = p->findings[v];
+        const char *name = lab_check_name((enum lab_verdict)v);
+        printf("  %-4s  %-10s %llu checks", f->failures ? "FAIL" : "ok", name,
+               (unsigned long long)f->checks);
+        if (f->failures)
+            printf(", %llu failed\n        first at %.6f s: %s", (unsigned long long)f->failures,
+                   seconds(f->at_ns), f->what);
+        printf("\n");
+    }
+}
+
+static void print_report(const struct lab_scenario *s, const struct lab_report *p, bool over,
+                         double wall_s)
+{
+    printf("%s, seed %llu: %u master%s, %u workers, %u clients, %.1f s of load, %.1f s in all%s\n",
+           s->name, (unsigned long long)p->seed, s->masters, s->masters == 1 ? "" : "s", s->workers,
+           s->clients, seconds(p->load_ns), seconds(p->virtual_ns), over ? "" : " (cut short)");
+    print_faults(p);
+    print_load(p);
+    printf("\n  available   %.1f%% of %u windows of 100 ms had a success; longest without %.1f s; "
+           "first "
+           "success %.3f s after the last fault\n",
+           p->windows ? 100.0 * p->windows_up / p->windows : 0, p->windows,
+           seconds(p->longest_down_ns), seconds(p->healed_ns));
+    if (p->repairs)
+        printf("  repaired    %u damaged cache directories were emptied, as their workers asked\n",
+               p->repairs);
+    print_verdicts(p);
+    printf("\n  speed       %llu events in %.2f s: %.0f events/s, %.0f x real time\n\n",
+           (unsigned long long)p->events, wall_s, wall_s > 0 ? (double)p->events / wall_s : 0,
+           wall_s > 0 ? seconds(p->virtual_ns) / wall_s : 0);
+}
+
+static void json_text(const char *s)
+{
+    putchar('"');
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            putchar('\\');
+        if ((unsigned char)*s >= 32)
+            putchar(*s);
+    }
+    putchar('"');
+}
+
+static void json_report(const struct lab_scenario *s, const struct lab_report *p, double wall_s)
+{
+    printf("{\"scenario\": ");
+    json_text(s->name);
+    printf(", \"seed\": %llu, \"virtual_ns\": %lld, \"events\": %llu, \"wall_s\": %.3f, "
+           "\"records\": %llu, \"operations\": %llu, \"ok\": %llu, \"refused\": %llu, "
+           "\"unanswered\": %llu, \"windows\": %u, \"windows_up\": %u, \"longest_down_ns\": %lld, "
+           "\"healed_ns\": %lld, \"p50_ns\": %lld, \"p99_ns\": %lld, \"faults\": [",
+           (unsigned long long)p->seed, (long long)p->virtual_ns, (unsigned long long)p->events,
+           wall_s, (unsigned long long)p->records, (unsigned long long)p->load->ops,
+           (unsigned long long)p->load->ok, (unsigned long long)p->load->refused,
+           (unsigned long long)p->load->failed, p->windows, p->windows_up,
+           (long long)p->longest_down_ns, (long long)p->healed_ns,
+           (long long)lab_run_quantile(p->load, 500000),
+           (long long)lab_run_quantile(p->load, 990000));
+    for (uint32_t i = 0; i < p->n_faults; i++)
+        printf("%s{\"at_ns\": %lld, \"do\": \"%s\", \"node\": \"%s\", \"to\": \"%s\", \"for_ns\": "
+               "%lld, \"down_ns\": %lld}",
+               i ? ", " : "", (long long)p->faults[i].f.at_ns,
+               lab_scenario_fault_name(p->faults[i].f.kind), p->faults[i].f.node, p->faults[i].f.to,
+               (long long)p->faults[i].f.for_ns, (long long)p->faults[i].down_ns);
+    printf("], \"verdicts\": {");
+    for (unsigned v = 0; v < LAB_VERDICTS; v++) {
+        const struct lab_finding *f = p->findings[v];
+        printf("%s\"%s\": {\"checks\": %llu, \"failures\": %llu, \"at_ns\": %lld, \"first\": ",
+               v ? ", " : "", lab_check_name((enum lab_verdict)v), (unsigned long long)f->checks,
+               (unsigned long long)f->failures, (long long)f->at_ns);
+        json_text(f->failures ? f->what : "");
+        printf("}");
+    }
+    printf("}, \"hash\": \"%016llx%016llx\"}\n", (unsigned long long)p->hash[0],
+           (unsigned long long)p->hash[1]);
+}
+
+/* ---- runs ---- */
+
+struct outcome {
+    struct lab_report report;
+    struct lab_finding findings[LAB_VERDICTS];
+    int status;
+};
+
+static double wall_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int run_one(const struct options *o, const struct lab_scenario *s, uint64_t seed,
+                   struct watch *w, bool quiet, struct outcome *ret_out)
+{
+    struct mem m;
+    mem_init(&m, (struct mem_source){source_get, source_put, NULL}, (uint64_t)8 << 30);
+    panic_seed = seed;
+    double t0 = wall_now();
+    struct lab_run *r = lab_run_open(&m, s, seed, w ? watch_log : NULL, w);
+    panic_sim = lab_run_sim(r);
+    if (w) {
+        w->sim = panic_sim;
+        if (w->trace || o->twice)
+            sim_trace_hook(w->sim, watch_event, w);
+        if (w->history)
+            lab_load_on_answer(lab_run_load(r), watch_answer, w);
+        if (w->history)
+            lab_check_on_record(lab_run_check(r), watch_record, w);
+    }
+    bool over = lab_run_go(r, o->until_ns);
+    double wall_s = wall_now() - t0;
+    lab_run_report(r, &ret_out->report);
+    for (unsigned v = 0; v < LAB_VERDICTS; v++) {
+        ret_out->findings[v] = *ret_out->report.findings[v];
+        ret_out->report.findings[v] = &ret_out->findings[v];
+    }
+    ret_out->status = verdict(&ret_out->report);
+    if (!quiet && o->json)
+        json_report(s, &ret_out->report, wall_s);
+    else if (!quiet)
+        print_report(s, &ret_out->report, over, wall_s);
+    if (w && w->diverged) {
+        printf("the second run differs from event %llu on, which is now:\n  ",
+               (unsigned long long)w->diverged);
+        watch_event_text(w, &w->first_other, stdout);
+    }
+    panic_sim = NULL;
+    lab_run_close(r);
+    mem_drop(&m);
+    return ret_out->status;
+}
+
+static int load_scenario(const struct options *o, struct lab_scenario *s)
+{
+    char why[LAB_ERROR] = "", line[600];
+    int err = lab_scenario_load(s, o->scenario, why);
+    for (unsigned i = 0; i < o->n_sets && !err; i++)
+        err = lab_scenario_set(s, o->sets[i], why);
+    if (err) {
+        fprintf(stderr, "tarn-sim: %s: %s\n", o->scenario, why);
+        return EXIT_USAGE;
+    }
+    size_t n = fmt_into(panic_scenario, sizeof panic_scenario, "%s", o->scenario);
+    for (unsigned i = 0; i < o->n_sets; i++) {
+        fmt_into(line, sizeof line, " --set %s", o->sets[i]);
+        n += fmt_into(panic_scenario + n, sizeof panic_scenario - n, "%s", line);
+    }
+    return 0;
+}
+
+static int cmd_run(const struct options *o)
+{
+    static struct lab_scenario s;
+    static struct outcome out, again;
+    int err = load_scenario(o, &s);
+    if (err)
+        return err;
+    struct watch w = {.o = o};
+    bool watched = o->twice || o->trace || o->log_node || o->history;
+    if ((o->trace && !(w.trace = fopen(o->trace, "w"))) ||
+        (o->history && !(w.history = fopen(o->history, "w")))) {
+        fprintf(stderr, "tarn-sim: cannot write %s\n",
+                o->trace && !w.trace ? o->trace : o->history);
+        return EXIT_USAGE;
+    }
+    int status = run_one(o, &s, o->seed, watched ? &w : NULL, false, &out);
+    if (w.trace)
+        fclose(w.trace);
+    if (w.history)
+        fclose(w.history);
+    if (o->twice) {
+        w.trace = w.history = NULL;
+        w.cap = w.n;
+        w.n = 0;
+        w.is_second = true;
+        run_one(o, &s, o->seed, &w, true, &again);
+        if (w.diverged || memcmp(out.report.hash, again.report.hash, sizeof out.report.hash)) {
+            status = EXIT_DIVERGED;
+            printf("FAIL  the two runs of seed %llu differ\n", (unsigned long long)o->seed);
+        }
+    }
+    free(w.events);
+    if (status && status != EXIT_DIVERGED)
+        printf("reproduce: tarn-sim run %s --seed %llu\n", panic_scenario,
+               (unsigned long long)o->seed);
+    printf("%016llx%016llx\n", (unsigned long long)out.report.hash[0],
+           (unsigned long long)out.report.hash[1]);
+    return status;
+}
+
+static int cmd_seeds(const struct options *o)
+{
+    static struct lab_scenario s;
+    static struct outcome out;
+    uint64_t failed = 0, events = 0, worst = 0;
+    int err = load_scenario(o, &s);
+    if (err)
+        return err;
+    bool tty = isatty(2);
+    double t0 = wall_now();
+    for (uint64_t seed = o->from; seed <= o->to; seed++) {
+        int status = run_one(o, &s, seed, NULL, true, &out);
+        events += out.report.events;
+        if (tty)
+            fprintf(stderr, "\r%llu of %llu, %llu failed ",
+                    (unsigned long long)(seed - o->from + 1),
+                    (unsigned long long)(o->to - o->from + 1),
+                    (unsigned long long)(failed + (status != 0)));
+        if (!status)
+            continue;
+        failed++;
+        worst = !worst || status < (int)worst ? (uint64_t)status : worst;
+        for (unsigned v = 0; v < LAB_VERDICTS; v++)
+            if (out.findings[v].failures)
+                printf("seed %llu: %s: at %.6f s: %s\n", (unsigned long long)seed,
+                       lab_check_name((enum lab_verdict)v), seconds(out.findings[v].at_ns),
+                       out.findings[v].what);
+        printf("  reproduce: tarn-sim run %s --seed %llu\n", panic_scenario,
+               (unsigned long long)seed);
+        fflush(stdout);
+    }
+    double wall_s = wall_now() - t0;
+    if (tty)
+        fprintf(stderr, "\n");
+    printf("%llu seeds, %llu failed, %llu events, %.0f events/s\n",
+           (unsigned long long)(o->to - o->from + 1), (unsigned long long)failed,
+           (unsigned long long)events, wall_s > 0 ? (double)events / wall_s : 0);
+    return (int)worst;
+}
+
+static int cmd_keys(const struct options *o)
+{
+    static struct lab_scenario s;
+    char line[200];
+    lab_scenario_default(&s);
+    int err = o->scenario ? load_scenario(o, &s) : 0;
+    for (uint32_t i = 0; !err && lab_scenario_key(&s, i, line, sizeof line); i++)
+        printf("%s\n", line);
+    return err;
+}
+
+static int cmd_list(void)
+{
+    static struct lab_scenario s;
+    static const char dir[] = "sim/scenarios";
+    struct dirent **names = NULL;
+    int n = scandir(dir, &names, NULL, alphasort);
+    if (n < 0) {
+        fprintf(stderr, "tarn-sim: no folder %s here; start it in the source tree\n", dir);
+        return EXIT_USAGE;
+    }
+    for (int i = 0; i < n; i++) {
+        char path[600], why[LAB_ERROR];
+        fmt_into(path, sizeof path, "%s/%s", dir, names[i]->d_name);
+        size_t len = strlen(path);
+        if (len > 5 && !strcmp(path + len - 5, ".json"))
+            printf("%-36s %s\n", path, lab_scenario_load(&s, path, why) ? why : s.about);
+        free(names[i]);
+    }
+    free(names);
+    return 0;
+}
+
+/* ---- the command line ---- */
+
+static bool parse_number(const char *s, uint64_t *ret_v)
+{
+    char *end = NULL;
+    *ret_v = s ? strtoull(s, &end, 10) : 0;
+    return s && *s >= '0' && *s <= '9' && !*end;
+}
+
+static bool parse_time(const char *s, int64_t *ret_ns)
+{
+    static struct lab_scenario scratch;
+    char assignment[80], why[LAB_ERROR];
+    fmt_into(assignment, sizeof assignment, "duration=%s", s ? s : "");
+    int err = lab_scenario_set(&scratch, assignment, why);
+    *ret_ns = scratch.duration_ns;
+    return !err;
+}
+
+static int bad(const char *what, const char *arg)
+{
+    fprintf(stderr, "tarn-sim: %s %s (see --help)\n", what, arg ? arg : "");
+    return EXIT_USAGE;
+}
+
+static int parse(int argc, char **argv, struct options *o)
+{
+    for (int i = 2; i < argc; i++) {
+        const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
+        bool takes = true, ok = true;
+        if (!strcmp(a, "--seed"))
+            ok = parse_number(v, &o->seed);
+        else if (!strcmp(a, "--from"))
+            ok = parse_number(v, &o->from);
+        else if (!strcmp(a, "--to"))
+            ok = parse_number(v, &o->to);
+        else if (!strcmp(a, "--until"))
+            ok = parse_time(v, &o->until_ns);
+        else if (!strcmp(a, "--log"))
+            ok = (o->log_node = v) != NULL;
+        else if (!strcmp(a, "--trace"))
+            ok = (o->trace = v) != NULL;
+        else if (!strcmp(a, "--history"))
+            ok = (o->history = v) != NULL;
+        else if (!strcmp(a, "--set"))
+            ok = v && o->n_sets < ARRAY_LEN(o->sets) && (o->sets[o->n_sets++] = v) != NULL;
+        else {
+            takes = false;
+            if (!strcmp(a, "--twice"))
+                o->twice = true;
+            else if (!strcmp(a, "--json"))
+                o->json = true;
+            else if (a[0] == '-' || o->scenario)
+                return bad("unexpected", a);
+            else
+                o->scenario = a;
+        }
+        if (!ok)
+            return bad("missing or bad value of", a);
+        i += takes;
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.seed = 1, .from = 1, .to = 100};
+    const char *cmd = argc > 1 ? argv[1] : "";
+    base_panic_hook = on_panic;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            fputs(usage, stdout);
+            return 0;
+        }
+    }
+    if (!*cmd) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    int err = parse(argc, argv, &o);
+    if (err)
+        return err;
+    if (!strcmp(cmd, "list"))
+        return cmd_list();
+    if (!strcmp(cmd, "keys"))
+        return cmd_keys(&o);
+    if (strcmp(cmd, "run") != 0 && strcmp(cmd, "seeds") != 0)
+        return bad("unknown command", cmd);
+    if (!o.scenario)
+        return bad("which scenario?", "");
+    return !strcmp(cmd, "run") ? cmd_run(&o) : cmd_seeds(&o);
+}
