@@ -1,0 +1,282 @@
+/* cluster/cli_daemon.c - `tarn master` and `tarn worker`: one process, one env, one server.
+ *
+ * Life of a daemon: open net (which locks the directory), open the server, announce readiness, run
+ * until SIGTERM or SIGINT, stop the server within a deadline, close net.  A second signal ends at
+ * once.  A server that fails (a journal that cannot be written, a port in use) ends with status 1
+ * and a line that says why. */
+#include "cluster/cli_daemon.h"
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum { DAEMON_POLL_MS = 20 };
+static const int64_t cli_daemon_stop_ns = 10000000000LL;
+
+void cli_daemon_announce(const struct cli *c)
+{
+    int64_t fd;
+    if (!cli_number(c, "ready-fd", -1, 0, 1 << 20, &fd) || fd < 0)
+        return;
+    if (write((int)fd, "ready\n", 6) == 6)
+        close((int)fd);
+}
+
+static void cli_daemon_signal(uv_signal_t *s, int number)
+{
+    struct cli_daemon *d = s->data;
+    (void)number;
+    if (d->stopping)
+        _exit(CLI_FAILED);
+    d->stopping = true;
+    d->stop_at_ns = env_now_ns(net_env(d->net)) + cli_daemon_stop_ns;
+    d->stop(d);
+}
+
+static void cli_daemon_tick(uv_timer_t *t)
+{
+    struct cli_daemon *d = t->data;
+    int why = 0;
+    if (d->stopping) {
+        if (d->stopped || env_now_ns(net_env(d->net)) > d->stop_at_ns)
+            net_stop(d->net);
+        return;
+    }
+    enum cli_daemon_state s = d->state(d, &why);
+    if (s == CLI_DAEMON_SERVING && !d->announced) {
+        d->announced = true;
+        cli_daemon_announce(d->cli);
+        uv_timer_start(t, cli_daemon_tick, 200, 200);
+    }
+    if (s == CLI_DAEMON_STARTING && !d->said_waiting && !d->cli->quiet &&
+        env_now_ns(net_env(d->net)) - d->opened_ns > 3000000000LL) {
+        d->said_waiting = true;
+        fprintf(stderr, "tarn %s: not serving yet: %s\n", d->cli->command->name, d->waits_for);
+    }
+    if (s == CLI_DAEMON_FAILED) {
+        d->code = cli_error(d->cli, CLI_FAILED, "cannot serve: %s (the log lines above say where)",
+                            err_text(why));
+        net_stop(d->net);
+    }
+}
+
+void cli_daemon_stopped(struct env_op *op)
+{
+    struct cli_daemon *d = container_of(op, struct cli_daemon, stop_op);
+    d->stopped = true;
+    net_stop(d->net);
+}
+
+/* the configured id; without one: of a master's directory that is still empty a random one, which
+ * it is formatted with, else 0, which adopts what is there */
+static void cli_daemon_cluster_id(const struct config *g, const char *master_dir, uint64_t *ret_hi,
+                                  uint64_t *ret_lo)
+{
+    const char *id = config_str(g, CONFIG_CLUSTER_ID);
+    char half[17] = {0}, meta[PATH_MAX];
+    uint64_t fresh[2];
+    *ret_hi = *ret_lo = 0;
+    if (*id) {
+        memcpy(half, id, 16);
+        *ret_hi = strtoull(half, NULL, 16);
+        *ret_lo = strtoull(id + 16, NULL, 16);
+    } else if (master_dir) {
+        snprintf(meta, sizeof meta, "%s/journal.meta", master_dir);
+        if (access(meta, F_OK) && errno == ENOENT &&
+            getrandom(fresh, sizeof fresh, 0) == sizeof fresh) {
+            *ret_hi = fresh[0] | 1; /* never zero */
+            *ret_lo = fresh[1];
+        }
+    }
+}
+
+int cli_daemon_open(struct cli_daemon *d, const struct cli *c, const char *node, const char *dir,
+                    int64_t memory)
+{
+    struct net_config nc = {.dir = dir,
+                            .node = node,
+                            .log_level = (enum env_log)config_int(c->config, CONFIG_LOG_LEVEL),
+                            .allow_non_loopback =
+                                config_int(c->config, CONFIG_NET_ALLOW_REMOTE) != 0};
+    cli_daemon_cluster_id(c->config, NULL, &nc.cluster_hi, &nc.cluster_lo);
+    d->cli = c;
+    int err = net_open(&nc, &d->net);
+    if (err)
+        return cli_error(c, CLI_FAILED, "%s: %s", dir ? dir : "event loop", err_text(err));
+    d->opened_ns = env_now_ns(net_env(d->net));
+    mem_init(&d->mem, net_mem_source(), (uint64_t)memory);
+    return CLI_OK;
+}
+
+int cli_daemon_run(struct cli_daemon *d)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    uv_signal_t signals[ARRAY_LEN(numbers)];
+    uv_timer_t tick;
+    uv_loop_t *loop = net_uv(d->net);
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        uv_signal_init(loop, &signals[i]);
+        signals[i].data = d;
+        uv_signal_start(&signals[i], cli_daemon_signal, numbers[i]);
+    }
+    uv_timer_init(loop, &tick);
+    tick.data = d;
+    uv_timer_start(&tick, cli_daemon_tick, DAEMON_POLL_MS, DAEMON_POLL_MS);
+    net_run(d->net);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+        uv_close((uv_handle_t *)&signals[i], NULL);
+    uv_close((uv_handle_t *)&tick, NULL);
+    uv_run(loop, UV_RUN_NOWAIT);
+    return d->code;
+}
+
+void cli_daemon_close(struct cli_daemon *d)
+{
+    net_close(d->net);
+    mem_drop(&d->mem);
+}
+
+/* --- master --- */
+
+struct cli_daemon_master {
+    struct cli_daemon d;
+    struct master *master;
+};
+
+static enum cli_daemon_state cli_daemon_master_state(struct cli_daemon *d, int *ret_why)
+{
+    struct cli_daemon_master *m = container_of(d, struct cli_daemon_master, d);
+    enum master_state s = master_state(m->master, ret_why);
+    return s == MASTER_SERVING  ? CLI_DAEMON_SERVING
+           : s == MASTER_FAILED ? CLI_DAEMON_FAILED
+                                : CLI_DAEMON_STARTING;
+}
+
+static void cli_daemon_master_stop(struct cli_daemon *d)
+{
+    struct cli_daemon_master *m = container_of(d, struct cli_daemon_master, d);
+    d->stop_op.done = cli_daemon_stopped;
+    master_stop(m->master, &d->stop_op);
+}
+
+static int cli_daemon_master_run(struct cli *c)
+{
+    struct cli_daemon_master m = {.d = {.state = cli_daemon_master_state,
+                                        .stop = cli_daemon_master_stop,
+                                        .waits_for = "reading its journal"}};
+    const struct config *g = c->config;
+    const char *dir = config_str(g, CONFIG_MASTER_DIR);
+    struct master_config mc = master_config_default();
+    if (!*dir)
+        return cli_error(c, CLI_CONFIG,
+                         "master.dir is not set (--set master.dir=/path or in the configuration)");
+    int code = cli_daemon_open(&m.d, c, "master", dir, config_int(g, CONFIG_MASTER_MEMORY));
+    if (code)
+        return code;
+    mc.listen = config_str(g, CONFIG_MASTER_LISTEN);
+    mc.journal = journal_config_default();
+    mc.journal.dir = "";
+    mc.journal.segment_bytes = (uint64_t)config_int(g, CONFIG_JOURNAL_SEGMENT);
+    mc.journal.image_after_bytes = (uint64_t)config_int(g, CONFIG_JOURNAL_IMAGE_AFTER);
+    cli_daemon_cluster_id(c->config, dir, &mc.journal.cluster_hi, &mc.journal.cluster_lo);
+    mc.limits.inodes_max = (uint64_t)config_int(g, CONFIG_MASTER_INODES_MAX);
+    mc.mounts = config_mounts(g, &mc.n_mounts);
+    mc.ufs = ufs_dir_factory();
+    mc.page_bytes = (uint64_t)config_int(g, CONFIG_CLUSTER_PAGE);
+    mc.stripe_bytes = (uint64_t)config_int(g, CONFIG_CLUSTER_STRIPE);
+    mc.lease_ns = config_int(g, CONFIG_MASTER_LEASE);
+    mc.session_ns = config_int(g, CONFIG_MASTER_SESSION);
+    mc.worker_beat_ns = config_int(g, CONFIG_MASTER_WORKER_BEAT);
+    mc.requests_max = (uint32_t)config_int(g, CONFIG_MASTER_REQUESTS_MAX);
+    int err = master_open(net_env(m.d.net), &m.d.mem, &mc, &m.master);
+    code = err ? cli_error(c, CLI_FAILED, "%s", err_text(err)) : cli_daemon_run(&m.d);
+    cli_daemon_close(&m.d);
+    return code;
+}
+
+/* --- worker --- */
+
+struct cli_daemon_worker {
+    struct cli_daemon d;
+    struct worker *worker;
+};
+
+static enum cli_daemon_state cli_daemon_worker_state(struct cli_daemon *d, int *ret_why)
+{
+    struct cli_daemon_worker *w = container_of(d, struct cli_daemon_worker, d);
+    enum worker_state s = worker_state(w->worker, ret_why);
+    return s == WORKER_SERVING  ? CLI_DAEMON_SERVING
+           : s == WORKER_FAILED ? CLI_DAEMON_FAILED
+                                : CLI_DAEMON_STARTING;
+}
+
+static void cli_daemon_worker_stop(struct cli_daemon *d)
+{
+    struct cli_daemon_worker *w = container_of(d, struct cli_daemon_worker, d);
+    d->stop_op.done = cli_daemon_stopped;
+    worker_stop(w->worker, &d->stop_op);
+}
+
+static int cli_daemon_worker_run(struct cli *c)
+{
+    char waits_for[256];
+    struct cli_daemon_worker w = {.d = {.state = cli_daemon_worker_state,
+                                        .stop = cli_daemon_worker_stop,
+                                        .waits_for = waits_for}};
+    const struct config *g = c->config;
+    const char *dir = config_str(g, CONFIG_WORKER_DIR);
+    struct worker_config wc = worker_config_default();
+    char host[64] = "localhost";
+    if (!*dir)
+        return cli_error(c, CLI_CONFIG,
+                         "worker.dir is not set (--set worker.dir=/path or in the configuration)");
+    int code = cli_daemon_open(&w.d, c, "worker", dir, config_int(g, CONFIG_WORKER_MEMORY));
+    if (code)
+        return code;
+    gethostname(host, sizeof host - 1);
+    wc.listen = config_str(g, CONFIG_WORKER_LISTEN);
+    wc.host = host;
+    wc.masters = config_masters(g);
+    snprintf(waits_for, sizeof waits_for, "no master at %.200s has taken it in", wc.masters);
+    wc.dir = "";
+    wc.capacity_bytes = (uint64_t)config_int(g, CONFIG_WORKER_CAPACITY);
+    wc.eviction = config_str(g, CONFIG_WORKER_EVICTION);
+    wc.ufs = ufs_dir_factory();
+    wc.fetches_max = (uint32_t)config_int(g, CONFIG_WORKER_FETCHES_MAX);
+    wc.buffer_bytes = (uint64_t)config_int(g, CONFIG_WORKER_BUFFER);
+    int err = worker_open(net_env(w.d.net), &w.d.mem, &wc, &w.worker);
+    code = err ? cli_error(c, CLI_FAILED, "%s", err_text(err)) : cli_daemon_run(&w.d);
+    cli_daemon_close(&w.d);
+    return code;
+}
+
+#define CLI_DAEMON_READY                                                      \
+    {                                                                         \
+        "ready-fd", 0, "N", "write \"ready\" to this descriptor when serving" \
+    }
+
+const struct cli_command cli_daemon_master = {
+    NULL,
+    "master",
+    "",
+    "run a master: the namespace and its journal",
+    "Serves until SIGTERM.  Needs master.dir; listens on master.listen.  The mounts of the\n"
+    "configuration are added to the namespace when it begins to lead.",
+    cli_daemon_master_run,
+    0,
+    0,
+    {CLI_DAEMON_READY}};
+
+const struct cli_command cli_daemon_worker = {NULL,
+                                              "worker",
+                                              "",
+                                              "run a worker: cached pages in a local directory",
+                                              "Serves until SIGTERM.  Needs worker.dir; listens on "
+                                              "worker.listen and reports to client.masters.",
+                                              cli_daemon_worker_run,
+                                              0,
+                                              0,
+                                              {CLI_DAEMON_READY}};

@@ -1,0 +1,357 @@
+/* cluster/cli_up.c - `tarn up`: a master, workers and a mount on this host, from one configuration.
+ *
+ * A small supervisor: it starts each process with a pipe on which it says "ready", in the order
+ * master, workers, mount; restarts one that died (a second later, or more if it dies again and
+ * again); and on SIGINT or
+ * SIGTERM ends them in the reverse order.  Everything lives below one directory:
+ *   tarn.json  the effective configuration: TARN_CONFIG=DIR/tarn.json makes other commands find it
+ *   master/ worker-N/  data      master.log worker-N.log mount.log  what they said */
+#include "cluster/cli_commands.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { UP_ARGS = 12, UP_START_MS = 60000, UP_STOP_MS = 12000, UP_CHILDREN = 66 };
+/* a process that lived shorter than this fails for a reason that stays for a while */
+#define UP_LIVED_NS     10000000000LL
+#define UP_PAUSE_NS     1000000000LL
+#define UP_PAUSE_MAX_NS 30000000000LL
+
+struct cli_up_child {
+    char name[24], log[PATH_MAX], sets[2][PATH_MAX + 64];
+    const char *argv[UP_ARGS];
+    pid_t pid;                                   /* 0: not running */
+    int64_t started_ns, restart_at_ns, pause_ns; /* the pause before a restart doubles */
+    bool is_mount;
+};
+
+struct cli_up {
+    const struct cli *cli;
+    char dir[PATH_MAX / 2], config[PATH_MAX], self[PATH_MAX];
+    struct cli_up_child child[UP_CHILDREN];
+    int n;
+};
+
+static volatile sig_atomic_t cli_up_signalled;
+
+static void cli_up_on_signal(int number)
+{
+    (void)number;
+    cli_up_signalled = 1;
+}
+
+static int cli_up_spawn(struct cli_up *u, struct cli_up_child *k, int *ret_ready)
+{
+    int p[2];
+    char fd[16];
+    if (pipe(p))
+        return cli_error(u->cli, CLI_FAILED, "pipe: %s", strerror(errno));
+    snprintf(fd, sizeof fd, "%d", p[1]);
+    pid_t pid = fork();
+    if (pid < 0) {
+        close(p[0]);
+        close(p[1]);
+        return cli_error(u->cli, CLI_FAILED, "fork: %s", strerror(errno));
+    }
+    if (!pid) {
+        int log = open(k->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+        int null = open("/dev/null", O_RDONLY);
+        if (log < 0 || null < 0)
+            _exit(127);
+        close(p[0]);
+        dup2(null, 0);
+        dup2(log, 1);
+        dup2(log, 2);
+        setpgid(0, 0); /* Ctrl-C is for the supervisor, which ends them in order */
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* and none outlives it */
+        const char *argv[UP_ARGS + 3];
+        int n = 0;
+        for (int i = 0; k->argv[i]; i++) {
+            argv[n++] = k->argv[i];
+            if (i == 1) {
+                argv[n++] = "--ready-fd";
+                argv[n++] = fd;
+            }
+        }
+        argv[n] = NULL;
+        execv(u->self, (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    close(p[1]);
+    fcntl(p[0], F_SETFD, FD_CLOEXEC);
+    k->pid = pid;
+    k->started_ns = cli_now_ns();
+    *ret_ready = p[0];
+    return CLI_OK;
+}
+
+/* the last lines of a child's log, for the error message */
+static void cli_up_tail(const struct cli_up_child *k)
+{
+    char text[2048];
+    FILE *f = fopen(k->log, "re");
+    if (!f)
+        return;
+    fseek(f, 0, SEEK_END);
+    long size = ftell(f), from = size > (long)sizeof text - 1 ? size - (long)sizeof text + 1 : 0;
+    fseek(f, from, SEEK_SET);
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    text[n] = 0;
+    fclose(f);
+    fprintf(stderr, "%s:\n%s", k->log, text);
+}
+
+static int cli_up_start(struct cli_up *u, struct cli_up_child *k)
+{
+    int ready, code = cli_up_spawn(u, k, &ready);
+    if (code)
+        return code;
+    int64_t until = cli_now_ns() + UP_START_MS * 1000000LL;
+    char word[8] = "";
+    for (;;) {
+        struct pollfd p = {.fd = ready, .events = POLLIN};
+        int n = poll(&p, 1, 100);
+        if (n > 0) {
+            bool said = read(ready, word, sizeof word) > 0;
+            close(ready);
+            if (said)
+                return CLI_OK;
+            waitpid(k->pid, NULL, 0);
+            k->pid = 0;
+            cli_up_tail(k);
+            return cli_error(u->cli, CLI_FAILED, "%s did not start", k->name);
+        }
+        if (cli_up_signalled || cli_now_ns() > until) {
+            close(ready);
+            return cli_error(u->cli, CLI_FAILED,
+                             cli_up_signalled ? "interrupted"
+                                              : "%s was not ready in a minute; see %s",
+                             k->name, k->log);
+        }
+    }
+}
+
+static void cli_up_end(struct cli_up_child *k)
+{
+    if (!k->pid)
+        return;
+    kill(k->pid, SIGTERM);
+    for (int ms = 0; ms < UP_STOP_MS; ms += 20) {
+        if (waitpid(k->pid, NULL, WNOHANG) == k->pid) {
+            k->pid = 0;
+            return;
+        }
+        usleep(20000);
+    }
+    kill(k->pid, SIGKILL);
+    waitpid(k->pid, NULL, 0);
+    k->pid = 0;
+}
+
+static struct cli_up_child *cli_up_child(struct cli_up *u, const char *name, const char *command)
+{
+    struct cli_up_child *k = &u->child[u->n++];
+    snprintf(k->name, sizeof k->name, "%s", name);
+    snprintf(k->log, sizeof k->log, "%s/%s.log", u->dir, name);
+    k->argv[0] = u->self;
+    k->argv[1] = command;
+    k->argv[2] = "--config";
+    k->argv[3] = u->config;
+    return k;
+}
+
+static int cli_up_write_config(struct cli_up *u)
+{
+    char *json = config_json(u->cli->config, false);
+    FILE *f = fopen(u->config, "we");
+    bool ok = f && fputs(json, f) >= 0 && fputc('\n', f) == '\n';
+    if (f && fclose(f))
+        ok = false;
+    free(json);
+    return ok ? CLI_OK : cli_error(u->cli, CLI_FAILED, "%s: %s", u->config, strerror(errno));
+}
+
+static int cli_up_plan(struct cli_up *u)
+{
+    struct config *g = u->cli->config;
+    char err[CONFIG_ERROR_MAX], text[PATH_MAX];
+    if (!*config_str(g, CONFIG_MASTER_DIR)) {
+        snprintf(text, sizeof text, "%s/master", u->dir);
+        config_set(g, "master.dir", text, err, sizeof err);
+    }
+    const char *base = *config_str(g, CONFIG_WORKER_DIR) ? config_str(g, CONFIG_WORKER_DIR) : NULL;
+    char worker_base[PATH_MAX];
+    snprintf(worker_base, sizeof worker_base, "%s%s", base ? base : u->dir, base ? "" : "/worker");
+    cli_up_child(u, "master", "master");
+    const char *listen = config_str(g, CONFIG_WORKER_LISTEN), *colon = strrchr(listen, ':');
+    for (int i = 0; i < config_int(g, CONFIG_UP_WORKERS); i++) {
+        char name[24];
+        snprintf(name, sizeof name, "worker-%d", i + 1);
+        struct cli_up_child *k = cli_up_child(u, name, "worker");
+        snprintf(k->sets[0], sizeof k->sets[0], "worker.dir=%s-%d", worker_base, i + 1);
+        snprintf(k->sets[1], sizeof k->sets[1], "worker.listen=%.*s:%d", (int)(colon - listen),
+                 listen, atoi(colon + 1) + i);
+        for (int s = 0; s < 2; s++) {
+            k->argv[4 + 2 * s] = "--set";
+            k->argv[5 + 2 * s] = k->sets[s];
+        }
+    }
+    if (*config_str(g, CONFIG_MOUNT_POINT)) {
+        struct cli_up_child *k = cli_up_child(u, "mount", "mount");
+        k->argv[4] = config_str(g, CONFIG_MOUNT_POINT);
+        k->is_mount = true;
+    }
+    return cli_up_write_config(u);
+}
+
+static int cli_up_options(struct cli_up *u)
+{
+    const struct cli *c = u->cli;
+    struct stat st;
+    char err[CONFIG_ERROR_MAX], path[PATH_MAX], uri[PATH_MAX + 8];
+    const char *store = cli_value(c, "under-store", NULL), *point = cli_value(c, "mount", NULL);
+    const char *workers = cli_value(c, "workers", NULL), *dir = cli_value(c, "dir", ".tarn");
+    if (workers && config_set(c->config, "up.workers", workers, err, sizeof err))
+        return cli_error(c, CLI_USAGE, "--workers: %s", err);
+    if (store) {
+        if (!realpath(store, path))
+            return cli_error(c, CLI_FAILED, "--under-store %s: %s", store, strerror(errno));
+        if (access(path, R_OK | X_OK) || stat(path, &st) || !S_ISDIR(st.st_mode))
+            return cli_error(c, CLI_FAILED, "--under-store %s: not a directory that may be read",
+                             store);
+        snprintf(uri, sizeof uri, "dir:%s", path);
+        config_drop_mount(c->config, "/"); /* as with --set, the command line prevails */
+        if (config_put_mount(c->config, "/", uri, cli_value(c, "mode", "ro"), "1s", err,
+                             sizeof err))
+            return cli_error(c, CLI_USAGE, "--under-store: %s", err);
+    }
+    uint32_t n;
+    config_mounts(c->config, &n);
+    if (!n)
+        return cli_error(
+            c, CLI_USAGE,
+            "nothing to serve: give --under-store DIR, or mounts in the configuration");
+    if ((mkdir(dir, 0755) && errno != EEXIST) || !realpath(dir, path) ||
+        strlen(path) >= sizeof u->dir)
+        return cli_error(c, CLI_FAILED, "--dir %s: %s", dir, strerror(errno));
+    memcpy(u->dir, path, strlen(path) + 1);
+    if (cli_value(c, "dir", NULL)) { /* not those of a configuration, perhaps another cluster's */
+        config_set(c->config, "master.dir", "", err, sizeof err);
+        config_set(c->config, "worker.dir", "", err, sizeof err);
+    }
+    snprintf(u->config, sizeof u->config, "%s/tarn.json", u->dir);
+    if (point) {
+        if ((mkdir(point, 0755) && errno != EEXIST) || !realpath(point, path))
+            return cli_error(c, CLI_FAILED, "--mount %s: %s", point,
+                             errno == ENOTCONN
+                                 ? "a dead mount is there; `fusermount3 -uz` removes it"
+                                 : strerror(errno));
+        config_set(c->config, "mount.point", path, err, sizeof err);
+    }
+    ssize_t len = readlink("/proc/self/exe", u->self, sizeof u->self - 1);
+    if (len < 0)
+        return cli_error(c, CLI_FAILED, "/proc/self/exe: %s", strerror(errno));
+    u->self[len] = 0;
+    return CLI_OK;
+}
+
+static void cli_up_say(const struct cli_up *u)
+{
+    const struct config *g = u->cli->config;
+    if (u->cli->json) {
+        cJSON *j = cJSON_CreateObject(), *pids = cJSON_AddObjectToObject(j, "pids");
+        cJSON_AddStringToObject(j, "config", u->config);
+        cJSON_AddStringToObject(j, "masters", config_masters(g));
+        cJSON_AddStringToObject(j, "mount", config_str(g, CONFIG_MOUNT_POINT));
+        for (int i = 0; i < u->n; i++)
+            cJSON_AddNumberToObject(pids, u->child[i].name, u->child[i].pid);
+        cli_print_json(j);
+    } else {
+        printf("tarn is up: master at %s, %d worker%s, logs in %s\n", config_masters(g),
+               (int)config_int(g, CONFIG_UP_WORKERS),
+               config_int(g, CONFIG_UP_WORKERS) == 1 ? "" : "s", u->dir);
+        if (*config_str(g, CONFIG_MOUNT_POINT))
+            printf("mounted at %s\n", config_str(g, CONFIG_MOUNT_POINT));
+        printf("other commands find it by: export TARN_CONFIG=%s\nCtrl-C ends it\n", u->config);
+    }
+    fflush(stdout);
+}
+
+static void cli_up_supervise(struct cli_up *u)
+{
+    while (!cli_up_signalled) {
+        int status;
+        usleep(100000);
+        for (int i = 0; i < u->n; i++) {
+            struct cli_up_child *k = &u->child[i];
+            if (k->pid && waitpid(k->pid, &status, WNOHANG) == k->pid) {
+                bool clean = WIFEXITED(status) && !WEXITSTATUS(status);
+                k->pid = 0;
+                if (k->is_mount && clean)
+                    return; /* unmounted by the user: the cluster has served its purpose */
+                bool lived = cli_now_ns() - k->started_ns > UP_LIVED_NS;
+                k->pause_ns = lived ? UP_PAUSE_NS : 2 * k->pause_ns + UP_PAUSE_NS;
+                if (k->pause_ns > UP_PAUSE_MAX_NS)
+                    k->pause_ns = UP_PAUSE_MAX_NS;
+                k->restart_at_ns = cli_now_ns() + k->pause_ns;
+                fprintf(stderr,
+                        "tarn up: %s ended (%s %d); starting it again in %lld s; its log: %s\n",
+                        k->name, WIFSIGNALED(status) ? "signal" : "status",
+                        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+                        (long long)(k->pause_ns / 1000000000), k->log);
+            }
+            int ready;
+            if (!k->pid && cli_now_ns() > k->restart_at_ns && !cli_up_spawn(u, k, &ready))
+                close(ready); /* a write to it fails with EPIPE, which the child ignores */
+        }
+    }
+}
+
+static int cli_up_run(struct cli *c)
+{
+    struct cli_up *u = calloc(1, sizeof *u);
+    struct sigaction on = {.sa_handler = cli_up_on_signal};
+    if (!u)
+        return CLI_FAILED;
+    u->cli = c;
+    sigaction(SIGINT, &on, NULL);
+    sigaction(SIGTERM, &on, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    int code = cli_up_options(u);
+    if (!code)
+        code = cli_up_plan(u);
+    for (int i = 0; i < u->n && !code; i++)
+        code = cli_up_start(u, &u->child[i]);
+    if (!code) {
+        cli_up_say(u);
+        cli_up_supervise(u);
+    }
+    for (int i = u->n; i-- > 0;)
+        cli_up_end(&u->child[i]);
+    free(u);
+    return code;
+}
+
+const struct cli_command cli_up = {
+    NULL,
+    "up",
+    "",
+    "start a cluster on this host: a master, workers, a mount",
+    "Runs until Ctrl-C.  A process that dies is started again.\n"
+    "example: tarn up --under-store /srv/data --mount ./mnt",
+    cli_up_run,
+    0,
+    0,
+    {{"under-store", 'u', "DIR",
+      "serve this directory at / (default: mounts of the configuration)"},
+     {"mode", 0, "ro|through", "of --under-store: read-only (default), or changes reach it"},
+     {"mount", 'm', "DIR", "mount the cluster there"},
+     {"workers", 'n', "N", "workers to start (up.workers)"},
+     {"dir", 'd', "DIR", "journal, caches, logs below it (default: ./.tarn)"}}};

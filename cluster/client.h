@@ -1,0 +1,127 @@
+/* cluster/client.h - the client library: what FUSE, the command line and the load generators call.
+ *
+ * Asynchronous, on an env, one thread.  Metadata is one call, client_fs(), that takes the same
+ * struct fsop as the master; files are opened, read, written and released by handle.
+ *
+ * INVARIANTS
+ *  1. Every request is done exactly once, by its deadline at the latest (E_TIMEOUT).
+ *  2. A mutation is sent again with the same (session, seq) until it is answered or its deadline
+ *     passes, so it takes effect at most once.  If the session expired meanwhile the answer is
+ *     E_SESSION_EXPIRED: it is surfaced, never executed again under a new session.
+ *  3. Nothing is answered from cache after the session's lease ran out, measured from when the
+ *     renewal was SENT; reply.lease_ns says how long the caller (the kernel) may keep an answer.
+ *     Nor is anything written then: a session that is over has left its files closed.
+ *  4. One open file reads one version: the one pinned at open, unless the file is LIVE (somebody in
+ *     the cluster writes it) when it reads what is in the under-store now.  If the pinned version
+ * is gone: re-pinned if nothing was read yet, else E_STALE.
+ *  5. A worker lost: the read goes to the next in rendezvous order, then to the under-store itself
+ *     (when the client has a factory for it).
+ *  6. Buffers and cache entries are bounded by the config.
+ *  7. What a write wrote is never overwritten later by an earlier write of the same client: an
+ *     attempt of unknown outcome is waited for (its worker begins it within RPC_WRITE_VALID_MS or
+ *     never) before another way is tried or the caller is told that it failed.
+ *  8. Bytes are read from and written to the file that was opened, whatever has become of its name:
+ *     the under-store's own number of the file travels with every request. */
+#ifndef CLUSTER_CLIENT_H
+#define CLUSTER_CLIENT_H
+
+#include "cluster/rpc.h"
+#include "cluster/rpc_format.h"
+#include "cluster/ufs.h"
+#include "core/env.h"
+#include "core/fsop.h"
+#include "core/mem.h"
+
+struct client_config {
+    const char *masters;      /* "host:port[,host:port...]" */
+    const char *name;         /* description, for status and logs */
+    const char *host;         /* this host's name */
+    struct ufs_factory *ufs;  /* NULL: never read the under-store directly */
+    int64_t deadline_ns;      /* of a request that gives none; default 30 s */
+    uint32_t requests_max;    /* at once; default 1024 */
+    uint32_t cache_entries;   /* attributes and names kept; default 100,000 */
+    uint32_t readahead_pages; /* most pages read ahead of a sequential reader; default 8; 0: none */
+    uint64_t buffer_bytes;    /* for read-ahead; default 64 MiB */
+};
+
+struct client;
+struct client_file;
+
+/* What the owner (FUSE) must forget.  done(op) when it has: the master's other client waits. */
+struct client_host {
+    void (*on_invalidate)(struct client_host *h, const struct rpc_inval *i, struct env_op *op);
+};
+
+/* One metadata request.  The caller fills fsop (kind, ino, name, uid, gid, ...; not session, seq)
+ * and op.done; names and data must live until done.  reply.data is valid until done returns. */
+struct client_req {
+    struct env_op op; /* ret: 0 or E_*, the same as reply.err */
+    struct fsop fsop;
+    struct fsop_reply reply;
+    int64_t deadline_ns;      /* absolute; 0: now + config's */
+    struct client_file *file; /* FSOP_OPEN: the handle */
+    uint64_t impl[64];        /* client.c's own */
+};
+
+/* One piece of file I/O. */
+struct client_io {
+    struct env_op op; /* ret: bytes, or E_* */
+    struct client_file *file;
+    void *buf; /* must live until done; read: filled */
+    uint32_t len;
+    uint64_t off;
+    int64_t deadline_ns;
+    bool may_lend;    /* read: the bytes may stay where they are, if that saves a copy */
+    const void *lent; /* then they are here, not in buf, until client_give_back() */
+    uint64_t impl[96];
+};
+
+struct client_stats {
+    uint64_t requests, cache_hits, retries, reads, bytes_read, writes, bytes_written;
+    uint64_t worker_hits, worker_misses, fallback_reads, failovers, invalidations, readahead_pages;
+    uint64_t epoch;
+    bool connected;
+};
+
+struct client_config client_config_default(void);
+int client_open(struct env *e, struct mem *m, const struct client_config *cfg,
+                struct client_host *host /* may be NULL */, struct client **ret_c) MUST_CHECK;
+/* closes the session, ends requests with E_CANCELLED; done once */
+void client_stop(struct client *c, struct env_op *op);
+
+/* Any fsop kind but FSOP_OPEN's data path; FSOP_OPEN with mode FSOP_ACCESS_R and/or W gives
+ * r->file (W: the file is opened for writing in the cluster before done; flags FSOP_F_TRUNC). */
+void client_fs(struct client *c, struct client_req *r);
+/* Walks an absolute path ("/a/b"; NUL-ended, in fsop.name with name_len) from the root, following
+ * symbolic links (the last one only if follow), as r->fsop.uid/gid; done with reply.attr of the
+ * thing, or with E_NOENT and reply.attr of the PARENT and reply.value = offset in the path of the
+ * missing last name when only that is missing. */
+void client_walk(struct client *c, struct client_req *r, bool follow);
+
+/* short only at the end of the file */
+void client_read(struct client *c, struct client_io *io);
+/* once after a read that ended with io->lent; the handle may be released before */
+void client_give_back(struct client *c, struct client_io *io);
+/* reaches the under-store before it is done; ret len or E_* */
+void client_write(struct client *c, struct client_io *io);
+/* io->file: written data durable in the under-store */
+void client_fsync(struct client *c, struct client_io *io);
+/* io->file: the handle dies; a last writer's size and times are recorded before it is done */
+void client_release(struct client *c, struct client_io *io);
+/* io->file, io->off, io->len: bring the range into the workers' caches without moving it here */
+void client_load(struct client *c, struct client_io *io);
+struct fsattr client_file_attr(const struct client_file *f);
+bool client_file_is_live(const struct client_file *f);
+/* Counts as read: the owner may serve bytes of the pinned version from a cache of its own. */
+void client_file_pin(struct client_file *f);
+
+/* A plain call to the leading master (RPC_STATUS, RPC_ADMIN, RPC_LOCATION, ...); retried as reads.
+ */
+void client_call(struct client *c, uint16_t method, const void *body, uint32_t len,
+                 int64_t deadline_ns, struct rpc_link_call *call);
+/* The worker that serves `off` of a file now, for display; false when there is none. */
+bool client_place(struct client *c, struct ino ino, uint64_t off, struct rpc_worker_info *ret_i);
+void client_stats(const struct client *c, struct client_stats *ret_s);
+bool client_check(const struct client *c, char *err_text, size_t cap);
+
+#endif

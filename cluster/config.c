@@ -1,0 +1,544 @@
+/* cluster/config.c - one table, read four ways: parse, check, show, document.
+ *
+ * Values are kept as text and as a checked integer side by side, so that `show` prints what the
+ * user wrote and the program uses what was checked. */
+#include "cluster/config.h"
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+struct config_key {
+    const char *key;
+    enum config_type type;
+    const char *def;
+    int64_t min, max;
+    const char *values, *doc;
+};
+
+#define CONFIG_ROW(id, key, type, def, min, max, values, doc) \
+    {key, CONFIG_##type, def, min, max, values, doc},
+static const struct config_key config_keys[CONFIG_COUNT] = {CONFIG_KEYS(CONFIG_ROW)};
+#undef CONFIG_ROW
+
+static const char *const config_type_names[] = {"string",   "address", "path",    "size",
+                                                "duration", "integer", "boolean", "choice"};
+static const char *const config_mount_keys[] = {"path", "ufs", "mode", "check_interval"};
+
+struct config {
+    char *text[CONFIG_COUNT];
+    int64_t number[CONFIG_COUNT];
+    bool is_default[CONFIG_COUNT];
+    struct master_mount mounts[CONFIG_MOUNTS_MAX];
+    uint32_t n_mounts;
+};
+
+PRINTF_LIKE(3, 4) static int config_fail(char *err, size_t cap, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err, cap, format, args);
+    va_end(args);
+    return E_CONFIG;
+}
+
+static unsigned config_distance(const char *a, const char *b)
+{
+    unsigned row[80];
+    size_t na = strlen(a), nb = strlen(b);
+    if (na >= 78 || nb >= 78)
+        return 99;
+    for (size_t j = 0; j <= nb; j++)
+        row[j] = (unsigned)j;
+    for (size_t i = 1; i <= na; i++) {
+        unsigned diagonal = row[0];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= nb; j++) {
+            unsigned change = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            unsigned add = row[j] + 1, drop = row[j - 1] + 1;
+            row[j] = change < add ? change : add;
+            row[j] = row[j] < drop ? row[j] : drop;
+        }
+    }
+    return row[nb];
+}
+
+const char *config_nearest(const char *word, const char *const *candidates, size_t n)
+{
+    const char *best = NULL;
+    unsigned best_distance = (unsigned)strlen(word) / 3 + 2;
+    for (size_t i = 0; i < n; i++) {
+        unsigned d = config_distance(word, candidates[i]);
+        if (d < best_distance) {
+            best_distance = d;
+            best = candidates[i];
+        }
+    }
+    return best;
+}
+
+struct config_unit {
+    const char *name;
+    int64_t factor;
+};
+
+static bool config_parse_units(const char *s, const struct config_unit *units, size_t n,
+                               int64_t *ret_value)
+{
+    char *end;
+    errno = 0;
+    long long v = strtoll(s, &end, 10);
+    if (end == s || errno || v < 0)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(end, units[i].name)) {
+            if (v > INT64_MAX / units[i].factor)
+                return false;
+            *ret_value = v * units[i].factor;
+            return true;
+        }
+    return false;
+}
+
+bool config_parse_size(const char *s, int64_t *ret_bytes)
+{
+    static const struct config_unit units[] = {{"", 1},
+                                               {"B", 1},
+                                               {"KiB", 1LL << 10},
+                                               {"MiB", 1LL << 20},
+                                               {"GiB", 1LL << 30},
+                                               {"TiB", 1LL << 40},
+                                               {"K", 1LL << 10},
+                                               {"M", 1LL << 20},
+                                               {"G", 1LL << 30},
+                                               {"T", 1LL << 40},
+                                               {"KB", 1000},
+                                               {"MB", 1000000},
+                                               {"GB", 1000000000LL},
+                                               {"TB", 1000000000000LL}};
+    return config_parse_units(s, units, ARRAY_LEN(units), ret_bytes);
+}
+
+bool config_parse_duration(const char *s, int64_t *ret_ns)
+{
+    static const struct config_unit units[] = {
+        {"ns", 1},           {"us", 1000},         {"ms", 1000000},
+        {"s", 1000000000LL}, {"m", 60000000000LL}, {"h", 3600000000000LL}};
+    if (!strcmp(s, "0")) {
+        *ret_ns = 0;
+        return true;
+    }
+    return config_parse_units(s, units, ARRAY_LEN(units), ret_ns);
+}
+
+static bool config_choice(const char *values, const char *word, int64_t *ret_n)
+{
+    size_t n = strlen(word);
+    *ret_n = 0;
+    for (const char *p = values; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL, ++*ret_n) {
+        const char *end = strchr(p, '|');
+        size_t len = end ? (size_t)(end - p) : strlen(p);
+        if (len == n && !memcmp(p, word, n))
+            return true;
+    }
+    return false;
+}
+
+static bool config_is_addr(const char *s)
+{
+    const char *colon = strrchr(s, ':');
+    if (!colon || colon == s || strlen(s) >= ENV_ADDR_MAX)
+        return false;
+    char *end;
+    long port = strtol(colon + 1, &end, 10);
+    return end != colon + 1 && !*end && port >= 0 && port <= 65535;
+}
+
+/* checks text against the key's type and range; *ret_n is its number */
+static int config_value(const struct config_key *k, const char *text, int64_t *ret_n, char *err,
+                        size_t cap)
+{
+    char *end;
+    *ret_n = 0;
+    switch (k->type) {
+    case CONFIG_STR:
+    case CONFIG_PATH:
+        *ret_n = (int64_t)strlen(text);
+        if (k->max && (*ret_n > k->max || *ret_n < k->min))
+            return config_fail(err, cap, "%s: \"%s\" must have %lld to %lld characters", k->key,
+                               text, (long long)k->min, (long long)k->max);
+        return 0;
+    case CONFIG_ADDR:
+        if (!config_is_addr(text))
+            return config_fail(err, cap, "%s: \"%s\" is not host:port", k->key, text);
+        return 0;
+    case CONFIG_SIZE:
+        if (!config_parse_size(text, ret_n))
+            return config_fail(err, cap,
+                               "%s: \"%s\" is not a size (examples: 65536, \"64KiB\", \"10GiB\")",
+                               k->key, text);
+        break;
+    case CONFIG_DURATION:
+        if (!config_parse_duration(text, ret_n))
+            return config_fail(err, cap,
+                               "%s: \"%s\" is not a duration (examples: \"500ms\", \"5s\", \"2m\")",
+                               k->key, text);
+        break;
+    case CONFIG_INT:
+        errno = 0;
+        *ret_n = strtoll(text, &end, 10);
+        if (end == text || *end || errno)
+            return config_fail(err, cap, "%s: \"%s\" is not a whole number", k->key, text);
+        break;
+    case CONFIG_BOOL:
+        if (strcmp(text, "true") && strcmp(text, "false"))
+            return config_fail(err, cap, "%s: \"%s\" is neither true nor false", k->key, text);
+        *ret_n = !strcmp(text, "true");
+        return 0;
+    case CONFIG_ENUM:
+        if (!config_choice(k->values, text, ret_n))
+            return config_fail(err, cap, "%s: \"%s\" is not one of %s", k->key, text, k->values);
+        return 0;
+    }
+    if (*ret_n < k->min || *ret_n > k->max)
+        return config_fail(err, cap, "%s: %s is out of range (%lld to %lld%s)", k->key, text,
+                           (long long)k->min, (long long)k->max,
+                           k->type == CONFIG_DURATION ? " ns"
+                           : k->type == CONFIG_SIZE   ? " bytes"
+                                                      : "");
+    return 0;
+}
+
+struct config *config_new(void)
+{
+    struct config *c = calloc(1, sizeof *c);
+    char err[CONFIG_ERROR_MAX];
+    ASSERT(c);
+    for (int i = 0; i < CONFIG_COUNT; i++) {
+        int bad = config_value(&config_keys[i], config_keys[i].def, &c->number[i], err, sizeof err);
+        ASSERT(!bad);
+        c->text[i] = strdup(config_keys[i].def);
+        c->is_default[i] = true;
+    }
+    return c;
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    for (int i = 0; i < CONFIG_COUNT; i++)
+        free(c->text[i]);
+    for (uint32_t i = 0; i < c->n_mounts; i++) {
+        free((char *)(uintptr_t)c->mounts[i].path);
+        free((char *)(uintptr_t)c->mounts[i].uri);
+    }
+    free(c);
+}
+
+int config_set(struct config *c, const char *key, const char *value, char *err, size_t err_cap)
+{
+    const char *names[CONFIG_COUNT];
+    for (int i = 0; i < CONFIG_COUNT; i++) {
+        const struct config_key *k = &config_keys[i];
+        names[i] = k->key;
+        if (strcmp(k->key, key))
+            continue;
+        int64_t n;
+        int bad = config_value(k, value, &n, err, err_cap);
+        if (bad)
+            return bad;
+        free(c->text[i]);
+        c->text[i] = strdup(value);
+        c->number[i] = n;
+        c->is_default[i] = false;
+        return 0;
+    }
+    const char *near = config_nearest(key, names, CONFIG_COUNT);
+    return config_fail(err, err_cap,
+                       "unknown key \"%s\"%s%s%s; `tarn config show --defaults` lists all", key,
+                       near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+int config_put_mount(struct config *c, const char *path, const char *uri, const char *mode,
+                     const char *interval, char *err, size_t cap)
+{
+    struct master_mount *m = &c->mounts[c->n_mounts];
+    int64_t which;
+    if (c->n_mounts == CONFIG_MOUNTS_MAX)
+        return config_fail(err, cap, "mounts: more than %d", CONFIG_MOUNTS_MAX);
+    if (!path || path[0] != '/')
+        return config_fail(err, cap, "mounts: path \"%s\" must begin with /", path ? path : "");
+    if (!config_choice("ro|through|meta", mode, &which))
+        return config_fail(err, cap, "mounts: mode \"%s\" of %s is not one of ro|through|meta",
+                           mode, path);
+    m->mode = (enum fsop_mount_mode)(which + 1);
+    bool is_meta = m->mode == FSOP_MOUNT_META;
+    if (is_meta != !uri[0] || (!is_meta && strncmp(uri, "dir:/", 5)))
+        return config_fail(err, cap, "mounts: ufs \"%s\" of %s must be %s", uri, path,
+                           is_meta ? "absent in mode meta" : "dir:/absolute/path");
+    if (!config_parse_duration(interval, &m->check_interval_ns))
+        return config_fail(err, cap, "mounts: check_interval \"%s\" of %s is not a duration",
+                           interval, path);
+    for (uint32_t i = 0; i < c->n_mounts; i++)
+        if (!strcmp(c->mounts[i].path, path))
+            return config_fail(err, cap, "mounts: %s is there twice", path);
+    m->path = strdup(path);
+    m->uri = strdup(uri);
+    c->n_mounts++;
+    return 0;
+}
+
+void config_drop_mount(struct config *c, const char *path)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->n_mounts; i++) {
+        if (strcmp(c->mounts[i].path, path)) {
+            c->mounts[n++] = c->mounts[i];
+            continue;
+        }
+        free((char *)(uintptr_t)c->mounts[i].path);
+        free((char *)(uintptr_t)c->mounts[i].uri);
+    }
+    c->n_mounts = n;
+}
+
+/* strings stay, numbers and booleans become text; buf holds the latter */
+static const char *config_json_text(const cJSON *v, char *buf, size_t cap)
+{
+    if (cJSON_IsString(v))
+        return v->valuestring;
+    if (cJSON_IsBool(v))
+        return cJSON_IsTrue(v) ? "true" : "false";
+    if (cJSON_IsNumber(v)) {
+        if (v->valuedouble != (double)(long long)v->valuedouble)
+            return NULL;
+        snprintf(buf, cap, "%lld", (long long)v->valuedouble);
+        return buf;
+    }
+    return NULL;
+}
+
+static int config_parse_mount(struct config *c, const cJSON *item, char *err, size_t cap)
+{
+    const char *value[4] = {NULL, "", "ro", "1s"};
+    char number[4][32];
+    const cJSON *f;
+    if (!cJSON_IsObject(item))
+        return config_fail(
+            err, cap,
+            "mounts: each must be an object {\"path\", \"ufs\", \"mode\", \"check_interval\"}");
+    cJSON_ArrayForEach(f, item)
+    {
+        size_t i = 0;
+        while (i < 4 && strcmp(f->string, config_mount_keys[i]))
+            i++;
+        if (i == 4) {
+            const char *near = config_nearest(f->string, config_mount_keys, 4);
+            return config_fail(err, cap, "unknown key \"%s\" in mounts%s%s%s", f->string,
+                               near ? ", did you mean \"" : "", near ? near : "",
+                               near ? "\"?" : "");
+        }
+        value[i] = config_json_text(f, number[i], sizeof number[i]);
+        if (!value[i])
+            return config_fail(err, cap, "mounts: \"%s\" must be a string", f->string);
+    }
+    return config_put_mount(c, value[0], value[1], value[2], value[3], err, cap);
+}
+
+static int config_parse_section(struct config *c, const cJSON *section, char *err, size_t cap)
+{
+    const cJSON *f;
+    if (!strcmp(section->string, "mounts")) {
+        if (!cJSON_IsArray(section))
+            return config_fail(err, cap, "mounts must be an array");
+        cJSON_ArrayForEach(f, section)
+        {
+            int bad = config_parse_mount(c, f, err, cap);
+            if (bad)
+                return bad;
+        }
+        return 0;
+    }
+    if (!cJSON_IsObject(section))
+        return config_fail(err, cap, "\"%s\" must be an object, like {\"%s\": {...}}",
+                           section->string, section->string);
+    cJSON_ArrayForEach(f, section)
+    {
+        char key[128], number[32];
+        snprintf(key, sizeof key, "%s.%s", section->string, f->string);
+        const char *text = config_json_text(f, number, sizeof number);
+        if (!text)
+            return config_fail(err, cap, "%s: must be a string, a whole number or a boolean", key);
+        int bad = config_set(c, key, text, err, cap);
+        if (bad)
+            return bad;
+    }
+    return 0;
+}
+
+int config_parse(struct config *c, const char *json, const char *file_name, char *err,
+                 size_t err_cap)
+{
+    const char *end = NULL;
+    char why[CONFIG_ERROR_MAX - 100] = "";
+    cJSON *root = cJSON_ParseWithOpts(json, &end, true);
+    if (!root) {
+        unsigned line = 1;
+        for (const char *p = json; end && p < end; p++)
+            line += *p == '\n';
+        return config_fail(err, err_cap, "%.200s: line %u: not valid JSON", file_name, line);
+    }
+    int bad = cJSON_IsObject(root) ? 0 : config_fail(why, sizeof why, "must be a JSON object");
+    const cJSON *section;
+    cJSON_ArrayForEach(section, root)
+    {
+        if (!bad && section->string)
+            bad = config_parse_section(c, section, why, sizeof why);
+    }
+    cJSON_Delete(root);
+    return bad ? config_fail(err, err_cap, "%.200s: %s", file_name, why) : 0;
+}
+
+int config_load(struct config *c, const char *file, char *err, size_t err_cap)
+{
+    FILE *f = fopen(file, "re");
+    if (!f) {
+        config_fail(err, err_cap, "%.300s: %s", file, strerror(errno));
+        return errno == ENOENT ? E_NOENT : E_ACCES;
+    }
+    enum { MAX = 1 << 20 };
+    char *text = malloc(MAX + 1);
+    size_t n = text ? fread(text, 1, MAX + 1, f) : 0;
+    int bad = 0;
+    if (ferror(f))
+        bad = config_fail(err, err_cap, "%.300s: cannot be read (is it a file?)", file);
+    else if (n > MAX)
+        bad = config_fail(err, err_cap, "%.300s: larger than 1 MiB", file);
+    else if (text && memchr(text, 0, n))
+        bad = config_fail(err, err_cap, "%.300s: not text", file);
+    if (!bad && text) {
+        text[n] = 0;
+        bad = config_parse(c, text, file, err, err_cap);
+    }
+    free(text);
+    fclose(f);
+    return bad;
+}
+
+static int config_check_masters(const struct config *c, char *err, size_t cap)
+{
+    char one[ENV_ADDR_MAX + 1];
+    for (const char *p = c->text[CONFIG_CLIENT_MASTERS]; *p;) {
+        size_t n = strcspn(p, ",");
+        if (n < sizeof one) {
+            memcpy(one, p, n);
+            one[n] = 0;
+        }
+        if (n >= sizeof one || !config_is_addr(one))
+            return config_fail(err, cap, "client.masters: \"%.*s\" is not host:port",
+                               (int)base_min_u64(n, 200), p);
+        p += n + (p[n] == ',');
+    }
+    return 0;
+}
+
+int config_check(const struct config *c, char *err, size_t err_cap)
+{
+    int64_t page = c->number[CONFIG_CLUSTER_PAGE], stripe = c->number[CONFIG_CLUSTER_STRIPE];
+    const char *id = c->text[CONFIG_CLUSTER_ID];
+    if (page & (page - 1))
+        return config_fail(err, err_cap, "cluster.page: %lld is not a power of two",
+                           (long long)page);
+    if (stripe % page)
+        return config_fail(err, err_cap, "cluster.stripe must be a multiple of cluster.page");
+    if (*id && (strlen(id) != 32 || strspn(id, "0123456789abcdefABCDEF") != 32))
+        return config_fail(err, err_cap, "cluster.id: \"%s\" is not 32 hex digits", id);
+    if (c->number[CONFIG_MASTER_SESSION] <= c->number[CONFIG_MASTER_LEASE])
+        return config_fail(err, err_cap, "master.session must be longer than master.lease");
+    if (c->number[CONFIG_WORKER_BUFFER] < 4 * page)
+        return config_fail(err, err_cap, "worker.buffer must hold four pages (cluster.page)");
+    if (c->number[CONFIG_WORKER_CAPACITY] < 4 * page)
+        return config_fail(err, err_cap, "worker.capacity must hold four pages (cluster.page)");
+    return config_check_masters(c, err, err_cap);
+}
+
+const char *config_str(const struct config *c, enum config_id id)
+{
+    return c->text[id];
+}
+
+int64_t config_int(const struct config *c, enum config_id id)
+{
+    return c->number[id];
+}
+
+const struct master_mount *config_mounts(const struct config *c, uint32_t *ret_n)
+{
+    *ret_n = c->n_mounts;
+    return c->mounts;
+}
+
+const char *config_masters(const struct config *c)
+{
+    const char *m = c->text[CONFIG_CLIENT_MASTERS];
+    return *m ? m : c->text[CONFIG_MASTER_LISTEN];
+}
+
+static cJSON *config_json_value(const struct config_key *k, const char *text, int64_t number)
+{
+    if (k->type == CONFIG_INT)
+        return cJSON_CreateNumber((double)number);
+    if (k->type == CONFIG_BOOL)
+        return cJSON_CreateBool(number != 0);
+    return cJSON_CreateString(text);
+}
+
+static cJSON *config_json_doc(const struct config_key *k, cJSON *value)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddItemToObject(o, "value", value);
+    cJSON_AddStringToObject(o, "default", k->def);
+    cJSON_AddStringToObject(o, "type", config_type_names[k->type]);
+    if (k->values)
+        cJSON_AddStringToObject(o, "choices", k->values);
+    if (k->max && k->type >= CONFIG_SIZE) {
+        cJSON_AddNumberToObject(o, "min", (double)k->min);
+        cJSON_AddNumberToObject(o, "max", (double)k->max);
+    }
+    cJSON_AddStringToObject(o, "meaning", k->doc);
+    return o;
+}
+
+char *config_json(const struct config *c, bool with_docs)
+{
+    static const char *const modes[] = {"?", "ro", "through", "meta"};
+    cJSON *root = cJSON_CreateObject();
+    for (int i = 0; i < CONFIG_COUNT; i++) {
+        const struct config_key *k = &config_keys[i];
+        char section[32];
+        const char *dot = strchr(k->key, '.');
+        snprintf(section, sizeof section, "%.*s", (int)(dot - k->key), k->key);
+        cJSON *s = cJSON_GetObjectItemCaseSensitive(root, section);
+        if (!s)
+            s = cJSON_AddObjectToObject(root, section);
+        cJSON *v = config_json_value(k, c->text[i], c->number[i]);
+        cJSON_AddItemToObject(s, dot + 1, with_docs ? config_json_doc(k, v) : v);
+    }
+    cJSON *mounts = cJSON_AddArrayToObject(root, "mounts");
+    for (uint32_t i = 0; i < c->n_mounts; i++) {
+        cJSON *m = cJSON_CreateObject();
+        char interval[32];
+        snprintf(interval, sizeof interval, "%lldns", (long long)c->mounts[i].check_interval_ns);
+        cJSON_AddStringToObject(m, "path", c->mounts[i].path);
+        if (*c->mounts[i].uri)
+            cJSON_AddStringToObject(m, "ufs", c->mounts[i].uri);
+        cJSON_AddStringToObject(m, "mode", modes[c->mounts[i].mode]);
+        cJSON_AddStringToObject(m, "check_interval", interval);
+        cJSON_AddItemToArray(mounts, m);
+    }
+    char *text = cJSON_Print(root);
+    cJSON_Delete(root);
+    return text;
+}

@@ -1,0 +1,61 @@
+/* cluster/master.h - a master: the metadata state machine behind a journal, served to clients.
+ *
+ * A request is one struct, one enum, one switch (master_rpc.c): checked, journaled, applied; then,
+ * where the state machine asks for it, the under-store effect and its outcome record; then the
+ * invalidations that others must acknowledge; then the answer. */
+#ifndef CLUSTER_MASTER_H
+#define CLUSTER_MASTER_H
+
+#include "cluster/ufs.h"
+#include "core/env.h"
+#include "core/mem.h"
+#include "core/meta.h"
+#include "journal/journal.h"
+
+struct master_mount {
+    const char *path; /* in tarn, "/" or "/data" */
+    const char *uri;  /* "dir:/abs/path"; "" for FSOP_MOUNT_META */
+    enum fsop_mount_mode mode;
+    int64_t check_interval_ns; /* how old a comparison with the under-store may be; 0: each open */
+};
+
+/* Sees every record that is applied, and the state when leadership begins: the simulator's
+ * checkers.  It must not call into the master. */
+struct master_observer {
+    void (*on_apply)(struct master_observer *o, uint64_t index, const struct fsop *op,
+                     const struct meta_result *res);
+    void (*on_lead)(struct master_observer *o, uint64_t epoch, const struct meta *state);
+};
+
+struct master_config {
+    const char *listen; /* "host:port" */
+    struct journal_config journal;
+    struct meta_limits limits;
+    const struct master_mount *mounts; /* journaled at start where missing or changed */
+    uint32_t n_mounts;
+    struct ufs_factory *ufs;
+    uint64_t page_bytes;              /* of the workers' caches; default 1 MiB */
+    uint64_t stripe_bytes;            /* placement unit; default 64 MiB */
+    int64_t lease_ns;                 /* a client's lease; default 5 s */
+    int64_t session_ns;               /* a silent session expires after this; default 30 s */
+    int64_t worker_beat_ns;           /* default 500 ms; a worker is lost after 4 beats */
+    uint32_t requests_max;            /* at once; default 4096; one more gets E_AGAIN */
+    uint32_t clients_max;             /* connections; default 1024 */
+    struct master_observer *observer; /* may be NULL */
+};
+
+struct master;
+
+enum master_state { MASTER_STARTING, MASTER_SERVING, MASTER_FAILED, MASTER_STOPPED };
+
+struct master_config master_config_default(void);
+/* Starts at once; listens when it may serve.  cfg's strings must live as long as the master. */
+int master_open(struct env *e, struct mem *m, const struct master_config *cfg,
+                struct master **ret_m) MUST_CHECK;
+enum master_state master_state(const struct master *m, int *ret_why);
+/* ends requests, flushes the journal, closes; done once */
+void master_stop(struct master *m, struct env_op *op);
+const struct meta *master_meta(const struct master *m); /* for the simulator's checkers */
+bool master_check(const struct master *m, char *err_text, size_t cap);
+
+#endif

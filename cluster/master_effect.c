@@ -1,0 +1,331 @@
+/* cluster/master_effect.c - what is owed to the under-store: intents, and the bytes of orphans.
+ *
+ * INVARIANTS
+ *  1. Every open intent is brought to an outcome by the leading master, whether or not anybody
+ * still waits for the answer.  intent_cursor passes over open intents in id order; a job exists for
+ *     each it has passed (a LOAD's is its listing).
+ *  2. An intent of an earlier leadership is performed with UFS_F_RESUME: it may have been done.
+ *  3. Leadership is checked right before an effect is submitted; the effect is idempotent, so the
+ *     moment that remains does no harm.
+ *  4. A parent's new attributes are recorded only if what was known of it was true just before the
+ *     effect: else a change made behind our back would be taken for ours and never be listed.  What
+ *     remains is a change between the look before and the look after: it shows when the directory
+ *     changes again below, when its name is asked for, or by a refresh.
+ *  5. An orphan's bytes go before its record: a crash between leaves an orphan whose bytes are
+ * gone, and reclaiming it again succeeds.
+ *
+ *  6. An outcome says what is true below.  An error that leaves that open (a time-out, an
+ * under-store that cannot be reached) is no outcome: the effect is repeated with UFS_F_RESUME until
+ * the under-store tells, and the names stay locked so long.  After any other error what the effect
+ *     concerned is compared at the next question, in case a part of it was done.
+ *
+ *   EFFECT:  [BEFORE] -> [BEFORE2] -> EFFECT -> [AFTER] -> [AFTER2] -> OUTCOME -> end
+ *                                     |   ^
+ *                                     v   |
+ *                                     AGAIN
+ *   RECLAIM: UNLINK -> RECLAIM -> end */
+#include "cluster/master_impl.h"
+
+static void effect_perform(struct master_job *j);
+
+static bool effect_has_job(struct master *m, uint64_t intent)
+{
+    list_each(it, &m->job_list) {
+        const struct master_job *j = list_entry(it, struct master_job, link);
+        if (j->epoch == m->epoch &&
+            (j->load == intent || (j->kind == JOB_EFFECT && j->intent.id == intent)))
+            return true;
+    }
+    return false;
+}
+
+/* --- outcome --- */
+
+static void effect_outcome(struct master_job *j, int err)
+{
+    static const struct fsent none;
+    uint8_t buf[LIMIT_PATH + 1024];
+    struct wbuf w = wbuf_make(buf, sizeof buf);
+    if (!err) {
+        fsop_ent_put(&w, &j->ent);
+        fsop_ent_put(&w, j->adopt ? &j->ent_parent : &none);
+        fsop_ent_put(&w, j->adopt2 ? &j->ent_parent2 : &none);
+    }
+    struct fsop op = {.kind = FSOP_OUTCOME,
+                      .arg = j->intent.id,
+                      .err = err,
+                      .data = buf,
+                      .data_len = (uint32_t)w.len};
+    master_load_submit_rec(j, &op, STEP_OUTCOME);
+}
+
+/* --- the effect --- */
+
+static bool effect_touches_parent(uint16_t kind)
+{
+    return kind != FSOP_SETATTR && kind != FSOP_WRITE_OPEN;
+}
+
+static bool effect_stat_parent(struct master_job *j, struct ino parent, char *path,
+                               enum master_job_step step)
+{
+    struct master *m = j->m;
+    uint16_t mount;
+    if (master_load_attr(m, parent, &j->attr) != 0 || !j->attr.fp ||
+        meta_path(m->meta, parent, path, LIMIT_PATH, &mount) != 0 || mount != j->mount)
+        return false;
+    j->uop.path = path;
+    j->uop.path2 = j->uop.hidden = "";
+    j->uop.flags = 0;
+    j->uop.buf = j->target;
+    j->uop.len = sizeof j->target;
+    master_load_submit_ufs(j, UFS_STAT, step);
+    return true;
+}
+
+static enum ufs_kind effect_kind(const struct meta_intent *i)
+{
+    switch (i->kind) {
+    case FSOP_MKNOD:
+        return UFS_CREATE;
+    case FSOP_MKDIR:
+        return UFS_MKDIR;
+    case FSOP_SYMLINK:
+        return UFS_SYMLINK;
+    case FSOP_LINK:
+        return UFS_LINK;
+    case FSOP_UNLINK:
+        return UFS_UNLINK;
+    case FSOP_RMDIR:
+        return UFS_RMDIR;
+    case FSOP_RENAME:
+        return UFS_RENAME;
+    default:
+        return UFS_SETATTR;
+    }
+}
+
+static void effect_times(struct ufs_op *u, const struct meta_intent *i)
+{
+    if (u->valid & FSOP_SET_ATIME_NOW)
+        u->atime_ns = i->time_ns;
+    if (u->valid & FSOP_SET_MTIME_NOW)
+        u->mtime_ns = i->time_ns;
+    if (u->valid & FSOP_SET_ATIME_NOW)
+        u->valid |= FSOP_SET_ATIME;
+    if (u->valid & FSOP_SET_MTIME_NOW)
+        u->valid |= FSOP_SET_MTIME;
+    u->valid &= ~(uint32_t)(FSOP_SET_ATIME_NOW | FSOP_SET_MTIME_NOW);
+}
+
+static void effect_perform(struct master_job *j)
+{
+    struct ufs_op *u = &j->uop;
+    const struct meta_intent *i = &j->intent;
+    bool is_known =
+        i->kind == FSOP_SETATTR || i->kind == FSOP_WRITE_OPEN || effect_kind(i) != UFS_SETATTR;
+    if (!is_known || (i->kind == FSOP_RENAME && (i->flags & FSOP_F_EXCHANGE))) {
+        effect_outcome(j, E_NOTSUP);
+        return;
+    }
+    u->flags = j->is_resumed ? UFS_F_RESUME : 0;
+    u->path = i->path;
+    u->path2 = i->kind == FSOP_SYMLINK ? i->target : i->path2;
+    u->hidden = i->hidden;
+    u->buf = j->target;
+    u->len = sizeof j->target;
+    u->mode = i->mode;
+    u->uid = i->uid;
+    u->gid = i->gid;
+    u->rdev = i->rdev;
+    u->valid = i->valid;
+    u->size = i->size;
+    u->atime_ns = i->atime_ns;
+    u->mtime_ns = i->mtime_ns;
+    u->expect_fp = i->fp;
+    effect_times(u, i);
+    j->m->n.effects++;
+    master_load_submit_ufs(j, effect_kind(i), STEP_EFFECT);
+}
+
+static bool effect_two_parents(const struct meta_intent *i)
+{
+    return i->parent2.v && i->parent2.v != i->parent.v;
+}
+
+static void effect_before2(struct master_job *j)
+{
+    if (!effect_two_parents(&j->intent) ||
+        !effect_stat_parent(j, j->intent.parent2, j->path2, STEP_BEFORE2))
+        effect_perform(j);
+}
+
+static void effect_after2(struct master_job *j)
+{
+    if (!j->adopt2 || !effect_stat_parent(j, j->intent.parent2, j->path2, STEP_AFTER2))
+        effect_outcome(j, 0);
+}
+
+static void effect_after(struct master_job *j)
+{
+    bool has_ent = j->intent.kind != FSOP_UNLINK && j->intent.kind != FSOP_RMDIR;
+    if (has_ent) {
+        j->ent = j->uop.ent;
+        master_load_verified_set(j->m, j->intent.ino, env_now_ns(j->m->env));
+    }
+    j->ent.name = NULL;
+    j->ent.name_len = 0;
+    if (j->intent.kind == FSOP_SYMLINK) {
+        j->ent.target = j->intent.target;
+        j->ent.target_len = (uint32_t)strlen(j->intent.target);
+    } else {
+        j->ent.target = NULL;
+        j->ent.target_len = 0;
+    }
+    if (!j->adopt || !effect_stat_parent(j, j->intent.parent, j->path, STEP_AFTER))
+        effect_after2(j);
+}
+
+static void effect_start(struct master_job *j)
+{
+    struct meta_intent *i = &j->intent;
+    j->mount = i->mount;
+    if (!i->parent.v) { /* LINK: only the new name's directory changes */
+        i->parent = i->parent2;
+        i->parent2.v = 0;
+    }
+    if (i->kind == FSOP_LOAD) {
+        effect_outcome(j, E_CANCELLED);
+        return;
+    }
+    j->is_resumed = i->id <= j->m->intent_resume;
+    if (!j->is_resumed && !master_mount_at(j->m, j->mount)->ufs)
+        effect_outcome(j, E_IO); /* surely nothing was done */
+    else if (j->is_resumed || !effect_touches_parent(i->kind))
+        effect_perform(j);
+    else if (!effect_stat_parent(j, i->parent, j->path, STEP_BEFORE))
+        effect_before2(j);
+}
+
+static void effect_failed(struct master_job *j)
+{
+    const struct meta_intent *i = &j->intent;
+    if (err_is_retry(j->ret)) {
+        master_load_retry(j, STEP_AGAIN);
+        return;
+    }
+    master_load_doubt(j->m, i->ino);
+    master_load_doubt(j->m, i->parent);
+    master_load_doubt(j->m, i->parent2);
+    effect_outcome(j, j->ret);
+}
+
+static bool effect_found(struct master_job *j, struct fsent *ret_ent)
+{
+    *ret_ent = j->uop.ent;
+    ret_ent->name = ret_ent->target = NULL;
+    ret_ent->name_len = ret_ent->target_len = 0;
+    return j->ret >= 0;
+}
+
+void master_effect_step(struct master_job *j)
+{
+    struct master *m = j->m;
+    switch (j->step) {
+    case STEP_BEFORE:
+        j->adopt = j->ret >= 0 && j->uop.ent.fp == j->attr.fp;
+        effect_before2(j);
+        break;
+    case STEP_BEFORE2:
+        j->adopt2 = j->ret >= 0 && j->uop.ent.fp == j->attr.fp;
+        effect_perform(j);
+        break;
+    case STEP_EFFECT:
+        if (j->ret < 0)
+            effect_failed(j);
+        else
+            effect_after(j);
+        break;
+    case STEP_AGAIN:
+        j->is_resumed = true;
+        effect_perform(j);
+        break;
+    case STEP_AFTER:
+        j->adopt = effect_found(j, &j->ent_parent);
+        effect_after2(j);
+        break;
+    case STEP_AFTER2:
+        j->adopt2 = effect_found(j, &j->ent_parent2);
+        effect_outcome(j, 0);
+        break;
+    case STEP_OUTCOME:
+        if (j->ret < 0 && meta_intent_get(m->meta, j->intent.id, &m->scratch) == 0)
+            master_effect_again(m, j->intent.id);
+        master_load_job_end(j, 0);
+        break;
+    case STEP_UNLINK:
+        if (j->ret < 0 && j->ret != E_NOENT) {
+            master_load_job_end(j, j->ret);
+        } else {
+            struct fsop op = {.kind = FSOP_RECLAIM, .ino = j->ino};
+            master_load_submit_rec(j, &op, STEP_RECLAIM);
+        }
+        break;
+    case STEP_RECLAIM:
+        m->n.reclaimed += j->ret == 0;
+        master_load_job_end(j, j->ret);
+        break;
+    default:
+        ASSERT(!"a step of another kind of job");
+    }
+}
+
+void master_effect_again(struct master *m, uint64_t intent)
+{
+    m->intent_resume = base_max_u64(m->intent_resume, intent);
+    m->intent_cursor = base_min_u64(m->intent_cursor, intent - 1);
+    m->effects_after_ns = env_now_ns(m->env) + 100 * MASTER_MS;
+}
+
+void master_effect_kick(struct master *m)
+{
+    if (!m->is_leading || m->mounting < m->cfg.n_mounts || env_now_ns(m->env) < m->effects_after_ns)
+        return;
+    while (meta_intent_next(m->meta, m->intent_cursor, &m->scratch) == 0) {
+        uint64_t id = m->scratch.id;
+        bool is_listing = m->scratch.kind == FSOP_LOAD && id > m->intent_resume;
+        if (!is_listing && !effect_has_job(m, id)) {
+            struct master_job *j = master_load_job_new(m, JOB_EFFECT);
+            if (!j)
+                return;
+            j->intent = m->scratch;
+            m->n.resumed += id <= m->intent_resume;
+            m->intent_cursor = id;
+            effect_start(j);
+        }
+        m->intent_cursor = base_max_u64(m->intent_cursor, id);
+    }
+}
+
+bool master_effect_reclaim(struct master *m, struct ino orphan)
+{
+    struct master_job *j = master_load_job_new(m, JOB_RECLAIM);
+    if (!j)
+        return false;
+    j->ino = orphan;
+    if (meta_path(m->meta, orphan, j->path, sizeof j->path, &j->mount) != 0) {
+        master_load_job_end(j, E_STALE);
+        return true;
+    }
+    j->uop.path = j->path;
+    j->uop.path2 = j->uop.hidden = "";
+    j->uop.flags = UFS_F_RESUME;
+    const struct master_ufs *u = master_mount_at(m, j->mount);
+    if (!u->ufs && u->mode != FSOP_MOUNT_THROUGH) {
+        struct fsop op = {.kind = FSOP_RECLAIM, .ino = orphan};
+        master_load_submit_rec(j, &op, STEP_RECLAIM);
+        return true;
+    }
+    master_load_submit_ufs(j, UFS_UNLINK, STEP_UNLINK);
+    return true;
+}

@@ -1,0 +1,466 @@
+/* cluster/master_impl.h - what the files of the master share.
+ *
+ * Three kinds of things live here for a while, all from fixed pools:
+ *   struct master_req   one call of a client, from its frame to its answer (master_rpc.c)
+ *   struct master_job   one piece of work on the under-store, with the requests that wait for it
+ *                       (master_load.c, master_effect.c)
+ *   struct master_sub   one record given to the journal, inside a request or a job
+ * and the soft tables: sessions and who caches what (master_lease.c), workers and their pages
+ * (master_member.c), when something was last compared with the under-store (master_load.c).
+ *
+ * INVARIANTS
+ *  1. A request is on exactly one list: a job's waiters, an intent's waiters (for its outcome, or
+ *     for its locks), parked, waiting for acknowledgements - or none, and then a sub or a barrier
+ * of it is under way.
+ *  2. A job has at most one under-store operation or record under way; job->step says which.
+ *  3. Soft tables may forget: what is forgotten is asked again or gets no lease.  Only who caches
+ *     what is never forgotten without the client's acknowledgement or the end of its lease. */
+#ifndef CLUSTER_MASTER_IMPL_H
+#define CLUSTER_MASTER_IMPL_H
+
+#include "cluster/master.h"
+#include "cluster/rpc.h"
+#include "cluster/rpc_format.h"
+#include "core/fmt.h"
+
+#define MASTER_MS 1000000LL
+
+enum {
+    MASTER_BUCKETS = 1024,      /* of requests in flight by (session, seq) */
+    MASTER_EFFECT_BUCKETS = 64, /* of requests waiting for an intent */
+    MASTER_INVAL_BYTES = 8192,  /* invalidations that wait for one session */
+    MASTER_SESSIONS_MAX = 16384,
+    MASTER_ORPHANS = 1024, /* asked about at once */
+    MASTER_HOLDS_CHUNK = 1024,
+    MASTER_LOADS_MAX = 6,  /* E_NOT_LOADED answers that one request survives */
+    MASTER_FREE_MAX = 512, /* items of one RPC_FREE */
+};
+
+#define MASTER_TICK_NS     (20 * MASTER_MS)
+#define MASTER_DEADLINE_NS (60000 * MASTER_MS)
+#define MASTER_CALL_NS     (2000 * MASTER_MS)
+
+struct master;
+struct master_req;
+struct master_job;
+
+/* One record on its way through the journal. */
+struct master_sub {
+    struct env_op op; /* the owner's done; ret: index or E_* */
+    struct list link; /* m->subs until applied or failed */
+    uint64_t hash;
+    uint32_t len;
+    struct master_req *req;  /* whose answer waits for the acknowledgements of its changes */
+    struct fsop_reply reply; /* set at apply; never with data */
+    uint64_t conflict;       /* as in meta_result */
+};
+
+enum master_req_state {
+    REQ_NEW,
+    REQ_BARRIER,
+    REQ_QUERY,
+    REQ_WAIT_JOB,
+    REQ_PARKED,
+    REQ_JOURNAL,
+    REQ_WAIT_INTENT,
+    REQ_WAIT_ACKS,
+    REQ_ECHO,
+    REQ_IMAGE,
+};
+
+struct master_req {
+    struct master *m;
+    enum master_req_state state;
+    enum master_req_state resume; /* after REQ_WAIT_JOB or REQ_PARKED */
+    uint16_t method;
+    bool is_answered; /* by its deadline; goes on only until its operation is done */
+    bool is_checked, is_live_known, is_intent_closed;
+    uint8_t loads;   /* E_NOT_LOADED answers so far */
+    uint8_t absents; /* of them, names that were not found below */
+    struct rpc_token token;
+    struct list link;   /* see invariant 1 */
+    struct list live;   /* m->live, oldest first */
+    struct list hashed; /* m->inflight */
+    struct list echoes; /* REQ_ECHO requests with the same (session, seq), by link */
+    int64_t deadline_ns;
+    void *body;
+    uint32_t body_len;
+    struct fsop op;
+    struct fsop_reply reply;
+    uint64_t intent;
+    uint64_t blocker; /* REQ_PARKED: until this intent is closed; 0: for a while */
+    struct master_sub sub;
+    struct env_op barrier;
+    int job_err;
+    struct fsent found; /* by the job it waited for; mode 0: nothing */
+    uint64_t mark;      /* of the path where it looked */
+    struct fsop_statfs statfs;
+    uint64_t inval; /* number of its last invalidation */
+    uint64_t *acks; /* bit per session slot that must still acknowledge */
+};
+
+enum master_job_kind {
+    JOB_LIST,
+    JOB_NAME,
+    JOB_CHECK,
+    JOB_EFFECT,
+    JOB_EXPIRE,
+    JOB_RECLAIM,
+    JOB_STATFS
+};
+
+enum master_job_step {
+    STEP_STAT,
+    STEP_STATFS,
+    STEP_REFRESH,
+    STEP_PAGE,
+    STEP_BATCH,
+    STEP_CURSOR_END,
+    STEP_ABORT,
+    STEP_LOAD,
+    STEP_BEFORE,
+    STEP_BEFORE2,
+    STEP_EFFECT,
+    STEP_AGAIN,
+    STEP_AFTER,
+    STEP_AFTER2,
+    STEP_OUTCOME,
+    STEP_CLOSE_WRITER,
+    STEP_CLOSE_SESSION,
+    STEP_UNLINK,
+    STEP_RECLAIM,
+};
+
+struct master_job {
+    struct master *m;
+    enum master_job_kind kind;
+    enum master_job_step step;
+    struct list link;    /* m->jobs */
+    struct list waiters; /* requests */
+    uint64_t epoch;      /* it ends when the leadership that began it has ended */
+    struct ino ino;
+    struct session_id session;
+    uint16_t mount;
+    char name[LIMIT_NAME + 1];
+    uint32_t name_len;
+    int err;
+    bool is_live;    /* JOB_CHECK: of a file that is being written: nothing is journaled */
+    bool is_absent;  /* JOB_NAME: the under-store has no such name */
+    bool is_listing; /* the under-store holds a cursor for us */
+    bool is_begun, is_eof, is_last;
+    int ret; /* of the operation that was just done */
+    uint64_t conflict;
+    int64_t began_ns;
+    uint64_t load; /* JOB_LIST: its intent */
+    struct env_timer retry;
+    int64_t backoff_ns;
+    bool is_resumed; /* JOB_EFFECT: it may have been done before */
+    struct ufs_op uop;
+    struct master_sub sub;
+    struct fsattr attr;
+    struct fsent ent, ent_parent, ent_parent2;
+    bool adopt, adopt2;
+    uint8_t *page; /* JOB_LIST */
+    uint64_t mark; /* of path, when it was asked for: see meta_path_mark() */
+    uint64_t seen; /* record applied when names were read */
+    char path[LIMIT_PATH], path2[LIMIT_PATH];
+    char target[LIMIT_PATH];
+    struct meta_intent intent; /* JOB_EFFECT */
+};
+
+/* When a key (an inode, or a name that was not found) was last compared with the under-store. */
+struct master_verified {
+    uint64_t key;
+    int64_t at_ns;
+};
+
+/* An under-store as mounted. */
+struct master_ufs {
+    struct ufs *ufs;
+    uint16_t mode;
+    int64_t check_interval_ns;
+    uint64_t uri_hash;
+    struct ino root;
+    bool is_broken; /* it could not be opened; next try: */
+    int64_t retry_ns, backoff_ns;
+};
+
+struct master_session {
+    struct session_id id;   /* 0: free */
+    struct rpc_token token; /* of its last call: names the connection */
+    int64_t beat_ns, lease_until_ns;
+    uint32_t lapses;
+    bool has_beaten; /* here, and nothing is left of an earlier leadership */
+    bool is_void;    /* something could not be invalidated: its lease must run out */
+    bool is_expiring;
+    bool is_clearing; /* it was told to drop what an earlier leadership gave: */
+    uint64_t clear_no;
+    bool is_asked, is_calling;
+    struct rpc_call inval_call, holds_call;
+    uint8_t *sending,
+        *building; /* MASTER_INVAL_BYTES each, or NULL; sending's are unacknowledged */
+    uint32_t sending_len, building_len;
+    uint64_t sending_first, sending_last, building_first, building_last; /* invalidation numbers */
+    int64_t sending_since_ns;
+    uint32_t holds; /* first of its holds; 0: none */
+    uint32_t
+        doomed; /* first of those that end when an invalidation is acknowledged, newest first */
+    struct master *m;
+    struct list by_id;
+    struct list told; /* m->told: has something new to send */
+};
+
+/* ino was given to a session. */
+struct master_hold {
+    struct ino ino;
+    uint32_t next, prev;                 /* of the same bucket; next also of the free ones */
+    uint32_t session_next, session_prev; /* of the same session */
+    uint32_t session;
+    uint64_t doom; /* ends when the invalidation of this number is acknowledged; 0: it stays */
+};
+
+struct master_worker {
+    struct worker_id id; /* 0: free */
+    uint64_t incarnation;
+    struct rpc_token token;
+    char addr[ENV_ADDR_MAX], host[ENV_ADDR_MAX];
+    uint32_t addr_len, host_len;
+    bool is_alive, is_reported, is_freeing;
+    int64_t beat_ns;
+    struct rpc_worker_beat last; /* its counters; the pointers are not used */
+    struct rpc_call free_call;
+    uint64_t pages, bytes;
+    struct list all;     /* its struct master_page, by of_worker */
+    struct list frees;   /* of them, those to be freed, by to_free */
+    struct list ordered; /* and those that the order under way names */
+    struct master *m;
+};
+
+/* pages of (ino, version) on one worker */
+struct master_page {
+    struct ino ino;
+    uint64_t version, bytes;
+    uint32_t pages, worker;
+    struct list hash, of_worker, to_free;
+    uint64_t free_below, ordered_below;
+};
+
+struct master {
+    struct env *env;
+    struct mem *mem;
+    struct master_config cfg;
+    struct journal_host host;
+    struct journal *journal;
+    struct rpc_host rpc;
+    struct meta *meta;
+    enum master_state state;
+    int why;
+    bool is_leading, is_listening, is_unmounting, is_stopping, is_journal_stopped, is_stepping;
+    bool barrier_reads; /* the journal's leaders may be deposed unnoticed: ask before each read */
+    uint64_t epoch;
+    int64_t led_since_ns;
+    struct env_timer tick;
+    struct env_op listen_op, stop_journal;
+    struct env_op *stop_op;
+
+    struct pool reqs, jobs;
+    uint32_t jobs_used[2]; /* of the under-store's answers, and of effects: 3/4 each at most */
+    uint64_t *acks;
+    uint32_t ack_words;
+    struct list live, parked, acking, subs, job_list;
+    struct list inflight[MASTER_BUCKETS];
+    struct list intent_waits[MASTER_EFFECT_BUCKETS];
+    uint64_t intent_cursor;   /* every intent up to here has its job or needs none */
+    uint64_t intent_resume;   /* intents up to here were opened by an earlier leadership */
+    int64_t effects_after_ns; /* the journal refused an outcome: not before */
+    struct meta_intent scratch;
+    uint8_t *rec, *qbuf, *out;
+    struct master_ufs ufs[LIMIT_MOUNTS + 1];
+
+    /* master_mount.c */
+    uint32_t mounting; /* next of cfg.mounts to journal */
+    struct master_sub mount_sub;
+    bool is_limiting;  /* mount_sub brings the limits */
+    bool mount_failed; /* some of them could not be mounted; next try: */
+    int64_t mount_retry_ns, mount_backoff_ns;
+    int64_t mount_look_ns; /* a name that was not found since then is not there */
+
+    /* master_lease.c */
+    struct master_session *sessions; /* slot 0 is not used */
+    uint32_t n_sessions, sessions_used, sessions_unbeaten;
+    struct list *session_hash;
+    uint32_t session_buckets;
+    struct master_hold **holds; /* in chunks, made when needed; place 0 is not used */
+    uint32_t *hold_hash;
+    uint32_t n_holds, holds_high, holds_used, hold_free, hold_buckets, hold_hand;
+    uint64_t inval_no;
+    struct list told;
+    int64_t orphan_at_ns, orphan_wait_ns;
+    bool is_asking, ask_failed;
+    uint32_t asked_left, n_orphans, n_reclaimed, orphan_gone; /* of the orphans asked about */
+    struct ino orphans[MASTER_ORPHANS], orphan_after;
+    bool is_held[MASTER_ORPHANS];
+
+    /* master_load.c */
+    struct master_verified *verified;
+    uint32_t n_verified;
+    int64_t verified_after_ns;
+
+    /* master_member.c */
+    uint32_t pages_used, pages_max; /* struct master_page, each from mem when needed */
+    struct master_worker *workers;
+    uint32_t n_workers;
+    struct list *page_hash;
+    uint32_t page_buckets;
+    uint64_t workers_version;
+
+    struct {
+        uint64_t requests, answers, again, timeouts, duplicates, conflicts, loads, checks,
+            refreshes;
+        uint64_t effects, invalidations, expired, reclaimed, resumed;
+    } n;
+    struct {
+        void *p;
+        size_t n;
+    } owned[24];
+    unsigned n_owned;
+};
+
+/* ---- master.c */
+/* zeroed, given back when the master goes; NULL over the budget */
+void *master_keep(struct master *m, size_t n) MUST_CHECK;
+/* encodes and submits; sub->op.done later, with sub->reply if ret > 0 */
+void master_submit(struct master *m, const struct fsop *op, struct master_sub *sub);
+void master_stop_step(struct master *m);
+/* leads and has mounted: listens, serves */
+void master_serve(struct master *m);
+
+/* ---- master_mount.c */
+const struct master_ufs *master_mount_at(const struct master *m, uint16_t mount);
+/* opens the under-stores of the applied state */
+void master_mount_open_all(struct master *m);
+/* journals the configured mounts that are missing, then serves */
+void master_mount_begin(struct master *m);
+void master_mount_done(struct env_op *op);
+void master_mount_tick(struct master *m);
+
+/* ---- master_rpc.c */
+int master_rpc_init(struct master *m);
+void master_rpc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method, const void *body,
+                        uint32_t len);
+/* goes on with a request that waited */
+void master_rpc_wake(struct master_req *r);
+/* n parked requests are tried again */
+void master_rpc_unpark(struct master *m, uint32_t n);
+struct master_req *master_rpc_by_intent(struct master *m, uint64_t intent);
+void master_rpc_intent_opened(struct master_req *r, uint64_t intent);
+/* the intent is closed: the answer of the request that waits for it */
+void master_rpc_intent_closed(struct master *m, uint64_t intent, const struct fsop_reply *reply);
+/* the intent is closed: those who met its locks go on */
+void master_rpc_released(struct master *m, uint64_t intent);
+void master_rpc_tick(struct master *m);
+/* every request is answered with err; those with an operation under way go when it is done */
+void master_rpc_end_all(struct master *m, int err);
+bool master_rpc_check(const struct master *m, char *err_text, size_t cap);
+
+void master_rpc_answer(struct master_req *r, const struct fsop_reply *rep);
+void master_rpc_answer_err(struct master_req *r, int err);
+/* later, from state resume */
+void master_rpc_park(struct master_req *r, enum master_req_state resume);
+/* until what stopped its job (r->blocker) is gone */
+void master_rpc_block(struct master_req *r, enum master_req_state resume);
+/* until a job of this kind is done, then on from state resume */
+void master_rpc_wait_job(struct master_req *r, enum master_job_kind kind, struct ino ino,
+                         const char *name, uint32_t name_len, enum master_req_state resume);
+
+/* ---- master_query.c */
+void master_query_run(struct master_req *r);
+/* How long the client may use an answer about an inode (or about nothing, 0), compared as key. */
+uint64_t master_query_lease(struct master_req *r, struct ino about, uint64_t key, uint16_t mount);
+
+/* ---- master_load.c */
+int master_load_init(struct master *m);
+void master_load_reset(struct master *m);
+/* The request waits for the job (a new one or the one that is at it); false: no job is free. */
+bool master_load_wait(struct master *m, enum master_job_kind kind, struct ino ino, const char *name,
+                      uint32_t name_len, struct master_req *r);
+/* looks for a name that nobody waits for */
+void master_load_name(struct master *m, struct ino dir, const char *name, uint32_t name_len);
+struct master_job *master_load_job_new(struct master *m, enum master_job_kind kind);
+/* wakes the waiters, frees the job */
+void master_load_job_end(struct master_job *j, int err);
+/* false, and the job has ended, when its leadership is over */
+bool master_load_job_leads(struct master_job *j);
+void master_load_submit_ufs(struct master_job *j, enum ufs_kind kind, enum master_job_step step);
+void master_load_submit_rec(struct master_job *j, const struct fsop *op, enum master_job_step step);
+/* when ino was compared with the under-store; INT64_MIN: not known */
+int64_t master_load_verified_ns(const struct master *m, struct ino ino);
+void master_load_verified_set(struct master *m, struct ino ino, int64_t at_ns);
+/* it may be different below: the next question compares */
+void master_load_doubt(struct master *m, struct ino ino);
+/* the step again, after a while that grows */
+void master_load_retry(struct master_job *j, enum master_job_step step);
+/* jobs that wait for a retry end soon: the leadership is over */
+void master_load_hurry(struct master *m);
+bool master_load_is_due(const struct master *m, const struct fsattr *a);
+uint64_t master_load_name_key(struct ino dir, const char *name, uint32_t name_len);
+/* attributes as the master itself sees them */
+int master_load_attr(struct master *m, struct ino ino, struct fsattr *ret_a);
+
+/* ---- master_effect.c */
+/* starts what is owed as far as jobs are free */
+void master_effect_kick(struct master *m);
+/* the record that closes this intent got lost on the way: its effect is resumed later */
+void master_effect_again(struct master *m, uint64_t intent);
+void master_effect_step(struct master_job *j);
+/* false: no job is free */
+bool master_effect_reclaim(struct master *m, struct ino orphan);
+
+/* ---- master_lease.c */
+int master_lease_init(struct master *m);
+void master_lease_free(struct master *m);
+void master_lease_begin(struct master *m); /* leadership */
+void master_lease_reset(struct master *m);
+void master_lease_tick(struct master *m);
+void master_lease_beat(struct master *m, struct rpc_token t, const void *body, uint32_t len);
+struct master_session *master_lease_find(struct master *m, struct session_id id);
+/* a call of the session came on this connection */
+void master_lease_seen(struct master *m, struct session_id id, struct rpc_token t);
+void master_lease_opened(struct master *m, struct session_id id, struct rpc_token t);
+void master_lease_closed(struct master *m, struct session_id id);
+/* The session was given something of ino; false: it is not remembered, so no lease. */
+bool master_lease_give(struct master *m, struct session_id id, struct ino ino);
+int64_t master_lease_left_ns(struct master *m, struct session_id id);
+/* tells every other session; r (may be NULL) must wait for them */
+void master_lease_changed(struct master *m, const struct meta_result *res, struct master_req *r);
+/* r repeats what was done before: it waits for whatever is unacknowledged by now */
+void master_lease_repeated(struct master *m, struct master_req *r);
+bool master_lease_must_wait(const struct master *m, const struct master_req *r);
+/* An orphan is opened by its number: nobody may take it for unheld because its holder was asked
+ * before.  false: its bytes are going already. */
+bool master_lease_orphan_opened(struct master *m, struct ino ino);
+/* the session's own close, or its expiry: its writers first.  r may be NULL. */
+bool master_lease_expire(struct master *m, struct session_id id, struct master_req *r);
+void master_lease_expire_step(struct master_job *j);
+void master_lease_conn_closed(struct master *m, struct rpc_conn *c);
+uint32_t master_lease_alive(const struct master *m);
+bool master_lease_check(const struct master *m, char *err_text, size_t cap);
+
+/* ---- master_member.c */
+int master_member_init(struct master *m);
+void master_member_free_all(struct master *m);
+void master_member_tick(struct master *m);
+void master_member_beat(struct master *m, struct rpc_token t, const void *body, uint32_t len);
+/* worker list behind a beat reply; returns the count */
+uint32_t master_member_list(struct master *m, struct wbuf *w);
+void master_member_location(struct master *m, struct rpc_token t, const void *body, uint32_t len);
+/* pages of older versions (UINT64_MAX: all) may go */
+void master_member_free(struct master *m, struct ino ino, uint64_t below);
+/* every page of a file at or below the path of a mount */
+uint64_t master_member_free_path(struct master *m, uint16_t mount, const char *path);
+bool master_member_check(const struct master *m, char *err_text, size_t cap);
+
+/* ---- master_status.c */
+void master_status_reply(struct master *m, struct rpc_token t);
+
+#endif

@@ -1,0 +1,183 @@
+/* cluster/master_query.c - answering questions, and when they need a look at the under-store first.
+ *
+ * INVARIANTS
+ *  1. An answer comes from applied state only.  What it does not hold is loaded, what was compared
+ *     with the under-store too long ago is compared, and then the question is asked again.
+ *  2. Each request causes at most one comparison, and a bounded number of loads.
+ *  3. A file that somebody writes shows the size and times that it has below right now.
+ *  4. reply.lease_ns never outlasts the session's lease, nor the next comparison that is due; it is
+ * 0 where the master could not remember that the client has the answer.
+ *
+ * A failed comparison of a file being written is not an error: the recorded attributes are given.
+ */
+#include "cluster/master_impl.h"
+
+/* How long the client may use the answer: while its lease lasts, and while nobody need look below.
+ */
+uint64_t master_query_lease(struct master_req *r, struct ino about, uint64_t key, uint16_t mount)
+{
+    struct master *m = r->m;
+    int64_t left = master_lease_left_ns(m, r->op.session);
+    const struct master_ufs *u = master_mount_at(m, mount);
+    if (left <= 0 || (about.v && !master_lease_give(m, r->op.session, about)))
+        return 0;
+    if (u->ufs) {
+        int64_t at = master_load_verified_ns(m, (struct ino){key});
+        int64_t until = at == INT64_MIN ? 0 : at + u->check_interval_ns - env_now_ns(m->env);
+        left = until < left ? until : left;
+    }
+    return left > 0 ? (uint64_t)left : 0;
+}
+
+static uint64_t query_lease_readdir(struct master_req *r, const struct fsop_reply *rep)
+{
+    struct fsattr dir;
+    if (master_load_attr(r->m, r->op.ino, &dir) != 0)
+        return 0;
+    uint64_t lease = master_query_lease(r, r->op.ino, r->op.ino.v, dir.mount);
+    struct rbuf b = rbuf_make(rep->data, rep->data_len);
+    struct fsop_dirent d;
+    while (lease && rbuf_left(&b) && fsop_dirent_get(&b, &d) == 0)
+        if (!master_lease_give(r->m, r->op.session, d.attr.ino))
+            lease = 0;
+    return lease;
+}
+
+static void query_answer(struct master_req *r, struct fsop_reply *rep)
+{
+    struct master *m = r->m;
+    struct fsattr dir;
+    uint8_t statfs[64];
+    rep->index = meta_applied(m->meta);
+    if (r->op.kind == FSOP_STATFS && r->found.mode) {
+        struct wbuf w = wbuf_make(statfs, sizeof statfs);
+        fsop_statfs_put(&w, &r->statfs);
+        rep->data = statfs;
+        rep->data_len = (uint32_t)w.len;
+    }
+    if (r->is_live_known && r->found.mode) {
+        rep->attr.size = r->found.size;
+        rep->attr.mtime_ns = r->found.mtime_ns;
+        rep->attr.ctime_ns = r->found.ctime_ns;
+    }
+    if (r->op.kind == FSOP_LOOKUP && rep->err == E_NOENT) {
+        if (master_load_attr(m, r->op.ino, &dir) == 0)
+            rep->lease_ns = master_query_lease(
+                r, r->op.ino, master_load_name_key(r->op.ino, r->op.name, r->op.name_len),
+                dir.mount);
+    } else if (rep->err == 0 && r->op.kind == FSOP_READDIR) {
+        rep->lease_ns = query_lease_readdir(r, rep);
+    } else if (rep->err == 0 && rep->attr.ino.v) {
+        rep->lease_ns = master_query_lease(r, rep->attr.ino, rep->attr.ino.v, rep->attr.mount);
+        if (r->op.kind == FSOP_LOOKUP && !master_lease_give(m, r->op.session, r->op.ino))
+            rep->lease_ns = 0;
+        if (rep->attr.flags & FSATTR_LIVE)
+            rep->lease_ns = 0;
+    }
+    master_rpc_answer(r, rep);
+}
+
+static void query_not_loaded(struct master_req *r)
+{
+    struct master *m = r->m;
+    const struct fsop *op = &r->op;
+    if (++r->loads > MASTER_LOADS_MAX) {
+        master_rpc_answer_err(r, E_IO);
+    } else if (op->kind == FSOP_READDIR) {
+        master_rpc_wait_job(r, JOB_LIST, op->ino, NULL, 0, REQ_QUERY);
+    } else if (op->kind != FSOP_LOOKUP) {
+        master_rpc_answer_err(r, E_STALE);
+    } else {
+        uint64_t key = master_load_name_key(op->ino, op->name, op->name_len);
+        struct fsattr dir = {.ino = {key}, .fp = 1};
+        struct fsattr parent;
+        if (master_load_attr(m, op->ino, &parent) == 0)
+            dir.mount = parent.mount;
+        if (!r->absents && !master_mount_at(m, dir.mount)->ufs) {
+            master_rpc_answer_err(r, E_IO); /* it may well be there */
+        } else if (r->absents || !master_load_is_due(m, &dir)) {
+            r->op.flags |= FSOP_F_ABSENT;
+            r->state = REQ_QUERY;
+            master_query_run(r);
+        } else {
+            master_rpc_wait_job(r, JOB_NAME, op->ino, op->name, op->name_len, REQ_QUERY);
+        }
+    }
+}
+
+/* true: the answer waits for a look at the under-store */
+static bool query_verify(struct master_req *r, const struct fsop_reply *rep)
+{
+    struct master *m = r->m;
+    const struct fsop *op = &r->op;
+    struct fsattr a = rep->attr;
+    bool is_attr = op->kind == FSOP_LOOKUP || op->kind == FSOP_GETATTR || op->kind == FSOP_OPEN;
+    if (op->kind == FSOP_LOOKUP && rep->err == E_NOENT && !r->is_checked && !r->absents &&
+        !(op->flags & FSOP_F_ABSENT) && master_load_attr(m, op->ino, &a) == 0) {
+        a.ino.v = master_load_name_key(op->ino, op->name, op->name_len);
+        a.fp = 1;
+        if (!master_load_is_due(m, &a))
+            return false;
+        r->is_checked = true;
+        master_rpc_wait_job(r, JOB_NAME, op->ino, op->name, op->name_len, REQ_QUERY);
+        return true;
+    }
+    if (rep->err)
+        return false;
+    if (op->kind == FSOP_READDIR && op->arg == 0 && !r->is_checked &&
+        master_load_attr(m, op->ino, &a) == 0 && master_load_is_due(m, &a)) {
+        r->is_checked = true;
+        master_rpc_wait_job(r, JOB_LIST, op->ino, NULL, 0, REQ_QUERY);
+        return true;
+    }
+    if (op->kind == FSOP_STATFS && !r->is_checked && master_load_attr(m, op->ino, &a) == 0 &&
+        master_mount_at(m, a.mount)->ufs) {
+        r->is_checked = true;
+        master_rpc_wait_job(r, JOB_STATFS, op->ino, NULL, 0, REQ_QUERY);
+        return true;
+    }
+    if (!is_attr || !master_mount_at(m, a.mount)->ufs)
+        return false;
+    bool is_live = (a.flags & FSATTR_LIVE) && !r->is_live_known;
+    bool is_stale = !(a.flags & FSATTR_LIVE) && !r->is_checked && master_load_is_due(m, &a);
+    bool is_doubted = (a.fp == 0 && !(op->mode & FSOP_ACCESS_W)) || op->arg;
+    if (!is_stale && op->kind == FSOP_OPEN && !r->is_checked && is_doubted &&
+        (a.mode & FSOP_S_IFMT) == FSOP_S_IFREG && !(a.flags & FSATTR_LIVE))
+        is_stale = true; /* seen changed, or a fingerprint that may hide a change; who is about to
+                            write pins no version */
+    if (!is_live && !is_stale)
+        return false;
+    r->is_live_known = is_live;
+    r->is_checked = true;
+    master_rpc_wait_job(r, JOB_CHECK, a.ino, NULL, 0, REQ_QUERY);
+    return true;
+}
+
+void master_query_run(struct master_req *r)
+{
+    struct master *m = r->m;
+    struct fsop_reply rep;
+    struct fsop op = r->op;
+    bool is_conflict = r->job_err == E_CONFLICT;
+    if (is_conflict)
+        r->job_err = 0;
+    if (r->job_err && !r->is_live_known && op.kind != FSOP_STATFS) {
+        master_rpc_answer_err(r, r->job_err);
+        return;
+    }
+    if (op.kind == FSOP_READDIR && (!op.size || op.size > LIMIT_BATCH))
+        op.size = LIMIT_BATCH;
+    meta_query(m->meta, &op, m->qbuf, RPC_BODY_MAX - 512, &rep);
+    bool is_orphan = op.kind == FSOP_OPEN && !rep.err && (rep.attr.flags & FSATTR_ORPHAN);
+    if (is_orphan && !master_lease_orphan_opened(m, op.ino)) {
+        master_rpc_answer_err(r, E_STALE);
+    } else if (is_conflict && rep.err == E_NOT_LOADED) {
+        r->is_checked = false;
+        r->loads -= r->loads > 0;
+        master_rpc_block(r, REQ_QUERY);
+    } else if (rep.err == E_NOT_LOADED) {
+        query_not_loaded(r);
+    } else if (is_conflict || !query_verify(r, &rep)) {
+        query_answer(r, &rep); /* what is being changed right now through us is known well enough */
+    }
+}

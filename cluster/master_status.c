@@ -1,0 +1,185 @@
+/* cluster/master_status.c - RPC_STATUS: what a master has to say, as lines "key value\n".
+ *
+ * Keys are dotted and never change their meaning; new ones may appear.  The text is cut at a whole
+ * line when it does not fit, and then ends with "truncated 1". */
+#include "cluster/master_impl.h"
+
+struct status {
+    char *p;
+    size_t len, cap;
+    bool is_full;
+};
+
+static void status_line(struct status *s, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void status_line(struct status *s, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    size_t n = fmt_into_v(line, sizeof line - 1, format, args);
+    va_end(args);
+    line[n++] = '\n';
+    s->is_full = s->is_full || n > s->cap - s->len;
+    if (s->is_full)
+        return;
+    memcpy(s->p + s->len, line, n);
+    s->len += n;
+}
+
+static void status_u64(struct status *s, const char *key, uint64_t v)
+{
+    status_line(s, "%s %llu", key, (unsigned long long)v);
+}
+
+static void status_journal(struct master *m, struct status *s)
+{
+    struct journal_status j;
+    memset(&j, 0, sizeof j);
+    journal_status(m->journal, &j);
+    status_u64(s, "journal.first", j.first_index);
+    status_u64(s, "journal.last", j.last_index);
+    status_u64(s, "journal.committed", j.committed);
+    status_u64(s, "journal.applied", j.applied);
+    status_u64(s, "journal.image.index", j.image_index);
+    status_u64(s, "journal.image.bytes", j.image_bytes);
+    status_u64(s, "journal.wal.bytes", j.wal_bytes);
+    status_u64(s, "journal.wal.segments", j.wal_segments);
+    status_u64(s, "journal.records", j.records);
+    status_u64(s, "journal.batches", j.batches);
+    status_u64(s, "journal.syncs", j.syncs);
+}
+
+static void status_requests(struct master *m, struct status *s)
+{
+    status_u64(s, "requests.now", m->reqs.count - m->reqs.free_count);
+    status_u64(s, "requests.max", m->reqs.count);
+    status_u64(s, "requests.calls", m->n.requests);
+    status_u64(s, "requests.answers", m->n.answers);
+    status_u64(s, "requests.again", m->n.again);
+    status_u64(s, "requests.timeouts", m->n.timeouts);
+    status_u64(s, "requests.duplicates", m->n.duplicates);
+    status_u64(s, "requests.conflicts", m->n.conflicts);
+    status_u64(s, "ufs.jobs", m->jobs.count - m->jobs.free_count);
+    status_u64(s, "ufs.loads", m->n.loads);
+    status_u64(s, "ufs.checks", m->n.checks);
+    status_u64(s, "ufs.refreshes", m->n.refreshes);
+    status_u64(s, "ufs.effects", m->n.effects);
+    status_u64(s, "ufs.resumed", m->n.resumed);
+    status_u64(s, "ufs.reclaimed", m->n.reclaimed);
+    status_u64(s, "sessions.now", m->sessions_used);
+    status_u64(s, "sessions.expired", m->n.expired);
+    status_u64(s, "sessions.holds", m->holds_used);
+    status_u64(s, "sessions.invalidations", m->n.invalidations);
+}
+
+static void status_meta(struct master *m, struct status *s)
+{
+    struct meta_stats st;
+    meta_stats(m->meta, &st);
+    status_u64(s, "meta.applied", st.applied);
+    status_u64(s, "meta.inodes", st.inodes);
+    status_u64(s, "meta.dentries", st.dentries);
+    status_u64(s, "meta.sessions", st.sessions);
+    status_u64(s, "meta.intents", st.intents);
+    status_u64(s, "meta.orphans", st.orphans);
+    status_u64(s, "meta.bytes", st.bytes);
+    status_u64(s, "memory.used", m->mem->used);
+    status_u64(s, "memory.max", m->mem->used_max);
+    status_u64(s, "memory.budget", m->mem->budget);
+}
+
+static void status_mounts(struct master *m, struct status *s)
+{
+    uint32_t n = 0;
+    for (uint16_t k = 1; k <= LIMIT_MOUNTS; k++) { /* 0 is the namespace around them */
+        struct fsop_mount_info i;
+        static const char *const modes[] = {"?", "ro", "through", "meta"};
+        if (meta_mount_get(m->meta, k, &i) != 0 || !i.path_len)
+            continue;
+        status_line(s, "mounts.%u.path %.*s", n, (int)base_min_u64(i.path_len, 256), i.path);
+        status_line(s, "mounts.%u.uri %.*s", n, (int)base_min_u64(i.uri_len, 256),
+                    i.uri ? i.uri : "");
+        status_line(s, "mounts.%u.mode %s", n, modes[i.mode < ARRAY_LEN(modes) ? i.mode : 0]);
+        status_line(s, "mounts.%u.number %u", n, k);
+        status_line(s, "mounts.%u.check_interval_ns %llu", n,
+                    (unsigned long long)i.check_interval_ns);
+        status_line(s, "mounts.%u.open %d", n, m->ufs[k].ufs != NULL);
+        n++;
+    }
+    status_u64(s, "mounts.count", n);
+}
+
+static void status_worker(const struct master_worker *w, uint32_t n, struct status *s)
+{
+    const struct rpc_worker_beat *b = &w->last;
+    const struct {
+        const char *key;
+        uint64_t v;
+    } rows[] = {
+        {"alive", w->is_alive},      {"capacity", b->capacity},   {"used", b->used},
+        {"pages", w->pages},         {"page_bytes", w->bytes},    {"reads", b->reads},
+        {"hits", b->hits},           {"misses", b->misses},       {"bytes_served", b->bytes_served},
+        {"ufs_bytes", b->ufs_bytes}, {"ufs_reads", b->ufs_reads}, {"evictions", b->evictions},
+        {"corrupt", b->corrupt},     {"errors", b->errors},
+    };
+    status_line(s, "workers.%u.id %016llx", n, (unsigned long long)w->id.v);
+    status_line(s, "workers.%u.addr %s", n, w->addr);
+    status_line(s, "workers.%u.host %s", n, w->host);
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+        status_line(s, "workers.%u.%s %llu", n, rows[i].key, (unsigned long long)rows[i].v);
+}
+
+static void status_workers(struct master *m, struct status *s)
+{
+    uint64_t alive = 0, capacity = 0, used = 0, hits = 0, misses = 0, ufs = 0, served = 0;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->n_workers; i++) {
+        const struct master_worker *w = &m->workers[i];
+        if (!w->id.v)
+            continue;
+        n++;
+        alive += w->is_alive;
+        capacity += w->is_alive ? w->last.capacity : 0;
+        used += w->is_alive ? w->last.used : 0;
+        hits += w->last.hits;
+        misses += w->last.misses;
+        ufs += w->last.ufs_bytes;
+        served += w->last.bytes_served;
+    }
+    status_u64(s, "workers.count", n);
+    status_u64(s, "workers.alive", alive);
+    status_u64(s, "workers.version", m->workers_version);
+    status_u64(s, "total.capacity", capacity);
+    status_u64(s, "total.used", used);
+    status_u64(s, "total.hits", hits);
+    status_u64(s, "total.misses", misses);
+    status_u64(s, "total.ufs_bytes", ufs);
+    status_u64(s, "total.bytes_served", served);
+    n = 0;
+    for (uint32_t i = 0; i < m->n_workers; i++)
+        if (m->workers[i].id.v)
+            status_worker(&m->workers[i], n++, s);
+}
+
+void master_status_reply(struct master *m, struct rpc_token t)
+{
+    static const char *const states[] = {"starting", "serving", "failed", "stopped"};
+    struct status s = {(char *)m->out, 0, RPC_BODY_MAX - 32, false};
+    status_line(&s, "state %s", states[m->state]);
+    status_line(&s, "role %s", m->is_leading ? "leader" : "standby");
+    status_u64(&s, "epoch", m->epoch);
+    status_line(&s, "why %s", m->why ? err_name(m->why) : "-");
+    status_line(&s, "listen %s", m->cfg.listen);
+    status_journal(m, &s);
+    status_meta(m, &s);
+    status_requests(m, &s);
+    status_mounts(m, &s);
+    status_workers(m, &s);
+    if (s.is_full) {
+        static const char cut[] = "truncated 1\n";
+        memcpy(s.p + s.len, cut, sizeof cut - 1);
+        s.len += sizeof cut - 1;
+    }
+    rpc_reply(t, 0, s.p, (uint32_t)s.len);
+}

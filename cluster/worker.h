@@ -1,0 +1,45 @@
+/* cluster/worker.h - a worker: pages of files in a local directory, served by rma.
+ *
+ * Every page is fetched from the under-store once, however many ask for it; readers are served as
+ * soon as their part of a page has arrived.  What is cached survives a restart and is verified by
+ * checksum whenever it is read; anything doubtful is fetched again. */
+#ifndef CLUSTER_WORKER_H
+#define CLUSTER_WORKER_H
+
+#include "cluster/ufs.h"
+#include "core/env.h"
+#include "core/mem.h"
+
+struct worker_config {
+    const char *listen;    /* "host:port" */
+    const char *advertise; /* what clients connect to; NULL: listen */
+    const char *host;      /* this host's name */
+    const char *masters;   /* "host:port[,host:port...]": it reports to all of them */
+    const char *dir;       /* disk name of the cache, "" for the env's own directory */
+    uint64_t capacity_bytes;
+    const char *eviction; /* "s3fifo" (default), "lru", "fifo" */
+    struct ufs_factory *ufs;
+    uint32_t requests_max; /* at once; default 1024 */
+    uint32_t fetches_max;  /* under-store reads at once; default 16 */
+    uint64_t buffer_bytes; /* page buffers; default 64 MiB */
+};
+
+struct worker_stats {
+    uint64_t pages, bytes, capacity;
+    uint64_t reads, hits, misses, bytes_served, ufs_reads, ufs_bytes, evictions, corrupt, errors;
+    uint64_t live_reads, writes;
+};
+
+struct worker;
+
+enum worker_state { WORKER_STARTING, WORKER_SERVING, WORKER_FAILED, WORKER_STOPPED };
+
+struct worker_config worker_config_default(void);
+int worker_open(struct env *e, struct mem *m, const struct worker_config *cfg,
+                struct worker **ret_w) MUST_CHECK;
+enum worker_state worker_state(const struct worker *w, int *ret_why);
+void worker_stop(struct worker *w, struct env_op *op);
+void worker_stats(const struct worker *w, struct worker_stats *ret_s);
+bool worker_check(const struct worker *w, char *err_text, size_t cap);
+
+#endif

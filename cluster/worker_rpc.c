@@ -1,0 +1,616 @@
+/* cluster/worker_rpc.c - what is asked of a worker: one request struct, one state, one switch.
+ *
+ * READ (and LOAD, which stops where READ would send):
+ *
+ *   NEXT --cached--> DISK --checksum good--> RMA --> NEXT ... --> answer
+ *     |                \--doubtful--> DROPPED --> NEXT (fetched again)
+ *     |--being fetched--> ON_FILL --> RMA_FILL --> NEXT ...
+ *     |--not here--> a fill is started, then as above
+ *     \--live, no fingerprint--> UFS_READ --> RMA --> NEXT ...
+ *
+ * WRITE:  NEXT > PULL > UFS_WRITE > NEXT ... > answer      SYNC:  NEXT > UFS_SYNC > answer
+ *
+ * A process that was stopped between PULL and UFS_WRITE goes on when its client has long written
+ * something newer elsewhere.  So what was pulled is valid for RPC_WRITE_VALID_MS, which is looked
+ * at right before the write; clients wait that long before they write another way.
+ *
+ * In NEXT a request that needs a buffer or a place among the fetches waits in a queue and comes
+ * back to NEXT when something became free; a wait ends at its deadline. */
+#include "cluster/worker_impl.h"
+#include "core/crc.h"
+#include "core/fmt.h"
+
+enum { WORKER_CHUNK = 256 * 1024 };
+
+static const int64_t WORKER_WAIT_NS = 20 * 1000000000LL;
+
+static void worker_req_run(struct worker_req *r);
+
+/* ---- waiting and ending ---- */
+
+static void worker_req_wait(struct worker_req *r, struct list *queue)
+{
+    struct worker *w = r->w;
+    list_push_back(queue, &r->wait);
+    list_push_back(&w->aging, &r->aging);
+    r->since_ns = env_now_ns(w->env);
+}
+
+static void worker_req_unwait(struct worker_req *r)
+{
+    if (list_linked(&r->wait))
+        list_remove(&r->wait);
+    if (list_linked(&r->aging))
+        list_remove(&r->aging);
+}
+
+static void worker_req_buf_put(struct worker_req *r)
+{
+    if (r->buf)
+        worker_buf_put(r->w, r->buf, false);
+    r->buf = NULL;
+}
+
+static void worker_req_end(struct worker_req *r, int err)
+{
+    struct worker *w = r->w;
+    worker_req_unwait(r);
+    worker_req_buf_put(r);
+    worker_mount_put(w, r->mount);
+    if (r->method == RPC_READ && !err) {
+        w->stats.reads++;
+        w->stats.hits += r->all_hit;
+        w->stats.misses += !r->all_hit && !(r->io.flags & RPC_IO_LIVE);
+    }
+    uint8_t body[16];
+    struct wbuf b = wbuf_make(body, sizeof body);
+    struct rpc_io_reply reply = {(uint32_t)(r->at - r->io.off), r->all_hit};
+    if (!err && r->method != RPC_SYNC)
+        rpc_format_io_reply_put(&b, &reply);
+    rpc_reply(r->token, err, body, (uint32_t)b.len);
+    mem_free(w->mem, (void *)(uintptr_t)r->io.path, r->io.path_len + 1);
+    list_remove(&r->open);
+    pool_put(&w->reqs, r);
+    worker_rpc_kick(w);
+}
+
+/* Gives what became free to those who wait, in the order of their coming. */
+void worker_rpc_kick(struct worker *w)
+{
+    if (w->in_kick)
+        return;
+    w->in_kick = true;
+    for (bool more = true; more;) {
+        more = false;
+        if (!list_empty(&w->wait_buf) && w->free_bufs) {
+            struct worker_req *r = list_entry(w->wait_buf.next, struct worker_req, wait);
+            worker_req_unwait(r);
+            worker_req_run(r);
+            more = true;
+        }
+        if (!list_empty(&w->wait_fill) && worker_fill_may_start(w)) {
+            struct worker_req *r = list_entry(w->wait_fill.next, struct worker_req, wait);
+            worker_req_unwait(r);
+            worker_req_run(r);
+            more = true;
+        }
+    }
+    w->in_kick = false;
+}
+
+void worker_rpc_expire(struct worker *w)
+{
+    int64_t now = env_now_ns(w->env);
+    while (!list_empty(&w->aging)) {
+        struct worker_req *r = list_entry(w->aging.next, struct worker_req, aging);
+        if (now - r->since_ns < WORKER_WAIT_NS)
+            break;
+        w->stats.errors++;
+        worker_req_end(r, E_TIMEOUT);
+    }
+}
+
+void worker_rpc_abort(struct worker *w, int err)
+{
+    while (!list_empty(&w->aging))
+        worker_req_end(list_entry(w->aging.next, struct worker_req, aging), err);
+}
+
+/* ---- operations ---- */
+
+static void worker_req_job_done(struct env_op *op)
+{
+    struct worker_job *j = container_of(op, struct worker_job, op);
+    worker_req_run(container_of(j, struct worker_req, job));
+}
+
+static void worker_req_ufs_done(struct env_op *op)
+{
+    struct ufs_op *u = container_of(op, struct ufs_op, op);
+    worker_req_run(container_of(u, struct worker_req, ufs));
+}
+
+static void worker_req_rma_done(struct env_op *op)
+{
+    worker_req_run(container_of(op, struct worker_req, rma));
+}
+
+/* bytes between our memory and the caller's, for the piece at hand; false: the caller has gone */
+static bool worker_req_rma(struct worker_req *r, enum worker_req_state state, enum env_rma dir,
+                           uint8_t *mem)
+{
+    struct rpc_conn *c = rpc_token_conn(r->token);
+    struct env_conn *e = c ? rpc_env_conn(c) : NULL;
+    if (!e)
+        return false;
+    r->state = state;
+    r->rma.done = worker_req_rma_done;
+    env_rma(e, dir, mem, r->piece, r->io.key, r->io.key_off + (r->at - r->io.off), &r->rma);
+    return true;
+}
+
+static void worker_req_ufs(struct worker_req *r, enum worker_req_state state, enum ufs_kind kind)
+{
+    r->state = state;
+    r->ufs = (struct ufs_op){
+        .op.done = worker_req_ufs_done,
+        .kind = kind,
+        .path = r->io.path,
+        .buf = r->buf,
+        .len = r->piece,
+        .off = r->at,
+        .expect_fp = kind == UFS_READ && !(r->io.flags & RPC_IO_LIVE) ? r->io.fp : 0,
+        .expect_ino = r->io.ufs_ino,
+        .not_after_ns = kind == UFS_WRITE ? r->valid_ns : 0,
+    };
+    ufs_submit(r->mount->ufs, &r->ufs);
+}
+
+/* ---- the next piece ---- */
+
+static uint32_t worker_req_piece(const struct worker_req *r)
+{
+    uint64_t page = r->w->id.page_bytes;
+    return (uint32_t)base_min_u64(page - r->at % page, r->end - r->at);
+}
+
+static bool worker_req_need_buf(struct worker_req *r)
+{
+    if (!r->buf)
+        r->buf = worker_buf_get(r->w, false);
+    if (!r->buf)
+        worker_req_wait(r, &r->w->wait_buf);
+    return r->buf;
+}
+
+static bool worker_req_need_mount(struct worker_req *r)
+{
+    if (!r->mount)
+        r->mount = worker_mount_get(r->w, r->io.mount);
+    if (r->mount)
+        return true;
+    worker_beat_now(r->w); /* a master may know it by now */
+    worker_req_end(r, E_AGAIN);
+    return false;
+}
+
+/* the piece went to the caller: on to the next; ret: true to go on at once */
+static bool worker_req_advance(struct worker_req *r)
+{
+    r->at += r->piece;
+    r->retries = 0;
+    r->is_direct = false;
+    r->state = WR_NEXT;
+    return true;
+}
+
+static bool worker_req_cached(struct worker_req *r, uint32_t slot)
+{
+    struct worker *w = r->w;
+    if (r->method == RPC_LOAD) {
+        cache_hit(&w->cache, slot);
+        return worker_req_advance(r);
+    }
+    if (!worker_req_need_buf(r))
+        return false;
+    const struct cache_slot *s = &w->cache.slot[slot];
+    uint32_t in_page = (uint32_t)(r->at % w->id.page_bytes);
+    uint32_t from = in_page / WORKER_FORMAT_BLOCK * WORKER_FORMAT_BLOCK;
+    /* in chunks: what was read is still in the CPU's cache when it is checked and sent, and the
+     * caller takes one chunk while we read the next */
+    r->piece = (uint32_t)base_min_u64(r->piece, from + WORKER_CHUNK - in_page);
+    uint32_t to =
+        (uint32_t)base_min_u64(base_align_up(in_page + r->piece, WORKER_FORMAT_BLOCK), s->size);
+    if (r->at == r->io.off || in_page == 0)
+        cache_hit(&w->cache, slot);
+    cache_pin(&w->cache, slot);
+    r->slot = slot;
+    r->state = WR_DISK;
+    r->job = (struct worker_job){
+        .op.done = worker_req_job_done,
+        .kind = WORKER_JOB_READ,
+        .key = {s->file->ino, s->file->version, s->page},
+        .buf = r->buf,
+        .len = to - from,
+        .off = r->at - in_page + from,
+    };
+    worker_store_submit(&w->store, &r->job);
+    return false;
+}
+
+/* a fill has the page: send from its buffer; ret: true to go on at once */
+static bool worker_req_from_fill(struct worker_req *r, struct worker_fill *f)
+{
+    r->all_hit = false;
+    if (r->method == RPC_LOAD)
+        return worker_req_advance(r);
+    r->fill = f;
+    if (!worker_req_rma(r, WR_RMA_FILL, ENV_RMA_WRITE, f->buf + r->at % r->w->id.page_bytes)) {
+        worker_req_end(r, E_CLOSED);
+        return false;
+    }
+    f->readers++;
+    return false;
+}
+
+static bool worker_req_missing(struct worker_req *r, struct cache_key key)
+{
+    struct worker *w = r->w;
+    struct cache_fill *c = cache_fill_find(&w->cache, key);
+    struct worker_fill *f = c ? container_of(c, struct worker_fill, fill) : NULL;
+    r->all_hit = false;
+    if (f && (f->fp != r->io.fp || f->file_size != r->io.size)) {
+        r->is_direct = true; /* one of the two is not what this version is: ask the under-store */
+        return true;
+    }
+    if (!f) {
+        if (!worker_req_need_mount(r))
+            return false;
+        if (!worker_fill_may_start(w)) {
+            worker_req_wait(r, &w->wait_fill);
+            return false;
+        }
+        f = worker_fill_start(w, r, key);
+        if (!f) {
+            worker_req_end(r, E_NOMEM);
+            return false;
+        }
+    }
+    if (f->state != WF_FETCH)
+        return worker_req_from_fill(r, f);
+    r->state = WR_ON_FILL;
+    worker_req_wait(r, &f->waiters);
+    return false;
+}
+
+static bool worker_req_direct(struct worker_req *r)
+{
+    r->all_hit = false;
+    if (!worker_req_need_mount(r) || !worker_req_need_buf(r))
+        return false;
+    r->w->stats.live_reads++;
+    r->w->stats.ufs_reads++;
+    worker_req_ufs(r, WR_UFS_READ, UFS_READ);
+    return false;
+}
+
+static bool worker_req_next_read(struct worker_req *r)
+{
+    struct worker *w = r->w;
+    uint64_t page = r->at / w->id.page_bytes;
+    if ((r->io.flags & RPC_IO_LIVE) || !r->io.fp || r->is_direct || page > UINT32_MAX)
+        return worker_req_direct(r);
+    struct cache_key key = {r->io.ino, r->io.version, (uint32_t)page};
+    uint32_t slot = cache_find(&w->cache, key);
+    if (slot == CACHE_NONE) {
+        worker_req_buf_put(r); /* nothing may be held while waiting for a fill */
+        return worker_req_missing(r, key);
+    }
+    if (w->cache.slot[slot].file->size != r->io.size)
+        return worker_req_direct(r);
+    return worker_req_cached(r, slot);
+}
+
+/* ret: true to go on at once; the request may have ended when false */
+static bool worker_req_next(struct worker_req *r)
+{
+    struct worker *w = r->w;
+    if (w->stopping || w->phase != WP_SERVE) {
+        worker_req_end(r, E_UNAVAILABLE);
+        return false;
+    }
+    if (!rpc_token_conn(r->token)) {
+        worker_req_end(r, E_CLOSED);
+        return false;
+    }
+    if (r->method == RPC_SYNC) {
+        if (worker_req_need_mount(r))
+            worker_req_ufs(r, WR_UFS_SYNC, UFS_SYNC);
+        return false;
+    }
+    if (r->at >= r->end) {
+        worker_req_end(r, 0);
+        return false;
+    }
+    r->piece = worker_req_piece(r);
+    if (r->method != RPC_WRITE)
+        return worker_req_next_read(r);
+    if (!worker_req_need_mount(r) || !worker_req_need_buf(r))
+        return false;
+    r->valid_ns = env_now_ns(w->env) + RPC_WRITE_VALID_MS * 1000000LL;
+    if (!worker_req_rma(r, WR_PULL, ENV_RMA_READ, r->buf))
+        worker_req_end(r, E_CLOSED);
+    return false;
+}
+
+/* ---- after a state's operation ---- */
+
+static bool worker_req_verify(const struct worker_req *r, const struct cache_slot *s)
+{
+    const uint32_t *crc = s->tag;
+    uint32_t first = (uint32_t)(r->job.off % r->w->id.page_bytes) / WORKER_FORMAT_BLOCK;
+    for (uint32_t at = 0, i = first; at < r->job.len; at += WORKER_FORMAT_BLOCK, i++) {
+        uint64_t n = base_min_u64(WORKER_FORMAT_BLOCK, r->job.len - at);
+        if (crc_update(0, r->buf + at, n) != crc[i])
+            return false;
+    }
+    return true;
+}
+
+/* ret: true to go on at once */
+static bool worker_req_read(struct worker_req *r)
+{
+    struct worker *w = r->w;
+    int64_t ret = r->job.op.ret;
+    struct cache_slot *s = &w->cache.slot[r->slot];
+    bool good = ret == (int64_t)r->job.len && worker_req_verify(r, s);
+    bool is_there = s->file; /* false: removed while we read, and its place may be reused */
+    if (!good && is_there && ret != E_AGAIN) {
+        w->stats.corrupt++;
+        fmt_log(w->env, ENV_LOG_WARN,
+                "worker %s: page %u of file %llx is damaged on disk (%s): fetching it again",
+                w->cfg.listen, s->page, (unsigned long long)r->io.ino.v,
+                ret < 0 ? err_text((int)ret) : "checksum");
+        cache_remove(&w->cache, r->slot, EVICT_DELETED);
+    }
+    cache_unpin(&w->cache, r->slot);
+    if (good) {
+        uint8_t *from = r->buf + (r->at - r->job.off);
+        if (!worker_req_rma(r, WR_RMA, ENV_RMA_WRITE, from))
+            worker_req_end(r, E_CLOSED);
+        return false;
+    }
+    worker_req_buf_put(r);
+    r->all_hit = false;
+    if (++r->retries > WORKER_RETRIES || ret == E_AGAIN)
+        r->is_direct = true;
+    r->state = WR_NEXT;
+    if (!is_there || ret == E_AGAIN)
+        return true;
+    struct cache_key key = r->job.key;
+    struct cache_file *file = cache_find_file(&w->cache, key.ino, key.version);
+    bool whole = !(file && file->pages) && !worker_fill_is_writing(w, key.ino, key.version);
+    r->state = WR_DROPPED;
+    r->job.kind = whole ? WORKER_JOB_DROP : WORKER_JOB_CLEAR;
+    worker_store_submit(&w->store, &r->job);
+    return false;
+}
+
+static bool worker_req_fail(struct worker_req *r, int64_t ret)
+{
+    r->w->stats.errors += ret != E_CHANGED && ret != E_CLOSED;
+    worker_req_end(r, (int)ret);
+    return false;
+}
+
+static bool worker_req_sent(struct worker_req *r)
+{
+    if (r->rma.ret < 0)
+        return worker_req_fail(r, r->rma.ret);
+    r->w->stats.bytes_served += r->piece;
+    worker_req_buf_put(r);
+    worker_req_advance(r);
+    return true;
+}
+
+/* ret: true to go on at once */
+static bool worker_req_from_ufs(struct worker_req *r)
+{
+    int64_t ret = r->ufs.op.ret;
+    if (ret < 0)
+        return worker_req_fail(r, ret);
+    r->w->stats.ufs_bytes += (uint64_t)ret;
+    if ((uint32_t)ret < r->piece)
+        r->end = r->at + (uint32_t)ret;
+    r->piece = (uint32_t)ret;
+    if (!ret || r->method == RPC_LOAD) {
+        worker_req_buf_put(r);
+        return worker_req_advance(r);
+    }
+    if (!worker_req_rma(r, WR_RMA, ENV_RMA_WRITE, r->buf))
+        worker_req_end(r, E_CLOSED);
+    return false;
+}
+
+static bool worker_req_written(struct worker_req *r)
+{
+    if (r->ufs.op.ret < 0) /* too late: nothing was written, and it may be tried again */
+        return worker_req_fail(r, r->ufs.op.ret == E_TIMEOUT ? E_AGAIN : r->ufs.op.ret);
+    r->w->stats.writes++;
+    worker_req_buf_put(r);
+    return worker_req_advance(r);
+}
+
+static void worker_req_run(struct worker_req *r)
+{
+    struct worker_fill *f;
+    for (bool more = true; more;) {
+        switch (r->state) {
+        case WR_NEXT:
+            more = worker_req_next(r);
+            break;
+        case WR_DISK:
+            more = worker_req_read(r);
+            break;
+        case WR_DROPPED:
+            r->state = WR_NEXT;
+            break;
+        case WR_RMA:
+            more = worker_req_sent(r);
+            break;
+        case WR_RMA_FILL:
+            f = r->fill;
+            r->fill = NULL;
+            more = worker_req_sent(r);
+            worker_fill_reader_done(f);
+            break;
+        case WR_UFS_READ:
+            more = worker_req_from_ufs(r);
+            break;
+        case WR_PULL:
+            if (r->rma.ret < 0) {
+                worker_req_fail(r, r->rma.ret);
+                return;
+            }
+            worker_req_ufs(r, WR_UFS_WRITE, UFS_WRITE);
+            return;
+        case WR_UFS_WRITE:
+            more = worker_req_written(r);
+            break;
+        case WR_UFS_SYNC:
+            worker_req_end(r, r->ufs.op.ret < 0 ? (int)r->ufs.op.ret : 0);
+            return;
+        case WR_ON_FILL:
+            ASSERT(!"woken by worker_rpc_filled only");
+        }
+    }
+}
+
+void worker_rpc_filled(struct worker_req *r, struct worker_fill *f, int err)
+{
+    worker_req_unwait(r);
+    r->state = WR_NEXT;
+    if (err)
+        worker_req_end(r, err);
+    else if (worker_req_from_fill(r, f))
+        worker_req_run(r);
+}
+
+/* ---- calls ---- */
+
+static void worker_rpc_io(struct worker *w, struct rpc_token t, uint16_t method, const void *body,
+                          uint32_t len)
+{
+    struct rbuf in = rbuf_make(body, len);
+    struct rpc_io io;
+    int err = rpc_format_io_get(&in, &io);
+    if (!err && (!io.ino.v || io.off > INT64_MAX || io.path_len >= LIMIT_PATH ||
+                 (io.path_len && memchr(io.path, 0, io.path_len))))
+        err = E_INVAL;
+    if (!err && w->phase != WP_SERVE)
+        err = w->stopping || w->phase == WP_FAILED ? E_UNAVAILABLE : E_AGAIN;
+    struct worker_req *r = err ? NULL : pool_get(&w->reqs);
+    char *path = r ? mem_alloc(w->mem, io.path_len + 1) : NULL;
+    if (!err && !path)
+        err = E_AGAIN;
+    if (err) {
+        if (r)
+            pool_put(&w->reqs, r);
+        rpc_reply(t, err, NULL, 0);
+        return;
+    }
+    if (io.path_len)
+        memcpy(path, io.path, io.path_len);
+    path[io.path_len] = 0;
+    r->w = w;
+    r->token = t;
+    r->method = method;
+    r->io = io;
+    r->io.path = path;
+    r->at = io.off;
+    r->end = io.off + io.len;
+    if (method != RPC_WRITE && !(io.flags & RPC_IO_LIVE))
+        r->end = base_max_u64(io.off, base_min_u64(r->end, io.size));
+    r->all_hit = true;
+    list_init(&r->wait);
+    list_init(&r->aging);
+    list_push_back(&w->reqs_open, &r->open);
+    worker_req_run(r);
+}
+
+static void worker_rpc_free(struct worker *w, struct rpc_token t, const void *body, uint32_t len)
+{
+    struct rbuf in = rbuf_make(body, len);
+    struct cache_file *file;
+    int err = 0;
+    while (!err && rbuf_left(&in) && w->has_cache) {
+        struct rpc_free f;
+        err = rpc_format_free_get(&in, &f);
+        while (!err && (file = cache_find_below(&w->cache, f.ino, f.below)))
+            if (!worker_fill_drop_file(w, file))
+                err = E_AGAIN;
+    }
+    rpc_reply(t, err, NULL, 0);
+}
+
+size_t worker_rpc_status(const struct worker *w, char *to, size_t cap)
+{
+    struct worker_stats s;
+    worker_stats(w, &s);
+    int why = 0;
+    static const char *const states[] = {"starting", "serving", "failed", "stopped"};
+    const struct {
+        const char *key;
+        uint64_t value;
+    } all[] = {
+        {"pages", s.pages},
+        {"bytes", s.bytes},
+        {"capacity", s.capacity},
+        {"page_bytes", w->id.page_bytes},
+        {"reads", s.reads},
+        {"hits", s.hits},
+        {"misses", s.misses},
+        {"live_reads", s.live_reads},
+        {"writes", s.writes},
+        {"bytes_served", s.bytes_served},
+        {"ufs.reads", s.ufs_reads},
+        {"ufs.bytes", s.ufs_bytes},
+        {"evictions", s.evictions},
+        {"corrupt", s.corrupt},
+        {"errors", s.errors},
+        {"requests", w->reqs.count - w->reqs.free_count},
+        {"fetching", w->fetching},
+        {"buffers", w->n_bufs},
+        {"buffers_free", w->free_bufs},
+    };
+    size_t n =
+        fmt_into(to, cap, "worker.id %016llx\nworker.state %s\nworker.eviction %s\n",
+                 (unsigned long long)w->id.id.v, states[worker_state(w, &why)], w->policy->name);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        n += fmt_into(to + n, cap - n, "worker.%s %llu\n", all[i].key,
+                      (unsigned long long)all[i].value);
+    return n;
+}
+
+void worker_rpc_call(struct rpc_host *h, struct rpc_token t, uint16_t method, const void *body,
+                     uint32_t len)
+{
+    struct worker *w = container_of(h, struct worker, host);
+    char text[2048];
+    switch (method) {
+    case RPC_READ:
+    case RPC_LOAD:
+    case RPC_WRITE:
+    case RPC_SYNC:
+        worker_rpc_io(w, t, method, body, len);
+        return;
+    case RPC_FREE:
+        worker_rpc_free(w, t, body, len);
+        return;
+    case RPC_WORKER_STATUS:
+        rpc_reply(t, 0, text, (uint32_t)worker_rpc_status(w, text, sizeof text));
+        return;
+    default:
+        rpc_reply(t, E_NOTSUP, NULL, 0);
+    }
+}
