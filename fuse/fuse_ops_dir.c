@@ -1,0 +1,213 @@
+/* fuse/fuse_ops_dir.c - listings, streamed batch by batch.
+ *
+ * An offset is 0 at the start, 1 after ".", 2 after "..", and cookie + 2 after an entry.
+ *
+ * INVARIANTS
+ *  1. A handle holds one batch (at most LIMIT_BATCH bytes) whatever the size of the directory.
+ *  2. The kernel may read in any steps and seek anywhere: an offset that is not in the batch is
+ *     asked for by its cookie.
+ *  3. Attributes from a batch are given to the kernel for what is left of the batch's lease, and
+ *     without a lifetime once anything was invalidated since the batch was asked for.
+ *  4. The handle lives until it is released and no call is under way on it. */
+#include <errno.h>
+#include <stdio.h>
+#include "fuse/fuse_ops.h"
+
+static struct fuse_ops_dir *dir_handle(const struct fuse_file_info *fi)
+{
+    return (struct fuse_ops_dir *)(uintptr_t)fi->fh;
+}
+
+static void dir_free_if_over(struct fuse_ops *o, struct fuse_ops_dir *d)
+{
+    if (d->busy || !d->is_released)
+        return;
+    mem_free(o->mem, d->batch, LIMIT_BATCH);
+    mem_free(o->mem, d, sizeof *d);
+}
+
+/* ends c, answered or not */
+static void dir_end(struct fuse_ops_call *c, int err)
+{
+    struct fuse_ops *o = c->o;
+    struct fuse_ops_dir *d = c->dir;
+    fuse_ops_err(c, err);
+    d->busy--;
+    dir_free_if_over(o, d);
+}
+
+void fuse_ops_dir_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fuse_ops *o = fuse_req_userdata(req);
+    struct fuse_ops_dir *d = mem_zalloc(o->mem, sizeof *d);
+    if (!d) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    d->ino.v = ino;
+    fi->fh = (uint64_t)(uintptr_t)d;
+    if (fuse_reply_open(req, fi)) {
+        d->is_released = true;
+        dir_free_if_over(o, d);
+    }
+}
+
+/* Appends one entry; false when it does not fit. */
+static bool dir_add(struct fuse_ops_call *c, char *to, size_t *used, const char *name,
+                    const struct fuse_entry_param *e, off_t next)
+{
+    size_t left = c->size - *used;
+    size_t n = c->plus ? fuse_add_direntry_plus(c->fuse, to + *used, left, name, e, next)
+                       : fuse_add_direntry(c->fuse, to + *used, left, name, &e->attr, next);
+    if (n > left)
+        return false;
+    *used += n;
+    return true;
+}
+
+static void dir_add_dots(struct fuse_ops_call *c, char *to, size_t *used, off_t *off)
+{
+    struct fuse_node *n = fuse_node_find(&c->o->nodes, c->dir->ino);
+    struct fuse_entry_param e = {.attr.st_mode = S_IFDIR};
+    for (; *off < 2; ++*off) {
+        bool up = *off == 1 && n && n->parent.v;
+        e.attr.st_ino = up ? n->parent.v : c->dir->ino.v;
+        if (!dir_add(c, to, used, *off ? ".." : ".", &e, *off + 1))
+            return;
+    }
+}
+
+/* Adds entries of the batch from d->pos while they fit; false on malformed bytes. */
+static bool dir_add_batch(struct fuse_ops_call *c, char *to, size_t *used)
+{
+    struct fuse_ops *o = c->o;
+    struct fuse_ops_dir *d = c->dir;
+    int64_t left = d->until_ns - env_now_ns(o->env);
+    uint64_t lease = left > 0 && d->inval_gen == o->inval_gen ? (uint64_t)left : 0;
+    while (d->pos < d->len) {
+        struct rbuf r = rbuf_make(d->batch + d->pos, d->len - d->pos);
+        struct fsop_dirent ent;
+        char name[LIMIT_NAME + 1];
+        if (fsop_dirent_get(&r, &ent) || !ent.name_len || ent.name_len > LIMIT_NAME ||
+            ent.cookie > INT64_MAX - 2)
+            return false;
+        memcpy(name, ent.name, ent.name_len);
+        name[ent.name_len] = '\0';
+        struct fuse_entry_param e = {.attr = fuse_ops_stat(&ent.attr)};
+        bool counted =
+            c->plus && fuse_ops_entry(o, d->ino, ent.name, ent.name_len, &ent.attr, lease, &e);
+        if (!dir_add(c, to, used, name, &e, (off_t)(ent.cookie + 2))) {
+            if (counted)
+                fuse_node_forget(&o->nodes, ent.attr.ino, 1);
+            break;
+        }
+        d->pos += (uint32_t)r.pos;
+        d->next = ent.cookie;
+    }
+    return true;
+}
+
+static void dir_fetch(struct fuse_ops_call *c, uint64_t cookie)
+{
+    memset(&c->req, 0, sizeof c->req);
+    c->req.fsop =
+        (struct fsop){.kind = FSOP_READDIR, .ino = c->dir->ino, .arg = cookie, .size = LIMIT_BATCH};
+    fuse_ops_send(c);
+}
+
+/* Answers from the batch, or asks for the one that is needed. */
+static void dir_serve(struct fuse_ops_call *c)
+{
+    struct fuse_ops_dir *d = c->dir;
+    uint64_t cookie = c->off <= 2 ? 0 : (uint64_t)c->off - 2;
+    if (d->filled && cookie == d->first && cookie != d->next) {
+        d->pos = 0;
+        d->next = d->first;
+    }
+    if (!d->filled || cookie != d->next || (d->pos == d->len && !d->eof)) {
+        dir_fetch(c, cookie);
+        return;
+    }
+    size_t used = 0;
+    off_t off = c->off;
+    char *to = c->o->scratch;
+    dir_add_dots(c, to, &used, &off);
+    if (off >= 2 && !dir_add_batch(c, to, &used)) {
+        dir_end(c, E_PROTO);
+        return;
+    }
+    fuse_reply_buf(c->fuse, to, used);
+    c->fuse = NULL;
+    dir_end(c, 0);
+}
+
+/* CALL_READDIR: a batch came */
+void fuse_ops_dir_filled(struct fuse_ops_call *c, int err)
+{
+    struct fuse_ops *o = c->o;
+    struct fuse_ops_dir *d = c->dir;
+    const struct fsop_reply *rep = &c->req.reply;
+    if (!err && rep->data_len > LIMIT_BATCH)
+        err = E_PROTO;
+    if (!err && !d->batch && !(d->batch = mem_alloc(o->mem, LIMIT_BATCH)))
+        err = E_NOMEM;
+    if (err || !c->fuse) {
+        dir_end(c, err);
+        return;
+    }
+    if (rep->data_len)
+        memcpy(d->batch, rep->data, rep->data_len);
+    d->len = rep->data_len;
+    d->pos = 0;
+    d->first = d->next = c->req.fsop.arg;
+    d->filled = true;
+    /* nothing and not the end would be asked for again, for ever */
+    d->eof = rep->flags & FSOP_R_EOF || !rep->data_len;
+    d->until_ns = env_now_ns(o->env) + (int64_t)base_min_u64(rep->lease_ns, INT64_MAX / 4);
+    d->inval_gen = o->inval_gen; /* listings are not cached below: it is newer than all before it */
+    dir_serve(c);
+}
+
+static void dir_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
+{
+    struct fuse_ops_call *c = fuse_ops_begin(req, CALL_READDIR);
+    c->dir = dir_handle(fi);
+    c->dir->busy++;
+    c->size = size < FUSE_OPS_IO ? size : FUSE_OPS_IO;
+    c->off = off;
+    c->plus = plus;
+    if (off == 0)
+        c->dir->filled = false; /* a rewound directory is read anew */
+    fuse_ops_watch(c);
+    dir_serve(c);
+}
+
+void fuse_ops_dir_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                       struct fuse_file_info *fi)
+{
+    (void)ino;
+    dir_read(req, size, off, fi, false);
+}
+
+void fuse_ops_dir_readplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                           struct fuse_file_info *fi)
+{
+    (void)ino;
+    dir_read(req, size, off, fi, true);
+}
+
+void fuse_ops_dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct fuse_ops *o = fuse_req_userdata(req);
+    struct fuse_ops_dir *d = dir_handle(fi);
+    d->is_released = true;
+    dir_free_if_over(o, d);
+    fuse_reply_err(req, 0);
+}
+
+void fuse_ops_dir_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)ino, (void)datasync, (void)fi;
+    fuse_reply_err(req, 0); /* a change of names is durable when it is answered */
+}

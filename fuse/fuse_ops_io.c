@@ -1,0 +1,385 @@
+/* fuse/fuse_ops_io.c - open files: open, create, read, write, fsync, seek, release.
+ *
+ * INVARIANTS
+ *  1. Pages of one version only: a file is opened through the page cache only when every other
+ *     cached handle of its inode has the same version; else, and while the file is LIVE, the handle
+ *     is direct.  keep_cache only when the pages that may be there are of the version just opened.
+ *  2. A handle is released to the client after the last call on it ended, even when the kernel,
+ *     having been told EINTR, releases it earlier.
+ *  3. A file that was opened for a request that was given up is released at once.
+ *  4. Reads leave FUSE_OPS_RESERVE buffers to the device; a read without a buffer waits in order.
+ *
+ * Bytes are copied once on this side: into the page-aligned buffer that is handed to writev, or,
+ * for a write, by the kernel into the buffer that the client sends from: the device is read at an
+ * offset that puts the payload on a page boundary. */
+#include <errno.h>
+#include <linux/fuse.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "fuse/fuse_ops.h"
+#include "net/net_errno.h"
+
+static void io_done(struct env_op *op);
+
+static struct fuse_ops_file *io_file(const struct fuse_file_info *fi)
+{
+    return (struct fuse_ops_file *)(uintptr_t)fi->fh;
+}
+
+/* Gives the client's handle back; the call is answered when that is done. */
+static void io_release_send(struct fuse_ops_call *c, struct client_file *file)
+{
+    c->kind = CALL_RELEASE;
+    memset(&c->io, 0, sizeof c->io);
+    c->io.op.done = io_done;
+    c->io.file = file;
+    client_release(c->o->client, &c->io);
+}
+
+static void io_close(struct fuse_ops_call *c, struct fuse_ops_file *f)
+{
+    struct fuse_ops *o = c->o;
+    struct client_file *file = f->file;
+    if (f->cached)
+        f->node->cached--;
+    fuse_node_close(&o->nodes, f->node);
+    mem_free(o->mem, f, sizeof *f);
+    io_release_send(c, file);
+}
+
+/* a call on f ended */
+static void io_unbusy(struct fuse_ops_file *f)
+{
+    ASSERT(f->busy > 0);
+    if (--f->busy == 0 && f->release)
+        io_close(f->release, f);
+}
+
+/* Makes the handle of c->req.file and says in fi how the kernel may use it; NULL: no memory. */
+static struct fuse_ops_file *io_attach(struct fuse_ops_call *c, struct fuse_file_info *fi)
+{
+    struct fuse_ops *o = c->o;
+    struct fsattr a = client_file_attr(c->req.file);
+    struct fuse_ops_file *f = mem_zalloc(o->mem, sizeof *f);
+    struct fuse_node *n = f ? fuse_node_open(&o->nodes, a.ino) : NULL;
+    if (!n) {
+        mem_free(o->mem, f, sizeof *f);
+        return NULL;
+    }
+    f->file = c->req.file;
+    f->node = n;
+    bool is_other_version = n->cached && n->version != a.version;
+    f->cached = !o->opts.direct_io && !client_file_is_live(f->file) && !is_other_version;
+    fi->fh = (uint64_t)(uintptr_t)f;
+    fi->direct_io = !f->cached;
+    fi->noflush = 1; /* a write is in the under-store when it is answered */
+    if (f->cached) {
+        client_file_pin(f->file); /* the kernel may serve pages that other handles brought */
+        fi->keep_cache = o->opts.kernel_cache || (n->has_pages && n->version == a.version);
+        n->version = a.version;
+        n->has_pages = true;
+        n->cached++;
+    }
+    return f;
+}
+
+/* CALL_OPEN, CALL_CREATE_OPEN: r->file is ours, or there is none */
+void fuse_ops_io_opened(struct fuse_ops_call *c, int err)
+{
+    struct fuse_ops *o = c->o;
+    struct fuse_file_info fi = {.flags = c->flags};
+    struct fuse_ops_file *f = NULL;
+    if (err) {
+        fuse_ops_err(c, err);
+        return;
+    }
+    if (c->fuse && !(f = io_attach(c, &fi))) {
+        fuse_reply_err(c->fuse, ENOMEM);
+        c->fuse = NULL;
+    }
+    if (!c->fuse) {
+        io_release_send(c, c->req.file);
+        return;
+    }
+    int lost;
+    if (c->kind == CALL_OPEN) {
+        lost = fuse_reply_open(c->fuse, &fi);
+    } else {
+        struct fuse_entry_param e;
+        struct fsattr a = client_file_attr(f->file);
+        uint64_t lease = c->inval_gen == o->inval_gen ? c->req.reply.lease_ns : 0;
+        bool ok = fuse_ops_entry(o, c->parent, c->name, c->name_len, &a, lease, &e);
+        lost = ok ? fuse_reply_create(c->fuse, &e, &fi) : fuse_reply_err(c->fuse, ENOMEM) | 1;
+        if (ok && lost)
+            fuse_node_forget(&o->nodes, a.ino, 1);
+    }
+    c->fuse = NULL;
+    if (lost) /* the caller is gone, or the mount: the kernel will not release it */
+        io_close(c, f);
+    else
+        fuse_ops_end(c);
+}
+
+static void io_open_send(struct fuse_ops_call *c, struct ino ino, enum fuse_ops_kind kind)
+{
+    int how = c->flags & O_ACCMODE;
+    struct fsop op = {.kind = FSOP_OPEN, .ino = ino};
+    op.mode = how == O_WRONLY ? FSOP_ACCESS_W
+              : how == O_RDWR ? FSOP_ACCESS_R | FSOP_ACCESS_W
+                              : FSOP_ACCESS_R;
+    if (c->flags & O_TRUNC)
+        op.flags = FSOP_F_TRUNC;
+    memset(&c->req, 0, sizeof c->req);
+    c->req.fsop = op;
+    c->kind = kind;
+    if (kind == CALL_OPEN && how != O_RDONLY)
+        fuse_ops_caller(c); /* a file that was just created may be opened whatever its mode says */
+    fuse_ops_send(c);
+}
+
+void fuse_ops_io_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct fuse_ops_call *c = fuse_ops_begin(req, CALL_OPEN);
+    c->flags = fi->flags;
+    fuse_ops_watch(c);
+    io_open_send(c, (struct ino){ino}, CALL_OPEN);
+}
+
+void fuse_ops_io_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                        struct fuse_file_info *fi)
+{
+    struct fuse_ops_call *c = fuse_ops_begin(req, CALL_CREATE);
+    size_t n = strlen(name);
+    if (n > LIMIT_NAME) {
+        fuse_ops_err(c, E_NAMETOOLONG);
+        return;
+    }
+    memcpy(c->name, name, n + 1);
+    c->name_len = (uint32_t)n;
+    c->flags = fi->flags;
+    c->parent.v = parent;
+    c->req.fsop = (struct fsop){.kind = FSOP_MKNOD,
+                                .ino = {parent},
+                                .mode = FSOP_S_IFREG | (mode & 07777),
+                                .name = c->name,
+                                .name_len = c->name_len};
+    fuse_ops_watch(c);
+    fuse_ops_caller(c);
+    fuse_ops_send(c);
+}
+
+/* CALL_CREATE, CALL_CREATE_FOUND */
+void fuse_ops_io_created(struct fuse_ops_call *c, int err)
+{
+    if (c->fuse && c->kind == CALL_CREATE && err == E_EXIST && !(c->flags & O_EXCL)) {
+        /* somebody else was faster, which O_CREAT alone allows */
+        memset(&c->req, 0, sizeof c->req);
+        c->req.fsop = (struct fsop){
+            .kind = FSOP_LOOKUP, .ino = c->parent, .name = c->name, .name_len = c->name_len};
+        c->kind = CALL_CREATE_FOUND;
+        fuse_ops_send(c);
+        return;
+    }
+    if (err || !c->fuse) {
+        fuse_ops_err(c, err);
+        return;
+    }
+    struct fsattr a = c->req.reply.attr;
+    bool is_new = c->kind == CALL_CREATE;
+    if (is_new)
+        c->flags &= ~O_TRUNC; /* it is empty */
+    if ((a.mode & FSOP_S_IFMT) != FSOP_S_IFREG) {
+        fuse_ops_err(c, (a.mode & FSOP_S_IFMT) == FSOP_S_IFDIR ? E_ISDIR : E_EXIST);
+        return;
+    }
+    io_open_send(c, a.ino, CALL_CREATE_OPEN);
+}
+
+static void io_read_send(struct fuse_ops_call *c)
+{
+    c->io.op.done = io_done;
+    c->io.file = c->file->file;
+    c->io.buf = c->buf;
+    c->io.len = (uint32_t)c->size;
+    c->io.off = (uint64_t)c->off;
+    c->io.may_lend = true;
+    client_read(c->o->client, &c->io);
+}
+
+void fuse_ops_io_room(struct fuse_ops *o)
+{
+    list_each_safe(l, &o->waiting) {
+        struct fuse_ops_call *c = list_entry(l, struct fuse_ops_call, wait);
+        if (!c->fuse) { /* given up while it waited */
+            struct fuse_ops_file *f = c->file;
+            fuse_ops_end(c);
+            io_unbusy(f);
+        } else if (o->n_free > FUSE_OPS_RESERVE) {
+            list_remove(&c->wait);
+            c->buf = fuse_ops_buffer_get(o);
+            io_read_send(c);
+        }
+    }
+}
+
+void fuse_ops_io_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                      struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct fuse_ops_call *c = fuse_ops_begin(req, CALL_READ);
+    struct fuse_ops *o = c->o;
+    if (size > FUSE_OPS_IO)
+        size = FUSE_OPS_IO; /* never: the kernel keeps to max_pages */
+    c->file = io_file(fi);
+    c->file->busy++;
+    c->size = size;
+    c->off = off;
+    fuse_ops_watch(c);
+    if (o->n_free <= FUSE_OPS_RESERVE || !list_empty(&o->waiting)) {
+        o->stats.buffer_waits++;
+        list_push_back(&o->waiting, &c->wait);
+        return;
+    }
+    c->buf = fuse_ops_buffer_get(o);
+    io_read_send(c);
+}
+
+static void io_write_send(struct fuse_ops_call *c)
+{
+    c->kind = CALL_WRITE;
+    memset(&c->io, 0, sizeof c->io);
+    c->io.op.done = io_done;
+    c->io.file = c->file->file;
+    c->io.buf = c->data;
+    c->io.len = (uint32_t)c->size;
+    c->io.off = (uint64_t)c->off;
+    client_write(c->o->client, &c->io);
+}
+
+uint32_t fuse_ops_io_killed_mode(const struct fuse_file_info *fi)
+{
+    uint32_t mode = client_file_attr(io_file(fi)->file).mode & 07777, kill = mode & S_ISUID;
+    if (mode & S_IXGRP) /* without it the other bit is not about execution */
+        kill |= mode & S_ISGID;
+    return kill ? mode & ~kill : 0;
+}
+
+/* CALL_WRITE_KILL: the bits are gone, or could not be cleared, and then nothing is written */
+void fuse_ops_io_killed(struct fuse_ops_call *c, int err)
+{
+    struct fuse_ops_file *f = c->file;
+    if (c->fuse && !err) {
+        io_write_send(c);
+        return;
+    }
+    fuse_ops_err(c, err);
+    io_unbusy(f);
+}
+
+/* The kernel's flags of the write whose payload this is: libfuse keeps them to itself. */
+static uint32_t io_write_flags(const char *payload)
+{
+    struct fuse_write_in in;
+    memcpy(&in, payload - sizeof in, sizeof in);
+    return in.write_flags;
+}
+
+void fuse_ops_io_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+                       struct fuse_file_info *fi)
+{
+    struct fuse_ops_call *c = fuse_ops_begin(req, CALL_WRITE);
+    c->file = io_file(fi);
+    c->file->busy++;
+    const char *kept = fuse_ops_keep_recv(c);
+    ASSERT(buf >= kept + sizeof(struct fuse_write_in) && buf + size <= kept + FUSE_OPS_BUFFER);
+    c->data = c->buf + (buf - kept);
+    c->size = size;
+    c->off = off;
+    fuse_ops_watch(c);
+    bool kills = io_write_flags(buf) & FUSE_WRITE_KILL_SUIDGID;
+    uint32_t mode = kills ? fuse_ops_io_killed_mode(fi) : 0;
+    if (!mode) {
+        io_write_send(c);
+        return;
+    }
+    c->kind = CALL_WRITE_KILL; /* as root: the writer need not be the owner */
+    c->req.fsop =
+        (struct fsop){.kind = FSOP_SETATTR, .ino = {ino}, .valid = FSOP_SET_MODE, .mode = mode};
+    fuse_ops_send(c);
+}
+
+void fuse_ops_io_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino, (void)fi;
+    fuse_reply_err(req, 0);
+}
+
+void fuse_ops_io_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+    (void)ino, (void)datasync;
+    struct fuse_ops_call *c = fuse_ops_begin(req, CALL_FSYNC);
+    c->file = io_file(fi);
+    c->file->busy++;
+    fuse_ops_watch(c);
+    c->io.op.done = io_done;
+    c->io.file = c->file->file;
+    client_fsync(c->o->client, &c->io);
+}
+
+void fuse_ops_io_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct fuse_ops_call *c = fuse_ops_begin(req, CALL_RELEASE);
+    struct fuse_ops_file *f = io_file(fi);
+    if (f->busy)
+        f->release = c;
+    else
+        io_close(c, f);
+}
+
+static void io_done(struct env_op *op)
+{
+    struct fuse_ops_call *c = container_of(op, struct fuse_ops_call, io.op);
+    struct fuse_ops_file *f = c->kind == CALL_RELEASE ? NULL : c->file;
+    int64_t ret = op->ret;
+    if (ret >= 0 && c->fuse && c->kind == CALL_READ) {
+        fuse_reply_buf(c->fuse, c->io.lent ? c->io.lent : c->buf, (size_t)ret);
+        c->fuse = NULL;
+    } else if (ret >= 0 && c->fuse && c->kind == CALL_WRITE) {
+        fuse_reply_write(c->fuse, (size_t)ret);
+        c->fuse = NULL;
+    }
+    if (c->kind == CALL_READ && c->io.lent)
+        client_give_back(c->o->client, &c->io);
+    fuse_ops_err(c, ret < 0 ? (int)ret : 0);
+    if (f)
+        io_unbusy(f);
+}
+
+void fuse_ops_io_seek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+                      struct fuse_file_info *fi)
+{
+    (void)fi;
+    struct fuse_ops_call *c = fuse_ops_begin(req, CALL_LSEEK);
+    c->off = off;
+    c->flags = whence;
+    c->req.fsop.kind = FSOP_GETATTR;
+    c->req.fsop.ino.v = ino;
+    fuse_ops_watch(c);
+    fuse_ops_send(c);
+}
+
+/* The under-store's holes are not known here: a file is data from its first byte to its last. */
+void fuse_ops_io_lseek(struct fuse_ops_call *c, int err)
+{
+    off_t size = (off_t)c->req.reply.attr.size;
+    if (!err && c->flags != SEEK_DATA && c->flags != SEEK_HOLE)
+        err = E_INVAL;
+    if (!err && (c->off < 0 || c->off >= size))
+        err = E_NXIO;
+    if (!err && c->fuse) {
+        fuse_reply_lseek(c->fuse, c->flags == SEEK_DATA ? c->off : size);
+        c->fuse = NULL;
+    }
+    fuse_ops_err(c, err);
+}
