@@ -1,0 +1,261 @@
+/* bench/bench.c - the frame around every benchmark: options, rounds, medians, report. */
+#include "bench/bench.h"
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+int64_t bench_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+int bench_row(struct bench *b, const char *name, const char *unit, int baseline)
+{
+    for (int i = 0; i < b->n_rows; i++)
+        if (!strcmp(b->row[i].name, name))
+            return i;
+    if (b->n_rows == BENCH_ROWS_MAX)
+        abort();
+    struct bench_row *r = &b->row[b->n_rows];
+    snprintf(r->name, sizeof r->name, "%s", name);
+    snprintf(r->unit, sizeof r->unit, "%s", unit);
+    r->baseline = baseline;
+    return b->n_rows++;
+}
+
+void bench_sample(struct bench *b, int row, double value)
+{
+    struct bench_row *r = &b->row[row];
+    if (r->n < BENCH_ROUNDS_MAX)
+        r->sample[r->n++] = value;
+}
+
+static int bench_compare(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* the rank-th smallest sample */
+static double bench_rank(const struct bench_row *r, int rank)
+{
+    double s[BENCH_ROUNDS_MAX];
+    if (!r->n)
+        return 0;
+    memcpy(s, r->sample, sizeof(double) * (size_t)r->n);
+    qsort(s, (size_t)r->n, sizeof(double), bench_compare);
+    return s[rank];
+}
+
+double bench_median(const struct bench_row *r)
+{
+    return bench_rank(r, r->n / 2);
+}
+
+/* the first line that a command prints */
+static void bench_ask(const char *command, char *to, size_t cap)
+{
+    FILE *p = popen(command, "r");
+    snprintf(to, cap, "unknown");
+    if (p && fgets(to, (int)cap, p))
+        to[strcspn(to, "\n")] = 0;
+    if (p)
+        pclose(p);
+}
+
+static void bench_machine(char *to, size_t cap)
+{
+    struct utsname u;
+    char cpu[128];
+    bench_ask("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo", cpu, sizeof cpu);
+    uname(&u);
+    snprintf(to, cap, "%s, %ld CPUs, Linux %s", cpu, sysconf(_SC_NPROCESSORS_ONLN), u.release);
+}
+
+static void bench_report_json(const struct bench *b, const char *machine, const char *commit)
+{
+    cJSON *j = cJSON_CreateObject(), *rows = cJSON_CreateArray();
+    cJSON_AddStringToObject(j, "benchmark", b->title);
+    cJSON_AddStringToObject(j, "machine", machine);
+    cJSON_AddStringToObject(j, "commit", commit);
+    cJSON_AddStringToObject(j, "parameters", b->params);
+    cJSON_AddItemToObject(j, "rows", rows);
+    for (int i = 0; i < b->n_rows; i++) {
+        const struct bench_row *r = &b->row[i];
+        cJSON *o = cJSON_CreateObject();
+        cJSON_AddStringToObject(o, "name", r->name);
+        cJSON_AddStringToObject(o, "unit", r->unit);
+        cJSON_AddNumberToObject(o, "median", bench_median(r));
+        cJSON_AddItemToObject(o, "samples", cJSON_CreateDoubleArray(r->sample, r->n));
+        if (r->baseline >= 0 && bench_median(&b->row[r->baseline]) > 0) {
+            cJSON_AddStringToObject(o, "baseline", b->row[r->baseline].name);
+            cJSON_AddNumberToObject(o, "ratio",
+                                    bench_median(r) / bench_median(&b->row[r->baseline]));
+        }
+        cJSON_AddItemToArray(rows, o);
+    }
+    char *text = cJSON_Print(j);
+    puts(text);
+    free(text);
+    cJSON_Delete(j);
+}
+
+void bench_report(const struct bench *b)
+{
+    char machine[512], commit[64];
+    bench_machine(machine, sizeof machine);
+    bench_ask("git rev-parse --short HEAD 2>/dev/null", commit, sizeof commit);
+    if (b->json) {
+        bench_report_json(b, machine, commit);
+        return;
+    }
+    printf("%s\n  machine   %s\n  commit    %s\n  settings  %s, %d rounds, medians [min..max]\n\n",
+           b->title, machine, commit, b->params, b->rounds);
+    for (int i = 0; i < b->n_rows; i++) {
+        const struct bench_row *r = &b->row[i];
+        printf("  %-44s %10.1f %-5s [%.1f..%.1f]", r->name, bench_median(r), r->unit,
+               bench_rank(r, 0), bench_rank(r, r->n ? r->n - 1 : 0));
+        if (r->baseline >= 0 && bench_median(&b->row[r->baseline]) > 0)
+            printf("  %.2f x %s", bench_median(r) / bench_median(&b->row[r->baseline]),
+                   b->row[r->baseline].name);
+        putchar('\n');
+    }
+}
+
+pid_t bench_spawn(char *const argv[], const char *log)
+{
+    int p[2], n = 0;
+    char word[8], fd_text[16], ready_fd[] = "--ready-fd";
+    char *args[64];
+    if (pipe(p))
+        return -1;
+    snprintf(fd_text, sizeof fd_text, "%d", p[1]);
+    for (; argv[n] && n < 60; n++)
+        args[n] = argv[n];
+    args[n++] = ready_fd;
+    args[n++] = fd_text;
+    args[n] = NULL;
+    pid_t pid = fork();
+    if (!pid) {
+        int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+        dup2(out, 1);
+        dup2(out, 2);
+        close(p[0]);
+        execv(args[0], args);
+        _exit(127);
+    }
+    close(p[1]);
+    struct pollfd f = {.fd = p[0], .events = POLLIN};
+    bool ready = pid > 0 && poll(&f, 1, 30000) > 0 && read(p[0], word, sizeof word) > 0;
+    close(p[0]);
+    if (ready)
+        return pid;
+    fprintf(stderr, "tarn bench: %s %s did not start; see %s\n", argv[0], argv[1], log);
+    if (pid > 0)
+        bench_end(pid);
+    return -1;
+}
+
+void bench_end(pid_t pid)
+{
+    kill(pid, SIGTERM);
+    for (int i = 0; i < 500; i++) {
+        if (waitpid(pid, NULL, WNOHANG) == pid)
+            return;
+        usleep(10000);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+bool bench_temp_dir(const struct bench *b, char *path, size_t cap)
+{
+    snprintf(path, cap, "%s/tarn-bench-XXXXXX", b->dir);
+    if (mkdtemp(path))
+        return true;
+    fprintf(stderr, "tarn bench: %s: %s; --dir names another place\n", b->dir, strerror(errno));
+    return false;
+}
+
+static int bench_remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
+{
+    (void)st;
+    (void)flag;
+    (void)f;
+    return remove(path);
+}
+
+void bench_remove(const char *path)
+{
+    nftw(path, bench_remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+static int bench_usage(FILE *out, int code)
+{
+    fprintf(
+        out,
+        "usage: tarn bench NAME [options]\n\n"
+        "  meta    durable creates and stats on one master, beside raw log writes and round trips\n"
+        "  fuse    reads, stats and creates through the mount, beside a trivial in-memory mount\n\n"
+        "options:\n"
+        "  --rounds N    of each measurement; medians are printed (default 5)\n"
+        "  --seconds S   of each measurement (default 1)\n"
+        "  --dir DIR     where files are made (default: the current directory)\n"
+        "  --json        one JSON document\n");
+    return code;
+}
+
+/* 0, or an exit code + 1 */
+static int bench_options(struct bench *b, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--json"))
+            b->json = true;
+        else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+            return bench_usage(stdout, 0) + 1;
+        else if (!strcmp(argv[i], "--rounds") && i + 1 < argc)
+            b->rounds = atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--seconds") && i + 1 < argc)
+            b->seconds = atof(argv[++i]);
+        else if (!strcmp(argv[i], "--dir") && i + 1 < argc)
+            b->dir = argv[++i];
+        else {
+            fprintf(stderr, "tarn bench: unknown option %s\n", argv[i]);
+            return bench_usage(stderr, 2) + 1;
+        }
+    }
+    if (b->rounds >= 1 && b->rounds <= BENCH_ROUNDS_MAX && b->seconds >= 0.01 && b->seconds <= 600)
+        return 0;
+    fprintf(stderr, "tarn bench: --rounds is 1 to %d, --seconds 0.01 to 600\n", BENCH_ROUNDS_MAX);
+    return 3;
+}
+
+int bench_main(int argc, char **argv)
+{
+    static struct bench b = {.rounds = 5, .seconds = 1, .dir = "."};
+    if (argc < 1 || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))
+        return bench_usage(argc < 1 ? stderr : stdout, argc < 1 ? 2 : 0);
+    int code = bench_options(&b, argc, argv);
+    if (code)
+        return code - 1;
+    ssize_t n = readlink("/proc/self/exe", b.self, sizeof b.self - 1);
+    b.self[n > 0 ? n : 0] = 0;
+    signal(SIGPIPE, SIG_IGN);
+    if (!strcmp(argv[0], "meta"))
+        return bench_meta_main(&b);
+    if (!strcmp(argv[0], "fuse"))
+        return bench_fuse_main(&b);
+    fprintf(stderr, "tarn bench: unknown benchmark \"%s\"\n", argv[0]);
+    return bench_usage(stderr, 2);
+}

@@ -1,0 +1,55 @@
+/* bench/bench.h - what the benchmarks share: samples, medians, the report, child processes.
+ *
+ * A number never stands alone: each measured row names a baseline row of the same run, and the
+ * report prints the ratio of medians beside machine, kernel, commit and parameters. */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+enum { BENCH_ROUNDS_MAX = 64, BENCH_ROWS_MAX = 64 };
+
+struct bench_row {
+    char name[64];
+    char unit[16]; /* "op/s", "MB/s", "us" */
+    int baseline;  /* index of the row it is compared with; -1: none */
+    double sample[BENCH_ROUNDS_MAX];
+    int n;
+};
+
+struct bench {
+    const char *title;
+    char params[256];
+    struct bench_row row[BENCH_ROWS_MAX];
+    int n_rows;
+    int rounds;      /* --rounds, default 5 */
+    double seconds;  /* --seconds of each measurement, default 1 */
+    const char *dir; /* --dir, where files are made; default: the current directory */
+    bool json;
+    char self[512]; /* path of this program, to start others with */
+};
+
+/* `tarn bench NAME ...`: argv[0] is NAME; exit code */
+int bench_main(int argc, char **argv);
+int bench_meta_main(struct bench *b);
+int bench_fuse_main(struct bench *b);
+
+/* the row's index; creates it at the first call */
+int bench_row(struct bench *b, const char *name, const char *unit, int baseline);
+void bench_sample(struct bench *b, int row, double value);
+double bench_median(const struct bench_row *r);
+void bench_report(const struct bench *b);
+
+int64_t bench_now_ns(void);
+/* starts argv[] (ended by NULL) with "--ready-fd N" appended, waits until it says ready; pid or -1
+ */
+pid_t bench_spawn(char *const argv[], const char *log);
+void bench_end(pid_t pid); /* SIGTERM, later SIGKILL; reaps */
+/* a fresh directory below b->dir; and its removal with everything in it */
+bool bench_temp_dir(const struct bench *b, char *path, size_t cap);
+void bench_remove(const char *path);
+
+#endif

@@ -1,0 +1,352 @@
+/* bench/bench_fuse.c - a tarn mount beside the plainest in-memory libfuse file system
+ * (bench/memfs_main.c), in the same run, round by round in turn.
+ *
+ * A cluster of its own (one master, one worker, a mount; under-store and cache in --dir) serves a
+ * tree that was read once, so that every page is in the worker.  Both sides get the same calls:
+ *
+ *   sequential   1 MiB reads of one large file, kernel pages dropped before each pass
+ *   random       4 KiB O_DIRECT reads of it, one at a time
+ *   small        open, read, close of 100 KB files: kernel pages kept, and dropped each time
+ *   stat         of names and attributes that the kernel may keep
+ *   create       create and close of an empty file
+ *
+ * A create through tarn is durable: it waits for the disk several times.  What the disk takes for
+ * one small durable write is printed too; without it the number says nothing.
+ *
+ * Every process is where the scheduler puts it, on both sides alike. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "bench/bench.h"
+
+enum {
+    BENCH_FUSE_SMALL = 200,
+    BENCH_FUSE_SMALL_BYTES = 100000,
+    BENCH_FUSE_BLOCK = 1 << 20,
+    BENCH_FUSE_BLOCKS = 128, /* of the large file */
+};
+
+/* One mounted tree: a large file and many small ones, in directories that may differ. */
+struct bench_fuse_side {
+    const char *name;
+    char big[640], small[640], create[640]; /* a file; a directory; a directory */
+    char *buf;
+    uint64_t serial;
+};
+
+static bool bench_fuse_fail(const char *path)
+{
+    fprintf(stderr, "tarn bench: %s: %s\n", path, strerror(errno));
+    return false;
+}
+
+static void bench_fuse_small_name(const struct bench_fuse_side *s, int i, char *to, size_t cap)
+{
+    snprintf(to, cap, "%s/f%06d", s->small, i % BENCH_FUSE_SMALL);
+}
+
+/* MB/s of one pass */
+static double bench_fuse_sequential(struct bench_fuse_side *s, bool is_direct)
+{
+    int fd = open(s->big, O_RDONLY | (is_direct ? O_DIRECT : 0));
+    if (fd < 0)
+        return bench_fuse_fail(s->big);
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    int64_t start = bench_now_ns(), bytes = 0;
+    for (ssize_t n; (n = read(fd, s->buf, BENCH_FUSE_BLOCK)) > 0;)
+        bytes += n;
+    int64_t end = bench_now_ns();
+    close(fd);
+    return (double)bytes * 1e3 / (double)(end - start);
+}
+
+/* op/s of what one step does, for b->seconds */
+static double bench_fuse_rate(const struct bench *b, struct bench_fuse_side *s,
+                              bool (*step)(struct bench_fuse_side *s, int fd, int i), int fd)
+{
+    int64_t start = bench_now_ns(), end = start + (int64_t)(b->seconds * 1e9), now = start;
+    int n = 0;
+    for (; now < end; now = bench_now_ns())
+        for (int k = 0; k < 16; k++, n++)
+            if (!step(s, fd, n))
+                return 0;
+    return (double)n / ((double)(now - start) / 1e9);
+}
+
+static bool bench_fuse_random(struct bench_fuse_side *s, int fd, int i)
+{
+    uint64_t x = (uint64_t)i * 0x9e3779b97f4a7c15u;
+    off_t at = (off_t)(x % (BENCH_FUSE_BLOCKS * (uint64_t)BENCH_FUSE_BLOCK / 4096)) * 4096;
+    return pread(fd, s->buf, 4096, at) == 4096 || bench_fuse_fail(s->big);
+}
+
+static bool bench_fuse_small(struct bench_fuse_side *s, int is_dropping, int i)
+{
+    char path[700];
+    bench_fuse_small_name(s, i, path, sizeof path);
+    int fd = open(path, O_RDONLY);
+    if (fd < 0)
+        return bench_fuse_fail(path);
+    ssize_t n = read(fd, s->buf, BENCH_FUSE_SMALL_BYTES);
+    if (is_dropping)
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+    return n == BENCH_FUSE_SMALL_BYTES || bench_fuse_fail(path);
+}
+
+static bool bench_fuse_stat(struct bench_fuse_side *s, int unused, int i)
+{
+    char path[700];
+    struct stat st;
+    (void)unused;
+    bench_fuse_small_name(s, i, path, sizeof path);
+    return !stat(path, &st) || bench_fuse_fail(path);
+}
+
+static bool bench_fuse_create(struct bench_fuse_side *s, int unused, int i)
+{
+    char path[700];
+    (void)unused, (void)i;
+    snprintf(path, sizeof path, "%s/c%llu", s->create, (unsigned long long)s->serial++);
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0644);
+    return fd < 0 ? bench_fuse_fail(path) : !close(fd);
+}
+
+static bool bench_fuse_durable(struct bench_fuse_side *s, int fd, int i)
+{
+    return pwrite(fd, s->buf, 4096, (off_t)(i % 256) * 4096) == 4096 || bench_fuse_fail("the disk");
+}
+
+/* op/s of 4 KiB O_DSYNC writes over blocks that are there already */
+static double bench_fuse_disk(const struct bench *b, struct bench_fuse_side *s, const char *dir)
+{
+    char path[700];
+    snprintf(path, sizeof path, "%s/durable", dir);
+    int fd = open(path, O_CREAT | O_RDWR | O_DIRECT | O_DSYNC, 0600);
+    if (fd < 0)
+        return bench_fuse_fail(path);
+    double rate = pwrite(fd, s->buf, BENCH_FUSE_BLOCK, 0) == BENCH_FUSE_BLOCK
+                      ? bench_fuse_rate(b, s, bench_fuse_durable, fd)
+                      : bench_fuse_fail(path);
+    close(fd);
+    return rate;
+}
+
+static bool bench_fuse_round(struct bench *b, struct bench_fuse_side *sides, const char *dir)
+{
+    static const struct {
+        const char *name, *unit;
+    } rows[] = {{"sequential read, 1 MiB", "MB/s"},
+                {"sequential read, 1 MiB, direct", "MB/s"},
+                {"random read, 4 KiB, direct", "op/s"},
+                {"small files, pages kept", "op/s"},
+                {"small files, pages dropped", "op/s"},
+                {"stat, cached", "op/s"},
+                {"create + close", "op/s"}};
+    enum { ROWS = sizeof rows / sizeof rows[0] };
+    for (int side = 0; side < 2; side++) {
+        struct bench_fuse_side *s = &sides[side];
+        int fd = open(s->big, O_RDONLY | O_DIRECT);
+        if (fd < 0)
+            return bench_fuse_fail(s->big);
+        double v[ROWS] = {bench_fuse_sequential(s, false),
+                          bench_fuse_sequential(s, true),
+                          bench_fuse_rate(b, s, bench_fuse_random, fd),
+                          bench_fuse_rate(b, s, bench_fuse_small, 0),
+                          bench_fuse_rate(b, s, bench_fuse_small, 1),
+                          bench_fuse_rate(b, s, bench_fuse_stat, 0),
+                          bench_fuse_rate(b, s, bench_fuse_create, 0)};
+        close(fd);
+        for (int i = 0; i < ROWS; i++) {
+            char name[64];
+            if (v[i] <= 0)
+                return false;
+            snprintf(name, sizeof name, "%s: %s", s->name, rows[i].name);
+            int row = bench_row(b, name, rows[i].unit, side ? i : -1);
+            bench_sample(b, row, v[i]);
+        }
+    }
+    double disk = bench_fuse_disk(b, &sides[0], dir);
+    bench_sample(b, bench_row(b, "disk: durable write, 4 KiB", "op/s", -1), disk);
+    return disk > 0;
+}
+
+/* --- what is measured --- */
+
+struct bench_fuse_run {
+    struct bench *b;
+    struct bench_fuse_side sides[2];
+    char dir[512];
+    pid_t pid[8];
+    int n_pids;
+};
+
+static bool bench_fuse_start(struct bench_fuse_run *r, const char *log, char *const argv[])
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s.log", r->dir, log);
+    pid_t pid = bench_spawn(argv, path);
+    if (pid > 0)
+        r->pid[r->n_pids++] = pid;
+    return pid > 0;
+}
+
+static bool bench_fuse_memfs(struct bench_fuse_run *r, const char *name, const char *files,
+                             const char *bytes, char *ret_at, size_t cap)
+{
+    char program[600], at[600];
+    snprintf(program, sizeof program, "%s", r->b->self);
+    char *slash = strrchr(program, '/');
+    snprintf(slash ? slash + 1 : program, 32, "bench-memfs");
+    snprintf(at, sizeof at, "%s/%s", r->dir, name);
+    if (mkdir(at, 0755))
+        return bench_fuse_fail(at);
+    char f[] = "--files", n[32], s[] = "--size", z[32], keep[] = "--keep-cache";
+    snprintf(n, sizeof n, "%s", files);
+    snprintf(z, sizeof z, "%s", bytes);
+    char *argv[] = {program, f, n, s, z, keep, at, NULL};
+    snprintf(ret_at, cap, "%s", at);
+    return bench_fuse_start(r, name, argv);
+}
+
+static bool bench_fuse_write(const char *path, int64_t bytes)
+{
+    static char block[BENCH_FUSE_SMALL_BYTES];
+    int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+    if (fd < 0)
+        return bench_fuse_fail(path);
+    for (size_t i = 0; i < sizeof block; i++)
+        block[i] = (char)(i * 2654435761u >> 24);
+    while (bytes > 0) {
+        size_t want = bytes < (int64_t)sizeof block ? (size_t)bytes : sizeof block;
+        ssize_t n = write(fd, block, want);
+        if (n <= 0)
+            break;
+        bytes -= n;
+    }
+    close(fd);
+    return bytes == 0 || bench_fuse_fail(path);
+}
+
+static bool bench_fuse_tree(struct bench_fuse_side *s, const char *under)
+{
+    char path[700];
+    bool ok = true;
+    snprintf(path, sizeof path, "%s/small", under);
+    ok = !mkdir(under, 0755) && !mkdir(path, 0755);
+    snprintf(path, sizeof path, "%s/create", under);
+    ok = ok && !mkdir(path, 0755);
+    if (!ok)
+        return bench_fuse_fail(path);
+    for (int i = 0; ok && i < BENCH_FUSE_SMALL; i++) {
+        snprintf(path, sizeof path, "%s/small/f%06d", under, i);
+        ok = bench_fuse_write(path, BENCH_FUSE_SMALL_BYTES);
+    }
+    snprintf(path, sizeof path, "%s/big", under);
+    (void)s;
+    return ok && bench_fuse_write(path, (int64_t)BENCH_FUSE_BLOCKS * BENCH_FUSE_BLOCK);
+}
+
+static bool bench_fuse_cluster(struct bench_fuse_run *r)
+{
+    struct bench_fuse_side *s = &r->sides[1];
+    char config[600], under[600], at[600];
+    char master[] = "master", worker[] = "worker", mount[] = "mount", flag[] = "--config";
+    snprintf(config, sizeof config, "%s/tarn.json", r->dir);
+    snprintf(under, sizeof under, "%s/under", r->dir);
+    snprintf(at, sizeof at, "%s/mnt", r->dir);
+    if (!bench_fuse_tree(s, under))
+        return false;
+    if (mkdir(at, 0755))
+        return bench_fuse_fail(at);
+    int port = 20000 + getpid() % 20000;
+    FILE *f = fopen(config, "we");
+    if (!f)
+        return bench_fuse_fail(config);
+    fprintf(f,
+            "{\"master\": {\"dir\": \"%s/master\", \"listen\": \"127.0.0.1:%d\"},\n"
+            " \"worker\": {\"dir\": \"%s/worker\", \"listen\": \"127.0.0.1:%d\"},\n"
+            " \"mounts\": [{\"path\": \"/\", \"ufs\": \"dir:%s\", \"mode\": \"through\"}]}\n",
+            r->dir, port, r->dir, port + 1, under);
+    fclose(f);
+    char *m[] = {r->b->self, master, flag, config, NULL};
+    char *w[] = {r->b->self, worker, flag, config, NULL};
+    char *c[] = {r->b->self, mount, at, flag, config, NULL};
+    snprintf(s->big, sizeof s->big, "%s/big", at);
+    snprintf(s->small, sizeof s->small, "%s/small", at);
+    snprintf(s->create, sizeof s->create, "%s/create", at);
+    return bench_fuse_start(r, "master", m) && bench_fuse_start(r, "worker", w) &&
+           bench_fuse_start(r, "mount", c);
+}
+
+/* every page into the worker, every name into the kernel */
+static bool bench_fuse_warm(struct bench_fuse_run *r)
+{
+    for (int side = 0; side < 2; side++) {
+        struct bench_fuse_side *s = &r->sides[side];
+        if (bench_fuse_sequential(s, false) <= 0)
+            return false;
+        for (int i = 0; i < BENCH_FUSE_SMALL; i++)
+            if (!bench_fuse_small(s, 0, i))
+                return false;
+    }
+    return true;
+}
+
+static int bench_fuse_all(struct bench_fuse_run *r)
+{
+    struct bench *b = r->b;
+    struct bench_fuse_side *s = &r->sides[0];
+    char at[600];
+    s->name = "memfs";
+    r->sides[1].name = "tarn";
+    char files[32], bytes[32];
+    snprintf(bytes, sizeof bytes, "%d", BENCH_FUSE_BLOCKS * BENCH_FUSE_BLOCK);
+    if (!bench_fuse_memfs(r, "memfs-big", "1", bytes, at, sizeof at))
+        return 1;
+    snprintf(s->big, sizeof s->big, "%s/f000000", at);
+    snprintf(files, sizeof files, "%d", BENCH_FUSE_SMALL);
+    snprintf(bytes, sizeof bytes, "%d", BENCH_FUSE_SMALL_BYTES);
+    if (!bench_fuse_memfs(r, "memfs-small", files, bytes, at, sizeof at))
+        return 1;
+    snprintf(s->small, sizeof s->small, "%s", at);
+    snprintf(s->create, sizeof s->create, "%s", at);
+    if (!bench_fuse_cluster(r) || !bench_fuse_warm(r))
+        return 1;
+    b->title = "FUSE mount: tarn beside a trivial in-memory libfuse file system";
+    snprintf(b->params, sizeof b->params,
+             "one master, one worker, TCP loopback, everything cached; %d MiB file, %d files of "
+             "%d bytes, %.2g s each",
+             BENCH_FUSE_BLOCKS, BENCH_FUSE_SMALL, BENCH_FUSE_SMALL_BYTES, b->seconds);
+    for (int i = 0; i < b->rounds; i++)
+        if (!bench_fuse_round(b, r->sides, r->dir))
+            return 1;
+    return 0;
+}
+
+int bench_fuse_main(struct bench *b)
+{
+    struct bench_fuse_run r = {.b = b};
+    void *buf = NULL;
+    if (posix_memalign(&buf, 4096, BENCH_FUSE_BLOCK) || !bench_temp_dir(b, r.dir, sizeof r.dir))
+        return 1;
+    char real[PATH_MAX];
+    if (realpath(r.dir, real) && strlen(real) < sizeof r.dir)
+        memcpy(r.dir, real, strlen(real) + 1);
+    r.sides[0].buf = r.sides[1].buf = buf;
+    int code = bench_fuse_all(&r);
+    while (r.n_pids > 0)
+        bench_end(r.pid[--r.n_pids]);
+    if (code)
+        fprintf(stderr, "tarn bench: not measured; logs are in %s\n", r.dir);
+    else
+        bench_report(b);
+    if (!code)
+        bench_remove(r.dir);
+    free(buf);
+    return code;
+}
