@@ -1,0 +1,92 @@
+# tests/e2e/lib.sh - sourced by the end-to-end tests: a cluster of real processes on loopback.
+#
+#   . "$(dirname "$0")/lib.sh" "$@"      $1 is the build directory
+#   start_master; start_worker 1; start_mount M        each sets pid_<name>
+#   kill9 master; ...                                  and all are ended at exit, by pid
+# A test fails by `fail TEXT`, is skipped by `skip TEXT` (status 77), and is over by reaching the end.
+set -u
+build=$(cd "${1:?usage: $0 BUILD_DIR}" && pwd)
+export PATH=$build:$PATH LC_ALL=C.UTF-8
+here=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/tarn-e2e-XXXXXX")
+store=$work/store
+mkdir -p "$store"
+port=$(( 21000 + ($$ * 20) % 30000 ))
+export TARN_CONFIG=$work/tarn.json
+declare -A pids=() points=()
+
+fail() { echo "FAIL: $*"; for l in "$work"/*.log; do echo "--- $l"; tail -n 15 "$l"; done; exit 1; }
+skip() { echo "SKIP: $*"; exit 77; }
+mounted() { awk -v m="$1" '$2 == m {found=1} END {exit !found}' /proc/mounts; }
+cleanup() {
+    local code=$? name
+    trap - EXIT
+    for name in "${!points[@]}"; do
+        mounted "${points[$name]}" && fusermount3 -uz "${points[$name]}"
+    done
+    for name in "${!pids[@]}"; do kill -9 "${pids[$name]}" 2>/dev/null && wait "${pids[$name]}" 2>/dev/null; done
+    [ "${KEEP:-}" ] && echo "kept: $work" || rm -rf "$work"
+    exit $code
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+config() { # config MODE INTERVAL [more JSON sections]
+    cat > "$TARN_CONFIG" <<END
+{"master": {"listen": "127.0.0.1:$port", "dir": "$work/master", "lease": "2s", "session": "6s"},
+ "worker": {"capacity": "256MiB"},
+ "client": {"deadline": "10s"},
+ "journal": {"segment": "1MiB", "image_after": "1MiB"},
+ "mounts": [{"path": "/", "ufs": "dir:$store", "mode": "$1", "check_interval": "$2"}]${3:+, $3}}
+END
+}
+spawn() { # spawn NAME COMMAND... : in the background with a ready pipe
+    local name=$1 pipe=$work/$1.ready fd
+    shift
+    rm -f "$pipe" && mkfifo "$pipe"
+    exec {fd}<>"$pipe"
+    "$@" --ready-fd 9 9>"$pipe" >> "$work/$name.log" 2>&1 {fd}>&- &
+    pids[$name]=$!
+    local word= i
+    for i in $(seq 300); do
+        read -r -t 0.1 -u "$fd" word && break
+        kill -0 "${pids[$name]}" 2>/dev/null || break
+    done
+    exec {fd}>&-
+    [ "$word" = ready ]
+}
+start_master() { spawn master tarn master "$@" || fail "the master did not start"; }
+start_worker() { # start_worker N [options]
+    local n=$1; shift
+    spawn "worker$n" tarn worker --set "worker.listen=127.0.0.1:$((port + n))" --set "worker.dir=$work/worker$n" "$@" || fail "worker $n did not start"
+}
+need_fuse() { [ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "/dev/fuse is not usable here"; }
+start_mount() { # start_mount NAME [options]: at $work/NAME
+    local name=$1; shift
+    mkdir -p "$work/$name"
+    points[$name]=$work/$name
+    spawn "mount-$name" tarn mount "$work/$name" "$@" || fail "the mount did not start"
+    mounted "$work/$name" || fail "said ready, but is not mounted"
+}
+kill9() { kill -9 "${pids[$1]}" && wait "${pids[$1]}" 2>/dev/null; unset "pids[$1]"; }
+term() { # term NAME: SIGTERM and a clean end within 15 s
+    local pid=${pids[$1]} i
+    kill -TERM "$pid"
+    for i in $(seq 150); do
+        if ! kill -0 "$pid" 2>/dev/null; then
+            wait "$pid"; local code=$?
+            unset "pids[$1]"
+            return $code
+        fi
+        sleep 0.1
+    done
+    fail "$1 did not end on SIGTERM"
+}
+wait_for() { # wait_for SECONDS COMMAND...
+    local until=$((SECONDS + $1)); shift
+    while ! "$@" > /dev/null 2>&1; do
+        [ $SECONDS -lt $until ] || return 1
+        sleep 0.2
+    done
+}
+total() { tarn status | awk -v k="total.$1" '$1 == k {print $2}'; }

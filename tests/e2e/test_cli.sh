@@ -1,0 +1,94 @@
+#!/bin/bash
+# Bad input at the command line and in configurations: a clear error, the right exit status, no hang.
+. "$(dirname "$0")/lib.sh" "$@"
+expect() { # expect STATUS PATTERN COMMAND...
+    local want=$1 pattern=$2 out status; shift 2
+    out=$(timeout 30 "$@" 2>&1); status=$?
+    [ $status = "$want" ] || fail "$*: status $status, not $want: $out"
+    grep -qE -- "$pattern" <<< "$out" || fail "$*: says \"$out\", not $pattern"
+}
+config ro 1s
+expect 2 'did you mean "status"' tarn statsu
+expect 2 'did you mean "ls"' tarn fs lss
+expect 2 'did you mean --recursive' tarn fs ls --recursiv /
+expect 2 'needs a value' tarn status --config
+expect 2 'takes no value' tarn status --json=3
+expect 2 'unexpected operand' tarn status now
+expect 2 'needs PATH' tarn fs stat
+expect 2 'usage' tarn
+expect 0 'usage' tarn --help
+expect 0 'tarn 0' tarn --version
+for c in up master worker mount umount status 'config show' 'config check' 'fs ls' 'fs stat' 'fs cat' 'fs cp' 'fs put' 'fs get' \
+    'fs mkdir' 'fs mv' 'fs rm' 'fs ln' 'fs du' 'fs df' 'fs load' 'fs free' 'fs location' 'fs refresh'; do
+    expect 0 '^usage: tarn '"$c" tarn $c --help
+done
+expect 0 'usage' tarn bench --help
+expect 2 'unknown benchmark' tarn bench nothing
+expect 4 'did you mean "worker.capacity"' tarn status --set worker.capacty=1
+expect 4 'not a size' tarn status --set worker.capacity=lots
+expect 4 'out of range' tarn status --set client.deadline=1ns
+expect 4 'No such file' tarn status --config /does/not/exist.json
+echo '{"worker": {"dri": "/x"}}' > "$work/bad.json"
+expect 4 'bad.json.*did you mean "worker.dir"' tarn config check "$work/bad.json"
+expect 4 '"ok":.*false' tarn config check --json "$work/bad.json"
+expect 0 'ok' tarn config check "$TARN_CONFIG"
+expect 0 'meaning' tarn config show --defaults
+tarn config show | python3 -m json.tool > /dev/null || fail "config show is not JSON"
+# nobody there: an error in time, not a hang
+expect 3 'masters: 127.0.0.1' tarn status --set client.deadline=1s
+# directories and ports
+touch "$work/file"
+expect 1 'not a directory' tarn up -u "$work/file" -d "$work/up"
+expect 2 'mode "rw"' tarn up -u "$work" -d "$work/up" --mode rw
+expect 1 'file' tarn master --set "master.dir=$work/file/below"
+expect 4 'master.dir is not set' tarn master --set master.dir=
+if [ "$(id -u)" != 0 ]; then
+    mkdir -m 555 "$work/readonly"
+    expect 1 'readonly' tarn master --set "master.dir=$work/readonly/x"
+fi
+start_master
+expect 1 'already|lock|busy' tarn master                                        # the directory is taken
+expect 1 'in use' tarn master --set "master.dir=$work/other"                    # the port is taken
+expect 1 '0\.0\.0\.0|loopback|allow_remote' tarn worker --set "worker.dir=$work/w9" --set worker.listen=0.0.0.0:$((port + 9))
+# garbage on the wire: the master goes on
+for i in 1 2 3 4 5; do
+    head -c 3000 /dev/urandom > /dev/tcp/127.0.0.1/$port 2>/dev/null || true
+    printf 'GET / HTTP/1.0\r\n\r\n' > /dev/tcp/127.0.0.1/$port || true
+done
+start_worker 1
+expect 0 'role' tarn status
+tarn status --json | python3 -m json.tool > /dev/null || fail "status --json is not JSON"
+expect 1 'no such file' tarn fs stat /nothing
+expect 1 'read-only' tarn fs mkdir /new
+expect 1 'file exists|read-only' tarn fs mkdir /
+echo hello > "$store/hello"
+expect 0 '^hello$' tarn fs cat /hello
+tarn fs ls --json / | python3 -m json.tool | grep -q '"/hello"' || fail "ls --json"
+expect 0 'hello' tarn fs ls -l /
+tarn fs cat /hello > /dev/full 2> "$work/full"; [ $? = 1 ] || fail "a full standard output is no success"
+# words and letters, paths that cannot be meant, standard streams
+expect 0 '/hello' tarn fs ls -lR /
+expect 2 'unknown option -lQ' tarn fs ls -lQ /
+expect 1 'begins with /' tarn fs ls hello
+expect 1 'begins with /' tarn fs ls ''
+expect 4 'nonsense.*host:port' tarn fs ls --masters nonsense
+expect 1 'root is not removed' tarn fs rm -r /
+expect 1 'no mount of tarn' tarn umount /
+expect 2 'usage' tarn bench
+expect 0 '^hello$' tarn fs get /hello -
+tarn fs ls >&- 2> "$work/closed"; [ $? = 1 ] || fail "a closed standard output: $(cat "$work/closed")"
+[ "$(tarn fs cat /hello <&-)" = hello ] || fail "a closed standard input"
+# get: through links, into devices, whole or not at all, the longest name
+cd "$work"; name=$(printf 'n%.0s' $(seq 255))
+mkfifo pipe; echo old > real; ln -s real link; cp "$store/hello" "$store/$name"
+expect 0 '' tarn fs get /hello link; [ -L link ] && [ "$(cat real)" = hello ] || fail "get through a symbolic link"
+(cat pipe > piped &); expect 0 '' tarn fs get /hello pipe; [ -p pipe ] || fail "get replaced a fifo"
+expect 0 '' tarn fs get "/$name" .; cmp -s "$name" "$store/hello" || fail "get of the longest name"
+expect 1 'no such' tarn fs get /hello missing/x
+expect 1 'no such directory' tarn fs get /hello missing/
+expect 2 'not a directory, and there are 2' tarn fs get /hello "/$name" real; [ "$(cat real)" = hello ] || fail "two sources into one file"
+tarn fs get --json /hello j | python3 -m json.tool | grep -q '"ok": true' || fail "get --json"
+find . -name '*.part' | grep . && fail "an unfinished file is left"
+term worker1 || fail "the worker's status after SIGTERM is not 0"
+term master || fail "the master's status after SIGTERM is not 0"
+echo ok

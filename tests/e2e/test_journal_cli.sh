@@ -1,0 +1,40 @@
+#!/bin/bash
+# tarn journal dump and verify: what was done is in the log; damage is named, and nothing is changed.
+. "$(dirname "$0")/lib.sh" "$@"
+config through 1s
+start_master
+tarn journal verify "$work/master" > /dev/null 2> "$work/busy.log" && fail "verified under a running master"
+grep -q "running master" "$work/busy.log" || fail "no word about the running master"
+for i in 1 2 3; do tarn fs mkdir "/dir-$i" || fail "mkdir"; done
+tarn fs mv /dir-3 "/dir three" || fail "mv"
+sleep 0.3 # the end is vouched for
+kill9 master
+sums() { (cd "$work/master" && sha256sum ./*); }
+before=$(sums)
+tarn journal verify "$work/master" > "$work/verify" || fail "verify: $(cat "$work/verify")"
+grep -q '^ok: records 1 to ' "$work/verify" || fail "verify says $(cat "$work/verify")"
+tarn journal dump > "$work/dump" || fail "dump of master.dir"
+grep -q ' mkdir .*name="dir-2"' "$work/dump" || fail "no mkdir in the dump"
+grep -q ' rename .*name="dir-3" .*name2="dir three"' "$work/dump" || fail "no rename in the dump"
+awk '$1 != NR {exit 1}' "$work/dump" || fail "indices with gaps"
+last=$(tail -n 1 "$work/dump" | cut -d' ' -f1)
+tarn journal dump --json --from 2 --to 3 "$work/master" | grep -c '"index":[23],' | grep -qx 2 || fail "dump --json"
+tarn journal dump --all "$work/master" | grep -q '^# .*wal-0000000000000001: from record 1, epoch 1' || fail "dump --all"
+[ "$before" = "$(sums)" ] || fail "looking changed something"
+# one bit in the second batch
+printf '\377' | dd of="$work/master/wal-0000000000000001" bs=1 seek=$((2 * 4096 + 70)) conv=notrunc status=none
+before=$(sums)
+tarn journal verify "$work/master" > "$work/verify" 2>&1; code=$?
+[ $code = 5 ] || fail "verify of a damaged log ends with $code"
+grep -q 'wal-0000000000000001: damaged at offset 8192: .*Restore' "$work/verify" || fail "verify says $(cat "$work/verify")"
+tarn journal verify --json "$work/master" | grep -q '"starts":.*false' || fail "verify --json"
+tarn journal dump "$work/master" > "$work/dump2" 2> "$work/dump2.log"; code=$?
+[ $code = 5 ] || fail "dump of a damaged log ends with $code"
+grep -q 'offset 8192: not intact' "$work/dump2.log" || fail "dump says $(cat "$work/dump2.log")"
+tail -n 1 "$work/dump2" | grep -q "^$last " || fail "the dump stops at the damage"
+tarn master > "$work/refused.log" 2>&1; code=$?
+[ $code = 1 ] || fail "a master on a damaged log ends with $code"
+[ "$before" = "$(sums)" ] || fail "a refused start changed something"
+tarn journal verify "$work/nowhere" 2> /dev/null; [ $? = 1 ] || fail "verify of nothing"
+[ ! -e "$work/nowhere" ] || fail "verify made a directory"
+echo "ok: $last records"

@@ -1,0 +1,17 @@
+#!/bin/bash
+# tests/sim_same_hash.sh BUILD BUILD... - the trace hash of a seed does not depend on the compiler.
+set -u
+cd "$(dirname "$0")/.."
+bad=0
+for scenario in sim/scenarios/*.json; do
+    for seed in 7 8 9 10; do
+        want=
+        for build in "$@"; do
+            got=$("$build/tarn-sim" run "$scenario" --seed $seed 2>/dev/null | tail -n 1)
+            [[ $got =~ ^[0-9a-f]{32}$ ]] || { echo "$build: no hash for $scenario seed $seed"; bad=1; }
+            [ -z "$want" ] && want=$got
+            [ "$got" = "$want" ] || { echo "$scenario seed $seed: $build gives $got, $1 gives $want"; bad=1; }
+        done
+    done
+done
+exit $bad

@@ -1,0 +1,424 @@
+/* tests/unit/test_client.c - sessions, metadata requests, caches, paths. */
+#include "test_client_fake.h"
+
+static void test_client_caches_within_its_lease(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+    struct client_req r = {0};
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_LOOKUP, 1, "f"), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_LOOKUP], 1);
+    CU_ASSERT_EQUAL(r.reply.attr.ino.v, 2);
+    CU_ASSERT(r.reply.lease_ns > 0 && r.reply.lease_ns <= k->lease_ns);
+    /* absence is cached too */
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "no"), E_NOENT);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "no"), E_NOENT);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_LOOKUP], 2);
+    /* without the master: until the lease is over, not longer */
+    sim_net_partition(k->cn, k->mn[0], false);
+    sim_net_partition(k->cn, k->mn[1], false);
+    struct client_req q = {.deadline_ns = env_now_ns(k->e) + SEC};
+    CU_ASSERT_EQUAL(fake_req(k, &q, FSOP_LOOKUP, 1, "f"), 0);
+    fake_run(k, (int64_t)k->lease_ns);
+    q = (struct client_req){.deadline_ns = env_now_ns(k->e) + SEC};
+    int64_t before = sim_now_ns(k->sim);
+    CU_ASSERT_EQUAL(fake_req(k, &q, FSOP_LOOKUP, 1, "f"), E_TIMEOUT);
+    CU_ASSERT(sim_now_ns(k->sim) - before < SEC + 100 * MS);
+    sim_net_heal_all(k->sim);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+    fake_close(k);
+}
+
+static void test_client_lookup_asks_for_permission(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    fake_find(k, INO_ROOT)->attr.mode = FSOP_S_IFDIR | 0700;
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+    struct client_req r = {0};
+    r.fsop.uid = 1000;
+    k->answer_err[FSOP_LOOKUP] = E_ACCES;
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_LOOKUP, 1, "f"), E_ACCES);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0); /* root: from cache */
+    fake_close(k);
+}
+
+static void test_client_repeats_with_the_same_number(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    k->lose = 3;
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_MKDIR, 1, "x"), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_MKDIR], 4);
+    CU_ASSERT_EQUAL(k->n_seqs, 1);
+    CU_ASSERT_EQUAL(k->duplicates, 3);
+    struct client_stats st;
+    client_stats(k->c, &st);
+    CU_ASSERT_EQUAL(st.retries, 3);
+    fake_close(k);
+}
+
+static void test_client_waits_for_busy_ones(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    k->answer_err[FSOP_MKDIR] = E_CONFLICT;
+    struct client_req r = {.deadline_ns = env_now_ns(k->e) + 2 * SEC};
+    r.fsop.kind = FSOP_MKDIR;
+    r.fsop.ino = INO_ROOT;
+    r.fsop.name = "x";
+    r.fsop.name_len = 1;
+    client_fs(k->c, &r);
+    r.op.done = fake_nothing;
+    fake_run(k, 500 * MS);
+    CU_ASSERT(k->kinds[FSOP_MKDIR] > 2);
+    k->answer_err[FSOP_MKDIR] = 0;
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &r.op, 5 * SEC), 0);
+    k->answer_err[FSOP_RMDIR] = E_AGAIN;
+    r = (struct client_req){.deadline_ns = env_now_ns(k->e) + SEC};
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_RMDIR, 1, "x"), E_TIMEOUT);
+    fake_close(k);
+}
+
+static void test_client_finds_the_leader(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    k->m[0].leads = false;
+    k->m[1].leads = true;
+    k->epoch = 2;
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_MKDIR, 1, "a"), 0);
+    sim_node_crash(k->mn[1]);
+    k->m[0].leads = true;
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_MKDIR, 1, "b"), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_SESSION_OPEN], 1); /* the session outlived both */
+    fake_close(k);
+}
+
+static void test_client_surfaces_an_expired_session(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    k->expire = true;
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_MKDIR, 1, "a"), E_SESSION_EXPIRED);
+    CU_ASSERT_EQUAL(k->n_seqs, 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_MKDIR, 1, "a"), 0); /* a later one: a new session */
+    CU_ASSERT_EQUAL(k->kinds[FSOP_SESSION_OPEN], 2);
+    k->expire = true; /* queries are simply asked again */
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 4, NULL), 0);
+    /* a beat finds it out; the master was silent for the request in flight */
+    k->silent = true;
+    struct client_req r = {0};
+    r.op.done = fake_nothing;
+    r.fsop.kind = FSOP_MKDIR;
+    r.fsop.ino = INO_ROOT;
+    r.fsop.name = "q";
+    r.fsop.name_len = 1;
+    client_fs(k->c, &r);
+    fake_run(k, 100 * MS);
+    k->silent = false;
+    k->expire = true;
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &r.op, 9 * SEC), E_SESSION_EXPIRED);
+    fake_close(k);
+}
+
+/* --- invalidations --- */
+
+struct host {
+    struct client_host h;
+    struct env_op *op;
+    uint32_t n, all;
+    uint32_t kind;
+    bool hold;
+};
+
+static void host_invalidate(struct client_host *h, const struct rpc_inval *i, struct env_op *op)
+{
+    struct host *me = container_of(h, struct host, h);
+    me->n++;
+    me->kind = i->kind;
+    me->all += i->kind == RPC_INVAL_DIR && i->ino.v == 0;
+    me->op = op;
+    if (!me->hold)
+        op->done(op);
+}
+
+static void call_done(struct env_op *op)
+{
+    struct fake *k = container_of(container_of(op, struct rpc_call, op), struct fake, call);
+    k->call_done = true;
+}
+
+static void invalidate(struct fake *k, uint32_t kind, uint64_t ino, const char *name)
+{
+    uint8_t b[300];
+    struct wbuf w = wbuf_make(b, sizeof b);
+    struct rpc_inval i = {
+        .kind = kind, .ino = {ino}, .name = name, .name_len = name ? (uint32_t)strlen(name) : 0};
+    rpc_format_inval_put(&w, &i);
+    k->call_done = false;
+    k->call.op.done = call_done;
+    rpc_call(k->client_conn, RPC_INVALIDATE, w.p, (uint32_t)w.len,
+             env_now_ns(sim_env(k->mn[0])) + 10 * SEC, &k->call);
+}
+
+static void test_client_acknowledges_after_its_owner(void)
+{
+    struct client_config cfg = fake_config();
+    struct host host = {.h = {host_invalidate}, .hold = true};
+    struct fake *k = fake_open(&cfg, &host.h, false);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+    invalidate(k, RPC_INVAL_ENTRY, 1, "f");
+    fake_run(k, 200 * MS);
+    CU_ASSERT_EQUAL(host.n, 1);
+    CU_ASSERT_EQUAL(host.kind, RPC_INVAL_ENTRY);
+    CU_ASSERT_FALSE(k->call_done);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0); /* not from cache any more */
+    CU_ASSERT_EQUAL(k->kinds[FSOP_LOOKUP], 2);
+    host.op->done(host.op);
+    fake_run(k, 100 * MS);
+    CU_ASSERT_TRUE(k->call_done);
+    CU_ASSERT_EQUAL(k->call.op.ret, 0);
+    fake_close(k);
+}
+
+static void test_client_drops_names_of_a_directory(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 3, NULL), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 3, "g"), 0);
+    invalidate(k, RPC_INVAL_DIR, 3, NULL);
+    fake_run(k, 100 * MS);
+    CU_ASSERT_TRUE(k->call_done);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 3, NULL), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 3, "g"), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_LOOKUP], 2);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_GETATTR], 2);
+    fake_close(k);
+}
+
+static void test_client_forgets_at_a_new_epoch(void)
+{
+    struct client_config cfg = fake_config();
+    struct host host = {.h = {host_invalidate}};
+    struct fake *k = fake_open(&cfg, &host.h, false);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_GETATTR], 1);
+    CU_ASSERT_EQUAL(host.all, 0);
+    k->epoch = 9;
+    fake_run(k, 2 * SEC);
+    CU_ASSERT_EQUAL(host.all, 1);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_GETATTR], 2);
+    fake_close(k);
+}
+
+static void test_client_drops_what_it_changed(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_UNLINK, 1, "f"), 0);
+    uint32_t lookups = k->kinds[FSOP_LOOKUP], getattrs = k->kinds[FSOP_GETATTR];
+    fake_do(k, FSOP_LOOKUP, 1, "f");
+    fake_do(k, FSOP_GETATTR, 2, NULL);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_LOOKUP], lookups + 1);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_GETATTR], getattrs); /* the lookup brought them */
+    fake_close(k);
+}
+
+static void test_client_cache_is_bounded(void)
+{
+    struct client_config cfg = fake_config();
+    cfg.cache_entries = 5;
+    struct fake *k = fake_open(&cfg, NULL, false);
+    char name[8];
+    for (int i = 0; i < 50; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, name), E_NOENT);
+        fake_check(k);
+    }
+    fake_close(k);
+}
+
+/* --- bounds --- */
+
+static uint32_t many_done, many_timeouts;
+
+static void many_ended(struct env_op *op)
+{
+    many_done++;
+    many_timeouts += op->ret == E_TIMEOUT;
+}
+
+static void test_client_window_is_bounded(void)
+{
+    enum { N = 1500 };
+    struct client_config cfg = fake_config();
+    cfg.requests_max = 4000;
+    struct fake *k = fake_open(&cfg, NULL, false);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    struct client_req *r = calloc(N, sizeof *r);
+    many_done = many_timeouts = 0;
+    k->silent = true;
+    for (int i = 0; i < N; i++) {
+        r[i].fsop.kind = FSOP_MKDIR;
+        r[i].fsop.ino = INO_ROOT;
+        r[i].fsop.name = "x";
+        r[i].fsop.name_len = 1;
+        r[i].op.done = many_ended;
+        client_fs(k->c, &r[i]);
+    }
+    fake_run(k, 500 * MS);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_MKDIR], LIMIT_SESSION_WINDOW);
+    fake_check(k);
+    fake_run(k, 4 * SEC); /* a beat goes unanswered: another connection */
+    k->silent = false;
+    fake_run(k, 5 * SEC);
+    CU_ASSERT_EQUAL(many_done, N);
+    CU_ASSERT_EQUAL(many_timeouts, 0);
+    CU_ASSERT_EQUAL(k->n_seqs, N);
+    CU_ASSERT(k->window_max <= LIMIT_SESSION_WINDOW);
+    free(r);
+    fake_close(k);
+}
+
+static void test_client_everything_ends_by_its_deadline(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    static const uint16_t kinds[] = {FSOP_MKDIR, FSOP_LOOKUP, FSOP_OPEN, FSOP_WRITE_OPEN};
+    struct client_req r[ARRAY_LEN(kinds)];
+    struct rpc_link_call call = {0};
+    memset(r, 0, sizeof r);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    for (int how = 0; how < 2; how++) {
+        many_done = many_timeouts = 0;
+        if (how)
+            sim_net_partition(k->cn, k->mn[0], false);
+        else
+            k->silent = true;
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+            r[i] = (struct client_req){.deadline_ns = env_now_ns(k->e) + 2 * SEC};
+            r[i].fsop.kind = kinds[i];
+            r[i].fsop.ino.v = 2;
+            r[i].fsop.name = "z";
+            r[i].fsop.name_len = 1;
+            r[i].op.done = many_ended;
+            client_fs(k->c, &r[i]);
+        }
+        call = (struct rpc_link_call){.op.done = many_ended};
+        if (how)
+            client_call(k->c, RPC_STATUS, NULL, 0, env_now_ns(k->e) + 2 * SEC, &call);
+        fake_run(k, 2 * SEC + 50 * MS);
+        CU_ASSERT_EQUAL(many_done, ARRAY_LEN(kinds) + (how == 1));
+        CU_ASSERT_EQUAL(many_done, many_timeouts);
+        k->silent = false;
+        sim_net_heal_all(k->sim);
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 3, NULL), 0);
+    }
+    call = (struct rpc_link_call){0};
+    client_call(k->c, RPC_STATUS, NULL, 0, 0, &call);
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &call.op, SEC), 0);
+    fake_close(k);
+}
+
+static void test_client_stop_cancels(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_R | FSOP_ACCESS_W);
+    k->silent = true;
+    k->w[0].silent = k->w[1].silent = true;
+    static uint8_t buf[3 * FAKE_PAGE];
+    struct client_io io = {.file = f, .buf = buf, .len = sizeof buf};
+    struct client_req r[3];
+    memset(r, 0, sizeof r);
+    many_done = 0;
+    io.op.done = many_ended;
+    client_read(k->c, &io);
+    for (int i = 0; i < 3; i++) {
+        r[i].op.done = many_ended;
+        r[i].fsop.kind = i == 2 ? FSOP_OPEN : FSOP_MKDIR;
+        r[i].fsop.ino.v = 2;
+        r[i].fsop.mode = FSOP_ACCESS_R;
+        r[i].fsop.name = "y";
+        r[i].fsop.name_len = 1;
+        client_fs(k->c, &r[i]);
+        if (i == 0)
+            fake_run(k, 10 * MS);
+    }
+    struct env_op stop = {0};
+    client_stop(k->c, &stop);
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &stop, 20 * SEC), 0);
+    CU_ASSERT_EQUAL(many_done, 4);
+    CU_ASSERT_EQUAL(io.op.ret, E_CANCELLED);
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(r[i].op.ret, E_CANCELLED);
+    sim_close(k->sim);
+    mem_drop(&k->mem);
+    free(k);
+}
+
+/* --- paths --- */
+
+static int64_t walk(struct fake *k, struct client_req *r, const char *path, bool follow)
+{
+    memset(r, 0, sizeof *r);
+    r->fsop.name = path;
+    r->fsop.name_len = (uint32_t)strlen(path);
+    client_walk(k->c, r, follow);
+    return sim_run_op(k->sim, &r->op, 20 * SEC);
+}
+
+static void test_client_walks(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    fake_add(k, 6, 1, "loop", FSOP_S_IFLNK | 0777, 4)->target = "loop";
+    fake_add(k, 7, 3, "up", FSOP_S_IFLNK | 0777, 4)->target = "../f";
+    fake_add(k, 8, 1, "gone", FSOP_S_IFLNK | 0777, 4)->target = "/d/nothing";
+    struct client_req r;
+    CU_ASSERT_EQUAL(walk(k, &r, "/", true), 0);
+    CU_ASSERT_EQUAL(r.reply.attr.ino.v, 1);
+    CU_ASSERT_EQUAL(walk(k, &r, "/d//./g", true), 0);
+    CU_ASSERT_EQUAL(r.reply.attr.ino.v, 4);
+    CU_ASSERT_EQUAL(walk(k, &r, "/l", true), 0);
+    CU_ASSERT_EQUAL(r.reply.attr.ino.v, 4);
+    CU_ASSERT_EQUAL(walk(k, &r, "/l", false), 0);
+    CU_ASSERT_EQUAL(r.reply.attr.ino.v, 5);
+    CU_ASSERT_EQUAL(walk(k, &r, "/d/../d/up", true), 0);
+    CU_ASSERT_EQUAL(r.reply.attr.ino.v, 2);
+    CU_ASSERT_EQUAL(walk(k, &r, "/loop", true), E_LOOP);
+    CU_ASSERT_EQUAL(walk(k, &r, "/f/", true), E_NOTDIR);
+    CU_ASSERT_EQUAL(walk(k, &r, "/d/", true), 0);
+    CU_ASSERT_EQUAL(walk(k, &r, "f", true), E_INVAL);
+    CU_ASSERT_EQUAL(walk(k, &r, "/d/new", true), E_NOENT);
+    CU_ASSERT_EQUAL(r.reply.attr.ino.v, 3);
+    CU_ASSERT_EQUAL(r.reply.value, 3);
+    CU_ASSERT_EQUAL(walk(k, &r, "/no/new", true), E_NOENT);
+    CU_ASSERT_EQUAL(r.reply.attr.ino.v, 0);
+    CU_ASSERT_EQUAL(walk(k, &r, "/gone", true), E_NOENT);
+    CU_ASSERT_EQUAL(r.reply.attr.ino.v, 0); /* the missing name is not the caller's */
+    fake_close(k);
+}
+
+UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
+          UNIT(test_client_lookup_asks_for_permission),
+          UNIT(test_client_repeats_with_the_same_number), UNIT(test_client_waits_for_busy_ones),
+          UNIT(test_client_finds_the_leader), UNIT(test_client_surfaces_an_expired_session),
+          UNIT(test_client_acknowledges_after_its_owner),
+          UNIT(test_client_drops_names_of_a_directory), UNIT(test_client_forgets_at_a_new_epoch),
+          UNIT(test_client_drops_what_it_changed), UNIT(test_client_cache_is_bounded),
+          UNIT(test_client_window_is_bounded), UNIT(test_client_everything_ends_by_its_deadline),
+          UNIT(test_client_stop_cancels), UNIT(test_client_walks))

@@ -1,0 +1,497 @@
+/* tests/unit/test_lab.c - scenarios, whole runs, and for each checker a lie that it must find. */
+#include "core/fmt.h"
+#include "sim/lab_run.h"
+#include "sim/lab_ufs_impl.h"
+#include "tests/unit/unit.h"
+
+static const int64_t sec = 1000000000, ms = 1000000;
+
+/* ---- scenarios ---- */
+
+static void test_lab_scenario(void)
+{
+    static struct lab_scenario s;
+    char why[LAB_ERROR];
+    int err = lab_scenario_parse(
+        &s,
+        "{\"duration\": \"1.5s\", \"workers\": 3, \"net\": {\"loss_ppm\": 7},"
+        " \"faults\": [{\"at\": \"250ms\", \"do\": \"crash\", \"node\": \"w1\"}]}",
+        why);
+    CU_ASSERT_EQUAL(err, 0);
+    CU_ASSERT_EQUAL(s.duration_ns, 1500 * ms);
+    CU_ASSERT_EQUAL(s.workers, 3);
+    CU_ASSERT_EQUAL(s.sim.net.loss_ppm, 7);
+    CU_ASSERT_EQUAL(s.n_faults, 1);
+    CU_ASSERT_EQUAL(s.faults[0].kind, LAB_FAULT_CRASH);
+    CU_ASSERT_EQUAL(s.faults[0].at_ns, 250 * ms);
+    CU_ASSERT_EQUAL(lab_scenario_set(&s, "load.think=3us", why), 0);
+    CU_ASSERT_EQUAL(s.load.think_ns, 3000);
+}
+
+static void test_lab_scenario_bad(void)
+{
+    static struct lab_scenario s;
+    static const struct {
+        const char *json, *says;
+    } bad[] = {
+        {"{\"worker\": 3}", "did you mean \"workers\""},
+        {"{\"net\": {\"los_ppm\": 3}}", "did you mean \"net.loss_ppm\""},
+        {"{\"duration\": \"5 parsecs\"}", "is not a time"},
+        {"{\"duration\": -1}", "is not a time"},
+        {"{\"workers\": 1000}", "from 0 to"},
+        {"{\"workers\": \"two\"}", "is not a number"},
+        {"{\"workers\": {}}", "is not a number"},
+        {"{\"net\": {\"loss_ppm\": {}}}", "is not a number"},
+        {"{\"profile\": \"windy\"}", "neither quiet nor stormy"},
+        {"{\"faults\": [{\"at\": \"1s\", \"do\": \"power_los\", \"node\": \"m1\"}]}",
+         "did you mean \"power_loss\""},
+        {"{\"faults\": [{\"at\": \"1s\", \"node\": \"m1\"}]}", "needs \"at\""},
+        {"{\"faults\": [{\"when\": \"1s\"}]}", "unknown key \"when\""},
+        {"{\"faults\": 7}", "not a list"},
+        {"{\"what\": {}}", "unknown key"},
+        {"{\"duration\": \"1s\",\n}", "line 2"},
+        {"[]", "not a JSON object"},
+        {"", "not a JSON object"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        char why[LAB_ERROR] = "";
+        int err = lab_scenario_parse(&s, bad[i].json, why);
+        CU_ASSERT_EQUAL(err, E_CONFIG);
+        if (!strstr(why, bad[i].says))
+            printf("\n%s: %s\n", bad[i].json, why);
+        CU_ASSERT(strstr(why, bad[i].says) != NULL);
+    }
+    char why[LAB_ERROR] = "";
+    CU_ASSERT_EQUAL(lab_scenario_set(&s, "load.think", why), E_CONFIG);
+    CU_ASSERT_EQUAL(lab_scenario_set(&s, "load.thimk=1ms", why), E_CONFIG);
+    CU_ASSERT(strstr(why, "load.think") != NULL);
+}
+
+static void test_lab_scenario_draw(void)
+{
+    static struct lab_scenario a, b;
+    lab_scenario_default(&a);
+    a.every_ns[LAB_FAULT_CRASH] = sec;
+    b = a;
+    b.every_ns[LAB_FAULT_RESET] = sec; /* another stream: it shifts nothing */
+    lab_scenario_draw(&a, 5);
+    lab_scenario_draw(&b, 5);
+    uint32_t k = 0;
+    CU_ASSERT(a.n_faults > 3 && b.n_faults > a.n_faults);
+    for (uint32_t i = 0; i < b.n_faults; i++) {
+        CU_ASSERT(i == 0 || b.faults[i - 1].at_ns <= b.faults[i].at_ns);
+        if (b.faults[i].kind == LAB_FAULT_CRASH) {
+            CU_ASSERT_EQUAL(memcmp(&a.faults[k], &b.faults[i], sizeof a.faults[k]), 0);
+            k++;
+        }
+    }
+    CU_ASSERT_EQUAL(k, a.n_faults);
+}
+
+/* ---- whole runs ---- */
+
+static void small_scenario(struct lab_scenario *s)
+{
+    lab_scenario_default(s);
+    s->duration_ns = 3 * sec;
+    s->clients = 2;
+    s->load.think_ns = 20 * ms;
+    s->faults[0] = (struct lab_fault){
+        .at_ns = sec, .for_ns = 300 * ms, .kind = LAB_FAULT_POWER_LOSS, .node = "m1", .to = "*"};
+    s->faults[1] = (struct lab_fault){
+        .at_ns = 2 * sec, .for_ns = 300 * ms, .kind = LAB_FAULT_CRASH, .node = "w1", .to = "*"};
+    s->n_faults = 2;
+}
+
+static struct lab_report run(const struct lab_scenario *s, uint64_t seed,
+                             struct lab_finding *ret_findings)
+{
+    struct mem m;
+    struct lab_report p;
+    unit_mem(&m, (uint64_t)4 << 30);
+    struct lab_run *r = lab_run_open(&m, s, seed, NULL, NULL);
+    CU_ASSERT(lab_run_go(r, 0));
+    lab_run_report(r, &p);
+    for (int v = 0; v < LAB_VERDICTS; v++)
+        ret_findings[v] = *p.findings[v];
+    lab_run_close(r);
+    mem_drop(&m);
+    return p;
+}
+
+static void test_lab_run(void)
+{
+    static struct lab_scenario s;
+    struct lab_finding f[LAB_VERDICTS];
+    small_scenario(&s);
+    struct lab_report a = run(&s, 1, f);
+    for (int v = 0; v < LAB_VERDICTS; v++) {
+        CU_ASSERT_EQUAL(f[v].failures, 0);
+        CU_ASSERT(f[v].checks > 0);
+        if (f[v].failures)
+            printf("\n%s: %s\n", lab_check_name((enum lab_verdict)v), f[v].what);
+    }
+    CU_ASSERT(a.windows_up > 0 && a.events > 1000 && a.records > 100);
+    struct lab_report b = run(&s, 1, f);
+    CU_ASSERT_EQUAL(memcmp(a.hash, b.hash, sizeof a.hash), 0);
+    struct lab_report c = run(&s, 2, f);
+    CU_ASSERT_NOT_EQUAL(memcmp(a.hash, c.hash, sizeof a.hash), 0);
+}
+
+/* a cluster whose messages take twenty seconds serves nobody */
+static void test_lab_run_liveness(void)
+{
+    static struct lab_scenario s;
+    struct lab_finding f[LAB_VERDICTS];
+    small_scenario(&s);
+    s.n_faults = 0;
+    s.sim.net.latency_min_ns = s.sim.net.latency_mean_ns = 20 * sec;
+    s.load.deadline_ns = 2 * sec;
+    s.bound_ns = 5 * sec;
+    run(&s, 1, f);
+    CU_ASSERT(f[LAB_LIVENESS].failures > 0);
+    CU_ASSERT_EQUAL(f[LAB_LOG].failures + f[LAB_ANSWERS].failures + f[LAB_DATA].failures, 0);
+}
+
+/* ---- lies ---- */
+
+struct lie {
+    struct mem m;
+    struct sim *s;
+    struct lab_ufs *u;
+    struct lab_check *c;
+    struct master_observer *o;
+    struct meta *real;
+    uint64_t index;
+};
+
+/* a checker that has seen record 1 (a session of "c1") and 2 (its directory "d") */
+static struct meta_result lie_apply(struct lie *l, const struct fsop *op)
+{
+    struct meta_result res;
+    meta_apply(l->real, ++l->index, op, &res);
+    l->o->on_apply(l->o, l->index, op, &res);
+    return res;
+}
+
+static struct fsop lie_mkdir(const char *name, uint64_t seq)
+{
+    return (struct fsop){.kind = FSOP_MKDIR,
+                         .session = {1},
+                         .seq = seq,
+                         .ino = INO_ROOT,
+                         .name = name,
+                         .name_len = (uint32_t)strlen(name),
+                         .mode = 0755};
+}
+
+static void lie_open(struct lie *l)
+{
+    memset(l, 0, sizeof *l);
+    unit_mem(&l->m, 512 << 20);
+    struct sim_config cfg = sim_config_quiet(1);
+    l->s = sim_open(&l->m, &cfg);
+    struct lab_ufs_config uc = lab_ufs_config_default(1);
+    l->u = lab_ufs_open(&l->m, l->s, &uc);
+    lab_ufs_mkdir(l->u, "main");
+    struct lab_check_config cc = {.slack_ns = 10 * sec,
+                                  .behind_ns = 5 * sec,
+                                  .limits = {.inodes_max = 1000, .sessions_max = 10},
+                                  .store = "main"};
+    l->c = lab_check_open(&l->m, l->s, l->u, &cc);
+    l->o = lab_check_observer(l->c);
+    CU_ASSERT_EQUAL_FATAL(meta_open(&l->m, &cc.limits, &l->real), 0);
+    struct fsop op = {.kind = FSOP_SESSION_OPEN, .name = "c1", .name_len = 2};
+    lie_apply(l, &op);
+    op = lie_mkdir("d", 1);
+    lie_apply(l, &op);
+}
+
+static uint64_t lie_close(struct lie *l, enum lab_verdict v)
+{
+    uint64_t failures = lab_check_finding(l->c, v)->failures;
+    sim_close(l->s);
+    mem_drop(&l->m);
+    return failures;
+}
+
+static void lie_wait(struct lie *l, int64_t ns)
+{
+    sim_run_until(l->s, sim_now_ns(l->s) + ns);
+}
+
+static void test_lab_check_log(void)
+{
+    struct lie l;
+    struct meta_result res;
+    lie_open(&l);
+    struct fsop op = lie_mkdir("e", 2);
+    meta_apply(l.real, ++l.index, &op, &res);
+    l.o->on_apply(l.o, l.index, &op, &res);
+    l.o->on_apply(l.o, l.index, &op, &res); /* replayed after a restart */
+    l.o->on_lead(l.o, 1, l.real);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 0);
+
+    lie_open(&l); /* a record that is another one after the restart */
+    op = lie_mkdir("x", 1);
+    l.o->on_apply(l.o, 2, &op, &res);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
+
+    lie_open(&l); /* a record that was left out */
+    op = lie_mkdir("e", 2);
+    l.o->on_apply(l.o, 4, &op, &res);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
+
+    lie_open(&l); /* a master that leads without the last record */
+    struct meta *less;
+    struct meta_limits limits = {.inodes_max = 1000, .sessions_max = 10};
+    CU_ASSERT_EQUAL_FATAL(meta_open(&l.m, &limits, &less), 0);
+    op = (struct fsop){.kind = FSOP_SESSION_OPEN, .name = "c1", .name_len = 2};
+    meta_apply(less, 1, &op, &res);
+    l.o->on_lead(l.o, 1, less);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_LOG)->failures, 1);
+    op = lie_mkdir("other", 1); /* or with another one in its place */
+    meta_apply(less, 2, &op, &res);
+    l.o->on_lead(l.o, 2, less);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_LOG)->failures, 2);
+    l.o->on_lead(l.o, 2, l.real); /* or in an epoch that was used before */
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 3);
+}
+
+static void test_lab_check_twice(void)
+{
+    struct lie l;
+    lie_open(&l);
+    struct fsop op = lie_mkdir("e", 2);
+    struct meta_result res;
+    lie_apply(&l, &op);
+    /* the same request again, and a machine that forgot that it was answered */
+    op = (struct fsop){
+        .kind = FSOP_MKDIR, .session = {1}, .seq = 2, .ino = INO_ROOT, .name = "e", .name_len = 1};
+    meta_apply(l.real, ++l.index, &op, &res);
+    CU_ASSERT(res.reply.flags & FSOP_R_DUPLICATE);
+    res.reply.err = E_EXIST;
+    l.o->on_apply(l.o, l.index, &op, &res);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
+}
+
+static void test_lab_check_mutation(void)
+{
+    struct lie l;
+    lie_open(&l);
+    struct lab_window w = {sim_now_ns(l.s), 0};
+    lie_wait(&l, ms);
+    struct fsop op = lie_mkdir("e", 2);
+    struct meta_result res = lie_apply(&l, &op);
+    lie_wait(&l, ms);
+    w.to_ns = sim_now_ns(l.s);
+    lab_check_mutation(l.c, "c1", &op, &res.reply, w);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 0);
+    lab_check_mutation(l.c, "c1", &op, &res.reply, w); /* one record, two answers */
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 1);
+    struct fsop lost = lie_mkdir("lost", 3); /* acknowledged, and in no record */
+    struct fsop_reply ok = {.index = 3, .attr = {.ino = {77}}};
+    lab_check_mutation(l.c, "c1", &lost, &ok, w);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 2);
+    op = lie_mkdir("f", 4); /* an answer that is not what the record gave */
+    w.from_ns = sim_now_ns(l.s);
+    res = lie_apply(&l, &op);
+    res.reply.err = E_EXIST;
+    lab_check_mutation(l.c, "c1", &op, &res.reply, w);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_ANSWERS), 3);
+}
+
+static struct fsop lie_lookup(const char *name)
+{
+    return (struct fsop){
+        .kind = FSOP_LOOKUP, .ino = INO_ROOT, .name = name, .name_len = (uint32_t)strlen(name)};
+}
+
+/* an answer that was right may be given until somebody was told of the change, and not after */
+static void test_lab_check_stale(void)
+{
+    struct lie l;
+    struct fsop_reply was;
+    lie_open(&l);
+    struct fsop look = lie_lookup("d");
+    meta_query(l.real, &look, NULL, 0, &was);
+    struct lab_window w = {sim_now_ns(l.s), sim_now_ns(l.s)};
+    lab_check_query(l.c, "c2", &look, &was, w);
+    struct fsop op = {
+        .kind = FSOP_RMDIR, .session = {1}, .seq = 2, .ino = INO_ROOT, .name = "d", .name_len = 1};
+    lie_wait(&l, ms);
+    w.from_ns = sim_now_ns(l.s);
+    struct meta_result res = lie_apply(&l, &op);
+    lie_wait(&l, ms);
+    struct lab_window later = {sim_now_ns(l.s), sim_now_ns(l.s) + 1};
+    lab_check_query(l.c, "c2", &look, &was, later); /* c1 waits for c2 to forget it */
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 0);
+    w.to_ns = sim_now_ns(l.s);
+    lab_check_mutation(l.c, "c1", &op, &res.reply, w);
+    lie_wait(&l, ms);
+    later.from_ns = later.to_ns = sim_now_ns(l.s);
+    lab_check_query(l.c, "c2", &look, &was, later);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 1);
+    struct fsop_reply gone = {.err = E_NOENT};
+    lab_check_query(l.c, "c2", &look, &gone, later);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 1);
+    look = lie_lookup("never");
+    was.err = 0;
+    lab_check_query(l.c, "c2", &look, &was, later);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_ANSWERS), 2);
+}
+
+static void test_lab_check_listing(void)
+{
+    struct lie l;
+    lie_open(&l);
+    struct fsop op = lie_mkdir("e", 2);
+    uint64_t e = lie_apply(&l, &op).reply.attr.ino.v;
+    struct fsop look = lie_lookup("d");
+    struct fsop_reply d;
+    meta_query(l.real, &look, NULL, 0, &d);
+    lie_wait(&l, 20 * sec);
+    struct lab_window w = {sim_now_ns(l.s), sim_now_ns(l.s)};
+    struct lab_model_name names[3] = {{d.attr.ino, 1, "d"}, {{e}, 1, "e"}, {{e}, 1, "e"}};
+    lab_check_listing(l.c, "c1", INO_ROOT, names, 2, w);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 0);
+    lab_check_listing(l.c, "c1", INO_ROOT, names, 1, w); /* one is missing */
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 1);
+    lab_check_listing(l.c, "c1", INO_ROOT, names, 3, w); /* one comes twice */
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 2);
+    names[1].ino.v = 99; /* one never was */
+    lab_check_listing(l.c, "c1", INO_ROOT, names, 2, w);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_ANSWERS), 3);
+}
+
+/* a file of the under-store, known to the namespace by a record */
+static struct ino lie_file(struct lie *l)
+{
+    static uint8_t buf[512];
+    lab_ufs_file(l->u, "main/f", 100000);
+    struct fsop mount = {.kind = FSOP_MOUNT,
+                         .name = "/m",
+                         .name_len = 2,
+                         .data = "sim:main",
+                         .data_len = 8,
+                         .arg = FSOP_MOUNT_THROUGH};
+    lie_apply(l, &mount);
+    struct fsop look = lie_lookup("m");
+    struct fsop_reply rep;
+    meta_query(l->real, &look, NULL, 0, &rep);
+    struct fsent e;
+    CU_ASSERT_EQUAL(lab_ufs_look(l->u, "main/f", &e, NULL), 0);
+    e.name = "f";
+    e.name_len = 1;
+    struct wbuf w = wbuf_make(buf, sizeof buf);
+    fsop_ent_put(&w, &e);
+    struct fsop load = {
+        .kind = FSOP_LOAD, .ino = rep.attr.ino, .data = buf, .data_len = (uint32_t)w.len};
+    lie_apply(l, &load);
+    look.ino = rep.attr.ino;
+    look.name = "f";
+    meta_query(l->real, &look, NULL, 0, &rep);
+    CU_ASSERT_EQUAL_FATAL(rep.err, 0);
+    return rep.attr.ino;
+}
+
+static void test_lab_check_data(void)
+{
+    struct lie l;
+    static uint8_t a[1000], b[1000];
+    struct fsent e;
+    lie_open(&l);
+    struct ino ino = lie_file(&l);
+    lab_ufs_look(l.u, "main/f", &e, NULL);
+    lie_wait(&l, sec);
+    lab_ufs_content(l.u, e.ufs_ino, 1, 500, a, sizeof a);
+    struct lab_check_file f = {.ino = ino, .opened_ns = sim_now_ns(l.s)};
+    lab_check_read(l.c, "c1", &f, false, 500, 1000, a, 1000);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_DATA)->failures, 0);
+    a[700] ^= 4; /* a flipped bit */
+    lab_check_read(l.c, "c1", &f, false, 500, 1000, a, 1000);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_DATA)->failures, 1);
+    f = (struct lab_check_file){.ino = ino, .opened_ns = sim_now_ns(l.s)};
+    lab_check_read(l.c, "c1", &f, false, 0, 1000, b, 0); /* too short */
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_DATA)->failures, 2);
+    /* another version: allowed for a while, but not half of each within one open */
+    lab_ufs_rewrite(l.u, "main/f", 100000);
+    lab_ufs_content(l.u, e.ufs_ino, 1, 0, a, sizeof a);
+    lab_ufs_content(l.u, e.ufs_ino, 2, 5000, b, sizeof b);
+    f = (struct lab_check_file){.ino = ino, .opened_ns = sim_now_ns(l.s)};
+    lab_check_read(l.c, "c1", &f, false, 0, 1000, a, 1000);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_DATA)->failures, 2);
+    lab_check_read(l.c, "c1", &f, false, 5000, 1000, b, 1000);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_DATA)->failures, 3);
+    lie_wait(&l, 10 * sec); /* by now the old one is too old */
+    f = (struct lab_check_file){.ino = ino, .opened_ns = sim_now_ns(l.s)};
+    lab_check_read(l.c, "c1", &f, false, 0, 1000, a, 1000);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_DATA)->failures, 4);
+    f = (struct lab_check_file){.ino = ino, .opened_ns = sim_now_ns(l.s)};
+    lab_check_read(l.c, "c1", &f, true, 0, 1000, b, 1000); /* bytes of another place */
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_DATA), 5);
+}
+
+static void test_lab_check_written(void)
+{
+    struct lie l;
+    static uint8_t a[1000];
+    lie_open(&l);
+    struct ino ino = lie_file(&l);
+    lie_wait(&l, sec);
+    struct lab_window w = {sim_now_ns(l.s), sim_now_ns(l.s) + 1};
+    memset(a, 7, sizeof a);
+    lab_check_written(l.c, "c1", ino, 100, a, sizeof a, w); /* acknowledged, nowhere to be found */
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_DATA)->failures, 1);
+    struct fsent e;
+    lab_ufs_look(l.u, "main/f", &e, NULL);
+    lab_ufs_data_write(l.u, l.u->nodes[e.ufs_ino], 100, a, sizeof a);
+    lab_check_written(l.c, "c1", ino, 100, a, sizeof a, w);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_DATA), 1);
+}
+
+static void test_lab_check_store(void)
+{
+    struct lie l;
+    lie_open(&l);
+    lie_file(&l);
+    struct lab_check *c = l.c;
+    /* the root is no mount here, so its directory "d" is not in the under-store, and "f" is hidden
+     */
+    lab_check_end(c);
+    uint64_t first = lab_check_finding(c, LAB_STORE)->failures;
+    CU_ASSERT(first > 0);
+    l.u->nodes[1]->subdirs++; /* the model of the under-store itself */
+    lab_check_interval(c);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_STRUCTURE), 1);
+}
+
+/* a mutation that the machine judges otherwise than the model */
+static void test_lab_check_model(void)
+{
+    struct lie l;
+    lie_open(&l);
+    struct lab_model *m = lab_check_model(l.c);
+    char why[LAB_MODEL_WHY] = "";
+    struct meta_result res;
+    struct fsop op = lie_mkdir("d", 9); /* exists */
+    meta_apply(l.real, ++l.index, &op, &res);
+    CU_ASSERT_EQUAL(res.reply.err, E_EXIST);
+    res.reply.err = 0;
+    res.reply.attr = (struct fsattr){.ino = {55}, .mode = FSOP_S_IFDIR | 0755};
+    CU_ASSERT(!lab_model_apply(m, l.index, 0, &op, &res, l.real, why));
+    CU_ASSERT(strstr(why, "E_EXIST") != NULL);
+    op = lie_mkdir("new", 10); /* a number that was used before */
+    meta_apply(l.real, ++l.index, &op, &res);
+    res.reply.attr.ino = INO_ROOT;
+    CU_ASSERT(!lab_model_apply(m, l.index, 0, &op, &res, l.real, why));
+    CU_ASSERT(strstr(why, "used before") != NULL);
+    CU_ASSERT(!lab_model_compare(m, l.real, why)); /* and now they are two namespaces */
+    lie_close(&l, LAB_LOG);
+}
+
+UNIT_MAIN("lab", UNIT(test_lab_scenario), UNIT(test_lab_scenario_bad), UNIT(test_lab_scenario_draw),
+          UNIT(test_lab_run), UNIT(test_lab_run_liveness), UNIT(test_lab_check_log),
+          UNIT(test_lab_check_twice), UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale),
+          UNIT(test_lab_check_listing), UNIT(test_lab_check_data), UNIT(test_lab_check_written),
+          UNIT(test_lab_check_store), UNIT(test_lab_check_model))

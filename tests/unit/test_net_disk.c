@@ -1,0 +1,338 @@
+/* tests/unit/test_net_disk.c - the same cases through io_uring and through the pool. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "core/fmt.h"
+#include "net/net.h"
+#include "tests/unit/unit.h"
+
+struct disk {
+    char dir[64];
+    struct net *net;
+    struct env *e;
+};
+
+struct wait {
+    struct env_op op;
+    bool done;
+};
+
+static void wait_done(struct env_op *op)
+{
+    container_of(op, struct wait, op)->done = true;
+}
+
+static int64_t await(struct disk *d, struct wait *w)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    CU_ASSERT_EQUAL_FATAL(net_run_until(d->net, &w->done, (t.tv_sec + 20LL) * 1000000000), 0);
+    return w->op.ret;
+}
+
+/* submits, checks that it did not call back, waits: the result */
+#define DO(d, call)                              \
+    __extension__({                              \
+        struct wait w_ = {.op.done = wait_done}; \
+        struct env_op *op = &w_.op;              \
+        call;                                    \
+        CU_ASSERT(!w_.done);                     \
+        await(d, &w_);                           \
+    })
+
+static void quiet(void *ctx, enum env_log level, const char *node, const char *line)
+{
+    (void)level;
+    (void)node;
+    if (ctx)
+        fmt_into(ctx, 512, "%s", line);
+}
+
+static bool disk_open(struct disk *d, enum net_disk_kind kind)
+{
+    struct net_stats st;
+    fmt_into(d->dir, sizeof d->dir, "/tmp/tarn-test-disk-XXXXXX");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(d->dir));
+    struct net_config c = {.dir = d->dir, .disk = kind, .node = "disk", .log = quiet};
+    int err = net_open(&c, &d->net);
+    if (err == E_NOTSUP && kind == NET_DISK_URING) {
+        printf("(no io_uring here: skipped) ");
+        rmdir(d->dir);
+        return false;
+    }
+    CU_ASSERT_EQUAL_FATAL(err, 0);
+    d->e = net_env(d->net);
+    net_stats(d->net, &st);
+    CU_ASSERT_EQUAL(st.uring, kind == NET_DISK_URING);
+    return true;
+}
+
+static void disk_close(struct disk *d)
+{
+    char cmd[128];
+    net_close(d->net);
+    fmt_into(cmd, sizeof cmd, "rm -rf %s", d->dir);
+    CU_ASSERT_EQUAL(system(cmd), 0);
+}
+
+static void both(void (*fn)(struct disk *d))
+{
+    static const enum net_disk_kind kinds[] = {NET_DISK_POOL, NET_DISK_URING};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct disk d;
+        if (disk_open(&d, kinds[i])) {
+            fn(&d);
+            disk_close(&d);
+        }
+    }
+}
+
+static void files(struct disk *d)
+{
+    struct env_file *f, *g;
+    static char b[300000], r[400000];
+    for (size_t i = 0; i < sizeof b; i++)
+        b[i] = (char)(i * 31 + i / 1000);
+    CU_ASSERT_EQUAL(DO(d, env_open(d->e, "a/b/c", ENV_O_WRITE, &f, op)), E_NOENT);
+    CU_ASSERT_EQUAL(DO(d, env_open(d->e, "a/b/c", ENV_O_WRITE | ENV_O_CREATE, &f, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, b, sizeof b, 5, op)), (int64_t)sizeof b);
+    CU_ASSERT_EQUAL(DO(d, env_sync(f, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_sync(f, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_read(f, r, sizeof r, 0, op)), (int64_t)sizeof b + 5);
+    CU_ASSERT(!memcmp(r, "\0\0\0\0\0", 5) && !memcmp(r + 5, b, sizeof b));
+    CU_ASSERT_EQUAL(DO(d, env_read(f, r, 10, sizeof b + 5, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_read(f, r, 10, sizeof b, op)), 5);
+    CU_ASSERT_EQUAL(DO(d, env_resize(f, 100000, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_punch(f, 8192, 8192, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_read(f, r, 200000, 0, op)), 100000);
+    for (int i = 8192; i < 16384; i++)
+        CU_ASSERT_FATAL(r[i] == 0);
+    CU_ASSERT_EQUAL(memcmp(r + 16384, b + 16379, 1000), 0);
+    CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    unsigned excl = ENV_O_WRITE | ENV_O_CREATE | ENV_O_EXCL;
+    CU_ASSERT_EQUAL(DO(d, env_open(d->e, "a/b/c", excl, &f, op)), E_EXIST);
+    CU_ASSERT_EQUAL(DO(d, env_open(d->e, "a/b/c", ENV_O_READ, &f, op)), 100000);
+    CU_ASSERT(DO(d, env_write(f, b, 1, 0, op)) < 0);
+    CU_ASSERT_EQUAL(DO(d, env_open(d->e, "a/b/c", ENV_O_WRITE | ENV_O_TRUNC | ENV_O_DSYNC, &g, op)),
+                    0);
+    CU_ASSERT_EQUAL(DO(d, env_write(g, b, 7, 0, op)), 7);
+    CU_ASSERT_EQUAL(DO(d, env_read(f, r, 10, 0, op)), 7);
+    CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_close(g, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_open(d->e, "a/b", ENV_O_READ, &f, op)), E_ISDIR);
+}
+
+static void test_disk_files(void)
+{
+    both(files);
+}
+
+static void names(struct disk *d)
+{
+    struct env_file *f;
+    char buf[ENV_NAME_MAX], long_name[ENV_NAME_MAX + 10];
+    memset(long_name, 'x', sizeof long_name);
+    long_name[sizeof long_name - 1] = 0;
+    const char *bad[] = {"",   "/etc/passwd", "../x",  "a/../b", "a//b",
+                         "a/", ".",           "a/./b", long_name};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        CU_ASSERT_EQUAL(DO(d, env_open(d->e, bad[i], ENV_O_CREATE | ENV_O_WRITE, &f, op)), E_INVAL);
+        CU_ASSERT_EQUAL(DO(d, env_unlink(d->e, bad[i], op)), E_INVAL);
+        CU_ASSERT_EQUAL(DO(d, env_rename(d->e, "q", bad[i], op)), E_INVAL);
+    }
+    const char *good[] = {"b", "a", "dir/x", "..c", "B"};
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        CU_ASSERT_EQUAL(DO(d, env_open(d->e, good[i], ENV_O_CREATE | ENV_O_WRITE, &f, op)), 0);
+        CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    }
+    static const char all[] = "..c\0B\0a\0b\0dir/";
+    CU_ASSERT_EQUAL(DO(d, env_list(d->e, "", "", buf, sizeof buf, op)), (int64_t)sizeof all);
+    CU_ASSERT_EQUAL(memcmp(buf, all, sizeof all), 0);
+    CU_ASSERT_EQUAL(DO(d, env_list(d->e, "", "", buf, 9, op)), 8); /* whole names only */
+    CU_ASSERT_EQUAL(memcmp(buf, all, 8), 0);
+    CU_ASSERT_EQUAL(DO(d, env_list(d->e, "", "a", buf, sizeof buf, op)), 7);
+    CU_ASSERT_EQUAL(DO(d, env_list(d->e, "", "dir/", buf, sizeof buf, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_list(d->e, "", "", buf, 2, op)), E_RANGE);
+    CU_ASSERT_EQUAL(DO(d, env_list(d->e, "no/such", "", buf, sizeof buf, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_list(d->e, "a", "", buf, sizeof buf, op)), E_NOTDIR);
+    CU_ASSERT_EQUAL(DO(d, env_rename(d->e, "a", "new/deep/a", op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_rename(d->e, "b", "new/deep/a", op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_rename(d->e, "b", "c", op)), E_NOENT);
+    CU_ASSERT_EQUAL(DO(d, env_list(d->e, "new/deep", "", buf, sizeof buf, op)), 2);
+    CU_ASSERT_EQUAL(DO(d, env_unlink(d->e, "new/deep/a", op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_unlink(d->e, "new/deep/a", op)), E_NOENT);
+}
+
+static void test_disk_names(void)
+{
+    both(names);
+}
+
+static void direct(struct disk *d)
+{
+    struct env_file *f;
+    struct mem_source s = net_mem_source();
+    char *b = s.get(s.ctx, 65536);
+    memset(b, 'd', 65536);
+    unsigned flags = ENV_O_WRITE | ENV_O_CREATE | ENV_O_DIRECT | ENV_O_DSYNC;
+    CU_ASSERT_EQUAL_FATAL(DO(d, env_open(d->e, "wal/1", flags, &f, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, b, 65536, 0, op)), 65536);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, b + 1, 4096, 0, op)), E_INVAL);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, b, 4095, 0, op)), E_INVAL);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, b, 4096, 512, op)), E_INVAL);
+    CU_ASSERT_EQUAL(DO(d, env_resize(f, 10000, op)), 0);
+    memset(b, 0, 65536);
+    CU_ASSERT_EQUAL(DO(d, env_read(f, b, 65536, 0, op)), 10000);
+    CU_ASSERT(b[9999] == 'd');
+    CU_ASSERT_EQUAL(DO(d, env_read(f, b, 65536, 12288, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    s.put(s.ctx, b, 65536);
+}
+
+static void test_disk_direct(void)
+{
+    both(direct);
+}
+
+enum { MANY = 1500, PIECE = 4096 };
+
+static void many(struct disk *d)
+{
+    struct env_file *f;
+    struct net_stats before, after;
+    static struct wait w[MANY];
+    static char from[MANY][PIECE], to[MANY][PIECE];
+    CU_ASSERT_EQUAL_FATAL(DO(d, env_open(d->e, "m", ENV_O_WRITE | ENV_O_CREATE, &f, op)), 0);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < MANY; i++) {
+            w[i] = (struct wait){.op.done = wait_done};
+            memset(from[i], i & 255, PIECE);
+            if (round == 0)
+                env_write(f, from[i], PIECE, (uint64_t)i * PIECE, &w[i].op);
+            else
+                env_read(f, to[i], PIECE, (uint64_t)i * PIECE, &w[i].op);
+        }
+        for (int i = 0; i < MANY; i++)
+            CU_ASSERT_EQUAL(await(d, &w[i]), PIECE);
+    }
+    CU_ASSERT_EQUAL(memcmp(from, to, sizeof from), 0);
+    /* what fits the ring goes to the kernel by one call */
+    net_stats(d->net, &before);
+    for (int i = 0; i < 200; i++) {
+        w[i].done = false;
+        env_read(f, to[i], PIECE, (uint64_t)i * PIECE, &w[i].op);
+    }
+    for (int i = 0; i < 200; i++)
+        CU_ASSERT_EQUAL(await(d, &w[i]), PIECE);
+    net_stats(d->net, &after);
+    CU_ASSERT_EQUAL(after.disk_ops - before.disk_ops, after.uring ? 200 : 0);
+    CU_ASSERT_EQUAL(after.disk_submits - before.disk_submits, after.uring ? 1 : 0);
+    CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+}
+
+static void test_disk_many_at_once(void)
+{
+    both(many);
+}
+
+static void too_large(struct disk *d)
+{
+    struct env_file *f;
+    static char b[64 * 1024];
+    struct rlimit old, small;
+    CU_ASSERT_EQUAL_FATAL(DO(d, env_open(d->e, "f", ENV_O_WRITE | ENV_O_CREATE, &f, op)), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    small = (struct rlimit){10000, old.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &small);
+    /* the first part fits, so the system call is short: it must not pass for success */
+    CU_ASSERT_EQUAL(DO(d, env_write(f, b, sizeof b, 0, op)), E_FBIG);
+    setrlimit(RLIMIT_FSIZE, &old);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, b, sizeof b, 0, op)), (int64_t)sizeof b);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, b, 10, INT64_MAX, op)), E_FBIG);
+    CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+}
+
+static void test_disk_short_write_is_an_error(void)
+{
+    both(too_large);
+}
+
+static void full(struct disk *d)
+{
+    struct env_file *f;
+    char path[128];
+    static char b[512 * 1024];
+    fmt_into(path, sizeof path, "%s/small", d->dir);
+    CU_ASSERT_EQUAL(mkdir(path, 0700), 0);
+    if (mount("none", path, "tmpfs", 0, "size=128k")) {
+        printf("(no tmpfs for us: skipped) ");
+        return;
+    }
+    CU_ASSERT_EQUAL(DO(d, env_open(d->e, "small/f", ENV_O_WRITE | ENV_O_CREATE, &f, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, b, sizeof b, 0, op)), E_NOSPC);
+    CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    CU_ASSERT_EQUAL(umount(path), 0);
+}
+
+static void test_disk_full(void)
+{
+    both(full);
+}
+
+static void test_disk_directory_refusals(void)
+{
+    struct disk d;
+    struct net *other;
+    char line[512] = "", path[128];
+    CU_ASSERT_FATAL(disk_open(&d, NET_DISK_POOL));
+    struct net_config c = {.dir = d.dir, .log = quiet, .log_ctx = line};
+    CU_ASSERT_EQUAL(net_open(&c, &other), E_BUSY);
+    CU_ASSERT(strstr(line, "in use by another process") != NULL);
+    c.dir = "/proc/version/below";
+    CU_ASSERT_EQUAL(net_open(&c, &other), E_NOTDIR);
+    CU_ASSERT(strstr(line, "/proc/version/below") != NULL);
+    fmt_into(path, sizeof path, "%s/made/for/us/", d.dir);
+    c.dir = path;
+    CU_ASSERT_EQUAL(net_open(&c, &other), 0);
+    net_close(other);
+    c.dir = NULL;
+    CU_ASSERT_EQUAL_FATAL(net_open(&c, &other), 0);
+    struct disk none = {.net = other, .e = net_env(other)};
+    struct env_file *f;
+    CU_ASSERT_EQUAL(DO(&none, env_open(none.e, "x", ENV_O_READ, &f, op)), E_INVAL);
+    net_close(other);
+    disk_close(&d);
+}
+
+static void never_done(struct env_op *op)
+{
+    (void)op;
+    CU_FAIL("a completion after net_close");
+}
+
+static void leave_open(struct disk *d)
+{
+    struct env_file *f;
+    static char b[1 << 20];
+    static struct env_op op[100];
+    CU_ASSERT_EQUAL(DO(d, env_open(d->e, "f", ENV_O_WRITE | ENV_O_CREATE, &f, op)), 0);
+    for (size_t i = 0; i < ARRAY_LEN(op); i++) {
+        op[i] = (struct env_op){.done = never_done};
+        env_write(f, b, sizeof b, 0, &op[i]);
+    }
+}
+
+static void test_disk_close_under_way(void)
+{
+    both(leave_open);
+}
+
+UNIT_MAIN("net_disk", UNIT(test_disk_files), UNIT(test_disk_names), UNIT(test_disk_direct),
+          UNIT(test_disk_many_at_once), UNIT(test_disk_short_write_is_an_error),
+          UNIT(test_disk_full), UNIT(test_disk_directory_refusals), UNIT(test_disk_close_under_way))

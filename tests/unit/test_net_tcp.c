@@ -1,0 +1,871 @@
+/* tests/unit/test_net_tcp.c - two nets in one process, each in a thread of its own where it
+ * matters, else driven in turn: frames, transfers, ends of connections, strangers on the port. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "core/crc.h"
+#include "core/fmt.h"
+#include "net/net.h"
+#include "net/net_frame.h"
+#include "tests/unit/unit.h"
+
+enum { SEC = 1000000000, MSG = 1, GO = 2, KEY = 3, DONE = 4 };
+
+struct side {
+    struct net *net;
+    struct env *e;
+    struct env_acceptor acceptor;
+    struct env_peer peer; /* the connection of this side */
+    bool opened, closed, hangup_on_frame, hangup_on_close_frame, refuse;
+    int why;
+    uint64_t frames, bytes;
+    uint32_t next, wrong; /* frames carry a counter */
+    void (*on_frame)(struct side *s, uint16_t type, const uint8_t *b, uint32_t n);
+    void *ctx;
+    char log[4096];
+};
+
+struct wait {
+    struct env_op op;
+    bool done;
+};
+
+static void wait_done(struct env_op *op)
+{
+    container_of(op, struct wait, op)->done = true;
+}
+
+static void side_log(void *ctx, enum env_log level, const char *node, const char *line)
+{
+    struct side *s = ctx;
+    (void)level;
+    size_t at = strlen(s->log);
+    fmt_into(s->log + at, sizeof s->log - at, "%s: %s\n", node, line);
+}
+
+static void side_frame(struct env_peer *p, uint16_t type, const void *b, uint32_t n)
+{
+    struct side *s = container_of(p, struct side, peer);
+    s->frames++;
+    s->bytes += n;
+    if (s->on_frame) {
+        s->on_frame(s, type, b, n);
+    } else if (n >= 4) {
+        s->wrong += base_get_u32(b) != s->next;
+        s->next++;
+    }
+    if (s->hangup_on_frame)
+        env_hangup(p->conn);
+}
+
+static void side_close(struct env_peer *p, int why)
+{
+    struct side *s = container_of(p, struct side, peer);
+    CU_ASSERT_PTR_NULL(p->conn);
+    CU_ASSERT(!s->closed);
+    s->closed = true;
+    s->why = why;
+}
+
+static struct env_peer *side_open(struct env_acceptor *a, const char *from)
+{
+    struct side *s = container_of(a, struct side, acceptor);
+    CU_ASSERT(strstr(from, "127.0.0.1:") != NULL);
+    if (s->refuse)
+        return NULL;
+    s->opened = true;
+    return &s->peer;
+}
+
+static void side_init_with(struct side *s, struct net_config c)
+{
+    memset(s, 0, sizeof *s);
+    c.log = side_log;
+    c.log_ctx = s;
+    c.log_level = ENV_LOG_DEBUG;
+    c.hello_timeout_ns = SEC / 5;
+    CU_ASSERT_EQUAL_FATAL(net_open(&c, &s->net), 0);
+    s->e = net_env(s->net);
+    s->acceptor.on_open = side_open;
+    s->peer.on_frame = side_frame;
+    s->peer.on_close = side_close;
+}
+
+static void side_init(struct side *s, const char *name, uint64_t cluster)
+{
+    side_init_with(s, (struct net_config){.node = name, .cluster_lo = cluster});
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * SEC + t.tv_nsec;
+}
+
+/* both loops in turn until *flag; false after a while */
+static bool drive(struct side *a, struct side *b, const bool *flag)
+{
+    int64_t end = now_ns() + 10LL * SEC;
+    while (!*flag && now_ns() < end) {
+        net_run_until(a->net, flag, now_ns() + 1);
+        if (b && !*flag)
+            net_run_until(b->net, flag, now_ns() + 1);
+    }
+    return *flag;
+}
+
+static void drive_ms(struct side *a, struct side *b, int ms)
+{
+    bool never = false;
+    int64_t end = now_ns() + ms * 1000000LL;
+    while (now_ns() < end) {
+        net_run_until(a->net, &never, now_ns() + 1);
+        if (b)
+            net_run_until(b->net, &never, now_ns() + 1);
+    }
+}
+
+static bool drive_frames(struct side *a, struct side *b, const uint64_t *count, uint64_t want)
+{
+    bool never = false;
+    int64_t end = now_ns() + 10LL * SEC;
+    while (*count < want && now_ns() < end) {
+        net_run_until(a->net, &never, now_ns() + 1);
+        net_run_until(b->net, &never, now_ns() + 1);
+    }
+    return *count >= want;
+}
+
+static uint16_t side_listen(struct side *s, const char *addr, int64_t *ret)
+{
+    struct wait w = {.op.done = wait_done};
+    env_listen(s->e, addr, &s->acceptor, &w.op);
+    CU_ASSERT(!w.done);
+    CU_ASSERT(drive(s, NULL, &w.done));
+    *ret = w.op.ret;
+    return net_listen_port(s->net, &s->acceptor);
+}
+
+static int64_t side_connect(struct side *s, struct side *to, uint16_t port)
+{
+    char addr[ENV_ADDR_MAX];
+    struct wait w = {.op.done = wait_done};
+    fmt_into(addr, sizeof addr, "127.0.0.1:%u", port);
+    env_connect(s->e, addr, SEC, &s->peer, &w.op);
+    CU_ASSERT(!w.done);
+    CU_ASSERT(drive(s, to, &w.done));
+    return w.op.ret;
+}
+
+static void pair(struct side *a, struct side *b)
+{
+    int64_t ret;
+    side_init(a, "a", 0);
+    side_init(b, "b", 7);
+    uint16_t port = side_listen(b, "127.0.0.1:0", &ret);
+    CU_ASSERT_EQUAL_FATAL(ret, 0);
+    CU_ASSERT_FATAL(port != 0);
+    CU_ASSERT_EQUAL_FATAL(side_connect(a, b, port), 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(a->peer.conn);
+    CU_ASSERT(drive(b, a, &b->opened));
+}
+
+static void pair_close(struct side *a, struct side *b)
+{
+    net_close(a->net);
+    net_close(b->net);
+}
+
+static void send_n(struct side *s, uint32_t n, const void *p)
+{
+    struct env_iov iov = {p, n};
+    env_send(s->peer.conn, MSG, &iov, 1);
+}
+
+/* ---- frames ---- */
+
+static void test_tcp_frames_keep_order(void)
+{
+    struct side a, b;
+    pair(&a, &b);
+    static uint8_t big[ENV_FRAME_MAX];
+    uint32_t sent = 0;
+    while (sent < 100000) {
+        for (int i = 0; i < 1000; i++, sent++) {
+            base_put_u32(big, sent);
+            send_n(&a, sent % 500 == 7 ? ENV_FRAME_MAX : 4 + sent % 90, big);
+        }
+        CU_ASSERT_FATAL(drive_frames(&a, &b, &b.frames, sent));
+    }
+    CU_ASSERT_EQUAL(b.next, sent);
+    CU_ASSERT_EQUAL(b.wrong, 0);
+    CU_ASSERT_EQUAL(env_backlog(a.peer.conn), 0);
+    pair_close(&a, &b);
+}
+
+static void test_tcp_one_turn_is_one_write(void)
+{
+    struct side a, b;
+    struct net_stats before, after;
+    pair(&a, &b);
+    net_stats(a.net, &before);
+    for (uint32_t i = 0; i < 500; i++)
+        send_n(&a, sizeof i, &i);
+    CU_ASSERT_EQUAL(env_backlog(a.peer.conn), 500 * (NET_FRAME_HEAD + 4));
+    net_stats(a.net, &after);
+    CU_ASSERT_EQUAL(after.writes, before.writes);
+    CU_ASSERT(drive_frames(&a, &b, &b.frames, 500));
+    net_stats(a.net, &after);
+    CU_ASSERT_EQUAL(after.writes, before.writes + 1);
+    CU_ASSERT_EQUAL(after.frames_out, before.frames_out + 500);
+    pair_close(&a, &b);
+}
+
+static void test_tcp_frame_from_pieces(void)
+{
+    struct side a, b;
+    pair(&a, &b);
+    uint32_t zero = 0;
+    struct env_iov iov[3] = {{&zero, 4}, {NULL, 0}, {"hello", 5}};
+    env_send(a.peer.conn, MSG, iov, 3);
+    env_send(a.peer.conn, MSG, NULL, 0);
+    CU_ASSERT(drive_frames(&a, &b, &b.frames, 2));
+    CU_ASSERT_EQUAL(b.bytes, 9);
+    CU_ASSERT_EQUAL(b.wrong, 0);
+    pair_close(&a, &b);
+}
+
+/* ---- transfers ---- */
+
+enum { MIB = 1 << 20, BLOCKS = 64 };
+
+struct placed {
+    uint8_t *mem;
+    int seen, bad;
+};
+
+/* the frame after a write names the block that must be there */
+static void on_block(struct side *s, uint16_t type, const uint8_t *b, uint32_t n)
+{
+    struct placed *p = s->ctx;
+    (void)type;
+    (void)n;
+    uint32_t i = base_get_u32(b);
+    const uint8_t *at = p->mem + (size_t)(i % 4) * MIB;
+    p->bad += at[0] != (uint8_t)(i + 1) || at[MIB - 1] != (uint8_t)(i + 1) ||
+              at[MIB / 2 + 17] != (uint8_t)(i + 1);
+    p->seen++;
+}
+
+static void test_tcp_rma_write_then_frame(void)
+{
+    struct side a, b;
+    pair(&a, &b);
+    struct placed p = {.mem = malloc(4 * MIB)};
+    uint8_t *from = malloc(4 * MIB);
+    struct env_region r;
+    struct env_key key;
+    env_share(b.e, p.mem, 4 * MIB, &r, &key);
+    b.on_frame = on_block;
+    b.ctx = &p;
+    for (uint32_t i = 0; i < BLOCKS; i++) {
+        struct wait w = {.op.done = wait_done};
+        memset(from + (size_t)(i % 4) * MIB, (uint8_t)(i + 1), MIB);
+        env_rma(a.peer.conn, ENV_RMA_WRITE, from + (size_t)(i % 4) * MIB, MIB, key,
+                (uint64_t)(i % 4) * MIB, &w.op);
+        send_n(&a, sizeof i, &i);
+        CU_ASSERT(!w.done);
+        CU_ASSERT_FATAL(drive(&a, &b, &w.done));
+        CU_ASSERT_EQUAL(w.op.ret, 0);
+        if (i % 4 == 3)
+            CU_ASSERT_FATAL(drive_frames(&a, &b, &b.frames, i + 1));
+    }
+    CU_ASSERT_EQUAL(p.seen, BLOCKS);
+    CU_ASSERT_EQUAL(p.bad, 0);
+    pair_close(&a, &b);
+    free(p.mem);
+    free(from);
+}
+
+static void test_tcp_rma_read(void)
+{
+    struct side a, b;
+    pair(&a, &b);
+    uint8_t *mem = malloc(MIB), *to = calloc(1, MIB);
+    for (uint32_t i = 0; i < MIB; i++)
+        mem[i] = (uint8_t)(i * 7 + i / 256);
+    struct env_region r;
+    struct env_key key;
+    env_share(b.e, mem, MIB, &r, &key);
+    /* many at once, more than may be under way, in sizes below and above the copy limit */
+    static struct wait w[1024];
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < ARRAY_LEN(w); i++) {
+        uint32_t len = i % 3 ? 1000 : 24;
+        w[i] = (struct wait){.op.done = wait_done};
+        if (i == ARRAY_LEN(w) - 1)
+            len = (uint32_t)(MIB - at);
+        env_rma(a.peer.conn, ENV_RMA_READ, to + at, len, key, at, &w[i].op);
+        at += len;
+    }
+    CU_ASSERT(drive(&a, &b, &w[ARRAY_LEN(w) - 1].done));
+    for (uint32_t i = 0; i < ARRAY_LEN(w); i++)
+        CU_ASSERT(w[i].done && w[i].op.ret == 0);
+    CU_ASSERT_EQUAL(memcmp(to, mem, MIB), 0);
+    struct wait bad = {.op.done = wait_done};
+    env_rma(a.peer.conn, ENV_RMA_READ, to, 2, key, MIB - 1, &bad.op);
+    CU_ASSERT(!bad.done);
+    CU_ASSERT(drive(&a, &b, &bad.done));
+    CU_ASSERT_EQUAL(bad.op.ret, E_INVAL);
+    pair_close(&a, &b);
+    free(mem);
+    free(to);
+}
+
+static void test_tcp_rma_stale_key(void)
+{
+    struct side a, b;
+    struct net_stats st;
+    pair(&a, &b);
+    static uint8_t mem[64 * 1024], from[64 * 1024], to[64 * 1024];
+    struct env_region r, r2;
+    struct env_key key, key2;
+    struct wait w = {.op.done = wait_done}, rd = w, wr = w;
+    env_share(b.e, mem, sizeof mem, &r, &key);
+    env_revoke(&r, &w.op);
+    CU_ASSERT(!w.done);
+    CU_ASSERT(drive(&b, NULL, &w.done));
+    env_share(b.e, mem, sizeof mem, &r2, &key2); /* the slot again, another token */
+    CU_ASSERT(key.token != key2.token);
+    memset(from, 9, sizeof from);
+    env_rma(a.peer.conn, ENV_RMA_WRITE, from, sizeof from, key, 0, &wr.op);
+    env_rma(a.peer.conn, ENV_RMA_READ, to, sizeof to, key, 0, &rd.op);
+    CU_ASSERT(drive(&a, &b, &rd.done));
+    CU_ASSERT_EQUAL(rd.op.ret, E_STALE);
+    CU_ASSERT(wr.done && wr.op.ret == 0);
+    CU_ASSERT_EQUAL(mem[0], 0);
+    net_stats(b.net, &st);
+    CU_ASSERT_EQUAL(st.bytes_dropped, sizeof from);
+    uint32_t zero = 0; /* the connection lives on */
+    send_n(&a, 4, &zero);
+    CU_ASSERT(drive_frames(&a, &b, &b.frames, 1));
+    pair_close(&a, &b);
+}
+
+static void test_tcp_revoke_in_the_middle(void)
+{
+    struct side a, b;
+    bool never = false;
+    pair(&a, &b);
+    enum { BIG = 32 * MIB };
+    uint8_t *mem = calloc(1, BIG), *from = malloc(BIG);
+    memset(from, 5, BIG);
+    struct env_region r;
+    struct env_key key;
+    env_share(b.e, mem, BIG, &r, &key);
+    struct wait wr = {.op.done = wait_done}, rv = wr;
+    env_rma(a.peer.conn, ENV_RMA_WRITE, from, BIG, key, 0, &wr.op);
+    while (!mem[0]) {
+        net_run_until(a.net, &never, now_ns() + 1);
+        net_run_until(b.net, &never, now_ns() + 1);
+    }
+    CU_ASSERT(!wr.done);
+    env_revoke(&r, &rv.op);
+    CU_ASSERT(drive(&b, NULL, &rv.done));
+    memset(mem, 1, BIG);
+    uint32_t zero = 0;
+    send_n(&a, 4, &zero);
+    CU_ASSERT(drive_frames(&a, &b, &b.frames, 1));
+    CU_ASSERT(wr.done && wr.op.ret == 0);
+    size_t touched = 0;
+    for (size_t i = 0; i < BIG; i++)
+        touched += mem[i] != 1;
+    CU_ASSERT_EQUAL(touched, 0);
+
+    /* and while it is being read: the reader gets what was there */
+    memset(mem, 2, BIG);
+    memset(from, 0, BIG);
+    env_share(b.e, mem, BIG, &r, &key);
+    struct wait rd = {.op.done = wait_done};
+    rv.done = false;
+    env_rma(a.peer.conn, ENV_RMA_READ, from, BIG, key, 0, &rd.op);
+    while (!from[0]) {
+        net_run_until(a.net, &never, now_ns() + 1);
+        net_run_until(b.net, &never, now_ns() + 1);
+    }
+    CU_ASSERT(!rd.done);
+    env_revoke(&r, &rv.op);
+    CU_ASSERT(drive(&b, NULL, &rv.done));
+    memset(mem, 3, BIG);
+    CU_ASSERT(drive(&a, &b, &rd.done));
+    CU_ASSERT_EQUAL(rd.op.ret, 0);
+    for (size_t i = touched = 0; i < BIG; i++)
+        touched += from[i] != 2;
+    CU_ASSERT_EQUAL(touched, 0);
+    pair_close(&a, &b);
+    free(mem);
+    free(from);
+}
+
+/* ---- ends ---- */
+
+static void test_tcp_hangup_in_callback(void)
+{
+    struct side a, b;
+    pair(&a, &b);
+    b.hangup_on_frame = true;
+    for (uint32_t i = 0; i < 100; i++)
+        send_n(&a, sizeof i, &i);
+    CU_ASSERT(drive(&a, &b, &a.closed));
+    CU_ASSERT_EQUAL(a.why, E_CLOSED);
+    drive_ms(&a, &b, 5);
+    CU_ASSERT_EQUAL(b.frames, 1);
+    CU_ASSERT(!b.closed);
+    CU_ASSERT_PTR_NULL(b.peer.conn);
+    pair_close(&a, &b);
+}
+
+static void test_tcp_hangup_sends_goodbye(void)
+{
+    struct side a, b;
+    pair(&a, &b);
+    uint32_t zero = 0;
+    send_n(&a, 4, &zero);
+    env_hangup(a.peer.conn);
+    CU_ASSERT(drive(&b, &a, &b.closed));
+    CU_ASSERT_EQUAL(b.frames, 1);
+    CU_ASSERT_EQUAL(b.why, E_CLOSED);
+    CU_ASSERT(!a.closed);
+    pair_close(&a, &b);
+}
+
+static void test_tcp_ops_end_before_close(void)
+{
+    struct side a, b;
+    pair(&a, &b);
+    enum { BIG = 32 * MIB };
+    uint8_t *mem = calloc(1, BIG), *to = malloc(BIG);
+    struct env_region r;
+    struct env_key key;
+    env_share(b.e, mem, BIG, &r, &key);
+    struct wait rd = {.op.done = wait_done}, wr = rd;
+    env_rma(a.peer.conn, ENV_RMA_READ, to, BIG, key, 0, &rd.op);
+    env_rma(a.peer.conn, ENV_RMA_WRITE, to, BIG, key, 0, &wr.op);
+    drive_ms(&a, &b, 1);
+    env_hangup(b.peer.conn);
+    CU_ASSERT(drive(&a, &b, &a.closed));
+    CU_ASSERT(rd.done && rd.op.ret == E_CLOSED);
+    CU_ASSERT(wr.done && wr.op.ret == E_CLOSED);
+    struct wait late = {.op.done = wait_done};
+    CU_ASSERT_PTR_NULL(a.peer.conn);
+    (void)late;
+    pair_close(&a, &b);
+    free(mem);
+    free(to);
+}
+
+static void test_tcp_hangup_with_transfers(void)
+{
+    struct side a, b;
+    pair(&a, &b);
+    enum { BIG = 8 * MIB };
+    uint8_t *mem = calloc(1, BIG), *to = malloc(BIG);
+    struct env_region r;
+    struct env_key key;
+    env_share(b.e, mem, BIG, &r, &key);
+    struct wait rd = {.op.done = wait_done}, wr = rd, after = rd;
+    struct env_conn *conn = a.peer.conn;
+    env_rma(conn, ENV_RMA_READ, to, BIG, key, 0, &rd.op);
+    env_rma(conn, ENV_RMA_WRITE, to, BIG, key, 0, &wr.op);
+    env_hangup(conn);
+    CU_ASSERT(!rd.done && !wr.done);
+    CU_ASSERT(drive(&a, NULL, &rd.done));
+    CU_ASSERT_EQUAL(rd.op.ret, E_CLOSED);
+    CU_ASSERT(drive(&a, NULL, &wr.done));
+    CU_ASSERT(drive(&b, NULL, &b.closed));
+    env_revoke(&r, &after.op);
+    CU_ASSERT(drive(&b, NULL, &after.done));
+    pair_close(&a, &b);
+    free(mem);
+    free(to);
+}
+
+static void test_tcp_peer_killed(void)
+{
+    struct side b;
+    int64_t ret;
+    side_init(&b, "b", 7);
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    CU_ASSERT_EQUAL_FATAL(ret, 0);
+    pid_t pid = fork();
+    if (!pid) {
+        struct side a;
+        bool never = false;
+        side_init(&a, "child", 7);
+        if (side_connect(&a, NULL, port))
+            _exit(1);
+        net_run_until(a.net, &never, now_ns() + 20LL * SEC);
+        _exit(2);
+    }
+    CU_ASSERT(drive(&b, NULL, &b.opened));
+    kill(pid, SIGKILL);
+    int64_t t0 = now_ns();
+    CU_ASSERT(drive(&b, NULL, &b.closed));
+    CU_ASSERT(now_ns() - t0 < SEC);
+    CU_ASSERT_EQUAL(b.why, E_CLOSED);
+    waitpid(pid, NULL, 0);
+    net_close(b.net);
+}
+
+static void test_tcp_nobody_there(void)
+{
+    struct side a, b;
+    int64_t ret;
+    side_init(&a, "a", 0);
+    side_init(&b, "b", 0);
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    env_unlisten(b.e, &b.acceptor);
+    drive_ms(&b, NULL, 1);
+    CU_ASSERT_EQUAL(side_connect(&a, &b, port), E_REFUSED);
+    struct wait w = {.op.done = wait_done};
+    env_connect(a.e, "no port here", SEC, &a.peer, &w.op);
+    CU_ASSERT(!w.done);
+    CU_ASSERT(drive(&a, NULL, &w.done));
+    CU_ASSERT_EQUAL(w.op.ret, E_INVAL);
+    CU_ASSERT(strstr(a.log, "write host:port") != NULL);
+    b.refuse = true;
+    port = side_listen(&b, "127.0.0.1:0", &ret);
+    CU_ASSERT_EQUAL(side_connect(&a, &b, port), 0);
+    CU_ASSERT(drive(&a, &b, &a.closed));
+    pair_close(&a, &b);
+}
+
+static void test_tcp_localhost_by_name(void)
+{
+    struct side a, b;
+    int64_t ret;
+    char addr[64];
+    struct addrinfo *found;
+    if (getaddrinfo("localhost", NULL, NULL, &found)) {
+        fprintf(stderr, "SKIP: this host does not know the name localhost (/etc/hosts)\n");
+        return;
+    }
+    freeaddrinfo(found);
+    side_init(&a, "a", 0);
+    side_init(&b, "b", 0);
+    uint16_t port = side_listen(&b, "localhost:0", &ret);
+    CU_ASSERT_EQUAL_FATAL(ret, 0);
+    struct wait w = {.op.done = wait_done};
+    fmt_into(addr, sizeof addr, "localhost:%u", port);
+    env_connect(a.e, addr, SEC, &a.peer, &w.op);
+    CU_ASSERT(drive(&a, &b, &w.done));
+    CU_ASSERT_EQUAL(w.op.ret, 0);
+    pair_close(&a, &b);
+}
+
+static void test_tcp_listen_refusals(void)
+{
+    struct side a, b;
+    int64_t ret;
+    char addr[64];
+    side_init(&a, "a", 0);
+    side_init(&b, "b", 0);
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    fmt_into(addr, sizeof addr, "127.0.0.1:%u", port);
+    CU_ASSERT_EQUAL(side_listen(&a, addr, &ret), 0);
+    CU_ASSERT_EQUAL(ret, E_ADDRINUSE);
+    CU_ASSERT(strstr(a.log, "another process") != NULL);
+    side_listen(&a, "0.0.0.0:0", &ret);
+    CU_ASSERT_EQUAL(ret, E_ACCES);
+    CU_ASSERT(strstr(a.log, "0.0.0.0:0") != NULL);
+    side_listen(&a, "127.0.0.1:70000", &ret);
+    CU_ASSERT_EQUAL(ret, E_INVAL);
+    pair_close(&a, &b);
+}
+
+/* ---- strangers ---- */
+
+static int raw_connect(uint16_t port)
+{
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    CU_ASSERT_FATAL(fd >= 0);
+    CU_ASSERT(connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0 || errno == EINPROGRESS);
+    return fd;
+}
+
+/* until the other end closed; bytes it said before */
+static size_t raw_read_all(struct side *s, int fd)
+{
+    char b[4096];
+    size_t n = 0;
+    int64_t end = now_ns() + 5LL * SEC;
+    while (now_ns() < end) {
+        drive_ms(s, NULL, 1);
+        ssize_t r = recv(fd, b, sizeof b, MSG_DONTWAIT);
+        if (r == 0 || (r < 0 && errno != EAGAIN))
+            return n;
+        n += r > 0 ? (size_t)r : 0;
+    }
+    CU_FAIL("the connection was not closed");
+    return n;
+}
+
+static void raw_hello(uint8_t b[NET_FRAME_HELLO], uint16_t version, uint64_t cluster)
+{
+    struct net_hello h = {.version_min = version,
+                          .version_max = version,
+                          .frame_max = ENV_FRAME_MAX,
+                          .cluster_lo = cluster,
+                          .conn_id = 12345};
+    net_frame_hello_encode(&h, b);
+}
+
+static void test_tcp_bad_hellos(void)
+{
+    static const struct {
+        const char *what, *log;
+        uint16_t version;
+        uint64_t cluster;
+    } cases[] = {{"version", "upgrade the older", 9, 7},
+                 {"cluster", "belongs to cluster", NET_FRAME_VERSION, 8},
+                 {"http", "did not say a tarn hello", 0, 0},
+                 {"flip", "did not say a tarn hello", NET_FRAME_VERSION, 7},
+                 {"silent", "sent no hello in time", 0, 0}};
+    struct side b;
+    int64_t ret;
+    side_init(&b, "b", 7);
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        uint8_t h[NET_FRAME_HELLO];
+        struct net_stats st;
+        b.log[0] = 0;
+        raw_hello(h, cases[i].version, cases[i].cluster);
+        if (!strcmp(cases[i].what, "http"))
+            memcpy(h, "GET / HTTP/1.1\r\n", 16);
+        if (!strcmp(cases[i].what, "flip"))
+            h[20] ^= 4;
+        int fd = raw_connect(port);
+        drive_ms(&b, NULL, 1);
+        if (strcmp(cases[i].what, "silent"))
+            CU_ASSERT_EQUAL(send(fd, h, sizeof h, MSG_NOSIGNAL), (ssize_t)sizeof h);
+        CU_ASSERT_EQUAL(raw_read_all(&b, fd), NET_FRAME_HELLO);
+        close(fd);
+        CU_ASSERT(strstr(b.log, cases[i].log) != NULL);
+        net_stats(b.net, &st);
+        CU_ASSERT_EQUAL(st.bad_hellos, i < 4 ? i + 1 : 4);
+        CU_ASSERT_EQUAL(st.conns, 0);
+    }
+    CU_ASSERT(!b.opened);
+    net_close(b.net);
+}
+
+static void test_tcp_clusters_do_not_mix(void)
+{
+    struct side a, b;
+    int64_t ret;
+    side_init(&a, "a", 6);
+    side_init(&b, "b", 7);
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    CU_ASSERT_EQUAL(side_connect(&a, &b, port), E_CLUSTER);
+    drive_ms(&a, &b, 2);
+    CU_ASSERT(strstr(a.log, "belongs to cluster") != NULL);
+    CU_ASSERT(strstr(b.log, "belongs to cluster") != NULL);
+    pair_close(&a, &b);
+}
+
+static void test_tcp_bad_frames(void)
+{
+    static const struct {
+        size_t flip;
+        uint8_t with;
+        int why;
+    } cases[] = {
+        {0, 1, E_PROTO}, {9, 1, E_CORRUPT}, {28, 1, E_CORRUPT}, {NET_FRAME_HEAD, 1, E_CORRUPT}};
+    struct side b;
+    int64_t ret;
+    struct net_stats st;
+    side_init(&b, "b", 7);
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    for (size_t i = 0; i <= ARRAY_LEN(cases); i++) {
+        uint8_t m[NET_FRAME_HELLO + NET_FRAME_HEAD + 4] = {0};
+        uint8_t *f = m + NET_FRAME_HELLO;
+        struct net_frame good = {.kind = NET_FRAME_FRAME, .length = 4};
+        good.check = crc_update(0, f + NET_FRAME_HEAD, 4);
+        bool huge = i == ARRAY_LEN(cases);
+        if (huge)
+            good.length = ENV_FRAME_MAX + 1;
+        raw_hello(m, NET_FRAME_VERSION, 7);
+        net_frame_encode(&good, f);
+        if (!huge)
+            f[cases[i].flip] ^= cases[i].with;
+        b.opened = b.closed = false;
+        int fd = raw_connect(port);
+        drive_ms(&b, NULL, 1);
+        CU_ASSERT_EQUAL(send(fd, m, sizeof m, MSG_NOSIGNAL), (ssize_t)sizeof m);
+        raw_read_all(&b, fd);
+        close(fd);
+        CU_ASSERT(b.opened && b.closed);
+        CU_ASSERT_EQUAL(b.why, huge ? E_TOOBIG : cases[i].why);
+        net_stats(b.net, &st);
+        CU_ASSERT_EQUAL(st.bad_frames, i + 1);
+    }
+    CU_ASSERT_EQUAL(b.frames, 0);
+    CU_ASSERT(strstr(b.log, "no message") != NULL);
+    net_close(b.net);
+}
+
+static void test_tcp_bytes_one_by_one(void)
+{
+    struct side b;
+    int64_t ret;
+    side_init(&b, "b", 7);
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    uint8_t m[NET_FRAME_HELLO + 3 * (NET_FRAME_HEAD + 5)] = {0};
+    raw_hello(m, NET_FRAME_VERSION, 7);
+    for (int i = 0; i < 3; i++) {
+        uint8_t *f = m + NET_FRAME_HELLO + i * (NET_FRAME_HEAD + 5);
+        base_put_u32(f + NET_FRAME_HEAD, (uint32_t)i);
+        struct net_frame g = {
+            .kind = NET_FRAME_FRAME, .length = 5, .check = crc_update(0, f + NET_FRAME_HEAD, 5)};
+        net_frame_encode(&g, f);
+    }
+    int fd = raw_connect(port);
+    bool never = false;
+    for (size_t i = 0; i < sizeof m; i++) {
+        net_run_until(b.net, &never, now_ns() + 1);
+        CU_ASSERT_EQUAL(send(fd, m + i, 1, MSG_NOSIGNAL), 1);
+    }
+    int64_t end = now_ns() + 5LL * SEC;
+    while (b.frames < 3 && now_ns() < end)
+        drive_ms(&b, NULL, 1);
+    CU_ASSERT_EQUAL(b.frames, 3);
+    CU_ASSERT_EQUAL(b.wrong, 0);
+    close(fd);
+    CU_ASSERT(drive(&b, NULL, &b.closed));
+    net_close(b.net);
+}
+
+/* ---- limits ---- */
+
+static void test_tcp_slow_reader_is_dropped(void)
+{
+    struct side a, b;
+    int64_t ret;
+    side_init_with(&a, (struct net_config){.node = "a", .backlog_warn = 1000, .backlog_max = MIB});
+    side_init(&b, "b", 0);
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    CU_ASSERT_EQUAL_FATAL(side_connect(&a, &b, port), 0);
+    static uint8_t big[ENV_FRAME_MAX];
+    for (int i = 0; i < 20; i++)
+        send_n(&a, sizeof big, big);
+    CU_ASSERT(!a.closed); /* only later, in the loop */
+    CU_ASSERT(drive(&a, NULL, &a.closed));
+    CU_ASSERT_EQUAL(a.why, E_TOOBIG);
+    CU_ASSERT(strstr(a.log, "takes data slowly") != NULL);
+    CU_ASSERT(strstr(a.log, "more than the configured limit") != NULL);
+    pair_close(&a, &b);
+}
+
+static void test_tcp_connection_limit(void)
+{
+    struct side a, b;
+    int64_t ret;
+    side_init(&a, "a", 0);
+    side_init_with(&b, (struct net_config){.node = "b", .max_conns = 1});
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    CU_ASSERT_EQUAL_FATAL(side_connect(&a, &b, port), 0);
+    int fd = raw_connect(port);
+    CU_ASSERT_EQUAL(raw_read_all(&b, fd), 0);
+    CU_ASSERT(strstr(b.log, "the configured limit") != NULL);
+    close(fd);
+    pair_close(&a, &b);
+}
+
+static void test_tcp_out_of_descriptors(void)
+{
+    struct side b;
+    int64_t ret;
+    struct rlimit old, few;
+    side_init(&b, "b", 0);
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    int fd = raw_connect(port);
+    getrlimit(RLIMIT_NOFILE, &old);
+    few = (struct rlimit){(rlim_t)fd + 1, old.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &few);
+    bool never = false;
+    struct net_stats before, after;
+    net_stats(b.net, &before);
+    net_run_until(b.net, &never, now_ns() + 20 * 1000000);
+    net_stats(b.net, &after);
+    setrlimit(RLIMIT_NOFILE, &old);
+    CU_ASSERT(strstr(b.log, "raise the limit of open files") != NULL);
+    CU_ASSERT(after.turns - before.turns < 20); /* it did not spin */
+    /* and it takes the connection when it can */
+    CU_ASSERT_EQUAL(raw_read_all(&b, fd), NET_FRAME_HELLO);
+    close(fd);
+    net_close(b.net);
+}
+
+static void test_tcp_connect_deadline(void)
+{
+    struct side a;
+    char addr[64];
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof sa;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    side_init(&a, "a", 0);
+    CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&sa, len), 0);
+    CU_ASSERT_EQUAL_FATAL(listen(fd, 1), 0);
+    getsockname(fd, (struct sockaddr *)&sa, &len);
+    fmt_into(addr, sizeof addr, "127.0.0.1:%u", ntohs(sa.sin_port));
+    struct wait w = {.op.done = wait_done};
+    int64_t t0 = now_ns();
+    env_connect(a.e, addr, SEC / 20, &a.peer, &w.op); /* it listens but says nothing */
+    CU_ASSERT(drive(&a, NULL, &w.done));
+    CU_ASSERT_EQUAL(w.op.ret, E_TIMEOUT);
+    CU_ASSERT(now_ns() - t0 >= SEC / 20);
+    close(fd);
+    net_close(a.net);
+}
+
+static void test_tcp_close_with_everything_open(void)
+{
+    struct side a, b;
+    pair(&a, &b);
+    enum { BIG = 8 * MIB };
+    uint8_t *mem = calloc(1, BIG);
+    struct env_region r;
+    struct env_key key;
+    env_share(b.e, mem, BIG, &r, &key);
+    struct wait rd = {.op.done = wait_done}, wr = rd, cn = rd;
+    struct env_peer other = {.on_frame = side_frame, .on_close = side_close};
+    env_rma(a.peer.conn, ENV_RMA_READ, mem, BIG, key, 0, &rd.op);
+    env_rma(a.peer.conn, ENV_RMA_WRITE, mem, BIG, key, 0, &wr.op);
+    env_connect(a.e, "localhost:1", SEC, &other, &cn.op);
+    drive_ms(&a, &b, 1);
+    pair_close(&a, &b);
+    free(mem);
+}
+
+UNIT_MAIN("net_tcp", UNIT(test_tcp_frames_keep_order), UNIT(test_tcp_one_turn_is_one_write),
+          UNIT(test_tcp_frame_from_pieces), UNIT(test_tcp_rma_write_then_frame),
+          UNIT(test_tcp_rma_read), UNIT(test_tcp_rma_stale_key),
+          UNIT(test_tcp_revoke_in_the_middle), UNIT(test_tcp_hangup_in_callback),
+          UNIT(test_tcp_hangup_sends_goodbye), UNIT(test_tcp_ops_end_before_close),
+          UNIT(test_tcp_hangup_with_transfers), UNIT(test_tcp_peer_killed),
+          UNIT(test_tcp_nobody_there), UNIT(test_tcp_localhost_by_name),
+          UNIT(test_tcp_listen_refusals), UNIT(test_tcp_bad_hellos),
+          UNIT(test_tcp_clusters_do_not_mix), UNIT(test_tcp_bad_frames),
+          UNIT(test_tcp_bytes_one_by_one), UNIT(test_tcp_slow_reader_is_dropped),
+          UNIT(test_tcp_connection_limit), UNIT(test_tcp_out_of_descriptors),
+          UNIT(test_tcp_connect_deadline), UNIT(test_tcp_close_with_everything_open))

@@ -1,0 +1,514 @@
+/* tests/unit/test_ufs_dir.c - the under-store over a directory, on a temporary one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "cluster/ufs_dir.h"
+#include "net/net.h"
+#include "tests/unit/unit.h"
+
+/* An env whose work() is done at once: each operation is a plain call for these tests. */
+static void inline_work(struct env *e, struct env_op *op, void (*fn)(struct env_op *op))
+{
+    (void)e;
+    fn(op);
+}
+
+static const struct env_vt inline_vt = {.work = inline_work};
+static struct env inline_env = {&inline_vt};
+static char root[64];
+static struct ufs *u;
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
+{
+    (void)st;
+    (void)flag;
+    (void)f;
+    return remove(path);
+}
+
+static void setup(void)
+{
+    char uri[96];
+    strcpy(root, "/tmp/tarn-ufs-XXXXXX");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(root));
+    snprintf(uri, sizeof uri, "dir:%s", root);
+    struct ufs_factory *f = ufs_dir_factory();
+    CU_ASSERT_EQUAL_FATAL(f->open(f, &inline_env, uri, &u), 0);
+}
+
+static void teardown(void)
+{
+    ufs_close(u);
+    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static const char *real(const char *name)
+{
+    static char path[4][256];
+    static int i;
+    char *p = path[i++ % 4];
+    snprintf(p, 256, "%s/%s", root, name);
+    return p;
+}
+
+static int64_t run(struct ufs_op *o)
+{
+    ufs_submit(u, o);
+    return o->op.ret;
+}
+
+#define RUN(...) run(&(struct ufs_op){__VA_ARGS__})
+
+static int64_t create(const char *path, unsigned flags, uint32_t mode)
+{
+    return RUN(.kind = UFS_CREATE, .path = path, .flags = flags, .mode = FSOP_S_IFREG | mode,
+               .uid = geteuid(), .gid = getegid());
+}
+
+static int64_t put(const char *path, const char *text)
+{
+    return RUN(.kind = UFS_WRITE, .path = path, .buf = (void *)(uintptr_t)text,
+               .len = (uint32_t)strlen(text));
+}
+
+static int64_t get(const char *path, char *to, uint32_t cap, uint64_t off, uint64_t fp)
+{
+    return RUN(.kind = UFS_READ, .path = path, .buf = to, .len = cap, .off = off, .expect_fp = fp);
+}
+
+static bool holds(const char *path, const char *text)
+{
+    char b[64] = "";
+    int64_t n = get(path, b, sizeof b, 0, 0);
+    return n == (int64_t)strlen(text) && !memcmp(b, text, (size_t)n);
+}
+
+static void age(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 30 * 1000 * 1000}, NULL);
+}
+
+static void test_ufs_dir_uris(void)
+{
+    struct ufs_factory *f = ufs_dir_factory();
+    struct ufs *x;
+    CU_ASSERT_EQUAL(f->open(f, &inline_env, "s3:bucket", &x), E_INVAL);
+    CU_ASSERT_EQUAL(f->open(f, &inline_env, "dir:relative", &x), E_INVAL);
+    CU_ASSERT_EQUAL(f->open(f, &inline_env, "dir:/no/such/place", &x), E_NOENT);
+    CU_ASSERT_EQUAL(f->open(f, &inline_env, "dir:/etc/passwd", &x), E_NOTDIR);
+}
+
+static void test_ufs_dir_files(void)
+{
+    setup();
+    struct ufs_op o = {.kind = UFS_CREATE,
+                       .path = "f",
+                       .mode = FSOP_S_IFREG | 0640,
+                       .uid = geteuid(),
+                       .gid = getegid()};
+    CU_ASSERT_EQUAL(run(&o), 0);
+    CU_ASSERT_EQUAL(o.ent.mode, FSOP_S_IFREG | 0640);
+    CU_ASSERT_EQUAL(create("f", 0, 0600), E_EXIST);
+    CU_ASSERT_EQUAL(create("f", UFS_F_RESUME, 0600), 0);
+    CU_ASSERT_EQUAL(put("f", "hello world"), 11);
+    CU_ASSERT_EQUAL(create("f", UFS_F_RESUME, 0600), E_EXIST);
+    char b[64];
+    CU_ASSERT_EQUAL(get("f", b, 5, 6, 0), 5);
+    CU_ASSERT(!memcmp(b, "world", 5));
+    CU_ASSERT_EQUAL(get("f", b, 5, 100, 0), 0);
+    CU_ASSERT_EQUAL(get("g", b, 5, 0, 0), E_NOENT);
+    CU_ASSERT_EQUAL(get("", b, 5, 0, 0), E_ISDIR);
+    CU_ASSERT_EQUAL(put("g", "x"), E_NOENT);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_SYNC, .path = "f"), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_SYNC, .path = "g"), E_NOENT);
+    struct ufs_op s = {.kind = UFS_STATFS};
+    CU_ASSERT_EQUAL(run(&s), 0);
+    CU_ASSERT(s.statfs.bytes > 0 && s.statfs.name_max == 255);
+    /* a FIFO must not hang the thread */
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_CREATE, .path = "p", .mode = FSOP_S_IFIFO | 0600,
+                        .uid = geteuid(), .gid = getegid()),
+                    0);
+    CU_ASSERT_EQUAL(get("p", b, 5, 0, 0), E_INVAL);
+    teardown();
+}
+
+static void test_ufs_dir_read_only_mode_can_be_written_by_its_creator(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(create("ro", 0, 0444), 0);
+    CU_ASSERT_EQUAL(put("ro", "abc"), 3);
+    CU_ASSERT(holds("ro", "abc"));
+    struct stat st;
+    CU_ASSERT_EQUAL(stat(real("ro"), &st), 0);
+    CU_ASSERT_EQUAL(st.st_mode & 07777, 0444);
+    teardown();
+}
+
+static void test_ufs_dir_fingerprints(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(create("f", 0, 0600), 0);
+    CU_ASSERT_EQUAL(put("f", "one"), 3);
+    struct ufs_op o = {.kind = UFS_STAT, .path = "f"};
+    CU_ASSERT_EQUAL(run(&o), 0);
+    CU_ASSERT_EQUAL(o.ent.fp, 0); /* too young to be trusted */
+    age();
+    CU_ASSERT_EQUAL(run(&o), 0);
+    uint64_t fp = o.ent.fp;
+    CU_ASSERT_NOT_EQUAL(fp, 0);
+    char b[8];
+    CU_ASSERT_EQUAL(get("f", b, 8, 0, fp), 3);
+    CU_ASSERT_EQUAL(put("f", "two"), 3);
+    CU_ASSERT_EQUAL(get("f", b, 8, 0, fp), E_CHANGED);
+    age();
+    CU_ASSERT_EQUAL(get("f", b, 8, 0, fp), E_CHANGED);
+    CU_ASSERT_EQUAL(run(&o), 0);
+    CU_ASSERT_NOT_EQUAL(o.ent.fp, fp);
+    teardown();
+}
+
+/* what was renamed meanwhile is neither read nor written in the place of the file that is meant */
+static void test_ufs_dir_another_file_of_that_name_is_left_alone(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(create("f", 0, 0600), 0);
+    struct ufs_op o = {.kind = UFS_STAT, .path = "f"};
+    CU_ASSERT_EQUAL(run(&o), 0);
+    uint64_t ino = o.ent.ufs_ino;
+    char b[8] = "old";
+    CU_ASSERT_NOT_EQUAL(ino, 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_WRITE, .path = "f", .buf = b, .len = 3, .expect_ino = ino), 3);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_RENAME, .path = "f", .path2 = "g"), 0);
+    CU_ASSERT_EQUAL(create("f", 0, 0600), 0);
+    CU_ASSERT_EQUAL(put("f", "new"), 3);
+    static const enum ufs_kind kinds[] = {UFS_READ, UFS_WRITE, UFS_SYNC};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        o = (struct ufs_op){.kind = kinds[i], .path = "f", .buf = b, .len = 3, .expect_ino = ino};
+        CU_ASSERT_EQUAL(run(&o), E_CHANGED);
+        o.path = "g";
+        CU_ASSERT_EQUAL(run(&o), kinds[i] == UFS_SYNC ? 0 : 3);
+        CU_ASSERT(!memcmp(b, "old", 3));
+    }
+    CU_ASSERT(holds("f", "new") && holds("g", "old"));
+    /* whatever has the name now, it is the same answer */
+    for (int what = 0; what < 5; what++) {
+        CU_ASSERT_EQUAL(remove(real("f")), 0);
+        CU_ASSERT_EQUAL(what == 0   ? symlink("g", real("f"))
+                        : what == 1 ? mkdir(real("f"), 0700)
+                        : what == 2 ? mkfifo(real("f"), 0600)
+                        : what == 3 ? symlink(".", real("f"))
+                                    : rename(real("g"), real("f")),
+                        0);
+        const char *path = what == 3 ? "f/g" : what == 4 ? "f/x" : "f";
+        for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+            CU_ASSERT_EQUAL(
+                RUN(.kind = kinds[i], .path = path, .buf = b, .len = 3, .expect_ino = ino),
+                E_CHANGED);
+    }
+    CU_ASSERT(holds("f", "old"));
+    teardown();
+}
+
+static void test_ufs_dir_never_leaves_the_root(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(symlink("/etc", real("out")), 0);
+    CU_ASSERT_EQUAL(symlink("/etc/passwd", real("pw")), 0);
+    char b[16];
+    CU_ASSERT(get("out/passwd", b, 16, 0, 0) < 0);
+    CU_ASSERT(get("pw", b, 16, 0, 0) < 0);
+    CU_ASSERT_EQUAL(get("../x", b, 16, 0, 0), E_INVAL);
+    CU_ASSERT_EQUAL(get("/etc/passwd", b, 16, 0, 0), E_INVAL);
+    CU_ASSERT_EQUAL(get("a//b", b, 16, 0, 0), E_INVAL);
+    CU_ASSERT_EQUAL(get("a/", b, 16, 0, 0), E_INVAL);
+    CU_ASSERT(create("out/tarn-test", 0, 0600) < 0);
+    CU_ASSERT(put("pw", "x") < 0);
+    char name[400];
+    memset(name, 'n', sizeof name);
+    name[300] = 0;
+    CU_ASSERT_EQUAL(get(name, b, 16, 0, 0), E_NAMETOOLONG);
+    /* mode and owner of a link are the link's own */
+    CU_ASSERT(RUN(.kind = UFS_SETATTR, .path = "pw", .valid = FSOP_SET_MODE, .mode = 0777) < 0);
+    teardown();
+}
+
+static void test_ufs_dir_listing(void)
+{
+    setup();
+    for (int i = 0; i < 100; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%03d", i);
+        CU_ASSERT_EQUAL(create(name, 0, 0600), 0);
+    }
+    CU_ASSERT_EQUAL(symlink("a target", real("link")), 0);
+    CU_ASSERT_EQUAL(mkdir(real(".tarn"), 0700), 0);
+    CU_ASSERT_EQUAL(mkdir(real("d"), 0755), 0);
+    CU_ASSERT_EQUAL(mkdir(real("d/.tarn"), 0755), 0);
+    char buf[700];
+    struct ufs_op o = {.kind = UFS_LIST, .path = "", .buf = buf, .len = sizeof buf};
+    int files = 0, links = 0, dirs = 0, batches = 0;
+    int64_t n;
+    while ((n = run(&o)) > 0) {
+        struct rbuf r = rbuf_make(buf, (size_t)n);
+        batches++;
+        while (rbuf_left(&r)) {
+            struct fsent e;
+            CU_ASSERT_EQUAL_FATAL(fsop_ent_get(&r, &e), 0);
+            files += (e.mode & FSOP_S_IFMT) == FSOP_S_IFREG;
+            dirs += e.name_len == 1 && e.name[0] == 'd';
+            links += e.target_len == 8 && !memcmp(e.target, "a target", 8);
+            CU_ASSERT(e.name[0] != '.');
+        }
+    }
+    CU_ASSERT_EQUAL(n, 0);
+    CU_ASSERT_EQUAL(files, 100);
+    CU_ASSERT_EQUAL(links, 1);
+    CU_ASSERT_EQUAL(dirs, 1);
+    CU_ASSERT(batches > 5);
+    CU_ASSERT_EQUAL(o.impl[1], 0);
+    struct ufs_op half = {.kind = UFS_LIST, .path = "", .buf = buf, .len = sizeof buf};
+    CU_ASSERT(run(&half) > 0);
+    half.kind = UFS_LIST_END;
+    CU_ASSERT_EQUAL(run(&half), 0);
+    struct ufs_op small = {.kind = UFS_LIST, .path = "", .buf = buf, .len = 8};
+    CU_ASSERT_EQUAL(run(&small), E_RANGE);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_LIST, .path = ".tarn", .buf = buf, .len = 99), E_NOENT);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_STAT, .path = ".tarn"), E_NOENT);
+    CU_ASSERT_EQUAL(create(".tarn", 0, 0600), E_PERM);
+    o = (struct ufs_op){.kind = UFS_LIST, .path = "d", .buf = buf, .len = sizeof buf};
+    CU_ASSERT(run(&o) > 0); /* only the root's is reserved */
+    o.kind = UFS_LIST_END;
+    CU_ASSERT_EQUAL(run(&o), 0);
+    teardown();
+}
+
+static void test_ufs_dir_names(void)
+{
+    setup();
+    uint32_t uid = geteuid(), gid = getegid();
+    struct ufs_op o = {
+        .kind = UFS_MKDIR, .path = "d", .mode = FSOP_S_IFDIR | 01777, .uid = uid, .gid = gid};
+    CU_ASSERT_EQUAL(run(&o), 0);
+    CU_ASSERT_EQUAL(o.ent.mode, FSOP_S_IFDIR | 01777);
+    CU_ASSERT_EQUAL(run(&o), E_EXIST);
+    o.flags = UFS_F_RESUME;
+    CU_ASSERT_EQUAL(run(&o), 0);
+    struct ufs_op s = {
+        .kind = UFS_SYMLINK, .path = "d/s", .path2 = "some where", .uid = uid, .gid = gid};
+    CU_ASSERT_EQUAL(run(&s), 0);
+    CU_ASSERT_EQUAL(run(&s), E_EXIST);
+    s.flags = UFS_F_RESUME;
+    CU_ASSERT_EQUAL(run(&s), 0);
+    s.path2 = "else where";
+    CU_ASSERT_EQUAL(run(&s), E_EXIST);
+    char buf[64];
+    struct ufs_op st = {.kind = UFS_STAT, .path = "d/s", .buf = buf, .len = sizeof buf};
+    CU_ASSERT_EQUAL(run(&st), 0);
+    CU_ASSERT(st.ent.target_len == 10 && !memcmp(st.ent.target, "some where", 10));
+    CU_ASSERT_EQUAL(create("d/f", 0, 0600), 0);
+    struct ufs_op l = {.kind = UFS_LINK, .path = "d/f", .path2 = "g"};
+    CU_ASSERT_EQUAL(run(&l), 0);
+    CU_ASSERT_EQUAL(l.ent.nlink, 2);
+    CU_ASSERT_EQUAL(run(&l), E_EXIST);
+    l.flags = UFS_F_RESUME;
+    CU_ASSERT_EQUAL(run(&l), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_RMDIR, .path = "d"), E_NOTEMPTY);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_UNLINK, .path = "d"), E_ISDIR);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_UNLINK, .path = "d/s"), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_UNLINK, .path = "d/s"), E_NOENT);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_UNLINK, .path = "d/s", .flags = UFS_F_RESUME), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_UNLINK, .path = "d/f"), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_RMDIR, .path = "d"), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_RMDIR, .path = "d", .flags = UFS_F_RESUME), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_RMDIR, .path = "d"), E_NOENT);
+    teardown();
+}
+
+static void test_ufs_dir_hidden_names_keep_the_bytes(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(create("a", 0, 0600), 0);
+    CU_ASSERT_EQUAL(put("a", "bytes of a"), 10);
+    struct ufs_op o = {.kind = UFS_UNLINK, .path = "a", .hidden = ".tarn/7/1"};
+    CU_ASSERT_EQUAL(run(&o), 0);
+    CU_ASSERT(holds(".tarn/7/1", "bytes of a"));
+    struct stat st;
+    CU_ASSERT_EQUAL(stat(real(".tarn"), &st), 0);
+    CU_ASSERT_EQUAL(st.st_mode & 07777, 0700);
+    CU_ASSERT_EQUAL(run(&o), E_NOENT);
+    o.flags = UFS_F_RESUME;
+    CU_ASSERT_EQUAL(run(&o), 0);
+    /* two names of one file: the visible one must go */
+    CU_ASSERT_EQUAL(link(real(".tarn/7/1"), real("b")), 0);
+    o.path = "b";
+    CU_ASSERT_EQUAL(run(&o), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_STAT, .path = "b"), E_NOENT);
+
+    CU_ASSERT_EQUAL(create("old", 0, 0600), 0);
+    CU_ASSERT_EQUAL(put("old", "old"), 3);
+    CU_ASSERT_EQUAL(create("new", 0, 0600), 0);
+    CU_ASSERT_EQUAL(put("new", "new"), 3);
+    struct ufs_op r = {.kind = UFS_RENAME, .path = "new", .path2 = "old", .hidden = ".tarn/2"};
+    CU_ASSERT_EQUAL(run(&r), 0);
+    CU_ASSERT(holds("old", "new"));
+    CU_ASSERT(holds(".tarn/2", "old"));
+    CU_ASSERT_EQUAL(r.ent.size, 3);
+    CU_ASSERT_EQUAL(run(&r), E_NOENT);
+    r.flags = UFS_F_RESUME;
+    CU_ASSERT_EQUAL(run(&r), 0);
+    /* a crash between the two steps: the hidden name exists already */
+    CU_ASSERT_EQUAL(create("new2", 0, 0600), 0);
+    CU_ASSERT_EQUAL(link(real("old"), real(".tarn/3")), 0);
+    r.path = "new2";
+    r.hidden = ".tarn/3";
+    CU_ASSERT_EQUAL(run(&r), 0);
+    CU_ASSERT(holds(".tarn/3", "new"));
+    CU_ASSERT(holds("old", ""));
+    /* a rename that fails keeps nothing */
+    CU_ASSERT_EQUAL(mkdir(real("dir"), 0755), 0);
+    r = (struct ufs_op){.kind = UFS_RENAME, .path = "dir", .path2 = "old", .hidden = ".tarn/4"};
+    CU_ASSERT_EQUAL(run(&r), E_NOTDIR);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_STAT, .path = ".tarn/4"), E_NOENT);
+    r = (struct ufs_op){.kind = UFS_RENAME, .path = "dir", .path2 = ".tarn"};
+    CU_ASSERT_EQUAL(run(&r), E_PERM);
+    teardown();
+}
+
+/* a file system mounted below the root: nothing of it can be kept under a name outside */
+static void test_ufs_dir_names_on_another_file_system(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(mkdir(real("m"), 0700), 0);
+    if (mount("none", real("m"), "tmpfs", 0, "size=1m")) {
+        printf("(not privileged: skipped) ");
+        teardown();
+        return;
+    }
+    CU_ASSERT_EQUAL(create("m/a", 0, 0600), 0);
+    CU_ASSERT_EQUAL(create("m/b", 0, 0600), 0);
+    CU_ASSERT_EQUAL(put("m/b", "b"), 1);
+    CU_ASSERT_EQUAL(
+        RUN(.kind = UFS_RENAME, .path = "m/b", .path2 = "m/a", .hidden = ".tarn/orphans/1"), 0);
+    CU_ASSERT(holds("m/a", "b"));
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_UNLINK, .path = "m/a", .hidden = ".tarn/orphans/2"), 0);
+    char c[1];
+    CU_ASSERT_EQUAL(get("m/a", c, 1, 0, 0), E_NOENT);
+    CU_ASSERT_EQUAL(create("r", 0, 0600), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_RENAME, .path = "r", .path2 = "m/r"), E_XDEV);
+    CU_ASSERT_EQUAL(umount(real("m")), 0);
+    teardown();
+}
+
+enum { CROWD = 96 };
+
+struct crowd {
+    struct ufs_op o;
+    char path[16], b[64];
+    int round;
+};
+
+static unsigned crowd_left, crowd_to_come;
+static bool crowd_over;
+static struct ufs *crowd_ufs;
+
+/* create, write, read, sync, close to done: each on whichever thread is free */
+static void crowd_step(struct env_op *op)
+{
+    struct crowd *c = container_of(op, struct crowd, o.op);
+    static const enum ufs_kind kinds[] = {UFS_CREATE,  UFS_WRITE, UFS_READ,
+                                          UFS_SETATTR, UFS_SYNC,  UFS_STAT};
+    if (c->round)
+        CU_ASSERT(op->ret >= 0);
+    if (c->round == 3)
+        CU_ASSERT(op->ret == 16 && !memcmp(c->b, c->path, strlen(c->path)));
+    if (c->round == ARRAY_LEN(kinds)) {
+        crowd_over = --crowd_left == 0;
+        return;
+    }
+    struct ufs_op o = {.kind = kinds[c->round++],
+                       .op.done = crowd_step,
+                       .path = c->path,
+                       .mode = FSOP_S_IFREG | 0400, /* each write has to force it open */
+                       .uid = geteuid(),
+                       .gid = getegid(),
+                       .valid = FSOP_SET_MTIME,
+                       .mtime_ns = 5,
+                       .buf = c->b,
+                       .len = 16};
+    c->o = o;
+    memcpy(c->b, c->path, sizeof c->path);
+    ufs_submit(crowd_ufs, &c->o);
+    if (c->round == ARRAY_LEN(kinds) && --crowd_to_come == 0)
+        ufs_close(crowd_ufs); /* it lives on until the last operation has ended */
+}
+
+static void test_ufs_dir_on_many_threads(void)
+{
+    static struct crowd crowd[CROWD];
+    setup();
+    struct net *net;
+    struct net_config nc = {.node = "test"};
+    char uri[96];
+    snprintf(uri, sizeof uri, "dir:%s", root);
+    CU_ASSERT_EQUAL_FATAL(net_open(&nc, &net), 0);
+    struct ufs_factory *f = ufs_dir_factory();
+    CU_ASSERT_EQUAL_FATAL(f->open(f, net_env(net), uri, &crowd_ufs), 0);
+    memset(crowd, 0, sizeof crowd);
+    crowd_left = crowd_to_come = CROWD;
+    crowd_over = false;
+    for (unsigned i = 0; i < CROWD; i++) {
+        snprintf(crowd[i].path, sizeof crowd[i].path, "file%03u", i);
+        crowd_step(&crowd[i].o.op);
+    }
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    CU_ASSERT_EQUAL(net_run_until(net, &crowd_over, (t.tv_sec + 20LL) * 1000000000), 0);
+    net_close(net);
+    teardown();
+}
+
+static void test_ufs_dir_attributes(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(create("f", 0, 0600), 0);
+    CU_ASSERT_EQUAL(put("f", "0123456789"), 10);
+    struct ufs_op o = {.kind = UFS_SETATTR,
+                       .path = "f",
+                       .valid = FSOP_SET_SIZE | FSOP_SET_MODE | FSOP_SET_ATIME | FSOP_SET_MTIME |
+                                FSOP_SET_UID | FSOP_SET_GID,
+                       .size = 4,
+                       .mode = 04755,
+                       .uid = geteuid(),
+                       .gid = getegid(),
+                       .atime_ns = 1234567890123456789,
+                       .mtime_ns = -1500000000};
+    CU_ASSERT_EQUAL(run(&o), 0);
+    CU_ASSERT_EQUAL(o.ent.size, 4);
+    CU_ASSERT_EQUAL(o.ent.mode, FSOP_S_IFREG | 04755);
+    CU_ASSERT_EQUAL(o.ent.atime_ns, 1234567890123456789);
+    CU_ASSERT_EQUAL(o.ent.mtime_ns, -1500000000);
+    CU_ASSERT(holds("f", "0123"));
+    o.valid = FSOP_SET_SIZE;
+    o.size = UINT64_MAX;
+    CU_ASSERT_EQUAL(run(&o), E_FBIG);
+    o.valid = FSOP_SET_MTIME_NOW;
+    o.mtime_ns = 0;
+    CU_ASSERT_EQUAL(run(&o), 0);
+    CU_ASSERT(o.ent.mtime_ns > 1500000000LL * 1000000000);
+    o.path = "none";
+    CU_ASSERT_EQUAL(run(&o), E_NOENT);
+    teardown();
+}
+
+UNIT_MAIN("ufs_dir", UNIT(test_ufs_dir_uris), UNIT(test_ufs_dir_files),
+          UNIT(test_ufs_dir_read_only_mode_can_be_written_by_its_creator),
+          UNIT(test_ufs_dir_fingerprints),
+          UNIT(test_ufs_dir_another_file_of_that_name_is_left_alone),
+          UNIT(test_ufs_dir_never_leaves_the_root), UNIT(test_ufs_dir_listing),
+          UNIT(test_ufs_dir_names), UNIT(test_ufs_dir_hidden_names_keep_the_bytes),
+          UNIT(test_ufs_dir_names_on_another_file_system), UNIT(test_ufs_dir_on_many_threads),
+          UNIT(test_ufs_dir_attributes))

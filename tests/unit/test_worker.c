@@ -1,0 +1,833 @@
+/* tests/unit/test_worker.c - a worker in the simulated world, over an under-store that is made up.
+ *
+ * A file of the under-store is (size, generation); its bytes are a function of path, generation and
+ * offset, so that every byte that arrives can be checked. */
+#include "cluster/rpc.h"
+#include "cluster/rpc_format.h"
+#include "cluster/worker.h"
+#include "cluster/worker_format.h"
+#include "core/fmt.h"
+#include "sim/sim.h"
+#include "tests/unit/unit.h"
+
+enum { PAGE = 64 * 1024, FILES = 40, CALLS = 120, BUF = 4 * PAGE, OPS = 64 };
+static const int64_t SECOND = 1000000000LL;
+
+/* ---- the under-store ---- */
+
+struct fake_file {
+    uint64_t size, gen;
+    uint8_t written[256]; /* bytes 0..n_written were written */
+    uint32_t n_written;
+};
+
+struct fake_op {
+    struct env_timer t;
+    struct ufs_op *op;
+};
+
+static struct fake_ufs {
+    struct ufs u;
+    struct env *env;
+    struct fake_file file[FILES]; /* path "fN" */
+    struct fake_op op[OPS];
+    uint64_t reads, syncs;
+    int64_t latency_ns;
+    int fail;
+} fake;
+
+static uint64_t fake_fp(uint64_t gen)
+{
+    return 1000 + gen;
+}
+
+static uint8_t fake_byte(uint32_t n, uint64_t gen, uint64_t off)
+{
+    return (uint8_t)(base_mix_u64(off / 8 + ((uint64_t)n << 40) + (gen << 52)) >> (off % 8 * 8));
+}
+
+static int64_t fake_do(struct ufs_op *o)
+{
+    if (fake.fail)
+        return fake.fail;
+    uint32_t n = (uint32_t)atoi(o->path + 1);
+    if (o->path[0] != 'f' || n >= FILES || !fake.file[n].gen)
+        return E_NOENT;
+    struct fake_file *f = &fake.file[n];
+    if (o->kind == UFS_SYNC) {
+        fake.syncs++;
+        return 0;
+    }
+    if (o->kind == UFS_WRITE) {
+        CU_ASSERT_FATAL(o->off + o->len <= sizeof f->written);
+        if (o->not_after_ns && env_now_ns(fake.env) > o->not_after_ns)
+            return E_TIMEOUT;
+        memcpy(f->written + o->off, o->buf, o->len);
+        f->n_written = (uint32_t)(o->off + o->len);
+        return o->len;
+    }
+    if (o->kind != UFS_READ)
+        return E_NOTSUP;
+    fake.reads++;
+    if (o->expect_fp && o->expect_fp != fake_fp(f->gen))
+        return E_CHANGED;
+    uint64_t got = o->off >= f->size ? 0 : base_min_u64(o->len, f->size - o->off);
+    for (uint64_t i = 0; i < got; i++) {
+        uint64_t at = o->off + i;
+        ((uint8_t *)o->buf)[i] = at < f->n_written ? f->written[at] : fake_byte(n, f->gen, at);
+    }
+    return (int64_t)got;
+}
+
+static void fake_timer(struct env_op *op)
+{
+    struct fake_op *p = container_of(op, struct fake_op, t.op);
+    struct ufs_op *o = p->op;
+    p->op = NULL;
+    o->op.ret = fake_do(o);
+    o->op.done(&o->op);
+}
+
+static void fake_submit(struct ufs *u, struct ufs_op *o)
+{
+    (void)u;
+    for (int i = 0; i < OPS; i++) {
+        struct fake_op *p = &fake.op[i];
+        if (p->op)
+            continue;
+        memset(p, 0, sizeof *p);
+        p->op = o;
+        p->t.op.done = fake_timer;
+        env_timer_set(fake.env, &p->t, env_now_ns(fake.env) + fake.latency_ns);
+        return;
+    }
+    CU_FAIL_FATAL("more under-store operations than the worker may have");
+}
+
+static void fake_close(struct ufs *u)
+{
+    (void)u;
+}
+
+static int fake_open(struct ufs_factory *f, struct env *e, const char *uri, struct ufs **ret_u)
+{
+    static const struct ufs_vt vt = {fake_submit, fake_close};
+    (void)f;
+    if (strcmp(uri, "fake:"))
+        return E_INVAL;
+    fake.u.vt = &vt;
+    fake.env = e;
+    *ret_u = &fake.u;
+    return 0;
+}
+
+static struct ufs_factory fake_factory = {fake_open};
+
+/* ---- the world: a master that only listens, a worker, a client ---- */
+
+struct call {
+    struct rpc_call rpc;
+    bool done;
+    int err;
+    struct rpc_io_reply reply;
+};
+
+static struct mem mem;
+static struct sim *sim;
+static struct sim_node *node_m, *node_w, *node_c;
+static struct worker *worker;
+static struct worker_config cfg;
+static struct rpc_host master, client;
+static struct rpc_conn *to_worker, *from_worker;
+static struct env_op op;
+static uint8_t *buf;
+static struct env_region region;
+static struct env_key key;
+static struct call calls[CALLS];
+static uint32_t told[FILES + 1]; /* pages that the master believes in, by inode */
+static uint64_t told_incarnation, page_bytes;
+static uint32_t beats, full_reports, leaving;
+static bool drop_beats;
+static const char *policy;
+
+static void done(struct env_op *o)
+{
+    (void)o;
+}
+
+static void master_call(struct rpc_host *h, struct rpc_token t, uint16_t method, const void *body,
+                        uint32_t len)
+{
+    (void)h;
+    CU_ASSERT_EQUAL(method, RPC_WORKER_BEAT);
+    if (drop_beats)
+        return;
+    struct rbuf r = rbuf_make(body, len);
+    struct rpc_worker_beat b;
+    CU_ASSERT_EQUAL_FATAL(rpc_format_worker_beat_get(&r, &b), 0);
+    from_worker = t.conn;
+    beats++;
+    if (b.flags & RPC_BEAT_FULL_BEGIN)
+        memset(told, 0, sizeof told);
+    full_reports += (b.flags & RPC_BEAT_FULL_END) != 0;
+    leaving += (b.flags & RPC_BEAT_LEAVING) != 0;
+    for (uint32_t i = 0; i < b.n_deltas; i++) {
+        struct rpc_page_delta d;
+        CU_ASSERT_EQUAL_FATAL(rpc_format_delta_get(&b.items, &d), 0);
+        CU_ASSERT_FATAL(d.ino.v <= FILES);
+        told[d.ino.v] = d.pages;
+    }
+    struct rpc_worker_beat_reply a = {.epoch = 1,
+                                      .interval_ns = 100000000,
+                                      .page_bytes = page_bytes,
+                                      .want_full = told_incarnation != b.incarnation &&
+                                                   !(b.flags & RPC_BEAT_FULL_BEGIN),
+                                      .n_mounts = 1};
+    told_incarnation = b.incarnation;
+    struct rpc_mount_item m = {1, 0, "fake:", 5};
+    uint8_t out[256];
+    struct wbuf w = wbuf_make(out, sizeof out);
+    rpc_format_worker_beat_reply_put(&w, &a);
+    rpc_format_mount_put(&w, &m);
+    rpc_reply(t, 0, out, (uint32_t)w.len);
+}
+
+static void run_for(int64_t ns)
+{
+    sim_run_until(sim, sim_now_ns(sim) + ns);
+}
+
+static void connect_client(void)
+{
+    struct env_op o = {.done = done};
+    rpc_connect(&client, "w:1", SECOND, &o, &to_worker);
+    CU_ASSERT_EQUAL_FATAL(sim_run_op(sim, &o, 10 * SECOND), 0);
+}
+
+static void worker_up(void)
+{
+    struct env *e = sim_node_up(node_w);
+    CU_ASSERT_EQUAL_FATAL(worker_open(e, sim_mem(node_w), &cfg, &worker), 0);
+    for (int i = 0; i < 100 && worker_state(worker, NULL) == WORKER_STARTING; i++)
+        run_for(SECOND / 10);
+}
+
+static void make_world(uint64_t seed, uint64_t capacity)
+{
+    unit_mem(&mem, 1 << 30);
+    struct sim_config sc = sim_config_quiet(seed);
+    sc.node_mem_bytes = 64 << 20;
+    sim = sim_open(&mem, &sc);
+    node_m = sim_node_add(sim, "m");
+    node_w = sim_node_add(sim, "w");
+    node_c = sim_node_add(sim, "c");
+    memset(&fake, 0, sizeof fake);
+    fake.latency_ns = 5000000;
+    for (uint64_t i = 0; i < FILES; i++)
+        fake.file[i] = (struct fake_file){.size = i * PAGE / 2 + 100, .gen = 1};
+    memset(told, 0, sizeof told);
+    told_incarnation = 0;
+    page_bytes = PAGE;
+    beats = full_reports = leaving = 0;
+    drop_beats = false;
+    memset(&master, 0, sizeof master);
+    memset(&client, 0, sizeof client);
+    struct env *em = sim_node_up(node_m), *ec = sim_node_up(node_c);
+    master.on_call = master_call;
+    CU_ASSERT_EQUAL_FATAL(rpc_host_init(&master, em, sim_mem(node_m), 16, 64), 0);
+    CU_ASSERT_EQUAL_FATAL(rpc_host_init(&client, ec, sim_mem(node_c), 16, 256), 0);
+    op.done = done;
+    rpc_listen(&master, "m:1", &op);
+    CU_ASSERT_EQUAL_FATAL(sim_run_op(sim, &op, SECOND), 0);
+    cfg = worker_config_default();
+    cfg.listen = "w:1";
+    cfg.host = "w";
+    cfg.masters = "m:1";
+    cfg.capacity_bytes = capacity;
+    cfg.buffer_bytes = 16 * PAGE;
+    cfg.ufs = &fake_factory;
+    cfg.eviction = policy;
+    worker_up();
+    CU_ASSERT_EQUAL_FATAL(worker_state(worker, NULL), WORKER_SERVING);
+    run_for(SECOND); /* mounts are known */
+    buf = mem_alloc(sim_mem(node_c), BUF);
+    env_share(ec, buf, BUF, &region, &key);
+    connect_client();
+}
+
+static void end_world(void)
+{
+    char why[256] = "";
+    if (worker && !worker_check(worker, why, sizeof why))
+        CU_FAIL_FATAL(why);
+    sim_close(sim);
+    mem_drop(&mem);
+    worker = NULL;
+}
+
+static void call_done(struct env_op *o)
+{
+    struct call *c = container_of(o, struct call, rpc.op);
+    c->done = true;
+    c->err = (int)o->ret;
+    memset(&c->reply, 0, sizeof c->reply);
+    struct rbuf r = rbuf_make(c->rpc.reply, c->rpc.reply_len);
+    if (!c->err && c->rpc.reply_len)
+        CU_ASSERT_EQUAL(rpc_format_io_reply_get(&r, &c->reply), 0);
+}
+
+/* file n is inode n + 1; its version is its generation */
+static void start(struct call *c, uint16_t method, uint32_t n, uint16_t flags, uint64_t off,
+                  uint32_t len, uint64_t key_off)
+{
+    char path[16];
+    struct fake_file *f = &fake.file[n];
+    snprintf(path, sizeof path, "f%u", n);
+    struct rpc_io io = {.ino = {n + 1},
+                        .version = f->gen,
+                        .size = f->size,
+                        .mount = 1,
+                        .fp = fake_fp(f->gen),
+                        .flags = flags,
+                        .off = off,
+                        .len = len,
+                        .key = key,
+                        .key_off = key_off,
+                        .path = path,
+                        .path_len = (uint32_t)strlen(path)};
+    uint8_t body[256];
+    struct wbuf w = wbuf_make(body, sizeof body);
+    rpc_format_io_put(&w, &io);
+    memset(c, 0, sizeof *c);
+    c->rpc.op.done = call_done;
+    rpc_call(to_worker, method, body, (uint32_t)w.len, env_now_ns(sim_env(node_c)) + 30 * SECOND,
+             &c->rpc);
+}
+
+static void wait_for(struct call *c)
+{
+    for (int i = 0; i < 40000 && !c->done; i++)
+        run_for(SECOND / 1000);
+    CU_ASSERT_FATAL(c->done);
+}
+
+static int io(uint16_t method, uint32_t n, uint16_t flags, uint64_t off, uint32_t len)
+{
+    start(&calls[0], method, n, flags, off, len, 0);
+    wait_for(&calls[0]);
+    return calls[0].err;
+}
+
+static bool bytes_right(uint32_t n, uint64_t off, uint32_t len, uint64_t at)
+{
+    for (uint32_t i = 0; i < len; i++)
+        if (buf[at + i] != fake_byte(n, fake.file[n].gen, off + i))
+            return false;
+    return true;
+}
+
+/* reads and checks the bytes; ret: 1 hit, 0 miss, or an error */
+static int read_file(uint32_t n, uint64_t off, uint32_t len)
+{
+    memset(buf, 0xaa, BUF);
+    int err = io(RPC_READ, n, 0, off, len);
+    if (err)
+        return err;
+    uint64_t size = fake.file[n].size;
+    uint64_t want = off >= size ? 0 : base_min_u64(len, size - off);
+    CU_ASSERT_EQUAL(calls[0].reply.bytes, want);
+    CU_ASSERT(bytes_right(n, off, (uint32_t)want, 0));
+    CU_ASSERT(want == BUF || buf[want] == 0xaa);
+    return (int)calls[0].reply.hit;
+}
+
+static struct worker_stats stats(void)
+{
+    struct worker_stats s;
+    worker_stats(worker, &s);
+    return s;
+}
+
+static void name_of(uint32_t n, enum worker_format_kind kind, char to[ENV_NAME_MAX])
+{
+    worker_format_name(to, ENV_NAME_MAX, "", (struct ino){n + 1}, fake.file[n].gen, kind);
+}
+
+/* ---- tests ---- */
+
+static void test_worker_miss_then_hit(void)
+{
+    make_world(1, 64 * PAGE);
+    CU_ASSERT_EQUAL(read_file(5, 0, 2 * PAGE), 0);
+    CU_ASSERT_EQUAL(fake.reads, 2);
+    CU_ASSERT_EQUAL(read_file(5, 0, 2 * PAGE), 1);
+    CU_ASSERT_EQUAL(read_file(5, 1000, 3000), 1);
+    CU_ASSERT_EQUAL(read_file(5, PAGE - 7, 14), 1);
+    CU_ASSERT_EQUAL(fake.reads, 2);
+    CU_ASSERT_EQUAL(read_file(5, 2 * PAGE, 2 * PAGE), 0); /* clipped at the end of the file */
+    CU_ASSERT_EQUAL(read_file(5, 2 * PAGE, 2 * PAGE), 1);
+    CU_ASSERT_EQUAL(read_file(5, 1 << 30, 10), 1); /* nothing there: no byte came from elsewhere */
+    CU_ASSERT_EQUAL(read_file(0, 0, PAGE), 0);     /* 100 bytes */
+    CU_ASSERT_EQUAL(read_file(0, 0, PAGE), 1);
+    struct worker_stats s = stats();
+    CU_ASSERT_EQUAL(s.pages, 4);
+    CU_ASSERT_EQUAL(s.ufs_reads, 4);
+    CU_ASSERT_EQUAL(s.misses, 3);
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(told[6], 3);
+    CU_ASSERT_EQUAL(told[1], 1);
+    CU_ASSERT_EQUAL(full_reports, 1);
+    end_world();
+}
+
+static void test_worker_single_flight(void)
+{
+    make_world(2, 64 * PAGE);
+    fake.latency_ns = 50000000;
+    for (uint32_t i = 0; i < 100; i++)
+        start(&calls[i], RPC_READ, 4, 0, i * 100, 50, (uint64_t)i * 50);
+    for (uint32_t i = 0; i < 100; i++) {
+        wait_for(&calls[i]);
+        CU_ASSERT_EQUAL(calls[i].err, 0);
+        CU_ASSERT(bytes_right(4, i * 100, 50, (uint64_t)i * 50));
+    }
+    CU_ASSERT_EQUAL(fake.reads, 1);
+    end_world();
+}
+
+static void test_worker_failed_fetch_does_not_stick(void)
+{
+    make_world(3, 64 * PAGE);
+    fake.fail = E_IO;
+    for (uint32_t i = 0; i < 5; i++)
+        start(&calls[i], RPC_READ, 4, 0, 0, 50, 0);
+    for (uint32_t i = 0; i < 5; i++) {
+        wait_for(&calls[i]);
+        CU_ASSERT_EQUAL(calls[i].err, E_IO);
+    }
+    fake.fail = 0;
+    CU_ASSERT_EQUAL(read_file(4, 0, 50), 0);
+    CU_ASSERT_EQUAL(read_file(4, 0, 50), 1);
+    CU_ASSERT_EQUAL(io(RPC_READ, FILES - 1, 0, 0, 10), 0);
+    fake.file[3].gen = 0;
+    CU_ASSERT_EQUAL(io(RPC_READ, 3, 0, 0, 10), E_NOENT);
+    end_world();
+}
+
+static void test_worker_changed_file(void)
+{
+    make_world(4, 64 * PAGE);
+    CU_ASSERT_EQUAL(read_file(4, 0, PAGE), 0);
+    struct fake_file old = fake.file[4];
+    /* replaced behind our back; the client still opens the old version */
+    char path[] = "f4";
+    struct rpc_io req = {.ino = {5},
+                         .version = old.gen,
+                         .size = old.size,
+                         .fp = fake_fp(old.gen),
+                         .mount = 1,
+                         .off = PAGE,
+                         .len = 100,
+                         .key = key,
+                         .path = path,
+                         .path_len = 2};
+    fake.file[4].gen = 2;
+    uint8_t body[128];
+    struct wbuf w = wbuf_make(body, sizeof body);
+    rpc_format_io_put(&w, &req);
+    memset(&calls[1], 0, sizeof calls[1]);
+    calls[1].rpc.op.done = call_done;
+    rpc_call(to_worker, RPC_READ, body, (uint32_t)w.len, env_now_ns(sim_env(node_c)) + 9 * SECOND,
+             &calls[1].rpc);
+    wait_for(&calls[1]);
+    CU_ASSERT_EQUAL(calls[1].err, E_CHANGED);
+    CU_ASSERT_EQUAL(read_file(4, 0, PAGE), 0); /* the new version has pages of its own */
+    CU_ASSERT_EQUAL(read_file(4, 0, PAGE), 1);
+    /* the master frees what is older */
+    struct rpc_free fr = {{5}, 2};
+    w = wbuf_make(body, sizeof body);
+    rpc_format_free_put(&w, &fr);
+    memset(&calls[2], 0, sizeof calls[2]);
+    calls[2].rpc.op.done = call_done;
+    rpc_call(from_worker, RPC_FREE, body, (uint32_t)w.len, env_now_ns(sim_env(node_m)) + 9 * SECOND,
+             &calls[2].rpc);
+    wait_for(&calls[2]);
+    CU_ASSERT_EQUAL(calls[2].err, 0);
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(stats().pages, 1);
+    char name[ENV_NAME_MAX];
+    worker_format_name(name, sizeof name, "", (struct ino){5}, 1, WORKER_FORMAT_DATA);
+    CU_ASSERT_EQUAL(sim_disk_size(node_w, name), E_NOENT);
+    name_of(4, WORKER_FORMAT_DATA, name);
+    CU_ASSERT_EQUAL(sim_disk_size(node_w, name), PAGE);
+    end_world();
+}
+
+static void test_worker_live_and_writes(void)
+{
+    make_world(5, 64 * PAGE);
+    CU_ASSERT_EQUAL(io(RPC_READ, 4, RPC_IO_LIVE, 10, 100), 0);
+    CU_ASSERT(bytes_right(4, 10, 100, 0));
+    CU_ASSERT_EQUAL(io(RPC_READ, 4, RPC_IO_LIVE, 10, 100), 0);
+    CU_ASSERT_EQUAL(calls[0].reply.hit, 0);
+    CU_ASSERT_EQUAL(stats().live_reads, 2);
+    CU_ASSERT_EQUAL(stats().pages, 0);
+    CU_ASSERT_EQUAL(io(RPC_READ, 0, RPC_IO_LIVE, 90, 100), 0); /* 10 bytes are left */
+    CU_ASSERT_EQUAL(calls[0].reply.bytes, 10);
+    memcpy(buf, "written by a client", 19);
+    CU_ASSERT_EQUAL(io(RPC_WRITE, 4, RPC_IO_LIVE, 3, 19), 0);
+    CU_ASSERT_EQUAL(calls[0].reply.bytes, 19);
+    CU_ASSERT(!memcmp(fake.file[4].written + 3, "written by a client", 19));
+    CU_ASSERT_EQUAL(io(RPC_SYNC, 4, 0, 0, 0), 0);
+    CU_ASSERT_EQUAL(fake.syncs, 1);
+    memset(buf, 0, 64);
+    CU_ASSERT_EQUAL(io(RPC_READ, 4, RPC_IO_LIVE, 3, 19), 0);
+    CU_ASSERT(!memcmp(buf, "written by a client", 19));
+    end_world();
+}
+
+/* Stopped after it asked for the bytes and before it writes them: when it wakes up their writer has
+ * gone another way, and they are not written any more.  A call that it had not seen before is as
+ * good as new. */
+static void test_worker_does_not_write_late(void)
+{
+    unsigned late = 0;
+    for (int64_t pause_at_ns = 0; pause_at_ns < 15; pause_at_ns++) {
+        make_world(6, 64 * PAGE);
+        fake.latency_ns = 10000000;
+        memset(buf, 7, 100);
+        start(&calls[0], RPC_WRITE, 2, RPC_IO_LIVE, 0, 100, 0);
+        run_for(pause_at_ns * 1000000 / 4);
+        sim_node_pause(node_w);
+        run_for(RPC_WRITE_VALID_MS * (SECOND / 1000) + SECOND / 100);
+        CU_ASSERT(!calls[0].done && !fake.file[2].n_written);
+        sim_node_resume(node_w);
+        run_for(SECOND);
+        CU_ASSERT(calls[0].done && (calls[0].err == 0 || calls[0].err == E_AGAIN));
+        CU_ASSERT_EQUAL(fake.file[2].n_written, calls[0].err ? 0 : 100);
+        late += calls[0].err == E_AGAIN;
+        end_world();
+    }
+    CU_ASSERT(late > 5);
+}
+
+static void test_worker_load(void)
+{
+    make_world(6, 64 * PAGE);
+    CU_ASSERT_EQUAL(io(RPC_LOAD, 7, 0, 0, 1 << 30), 0);
+    CU_ASSERT_EQUAL(calls[0].reply.bytes, fake.file[7].size);
+    CU_ASSERT_EQUAL(calls[0].reply.hit, 0);
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(read_file(7, 0, 3 * PAGE), 1);
+    CU_ASSERT_EQUAL(io(RPC_LOAD, 7, 0, 0, 1 << 30), 0);
+    CU_ASSERT_EQUAL(calls[0].reply.hit, 1);
+    end_world();
+}
+
+static void test_worker_evicts_under_pressure(void)
+{
+    static const char *const policies[] = {"s3fifo", "lru", "fifo"};
+    for (unsigned p = 0; p < 3; p++) {
+        policy = policies[p];
+        make_world(7 + p, 6 * PAGE);
+        char why[128] = "";
+        for (uint32_t i = 0; i < 60; i++) {
+            for (uint32_t k = 0; k < 8; k++)
+                start(&calls[k], RPC_READ, (i * 7 + k * 3) % 12, 0, (k % 3) * (PAGE / 2), 3000,
+                      (uint64_t)k * 4096);
+            for (uint32_t k = 0; k < 8; k++) {
+                wait_for(&calls[k]);
+                CU_ASSERT_EQUAL(calls[k].err, 0);
+                CU_ASSERT(bytes_right((i * 7 + k * 3) % 12, (k % 3) * (PAGE / 2),
+                                      calls[k].reply.bytes, (uint64_t)k * 4096));
+            }
+            CU_ASSERT(stats().bytes <= 6 * PAGE);
+            CU_ASSERT_FATAL(worker_check(worker, why, sizeof why));
+        }
+        run_for(SECOND);
+        struct worker_stats s = stats();
+        CU_ASSERT(s.evictions > 20);
+        CU_ASSERT_EQUAL(s.corrupt, 0);
+        CU_ASSERT(sim_disk_used(node_w) < 6 * PAGE + 200000); /* holes were punched */
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i <= FILES; i++)
+            sum += told[i];
+        CU_ASSERT_EQUAL(sum, s.pages);
+        end_world();
+    }
+    policy = NULL;
+}
+
+static void test_worker_eviction_gives_blocks_back(void)
+{
+    make_world(18, 6 * PAGE);
+    for (uint32_t round = 0; round < 2; round++)
+        for (uint64_t page = 0; page < 19; page++) /* one file, so that holes must be punched */
+            CU_ASSERT(read_file(39, page * PAGE, 1000) >= 0);
+    run_for(SECOND);
+    CU_ASSERT(stats().evictions >= 20);
+    CU_ASSERT(sim_disk_used(node_w) < 7 * PAGE);
+    CU_ASSERT_EQUAL(stats().corrupt, 0);
+    end_world();
+}
+
+static void client_closed(struct rpc_host *h, struct rpc_conn *c)
+{
+    (void)h;
+    if (c == to_worker)
+        to_worker = NULL;
+}
+
+/* Every kind of fault at once: what is answered without an error must be right, and when the storm
+ * is over everything must be answered. */
+static void test_worker_storm(void)
+{
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        make_world(100 + seed, 10 * PAGE);
+        client.on_close = client_closed;
+        struct sim_config storm = sim_config_stormy(seed), quiet = sim_config_quiet(seed);
+        sim_net_set(sim, &storm.net);
+        sim_disk_set(node_w, &storm.disk);
+        uint32_t good = 0;
+        for (uint32_t i = 0; i < 150; i++) {
+            if (i % 40 == 39) {
+                if (i % 80 == 39)
+                    sim_node_crash(node_w);
+                else
+                    sim_node_power_loss(node_w);
+                run_for(SECOND);
+                worker_up();
+            }
+            if (!to_worker) {
+                struct env_op o = {.done = done};
+                rpc_connect(&client, "w:1", SECOND, &o, &to_worker);
+                if (sim_run_op(sim, &o, 10 * SECOND))
+                    to_worker = NULL;
+            }
+            if (!to_worker || worker_state(worker, NULL) != WORKER_SERVING)
+                continue;
+            uint32_t n = (uint32_t)sim_random(sim, 12);
+            uint64_t off = sim_random(sim, fake.file[n].size + 100);
+            good += read_file(n, off, (uint32_t)sim_random(sim, 2 * PAGE)) >= 0;
+        }
+        CU_ASSERT(good > 50);
+        sim_net_set(sim, &quiet.net);
+        sim_disk_set(node_w, &quiet.disk);
+        sim_node_crash(node_w);
+        run_for(SECOND);
+        worker_up();
+        run_for(SECOND);
+        CU_ASSERT_EQUAL_FATAL(worker_state(worker, NULL), WORKER_SERVING);
+        connect_client();
+        for (uint32_t n = 0; n < 12; n++)
+            CU_ASSERT(read_file(n, 0, 4 * PAGE) >= 0);
+        end_world();
+    }
+}
+
+static void test_worker_restart_keeps_pages(void)
+{
+    make_world(10, 64 * PAGE);
+    for (uint32_t n = 0; n < 12; n++)
+        CU_ASSERT(read_file(n, 0, 4 * PAGE) >= 0);
+    run_for(SECOND);
+    struct worker_stats before = stats();
+    sim_node_crash(node_w);
+    run_for(SECOND);
+    worker_up();
+    CU_ASSERT_EQUAL_FATAL(worker_state(worker, NULL), WORKER_SERVING);
+    struct worker_stats after = stats();
+    CU_ASSERT_EQUAL(after.pages, before.pages);
+    CU_ASSERT_EQUAL(after.bytes, before.bytes);
+    connect_client();
+    uint64_t reads = fake.reads;
+    for (uint32_t n = 0; n < 12; n++)
+        CU_ASSERT_EQUAL(read_file(n, 0, 4 * PAGE < fake.file[n].size ? PAGE : 4 * PAGE), 1);
+    CU_ASSERT_EQUAL(fake.reads, reads);
+    CU_ASSERT_EQUAL(stats().corrupt, 0);
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(full_reports, 2);
+    end_world();
+}
+
+static void test_worker_serves_without_a_master(void)
+{
+    make_world(11, 64 * PAGE);
+    CU_ASSERT_EQUAL(read_file(3, 0, PAGE), 0);
+    run_for(SECOND);
+    sim_node_crash(node_m);
+    CU_ASSERT_EQUAL(read_file(3, 0, PAGE), 1);
+    CU_ASSERT_EQUAL(read_file(4, 0, PAGE), 0);
+    sim_node_crash(node_w);
+    worker_up();
+    CU_ASSERT_EQUAL(worker_state(worker, NULL), WORKER_SERVING);
+    connect_client();
+    CU_ASSERT_EQUAL(read_file(3, 0, PAGE), 1);
+    CU_ASSERT_EQUAL(io(RPC_READ, 9, 0, 0, 10), E_AGAIN); /* nobody told it the mounts */
+    end_world();
+}
+
+static void test_worker_power_loss_serves_no_wrong_byte(void)
+{
+    uint64_t lost = 0;
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        make_world(20 + seed, 20 * PAGE);
+        for (uint32_t n = 0; n < 14; n++)
+            CU_ASSERT(read_file(n, 0, 4 * PAGE) >= 0);
+        sim_node_power_loss(node_w);
+        run_for(SECOND);
+        worker_up();
+        CU_ASSERT_EQUAL_FATAL(worker_state(worker, NULL), WORKER_SERVING);
+        run_for(SECOND);
+        connect_client();
+        for (uint32_t round = 0; round < 2; round++)
+            for (uint32_t n = 0; n < 14; n++)
+                CU_ASSERT(read_file(n, 0, 4 * PAGE) >= 0); /* read_file checks every byte */
+        lost += stats().corrupt;
+        end_world();
+    }
+    CU_ASSERT(lost > 0); /* else the power losses did no harm and this shows nothing */
+}
+
+static void test_worker_flipped_bit(void)
+{
+    make_world(12, 64 * PAGE);
+    CU_ASSERT_EQUAL(read_file(6, 0, 3 * PAGE), 0);
+    run_for(SECOND);
+    char name[ENV_NAME_MAX];
+    name_of(6, WORKER_FORMAT_DATA, name);
+    CU_ASSERT_EQUAL(sim_disk_flip(node_w, name, PAGE + 20000, 3), 0);
+    CU_ASSERT_EQUAL(read_file(6, PAGE, 100), 1); /* another block of that page */
+    CU_ASSERT_EQUAL(read_file(6, PAGE + 19000, 2000), 0);
+    CU_ASSERT_EQUAL(stats().corrupt, 1);
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(read_file(6, PAGE + 19000, 2000), 1);
+    CU_ASSERT_EQUAL(stats().corrupt, 1);
+    CU_ASSERT_EQUAL(sim_disk_bad(node_w, name, 0), 0); /* a bad sector, too */
+    CU_ASSERT_EQUAL(read_file(6, 0, 100), 0);
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(read_file(6, 0, 100), 1);
+    /* a bit of the map: found at the next start */
+    name_of(6, WORKER_FORMAT_MAP, name);
+    CU_ASSERT_EQUAL(sim_disk_flip(node_w, name, WORKER_FORMAT_HEAD + 20, 1), 0);
+    sim_node_crash(node_w);
+    worker_up();
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(stats().pages, 2);
+    connect_client();
+    CU_ASSERT_EQUAL(read_file(6, 0, PAGE), 0);
+    /* the head of the map: the file goes */
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(sim_disk_flip(node_w, name, 9, 1), 0);
+    sim_node_crash(node_w);
+    worker_up();
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(stats().pages, 0);
+    CU_ASSERT_EQUAL(sim_disk_size(node_w, name), E_NOENT);
+    end_world();
+}
+
+static void test_worker_disk_full(void)
+{
+    make_world(13, 64 * PAGE);
+    struct sim_disk_config d = *sim_disk_get(node_w);
+    d.capacity = 5 * PAGE + PAGE / 2;
+    sim_disk_set(node_w, &d);
+    for (uint32_t round = 0; round < 3; round++)
+        for (uint32_t n = 0; n < 10; n++)
+            CU_ASSERT(read_file(n, 0, 4 * PAGE) >= 0);
+    run_for(SECOND);
+    struct worker_stats s = stats();
+    CU_ASSERT(s.pages > 0 && s.bytes < 6 * PAGE);
+    CU_ASSERT(s.evictions > 0);
+    CU_ASSERT_EQUAL(s.corrupt, 0);
+    CU_ASSERT_EQUAL(s.errors, 0);
+    d.capacity = 1; /* nothing fits at all */
+    sim_disk_set(node_w, &d);
+    for (uint32_t n = 0; n < 10; n++)
+        CU_ASSERT(read_file(n, 0, 4 * PAGE) >= 0);
+    end_world();
+}
+
+static void test_worker_foreign_directory(void)
+{
+    make_world(14, 64 * PAGE);
+    sim_node_crash(node_w);
+    sim_node_wipe(node_w);
+    struct env *e = sim_node_up(node_w);
+    struct env_file *f;
+    struct env_op o = {.done = done};
+    env_open(e, "precious", ENV_O_WRITE | ENV_O_CREATE, &f, &o);
+    CU_ASSERT_EQUAL(sim_run_op(sim, &o, SECOND), 0);
+    CU_ASSERT_EQUAL_FATAL(worker_open(e, sim_mem(node_w), &cfg, &worker), 0);
+    run_for(SECOND);
+    int why = 0;
+    CU_ASSERT_EQUAL(worker_state(worker, &why), WORKER_FAILED);
+    CU_ASSERT_EQUAL(why, E_CONFIG);
+    CU_ASSERT_EQUAL(sim_disk_size(node_w, "worker"), E_NOENT);
+    end_world();
+}
+
+static void test_worker_lost_beats(void)
+{
+    make_world(15, 64 * PAGE);
+    drop_beats = true;
+    CU_ASSERT(read_file(5, 0, 4 * PAGE) >= 0);
+    run_for(5 * SECOND);
+    CU_ASSERT_EQUAL(told[6], 0);
+    drop_beats = false;
+    run_for(5 * SECOND);
+    CU_ASSERT_EQUAL(told[6], 3);
+    end_world();
+}
+
+static void test_worker_stop(void)
+{
+    make_world(16, 64 * PAGE);
+    CU_ASSERT(read_file(5, 0, 4 * PAGE) >= 0);
+    CU_ASSERT(sim_mem(node_w)->large.next != &sim_mem(node_w)->large);
+    for (uint32_t i = 0; i < 50; i++)
+        start(&calls[i], RPC_READ, i % 20, 0, 0, 50, 0);
+    run_for(1000000);
+    struct env_op o = {.done = done};
+    worker_stop(worker, &o);
+    CU_ASSERT_EQUAL(sim_run_op(sim, &o, 10 * SECOND), 0);
+    run_for(SECOND); /* the ends of their connections have come through */
+    for (uint32_t i = 0; i < 50; i++)
+        CU_ASSERT(calls[i].done);
+    CU_ASSERT_EQUAL(leaving, 1);
+    CU_ASSERT(list_empty(&sim_mem(node_w)->large)); /* every large block came back */
+    worker = NULL;
+    end_world();
+}
+
+static void test_worker_hostile_calls(void)
+{
+    make_world(17, 64 * PAGE);
+    uint8_t junk[300];
+    for (uint32_t i = 0; i < 400; i++) {
+        for (uint32_t k = 0; k < sizeof junk; k++)
+            junk[k] = (uint8_t)base_mix_u64(i * 1000 + k);
+        static const uint16_t methods[] = {RPC_READ, RPC_WRITE, RPC_SYNC, RPC_LOAD, RPC_FREE, 99};
+        struct call *c = &calls[i % CALLS];
+        memset(c, 0, sizeof *c);
+        c->rpc.op.done = call_done;
+        rpc_call(to_worker, methods[i % 6], junk, i % sizeof junk,
+                 env_now_ns(sim_env(node_c)) + SECOND, &c->rpc);
+        if (i % CALLS == CALLS - 1)
+            run_for(2 * SECOND);
+    }
+    run_for(2 * SECOND);
+    CU_ASSERT_EQUAL(read_file(5, 0, PAGE), 0);
+    end_world();
+}
+
+UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_flight),
+          UNIT(test_worker_failed_fetch_does_not_stick), UNIT(test_worker_changed_file),
+          UNIT(test_worker_live_and_writes), UNIT(test_worker_does_not_write_late),
+          UNIT(test_worker_load), UNIT(test_worker_evicts_under_pressure),
+          UNIT(test_worker_restart_keeps_pages), UNIT(test_worker_serves_without_a_master),
+          UNIT(test_worker_power_loss_serves_no_wrong_byte), UNIT(test_worker_flipped_bit),
+          UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),
+          UNIT(test_worker_lost_beats), UNIT(test_worker_stop), UNIT(test_worker_hostile_calls),
+          UNIT(test_worker_eviction_gives_blocks_back), UNIT(test_worker_storm))
