@@ -172,6 +172,8 @@ static void check_new(struct lab_check *c, uint64_t index, const struct fsop *op
     struct check_record *r = check_push(c);
     meta_apply(c->state, index, op, &res);
     int err = res.reply.err;
+    /* a repetition names the intent of the first, and the outcome answers the first */
+    bool repeated = (res.reply.flags & FSOP_R_DUPLICATE) != 0;
     *r = (struct check_record){
         .hash = check_hash(op),
         .key = check_key(op),
@@ -180,10 +182,10 @@ static void check_new(struct lab_check *c, uint64_t index, const struct fsop *op
         .kind = op->kind,
         .err = err,
         .ino = res.reply.attr.ino,
-        .intent = res.reply.intent,
+        .intent = repeated ? 0 : res.reply.intent,
         .final = res.reply.intent ? 0 : index,
         .counts = op->session.v && op->seq && !err_is_retry(err) && err != E_SESSION_EXPIRED &&
-                  err != E_PROTO && !(res.reply.flags & FSOP_R_DUPLICATE),
+                  err != E_PROTO && !repeated,
     };
     if (c->on_record)
         c->on_record(c->record_ctx, sim_now_ns(c->sim), index, op, &res);
