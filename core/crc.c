@@ -72,11 +72,13 @@ uint32_t crc_update(uint32_t crc, const void *p, size_t n)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("sse4.2")) {
+        const uint8_t *b = p;
         uint32_t c = ~crc;
-        size_t done = 0;
-        if (n >= 3 * CRC_PART && __builtin_cpu_supports("pclmul"))
-            done = crc_three(&c, p, n);
-        return ~crc_hw(c, (const uint8_t *)p + done, n - done);
+        if (n >= 3 * CRC_PART && __builtin_cpu_supports("pclmul")) {
+            size_t done = crc_three(&c, p, n);
+            b += done, n -= done; /* never of NULL, which an empty piece may be */
+        }
+        return ~crc_hw(c, b, n);
     }
 #endif
     return ~crc_soft(~crc, p, n);
