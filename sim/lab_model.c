@@ -358,7 +358,8 @@ static void model_owe(struct lab_model *m, const struct fsop *op, uint64_t inten
     struct model_owed *o = lab_model_alloc(m, sizeof *o);
     o->op = *op;
     o->intent = intent;
-    memcpy(o->name, op->name, op->name_len);
+    if (op->name_len) /* a pointer to nothing may be NULL */
+        memcpy(o->name, op->name, op->name_len);
     if (op->kind == FSOP_RENAME)
         memcpy(o->name2, op->name2, op->name2_len);
     if (op->kind == FSOP_SYMLINK)
