@@ -34,6 +34,7 @@ enum rpc_method {
     RPC_WRITE = 49, /* rpc_io -> rpc_io_reply; the worker pulls the bytes by rma READ */
     RPC_SYNC = 50,  /* rpc_io -> empty */
     RPC_LOAD = 51,  /* rpc_io without a key -> rpc_io_reply: bring the pages into the cache */
+    RPC_LOCAL = 53, /* rpc_local -> rpc_local_reply: a whole file for a process of the same host */
     /* anybody -> worker */
     RPC_WORKER_STATUS = 52, /* empty -> text as RPC_STATUS */
     /* master -> worker, on the connection that the worker made */

@@ -328,6 +328,40 @@ int rpc_format_io_reply_get(struct rbuf *r, struct rpc_io_reply *ret_io)
     return r->bad ? E_PROTO : 0;
 }
 
+void rpc_format_local_put(struct wbuf *w, const struct rpc_local *l)
+{
+    wbuf_u32(w, l->kind);
+    wbuf_u64(w, l->ino.v);
+    wbuf_u64(w, l->version);
+    wbuf_u64(w, l->size);
+    wbuf_u64(w, l->token);
+    wbuf_str16(w, l->host, l->host_len);
+}
+
+int rpc_format_local_get(struct rbuf *r, struct rpc_local *ret_l)
+{
+    memset(ret_l, 0, sizeof *ret_l);
+    ret_l->kind = rbuf_u32(r);
+    ret_l->ino.v = rbuf_u64(r);
+    ret_l->version = rbuf_u64(r);
+    ret_l->size = rbuf_u64(r);
+    ret_l->token = rbuf_u64(r);
+    ret_l->host = rpc_format_text(r, &ret_l->host_len);
+    return r->bad ? E_PROTO : 0;
+}
+
+void rpc_format_local_reply_put(struct wbuf *w, const struct rpc_local_reply *l)
+{
+    wbuf_str16(w, l->address, l->address_len);
+}
+
+int rpc_format_local_reply_get(struct rbuf *r, struct rpc_local_reply *ret_l)
+{
+    memset(ret_l, 0, sizeof *ret_l);
+    ret_l->address = rpc_format_text(r, &ret_l->address_len);
+    return r->bad ? E_PROTO : 0;
+}
+
 void rpc_format_free_put(struct wbuf *w, const struct rpc_free *f)
 {
     wbuf_u64(w, f->ino.v);

@@ -143,6 +143,25 @@ struct rpc_io_reply {
     uint32_t hit; /* 1: every byte came from the cache */
 };
 
+/* RPC_LOCAL */
+enum rpc_local_kind {
+    RPC_LOCAL_HOLD = 1,   /* may this version of the file be opened past the worker? */
+    RPC_LOCAL_RETURN = 2, /* token is not used any more */
+    RPC_LOCAL_RENEW = 3,  /* everything that this connection holds is still in use */
+};
+struct rpc_local {
+    uint32_t kind;
+    struct ino ino;
+    uint64_t version, size;
+    uint64_t token;   /* chosen by the caller at random; not 0 */
+    const char *host; /* which running kernel the caller is on */
+    uint32_t host_len;
+};
+struct rpc_local_reply {
+    const char *address; /* HOLD: where the descriptor is asked for, with the token */
+    uint32_t address_len;
+};
+
 /* RPC_FREE: items until the end of the body */
 struct rpc_free {
     struct ino ino;
@@ -180,6 +199,10 @@ void rpc_format_io_put(struct wbuf *w, const struct rpc_io *io);
 int rpc_format_io_get(struct rbuf *r, struct rpc_io *ret_io);
 void rpc_format_io_reply_put(struct wbuf *w, const struct rpc_io_reply *io);
 int rpc_format_io_reply_get(struct rbuf *r, struct rpc_io_reply *ret_io);
+void rpc_format_local_put(struct wbuf *w, const struct rpc_local *l);
+int rpc_format_local_get(struct rbuf *r, struct rpc_local *ret_l);
+void rpc_format_local_reply_put(struct wbuf *w, const struct rpc_local_reply *l);
+int rpc_format_local_reply_get(struct rbuf *r, struct rpc_local_reply *ret_l);
 void rpc_format_free_put(struct wbuf *w, const struct rpc_free *f);
 int rpc_format_free_get(struct rbuf *r, struct rpc_free *ret_f);
 

@@ -199,6 +199,7 @@ static void worker_free(struct worker *w)
         worker_mount_put(w, list_entry(l, struct worker_mount, link));
     worker_beat_free(w);
     worker_load_free(w);
+    worker_local_free(w);
     cache_free(&w->cache);
     if (w->store.mem)
         worker_store_free(&w->store);
@@ -216,7 +217,8 @@ static bool worker_is_drained(struct worker *w)
 {
     if (w->reqs.free_count != w->reqs.count || w->fills.free_count != w->fills.count ||
         w->drops.free_count != w->drops.count || w->is_listening || !worker_load_idle(w) ||
-        !worker_beat_idle(w) || w->host.conns.free_count != w->host.conns.count)
+        !worker_beat_idle(w) || !worker_local_idle(w) ||
+        w->host.conns.free_count != w->host.conns.count)
         return false;
     return !w->store.mem || worker_store_close(&w->store);
 }
@@ -244,6 +246,7 @@ static void worker_ticked(struct env_op *op)
 {
     struct worker *w = container_of(op, struct worker, tick.op);
     worker_rpc_expire(w);
+    worker_local_tick(w);
     if (w->stopping)
         worker_drain(w);
     else
@@ -270,11 +273,14 @@ static int worker_open_parts(struct worker *w)
         return E_NAMETOOLONG;
     fmt_into(w->prefix, sizeof w->prefix, "%s%s", dir, n && dir[n - 1] != '/' ? "/" : "");
     w->host.on_call = worker_rpc_call;
+    w->host.on_close = worker_local_closed;
     int err = rpc_host_init(&w->host, w->env, w->mem, WORKER_CONNS_MAX, WORKER_CALLS_MAX);
     if (!err)
         err = pool_init(&w->reqs, w->mem, sizeof(struct worker_req), w->cfg.requests_max);
     if (!err)
         err = pool_init(&w->drops, w->mem, sizeof(struct worker_drop), WORKER_DROPS);
+    if (!err)
+        err = worker_local_open(w);
     if (!err)
         err = worker_beat_open(w);
     return err;
@@ -349,9 +355,11 @@ void worker_stats(const struct worker *w, struct worker_stats *ret_s)
 {
     *ret_s = w->stats;
     ret_s->capacity = w->cfg.capacity_bytes;
+    ret_s->held_bytes = w->local.held_bytes;
     if (w->has_cache) {
         ret_s->pages = w->cache.evict.count;
         ret_s->bytes = w->cache.evict.used;
+        ret_s->lent_bytes = w->cache.lent;
     }
 }
 
@@ -375,11 +383,12 @@ bool worker_check(const struct worker *w, char *err_text, size_t cap)
         fills++;
         reserved += f->is_reserved;
     }
+    req_bufs += w->local.buf != NULL;
     if (req_bufs + fills + w->free_bufs != w->n_bufs || fills != w->fill_bufs ||
         reserved != w->cache.reserved_slots) {
         fmt_into(err_text, cap, "worker: %u + %u + %u buffers of %u, %u reserved of %u", req_bufs,
                  fills, w->free_bufs, w->n_bufs, reserved, w->cache.reserved_slots);
         return false;
     }
-    return true;
+    return worker_local_check(w, err_text, cap);
 }

@@ -10,6 +10,14 @@
 #include "core/env.h"
 #include "core/mem.h"
 
+/* The edge through which processes of the same host get descriptors of whole files. */
+struct worker_edge {
+    const char *host;    /* names the running kernel */
+    const char *address; /* where descriptors are asked for, with a token */
+    /* a number that changes with the bytes of a file of ours (a disk name); 0: it is not there */
+    uint64_t (*stamp)(struct worker_edge *e, const char *name);
+};
+
 struct worker_config {
     const char *listen;    /* "host:port" */
     const char *advertise; /* what clients connect to; NULL: listen */
@@ -19,15 +27,17 @@ struct worker_config {
     uint64_t capacity_bytes;
     const char *eviction; /* "s3fifo" (default), "lru", "fifo" */
     struct ufs_factory *ufs;
-    uint32_t requests_max; /* at once; default 1024 */
-    uint32_t fetches_max;  /* under-store reads at once; default 16 */
-    uint64_t buffer_bytes; /* page buffers; default 64 MiB */
+    struct worker_edge *edge; /* NULL: nothing is handed out */
+    uint32_t requests_max;    /* at once; default 1024 */
+    uint32_t fetches_max;     /* under-store reads at once; default 16 */
+    uint64_t buffer_bytes;    /* page buffers; default 64 MiB */
 };
 
 struct worker_stats {
     uint64_t pages, bytes, capacity;
     uint64_t reads, hits, misses, bytes_served, ufs_reads, ufs_bytes, evictions, corrupt, errors;
     uint64_t live_reads, writes;
+    uint64_t handed_out, held_bytes, lent_bytes, checked, refused; /* see worker_local.c */
 };
 
 struct worker;
@@ -40,6 +50,10 @@ int worker_open(struct env *e, struct mem *m, const struct worker_config *cfg,
 enum worker_state worker_state(const struct worker *w, int *ret_why);
 void worker_stop(struct worker *w, struct env_op *op);
 void worker_stats(const struct worker *w, struct worker_stats *ret_s);
+/* For the edge: the disk name of the file that token was given for, and its size; false: no such
+ * token. */
+bool worker_local_name(const struct worker *w, uint64_t token, char *name, size_t cap,
+                       uint64_t *ret_size);
 bool worker_check(const struct worker *w, char *err_text, size_t cap);
 
 #endif

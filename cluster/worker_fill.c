@@ -132,20 +132,35 @@ bool worker_fill_is_writing(const struct worker *w, struct ino ino, uint64_t ver
     return false;
 }
 
+enum worker_job_kind worker_fill_forget(struct worker *w, uint32_t slot, enum evict_why why)
+{
+    struct cache_file *file = w->cache.slot[slot].file;
+    struct ino ino = file->ino;
+    uint64_t version = file->version;
+    bool was_whole = file->goes_whole, all = was_whole || file->pages == 1;
+    worker_local_leaving(w, file, all);
+    if (!all) {
+        cache_remove(&w->cache, slot, why);
+        return WORKER_JOB_CLEAR;
+    }
+    for (uint32_t n = file->pages; n; n--) /* the file may be gone with its last page */
+        cache_remove(&w->cache, file->first, why);
+    /* no page of what goes as a whole can be on its way in: it is whole */
+    return was_whole || !worker_fill_is_writing(w, ino, version) ? WORKER_JOB_DROP
+                                                                 : WORKER_JOB_CLEAR;
+}
+
 /* Removes a page from the index and has the disk follow. */
 static void worker_fill_evict(struct worker_fill *f, uint32_t victim)
 {
     struct worker *w = f->w;
     struct cache_slot *s = &w->cache.slot[victim];
     struct cache_key key = {s->file->ino, s->file->version, s->page};
-    bool is_last = s->file->pages == 1;
-    cache_remove(&w->cache, victim, EVICT_EVICTED);
-    w->stats.evictions++;
-    bool whole = is_last && !worker_fill_is_writing(w, key.ino, key.version);
+    w->stats.evictions += s->file->goes_whole ? s->file->pages : 1;
     f->state = WF_EVICT;
     f->job = (struct worker_job){
         .op.done = worker_fill_job_done,
-        .kind = whole ? WORKER_JOB_DROP : WORKER_JOB_CLEAR,
+        .kind = worker_fill_forget(w, victim, EVICT_EVICTED),
         .key = key,
     };
     worker_store_submit(&w->store, &f->job);
@@ -249,6 +264,7 @@ static void worker_fill_written(struct worker_fill *f, int64_t ret)
         if (!cache_insert(&w->cache, f->fill.key, f->file_size, f->len, f->class, f->crc, &slot)) {
             f->crc = NULL;
             f->is_reserved = false;
+            worker_local_filled(w, f->fill.key.ino, f->fill.key.version);
             worker_fill_close(f);
             return;
         }
@@ -331,6 +347,7 @@ bool worker_fill_drop_file(struct worker *w, struct cache_file *file)
     d->job.op.done = worker_fill_dropped;
     d->job.kind = WORKER_JOB_DROP;
     d->job.key = (struct cache_key){file->ino, file->version, 0};
+    worker_local_leaving(w, file, true);
     for (uint32_t n = file->pages; n; n--) /* the file may be gone with its last page */
         cache_remove(&w->cache, file->first, EVICT_DELETED);
     worker_store_submit(&w->store, &d->job);

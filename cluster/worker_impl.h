@@ -7,7 +7,9 @@
  *  2. A request is in at most one wait queue, and on `aging` exactly while it waits; waits have one
  *     length, so `aging` is in the order of the deadlines.
  *  3. A page is inserted into the index after its bytes and its record were written, and removed
- *     from it before they are cleared. */
+ *     from it before they are cleared.
+ *  4. A data file that was ever handed out is neither punched nor written: it leaves as a whole
+ *     (worker_local.c). */
 #ifndef CLUSTER_WORKER_IMPL_H
 #define CLUSTER_WORKER_IMPL_H
 
@@ -15,6 +17,8 @@
 #include "cluster/rpc_format.h"
 #include "cluster/worker.h"
 #include "cluster/worker_store.h"
+
+enum { WORKER_HOLD_BUCKETS = 256 };
 
 enum { WORKER_MASTERS_MAX = 16, WORKER_LANES = 8, WORKER_DROPS = 256, WORKER_RETRIES = 4 };
 
@@ -97,6 +101,45 @@ struct worker_drop { /* clearing that nobody waits for */
     struct worker_job job;
 };
 
+enum worker_hold_state {
+    WH_WANTED, /* asked for, but pages are missing */
+    WH_CHECK,  /* being read and verified, or waiting for that */
+    WH_READY,  /* may be handed out */
+    WH_GONE,   /* left the cache; its bytes stay on disk until everybody gave it back */
+};
+
+struct worker_hold {    /* one version of a file that a process of this host asked for */
+    struct list link;   /* local.bucket; not while GONE */
+    struct list idle;   /* local.idle while nobody has it, local.checks while CHECK */
+    struct list grants; /* who has it */
+    enum worker_hold_state state;
+    struct ino ino;
+    uint64_t version, size;
+    uint64_t stamp; /* READY: the file's when its bytes were right */
+};
+
+struct worker_grant {
+    struct list link;  /* hold->grants */
+    struct list order; /* local.all_grants */
+    struct worker_hold *hold;
+    uint64_t token;
+    struct rpc_conn *conn; /* with its serial: whose it is */
+    uint64_t conn_serial;
+    int64_t until_ns;
+};
+
+struct worker_local {
+    struct pool holds, grants;
+    struct list bucket[WORKER_HOLD_BUCKETS];
+    struct list idle, checks, all_grants;
+    uint64_t held_bytes;          /* of files that somebody has, with those that are GONE */
+    struct worker_hold *checking; /* NULL while buf is not: it vanished meanwhile */
+    uint8_t *buf;                 /* a page of it is being read */
+    uint32_t page, slot;
+    uint64_t stamp; /* when the check began */
+    struct worker_job job;
+};
+
 struct worker_master {
     struct worker *w;
     char addr[ENV_ADDR_MAX];
@@ -129,7 +172,7 @@ struct worker_lane { /* rebuilds the index from a part of the shards */
     char after[WORKER_FORMAT_NAME];
     uint32_t names_len, names_at;
     struct worker_format_head head, data; /* of the map at hand; of the last data file's name */
-    bool has_data, has_head, is_bad;
+    bool has_data, has_head, is_bad, has_hole;
     struct env_file *map;
     uint64_t map_at;
     uint32_t recs_len, recs_at, page, kept;
@@ -196,6 +239,7 @@ struct worker {
     struct worker_lane *lanes;
     uint32_t lanes_busy;
 
+    struct worker_local local;
     struct worker_stats stats;
     struct env_op *stopping;
 };
@@ -232,9 +276,28 @@ void worker_fill_reader_done(struct worker_fill *f);
 /* the index forgets a page and the disk follows, without anybody waiting; false: too many at once
  */
 bool worker_fill_drop_file(struct worker *w, struct cache_file *file);
+/* The index forgets a page, and every page of its file where they go together; ret: the job, with
+ * the page's key, by which the disk follows. */
+enum worker_job_kind worker_fill_forget(struct worker *w, uint32_t slot, enum evict_why why);
 bool worker_fill_is_writing(const struct worker *w, struct ino ino, uint64_t version);
 
+/* worker_local.c */
+int worker_local_open(struct worker *w);
+void worker_local_free(struct worker *w);
+void worker_local_call(struct worker *w, struct rpc_token t, const void *body, uint32_t len);
+void worker_local_closed(struct rpc_host *h, struct rpc_conn *c);
+/* a page came */
+void worker_local_filled(struct worker *w, struct ino ino, uint64_t version);
+/* a page, or every page, of a file is about to leave the index */
+void worker_local_leaving(struct worker *w, struct cache_file *file, bool all);
+void worker_local_tick(struct worker *w);
+bool worker_local_idle(const struct worker *w);
+bool worker_local_check(const struct worker *w, char *err_text, size_t cap);
+
 /* worker_rpc.c */
+/* are these the bytes of a cached page, at off of the file, the begin of a block? */
+bool worker_rpc_verify(const struct worker *w, const struct cache_slot *s, const uint8_t *bytes,
+                       uint32_t len, uint64_t off);
 void worker_rpc_call(struct rpc_host *h, struct rpc_token t, uint16_t method, const void *body,
                      uint32_t len);
 /* the fill has its bytes, or failed with err */

@@ -308,7 +308,7 @@ static bool worker_lane_name(struct worker_lane *l)
     }
     l->has_data = false;
     l->head = h;
-    l->is_bad = false;
+    l->is_bad = l->has_hole = false;
     l->kept = l->page = 0;
     char path[ENV_NAME_MAX];
     worker_format_name(path, sizeof path, l->w->prefix, h.ino, h.version, WORKER_FORMAT_MAP);
@@ -342,8 +342,10 @@ static bool worker_lane_page(struct worker_lane *l, const uint8_t *rec)
     struct worker *w = l->w;
     const uint8_t *crc;
     int64_t len = worker_format_rec_get(rec, &l->head, l->page, &crc);
-    if (len == 0)
+    if (len == 0) {
+        l->has_hole = true;
         return true;
+    }
     if (len < 0) {
         w->stats.corrupt++;
         return false;
@@ -367,6 +369,18 @@ static bool worker_lane_page(struct worker_lane *l, const uint8_t *rec)
     return true;
 }
 
+/* A page cannot stay, and it may be that the file was whole: then somebody may still read it past
+ * us, and it must not be punched.  All of it goes. */
+static void worker_lane_give_up(struct worker_lane *l)
+{
+    struct cache *c = &l->w->cache;
+    struct cache_file *file = cache_find_file(c, l->head.ino, l->head.version);
+    for (uint32_t n = file ? file->pages : 0; n; n--)
+        cache_remove(c, file->first, EVICT_DELETED);
+    l->kept = 0; /* and then both files go */
+    env_close(l->map, worker_lane_op(l, WL_CLOSE));
+}
+
 /* ret: true to go on at once */
 static bool worker_lane_recs(struct worker_lane *l)
 {
@@ -375,6 +389,10 @@ static bool worker_lane_recs(struct worker_lane *l)
         bool ok = worker_lane_page(l, l->recs + l->recs_at);
         l->recs_at += rec;
         l->page++;
+        if (!ok && !l->has_hole) {
+            worker_lane_give_up(l);
+            return false;
+        }
         if (!ok) {
             worker_lane_job(l, WORKER_JOB_CLEAR, l->page - 1);
             return false;
@@ -408,6 +426,14 @@ static void worker_load_finish(struct worker *w)
             w->cfg.listen, w->cache.evict.count, (unsigned long long)(w->cache.evict.used >> 20),
             (unsigned long long)(w->cfg.capacity_bytes >> 20));
     worker_beat_now(w);
+}
+
+/* A whole file may have been handed out by the process before us. */
+static void worker_lane_kept(struct worker_lane *l)
+{
+    struct cache_file *file = cache_find_file(&l->w->cache, l->head.ino, l->head.version);
+    if (cache_is_whole(file))
+        file->goes_whole = true;
 }
 
 /* the shard's names are at an end; ret: true to go on at once */
@@ -477,6 +503,7 @@ static void worker_lane_run(struct worker_lane *l)
                 worker_lane_job(l, WORKER_JOB_DROP, 0);
                 return;
             }
+            worker_lane_kept(l);
             break;
         case WL_UNLINK:
             l->step = WL_NAME;

@@ -345,13 +345,14 @@ static bool worker_req_next(struct worker_req *r)
 
 /* ---- after a state's operation ---- */
 
-static bool worker_req_verify(const struct worker_req *r, const struct cache_slot *s)
+bool worker_rpc_verify(const struct worker *w, const struct cache_slot *s, const uint8_t *bytes,
+                       uint32_t len, uint64_t off)
 {
     const uint32_t *crc = s->tag;
-    uint32_t first = (uint32_t)(r->job.off % r->w->id.page_bytes) / WORKER_FORMAT_BLOCK;
-    for (uint32_t at = 0, i = first; at < r->job.len; at += WORKER_FORMAT_BLOCK, i++) {
-        uint64_t n = base_min_u64(WORKER_FORMAT_BLOCK, r->job.len - at);
-        if (crc_update(0, r->buf + at, n) != crc[i])
+    uint32_t first = (uint32_t)(off % w->id.page_bytes) / WORKER_FORMAT_BLOCK;
+    for (uint32_t at = 0, i = first; at < len; at += WORKER_FORMAT_BLOCK, i++) {
+        uint64_t n = base_min_u64(WORKER_FORMAT_BLOCK, len - at);
+        if (crc_update(0, bytes + at, n) != crc[i])
             return false;
     }
     return true;
@@ -363,15 +364,17 @@ static bool worker_req_read(struct worker_req *r)
     struct worker *w = r->w;
     int64_t ret = r->job.op.ret;
     struct cache_slot *s = &w->cache.slot[r->slot];
-    bool good = ret == (int64_t)r->job.len && worker_req_verify(r, s);
+    bool good =
+        ret == (int64_t)r->job.len && worker_rpc_verify(w, s, r->buf, r->job.len, r->job.off);
     bool is_there = s->file; /* false: removed while we read, and its place may be reused */
+    enum worker_job_kind then = WORKER_JOB_CLEAR;
     if (!good && is_there && ret != E_AGAIN) {
         w->stats.corrupt++;
         fmt_log(w->env, ENV_LOG_WARN,
                 "worker %s: page %u of file %llx is damaged on disk (%s): fetching it again",
                 w->cfg.listen, s->page, (unsigned long long)r->io.ino.v,
                 ret < 0 ? err_text((int)ret) : "checksum");
-        cache_remove(&w->cache, r->slot, EVICT_DELETED);
+        then = worker_fill_forget(w, r->slot, EVICT_DELETED);
     }
     cache_unpin(&w->cache, r->slot);
     if (good) {
@@ -387,11 +390,8 @@ static bool worker_req_read(struct worker_req *r)
     r->state = WR_NEXT;
     if (!is_there || ret == E_AGAIN)
         return true;
-    struct cache_key key = r->job.key;
-    struct cache_file *file = cache_find_file(&w->cache, key.ino, key.version);
-    bool whole = !(file && file->pages) && !worker_fill_is_writing(w, key.ino, key.version);
     r->state = WR_DROPPED;
-    r->job.kind = whole ? WORKER_JOB_DROP : WORKER_JOB_CLEAR;
+    r->job.kind = then;
     worker_store_submit(&w->store, &r->job);
     return false;
 }
@@ -578,6 +578,11 @@ size_t worker_rpc_status(const struct worker *w, char *to, size_t cap)
         {"evictions", s.evictions},
         {"corrupt", s.corrupt},
         {"errors", s.errors},
+        {"local.handed_out", s.handed_out},
+        {"local.held_bytes", s.held_bytes},
+        {"local.lent_bytes", s.lent_bytes},
+        {"local.checked", s.checked},
+        {"local.refused", s.refused},
         {"requests", w->reqs.count - w->reqs.free_count},
         {"fetching", w->fetching},
         {"buffers", w->n_bufs},
@@ -603,6 +608,9 @@ void worker_rpc_call(struct rpc_host *h, struct rpc_token t, uint16_t method, co
     case RPC_WRITE:
     case RPC_SYNC:
         worker_rpc_io(w, t, method, body, len);
+        return;
+    case RPC_LOCAL:
+        worker_local_call(w, t, body, len);
         return;
     case RPC_FREE:
         worker_rpc_free(w, t, body, len);

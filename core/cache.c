@@ -7,7 +7,7 @@
 #include "core/cache.h"
 #include "core/fmt.h"
 
-enum { CACHE_SLOTS_MIN = 256 };
+enum { CACHE_SLOTS_MIN = 256, CACHE_PASS_MAX = 1024 };
 
 /* ---- hashing ---- */
 
@@ -214,7 +214,7 @@ enum evict_class cache_admit(struct cache *c, struct cache_key key, uint32_t siz
 
 bool cache_reserve(struct cache *c, uint32_t size)
 {
-    if (c->evict.used + c->reserved + size > c->cfg.capacity_bytes)
+    if (c->evict.used + c->reserved + c->lent + size > c->cfg.capacity_bytes)
         return false;
     if (c->used_slots + c->reserved_slots >= c->slots && cache_grow(c))
         return false;
@@ -230,9 +230,24 @@ void cache_unreserve(struct cache *c, uint32_t size)
     c->reserved_slots--;
 }
 
+/* A held page goes to the end of the line: what is in use is not the oldest. */
+static void cache_pass_over(struct cache *c, uint32_t slot)
+{
+    struct cache_slot *s = &c->slot[slot];
+    evict_remove(&c->evict, slot, EVICT_DELETED);
+    evict_insert(&c->evict, slot, cache_evict_key(cache_slot_key(s)), s->size,
+                 EVICT_CLASS_RETURNED);
+}
+
 uint32_t cache_victim(struct cache *c)
 {
-    return evict_victim(&c->evict);
+    for (int n = 0; n < CACHE_PASS_MAX; n++) {
+        uint32_t slot = evict_victim(&c->evict);
+        if (slot == CACHE_NONE || !c->slot[slot].file->is_held)
+            return slot;
+        cache_pass_over(c, slot);
+    }
+    return CACHE_NONE;
 }
 
 /* ---- changes ---- */
@@ -337,6 +352,8 @@ void cache_remove(struct cache *c, uint32_t slot, enum evict_why why)
         c->slot[s->next].prev = s->prev;
     f->pages--;
     f->bytes -= s->size;
+    if (!f->pages)
+        f->is_held = f->goes_whole = false; /* its bytes on disk go too */
     s->file = NULL;
     if (!s->pins)
         cache_slot_release(c, slot);

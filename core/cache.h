@@ -10,7 +10,7 @@
  *
  * INVARIANTS (cache_check)
  *  1. A key has at most one slot and at most one fill.
- *  2. used + reserved <= capacity, unless the capacity shrank under a running cache.
+ *  2. used + reserved + lent <= capacity, unless the capacity shrank under a running cache.
  *  3. A removed slot that is pinned is found by nobody and becomes free with its last unpin.
  *  4. file->pages and file->bytes are the sums over its slots. */
 #ifndef CORE_CACHE_H
@@ -37,6 +37,8 @@ struct cache_file {
     uint64_t version, size; /* size: of the whole file */
     uint64_t bytes;
     uint32_t pages, first; /* resident, and the head of their list */
+    bool is_held;          /* somebody reads it past us: its pages stay for now */
+    bool goes_whole; /* somebody may read it past us: its pages leave together, or not at all */
     uint64_t changed_at;
     struct cache_mark mark;
     struct list gone; /* linked while pages is 0 */
@@ -87,7 +89,7 @@ struct cache {
     uint32_t *page_bucket;
     struct cache_file **file_bucket;
     uint32_t slots, buckets, free_head, used_slots, pinned;
-    uint64_t reserved;
+    uint64_t reserved, lent; /* lent: taken by what left the index, until it is given back */
     uint32_t reserved_slots;
     struct list order, gone, cursors;
     uint32_t n_files, n_gone;
@@ -112,7 +114,13 @@ void cache_unpin(struct cache *c, uint32_t slot);
 enum evict_class cache_admit(struct cache *c, struct cache_key key, uint32_t size);
 bool cache_reserve(struct cache *c, uint32_t size);
 void cache_unreserve(struct cache *c, uint32_t size);
+/* CACHE_NONE: there is none that may go now; files that are held are passed over */
 uint32_t cache_victim(struct cache *c);
+/* are all pages of the file here? */
+static inline bool cache_is_whole(const struct cache_file *f)
+{
+    return f && f->pages && f->bytes == f->size;
+}
 /* E_NOMEM, and then the reservation stays */
 int cache_insert(struct cache *c, struct cache_key key, uint64_t file_size, uint32_t size,
                  enum evict_class class, void *tag, uint32_t *ret_slot) MUST_CHECK;

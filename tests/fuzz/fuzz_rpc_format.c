@@ -50,6 +50,8 @@ static void fuzz_rest(struct rbuf *r, unsigned pick)
     struct rpc_io io;
     struct rpc_io_reply ir;
     struct rpc_free fr;
+    struct rpc_local lo;
+    struct rpc_local_reply lr;
     if (pick == 4 && !rpc_format_admin_get(r, &a))
         fuzz_text(a.path, a.path_len);
     if (pick == 5)
@@ -68,6 +70,10 @@ static void fuzz_rest(struct rbuf *r, unsigned pick)
         (void)rpc_format_io_reply_get(r, &ir);
     while (pick == 11 && rbuf_left(r) && !rpc_format_free_get(r, &fr))
         sum += fr.below;
+    if (pick == 12 && !rpc_format_local_get(r, &lo))
+        fuzz_text(lo.host, lo.host_len);
+    if (pick == 13 && !rpc_format_local_reply_get(r, &lr))
+        fuzz_text(lr.address, lr.address_len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -75,9 +81,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!size)
         return 0;
     struct rbuf r = rbuf_make(data + 1, size - 1);
-    if (data[0] % 12 < 4)
-        fuzz_beats(&r, data[0] % 12);
+    if (data[0] % 14 < 4)
+        fuzz_beats(&r, data[0] % 14);
     else
-        fuzz_rest(&r, data[0] % 12);
+        fuzz_rest(&r, data[0] % 14);
     return 0;
 }
