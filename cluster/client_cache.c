@@ -16,6 +16,7 @@
  * somebody writes are not kept. */
 #include "cluster/client_impl.h"
 #include "core/fmt.h"
+#include "core/mutant.h"
 
 enum cent_kind { CENT_ATTR, CENT_NAME, CENT_LINK, CENT_LAYOUT };
 
@@ -107,7 +108,8 @@ static struct client_cent *cent_find(struct client *c, enum cent_kind kind, uint
     struct client_cent *e = *at;
     if (!e)
         return NULL;
-    bool gone = e->stamp <= k->all_stamp || env_now_ns(c->env) >= e->until_ns ||
+    bool gone = e->stamp <= k->all_stamp ||
+                (env_now_ns(c->env) >= e->until_ns && !MUTANT(LEASE_IGNORED)) ||
                 (kind == CENT_NAME && e->stamp <= k->dir_stamp[stamp_slot(ino)]) ||
                 (kind == CENT_LAYOUT && e->stamp <= k->layout_stamp);
     if (gone) {
@@ -192,7 +194,8 @@ static void cache_drop_name(struct client *c, uint64_t dir, const char *name, si
             c->cache.layout_stamp = ++c->cache.stamp;
         cache_drop_ino(c, e->value);
     }
-    cent_remove(c, CENT_NAME, dir, name, n);
+    if (!(MUTANT(NEGATIVE_KEPT) && e && !e->value))
+        cent_remove(c, CENT_NAME, dir, name, n);
     cache_drop_ino(c, dir);
 }
 
@@ -259,7 +262,7 @@ void client_cache_own(struct client *c, const struct fsop *op, const struct fsop
 /* May the caller do it, by mode bits?  Only a yes counts: a no is asked of the master. */
 static bool cache_allows(const struct fsattr *a, const struct fsop *op, uint32_t want)
 {
-    if (op->uid == 0)
+    if (op->uid == 0 || MUTANT(CREDENTIALS_STALE))
         return !(want & FSOP_ACCESS_X) || (a->mode & 0111) ||
                (a->mode & FSOP_S_IFMT) == FSOP_S_IFDIR;
     unsigned shift = 0;
@@ -338,7 +341,7 @@ bool client_cache_answer(struct client *c, struct client_req *r)
 {
     int64_t until_ns = c->lease_until_ns;
     bool found = false;
-    if (!client_leased(c))
+    if (!client_leased(c) && !MUTANT(LEASE_IGNORED))
         return false;
     switch (r->fsop.kind) {
     case FSOP_LOOKUP:
@@ -378,7 +381,7 @@ static void cache_put_attr(struct client *c, const struct fsattr *a, int64_t unt
 {
     if (!a->ino.v)
         return;
-    if (a->flags & FSATTR_LIVE)
+    if ((a->flags & FSATTR_LIVE) && !MUTANT(LIVE_CACHED))
         cent_remove(c, CENT_ATTR, a->ino.v, NULL, 0);
     else
         cent_put(c, CENT_ATTR, a->ino.v, NULL, 0, a, sizeof *a, 0, until_ns);

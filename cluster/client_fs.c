@@ -16,6 +16,7 @@
  *  4. The caller's done() is the last thing that happens to a request; it never runs inside the
  *     call that submitted it. */
 #include "cluster/client_impl.h"
+#include "core/mutant.h"
 
 static const int64_t FSR_BACKOFF_MIN_NS = 5 * CLIENT_MS;
 static const int64_t FSR_BACKOFF_MAX_NS = 500 * CLIENT_MS;
@@ -170,6 +171,8 @@ static int fsr_send(struct client_req *r)
     struct fsop w = r->fsop;
     if (s->f)
         client_file_wire(r, &w);
+    if (s->seq && MUTANT(RESEND_RENUMBERED))
+        fsr_settle(s);
     if (!s->seq && s->is_mutation) {
         s->seq = c->next_seq++;
         s->session = c->session;
@@ -319,7 +322,7 @@ static void fsr_called(struct env_op *op)
         break;
     case E_SESSION_EXPIRED: {
         struct session_id was = s->session;
-        if (s->is_mutation)
+        if (s->is_mutation && !MUTANT(EXPIRY_RETRIED))
             fsr_give_up(r, E_SESSION_EXPIRED);
         else
             fsr_wait(r, FSR_QUEUED); /* a query changed nothing: asked again in the new session */
@@ -418,6 +421,11 @@ void client_fs_session_lost(struct client *c, struct session_id old)
             c->n_calls--;
         }
         list_remove(&s->mut);
+        if (MUTANT(EXPIRY_RETRIED)) {
+            fsr_settle(s);
+            fsr_wait(client_req_of(s), FSR_QUEUED);
+            continue;
+        }
         fsr_post(client_req_of(s), E_SESSION_EXPIRED);
     }
 }

@@ -11,6 +11,7 @@
  * that are missing are journaled, one after the other (master_mount.c) -> open intents resumed,
  * listening. */
 #include "cluster/master_impl.h"
+#include "core/mutant.h"
 
 struct master_config master_config_default(void)
 {
@@ -173,6 +174,8 @@ static void master_lead(struct master *m, uint64_t epoch)
     m->effects_after_ns = INT64_MIN;
     while (meta_intent_next(m->meta, m->intent_resume, &m->scratch) == 0)
         m->intent_resume = m->scratch.id;
+    if (MUTANT(INTENT_FORGOTTEN))
+        m->intent_cursor = m->intent_resume;
     master_load_reset(m);
     master_lease_begin(m);
     master_mount_begin(m);

@@ -25,6 +25,7 @@
  *                                     AGAIN
  *   RECLAIM: UNLINK -> RECLAIM -> end */
 #include "cluster/master_impl.h"
+#include "core/mutant.h"
 
 static void effect_perform(struct master_job *j);
 
@@ -128,7 +129,7 @@ static void effect_perform(struct master_job *j)
         effect_outcome(j, E_NOTSUP);
         return;
     }
-    u->flags = j->is_resumed ? UFS_F_RESUME : 0;
+    u->flags = j->is_resumed && !MUTANT(EFFECT_NOT_RESUMED) ? UFS_F_RESUME : 0;
     u->path = i->path;
     u->path2 = i->kind == FSOP_SYMLINK ? i->target : i->path2;
     u->hidden = i->hidden;
@@ -145,6 +146,11 @@ static void effect_perform(struct master_job *j)
     u->expect_fp = i->fp;
     effect_times(u, i);
     j->m->n.effects++;
+    if (MUTANT(RENAME_TWO_STEPS) && i->replaced.v && !j->is_resumed) {
+        u->path = i->path2;
+        master_load_submit_ufs(j, UFS_UNLINK, STEP_AGAIN);
+        return;
+    }
     master_load_submit_ufs(j, effect_kind(i), STEP_EFFECT);
 }
 

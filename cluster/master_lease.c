@@ -22,6 +22,7 @@
  * The client measures its lease from when it sent the beat, the master from when it got it, plus a
  * sixteenth for clocks that run apart: the client's ends first. */
 #include "cluster/master_impl.h"
+#include "core/mutant.h"
 
 static void lease_flush(struct master_session *s);
 
@@ -303,7 +304,7 @@ static void lease_inval_done(struct env_op *op)
     struct rpc_call *call = container_of(op, struct rpc_call, op);
     struct master_session *s = container_of(call, struct master_session, inval_call);
     s->is_calling = false;
-    if (op->ret < 0)
+    if (op->ret < 0 && !MUTANT(INVAL_LOST))
         return; /* sent again on its next connection, or at the next tick */
     s->sending_len = 0;
     uint64_t no = s->sending_last;
@@ -427,9 +428,10 @@ void master_lease_repeated(struct master *m, struct master_req *r)
 bool master_lease_must_wait(const struct master *m, const struct master_req *r)
 {
     int64_t now = env_now_ns(m->env);
-    if (r->reply.err || r->op.kind == FSOP_SESSION_OPEN)
+    if (r->reply.err || r->op.kind == FSOP_SESSION_OPEN || MUTANT(ACKS_NOT_AWAITED))
         return false;
-    if (m->sessions_unbeaten && now < m->led_since_ns + m->cfg.lease_ns + lease_margin(m))
+    if (m->sessions_unbeaten && !MUTANT(GRACE_SKIPPED) &&
+        now < m->led_since_ns + m->cfg.lease_ns + lease_margin(m))
         return true;
     for (uint32_t w = 0; w < m->ack_words; w++)
         for (uint64_t bits = r->acks[w]; bits; bits &= bits - 1) {
@@ -494,7 +496,7 @@ static uint64_t lease_renew(struct master *m, struct master_session *s)
     s->lease_until_ns = now + m->cfg.lease_ns + lease_margin(m);
     if (!s->has_beaten && !s->is_clearing)
         lease_clear(m, s);
-    return (uint64_t)m->cfg.lease_ns;
+    return (uint64_t)m->cfg.lease_ns * (MUTANT(LEASE_LONGER) ? 8 : 1);
 }
 
 void master_lease_beat(struct master *m, struct rpc_token t, const void *body, uint32_t len)
@@ -646,7 +648,7 @@ static void orphan_answered(struct env_op *op)
     for (uint32_t k = 0; !m->ask_failed && k < held.n; k++) {
         uint64_t ino = rbuf_u64(&held.items);
         for (uint32_t i = 0; i < m->n_orphans; i++)
-            m->is_held[i] = m->is_held[i] || m->orphans[i].v == ino;
+            m->is_held[i] |= m->orphans[i].v == ino && !MUTANT(RECLAIM_HELD);
     }
 }
 

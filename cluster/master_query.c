@@ -11,6 +11,7 @@
  * A failed comparison of a file being written is not an error: the recorded attributes are given.
  */
 #include "cluster/master_impl.h"
+#include "core/mutant.h"
 
 /* How long the client may use the answer: while its lease lasts, and while nobody need look below.
  */
@@ -71,7 +72,7 @@ static void query_answer(struct master_req *r, struct fsop_reply *rep)
         rep->lease_ns = master_query_lease(r, rep->attr.ino, rep->attr.ino.v, rep->attr.mount);
         if (r->op.kind == FSOP_LOOKUP && !master_lease_give(m, r->op.session, r->op.ino))
             rep->lease_ns = 0;
-        if (rep->attr.flags & FSATTR_LIVE)
+        if ((rep->attr.flags & FSATTR_LIVE) && !MUTANT(LIVE_CACHED))
             rep->lease_ns = 0;
     }
     master_rpc_answer(r, rep);

@@ -14,6 +14,7 @@
  * Answers of the file system travel in the body (err included); the call's own error is for what
  * concerns the call: E_NOT_LEADER, E_AGAIN, E_TIMEOUT, E_PROTO. */
 #include "cluster/master_impl.h"
+#include "core/mutant.h"
 
 /* A query:
  *
@@ -258,7 +259,7 @@ static void req_applied(struct env_op *op)
     r->reply = r->sub.reply;
     if (r->reply.flags & FSOP_R_DUPLICATE)
         master_lease_repeated(m, r);
-    if (r->intent) {
+    if (r->intent && !MUTANT(ANSWER_AT_INTENT)) {
         r->state = REQ_WAIT_INTENT;
     } else if (r->reply.err == E_NOT_LOADED) {
         req_load_names(r);

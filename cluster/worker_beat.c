@@ -10,6 +10,7 @@
  * highest epoch seen. */
 #include "cluster/worker_impl.h"
 #include "core/fmt.h"
+#include "core/mutant.h"
 
 static const int64_t WORKER_BEAT_NS = 500 * 1000000LL;
 static const int64_t WORKER_BEAT_MIN_NS = 10 * 1000000LL;
@@ -151,7 +152,7 @@ static void worker_beat_done(struct env_op *op)
     struct worker_master *m = container_of(op, struct worker_master, call.op);
     struct worker *w = m->w;
     m->is_calling = false;
-    if (op->ret < 0) {
+    if (op->ret < 0 && !MUTANT(DELTA_LOST)) {
         if (m->has_cursor)
             cache_cursor_rollback(&w->cache, &m->cursor);
         if (m->in_full)

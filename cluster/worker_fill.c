@@ -12,6 +12,7 @@
 #include "cluster/worker_impl.h"
 #include "core/crc.h"
 #include "core/fmt.h"
+#include "core/mutant.h"
 
 static void worker_fill_run(struct worker_fill *f);
 
@@ -72,7 +73,7 @@ struct worker_fill *worker_fill_start(struct worker *w, struct worker_req *r, st
         .buf = buf,
         .len = f->len,
         .off = (uint64_t)key.page * w->id.page_bytes,
-        .expect_fp = f->fp,
+        .expect_fp = MUTANT(PAGE_TWO_VERSIONS) ? 0 : f->fp,
     };
     ufs_submit(f->mount->ufs, &f->ufs);
     return f;
@@ -163,7 +164,10 @@ static void worker_fill_evict(struct worker_fill *f, uint32_t victim)
         .kind = worker_fill_forget(w, victim, EVICT_EVICTED),
         .key = key,
     };
-    worker_store_submit(&w->store, &f->job);
+    if (MUTANT(EVICTION_HALF))
+        env_post(w->env, &f->job.op);
+    else
+        worker_store_submit(&w->store, &f->job);
 }
 
 static bool worker_fill_checksums(struct worker_fill *f)
@@ -290,9 +294,14 @@ static void worker_fill_arrived(struct worker_fill *f, int64_t ret)
     if (ret >= 0)
         w->stats.ufs_bytes += (uint64_t)ret;
     /* shorter than the size that its version has */
-    int err = ret < 0 ? (int)ret : ret < f->len ? E_CHANGED : 0;
+    int err = ret < 0 ? (int)ret : ret < f->len && !MUTANT(PAGE_PARTIAL) ? E_CHANGED : 0;
     if (err) {
         w->stats.errors += err != E_CHANGED;
+        if (MUTANT(FETCH_STICKS)) {
+            worker_fill_answer(f, err);
+            f->state = WF_DONE;
+            return;
+        }
         cache_fill_remove(&w->cache, &f->fill);
         f->is_listed = false;
         worker_fill_answer(f, err);

@@ -19,6 +19,7 @@
 #include "cluster/worker_impl.h"
 #include "core/crc.h"
 #include "core/fmt.h"
+#include "core/mutant.h"
 
 enum { WORKER_CHUNK = 256 * 1024 };
 
@@ -161,7 +162,7 @@ static void worker_req_ufs(struct worker_req *r, enum worker_req_state state, en
         .off = r->at,
         .expect_fp = kind == UFS_READ && !(r->io.flags & RPC_IO_LIVE) ? r->io.fp : 0,
         .expect_ino = r->io.ufs_ino,
-        .not_after_ns = kind == UFS_WRITE ? r->valid_ns : 0,
+        .not_after_ns = kind == UFS_WRITE && !MUTANT(FENCE_IGNORED) ? r->valid_ns : 0,
     };
     ufs_submit(r->mount->ufs, &r->ufs);
 }
@@ -276,6 +277,10 @@ static bool worker_req_missing(struct worker_req *r, struct cache_key key)
             return false;
         }
     }
+    if (MUTANT(FETCH_STICKS) && f->state == WF_DONE) {
+        worker_req_end(r, E_IO);
+        return false;
+    }
     if (f->state != WF_FETCH)
         return worker_req_from_fill(r, f);
     r->state = WR_ON_FILL;
@@ -300,7 +305,8 @@ static bool worker_req_next_read(struct worker_req *r)
     uint64_t page = r->at / w->id.page_bytes;
     if ((r->io.flags & RPC_IO_LIVE) || !r->io.fp || r->is_direct || page > UINT32_MAX)
         return worker_req_direct(r);
-    struct cache_key key = {r->io.ino, r->io.version, (uint32_t)page};
+    struct cache_key key = {r->io.ino, MUTANT(PAGE_ANY_VERSION) ? 1 : r->io.version,
+                            (uint32_t)page};
     uint32_t slot = cache_find(&w->cache, key);
     if (slot == CACHE_NONE) {
         worker_req_buf_put(r); /* nothing may be held while waiting for a fill */
@@ -349,6 +355,8 @@ bool worker_rpc_verify(const struct worker *w, const struct cache_slot *s, const
                        uint32_t len, uint64_t off)
 {
     const uint32_t *crc = s->tag;
+    if (MUTANT(CRC_UNCHECKED))
+        return true;
     uint32_t first = (uint32_t)(off % w->id.page_bytes) / WORKER_FORMAT_BLOCK;
     for (uint32_t at = 0, i = first; at < len; at += WORKER_FORMAT_BLOCK, i++) {
         uint64_t n = base_min_u64(WORKER_FORMAT_BLOCK, len - at);

@@ -10,6 +10,7 @@
  *  3. Replacing what a name means (rename over it, exchange, a changed type below) keeps the entry:
  *     to a listing the name was there all the time. */
 #include "core/meta_internal.h"
+#include "core/mutant.h"
 
 static struct meta_dentry *dir_mut(struct meta *m, uint32_t dent)
 {
@@ -185,7 +186,7 @@ uint32_t dir_seek(const struct meta *m, uint32_t dir, uint64_t cookie)
             return d->next;
     }
     for (dent = i->dir.first; dent; dent = dir_at(m, dent)->next)
-        if (dir_seq(dir_at(m, dent)) > seq)
+        if (dir_seq(dir_at(m, dent)) > seq + MUTANT(COOKIE_MOVES))
             break;
     return dent;
 }

@@ -6,6 +6,7 @@
  *  2. mode is 0 exactly in free slots.
  *  3. The orphan bit of a slot is set exactly while its inode has INODE_ORPHAN. */
 #include "core/meta_internal.h"
+#include "core/mutant.h"
 
 const struct meta_inode *inode_at(const struct meta *m, uint32_t slot)
 {
@@ -69,7 +70,7 @@ void inode_free(struct meta *m, uint32_t slot)
         inode_orphan_set(m, slot, false);
     uint32_t gen = i->gen;
     memset(i, 0, sizeof *i);
-    i->gen = gen + 1;
+    i->gen = gen + !MUTANT(INO_REUSED);
     if (i->gen == UINT32_MAX)
         m->st.t[TABLE_INODE].live--; /* retired: it never comes back from the free list */
     else

@@ -8,6 +8,7 @@
  *  4. A name whose intent ends while its directory is being listed stays locked by the listing: the
  *     listing may have read the directory before or after the change, so it must not touch it. */
 #include "core/meta_internal.h"
+#include "core/mutant.h"
 
 static const struct meta_lock *intent_lock_at(const struct meta *m, uint32_t l)
 {
@@ -108,7 +109,7 @@ int intent_may_below(const struct meta *m, uint32_t node)
 
 int intent_may_name(const struct meta *m, uint32_t dir, const char *name, uint32_t n)
 {
-    if (intent_none(m))
+    if (intent_none(m) || MUTANT(NAMES_UNLOCKED))
         return 0;
     uint32_t load = intent_loading(m, dir), l = intent_name_lock(m, dir, name, n);
     if (load || l)
@@ -249,7 +250,7 @@ static void intent_unlock(struct meta *m, uint32_t lock, uint32_t closing)
     struct meta_lock *l = store_mut(&m->st, TABLE_LOCK, lock);
     if (l->kind == LOCK_NAME) {
         uint32_t load = intent_loading(m, l->node);
-        if (load && load != closing) {
+        if (load && load != closing && !MUTANT(LISTING_WINS)) {
             l->intent = load;
             l->next = intent_at(m, load)->locks;
             intent_mut(m, load)->locks = lock;

@@ -4,6 +4,7 @@
  * and performs namespace operations over them (tree_ops, tree_rename, tree_attr, tree_load);
  * meta_query answers questions; meta_check verifies every invariant and hashes the state. */
 #include "core/meta_internal.h"
+#include "core/mutant.h"
 
 static void meta_defs(struct store_def *d)
 {
@@ -285,7 +286,8 @@ static void meta_intent_paths(const struct meta *m, const struct fsop *op, struc
     uint32_t lost = op->kind == FSOP_UNLINK   ? node
                     : op->kind == FSOP_RENAME ? (uint32_t)i->replaced.v
                                               : 0;
-    if (lost && inode_is_reg(inode_at(m, lost)) && inode_at(m, lost)->nlink == 1) {
+    if (lost && !MUTANT(UNLINK_DROPS_BYTES) && inode_is_reg(inode_at(m, lost)) &&
+        inode_at(m, lost)->nlink == 1) {
         dir_path_hidden(m, lost, &hidden);
         memcpy(i->hidden, hidden.b + hidden.at, LIMIT_PATH - hidden.at);
     }

@@ -5,6 +5,7 @@
  *  2. A (session, seq) has at most one record: answered with its reply, or naming its open intent.
  *  3. A (session, file) has at most one writer record; a file is LIVE while it has any. */
 #include "core/meta_internal.h"
+#include "core/mutant.h"
 
 static struct meta_session *session_mut(struct meta *m, uint32_t s)
 {
@@ -97,7 +98,7 @@ int session_begin(struct meta *m, const struct fsop *op, struct meta_result *r)
     if (op->seq - session_at(m, s)->acked >= LIMIT_SESSION_WINDOW)
         return E_AGAIN;
     uint32_t k = session_reply_find(m, s, op->seq);
-    if (!k)
+    if (!k || MUTANT(DUPLICATE_RUNS))
         return 0;
     const struct meta_reply *kept = session_reply_at(m, k);
     if (kept->intent) {

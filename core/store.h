@@ -29,6 +29,7 @@
 
 #include "core/err.h"
 #include "core/mem.h"
+#include "core/mutant.h"
 
 enum {
     STORE_TABLES_MAX = 32,
@@ -111,7 +112,8 @@ static inline void *store_mut(struct store *s, unsigned table, uint32_t slot)
     ASSERT(slot > 0 && slot < t->high);
     uint32_t page = slot / t->per_page;
     struct store_page *pg = &t->pages[page];
-    if (s->image.on && page < t->cut_pages && pg->written != s->epoch && !pg->copy)
+    if (s->image.on && page < t->cut_pages && pg->written != s->epoch && !pg->copy &&
+        !(MUTANT(IMAGE_TWO_CUTS) && table == 2))
         store_cow(s, t, pg);
     return pg->p + (size_t)(slot % t->per_page) * t->def.record;
 }

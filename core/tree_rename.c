@@ -4,6 +4,7 @@
  * listing under way meets that name exactly once.  EXCHANGE is for META mounts only: an under-store
  * has no way to tell, after a crash, whether it was done. */
 #include "core/meta_internal.h"
+#include "core/mutant.h"
 
 /* what the moved inode and the one it replaces have to be */
 static int tree_rename_types(const struct meta *m, const struct tree_plan *p)
@@ -122,7 +123,8 @@ int tree_rename_plan(struct meta *m, struct tree_plan *p)
 void tree_rename_perform(struct meta *m, struct tree_plan *p)
 {
     const struct fsop *op = p->op;
-    meta_changed_entry(m, p->dir, op->name, op->name_len);
+    if (!MUTANT(RENAME_HALF_TOLD))
+        meta_changed_entry(m, p->dir, op->name, op->name_len);
     meta_changed_entry(m, p->dir2, op->name2, op->name2_len);
     if (op->flags & FSOP_F_EXCHANGE) {
         dir_repoint(m, p->dent2, p->node);

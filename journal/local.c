@@ -18,6 +18,7 @@
 #include "journal/journal.h"
 #include "journal/snap.h"
 #include "journal/wal.h"
+#include "core/mutant.h"
 
 enum local_state {
     LOCAL_LIST,
@@ -396,7 +397,7 @@ static void local_begin(struct local *l)
 static void local_set_epoch(struct local *l)
 {
     uint64_t seen = base_max_u64(wal_epoch(l->wal), snap_epoch(l->snap));
-    l->epoch = base_max_u64(l->meta.epoch, seen) + 1;
+    l->epoch = base_max_u64(l->meta.epoch, seen) + !MUTANT(EPOCH_REPEATED);
 }
 
 static void local_lead(struct local *l)

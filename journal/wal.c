@@ -7,6 +7,7 @@
  *   slot:  FREE --fill, checksum--> WRITING --done--> WRITTEN --publish, in order--> FREE
  *
  * wal_run() moves everything as far as it goes; every completion ends in it. */
+#include "core/mutant.h"
 #include "journal/wal_impl.h"
 
 enum { WAL_QUEUE_HEAD = 8 };
@@ -286,6 +287,17 @@ static void wal_pack(struct wal *w, uint8_t *p, uint32_t n, uint32_t seed)
     }
 }
 
+/* what a log does whose batches share sectors; only a mutant does it */
+static void wal_rewrite(struct wal *w, struct wal_slot *s, uint8_t **from, uint64_t *at)
+{
+    uint32_t n = w->cfg.batches_in_flight;
+    const struct wal_slot *last = &w->slots[(uint32_t)(s - w->slots + n - 1) % n];
+    memcpy(s->buf, last->buf + log_format_batch_size(&last->batch), LOG_BLOCK);
+    *from -= LOG_BLOCK;
+    *at -= LOG_BLOCK;
+    s->len += LOG_BLOCK;
+}
+
 /* Starts one batch; false when there is none to start or no place for it. */
 static bool wal_fill(struct wal *w)
 {
@@ -332,6 +344,8 @@ static bool wal_fill(struct wal *w)
     s->state = WAL_SLOT_WRITING;
     s->file = w->file;
     s->len = (uint32_t)(s->buf + LOG_BLOCK + size - from);
+    if (MUTANT(SECTOR_REWRITTEN) && at > LOG_BLOCK && w->batches > 1)
+        wal_rewrite(w, s, &from, &at);
     env_write(s->file, from, s->len, at, &s->op);
     return true;
 }

@@ -11,6 +11,7 @@
  *  5. A start needs a segment.  When there is no room for one of the usual size, a small one is
  *     made: a master on a full disk can at least be read. */
 #include "journal/wal_impl.h"
+#include "core/mutant.h"
 
 static void wal_prep_wake(struct wal *w)
 {
@@ -61,7 +62,7 @@ static void wal_prep_done(struct env_op *op)
     case WAL_PREP_ZERO:
         p->at += (uint64_t)op->ret;
         if (p->at == p->bytes)
-            p->state = WAL_PREP_SYNC;
+            p->state = MUTANT(SEGMENT_NAME_LOST) ? WAL_PREP_CLOSE : WAL_PREP_SYNC;
         else if (w->state == WAL_RUNNING && p->at >= 2 * w->off && w->queued == 0)
             p->state = WAL_PREP_PAUSE;
         break;
@@ -70,7 +71,7 @@ static void wal_prep_done(struct env_op *op)
         p->state = WAL_PREP_CLOSE;
         break;
     case WAL_PREP_CLOSE:
-        p->state = WAL_PREP_RENAME;
+        p->state = MUTANT(SEGMENT_NAME_LOST) ? WAL_PREP_REOPEN : WAL_PREP_RENAME;
         break;
     case WAL_PREP_RENAME:
         p->state = WAL_PREP_REOPEN;
@@ -124,8 +125,8 @@ void wal_prep_run(struct wal *w)
         p->bytes = base_max_u64(p->bytes, p->least_bytes);
         p->state = WAL_PREP_OPEN;
         p->busy = true;
-        env_open(w->env, name, ENV_O_WRITE | ENV_O_CREATE | ENV_O_TRUNC | ENV_O_DIRECT, &p->file,
-                 &p->op);
+        env_open(w->env, MUTANT(SEGMENT_NAME_LOST) ? to : name,
+                 ENV_O_WRITE | ENV_O_CREATE | ENV_O_TRUNC | ENV_O_DIRECT, &p->file, &p->op);
         break;
     case WAL_PREP_ZERO:
         p->busy = true;
@@ -153,7 +154,9 @@ void wal_prep_run(struct wal *w)
         break;
     case WAL_PREP_REOPEN:
         p->busy = true;
-        env_open(w->env, to, ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC, &p->file, &p->op);
+        env_open(w->env, to,
+                 ENV_O_WRITE | ENV_O_DIRECT | (MUTANT(LOG_NOT_SYNCED) ? 0 : ENV_O_DSYNC), &p->file,
+                 &p->op);
         break;
     case WAL_PREP_DROP_CLOSE:
         p->state = WAL_PREP_DROP_UNLINK;

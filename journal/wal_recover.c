@@ -18,6 +18,7 @@
  *     new segment stands on the last batch that is proven (not on one that may vanish), and holds a
  *     copy of all that comes after it, durable before anybody sees a record. */
 #include "journal/wal_impl.h"
+#include "core/mutant.h"
 
 enum wal_rc_state {
     WAL_RC_REST,
@@ -812,6 +813,8 @@ void wal_recover_start(struct wal *w, uint64_t epoch, struct env_op *op)
     w->state = WAL_STARTING;
     w->epoch = base_max_u64(w->epoch, epoch);
     rc->user = op;
+    if (MUTANT(TAIL_NOT_REWRITTEN))
+        w->durable = rc->places[0].last_index = rc->last;
     rc->next = w->durable + 1;
     rc->at_seg = 0;
     rc->state = WAL_RC_ERASE_OPEN;

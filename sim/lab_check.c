@@ -276,9 +276,10 @@ void lab_check_mutation(struct lab_check *c, const char *client, const struct fs
         if (!s || strcmp(s->client, client) != 0)
             continue;
         near = r;
-        /* two threads may have asked the same: the place in the log tells whose it is */
+        /* two threads may have asked the same: the place in the log tells whose it is, or else the
+         * older one is whose asking it must be if the other began later */
         if (r->err == rep->err && (rep->err || rep->attr.ino.v == r->ino.v) &&
-            (!mine || r->final == rep->index))
+            (!mine || mine->final != rep->index))
             mine = r;
     }
     if (mine) {

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "core/fmt.h"
+#include "core/mutant.h"
 #include "sim/lab_run.h"
 
 enum { EXIT_USAGE = 2, EXIT_SAFETY = 3, EXIT_LIVENESS = 4, EXIT_DIVERGED = 5, EXIT_PANIC = 6 };
@@ -18,10 +19,13 @@ static const char usage[] =
     "  tarn-sim seeds SCENARIO --from A --to B         many runs; prints those that fail\n"
     "  tarn-sim list                                   scenarios beside the program's folder\n"
     "  tarn-sim keys [SCENARIO]                        every key of a scenario and its value\n"
+    "  tarn-sim mutants                                known bugs that this build can switch on\n"
     "\n"
     "  --seed N        default 1; the same seed gives the same run, on every machine\n"
     "  --set K=V       overrides a key of the scenario (see keys); may be repeated\n"
     "  --twice         runs twice and shows the first event that differs, if any\n"
+    "  --first         seeds: stops at the first one that fails\n"
+    "  --mutant NAME   with that known bug (builds with -Dmutants=true only)\n"
     "  --until T       stops at a virtual time (2s, 150ms)\n"
     "  --log NODE      shows the log lines of a node (\"all\": of every node)\n"
     "  --trace FILE    writes every event as a line of text\n"
@@ -37,7 +41,7 @@ struct options {
     uint64_t seed, from, to;
     const char *sets[64];
     unsigned n_sets;
-    bool twice, json;
+    bool twice, json, first;
     int64_t until_ns;
     const char *log_node, *trace, *history;
 };
@@ -485,6 +489,8 @@ static int cmd_seeds(const struct options *o)
         printf("  reproduce: tarn-sim run %s --seed %llu\n", panic_scenario,
                (unsigned long long)seed);
         fflush(stdout);
+        if (o->first)
+            break;
     }
     double wall_s = wall_now() - t0;
     if (tty)
@@ -504,6 +510,41 @@ static int cmd_keys(const struct options *o)
     for (uint32_t i = 0; !err && lab_scenario_key(&s, i, line, sizeof line); i++)
         printf("%s\n", line);
     return err;
+}
+
+/* ---- known bugs ---- */
+
+static const char *const mutants[][2] = {
+#define MUTANT_TEXT(name, what) {#name, what},
+    MUTANTS(MUTANT_TEXT)
+#undef MUTANT_TEXT
+};
+
+static bool set_mutant(const char *name)
+{
+#ifdef TARN_MUTANTS
+    for (uint32_t i = 0; name && i < ARRAY_LEN(mutants); i++) {
+        if (strcmp(mutants[i][0], name) != 0)
+            continue;
+        mutant_on = i + 1;
+        return true;
+    }
+#else
+    (void)name;
+    fprintf(stderr, "tarn-sim: this build has no known bugs; configure one with -Dmutants=true\n");
+#endif
+    return false;
+}
+
+static int cmd_mutants(void)
+{
+#ifdef TARN_MUTANTS
+    for (uint32_t i = 0; i < ARRAY_LEN(mutants); i++)
+        printf("%-20s %s\n", mutants[i][0], mutants[i][1]);
+#else
+    (void)mutants;
+#endif
+    return 0;
 }
 
 static int cmd_list(void)
@@ -568,6 +609,8 @@ static int parse(int argc, char **argv, struct options *o)
             ok = parse_time(v, &o->until_ns);
         else if (!strcmp(a, "--log"))
             ok = (o->log_node = v) != NULL;
+        else if (!strcmp(a, "--mutant"))
+            ok = set_mutant(v);
         else if (!strcmp(a, "--trace"))
             ok = (o->trace = v) != NULL;
         else if (!strcmp(a, "--history"))
@@ -580,6 +623,8 @@ static int parse(int argc, char **argv, struct options *o)
                 o->twice = true;
             else if (!strcmp(a, "--json"))
                 o->json = true;
+            else if (!strcmp(a, "--first"))
+                o->first = true;
             else if (a[0] == '-' || o->scenario)
                 return bad("unexpected", a);
             else
@@ -612,6 +657,8 @@ int main(int argc, char **argv)
         return err;
     if (!strcmp(cmd, "list"))
         return cmd_list();
+    if (!strcmp(cmd, "mutants"))
+        return cmd_mutants();
     if (!strcmp(cmd, "keys"))
         return cmd_keys(&o);
     if (strcmp(cmd, "run") != 0 && strcmp(cmd, "seeds") != 0)

@@ -1,0 +1,71 @@
+/* core/mutant.h - known bugs, for testing the testers: see docs/mutants.md.
+ *
+ * `if (MUTANT(NAME))` stands where the bug goes.  It is the constant false, and the bug is not
+ * there at all, unless the build has -Dmutants=true; then one of them is on: mutant_on, which only
+ * the composition root sets.  What looks for bugs does not know which. */
+#ifndef CORE_MUTANT_H
+#define CORE_MUTANT_H
+
+#include "core/base.h"
+
+/* X(NAME, what is wrong when it is on) */
+/* clang-format off */
+#define MUTANTS(X) \
+    X(DUPLICATE_RUNS, "a repeated request is executed again") \
+    X(RESEND_RENUMBERED, "a client repeats a request under a new number") \
+    X(EXPIRY_RETRIED, "a request of an expired session is executed under the next one") \
+    X(EXPIRY_IGNORED, "a client goes on writing after its session has expired") \
+    X(INO_REUSED, "the number of a removed inode is given out again") \
+    X(RENAME_HALF_TOLD, "others are not told that a rename's old name is gone") \
+    X(RENAME_TWO_STEPS, "a rename over a name removes that name first, as an effect of its own") \
+    X(WRITE_KEEPS_VERSION, "a file that was written keeps its version") \
+    X(UNLINK_DROPS_BYTES, "an unlinked file that somebody holds loses its bytes") \
+    X(RECLAIM_HELD, "the bytes of an unlinked file are reclaimed while it is held") \
+    X(NAMES_UNLOCKED, "a name under change may be changed by another") \
+    X(LISTING_WINS, "a listing that was under way undoes a change made meanwhile") \
+    X(COOKIE_MOVES, "a listing skips a name when the last one that it gave is removed") \
+    X(ANSWER_AT_INTENT, "a change is acknowledged before the under-store has it") \
+    X(INTENT_FORGOTTEN, "effects that the last leadership owed are not carried out") \
+    X(EFFECT_NOT_RESUMED, "an effect that was done before a crash is taken for a failure after it") \
+    X(ACKS_NOT_AWAITED, "a change is answered before others have dropped what they cached") \
+    X(GRACE_SKIPPED, "a new leader does not wait for leases that the old one gave") \
+    X(INVAL_LOST, "an invalidation that was not delivered is forgotten") \
+    X(LEASE_LONGER, "a client is told of a longer lease than the master remembers") \
+    X(LEASE_IGNORED, "a client answers from its cache after its lease") \
+    X(LIVE_CACHED, "attributes of a file that is being written are cached") \
+    X(NEGATIVE_KEPT, "that a name is absent stays cached when it is made") \
+    X(CREDENTIALS_STALE, "what one user may see is given to another from the cache") \
+    X(LOG_NOT_SYNCED, "records are acknowledged before they are durable") \
+    X(TAIL_NOT_REWRITTEN, "records found after a kill -9 are served before they are durable") \
+    X(SECTOR_REWRITTEN, "a sector with acknowledged records is written again") \
+    X(SEGMENT_NAME_LOST, "a segment is used before its name is durable") \
+    X(EPOCH_REPEATED, "two leaderships have the same epoch") \
+    X(IMAGE_NOT_SYNCED, "the log is cut before the image is durable") \
+    X(IMAGE_TWO_CUTS, "an image's tables are of different records") \
+    X(CRC_UNCHECKED, "a page that was damaged on disk is served") \
+    X(PAGE_PARTIAL, "a page that came short is served as if it were whole") \
+    X(PAGE_TWO_VERSIONS, "a page is fetched without a look at the file's fingerprint") \
+    X(PAGE_ANY_VERSION, "a page of another version is served") \
+    X(FETCH_STICKS, "a page whose fetch failed is never fetched again") \
+    X(EVICTION_HALF, "an evicted page stays on the disk and in the presence map") \
+    X(VERSIONS_MIXED, "an open file goes on with a newer version after it was read") \
+    X(FENCE_IGNORED, "a write that was given up is carried out later all the same") \
+    X(DELTA_LOST, "pages that a lost report named are never reported again")
+/* clang-format on */
+
+enum mutant {
+    MUTANT_NONE,
+#define MUTANT_ENUM(name, what) MUTANT_##name,
+    MUTANTS(MUTANT_ENUM)
+#undef MUTANT_ENUM
+        MUTANT_COUNT
+};
+
+#ifdef TARN_MUTANTS
+extern uint32_t mutant_on;
+#define MUTANT(name) (mutant_on == MUTANT_##name)
+#else
+#define MUTANT(name) false
+#endif
+
+#endif
