@@ -1,6 +1,7 @@
 /* cluster/cli_data.c - `tarn fs` commands about where bytes are: load, location; and `tarn status`.
  */
 #include <stdlib.h>
+#include <unistd.h>
 #include "cluster/cli_fs.h"
 
 enum { CLI_DATA_LOADS = 16, CLI_DATA_STEP = 8 << 20, CLI_DATA_STATUS_MAX = RPC_BODY_MAX };
@@ -227,22 +228,69 @@ static void cli_data_put(cJSON *at, char *key, const char *value)
     cli_data_put(next, dot + 1, value);
 }
 
+static int cli_data_status_get(struct tarn *t, char *to)
+{
+    uint32_t n = 0;
+    int err = tarn_call(t, RPC_STATUS, NULL, 0, to, CLI_DATA_STATUS_MAX, &n);
+    to[err ? 0 : n] = 0;
+    return err;
+}
+
+/* "workers.0.reports" -> its number in a status text */
+static bool cli_data_status_u64(const char *text, unsigned worker, const char *what, uint64_t *ret)
+{
+    char key[64];
+    int n = snprintf(key, sizeof key, "\nworkers.%u.%s ", worker, what);
+    const char *at = strstr(text, key);
+    if (at)
+        *ret = strtoull(at + n, NULL, 10);
+    return at != NULL;
+}
+
+/* A report under way may be older than what was asked for, the one after it is not: so two. */
+static bool cli_data_status_is_fresh(const char *before, const char *now)
+{
+    uint64_t a, b, alive;
+    for (unsigned i = 0; cli_data_status_u64(now, i, "reports", &b); i++) {
+        if (cli_data_status_u64(now, i, "alive", &alive) && alive &&
+            cli_data_status_u64(before, i, "reports", &a) && b < (b < a ? 2 : a + 2))
+            return false; /* fewer than before: the master is another */
+    }
+    return true;
+}
+
+static int cli_data_status_fresh(struct cli *c, struct tarn *t, char *text)
+{
+    char *before = strdup(text);
+    int64_t until = cli_now_ns() + config_int(c->config, CONFIG_CLIENT_DEADLINE);
+    int err = 0;
+    ASSERT(before);
+    while (!err && !cli_data_status_is_fresh(before, text)) {
+        if (cli_now_ns() > until)
+            err = E_TIMEOUT;
+        usleep(50000);
+        err = err ? err : cli_data_status_get(t, text);
+    }
+    free(before);
+    return err;
+}
+
 static int cli_data_status_run(struct cli *c)
 {
     struct tarn *t;
-    uint32_t n;
     int code = cli_fs_connect(c, &t);
     if (code)
         return code;
     char *text = malloc(CLI_DATA_STATUS_MAX + 1);
     ASSERT(text);
-    int err = tarn_call(t, RPC_STATUS, NULL, 0, text, CLI_DATA_STATUS_MAX, &n);
+    int err = cli_data_status_get(t, text);
+    if (!err && cli_flag(c, "fresh"))
+        err = cli_data_status_fresh(c, t, text);
     tarn_disconnect(t);
     if (err) {
         free(text);
         return cli_fail(c, "status", err);
     }
-    text[n] = 0;
     cJSON *j = cJSON_CreateObject();
     for (char *save = NULL, *line = strtok_r(text, "\n", &save); line;
          line = strtok_r(NULL, "\n", &save)) {
@@ -264,4 +312,12 @@ static int cli_data_status_run(struct cli *c)
 }
 
 const struct cli_command cli_status = {
-    NULL, "status", "", "what the cluster is doing", NULL, cli_data_status_run, 0, 0, {{0}}};
+    NULL,
+    "status",
+    "",
+    "what the cluster is doing",
+    "What workers count is as old as their last report (master.worker_beat).",
+    cli_data_status_run,
+    0,
+    0,
+    {{"fresh", 'f', NULL, "first wait for reports that the workers begin from now on"}}};

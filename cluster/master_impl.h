@@ -227,6 +227,7 @@ struct master_worker {
     uint32_t addr_len, host_len;
     bool is_alive, is_reported, is_freeing;
     int64_t beat_ns;
+    uint64_t beats;              /* since this master knows it */
     struct rpc_worker_beat last; /* its counters; the pointers are not used */
     struct rpc_call free_call;
     uint64_t pages, bytes;

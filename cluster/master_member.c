@@ -247,6 +247,7 @@ void master_member_beat(struct master *m, struct rpc_token t, const void *body, 
     w->incarnation = beat.incarnation;
     w->is_alive = is_alive;
     w->beat_ns = env_now_ns(m->env);
+    w->beats++;
     w->token = t;
     w->last = beat;
     uint32_t slot = (uint32_t)(w - m->workers);

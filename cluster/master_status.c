@@ -117,11 +117,14 @@ static void status_worker(const struct master_worker *w, uint32_t n, struct stat
         const char *key;
         uint64_t v;
     } rows[] = {
-        {"alive", w->is_alive},      {"capacity", b->capacity},   {"used", b->used},
-        {"pages", w->pages},         {"page_bytes", w->bytes},    {"reads", b->reads},
-        {"hits", b->hits},           {"misses", b->misses},       {"bytes_served", b->bytes_served},
-        {"ufs_bytes", b->ufs_bytes}, {"ufs_reads", b->ufs_reads}, {"evictions", b->evictions},
-        {"corrupt", b->corrupt},     {"errors", b->errors},
+        {"alive", w->is_alive},      {"reports", w->beats},
+        {"capacity", b->capacity},   {"used", b->used},
+        {"pages", w->pages},         {"page_bytes", w->bytes},
+        {"reads", b->reads},         {"hits", b->hits},
+        {"misses", b->misses},       {"bytes_served", b->bytes_served},
+        {"ufs_bytes", b->ufs_bytes}, {"ufs_reads", b->ufs_reads},
+        {"evictions", b->evictions}, {"corrupt", b->corrupt},
+        {"errors", b->errors},
     };
     status_line(s, "workers.%u.id %016llx", n, (unsigned long long)w->id.v);
     status_line(s, "workers.%u.addr %s", n, w->addr);

@@ -11,13 +11,26 @@ here=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/tarn-e2e-XXXXXX")
 store=$work/store
 mkdir -p "$store"
-# below the ports that the kernel gives to outgoing connections (32768 on), which would be taken at times
-port=$(( 10000 + ($$ * 20) % 22000 ))
 export TARN_CONFIG=$work/tarn.json
 declare -A pids=() points=()
 
 fail() { echo "FAIL: $*"; for l in "$work"/*.log; do echo "--- $l"; tail -n 15 "$l"; done; exit 1; }
 skip() { echo "SKIP: $*"; exit 77; }
+# Twenty ports from $port on are this test's alone: the lock is free when its last process is gone.  They
+# lie below those that the kernel gives to outgoing connections (from 32768), which would take the
+# port of a process that is down just now.
+reserve_ports() {
+    local dir=${TMPDIR:-/tmp}/tarn-e2e-ports i
+    mkdir -p "$dir" && chmod 1777 "$dir" 2> /dev/null
+    for i in $(seq 300); do
+        port=$((21000 + 20 * (RANDOM % 580)))
+        { exec {port_lock}>> "$dir/$port"; } 2> /dev/null || continue
+        flock -n "$port_lock" && ! cat /proc/net/tcp /proc/net/tcp6 2> /dev/null | awk '{print $2}' |
+            grep -qF -f <(printf ':%04X\n' $(seq "$port" $((port + 19)))) && return
+        exec {port_lock}>&-
+    done
+    fail "no free ports between 21000 and 32600"
+}
 mounted() { awk -v m="$1" '$2 == m {found=1} END {exit !found}' /proc/mounts; }
 cleanup() {
     local code=$? name
@@ -25,12 +38,14 @@ cleanup() {
     for name in "${!points[@]}"; do
         mounted "${points[$name]}" && fusermount3 -uz "${points[$name]}"
     done
+    kill -9 $(jobs -p) 2>/dev/null # the test's own loops, too
     for name in "${!pids[@]}"; do kill -9 "${pids[$name]}" 2>/dev/null && wait "${pids[$name]}" 2>/dev/null; done
     [ "${KEEP:-}" ] && echo "kept: $work" || rm -rf "$work"
     exit $code
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
+reserve_ports
 
 config() { # config MODE INTERVAL [more JSON sections]
     cat > "$TARN_CONFIG" <<END
@@ -48,9 +63,10 @@ spawn() { # spawn NAME COMMAND... : in the background with a ready pipe
     exec {fd}<>"$pipe"
     "$@" --ready-fd 9 9>"$pipe" >> "$work/$name.log" 2>&1 {fd}>&- &
     pids[$name]=$!
-    local word= i
-    for i in $(seq 300); do
-        read -r -t 0.1 -u "$fd" word && break
+    local word= part i
+    for i in $(seq 900); do # at a time-out, read has taken what there was: a word may come in parts
+        read -r -t 0.1 -u "$fd" part && { word+=$part; break; }
+        word+=$part
         kill -0 "${pids[$name]}" 2>/dev/null || break
     done
     exec {fd}>&-
@@ -70,10 +86,10 @@ start_mount() { # start_mount NAME [options]: at $work/NAME
     mounted "$work/$name" || fail "said ready, but is not mounted"
 }
 kill9() { kill -9 "${pids[$1]}" && wait "${pids[$1]}" 2>/dev/null; unset "pids[$1]"; }
-term() { # term NAME: SIGTERM and a clean end within 15 s
+term() { # term NAME: SIGTERM and a clean end within 40 s
     local pid=${pids[$1]} i
     kill -TERM "$pid"
-    for i in $(seq 150); do
+    for i in $(seq 400); do
         if ! kill -0 "$pid" 2>/dev/null; then
             wait "$pid"; local code=$?
             unset "pids[$1]"

@@ -22,8 +22,8 @@ t du /tree | grep -q "$(find "$work/tree" -type f | wc -l) files" || fail "du: $
 t df | grep -q 'under-store' || fail df
 t free /tree
 t load /tree > "$work/loaded"; grep -q "loaded $(find "$work/tree" -type f | wc -l) files" "$work/loaded" || fail "load: $(cat "$work/loaded")"
-sleep 1.2 # the workers' next report
-t location /tree/env.h | grep -q 'worker' || fail "location"
+is_located() { tarn fs location /tree/env.h | grep -q 'worker .* pages'; }
+wait_for 20 is_located || fail "location" # a page is served before it is stored, and reported after that
 echo changed > "$store/tree/env.h"
 [ "$(t cat /tree/env.h)" = changed ] || fail "a change behind the cluster's back was not noticed"
 t refresh /

@@ -22,7 +22,8 @@ for round in 1 2 3 4 5 6; do
     kill9 master
     start_master
 done
-sleep 1
+enough() { [ "$(cat "$work"/acked.* 2> /dev/null | wc -l)" -ge 20 ]; }
+wait_for 100 enough || fail "hardly anything is acknowledged: $(cat "$work"/acked.* | wc -l)"
 touch "$work/stop"
 wait $c1 $c2
 tarn fs refresh / > /dev/null || fail refresh
@@ -39,6 +40,6 @@ while read -r from to; do
     grep -qx "$to" "$work/names" || fail "the move to $to was acknowledged and is lost"
     grep -qx "$from" "$work/names" && fail "$from is still there after its move"
 done < "$work/moved"
-[ $n -ge 10 ] || fail "only $n operations were acknowledged in the whole test"
+[ $n -ge 20 ] || fail "only $n operations were acknowledged in the whole test"
 term master || fail "the master's end"
 echo "ok: $n acknowledged directories, 6 kills"

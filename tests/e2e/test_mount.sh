@@ -24,8 +24,8 @@ if command -v setfattr > /dev/null; then
 fi
 mv d e && [ -d "$store/e" ] || fail "rename of a directory"
 mkdir -p x/y/z; mv x x/y/z/x 2>/dev/null && fail "a directory moved into itself"
-for i in $(seq 3000); do echo; done | awk '{print "e/n" NR}' | xargs touch
-[ "$(ls e | grep -c '^n')" = 3000 ] || fail "listing of 3000: $(ls e | grep -c '^n')"
+seq 1500 | sed 's,^,e/n,' | xargs touch # several pages of a listing
+[ "$(ls e | grep -c '^n')" = 1500 ] || fail "listing of 1500: $(ls e | grep -c '^n')"
 rm -rf e x && [ -z "$(ls -A)" ] || fail "rm -rf left $(ls -A)"
 df . > /dev/null || fail df
 dd if=/dev/urandom of=big bs=1M count=20 status=none && cmp big "$store/big" || fail "20 MiB written"
