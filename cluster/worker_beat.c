@@ -99,13 +99,18 @@ static void worker_beat_prepare(struct worker_master *m)
 
 static void worker_beat_done(struct env_op *op);
 
+/* while the index is rebuilt there is nothing true to say about it */
+static bool worker_beat_tells(const struct worker *w)
+{
+    return w->has_cache && w->phase != WP_LOAD;
+}
+
 static void worker_beat_send(struct worker_master *m, uint32_t flags)
 {
     struct worker *w = m->w;
     uint32_t n = 0;
     m->flags = flags;
-    /* while the index is rebuilt there is nothing true to say about it */
-    bool tells = w->has_cache && w->phase != WP_LOAD;
+    bool tells = worker_beat_tells(w);
     if (tells)
         worker_beat_prepare(m);
     struct wbuf body = wbuf_make(m->body, RPC_BODY_MAX);
@@ -168,7 +173,8 @@ static void worker_beat_done(struct env_op *op)
     }
     if (w->stopping || w->phase == WP_FAILED)
         return;
-    int64_t wait = op->ret >= 0 && (m->has_more || m->want_full) ? 0 : m->interval_ns;
+    bool more = op->ret >= 0 && worker_beat_tells(w) && (m->has_more || m->want_full);
+    int64_t wait = more ? 0 : m->interval_ns;
     env_timer_set(w->env, &m->timer, env_now_ns(w->env) + wait);
 }
 

@@ -6,7 +6,7 @@
 #include "core/fmt.h"
 #include "core/prng.h"
 
-enum key_type { KEY_TIME, KEY_U64, KEY_U32 };
+enum key_type { KEY_TIME, KEY_U64, KEY_U32, KEY_POW2 };
 
 struct key {
     const char *name;
@@ -89,7 +89,7 @@ static const struct key keys[] = {
     TIME("master.session", session_ns),
     U64("master.image_after_bytes", image_after_bytes),
     U64("master.segment_bytes", segment_bytes),
-    U64("worker.page_bytes", page_bytes),
+    {"worker.page_bytes", KEY_POW2, FIELD(page_bytes), LIMIT_PAGE_MIN, LIMIT_PAGE_MAX},
     U64("worker.capacity_bytes", capacity_bytes),
     U32("client.readahead_pages", readahead_pages, 0, 64),
     TIME("client.deadline", load.deadline_ns),
@@ -263,9 +263,12 @@ static int key_set(struct lab_scenario *s, const char *name, const char *value, 
     uint64_t v;
     if (!k)
         return E_CONFIG;
-    if (!number_parse(value, k->type == KEY_TIME, &v) || v < k->min || v > k->max) {
+    if (!number_parse(value, k->type == KEY_TIME, &v) || v < k->min || v > k->max ||
+        (k->type == KEY_POW2 && (v & (v - 1)))) {
         fmt_into(ret_why, LAB_ERROR, "%s: \"%s\" is not %s from %llu to %llu", name, value,
-                 k->type == KEY_TIME ? "a time (like 250ms, 2s)" : "a number",
+                 k->type == KEY_TIME   ? "a time (like 250ms, 2s)"
+                 : k->type == KEY_POW2 ? "a power of two"
+                                       : "a number",
                  (unsigned long long)k->min, (unsigned long long)k->max);
         return E_CONFIG;
     }

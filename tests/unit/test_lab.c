@@ -49,6 +49,8 @@ static void test_lab_scenario_bad(void)
         {"{\"faults\": [{\"when\": \"1s\"}]}", "unknown key \"when\""},
         {"{\"faults\": 7}", "not a list"},
         {"{\"what\": {}}", "unknown key"},
+        {"{\"worker\": {\"page_bytes\": 16384}}", "power of two from 65536"},
+        {"{\"worker\": {\"page_bytes\": 100000}}", "power of two from 65536"},
         {"{\"duration\": \"1s\",\n}", "line 2"},
         {"[]", "not a JSON object"},
         {"", "not a JSON object"},

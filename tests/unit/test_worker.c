@@ -428,6 +428,21 @@ static void test_worker_lost_beats(void)
     end_world();
 }
 
+/* a worker that has nothing to say yet, or a page size it cannot have, keeps the rhythm */
+static void test_worker_beats_are_not_a_storm(void)
+{
+    make_world(16, 64 * PAGE);
+    sim_node_crash(node_w);
+    sim_node_wipe(node_w);
+    page_bytes = LIMIT_PAGE_MIN / 4;
+    want_full = true;
+    beats = 0;
+    worker_up();
+    CU_ASSERT(beats > 10 && beats < 200); /* ten seconds of one in 100 ms */
+    CU_ASSERT_EQUAL(worker_state(worker, NULL), WORKER_STARTING);
+    end_world();
+}
+
 static void test_worker_stop(void)
 {
     make_world(16, 64 * PAGE);
@@ -477,5 +492,6 @@ UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_fli
           UNIT(test_worker_restart_keeps_pages), UNIT(test_worker_serves_without_a_master),
           UNIT(test_worker_power_loss_serves_no_wrong_byte), UNIT(test_worker_flipped_bit),
           UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),
-          UNIT(test_worker_lost_beats), UNIT(test_worker_stop), UNIT(test_worker_hostile_calls),
+          UNIT(test_worker_lost_beats), UNIT(test_worker_beats_are_not_a_storm),
+          UNIT(test_worker_stop), UNIT(test_worker_hostile_calls),
           UNIT(test_worker_eviction_gives_blocks_back), UNIT(test_worker_storm))
