@@ -15,6 +15,7 @@ struct client_config client_config_default(void)
         .cache_entries = 100000,
         .readahead_pages = 8,
         .buffer_bytes = 64 << 20,
+        .page_cache_bytes = 256 << 20,
     };
 }
 
@@ -40,7 +41,7 @@ static void client_lists(struct client *c)
 {
     struct list *lists[] = {&c->queued[0], &c->queued[1], &c->active,        &c->muts,
                             &c->calls,     &c->ios,       &c->io_waiting,    &c->pieces,
-                            &c->ra_lru,    &c->ra_free,   &c->mount_waiting, NULL};
+                            &c->ra_lru,    &c->ra_free,   &c->mount_waiting, &c->pages.lru, NULL};
     for (struct list **l = lists; *l; l++)
         list_init(*l);
     for (uint32_t i = 0; i < CLIENT_FILE_BUCKETS; i++)
@@ -56,6 +57,7 @@ static void client_free(struct client *c)
         rpc_host_free(&c->rpc);
     client_worker_free(c);
     client_readahead_free(c);
+    client_pages_free(c);
     mem_free(m, c->piece_pool.base, (size_t)c->piece_pool.object_size * c->piece_pool.count);
     mem_free(m, c->scratch, RPC_BODY_MAX);
     mem_free(m, c, sizeof *c);
@@ -88,6 +90,8 @@ int client_open(struct env *e, struct mem *m, const struct client_config *cfg,
         err = pool_init(&c->piece_pool, m, sizeof(struct client_piece), CLIENT_PIECES_MAX);
     if (!err)
         err = client_cache_init(c);
+    if (!err)
+        err = client_pages_init(c);
     c->rpc.on_call = client_session_on_call;
     c->rpc.on_close = client_session_on_close;
     if (!err) /* beside the requests: the session's own, plain calls, pieces */
@@ -182,6 +186,11 @@ bool client_check(const struct client *c, char *err_text, size_t cap)
         fmt_into(err_text, cap, "%u of %u files, %u of %u handles, %llu bytes read ahead",
                  (unsigned)n_files, (unsigned)c->n_files, (unsigned)n_handles,
                  (unsigned)c->n_handles, (unsigned long long)c->ra_bytes);
+        return false;
+    }
+    if (!client_pages_check(c)) {
+        fmt_into(err_text, cap, "%llu of %llu bytes of pages kept",
+                 (unsigned long long)c->pages.bytes, (unsigned long long)c->pages.max);
         return false;
     }
     return client_cache_check(c, err_text, cap);

@@ -42,6 +42,8 @@ struct client_config {
     uint32_t cache_entries;   /* attributes and names kept; default 100,000 */
     uint32_t readahead_pages; /* most pages read ahead of a sequential reader; default 8; 0: none */
     uint64_t buffer_bytes;    /* for read-ahead; default 64 MiB */
+    uint64_t
+        page_cache_bytes; /* for pages read in bits again and again; default 256 MiB; 0: none */
 };
 
 struct client;
@@ -79,6 +81,7 @@ struct client_io {
 struct client_stats {
     uint64_t requests, cache_hits, retries, reads, bytes_read, writes, bytes_written;
     uint64_t worker_hits, worker_misses, fallback_reads, failovers, invalidations, readahead_pages;
+    uint64_t page_hits, pages_kept;
     uint64_t epoch;
     bool connected;
 };

@@ -571,6 +571,7 @@ void client_file_release(struct client_io *io)
     struct cfile *cf = f->cf;
     f->releasing = io;
     client_readahead_drop(f);
+    client_pages_release(f);
     if (f->is_writer && writer_gone(f)) {
         if (cf->writer_session.v != cf->c->session.v) {
             /* the master closed it when the session ended */

@@ -9,6 +9,7 @@
  *   client_io.c         requests of file I/O, cut into pieces
  *   client_piece.c      one piece: worker, next worker, under-store
  *   client_readahead.c  pages read before they are asked for
+ *   client_pages.c      pages that are read again and again
  *   client_worker.c     connections to workers; under-stores reached directly */
 #ifndef CLUSTER_CLIENT_IMPL_H
 #define CLUSTER_CLIENT_IMPL_H
@@ -181,7 +182,8 @@ struct client_ior { /* in client_io.impl */
     struct env_timer timer;
     int64_t deadline_ns;
     uint32_t next, short_at, n_pieces;
-    struct client_ra *lender; /* of io->lent */
+    struct client_ra *lender; /* of io->lent: this or that */
+    struct client_page *lent_page;
     int err;
     uint8_t kind;
     bool finished, begun, stepping, again;
@@ -220,8 +222,9 @@ struct client_piece {
     struct list all;  /* c->pieces */
     struct list wait; /* worker->waiting, cf->pieces or c->mount_waiting */
     struct client_file *f;
-    struct client_io *io; /* one of io and ra; both NULL: nobody waits any more */
+    struct client_io *io; /* one of these three; all NULL: nobody waits any more */
     struct client_ra *ra;
+    struct client_page *page;
     uint8_t state, kind;
     bool shared, direct, is_live, cancelled;
     bool any; /* SYNC: whichever worker answers */
@@ -256,6 +259,21 @@ struct client_cache {
     uint64_t layout_stamp;
     uint64_t dir_stamp[CLIENT_STAMPS];   /* names in a directory up to here are void */
     uint64_t inval_stamp[CLIENT_STAMPS]; /* answers asked for before this are not kept */
+};
+
+/* What was paid for reads inside one page. */
+struct client_rent {
+    uint64_t hash; /* of the page; another one's takes the place */
+    uint32_t paid;
+};
+
+struct client_pages {
+    struct list *buckets;
+    struct client_rent *rents;
+    uint32_t n_slots; /* of both; a power of two */
+    uint32_t inflation;
+    struct list lru;
+    uint64_t bytes, max;
 };
 
 /* An RPC_INVALIDATE that the owner is dealing with. */
@@ -321,6 +339,7 @@ struct client {
     uint32_t n_batches;
 
     struct client_cache cache;
+    struct client_pages pages;
 
     /* workers and under-stores */
     struct client_worker **workers;
@@ -443,6 +462,17 @@ void client_readahead_done(struct client_piece *p);
 void client_readahead_lost(struct client_ra *ra); /* its piece was given up */
 void client_readahead_drop(struct client_file *f);
 void client_readahead_free(struct client *c);
+
+/* client_pages.c */
+int client_pages_init(struct client *c) MUST_CHECK;
+/* answers what it can of a read; true when the request must wait */
+bool client_pages_take(struct client_io *io, uint64_t limit);
+void client_pages_give_back(struct client_page *g);
+void client_pages_done(struct client_piece *p);
+void client_pages_lost(struct client_page *g); /* its piece was given up */
+void client_pages_release(const struct client_file *f);
+bool client_pages_check(const struct client *c);
+void client_pages_free(struct client *c);
 
 /* client_worker.c */
 void client_worker_list(struct client *c, const struct rpc_beat_reply *b);

@@ -110,7 +110,8 @@ static bool io_issue(struct client_io *io)
     struct client_ior *s = client_ior_of(io);
     struct client *c = s->c;
     uint64_t limit = io_limit(io);
-    if (s->kind == IO_READ && !io->file->cf->live && io_from_readahead(io, limit))
+    bool is_pinned = s->kind == IO_READ && !io->file->cf->live;
+    if (is_pinned && (io_from_readahead(io, limit) || client_pages_take(io, limit)))
         return false;
     if (s->next >= limit || s->n_pieces >= CLIENT_IO_PIECES)
         return false;
@@ -392,7 +393,7 @@ void client_io_stop(struct client *c)
     }
     list_each_safe(at, &c->pieces) {
         struct client_piece *p = list_entry(at, struct client_piece, all);
-        if (p->ra)
+        if (p->ra || p->page)
             client_piece_cancel(p);
     }
 }

@@ -71,6 +71,8 @@ static void piece_end(struct client_piece *p, int64_t ret)
         client_io_piece_done(p);
     else if (p->ra)
         client_readahead_done(p);
+    else if (p->page)
+        client_pages_done(p);
     else
         client_piece_put(p);
 }
@@ -139,7 +141,7 @@ static void piece_next(struct client_piece *p, int64_t err)
         p->direct = !more;
         p->state = PIECE_PICK;
         piece_run(p);
-    } else if (p->ra || (!err_is_retry((int)err) && p->tries > 0)) {
+    } else if (p->ra || p->page || (!err_is_retry((int)err) && p->tries > 0)) {
         piece_end(p, err);
     } else {
         piece_back_off(p);
@@ -150,7 +152,7 @@ static void piece_next(struct client_piece *p, int64_t err)
 static void piece_refresh(struct client_piece *p, int64_t err)
 {
     struct cfile *cf = p->f->cf;
-    if (p->ra || ++p->refreshes > PIECE_REFRESHES_MAX) {
+    if (p->ra || p->page || ++p->refreshes > PIECE_REFRESHES_MAX) {
         piece_end(p, E_STALE);
         return;
     }
@@ -555,14 +557,18 @@ void client_piece_cancel(struct client_piece *p)
     case PIECE_UFS: { /* lives on alone, with its own buffer */
         struct client_io *io = p->io;
         struct client_ra *ra = p->ra;
+        struct client_page *page = p->page;
         struct client_file *f = p->f;
         p->io = NULL;
         p->ra = NULL;
+        p->page = NULL;
         p->f = NULL;
         if (io)
             client_io_piece_lost(io);
         if (ra)
             client_readahead_lost(ra);
+        if (page)
+            client_pages_lost(page);
         client_file_unref(f);
         break;
     }

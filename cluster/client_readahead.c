@@ -204,8 +204,13 @@ void client_give_back(struct client *c, struct client_io *io)
 {
     struct client_ra *ra = client_ior_of(io)->lender;
     (void)c;
-    ASSERT(io->lent && ra->n_lent);
+    ASSERT(io->lent);
     io->lent = NULL;
+    if (!ra) {
+        client_pages_give_back(client_ior_of(io)->lent_page);
+        return;
+    }
+    ASSERT(ra->n_lent);
     if (--ra->n_lent == 0 && ra->over)
         ra_free(ra);
 }

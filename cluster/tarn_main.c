@@ -60,6 +60,7 @@ static int mount_run(struct cli *c)
     cc.deadline_ns = config_int(g, CONFIG_CLIENT_DEADLINE);
     cc.readahead_pages = (uint32_t)config_int(g, CONFIG_CLIENT_READAHEAD);
     cc.buffer_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_BUFFER);
+    cc.page_cache_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_PAGE_CACHE);
     cc.cache_entries = (uint32_t)config_int(g, CONFIG_CLIENT_CACHE_ENTRIES);
     code = cli_daemon_open(&d, c, "mount", NULL, config_int(g, CONFIG_CLIENT_MEMORY));
     if (code)

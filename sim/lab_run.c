@@ -285,6 +285,7 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
     s->load.client.cache_entries = 2048;
     s->load.client.readahead_pages = s->readahead_pages;
     s->load.client.buffer_bytes = 16 * s->page_bytes;
+    s->load.client.page_cache_bytes = 8 * s->page_bytes;
     r->load = lab_load_open(r->mem, r->sim, r->check, &s->load);
     lab_load_on_success(r->load, run_success, r);
     r->mount = (struct master_mount){.path = "/",

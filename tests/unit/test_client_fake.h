@@ -396,6 +396,7 @@ static inline struct client_config fake_config(void)
     cfg.cache_entries = 64;
     cfg.readahead_pages = 4;
     cfg.buffer_bytes = 16 * FAKE_PAGE;
+    cfg.page_cache_bytes = 0;
     cfg.deadline_ns = 10 * SEC;
     return cfg;
 }

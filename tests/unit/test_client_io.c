@@ -107,6 +107,152 @@ static void test_client_readahead_shares_few_buffers(void)
     fake_close(k);
 }
 
+/* --- pages that are kept --- */
+
+static uint64_t all_bytes(const struct fake *k)
+{
+    return k->w[0].bytes + k->w[1].bytes;
+}
+
+/* n reads of 100 bytes in page `page`, none of which begins where another ended */
+static void read_bits(struct fake *k, struct client_file *f, uint64_t page, int n)
+{
+    for (int i = 0; i < n; i++) {
+        uint64_t off = page * FAKE_PAGE + (uint64_t)(n - i) * 777;
+        CU_ASSERT_EQUAL(fake_read(k, f, buf, 100, off), 100);
+        CU_ASSERT_TRUE(fake_same(buf, 2, 1, off, 100));
+        fake_check(k);
+    }
+}
+
+static void test_client_keeps_a_page_that_has_paid(void)
+{
+    struct client_config cfg = fake_config();
+    cfg.page_cache_bytes = 4 * FAKE_PAGE;
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_R);
+    struct client_stats st;
+    read_bits(k, f, 3, 2); /* a page costs 4, a small read 3 */
+    CU_ASSERT_EQUAL(all_bytes(k), 200);
+    read_bits(k, f, 3, 30);
+    CU_ASSERT_EQUAL(all_bytes(k), 200 + FAKE_PAGE);
+    client_stats(k->c, &st);
+    CU_ASSERT_EQUAL(st.pages_kept, 1);
+    CU_ASSERT_EQUAL(st.page_hits, 30);
+    /* by another handle, lent, and across its end */
+    struct client_file *g = fake_open_file(k, 2, FSOP_ACCESS_R);
+    struct client_io io = {.file = g, .buf = buf, .len = 500, .off = 3 * FAKE_PAGE + 10};
+    io.may_lend = true;
+    client_read(k->c, &io);
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &io.op, SEC), 500);
+    CU_ASSERT(io.lent && io.lent != buf);
+    CU_ASSERT_TRUE(fake_same((const uint8_t *)io.lent, 2, 1, io.off, 500));
+    CU_ASSERT_EQUAL(all_bytes(k), 200 + FAKE_PAGE);
+    CU_ASSERT_EQUAL(fake_read(k, g, buf, 1000, 4 * FAKE_PAGE - 300), 1000);
+    CU_ASSERT_TRUE(fake_same(buf, 2, 1, 4 * FAKE_PAGE - 300, 1000));
+    CU_ASSERT_EQUAL(all_bytes(k), 200 + FAKE_PAGE + 700);
+    /* others take its place while it is lent: it stays where it is */
+    for (uint64_t page = 5; page < 12; page++)
+        read_bits(k, f, page, 60);
+    CU_ASSERT_TRUE(fake_same((const uint8_t *)io.lent, 2, 1, io.off, 500));
+    client_give_back(k->c, &io);
+    fake_check(k);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    CU_ASSERT_EQUAL(fake_release(k, g), 0);
+    fake_close(k);
+}
+
+static void test_client_keeps_pages_of_one_version(void)
+{
+    struct client_config cfg = fake_config();
+    cfg.page_cache_bytes = 4 * FAKE_PAGE;
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_R);
+    read_bits(k, f, 0, 10);
+    k->answer_lease_ns = 0;
+    fake_run(k, 101 * SEC); /* what is known about it ends */
+    fake_find(k, (struct ino){2})->attr.version = 2;
+    k->max_version = 2;
+    struct client_file *g = fake_open_file(k, 2, FSOP_ACCESS_R);
+    CU_ASSERT_EQUAL(fake_read(k, g, buf, 100, 50), 100);
+    CU_ASSERT_TRUE(fake_same(buf, 2, 2, 50, 100));
+    /* the other handle has read the old one and goes on with it, or not at all */
+    CU_ASSERT_EQUAL(fake_read(k, f, buf, 100, 5 * FAKE_PAGE), E_STALE);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    CU_ASSERT_EQUAL(fake_release(k, g), 0);
+    /* a version that may still change under its fingerprint is not kept */
+    fake_find(k, (struct ino){2})->attr.version = 3;
+    fake_find(k, (struct ino){2})->attr.fp = 0;
+    f = fake_open_file(k, 2, FSOP_ACCESS_R);
+    uint64_t before = all_bytes(k);
+    for (uint64_t i = 0; i < 20; i++)
+        CU_ASSERT_EQUAL(fake_read(k, f, buf, 100, 9000 - i * 300), 100);
+    CU_ASSERT_EQUAL(all_bytes(k), before + 2000);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
+static void test_client_keeps_few_pages_of_many(void)
+{
+    struct client_config cfg = fake_config();
+    cfg.page_cache_bytes = 2 * FAKE_PAGE;
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_R);
+    for (uint64_t i = 1; i <= 2000; i++) {
+        uint64_t off = i * 7919 * 131 % (SIZE - 100);
+        CU_ASSERT_EQUAL(fake_read(k, f, buf, 100, off), 100);
+        CU_ASSERT_TRUE(fake_same(buf, 2, 1, off, 100));
+        fake_check(k);
+    }
+    struct client_stats st;
+    client_stats(k->c, &st);
+    CU_ASSERT(st.pages_kept > 2);
+    CU_ASSERT(st.pages_kept < 120); /* else prices did not rise: two reads in three would buy */
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
+/* a fetch that fails is no answer: the reader asks again by himself, elsewhere */
+static void test_client_survives_a_failed_page(void)
+{
+    struct client_config cfg = fake_config();
+    cfg.page_cache_bytes = 4 * FAKE_PAGE;
+    struct fake *k = fake_open(&cfg, NULL, true);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_R);
+    read_bits(k, f, 3, 2);
+    sim_node_crash(k->w[0].node);
+    sim_node_crash(k->w[1].node);
+    read_bits(k, f, 3, 5);
+    CU_ASSERT(k->ufs_reads > 0);
+    fake_worker_up(k, 0);
+    fake_worker_up(k, 1);
+    fake_run(k, 2 * SEC);
+    /* a handle that goes while its page is under way, for which another one waits */
+    struct client_file *g = fake_open_file(k, 2, FSOP_ACCESS_R);
+    read_bits(k, g, 7, 2);
+    k->w[0].silent = k->w[1].silent = true;
+    struct client_io a = {.file = g, .buf = buf, .len = 100, .off = 7 * FAKE_PAGE};
+    struct client_io b = {.file = f, .buf = buf + 100, .len = 100, .off = 7 * FAKE_PAGE + 50};
+    struct client_io end = {.file = g};
+    a.op.done = b.op.done = end.op.done = fake_nothing;
+    a.op.ret = b.op.ret = end.op.ret = 1;
+    a.deadline_ns = env_now_ns(k->e) + 50 * MS;
+    client_read(k->c, &a);
+    client_read(k->c, &b);
+    fake_run(k, 100 * MS);
+    CU_ASSERT(a.op.ret == E_TIMEOUT && b.op.ret == 1);
+    client_release(k->c, &end);
+    fake_run(k, 100 * MS);
+    CU_ASSERT(end.op.ret == 0 && b.op.ret == 1);
+    k->w[0].silent = k->w[1].silent = false;
+    fake_run(k, 8 * SEC);
+    CU_ASSERT(b.op.ret == 100);
+    CU_ASSERT_TRUE(fake_same(buf + 100, 2, 1, 7 * FAKE_PAGE + 50, 100));
+    fake_check(k);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
 /* --- lost workers --- */
 
 static void test_client_goes_to_the_next_worker(void)
@@ -555,6 +701,7 @@ static void storm_done(struct env_op *op)
 static void test_client_storm(void)
 {
     struct client_config cfg = fake_config();
+    cfg.page_cache_bytes = 3 * FAKE_PAGE;
     cfg.deadline_ns = 3 * SEC;
     struct fake *k = fake_open(&cfg, NULL, true);
     struct client_file *f[8];
@@ -602,7 +749,10 @@ static void test_client_storm(void)
 UNIT_MAIN("client_io", UNIT(test_client_reads_the_right_bytes), UNIT(test_client_opens_from_cache),
           UNIT(test_client_reads_ahead_of_a_sequential_reader),
           UNIT(test_client_random_reads_are_exact), UNIT(test_client_readahead_shares_few_buffers),
-          UNIT(test_client_goes_to_the_next_worker), UNIT(test_client_passes_by_a_failing_worker),
+          UNIT(test_client_keeps_a_page_that_has_paid),
+          UNIT(test_client_keeps_pages_of_one_version), UNIT(test_client_keeps_few_pages_of_many),
+          UNIT(test_client_survives_a_failed_page), UNIT(test_client_goes_to_the_next_worker),
+          UNIT(test_client_passes_by_a_failing_worker),
           UNIT(test_client_reads_end_by_their_deadline),
           UNIT(test_client_pins_anew_before_the_first_byte), UNIT(test_client_never_mixes_versions),
           UNIT(test_client_follows_a_renamed_file), UNIT(test_client_sees_live_files_and_their_end),
