@@ -3,7 +3,12 @@
  * INVARIANTS
  *  1. Items are of a fixed count; they are taken from `free`, queued, and put back by the thread.
  *  2. An item's ack is posted exactly once, after the kernel dropped what it names, or at stop.
- *  3. Nothing is held while the kernel is called. */
+ *  3. Nothing is held while the kernel is called.
+ *  4. A name is dropped by the epoch of all names where the kernel has one (Linux 6.16): dropping
+ *     one name takes its directory's lock, which a process here holds while its own change of that
+ *     directory waits for the others' acknowledgements; two mounts that change one directory would
+ *     each wait for the other, until a lease ends.  A name asked for again costs a look-up that the
+ *     client's cache answers. */
 #define FUSE_USE_VERSION 314
 #include <errno.h>
 #include <fuse_lowlevel.h>
@@ -42,14 +47,17 @@ static bool inval_epoch(struct fuse_inval *v)
 
 static void inval_send(struct fuse_inval *v, const struct fuse_inval_item *it)
 {
-    if (it->what & FUSE_INVAL_EPOCH && !inval_epoch(v))
+    bool is_epoch = it->what & (FUSE_INVAL_EPOCH | FUSE_INVAL_ENTRY) && !v->no_epoch;
+    if (is_epoch && !inval_epoch(v)) {
         __atomic_store_n(&v->no_epoch, true, __ATOMIC_RELEASE);
+        is_epoch = false;
+    }
     /* ENOENT, the usual failure, says that the kernel does not hold it: what was wanted */
     if (it->what & (FUSE_INVAL_ATTR | FUSE_INVAL_DATA))
         for (uint32_t i = 0; i < it->n_inos; i++)
             fuse_lowlevel_notify_inval_inode(v->se, it->inos[i].v,
                                              it->what & FUSE_INVAL_DATA ? 0 : -1, 0);
-    if (it->what & FUSE_INVAL_ENTRY) {
+    if (it->what & FUSE_INVAL_ENTRY && !is_epoch) {
         if (v->can_expire)
             fuse_lowlevel_notify_expire_entry(v->se, it->inos[0].v, it->name, it->name_len,
                                               FUSE_LL_EXPIRE_ONLY);
