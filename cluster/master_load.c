@@ -330,7 +330,9 @@ static bool load_is_same(const struct fsattr *a, const struct fsent *e)
 {
     if (a->fp || e->fp)
         return a->fp == e->fp;
-    return a->mode == e->mode && a->size == e->size && a->mtime_ns == e->mtime_ns &&
+    /* a directory's size means different things here and below */
+    bool is_reg = (a->mode & FSOP_S_IFMT) == FSOP_S_IFREG;
+    return a->mode == e->mode && (!is_reg || a->size == e->size) && a->mtime_ns == e->mtime_ns &&
            a->ctime_ns == e->ctime_ns;
 }
 
