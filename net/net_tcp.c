@@ -398,6 +398,9 @@ static void net_tcp_connect_next(struct net_conn *c)
             c->why = net_errno_to_err(errno);
             continue;
         }
+        /* the kernel may lend us the port of a server that is down: its next start can listen */
+        int on = 1;
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
         if (connect(fd, ai->ai_addr, ai->ai_addrlen) == 0 || errno == EINPROGRESS) {
             net_tcp_watch(c, fd);
             return;

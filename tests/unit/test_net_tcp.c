@@ -29,7 +29,7 @@ struct side {
     uint32_t next, wrong; /* frames carry a counter */
     void (*on_frame)(struct side *s, uint16_t type, const uint8_t *b, uint32_t n);
     void *ctx;
-    char log[4096];
+    char from[ENV_ADDR_MAX], log[4096];
 };
 
 struct wait {
@@ -78,6 +78,7 @@ static struct env_peer *side_open(struct env_acceptor *a, const char *from)
 {
     struct side *s = container_of(a, struct side, acceptor);
     CU_ASSERT(strstr(from, "127.0.0.1:") != NULL);
+    fmt_into(s->from, sizeof s->from, "%s", from);
     if (s->refuse)
         return NULL;
     s->opened = true;
@@ -547,6 +548,21 @@ static void test_tcp_nobody_there(void)
     pair_close(&a, &b);
 }
 
+/* a port that the kernel lent to a connection does not keep its server from starting again */
+static void test_tcp_listen_on_a_lent_port(void)
+{
+    struct side a, b, c;
+    int64_t ret;
+    pair(&a, &b);
+    side_init(&c, "c", 0);
+    const char *lent = strstr(b.from, "127.0.0.1:");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(lent);
+    side_listen(&c, lent, &ret);
+    CU_ASSERT_EQUAL(ret, 0);
+    net_close(c.net);
+    pair_close(&a, &b);
+}
+
 static void test_tcp_localhost_by_name(void)
 {
     struct side a, b;
@@ -865,9 +881,9 @@ UNIT_MAIN("net_tcp", UNIT(test_tcp_frames_keep_order), UNIT(test_tcp_one_turn_is
           UNIT(test_tcp_revoke_in_the_middle), UNIT(test_tcp_hangup_in_callback),
           UNIT(test_tcp_hangup_sends_goodbye), UNIT(test_tcp_ops_end_before_close),
           UNIT(test_tcp_hangup_with_transfers), UNIT(test_tcp_peer_killed),
-          UNIT(test_tcp_nobody_there), UNIT(test_tcp_localhost_by_name),
-          UNIT(test_tcp_listen_refusals), UNIT(test_tcp_bad_hellos),
-          UNIT(test_tcp_clusters_do_not_mix), UNIT(test_tcp_bad_frames),
+          UNIT(test_tcp_nobody_there), UNIT(test_tcp_listen_on_a_lent_port),
+          UNIT(test_tcp_localhost_by_name), UNIT(test_tcp_listen_refusals),
+          UNIT(test_tcp_bad_hellos), UNIT(test_tcp_clusters_do_not_mix), UNIT(test_tcp_bad_frames),
           UNIT(test_tcp_bytes_one_by_one), UNIT(test_tcp_slow_reader_is_dropped),
           UNIT(test_tcp_connection_limit), UNIT(test_tcp_out_of_descriptors),
           UNIT(test_tcp_connect_deadline), UNIT(test_tcp_close_with_everything_open))
