@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include "cluster/cli_local.h"
 
 enum { DAEMON_POLL_MS = 20 };
 static const int64_t cli_daemon_stop_ns = 10000000000LL;
@@ -202,6 +203,7 @@ static int cli_daemon_master_run(struct cli *c)
 struct cli_daemon_worker {
     struct cli_daemon d;
     struct worker *worker;
+    struct cli_local local;
 };
 
 static enum cli_daemon_state cli_daemon_worker_state(struct cli_daemon *d, int *ret_why)
@@ -247,8 +249,12 @@ static int cli_daemon_worker_run(struct cli *c)
     wc.ufs = ufs_dir_factory();
     wc.fetches_max = (uint32_t)config_int(g, CONFIG_WORKER_FETCHES_MAX);
     wc.buffer_bytes = (uint64_t)config_int(g, CONFIG_WORKER_BUFFER);
+    if (config_int(g, CONFIG_WORKER_PASSTHROUGH) && !cli_local_open(&w.local, w.d.net, dir))
+        wc.edge = &w.local.edge;
     int err = worker_open(net_env(w.d.net), &w.d.mem, &wc, &w.worker);
+    w.local.worker = w.worker;
     code = err ? cli_error(c, CLI_FAILED, "%s", err_text(err)) : cli_daemon_run(&w.d);
+    cli_local_close(&w.local);
     cli_daemon_close(&w.d);
     return code;
 }

@@ -82,6 +82,7 @@ int client_open(struct env *e, struct mem *m, const struct client_config *cfg,
     c->page_bytes = 1 << 20;
     c->stripe_bytes = 64 << 20;
     client_lists(c);
+    client_local_init(c);
     int err = client_masters(c, cfg->masters);
     c->scratch = mem_alloc(m, RPC_BODY_MAX);
     if (!err && !c->scratch)
@@ -137,6 +138,7 @@ void client_stop(struct client *c, struct env_op *op)
 {
     ASSERT(c->state < CLIENT_STOPPING);
     c->stopping = op;
+    env_timer_stop(c->env, &c->local_timer);
     client_session_stop(c);
     client_fs_stop(c);
     client_io_stop(c);

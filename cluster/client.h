@@ -36,6 +36,7 @@ struct client_config {
     const char *masters;      /* "host:port[,host:port...]" */
     const char *name;         /* description, for status and logs */
     const char *host;         /* this host's name */
+    const char *kernel;       /* names the running kernel, for client_local; NULL: never local */
     struct ufs_factory *ufs;  /* NULL: never read the under-store directly */
     int64_t deadline_ns;      /* of a request that gives none; default 30 s */
     uint32_t requests_max;    /* at once; default 1024 */
@@ -78,6 +79,17 @@ struct client_io {
     uint64_t impl[96];
 };
 
+/* A file of which a worker of this host has every page: its data file may be opened past us. */
+struct client_local {
+    struct env_op op;         /* ret: 0, or E_* that says why not */
+    struct client_file *file; /* not being written; until done */
+    /* set when done with 0 */
+    uint64_t version, size;
+    uint64_t token; /* for the descriptor, which is asked for at address */
+    char address[ENV_ADDR_MAX];
+    uint64_t impl[64];
+};
+
 struct client_stats {
     uint64_t requests, cache_hits, retries, reads, bytes_read, writes, bytes_written;
     uint64_t worker_hits, worker_misses, fallback_reads, failovers, invalidations, readahead_pages;
@@ -117,6 +129,11 @@ struct fsattr client_file_attr(const struct client_file *f);
 bool client_file_is_live(const struct client_file *f);
 /* Counts as read: the owner may serve bytes of the pinned version from a cache of its own. */
 void client_file_pin(struct client_file *f);
+
+/* l->file, l->op.done.  What is granted is given back by client_local_return, which is done once
+ * the worker knows, or is gone; by a client_stop, too. */
+void client_local_ask(struct client *c, struct client_local *l);
+void client_local_return(struct client *c, struct client_local *l);
 
 /* A plain call to the leading master (RPC_STATUS, RPC_ADMIN, RPC_LOCATION, ...); retried as reads.
  */

@@ -10,6 +10,7 @@
  *   client_piece.c      one piece: worker, next worker, under-store
  *   client_readahead.c  pages read before they are asked for
  *   client_pages.c      pages that are read again and again
+ *   client_local.c      files that are read past us
  *   client_worker.c     connections to workers; under-stores reached directly */
 #ifndef CLUSTER_CLIENT_IMPL_H
 #define CLUSTER_CLIENT_IMPL_H
@@ -81,6 +82,10 @@ struct client_worker {
     struct env_op connecting;
     int64_t suspect_until_ns; /* it failed lately: others first */
     struct list waiting;      /* pieces that wait for the connection */
+    /* client_local.c */
+    bool is_elsewhere, is_renewing;
+    uint32_t n_held;
+    struct rpc_call renew;
 };
 
 struct client_mount {
@@ -365,6 +370,7 @@ struct client {
     uint64_t ra_bytes;
     uint32_t ra_free_bytes; /* size of each */
 
+    struct env_timer local_timer;
     uint64_t pending; /* env ops that will still call back */
     struct env_op *stopping;
     struct env_op stopped;
@@ -473,6 +479,9 @@ void client_pages_lost(struct client_page *g); /* its piece was given up */
 void client_pages_release(const struct client_file *f);
 bool client_pages_check(const struct client *c);
 void client_pages_free(struct client *c);
+
+/* client_local.c */
+void client_local_init(struct client *c);
 
 /* client_worker.c */
 void client_worker_list(struct client *c, const struct rpc_beat_reply *b);

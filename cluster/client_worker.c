@@ -44,6 +44,7 @@ static void worker_connected(struct env_op *op)
         op->ret = E_CLOSED;
     } else {
         w->conn = w->conn_new;
+        w->is_elsewhere = false; /* it may be another process now */
         *rpc_conn_tag(w->conn) = w;
     }
     client_piece_wake(&w->waiting, (int)op->ret);

@@ -64,6 +64,8 @@ enum config_type {
       "memory for pages on their way")                                                            \
     X(WORKER_FETCHES_MAX, "worker.fetches_max", INT, "16", 1, 1024, NULL,                         \
       "reads of the under-store at once")                                                         \
+    X(WORKER_PASSTHROUGH, "worker.passthrough", BOOL, "true", 0, 0, NULL,                         \
+      "hand whole files to mounts on the same host")                                              \
     X(WORKER_MEMORY, "worker.memory", SIZE, "4GiB", 64 << 20, 1LL << 44, NULL,                    \
       "most memory of the worker process")                                                        \
     X(CLIENT_MASTERS, "client.masters", STR, "", 0, 4096, NULL,                                   \
@@ -86,6 +88,8 @@ enum config_type {
     X(MOUNT_OPTIONS, "mount.options", STR, "", 0, 1024, NULL, "as -o of `tarn mount`")            \
     X(MOUNT_READAHEAD, "mount.readahead", SIZE, "1MiB", 0, 64 << 20, NULL,                        \
       "the kernel's read-ahead for the mount")                                                    \
+    X(MOUNT_PASSTHROUGH, "mount.passthrough", ENUM, "auto", 0, 0, "off|auto",                     \
+      "reads of whole files of a worker on this host go to its disk; needs CAP_SYS_ADMIN")        \
     X(UP_WORKERS, "up.workers", INT, "2", 1, 64, NULL, "workers that `tarn up` starts")           \
     X(NET_ALLOW_REMOTE, "net.allow_remote", BOOL, "false", 0, 0, NULL,                            \
       "listen on addresses other than loopback; there is no authentication yet")                  \

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "bench/bench.h"
 #include "cluster/cli_daemon.h"
+#include "cluster/cli_local.h"
 #include "fuse/fuse_mount.h"
 
 static void panic(const char *file, int line, const char *what)
@@ -37,11 +38,13 @@ static int mount_run(struct cli *c)
     struct client_config cc = client_config_default();
     struct fuse_mount_config mc = fuse_mount_config_default();
     char host[64] = "localhost", name[128], options[2048], err[CONFIG_ERROR_MAX];
+    char kernel[CLI_LOCAL_TEXT];
     const char *extra = cli_value(c, "options", "");
     mc.mountpoint = c->args[0];
     snprintf(options, sizeof options, "%s%s%s", config_str(g, CONFIG_MOUNT_OPTIONS),
              *config_str(g, CONFIG_MOUNT_OPTIONS) && *extra ? "," : "", extra);
     mc.options = options;
+    mc.no_passthrough = !config_int(g, CONFIG_MOUNT_PASSTHROUGH);
     mc.readahead_kb = (uint32_t)(config_int(g, CONFIG_MOUNT_READAHEAD) >> 10);
     mc.memory_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_MEMORY);
     mc.ready_fd = -1;
@@ -56,6 +59,8 @@ static int mount_run(struct cli *c)
     cc.masters = config_masters(g);
     cc.name = name;
     cc.host = host;
+    cli_local_kernel(kernel);
+    cc.kernel = kernel;
     cc.ufs = config_int(g, CONFIG_CLIENT_DIRECT) ? ufs_dir_factory() : NULL;
     cc.deadline_ns = config_int(g, CONFIG_CLIENT_DEADLINE);
     cc.readahead_pages = (uint32_t)config_int(g, CONFIG_CLIENT_READAHEAD);
@@ -89,6 +94,7 @@ static const struct cli_command mount_command = {
     "      than the master's lease\n"
     "  direct_io     no page cache in the kernel      kernel_cache  keep its pages at every open\n"
     "  max_read=BYTES readahead_kb=N max_background=N  of the kernel's requests\n"
+    "  no_passthrough  the kernel never reads files from a worker's disk by itself\n"
     "  noxattr       no extended attributes           nonempty      over a directory with files\n"
     "  ro, rw, allow_other, allow_root, noatime, nodev, nosuid, noexec, sync, dirsync, "
     "fsname=TEXT\n"

@@ -35,6 +35,10 @@ enum {
 /* Linux 6.6: a file that bypasses the page cache may still be mapped shared */
 #define LOOP_DIRECT_IO_ALLOW_MMAP (UINT64_C(1) << 36)
 
+/* Linux 6.9: backing files, and how many file systems may be stacked */
+#define LOOP_PASSTHROUGH (UINT64_C(1) << 37)
+enum { LOOP_STACK_DEPTH_AT = offsetof(struct fuse_init_out, flags2) + 4 };
+
 static_assert(LOOP_RECV_AT % 8 == 0, "requests are read at an aligned address");
 
 static const int loop_signals[FUSE_LOOP_SIGNALS] = {SIGTERM, SIGINT, SIGHUP};
@@ -84,6 +88,13 @@ static ssize_t loop_writev(int fd, struct iovec *iov, int count, void *data)
         out.flags |= FUSE_INIT_EXT;
         out.flags2 |= (uint32_t)(LOOP_DIRECT_IO_ALLOW_MMAP >> 32);
     }
+    if (l->init_flags & LOOP_PASSTHROUGH && !l->ops->opts.no_passthrough) {
+        const uint32_t depth = 1;
+        out.flags |= FUSE_INIT_EXT;
+        out.flags2 |= (uint32_t)(LOOP_PASSTHROUGH >> 32);
+        memcpy((char *)&out + LOOP_STACK_DEPTH_AT, &depth, sizeof depth);
+        l->is_passing = true;
+    }
     struct iovec two[2] = {iov[0], {&out, sizeof out}};
     return writev(fd, two, 2);
 }
@@ -108,6 +119,26 @@ static void loop_note_init(struct fuse_loop *l, const char *mem, size_t n)
         l->init_flags |= (uint64_t)in.flags2 << 32;
 }
 
+/* The kernel may name an inode by an alias; from here on it has our number. */
+static void loop_translate(struct fuse_loop *l, char *mem, size_t n)
+{
+    struct fuse_in_header *h = (void *)mem;
+    const struct fuse_nodes *t = &l->ops->nodes;
+    l->ops->req_node = h->nodeid;
+    if (!t->n_aliases || n < sizeof *h)
+        return;
+    h->nodeid = fuse_node_real(t, h->nodeid).v;
+    char *body = mem + sizeof *h, *end = mem + n;
+    if (h->opcode == FUSE_LINK && n >= sizeof *h + sizeof(struct fuse_link_in)) {
+        struct fuse_link_in *in = (void *)body;
+        in->oldnodeid = fuse_node_real(t, in->oldnodeid).v;
+    } else if (h->opcode == FUSE_BATCH_FORGET) {
+        struct fuse_forget_one *one = (void *)(body + sizeof(struct fuse_batch_forget_in));
+        for (; (char *)(one + 1) <= end; one++)
+            one->nodeid = fuse_node_real(t, one->nodeid).v;
+    }
+}
+
 /* Reads and processes one request; false when there is none now, or none any more. */
 static bool loop_one(struct fuse_loop *l)
 {
@@ -123,6 +154,7 @@ static bool loop_one(struct fuse_loop *l)
     bool was_init = l->ops->is_init;
     if (!was_init)
         loop_note_init(l, at, (size_t)n);
+    loop_translate(l, at, (size_t)n);
     struct fuse_buf b = {.size = (size_t)n, .mem = at};
     fuse_session_process_buf(l->se, &b);
     fuse_ops_recv_next(l->ops);
@@ -135,6 +167,7 @@ static bool loop_one(struct fuse_loop *l)
     }
     if (!was_init && l->ops->is_init) {
         l->is_ready = true;
+        fuse_pass_start(l->ops, l->fd, l->is_passing);
         if (l->on_ready)
             l->on_ready(l);
     }

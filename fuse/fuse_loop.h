@@ -19,9 +19,10 @@ struct fuse_loop {
     unsigned handles; /* of libuv, open */
     bool is_closed;   /* all of them are closed */
     bool is_mounted;
-    bool is_paused; /* there is no room for another request */
-    bool is_ready;  /* INIT was answered */
-    bool ended;     /* the kernel let go of us, or we of it */
+    bool is_paused;  /* there is no room for another request */
+    bool is_passing; /* the kernel was told that we give it backing files */
+    bool is_ready;   /* INIT was answered */
+    bool ended;      /* the kernel let go of us, or we of it */
     bool is_unmounting, is_unmounted;
     int lost;             /* why the device could not be read, or 0 */
     uint64_t init_unique; /* of the INIT under way */

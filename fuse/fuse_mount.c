@@ -58,6 +58,7 @@ static int mount_prepare(const struct fuse_mount_config *cfg, struct fuse_option
         fmt_into(err_text_to, cap, "cannot use mount point %s: %s", cfg->mountpoint, err_text(err));
         return FUSE_MOUNT_FAILED;
     }
+    ret_opts->no_passthrough |= cfg->no_passthrough;
     return fuse_point_check(ret_abs, ret_opts->nonempty, is_cleaning, err_text_to, cap);
 }
 
@@ -171,12 +172,18 @@ static bool mount_end(struct fuse_mount *m)
         client_stop(m->client, &m->stop);
         is_clean = !net_run_until(m->net, &m->stopped, until);
     }
+    if (!m->ops.pass.is_quiet)
+        is_clean = !net_run_until(m->net, &m->ops.pass.is_quiet, until) && is_clean;
     if (m->loop.is_unmounting && !m->loop.is_unmounted)
         net_run_until(m->net, &m->loop.is_unmounted, until);
     if (m->loop.net)
         is_clean = !net_run_until(m->net, &m->loop.is_closed, until) && is_clean;
     if (!fuse_inval_stop(&m->ops.inval))
         is_clean = false;
+    if (m->ops.pass.opened)
+        fmt_log(m->env, ENV_LOG_INFO,
+                "%s: %llu opens were read by the kernel itself, of %llu asked", m->abs,
+                (unsigned long long)m->ops.pass.opened, (unsigned long long)m->ops.pass.asked);
     struct fuse_point now;
     if (is_clean) {
         fuse_loop_drop(&m->loop);

@@ -21,6 +21,7 @@ enum fuse_mount_exit {                         /* exit codes of `tarn mount` */
 struct fuse_mount_config {
     const char *mountpoint;   /* an existing, empty directory */
     const char *fsname;       /* shown as the source in /proc/mounts; default "tarn" */
+    bool no_passthrough;      /* as the option of that name */
     const char *options;      /* as after -o: "ro,allow_other,attr_timeout=5"; may be NULL */
     uint32_t readahead_kb;    /* the kernel's read-ahead of this mount; default 1024; 0: as it is */
     uint32_t buffers;         /* 1 MiB each, for reads and writes under way; default 64 */

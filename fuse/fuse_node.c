@@ -28,11 +28,31 @@ int fuse_node_init(struct fuse_nodes *t, struct mem *m)
     return t->buckets && t->name_until_ns ? 0 : E_NOMEM;
 }
 
+static struct fuse_alias **node_alias_at(struct fuse_nodes *t, uint64_t id)
+{
+    struct fuse_alias **at = &t->aliases[(id >> 32) % FUSE_NODE_ALIASES];
+    while (*at && (*at)->id != id)
+        at = &(*at)->next;
+    return at;
+}
+
+static void node_free_aliases(struct fuse_nodes *t, struct fuse_node *n)
+{
+    while (n->alias) {
+        struct fuse_alias *a = n->alias;
+        n->alias = a->older;
+        *node_alias_at(t, a->id) = a->next;
+        t->n_aliases--;
+        mem_free(t->mem, a, sizeof *a);
+    }
+}
+
 void fuse_node_drop(struct fuse_nodes *t)
 {
     for (uint64_t i = 0; t->buckets && i < t->n_buckets; i++)
         for (struct fuse_node *n = t->buckets[i], *next; n; n = next) {
             next = n->next;
+            node_free_aliases(t, n);
             mem_free(t->mem, n, sizeof *n);
         }
     mem_free(t->mem, t->buckets, t->n_buckets * sizeof *t->buckets);
@@ -84,6 +104,43 @@ static struct fuse_node *node_get(struct fuse_nodes *t, struct ino ino)
     return n;
 }
 
+struct ino fuse_node_real(const struct fuse_nodes *t, uint64_t id)
+{
+    if ((uint32_t)id || !id)
+        return (struct ino){id};
+    struct fuse_alias *a = t->aliases[(id >> 32) % FUSE_NODE_ALIASES];
+    while (a && a->id != id)
+        a = a->next;
+    return a ? a->ino : (struct ino){0};
+}
+
+bool fuse_node_retire(struct fuse_nodes *t, struct fuse_node *n)
+{
+    struct fuse_alias *a = t->last_alias < UINT32_MAX ? mem_zalloc(t->mem, sizeof *a) : NULL;
+    if (!a)
+        return false;
+    *a = (struct fuse_alias){.id = ++t->last_alias << 32, .ino = n->ino, .older = n->alias};
+    *node_alias_at(t, a->id) = a;
+    t->n_aliases++;
+    n->n_aliases++;
+    n->alias = a;
+    n->open_now = n->cached = n->n_pass = 0;
+    n->pass = NULL;
+    n->has_pages = false;
+    return true;
+}
+
+size_t fuse_node_ids(const struct fuse_node *n, struct ino *to, size_t cap)
+{
+    size_t used = 0;
+    for (const struct fuse_alias *a = n->alias; a; a = a->older, used++)
+        if (used < cap)
+            to[used].v = a->id;
+    if (used < cap)
+        to[used] = n->ino;
+    return used + 1;
+}
+
 static void node_free_if_unused(struct fuse_nodes *t, struct fuse_node *n)
 {
     if (n->nlookup || n->handles)
@@ -92,6 +149,7 @@ static void node_free_if_unused(struct fuse_nodes *t, struct fuse_node *n)
     while (*at != n)
         at = &(*at)->next;
     *at = n->next;
+    node_free_aliases(t, n);
     mem_free(t->mem, n, sizeof *n);
     t->count--;
 }
@@ -160,8 +218,8 @@ size_t fuse_node_walk(const struct fuse_nodes *t, uint64_t *cursor, struct ino *
     for (; i < t->n_buckets; i++) {
         size_t before = used;
         const struct fuse_node *n = t->buckets[i];
-        for (; n && used < cap; n = n->next)
-            to[used++] = n->ino;
+        for (; n && used + n->n_aliases < cap; n = n->next)
+            used += fuse_node_ids(n, to + used, cap - used);
         if (n && before) { /* does not fit whole: begin with it next time */
             used = before;
             break;

@@ -2,13 +2,26 @@
  * still valid in its caches.
  *
  * It exists so that an invalidation costs nothing when the kernel cannot have the thing, which is
- * the common case, and so that pages of two versions never mix in one page cache. */
+ * the common case, and so that pages of two versions never mix in one page cache.
+ *
+ * The kernel knows an inode by a number that we choose, usually ours.  An inode of which it reads a
+ * backing file cannot be opened in any other way; when it must be, the node gets another number (an
+ * alias: no inode has slot 0), and to the kernel a second inode of the same file begins.  Requests
+ * are translated back as they are read. */
 #ifndef FUSE_FUSE_NODE_H
 #define FUSE_FUSE_NODE_H
 
 #include "core/mem.h"
 
-enum { FUSE_NODE_NAMES = 1 << 16 };
+enum { FUSE_NODE_NAMES = 1 << 16, FUSE_NODE_ALIASES = 256 /* buckets */ };
+
+struct fuse_alias {
+    uint64_t id;
+    struct ino ino;
+    struct fuse_alias *next, *older; /* of the bucket; of the node */
+};
+
+struct fuse_pass;
 
 struct fuse_node {
     struct ino ino, parent;   /* parent: for ".."; 0 when not known */
@@ -18,6 +31,11 @@ struct fuse_node {
     uint32_t handles;         /* open here */
     uint32_t cached;          /* of those, through the page cache */
     bool has_pages;
+    /* as the kernel has it now: cached above, and these, are of the newest number */
+    uint32_t open_now, n_pass; /* handles; of those, with a backing file */
+    struct fuse_pass *pass;    /* theirs, while n_pass */
+    struct fuse_alias *alias;  /* the newest; NULL: the kernel knows the node by ino */
+    uint32_t n_aliases;
     struct fuse_node *next;
 };
 
@@ -26,6 +44,8 @@ struct fuse_nodes {
     struct fuse_node **buckets;
     uint64_t n_buckets, count;
     int64_t entries_until_ns; /* the latest of all */
+    struct fuse_alias *aliases[FUSE_NODE_ALIASES];
+    uint64_t n_aliases, last_alias;
     /* For each hash of (parent, name): until when the kernel may use an answer about it.  Two names
      * on one slot cost a needless notification, nothing else. */
     int64_t *name_until_ns;
@@ -47,6 +67,18 @@ void fuse_node_name_given(struct fuse_nodes *t, struct ino parent, const char *n
                           int64_t until_ns);
 int64_t fuse_node_name_until(const struct fuse_nodes *t, struct ino parent, const char *name,
                              size_t len);
+
+/* what the kernel is told */
+static inline uint64_t fuse_node_id(const struct fuse_node *n)
+{
+    return n->alias ? n->alias->id : n->ino.v;
+}
+/* what the kernel's number means; 0 for an alias that is not known any more */
+struct ino fuse_node_real(const struct fuse_nodes *t, uint64_t id);
+/* from now on the kernel is told another number; false when memory is out */
+bool fuse_node_retire(struct fuse_nodes *t, struct fuse_node *n);
+/* every number by which the kernel may know the node; ret: how many there are */
+size_t fuse_node_ids(const struct fuse_node *n, struct ino *to, size_t cap);
 
 /* Up to cap numbers of known nodes, going on at *cursor (0 first; 0 again at the end). */
 size_t fuse_node_walk(const struct fuse_nodes *t, uint64_t *cursor, struct ino *to, size_t cap);

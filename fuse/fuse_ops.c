@@ -42,6 +42,7 @@ int fuse_ops_init(struct fuse_ops *o, struct env *e, struct mem *m, const struct
     list_init(&o->waiting);
     o->interrupt_timer.op.done = ops_interrupt_tick;
     fuse_ops_inval_init(o);
+    fuse_pass_init(o);
     o->n_buffers = buffers < 2 * FUSE_OPS_RESERVE ? 2 * FUSE_OPS_RESERVE : buffers;
     /* memory that is never touched is never used: a few requests at a time use a few buffers */
     o->buffers = mmap(NULL, (size_t)o->n_buffers * FUSE_OPS_BUFFER, PROT_READ | PROT_WRITE,
@@ -199,6 +200,7 @@ void fuse_ops_send(struct fuse_ops_call *c)
 void fuse_ops_abort(struct fuse_ops *o)
 {
     env_timer_stop(o->env, &o->interrupt_timer);
+    fuse_pass_stop(o);
     while (!list_empty(&o->waiting)) {
         struct fuse_ops_call *c = list_entry(o->waiting.next, struct fuse_ops_call, wait);
         if (c->file)
@@ -279,6 +281,12 @@ double fuse_ops_seconds(int64_t most_ns, uint64_t lease_ns)
 
 double fuse_ops_attr_seconds(const struct fuse_ops *o, const struct fsattr *a, uint64_t lease_ns)
 {
+    /* two inodes of the kernel: a change made through one would not reach the other's attributes */
+    if (o->nodes.n_aliases) {
+        const struct fuse_node *n = fuse_node_find((struct fuse_nodes *)&o->nodes, a->ino);
+        if (n && n->alias)
+            return 0;
+    }
     return a->flags & FSATTR_LIVE ? 0 : fuse_ops_seconds(o->opts.attr_ns, lease_ns);
 }
 
@@ -289,7 +297,7 @@ bool fuse_ops_entry(struct fuse_ops *o, struct ino parent, const char *name, siz
     if (!n)
         return false;
     n->parent = parent;
-    *ret_e = (struct fuse_entry_param){.ino = a->ino.v, .attr = fuse_ops_stat(a)};
+    *ret_e = (struct fuse_entry_param){.ino = fuse_node_id(n), .attr = fuse_ops_stat(a)};
     ret_e->attr_timeout = fuse_ops_attr_seconds(o, a, lease_ns);
     ret_e->entry_timeout = fuse_ops_seconds(o->opts.entry_ns, lease_ns);
     int64_t lease = (int64_t)base_min_u64((uint64_t)o->opts.entry_ns, lease_ns);

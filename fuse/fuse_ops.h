@@ -15,6 +15,7 @@
 #include "fuse/fuse_inval.h"
 #include "fuse/fuse_node.h"
 #include "fuse/fuse_options.h"
+#include "fuse/fuse_pass.h"
 
 enum {
     FUSE_OPS_IO = 1 << 20, /* bytes of the largest read or write */
@@ -65,6 +66,7 @@ struct fuse_ops_call {
     off_t off;
     char *data;         /* write: in buf */
     uint64_t inval_gen; /* when it was sent */
+    uint64_t node_id;   /* open: the kernel's number of the inode; 0 for a new one */
     struct ino parent;  /* of the entry that comes back */
     uint32_t name_len, name2_len;
     char name[LIMIT_NAME + 1], name2[LIMIT_NAME + 1];
@@ -75,6 +77,8 @@ struct fuse_ops_file { /* an open file; fi->fh */
     struct fuse_node *node;
     uint32_t busy;                 /* calls under way on it */
     bool cached;                   /* through the page cache */
+    uint64_t node_id;              /* the kernel's inode that it belongs to */
+    struct fuse_pass *pass;        /* the kernel reads this itself */
     struct fuse_ops_call *release; /* waits for busy to end */
 };
 
@@ -108,6 +112,8 @@ struct fuse_ops {
     struct pool calls;
     struct fuse_nodes nodes;
     struct fuse_inval inval;
+    struct fuse_passes pass;
+    uint64_t req_node;       /* of the request being processed, as the kernel named it */
     struct list interrupted; /* calls in the order of interrupted_ns */
     struct env_timer interrupt_timer;
     struct list waiting; /* reads that wait for a buffer */
@@ -166,6 +172,8 @@ void fuse_ops_req_done(struct env_op *op);
 
 /* fuse_ops_io.c */
 void fuse_ops_io_opened(struct fuse_ops_call *c, int err);
+/* gives the handle of an open to the kernel, with a backing file or without (NULL) */
+void fuse_ops_io_attach(struct fuse_ops_call *c, struct fuse_pass *pass);
 void fuse_ops_io_created(struct fuse_ops_call *c, int err);
 void fuse_ops_io_killed(struct fuse_ops_call *c, int err);
 /* the permission bits that a file has once a stranger has changed it; 0: those it has */

@@ -151,6 +151,9 @@ static void inval_on_invalidate(struct client_host *h, const struct rpc_inval *i
     it->what = what;
     it->n_inos = 1;
     it->inos[0] = i->ino;
+    const struct fuse_node *n = fuse_node_find(&o->nodes, i->ino);
+    if (n && n->alias)
+        it->n_inos = (uint32_t)fuse_node_ids(n, it->inos, FUSE_INVAL_INOS);
     it->name_len = 0;
     if (what & FUSE_INVAL_ENTRY) {
         it->name_len = i->name_len;

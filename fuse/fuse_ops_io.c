@@ -7,7 +7,10 @@
  *  2. A handle is released to the client after the last call on it ended, even when the kernel,
  *     having been told EINTR, releases it earlier.
  *  3. A file that was opened for a request that was given up is released at once.
- *  4. Reads leave FUSE_OPS_RESERVE buffers to the device; a read without a buffer waits in order.
+ *  4. An inode of the kernel that is open with a backing file (fuse_pass.h) is opened with the same
+ *     one or not at all: any other open retires the inode (fuse_node.h) and is answered ESTALE, on
+ *     which the kernel looks the name up again and opens what it finds.
+ *  5. Reads leave FUSE_OPS_RESERVE buffers to the device; a read without a buffer waits in order.
  *
  * Bytes are copied once on this side: into the page-aligned buffer that is handed to writev, or,
  * for a write, by the kernel into the buffer that the client sends from: the device is read at an
@@ -18,6 +21,12 @@
 #include <unistd.h>
 #include "fuse/fuse_ops.h"
 #include "net/net_errno.h"
+
+enum { /* not in older headers */
+       IO_OPEN_NOFLUSH = 1 << 5,
+       IO_OPEN_PASSTHROUGH = 1 << 7,
+       IO_BACKING_AT = offsetof(struct fuse_open_out, open_flags) + 4
+};
 
 static void io_done(struct env_op *op);
 
@@ -36,14 +45,12 @@ static void io_release_send(struct fuse_ops_call *c, struct client_file *file)
     client_release(c->o->client, &c->io);
 }
 
+static void io_file_free(struct fuse_ops *o, struct fuse_ops_file *f);
+
 static void io_close(struct fuse_ops_call *c, struct fuse_ops_file *f)
 {
-    struct fuse_ops *o = c->o;
     struct client_file *file = f->file;
-    if (f->cached)
-        f->node->cached--;
-    fuse_node_close(&o->nodes, f->node);
-    mem_free(o->mem, f, sizeof *f);
+    io_file_free(c->o, f);
     io_release_send(c, file);
 }
 
@@ -55,64 +62,143 @@ static void io_unbusy(struct fuse_ops_file *f)
         io_close(f->release, f);
 }
 
-/* Makes the handle of c->req.file and says in fi how the kernel may use it; NULL: no memory. */
-static struct fuse_ops_file *io_attach(struct fuse_ops_call *c, struct fuse_file_info *fi)
+/* the handle is no longer one of those that the kernel has of the inode */
+static void io_detach(struct fuse_ops_file *f)
+{
+    struct fuse_node *n = f->node;
+    if (f->node_id != fuse_node_id(n))
+        return;
+    n->open_now--;
+    n->cached -= f->cached;
+    n->n_pass -= f->pass != NULL;
+    if (!n->n_pass)
+        n->pass = NULL;
+}
+
+static void io_file_free(struct fuse_ops *o, struct fuse_ops_file *f)
+{
+    io_detach(f);
+    if (f->pass)
+        fuse_pass_put(f->pass);
+    fuse_node_close(&o->nodes, f->node);
+    mem_free(o->mem, f, sizeof *f);
+}
+
+/* How the kernel may use the handle: its own pages, or us for each read. */
+static void io_choose(struct fuse_ops *o, struct fuse_ops_file *f, const struct fsattr *a,
+                      struct fuse_file_info *fi)
+{
+    struct fuse_node *n = f->node;
+    bool is_other_version = n->cached && n->version != a->version;
+    f->cached = !o->opts.direct_io && !client_file_is_live(f->file) && !is_other_version;
+    fi->direct_io = !f->cached;
+    fi->noflush = 1; /* a write is in the under-store when it is answered */
+    if (!f->cached)
+        return;
+    client_file_pin(f->file); /* the kernel may serve pages that other handles brought */
+    fi->keep_cache = o->opts.kernel_cache || (n->has_pages && n->version == a->version);
+    n->version = a->version;
+    n->has_pages = true;
+    n->cached++;
+}
+
+/* Makes the handle of c->req.file, and says in fi how the kernel may use it, or that it has a
+ * backing file (f->pass).  E_NOMEM; E_STALE: the kernel must look the name up again. */
+static int io_attach(struct fuse_ops_call *c, struct fuse_pass *pass, struct fuse_file_info *fi,
+                     struct fuse_ops_file **ret_f)
 {
     struct fuse_ops *o = c->o;
     struct fsattr a = client_file_attr(c->req.file);
     struct fuse_ops_file *f = mem_zalloc(o->mem, sizeof *f);
     struct fuse_node *n = f ? fuse_node_open(&o->nodes, a.ino) : NULL;
-    if (!n) {
+    if (pass && (client_file_is_live(c->req.file) || fuse_pass_version(pass) != a.version))
+        pass = NULL; /* it changed while the file was being fetched */
+    bool is_clash = n && n->n_pass && n->pass != pass;
+    bool is_old = n && c->node_id && c->node_id != fuse_node_id(n);
+    int err = n ? 0 : E_NOMEM;
+    if (is_clash && !is_old) {
+        o->pass.clashes++;
+        if (!fuse_node_retire(&o->nodes, n))
+            err = E_NOMEM;
+        is_old = c->node_id != 0;
+    }
+    if (!err && is_old)
+        err = E_STALE;
+    if (err) {
+        if (n)
+            fuse_node_close(&o->nodes, n);
         mem_free(o->mem, f, sizeof *f);
-        return NULL;
+        return err;
     }
     f->file = c->req.file;
     f->node = n;
-    bool is_other_version = n->cached && n->version != a.version;
-    f->cached = !o->opts.direct_io && !client_file_is_live(f->file) && !is_other_version;
+    f->node_id = fuse_node_id(n);
     fi->fh = (uint64_t)(uintptr_t)f;
-    fi->direct_io = !f->cached;
-    fi->noflush = 1; /* a write is in the under-store when it is answered */
-    if (f->cached) {
-        client_file_pin(f->file); /* the kernel may serve pages that other handles brought */
-        fi->keep_cache = o->opts.kernel_cache || (n->has_pages && n->version == a.version);
-        n->version = a.version;
-        n->has_pages = true;
-        n->cached++;
+    if (pass && n->open_now == n->n_pass) {
+        client_file_pin(f->file); /* the kernel reads the version it is pinned to */
+        f->pass = n->pass = pass;
+        n->has_pages = false; /* an open drops them */
+        n->n_pass++;
+        o->pass.opened++;
+    } else {
+        io_choose(o, f, &a, fi);
     }
-    return f;
+    n->open_now++;
+    *ret_f = f;
+    return 0;
 }
 
 /* CALL_OPEN, CALL_CREATE_OPEN: r->file is ours, or there is none */
 void fuse_ops_io_opened(struct fuse_ops_call *c, int err)
 {
+    if (err)
+        fuse_ops_err(c, err);
+    else if (!c->fuse || c->kind != CALL_OPEN || !fuse_pass_begin(c))
+        fuse_ops_io_attach(c, NULL);
+}
+
+static int io_reply_created(struct fuse_ops_call *c, struct fuse_ops_file *f,
+                            const struct fuse_file_info *fi)
+{
     struct fuse_ops *o = c->o;
+    struct fuse_entry_param e;
+    struct fsattr a = client_file_attr(f->file);
+    uint64_t lease = c->inval_gen == o->inval_gen ? c->req.reply.lease_ns : 0;
+    bool ok = fuse_ops_entry(o, c->parent, c->name, c->name_len, &a, lease, &e);
+    int lost = ok ? fuse_reply_create(c->fuse, &e, fi) : fuse_reply_err(c->fuse, ENOMEM) | 1;
+    if (ok && lost)
+        fuse_node_forget(&o->nodes, a.ino, 1);
+    return lost;
+}
+
+/* this libfuse does not know of backing files */
+static int io_reply_pass(struct fuse_ops_call *c, const struct fuse_ops_file *f)
+{
+    struct fuse_open_out out = {.fh = (uint64_t)(uintptr_t)f,
+                                .open_flags = IO_OPEN_PASSTHROUGH | IO_OPEN_NOFLUSH};
+    const int32_t id = fuse_pass_id(f->pass);
+    memcpy((char *)&out + IO_BACKING_AT, &id, sizeof id);
+    return fuse_reply_buf(c->fuse, (const char *)&out, sizeof out);
+}
+
+void fuse_ops_io_attach(struct fuse_ops_call *c, struct fuse_pass *pass)
+{
     struct fuse_file_info fi = {.flags = c->flags};
     struct fuse_ops_file *f = NULL;
+    int err = c->fuse ? io_attach(c, pass, &fi, &f) : 0;
+    if (pass && (!f || !f->pass))
+        fuse_pass_put(pass);
     if (err) {
-        fuse_ops_err(c, err);
-        return;
-    }
-    if (c->fuse && !(f = io_attach(c, &fi))) {
-        fuse_reply_err(c->fuse, ENOMEM);
+        fuse_reply_err(c->fuse, net_errno_from_err(err));
         c->fuse = NULL;
     }
     if (!c->fuse) {
         io_release_send(c, c->req.file);
         return;
     }
-    int lost;
-    if (c->kind == CALL_OPEN) {
-        lost = fuse_reply_open(c->fuse, &fi);
-    } else {
-        struct fuse_entry_param e;
-        struct fsattr a = client_file_attr(f->file);
-        uint64_t lease = c->inval_gen == o->inval_gen ? c->req.reply.lease_ns : 0;
-        bool ok = fuse_ops_entry(o, c->parent, c->name, c->name_len, &a, lease, &e);
-        lost = ok ? fuse_reply_create(c->fuse, &e, &fi) : fuse_reply_err(c->fuse, ENOMEM) | 1;
-        if (ok && lost)
-            fuse_node_forget(&o->nodes, a.ino, 1);
-    }
+    int lost = c->kind != CALL_OPEN ? io_reply_created(c, f, &fi)
+               : f->pass            ? io_reply_pass(c, f)
+                                    : fuse_reply_open(c->fuse, &fi);
     c->fuse = NULL;
     if (lost) /* the caller is gone, or the mount: the kernel will not release it */
         io_close(c, f);
@@ -141,6 +227,7 @@ void fuse_ops_io_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fuse_ops_call *c = fuse_ops_begin(req, CALL_OPEN);
     c->flags = fi->flags;
+    c->node_id = c->o->req_node;
     fuse_ops_watch(c);
     io_open_send(c, (struct ino){ino}, CALL_OPEN);
 }

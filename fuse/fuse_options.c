@@ -40,6 +40,7 @@ static const struct fuse_options_row rows[] = {
     {"direct_io", OPT_FLAG, AT(direct_io), 0, 0},
     {"kernel_cache", OPT_FLAG, AT(kernel_cache), 0, 0},
     {"noxattr", OPT_FLAG, AT(noxattr), 0, 0},
+    {"no_passthrough", OPT_FLAG, AT(no_passthrough), 0, 0},
     {"nonempty", OPT_FLAG, AT(nonempty), 0, 0},
     {"ro", OPT_KERNEL, 0, 0, 0},
     {"rw", OPT_KERNEL, 0, 0, 0},

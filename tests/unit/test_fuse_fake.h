@@ -437,6 +437,18 @@ void client_file_pin(struct client_file *f)
     (void)f;
 }
 
+void client_local_ask(struct client *c, struct client_local *l)
+{
+    l->op.ret = E_NOTSUP; /* tests/e2e/test_passthrough.sh has workers */
+    env_post(c->env, &l->op);
+}
+
+void client_local_return(struct client *c, struct client_local *l)
+{
+    l->op.ret = 0;
+    env_post(c->env, &l->op);
+}
+
 bool client_file_is_live(const struct client_file *f)
 {
     (void)f;

@@ -1,0 +1,336 @@
+/* fuse/fuse_pass.c - see fuse_pass.h.
+ *
+ *   open --whole on this host?--> ASKING --granted--> FETCHING --descriptor, registered--> READY
+ *                                   \--no--> opened as ever            \--no--> given back
+ *   READY --last handle closed--> idle --PASS_IDLE_NS--> unregistered, given back
+ *
+ * A file is asked for at its open only; a read-only open of a whole version goes to the kernel with
+ * a backing file, and then no read of it comes here.
+ *
+ * INVARIANTS
+ *  1. One backing file per (inode, version), shared by all its opens: the kernel refuses a second
+ *     one for an inode that has one.
+ *  2. An inode of the kernel is read through its page cache and us, or through a backing file,
+ *     never both: fuse_ops_io.c decides, and what does not fit gets another inode (fuse_node.h).
+ *  3. What the kernel has open cannot be taken back: such an open keeps its version to the end.
+ *     The worker never changes the bytes of what it handed out (worker_local.c), so they are right
+ *     whatever happens to it.
+ *  4. Whatever fails here, the open goes on without it.
+ *
+ * The kernel registers a file for CAP_SYS_ADMIN only.  Fetching and registering runs in the pool:
+ * it may block for as long as the worker is stopped. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "cluster/cli_local.h"
+#include "core/fmt.h"
+#include "fuse/fuse_ops.h"
+#include "fuse/fuse_pass.h"
+
+enum { PASS_MAX = 1024, PASS_ALIASES = 8 };
+
+static const int64_t PASS_IDLE_NS = 5 * INT64_C(1000000000);
+static const int64_t PASS_TICK_NS = INT64_C(1000000000);
+
+/* Linux 6.9; not in older headers */
+struct pass_map {
+    int32_t fd;
+    uint32_t flags;
+    uint64_t padding;
+};
+#define PASS_BACKING_OPEN  _IOW(229, 1, struct pass_map)
+#define PASS_BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+enum pass_state { PASS_ASKING, PASS_FETCHING, PASS_READY, PASS_LEAVING };
+
+struct fuse_pass {
+    struct fuse_ops *o;
+    struct list link, idle;
+    struct list waiting; /* calls */
+    enum pass_state state;
+    struct ino ino;
+    uint64_t version;
+    uint32_t users;
+    int32_t backing;
+    bool can_direct;
+    int64_t idle_ns;
+    struct client_local local;
+    struct env_op work;
+};
+
+static void pass_tick(struct env_op *op);
+
+void fuse_pass_init(struct fuse_ops *o)
+{
+    struct fuse_passes *t = &o->pass;
+    for (unsigned i = 0; i < FUSE_PASS_BUCKETS; i++)
+        list_init(&t->bucket[i]);
+    list_init(&t->idle);
+    t->is_quiet = true;
+    t->timer.op.done = pass_tick;
+}
+
+void fuse_pass_start(struct fuse_ops *o, int fd, bool offered)
+{
+    struct pass_map none = {.fd = -1};
+    o->pass.fd = fd;
+    if (!offered)
+        return;
+    /* it looks at our rights before it looks at the file */
+    if (ioctl(fd, PASS_BACKING_OPEN, &none) >= 0 || errno != EPERM)
+        o->pass.is_on = true;
+    else
+        fmt_log(o->env, ENV_LOG_INFO,
+                "reads of files cached on this host go through this process: passing them to the "
+                "kernel needs CAP_SYS_ADMIN");
+}
+
+int32_t fuse_pass_id(const struct fuse_pass *p)
+{
+    return p->backing;
+}
+
+uint64_t fuse_pass_version(const struct fuse_pass *p)
+{
+    return p->version;
+}
+
+/* ---- the table ---- */
+
+static struct list *pass_bucket(struct fuse_ops *o, struct ino ino)
+{
+    return &o->pass.bucket[base_mix_u64(ino.v) & (FUSE_PASS_BUCKETS - 1)];
+}
+
+static struct fuse_pass *pass_find(struct fuse_ops *o, struct ino ino, uint64_t version)
+{
+    list_each(it, pass_bucket(o, ino)) {
+        struct fuse_pass *p = list_entry(it, struct fuse_pass, link);
+        if (p->ino.v == ino.v && p->version == version && p->state != PASS_LEAVING)
+            return p;
+    }
+    return NULL;
+}
+
+static void pass_pending(struct fuse_ops *o, int change)
+{
+    o->pass.pending += (uint32_t)change;
+    o->pass.is_quiet = o->pass.pending == 0;
+}
+
+static void pass_free(struct fuse_pass *p)
+{
+    struct fuse_ops *o = p->o;
+    ASSERT(!p->users && list_empty(&p->waiting) && !list_linked(&p->idle));
+    list_remove(&p->link);
+    o->pass.count--;
+    mem_free(o->mem, p, sizeof *p);
+}
+
+static void pass_returned(struct env_op *op)
+{
+    struct client_local *l = container_of(op, struct client_local, op);
+    struct fuse_pass *p = container_of(l, struct fuse_pass, local);
+    pass_pending(p->o, -1);
+    pass_free(p);
+}
+
+/* The kernel forgets it, and the worker learns that. */
+static void pass_leave(struct fuse_pass *p)
+{
+    struct fuse_ops *o = p->o;
+    uint32_t id = (uint32_t)p->backing;
+    if (list_linked(&p->idle))
+        list_remove(&p->idle);
+    if (p->backing > 0)
+        ioctl(o->pass.fd, PASS_BACKING_CLOSE, &id);
+    p->backing = 0;
+    p->state = PASS_LEAVING;
+    p->local.op.done = pass_returned;
+    pass_pending(o, 1);
+    client_local_return(o->client, &p->local);
+}
+
+static void pass_tick(struct env_op *op)
+{
+    struct fuse_ops *o = container_of(op, struct fuse_ops, pass.timer.op);
+    int64_t now = env_now_ns(o->env);
+    while (!list_empty(&o->pass.idle)) {
+        struct fuse_pass *p = list_entry(o->pass.idle.next, struct fuse_pass, idle);
+        if (p->idle_ns + PASS_IDLE_NS > now) {
+            env_timer_set(o->env, &o->pass.timer, now + PASS_TICK_NS);
+            return;
+        }
+        pass_leave(p);
+    }
+}
+
+void fuse_pass_put(struct fuse_pass *p)
+{
+    struct fuse_ops *o = p->o;
+    ASSERT(p->users);
+    if (--p->users || o->pass.is_stopping)
+        return;
+    p->idle_ns = env_now_ns(o->env);
+    list_push_back(&o->pass.idle, &p->idle);
+    if (!env_timer_is_set(&o->pass.timer))
+        env_timer_set(o->env, &o->pass.timer, p->idle_ns + PASS_TICK_NS);
+}
+
+static void pass_use(struct fuse_pass *p, struct fuse_ops_call *c)
+{
+    if (c->flags & O_DIRECT && !p->can_direct) {
+        fuse_ops_io_attach(c, NULL);
+        return;
+    }
+    p->users++;
+    if (list_linked(&p->idle))
+        list_remove(&p->idle);
+    fuse_ops_io_attach(c, p);
+}
+
+/* ---- from the question to the backing file ---- */
+
+static void pass_give_up(struct fuse_pass *p, bool is_granted)
+{
+    struct fuse_ops *o = p->o;
+    struct list waiting, *l;
+    list_init(&waiting);
+    list_splice(&waiting, &p->waiting);
+    o->pass.refused++;
+    if (o->pass.is_stopping || !is_granted)
+        pass_free(p);
+    else
+        pass_leave(p);
+    while ((l = list_pop(&waiting)))
+        fuse_ops_io_attach(list_entry(l, struct fuse_ops_call, wait), NULL);
+}
+
+/* in the pool */
+static void pass_fetch(struct env_op *op)
+{
+    struct fuse_pass *p = container_of(op, struct fuse_pass, work);
+    struct stat st;
+    int fd = cli_local_fetch(p->local.address, p->local.token);
+    if (fd < 0) {
+        op->ret = fd;
+        return;
+    }
+    struct pass_map map = {.fd = fd};
+    op->ret = 0;
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || (uint64_t)st.st_size != p->local.size)
+        op->ret = E_CORRUPT;
+    else if ((p->backing = ioctl(p->o->pass.fd, PASS_BACKING_OPEN, &map)) <= 0)
+        op->ret = errno == EPERM ? E_PERM : E_NOTSUP;
+    /* an open with O_DIRECT would fail where the worker's file system cannot do it */
+    p->can_direct = fcntl(fd, F_SETFL, O_DIRECT) == 0;
+    close(fd);
+}
+
+static void pass_fetched(struct env_op *op)
+{
+    struct fuse_pass *p = container_of(op, struct fuse_pass, work);
+    struct fuse_ops *o = p->o;
+    struct list *l;
+    pass_pending(o, -1);
+    if (op->ret) {
+        p->backing = 0;
+        if ((op->ret == E_PERM || op->ret == E_NOTSUP) && o->pass.is_on) {
+            fmt_log(o->env, ENV_LOG_INFO,
+                    "the kernel does not take a worker's files as they are (%s): reads go through "
+                    "this process",
+                    op->ret == E_PERM ? "it needs CAP_SYS_ADMIN" : "the file system they are on");
+            o->pass.is_on = false;
+        }
+        pass_give_up(p, true);
+        return;
+    }
+    p->state = PASS_READY;
+    p->users++; /* until all who waited are served */
+    while ((l = list_pop(&p->waiting)))
+        pass_use(p, list_entry(l, struct fuse_ops_call, wait));
+    fuse_pass_put(p);
+}
+
+static void pass_asked(struct env_op *op)
+{
+    struct client_local *l = container_of(op, struct client_local, op);
+    struct fuse_pass *p = container_of(l, struct fuse_pass, local);
+    pass_pending(p->o, -1);
+    if (op->ret || p->o->pass.is_stopping || l->version != p->version) {
+        pass_give_up(p, op->ret == 0);
+        return;
+    }
+    p->state = PASS_FETCHING;
+    p->work.done = pass_fetched;
+    pass_pending(p->o, 1);
+    env_work(p->o->env, &p->work, pass_fetch);
+}
+
+static struct fuse_pass *pass_make(struct fuse_ops_call *c, struct fsattr *a)
+{
+    struct fuse_ops *o = c->o;
+    if (o->pass.count >= PASS_MAX && !list_empty(&o->pass.idle))
+        pass_leave(list_entry(o->pass.idle.next, struct fuse_pass, idle));
+    struct fuse_pass *p =
+        o->pass.count < PASS_MAX + PASS_MAX / 4 ? mem_zalloc(o->mem, sizeof *p) : NULL;
+    if (!p)
+        return NULL;
+    p->o = o;
+    p->ino = a->ino;
+    p->version = a->version;
+    list_init(&p->idle);
+    list_init(&p->waiting);
+    list_push_back(pass_bucket(o, a->ino), &p->link);
+    o->pass.count++;
+    o->pass.asked++;
+    p->local.op.done = pass_asked;
+    p->local.file = c->req.file;
+    pass_pending(o, 1);
+    client_local_ask(o->client, &p->local);
+    return p;
+}
+
+/* May this open, as things are now, have a backing file? */
+static bool pass_fits(const struct fuse_ops_call *c, const struct fsattr *a)
+{
+    struct fuse_ops *o = c->o;
+    const struct fuse_node *n = fuse_node_find(&o->nodes, a->ino);
+    if (!o->pass.is_on || o->pass.is_stopping || o->opts.direct_io || a->size < FUSE_PASS_MIN ||
+        client_file_is_live(c->req.file) || (c->flags & O_ACCMODE) != O_RDONLY ||
+        c->flags & O_TRUNC)
+        return false;
+    return !n || (n->n_aliases < PASS_ALIASES && n->open_now == n->n_pass);
+}
+
+bool fuse_pass_begin(struct fuse_ops_call *c)
+{
+    struct fsattr a = client_file_attr(c->req.file);
+    if (!pass_fits(c, &a))
+        return false;
+    struct fuse_pass *p = pass_find(c->o, a.ino, a.version);
+    if (p && p->state == PASS_READY) {
+        pass_use(p, c);
+        return true;
+    }
+    if (!p)
+        p = pass_make(c, &a);
+    if (p)
+        list_push_back(&p->waiting, &c->wait);
+    return p;
+}
+
+void fuse_pass_stop(struct fuse_ops *o)
+{
+    o->pass.is_stopping = true;
+    env_timer_stop(o->env, &o->pass.timer);
+    for (unsigned i = 0; i < FUSE_PASS_BUCKETS; i++)
+        list_each(it, &o->pass.bucket[i]) {
+            struct fuse_pass *p = list_entry(it, struct fuse_pass, link);
+            struct list *l;
+            while ((l = list_pop(&p->waiting)))
+                fuse_ops_err(list_entry(l, struct fuse_ops_call, wait), E_CANCELLED);
+        }
+}
