@@ -79,12 +79,9 @@ void fuse_pass_start(struct fuse_ops *o, int fd, bool offered)
     if (!offered)
         return;
     /* it looks at our rights before it looks at the file */
-    if (ioctl(fd, PASS_BACKING_OPEN, &none) >= 0 || errno != EPERM)
-        o->pass.is_on = true;
-    else
-        fmt_log(o->env, ENV_LOG_INFO,
-                "reads of files cached on this host go through this process: passing them to the "
-                "kernel needs CAP_SYS_ADMIN");
+    o->pass.is_on = ioctl(fd, PASS_BACKING_OPEN, &none) >= 0 || errno != EPERM;
+    fmt_log(o->env, ENV_LOG_INFO, "passthrough of files that are whole on this host: %s",
+            o->pass.is_on ? "on" : "off, it needs CAP_SYS_ADMIN");
 }
 
 int32_t fuse_pass_id(const struct fuse_pass *p)
