@@ -136,18 +136,18 @@ static void check_session_open(struct lab_check *c, const struct fsop *op,
 /* no request twice: (session, seq) had an effect at most once */
 static void check_once(struct lab_check *c, uint64_t index, const struct fsop *op)
 {
-    for (uint64_t i = index - 1, n = 0; i > 0 && n < 4 * LIMIT_SESSION_WINDOW; i--, n++) {
-        const struct check_record *r = &c->log[i];
-        if (r->session == op->session.v && r->seq == op->seq && r->counts) {
-            lab_check_fail(c, LAB_LOG,
-                           "request %llu of session %llu (%s) took effect twice: records %llu and "
-                           "%llu",
-                           (unsigned long long)op->seq, (unsigned long long)op->session.v,
-                           fsop_kind_name(op->kind), (unsigned long long)i,
-                           (unsigned long long)index);
-            return;
-        }
+    uint64_t *bucket = &c->bucket[base_mix_u64(op->session.v ^ op->seq << 20) % CHECK_BUCKETS];
+    for (uint64_t i = *bucket; i; i = c->log[i].before) {
+        if (c->log[i].session != op->session.v || c->log[i].seq != op->seq)
+            continue;
+        lab_check_fail(c, LAB_LOG,
+                       "request %llu of session %llu (%s) took effect twice: records %llu and %llu",
+                       (unsigned long long)op->seq, (unsigned long long)op->session.v,
+                       fsop_kind_name(op->kind), (unsigned long long)i, (unsigned long long)index);
+        break;
     }
+    c->log[index].before = *bucket;
+    *bucket = index;
 }
 
 static void check_outcome(struct lab_check *c, uint64_t index, const struct fsop *op,

@@ -5,11 +5,12 @@
 
 #include "sim/lab_check.h"
 
-enum { CHECK_SESSIONS = 4096, CHECK_DOUBTS = 4096 };
+enum { CHECK_SESSIONS = 4096, CHECK_BUCKETS = 16384, CHECK_DOUBTS = 4096 };
 
 struct check_record {
     uint64_t hash, key, session, seq, intent;
-    uint64_t final; /* the record that gave its answer; 0: its effect is awaited */
+    uint64_t before; /* the record before it in its bucket of requests */
+    uint64_t final;  /* the record that gave its answer; 0: its effect is awaited */
     struct ino ino;
     int err;
     uint16_t kind;
@@ -37,6 +38,7 @@ struct lab_check {
     void *record_ctx;
     struct check_record *log;
     uint64_t n_log, cap_log;
+    uint64_t bucket[CHECK_BUCKETS]; /* the last record of the requests that hash to it */
     struct check_session sessions[CHECK_SESSIONS];
     uint32_t n_sessions;
     uint64_t doubts[CHECK_DOUBTS];

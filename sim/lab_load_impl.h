@@ -74,7 +74,7 @@ struct load_client {
     struct ino probe_ino;
 };
 
-enum { LOAD_CLIENTS = 64 };
+enum { LOAD_CLIENTS = 4096 };
 
 struct lab_load {
     struct mem *mem;

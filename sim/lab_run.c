@@ -29,7 +29,7 @@ static void run_boot_master(struct env *e, struct mem *m, void *ctx)
     cfg.lease_ns = r->s.lease_ns;
     cfg.session_ns = r->s.session_ns;
     cfg.requests_max = 512;
-    cfg.clients_max = 256;
+    cfg.clients_max = 256 + 2 * (r->s.workers + r->s.clients);
     cfg.observer = lab_check_observer(r->check);
     int err = master_open(e, m, &cfg, &n->master);
     if (err)
@@ -88,6 +88,7 @@ struct run_node *lab_run_node(struct lab_run *r, const char *name)
 
 static void run_add(struct lab_run *r, enum run_role role, uint32_t number)
 {
+    ASSERT(r->n_nodes < r->max_nodes);
     struct run_node *n = &r->nodes[r->n_nodes++];
     char name[32];
     fmt_into(name, sizeof name, "%c%u", "mwc"[role], number + 1);
@@ -304,6 +305,9 @@ struct lab_run *lab_run_open(struct mem *m, const struct lab_scenario *s, uint64
     r->seed = seed;
     lab_scenario_draw(&r->s, seed);
     run_make(r, on_log, log_ctx);
+    r->max_nodes = s->masters + s->workers + s->clients;
+    r->nodes = mem_zalloc(m, r->max_nodes * sizeof *r->nodes);
+    ASSERT(r->nodes != NULL);
     for (uint32_t i = 0; i < s->masters; i++)
         run_add(r, RUN_MASTER, i);
     for (uint32_t i = 0; i < s->workers; i++)

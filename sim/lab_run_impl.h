@@ -7,7 +7,7 @@
 #include "core/prng.h"
 #include "sim/lab_run.h"
 
-enum { RUN_NODES = 128, RUN_WINDOW_MS = 100 };
+enum { RUN_WINDOW_MS = 100 };
 
 enum run_role { RUN_MASTER, RUN_WORKER, RUN_CLIENT };
 
@@ -41,8 +41,8 @@ struct lab_run {
     struct lab_ufs *ufs;
     struct lab_check *check;
     struct lab_load *load;
-    struct run_node nodes[RUN_NODES];
-    uint32_t n_nodes;
+    struct run_node *nodes;
+    uint32_t n_nodes, max_nodes;
     char masters[512]; /* addresses */
     struct master_mount mount;
     struct env_op tick;

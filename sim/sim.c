@@ -28,13 +28,15 @@ static void *sim_grow(struct sim *s, void *old, uint32_t *cap, uint32_t n, size_
     return p;
 }
 
-/* Node memory is filled, so that reading fresh memory is at least the same in every run. */
+/* Node memory is filled, so that reading fresh memory is at least the same in every run; large
+ * blocks are zero already (see sim_open) and stay untouched, for a node's buffers are mostly idle.
+ */
 static void *sim_node_get(void *ctx, size_t n)
 {
     struct sim_node *node = ctx;
     struct mem_source *src = &node->sim->mem->source;
     void *p = src->get(src->ctx, n);
-    if (p)
+    if (p && n < SIM_ZEROED_MIN)
         memset(p, 0xa5, n);
     return p;
 }
@@ -675,14 +677,14 @@ uint64_t sim_hash_bytes(const void *p, size_t n)
 {
     const uint8_t *b = p;
     size_t left = n;
-    uint64_t lane[4] = {1, 2, 3, 4};
-    for (; left >= 32; left -= 32, b += 32)
-        for (int i = 0; i < 4; i++) {
+    uint64_t lane[8] = {1, 2, 3, 4, 5, 6, 7, 8}; /* independent, so that they overlap */
+    for (; left >= 64; left -= 64, b += 64)
+        for (int i = 0; i < 8; i++) {
             lane[i] = (lane[i] ^ base_get_u64(b + 8 * i)) * 0xff51afd7ed558ccdULL;
             lane[i] ^= lane[i] >> 32;
         }
     uint64_t h = base_hash(b, left, n);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 8; i++)
         h = base_mix_u64(h ^ lane[i]);
     return h;
 }

@@ -112,7 +112,9 @@ struct sim_config sim_config_stormy(uint64_t seed);
 
 /* ---- the world ---- */
 
-/* m outlives the world; its source also gives the nodes their memory */
+enum { SIM_ZEROED_MIN = 256 * 1024 };
+/* m outlives the world; its source also gives the nodes their memory, and must give blocks of
+ * SIM_ZEROED_MIN bytes and more zeroed */
 struct sim *sim_open(struct mem *m, const struct sim_config *cfg);
 void sim_close(struct sim *s);
 int64_t sim_now_ns(const struct sim *s);
