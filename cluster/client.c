@@ -39,9 +39,10 @@ static int client_masters(struct client *c, const char *list)
 
 static void client_lists(struct client *c)
 {
-    struct list *lists[] = {&c->queued[0],     &c->queued[1],  &c->active, &c->muts,   &c->calls,
-                            &c->ios,           &c->io_waiting, &c->pieces, &c->ra_lru, &c->ra_free,
-                            &c->mount_waiting, &c->pages.lru,  NULL};
+    struct list *lists[] = {&c->queued[0], &c->queued[1], &c->active,        &c->muts,
+                            &c->calls,     &c->ios,       &c->io_waiting,    &c->pieces,
+                            &c->ra_lru,    &c->ra_free,   &c->mount_waiting, &c->pages.lru,
+                            &c->ra_slabs,  NULL};
     for (struct list **l = lists; *l; l++)
         list_init(*l);
     for (uint32_t i = 0; i < CLIENT_FILE_BUCKETS; i++)

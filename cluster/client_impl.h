@@ -171,7 +171,6 @@ struct client_ra {
     bool ready, dropped, over; /* over: on no list, freed with the last loan */
     uint32_t n_lent;           /* reads whose owner still looks at buf */
     char *buf;
-    uint32_t buf_bytes;
     struct list waiting; /* client_ior */
 };
 
@@ -367,8 +366,9 @@ struct client {
     struct pool piece_pool;
     struct list ra_lru;
     struct list ra_free; /* page buffers; the link lies in the buffer */
-    uint64_t ra_bytes;
-    uint32_t ra_free_bytes; /* size of each */
+    struct list ra_slabs;
+    uint64_t ra_bytes, ra_page_bytes; /* of all buffers; of each */
+    uint32_t ra_out;                  /* not in ra_free */
 
     struct env_timer local_timer;
     uint64_t pending; /* env ops that will still call back */

@@ -11,21 +11,56 @@
  *  2. All buffers together stay within buffer_bytes; when that is used up the buffer that has been
  *     ready for the longest time is taken from whoever left it.
  *  3. A failed fetch is forgotten: the reader asks again itself and gets the error.
- *  4. A buffer that was lent to a reader is neither reused nor freed before it was given back. */
+ *  4. A buffer that was lent to a reader is neither reused nor freed before it was given back.
+ *
+ * Buffers are cut from slabs, on page boundaries: the kernel copies a page of an answer from one
+ * page of ours, not from two halves, and a slab is large enough for huge pages. */
 #include "cluster/client_impl.h"
 
-enum { RA_SLACK_PAGES = 2 };
+enum { RA_SLACK_PAGES = 2, RA_SLAB_PAGES = 8, RA_ALIGN = 4096 };
 
-static char *ra_buf_get(struct client *c);
+struct client_slab {
+    struct list link; /* c->ra_slabs */
+    uint64_t bytes;   /* of mem */
+    char *mem;
+};
 
-static void ra_buf_put(struct client *c, char *buf, uint32_t n)
+static void ra_slabs_free(struct client *c)
 {
-    if (n == c->page_bytes) {
-        list_push_front(&c->ra_free, (struct list *)(void *)buf);
-    } else {
-        mem_free(c->mem, buf, n);
-        c->ra_bytes -= n;
+    for (struct list *l; (l = list_pop(&c->ra_slabs));) {
+        struct client_slab *s = list_entry(l, struct client_slab, link);
+        mem_free(c->mem, s->mem, s->bytes);
+        mem_free(c->mem, s, sizeof *s);
     }
+    list_init(&c->ra_free);
+    c->ra_bytes = 0;
+}
+
+/* a few more buffers, if that many may be made */
+static void ra_slab_make(struct client *c)
+{
+    uint64_t page = c->ra_page_bytes, left = c->cfg.buffer_bytes - c->ra_bytes;
+    uint64_t n = base_min_u64(RA_SLAB_PAGES, left / page);
+    struct client_slab *s = n ? mem_zalloc(c->mem, sizeof *s) : NULL;
+    if (!s)
+        return;
+    s->bytes = n * page + RA_ALIGN;
+    s->mem = mem_alloc(c->mem, s->bytes);
+    if (!s->mem) {
+        mem_free(c->mem, s, sizeof *s);
+        return;
+    }
+    list_push_back(&c->ra_slabs, &s->link);
+    c->ra_bytes += n * page;
+    char *at = s->mem + (RA_ALIGN - (uintptr_t)s->mem % RA_ALIGN);
+    for (uint64_t i = n; i-- > 0;)
+        list_push_front(&c->ra_free, (struct list *)(void *)(at + i * page));
+}
+
+static void ra_buf_put(struct client *c, char *buf)
+{
+    list_push_front(&c->ra_free, (struct list *)(void *)buf);
+    c->ra_out--;
 }
 
 /* off every list; its memory goes back */
@@ -42,28 +77,25 @@ static void ra_free(struct client_ra *ra)
     ra->over = true;
     if (ra->n_lent)
         return;
-    ra_buf_put(c, ra->buf, ra->buf_bytes);
+    ra_buf_put(c, ra->buf);
     mem_free(c->mem, ra, sizeof *ra);
 }
 
 static char *ra_buf_get(struct client *c)
 {
+    bool is_other_size = c->ra_page_bytes != c->page_bytes; /* the cluster's has changed */
     for (;;) {
-        struct list *l = list_pop(&c->ra_free);
-        if (l && c->ra_free_bytes == c->page_bytes)
-            return (char *)l;
-        if (l) { /* the cluster's page size has changed */
-            mem_free(c->mem, l, c->ra_free_bytes);
-            c->ra_bytes -= c->ra_free_bytes;
-            continue;
+        if (is_other_size && !c->ra_out) {
+            ra_slabs_free(c);
+            c->ra_page_bytes = c->page_bytes;
+            is_other_size = false;
         }
-        c->ra_free_bytes = (uint32_t)c->page_bytes;
-        if (c->ra_bytes + c->page_bytes <= c->cfg.buffer_bytes) {
-            char *buf = mem_alloc(c->mem, c->page_bytes);
-            if (buf) {
-                c->ra_bytes += c->page_bytes;
-                return buf;
-            }
+        if (!is_other_size && list_empty(&c->ra_free))
+            ra_slab_make(c);
+        struct list *l = is_other_size ? NULL : list_pop(&c->ra_free);
+        if (l) {
+            c->ra_out++;
+            return (char *)l;
         }
         if (list_empty(&c->ra_lru))
             return NULL;
@@ -101,7 +133,7 @@ static bool ra_start(struct client_file *f, uint64_t off, uint32_t len)
     if (!p) {
         mem_free(c->mem, ra, sizeof *ra);
         if (buf)
-            ra_buf_put(c, buf, c->ra_free_bytes);
+            ra_buf_put(c, buf);
         return false;
     }
     ra->c = c;
@@ -109,7 +141,6 @@ static bool ra_start(struct client_file *f, uint64_t off, uint32_t len)
     ra->off = off;
     ra->len = len;
     ra->buf = buf;
-    ra->buf_bytes = c->ra_free_bytes;
     ra->piece = p;
     list_init(&ra->lru);
     list_init(&ra->waiting);
@@ -263,6 +294,5 @@ void client_readahead_drop(struct client_file *f)
 
 void client_readahead_free(struct client *c)
 {
-    for (struct list *l; (l = list_pop(&c->ra_free));)
-        mem_free(c->mem, l, c->ra_free_bytes);
+    ra_slabs_free(c);
 }

@@ -51,6 +51,7 @@ int fuse_ops_init(struct fuse_ops *o, struct env *e, struct mem *m, const struct
         o->buffers = NULL;
         return E_NOMEM;
     }
+    madvise(o->buffers, (size_t)o->n_buffers * FUSE_OPS_BUFFER, MADV_HUGEPAGE);
     o->free_buffers = mem_zalloc(m, o->n_buffers * sizeof *o->free_buffers);
     o->scratch = mem_alloc(m, FUSE_OPS_IO);
     if (!o->free_buffers || !o->scratch)
