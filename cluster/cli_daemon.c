@@ -251,6 +251,7 @@ static int cli_daemon_worker_run(struct cli *c)
     wc.buffer_bytes = (uint64_t)config_int(g, CONFIG_WORKER_BUFFER);
     if (config_int(g, CONFIG_WORKER_PASSTHROUGH) && !cli_local_open(&w.local, w.d.net, dir))
         wc.edge = &w.local.edge;
+    wc.page_cache_bytes = (uint64_t)config_int(g, CONFIG_WORKER_PAGE_CACHE);
     int err = worker_open(net_env(w.d.net), &w.d.mem, &wc, &w.worker);
     w.local.worker = w.worker;
     code = err ? cli_error(c, CLI_FAILED, "%s", err_text(err)) : cli_daemon_run(&w.d);

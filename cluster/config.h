@@ -62,6 +62,8 @@ enum config_type {
       "which page goes first when the cache is full")                                             \
     X(WORKER_BUFFER, "worker.buffer", SIZE, "64MiB", 4 << 20, 1LL << 40, NULL,                    \
       "memory for pages on their way")                                                            \
+    X(WORKER_PAGE_CACHE, "worker.page_cache", SIZE, "256MiB", 0, 1LL << 44, NULL,                 \
+      "memory for pages that are read whole again and again")                                     \
     X(WORKER_FETCHES_MAX, "worker.fetches_max", INT, "16", 1, 1024, NULL,                         \
       "reads of the under-store at once")                                                         \
     X(WORKER_PASSTHROUGH, "worker.passthrough", BOOL, "true", 0, 0, NULL,                         \

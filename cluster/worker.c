@@ -26,6 +26,7 @@ struct worker_config worker_config_default(void)
         .requests_max = 1024,
         .fetches_max = 16,
         .buffer_bytes = 64 << 20,
+        .page_cache_bytes = 256 << 20,
     };
 }
 
@@ -93,6 +94,8 @@ bool worker_make_cache(struct worker *w)
     int err = cache_init(&w->cache, w->mem, &cfg);
     if (!err)
         err = worker_make_bufs(w);
+    if (!err)
+        err = worker_hot_init(w);
     if (!err)
         err = worker_store_init(&w->store, w->env, w->mem, w->prefix, (uint32_t)page,
                                 2 * w->n_bufs + WORKER_DROPS + 64);
@@ -200,6 +203,7 @@ static void worker_free(struct worker *w)
     worker_beat_free(w);
     worker_load_free(w);
     worker_local_free(w);
+    worker_hot_free(w);
     cache_free(&w->cache);
     if (w->store.mem)
         worker_store_free(&w->store);
@@ -388,6 +392,11 @@ bool worker_check(const struct worker *w, char *err_text, size_t cap)
         reserved != w->cache.reserved_slots) {
         fmt_into(err_text, cap, "worker: %u + %u + %u buffers of %u, %u reserved of %u", req_bufs,
                  fills, w->free_bufs, w->n_bufs, reserved, w->cache.reserved_slots);
+        return false;
+    }
+    if (!worker_hot_check(w)) {
+        fmt_into(err_text, cap, "worker: %llu of %llu bytes of pages in memory",
+                 (unsigned long long)w->hot.bytes, (unsigned long long)w->hot.max);
         return false;
     }
     return worker_local_check(w, err_text, cap);

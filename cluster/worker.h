@@ -27,16 +27,17 @@ struct worker_config {
     uint64_t capacity_bytes;
     const char *eviction; /* "s3fifo" (default), "lru", "fifo" */
     struct ufs_factory *ufs;
-    struct worker_edge *edge; /* NULL: nothing is handed out */
-    uint32_t requests_max;    /* at once; default 1024 */
-    uint32_t fetches_max;     /* under-store reads at once; default 16 */
-    uint64_t buffer_bytes;    /* page buffers; default 64 MiB */
+    struct worker_edge *edge;  /* NULL: nothing is handed out */
+    uint32_t requests_max;     /* at once; default 1024 */
+    uint32_t fetches_max;      /* under-store reads at once; default 16 */
+    uint64_t buffer_bytes;     /* page buffers; default 64 MiB */
+    uint64_t page_cache_bytes; /* for pages kept in memory; 0: none */
 };
 
 struct worker_stats {
     uint64_t pages, bytes, capacity;
     uint64_t reads, hits, misses, bytes_served, ufs_reads, ufs_bytes, evictions, corrupt, errors;
-    uint64_t live_reads, writes;
+    uint64_t live_reads, writes, memory_hits;
     uint64_t handed_out, held_bytes, lent_bytes, checked, refused; /* see worker_local.c */
 };
 

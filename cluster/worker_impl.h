@@ -74,6 +74,22 @@ enum worker_req_state {
     WR_UFS_SYNC,
 };
 
+struct worker_hot_page { /* a page in memory, or on its way there */
+    struct cache_key key;
+    struct list hash, lru; /* while ready */
+    uint32_t len, refs;
+    bool is_ready;
+    uint8_t *buf;
+    char *mem; /* that buf lies in */
+};
+
+struct worker_hot {
+    struct list *buckets, lru;
+    uint64_t *seen; /* hashes of pages read lately; another one's takes the place */
+    uint32_t n_slots, candidates;
+    uint64_t bytes, max;
+};
+
 struct worker_req {
     struct worker *w;
     struct rpc_token token;
@@ -89,6 +105,7 @@ struct worker_req {
     int64_t since_ns, valid_ns;
     uint32_t slot;
     uint8_t *buf;
+    struct worker_hot_page *hot; /* the page at hand in memory: all of it, or being filled */
     struct worker_fill *fill;
     struct worker_mount *mount;
     struct worker_job job;
@@ -214,6 +231,7 @@ struct worker {
     struct list mounts;
 
     struct cache cache;
+    struct worker_hot hot;
     struct worker_store store;
     bool has_cache;
 
@@ -293,6 +311,18 @@ void worker_local_leaving(struct worker *w, struct cache_file *file, bool all);
 void worker_local_tick(struct worker *w);
 bool worker_local_idle(const struct worker *w);
 bool worker_local_check(const struct worker *w, char *err_text, size_t cap);
+
+/* worker_hot.c */
+int worker_hot_init(struct worker *w) MUST_CHECK;
+/* a page in memory; or NULL */
+struct worker_hot_page *worker_hot_find(struct worker *w, struct cache_key key);
+/* memory for a page that is about to be read whole, if it is to be kept; or NULL */
+struct worker_hot_page *worker_hot_begin(struct worker *w, struct cache_key key, uint32_t len);
+void worker_hot_ready(struct worker *w,
+                      struct worker_hot_page *p); /* all of it is there, and good */
+void worker_hot_put(struct worker *w, struct worker_hot_page *p);
+bool worker_hot_check(const struct worker *w);
+void worker_hot_free(struct worker *w);
 
 /* worker_rpc.c */
 /* are these the bytes of a cached page, at off of the file, the begin of a block? */

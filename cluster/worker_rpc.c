@@ -57,6 +57,7 @@ static void worker_req_end(struct worker_req *r, int err)
     struct worker *w = r->w;
     worker_req_unwait(r);
     worker_req_buf_put(r);
+    worker_hot_put(w, r->hot);
     worker_mount_put(w, r->mount);
     if (r->method == RPC_READ && !err) {
         w->stats.reads++;
@@ -205,6 +206,25 @@ static bool worker_req_advance(struct worker_req *r)
     return true;
 }
 
+static void worker_req_hot_put(struct worker_req *r)
+{
+    worker_hot_put(r->w, r->hot);
+    r->hot = NULL;
+}
+
+/* r->hot for the page at hand: what is in memory, what this request brings there, or nothing */
+static void worker_req_hot(struct worker_req *r, struct cache_key key, uint32_t in_page,
+                           uint32_t size)
+{
+    const struct worker_hot_page *p = r->hot;
+    if (p && (p->key.page != key.page || p->key.version != key.version))
+        worker_req_hot_put(r);
+    if (!r->hot)
+        r->hot = worker_hot_find(r->w, key);
+    if (!r->hot && !in_page && r->piece == size)
+        r->hot = worker_hot_begin(r->w, key, size);
+}
+
 static bool worker_req_cached(struct worker_req *r, uint32_t slot)
 {
     struct worker *w = r->w;
@@ -212,26 +232,33 @@ static bool worker_req_cached(struct worker_req *r, uint32_t slot)
         cache_hit(&w->cache, slot);
         return worker_req_advance(r);
     }
-    if (!worker_req_need_buf(r))
-        return false;
     const struct cache_slot *s = &w->cache.slot[slot];
+    struct cache_key key = {s->file->ino, s->file->version, s->page};
     uint32_t in_page = (uint32_t)(r->at % w->id.page_bytes);
+    if (r->at == r->io.off || in_page == 0)
+        cache_hit(&w->cache, slot);
+    worker_req_hot(r, key, in_page, s->size);
+    if (r->hot && r->hot->is_ready) {
+        if (!worker_req_rma(r, WR_RMA, ENV_RMA_WRITE, r->hot->buf + in_page))
+            worker_req_end(r, E_CLOSED);
+        return false;
+    }
+    if (!r->hot && !worker_req_need_buf(r))
+        return false;
     uint32_t from = in_page / WORKER_FORMAT_BLOCK * WORKER_FORMAT_BLOCK;
     /* in chunks: what was read is still in the CPU's cache when it is checked and sent, and the
      * caller takes one chunk while we read the next */
     r->piece = (uint32_t)base_min_u64(r->piece, from + WORKER_CHUNK - in_page);
     uint32_t to =
         (uint32_t)base_min_u64(base_align_up(in_page + r->piece, WORKER_FORMAT_BLOCK), s->size);
-    if (r->at == r->io.off || in_page == 0)
-        cache_hit(&w->cache, slot);
     cache_pin(&w->cache, slot);
     r->slot = slot;
     r->state = WR_DISK;
     r->job = (struct worker_job){
         .op.done = worker_req_job_done,
         .kind = WORKER_JOB_READ,
-        .key = {s->file->ino, s->file->version, s->page},
-        .buf = r->buf,
+        .key = key,
+        .buf = r->hot ? r->hot->buf + from : r->buf,
         .len = to - from,
         .off = r->at - in_page + from,
     };
@@ -373,7 +400,7 @@ static bool worker_req_read(struct worker_req *r)
     int64_t ret = r->job.op.ret;
     struct cache_slot *s = &w->cache.slot[r->slot];
     bool good =
-        ret == (int64_t)r->job.len && worker_rpc_verify(w, s, r->buf, r->job.len, r->job.off);
+        ret == (int64_t)r->job.len && worker_rpc_verify(w, s, r->job.buf, r->job.len, r->job.off);
     bool is_there = s->file; /* false: removed while we read, and its place may be reused */
     enum worker_job_kind then = WORKER_JOB_CLEAR;
     if (!good && is_there && ret != E_AGAIN) {
@@ -386,12 +413,15 @@ static bool worker_req_read(struct worker_req *r)
     }
     cache_unpin(&w->cache, r->slot);
     if (good) {
-        uint8_t *from = r->buf + (r->at - r->job.off);
+        uint8_t *from = (uint8_t *)r->job.buf + (r->at - r->job.off);
+        if (r->hot && r->job.off % w->id.page_bytes + r->job.len == r->hot->len)
+            worker_hot_ready(w, r->hot);
         if (!worker_req_rma(r, WR_RMA, ENV_RMA_WRITE, from))
             worker_req_end(r, E_CLOSED);
         return false;
     }
     worker_req_buf_put(r);
+    worker_req_hot_put(r);
     r->all_hit = false;
     if (++r->retries > WORKER_RETRIES || ret == E_AGAIN)
         r->is_direct = true;
@@ -579,6 +609,7 @@ size_t worker_rpc_status(const struct worker *w, char *to, size_t cap)
         {"hits", s.hits},
         {"misses", s.misses},
         {"live_reads", s.live_reads},
+        {"memory_hits", s.memory_hits},
         {"writes", s.writes},
         {"bytes_served", s.bytes_served},
         {"ufs.reads", s.ufs_reads},

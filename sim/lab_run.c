@@ -50,6 +50,7 @@ static void run_boot_worker(struct env *e, struct mem *m, void *ctx)
     cfg.ufs = lab_ufs_factory(r->ufs);
     cfg.requests_max = 128;
     cfg.buffer_bytes = 32 * r->s.page_bytes;
+    cfg.page_cache_bytes = 6 * r->s.page_bytes;
     int err = worker_open(e, m, &cfg, &n->worker);
     if (err)
         lab_check_fail(r->check, LAB_STRUCTURE, "%s: worker_open: %s", sim_node_name(n->node),

@@ -229,6 +229,7 @@ static void client_closed(struct rpc_host *h, struct rpc_conn *c)
 static void test_worker_storm(void)
 {
     for (uint64_t seed = 0; seed < 6; seed++) {
+        page_cache_bytes = 3 * PAGE;
         make_world(100 + seed, 10 * PAGE);
         client.on_close = client_closed;
         struct sim_config storm = sim_config_stormy(seed), quiet = sim_config_quiet(seed);
@@ -268,6 +269,7 @@ static void test_worker_storm(void)
         for (uint32_t n = 0; n < 12; n++)
             CU_ASSERT(read_file(n, 0, 4 * PAGE) >= 0);
         end_world();
+        page_cache_bytes = 0;
     }
 }
 
@@ -333,6 +335,40 @@ static void test_worker_power_loss_serves_no_wrong_byte(void)
         end_world();
     }
     CU_ASSERT(lost > 0); /* else the power losses did no harm and this shows nothing */
+}
+
+static void test_worker_keeps_pages_in_memory(void)
+{
+    page_cache_bytes = 4 * PAGE;
+    make_world(13, 64 * PAGE);
+    CU_ASSERT_EQUAL(read_file(6, 0, 3 * PAGE), 0);
+    run_for(SECOND);
+    char name[ENV_NAME_MAX];
+    name_of(6, WORKER_FORMAT_DATA, name);
+    CU_ASSERT_EQUAL(sim_disk_flip(node_w, name, PAGE + 20000, 3), 0);
+    CU_ASSERT_EQUAL(read_file(6, 0, 3 * PAGE), 0); /* what is damaged does not come in */
+    CU_ASSERT_EQUAL(stats().corrupt, 1);
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(read_file(6, 0, 3 * PAGE), 1);
+    CU_ASSERT_EQUAL(stats().memory_hits, 2); /* pages 0 and 2 */
+    CU_ASSERT_EQUAL(sim_disk_flip(node_w, name, 20000, 3), 0);
+    CU_ASSERT_EQUAL(read_file(6, 100, 2 * PAGE), 1); /* what is in is right */
+    CU_ASSERT_EQUAL(stats().memory_hits, 5);
+    CU_ASSERT_EQUAL(stats().corrupt, 1);
+    /* what the index has not is not asked for, though it may still be in memory */
+    uint64_t hits = stats().memory_hits;
+    fake.file[6].gen++;
+    CU_ASSERT_EQUAL(read_file(6, 0, 3 * PAGE), 0);
+    CU_ASSERT_EQUAL(stats().memory_hits, hits);
+    CU_ASSERT_TRUE(worker_check(worker, NULL, 0));
+    /* more than fits: a few come and go, most stay */
+    for (uint32_t round = 0; round < 20; round++)
+        for (uint32_t n = 3; n < 12; n++)
+            CU_ASSERT(read_file(n, 0, PAGE) >= 0);
+    CU_ASSERT(stats().memory_hits > hits + 20);
+    CU_ASSERT_TRUE(worker_check(worker, NULL, 0));
+    end_world();
+    page_cache_bytes = 0;
 }
 
 static void test_worker_flipped_bit(void)
@@ -490,7 +526,8 @@ UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_fli
           UNIT(test_worker_live_and_writes), UNIT(test_worker_does_not_write_late),
           UNIT(test_worker_load), UNIT(test_worker_evicts_under_pressure),
           UNIT(test_worker_restart_keeps_pages), UNIT(test_worker_serves_without_a_master),
-          UNIT(test_worker_power_loss_serves_no_wrong_byte), UNIT(test_worker_flipped_bit),
+          UNIT(test_worker_power_loss_serves_no_wrong_byte),
+          UNIT(test_worker_keeps_pages_in_memory), UNIT(test_worker_flipped_bit),
           UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),
           UNIT(test_worker_lost_beats), UNIT(test_worker_beats_are_not_a_storm),
           UNIT(test_worker_stop), UNIT(test_worker_hostile_calls),

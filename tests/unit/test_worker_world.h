@@ -150,6 +150,7 @@ static struct env_key key;
 static struct call calls[CALLS];
 static uint32_t told[FILES + 1]; /* pages that the master believes in, by inode */
 static uint64_t told_incarnation, page_bytes;
+static uint64_t page_cache_bytes; /* of the worker's memory */
 static uint32_t beats, full_reports, leaving;
 static bool drop_beats, want_full;
 static const char *policy;
@@ -250,6 +251,7 @@ static void make_world(uint64_t seed, uint64_t capacity)
     cfg.masters = "m:1";
     cfg.capacity_bytes = capacity;
     cfg.buffer_bytes = 16 * PAGE;
+    cfg.page_cache_bytes = page_cache_bytes;
     cfg.ufs = &fake_factory;
     cfg.eviction = policy;
     worker_up();
