@@ -374,8 +374,9 @@ static void load_found(struct master_job *j)
     bool is_dir = (e->mode & FSOP_S_IFMT) == FSOP_S_IFDIR;
     if (j->ret >= 0)
         j->ent = *e;
-    if (j->is_live) {
-        master_load_job_end(j, j->ret < 0 ? j->ret : 0);
+    if (j->is_live) { /* not there: something above it is just being renamed, or it is gone */
+        bool may_move = j->ret == E_NOENT || j->ret == E_NOTDIR;
+        master_load_job_end(j, may_move ? E_CONFLICT : j->ret < 0 ? j->ret : 0);
     } else if (j->ret == E_NOENT || j->ret == E_NOTDIR) {
         load_refresh(j, NULL);
     } else if (j->ret < 0) {

@@ -169,12 +169,18 @@ void master_query_run(struct master_req *r)
     if (op.kind == FSOP_READDIR && (!op.size || op.size > LIMIT_BATCH))
         op.size = LIMIT_BATCH;
     meta_query(m->meta, &op, m->qbuf, RPC_BODY_MAX - 512, &rep);
+    /* a file that is written, not found where it should be: perhaps in a moment */
+    bool is_moving = is_conflict && r->is_live_known && !rep.err && r->loads < MASTER_LOADS_MAX - 2;
     bool is_orphan = op.kind == FSOP_OPEN && !rep.err && (rep.attr.flags & FSATTR_ORPHAN);
     if (is_orphan && !master_lease_orphan_opened(m, op.ino)) {
         master_rpc_answer_err(r, E_STALE);
     } else if (is_conflict && rep.err == E_NOT_LOADED) {
         r->is_checked = false;
         r->loads -= r->loads > 0;
+        master_rpc_block(r, REQ_QUERY);
+    } else if (is_moving) {
+        r->loads++;
+        r->is_checked = r->is_live_known = false;
         master_rpc_block(r, REQ_QUERY);
     } else if (rep.err == E_NOT_LOADED) {
         query_not_loaded(r);

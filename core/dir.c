@@ -191,6 +191,17 @@ uint32_t dir_seek(const struct meta *m, uint32_t dir, uint64_t cookie)
     return dent;
 }
 
+void dir_gone_set(struct meta *m, uint32_t dir)
+{
+    struct meta_super *sup = meta_super_mut(m);
+    sup->gone_index[base_mix_u64(inode_number(m, dir).v) % META_GONE] = sup->applied;
+}
+
+uint64_t dir_gone(const struct meta *m, uint32_t dir)
+{
+    return meta_super(m)->gone_index[base_mix_u64(inode_number(m, dir).v) % META_GONE];
+}
+
 void dir_touch(struct meta *m, uint32_t dir, int64_t time_ns)
 {
     struct meta_inode *i = inode_mut(m, dir);

@@ -409,6 +409,8 @@ uint64_t meta_hash(const struct meta *m)
     uint64_t h = hash_u64(hash_u64(hash_u64(7, sup->applied), sup->rules), sup->intent_count);
     h = hash_u64(hash_u64(h, sup->inodes_max), sup->sessions_max);
     h = hash_u64(h, sup->attr_index);
+    for (unsigned i = 0; i < META_GONE; i++)
+        h = hash_u64(h, sup->gone_index[i]);
     uint64_t sum = 0;
     for (uint32_t node = 1; node < m->st.t[TABLE_INODE].high; node++)
         if (inode_at(m, node)->mode)

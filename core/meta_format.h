@@ -28,6 +28,8 @@ enum meta_table { /* numbers of the store's tables; part of the image format */
                   TABLE_COUNT = TABLE_BLOB + STORE_BLOB_CLASSES,
 };
 
+enum { META_GONE = 128 };
+
 /* One record, slot 1: what belongs to no other table. */
 struct meta_super {
     uint32_t rules; /* version of the state machine's rules (FSOP_VERSION) */
@@ -40,6 +42,8 @@ struct meta_super {
     uint64_t inodes_max;                  /* FSOP_LIMITS; 0: those of meta_open */
     uint32_t sessions_max, pad;
     uint64_t attr_index; /* of the last record that changed attributes or sizes through us */
+    /* of the last record that took a name away through us, by directory: see dir_gone() */
+    uint64_t gone_index[META_GONE];
 };
 
 enum meta_inode_flag {
@@ -154,7 +158,7 @@ struct meta_orphan_bits { /* record k: slots 64 (k - 1) to 64 (k - 1) + 63 of th
     uint64_t bits;
 };
 
-static_assert(sizeof(struct meta_super) == 72, "format");
+static_assert(sizeof(struct meta_super) == 72 + 8 * META_GONE, "format");
 static_assert(sizeof(struct meta_inode) == 96, "format");
 static_assert(sizeof(struct meta_dentry) == 40, "format");
 static_assert(sizeof(struct meta_xattr) == 16, "format");

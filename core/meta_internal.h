@@ -92,6 +92,11 @@ bool dir_is_below(const struct meta *m, uint32_t node, uint32_t top);
 /* the first entry after a cookie */
 uint32_t dir_seek(const struct meta *m, uint32_t dir, uint64_t cookie);
 uint64_t dir_cookie(const struct meta *m, uint32_t dent);
+/* A name of the directory was taken away, or names another inode, by the record that is applied.
+ * What was read below before must not bring it back.  dir_gone: the last such record, of this
+ * directory or of another that shares its place. */
+void dir_gone_set(struct meta *m, uint32_t dir);
+uint64_t dir_gone(const struct meta *m, uint32_t dir);
 /* a changed entry list: times and version */
 void dir_touch(struct meta *m, uint32_t dir, int64_t time_ns);
 /* path of a node, then "/name" if given, relative to its mount's root.  E_NAMETOOLONG */

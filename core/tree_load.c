@@ -13,6 +13,7 @@
  * replaced file would need an index by under-store inode number, and all that is lost is that a
  * change through one name shows under the other at its own next check. */
 #include "core/meta_internal.h"
+#include "core/mutant.h"
 
 /* Work that one record may cost is bounded by LIMIT_BATCH but for two: LAST visits every name of
  * its directory (200,000 names: some tens of milliseconds), and a directory that is gone takes all
@@ -207,6 +208,13 @@ static void tree_load_last(struct meta *m, uint32_t dir, const struct fsent *sel
     i->fp = self->mode ? self->fp : 0;
 }
 
+/* Names of the directory went since it was read: what was read may bring them back.  Once the
+ * directory is locked by a listing none can go. */
+static bool tree_load_is_late(const struct meta *m, const struct fsop *op, uint32_t dir)
+{
+    return op->mtime_ns && (uint64_t)op->mtime_ns < dir_gone(m, dir) && !MUTANT(LOAD_REVIVES);
+}
+
 /* the directory may be loaded by op; *ret_intent is the listing that op belongs to, or 0 */
 static int tree_load_check(const struct meta *m, const struct fsop *op, uint32_t *ret_dir,
                            uint32_t *ret_intent)
@@ -225,6 +233,8 @@ static int tree_load_check(const struct meta *m, const struct fsop *op, uint32_t
     if (op->flags & FSOP_F_LOAD_BEGIN) {
         struct meta_path_buf path;
         int err = dir_path(m, dir, NULL, 0, &path);
+        if (!err && tree_load_is_late(m, op, dir))
+            err = E_CONFLICT;
         if (!err)
             err = intent_may_load(m, dir);
         return err ? err : intent_room(m);
@@ -236,7 +246,9 @@ static int tree_load_check(const struct meta *m, const struct fsop *op, uint32_t
         *ret_intent = i;
         return 0;
     }
-    return op->flags & FSOP_F_LOAD_LAST ? E_INVAL : intent_may_below(m, dir);
+    if (op->flags & FSOP_F_LOAD_LAST)
+        return E_INVAL;
+    return tree_load_is_late(m, op, dir) ? E_CONFLICT : intent_may_below(m, dir);
 }
 
 /* the batch is decodable from end to end */

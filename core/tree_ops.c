@@ -193,6 +193,7 @@ static void tree_ops_remove(struct meta *m, struct tree_plan *p)
     const struct fsop *op = p->op;
     meta_changed_entry(m, p->dir, op->name, op->name_len);
     dir_remove(m, p->dent);
+    dir_gone_set(m, p->dir);
     dir_touch(m, p->dir, op->time_ns);
     tree_settle(m, p->node, op->time_ns);
 }

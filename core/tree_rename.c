@@ -142,6 +142,8 @@ void tree_rename_perform(struct meta *m, struct tree_plan *p)
     }
     inode_mut(m, p->node)->ctime_ns = op->time_ns;
     meta_changed(m, META_CHANGE_ATTR, p->node);
+    dir_gone_set(m, p->dir);
+    dir_gone_set(m, p->dir2);
     dir_touch(m, p->dir, op->time_ns);
     if (p->dir2 != p->dir)
         dir_touch(m, p->dir2, op->time_ns);

@@ -13,6 +13,8 @@ struct lab_check *lab_check_open(struct mem *m, struct sim *s, struct lab_ufs *u
     c->ufs = u;
     c->cfg = *cfg;
     c->model = lab_model_open(m, cfg->slack_ns);
+    c->behind = lab_ufs_stats(u)->behind;
+    lab_ufs_on_effect(u, lab_check_effect, c);
     int err = meta_open(m, &cfg->limits, &c->state);
     ASSERT(err == 0);
     return c;
@@ -150,6 +152,49 @@ static void check_once(struct lab_check *c, uint64_t index, const struct fsop *o
     *bucket = index;
 }
 
+/* Each request has a number of its own among the caller's groups, whatever session and sequence it
+ * travels under. */
+static uint32_t check_tag(const struct fsop *op)
+{
+    bool many = op->kind == FSOP_WRITE_OPEN || op->kind == FSOP_WRITE_CLOSE; /* the client's own */
+    return op->n_groups && !many && op->groups[0] >= LAB_CHECK_TAGS ? op->groups[0] : 0;
+}
+
+static void check_tag_once(struct lab_check *c, uint64_t index, const struct fsop *op)
+{
+    uint32_t tag = c->log[index].tag - LAB_CHECK_TAGS;
+    while (tag >= c->cap_tags) {
+        uint32_t cap = c->cap_tags ? 2 * c->cap_tags : 4096;
+        uint64_t *more = mem_zalloc(c->mem, cap * sizeof *more);
+        ASSERT(more != NULL);
+        if (c->cap_tags)
+            memcpy(more, c->tags, c->cap_tags * sizeof *more);
+        mem_free(c->mem, c->tags, c->cap_tags * sizeof *more);
+        c->tags = more;
+        c->cap_tags = cap;
+    }
+    uint64_t was = c->tags[tag];
+    c->tags[tag] = index;
+    if (was && c->log[was].kind == op->kind)
+        lab_check_fail(c, LAB_LOG, "one %s became two requests: records %llu and %llu",
+                       fsop_kind_name(op->kind), (unsigned long long)was,
+                       (unsigned long long)index);
+}
+
+/* what was found below and nobody has put there: names may come, as nothing is known before they
+ * are looked for, but none may go */
+static void check_found(struct lab_check *c, uint64_t index, const struct fsop *op)
+{
+    uint64_t was = c->vanished;
+    c->vanished = lab_model_vanished(c->model);
+    if (c->vanished == was || lab_ufs_stats(c->ufs)->behind != c->behind)
+        return;
+    lab_check_fail(c, LAB_ANSWERS,
+                   "record %llu: a %s of inode %llu took away a name that nobody removed below",
+                   (unsigned long long)index, fsop_kind_name(op->kind),
+                   (unsigned long long)op->ino.v);
+}
+
 static void check_outcome(struct lab_check *c, uint64_t index, const struct fsop *op,
                           const struct meta_result *res)
 {
@@ -180,6 +225,7 @@ static void check_new(struct lab_check *c, uint64_t index, const struct fsop *op
         .session = op->session.v,
         .seq = op->seq,
         .kind = op->kind,
+        .tag = check_tag(op),
         .err = err,
         .ino = res.reply.attr.ino,
         .intent = repeated ? 0 : res.reply.intent,
@@ -195,12 +241,15 @@ static void check_new(struct lab_check *c, uint64_t index, const struct fsop *op
                        err_name(real->reply.err), err_name(err));
     if (r->counts)
         check_once(c, index, op);
+    if (r->counts && r->tag)
+        check_tag_once(c, index, op);
     if (op->kind == FSOP_SESSION_OPEN)
         check_session_open(c, op, &res);
     if (op->kind == FSOP_OUTCOME)
         check_outcome(c, index, op, &res);
     if (!lab_model_apply(c->model, index, sim_now_ns(c->sim), op, &res, c->state, why))
         lab_check_fail(c, LAB_ANSWERS, "record %llu: %s", (unsigned long long)index, why);
+    check_found(c, index, op);
     if (r->ino.v && op->kind == FSOP_LOAD)
         r->ino.v = 0;
 }
@@ -308,6 +357,8 @@ void lab_check_query(struct lab_check *c, const char *client, const struct fsop 
     if (!lab_model_answer(c->model, op, rep, w, why))
         lab_check_fail(c, LAB_ANSWERS, "%s, asked at %lld us: %s", client,
                        (long long)(w.from_ns / 1000), why);
+    if (!rep->err && (op->kind == FSOP_LOOKUP || op->kind == FSOP_GETATTR))
+        lab_check_size(c, client, op, &rep->attr, w);
 }
 
 void lab_check_listing(struct lab_check *c, const char *client, struct ino dir,

@@ -30,6 +30,9 @@ enum lab_verdict {
     LAB_VERDICTS
 };
 
+/* a group of this number or a higher one tells a request from all others */
+enum { LAB_CHECK_TAGS = 1 << 24 };
+
 struct lab_finding {
     uint64_t checks, failures;
     int64_t at_ns; /* of the first failure */
@@ -91,6 +94,13 @@ void lab_check_written(struct lab_check *c, const char *client, struct ino ino, 
                        const void *bytes, uint32_t len, struct lab_window w);
 /* a change of size (truncation, also at open) was acknowledged */
 void lab_check_sized(struct lab_check *c, struct ino ino, struct lab_window w);
+/* Writes under way: nothing else may write to a file of the under-store.  At the end is_over says
+ * that the asker still lives; if it has died the write may come a little later. */
+void lab_check_writing(struct lab_check *c, const void *who, struct ino ino, uint64_t off,
+                       uint32_t len);
+void lab_check_writing_end(struct lab_check *c, const void *who, bool is_over);
+/* a read of an open file failed with err, which something must explain */
+void lab_check_unread(struct lab_check *c, const char *client, struct lab_check_file *f, int err);
 /* a write ended without an answer: it may still happen, as if behind the cluster's back */
 void lab_check_doubt(struct lab_check *c, struct ino ino);
 /* the model, the machine and the under-store against each other, when all is quiet */

@@ -9,7 +9,7 @@ void lab_check_doubt(struct lab_check *c, struct ino ino)
         c->doubts[c->n_doubts++] = ino.v;
 }
 
-static bool data_is_doubtful(const struct lab_check *c, struct ino ino)
+bool lab_check_is_doubtful(const struct lab_check *c, struct ino ino)
 {
     for (uint32_t i = 0; i < c->n_doubts; i++)
         if (c->doubts[i] == ino.v)
@@ -47,7 +47,7 @@ static bool data_begin(struct lab_check *c, struct lab_check_file *f)
 {
     uint64_t ufs[16];
     uint32_t n = lab_model_files(c->model, f->ino, ufs, ARRAY_LEN(ufs));
-    bool doubtful = n > 1 || data_is_doubtful(c, f->ino);
+    bool doubtful = n > 1 || lab_check_is_doubtful(c, f->ino);
     f->begun = true;
     for (uint32_t i = 0; i < n; i++)
         doubtful |= lab_model_is_shared(c->model, ufs[i]);
@@ -63,6 +63,28 @@ static bool data_begin(struct lab_check *c, struct lab_check_file *f)
         }
     }
     return f->n_states > 0;
+}
+
+void lab_check_size(struct lab_check *c, const char *client, const struct fsop *op,
+                    const struct fsattr *a, struct lab_window w)
+{
+    uint64_t ufs[16];
+    uint32_t n = lab_model_files(c->model, a->ino, ufs, ARRAY_LEN(ufs));
+    if ((a->mode & FSOP_S_IFMT) != FSOP_S_IFREG || n != 1 ||
+        lab_model_is_shared(c->model, ufs[0]) || lab_ufs_stats(c->ufs)->behind != c->behind)
+        return;
+    bool doubtful = lab_check_is_doubtful(c, a->ino);
+    c->findings[LAB_ANSWERS].checks++;
+    for (uint32_t k = lab_ufs_changes(c->ufs, ufs[0]); k > 0; k--)
+        if (lab_ufs_change(c->ufs, ufs[0], k - 1)->size == a->size &&
+            data_may_see(c, ufs[0], k, w.from_ns, doubtful))
+            return;
+    lab_check_fail(c, LAB_ANSWERS,
+                   "%s, asked at %lld us: %s says that file %llu has %llu bytes (version %llu), "
+                   "which it never had in that time",
+                   client, (long long)(w.from_ns / 1000), fsop_kind_name(op->kind),
+                   (unsigned long long)a->ino.v, (unsigned long long)a->size,
+                   (unsigned long long)a->version);
 }
 
 static uint8_t *data_buffer(struct lab_check *c, uint32_t len)
@@ -154,6 +176,29 @@ void lab_check_read(struct lab_check *c, const char *client, struct lab_check_fi
         f->n_states = 0;
     }
     f->begun_bytes |= n > 0;
+}
+
+void lab_check_unread(struct lab_check *c, const char *client, struct lab_check_file *f, int err)
+{
+    uint64_t ufs[16];
+    uint32_t n = lab_model_files(c->model, f->ino, ufs, ARRAY_LEN(ufs));
+    bool is_retry = err_is_retry(err) || err == E_SESSION_EXPIRED || err == E_CLOSED;
+    if (is_retry || n != 1 || f->seen_live || (c->cfg.store_fails && err == E_IO) ||
+        lab_model_is_shared(c->model, ufs[0]) || lab_check_is_doubtful(c, f->ino))
+        return;
+    /* changed since, or so shortly before that the open need not have known? */
+    uint32_t k = lab_ufs_changes(c->ufs, ufs[0]);
+    const struct lab_ufs_change *last = k ? lab_ufs_change(c->ufs, ufs[0], k - 1) : NULL;
+    int64_t old_ns = f->opened_ns - c->cfg.behind_ns;
+    c->findings[LAB_DATA].checks++;
+    if (!last || last->t_ns > old_ns || lab_model_live_ns(c->model, f->ino) > old_ns ||
+        lab_ufs_stats(c->ufs)->behind != c->behind)
+        return;
+    lab_check_fail(c, LAB_DATA,
+                   "%s: a read of file %llu, opened at %lld us, failed with %s, but nothing has "
+                   "changed it since %lld us",
+                   client, (unsigned long long)f->ino.v, (long long)(f->opened_ns / 1000),
+                   err_name(err), (long long)(last->t_ns / 1000));
 }
 
 void lab_check_written(struct lab_check *c, const char *client, struct ino ino, uint64_t off,

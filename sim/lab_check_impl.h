@@ -5,7 +5,7 @@
 
 #include "sim/lab_check.h"
 
-enum { CHECK_SESSIONS = 4096, CHECK_BUCKETS = 16384, CHECK_DOUBTS = 4096 };
+enum { CHECK_SESSIONS = 4096, CHECK_BUCKETS = 16384, CHECK_DOUBTS = 4096, CHECK_WRITES = 1024 };
 
 struct check_record {
     uint64_t hash, key, session, seq, intent;
@@ -14,8 +14,18 @@ struct check_record {
     struct ino ino;
     int err;
     uint16_t kind;
+    uint32_t tag; /* the lab's number of the request, 0: none */
     bool counts;  /* it is an answer, not "try again" and not a repetition */
     bool is_told; /* a client got it */
+};
+
+/* of one thread */
+struct check_write {
+    const void *who;
+    struct ino ino;
+    uint64_t off;
+    uint32_t len;
+    int64_t until_ns; /* INT64_MAX: under way */
 };
 
 struct check_session {
@@ -43,6 +53,22 @@ struct lab_check {
     uint32_t n_sessions;
     uint64_t doubts[CHECK_DOUBTS];
     uint32_t n_doubts;
+    struct check_write writes[CHECK_WRITES];
+    uint32_t n_writes;
+    struct meta_intent owed; /* scratch */
+    uint64_t *tags;          /* the record of each numbered request */
+    uint32_t cap_tags;
+    uint64_t vanished; /* lab_model_vanished() after the last record */
+    uint64_t behind;   /* changes by nobody in the cluster before the run */
 };
+
+/* ---- lab_check_effect.c */
+void lab_check_effect(void *ctx, const struct lab_ufs_effect *e);
+
+/* ---- lab_check_data.c */
+bool lab_check_is_doubtful(const struct lab_check *c, struct ino ino);
+/* is a->size one that the file had below at some moment at which it may be seen? */
+void lab_check_size(struct lab_check *c, const char *client, const struct fsop *op,
+                    const struct fsattr *a, struct lab_window w);
 
 #endif

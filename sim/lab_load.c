@@ -65,7 +65,8 @@ static void thread_account(struct load_thread *t, int64_t ret)
 
 static void thread_tell(struct load_thread *t, int64_t ret)
 {
-    static const char *const steps[] = {"", "", "", "io read", "io write", "io sync", "io release"};
+    static const char *const steps[] = {"",        "",         "",        "",
+                                        "io read", "io write", "io sync", "io release"};
     const struct lab_load *l = t->lc->l;
     bool is_fs = t->state == LOAD_FS;
     if (!l->on_answer)
@@ -100,8 +101,17 @@ void lab_load_fs(struct load_thread *t)
     struct load_client *lc = t->lc;
     thread_ask(t, LOAD_FS);
     t->req.op.done = thread_fs_done;
+    t->req.fsop.n_groups = 1;
+    t->req.fsop.groups[0] = LAB_CHECK_TAGS + lc->l->n_requests++;
     t->req.deadline_ns = env_now_ns(lc->env) + lc->l->cfg.deadline_ns;
     client_fs(lc->client, &t->req);
+}
+
+static void thread_write_begin(struct load_thread *t)
+{
+    struct load_client *lc = t->lc;
+    lab_check_writing(lc->l->check, t, t->reading.ino, t->io.off, t->io.len);
+    client_write(lc->client, &t->io);
 }
 
 void lab_load_io(struct load_thread *t, enum load_state state)
@@ -115,7 +125,7 @@ void lab_load_io(struct load_thread *t, enum load_state state)
     if (state == LOAD_READ)
         client_read(lc->client, &t->io);
     else if (state == LOAD_WRITE)
-        client_write(lc->client, &t->io);
+        thread_write_begin(t);
     else if (state == LOAD_SYNC)
         client_fsync(lc->client, &t->io);
     else
@@ -148,8 +158,29 @@ static bool thread_is_writer(const struct load_thread *t)
     return t->req.fsop.mode & FSOP_ACCESS_W;
 }
 
+static void thread_file_next(struct load_thread *t);
+
+static void thread_lingered(struct env_op *op)
+{
+    struct load_thread *t = container_of(op, struct load_thread, timer.op);
+    t->lingers = false;
+    thread_file_next(t);
+}
+
+static void thread_linger(struct load_thread *t)
+{
+    t->state = LOAD_LINGER;
+    t->timer.op.done = thread_lingered;
+    env_timer_set(t->lc->env, &t->timer,
+                  env_now_ns(t->lc->env) + 1 + prng_exp(&t->prng, t->lc->l->cfg.linger_ns));
+}
+
 static void thread_file_next(struct load_thread *t)
 {
+    if (t->lingers && t->steps && !t->lc->l->stopping) {
+        thread_linger(t);
+        return;
+    }
     if (t->steps == 0)
         lab_load_io(t, LOAD_RELEASE);
     else if (t->steps--, thread_is_writer(t))
@@ -195,6 +226,10 @@ static void thread_io_check(struct load_thread *t, int64_t ret)
         if (ret < t->io.len && t->sequential)
             t->steps = 0;
     }
+    if (t->state == LOAD_READ && ret < 0)
+        lab_check_unread(l->check, lab_load_who(t), &t->reading, (int)ret);
+    if (t->state == LOAD_WRITE)
+        lab_check_writing_end(l->check, t, true);
     if (t->state == LOAD_WRITE && ret >= 0) {
         if (ret != t->io.len)
             lab_check_fail(l->check, LAB_DATA, "%s: a write of %u bytes returned %lld",
@@ -208,6 +243,13 @@ static void thread_io_check(struct load_thread *t, int64_t ret)
         lab_check_doubt(l->check, t->reading.ino);
     if (ret < 0)
         t->steps = 0;
+}
+
+static void thread_next_io(struct load_thread *t)
+{
+    bool may = t->lc->l->cfg.linger_ns && !thread_is_writer(t);
+    t->lingers = may && prng_below(&t->prng, 2);
+    thread_file_next(t);
 }
 
 static void thread_io_done(struct env_op *op)
@@ -230,7 +272,7 @@ static void thread_io_done(struct env_op *op)
         if (was == LOAD_WRITE && ret >= 0 && t->steps == 0 && prng_below(&t->prng, 3) == 0)
             lab_load_io(t, LOAD_SYNC);
         else
-            thread_file_next(t);
+            thread_next_io(t);
     } else if (t->read_back && ret >= 0) {
         thread_reopen(t);
     } else {
@@ -470,6 +512,8 @@ void lab_load_crashed(struct lab_load *l, struct sim_node *n)
         bool sets_size = t->req.fsop.flags & FSOP_F_TRUNC || t->req.fsop.valid & FSOP_SET_SIZE;
         if (t->state == LOAD_WRITE)
             lab_check_doubt(l->check, t->reading.ino);
+        if (t->state == LOAD_WRITE)
+            lab_check_writing_end(l->check, t, false);
         if (t->state == LOAD_FS && sets_size)
             lab_check_doubt(l->check, t->req.fsop.ino);
         t->state = LOAD_IDLE;

@@ -9,12 +9,24 @@
 
 enum { LOAD_KNOWN = 128, LOAD_LIST = 512, LOAD_DIRS = 256 };
 
-enum load_state { LOAD_IDLE, LOAD_THINK, LOAD_FS, LOAD_READ, LOAD_WRITE, LOAD_SYNC, LOAD_RELEASE };
+enum load_state {
+    LOAD_IDLE,
+    LOAD_THINK,
+    LOAD_LINGER,
+    LOAD_FS,
+    LOAD_READ,
+    LOAD_WRITE,
+    LOAD_SYNC,
+    LOAD_RELEASE
+};
 
 enum load_probe {
     PROBE_NO,
     PROBE_LIST,
     PROBE_ATTR,
+    PROBE_FILE_OPEN,
+    PROBE_FILE_READ,
+    PROBE_FILE_RELEASE,
     PROBE_CREATE,
     PROBE_OPEN,
     PROBE_WRITE,
@@ -51,7 +63,7 @@ struct load_thread {
     struct lab_check_file reading;
     uint32_t steps; /* reads or writes still to come */
     uint64_t at;    /* of a sequential reader */
-    bool sequential, read_back;
+    bool sequential, read_back, lingers;
     struct lab_model_name *list;
     uint32_t n_list;
     int64_t list_from_ns;
@@ -85,6 +97,7 @@ struct lab_load {
     struct load_client *clients[LOAD_CLIENTS];
     uint32_t n_clients;
     bool stopping;
+    uint32_t n_requests; /* see LAB_CHECK_TAGS */
     void (*on_success)(void *ctx, int64_t at_ns);
     void *success_ctx;
     void (*on_answer)(void *ctx, const struct lab_load_answer *a);

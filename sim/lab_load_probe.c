@@ -1,8 +1,11 @@
 /* sim/lab_load_probe.c - after the storm: every client walks the whole tree, and writes, reads and
  * removes a file of its own.  All of it must succeed (see sim/lab_load.h).
  *
- *   LIST a directory -> ATTR of each of its names -> ... next directory -> CREATE -> OPEN -> WRITE
- * -> RELEASE -> REOPEN -> READ -> RERELEASE -> UNLINK -> DONE
+ *   LIST a directory -> ATTR of each of its names [-> FILE_OPEN -> FILE_READ -> FILE_RELEASE] ->
+ *   ... next directory -> CREATE -> OPEN -> WRITE -> RELEASE -> REOPEN -> READ -> RERELEASE ->
+ *   UNLINK -> DONE
+ *
+ * Each file is read by one of the clients.
  *
  * Others walk and remove their probes at the same time, so a name may be gone (E_STALE, E_NOENT):
  * that is success too. */
@@ -24,18 +27,18 @@ static void probe_fs(struct load_thread *t, uint16_t kind, struct ino ino)
     lab_load_fs(t);
 }
 
-static void probe_open(struct load_thread *t, uint32_t mode)
+static void probe_open(struct load_thread *t, struct ino ino, uint32_t mode)
 {
     memset(&t->req.fsop, 0, sizeof t->req.fsop);
-    t->req.fsop = (struct fsop){.kind = FSOP_OPEN, .ino = t->lc->probe_ino, .mode = mode};
+    t->req.fsop = (struct fsop){.kind = FSOP_OPEN, .ino = ino, .mode = mode};
     lab_load_fs(t);
 }
 
 static void probe_failed(struct load_thread *t, int64_t ret)
 {
-    static const char *const names[] = {"",     "list",    "getattr", "create",
-                                        "open", "write",   "release", "reopen",
-                                        "read", "release", "unlink",  ""};
+    static const char *const names[] = {"",        "list",   "getattr", "open",   "read",
+                                        "release", "create", "open",    "write",  "release",
+                                        "reopen",  "read",   "release", "unlink", ""};
     lab_check_fail(t->lc->l->check, LAB_LIVENESS,
                    "%s: all is healed, but %s of the last walk (inode %llu) ended with %s",
                    lab_load_who(t), names[t->lc->probe], (unsigned long long)t->req.fsop.ino.v,
@@ -80,8 +83,9 @@ void lab_load_probe_step(struct load_thread *t, int64_t ret)
     struct load_client *lc = t->lc;
     const struct fsattr *a = &t->req.reply.attr;
     bool gone = ret == E_STALE || ret == E_NOENT;
-    if (ret < 0 && !(gone && (lc->probe == PROBE_ATTR || lc->probe == PROBE_LIST)) &&
-        !(lc->probe == PROBE_CREATE && ret == E_EXIST)) {
+    bool may_go = lc->probe == PROBE_ATTR || lc->probe == PROBE_LIST ||
+                  lc->probe == PROBE_FILE_OPEN || lc->probe == PROBE_FILE_READ;
+    if (ret < 0 && !(gone && may_go) && !(lc->probe == PROBE_CREATE && ret == E_EXIST)) {
         probe_failed(t, ret);
         return;
     }
@@ -89,6 +93,29 @@ void lab_load_probe_step(struct load_thread *t, int64_t ret)
     case PROBE_ATTR:
         if (!gone && (a->mode & FSOP_S_IFMT) == FSOP_S_IFDIR && lc->n_dirs < LOAD_DIRS)
             lc->dirs[lc->n_dirs++] = a->ino;
+        if (!gone && (a->mode & FSOP_S_IFMT) == FSOP_S_IFREG &&
+            a->ino.v % lc->l->n_clients == lc->number) {
+            lc->probe = PROBE_FILE_OPEN;
+            probe_open(t, a->ino, FSOP_ACCESS_R);
+            break;
+        }
+        probe_next_entry(t);
+        break;
+    case PROBE_FILE_OPEN:
+        if (gone) {
+            probe_next_entry(t);
+            break;
+        }
+        lc->probe = PROBE_FILE_READ;
+        t->io.off = 0;
+        t->io.len = t->buf_bytes;
+        lab_load_io(t, LOAD_READ);
+        break;
+    case PROBE_FILE_READ:
+        lc->probe = PROBE_FILE_RELEASE;
+        lab_load_io(t, LOAD_RELEASE);
+        break;
+    case PROBE_FILE_RELEASE:
         probe_next_entry(t);
         break;
     case PROBE_LIST:
@@ -103,7 +130,7 @@ void lab_load_probe_step(struct load_thread *t, int64_t ret)
         }
         lc->probe_ino = a->ino;
         lc->probe = PROBE_OPEN;
-        probe_open(t, FSOP_ACCESS_R | FSOP_ACCESS_W);
+        probe_open(t, lc->probe_ino, FSOP_ACCESS_R | FSOP_ACCESS_W);
         break;
     case PROBE_OPEN:
         lc->probe = PROBE_WRITE;
@@ -118,7 +145,7 @@ void lab_load_probe_step(struct load_thread *t, int64_t ret)
         break;
     case PROBE_RELEASE:
         lc->probe = PROBE_REOPEN;
-        probe_open(t, FSOP_ACCESS_R);
+        probe_open(t, lc->probe_ino, FSOP_ACCESS_R);
         break;
     case PROBE_REOPEN:
         lc->probe = PROBE_READ;

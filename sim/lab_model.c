@@ -173,6 +173,11 @@ static void model_take_live(struct lab_model *m, int64_t now_ns, const struct me
         n->live_ns = now_ns;
 }
 
+uint64_t lab_model_vanished(const struct lab_model *m)
+{
+    return m->vanished;
+}
+
 bool lab_model_is_shared(const struct lab_model *m, uint64_t ufs)
 {
     return ufs < m->cap_owners && m->owners[ufs] == UINT64_MAX;
@@ -274,6 +279,7 @@ static void model_take_name(struct lab_model *m, uint64_t index, struct model_no
     if (e && e->value != d->attr.ino.v) {
         e->to = index;
         e = NULL;
+        m->vanished++;
     }
     if (!e)
         lab_model_entry_add(m, &dir->names, index, d->name, d->name_len, d->attr.ino.v);
@@ -309,6 +315,7 @@ static void model_take_dir(struct lab_model *m, uint64_t index, const struct met
         if (e->to != MODEL_NEVER || e->seen)
             continue;
         e->to = index;
+        m->vanished++;
         model_take_node(m, index, state, (struct ino){e->value});
     }
 }

@@ -42,6 +42,8 @@ void lab_model_firm(struct lab_model *m, uint64_t index, int64_t now_ns);
 /* the whole namespace against the real one's */
 bool lab_model_compare(struct lab_model *m, const struct meta *state, char *ret_why);
 uint64_t lab_model_applied(const struct lab_model *m);
+/* names that comparisons with the under-store took away */
+uint64_t lab_model_vanished(const struct lab_model *m);
 int64_t lab_model_applied_ns(const struct lab_model *m, uint64_t index);
 
 /* LOOKUP GETATTR READLINK ACCESS OPEN GETXATTR: was this answer right at a moment of the window? */

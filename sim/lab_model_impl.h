@@ -64,7 +64,7 @@ struct lab_model {
     struct model_node **slots;
     uint32_t n_slots;
     struct model_stamp *stamps;
-    uint64_t applied, cap_stamps;
+    uint64_t applied, cap_stamps, vanished;
     uint64_t *owners; /* by the under-store's inode number: ours; UINT64_MAX: several */
     uint64_t cap_owners;
     struct model_owed *owed;

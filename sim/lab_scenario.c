@@ -92,9 +92,11 @@ static const struct key keys[] = {
     {"worker.page_bytes", KEY_POW2, FIELD(page_bytes), LIMIT_PAGE_MIN, LIMIT_PAGE_MAX},
     U64("worker.capacity_bytes", capacity_bytes),
     U32("client.readahead_pages", readahead_pages, 0, 64),
+    U32("client.direct", client_direct, 0, 1),
     TIME("client.deadline", load.deadline_ns),
     U32("load.threads", load.threads, 1, 256),
     TIME("load.think", load.think_ns),
+    TIME("load.linger", load.linger_ns),
     U32("load.names", load.names, 1, 100000),
     U32("load.io_bytes", load.io_bytes, 1, 1 << 22),
     U32("load.file_bytes", load.file_bytes, 1, 1 << 28),
@@ -128,6 +130,9 @@ static const struct key keys[] = {
     TIME("random.for", random_for_ns),
     TIME("random.from", random_from_ns),
     TIME("random.until", random_until_ns),
+    U32("random.masters", random_masters, 0, 1),
+    U32("random.workers", random_workers, 0, 1),
+    U32("random.clients", random_clients, 0, 1),
 };
 
 static const char *const fault_names[] = {
@@ -163,6 +168,7 @@ void lab_scenario_default(struct lab_scenario *s)
     s->page_bytes = 64 * 1024;
     s->capacity_bytes = 4 << 20;
     s->readahead_pages = 4;
+    s->client_direct = 1;
     s->load = (struct lab_load_config){.threads = 3,
                                        .think_ns = 4 * ms,
                                        .names = 10,
@@ -173,6 +179,7 @@ void lab_scenario_default(struct lab_scenario *s)
     memcpy(s->load.weights, weights, sizeof weights);
     s->random_for_ns = sec;
     s->random_from_ns = 2 * sec;
+    s->random_masters = s->random_workers = s->random_clients = 1;
 }
 
 /* ---- words ---- */
@@ -498,7 +505,8 @@ int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why)
 static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fault_kind kind,
                       char *to, size_t cap)
 {
-    uint64_t m = s->masters, w = s->workers, c = s->clients;
+    uint64_t m = s->random_masters ? s->masters : 0;
+    uint64_t w = s->random_workers ? s->workers : 0, c = s->random_clients ? s->clients : 0;
     if (kind == LAB_FAULT_WIPE || kind == LAB_FAULT_BIT_FLIP)
         m = c = 0; /* what a single master keeps is kept nowhere else */
     if (m + w + c == 0)
@@ -530,7 +538,8 @@ static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kin
             if (prng_below(p, 2))
                 draw_node(s, p, kind, f.to, sizeof f.to);
         }
-        if (strcmp(f.node, f.to) != 0)
+        bool nobody = !f.node[0] && kind < LAB_FAULT_STORE_CHANGE;
+        if (strcmp(f.node, f.to) != 0 && !nobody)
             s->faults[s->n_faults++] = f;
     }
 }

@@ -53,10 +53,12 @@ struct lab_scenario {
     uint64_t image_after_bytes, segment_bytes;
     uint64_t page_bytes, capacity_bytes;
     uint32_t readahead_pages;
+    uint32_t client_direct; /* clients may reach the under-store without a worker */
     struct lab_load_config load;
     int64_t every_ns[LAB_FAULTS]; /* mean time between random ones; 0: none */
     int64_t random_for_ns;        /* how long they last, on average */
     int64_t random_from_ns, random_until_ns;
+    uint32_t random_masters, random_workers, random_clients; /* may they be hit? */
     struct lab_fault faults[LAB_FAULTS_MAX];
     uint32_t n_faults;
 };

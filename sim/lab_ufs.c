@@ -295,6 +295,7 @@ static int64_t op_write(struct lab_ufs *u, struct lab_ufs_call *c)
     if (full || (u->cfg.capacity && u->used + size - n->size > u->cfg.capacity))
         return E_NOSPC;
     lab_ufs_data_write(u, n, c->off, c->buf, c->len);
+    c->ino = n->ino;
     node_changed(u, n, true);
     u->stats.writes++;
     u->stats.written_bytes += c->len;

@@ -42,6 +42,7 @@ struct lab_ufs_change {
 
 struct lab_ufs_stats {
     uint64_t ops, failed, reads, read_bytes, writes, written_bytes, behind, lost;
+    uint64_t too_late; /* writes that a fence stopped */
 };
 
 struct lab_ufs_config lab_ufs_config_default(uint64_t seed);
@@ -63,6 +64,20 @@ void lab_ufs_full(struct lab_ufs *u, int64_t until_ns);
 void lab_ufs_eio(struct lab_ufs *u, uint32_t ppm);
 
 /* ---- looking, for checkers ---- */
+
+/* A change that was just made for a process; one that has died since may still be carried out. */
+struct lab_ufs_effect {
+    enum ufs_kind kind;
+    const char *path, *path2; /* relative to the store */
+    uint64_t ino;             /* WRITE: of the file */
+    uint64_t off;
+    uint32_t len;
+    struct sim_node *by;
+    bool is_orphan;
+};
+
+void lab_ufs_on_effect(struct lab_ufs *u, void (*fn)(void *ctx, const struct lab_ufs_effect *e),
+                       void *ctx);
 
 /* target has room for LIMIT_PATH bytes, or is NULL */
 int lab_ufs_look(const struct lab_ufs *u, const char *path, struct fsent *ret_ent, char *target);

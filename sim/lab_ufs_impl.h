@@ -37,6 +37,8 @@ struct lab_ufs {
     int64_t outage_until_ns, full_until_ns;
     struct lab_ufs_stats stats;
     struct list calls;
+    void (*on_effect)(void *ctx, const struct lab_ufs_effect *e);
+    void *effect_ctx;
 };
 
 /* One operation on its way; outlives the process that asked. */
@@ -54,6 +56,9 @@ struct lab_ufs_call {
     uint8_t *buf;
     uint32_t len, out_len;
     uint64_t off, expect_fp, expect_ino, size, cursor;
+    uint64_t ino;         /* WRITE: of the file that it was */
+    int64_t not_after_ns; /* on the clock of env */
+    struct env *env;
     uint32_t mode, uid, gid, rdev, valid;
     int64_t atime_ns, mtime_ns;
     struct fsent ent;

@@ -44,6 +44,23 @@ static bool call_is_orphan(const struct lab_ufs_call *c)
     return !sim_node_is_up(c->by) || sim_node_incarnation(c->by) != c->incarnation;
 }
 
+static void call_tell(const struct lab_ufs_call *c, bool orphan)
+{
+    const struct lab_ufs *u = c->u;
+    bool changes = c->kind == UFS_WRITE || (c->kind >= UFS_CREATE && c->kind <= UFS_SETATTR);
+    if (!u->on_effect || !changes || c->ret < 0)
+        return;
+    struct lab_ufs_effect e = {.kind = c->kind,
+                               .path = c->path,
+                               .path2 = c->path2,
+                               .ino = c->ino,
+                               .off = c->off,
+                               .len = c->len,
+                               .by = c->by,
+                               .is_orphan = orphan};
+    u->on_effect(u->effect_ctx, &e);
+}
+
 static void call_effect(struct env_op *op)
 {
     struct lab_ufs_call *c = container_of(op, struct lab_ufs_call, at);
@@ -58,8 +75,12 @@ static void call_effect(struct env_op *op)
     if (now < u->outage_until_ns || prng_chance_ppm(&u->prng, u->cfg.eio_ppm)) {
         c->ret = E_IO;
         u->stats.failed++;
+    } else if (!orphan && c->not_after_ns && env_now_ns(c->env) > c->not_after_ns) {
+        c->ret = E_TIMEOUT;
+        u->stats.too_late++;
     } else {
         c->ret = lab_ufs_perform(u, c);
+        call_tell(c, orphan);
         if (c->kind == UFS_READ && c->ret >= 0 && c->rest_ns && !c->half) {
             c->half = true;
             sim_at(u->sim, now + c->rest_ns, &c->at);
@@ -140,6 +161,8 @@ static struct lab_ufs_call *call_new(struct run_store *st, const struct ufs_op *
         .valid = o->valid,
         .atime_ns = o->atime_ns,
         .mtime_ns = o->mtime_ns,
+        .not_after_ns = o->kind == UFS_WRITE ? o->not_after_ns : 0,
+        .env = st->env,
     };
     c->buf = lab_ufs_alloc(u, c->len ? c->len : 1);
     if (o->kind == UFS_WRITE && c->len)
@@ -177,6 +200,13 @@ static void run_close(struct ufs *ufs)
     struct run_store *st = container_of(ufs, struct run_store, ufs);
     st->closed = true;
     store_free(st);
+}
+
+void lab_ufs_on_effect(struct lab_ufs *u, void (*fn)(void *ctx, const struct lab_ufs_effect *e),
+                       void *ctx)
+{
+    u->on_effect = fn;
+    u->effect_ctx = ctx;
 }
 
 int lab_ufs_run_open(struct ufs_factory *f, struct env *e, const char *uri, struct ufs **ret_u)
