@@ -3,7 +3,7 @@
  * Three kinds of things live here for a while, all from fixed pools:
  *   struct master_req   one call of a client, from its frame to its answer (master_rpc.c)
  *   struct master_job   one piece of work on the under-store, with the requests that wait for it
- *                       (master_load.c, master_effect.c)
+ *                       (master_load.c, master_names.c, master_effect.c)
  *   struct master_sub   one record given to the journal, inside a request or a job
  * and the soft tables: sessions and who caches what (master_lease.c), workers and their pages
  * (master_member.c), when something was last compared with the under-store (master_load.c).
@@ -93,7 +93,11 @@ struct master_req {
     struct env_op barrier;
     int job_err;
     struct fsent found; /* by the job it waited for; mode 0: nothing */
-    uint64_t mark;      /* of the path where it looked */
+    uint8_t *page;      /* LIMIT_BATCH: names by JOB_NAMES, the answer of this READDIR */
+    uint32_t page_len;
+    bool page_is_end, is_looked_at, is_looked; /* asked for; done */
+    int64_t looked_ns; /* is_looked: what it lists was true then, or is newer */
+    uint64_t mark;     /* of the path where it looked */
     struct fsop_statfs statfs;
     uint64_t inval; /* number of its last invalidation */
     uint64_t *acks; /* bit per session slot that must still acknowledge */
@@ -103,6 +107,8 @@ enum master_job_kind {
     JOB_LIST,
     JOB_NAME,
     JOB_CHECK,
+    JOB_NAMES, /* names for one READDIR, past the tree */
+    JOB_LOOK,  /* compares the entries of one READDIR */
     JOB_EFFECT,
     JOB_EXPIRE,
     JOB_RECLAIM,
@@ -118,6 +124,9 @@ enum master_job_step {
     STEP_CURSOR_END,
     STEP_ABORT,
     STEP_LOAD,
+    STEP_NAMES,
+    STEP_LOOK,
+    STEP_LOOKED,
     STEP_BEFORE,
     STEP_BEFORE2,
     STEP_EFFECT,
@@ -160,7 +169,8 @@ struct master_job {
     struct fsattr attr;
     struct fsent ent, ent_parent, ent_parent2;
     bool adopt, adopt2;
-    uint8_t *page; /* JOB_LIST */
+    uint8_t *page; /* JOB_LIST, JOB_NAMES, JOB_LOOK */
+    uint32_t page_bytes;
     uint64_t mark; /* of path, when it was asked for: see meta_path_mark() */
     uint64_t seen; /* record applied when names were read */
     char path[LIMIT_PATH], path2[LIMIT_PATH];
@@ -317,7 +327,7 @@ struct master {
 
     struct {
         uint64_t requests, answers, again, timeouts, duplicates, conflicts, loads, checks,
-            refreshes;
+            refreshes, names, looks;
         uint64_t effects, invalidations, expired, reclaimed, resumed;
     } n;
     struct {
@@ -407,6 +417,26 @@ bool master_load_is_due(const struct master *m, const struct fsattr *a);
 uint64_t master_load_name_key(struct ino dir, const char *name, uint32_t name_len);
 /* attributes as the master itself sees them */
 int master_load_attr(struct master *m, struct ino ino, struct fsattr *ret_a);
+
+/* A page for a job; false: no memory. */
+bool master_load_page_new(struct master_job *j, uint32_t bytes);
+/* the names of a batch that has just been applied are as fresh as their listing */
+void master_load_verify(struct master_job *j, const void *batch, uint32_t len);
+bool master_load_is_same(const struct fsattr *a, const struct fsent *e);
+
+/* ---- master_names.c */
+/* r is a READDIR that the under-store's own listing may answer */
+bool master_names_may(struct master *m, const struct master_req *r);
+/* The request waits until r->page holds names; false: no job is free. */
+bool master_names_wait(struct master *m, struct master_req *r);
+/* The request waits until what rep lists has been compared; *ret_free false: no job is free.
+ * false: nothing of it need be. */
+bool master_names_look(struct master *m, struct master_req *r, const struct fsop_reply *rep,
+                       bool *ret_free);
+void master_names_step(struct master_job *j);
+/* when the oldest of what rep lists was compared */
+int64_t master_names_verified_ns(const struct master *m, const struct master_req *r,
+                                 const struct fsop_reply *rep);
 
 /* ---- master_effect.c */
 /* starts what is owed as far as jobs are free */

@@ -68,8 +68,7 @@ int master_load_attr(struct master *m, struct ino ino, struct fsattr *ret_a)
     return rep.err;
 }
 
-/* the names of a batch that has just been applied are as fresh as their listing */
-static void load_verify_batch(struct master_job *j, const void *batch, uint32_t len)
+void master_load_verify(struct master_job *j, const void *batch, uint32_t len)
 {
     struct rbuf b = rbuf_make(batch, len);
     struct fsent e;
@@ -126,7 +125,7 @@ void master_load_job_end(struct master_job *j, int err)
         r->found.name_len = r->found.target_len = 0;
         r->statfs = j->uop.statfs;
     }
-    mem_free(m->mem, j->page, LIMIT_BATCH);
+    mem_free(m->mem, j->page, j->page_bytes);
     list_remove(&j->link);
     m->jobs_used[load_is_effect(j->kind)]--;
     pool_put(&m->jobs, j);
@@ -160,6 +159,10 @@ static void load_job_step(struct master_job *j)
     case JOB_CHECK:
     case JOB_STATFS:
         load_step(j);
+        break;
+    case JOB_NAMES:
+    case JOB_LOOK:
+        master_names_step(j);
         break;
     case JOB_EFFECT:
     case JOB_RECLAIM:
@@ -275,11 +278,17 @@ static void load_page(struct master_job *j)
     master_load_submit_ufs(j, UFS_LIST, STEP_PAGE);
 }
 
+bool master_load_page_new(struct master_job *j, uint32_t bytes)
+{
+    j->page = mem_alloc(j->m->mem, bytes);
+    j->page_bytes = j->page ? bytes : 0;
+    return j->page;
+}
+
 static void load_list_start(struct master_job *j)
 {
     j->kind = JOB_LIST;
-    j->page = mem_alloc(j->m->mem, LIMIT_BATCH);
-    if (!j->page) {
+    if (!master_load_page_new(j, LIMIT_BATCH)) {
         master_load_job_end(j, E_AGAIN);
         return;
     }
@@ -326,7 +335,7 @@ static void load_give_up(struct master_job *j, int err)
     master_load_job_end(j, err);
 }
 
-static bool load_is_same(const struct fsattr *a, const struct fsent *e)
+bool master_load_is_same(const struct fsattr *a, const struct fsent *e)
 {
     if (a->fp || e->fp)
         return a->fp == e->fp;
@@ -382,9 +391,9 @@ static void load_found(struct master_job *j)
     } else if (j->ret < 0) {
         master_load_job_end(j, j->ret);
     } else if (j->kind == JOB_LIST && is_dir &&
-               !(is_loaded && e->fp && load_is_same(&j->attr, e))) {
+               !(is_loaded && e->fp && master_load_is_same(&j->attr, e))) {
         load_list_start(j);
-    } else if (!load_is_same(&j->attr, e)) {
+    } else if (!master_load_is_same(&j->attr, e)) {
         load_refresh(j, e);
     } else {
         master_load_verified_set(m, j->ino, j->began_ns);
@@ -402,7 +411,7 @@ static void load_batched(struct master_job *j)
     if (!j->is_begun)
         j->load = j->sub.reply.intent;
     j->is_begun = true;
-    load_verify_batch(j, j->page, j->uop.len);
+    master_load_verify(j, j->page, j->uop.len);
     if (j->is_last) {
         master_load_verified_set(j->m, j->ino, j->began_ns);
         master_load_job_end(j, 0);
@@ -458,7 +467,7 @@ static void load_step(struct master_job *j)
             uint8_t buf[LIMIT_PATH + 512];
             struct wbuf w = wbuf_make(buf, sizeof buf);
             fsop_ent_put(&w, &j->ent);
-            load_verify_batch(j, buf, (uint32_t)w.len);
+            master_load_verify(j, buf, (uint32_t)w.len);
         }
         master_load_job_end(j, j->ret);
         break;

@@ -32,14 +32,20 @@ uint64_t master_query_lease(struct master_req *r, struct ino about, uint64_t key
 
 static uint64_t query_lease_readdir(struct master_req *r, const struct fsop_reply *rep)
 {
-    struct fsattr dir;
-    if (master_load_attr(r->m, r->op.ino, &dir) != 0)
-        return 0;
-    uint64_t lease = master_query_lease(r, r->op.ino, r->op.ino.v, dir.mount);
+    struct master *m = r->m;
+    if (r->op.mode)
+        return 0; /* names only: nothing but the type is used */
+    uint64_t lease = master_query_lease(r, r->op.ino, r->op.ino.v, rep->attr.mount);
+    const struct master_ufs *u = master_mount_at(m, rep->attr.mount);
+    if (lease && u->ufs) {
+        int64_t at = master_names_verified_ns(m, r, rep);
+        int64_t left = at == INT64_MIN ? 0 : at + u->check_interval_ns - env_now_ns(m->env);
+        lease = left <= 0 ? 0 : base_min_u64(lease, (uint64_t)left);
+    }
     struct rbuf b = rbuf_make(rep->data, rep->data_len);
     struct fsop_dirent d;
     while (lease && rbuf_left(&b) && fsop_dirent_get(&b, &d) == 0)
-        if (!master_lease_give(r->m, r->op.session, d.attr.ino))
+        if (!master_lease_give(m, r->op.session, d.attr.ino))
             lease = 0;
     return lease;
 }
@@ -84,7 +90,9 @@ static void query_not_loaded(struct master_req *r)
     const struct fsop *op = &r->op;
     if (++r->loads > MASTER_LOADS_MAX) {
         master_rpc_answer_err(r, E_IO);
-    } else if (op->kind == FSOP_READDIR) {
+    } else if (op->kind == FSOP_READDIR ||
+               (op->kind == FSOP_LOOKUP && op->mode == 1 && !r->absents)) {
+        r->op.mode = 0; /* once: if that does not tell, the name itself is looked for */
         master_rpc_wait_job(r, JOB_LIST, op->ino, NULL, 0, REQ_QUERY);
     } else if (op->kind != FSOP_LOOKUP) {
         master_rpc_answer_err(r, E_STALE);
@@ -104,6 +112,39 @@ static void query_not_loaded(struct master_req *r)
             master_rpc_wait_job(r, JOB_NAME, op->ino, op->name, op->name_len, REQ_QUERY);
         }
     }
+}
+
+static void query_names(struct master_req *r)
+{
+    struct fsop_reply rep = {.data = r->page, .data_len = r->page_len};
+    rep.err = master_load_attr(r->m, r->op.ino, &rep.attr);
+    if (r->page_is_end || !r->page_len)
+        rep.flags = FSOP_R_EOF;
+    rep.index = meta_applied(r->m->meta);
+    master_rpc_answer(r, &rep);
+}
+
+/* true: the answer waits for names past the tree, or is given */
+static bool query_past(struct master_req *r, int err)
+{
+    bool goes_on = r->op.arg & FSOP_COOKIE_BELOW;
+    if (!goes_on && err != E_NOT_LOADED)
+        return false;
+    if (r->page) {
+        query_names(r);
+    } else if (r->job_err && goes_on) {
+        master_rpc_answer_err(r, r->job_err);
+    } else if (r->job_err) {
+        r->job_err = 0; /* the usual way tells what is wrong */
+        r->op.mode = 0;
+        return false;
+    } else {
+        r->state = REQ_WAIT_JOB;
+        r->resume = REQ_QUERY;
+        if (!master_names_wait(r->m, r))
+            master_rpc_park(r, REQ_QUERY);
+    }
+    return true;
 }
 
 /* true: the answer waits for a look at the under-store */
@@ -129,6 +170,22 @@ static bool query_verify(struct master_req *r, const struct fsop_reply *rep)
         master_load_attr(m, op->ino, &a) == 0 && master_load_is_due(m, &a)) {
         r->is_checked = true;
         master_rpc_wait_job(r, JOB_LIST, op->ino, NULL, 0, REQ_QUERY);
+        return true;
+    }
+    bool is_free;
+    if (op->kind == FSOP_READDIR && !op->mode && !r->is_looked_at &&
+        master_mount_at(m, rep->attr.mount)->ufs) {
+        r->is_looked_at = true;
+        r->state = REQ_WAIT_JOB;
+        r->resume = REQ_QUERY;
+        if (!master_names_look(m, r, rep, &is_free)) {
+            r->state = REQ_QUERY;
+            return false;
+        }
+        if (!is_free) {
+            r->is_looked_at = false;
+            master_rpc_park(r, REQ_QUERY);
+        }
         return true;
     }
     if (op->kind == FSOP_STATFS && !r->is_checked && master_load_attr(m, op->ino, &a) == 0 &&
@@ -159,6 +216,14 @@ void master_query_run(struct master_req *r)
     struct master *m = r->m;
     struct fsop_reply rep;
     struct fsop op = r->op;
+    if (master_names_may(m, r)) {
+        struct fsop ask = op;
+        ask.arg = 0;
+        meta_query(m->meta, &ask, m->qbuf, 0, &rep);
+        if (query_past(r, rep.err))
+            return;
+        op = r->op;
+    }
     bool is_conflict = r->job_err == E_CONFLICT;
     if (is_conflict)
         r->job_err = 0;

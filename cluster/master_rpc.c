@@ -86,6 +86,7 @@ static void req_free(struct master_req *r)
     list_remove(&r->hashed);
     list_remove(&r->sub.link);
     mem_free(m->mem, r->body, r->body_len ? r->body_len : 1);
+    mem_free(m->mem, r->page, r->page ? LIMIT_BATCH : 0);
     pool_put(&m->reqs, r);
     if (m->is_stopping)
         master_stop_step(m);

@@ -64,6 +64,8 @@ static void status_requests(struct master *m, struct status *s)
     status_u64(s, "ufs.loads", m->n.loads);
     status_u64(s, "ufs.checks", m->n.checks);
     status_u64(s, "ufs.refreshes", m->n.refreshes);
+    status_u64(s, "ufs.names", m->n.names);
+    status_u64(s, "ufs.looks", m->n.looks);
     status_u64(s, "ufs.effects", m->n.effects);
     status_u64(s, "ufs.resumed", m->n.resumed);
     status_u64(s, "ufs.reclaimed", m->n.reclaimed);

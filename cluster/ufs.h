@@ -25,19 +25,24 @@ enum ufs_kind {
     UFS_LIST, /* path -> buf: encoded fsents; ret = bytes; call again with the same op (the cursor
                  is kept in impl) until ret is 0 or an error */
     UFS_LIST_END, /* gives a listing up early; needed only before ret was 0 or an error */
-    UFS_READ,     /* path, off, len -> buf; ret = bytes (short only at the end of the file) */
-    UFS_WRITE,    /* path, off, buf, len; ret = len; the file must exist */
-    UFS_SYNC,     /* path: data and metadata durable */
-    UFS_CREATE,   /* path, mode (type and permission), uid, gid, rdev; E_EXIST.  -> ent */
-    UFS_MKDIR,    /* path, mode, uid, gid; E_EXIST.  -> ent */
-    UFS_SYMLINK,  /* path, path2: target, uid, gid; E_EXIST.  -> ent */
-    UFS_LINK,     /* path -> path2; E_EXIST.  -> ent */
-    UFS_UNLINK,   /* path; if hidden != "": kept under that name (its parent is made) */
-    UFS_RMDIR,    /* path; E_NOTEMPTY */
-    UFS_RENAME,   /* path -> path2, replacing atomically; if hidden != "": the replaced file is kept
-                     under that name first.  -> ent of the moved */
-    UFS_SETATTR,  /* path, valid FSOP_SET_*: mode, uid, gid, size, times.  -> ent */
-    UFS_STATFS,   /* -> statfs */
+    UFS_NAMES,   /* path, off: place (0: the start) -> buf: encoded fsop_dirents with name, type and
+                    FSATTR_BARE, each with the place after it as cookie; is_end.  Keeps nothing;
+                    E_NOTSUP where listings have no places */
+    UFS_LOOK,    /* path: a directory, names -> buf: an fsent for each, mode 0: not there; ent: the
+                    directory's own, taken before them.  ret = bytes; as many as fit */
+    UFS_READ,    /* path, off, len -> buf; ret = bytes (short only at the end of the file) */
+    UFS_WRITE,   /* path, off, buf, len; ret = len; the file must exist */
+    UFS_SYNC,    /* path: data and metadata durable */
+    UFS_CREATE,  /* path, mode (type and permission), uid, gid, rdev; E_EXIST.  -> ent */
+    UFS_MKDIR,   /* path, mode, uid, gid; E_EXIST.  -> ent */
+    UFS_SYMLINK, /* path, path2: target, uid, gid; E_EXIST.  -> ent */
+    UFS_LINK,    /* path -> path2; E_EXIST.  -> ent */
+    UFS_UNLINK,  /* path; if hidden != "": kept under that name (its parent is made) */
+    UFS_RMDIR,   /* path; E_NOTEMPTY */
+    UFS_RENAME,  /* path -> path2, replacing atomically; if hidden != "": the replaced file is kept
+                    under that name first.  -> ent of the moved */
+    UFS_SETATTR, /* path, valid FSOP_SET_*: mode, uid, gid, size, times.  -> ent */
+    UFS_STATFS,  /* -> statfs */
 };
 
 enum ufs_flag {
@@ -50,6 +55,9 @@ struct ufs_op {
     enum ufs_kind kind;
     unsigned flags;
     const char *path, *path2, *hidden; /* ended by NUL, NULL is ""; must live until done */
+    const uint8_t *names;              /* LOOK: each a u16 length and bytes; must live until done */
+    uint32_t names_len;
+    bool is_end; /* out: NAMES */
     void *buf;
     uint32_t len;
     uint64_t off;

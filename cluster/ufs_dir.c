@@ -20,13 +20,11 @@
  *     reads E_STALE: better than names that cannot be removed.
  *
  * impl[0] of an op is the under-store, impl[1] the cursor of a listing. */
-#include "cluster/ufs_dir.h"
+#include "cluster/ufs_dir_impl.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -39,30 +37,13 @@
 
 enum { UFS_DIR_FP_YOUNG_NS = 20 * 1000 * 1000 };
 
-#define UFS_DIR_HIDDEN ".tarn"
-
-struct ufs_dir {
-    struct ufs u;
-    struct env *env;
-    int root;
-    atomic_uint refs;       /* the owner's, and one per operation under way */
-    atomic_bool no_openat2; /* the kernel (or a sandbox) refuses it */
-    pthread_mutex_t force;  /* held while a file's mode is widened to open it */
-};
-
 struct ufs_dir_cursor {
     DIR *dir;
     bool is_root, has_pending;
     char pending[LIMIT_NAME + 1]; /* read from the directory, but had no room in the last batch */
 };
 
-/* A resolved name: the directory that holds it, and the last component ("." for the root). */
-struct ufs_dir_at {
-    int fd;
-    char name[LIMIT_NAME + 1];
-};
-
-static int ufs_dir_err(void)
+int ufs_dir_err(void)
 {
     return net_errno_to_err(errno);
 }
@@ -72,14 +53,14 @@ static const char *ufs_dir_text(const char *s)
     return s ? s : "";
 }
 
-static bool ufs_dir_is_reserved(const char *path)
+bool ufs_dir_is_reserved(const char *path)
 {
     return !strcmp(path, UFS_DIR_HIDDEN);
 }
 
 /* ---- paths ---- */
 
-static int ufs_dir_path_check(const char *path)
+int ufs_dir_path_check(const char *path)
 {
     size_t n = strlen(path);
     if (n >= LIMIT_PATH)
@@ -121,7 +102,7 @@ static int ufs_dir_walk(int root, const char *path, int flags)
 }
 
 /* Opens a checked path beneath the root.  ret: a descriptor or -1 with errno. */
-static int ufs_dir_open_path(struct ufs_dir *d, const char *path, int flags)
+int ufs_dir_open_path(struct ufs_dir *d, const char *path, int flags)
 {
     if (!*path)
         return openat(d->root, ".", flags | O_CLOEXEC);
@@ -207,7 +188,7 @@ static uint64_t ufs_dir_fp(const struct stat *st)
     return h ? h : 1;
 }
 
-static void ufs_dir_ent(const struct stat *st, struct fsent *ret_ent)
+void ufs_dir_ent(const struct stat *st, struct fsent *ret_ent)
 {
     *ret_ent = (struct fsent){
         .mode = st->st_mode,
@@ -225,7 +206,7 @@ static void ufs_dir_ent(const struct stat *st, struct fsent *ret_ent)
 }
 
 /* The ent of a resolved name; a link's target goes to buf if there is one. */
-static int ufs_dir_look(const struct ufs_dir_at *at, char *buf, uint32_t cap, struct fsent *ret_ent)
+int ufs_dir_look(const struct ufs_dir_at *at, char *buf, uint32_t cap, struct fsent *ret_ent)
 {
     struct stat st;
     if (fstatat(at->fd, at->name, &st, AT_SYMLINK_NOFOLLOW))
@@ -835,6 +816,10 @@ static int64_t ufs_dir_do(struct ufs_dir *d, struct ufs_op *o)
     case UFS_LIST_END:
         ufs_dir_list_end(o);
         return 0;
+    case UFS_NAMES:
+        return ufs_dir_names_list(d, o);
+    case UFS_LOOK:
+        return ufs_dir_names_look(d, o);
     case UFS_READ:
         return ufs_dir_read(d, o);
     case UFS_WRITE:

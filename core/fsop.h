@@ -49,9 +49,10 @@ enum fsop_kind {
     FSOP_VERSION = 22,      /* arg: version of state-machine rules from this record on */
     FSOP_LIMITS = 23,       /* size: most inodes, arg: most sessions, from this record on */
     /* queries: answered from applied state, never journaled */
-    FSOP_LOOKUP = 64,    /* ino: parent, name */
+    FSOP_LOOKUP = 64,    /* ino: parent, name; mode 1: its neighbours will be asked for too */
     FSOP_GETATTR = 65,   /* ino */
-    FSOP_READDIR = 66,   /* ino, arg: cookie to start after (0: begin), size: most bytes.
+    FSOP_READDIR = 66,   /* ino, arg: cookie to start after (0: begin), size: most bytes, mode 1:
+                            names and types will do (FSATTR_BARE).
                             reply.data: fsop_dirent...; FSOP_R_EOF */
     FSOP_READLINK = 67,  /* ino; reply.data: target */
     FSOP_GETXATTR = 68,  /* ino, name; reply.data */
@@ -137,7 +138,8 @@ enum fsattr_flag {
     FSATTR_LOADED = 1 << 1, /* directory: its listing is complete */
     FSATTR_ORPHAN = 1 << 2, /* unlinked but held */
     FSATTR_MOUNT_ROOT = 1 << 3,
-    FSATTR_RO = 1 << 4, /* lies in a read-only mount */
+    FSATTR_RO = 1 << 4,   /* lies in a read-only mount */
+    FSATTR_BARE = 1 << 5, /* of a listing: nothing but the type is known, and ino is no inode */
 };
 
 struct fsattr {
@@ -176,9 +178,11 @@ struct fsent {
     uint32_t target_len;
 };
 
+#define FSOP_COOKIE_BELOW ((uint64_t)1 << 62)
+
 /* One entry of a READDIR reply. */
 struct fsop_dirent {
-    uint64_t cookie;
+    uint64_t cookie; /* with FSOP_COOKIE_BELOW: a place in the under-store's own listing */
     struct fsattr attr;
     const char *name;
     uint32_t name_len;

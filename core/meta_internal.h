@@ -12,7 +12,7 @@ enum {
     META_INTENTS_MAX = 4096, /* open at once; beyond: E_AGAIN */
     META_ROOT = 1,           /* slot of the root directory */
     META_REPLY_MAX = 256,    /* bytes of a kept reply: it has no data */
-    META_SEQ_BITS = 35,      /* a directory's entry sequence; 28 bits of slot make it a cookie */
+    META_SEQ_BITS = 34,      /* a directory's entry sequence; 28 bits of slot make it a cookie */
     META_SLOT_BITS = 28,
     META_INTENT_SHIFT = 20,
 };

@@ -36,6 +36,9 @@ struct fuse_node {
     struct fuse_pass *pass;    /* theirs, while n_pass */
     struct fuse_alias *alias;  /* the newest; NULL: the kernel knows the node by ino */
     uint32_t n_aliases;
+    bool is_listed;  /* a directory that was listed */
+    bool names_only; /* ... without attributes */
+    bool is_asked;   /* ... and of which one has been asked for since */
     struct fuse_node *next;
 };
 

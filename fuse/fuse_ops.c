@@ -314,11 +314,24 @@ static uint64_t ops_lease(const struct fuse_ops_call *c)
     return c->inval_gen == c->o->inval_gen ? c->req.reply.lease_ns : 0;
 }
 
+/* Attributes are asked for after all: of the rest of that directory they are brought at once, and
+ * of the next ones with their names. */
+static void ops_looked_up(struct fuse_ops_call *c)
+{
+    struct fuse_node *n = fuse_node_find(&c->o->nodes, c->parent);
+    if (!n || !n->is_listed || (c->req.reply.attr.mode & FSOP_S_IFMT) == FSOP_S_IFDIR)
+        return;
+    c->o->plain = 0;
+    n->is_asked = n->names_only;
+}
+
 static void ops_entry_done(struct fuse_ops_call *c, int err)
 {
     struct fuse_ops *o = c->o;
     struct fuse_entry_param e = {0};
     uint64_t lease = ops_lease(c);
+    if (!err && c->req.fsop.kind == FSOP_LOOKUP)
+        ops_looked_up(c);
     if (err == E_NOENT && c->req.fsop.kind == FSOP_LOOKUP && c->fuse) {
         int64_t keep = (int64_t)base_min_u64((uint64_t)o->opts.negative_ns, lease);
         if (keep) {
@@ -501,8 +514,14 @@ static void ops_init(void *ctx, struct fuse_conn_info *conn)
 static void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fuse_ops_call *c = ops_start(req, CALL_ENTRY, FSOP_LOOKUP, parent, name);
-    if (c)
-        fuse_ops_send(c);
+    if (!c)
+        return;
+    struct fuse_node *n = fuse_node_find(&c->o->nodes, c->parent);
+    if (n && n->is_asked) {
+        c->req.fsop.mode = 1;
+        n->names_only = n->is_asked = false;
+    }
+    fuse_ops_send(c);
 }
 
 static void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
@@ -691,8 +710,9 @@ static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_
 {
     struct fuse_ops *o = fuse_req_userdata(req);
     if (o->opts.noxattr || !ops_xattr_is_ours(name)) {
-        bool is_acl = !strncmp(name, "system.", 7);
-        fuse_reply_err(req, o->opts.noxattr ? ENOSYS : is_acl ? EOPNOTSUPP : ENODATA);
+        /* "not supported" is asked once for a mount by ls, ENODATA for every file */
+        bool is_other = !strncmp(name, "system.", 7) || !strncmp(name, "security.", 9);
+        fuse_reply_err(req, o->opts.noxattr ? ENOSYS : is_other ? EOPNOTSUPP : ENODATA);
         return;
     }
     struct fuse_ops_call *c = ops_start(req, CALL_XATTR, FSOP_GETXATTR, ino, name);

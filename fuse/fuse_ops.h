@@ -92,6 +92,7 @@ struct fuse_ops_dir { /* an open directory; fi->fh */
     uint32_t len, pos;
     uint64_t first, next;
     bool filled, eof;
+    bool names_only; /* chosen when it was read from its start */
     int64_t until_ns;
     uint64_t inval_gen;
 };
@@ -124,6 +125,7 @@ struct fuse_ops {
     bool recv_kept; /* the request just processed keeps o->recv */
     char *scratch;  /* FUSE_OPS_IO bytes for an answer made and sent at once */
     bool is_init;   /* the kernel's INIT was answered */
+    uint32_t plain; /* listings lately, one after the other, of which nobody asked attributes */
     uint64_t inval_gen;
     /* one walk over every known inode at a time */
     struct env_op walk;

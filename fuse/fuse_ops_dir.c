@@ -8,10 +8,16 @@
  *     asked for by its cookie.
  *  3. Attributes from a batch are given to the kernel for what is left of the batch's lease, and
  *     without a lifetime once anything was invalidated since the batch was asked for.
- *  4. The handle lives until it is released and no call is under way on it. */
+ *  4. Attributes are not fetched for who does not look at them (find, a plain ls): the kernel asks
+ *     READDIR instead of READDIRPLUS for what follows a batch of which nothing was looked at. After
+ *     DIR_PLAIN such listings the next one is begun with names only; one READDIRPLUS, or a LOOKUP
+ * of something listed that is no directory (fuse_ops.c), ends that.
+ *  5. The handle lives until it is released and no call is under way on it. */
 #include <errno.h>
 #include <stdio.h>
 #include "fuse/fuse_ops.h"
+
+enum { DIR_PLAIN = 2 };
 
 static struct fuse_ops_dir *dir_handle(const struct fuse_file_info *fi)
 {
@@ -94,8 +100,9 @@ static bool dir_add_batch(struct fuse_ops_call *c, char *to, size_t *used)
         memcpy(name, ent.name, ent.name_len);
         name[ent.name_len] = '\0';
         struct fuse_entry_param e = {.attr = fuse_ops_stat(&ent.attr)};
-        bool counted =
-            c->plus && fuse_ops_entry(o, d->ino, ent.name, ent.name_len, &ent.attr, lease, &e);
+        bool is_bare = d->names_only || (ent.attr.flags & FSATTR_BARE); /* inode 0: ask for it */
+        bool counted = c->plus && !is_bare &&
+                       fuse_ops_entry(o, d->ino, ent.name, ent.name_len, &ent.attr, lease, &e);
         if (!dir_add(c, to, used, name, &e, (off_t)(ent.cookie + 2))) {
             if (counted)
                 fuse_node_forget(&o->nodes, ent.attr.ino, 1);
@@ -110,8 +117,11 @@ static bool dir_add_batch(struct fuse_ops_call *c, char *to, size_t *used)
 static void dir_fetch(struct fuse_ops_call *c, uint64_t cookie)
 {
     memset(&c->req, 0, sizeof c->req);
-    c->req.fsop =
-        (struct fsop){.kind = FSOP_READDIR, .ino = c->dir->ino, .arg = cookie, .size = LIMIT_BATCH};
+    c->req.fsop = (struct fsop){.kind = FSOP_READDIR,
+                                .ino = c->dir->ino,
+                                .arg = cookie,
+                                .size = LIMIT_BATCH,
+                                .mode = c->dir->names_only};
     fuse_ops_send(c);
 }
 
@@ -168,6 +178,23 @@ void fuse_ops_dir_filled(struct fuse_ops_call *c, int err)
     dir_serve(c);
 }
 
+/* what the kernel asks with tells how the batch before was used */
+static void dir_learn(struct fuse_ops *o, struct fuse_ops_dir *d, off_t off, bool plus)
+{
+    struct fuse_node *n = fuse_node_find(&o->nodes, d->ino);
+    if (off == 0) {
+        d->names_only = o->plain >= DIR_PLAIN;
+        if (n) {
+            n->is_listed = true;
+            n->names_only = d->names_only;
+        }
+    } else if (plus) {
+        o->plain = 0;
+    } else if (d->eof && d->pos == d->len) {
+        o->plain += o->plain < DIR_PLAIN;
+    }
+}
+
 static void dir_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
 {
     struct fuse_ops_call *c = fuse_ops_begin(req, CALL_READDIR);
@@ -176,6 +203,7 @@ static void dir_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_in
     c->size = size < FUSE_OPS_IO ? size : FUSE_OPS_IO;
     c->off = off;
     c->plus = plus;
+    dir_learn(c->o, c->dir, off, plus);
     if (off == 0)
         c->dir->filled = false; /* a rewound directory is read anew */
     fuse_ops_watch(c);

@@ -250,6 +250,42 @@ static int64_t op_list(struct lab_ufs *u, struct lab_ufs_call *c)
     return (int64_t)w.len;
 }
 
+static int64_t op_look(struct lab_ufs *u, struct lab_ufs_call *c)
+{
+    struct lab_ufs_node *n;
+    int err = is_reserved(c->path) ? E_NOENT : node_at(c->root, c->path, &n);
+    if (err)
+        return err;
+    if (!node_is(n, FSOP_S_IFDIR))
+        return E_NOTDIR;
+    node_ent(u, n, &c->ent);
+    struct rbuf in = rbuf_make(c->names, c->names_len);
+    struct wbuf w = wbuf_make(c->buf, c->len);
+    while (rbuf_left(&in)) {
+        struct fsent e = {0};
+        size_t len, before = w.len;
+        const char *name = rbuf_str16(&in, &len);
+        const struct lab_ufs_dent *d = n->first;
+        while (d && (d->len != len || memcmp(d->name, name, len) != 0))
+            d = d->next;
+        if (d)
+            node_ent(u, d->node, &e);
+        if (d && node_is(d->node, FSOP_S_IFLNK)) {
+            e.target = d->node->target;
+            e.target_len = (uint32_t)d->node->size;
+        }
+        e.name = name;
+        e.name_len = (uint32_t)len;
+        fsop_ent_put(&w, &e);
+        if (w.bad) {
+            w.len = before;
+            break;
+        }
+    }
+    c->out_len = (uint32_t)w.len;
+    return (int64_t)w.len;
+}
+
 /* the path leads to another file than the caller means */
 static bool is_other(const struct lab_ufs_call *c, const struct lab_ufs_node *n)
 {
@@ -530,6 +566,10 @@ int64_t lab_ufs_perform(struct lab_ufs *u, struct lab_ufs_call *c)
     case UFS_LIST_END:
         c->cursor = 0;
         return 0;
+    case UFS_NAMES:
+        return E_NOTSUP;
+    case UFS_LOOK:
+        return op_look(u, c);
     case UFS_READ:
         return op_read(u, c);
     case UFS_WRITE:

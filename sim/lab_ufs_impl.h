@@ -53,8 +53,8 @@ struct lab_ufs_call {
     unsigned flags;
     struct lab_ufs_node *root, *seen;
     char *path, *path2, *hidden; /* copies */
-    uint8_t *buf;
-    uint32_t len, out_len;
+    uint8_t *buf, *names;
+    uint32_t len, out_len, names_len;
     uint64_t off, expect_fp, expect_ino, size, cursor;
     uint64_t ino;         /* WRITE: of the file that it was */
     int64_t not_after_ns; /* on the clock of env */

@@ -36,6 +36,7 @@ static void call_free(struct lab_ufs_call *c)
     lab_ufs_text_free(u, c->path2);
     lab_ufs_text_free(u, c->hidden);
     mem_free(u->mem, c->buf, c->len ? c->len : 1);
+    mem_free(u->mem, c->names, c->names_len ? c->names_len : 1);
     mem_free(u->mem, c, sizeof *c);
 }
 
@@ -149,6 +150,7 @@ static struct lab_ufs_call *call_new(struct run_store *st, const struct ufs_op *
         .path2 = lab_ufs_text(u, o->path2),
         .hidden = lab_ufs_text(u, o->hidden),
         .len = o->buf ? o->len : 0,
+        .names_len = o->kind == UFS_LOOK ? o->names_len : 0,
         .off = o->off,
         .expect_fp = o->expect_fp,
         .expect_ino = o->expect_ino,
@@ -165,6 +167,9 @@ static struct lab_ufs_call *call_new(struct run_store *st, const struct ufs_op *
         .env = st->env,
     };
     c->buf = lab_ufs_alloc(u, c->len ? c->len : 1);
+    c->names = lab_ufs_alloc(u, c->names_len ? c->names_len : 1);
+    if (c->names_len)
+        memcpy(c->names, o->names, c->names_len);
     if (o->kind == UFS_WRITE && c->len)
         memcpy(c->buf, o->buf, c->len);
     c->at.done = call_effect;

@@ -155,6 +155,54 @@ static int64_t wu_list(struct ufs_op *op)
     return (int64_t)w.len;
 }
 
+/* a place is an index in wu.files, plus 1 */
+static int64_t wu_names(struct ufs_op *op)
+{
+    struct wbuf w = wbuf_make(op->buf, op->len);
+    const char *name;
+    uint64_t i = op->off & ~FSOP_COOKIE_BELOW;
+    unsigned n = 0;
+    if (!wu_find(op->path))
+        return E_NOENT;
+    for (; i < WU_FILES && n < wu.page; i++) {
+        if (!wu.files[i].used || !wu_is_child(op->path, wu.files[i].path, &name))
+            continue;
+        struct fsop_dirent d = {.cookie = FSOP_COOKIE_BELOW | (i + 1),
+                                .name = name,
+                                .name_len = (uint32_t)strlen(name),
+                                .attr = {.ino = {wu.files[i].ino},
+                                         .mode = wu.files[i].mode & FSOP_S_IFMT,
+                                         .flags = FSATTR_BARE}};
+        fsop_dirent_put(&w, &d);
+        n++;
+    }
+    op->is_end = i == WU_FILES;
+    return (int64_t)w.len;
+}
+
+static int64_t wu_look(struct ufs_op *op, struct wu_file *dir)
+{
+    struct wbuf w = wbuf_make(op->buf, op->len);
+    struct rbuf in = rbuf_make(op->names, op->names_len);
+    if (!dir)
+        return E_NOENT;
+    wu_ent(dir, &op->ent);
+    while (rbuf_left(&in)) {
+        size_t n;
+        char path[2 * WU_PATH];
+        struct fsent e = {0};
+        const char *name = rbuf_str16(&in, &n);
+        snprintf(path, sizeof path, "%s%s%.*s", op->path, op->path[0] ? "/" : "", (int)n, name);
+        struct wu_file *f = wu_find(path);
+        if (f)
+            wu_ent(f, &e);
+        e.name = name;
+        e.name_len = (uint32_t)n;
+        fsop_ent_put(&w, &e);
+    }
+    return (int64_t)w.len;
+}
+
 static int64_t wu_make(struct ufs_op *op, uint32_t mode)
 {
     struct wu_file *f = wu_find(op->path);
@@ -221,6 +269,10 @@ static int64_t wu_do(struct ufs_op *op)
         return f ? 0 : E_NOENT;
     case UFS_LIST:
         return wu_list(op);
+    case UFS_NAMES:
+        return wu_names(op);
+    case UFS_LOOK:
+        return wu_look(op, f);
     case UFS_CREATE:
         return wu_make(op, op->mode);
     case UFS_MKDIR:

@@ -45,6 +45,8 @@ static struct client {
     _Atomic bool is_live;
     _Atomic uint64_t lease_ns;
     _Atomic uint64_t seen[128];
+    _Atomic uint64_t names_only; /* READDIRs that wanted no attributes */
+    _Atomic uint64_t neighbours; /* LOOKUPs that said that others follow */
     _Atomic int files_open;
     _Atomic uint64_t reads;
     _Atomic uint32_t uid, gid;
@@ -369,6 +371,8 @@ void client_fs(struct client *c, struct client_req *r)
 {
     (void)c;
     fake.seen[r->fsop.kind]++;
+    fake.names_only += r->fsop.kind == FSOP_READDIR && r->fsop.mode == 1;
+    fake.neighbours += r->fsop.kind == FSOP_LOOKUP && r->fsop.mode == 1;
     fake.uid = r->fsop.uid;
     fake.gid = r->fsop.gid;
     if (!fake_answers(&r->op, r->deadline_ns))

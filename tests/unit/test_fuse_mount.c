@@ -255,7 +255,7 @@ static void test_attributes(void)
     /* what the kernel asks before writes never leaves the process */
     uint64_t asked = fake.seen[FSOP_GETXATTR];
     CU_ASSERT_EQUAL(getxattr(f, "security.capability", buf, sizeof buf), -1);
-    CU_ASSERT_EQUAL(errno, ENODATA);
+    CU_ASSERT_EQUAL(errno, EOPNOTSUPP);
     put_file(f, "x");
     CU_ASSERT_EQUAL(fake.seen[FSOP_GETXATTR], asked);
     /* the answer may be kept for its lease: the second stat does not ask */
@@ -422,6 +422,52 @@ static void test_listing(void)
         CU_ASSERT_EQUAL(n, N - round - N / 2);
         closedir(dir);
     }
+    CU_ASSERT_EQUAL(mnt_stop(), 0);
+}
+
+/* names of a directory of 300 files, and a stat of those from the from-th to before the to-th */
+static void list_and_stat(const char *name, int from, int to)
+{
+    struct stat st;
+    DIR *dir = opendir(at(name));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+    int n = 0;
+    for (struct dirent *e; (e = readdir(dir)); n++)
+        if (n >= from && n < to)
+            CU_ASSERT_EQUAL(fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW), 0);
+    CU_ASSERT_EQUAL(n, 302);
+    closedir(dir);
+}
+
+static void test_listing_without_attributes(void)
+{
+    char name[32], dirs[][3] = {"d0", "d1", "d2", "d3", "d4", "d5"};
+    if (skip())
+        return;
+    mnt_start(NULL);
+    for (int d = 0; d < 6; d++) {
+        struct fake_node *n = fake_new(FSOP_S_IFDIR | 0755);
+        fake_link(INO_ROOT, dirs[d], 2, n->a.ino);
+        for (int i = 0; i < 300; i++) {
+            snprintf(name, sizeof name, "entry-%d", i);
+            fake_file(n->a.ino, name, 0);
+        }
+    }
+    if (!mnt_go())
+        return;
+    uint64_t before = fake.names_only;
+    for (int d = 0; d < 3; d++) /* everybody looks: attributes come with the names */
+        list_and_stat(dirs[d], 0, 302);
+    CU_ASSERT_EQUAL(fake.names_only, before);
+    for (int i = 0; i < 3; i++)
+        list_and_stat("d3", 0, 0);
+    CU_ASSERT(fake.names_only > before); /* nobody does */
+    CU_ASSERT_EQUAL(fake.neighbours, 0);
+    list_and_stat("d4", 10, 302); /* until somebody does */
+    CU_ASSERT(fake.neighbours > 0);
+    before = fake.names_only;
+    list_and_stat("d5", 0, 302);
+    CU_ASSERT_EQUAL(fake.names_only, before);
     CU_ASSERT_EQUAL(mnt_stop(), 0);
 }
 
@@ -598,5 +644,5 @@ static void test_stale_mount(void)
 
 UNIT_MAIN("fuse_mount", UNIT(test_names), UNIT(test_attributes), UNIT(test_lease_bounds_the_kernel),
           UNIT(test_io), UNIT(test_live_is_direct_and_mappable), UNIT(test_listing),
-          UNIT(test_invalidation), UNIT(test_silent_master), UNIT(test_ends),
-          UNIT(test_stale_mount))
+          UNIT(test_listing_without_attributes), UNIT(test_invalidation), UNIT(test_silent_master),
+          UNIT(test_ends), UNIT(test_stale_mount))

@@ -504,7 +504,96 @@ static void test_ufs_dir_attributes(void)
     teardown();
 }
 
-UNIT_MAIN("ufs_dir", UNIT(test_ufs_dir_uris), UNIT(test_ufs_dir_files),
+/* what one NAMES gives is added to seen[]; the place to go on from */
+static uint64_t names_from(uint64_t at, uint32_t room, unsigned *seen, bool *is_end)
+{
+    char buf[4096];
+    struct ufs_op o = {.kind = UFS_NAMES, .path = "", .off = at, .buf = buf, .len = room};
+    int64_t n = run(&o);
+    CU_ASSERT_FATAL(n >= 0);
+    struct rbuf r = rbuf_make(buf, (size_t)n);
+    struct fsop_dirent d;
+    while (rbuf_left(&r) && fsop_dirent_get(&r, &d) == 0) {
+        char name[16] = "";
+        CU_ASSERT_FATAL(d.name_len < sizeof name);
+        memcpy(name, d.name, d.name_len);
+        CU_ASSERT((d.attr.flags & FSATTR_BARE) && d.attr.ino.v);
+        CU_ASSERT(d.cookie & FSOP_COOKIE_BELOW && d.cookie < INT64_MAX - 2);
+        uint32_t want = name[0] == 'f'   ? FSOP_S_IFREG
+                        : name[0] == 'd' ? FSOP_S_IFDIR
+                                         : FSOP_S_IFLNK;
+        CU_ASSERT_EQUAL(d.attr.mode, want);
+        seen[name[0] == 'f' ? atoi(name + 1) : name[0] == 'd' ? 500 : 501]++;
+        at = d.cookie;
+    }
+    *is_end = o.is_end;
+    return at;
+}
+
+static void test_ufs_dir_names_in_pieces(void)
+{
+    static unsigned seen[502];
+    setup();
+    for (int i = 0; i < 500; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%03d", i);
+        CU_ASSERT_EQUAL(create(name, 0, 0600), 0);
+    }
+    CU_ASSERT_EQUAL(symlink("nowhere", real("link")), 0);
+    CU_ASSERT_EQUAL(mkdir(real(".tarn"), 0700), 0);
+    CU_ASSERT_EQUAL(mkdir(real("d"), 0755), 0);
+    uint64_t at = 0;
+    bool is_end = false;
+    for (int i = 0; i < 600 && !is_end; i++)
+        at = names_from(at, 110 + (uint32_t)i * 7, seen, &is_end);
+    CU_ASSERT(is_end);
+    for (int i = 0; i < 502; i++)
+        CU_ASSERT_EQUAL(seen[i], 1);
+    char buf[4096];
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_NAMES, .path = "d", .buf = buf, .len = sizeof buf), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_NAMES, .path = "", .buf = buf, .len = 20), E_RANGE);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_NAMES, .path = "no", .buf = buf, .len = 200), E_NOENT);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_NAMES, .path = ".tarn", .buf = buf, .len = 200), E_NOENT);
+    CU_ASSERT(RUN(.kind = UFS_NAMES, .path = "f001", .buf = buf, .len = 200) < 0);
+    teardown();
+}
+
+static void test_ufs_dir_look(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(create("f", 3, 0640), 0);
+    CU_ASSERT_EQUAL(symlink("f", real("s")), 0);
+    static const uint8_t names[] = {1, 0, 'f', 2, 0, 'n', 'o', 1, 0, 's'};
+    static const uint8_t bad[] = {3, 0, 'a', '/', 'b'};
+    char buf[1024];
+    struct ufs_op o = {.kind = UFS_LOOK,
+                       .path = "",
+                       .names = names,
+                       .names_len = sizeof names,
+                       .buf = buf,
+                       .len = sizeof buf};
+    int64_t n = run(&o);
+    CU_ASSERT_FATAL(n > 0);
+    CU_ASSERT_EQUAL(o.ent.mode & FSOP_S_IFMT, FSOP_S_IFDIR);
+    struct rbuf r = rbuf_make(buf, (size_t)n);
+    struct fsent e;
+    CU_ASSERT_EQUAL(fsop_ent_get(&r, &e), 0);
+    CU_ASSERT(e.name[0] == 'f' && (e.mode & FSOP_S_IFMT) == FSOP_S_IFREG);
+    CU_ASSERT_EQUAL(fsop_ent_get(&r, &e), 0);
+    CU_ASSERT(e.name_len == 2 && e.mode == 0);
+    CU_ASSERT_EQUAL(fsop_ent_get(&r, &e), 0);
+    CU_ASSERT(e.name[0] == 's' && e.target_len == 1 && e.target[0] == 'f');
+    CU_ASSERT_EQUAL(rbuf_left(&r), 0);
+    o.len = 100; /* one fits */
+    CU_ASSERT(run(&o) > 0 && run(&o) < 100);
+    o.names = bad;
+    o.names_len = sizeof bad;
+    CU_ASSERT_EQUAL(run(&o), E_INVAL);
+    teardown();
+}
+
+UNIT_MAIN("ufs_dir", UNIT(test_ufs_dir_names_in_pieces), UNIT(test_ufs_dir_look),
+          UNIT(test_ufs_dir_uris), UNIT(test_ufs_dir_files),
           UNIT(test_ufs_dir_read_only_mode_can_be_written_by_its_creator),
           UNIT(test_ufs_dir_fingerprints),
           UNIT(test_ufs_dir_another_file_of_that_name_is_left_alone),

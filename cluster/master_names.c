@@ -1,0 +1,230 @@
+/* cluster/master_names.c - the entries of one READDIR, looked at below in one piece of work.
+ *
+ * NAMES answers who wants nothing but names (find, a plain ls) of a directory that is not loaded
+ * from the under-store's own listing, past the tree: no inode is read below, nothing is journaled,
+ * nothing is remembered here, whatever the size of the directory.  LOOK compares all entries that
+ * an answer is about to show, where that is due, so that the answer has a lease and its reader does
+ * not come back for each of them.
+ *
+ * INVARIANTS
+ *  1. A listing that began with NAMES goes on with NAMES: its cookies say so (FSOP_COOKIE_BELOW),
+ *     also when the directory has been loaded meanwhile.  What it shows has no lease.
+ *  2. What is in the under-store is what the cluster has acknowledged, and at most what it is about
+ *     to acknowledge; only mount points are not there, so their parents are not listed this way.
+ *  3. LOOK journals only what differs.
+ *
+ *   NAMES: NAMES -> end
+ *   LOOK:  LOOK -> [LOOKED] -> end */
+#include "cluster/master_impl.h"
+
+/* --- NAMES --- */
+
+static bool names_is_above_mount(struct master *m, struct ino dir)
+{
+    for (unsigned i = 1; i <= LIMIT_MOUNTS; i++) {
+        struct fsop op = {.kind = FSOP_LOOKUP, .ino = m->ufs[i].root, .name = "..", .name_len = 2};
+        struct fsop_reply rep;
+        if (!m->ufs[i].root.v || m->ufs[i].root.v == dir.v)
+            continue;
+        meta_query(m->meta, &op, m->rec, JOURNAL_RECORD_MAX, &rep);
+        if (!rep.err && rep.attr.ino.v == dir.v)
+            return true;
+    }
+    return false;
+}
+
+bool master_names_may(struct master *m, const struct master_req *r)
+{
+    struct fsattr a;
+    const struct fsop *op = &r->op;
+    if (op->kind != FSOP_READDIR || r->loads || master_load_attr(m, op->ino, &a) != 0 ||
+        !master_mount_at(m, a.mount)->ufs)
+        return false;
+    return op->arg & FSOP_COOKIE_BELOW ||
+           (op->mode && !op->arg && !names_is_above_mount(m, op->ino));
+}
+
+bool master_names_wait(struct master *m, struct master_req *r)
+{
+    struct master_job *j = master_load_job_new(m, JOB_NAMES);
+    if (!j)
+        return false;
+    list_push_back(&j->waiters, &r->link);
+    j->ino = r->op.ino;
+    int err = meta_path(m->meta, j->ino, j->path, sizeof j->path, &j->mount);
+    if (!err && !master_load_page_new(j, LIMIT_BATCH))
+        err = E_AGAIN;
+    if (err) {
+        master_load_job_end(j, err);
+        return true;
+    }
+    j->uop.path = j->path;
+    j->uop.off = r->op.arg;
+    j->uop.buf = j->page;
+    j->uop.len = (uint32_t)base_min_u64(r->op.size ? r->op.size : LIMIT_BATCH, LIMIT_BATCH);
+    m->n.names++;
+    master_load_submit_ufs(j, UFS_NAMES, STEP_NAMES);
+    return true;
+}
+
+static void names_found(struct master_job *j)
+{
+    struct master_req *r =
+        list_empty(&j->waiters) ? NULL : list_entry(j->waiters.next, struct master_req, link);
+    if (j->ret >= 0 && r) { /* not given up meanwhile */
+        mem_free(j->m->mem, r->page, r->page ? LIMIT_BATCH : 0);
+        r->page = j->page;
+        r->page_len = (uint32_t)j->ret;
+        r->page_is_end = j->uop.is_end;
+        j->page = NULL;
+        j->page_bytes = 0;
+    }
+    master_load_job_end(j, j->ret < 0 ? j->ret : 0);
+}
+
+/* --- LOOK --- */
+
+/* an entry of a listing that shows what may have changed below */
+static bool names_is_due(const struct master *m, const struct fsattr *dir, const struct fsattr *a)
+{
+    return a->mount == dir->mount && !(a->flags & FSATTR_LIVE) && master_load_is_due(m, a);
+}
+
+int64_t master_names_verified_ns(const struct master *m, const struct master_req *r,
+                                 const struct fsop_reply *rep)
+{
+    struct rbuf b = rbuf_make(rep->data, rep->data_len);
+    struct fsop_dirent d;
+    int64_t oldest = master_load_verified_ns(m, r->op.ino);
+    if (r->is_looked && r->looked_ns > oldest)
+        oldest = r->looked_ns;
+    while (rbuf_left(&b) && fsop_dirent_get(&b, &d) == 0) {
+        int64_t at = master_load_verified_ns(m, d.attr.ino);
+        if (d.attr.mount != rep->attr.mount || (d.attr.flags & FSATTR_LIVE))
+            continue; /* these are looked at, or given without a lifetime, each time */
+        if (r->is_looked && at < r->looked_ns)
+            at = r->looked_ns; /* the table of comparisons may have forgotten it again */
+        oldest = at < oldest ? at : oldest;
+    }
+    return oldest;
+}
+
+bool master_names_look(struct master *m, struct master_req *r, const struct fsop_reply *rep,
+                       bool *ret_free)
+{
+    struct rbuf b = rbuf_make(rep->data, rep->data_len);
+    struct fsop_dirent d;
+    bool is_due = master_load_is_due(m, &rep->attr);
+    *ret_free = true;
+    while (!is_due && rbuf_left(&b) && fsop_dirent_get(&b, &d) == 0)
+        is_due = names_is_due(m, &rep->attr, &d.attr);
+    if (!is_due)
+        return false;
+    struct master_job *j = master_load_job_new(m, JOB_LOOK);
+    if (!j || !master_load_page_new(j, 3 * LIMIT_BATCH)) {
+        *ret_free = false;
+        if (j)
+            master_load_job_end(j, E_AGAIN);
+        return true;
+    }
+    struct wbuf w = wbuf_make(j->page, LIMIT_BATCH);
+    b = rbuf_make(rep->data, rep->data_len);
+    while (rbuf_left(&b) && fsop_dirent_get(&b, &d) == 0)
+        if (names_is_due(m, &rep->attr, &d.attr))
+            wbuf_str16(&w, d.name, d.name_len);
+    j->ino = r->op.ino;
+    j->attr = rep->attr;
+    j->mark = meta_path_mark(m->meta, j->ino);
+    j->seen = meta_applied(m->meta);
+    r->looked_ns = j->began_ns;
+    list_push_back(&j->waiters, &r->link);
+    int err = meta_path(m->meta, j->ino, j->path, sizeof j->path, &j->mount);
+    if (err) {
+        master_load_job_end(j, err);
+        return true;
+    }
+    j->uop.path = j->path;
+    j->uop.names = j->page;
+    j->uop.names_len = (uint32_t)w.len;
+    j->uop.buf = j->page + LIMIT_BATCH;
+    j->uop.len = 2 * LIMIT_BATCH;
+    m->n.looks++;
+    master_load_submit_ufs(j, UFS_LOOK, STEP_LOOK);
+    return true;
+}
+
+/* what differs goes to the front of the page; returns its bytes */
+static uint32_t names_differences(struct master_job *j)
+{
+    struct master *m = j->m;
+    struct rbuf b = rbuf_make(j->uop.buf, (uint32_t)j->ret);
+    struct wbuf w = wbuf_make(j->page, LIMIT_BATCH);
+    struct fsent e;
+    while (rbuf_left(&b) && fsop_ent_get(&b, &e) == 0) {
+        struct fsop op = {
+            .kind = FSOP_LOOKUP, .ino = j->ino, .name = e.name, .name_len = e.name_len};
+        struct fsop_reply rep;
+        meta_query(m->meta, &op, m->rec, JOURNAL_RECORD_MAX, &rep);
+        size_t before = w.len;
+        if (rep.err ? !e.mode : master_load_is_same(&rep.attr, &e)) {
+            if (!rep.err)
+                master_load_verified_set(m, rep.attr.ino, j->began_ns);
+            continue;
+        }
+        fsop_ent_put(&w, &e);
+        if (!w.bad)
+            continue;
+        w.len = before; /* the rest another time */
+        break;
+    }
+    return (uint32_t)w.len;
+}
+
+static void names_end(struct master_job *j, bool is_looked)
+{
+    if (!list_empty(&j->waiters))
+        list_entry(j->waiters.next, struct master_req, link)->is_looked = is_looked;
+    master_load_job_end(j, 0); /* what could not be compared is shown without a lease */
+}
+
+static void names_looked(struct master_job *j)
+{
+    if (j->ret < 0) {
+        names_end(j, false);
+        return;
+    }
+    if (j->attr.fp && j->uop.ent.fp == j->attr.fp)
+        master_load_verified_set(j->m, j->ino, j->began_ns);
+    j->uop.len = names_differences(j);
+    if (!j->uop.len) {
+        names_end(j, true);
+        return;
+    }
+    struct fsop op = {.kind = FSOP_LOAD,
+                      .ino = j->ino,
+                      .size = j->mark,
+                      .mtime_ns = (int64_t)j->seen,
+                      .data = j->page,
+                      .data_len = j->uop.len};
+    j->m->n.refreshes++;
+    master_load_submit_rec(j, &op, STEP_LOOKED);
+}
+
+void master_names_step(struct master_job *j)
+{
+    switch (j->step) {
+    case STEP_NAMES:
+        names_found(j);
+        break;
+    case STEP_LOOK:
+        names_looked(j);
+        break;
+    case STEP_LOOKED:
+        if (j->ret == 0)
+            master_load_verify(j, j->page, j->uop.len);
+        names_end(j, j->ret == 0);
+        break;
+    default:
+        ASSERT(!"a step of another kind of job");
+    }
+}

@@ -1,0 +1,42 @@
+/* cluster/ufs_dir_impl.h - what the files of the directory under-store share; nobody else includes
+ * it. */
+#ifndef CLUSTER_UFS_DIR_IMPL_H
+#define CLUSTER_UFS_DIR_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include "cluster/ufs_dir.h"
+
+#define UFS_DIR_HIDDEN ".tarn"
+
+struct ufs_dir {
+    struct ufs u;
+    struct env *env;
+    int root;
+    atomic_uint refs;       /* the owner's, and one per operation under way */
+    atomic_bool no_openat2; /* the kernel (or a sandbox) refuses it */
+    pthread_mutex_t force;  /* held while a file's mode is widened to open it */
+};
+
+/* A resolved name: the directory that holds it, and the last component ("." for the root). */
+struct ufs_dir_at {
+    int fd;
+    char name[LIMIT_NAME + 1];
+};
+
+/* ---- ufs_dir.c */
+int ufs_dir_err(void); /* of errno */
+bool ufs_dir_is_reserved(const char *path);
+int ufs_dir_path_check(const char *path);
+/* opens a checked path beneath the root: a descriptor or -1 with errno */
+int ufs_dir_open_path(struct ufs_dir *d, const char *path, int flags);
+void ufs_dir_ent(const struct stat *st, struct fsent *ret_ent);
+/* the ent of a resolved name; a link's target goes to buf if there is one */
+int ufs_dir_look(const struct ufs_dir_at *at, char *buf, uint32_t cap, struct fsent *ret_ent);
+
+/* ---- ufs_dir_names.c */
+int64_t ufs_dir_names_list(struct ufs_dir *d, struct ufs_op *o);
+int64_t ufs_dir_names_look(struct ufs_dir *d, struct ufs_op *o);
+
+#endif

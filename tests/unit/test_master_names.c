@@ -1,0 +1,173 @@
+/* tests/unit/test_master_names.c - listings past the tree, and listings that compare their entries
+ * in one piece of work. */
+#include "tests/unit/master_world.h"
+
+static struct wcall a;
+
+static uint64_t applied(void)
+{
+    struct meta_stats st;
+    meta_stats(master_meta(wmaster), &st);
+    return st.applied;
+}
+
+static uint32_t inodes(void)
+{
+    struct meta_stats st;
+    meta_stats(master_meta(wmaster), &st);
+    return (uint32_t)st.inodes;
+}
+
+static void files(int n)
+{
+    for (int i = 0; i < n; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%02d", i);
+        wu_add(name, FSOP_S_IFREG | 0644, 1);
+    }
+}
+
+/* one batch after cookie; each name's bit is set in *seen, which must not have it */
+static int batch(struct wc *c, uint64_t *cookie, uint32_t mode, uint64_t *seen, bool *bare)
+{
+    struct fsop op = {.kind = FSOP_READDIR, .ino = INO_ROOT, .arg = *cookie, .mode = mode};
+    int n = 0, err = w_fs(c, op, &a);
+    if (err)
+        return err;
+    struct rbuf r = rbuf_make(a.reply.data, a.reply.data_len);
+    struct fsop_dirent d;
+    *bare = true;
+    while (rbuf_left(&r) && fsop_dirent_get(&r, &d) == 0) {
+        uint64_t bit = d.name[0] == 'f' ? 1ULL << ((d.name[1] - '0') * 10 + d.name[2] - '0') : 0;
+        CU_ASSERT(!(*seen & bit));
+        *seen |= bit;
+        *bare = *bare && (d.attr.flags & FSATTR_BARE);
+        *cookie = d.cookie;
+        n++;
+    }
+    return n;
+}
+
+static void test_master_names_pass_the_tree(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    files(20);
+    struct wc *c = wc_new(0, true);
+    uint64_t cookie = 0, seen = 0, before = applied();
+    uint32_t had = inodes();
+    bool bare;
+    CU_ASSERT_EQUAL(batch(c, &cookie, 1, &seen, &bare), 3);
+    CU_ASSERT(bare && !(a.reply.flags & FSOP_R_EOF) && a.reply.lease_ns == 0);
+    CU_ASSERT_EQUAL(applied(), before);
+    /* somebody loads it: the listing goes on where it was, also on a new master */
+    CU_ASSERT_EQUAL(w_readdir(c, INO_ROOT), 20);
+    CU_ASSERT_EQUAL(inodes(), had + 20);
+    w_master_crash();
+    w_run_ms(300);
+    w_master_start();
+    wc_dial(c);
+    for (int i = 0; i < 20 && !(a.reply.flags & FSOP_R_EOF); i++) {
+        CU_ASSERT(batch(c, &cookie, (uint32_t)i & 1, &seen, &bare) >= 0);
+        CU_ASSERT(bare);
+    }
+    CU_ASSERT_EQUAL(seen, (1ULL << 20) - 1);
+    w_close();
+}
+
+static void test_master_names_of_what_is_loaded_come_from_the_tree(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 60000 * MS);
+    files(5);
+    struct wc *c = wc_new(0, true);
+    uint64_t cookie = 0, seen = 0;
+    bool bare;
+    CU_ASSERT_EQUAL(w_readdir(c, INO_ROOT), 5);
+    CU_ASSERT_EQUAL(batch(c, &cookie, 1, &seen, &bare), 5);
+    CU_ASSERT(!bare && wu.count[UFS_NAMES] == 0);
+    w_close();
+}
+
+static void test_master_names_that_cannot_be_listed(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    files(5);
+    struct wc *c = wc_new(0, true);
+    uint64_t cookie = 0, seen = 0;
+    bool bare;
+    wu.fail = E_NOTSUP; /* an under-store without places */
+    wu.fail_kind = UFS_NAMES;
+    CU_ASSERT_EQUAL(batch(c, &cookie, 1, &seen, &bare), 5);
+    CU_ASSERT(!bare && seen == 31);
+    cookie = FSOP_COOKIE_BELOW | 2;
+    wu.fail = E_IO;
+    CU_ASSERT_EQUAL(batch(c, &cookie, 1, &seen, &bare), E_IO);
+    w_close();
+}
+
+static void test_master_neighbours_are_brought_at_once(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 60000 * MS);
+    files(20);
+    struct wc *c = wc_new(0, true);
+    struct fsop op = {
+        .kind = FSOP_LOOKUP, .ino = INO_ROOT, .name = "f03", .name_len = 3, .mode = 1};
+    CU_ASSERT_EQUAL(w_fs(c, op, &a), 0);
+    unsigned stats = wu.count[UFS_STAT];
+    for (int i = 0; i < 20; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "f%02d", i);
+        (void)w_lookup(c, INO_ROOT, name, 0);
+    }
+    CU_ASSERT_EQUAL(wu.count[UFS_STAT], stats);
+    w_close();
+}
+
+static void test_master_listing_compares_its_entries_together(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    files(20);
+    struct wc *c = wc_new(0, true);
+    CU_ASSERT_EQUAL(w_readdir(c, INO_ROOT), 20);
+    w_run_ms(1500);
+    uint64_t cookie = 0, seen = 0, before = applied();
+    bool bare;
+    unsigned stats = wu.count[UFS_STAT];
+    CU_ASSERT_EQUAL(batch(c, &cookie, 0, &seen, &bare), 20);
+    CU_ASSERT(a.reply.lease_ns > 0 && a.reply.lease_ns <= 1000 * MS);
+    CU_ASSERT_EQUAL(wu.count[UFS_LOOK], 1);
+    CU_ASSERT_EQUAL(wu.count[UFS_STAT], stats + 1); /* the directory's own */
+    CU_ASSERT_EQUAL(applied(), before);             /* nothing has changed */
+    /* changed in place: the directory does not tell */
+    w_run_ms(1500);
+    wu_find("f07")->size = 99;
+    wu_touch(wu_find("f07"));
+    cookie = seen = 0;
+    CU_ASSERT_EQUAL(batch(c, &cookie, 0, &seen, &bare), 20);
+    CU_ASSERT_EQUAL(applied(), before + 1);
+    CU_ASSERT_EQUAL(w_fs(c, w_name(FSOP_LOOKUP, INO_ROOT, "f07"), &a), 0);
+    CU_ASSERT_EQUAL(a.reply.attr.size, 99);
+    w_close();
+}
+
+static void test_master_listing_that_cannot_compare_gives_no_lease(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    files(20);
+    struct wc *c = wc_new(0, true);
+    CU_ASSERT_EQUAL(w_readdir(c, INO_ROOT), 20);
+    w_run_ms(1500);
+    wu.fail = E_IO;
+    wu.fail_kind = UFS_LOOK;
+    uint64_t cookie = 0, seen = 0;
+    bool bare;
+    CU_ASSERT_EQUAL(batch(c, &cookie, 0, &seen, &bare), 20);
+    CU_ASSERT_EQUAL(a.reply.lease_ns, 0);
+    w_close();
+}
+
+UNIT_MAIN("master_names", UNIT(test_master_names_pass_the_tree),
+          UNIT(test_master_names_of_what_is_loaded_come_from_the_tree),
+          UNIT(test_master_names_that_cannot_be_listed),
+          UNIT(test_master_neighbours_are_brought_at_once),
+          UNIT(test_master_listing_compares_its_entries_together),
+          UNIT(test_master_listing_that_cannot_compare_gives_no_lease))
