@@ -44,7 +44,8 @@ void lab_ufs_data_write(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t off,
     c->kind = LAB_UFS_WRITE;
     c->off = off;
     c->len = len;
-    c->data = lab_ufs_alloc(u, len ? len : 1);
+    c->data = mem_alloc(u->mem, len ? len : 1);
+    ASSERT(c->data != NULL);
     memcpy(c->data, p, len);
     uint64_t size = base_max_u64(n->size, off + len);
     u->used += size - n->size;
@@ -56,6 +57,11 @@ static void data_seeded(uint64_t seed, uint64_t off, uint8_t *buf, uint32_t len)
 {
     for (uint32_t i = 0; i < len;) {
         uint64_t word = base_mix_u64(seed + (off + i) / 8 * 0x9e3779b97f4a7c15ULL);
+        if ((off + i) % 8 == 0 && len - i >= 8) {
+            base_put_u64(buf + i, word);
+            i += 8;
+            continue;
+        }
         uint8_t b[8];
         base_put_u64(b, word);
         for (uint32_t k = (uint32_t)((off + i) % 8); k < 8 && i < len; k++)
@@ -69,6 +75,12 @@ static void data_zero_from(uint64_t size, uint64_t off, uint8_t *buf, uint32_t l
     memset(buf + from, 0, len - from);
 }
 
+static bool data_covers(const struct lab_ufs_change *c, uint64_t off, uint32_t len)
+{
+    return c->kind == LAB_UFS_SEED ||
+           (c->kind == LAB_UFS_WRITE && c->off <= off && c->off + c->len >= off + len);
+}
+
 uint32_t lab_ufs_data_read(const struct lab_ufs_node *n, uint32_t k, uint64_t off, void *buf,
                            uint32_t len)
 {
@@ -78,13 +90,16 @@ uint32_t lab_ufs_data_read(const struct lab_ufs_node *n, uint32_t k, uint64_t of
     len = size > off ? (uint32_t)base_min_u64(size - off, len) : 0;
     if (!len)
         return 0;
-    uint32_t first = k;
-    while (first > 0 && n->changes[first - 1].kind != LAB_UFS_SEED)
+    uint32_t first = k; /* the last change that leaves nothing of what was before */
+    while (first > 0 && !data_covers(&n->changes[first - 1], off, len))
         first--;
-    memset(buf, 0, len);
-    if (first > 0) {
+    if (first == 0) {
+        memset(buf, 0, len);
+    } else if (n->changes[first - 1].kind == LAB_UFS_SEED) {
         data_seeded(n->changes[first - 1].seed, off, buf, len);
         data_zero_from(n->changes[first - 1].size, off, buf, len);
+    } else {
+        first--;
     }
     for (; first < k; first++) {
         const struct lab_ufs_change *c = &n->changes[first];
