@@ -38,7 +38,7 @@ static void test_lab_scenario_bad(void)
         {"{\"net\": {\"los_ppm\": 3}}", "did you mean \"net.loss_ppm\""},
         {"{\"duration\": \"5 parsecs\"}", "is not a time"},
         {"{\"duration\": -1}", "is not a time"},
-        {"{\"workers\": 1000}", "from 0 to"},
+        {"{\"workers\": 10000}", "from 0 to"},
         {"{\"workers\": \"two\"}", "is not a number"},
         {"{\"workers\": {}}", "is not a number"},
         {"{\"net\": {\"loss_ppm\": {}}}", "is not a number"},
