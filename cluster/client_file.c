@@ -170,6 +170,15 @@ void client_file_overlay(const struct client *c, struct fsattr *a)
     a->flags |= FSATTR_LIVE;
 }
 
+/* The master looks below for the size of a LIVE file: what it saw after our last write is the
+ * truth, also when another writer has cut the file. */
+void client_file_seen(struct client *c, const struct fsattr *a, int64_t asked_ns)
+{
+    struct cfile *cf = a->ino.v ? client_file_find(c, a->ino) : NULL;
+    if (cf && a->flags & FSATTR_LIVE && asked_ns >= cf->wend_ns)
+        cf->wend = base_min_u64(cf->wend, a->size);
+}
+
 void client_file_own(struct client *c, const struct fsop *op, const struct fsop_reply *rep)
 {
     struct cfile *cf = client_file_find(c, op->ino);
@@ -180,6 +189,7 @@ void client_file_own(struct client *c, const struct fsop *op, const struct fsop_
     if (!(op->valid & FSOP_SET_SIZE))
         return;
     cf->wend = op->size;
+    cf->wend_ns = env_now_ns(c->env);
     cf->check = cf->writers == 0;
 }
 

@@ -263,6 +263,8 @@ static void fsr_learn(struct client_req *r)
          * directory depends on this: loading it is itself a change that we are told of. */
         s->stamp = c->cache.stamp;
     }
+    if (w.kind == FSOP_GETATTR && w.size)
+        return; /* a place to append to, no attribute */
     int64_t lease_ns = (int64_t)base_min_u64(r->reply.lease_ns, INT64_MAX / 4);
     int64_t until_ns = s->sent_ns + lease_ns;
     until_ns = until_ns < c->lease_until_ns ? until_ns : c->lease_until_ns;
@@ -271,6 +273,8 @@ static void fsr_learn(struct client_req *r)
         !client_cache_learn(c, &w, &r->reply, s->stamp, until_ns))
         left_ns = 0;
     r->reply.lease_ns = (uint64_t)left_ns;
+    if (!s->is_mutation)
+        client_file_seen(c, &r->reply.attr, s->sent_ns);
     client_file_overlay(c, &r->reply.attr);
 }
 
@@ -370,7 +374,7 @@ void client_fs(struct client *c, struct client_req *r)
         fsr_post(r, E_NAMETOOLONG);
         return;
     }
-    if (client_cache_answer(c, r)) {
+    if (!r->fsop.size && client_cache_answer(c, r)) {
         c->stats.cache_hits++;
         client_file_overlay(c, &r->reply.attr);
         fsr_post(r, r->reply.err);

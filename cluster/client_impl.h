@@ -122,7 +122,8 @@ struct cfile {
     bool close_owed;  /* a WRITE_CLOSE: not sent yet, or of unknown outcome */
     struct session_id writer_session;
     struct worker_id dirty[CLIENT_DIRTY_MAX]; /* written through since the last sync */
-    uint64_t wend;                            /* largest end of our own writes while LIVE */
+    uint64_t wend;                            /* largest end of our own writes while LIVE, */
+    int64_t wend_ns;                          /* and when it was last set by one */
     int64_t known_ns;                         /* when attr was asked for */
     uint64_t gen;                             /* counts refreshes */
     int refresh_err, reopen_err;
@@ -430,6 +431,7 @@ enum client_open_next client_file_resume(struct client_req *r);
 void client_file_inval(struct client *c, const struct rpc_inval *i);
 void client_file_session_lost(struct client *c);
 void client_file_overlay(const struct client *c, struct fsattr *a);
+void client_file_seen(struct client *c, const struct fsattr *a, int64_t asked_ns);
 void client_file_own(struct client *c, const struct fsop *op, const struct fsop_reply *rep);
 void client_file_refresh(struct cfile *cf);
 /* 0: go on; 1: waits on cf->ios; else an error */

@@ -278,6 +278,7 @@ void client_io_piece_done(struct client_piece *p)
             s->short_at = (uint32_t)base_min_u64(s->short_at, p->off - io->off + (uint64_t)p->ret);
     } else if (p->kind == IO_WRITE) {
         cf->wend = base_max_u64(cf->wend, p->off + p->len);
+        cf->wend_ns = env_now_ns(f->cf->c->env);
     }
     client_piece_put(p);
     client_io_step(io);

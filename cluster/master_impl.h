@@ -33,6 +33,7 @@ enum {
     MASTER_ORPHANS = 1024, /* asked about at once */
     MASTER_HOLDS_CHUNK = 1024,
     MASTER_LOADS_MAX = 6,  /* E_NOT_LOADED answers that one request survives */
+    MASTER_APPENDS = 1024,
     MASTER_FREE_MAX = 512, /* items of one RPC_FREE */
 };
 
@@ -184,6 +185,14 @@ struct master_verified {
     int64_t at_ns;
 };
 
+/* Bytes of a file that a session may be appending right now. */
+struct master_append {
+    struct ino ino; /* 0: free */
+    struct session_id session;
+    uint64_t end;
+    int64_t until_ns;
+};
+
 /* An under-store as mounted. */
 struct master_ufs {
     struct ufs *ufs;
@@ -317,6 +326,9 @@ struct master {
     uint32_t n_verified;
     int64_t verified_after_ns;
 
+    /* master_append.c */
+    struct master_append appends[MASTER_APPENDS];
+
     /* master_member.c */
     uint32_t pages_used, pages_max; /* struct master_page, each from mem when needed */
     struct master_worker *workers;
@@ -336,6 +348,11 @@ struct master {
     } owned[24];
     unsigned n_owned;
 };
+
+/* ---- master_append.c: where op->size bytes go; *size is the file's, now, and becomes the place */
+int master_append_place(struct master *m, const struct fsop *op, uint64_t *size) MUST_CHECK;
+void master_append_cut(struct master *m, struct ino ino);
+void master_append_session_gone(struct master *m, struct session_id s);
 
 /* ---- master.c */
 /* zeroed, given back when the master goes; NULL over the budget */

@@ -231,6 +231,7 @@ void master_lease_opened(struct master *m, struct session_id id, struct rpc_toke
 
 void master_lease_closed(struct master *m, struct session_id id)
 {
+    master_append_session_gone(m, id);
     struct master_session *s = master_lease_find(m, id);
     if (s)
         lease_free(s);

@@ -570,6 +570,7 @@ void master_load_reset(struct master *m)
 {
     memset(m->verified, 0, sizeof *m->verified * m->n_verified);
     m->verified_after_ns = INT64_MIN + 1;
+    memset(m->appends, 0, sizeof m->appends);
 }
 
 int master_load_init(struct master *m)

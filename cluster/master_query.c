@@ -67,6 +67,15 @@ static void query_answer(struct master_req *r, struct fsop_reply *rep)
         rep->attr.mtime_ns = r->found.mtime_ns;
         rep->attr.ctime_ns = r->found.ctime_ns;
     }
+    if (r->op.kind == FSOP_GETATTR && r->op.size && !rep->err) {
+        if (master_append_place(m, &r->op, &rep->attr.size) != 0) {
+            master_rpc_park(r, REQ_QUERY);
+            r->is_live_known = false;
+            return;
+        }
+        master_rpc_answer(r, rep); /* a place is no attribute: nobody keeps it */
+        return;
+    }
     if (r->op.kind == FSOP_LOOKUP && rep->err == E_NOENT) {
         if (master_load_attr(m, r->op.ino, &dir) == 0)
             rep->lease_ns = master_query_lease(

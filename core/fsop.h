@@ -50,7 +50,8 @@ enum fsop_kind {
     FSOP_LIMITS = 23,       /* size: most inodes, arg: most sessions, from this record on */
     /* queries: answered from applied state, never journaled */
     FSOP_LOOKUP = 64,    /* ino: parent, name; mode 1: its neighbours will be asked for too */
-    FSOP_GETATTR = 65,   /* ino */
+    FSOP_GETATTR = 65,   /* ino; size: of an append, whose place is wanted; arg: the
+                            place + 1 that is given back */
     FSOP_READDIR = 66,   /* ino, arg: cookie to start after (0: begin), size: most bytes, mode 1:
                             names and types will do (FSATTR_BARE).
                             reply.data: fsop_dirent...; FSOP_R_EOF */

@@ -454,6 +454,12 @@ void fuse_ops_req_done(struct env_op *op)
     case CALL_WRITE_KILL:
         fuse_ops_io_killed(c, err);
         return;
+    case CALL_WRITE_PLACE:
+        fuse_ops_io_placed(c, err);
+        return;
+    case CALL_WRITE_UNDO:
+        fuse_ops_io_undone(c);
+        return;
     case CALL_LSEEK:
         fuse_ops_io_lseek(c, err);
         return;

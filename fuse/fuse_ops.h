@@ -41,6 +41,8 @@ enum fuse_ops_kind {
     CALL_READ,
     CALL_WRITE,
     CALL_WRITE_KILL, /* a write before which set-user-id bits are being cleared */
+    CALL_WRITE_PLACE, /* an append that asks where the end is */
+    CALL_WRITE_UNDO,  /* ... and that failed: the place is given back */
     CALL_FSYNC,
     CALL_RELEASE,
 };
@@ -61,6 +63,7 @@ struct fuse_ops_call {
     struct fuse_ops_file *file;
     struct fuse_ops_dir *dir;
     bool plus;
+    bool is_append;
     int flags;
     size_t size;
     off_t off;
@@ -178,6 +181,8 @@ void fuse_ops_io_opened(struct fuse_ops_call *c, int err);
 void fuse_ops_io_attach(struct fuse_ops_call *c, struct fuse_pass *pass);
 void fuse_ops_io_created(struct fuse_ops_call *c, int err);
 void fuse_ops_io_killed(struct fuse_ops_call *c, int err);
+void fuse_ops_io_placed(struct fuse_ops_call *c, int err);
+void fuse_ops_io_undone(struct fuse_ops_call *c);
 /* the permission bits that a file has once a stranger has changed it; 0: those it has */
 uint32_t fuse_ops_io_killed_mode(const struct fuse_file_info *fi);
 void fuse_ops_io_lseek(struct fuse_ops_call *c, int err);

@@ -343,6 +343,47 @@ static void io_write_send(struct fuse_ops_call *c)
     client_write(c->o->client, &c->io);
 }
 
+/* The kernel's idea of the end is as old as its attributes. */
+static void io_place(struct fuse_ops_call *c, uint64_t size, uint64_t undo, enum fuse_ops_kind kind)
+{
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = c->file->node->ino, .size = size, .arg = undo};
+    c->kind = kind;
+    memset(&c->req, 0, sizeof c->req);
+    c->req.fsop = op;
+    fuse_ops_send(c);
+}
+
+static void io_write_begin(struct fuse_ops_call *c)
+{
+    if (c->is_append)
+        io_place(c, c->size, 0, CALL_WRITE_PLACE);
+    else
+        io_write_send(c);
+}
+
+/* CALL_WRITE_PLACE */
+void fuse_ops_io_placed(struct fuse_ops_call *c, int err)
+{
+    struct fuse_ops_file *f = c->file;
+    c->off = (off_t)c->req.reply.attr.size;
+    if (!err && c->fuse) {
+        io_write_send(c);
+    } else if (!err) { /* given up meanwhile */
+        io_place(c, c->size, (uint64_t)c->off + 1, CALL_WRITE_UNDO);
+    } else {
+        fuse_ops_err(c, err);
+        io_unbusy(f);
+    }
+}
+
+/* CALL_WRITE_UNDO: answered before */
+void fuse_ops_io_undone(struct fuse_ops_call *c)
+{
+    struct fuse_ops_file *f = c->file;
+    fuse_ops_end(c);
+    io_unbusy(f);
+}
+
 uint32_t fuse_ops_io_killed_mode(const struct fuse_file_info *fi)
 {
     uint32_t mode = client_file_attr(io_file(fi)->file).mode & 07777, kill = mode & S_ISUID;
@@ -356,19 +397,19 @@ void fuse_ops_io_killed(struct fuse_ops_call *c, int err)
 {
     struct fuse_ops_file *f = c->file;
     if (c->fuse && !err) {
-        io_write_send(c);
+        io_write_begin(c);
         return;
     }
     fuse_ops_err(c, err);
     io_unbusy(f);
 }
 
-/* The kernel's flags of the write whose payload this is: libfuse keeps them to itself. */
-static uint32_t io_write_flags(const char *payload)
+/* The kernel's header of the write whose payload this is: libfuse keeps a part to itself. */
+static struct fuse_write_in io_write_in(const char *payload)
 {
     struct fuse_write_in in;
     memcpy(&in, payload - sizeof in, sizeof in);
-    return in.write_flags;
+    return in;
 }
 
 void fuse_ops_io_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
@@ -383,10 +424,12 @@ void fuse_ops_io_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t s
     c->size = size;
     c->off = off;
     fuse_ops_watch(c);
-    bool kills = io_write_flags(buf) & FUSE_WRITE_KILL_SUIDGID;
+    struct fuse_write_in in = io_write_in(buf);
+    c->is_append = in.flags & O_APPEND && !(in.write_flags & FUSE_WRITE_CACHE);
+    bool kills = in.write_flags & FUSE_WRITE_KILL_SUIDGID;
     uint32_t mode = kills ? fuse_ops_io_killed_mode(fi) : 0;
     if (!mode) {
-        io_write_send(c);
+        io_write_begin(c);
         return;
     }
     c->kind = CALL_WRITE_KILL; /* as root: the writer need not be the owner */
@@ -438,6 +481,14 @@ static void io_done(struct env_op *op)
     }
     if (c->kind == CALL_READ && c->io.lent)
         client_give_back(c->o->client, &c->io);
+    if (c->kind == CALL_WRITE && c->is_append && ret < (int64_t)c->size) {
+        uint64_t put = ret < 0 ? 0 : (uint64_t)ret;
+        if (c->fuse)
+            fuse_reply_err(c->fuse, net_errno_from_err((int)ret));
+        c->fuse = NULL;
+        io_place(c, c->size - put, (uint64_t)c->off + put + 1, CALL_WRITE_UNDO);
+        return;
+    }
     fuse_ops_err(c, ret < 0 ? (int)ret : 0);
     if (f)
         io_unbusy(f);

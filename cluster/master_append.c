@@ -1,0 +1,65 @@
+/* cluster/master_append.c - where bytes are appended, when several mounts append to one file.
+ *
+ * Who appends asks with FSOP_GETATTR and the number of bytes in `size`; attr.size of the answer is
+ * the place, given to nobody else.
+ *
+ * INVARIANTS
+ *  1. A place is the end of the file below, as it is now, or the end of what was given before and
+ *     may still be on its way, whichever is later.
+ *  2. What was given is forgotten when the file has grown past it, when it is truncated, when its
+ *     writer gives it back (the same question with the place + 1 in `arg`) or its session ends,
+ * after MASTER_APPEND_NS at the latest, which is longer than a client tries to write.
+ *  3. A new leader does not know what was given: it gives nothing for as long as a write that its
+ *     predecessor placed may still begin.
+ *  4. A full table refuses (E_AGAIN): two writers never get one place.
+ *
+ * A writer that dies between question and write leaves a hole, if somebody appended meanwhile. */
+#include "cluster/master_impl.h"
+
+#define MASTER_APPEND_NS (60000 * MASTER_MS)
+
+static struct master_append *append_find(struct master *m, struct ino ino, int64_t now)
+{
+    struct master_append *room = NULL;
+    uint64_t at = base_mix_u64(ino.v);
+    for (unsigned i = 0; i < 16; i++) {
+        struct master_append *a = &m->appends[(at + i) % MASTER_APPENDS];
+        if (a->ino.v == ino.v)
+            return a;
+        if (!room && (!a->ino.v || now >= a->until_ns))
+            room = a;
+    }
+    return room;
+}
+
+int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
+{
+    int64_t now = env_now_ns(m->env);
+    struct master_append *a = append_find(m, op->ino, now);
+    if (!a || now < m->led_since_ns + RPC_WRITE_VALID_MS * MASTER_MS)
+        return E_AGAIN;
+    bool is_known = a->ino.v == op->ino.v && now < a->until_ns;
+    if (op->arg) { /* given back */
+        if (is_known && a->end == op->arg - 1 + op->size)
+            a->end = op->arg - 1;
+        return 0;
+    }
+    if (is_known && a->end > *size)
+        *size = a->end;
+    *a = (struct master_append){op->ino, op->session, *size + op->size, now + MASTER_APPEND_NS};
+    return 0;
+}
+
+void master_append_cut(struct master *m, struct ino ino)
+{
+    struct master_append *a = append_find(m, ino, env_now_ns(m->env));
+    if (a && a->ino.v == ino.v)
+        a->ino.v = 0;
+}
+
+void master_append_session_gone(struct master *m, struct session_id s)
+{
+    for (unsigned i = 0; i < MASTER_APPENDS; i++)
+        if (m->appends[i].session.v == s.v)
+            m->appends[i].ino.v = 0;
+}

@@ -1,0 +1,100 @@
+/* tests/unit/test_master_append.c - places for appends of several clients to one file. */
+#include "tests/unit/master_world.h"
+
+static struct wcall a;
+static struct ino ino;
+
+static uint64_t place(struct wc *c, uint64_t n)
+{
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = ino, .size = n}, &a), 0);
+    CU_ASSERT_EQUAL(a.reply.lease_ns, 0);
+    return a.reply.attr.size;
+}
+
+static void undo(struct wc *c, uint64_t at, uint64_t n)
+{
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = ino, .size = n, .arg = at + 1};
+    CU_ASSERT_EQUAL(w_fs(c, op, &a), 0);
+}
+
+static struct wu_file *begin(struct wc **c1, struct wc **c2)
+{
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 100);
+    *c1 = wc_new(0, true);
+    *c2 = wc_new(1, true);
+    ino = w_lookup(*c1, INO_ROOT, "f", 0);
+    CU_ASSERT_EQUAL(w_fs(*c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
+    CU_ASSERT_EQUAL(w_fs(*c2, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
+    w_run_ms(RPC_WRITE_VALID_MS);
+    return f;
+}
+
+static void test_master_append_nobody_gets_the_same_place(void)
+{
+    struct wc *c1, *c2;
+    struct wu_file *f = begin(&c1, &c2);
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    CU_ASSERT_EQUAL(place(c2, 5), 110);
+    CU_ASSERT_EQUAL(place(c1, 1), 115);
+    f->size = 500; /* somebody wrote beyond the end */
+    wu_touch(f);
+    CU_ASSERT_EQUAL(place(c2, 7), 500);
+    CU_ASSERT_EQUAL(place(c1, 7), 507);
+    /* attributes are what lies below */
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &a), 0);
+    CU_ASSERT_EQUAL(a.reply.attr.size, 500);
+    w_close();
+}
+
+static void test_master_append_what_was_given_back_or_cut_is_free(void)
+{
+    struct wc *c1, *c2;
+    struct wu_file *f = begin(&c1, &c2);
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    undo(c1, 100, 10);
+    CU_ASSERT_EQUAL(place(c2, 5), 100);
+    CU_ASSERT_EQUAL(place(c1, 5), 105);
+    undo(c2, 100, 5); /* not the last: a hole stays, nobody's bytes are overwritten */
+    CU_ASSERT_EQUAL(place(c2, 1), 110);
+    struct fsop cut = {.kind = FSOP_SETATTR, .ino = ino, .valid = FSOP_SET_SIZE, .size = 3};
+    CU_ASSERT_EQUAL(w_fs(c2, cut, &a), 0);
+    CU_ASSERT_EQUAL(f->size, 3);
+    CU_ASSERT_EQUAL(place(c1, 5), 3);
+    CU_ASSERT_EQUAL(
+        w_fs(c2, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino, .flags = FSOP_F_TRUNC}, &a), 0);
+    CU_ASSERT_EQUAL(place(c1, 5), 0);
+    undo(c1, 0, 5); /* place 0, too, can be given back */
+    CU_ASSERT_EQUAL(place(c2, 5), 0);
+    w_close();
+}
+
+static void test_master_append_a_dead_session_holds_no_place(void)
+{
+    struct wc *c1, *c2;
+    (void)begin(&c1, &c2);
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    sim_node_crash(sim_node_find(ws, "client0"));
+    w_run_ms(4000);
+    CU_ASSERT_EQUAL(place(c2, 5), 100);
+    w_close();
+}
+
+static void test_master_append_a_new_leader_waits_for_writes_on_their_way(void)
+{
+    struct wc *c1, *c2;
+    (void)begin(&c1, &c2);
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    w_master_crash();
+    w_master_start();
+    int64_t from = sim_now_ns(ws);
+    wc_dial(c2);
+    CU_ASSERT_EQUAL(place(c2, 5), 100);
+    CU_ASSERT((sim_now_ns(ws) - from) / MS >= RPC_WRITE_VALID_MS - 100);
+    w_close();
+}
+
+UNIT_MAIN("master_append", UNIT(test_master_append_nobody_gets_the_same_place),
+          UNIT(test_master_append_what_was_given_back_or_cut_is_free),
+          UNIT(test_master_append_a_dead_session_holds_no_place),
+          UNIT(test_master_append_a_new_leader_waits_for_writes_on_their_way))
