@@ -32,7 +32,7 @@ enum {
     MASTER_SESSIONS_MAX = 16384,
     MASTER_ORPHANS = 1024, /* asked about at once */
     MASTER_HOLDS_CHUNK = 1024,
-    MASTER_LOADS_MAX = 6,  /* E_NOT_LOADED answers that one request survives */
+    MASTER_LOADS_MAX = 6, /* E_NOT_LOADED answers that one request survives */
     MASTER_APPENDS = 1024,
     MASTER_FREE_MAX = 512, /* items of one RPC_FREE */
 };

@@ -40,7 +40,7 @@ enum fuse_ops_kind {
     CALL_CREATE_OPEN,  /* ... the file is being opened */
     CALL_READ,
     CALL_WRITE,
-    CALL_WRITE_KILL, /* a write before which set-user-id bits are being cleared */
+    CALL_WRITE_KILL,  /* a write before which set-user-id bits are being cleared */
     CALL_WRITE_PLACE, /* an append that asks where the end is */
     CALL_WRITE_UNDO,  /* ... and that failed: the place is given back */
     CALL_FSYNC,
