@@ -27,6 +27,7 @@ struct fuse_node {
     struct ino ino, parent;   /* parent: for ".."; 0 when not known */
     uint64_t nlookup;         /* references that the kernel will give back by forget */
     uint64_t version;         /* of the pages that the kernel may hold */
+    int64_t attr_until_ns;    /* its attributes may be valid in the kernel until then */
     int64_t entries_until_ns; /* some name below may be valid in the kernel until then */
     uint32_t handles;         /* open here */
     uint32_t cached;          /* of those, through the page cache */

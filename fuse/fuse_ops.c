@@ -280,15 +280,17 @@ double fuse_ops_seconds(int64_t most_ns, uint64_t lease_ns)
     return (double)base_min_u64((uint64_t)most_ns, lease_ns) / 1e9;
 }
 
-double fuse_ops_attr_seconds(const struct fuse_ops *o, const struct fsattr *a, uint64_t lease_ns)
+double fuse_ops_attr_seconds(struct fuse_ops *o, const struct fsattr *a, uint64_t lease_ns)
 {
+    struct fuse_node *n = fuse_node_find(&o->nodes, a->ino);
+    int64_t keep = (int64_t)base_min_u64((uint64_t)o->opts.attr_ns, lease_ns);
     /* two inodes of the kernel: a change made through one would not reach the other's attributes */
-    if (o->nodes.n_aliases) {
-        const struct fuse_node *n = fuse_node_find((struct fuse_nodes *)&o->nodes, a->ino);
-        if (n && n->alias)
-            return 0;
-    }
-    return a->flags & FSATTR_LIVE ? 0 : fuse_ops_seconds(o->opts.attr_ns, lease_ns);
+    if (a->flags & FSATTR_LIVE || !keep || (n && n->alias))
+        return 0;
+    int64_t until = env_now_ns(o->env) + keep + (int64_t)NAME_SLACK_MS * MS;
+    if (n && n->attr_until_ns < until)
+        n->attr_until_ns = until;
+    return fuse_ops_seconds(keep, lease_ns);
 }
 
 bool fuse_ops_entry(struct fuse_ops *o, struct ino parent, const char *name, size_t len,

@@ -169,7 +169,7 @@ char *fuse_ops_buffer_get(struct fuse_ops *o);
 void fuse_ops_buffer_put(struct fuse_ops *o, char *b);
 struct stat fuse_ops_stat(const struct fsattr *a);
 double fuse_ops_seconds(int64_t most_ns, uint64_t lease_ns);
-double fuse_ops_attr_seconds(const struct fuse_ops *o, const struct fsattr *a, uint64_t lease_ns);
+double fuse_ops_attr_seconds(struct fuse_ops *o, const struct fsattr *a, uint64_t lease_ns);
 /* fills e and counts the lookup; false when memory is out */
 bool fuse_ops_entry(struct fuse_ops *o, struct ino parent, const char *name, size_t len,
                     const struct fsattr *a, uint64_t lease_ns, struct fuse_entry_param *ret_e);
@@ -212,6 +212,8 @@ void fuse_ops_dir_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
 
 /* fuse_ops_inval.c */
 void fuse_ops_inval_init(struct fuse_ops *o);
+/* The kernel forgets the attributes of n; done is called then, or at once when it has none. */
+void fuse_ops_inval_own(struct fuse_ops *o, struct fuse_node *n, struct env_op *done);
 void fuse_ops_inval_stop(struct fuse_ops *o);
 
 #endif

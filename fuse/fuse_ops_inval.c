@@ -164,6 +164,26 @@ static void inval_on_invalidate(struct client_host *h, const struct rpc_inval *i
     fuse_inval_push(&o->inval, it);
 }
 
+void fuse_ops_inval_own(struct fuse_ops *o, struct fuse_node *n, struct env_op *done)
+{
+    struct fuse_inval_item *it = NULL;
+    if (n->attr_until_ns <= env_now_ns(o->env) || !o->inval.is_started) {
+        done->done(done);
+        return;
+    }
+    n->attr_until_ns = 0;
+    it = fuse_inval_get(&o->inval);
+    if (!it) {
+        inval_walk(o, done);
+        return;
+    }
+    it->what = FUSE_INVAL_ATTR;
+    it->n_inos = 1;
+    it->inos[0] = n->ino;
+    it->ack = done;
+    fuse_inval_push(&o->inval, it);
+}
+
 void fuse_ops_inval_init(struct fuse_ops *o)
 {
     list_init(&o->walk_now);

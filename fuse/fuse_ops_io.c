@@ -148,13 +148,26 @@ static int io_attach(struct fuse_ops_call *c, struct fuse_pass *pass, struct fus
     return 0;
 }
 
+static void io_attr_gone(struct env_op *op)
+{
+    fuse_ops_io_attach(container_of(op, struct fuse_ops_call, req.op), NULL);
+}
+
 /* CALL_OPEN, CALL_CREATE_OPEN: r->file is ours, or there is none */
 void fuse_ops_io_opened(struct fuse_ops_call *c, int err)
 {
-    if (err)
+    struct fuse_node *n = NULL;
+    if (!err && client_file_is_live(c->req.file))
+        n = fuse_node_find(&c->o->nodes, client_file_attr(c->req.file).ino);
+    if (err) {
         fuse_ops_err(c, err);
-    else if (!c->fuse || c->kind != CALL_OPEN || !fuse_pass_begin(c))
+    } else if (n) {
+        /* nobody tells a writer what other writers do: from now on the kernel asks */
+        c->req.op.done = io_attr_gone;
+        fuse_ops_inval_own(c->o, n, &c->req.op);
+    } else if (!c->fuse || c->kind != CALL_OPEN || !fuse_pass_begin(c)) {
         fuse_ops_io_attach(c, NULL);
+    }
 }
 
 static int io_reply_created(struct fuse_ops_call *c, struct fuse_ops_file *f,

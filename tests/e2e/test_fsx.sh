@@ -8,7 +8,7 @@ seconds=${FSX_SECONDS:-5} seed=${FSX_SEED:-$$}
 fsx() { timeout $((seconds + 120)) "$build/stress-fsx" --log "$work/fsx.oplog" --seed "$seed" "$@"; }
 mkdir "$work/local"
 fsx --seconds 1 --store "$work/local" "$work/local" > "$work/self.out" 2>&1 || fail "on a local directory: $(cat "$work/self.out")"
-config through 0
+config through 60s
 start_master; start_worker 1; start_worker 2
 start_mount A; start_mount B -o direct_io
 for how in cached direct; do
