@@ -52,7 +52,7 @@ enum config_type {
     X(JOURNAL_SEGMENT, "journal.segment", SIZE, "16MiB", 1 << 20, 1 << 30, NULL,                  \
       "size of one segment of the write-ahead log")                                               \
     X(JOURNAL_IMAGE_AFTER, "journal.image_after", SIZE, "64MiB", 1 << 20, 1LL << 40, NULL,        \
-      "log written between two state images")                                                     \
+      "log written between two state images; beside a large image it is a quarter of that")       \
     X(WORKER_LISTEN, "worker.listen", ADDR, "127.0.0.1:7710", 0, 0, NULL,                         \
       "host:port of the worker; `tarn up` counts the port up for each further one")               \
     X(WORKER_DIR, "worker.dir", PATH, "", 0, 0, NULL, "directory of cached pages; required")      \

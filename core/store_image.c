@@ -150,9 +150,10 @@ void store_image_end(struct store *s)
         return;
     s->image.on = false;
     s->image.body = NULL;
-    for (unsigned i = 0; i < s->n; i++) {
+    /* those before its place have given their copies back, those behind the cut never had one */
+    for (unsigned i = s->image.table; i < s->n; i++) {
         struct store_table *t = &s->t[i];
-        for (uint32_t k = 0; k < t->n_pages; k++) {
+        for (uint32_t k = i == s->image.table ? s->image.page : 0; k < t->cut_pages; k++) {
             mem_free(s->mem, t->pages[k].copy, t->def.page);
             t->pages[k].copy = NULL;
         }

@@ -44,8 +44,9 @@ struct journal_host {
     uint32_t (*image_next)(struct journal_host *h, void *buf, uint32_t cap);
     /* the image given up or finished */
     void (*image_end)(struct journal_host *h);
-    /* an image at start: the very pieces that image_next gave, in order; len 0 marks its end;
-     * nonzero return: unusable */
+    /* an image at start: the very pieces that image_next gave, in order; len 0 marks its end.
+     * E_VERSION (of another release) and E_NOMEM stop the start; another error: unusable, and an
+     * older one is tried */
     int (*image_load)(struct journal_host *h, const void *piece, uint32_t len);
     /* Forget all that image_load gave: the image turned out bad and an older one follows.  May be
      * NULL: then an image is read twice, first to check it. */
@@ -55,7 +56,8 @@ struct journal_host {
 struct journal_config {
     const char *dir;            /* disk name, "" for the env's own directory */
     uint64_t segment_bytes;     /* a WAL segment's size; default 16 MiB */
-    uint64_t image_after_bytes; /* WAL bytes between images; default 64 MiB */
+    uint64_t image_after_bytes; /* WAL bytes on disk between images, and at least a quarter of the
+                                   last image's; default 64 MiB */
     uint32_t batches_in_flight; /* WAL writes under way at once; default 4 */
     uint32_t batch_bytes;       /* most bytes of one batch; default 256 KiB */
     uint64_t queue_bytes;       /* submits waiting beyond this end with E_AGAIN; default 8 MiB */

@@ -69,8 +69,8 @@ struct local {
     /* images */
     struct env_op snap_op;
     bool snap_busy, imaging, image_wanted, full, reserve_due, release_due;
-    uint64_t since_image; /* bytes of records applied since the last image began */
-    uint64_t retry_bytes; /* since_image at which to try again after a failure */
+    uint64_t image_mark;  /* wal_written when the last image began */
+    uint64_t retry_bytes; /* bytes since then at which to try again after a failure */
     struct list image_ops, image_ops_running;
     struct env_op *stop_op, kick_op, wal_stop_op;
     bool wal_stopping, wal_stopped, kicked;
@@ -121,13 +121,22 @@ static struct local *local_of(struct wal_host *h)
     return container_of(h, struct local, wal_host);
 }
 
+/* What counts is what a start would have to read: a batch takes whole blocks, however small its
+ * records.  Beside a large image the log may grow with it, so that a steady load writes a bounded
+ * multiple of its own bytes in images. */
+static bool local_image_due(const struct local *l)
+{
+    uint64_t since = wal_written(l->wal) - l->image_mark;
+    uint64_t after = base_max_u64(l->cfg.image_after_bytes, snap_bytes(l->snap) / 4);
+    return since >= after && since >= l->retry_bytes && !l->image_wanted && !l->imaging;
+}
+
 static void local_on_record(struct wal_host *h, uint64_t index, const struct log_record *r,
                             const void *bytes)
 {
     struct local *l = local_of(h);
     ASSERT(index == l->applied + 1);
     l->applied = index;
-    l->since_image += log_format_record_size(r->len);
     l->host->apply(l->host, index, bytes, r->len);
     if (l->state == LOCAL_REPLAY)
         return;
@@ -136,8 +145,7 @@ static void local_on_record(struct wal_host *h, uint64_t index, const struct log
     struct env_op *op = list_entry(e, struct env_op, link);
     op->ret = (int64_t)index;
     op->done(op);
-    if (l->since_image >= l->cfg.image_after_bytes && l->since_image >= l->retry_bytes &&
-        !l->image_wanted && !l->imaging) {
+    if (local_image_due(l)) {
         l->image_wanted = true;
         local_run(l);
     }
@@ -190,7 +198,9 @@ static void local_snap_done(struct env_op *op)
         l->imaging = false;
         wal_hold(l->wal, false);
         int64_t ret = op->ret < 0 ? op->ret : (int64_t)snap_index(l->snap);
-        l->retry_bytes = op->ret < 0 ? l->since_image + l->cfg.image_after_bytes / 4 + 1 : 0;
+        l->retry_bytes =
+            op->ret < 0 ? wal_written(l->wal) - l->image_mark + l->cfg.image_after_bytes / 4 + 1
+                        : 0;
         local_reply_all(l, &l->image_ops_running, ret);
         if (op->ret == 0)
             wal_trim(l->wal, snap_trim_index(l->snap));
@@ -219,7 +229,7 @@ static void local_images(struct local *l)
         if (l->applied == snap_index(l->snap))
             return;
         list_splice(&l->image_ops_running, &l->image_ops);
-        l->since_image = 0;
+        l->image_mark = wal_written(l->wal);
         l->imaging = true;
         l->snap_busy = true;
         wal_hold(l->wal, true); /* what the reserve gives back is for the image */
@@ -405,6 +415,7 @@ static void local_lead(struct local *l)
     l->state = LOCAL_LEADER;
     l->role = JOURNAL_LEADER;
     l->reserve_due = true;
+    l->image_wanted = local_image_due(l);
     fmt_log(l->env, ENV_LOG_INFO, "journal: '%s' open: %llu records, epoch %llu.", l->dir,
             (unsigned long long)l->applied, (unsigned long long)l->epoch);
     l->host->role(l->host, JOURNAL_LEADER, l->epoch, 0);
@@ -438,7 +449,8 @@ static void local_next(struct local *l)
     if (ret < 0) {
         if (s == LOCAL_META_OPEN || s == LOCAL_EPOCH_OPEN)
             l->file = NULL;
-        if (ret != E_CORRUPT && ret != E_VERSION && ret != E_CLUSTER && ret != E_CANCELLED)
+        bool said = s == LOCAL_IMAGES && ret == E_NOMEM;
+        if (ret != E_CORRUPT && ret != E_VERSION && ret != E_CLUSTER && ret != E_CANCELLED && !said)
             fmt_log(l->env, ENV_LOG_ERROR, "journal: '%s': cannot start: %s%s.", l->dir,
                     err_text((int)ret),
                     ret == E_NOSPC ? "; free some space there, or give it more" : "");

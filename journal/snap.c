@@ -268,6 +268,13 @@ static int snap_load_header(struct snap *s, const uint8_t *p)
     return 0;
 }
 
+/* E_VERSION and E_NOMEM are no damage: an older image would not help, so they stop the start */
+static int snap_load_host(struct snap *s, const uint8_t *p, uint32_t len)
+{
+    int ret = s->checking ? 0 : s->host->image_load(s->host, p, len);
+    return ret == 0 || ret == E_VERSION || ret == E_NOMEM ? ret : E_CORRUPT;
+}
+
 /* the piece at p, n bytes of which were asked for: 0, E_AGAIN with *ret_need more, 1 at the end */
 static int snap_load_piece(struct snap *s, const uint8_t *p, uint64_t n, uint64_t *ret_need)
 {
@@ -293,12 +300,13 @@ static int snap_load_piece(struct snap *s, const uint8_t *p, uint64_t n, uint64_
         memcpy(&end, p + sizeof h, sizeof end);
         if (end.index != s->files[s->at_file - 1].index || end.data_bytes != s->data_bytes)
             return E_CORRUPT;
-        return !s->checking && s->host->image_load(s->host, NULL, 0) ? E_CORRUPT : 1;
+        int ret = snap_load_host(s, NULL, 0);
+        return ret ? ret : 1;
     }
     s->number++;
     s->data_bytes += h.len;
     s->pos = base_align_up(s->pos + sizeof h + h.len, 8);
-    return !s->checking && s->host->image_load(s->host, p + sizeof h, h.len) ? E_CORRUPT : 0;
+    return snap_load_host(s, p + sizeof h, h.len);
 }
 
 /* what an attempt to load one image came to; may start the next */
@@ -332,7 +340,11 @@ static void snap_load_verdict(struct snap *s, int ret)
         s->at_file--;
         s->checking = !s->host->image_reset;
     } else {
-        fmt_log(s->env, ENV_LOG_ERROR, "journal: %s: %s.", name, err_text(ret));
+        fmt_log(s->env, ENV_LOG_ERROR, "journal: %s: %s%s.", name, err_text(ret),
+                ret == E_VERSION ? ": start the release that wrote it; nothing was changed"
+                : ret == E_NOMEM ? ": the state is larger than this master may use; nothing was "
+                                   "changed. Raise its budget"
+                                 : "");
         s->ret = ret;
     }
     if (s->ret)

@@ -339,6 +339,7 @@ static bool wal_fill(struct wal *w)
     w->chain = s->batch.crc;
     w->next_index += n;
     w->off += size;
+    w->written += size;
     w->batches++;
     w->slots_used++;
     s->state = WAL_SLOT_WRITING;
@@ -445,6 +446,11 @@ void wal_stop(struct wal *w, struct env_op *op)
 uint64_t wal_last_index(const struct wal *w)
 {
     return w->next_index - 1;
+}
+
+uint64_t wal_written(const struct wal *w)
+{
+    return w->written;
 }
 
 uint64_t wal_epoch(const struct wal *w)

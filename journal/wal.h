@@ -66,6 +66,9 @@ void wal_recover(struct wal *w, uint64_t from, uint64_t known_durable, struct en
 /* after wal_recover: 0 for an empty log */
 uint64_t wal_last_index(const struct wal *w);
 uint64_t wal_epoch(const struct wal *w);
+/* bytes that batches took on disk, padding included: those that wal_recover read from `from` on,
+ * and all since.  It is what a start has to read if no image is taken. */
+uint64_t wal_written(const struct wal *w);
 /* Erases beyond the end, secures the tail in a new segment of this epoch.  ret: 0 or an error. */
 void wal_recover_start(struct wal *w, uint64_t epoch, struct env_op *op);
 /* host->record for from..last, then done.  Comes before the first append. */

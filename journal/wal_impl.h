@@ -132,6 +132,7 @@ struct wal {
     struct wal_recover *recover;
     struct env_op *stop_op;
     uint64_t records, batches, syncs;
+    uint64_t written; /* bytes of batches with their padding: found needed at start, and added */
 };
 
 /* wal.c */

@@ -628,6 +628,8 @@ static void wal_rc_batch(struct wal_recover *rc)
         rc->last = base_max_u64(rc->last, rc->read.expect.index - 1);
         wal_rc_learn(rc, b->durable_upto, b->seq);
         wal_rc_place(rc, b);
+        if (rc->read.expect.index > rc->from)
+            w->written += log_format_batch_size(b);
         w->epoch = base_max_u64(w->epoch, b->epoch);
     } else if (rc->state == WAL_RC_COPY) {
         wal_rc_copy(rc);

@@ -348,6 +348,24 @@ static void test_damage_image_that_the_host_refuses(void)
     world_drop(w);
 }
 
+/* an image of another release, or one too large for the budget, is no damage: no older image and
+ * no longer log makes it better */
+static void test_damage_image_of_another_release(void)
+{
+    struct world *w = damage_begin(15);
+    static const int whys[] = {E_VERSION, E_NOMEM};
+    for (int i = 0; i < 2; i++) {
+        w->refuse_images = 1;
+        w->refuse_why = whys[i];
+        w->last_error[0] = w->last_warning[0] = 0;
+        damage_refused(w, whys[i]);
+        CU_ASSERT_PTR_NOT_NULL(strstr(w->last_error, "nothing was changed"));
+        CU_ASSERT_PTR_NULL(strstr(w->last_warning, "older image"));
+    }
+    damage_leads(w);
+    world_drop(w);
+}
+
 /* what a crash leaves of an image is never loaded, and goes */
 static void test_damage_unfinished_image(void)
 {
@@ -464,6 +482,6 @@ UNIT_MAIN("journal_damage", UNIT(test_damage_random_flips), UNIT(test_damage_is_
           UNIT(test_damage_spliced_batch), UNIT(test_damage_garbage_behind_the_end),
           UNIT(test_damage_cut_and_missing_files), UNIT(test_damage_bad_sectors),
           UNIT(test_damage_newest_image_gives_way_to_the_older),
-          UNIT(test_damage_image_that_the_host_refuses), UNIT(test_damage_unfinished_image),
-          UNIT(test_damage_versions_from_the_future), UNIT(test_damage_identity),
-          UNIT(test_damage_foreign_segment))
+          UNIT(test_damage_image_that_the_host_refuses), UNIT(test_damage_image_of_another_release),
+          UNIT(test_damage_unfinished_image), UNIT(test_damage_versions_from_the_future),
+          UNIT(test_damage_identity), UNIT(test_damage_foreign_segment))

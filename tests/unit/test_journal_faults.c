@@ -335,6 +335,10 @@ static void test_images_let_the_log_be_cut(void)
 {
     struct world *w = faults_start(11);
     struct journal_status st;
+    world_stop(w);
+    w->cfg.image_after_bytes = 1 << 30; /* only when asked for */
+    world_open(w);
+    CU_ASSERT_FATAL(world_until_role(w));
     w->image_filler = 9; /* several blocks */
     for (int i = 0; i < 4; i++) {
         faults_put(w, 40, 2000);

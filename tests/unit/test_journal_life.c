@@ -407,6 +407,62 @@ static void test_life_image_does_not_hold_up_appends(void)
     world_drop(w);
 }
 
+/* One small record at a time takes a whole block of the log each: blocks are what brings the next
+ * image, also those written before a restart, or the log would grow to many times its limit. */
+static void test_life_small_records_bring_an_image(void)
+{
+    struct world *w = &world_one;
+    world_init_quiet(w, 16);
+    w->cfg.image_after_bytes = 40 * LOG_BLOCK;
+    CU_ASSERT_FATAL(world_start(w));
+    for (int i = 0; i < 30; i++)
+        world_put(w, 1, 20);
+    world_settle(w, 500);
+    CU_ASSERT_EQUAL(world_status(w).image_index, 0);
+    world_crash(w, true);
+    CU_ASSERT_FATAL(world_start(w));
+    for (int i = 0; i < 15; i++)
+        world_put(w, 1, 20);
+    world_settle(w, 500);
+    uint64_t first = world_status(w).image_index;
+    CU_ASSERT(first > 35 && first <= 45);
+    for (int i = 0; i < 400; i++)
+        world_put(w, 1, 20);
+    world_settle(w, 500);
+    CU_ASSERT(world_status(w).image_index > 390);
+    world_crash(w, true); /* a log that is long already: an image at once */
+    w->cfg.image_after_bytes = LOG_BLOCK;
+    CU_ASSERT_FATAL(world_start(w));
+    world_settle(w, 500);
+    CU_ASSERT_EQUAL(world_status(w).image_index, 445);
+    world_drop(w);
+}
+
+/* beside a large image the log may grow further before the next one */
+static void test_life_large_images_come_less_often(void)
+{
+    struct world *w = &world_one;
+    world_init_quiet(w, 17);
+    w->cfg.image_after_bytes = 10 * LOG_BLOCK;
+    w->image_filler = 60; /* some 600 KiB */
+    CU_ASSERT_FATAL(world_start(w));
+    for (int i = 0; i < 11; i++)
+        world_put(w, 1, 20);
+    world_settle(w, 500);
+    struct journal_status st = world_status(w);
+    uint64_t first = st.image_index, blocks = st.image_bytes / LOG_BLOCK;
+    CU_ASSERT_FATAL(first > 0 && blocks > 100);
+    for (uint64_t i = 0; i < blocks / 4 - 5; i++)
+        world_put(w, 1, 20);
+    world_settle(w, 500);
+    CU_ASSERT_EQUAL(world_status(w).image_index, first);
+    for (int i = 0; i < 10; i++)
+        world_put(w, 1, 20);
+    world_settle(w, 500);
+    CU_ASSERT(world_status(w).image_index > first);
+    world_drop(w);
+}
+
 /* only looking: everything is read and nothing written */
 static void test_life_check_only(void)
 {
@@ -449,4 +505,5 @@ UNIT_MAIN("journal_life", UNIT(test_life_starts_empty_and_restarts),
           UNIT(test_life_full_disk_then_space), UNIT(test_life_full_disk_recovers_by_itself),
           UNIT(test_life_full_disk_lives_by_its_reserve), UNIT(test_life_stops_at_any_moment),
           UNIT(test_life_image_does_not_hold_up_appends), UNIT(test_life_starts_with_little_space),
-          UNIT(test_life_check_only))
+          UNIT(test_life_small_records_bring_an_image),
+          UNIT(test_life_large_images_come_less_often), UNIT(test_life_check_only))

@@ -45,6 +45,7 @@ struct world {
     uint64_t cut_index, cut_roll;
     uint32_t pieces_left, image_filler, loaded_pieces;
     int refuse_images; /* image_load says no that many times */
+    int refuse_why;    /* with this; 0: E_PROTO */
     struct world_submit submits[WORLD_SUBMITS];
     struct env_op image_op, stop_op, barrier_op;
     bool imaging, stopped, barred, no_reset;
@@ -148,7 +149,7 @@ static int world_image_load(struct journal_host *h, const void *piece, uint32_t 
     w->loaded_pieces++;
     if (len == 16) {
         if (w->refuse_images && w->refuse_images--)
-            return E_PROTO;
+            return w->refuse_why ? w->refuse_why : E_PROTO;
         w->applied = base_get_u64(piece);
         w->roll = base_get_u64((const uint8_t *)piece + 8);
         EXPECT(w, w->applied <= w->seen && w->roll_at[w->applied] == w->roll);
