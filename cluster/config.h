@@ -44,8 +44,10 @@ enum config_type {
       NULL, "interval of the workers' reports; a worker is lost after four")                      \
     X(MASTER_INODES_MAX, "master.inodes_max", INT, "100000000", 1000, 4000000000LL, NULL,         \
       "most files, directories and links; beyond: no space left")                                 \
-    X(MASTER_MEMORY, "master.memory", SIZE, "16GiB", 64 << 20, 1LL << 44, NULL,                   \
-      "most memory of the master process")                                                        \
+    X(MASTER_MEMORY, "master.memory", SIZE, "16GiB", 128 << 20, 1LL << 44, NULL,                  \
+      "most memory of the master process; about 7/16 of it may be names and sessions (some 150 "  \
+      "bytes and the name for each file), as much is kept for writing images; beyond: no space "  \
+      "left")                                                                                     \
     X(MASTER_REQUESTS_MAX, "master.requests_max", INT, "4096", 16, 1000000, NULL,                 \
       "requests at once; one more is told to try again")                                          \
     X(JOURNAL_TYPE, "journal.type", ENUM, "local", 0, 0, "local", "variant of the journal")       \

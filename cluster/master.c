@@ -101,6 +101,24 @@ static void master_follow(struct master *m, const struct fsop *op, const struct 
         master_lease_changed(m, res, req);
 }
 
+static void master_say_full(struct master *m)
+{
+    struct meta_stats st;
+    int64_t now = env_now_ns(m->env);
+    m->n.full++;
+    if (m->full_said_ns && now - m->full_said_ns < MASTER_FULL_NS)
+        return;
+    m->full_said_ns = now;
+    meta_stats(m->meta, &st);
+    fmt_log(
+        m->env, ENV_LOG_ERROR,
+        "master: the state has %llu of the %llu MiB that master.memory leaves for it: no new "
+        "names, attributes, writers or sessions until something is removed, or master.memory is "
+        "raised and the master restarted",
+        (unsigned long long)st.bytes >> 20,
+        (unsigned long long)meta_limits(m->meta).bytes_max >> 20);
+}
+
 static void master_on_apply(struct journal_host *h, uint64_t index, const void *rec, uint32_t len)
 {
     struct master *m = container_of(h, struct master, host);
@@ -122,6 +140,8 @@ static void master_on_apply(struct journal_host *h, uint64_t index, const void *
     }
     if (!m->is_leading)
         return;
+    if (res.is_full)
+        master_say_full(m);
     if (sub && sub->req && res.reply.intent)
         master_rpc_intent_opened(sub->req, res.reply.intent);
     master_follow(m, &op, &res, sub ? sub->req : NULL);
@@ -226,14 +246,26 @@ static void master_on_image_end(struct journal_host *h)
 
 static int master_on_image_load(struct journal_host *h, const void *piece, uint32_t len)
 {
-    return meta_image_load(container_of(h, struct master, host)->meta, piece, len);
+    struct master *m = container_of(h, struct master, host);
+    uint32_t oldest, newest;
+    int err = meta_image_load(m->meta, piece, len);
+    if (err == E_VERSION) {
+        uint32_t version = meta_image_version(m->meta, &oldest, &newest);
+        fmt_log(m->env, ENV_LOG_ERROR,
+                "master: the state image has format %u; this release reads %u to %u%s", version,
+                oldest, newest,
+                version > newest
+                    ? ", it is older than the one that ran here before: run that one again"
+                    : "; run the release that wrote it, or one between");
+    }
+    return err;
 }
 
 static void master_on_image_reset(struct journal_host *h)
 {
     struct master *m = container_of(h, struct master, host);
     meta_close(m->meta);
-    int err = meta_open(m->mem, &m->cfg.limits, &m->meta);
+    int err = meta_open(&m->state_mem, &m->cfg.limits, &m->meta);
     ASSERT(err == 0); /* what was just given back is enough */
 }
 
@@ -270,6 +302,8 @@ static void master_free(struct master *m)
         m->n_owned--;
         mem_free(mem, m->owned[m->n_owned].p, m->owned[m->n_owned].n);
     }
+    if (m->state_mem.whole)
+        mem_part_end(&m->state_mem);
     mem_free(mem, m, sizeof *m);
 }
 
@@ -304,6 +338,28 @@ static int master_init(struct master *m)
     return err;
 }
 
+/* The state gets a part of the budget of its own, so that no queue or table takes its place: what
+ * is left when all fixed things are there, less an eighth and 16 MiB for those that grow.  An image
+ * may copy each page of the state once, hence half of the part is the limit of the state. */
+static int master_state_open(struct master *m)
+{
+    uint64_t left = m->mem->budget - m->mem->used;
+    uint64_t soft = m->mem->budget / 8 + MASTER_SOFT_BYTES, part = left > soft ? left - soft : 0;
+    part -= part / 256 + 64; /* what a part costs beyond its budget */
+    uint64_t own = 2 << 20;  /* the lists of pages apart */
+    uint64_t most = left > soft && part > own ? (part - own) / 129 * 64 >> 20 << 20 : 0;
+    if (most < META_BYTES_LEAST || !mem_part(&m->state_mem, m->mem, part)) {
+        fmt_log(m->env, ENV_LOG_ERROR,
+                "master: a budget of %llu MiB is too small: %llu MiB are in use before any file. "
+                "Raise master.memory, or lower master.requests_max and master.inodes_max",
+                (unsigned long long)m->mem->budget >> 20, (unsigned long long)m->mem->used >> 20);
+        return E_NOMEM;
+    }
+    uint64_t *max = &m->cfg.limits.bytes_max;
+    *max = *max ? base_min_u64(*max >> 20 << 20, most) : most;
+    return meta_open(&m->state_mem, &m->cfg.limits, &m->meta);
+}
+
 int master_open(struct env *e, struct mem *mem, const struct master_config *cfg,
                 struct master **ret_m)
 {
@@ -321,7 +377,7 @@ int master_open(struct env *e, struct mem *mem, const struct master_config *cfg,
         has_rpc = !err;
     }
     if (!err)
-        err = meta_open(mem, &m->cfg.limits, &m->meta);
+        err = master_state_open(m);
     if (!err) {
         *ret_m = m;
         m->journal = local_open(e, mem, &m->cfg.journal, &m->host);

@@ -28,7 +28,8 @@
 enum {
     MASTER_BUCKETS = 1024,      /* of requests in flight by (session, seq) */
     MASTER_EFFECT_BUCKETS = 64, /* of requests waiting for an intent */
-    MASTER_INVAL_BYTES = 8192,  /* invalidations that wait for one session */
+    MASTER_SOFT_BYTES = 16 << 20,
+    MASTER_INVAL_BYTES = 8192, /* invalidations that wait for one session */
     MASTER_SESSIONS_MAX = 16384,
     MASTER_ORPHANS = 1024, /* asked about at once */
     MASTER_HOLDS_CHUNK = 1024,
@@ -39,6 +40,7 @@ enum {
 
 #define MASTER_TICK_NS     (20 * MASTER_MS)
 #define MASTER_DEADLINE_NS (60000 * MASTER_MS)
+#define MASTER_FULL_NS     (60000 * MASTER_MS) /* between lines that say so */
 #define MASTER_CALL_NS     (2000 * MASTER_MS)
 
 struct master;
@@ -273,6 +275,8 @@ struct master {
     struct journal *journal;
     struct rpc_host rpc;
     struct meta *meta;
+    struct mem state_mem; /* the part of mem that is meta's */
+    int64_t full_said_ns;
     enum master_state state;
     int why;
     bool is_leading, is_listening, is_unmounting, is_stopping, is_journal_stopped, is_stepping;
@@ -340,7 +344,7 @@ struct master {
     struct {
         uint64_t requests, answers, again, timeouts, duplicates, conflicts, loads, checks,
             refreshes, names, looks;
-        uint64_t effects, invalidations, expired, reclaimed, resumed;
+        uint64_t effects, invalidations, expired, reclaimed, resumed, full;
     } n;
     struct {
         void *p;

@@ -138,12 +138,16 @@ static void mount_complain(struct master *m, const char *path, int err)
 static void mount_limits(struct master *m)
 {
     struct meta_limits have = meta_limits(m->meta), want = m->cfg.limits;
-    bool is_same = have.inodes_max == want.inodes_max && have.sessions_max == want.sessions_max;
+    bool is_same = have.inodes_max == want.inodes_max && have.sessions_max == want.sessions_max &&
+                   have.bytes_max == want.bytes_max;
     if (is_same && meta_applied(m->meta)) {
         mount_next(m);
         return;
     }
-    struct fsop op = {.kind = FSOP_LIMITS, .size = want.inodes_max, .arg = want.sessions_max};
+    struct fsop op = {.kind = FSOP_LIMITS,
+                      .size = want.inodes_max,
+                      .arg = want.sessions_max,
+                      .mtime_ns = (int64_t)want.bytes_max};
     m->is_limiting = true;
     master_submit(m, &op, &m->mount_sub);
 }

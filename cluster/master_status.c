@@ -86,6 +86,8 @@ static void status_meta(struct master *m, struct status *s)
     status_u64(s, "meta.intents", st.intents);
     status_u64(s, "meta.orphans", st.orphans);
     status_u64(s, "meta.bytes", st.bytes);
+    status_u64(s, "meta.bytes_max", meta_limits(m->meta).bytes_max);
+    status_u64(s, "meta.full", m->n.full);
     status_u64(s, "memory.used", m->mem->used);
     status_u64(s, "memory.max", m->mem->used_max);
     status_u64(s, "memory.budget", m->mem->budget);

@@ -69,12 +69,13 @@ uint32_t dir_find(const struct meta *m, uint32_t dir, const char *name, uint32_t
     return 0;
 }
 
-int dir_room(const struct meta *m, uint32_t dir)
+int dir_room(const struct meta *m, uint32_t dir, uint32_t name_len)
 {
     if (m->st.t[TABLE_DENTRY].live + 2 + META_INTENTS_MAX >= (uint32_t)1 << META_SLOT_BITS)
         return E_NOSPC;
-    return inode_at(m, dir)->size + 1 + META_INTENTS_MAX < (uint64_t)1 << META_SEQ_BITS ? 0
-                                                                                        : E_NOSPC;
+    if (inode_at(m, dir)->size + 1 + META_INTENTS_MAX >= (uint64_t)1 << META_SEQ_BITS)
+        return E_NOSPC;
+    return room_entry(m, name_len);
 }
 
 static void dir_link_node(struct meta *m, uint32_t dent, uint32_t node)

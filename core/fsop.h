@@ -47,7 +47,8 @@ enum fsop_kind {
                                target, parent, second parent; an empty name and type 0 is "none" */
     FSOP_RECLAIM = 21,      /* ino: an orphan nobody holds; its bytes are gone already */
     FSOP_VERSION = 22,      /* arg: version of state-machine rules from this record on */
-    FSOP_LIMITS = 23,       /* size: most inodes, arg: most sessions, from this record on */
+    FSOP_LIMITS = 23,       /* size: most inodes, arg: most sessions, mtime_ns: most bytes of state
+                               (0: no limit), from this record on */
     /* queries: answered from applied state, never journaled */
     FSOP_LOOKUP = 64,    /* ino: parent, name; mode 1: its neighbours will be asked for too */
     FSOP_GETATTR = 65,   /* ino; size: of an append, whose place is wanted; arg: the

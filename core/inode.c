@@ -34,13 +34,20 @@ struct ino inode_number(const struct meta *m, uint32_t slot)
 
 int inode_room(const struct meta *m)
 {
-    return m->st.t[TABLE_INODE].live < meta_limits(m).inodes_max ? 0 : E_NOSPC;
+    return m->st.t[TABLE_INODE].live < meta_limits(m).inodes_max ? room_inode(m) : E_NOSPC;
+}
+
+static void inode_orphan_place(struct meta *m, uint32_t slot)
+{
+    while (m->st.t[TABLE_ORPHAN].high <= slot / 64 + 1)
+        store_new_zero(&m->st, TABLE_ORPHAN);
 }
 
 uint32_t inode_new(struct meta *m, uint32_t mode, uint32_t uid, uint32_t gid, uint16_t mount,
                    int64_t time_ns)
 {
     uint32_t slot = store_new(&m->st, TABLE_INODE);
+    inode_orphan_place(m, slot); /* now, where growth may be refused */
     struct meta_inode *i = inode_mut(m, slot);
     uint32_t gen = i->gen;
     memset(i, 0, sizeof *i);
@@ -177,8 +184,7 @@ void inode_adopt(struct meta *m, uint32_t slot, const struct fsent *e)
 void inode_orphan_set(struct meta *m, uint32_t slot, bool on)
 {
     struct store *s = &m->st;
-    while (s->t[TABLE_ORPHAN].high <= slot / 64 + 1)
-        store_new_zero(s, TABLE_ORPHAN);
+    inode_orphan_place(m, slot);
     struct meta_orphan_bits *b = store_mut(s, TABLE_ORPHAN, slot / 64 + 1);
     struct meta_inode *i = inode_mut(m, slot);
     uint64_t bit = (uint64_t)1 << (slot % 64);

@@ -160,7 +160,7 @@ int intent_may_load(const struct meta *m, uint32_t dir)
 
 int intent_room(const struct meta *m)
 {
-    return m->st.t[TABLE_INTENT].live < META_INTENTS_MAX ? 0 : E_AGAIN;
+    return m->st.t[TABLE_INTENT].live < META_INTENTS_MAX ? room_intent(m) : E_AGAIN;
 }
 
 uint32_t intent_open(struct meta *m, const struct intent_spec *spec, struct meta_result *r)

@@ -29,7 +29,7 @@ static unsigned mem_class(size_t n, size_t *ret_size)
 
 static void *mem_take(struct mem *m, struct list *on, size_t n)
 {
-    if (n > SIZE_MAX - MEM_HEAD || m->used + n + MEM_HEAD > m->budget)
+    if (n > SIZE_MAX - MEM_HEAD || m->used + m->promised + n + MEM_HEAD > m->budget)
         return NULL;
     struct mem_head *h = m->source.get(m->source.ctx, n + MEM_HEAD);
     if (!h)
@@ -48,6 +48,50 @@ void mem_init(struct mem *m, struct mem_source source, uint64_t budget_bytes)
     m->budget = budget_bytes;
     list_init(&m->chunks);
     list_init(&m->large);
+}
+
+/* a part takes blocks of more than 16 KiB only, and each costs the whole one head more */
+static uint64_t mem_part_cost(uint64_t budget_bytes)
+{
+    return budget_bytes + budget_bytes / (MEM_SMALL_MAX / MEM_HEAD);
+}
+
+static void *mem_part_get(void *ctx, size_t n)
+{
+    struct mem *part = ctx;
+    ASSERT(n > MEM_SMALL_MAX && part->whole->promised >= n + MEM_HEAD);
+    part->whole->promised -= n + MEM_HEAD;
+    void *p = mem_alloc(part->whole, n);
+    if (!p)
+        part->whole->promised += n + MEM_HEAD;
+    return p;
+}
+
+static void mem_part_put(void *ctx, void *p, size_t n)
+{
+    struct mem *part = ctx;
+    mem_free(part->whole, p, n);
+    part->whole->promised += n + MEM_HEAD;
+}
+
+bool mem_part(struct mem *part, struct mem *m, uint64_t budget_bytes)
+{
+    uint64_t cost = mem_part_cost(budget_bytes);
+    if (cost < budget_bytes || m->used + m->promised > m->budget ||
+        cost > m->budget - m->used - m->promised)
+        return false;
+    mem_init(part, (struct mem_source){mem_part_get, mem_part_put, part}, budget_bytes);
+    part->whole = m;
+    m->promised += cost;
+    return true;
+}
+
+void mem_part_end(struct mem *part)
+{
+    mem_drop(part);
+    if (part->whole)
+        part->whole->promised -= mem_part_cost(part->budget);
+    part->whole = NULL;
 }
 
 void *mem_alloc(struct mem *m, size_t n)
@@ -110,6 +154,8 @@ void mem_drop(struct mem *m)
 {
     mem_drop_list(m, &m->chunks);
     mem_drop_list(m, &m->large);
+    if (!m->whole)
+        m->promised = 0; /* its parts went with it */
     ASSERT(m->used == 0);
     memset(m->free_head, 0, sizeof m->free_head);
 }

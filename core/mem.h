@@ -26,11 +26,17 @@ enum { MEM_CLASSES = 48, MEM_CHUNK = 64 * 1024 };
 struct mem {
     struct mem_source source;
     uint64_t budget, used, used_max; /* bytes taken from the source */
+    uint64_t promised;               /* to parts, and not taken by them yet */
+    struct mem *whole;               /* of a part */
     struct list chunks, large;       /* everything taken, for mem_drop */
     void *free_head[MEM_CLASSES];
 };
 
 void mem_init(struct mem *m, struct mem_source source, uint64_t budget_bytes);
+/* A part of m with a budget of its own, which nobody else can use up.  false: m has not that much
+ * left.  It ends with mem_part_end, or with m. */
+bool mem_part(struct mem *part, struct mem *m, uint64_t budget_bytes) MUST_CHECK;
+void mem_part_end(struct mem *part);
 /* NULL over the budget; 16-byte aligned (64 from 16 KiB on); contents undefined */
 void *mem_alloc(struct mem *m, size_t n) MUST_CHECK;
 void *mem_zalloc(struct mem *m, size_t n) MUST_CHECK;

@@ -127,8 +127,12 @@ static int meta_version(struct meta *m, const struct fsop *op)
 
 static int meta_limits_set(struct meta *m, const struct fsop *op)
 {
+    uint64_t bytes = (uint64_t)op->mtime_ns, mib = bytes >> 20;
     if (!op->size || !op->arg || op->arg > UINT32_MAX)
         return E_INVAL;
+    if (mib > UINT32_MAX || (bytes && bytes < META_BYTES_LEAST))
+        return E_INVAL;
+    meta_super_mut(m)->memory_mib = (uint32_t)mib;
     meta_super_mut(m)->inodes_max = op->size;
     meta_super_mut(m)->sessions_max = (uint32_t)op->arg;
     return 0;
@@ -137,7 +141,11 @@ static int meta_limits_set(struct meta *m, const struct fsop *op)
 struct meta_limits meta_limits(const struct meta *m)
 {
     const struct meta_super *sup = meta_super(m);
-    return sup->inodes_max ? (struct meta_limits){sup->inodes_max, sup->sessions_max} : m->limits;
+    if (!sup->inodes_max)
+        return m->limits;
+    return (struct meta_limits){.inodes_max = sup->inodes_max,
+                                .sessions_max = sup->sessions_max,
+                                .bytes_max = (uint64_t)sup->memory_mib << 20};
 }
 
 /* records that only the master itself writes */
@@ -429,6 +437,13 @@ uint32_t meta_image_next(struct meta *m, void *buf, uint32_t cap)
 void meta_image_end(struct meta *m)
 {
     store_image_end(&m->st);
+}
+
+uint32_t meta_image_version(const struct meta *m, uint32_t *ret_oldest, uint32_t *ret_newest)
+{
+    *ret_oldest = STORE_VERSION_OLD;
+    *ret_newest = STORE_VERSION;
+    return m->st.loader.version;
 }
 
 int meta_image_load(struct meta *m, const void *piece, uint32_t len)

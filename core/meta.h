@@ -36,6 +36,8 @@ struct meta;
 struct meta_limits {
     uint64_t inodes_max;   /* beyond: E_NOSPC */
     uint32_t sessions_max; /* beyond: E_AGAIN */
+    uint64_t bytes_max;    /* of the state's pages, in whole MiB; 0: no limit.  Beyond: E_NOSPC for
+                              what a client adds (core/room.c) */
 };
 
 /* What an applied record made stale in clients' caches. */
@@ -55,6 +57,7 @@ struct meta_change {
 };
 
 enum { META_CHANGES_MAX = 8 };
+enum { META_BYTES_LEAST = 16 << 20 }; /* the smallest bytes_max */
 
 struct meta_result {
     struct fsop_reply reply;   /* reply.data valid until the next apply */
@@ -63,6 +66,7 @@ struct meta_result {
     struct meta_change changes[META_CHANGES_MAX];
     unsigned n_changes;
     uint64_t conflict; /* E_CONFLICT: the open intent that is in the way; 0: not known */
+    bool is_full;      /* something was refused because of bytes_max */
 };
 
 /* An under-store effect that is owed.  Paths are relative to the mount's root, no leading '/'. */
@@ -142,6 +146,9 @@ uint32_t meta_image_next(struct meta *m, void *buf, uint32_t cap);
 void meta_image_end(struct meta *m);
 /* Pieces in order into a fresh machine; len 0 marks the end.  E_CORRUPT, E_VERSION, E_NOMEM. */
 int meta_image_load(struct meta *m, const void *piece, uint32_t len);
+/* The format that the last image loaded says it has (0: it did not get that far), and those read.
+ */
+uint32_t meta_image_version(const struct meta *m, uint32_t *ret_oldest, uint32_t *ret_newest);
 
 /* Every invariant of every table, O(state); err_text gets the first that is broken. */
 bool meta_check(const struct meta *m, char *err_text, size_t cap);

@@ -40,7 +40,8 @@ struct meta_super {
     uint32_t session_first, session_last; /* in id order */
     uint32_t intent_first, intent_last;   /* in id order */
     uint64_t inodes_max;                  /* FSOP_LIMITS; 0: those of meta_open */
-    uint32_t sessions_max, pad;
+    uint32_t sessions_max;
+    uint32_t memory_mib; /* most bytes of pages; 0: no limit */
     uint64_t attr_index; /* of the last record that changed attributes or sizes through us */
     /* of the last record that took a name away through us, by directory: see dir_gone() */
     uint64_t gone_index[META_GONE];

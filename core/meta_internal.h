@@ -80,7 +80,7 @@ uint32_t dir_find(const struct meta *m, uint32_t dir, const char *name, uint32_t
 uint32_t dir_hash(uint32_t dir, const char *name, uint32_t n);
 const char *dir_name(const struct meta *m, const struct meta_dentry *d, uint32_t *ret_n);
 /* E_NOSPC when no further entry fits */
-int dir_room(const struct meta *m, uint32_t dir);
+int dir_room(const struct meta *m, uint32_t dir, uint32_t name_len);
 uint32_t dir_add(struct meta *m, uint32_t dir, const char *name, uint32_t n, uint32_t node);
 void dir_remove(struct meta *m, uint32_t dent);
 /* the entry keeps its name and its place in listings, and names another inode */
@@ -175,6 +175,16 @@ const struct meta_intent_rec *intent_at(const struct meta *m, uint32_t slot);
 int intent_op(const struct meta *m, uint32_t slot, void *buf, uint32_t cap, struct fsop *ret_op);
 /* unlocks and forgets */
 void intent_close(struct meta *m, uint32_t slot);
+
+/* ---- room.c: E_NOSPC (E_AGAIN: session, reply, intent) when the budget does not allow it */
+int room_inode(const struct meta *m);
+int room_entry(const struct meta *m, uint32_t name_len);
+int room_bytes(const struct meta *m, size_t n);
+int room_xattr(const struct meta *m, uint32_t name_len, uint32_t value_len);
+int room_writer(const struct meta *m);
+int room_session(const struct meta *m, uint32_t name_len);
+int room_reply(const struct meta *m);
+int room_intent(const struct meta *m);
 
 /* ---- tree.c: the namespace's mutations */
 struct tree_plan {

@@ -86,7 +86,10 @@ static int mount_check(const struct meta *m, const struct fsop *op)
         return E_NAMETOOLONG;
     if (op->data_len == 0 && op->arg != FSOP_MOUNT_META)
         return E_INVAL;
-    return m->st.t[TABLE_MOUNT].live < LIMIT_MOUNTS ? 0 : E_NOSPC;
+    if (m->st.t[TABLE_MOUNT].live >= LIMIT_MOUNTS)
+        return E_NOSPC;
+    int err = room_bytes(m, op->name_len);
+    return err ? err : room_bytes(m, op->data_len);
 }
 
 /* Finds or makes the root's inode. */
@@ -107,7 +110,7 @@ static int mount_place(struct meta *m, const struct fsop *op, uint32_t *ret_node
     if (!err)
         err = inode_room(m);
     if (!err)
-        err = dir_room(m, dir);
+        err = dir_room(m, dir, n);
     if (!err && mount_mode_of(m, dir) == FSOP_MOUNT_THROUGH)
         err = intent_may_name(m, dir, name, n);
     if (err)

@@ -99,7 +99,7 @@ int session_begin(struct meta *m, const struct fsop *op, struct meta_result *r)
         return E_AGAIN;
     uint32_t k = session_reply_find(m, s, op->seq);
     if (!k || MUTANT(DUPLICATE_RUNS))
-        return 0;
+        return k ? 0 : room_reply(m);
     const struct meta_reply *kept = session_reply_at(m, k);
     if (kept->intent) {
         r->reply.intent = kept->intent;
@@ -162,6 +162,9 @@ int session_open(struct meta *m, uint64_t index, const struct fsop *op, struct m
         return E_AGAIN;
     if (op->name_len > LIMIT_NAME)
         return E_NAMETOOLONG;
+    int err = room_session(m, op->name_len);
+    if (err)
+        return err;
     uint32_t slot = store_new_zero(&m->st, TABLE_SESSION);
     struct meta_session *s = session_mut(m, slot);
     struct meta_super *sup = meta_super_mut(m);

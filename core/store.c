@@ -86,6 +86,16 @@ uint32_t store_new_zero(struct store *s, unsigned table)
     return slot;
 }
 
+uint64_t store_grow(const struct store *s, unsigned table, uint32_t n)
+{
+    const struct store_table *t = &s->t[table];
+    uint32_t freed = t->free ? t->high - 1 - t->live : 0;
+    if (n <= freed)
+        return 0;
+    uint64_t pages = ((uint64_t)t->high + (n - freed) - 1) / t->per_page + 1;
+    return pages > t->n_pages ? (pages - t->n_pages) * t->def.page : 0;
+}
+
 void store_free(struct store *s, unsigned table, uint32_t slot)
 {
     struct store_table *t = &s->t[table];

@@ -13,9 +13,10 @@
  *     that changed meanwhile.
  *  4. Memory is the composition root's to plan: a budget too small for the state plus its copies is
  *     a bug there and panics, because an apply that one master can do and another cannot would
- *     part them.
+ *     part them.  `bytes` depends on the calls alone, so who must refuse growth asks store_grow
+ *     (core/room.c).
  *
- * Image format (version 3), little-endian:
+ * Image format (version 5), little-endian:
  *   head:    8 bytes "tarnimg\n", u32 version, u32 tables, per table u32 record, page, high, free,
  *            live; u32 CRC-32C of all before
  *   page:    u32 table, u32 page, u32 bytes, u32 CRC-32C of those three and the bytes; the bytes
@@ -35,7 +36,8 @@ enum {
     STORE_TABLES_MAX = 32,
     STORE_PAGE = 16 * 1024,      /* for tables that grow; copying one takes about a microsecond */
     STORE_PAGE_SMALL = 4 * 1024, /* for the others */
-    STORE_VERSION = 4,
+    STORE_VERSION = 5,           /* what is written */
+    STORE_VERSION_OLD = 4, /* the oldest that is read: as 5, but for a limit that is not set */
     STORE_UNIT_HEAD = 16,
     STORE_HEAD_MAX = 16 + 20 * STORE_TABLES_MAX + 4,
 };
@@ -68,6 +70,7 @@ struct store_image { /* a writer's place */
 
 struct store_loader {
     unsigned stage;
+    uint32_t version; /* of the image; 0 before it is known */
     uint32_t table, page, n_units, sum;
     uint8_t head[STORE_HEAD_MAX];
     uint32_t have, want, crc;
@@ -94,6 +97,8 @@ void store_cow(struct store *s, struct store_table *t, struct store_page *pg);
 /* a slot whose record is zero if never used, else as it was freed but for its first u32 */
 uint32_t store_new(struct store *s, unsigned table);
 uint32_t store_new_zero(struct store *s, unsigned table);
+/* bytes of pages that n records more would take; exact for n 1 */
+uint64_t store_grow(const struct store *s, unsigned table, uint32_t n);
 /* the record's first u32 becomes the free list's */
 void store_free(struct store *s, unsigned table, uint32_t slot);
 /* every free list: no slot twice, live + free == high - 1 */
@@ -134,6 +139,8 @@ enum { STORE_BLOB_CLASSES = 11, STORE_BLOB_SHORT = 255 };
 /* the defs of the classes, to be the last of the store's tables; first is their first number */
 void store_blob_defs(struct store_def *defs);
 uint32_t store_blob_new(struct store *s, unsigned first, const void *p, size_t n);
+/* bytes of pages that such a string would take */
+uint64_t store_blob_grow(const struct store *s, unsigned first, size_t n);
 void store_blob_free(struct store *s, unsigned first, uint32_t ref);
 uint32_t store_blob_len(const struct store *s, unsigned first, uint32_t ref);
 /* the bytes in place when there are at most 255 (else NULL) */

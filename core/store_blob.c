@@ -54,15 +54,31 @@ static uint32_t blob_new_chain(struct store *s, unsigned first, const uint8_t *p
     }
 }
 
+/* of a short string */
+static unsigned blob_class_for(size_t n)
+{
+    unsigned c = 0;
+    while (blob_sizes[c] < n + 1)
+        c++;
+    return c;
+}
+
+uint64_t store_blob_grow(const struct store *s, unsigned first, size_t n)
+{
+    if (n == 0)
+        return 0;
+    if (n > STORE_BLOB_SHORT)
+        return store_grow(s, first + BLOB_CHAIN, (uint32_t)((n - 1) / BLOB_CHAIN_BYTES + 1));
+    return store_grow(s, first + blob_class_for(n), 1);
+}
+
 uint32_t store_blob_new(struct store *s, unsigned first, const void *p, size_t n)
 {
     if (n == 0)
         return 0;
     if (n > STORE_BLOB_SHORT)
         return blob_new_chain(s, first, p, n);
-    unsigned c = 0;
-    while (blob_sizes[c] < n + 1)
-        c++;
+    unsigned c = blob_class_for(n);
     uint32_t slot = store_new(s, first + c);
     uint8_t *rec = store_mut(s, first + c, slot);
     rec[0] = (uint8_t)n;

@@ -175,7 +175,8 @@ static int store_load_head(struct store *s)
     const void *magic = rbuf_bytes(&r, sizeof store_magic);
     if (!magic || memcmp(magic, store_magic, sizeof store_magic) != 0)
         return E_CORRUPT;
-    if (rbuf_u32(&r) != STORE_VERSION || rbuf_u32(&r) != s->n)
+    l->version = rbuf_u32(&r);
+    if (l->version < STORE_VERSION_OLD || l->version > STORE_VERSION || rbuf_u32(&r) != s->n)
         return E_VERSION;
     if (crc_update(0, l->head, l->have - 4) != base_get_u32(l->head + l->have - 4))
         return E_CORRUPT;

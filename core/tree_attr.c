@@ -98,6 +98,12 @@ int tree_attr_plan(struct meta *m, struct tree_plan *p)
     int err = op->kind == FSOP_WRITE_OPEN ? tree_attr_may_write(m, p) : tree_attr_may_set(m, p);
     if (err)
         return err;
+    uint32_t session = op->kind == FSOP_WRITE_OPEN ? session_find(m, op->session) : 0;
+    if (session && !session_writes(m, session, p->node)) {
+        err = room_writer(m);
+        if (err)
+            return err;
+    }
     tree_attr_normalise(m, p);
     p->nothing = op->kind == FSOP_SETATTR && p->norm.valid == 0;
     if (p->nothing || p->mode != FSOP_MOUNT_THROUGH || p->norm.valid == 0)

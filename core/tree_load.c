@@ -90,6 +90,8 @@ static bool tree_load_adopt(struct meta *m, uint32_t node, const struct fsent *e
         return false;
     if (inode_is_reg(i) && i->file.writers)
         return false;
+    if (inode_is_link(i) && room_bytes(m, e->target_len))
+        return false; /* found again when there is room */
     inode_adopt(m, node, e);
     if (inode_is_dir(i)) {
         i->flags &= (uint16_t)~INODE_LOADED; /* the listing is of what was there before */
@@ -164,7 +166,9 @@ static int tree_load_entry(struct meta *m, const struct fsop *op, uint32_t dir,
         return 0;
     int err = inode_room(m);
     if (!err && !dent)
-        err = dir_room(m, dir);
+        err = dir_room(m, dir, e->name_len);
+    if (!err && e->target_len)
+        err = room_bytes(m, e->target_len);
     if (err)
         return err;
     *changed = true;

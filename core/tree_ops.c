@@ -11,7 +11,7 @@ static int tree_ops_free_name(const struct meta *m, struct tree_plan *p, uint32_
         return E_EXIST;
     int err = tree_writable(m, p, dir);
     if (!err)
-        err = dir_room(m, dir);
+        err = dir_room(m, dir, op->name_len);
     if (!err && p->mode == FSOP_MOUNT_THROUGH) {
         struct meta_path_buf path;
         err = dir_path(m, dir, op->name, op->name_len, &path);
@@ -68,6 +68,8 @@ static int tree_ops_plan_create(const struct meta *m, struct tree_plan *p)
     if (op->kind == FSOP_SYMLINK && op->data_len >= LIMIT_PATH)
         return E_NAMETOOLONG;
     err = tree_ops_free_name(m, p, p->dir);
+    if (!err && op->kind == FSOP_SYMLINK)
+        err = room_bytes(m, op->data_len);
     return err ? err : inode_room(m);
 }
 

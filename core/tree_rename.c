@@ -114,7 +114,7 @@ int tree_rename_plan(struct meta *m, struct tree_plan *p)
     if (!err && is_dir && mount_below(m, p->node))
         err = E_BUSY;
     if (!err && !p->dent2)
-        err = dir_room(m, p->dir2);
+        err = dir_room(m, p->dir2, op->name2_len);
     if (!err && p->mode == FSOP_MOUNT_THROUGH)
         err = tree_rename_locks(m, p);
     return err;

@@ -87,6 +87,9 @@ int xattr_set(struct meta *m, const struct fsop *op)
         return E_EXIST;
     if (!x && (op->flags & FSOP_F_XATTR_REPLACE))
         return E_NODATA;
+    err = room_xattr(m, x ? 0 : op->name_len, op->data_len);
+    if (err)
+        return err;
     if (!x) {
         if (xattr_list_bytes(m, node) + op->name_len + 1 > LIMIT_XATTR_LIST)
             return E_NOSPC;

@@ -116,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cfg.listen = "master:1";
     cfg.journal.segment_bytes = 1 << 20;
     cfg.journal.cluster_hi = 1;
-    cfg.limits = (struct meta_limits){256, 4};
+    cfg.limits = (struct meta_limits){.inodes_max = 256, .sessions_max = 4};
     cfg.mounts = &mount;
     cfg.n_mounts = 1;
     cfg.requests_max = 16;

@@ -652,7 +652,7 @@ static void w_open(enum fsop_mount_mode mode, int64_t check_interval_ns)
     wcfg.journal.queue_bytes = 512 << 10;
     wcfg.journal.cluster_hi = 1;
     wcfg.journal.cluster_lo = 2;
-    wcfg.limits = (struct meta_limits){4096, 16};
+    wcfg.limits = (struct meta_limits){.inodes_max = 4096, .sessions_max = 16};
     wcfg.mounts = wmounts;
     wcfg.n_mounts = 1;
     wcfg.ufs = &wu_factory;

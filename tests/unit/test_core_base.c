@@ -149,8 +149,33 @@ static void test_heap_orders_by_time_then_age(void)
     mem_drop(&m);
 }
 
+/* nobody else uses up what a part was promised, and a part no more than that */
+static void test_mem_part(void)
+{
+    struct mem m, part;
+    unit_mem(&m, 8 << 20);
+    CU_ASSERT_FALSE(mem_part(&part, &m, 8 << 20)); /* its own cost comes on top */
+    CU_ASSERT_FATAL(mem_part(&part, &m, 5 << 20));
+    while (mem_alloc(&m, 100000))
+        ;
+    CU_ASSERT(m.used > (2 << 20) && m.used <= (3 << 20));
+    uint32_t pages = 0;
+    void *last = NULL;
+    for (void *p; (p = mem_alloc(&part, 16 << 10)); pages++)
+        last = p;
+    CU_ASSERT(pages >= 316 && pages <= 320);
+    CU_ASSERT(m.used <= m.budget && part.used <= part.budget);
+    mem_free(&part, last, 16 << 10);
+    CU_ASSERT_PTR_NULL(mem_alloc(&m, 100000)); /* still the part's */
+    CU_ASSERT_PTR_NOT_NULL(mem_alloc(&part, 16 << 10));
+    mem_part_end(&part);
+    CU_ASSERT_PTR_NOT_NULL(mem_alloc(&m, 4 << 20));
+    mem_drop(&m);
+}
+
 UNIT_MAIN("core_base", UNIT(test_err_codes_are_unique_and_known), UNIT(test_buf_overrun_is_sticky),
-          UNIT(test_mem_budget_and_reuse), UNIT(test_pool_runs_dry_and_refills),
-          UNIT(test_crc_known_vectors), UNIT(test_crc_of_blocks_is_that_of_their_bytes),
+          UNIT(test_mem_budget_and_reuse), UNIT(test_mem_part),
+          UNIT(test_pool_runs_dry_and_refills), UNIT(test_crc_known_vectors),
+          UNIT(test_crc_of_blocks_is_that_of_their_bytes),
           UNIT(test_prng_streams_are_independent_and_uniform),
           UNIT(test_heap_orders_by_time_then_age))
