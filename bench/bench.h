@@ -37,6 +37,11 @@ int bench_main(int argc, char **argv);
 int bench_meta_main(struct bench *b);
 int bench_fuse_main(struct bench *b);
 
+/* bench_fuse_pass.c; false: the kernel does not read by itself here */
+bool bench_fuse_pass_warm(const char *path, pid_t mount, void *buf);
+bool bench_fuse_pass_find(const char *dir, int64_t bytes, char *path, size_t cap);
+bool bench_fuse_pass_round(struct bench *b, const char *local, const char *mounted, void *buf);
+
 /* the row's index; creates it at the first call */
 int bench_row(struct bench *b, const char *name, const char *unit, int baseline);
 void bench_sample(struct bench *b, int row, double value);

@@ -10,6 +10,9 @@
  *   stat         of names and attributes that the kernel may keep
  *   create       create and close of an empty file
  *
+ * These reads go through the mount process and a worker by TCP, as if the worker were elsewhere; a
+ * second mount shows what passthrough makes of one on the same host (bench_fuse_pass.c).
+ *
  * A create through tarn is durable: it waits for the disk several times.  What the disk takes for
  * one small durable write is printed too; without it the number says nothing.
  *
@@ -183,6 +186,8 @@ struct bench_fuse_run {
     char dir[512];
     pid_t pid[8];
     int n_pids;
+    char passed[640]; /* the large file in the second mount; "": it is not passed through here */
+    char local[640];  /* the same file, where the worker has it */
 };
 
 static bool bench_fuse_start(struct bench_fuse_run *r, const char *log, char *const argv[])
@@ -254,7 +259,7 @@ static bool bench_fuse_tree(struct bench_fuse_side *s, const char *under)
 static bool bench_fuse_cluster(struct bench_fuse_run *r)
 {
     struct bench_fuse_side *s = &r->sides[1];
-    char config[600], under[600], at[600];
+    char config[600], under[600], at[600], second[600];
     char master[] = "master", worker[] = "worker", mount[] = "mount", flag[] = "--config";
     snprintf(config, sizeof config, "%s/tarn.json", r->dir);
     snprintf(under, sizeof under, "%s/under", r->dir);
@@ -263,6 +268,9 @@ static bool bench_fuse_cluster(struct bench_fuse_run *r)
         return false;
     if (mkdir(at, 0755))
         return bench_fuse_fail(at);
+    snprintf(second, sizeof second, "%s/second", r->dir);
+    if (mkdir(second, 0755))
+        return bench_fuse_fail(second);
     int port = 20000 + getpid() % 20000;
     FILE *f = fopen(config, "we");
     if (!f)
@@ -275,12 +283,15 @@ static bool bench_fuse_cluster(struct bench_fuse_run *r)
     fclose(f);
     char *m[] = {r->b->self, master, flag, config, NULL};
     char *w[] = {r->b->self, worker, flag, config, NULL};
-    char *c[] = {r->b->self, mount, at, flag, config, NULL};
+    char option[] = "-o", no_pass[] = "no_passthrough";
+    char *c[] = {r->b->self, mount, at, flag, config, option, no_pass, NULL};
+    char *p[] = {r->b->self, mount, second, flag, config, NULL};
+    snprintf(r->passed, sizeof r->passed, "%s/big", second);
     snprintf(s->big, sizeof s->big, "%s/big", at);
     snprintf(s->small, sizeof s->small, "%s/small", at);
     snprintf(s->create, sizeof s->create, "%s/create", at);
     return bench_fuse_start(r, "master", m) && bench_fuse_start(r, "worker", w) &&
-           bench_fuse_start(r, "mount", c);
+           bench_fuse_start(r, "mount", c) && bench_fuse_start(r, "second", p);
 }
 
 /* every page into the worker, every name into the kernel */
@@ -294,6 +305,12 @@ static bool bench_fuse_warm(struct bench_fuse_run *r)
             if (!bench_fuse_small(s, 0, i))
                 return false;
     }
+    char worker[600];
+    snprintf(worker, sizeof worker, "%s/worker", r->dir);
+    if (!bench_fuse_pass_warm(r->passed, r->pid[r->n_pids - 1], r->sides[1].buf) ||
+        !bench_fuse_pass_find(worker, (int64_t)BENCH_FUSE_BLOCKS * BENCH_FUSE_BLOCK, r->local,
+                              sizeof r->local))
+        r->passed[0] = '\0';
     return true;
 }
 
@@ -323,7 +340,8 @@ static int bench_fuse_all(struct bench_fuse_run *r)
              "%d bytes, %.2g s each",
              BENCH_FUSE_BLOCKS, BENCH_FUSE_SMALL, BENCH_FUSE_SMALL_BYTES, b->seconds);
     for (int i = 0; i < b->rounds; i++)
-        if (!bench_fuse_round(b, r->sides, r->dir))
+        if (!bench_fuse_round(b, r->sides, r->dir) ||
+            (r->passed[0] && !bench_fuse_pass_round(b, r->local, r->passed, s->buf)))
             return 1;
     return 0;
 }

@@ -114,7 +114,7 @@ static int io_attach(struct fuse_ops_call *c, struct fuse_pass *pass, struct fus
     if (pass && (client_file_is_live(c->req.file) || fuse_pass_version(pass) != a.version))
         pass = NULL; /* it changed while the file was being fetched */
     bool is_clash = n && n->n_pass && n->pass != pass;
-    bool is_old = n && c->node_id && c->node_id != fuse_node_id(n);
+    bool is_old = n && n->alias && c->node_id && c->node_id != fuse_node_id(n);
     int err = n ? 0 : E_NOMEM;
     if (is_clash && !is_old) {
         o->pass.clashes++;
