@@ -31,6 +31,7 @@ struct fuse_node {
     int64_t entries_until_ns; /* some name below may be valid in the kernel until then */
     uint32_t handles;         /* open here */
     uint32_t cached;          /* of those, through the page cache */
+    uint32_t writers;         /* ... to write, whatever the kernel calls the node */
     bool has_pages;
     /* as the kernel has it now: cached above, and these, are of the newest number */
     uint32_t open_now, n_pass; /* handles; of those, with a backing file */

@@ -433,6 +433,8 @@ void fuse_ops_req_done(struct env_op *op)
         ops_entry_done(c, err);
         return;
     case CALL_ATTR:
+        if (!err && c->req.fsop.kind == FSOP_SETATTR && c->req.fsop.valid & FSOP_SET_SIZE)
+            fuse_pass_sized(c->o, &c->req.reply.attr, (off_t)c->req.fsop.size);
         if (!err && c->fuse) {
             struct stat st = fuse_ops_stat(&c->req.reply.attr);
             fuse_reply_attr(c->fuse, &st,

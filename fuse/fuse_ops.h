@@ -78,8 +78,9 @@ struct fuse_ops_call {
 struct fuse_ops_file { /* an open file; fi->fh */
     struct client_file *file;
     struct fuse_node *node;
-    uint32_t busy;                 /* calls under way on it */
-    bool cached;                   /* through the page cache */
+    uint32_t busy; /* calls under way on it */
+    bool cached;   /* through the page cache */
+    bool is_writer;
     uint64_t node_id;              /* the kernel's inode that it belongs to */
     struct fuse_pass *pass;        /* the kernel reads this itself */
     struct fuse_ops_call *release; /* waits for busy to end */

@@ -78,6 +78,8 @@ static void io_detach(struct fuse_ops_file *f)
 static void io_file_free(struct fuse_ops *o, struct fuse_ops_file *f)
 {
     io_detach(f);
+    if (f->is_writer && --f->node->writers == 0)
+        fuse_pass_write_closed(o, f->node->ino);
     if (f->pass)
         fuse_pass_put(f->pass);
     fuse_node_close(&o->nodes, f->node);
@@ -102,6 +104,23 @@ static void io_choose(struct fuse_ops *o, struct fuse_ops_file *f, const struct 
     n->cached++;
 }
 
+static bool io_writes(const struct fuse_ops_call *c)
+{
+    return (c->flags & O_ACCMODE) != O_RDONLY || c->flags & O_TRUNC;
+}
+
+/* Does an open have no place among those that the kernel's inode has?  Then it has another one from
+ * now on, and the kernel must look the name up again. */
+static bool io_clashes(struct fuse_ops_call *c, struct fuse_node *n, const struct fuse_pass *pass)
+{
+    if (n->alias && c->node_id && c->node_id != fuse_node_id(n))
+        return true;
+    if (!n->n_pass || n->pass == pass)
+        return false;
+    c->o->pass.clashes++;
+    return fuse_node_retire(&c->o->nodes, n) && c->node_id;
+}
+
 /* Makes the handle of c->req.file, and says in fi how the kernel may use it, or that it has a
  * backing file (f->pass).  E_NOMEM; E_STALE: the kernel must look the name up again. */
 static int io_attach(struct fuse_ops_call *c, struct fuse_pass *pass, struct fuse_file_info *fi,
@@ -113,17 +132,12 @@ static int io_attach(struct fuse_ops_call *c, struct fuse_pass *pass, struct fus
     struct fuse_node *n = f ? fuse_node_open(&o->nodes, a.ino) : NULL;
     if (pass && (client_file_is_live(c->req.file) || fuse_pass_version(pass) != a.version))
         pass = NULL; /* it changed while the file was being fetched */
-    bool is_clash = n && n->n_pass && n->pass != pass;
-    bool is_old = n && n->alias && c->node_id && c->node_id != fuse_node_id(n);
-    int err = n ? 0 : E_NOMEM;
-    if (is_clash && !is_old) {
-        o->pass.clashes++;
-        if (!fuse_node_retire(&o->nodes, n))
-            err = E_NOMEM;
-        is_old = c->node_id != 0;
+    int err = !n ? E_NOMEM : io_clashes(c, n, pass) ? E_STALE : 0;
+    if (err == E_STALE && io_writes(c)) { /* it was opened, and will be closed again */
+        fuse_pass_write_opened(o, &a, n->writers == 0, c->flags & O_TRUNC);
+        if (n->writers == 0)
+            fuse_pass_write_closed(o, n->ino);
     }
-    if (!err && is_old)
-        err = E_STALE;
     if (err) {
         if (n)
             fuse_node_close(&o->nodes, n);
@@ -142,6 +156,11 @@ static int io_attach(struct fuse_ops_call *c, struct fuse_pass *pass, struct fus
         o->pass.opened++;
     } else {
         io_choose(o, f, &a, fi);
+    }
+    if (io_writes(c)) {
+        fuse_pass_write_opened(o, &a, n->writers == 0, c->flags & O_TRUNC);
+        f->is_writer = true;
+        n->writers++;
     }
     n->open_now++;
     *ret_f = f;
@@ -241,6 +260,11 @@ void fuse_ops_io_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct fuse_ops_call *c = fuse_ops_begin(req, CALL_OPEN);
     c->flags = fi->flags;
     c->node_id = c->o->req_node;
+    struct fuse_node *n = fuse_node_find(&c->o->nodes, (struct ino){ino});
+    if (n && io_writes(c) && io_clashes(c, n, NULL)) { /* not to be opened first and closed again */
+        fuse_ops_err(c, E_STALE);
+        return;
+    }
     fuse_ops_watch(c);
     io_open_send(c, (struct ino){ino}, CALL_OPEN);
 }
@@ -488,7 +512,10 @@ static void io_done(struct env_op *op)
     if (ret >= 0 && c->fuse && c->kind == CALL_READ) {
         fuse_reply_buf(c->fuse, c->io.lent ? c->io.lent : c->buf, (size_t)ret);
         c->fuse = NULL;
-    } else if (ret >= 0 && c->fuse && c->kind == CALL_WRITE) {
+    }
+    if (ret > 0 && c->kind == CALL_WRITE)
+        fuse_pass_wrote(c->o, c->file->node->ino, c->data, (size_t)ret, c->off);
+    if (ret >= 0 && c->fuse && c->kind == CALL_WRITE) {
         fuse_reply_write(c->fuse, (size_t)ret);
         c->fuse = NULL;
     }

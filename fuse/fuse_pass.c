@@ -12,10 +12,15 @@
  *     one for an inode that has one.
  *  2. An inode of the kernel is read through its page cache and us, or through a backing file,
  *     never both: fuse_ops_io.c decides, and what does not fit gets another inode (fuse_node.h).
- *  3. What the kernel has open cannot be taken back: such an open keeps its version to the end.
- *     The worker never changes the bytes of what it handed out (worker_local.c), so they are right
- *     whatever happens to it.
- *  4. Whatever fails here, the open goes on without it.
+ *  3. What the kernel has open cannot be taken back: such an open keeps its version to the end,
+ *     whatever others do.  The worker never changes the bytes of what it handed out
+ *     (worker_local.c), so they are right whatever happens to it.
+ *  4. What is written through this mount is seen by all who have the file open in it.  So it goes
+ *     into the file that they read as well, after the under-store has it and before the writer is
+ *     answered.  By then the version that the worker cached is over, and should somebody still ask
+ *     it for that, its checksums say no.  A reader whose version was changed by others first does
+ *     not get it: that would be a mixture (`seen` says up to which version it has everything).
+ *  5. Whatever fails here, the open goes on without it.
  *
  * The kernel registers a file for CAP_SYS_ADMIN only.  Fetching and registering runs in the pool:
  * it may block for as long as the worker is stopped. */
@@ -53,6 +58,11 @@ struct fuse_pass {
     struct ino ino;
     uint64_t version;
     uint32_t users;
+    int fd, fd_write; /* the worker's file; to write: opened at need.  -1: not open */
+    bool is_written;  /* it follows writers here, and is of no version any more */
+    bool is_behind;   /* others changed it: what is written here is not for it */
+    uint64_t seen;    /* the version up to which it has everything */
+    uint64_t owed;    /* steps of the version that our own closes have made since */
     int32_t backing;
     bool can_direct;
     int64_t idle_ns;
@@ -105,7 +115,8 @@ static struct fuse_pass *pass_find(struct fuse_ops *o, struct ino ino, uint64_t 
 {
     list_each(it, pass_bucket(o, ino)) {
         struct fuse_pass *p = list_entry(it, struct fuse_pass, link);
-        if (p->ino.v == ino.v && p->version == version && p->state != PASS_LEAVING)
+        if (p->ino.v == ino.v && p->version == version && p->state != PASS_LEAVING &&
+            !p->is_written)
             return p;
     }
     return NULL;
@@ -121,6 +132,10 @@ static void pass_free(struct fuse_pass *p)
 {
     struct fuse_ops *o = p->o;
     ASSERT(!p->users && list_empty(&p->waiting) && !list_linked(&p->idle));
+    if (p->fd >= 0)
+        close(p->fd);
+    if (p->fd_write >= 0)
+        close(p->fd_write);
     list_remove(&p->link);
     o->pass.count--;
     mem_free(o->mem, p, sizeof *p);
@@ -170,6 +185,10 @@ void fuse_pass_put(struct fuse_pass *p)
     ASSERT(p->users);
     if (--p->users || o->pass.is_stopping)
         return;
+    if (p->is_written) {
+        pass_leave(p);
+        return;
+    }
     p->idle_ns = env_now_ns(o->env);
     list_push_back(&o->pass.idle, &p->idle);
     if (!env_timer_is_set(&o->pass.timer))
@@ -223,7 +242,7 @@ static void pass_fetch(struct env_op *op)
         op->ret = errno == EPERM ? E_PERM : E_NOTSUP;
     /* an open with O_DIRECT would fail where the worker's file system cannot do it */
     p->can_direct = fcntl(fd, F_SETFL, O_DIRECT) == 0;
-    close(fd);
+    p->fd = fd;
 }
 
 static void pass_fetched(struct env_op *op)
@@ -277,7 +296,8 @@ static struct fuse_pass *pass_make(struct fuse_ops_call *c, struct fsattr *a)
         return NULL;
     p->o = o;
     p->ino = a->ino;
-    p->version = a->version;
+    p->version = p->seen = a->version;
+    p->fd = p->fd_write = -1;
     list_init(&p->idle);
     list_init(&p->waiting);
     list_push_back(pass_bucket(o, a->ino), &p->link);
@@ -317,6 +337,94 @@ bool fuse_pass_begin(struct fuse_ops_call *c)
     if (p)
         list_push_back(&p->waiting, &c->wait);
     return p;
+}
+
+/* ---- what is written here ---- */
+
+/* Into every file that somebody reads past us and that is not behind: bytes at off, or (NULL) off
+ * as its new size. */
+static void pass_apply(struct fuse_ops *o, struct ino ino, const void *bytes, size_t n, off_t off)
+{
+    list_each(it, pass_bucket(o, ino)) {
+        struct fuse_pass *p = list_entry(it, struct fuse_pass, link);
+        char path[64];
+        if (p->ino.v != ino.v || !p->is_written || p->is_behind)
+            continue;
+        fmt_into(path, sizeof path, "/proc/self/fd/%d", p->fd);
+        if (p->fd_write < 0)
+            p->fd_write = open(path, O_WRONLY | O_CLOEXEC);
+        bool ok = p->fd_write >= 0 && (bytes ? pwrite(p->fd_write, bytes, n, off) == (ssize_t)n
+                                             : !ftruncate(p->fd_write, off));
+        if (ok)
+            continue;
+        p->is_behind = true;
+        fmt_log(o->env, ENV_LOG_WARN,
+                "who has file %llx open keeps seeing it as it was: its cached copy cannot be "
+                "written: %s",
+                (unsigned long long)ino.v, strerror(errno));
+    }
+}
+
+/* Has nobody else changed it?  steps: by how many our own change has raised the version; it is one
+ * less where a new size is the old one.  After a close of ours the cluster may count the file once
+ * more: it does not trust a fingerprint that is as young as the clock's tick. */
+static bool pass_is_current(const struct fuse_pass *p, const struct fsattr *a, uint64_t steps,
+                            bool is_cut)
+{
+    uint64_t got = a->version - p->seen, want = steps + p->owed;
+    struct stat st;
+    if (got == want || (is_cut && got + 1 == want))
+        return true;
+    return p->owed && got == want + 1 &&
+           (is_cut || (!fstat(p->fd, &st) && (uint64_t)st.st_size == a->size));
+}
+
+static void pass_follow(struct fuse_ops *o, const struct fsattr *a, uint64_t steps, bool is_cut)
+{
+    list_each(it, pass_bucket(o, a->ino)) {
+        struct fuse_pass *p = list_entry(it, struct fuse_pass, link);
+        if (p->ino.v != a->ino.v || p->state != PASS_READY || !p->users)
+            continue;
+        if (is_cut && !a->size) /* whatever it was, nothing is left of it */
+            p->is_behind = false;
+        else if (!pass_is_current(p, a, steps, is_cut))
+            p->is_behind = true;
+        p->is_written = true;
+        p->owed = 0;
+        p->seen = a->version;
+    }
+}
+
+void fuse_pass_write_opened(struct fuse_ops *o, const struct fsattr *a, bool is_first, bool is_cut)
+{
+    if (!o->pass.count)
+        return;
+    pass_follow(o, a, (uint64_t)is_first + is_cut, is_cut);
+    if (is_cut)
+        pass_apply(o, a->ino, NULL, 0, 0);
+}
+
+void fuse_pass_write_closed(struct fuse_ops *o, struct ino ino)
+{
+    list_each(it, pass_bucket(o, ino)) {
+        struct fuse_pass *p = list_entry(it, struct fuse_pass, link);
+        if (p->ino.v == ino.v && p->is_written)
+            p->owed++;
+    }
+}
+
+void fuse_pass_wrote(struct fuse_ops *o, struct ino ino, const void *bytes, size_t n, off_t off)
+{
+    if (o->pass.count)
+        pass_apply(o, ino, bytes, n, off);
+}
+
+void fuse_pass_sized(struct fuse_ops *o, const struct fsattr *a, off_t size)
+{
+    if (!o->pass.count)
+        return;
+    pass_follow(o, a, 1, true);
+    pass_apply(o, a->ino, NULL, 0, size);
 }
 
 void fuse_pass_stop(struct fuse_ops *o)

@@ -31,6 +31,12 @@ void fuse_pass_stop(struct fuse_ops *o);
 
 /* c->req.file was opened.  true: fuse_ops_io_attach follows, now or later. */
 bool fuse_pass_begin(struct fuse_ops_call *c);
+/* What this mount does to a file, told before the writer is answered: whoever reads it past us sees
+ * that, too.  a: as it is afterwards; is_first: no other handle of ours writes it. */
+void fuse_pass_write_opened(struct fuse_ops *o, const struct fsattr *a, bool is_first, bool is_cut);
+void fuse_pass_write_closed(struct fuse_ops *o, struct ino ino); /* the last of ours */
+void fuse_pass_wrote(struct fuse_ops *o, struct ino ino, const void *bytes, size_t n, off_t off);
+void fuse_pass_sized(struct fuse_ops *o, const struct fsattr *a, off_t size);
 void fuse_pass_put(struct fuse_pass *p);
 int32_t fuse_pass_id(const struct fuse_pass *p);
 uint64_t fuse_pass_version(const struct fuse_pass *p);

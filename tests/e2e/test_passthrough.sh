@@ -81,13 +81,29 @@ same "$(hold ino two)" "$inode" "inode number of the replaced file"
 hold close one > /dev/null
 hold close two > /dev/null
 
-# written here while it is open for reading
-b=$(sum "$store/b")
+# written here while it is open for reading: seen by those who read it, whatever is written, and again
 open_passed one "$work/m/b"
-printf 'written' | dd of="$work/m/b" conv=notrunc status=none || fail "cannot write while it is read"
-same "$(head -c 7 "$store/b")" written "what was written, below"
-same "$(head -c 7 "$work/m/b")" written "what was written, in the mount"
+hold map one > /dev/null
+for round in 1 2; do
+    printf "written $round" | dd of="$work/m/b" bs=1 seek=$((round * 1000)) conv=notrunc status=none || fail "cannot write while it is read"
+    printf "more $round" >> "$work/m/b" || fail "cannot append while it is read"
+    sleep 0.1 # a fingerprint is not trusted before
+    same "$(dd if="$store/b" bs=1 skip=$((round * 1000)) count=9 status=none)" "written $round" "what was written, below"
+    b=$(sum "$store/b")
+    same "$(sum "$work/m/b")" "$b" "what was written, in the mount"
+    same "$(hold sum one)" "$b" "what was written, for who has it open"
+done
+truncate -s 4000000 "$work/m/b" || fail "cannot truncate while it is read"
+b=$(sum "$store/b")
+same "$(hold sum one)" "$b" "what was truncated, for who has it open"
+# written by others: not seen; and nothing of both
+head -c 3000000 /dev/urandom > "$work/other"
+tarn fs put "$work/other" /b > /dev/null || fail "tarn fs put"
+same "$(sum "$work/m/b")" "$(sum "$work/other")" "what others wrote"
 same "$(hold sum one)" "$b" "the version that is open"
+printf "mixture" | dd of="$work/m/b" conv=notrunc status=none || fail "cannot write what others wrote"
+same "$(head -c 7 "$store/b")" mixture "what was written after that"
+same "$(hold sum one)" "$b" "the version that is open, still"
 same "$(hold ino one)" "$(stat -c %i "$work/m/b")" "inode number"
 ln "$work/m/b" "$work/m/b2" && mv "$work/m/b2" "$work/m/b3" && rm "$work/m/b3" || fail "names of it"
 same "$(stat -c %h "$work/m/b")" 1 "links"
