@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,17 @@ int64_t bench_now_ns(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+void bench_pin(const struct bench *b, bool is_server)
+{
+    cpu_set_t set;
+    if (!strcmp(b->pin, "free"))
+        return;
+    CPU_ZERO(&set);
+    CPU_SET(is_server && !strcmp(b->pin, "two"), &set);
+    if (sched_setaffinity(0, sizeof set, &set))
+        fprintf(stderr, "tarn bench: --pin %s: %s\n", b->pin, strerror(errno));
 }
 
 int bench_row(struct bench *b, const char *name, const char *unit, int baseline)
@@ -211,6 +223,9 @@ static int bench_usage(FILE *out, int code)
         "options:\n"
         "  --rounds N    of each measurement; medians are printed (default 5)\n"
         "  --seconds S   of each measurement (default 1)\n"
+        "  --pin WHERE   fuse: processes run free (default), all on one CPU, or on two: the "
+        "reader\n"
+        "                on one, everything that serves him on the other\n"
         "  --dir DIR     where files are made (default: the current directory)\n"
         "  --json        one JSON document\n");
     return code;
@@ -230,10 +245,16 @@ static int bench_options(struct bench *b, int argc, char **argv)
             b->seconds = atof(argv[++i]);
         else if (!strcmp(argv[i], "--dir") && i + 1 < argc)
             b->dir = argv[++i];
+        else if (!strcmp(argv[i], "--pin") && i + 1 < argc)
+            b->pin = argv[++i];
         else {
             fprintf(stderr, "tarn bench: unknown option %s\n", argv[i]);
             return bench_usage(stderr, 2) + 1;
         }
+    }
+    if (strcmp(b->pin, "free") && strcmp(b->pin, "one") && strcmp(b->pin, "two")) {
+        fprintf(stderr, "tarn bench: --pin is free, one or two\n");
+        return 3;
     }
     if (b->rounds >= 1 && b->rounds <= BENCH_ROUNDS_MAX && b->seconds >= 0.01 && b->seconds <= 600)
         return 0;
@@ -243,7 +264,7 @@ static int bench_options(struct bench *b, int argc, char **argv)
 
 int bench_main(int argc, char **argv)
 {
-    static struct bench b = {.rounds = 5, .seconds = 1, .dir = "."};
+    static struct bench b = {.rounds = 5, .seconds = 1, .pin = "free", .dir = "."};
     if (argc < 1 || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))
         return bench_usage(argc < 1 ? stderr : stdout, argc < 1 ? 2 : 0);
     int code = bench_options(&b, argc, argv);

@@ -27,6 +27,7 @@ struct bench {
     int n_rows;
     int rounds;      /* --rounds, default 5 */
     double seconds;  /* --seconds of each measurement, default 1 */
+    const char *pin; /* --pin: free (default), one, two */
     const char *dir; /* --dir, where files are made; default: the current directory */
     bool json;
     char self[512]; /* path of this program, to start others with */
@@ -49,6 +50,8 @@ double bench_median(const struct bench_row *r);
 void bench_report(const struct bench *b);
 
 int64_t bench_now_ns(void);
+/* this process, and what it starts from now on, goes where --pin puts servers or the caller */
+void bench_pin(const struct bench *b, bool is_server);
 /* starts argv[] (ended by NULL) with "--ready-fd N" appended, waits until it says ready; pid or -1
  */
 pid_t bench_spawn(char *const argv[], const char *log);

@@ -16,13 +16,19 @@
  * A create through tarn is durable: it waits for the disk several times.  What the disk takes for
  * one small durable write is printed too; without it the number says nothing.
  *
- * Every process is where the scheduler puts it, on both sides alike. */
+ * A third side is the same cluster through a mount that keeps no pages in memory (client.page_cache
+ * 0): there every small read, and every small file, is a round trip to the worker.
+ *
+ * All mounts have the same read-ahead: that of tarn's configuration, also for memfs.  --pin says
+ * where processes run, on all sides alike: free (where the scheduler puts them), one (all on one
+ * processor), two (the reader on one, everything that serves him on another). */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include "bench/bench.h"
 
@@ -31,6 +37,8 @@ enum {
     BENCH_FUSE_SMALL_BYTES = 100000,
     BENCH_FUSE_BLOCK = 1 << 20,
     BENCH_FUSE_BLOCKS = 128, /* of the large file */
+    BENCH_FUSE_SIDES = 3,
+    BENCH_FUSE_READS = 6, /* rows of the third side: those that create nothing */
 };
 
 /* One mounted tree: a large file and many small ones, in directories that may differ. */
@@ -151,8 +159,9 @@ static bool bench_fuse_round(struct bench *b, struct bench_fuse_side *sides, con
                 {"stat, cached", "op/s"},
                 {"create + close", "op/s"}};
     enum { ROWS = sizeof rows / sizeof rows[0] };
-    for (int side = 0; side < 2; side++) {
+    for (int side = 0; side < BENCH_FUSE_SIDES; side++) {
         struct bench_fuse_side *s = &sides[side];
+        int rows_of = side < 2 ? ROWS : BENCH_FUSE_READS;
         int fd = open(s->big, O_RDONLY | O_DIRECT);
         if (fd < 0)
             return bench_fuse_fail(s->big);
@@ -162,9 +171,9 @@ static bool bench_fuse_round(struct bench *b, struct bench_fuse_side *sides, con
                           bench_fuse_rate(b, s, bench_fuse_small, 0),
                           bench_fuse_rate(b, s, bench_fuse_small, 1),
                           bench_fuse_rate(b, s, bench_fuse_stat, 0),
-                          bench_fuse_rate(b, s, bench_fuse_create, 0)};
+                          side < 2 ? bench_fuse_rate(b, s, bench_fuse_create, 0) : 0};
         close(fd);
-        for (int i = 0; i < ROWS; i++) {
+        for (int i = 0; i < rows_of; i++) {
             char name[64];
             if (v[i] <= 0)
                 return false;
@@ -182,8 +191,10 @@ static bool bench_fuse_round(struct bench *b, struct bench_fuse_side *sides, con
 
 struct bench_fuse_run {
     struct bench *b;
-    struct bench_fuse_side sides[2];
+    struct bench_fuse_side sides[BENCH_FUSE_SIDES];
     char dir[512];
+    int readahead_kb; /* of tarn's mount */
+    bool is_alike;    /* memfs has the same */
     pid_t pid[8];
     int n_pids;
     char passed[640]; /* the large file in the second mount; "": it is not passed through here */
@@ -259,7 +270,7 @@ static bool bench_fuse_tree(struct bench_fuse_side *s, const char *under)
 static bool bench_fuse_cluster(struct bench_fuse_run *r)
 {
     struct bench_fuse_side *s = &r->sides[1];
-    char config[600], under[600], at[600], second[600];
+    char config[600], under[600], at[600], second[600], third[600];
     char master[] = "master", worker[] = "worker", mount[] = "mount", flag[] = "--config";
     snprintf(config, sizeof config, "%s/tarn.json", r->dir);
     snprintf(under, sizeof under, "%s/under", r->dir);
@@ -271,6 +282,9 @@ static bool bench_fuse_cluster(struct bench_fuse_run *r)
     snprintf(second, sizeof second, "%s/second", r->dir);
     if (mkdir(second, 0755))
         return bench_fuse_fail(second);
+    snprintf(third, sizeof third, "%s/third", r->dir);
+    if (mkdir(third, 0755))
+        return bench_fuse_fail(third);
     int port = 20000 + getpid() % 20000;
     FILE *f = fopen(config, "we");
     if (!f)
@@ -286,18 +300,48 @@ static bool bench_fuse_cluster(struct bench_fuse_run *r)
     char option[] = "-o", no_pass[] = "no_passthrough";
     char *c[] = {r->b->self, mount, at, flag, config, option, no_pass, NULL};
     char *p[] = {r->b->self, mount, second, flag, config, NULL};
+    char set[] = "--set", no_pages[] = "client.page_cache=0";
+    char *n[] = {r->b->self, mount, third, flag, config, option, no_pass, set, no_pages, NULL};
+    struct bench_fuse_side *bare = &r->sides[2];
+    snprintf(bare->big, sizeof bare->big, "%s/big", third);
+    snprintf(bare->small, sizeof bare->small, "%s/small", third);
     snprintf(r->passed, sizeof r->passed, "%s/big", second);
     snprintf(s->big, sizeof s->big, "%s/big", at);
     snprintf(s->small, sizeof s->small, "%s/small", at);
     snprintf(s->create, sizeof s->create, "%s/create", at);
     return bench_fuse_start(r, "master", m) && bench_fuse_start(r, "worker", w) &&
-           bench_fuse_start(r, "mount", c) && bench_fuse_start(r, "second", p);
+           bench_fuse_start(r, "mount", c) && bench_fuse_start(r, "third", n) &&
+           bench_fuse_start(r, "second", p);
+}
+
+/* the read-ahead of the mount that a path is in: read (kb 0) or set; 0: it cannot be */
+static int bench_fuse_readahead(const char *path, int kb)
+{
+    struct stat st;
+    char name[64];
+    if (stat(path, &st))
+        return 0;
+    snprintf(name, sizeof name, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
+             minor(st.st_dev));
+    FILE *f = fopen(name, kb ? "we" : "re");
+    if (!f)
+        return 0;
+    bool ok = kb ? fprintf(f, "%d", kb) > 0 : fscanf(f, "%d", &kb) == 1;
+    return !fclose(f) && ok ? kb : 0;
+}
+
+static void bench_fuse_alike(struct bench_fuse_run *r)
+{
+    r->readahead_kb = bench_fuse_readahead(r->sides[1].big, 0);
+    int big = bench_fuse_readahead(r->sides[0].big, r->readahead_kb);
+    int small = bench_fuse_readahead(r->sides[0].small, r->readahead_kb);
+    r->is_alike = r->readahead_kb && big == r->readahead_kb && small == big;
 }
 
 /* every page into the worker, every name into the kernel */
 static bool bench_fuse_warm(struct bench_fuse_run *r)
 {
-    for (int side = 0; side < 2; side++) {
+    for (int side = 0; side < BENCH_FUSE_SIDES; side++) {
         struct bench_fuse_side *s = &r->sides[side];
         if (bench_fuse_sequential(s, false) <= 0)
             return false;
@@ -321,6 +365,8 @@ static int bench_fuse_all(struct bench_fuse_run *r)
     char at[600];
     s->name = "memfs";
     r->sides[1].name = "tarn";
+    r->sides[2].name = "tarn, no pages kept";
+    bench_pin(b, true);
     char files[32], bytes[32];
     snprintf(bytes, sizeof bytes, "%d", BENCH_FUSE_BLOCKS * BENCH_FUSE_BLOCK);
     if (!bench_fuse_memfs(r, "memfs-big", "1", bytes, at, sizeof at))
@@ -332,13 +378,18 @@ static int bench_fuse_all(struct bench_fuse_run *r)
         return 1;
     snprintf(s->small, sizeof s->small, "%s", at);
     snprintf(s->create, sizeof s->create, "%s", at);
-    if (!bench_fuse_cluster(r) || !bench_fuse_warm(r))
+    if (!bench_fuse_cluster(r))
+        return 1;
+    bench_fuse_alike(r);
+    bench_pin(b, false);
+    if (!bench_fuse_warm(r))
         return 1;
     b->title = "FUSE mount: tarn beside a trivial in-memory libfuse file system";
     snprintf(b->params, sizeof b->params,
              "one master, one worker, TCP loopback, everything cached; %d MiB file, %d files of "
-             "%d bytes, %.2g s each",
-             BENCH_FUSE_BLOCKS, BENCH_FUSE_SMALL, BENCH_FUSE_SMALL_BYTES, b->seconds);
+             "%d bytes, %.2g s each, read-ahead %d KiB%s, pinned %s",
+             BENCH_FUSE_BLOCKS, BENCH_FUSE_SMALL, BENCH_FUSE_SMALL_BYTES, b->seconds,
+             r->readahead_kb, r->is_alike ? "" : " (memfs: not the same, root can set it)", b->pin);
     for (int i = 0; i < b->rounds; i++)
         if (!bench_fuse_round(b, r->sides, r->dir) ||
             (r->passed[0] && !bench_fuse_pass_round(b, r->local, r->passed, s->buf)))
@@ -355,7 +406,8 @@ int bench_fuse_main(struct bench *b)
     char real[PATH_MAX];
     if (realpath(r.dir, real) && strlen(real) < sizeof r.dir)
         memcpy(r.dir, real, strlen(real) + 1);
-    r.sides[0].buf = r.sides[1].buf = buf;
+    for (int i = 0; i < BENCH_FUSE_SIDES; i++)
+        r.sides[i].buf = buf;
     int code = bench_fuse_all(&r);
     while (r.n_pids > 0)
         bench_end(r.pid[--r.n_pids]);

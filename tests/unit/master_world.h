@@ -192,6 +192,8 @@ static int64_t wu_look(struct ufs_op *op, struct wu_file *dir)
         char path[2 * WU_PATH];
         struct fsent e = {0};
         const char *name = rbuf_str16(&in, &n);
+        if (!name)
+            return E_PROTO;
         snprintf(path, sizeof path, "%s%s%.*s", op->path, op->path[0] ? "/" : "", (int)n, name);
         struct wu_file *f = wu_find(path);
         if (f)
