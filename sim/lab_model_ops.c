@@ -164,6 +164,8 @@ static int judge_rename(const struct lab_model *m, const struct fsop *op)
     const struct model_node *n = ops_child(m, dir, op->name, op->name_len);
     if (!n)
         return E_NOENT;
+    if ((op->flags & FSOP_F_EXCHANGE) && m->mount_mode[dir->mount] == FSOP_MOUNT_THROUGH)
+        return E_NOTSUP;
     const struct model_node *to = ops_child(m, dir2, op->name2, op->name2_len);
     if (ops_is_dir(n) && ops_is_below(m, dir2, n))
         return E_INVAL;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "core/fmt.h"
 #include "core/mutant.h"
+#include "sim/lab_points.h"
 #include "sim/lab_run.h"
 
 enum { EXIT_USAGE = 2, EXIT_SAFETY = 3, EXIT_LIVENESS = 4, EXIT_DIVERGED = 5, EXIT_PANIC = 6 };
@@ -20,6 +21,8 @@ static const char usage[] =
     "\n"
     "  tarn-sim run SCENARIO [--seed N] [options]      one run, its table and its trace hash\n"
     "  tarn-sim seeds SCENARIO --from A --to B         many runs; prints those that fail\n"
+    "  tarn-sim points [OPERATION] [--stride N]        the master dies at every point of every "
+    "one\n"
     "  tarn-sim list                                   scenarios beside the program's folder\n"
     "  tarn-sim keys [SCENARIO]                        every key of a scenario and its value\n"
     "  tarn-sim mutants                                known bugs that this build can switch on\n"
@@ -27,6 +30,8 @@ static const char usage[] =
     "  --seed N        default 1; the same seed gives the same run, on every machine\n"
     "  --set K=V       overrides a key of the scenario (see keys); may be repeated\n"
     "  --twice         runs twice and shows the first event that differs, if any\n"
+    "  --stride N      points: at every N-th point only\n"
+    "  --at K [--at2 L] --mode M   points: one run; crash, power, torn or double\n"
     "  --first         seeds: stops at the first one that fails\n"
     "  --mutant NAME   with that known bug (builds with -Dmutants=true only)\n"
     "  --until T       stops at a virtual time (2s, 150ms)\n"
@@ -45,6 +50,8 @@ struct options {
     const char *sets[64];
     unsigned n_sets;
     bool twice, json, first;
+    uint64_t stride, at, at2;
+    const char *mode;
     int64_t until_ns;
     const char *log_node, *trace, *history;
 };
@@ -520,6 +527,114 @@ static int cmd_keys(const struct options *o)
     return err;
 }
 
+static int bad(const char *what, const char *arg)
+{
+    fprintf(stderr, "tarn-sim: %s %s (see --help)\n", what, arg ? arg : "");
+    return EXIT_USAGE;
+}
+
+/* ---- points ---- */
+
+struct sweep {
+    const struct options *o;
+    uint32_t op, runs, failed;
+    uint64_t events;
+    struct lab_points_result calm; /* of the run in which nothing happens */
+};
+
+static void point_run(struct sweep *w, enum lab_points_mode mode, uint32_t at, uint32_t at2,
+                      struct lab_points_result *r)
+{
+    struct mem m;
+    mem_init(&m, (struct mem_source){source_get, source_put, NULL}, (uint64_t)8 << 30);
+    fmt_into(panic_scenario, sizeof panic_scenario, "points \"%s\" --mode %s --at %u --at2 %u",
+             lab_points_name(w->op), lab_points_mode_name(mode), at, at2);
+    panic_seed = w->o->seed;
+    lab_points_run(&m, w->op, w->o->seed, mode, at, at2, r);
+    mem_drop(&m);
+    w->runs++;
+    w->events += r->events;
+    if (!at) {
+        w->calm = *r;
+    } else if (r->ok && (r->err != w->calm.err || r->digest != w->calm.digest)) {
+        r->ok = false;
+        fmt_into(r->why, sizeof r->why, "answered %s, %s", r->err ? err_name(r->err) : "ok",
+                 r->digest == w->calm.digest ? "and not as without a crash"
+                                             : "and left another namespace than without a crash");
+    }
+    if (r->ok)
+        return;
+    if (w->failed++ < 3)
+        printf("FAIL  %s: %s\n  reproduce: tarn-sim %s --seed %llu\n", lab_points_name(w->op),
+               r->why, panic_scenario, (unsigned long long)w->o->seed);
+    fflush(stdout);
+}
+
+static uint32_t point_next(uint32_t at, uint32_t n, uint64_t stride)
+{
+    return at < n && at + stride > n ? n : at + (uint32_t)stride;
+}
+
+static void point_sweep(struct sweep *w)
+{
+    struct lab_points_result r;
+    uint64_t stride = w->o->stride;
+    point_run(w, LAB_POINTS_CRASH, 0, 0, &r);
+    uint32_t n = w->calm.points, doubles = 0, before = w->runs;
+    for (int mode = LAB_POINTS_CRASH; mode <= LAB_POINTS_TORN; mode++)
+        for (uint32_t at = 1; at <= n; at = point_next(at, n, stride))
+            point_run(w, (enum lab_points_mode)mode, at, 0, &r);
+    uint32_t singles = w->runs - before;
+    for (uint32_t at = 1; at <= n; at = point_next(at, n, 7 * stride)) {
+        struct lab_points_result first;
+        point_run(w, LAB_POINTS_DOUBLE, at, 0, &first);
+        for (uint32_t at2 = 1; at2 < first.points; at2 += 1 + (uint32_t)(11 * stride), doubles++)
+            point_run(w, LAB_POINTS_DOUBLE, at, at2, &r);
+    }
+    printf("  %-26s %-12s %6u %5u %5u %5u %5u %7u %7u %7u\n", lab_points_name(w->op),
+           w->calm.err ? err_name(w->calm.err) : "ok", n, w->calm.by_net, w->calm.by_disk,
+           w->calm.by_store, w->calm.by_rest, singles, doubles, w->failed);
+    fflush(stdout);
+}
+
+static int cmd_points(const struct options *o)
+{
+    uint32_t runs = 0, failed = 0, ops = 0;
+    uint64_t events = 0;
+    double t0 = wall_now();
+    if (!o->at)
+        printf("  %-26s %-12s %6s %5s %5s %5s %5s %7s %7s %7s\n", "operation", "answer", "points",
+               "net", "disk", "store", "rest", "crashes", "doubles", "failed");
+    for (uint32_t i = 0; lab_points_name(i); i++) {
+        struct sweep w = {.o = o, .op = i};
+        struct lab_points_result r;
+        if (o->scenario && strcmp(o->scenario, lab_points_name(i)) != 0)
+            continue;
+        ops++;
+        if (o->at) {
+            int mode = 0;
+            while (mode < LAB_POINTS_MODES && o->mode &&
+                   strcmp(o->mode, lab_points_mode_name((enum lab_points_mode)mode)) != 0)
+                mode++;
+            if (mode == LAB_POINTS_MODES)
+                return bad("mode", o->mode);
+            point_run(&w, LAB_POINTS_CRASH, 0, 0, &r);
+            point_run(&w, (enum lab_points_mode)mode, (uint32_t)o->at, (uint32_t)o->at2, &r);
+            printf("%s: %s\n", lab_points_name(i), r.ok ? "ok" : r.why);
+        } else {
+            point_sweep(&w);
+        }
+        runs += w.runs;
+        failed += w.failed;
+        events += w.events;
+    }
+    if (!ops)
+        return bad("no operation is called", o->scenario);
+    printf("%u operations, %u runs, %u failed, %llu events, %.1f s\n", ops, runs, failed,
+           (unsigned long long)events, wall_now() - t0);
+    return failed ? EXIT_SAFETY : 0;
+}
+
 /* ---- known bugs ---- */
 
 static const char *const mutants[][2] = {
@@ -596,12 +711,6 @@ static bool parse_time(const char *s, int64_t *ret_ns)
     return !err;
 }
 
-static int bad(const char *what, const char *arg)
-{
-    fprintf(stderr, "tarn-sim: %s %s (see --help)\n", what, arg ? arg : "");
-    return EXIT_USAGE;
-}
-
 static int parse(int argc, char **argv, struct options *o)
 {
     for (int i = 2; i < argc; i++) {
@@ -617,6 +726,14 @@ static int parse(int argc, char **argv, struct options *o)
             ok = parse_time(v, &o->until_ns);
         else if (!strcmp(a, "--log"))
             ok = (o->log_node = v) != NULL;
+        else if (!strcmp(a, "--stride"))
+            ok = parse_number(v, &o->stride) && o->stride;
+        else if (!strcmp(a, "--at"))
+            ok = parse_number(v, &o->at);
+        else if (!strcmp(a, "--at2"))
+            ok = parse_number(v, &o->at2);
+        else if (!strcmp(a, "--mode"))
+            ok = (o->mode = v) != NULL;
         else if (!strcmp(a, "--mutant"))
             ok = set_mutant(v);
         else if (!strcmp(a, "--trace"))
@@ -656,7 +773,7 @@ static void keep_memory(void)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = 1, .from = 1, .to = 100};
+    struct options o = {.seed = 1, .from = 1, .to = 100, .stride = 1};
     const char *cmd = argc > 1 ? argv[1] : "";
     base_panic_hook = on_panic;
     keep_memory();
@@ -675,6 +792,8 @@ int main(int argc, char **argv)
         return err;
     if (!strcmp(cmd, "list"))
         return cmd_list();
+    if (!strcmp(cmd, "points"))
+        return cmd_points(&o);
     if (!strcmp(cmd, "mutants"))
         return cmd_mutants();
     if (!strcmp(cmd, "keys"))

@@ -4,7 +4,7 @@ set -u
 cd "$(dirname "$0")/.."
 bad=0
 for scenario in sim/scenarios/*.json; do
-    for seed in 7 8 9 10; do
+    for seed in 7 8; do
         want=
         for build in "$@"; do
             got=$("$build/tarn-sim" run "$scenario" --seed $seed 2>/dev/null | tail -n 1)
