@@ -271,12 +271,28 @@ static void master_on_image_reset(struct journal_host *h)
 
 /* --- the clock --- */
 
+static bool master_is_idle(const struct master *m)
+{
+    return list_empty(&m->live) && list_empty(&m->job_list) && !m->sessions_unbeaten &&
+           m->mounting >= m->cfg.n_mounts;
+}
+
+void master_busy(struct master *m)
+{
+    if (!m->is_idle || !m->is_leading)
+        return;
+    m->is_idle = false;
+    env_timer_set(m->env, &m->tick, env_now_ns(m->env) + MASTER_TICK_NS);
+}
+
 static void master_tick(struct env_op *op)
 {
     struct master *m = container_of(op, struct master, tick.op);
     if (!m->is_leading)
         return;
-    env_timer_set(m->env, &m->tick, env_now_ns(m->env) + MASTER_TICK_NS);
+    m->is_idle = master_is_idle(m);
+    env_timer_set(m->env, &m->tick,
+                  env_now_ns(m->env) + (m->is_idle ? MASTER_IDLE_NS : MASTER_TICK_NS));
     master_rpc_tick(m);
     master_lease_tick(m);
     master_member_tick(m);

@@ -39,6 +39,7 @@ enum {
 };
 
 #define MASTER_TICK_NS     (20 * MASTER_MS)
+#define MASTER_IDLE_NS     (100 * MASTER_MS) /* ... of a master that nobody waits for */
 #define MASTER_DEADLINE_NS (60000 * MASTER_MS)
 #define MASTER_FULL_NS     (60000 * MASTER_MS) /* between lines that say so */
 #define MASTER_CALL_NS     (2000 * MASTER_MS)
@@ -284,6 +285,7 @@ struct master {
     uint64_t epoch;
     int64_t led_since_ns;
     struct env_timer tick;
+    bool is_idle; /* the tick is a slow one */
     struct env_op listen_op, stop_journal;
     struct env_op *stop_op;
 
@@ -359,6 +361,8 @@ void master_append_cut(struct master *m, struct ino ino);
 void master_append_session_gone(struct master *m, struct session_id s);
 
 /* ---- master.c */
+/* somebody waits: the tick comes soon */
+void master_busy(struct master *m);
 /* zeroed, given back when the master goes; NULL over the budget */
 void *master_keep(struct master *m, size_t n) MUST_CHECK;
 /* encodes and submits; sub->op.done later, with sub->reply if ret > 0 */

@@ -105,6 +105,7 @@ struct master_job *master_load_job_new(struct master *m, enum master_job_kind ki
     list_init(&j->waiters);
     list_init(&j->sub.link);
     list_push_back(&m->job_list, &j->link);
+    master_busy(m);
     return j;
 }
 

@@ -75,6 +75,7 @@ static struct master_req *req_new(struct master *m, struct rpc_token t, uint16_t
     list_init(&r->echoes);
     list_init(&r->sub.link);
     list_push_back(&m->live, &r->live);
+    master_busy(m);
     return r;
 }
 

@@ -12,15 +12,17 @@
  *     before the answer is written; an answer that does not reach the kernel is uncounted.
  *  4. An interrupt is not an error at once: signals that programs handle (timers, a runtime's
  *     preemption) arrive all the time, and a stat that fails with EINTR breaks most of them.  Only
- *     a request that is stuck is given up.
+ *     a request that is stuck is given up; at once when its process is being killed.
  *
  * Who asks: mutations carry the calling user, because the master decides about them.  Queries ask
  * as root: the kernel has checked modes already (default_permissions), and one cached answer serves
  * all users. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "core/fmt.h"
 #include "fuse/fuse_ops.h"
 #include "net/net_errno.h"
 
@@ -173,14 +175,35 @@ static void ops_interrupt_tick(struct env_op *op)
     }
 }
 
+/* Is the caller being killed?  Then nobody is there whom an EINTR could surprise: the kernel has
+ * put SIGKILL to its thread's pending signals, also for another signal that ends it. */
+static bool ops_is_dying(pid_t tid)
+{
+    char path[48], text[2048];
+    unsigned long long pending = 0;
+    fmt_into(path, sizeof path, "/proc/%u/status", (unsigned)tid);
+    FILE *f = tid > 0 ? fopen(path, "re") : NULL;
+    while (f && fgets(text, sizeof text, f))
+        if (sscanf(text, "SigPnd: %llx", &pending) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return pending >> (SIGKILL - 1) & 1;
+}
+
 static void ops_interrupted(fuse_req_t req, void *data)
 {
-    (void)req;
     struct fuse_ops_call *c = data;
     struct fuse_ops *o = c->o;
     if (list_linked(&c->interrupt))
         return;
     c->interrupted_ns = env_now_ns(o->env);
+    if (ops_is_dying(fuse_req_ctx(req)->pid)) {
+        c->interrupted_ns -= GRACE_MS * MS;
+        list_push_front(&o->interrupted, &c->interrupt);
+        env_timer_set(o->env, &o->interrupt_timer, env_now_ns(o->env));
+        return;
+    }
     list_push_back(&o->interrupted, &c->interrupt);
     if (!env_timer_is_set(&o->interrupt_timer))
         env_timer_set(o->env, &o->interrupt_timer, c->interrupted_ns + GRACE_MS * MS);

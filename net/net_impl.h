@@ -18,6 +18,8 @@
 #include "net/net_errno.h"
 #include "net/net_frame.h"
 
+#define NET_HELLO_LOG_NS INT64_C(1000000000)
+
 enum {
     NET_RBUF = 256 * 1024,    /* one read of headers and small frames */
     NET_DISCARD = 256 * 1024, /* one read of unwanted bytes */
@@ -157,6 +159,8 @@ struct net_uring;
 struct net {
     struct env env;
     struct net_config config;
+    int64_t hello_log_ns; /* no line about a bad hello before this */
+    uint64_t hellos_unlogged;
     char node[64];
     uv_loop_t loop;
     uv_prepare_t prepare;

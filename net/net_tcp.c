@@ -254,10 +254,26 @@ static struct net_conn *net_tcp_new(struct net *net, enum net_conn_state state)
     return c;
 }
 
+/* One line a second: who scans our port must not fill a disk. */
+static bool net_tcp_may_log(struct net *net)
+{
+    int64_t now = net_loop_now(net);
+    if (now < net->hello_log_ns) {
+        net->hellos_unlogged++;
+        return false;
+    }
+    if (net->hellos_unlogged)
+        fmt_log(&net->env, ENV_LOG_WARN, "net: %llu more connections without a proper hello",
+                (unsigned long long)net->hellos_unlogged);
+    net->hellos_unlogged = 0;
+    net->hello_log_ns = now + NET_HELLO_LOG_NS;
+    return true;
+}
+
 static void net_tcp_on_deadline(struct env_op *op)
 {
     struct net_conn *c = container_of(op, struct net_conn, deadline.op);
-    if (c->state == NET_HELLO)
+    if (c->state == NET_HELLO && net_tcp_may_log(c->net))
         fmt_log(&c->net->env, ENV_LOG_WARN,
                 "net: %s is connected but sent no hello in time: closed; is it a tarn node, and is "
                 "it alive?",
@@ -314,6 +330,8 @@ static void net_tcp_on_poll(uv_poll_t *h, int status, int events)
 static void net_tcp_log_hello(struct net_conn *c, int err, const struct net_hello *h)
 {
     struct env *e = &c->net->env;
+    if (err != E_REFUSED && !net_tcp_may_log(c->net))
+        return;
     switch (err) {
     case E_VERSION:
         fmt_log(e, ENV_LOG_ERROR,
