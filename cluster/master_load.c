@@ -503,7 +503,7 @@ static void load_start(struct master_job *j)
     if (!err && !master_mount_at(m, j->mount)->ufs)
         err = E_IO; /* its mount could not be opened; not "this master is unavailable" */
     size_t n = err ? 0 : strlen(j->path);
-    if (!err && n + 1 + j->name_len >= sizeof j->path)
+    if (!err && j->name_len && n + (n > 0) + j->name_len >= sizeof j->path)
         err = E_NAMETOOLONG;
     if (err) {
         master_load_job_end(j, err);
