@@ -33,6 +33,8 @@ struct fuse_node {
     uint32_t cached;          /* of those, through the page cache */
     uint32_t writers;         /* ... to write, whatever the kernel calls the node */
     bool has_pages;
+    /* as last told to the kernel: what is left to say of it when it is gone */
+    uint32_t mode, uid, gid;
     /* as the kernel has it now: cached above, and these, are of the newest number */
     uint32_t open_now, n_pass; /* handles; of those, with a backing file */
     struct fuse_pass *pass;    /* theirs, while n_pass */

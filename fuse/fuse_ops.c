@@ -323,6 +323,9 @@ bool fuse_ops_entry(struct fuse_ops *o, struct ino parent, const char *name, siz
     if (!n)
         return false;
     n->parent = parent;
+    n->mode = a->mode;
+    n->uid = a->uid;
+    n->gid = a->gid;
     *ret_e = (struct fuse_entry_param){.ino = fuse_node_id(n), .attr = fuse_ops_stat(a)};
     ret_e->attr_timeout = fuse_ops_attr_seconds(o, a, lease_ns);
     ret_e->entry_timeout = fuse_ops_seconds(o->opts.entry_ns, lease_ns);
@@ -400,9 +403,31 @@ static void ops_statfs_done(struct fuse_ops_call *c, int err)
     fuse_ops_end(c);
 }
 
+/* The names of attributes that a user may see. */
+static uint32_t ops_xattr_visible(char *to, const char *list, uint32_t n)
+{
+    uint32_t len = 0;
+    for (uint32_t at = 0, k; at < n; at += k) {
+        const char *end = memchr(list + at, 0, n - at);
+        k = end ? (uint32_t)(end - list) - at + 1 : n - at;
+        if (k > 8 && !memcmp(list + at, "trusted.", 8))
+            continue;
+        memcpy(to + len, list + at, k);
+        len += k;
+    }
+    return len;
+}
+
 static void ops_xattr_done(struct fuse_ops_call *c, int err)
 {
     uint32_t n = c->req.reply.data_len;
+    const char *data = c->req.reply.data;
+    if (!err && n > LIMIT_XATTR_LIST) /* as long as a value may be, too */
+        err = E_PROTO;
+    if (!err && c->is_user) {
+        n = ops_xattr_visible(c->o->scratch, data, n);
+        data = c->o->scratch;
+    }
     if (!err && c->size && n > c->size)
         err = E_RANGE;
     if (err || !c->fuse) {
@@ -412,7 +437,7 @@ static void ops_xattr_done(struct fuse_ops_call *c, int err)
     if (!c->size)
         fuse_reply_xattr(c->fuse, n);
     else
-        fuse_reply_buf(c->fuse, c->req.reply.data, n);
+        fuse_reply_buf(c->fuse, data, n);
     fuse_ops_end(c);
 }
 
@@ -437,6 +462,8 @@ static void ops_none_done(struct fuse_ops_call *c, int err)
 {
     const struct fsop *op = &c->req.fsop;
     struct fuse_nodes *t = &c->o->nodes;
+    if (op->kind == FSOP_RENAME && err == E_NOTSUP)
+        err = E_INVAL; /* what renameat2 says of flags that a file system does not have */
     if (op->kind == FSOP_RENAME) {
         int64_t a = fuse_node_name_until(t, op->ino, c->name, c->name_len);
         int64_t b = fuse_node_name_until(t, op->ino2, c->name2, c->name2_len);
@@ -445,6 +472,19 @@ static void ops_none_done(struct fuse_ops_call *c, int err)
             fuse_node_name_given(t, op->ino, c->name, c->name_len, b);
     }
     fuse_ops_err(c, err);
+}
+
+/* What is no more may still be somebody's working directory, or be held by O_PATH: it has no names,
+ * and the kernel, which asks before every use of a directory, then says ENOENT by itself. */
+static bool ops_attr_gone(struct fuse_ops_call *c)
+{
+    const struct fuse_node *n = fuse_node_find(&c->o->nodes, c->req.fsop.ino);
+    if (!n || !n->mode)
+        return false;
+    c->req.reply.attr =
+        (struct fsattr){.ino = n->ino, .mode = n->mode, .uid = n->uid, .gid = n->gid};
+    c->req.reply.lease_ns = 0;
+    return true;
 }
 
 void fuse_ops_req_done(struct env_op *op)
@@ -456,6 +496,8 @@ void fuse_ops_req_done(struct env_op *op)
         ops_entry_done(c, err);
         return;
     case CALL_ATTR:
+        if (err == E_STALE && c->req.fsop.kind == FSOP_GETATTR && ops_attr_gone(c))
+            err = 0;
         if (!err && c->req.fsop.kind == FSOP_SETATTR && c->req.fsop.valid & FSOP_SET_SIZE)
             fuse_pass_sized(c->o, &c->req.reply.attr, (off_t)c->req.fsop.size);
         if (!err && c->fuse) {
@@ -580,6 +622,15 @@ static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
     fuse_ops_send(ops_start(req, CALL_ATTR, FSOP_GETATTR, ino, NULL));
 }
 
+/* from 1677 to 2262: what is beyond is as far as it goes */
+static int64_t ops_ns(struct timespec t)
+{
+    const int64_t most = INT64_MAX / 1000000000 - 1;
+    if (t.tv_sec > most || t.tv_sec < -most)
+        return (t.tv_sec > 0 ? most : -most) * 1000000000;
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
 static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
                         struct fuse_file_info *fi)
 {
@@ -607,8 +658,8 @@ static void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_
     op->set_uid = st->st_uid;
     op->set_gid = st->st_gid;
     op->size = (uint64_t)st->st_size;
-    op->atime_ns = (int64_t)st->st_atim.tv_sec * 1000000000 + st->st_atim.tv_nsec;
-    op->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+    op->atime_ns = ops_ns(st->st_atim);
+    op->mtime_ns = ops_ns(st->st_mtim);
     if (!op->valid) {
         op->kind = FSOP_GETATTR; /* ctime alone: the master's business */
     } else if (fi && op->valid == FSOP_SET_SIZE) {
@@ -710,18 +761,24 @@ static void ops_statfs(fuse_req_t req, fuse_ino_t ino)
 }
 
 /* Asked by the kernel before every write (security.capability) and by ls for every file (system.
- * posix_acl_*); the store has only user.* and trusted.*, so these are answered here. */
-static bool ops_xattr_is_ours(const char *name)
+ * posix_acl_*); the store has only user.* and trusted.*, so these are answered here: 0, or an
+ * errno. "Not supported" is asked once for a mount by ls, ENODATA for every file. */
+static int ops_xattr_refuse(const struct fuse_ops *o, const char *name)
 {
-    return !strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8);
+    if (o->opts.noxattr)
+        return ENOSYS;
+    if (!strncmp(name, "user.", 5) || !strncmp(name, "trusted.", 8))
+        return strchr(name, '.')[1] ? 0 : EINVAL;
+    return EOPNOTSUPP;
 }
 
 static void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
                          size_t size, int flags)
 {
     struct fuse_ops *o = fuse_req_userdata(req);
-    if (o->opts.noxattr || !ops_xattr_is_ours(name)) {
-        fuse_reply_err(req, o->opts.noxattr ? ENOSYS : EOPNOTSUPP);
+    int refuse = ops_xattr_refuse(o, name);
+    if (refuse) {
+        fuse_reply_err(req, refuse);
         return;
     }
     struct fuse_ops_call *c = ops_start(req, CALL_NONE, FSOP_SETXATTR, ino, name);
@@ -742,10 +799,9 @@ static void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const
 static void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     struct fuse_ops *o = fuse_req_userdata(req);
-    if (o->opts.noxattr || !ops_xattr_is_ours(name)) {
-        /* "not supported" is asked once for a mount by ls, ENODATA for every file */
-        bool is_other = !strncmp(name, "system.", 7) || !strncmp(name, "security.", 9);
-        fuse_reply_err(req, o->opts.noxattr ? ENOSYS : is_other ? EOPNOTSUPP : ENODATA);
+    int refuse = ops_xattr_refuse(o, name);
+    if (refuse) {
+        fuse_reply_err(req, refuse);
         return;
     }
     struct fuse_ops_call *c = ops_start(req, CALL_XATTR, FSOP_GETXATTR, ino, name);
@@ -764,14 +820,16 @@ static void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     }
     struct fuse_ops_call *c = ops_start(req, CALL_XATTR, FSOP_LISTXATTR, ino, NULL);
     c->size = size;
+    c->is_user = fuse_req_ctx(req)->uid != 0;
     fuse_ops_send(c);
 }
 
 static void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     struct fuse_ops *o = fuse_req_userdata(req);
-    if (o->opts.noxattr || !ops_xattr_is_ours(name)) {
-        fuse_reply_err(req, o->opts.noxattr ? ENOSYS : ENODATA);
+    int refuse = ops_xattr_refuse(o, name);
+    if (refuse) {
+        fuse_reply_err(req, refuse);
         return;
     }
     struct fuse_ops_call *c = ops_start(req, CALL_NONE, FSOP_REMOVEXATTR, ino, name);

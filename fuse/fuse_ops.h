@@ -62,7 +62,7 @@ struct fuse_ops_call {
     char *buf; /* a buffer that the call owns */
     struct fuse_ops_file *file;
     struct fuse_ops_dir *dir;
-    bool plus;
+    bool plus, is_user; /* listing: with attributes; xattrs: for whom not all is visible */
     bool is_append;
     int flags;
     size_t size;

@@ -376,7 +376,7 @@ static void utimens_set(char type)
     } else { /* clamped, never wrapped */
         OK(utimensat(AT_FDCWD, "x", (struct timespec[2]){{0, 0}, {10413792000, 7}},
                      AT_SYMLINK_NOFOLLOW));
-        IS(9223372036, posix_stat("x").st_mtim.tv_sec);
+        IS(9223372035, posix_stat("x").st_mtim.tv_sec);
     }
     CTX("utimensat of a %s, UTIME_OMIT and UTIME_NOW", posix_type_name(type));
     struct timespec set[2] = {{100, 1}, {200, 2}};

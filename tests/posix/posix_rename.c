@@ -238,12 +238,12 @@ GROUP(rename_dirs)
     IS(1, S_ISDIR(posix_stat("renamed/b/c/in").st_mode));
     close(fd);
     CTX("a deep tree keeps its paths");
-    NEED(posix_fill("renamed/b/c/in/f", 4));
+    NEED(posix_make('f', "renamed/b/c/in/f", 0641));
     OK(rename("renamed/b", "a/b"));
-    IS(4, SIZE("a/b/c/in/f"));
+    IS(0641, MODE("a/b/c/in/f"));
     NO(ENOENT, stat("renamed/b", &st));
     OK(rename("a", "renamed/a"));
-    IS(4, SIZE("renamed/a/b/c/in/f"));
+    IS(0641, MODE("renamed/a/b/c/in/f"));
     CTX("permission to change \"..\"");
     for (int who = 0; who < 3; who++) {
         static const uid_t uids[] = {ROOT, ME, YOU};
