@@ -81,6 +81,22 @@ static bool tree_load_remove(struct meta *m, uint32_t dent)
     return true;
 }
 
+/* A fingerprint covers the time of change, which our own renames and links move, too: then it is
+ * new or not to be trusted yet, and the contents are what they were.  Nobody else reaches an
+ * orphan; of others, all that is known is as found, and the last write so much older than the last
+ * change that no later one hides in the same tick of a clock. */
+static bool tree_load_is_content(const struct meta_inode *i, const struct fsent *e)
+{
+    const int64_t tick_ns = 20 * 1000 * 1000;
+    uint64_t known = inode_is_reg(i) ? (uint64_t)i->file.ufs_hi << 32 | i->file.ufs_lo : 0;
+    if (!known || known != e->ufs_ino || i->size != e->size || i->mtime_ns != e->mtime_ns)
+        return false;
+    if (i->flags & INODE_ORPHAN)
+        return true;
+    return !i->fp && i->ctime_ns == e->ctime_ns && i->ctime_ns - i->mtime_ns >= tick_ns &&
+           i->mode == e->mode && i->uid == e->uid && i->gid == e->gid;
+}
+
 /* attributes as found below; true when anything changed */
 static bool tree_load_adopt(struct meta *m, uint32_t node, const struct fsent *e)
 {
@@ -92,6 +108,10 @@ static bool tree_load_adopt(struct meta *m, uint32_t node, const struct fsent *e
         return false;
     if (inode_is_link(i) && room_bytes(m, e->target_len))
         return false; /* found again when there is room */
+    if (tree_load_is_content(i, e)) {
+        i->fp = e->fp;
+        return false;
+    }
     inode_adopt(m, node, e);
     if (inode_is_dir(i)) {
         i->flags &= (uint16_t)~INODE_LOADED; /* the listing is of what was there before */

@@ -1,6 +1,6 @@
 # tests/e2e/semantics.py - run by test_semantics.sh: two mounts A and B of one cluster, and what must
 # be true of them and of the under-store.  usage: semantics.py WORK STORE
-import mmap, os, subprocess, sys, time
+import mmap, os, subprocess, sys, time, traceback
 W,S=sys.argv[1:3]
 A,B=W+'/A',W+'/B'
 bad=0
@@ -17,7 +17,7 @@ def case(fn):
     global bad
     try: fn()
     except Exception as e:
-        bad+=1; print("BAD", fn.__name__, "raised", repr(e),flush=True)
+        bad+=1; print("BAD", fn.__name__, "raised", repr(e), "at line", traceback.extract_tb(e.__traceback__)[-1].lineno, flush=True)
 for other,tag in ((A,'same'),(B,'other')):
     def rot():
         n='rot'+tag
@@ -59,18 +59,18 @@ for other,tag in ((A,'same'),(B,'other')):
     case(drn)
     def ro():
         n='ro'+tag
-        wr(f"{A}/{n}",b'old!'*1000)
+        wr(f"{A}/{n}",b'old!'*1000); time.sleep(.05)
         fd=os.open(f"{A}/{n}",os.O_RDONLY)
         wr(f"{other}/{n}.new",b'NEW!'*1000)
         os.rename(f"{other}/{n}.new",f"{other}/{n}")
         check('replaced ro read '+tag,os.pread(fd,4000,0),b'old!'*1000)
         os.close(fd)
         check('replaced new '+tag,(rd(f"{A}/{n}"),rd(f"{B}/{n}")),(b'NEW!'*1000,)*2)
-        fd=os.open(f"{A}/{n}",os.O_RDONLY)
+        time.sleep(.05); fd=os.open(f"{A}/{n}",os.O_RDONLY)
         os.unlink(f"{other}/{n}"); wr(f"{other}/{n}",b'3rd!'*1000)
         check('unlinked ro read '+tag,os.pread(fd,4000,0),b'NEW!'*1000)
         os.close(fd)
-        os.mkdir(f"{A}/{n}d"); wr(f"{A}/{n}d/f",b'old!'*1000)
+        os.mkdir(f"{A}/{n}d"); wr(f"{A}/{n}d/f",b'old!'*1000); time.sleep(.05)
         fd=os.open(f"{A}/{n}d/f",os.O_RDONLY)
         os.rename(f"{other}/{n}d",f"{other}/{n}d2"); os.mkdir(f"{other}/{n}d"); wr(f"{other}/{n}d/f",b'3rd!'*1000)
         check('dir ro read '+tag,os.pread(fd,4000,0),b'old!'*1000)
@@ -81,6 +81,20 @@ for other,tag in ((A,'same'),(B,'other')):
         check('renamed ro read '+tag,os.pread(fd,4000,0),b'3rd!'*1000)
         os.close(fd)
     case(ro)
+    def later():
+        # what moves only names leaves the bytes of an open file readable, also when its time of change is no longer young
+        def one(what,change):
+            p,q=f"{A}/late{tag}{what}",f"{other}/late{tag}{what}"; want=os.urandom(4000000); wr(p,want)
+            time.sleep(.1)
+            fd=os.open(p,os.O_RDONLY); os.pread(fd,1000,0)
+            change(q); time.sleep(.1)
+            check(f'{what} of an open file {tag}',os.pread(fd,1000,3500000)==want[3500000:3501000],True)
+            os.close(fd)
+        one('rename',lambda q: (os.rename(q,q+'.1'),wr(q,b'new')))
+        one('unlink',lambda q: (os.unlink(q),wr(q,b'new')))
+        one('replace',lambda q: (wr(q+'.1',b'new'),os.rename(q+'.1',q)))
+        one('link',lambda q: os.link(q,q+'.1'))
+    case(later)
     def links():
         n='ln'+tag
         wr(f"{A}/{n}",b'1'); os.stat(f"{B}/{n}"); os.stat(f"{A}/{n}")

@@ -362,6 +362,48 @@ static void test_through_versions(void)
     kit_close(&k);
 }
 
+/* refreshes f by what was found; whether its contents count as changed */
+static bool refresh_changes(struct ino f, uint64_t fp, int64_t mtime_ns, int64_t ctime_ns)
+{
+    uint64_t v = kit_attr(&k, f).version;
+    struct fsent e = {.mode = FSOP_S_IFREG | 0644,
+                      .nlink = 1,
+                      .size = 5,
+                      .fp = fp,
+                      .ufs_ino = 7,
+                      .mtime_ns = mtime_ns,
+                      .ctime_ns = ctime_ns};
+    ents_begin();
+    fsop_ent_put(&ents_w, &e);
+    CU_ASSERT_EQUAL(REFRESH(f), 0);
+    CU_ASSERT_EQUAL(kit_attr(&k, f).fp, fp);
+    return kit_attr(&k, f).version != v;
+}
+
+/* What moves the time of change alone, by our own doing, makes no new version. */
+static void test_through_same_contents(void)
+{
+    enum { MS = 1000000 };
+    setup(FSOP_MOUNT_THROUGH);
+    struct ino f = make(FSOP_MKNOD, root, "f");
+    refresh_changes(f, 0, 100 * MS, 120 * MS);
+    CU_ASSERT(!refresh_changes(f, 11, 100 * MS, 120 * MS)); /* no longer young, else as it was */
+    CU_ASSERT(refresh_changes(f, 12, 100 * MS, 130 * MS));
+    refresh_changes(f, 0, 100 * MS, 119 * MS); /* a write may hide in the tick of the change */
+    CU_ASSERT(refresh_changes(f, 13, 100 * MS, 119 * MS));
+    refresh_changes(f, 0, 100 * MS, 150 * MS);
+    CU_ASSERT(refresh_changes(f, 14, 100 * MS, 151 * MS));
+    refresh_changes(f, 0, 100 * MS, 150 * MS);
+    CU_ASSERT(refresh_changes(f, 15, 101 * MS, 150 * MS));
+    CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_UNLINK, .ino = root, NAME("f")), 0);
+    CU_ASSERT_EQUAL(outcome(k.r.reply.intent, 0), 0);
+    CU_ASSERT(kit_attr(&k, f).flags & FSATTR_ORPHAN);
+    CU_ASSERT(!refresh_changes(f, 16, 101 * MS, 200 * MS)); /* nobody else reaches it */
+    CU_ASSERT(!refresh_changes(f, 0, 101 * MS, 210 * MS));
+    CU_ASSERT(refresh_changes(f, 17, 102 * MS, 210 * MS));
+    kit_close(&k);
+}
+
 /* A rename above can make a path longer than the under-store takes: refused, not forgotten. */
 static void test_through_paths_too_long(void)
 {
@@ -434,5 +476,5 @@ static void test_through_listing_without_room(void)
 UNIT_MAIN("meta_through", UNIT(test_through_listing_without_room), UNIT(test_through_create),
           UNIT(test_through_unknown_names), UNIT(test_through_unlink_keeps_bytes),
           UNIT(test_through_rename_locks_subtrees), UNIT(test_through_setattr_and_writers),
-          UNIT(test_through_load), UNIT(test_through_versions), UNIT(test_through_paths_too_long),
-          UNIT(test_through_image_in_the_middle))
+          UNIT(test_through_load), UNIT(test_through_versions), UNIT(test_through_same_contents),
+          UNIT(test_through_paths_too_long), UNIT(test_through_image_in_the_middle))
