@@ -15,7 +15,7 @@ struct client_config client_config_default(void)
         .cache_entries = 100000,
         .readahead_pages = 8,
         .buffer_bytes = 64 << 20,
-        .page_cache_bytes = 256 << 20,
+        .page_cache_bytes = 512 << 20,
     };
 }
 

@@ -44,7 +44,7 @@ struct client_config {
     uint32_t readahead_pages; /* most pages read ahead of a sequential reader; default 8; 0: none */
     uint64_t buffer_bytes;    /* for read-ahead; default 64 MiB */
     uint64_t
-        page_cache_bytes; /* for pages read in bits again and again; default 256 MiB; 0: none */
+        page_cache_bytes; /* for pages read in bits again and again; default 512 MiB; 0: none */
 };
 
 struct client;

@@ -80,7 +80,7 @@ enum config_type {
       "most pages read ahead of a sequential reader")                                             \
     X(CLIENT_BUFFER, "client.buffer", SIZE, "64MiB", 4 << 20, 1LL << 40, NULL,                    \
       "memory for read-ahead")                                                                    \
-    X(CLIENT_PAGE_CACHE, "client.page_cache", SIZE, "256MiB", 0, 1LL << 40, NULL,                 \
+    X(CLIENT_PAGE_CACHE, "client.page_cache", SIZE, "512MiB", 0, 1LL << 40, NULL,                 \
       "memory for pages that are read in bits again and again")                                   \
     X(CLIENT_CACHE_ENTRIES, "client.cache_entries", INT, "100000", 100, 1000000000LL, NULL,       \
       "names and attributes kept by a client")                                                    \
