@@ -81,7 +81,7 @@ int client_open(struct env *e, struct mem *m, const struct client_config *cfg,
     c->cfg.requests_max = cfg->requests_max ? cfg->requests_max : d.requests_max;
     c->next_seq = 1;
     c->page_bytes = 1 << 20;
-    c->stripe_bytes = 64 << 20;
+    c->stripe_bytes = 1 << 30;
     client_lists(c);
     client_local_init(c);
     int err = client_masters(c, cfg->masters);

@@ -31,7 +31,7 @@ enum config_type {
       "32 hex digits; empty: taken from the master's directory, made when it is formatted")       \
     X(CLUSTER_PAGE, "cluster.page", SIZE, "1MiB", 64 << 10, 16 << 20, NULL,                       \
       "page size of the workers' caches; a power of two")                                         \
-    X(CLUSTER_STRIPE, "cluster.stripe", SIZE, "64MiB", 1 << 20, 1LL << 40, NULL,                  \
+    X(CLUSTER_STRIPE, "cluster.stripe", SIZE, "1GiB", 1 << 20, 1LL << 40, NULL,                   \
       "bytes of a file that stay on one worker; a multiple of the page")                          \
     X(MASTER_LISTEN, "master.listen", ADDR, "127.0.0.1:7700", 0, 0, NULL,                         \
       "host:port of the master")                                                                  \

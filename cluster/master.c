@@ -19,7 +19,7 @@ struct master_config master_config_default(void)
         .journal = journal_config_default(),
         .limits = {.inodes_max = 100000000, .sessions_max = 1024},
         .page_bytes = 1 << 20,
-        .stripe_bytes = 64 << 20,
+        .stripe_bytes = 1 << 30,
         .lease_ns = 5000 * MASTER_MS,
         .session_ns = 30000 * MASTER_MS,
         .worker_beat_ns = 500 * MASTER_MS,

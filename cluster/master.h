@@ -35,7 +35,7 @@ struct master_config {
     uint32_t n_mounts;
     struct ufs_factory *ufs;
     uint64_t page_bytes;              /* of the workers' caches; default 1 MiB */
-    uint64_t stripe_bytes;            /* placement unit; default 64 MiB */
+    uint64_t stripe_bytes;            /* placement unit; default 1 GiB */
     int64_t lease_ns;                 /* a client's lease; default 5 s */
     int64_t session_ns;               /* a silent session expires after this; default 30 s */
     int64_t worker_beat_ns;           /* default 500 ms; a worker is lost after 4 beats */

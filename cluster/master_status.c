@@ -121,14 +121,15 @@ static void status_worker(const struct master_worker *w, uint32_t n, struct stat
         const char *key;
         uint64_t v;
     } rows[] = {
-        {"alive", w->is_alive},      {"reports", w->beats},
-        {"capacity", b->capacity},   {"used", b->used},
-        {"pages", w->pages},         {"page_bytes", w->bytes},
-        {"reads", b->reads},         {"hits", b->hits},
-        {"misses", b->misses},       {"bytes_served", b->bytes_served},
-        {"ufs_bytes", b->ufs_bytes}, {"ufs_reads", b->ufs_reads},
-        {"evictions", b->evictions}, {"corrupt", b->corrupt},
-        {"errors", b->errors},
+        {"alive", w->is_alive},        {"reports", w->beats},
+        {"capacity", b->capacity},     {"used", b->used},
+        {"pages", w->pages},           {"page_bytes", w->bytes},
+        {"reads", b->reads},           {"hits", b->hits},
+        {"misses", b->misses},         {"bytes_served", b->bytes_served},
+        {"ufs_bytes", b->ufs_bytes},   {"ufs_reads", b->ufs_reads},
+        {"evictions", b->evictions},   {"corrupt", b->corrupt},
+        {"errors", b->errors},         {"handed_out", b->handed_out},
+        {"held_bytes", b->held_bytes},
     };
     status_line(s, "workers.%u.id %016llx", n, (unsigned long long)w->id.v);
     status_line(s, "workers.%u.addr %s", n, w->addr);
@@ -139,7 +140,8 @@ static void status_worker(const struct master_worker *w, uint32_t n, struct stat
 
 static void status_workers(struct master *m, struct status *s)
 {
-    uint64_t alive = 0, capacity = 0, used = 0, hits = 0, misses = 0, ufs = 0, served = 0;
+    uint64_t alive = 0, capacity = 0, used = 0, hits = 0, misses = 0, ufs = 0, served = 0,
+             handed = 0;
     uint32_t n = 0;
     for (uint32_t i = 0; i < m->n_workers; i++) {
         const struct master_worker *w = &m->workers[i];
@@ -153,6 +155,7 @@ static void status_workers(struct master *m, struct status *s)
         misses += w->last.misses;
         ufs += w->last.ufs_bytes;
         served += w->last.bytes_served;
+        handed += w->last.handed_out;
     }
     status_u64(s, "workers.count", n);
     status_u64(s, "workers.alive", alive);
@@ -163,6 +166,7 @@ static void status_workers(struct master *m, struct status *s)
     status_u64(s, "total.misses", misses);
     status_u64(s, "total.ufs_bytes", ufs);
     status_u64(s, "total.bytes_served", served);
+    status_u64(s, "total.handed_out", handed);
     n = 0;
     for (uint32_t i = 0; i < m->n_workers; i++)
         if (m->workers[i].id.v)

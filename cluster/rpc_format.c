@@ -197,6 +197,8 @@ void rpc_format_worker_beat_put(struct wbuf *w, const struct rpc_worker_beat *b)
     wbuf_u64(w, b->evictions);
     wbuf_u64(w, b->corrupt);
     wbuf_u64(w, b->errors);
+    wbuf_u64(w, b->handed_out);
+    wbuf_u64(w, b->held_bytes);
     wbuf_u32(w, b->n_deltas);
 }
 
@@ -220,6 +222,8 @@ int rpc_format_worker_beat_get(struct rbuf *r, struct rpc_worker_beat *ret_b)
     ret_b->evictions = rbuf_u64(r);
     ret_b->corrupt = rbuf_u64(r);
     ret_b->errors = rbuf_u64(r);
+    ret_b->handed_out = rbuf_u64(r);
+    ret_b->held_bytes = rbuf_u64(r);
     ret_b->n_deltas = rbuf_u32(r);
     return rpc_format_items(r, ret_b->n_deltas, ITEM_DELTA_MIN, &ret_b->items);
 }

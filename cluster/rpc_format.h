@@ -100,6 +100,7 @@ struct rpc_worker_beat {
     uint64_t capacity, used, page_bytes;
     /* counters since start */
     uint64_t reads, hits, misses, bytes_served, ufs_bytes, ufs_reads, evictions, corrupt, errors;
+    uint64_t handed_out, held_bytes; /* whole files given to processes of its host; held now */
     uint32_t n_deltas;
     struct rbuf items;
 };

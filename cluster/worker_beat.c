@@ -53,6 +53,8 @@ static void worker_beat_head(struct worker_master *m, uint32_t n, struct wbuf *w
         .evictions = s.evictions,
         .corrupt = s.corrupt,
         .errors = s.errors,
+        .handed_out = s.handed_out,
+        .held_bytes = s.held_bytes,
         .n_deltas = n,
     };
     rpc_format_worker_beat_put(w, &b);

@@ -58,6 +58,8 @@ static void test_rpc_format_worker_beat_round_trip(void)
                                 .evictions = 13,
                                 .corrupt = 14,
                                 .errors = 15,
+                                .handed_out = 16,
+                                .held_bytes = 17,
                                 .n_deltas = 1};
     struct rpc_worker_beat b2;
     struct rpc_page_delta d = {{20}, 21, 22, 23}, d2;
@@ -72,6 +74,7 @@ static void test_rpc_format_worker_beat_round_trip(void)
     CU_ASSERT_EQUAL(b2.capacity + b2.used + b2.page_bytes, 15);
     CU_ASSERT_EQUAL(b2.reads + b2.hits + b2.misses + b2.bytes_served, 34);
     CU_ASSERT_EQUAL(b2.ufs_bytes + b2.ufs_reads + b2.evictions + b2.corrupt + b2.errors, 65);
+    CU_ASSERT_EQUAL(b2.handed_out + b2.held_bytes, 33);
     CU_ASSERT_EQUAL(rpc_format_delta_get(&b2.items, &d2), 0);
     CU_ASSERT_EQUAL(d2.ino.v + d2.version + d2.pages + d2.bytes, 86);
 }
