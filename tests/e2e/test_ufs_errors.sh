@@ -1,0 +1,176 @@
+#!/bin/bash
+# The under-store is full, or its disk fails: the program that writes, syncs or reads hears of it, what
+# was acknowledged is there, and when the under-store is well again everything goes on.
+. "$(dirname "$0")/lib.sh" "$@"
+need_fuse
+command -v cc > /dev/null || skip "no C compiler for the failing disk"
+mount -t tmpfs -o size=12m,nr_inodes=200 tmpfs "$store" 2> /dev/null || skip "a small file system cannot be mounted here (needs root)"
+trap 'umount -l "$store"; cleanup' EXIT
+cat > "$work/eio.c" <<'END'
+/* fails what happens below $EIO_ROOT while the file $EIO_FLAG names it: r, w, s */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static int fails(int fd, char what)
+{
+    char path[64], to[4096] = "", now[16] = "";
+    const char *root = getenv("EIO_ROOT"), *flag = getenv("EIO_FLAG");
+    int f = flag ? open(flag, O_RDONLY | O_CLOEXEC) : -1;
+    if (f < 0)
+        return 0;
+    ssize_t n = read(f, now, sizeof now - 1);
+    close(f);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (n <= 0 || !strchr(now, what) || readlink(path, to, sizeof to - 1) <= 0)
+        return 0;
+    return !strncmp(to, root, strlen(root)) && !strstr(to, ".tarn");
+}
+#define WRAP(name, what, args, call)                                         \
+    ssize_t name args                                                        \
+    {                                                                        \
+        static ssize_t(*real) args;                                          \
+        if (!real)                                                           \
+            real = (ssize_t(*) args)dlsym(RTLD_NEXT, #name);                 \
+        if (fails(fd, what))                                                 \
+            return errno = EIO, -1;                                          \
+        return real call;                                                    \
+    }
+WRAP(pread64, 'r', (int fd, void *b, size_t n, off64_t o), (fd, b, n, o))
+WRAP(pwrite64, 'w', (int fd, const void *b, size_t n, off64_t o), (fd, b, n, o))
+WRAP(pread, 'r', (int fd, void *b, size_t n, off_t o), (fd, b, n, o))
+WRAP(pwrite, 'w', (int fd, const void *b, size_t n, off_t o), (fd, b, n, o))
+int fsync(int fd)
+{
+    static int (*real)(int);
+    if (!real)
+        real = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+    if (fails(fd, 's'))
+        return errno = EIO, -1;
+    return real(fd);
+}
+END
+cc -shared -fPIC -o "$work/eio.so" "$work/eio.c" -ldl || skip "the failing disk cannot be built"
+export EIO_ROOT=$store EIO_FLAG=$work/eio.flag
+case "$(ldd "$build/tarn")" in *libasan*) pre= ;; *) pre=$work/eio.so ;; esac
+config through 0 '"client": {"deadline": "10s", "direct_under_store": false}'
+start_master
+LD_PRELOAD=$pre start_worker 1
+start_mount A; start_mount B
+cat > "$work/check.py" <<'END'
+import errno, mmap, os, sys
+a, b, store, flag = sys.argv[1:5]
+
+def no(what, e, f):
+    try:
+        f()
+    except OSError as x:
+        assert x.errno == e, "%s: %s instead of %s" % (what, x, errno.errorcode[e])
+    else:
+        raise SystemExit("%s did not fail" % what)
+
+def same(name, want):
+    for d in (a, b, store):
+        with open(d + "/" + name, "rb") as f:
+            got = f.read()
+        assert got == want, "%s in %s: %d bytes for %d" % (name, d, len(got), len(want))
+
+# full: what was acknowledged is there, not more, not less
+data = os.urandom(1 << 20)
+fd = os.open(a + "/big", os.O_RDWR | os.O_CREAT)
+put = 0
+try:
+    while put < 40 << 20:
+        put += os.pwrite(fd, data[put % len(data):], put)
+    raise SystemExit("40 MiB fit into 12")
+except OSError as x:
+    assert x.errno == errno.ENOSPC, x
+os.close(fd)
+assert put > 4 << 20
+want = (data * 41)[:put]
+with open(store + "/big", "rb") as f:
+    below = f.read()
+assert below[:put] == want, "bytes that were acknowledged are not there"
+# an append that does not fit leaves no hole before the next one that does
+fd = os.open(a + "/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+no("append to a full disk", errno.ENOSPC, lambda: os.write(fd, data))
+os.unlink(a + "/big")
+size = os.stat(store + "/log").st_size
+for i in range(50): # the bytes of an unlinked file go a moment later
+    try:
+        at = os.write(fd, b"first\n")
+        break
+    except OSError:
+        import time
+        time.sleep(0.2)
+os.write(fd, b"second\n")
+with open(store + "/log", "rb") as f:
+    assert f.read()[size:] == b"first\nsecond\n", "a hole, or worse"
+os.close(fd)
+# no inodes: names
+made = 0
+try:
+    for i in range(400):
+        os.mkdir(a + "/d%d" % i)
+        made += 1
+    raise SystemExit("400 directories with 200 inodes")
+except OSError as x:
+    assert x.errno == errno.ENOSPC, x
+assert not os.path.exists(a + "/d%d" % made) and not os.path.exists(b + "/d%d" % made)
+assert len([n for n in os.listdir(b) if n[0] == "d"]) == made
+for i in range(made):
+    os.rmdir(b + "/d%d" % i)
+os.mkdir(a + "/again")
+if not flag:
+    sys.exit(0)
+# a failing disk
+def fail(how):
+    with open(flag + ".new", "w") as f:
+        f.write(how)
+    os.rename(flag + ".new", flag)
+
+fd = os.open(a + "/f", os.O_RDWR | os.O_CREAT)
+assert os.write(fd, data) == len(data)
+fail("w")
+no("write", errno.EIO, lambda: os.pwrite(fd, b"x" * 1000, 0))
+no("O_APPEND", errno.EIO, lambda: os.write(os.open(b + "/f", os.O_WRONLY | os.O_APPEND), b"x" * 10))
+fail("s")
+assert os.pwrite(fd, b"y" * 1000, 0) == 1000
+no("fsync", errno.EIO, lambda: os.fsync(fd))
+fail("")
+os.fsync(fd)
+os.close(fd)
+want = b"y" * 1000 + data[1000:]
+same("f", want)
+fd = os.open(a + "/f", os.O_WRONLY | os.O_APPEND)
+os.write(fd, b"end")
+os.close(fd)
+want += b"end"
+same("f", want)
+# a mapping: msync says it
+fd = os.open(a + "/f", os.O_RDWR)
+m = mmap.mmap(fd, 8192)
+fail("w")
+m[0:3] = b"map"
+no("msync", errno.EIO, m.flush)
+fail("")
+m[0:3] = b"MAP"
+m.flush()
+m.close()
+os.close(fd)
+same("f", b"MAP" + want[3:])
+# reading
+with open(store + "/r", "wb") as f:
+    f.write(data)
+fail("r")
+no("read", errno.EIO, lambda: os.pread(os.open(a + "/r", os.O_RDONLY), 100, 0))
+fail("")
+same("r", data)
+END
+timeout 120 python3 "$work/check.py" "$work/A" "$work/B" "$store" "${pre:+$EIO_FLAG}" || fail "see above"
+term mount-A && term mount-B || fail "a mount did not end well"
+echo ok
