@@ -219,6 +219,7 @@ static int bench_usage(FILE *out, int code)
         out,
         "usage: tarn bench NAME [options]\n\n"
         "  meta    durable creates and stats on one master, beside raw log writes and round trips\n"
+        "  image   a large state: memory, loading its image, latencies while one is written\n"
         "  fuse    reads, stats and creates through the mount, beside a trivial in-memory mount\n\n"
         "options:\n"
         "  --rounds N    of each measurement; medians are printed (default 5)\n"
@@ -226,9 +227,19 @@ static int bench_usage(FILE *out, int code)
         "  --pin WHERE   fuse: processes run free (default), all on one CPU, or on two: the "
         "reader\n"
         "                on one, everything that serves him on the other\n"
+        "  --files N     image: files of the state, with K or M (default 1M)\n"
         "  --dir DIR     where files are made (default: the current directory)\n"
         "  --json        one JSON document\n");
     return code;
+}
+
+/* "10M"; 0: not a number */
+static uint64_t bench_count(const char *text)
+{
+    char *end;
+    uint64_t n = strtoull(text, &end, 10);
+    n *= *end == 'K' ? 1000 : *end == 'M' ? 1000000 : 1;
+    return *end && (end[1] || !strchr("KM", *end)) ? 0 : n;
 }
 
 /* 0, or an exit code + 1 */
@@ -243,6 +254,8 @@ static int bench_options(struct bench *b, int argc, char **argv)
             b->rounds = atoi(argv[++i]);
         else if (!strcmp(argv[i], "--seconds") && i + 1 < argc)
             b->seconds = atof(argv[++i]);
+        else if (!strcmp(argv[i], "--files") && i + 1 < argc)
+            b->files = bench_count(argv[++i]);
         else if (!strcmp(argv[i], "--dir") && i + 1 < argc)
             b->dir = argv[++i];
         else if (!strcmp(argv[i], "--pin") && i + 1 < argc)
@@ -256,6 +269,10 @@ static int bench_options(struct bench *b, int argc, char **argv)
         fprintf(stderr, "tarn bench: --pin is free, one or two\n");
         return 3;
     }
+    if (b->files < 1000 || b->files > 200000000) {
+        fprintf(stderr, "tarn bench: --files is 1000 to 200M\n");
+        return 3;
+    }
     if (b->rounds >= 1 && b->rounds <= BENCH_ROUNDS_MAX && b->seconds >= 0.01 && b->seconds <= 600)
         return 0;
     fprintf(stderr, "tarn bench: --rounds is 1 to %d, --seconds 0.01 to 600\n", BENCH_ROUNDS_MAX);
@@ -264,7 +281,8 @@ static int bench_options(struct bench *b, int argc, char **argv)
 
 int bench_main(int argc, char **argv)
 {
-    static struct bench b = {.rounds = 5, .seconds = 1, .pin = "free", .dir = "."};
+    static struct bench b = {
+        .rounds = 5, .seconds = 1, .files = 1000000, .pin = "free", .dir = "."};
     if (argc < 1 || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))
         return bench_usage(argc < 1 ? stderr : stdout, argc < 1 ? 2 : 0);
     int code = bench_options(&b, argc, argv);
@@ -277,6 +295,8 @@ int bench_main(int argc, char **argv)
         return bench_meta_main(&b);
     if (!strcmp(argv[0], "fuse"))
         return bench_fuse_main(&b);
+    if (!strcmp(argv[0], "image"))
+        return bench_image_main(&b);
     fprintf(stderr, "tarn bench: unknown benchmark \"%s\"\n", argv[0]);
     return bench_usage(stderr, 2);
 }
