@@ -463,8 +463,11 @@ static void local_next(struct local *l)
         l->applied = snap_index(l->snap);
     if (s == LOCAL_RECOVER)
         local_set_epoch(l);
-    if (s == LOCAL_META_CLOSE && l->role != JOURNAL_FAILED && !local_make_parts(l))
+    if (s == LOCAL_META_CLOSE && l->role != JOURNAL_FAILED && !local_make_parts(l)) {
+        fmt_log(l->env, ENV_LOG_ERROR,
+                "journal: '%s': no memory for its buffers; raise the master's budget.", l->dir);
         local_fail(l, E_NOMEM);
+    }
     if (l->role == JOURNAL_FAILED)
         return;
     if (s == LOCAL_REPLAY)

@@ -1,14 +1,19 @@
 /* journal/snap.c - one state machine reads, writes and prunes images, one operation at a time.
  *
  *   open:     LIST -> LOAD_OPEN -> LOAD -> LOAD_CLOSE (-> LOAD_OPEN, an older one)
- *   write:    WRITE_OPEN -> WRITE (-> FREE_RESERVE) -> PAUSE -> ... -> SYNC -> CLOSE -> RENAME
- *             -> PRUNE
+ *   write:    WRITE_OPEN -> WRITE_FILL -> WRITE (-> FREE_RESERVE) -> PAUSE -> WRITE_FILL -> ...
+ *             -> SYNC -> CLOSE -> RENAME -> PRUNE
  *   an error: ABORT_CLOSE -> ABORT_UNLINK
  *   reserve:  (SWEEP ->) RESERVE_OPEN -> RESERVE (-> PAUSE) -> SYNC -> CLOSE
  *   release:  (SWEEP ->) RELEASE
  *
  * What a crash left of an unfinished image is swept away only after the start has succeeded: until
  * then nothing on disk changes.
+ *
+ * Those who are served come first: a buffer is filled in several turns of the loop while it is
+ * busy, and a write is followed by a pause of three times what it took, so an image has a quarter
+ * of the disk at most.  Loading has nobody to wait for it and overlaps: while one window is taken
+ * in, the next is read.
  *
  * An image passes the page cache (O_DIRECT): a large one would push everything else out, and its
  * write-back would hold up the log's writes. */
@@ -24,6 +29,7 @@ enum snap_state {
     SNAP_LOAD_CLOSE,
     SNAP_WRITE_OPEN,
     SNAP_WRITE,
+    SNAP_WRITE_FILL,
     SNAP_WRITE_PAUSE,
     SNAP_FREE_RESERVE,
     SNAP_SYNC,
@@ -43,6 +49,11 @@ enum snap_state {
 
 enum {
     SNAP_BUF = LOG_PIECE_MAX + 2 * LOG_BLOCK,
+    SNAP_READ = 1024 * 1024,                   /* at once, into one of two windows */
+    SNAP_TAIL = LOG_PIECE_MAX + 2 * LOG_BLOCK, /* before it: the begin of a piece that goes on */
+    SNAP_WINDOW = SNAP_TAIL + SNAP_READ,
+    SNAP_LOAD_BUF = 2 * SNAP_WINDOW + LOG_BLOCK,
+    SNAP_STEP = 64 * 1024, /* of an image, filled in one turn of a busy loop */
     SNAP_FILES_MAX = 64,
     SNAP_NAMES = 4096,
     SNAP_PAUSE_NS = 1000 * 1000,
@@ -72,7 +83,12 @@ struct snap {
     uint64_t loaded, loaded_epoch, named;
     /* the image being read or written */
     uint64_t index, epoch, size, pos, window_at, data_bytes;
-    uint32_t window_len, crc, number, len;
+    uint32_t window_len, crc, number, len, at;
+    uint8_t *load_memory, *load, *window; /* two windows; the bytes from window_at on */
+    uint64_t read_at;                     /* of the read under way, or of the next */
+    unsigned read_into;                   /* which of the two */
+    bool is_reading, is_drained;          /* the last: verdict is to be given */
+    int verdict;
     bool checking, ended, has_reserve, has_tmp;
     int64_t write_began_ns;
     char names[SNAP_NAMES], after[ENV_NAME_MAX];
@@ -171,6 +187,8 @@ static void snap_path(const struct snap *s, const char *leaf, char *ret_name)
 
 static void snap_end(struct snap *s, int ret)
 {
+    mem_free(s->mem, s->load_memory, SNAP_LOAD_BUF);
+    s->load_memory = NULL;
     struct env_op *op = s->user;
     s->state = SNAP_REST;
     s->user = NULL;
@@ -229,8 +247,9 @@ static bool snap_load_open(struct snap *s)
         return false;
     }
     s->file = NULL;
-    s->window_len = 0;
-    s->window_at = s->pos = s->data_bytes = 0;
+    s->window_len = s->read_into = 0;
+    s->window_at = s->pos = s->data_bytes = s->read_at = 0;
+    s->is_reading = s->is_drained = false;
     s->crc = s->number = 0;
     s->state = SNAP_LOAD;
     snap_name(s, s->files[s->at_file - 1].index, name);
@@ -238,17 +257,41 @@ static bool snap_load_open(struct snap *s)
     return false;
 }
 
+/* the next window, as far as the file goes */
+static void snap_read(struct snap *s)
+{
+    if (s->read_at >= s->size)
+        return;
+    s->is_reading = true;
+    env_read(s->file, s->load + s->read_into * (size_t)SNAP_WINDOW + SNAP_TAIL, SNAP_READ,
+             s->read_at, &s->op);
+}
+
+/* what was read becomes the window, behind what is left of the one before */
+static void snap_take(struct snap *s, uint32_t n)
+{
+    uint64_t end = s->window_at + s->window_len;
+    uint32_t tail = s->pos < end ? (uint32_t)(end - s->pos) : 0;
+    ASSERT(tail <= SNAP_TAIL);
+    uint8_t *p = s->load + s->read_into * (size_t)SNAP_WINDOW + SNAP_TAIL - tail;
+    if (tail)
+        memcpy(p, s->window + (s->pos - s->window_at), tail);
+    s->window = p;
+    s->window_at = s->read_at - tail;
+    s->window_len = tail + n;
+    s->read_at += n;
+    s->read_into ^= 1;
+    if (n < SNAP_READ)
+        s->size = base_min_u64(s->size, s->read_at);
+}
+
+/* n bytes at pos; NULL while they are not there, or past the end of the file */
 static const uint8_t *snap_have(struct snap *s, uint64_t n, bool *ret_eof)
 {
     *ret_eof = n > s->size || s->pos > s->size - n;
-    if (*ret_eof)
+    if (*ret_eof || s->pos < s->window_at || s->pos + n > s->window_at + s->window_len)
         return NULL;
-    if (s->pos >= s->window_at && s->pos + n <= s->window_at + s->window_len)
-        return s->buf + (s->pos - s->window_at);
-    s->window_at = s->pos & ~(uint64_t)(LOG_BLOCK - 1);
-    s->window_len = 0;
-    env_read(s->file, s->buf, SNAP_BUF, s->window_at, &s->op);
-    return NULL;
+    return s->window + (s->pos - s->window_at);
 }
 
 static int snap_load_header(struct snap *s, const uint8_t *p)
@@ -360,31 +403,39 @@ static void snap_load_verdict(struct snap *s, int ret)
 static bool snap_load(struct snap *s)
 {
     bool eof;
-    if (s->fresh) {
-        s->fresh = false;
-        if (s->op.ret < 0) {
-            snap_load_verdict(s, (int)s->op.ret);
-            return s->fresh;
-        }
-        if (s->window_at == 0 && s->pos == 0 && s->size == 0)
-            s->size = (uint64_t)s->op.ret;
-        else
-            s->window_len = (uint32_t)s->op.ret;
-        if (s->window_len && s->window_len < SNAP_BUF)
-            s->size = base_min_u64(s->size, s->window_at + s->window_len);
-    }
-    uint64_t need = s->pos == 0 ? LOG_BLOCK : sizeof(struct log_piece);
     int ret;
+    s->fresh = false;
+    if (s->is_drained) {
+        snap_load_verdict(s, s->verdict);
+        return s->fresh;
+    }
+    if (s->op.ret < 0) {
+        s->is_reading = false;
+        snap_load_verdict(s, (int)s->op.ret);
+        return s->fresh;
+    }
+    if (s->is_reading) {
+        s->is_reading = false;
+        snap_take(s, (uint32_t)s->op.ret);
+    } else { /* it is open */
+        s->size = (uint64_t)s->op.ret;
+    }
+    snap_read(s); /* while the window is taken in */
+    uint64_t need = s->pos == 0 ? LOG_BLOCK : sizeof(struct log_piece);
     do {
         const uint8_t *p = snap_have(s, need, &eof);
-        if (!p && !eof)
+        if (!p && !eof && s->is_reading)
             return false;
-        ret = eof           ? E_EOF
+        ret = !p            ? E_EOF
               : s->pos == 0 ? snap_load_header(s, p)
                             : snap_load_piece(s, p, need, &need);
         if (ret == 0)
             need = sizeof(struct log_piece);
     } while (ret == 0 || ret == E_AGAIN);
+    s->verdict = ret;
+    s->is_drained = s->is_reading; /* the buffer is the disk's until then */
+    if (s->is_drained)
+        return false;
     snap_load_verdict(s, ret);
     return s->fresh;
 }
@@ -419,12 +470,13 @@ static uint32_t snap_put(struct snap *s, uint32_t at, uint32_t kind, uint32_t le
     return to;
 }
 
-/* fills the buffer with pieces; its padded length goes to s->len */
-static void snap_fill(struct snap *s)
+/* Fills the buffer with pieces from s->at on, in pieces of at most `most` bytes; true when it is
+ * full, or the image at its end: then its padded length is in s->len. */
+static bool snap_fill(struct snap *s, uint32_t most)
 {
     const uint32_t head = sizeof(struct log_piece);
-    uint32_t at = 0;
-    if (s->pos == 0) {
+    uint32_t at = s->at, from = at;
+    if (s->pos == 0 && at == 0) {
         struct log_image h = {.cluster_hi = s->cfg.cluster_hi,
                               .cluster_lo = s->cfg.cluster_lo,
                               .index = s->index,
@@ -437,7 +489,12 @@ static void snap_fill(struct snap *s)
         at = LOG_BLOCK;
     }
     while (!s->ended && LOG_PIECE_MAX - at >= JOURNAL_PIECE_MIN + 3 * head) {
-        uint32_t room = LOG_PIECE_MAX - at - 3 * head;
+        if (at - from >= most) {
+            s->at = at;
+            return false;
+        }
+        uint32_t room = (uint32_t)base_min_u64(LOG_PIECE_MAX - at - 3 * head,
+                                               base_max_u64(most, JOURNAL_PIECE_MIN));
         uint32_t n = s->host->image_next(s->host, s->buf + at + head, room);
         ASSERT(n <= room);
         if (n == 0) {
@@ -453,6 +510,8 @@ static void snap_fill(struct snap *s)
     }
     s->len = (uint32_t)base_align_up(at, LOG_BLOCK);
     memset(s->buf + at, 0, s->len - at);
+    s->at = 0;
+    return true;
 }
 
 static void snap_submit(struct snap *s)
@@ -488,14 +547,32 @@ static bool snap_write_step(struct snap *s)
             return false;
         }
         if (s->cfg.busy(s->cfg.busy_ctx)) {
-            int64_t took_ns = env_now_ns(s->env) - s->write_began_ns;
+            int64_t pause_ns = 3 * (env_now_ns(s->env) - s->write_began_ns);
             s->state = SNAP_WRITE_PAUSE;
             env_timer_set(s->env, &s->timer,
-                          env_now_ns(s->env) + (took_ns > SNAP_PAUSE_NS ? took_ns : SNAP_PAUSE_NS));
+                          env_now_ns(s->env) +
+                              (pause_ns > SNAP_PAUSE_NS ? pause_ns : SNAP_PAUSE_NS));
             return false;
         }
     }
-    snap_fill(s);
+    s->state = SNAP_WRITE_FILL;
+    return true;
+}
+
+/* others get a turn between two steps, if there are any */
+static bool snap_fill_step(struct snap *s)
+{
+    bool is_busy = s->cfg.busy(s->cfg.busy_ctx);
+    s->fresh = false;
+    if (s->cancel) {
+        snap_abort(s, E_CANCELLED);
+        return s->fresh;
+    }
+    if (!snap_fill(s, is_busy ? SNAP_STEP : LOG_PIECE_MAX)) {
+        env_post(s->env, &s->op);
+        return false;
+    }
+    s->state = SNAP_WRITE;
     snap_submit(s);
     return false;
 }
@@ -613,13 +690,15 @@ static bool snap_step(struct snap *s)
             snap_abort(s, (int)s->op.ret);
             return s->fresh;
         }
-        s->state = SNAP_WRITE;
+        s->state = SNAP_WRITE_FILL;
         return true;
     case SNAP_WRITE:
         return snap_write_step(s);
+    case SNAP_WRITE_FILL:
+        return snap_fill_step(s);
     case SNAP_WRITE_PAUSE:
         s->fresh = false;
-        s->state = SNAP_WRITE;
+        s->state = SNAP_WRITE_FILL;
         return true;
     case SNAP_FREE_RESERVE:
         s->fresh = false;
@@ -706,6 +785,16 @@ static void snap_begin(struct snap *s, enum snap_state state, struct env_op *op)
 void snap_open(struct snap *s, struct env_op *op)
 {
     snap_begin(s, SNAP_LIST, op);
+    s->load_memory = mem_alloc(s->mem, SNAP_LOAD_BUF);
+    if (!s->load_memory) {
+        fmt_log(s->env, ENV_LOG_ERROR,
+                "journal: '%s': no %u KiB of memory to read images with; nothing was changed. "
+                "Raise the master's budget.",
+                s->dir, (unsigned)(SNAP_LOAD_BUF >> 10));
+        snap_end(s, E_NOMEM);
+        return;
+    }
+    s->load = s->load_memory + (-(uintptr_t)s->load_memory & (LOG_BLOCK - 1));
     snap_run(s);
 }
 
@@ -716,7 +805,7 @@ void snap_write(struct snap *s, uint64_t index, uint64_t epoch, struct env_op *o
     s->index = index;
     s->epoch = epoch;
     s->data_bytes = 0;
-    s->number = 0;
+    s->number = s->at = 0;
     s->ended = false;
     s->has_tmp = false; /* it is written over */
     s->host->image_begin(s->host);

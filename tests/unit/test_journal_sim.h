@@ -44,8 +44,10 @@ struct world {
     int why;
     uint64_t cut_index, cut_roll;
     uint32_t pieces_left, image_filler, loaded_pieces;
-    int refuse_images; /* image_load says no that many times */
-    int refuse_why;    /* with this; 0: E_PROTO */
+    uint64_t image_out;    /* bytes that image_next gave */
+    int refuse_images;     /* image_load says no that many times */
+    int refuse_why;        /* with this; 0: E_PROTO */
+    uint32_t refuse_piece; /* so does this one, if not 0 */
     struct world_submit submits[WORLD_SUBMITS];
     struct env_op image_op, stop_op, barrier_op;
     bool imaging, stopped, barred, no_reset;
@@ -133,6 +135,7 @@ static uint32_t world_image_next(struct journal_host *h, void *buf, uint32_t cap
         return 16;
     }
     uint32_t n = w->pieces_left % 7 == 6 ? cap : 17 + w->pieces_left * 131 % 3000;
+    w->image_out += n;
     memset(buf, 0x5a, n);
     return n;
 }
@@ -146,7 +149,8 @@ static int world_image_load(struct journal_host *h, const void *piece, uint32_t 
 {
     struct world *w = world_of(h);
     EXPECT(w, w->applied == 0 || len == 0 || w->cfg.check_only);
-    w->loaded_pieces++;
+    if (++w->loaded_pieces == w->refuse_piece)
+        return w->refuse_why;
     if (len == 16) {
         if (w->refuse_images && w->refuse_images--)
             return w->refuse_why ? w->refuse_why : E_PROTO;
