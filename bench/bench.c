@@ -220,14 +220,17 @@ static int bench_usage(FILE *out, int code)
         "usage: tarn bench NAME [options]\n\n"
         "  meta    durable creates and stats on one master, beside raw log writes and round trips\n"
         "  image   a large state: memory, loading its image, latencies while one is written\n"
-        "  fuse    reads, stats and creates through the mount, beside a trivial in-memory mount\n\n"
+        "  fuse    reads, stats and creates through the mount, beside a trivial in-memory mount\n"
+        "  names   find, ls -l, tar and rm -r through the mount, beside the local file system\n\n"
         "options:\n"
         "  --rounds N    of each measurement; medians are printed (default 5)\n"
         "  --seconds S   of each measurement (default 1)\n"
         "  --pin WHERE   fuse: processes run free (default), all on one CPU, or on two: the "
         "reader\n"
         "                on one, everything that serves him on the other\n"
-        "  --files N     image: files of the state, with K or M (default 1M)\n"
+        "  --files N     image: files of the state; names: of the tree that find walks; with K or "
+        "M\n"
+        "                (default 1M)\n"
         "  --dir DIR     where files are made (default: the current directory)\n"
         "  --json        one JSON document\n");
     return code;
@@ -269,8 +272,8 @@ static int bench_options(struct bench *b, int argc, char **argv)
         fprintf(stderr, "tarn bench: --pin is free, one or two\n");
         return 3;
     }
-    if (b->files < 1000 || b->files > 200000000) {
-        fprintf(stderr, "tarn bench: --files is 1000 to 200M\n");
+    if (b->files < 100 || b->files > 200000000) {
+        fprintf(stderr, "tarn bench: --files is 100 to 200M\n");
         return 3;
     }
     if (b->rounds >= 1 && b->rounds <= BENCH_ROUNDS_MAX && b->seconds >= 0.01 && b->seconds <= 600)
@@ -295,6 +298,8 @@ int bench_main(int argc, char **argv)
         return bench_meta_main(&b);
     if (!strcmp(argv[0], "fuse"))
         return bench_fuse_main(&b);
+    if (!strcmp(argv[0], "names"))
+        return bench_names_main(&b);
     if (!strcmp(argv[0], "image"))
         return bench_image_main(&b);
     fprintf(stderr, "tarn bench: unknown benchmark \"%s\"\n", argv[0]);

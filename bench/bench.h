@@ -28,7 +28,7 @@ struct bench {
     int rounds;      /* --rounds, default 5 */
     double seconds;  /* --seconds of each measurement, default 1 */
     const char *pin; /* --pin: free (default), one, two */
-    uint64_t files;  /* --files of a large state, default 1M */
+    uint64_t files;  /* --files of a large state or tree, default 1M */
     const char *dir; /* --dir, where files are made; default: the current directory */
     bool json;
     char self[512]; /* path of this program, to start others with */
@@ -38,6 +38,7 @@ struct bench {
 int bench_main(int argc, char **argv);
 int bench_meta_main(struct bench *b);
 int bench_fuse_main(struct bench *b);
+int bench_names_main(struct bench *b);
 int bench_image_main(struct bench *b);
 
 /* bench_fuse_pass.c; false: the kernel does not read by itself here */

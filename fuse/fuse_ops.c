@@ -26,7 +26,7 @@
 #include "fuse/fuse_ops.h"
 #include "net/net_errno.h"
 
-enum { GRACE_MS = 1000, MS = 1000000 };
+enum { GRACE_MS = 1000, MS = 1000000, OPS_DIR_SIZE = 4096 };
 
 /* The kernel counts a lifetime from when it reads the answer, some time after we reckoned it. */
 enum { NAME_SLACK_MS = 1000 };
@@ -285,8 +285,10 @@ struct stat fuse_ops_stat(const struct fsattr *a)
     st.st_uid = a->uid;
     st.st_gid = a->gid;
     st.st_rdev = a->rdev;
-    st.st_size = (off_t)a->size;
-    st.st_blocks = (blkcnt_t)((a->size + 511) / 512);
+    /* a directory's is the number of known names: tar would take a listing for a change */
+    uint64_t size = (a->mode & FSOP_S_IFMT) == FSOP_S_IFDIR ? OPS_DIR_SIZE : a->size;
+    st.st_size = (off_t)size;
+    st.st_blocks = (blkcnt_t)((size + 511) / 512);
     st.st_blksize = 4096; /* larger ones upset the kernel's page cache */
     const int64_t ns[3] = {a->atime_ns, a->mtime_ns, a->ctime_ns};
     struct timespec *to[3] = {&st.st_atim, &st.st_mtim, &st.st_ctim};

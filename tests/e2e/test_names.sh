@@ -26,6 +26,7 @@ same "cold names" names
 tarn status --json > "$work/status"
 tr -d '\t ' < "$work/status" | grep -Eq '^"names":[1-9]'  || fail "names did not come from below: $(grep ufs "$work/status")"
 same "warm names" names
+[ "$(stat -c %s "$m/d39")" = 4096 ] || fail "a directory's size changes as its names become known"
 same "attributes" attributes
 same "attributes again" attributes
 touch "$store/large/new" "$m/large/new2"; rm "$store/d39/f3" "$m/d39/f4"; echo longer > "$store/d38/f2"
@@ -53,3 +54,6 @@ try:
 finally:
     stop = True; t.join()
 P
+# the benchmark of names measures, and compares what its programs print
+tarn bench names --files 100 --rounds 1 --dir "$work" --json > "$work/bench.json" 2> "$work/bench.log" || fail "tarn bench names"
+grep -q '"tarn: rm -r"' "$work/bench.json" || fail "tarn bench names left out a row"
