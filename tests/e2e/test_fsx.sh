@@ -1,7 +1,8 @@
 #!/bin/bash
 # Random I/O against a model in memory, on one file through two mounts, one of them without page cache,
 # while workers are killed; the program first checks itself on a local directory.  Then appenders on
-# both mounts at once.  FSX_SECONDS and FSX_SEED say how long, and which.
+# both mounts at once.  FSX_SECONDS and FSX_SEED say how long, and which; FSX_MOUNTS=1 leaves
+# out the other mount.
 . "$(dirname "$0")/lib.sh" "$@"
 need_fuse
 seconds=${FSX_SECONDS:-5} seed=${FSX_SEED:-$$}
@@ -14,6 +15,7 @@ start_mount A; start_mount B -o direct_io
 for how in cached direct; do
     a=A b=B
     [ $how = cached ] || { a=B b=A; }
+    [ "${FSX_MOUNTS:-2}" = 2 ] || b=$a
     fsx --seconds "$seconds" --store "$store" --other "$work/$b" "$work/$a" > "$work/$how.out" 2>&1 &
     job=$!
     n=0

@@ -6,55 +6,7 @@ need_fuse
 command -v cc > /dev/null || skip "no C compiler for the failing disk"
 mount -t tmpfs -o size=12m,nr_inodes=200 tmpfs "$store" 2> /dev/null || skip "a small file system cannot be mounted here (needs root)"
 trap 'umount -l "$store"; cleanup' EXIT
-cat > "$work/eio.c" <<'END'
-/* fails what happens below $EIO_ROOT while the file $EIO_FLAG names it: r, w, s */
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-static int fails(int fd, char what)
-{
-    char path[64], to[4096] = "", now[16] = "";
-    const char *root = getenv("EIO_ROOT"), *flag = getenv("EIO_FLAG");
-    int f = flag ? open(flag, O_RDONLY | O_CLOEXEC) : -1;
-    if (f < 0)
-        return 0;
-    ssize_t n = read(f, now, sizeof now - 1);
-    close(f);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (n <= 0 || !strchr(now, what) || readlink(path, to, sizeof to - 1) <= 0)
-        return 0;
-    return !strncmp(to, root, strlen(root)) && !strstr(to, ".tarn");
-}
-#define WRAP(name, what, args, call)                                         \
-    ssize_t name args                                                        \
-    {                                                                        \
-        static ssize_t(*real) args;                                          \
-        if (!real)                                                           \
-            real = (ssize_t(*) args)dlsym(RTLD_NEXT, #name);                 \
-        if (fails(fd, what))                                                 \
-            return errno = EIO, -1;                                          \
-        return real call;                                                    \
-    }
-WRAP(pread64, 'r', (int fd, void *b, size_t n, off64_t o), (fd, b, n, o))
-WRAP(pwrite64, 'w', (int fd, const void *b, size_t n, off64_t o), (fd, b, n, o))
-WRAP(pread, 'r', (int fd, void *b, size_t n, off_t o), (fd, b, n, o))
-WRAP(pwrite, 'w', (int fd, const void *b, size_t n, off_t o), (fd, b, n, o))
-int fsync(int fd)
-{
-    static int (*real)(int);
-    if (!real)
-        real = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
-    if (fails(fd, 's'))
-        return errno = EIO, -1;
-    return real(fd);
-}
-END
-cc -shared -fPIC -o "$work/eio.so" "$work/eio.c" -ldl || skip "the failing disk cannot be built"
+cc -shared -fPIC -o "$work/eio.so" "$here/tests/e2e/eio.c" -ldl || skip "the failing disk cannot be built"
 export EIO_ROOT=$store EIO_FLAG=$work/eio.flag
 case "$(ldd "$build/tarn")" in *libasan*) pre= ;; *) pre=$work/eio.so ;; esac
 config through 0 '"client": {"deadline": "10s", "direct_under_store": false}'
