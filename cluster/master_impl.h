@@ -126,6 +126,7 @@ enum master_job_step {
     STEP_PAGE,
     STEP_BATCH,
     STEP_CURSOR_END,
+    STEP_LOCK,
     STEP_ABORT,
     STEP_LOAD,
     STEP_NAMES,
@@ -161,7 +162,8 @@ struct master_job {
     bool is_absent;  /* JOB_NAME: the under-store has no such name */
     bool is_listing; /* the under-store holds a cursor for us */
     bool is_begun, is_eof, is_last;
-    int ret; /* of the operation that was just done */
+    bool locks_first; /* JOB_LIST: the names changed while they were read without the lock */
+    int ret;          /* of the operation that was just done */
     uint64_t conflict;
     int64_t began_ns;
     uint64_t load; /* JOB_LIST: its intent */
@@ -175,8 +177,9 @@ struct master_job {
     bool adopt, adopt2;
     uint8_t *page; /* JOB_LIST, JOB_NAMES, JOB_LOOK */
     uint32_t page_bytes;
-    uint64_t mark; /* of path, when it was asked for: see meta_path_mark() */
-    uint64_t seen; /* record applied when names were read */
+    uint64_t mark;    /* of path, when it was asked for: see meta_path_mark() */
+    uint64_t seen;    /* record applied when names were read */
+    uint64_t version; /* of the directory before its names were read */
     char path[LIMIT_PATH], path2[LIMIT_PATH];
     char target[LIMIT_PATH];
     struct meta_intent intent; /* JOB_EFFECT */

@@ -14,6 +14,7 @@
  *
  *   LIST:  STAT -> PAGE -> BATCH -> PAGE -> ... -> BATCH(last) -> end      (unchanged: end)
  *                    |       +--error--> CURSOR_END -> ABORT -> end
+ *                    |       +--names changed while read--> CURSOR_END -> LOCK -> PAGE -> ...
  *                    +--error--> ABORT -> end
  *   NAME:  STAT -> LOAD -> end           (absent: end)
  *   CHECK: STAT -> [REFRESH] -> end      (a directory that differs is not loaded any more) */
@@ -271,6 +272,9 @@ static void load_refresh(struct master_job *j, const struct fsent *ent)
 
 static void load_page(struct master_job *j)
 {
+    struct fsattr a;
+    if (!j->is_begun)
+        j->version = master_load_attr(j->m, j->ino, &a) ? 0 : a.version;
     j->uop.path = j->path;
     j->uop.buf = j->page;
     j->uop.len = LIMIT_BATCH;
@@ -310,6 +314,8 @@ static void load_batch(struct master_job *j, uint32_t len, bool is_last)
                       .mtime_ns = (int64_t)j->seen};
     if (is_last)
         fsop_ent_put(&w, &j->ent);
+    if (!j->is_begun)
+        op.atime_ns = (int64_t)j->version;
     op.flags = j->is_begun ? 0 : FSOP_F_LOAD_BEGIN;
     op.flags |= is_last ? FSOP_F_LOAD_LAST : 0;
     op.data = is_last ? self : j->page;
@@ -317,6 +323,15 @@ static void load_batch(struct master_job *j, uint32_t len, bool is_last)
     j->is_last = is_last;
     j->uop.len = len;
     master_load_submit_rec(j, &op, STEP_BATCH);
+}
+
+/* the lock alone, before anything is read */
+static void load_lock(struct master_job *j)
+{
+    struct fsop op = {
+        .kind = FSOP_LOAD, .flags = FSOP_F_LOAD_BEGIN, .ino = j->ino, .size = j->mark};
+    j->is_last = j->is_eof = false;
+    master_load_submit_rec(j, &op, STEP_LOCK);
 }
 
 /* the listing cannot go on: give back the cursor, then the lock, then end */
@@ -402,8 +417,24 @@ static void load_found(struct master_job *j)
     }
 }
 
+/* Most directories are left alone while they are read: so one record fewer. */
+static void load_again(struct master_job *j)
+{
+    j->locks_first = true;
+    if (j->is_listing) {
+        j->is_listing = false;
+        master_load_submit_ufs(j, UFS_LIST_END, STEP_CURSOR_END);
+    } else {
+        load_lock(j);
+    }
+}
+
 static void load_batched(struct master_job *j)
 {
+    if (j->ret == E_CONFLICT && !j->conflict && !j->is_begun && !j->locks_first) {
+        load_again(j);
+        return;
+    }
     if (j->ret < 0) {
         /* an unknown end (no longer leading) is the next leader's; a lock that is ours we end */
         load_give_up(j, j->ret);
@@ -456,7 +487,20 @@ static void load_step(struct master_job *j)
         load_batched(j);
         break;
     case STEP_CURSOR_END:
-        load_give_up(j, j->err);
+        if (j->locks_first && !j->is_begun)
+            load_lock(j);
+        else
+            load_give_up(j, j->err);
+        break;
+    case STEP_LOCK:
+        if (j->ret < 0) {
+            load_give_up(j, j->ret);
+            break;
+        }
+        j->load = j->sub.reply.intent;
+        j->is_begun = true;
+        memset(j->uop.impl, 0, sizeof j->uop.impl);
+        load_page(j);
         break;
     case STEP_ABORT:
         if (j->ret < 0)

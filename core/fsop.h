@@ -28,7 +28,9 @@ enum fsop_kind {
                                Here, in LOAD and in WRITE_CLOSE, size: meta_path_mark() when it was
                                looked for; E_CONFLICT if that is another by now.  LOAD, mtime_ns:
                                record applied when the names were read: what was changed through us
-                               since keeps its attributes */
+                               since keeps its attributes.  LOAD that begins, atime_ns: version of
+                               the directory before its names were read; E_CONFLICT if that is
+                               another by now */
     FSOP_MKNOD = 8,         /* ino: parent, name, mode (type and permission), rdev */
     FSOP_MKDIR = 9,         /* ino: parent, name, mode */
     FSOP_SYMLINK = 10,      /* ino: parent, name, data: target */

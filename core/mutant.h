@@ -23,6 +23,7 @@
     X(RECLAIM_HELD, "the bytes of an unlinked file are reclaimed while it is held") \
     X(NAMES_UNLOCKED, "a name under change may be changed by another") \
     X(LISTING_WINS, "a listing that was under way undoes a change made meanwhile") \
+    X(LISTING_OUTDATED, "a listing that was read before a name was made takes that name away") \
     X(LOAD_REVIVES, "a look at the under-store brings a name back that was removed meanwhile") \
     X(COOKIE_MOVES, "a listing skips a name when the last one that it gave is removed") \
     X(ANSWER_AT_INTENT, "a change is acknowledged before the under-store has it") \

@@ -170,6 +170,18 @@ int tree_apply(struct meta *m, const struct fsop *op, struct meta_result *r)
     return 0;
 }
 
+/* Somebody outside has put other contents where our effect went: what is cached of this version is
+ * of others.  A file's own writers and truncations count its versions. */
+static bool tree_outcome_is_other(const struct meta *m, const struct tree_plan *p,
+                                  const struct fsent *e)
+{
+    const struct meta_inode *i = inode_at(m, p->node);
+    if (!inode_is_reg(i) || i->file.writers || (p->op->valid & FSOP_SET_SIZE))
+        return false;
+    uint64_t known = (uint64_t)i->file.ufs_hi << 32 | i->file.ufs_lo;
+    return known && (known != e->ufs_ino || i->size != e->size || i->mtime_ns != e->mtime_ns);
+}
+
 /* takes over what the under-store said of target, parent and second parent */
 static void tree_outcome_adopt(struct meta *m, const struct fsop *op, const struct tree_plan *p)
 {
@@ -179,8 +191,13 @@ static void tree_outcome_adopt(struct meta *m, const struct fsop *op, const stru
     if (!op->data_len || fsop_ent_get(&rb, &e))
         return;
     if (p->node && (e.mode & FSOP_S_IFMT) &&
-        (e.mode & FSOP_S_IFMT) == (inode_at(m, p->node)->mode & FSOP_S_IFMT))
+        (e.mode & FSOP_S_IFMT) == (inode_at(m, p->node)->mode & FSOP_S_IFMT)) {
+        if (tree_outcome_is_other(m, p, &e)) {
+            inode_mut(m, p->node)->version++;
+            meta_changed(m, META_CHANGE_DATA, p->node);
+        }
         inode_adopt(m, p->node, &e);
+    }
     for (int k = 0; k < 2 && rbuf_left(&rb) && !fsop_ent_get(&rb, &e); k++) {
         if (!dirs[k] || (e.mode & FSOP_S_IFMT) != FSOP_S_IFDIR)
             continue;

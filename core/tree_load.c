@@ -232,8 +232,16 @@ static void tree_load_last(struct meta *m, uint32_t dir, const struct fsent *sel
     i->fp = self->mode ? self->fp : 0;
 }
 
-/* Names of the directory went since it was read: what was read may bring them back.  Once the
- * directory is locked by a listing none can go. */
+/* Names of the directory came or went since its first page was read: what was read may bring them
+ * back or, as it lacks them, take them away.  From here on the listing's lock knows what changes.
+ */
+static bool tree_load_is_outdated(const struct meta *m, const struct fsop *op, uint32_t dir)
+{
+    return op->atime_ns && (uint64_t)op->atime_ns != inode_at(m, dir)->version &&
+           !MUTANT(LISTING_OUTDATED);
+}
+
+/* names went since one of them was read: it may be brought back */
 static bool tree_load_is_late(const struct meta *m, const struct fsop *op, uint32_t dir)
 {
     return op->mtime_ns && (uint64_t)op->mtime_ns < dir_gone(m, dir) && !MUTANT(LOAD_REVIVES);
@@ -257,7 +265,7 @@ static int tree_load_check(const struct meta *m, const struct fsop *op, uint32_t
     if (op->flags & FSOP_F_LOAD_BEGIN) {
         struct meta_path_buf path;
         int err = dir_path(m, dir, NULL, 0, &path);
-        if (!err && tree_load_is_late(m, op, dir))
+        if (!err && tree_load_is_outdated(m, op, dir))
             err = E_CONFLICT;
         if (!err)
             err = intent_may_load(m, dir);

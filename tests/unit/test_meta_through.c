@@ -343,7 +343,15 @@ static void test_through_versions(void)
     CU_ASSERT_EQUAL(REFRESH(f), 0);
     CU_ASSERT_EQUAL(kit_attr(&k, f).version, v + 3);
     ents_begin();
-    CU_ASSERT_EQUAL(load(d, FSOP_F_LOAD_BEGIN | FSOP_F_LOAD_LAST, 0), 0);
+    uint64_t was = kit_attr(&k, d).version;
+    struct fsop list = {.kind = FSOP_LOAD,
+                        .flags = FSOP_F_LOAD_BEGIN | FSOP_F_LOAD_LAST,
+                        .ino = d,
+                        .atime_ns = (int64_t)was + 1};
+    CU_ASSERT_EQUAL(kit_apply(&k, list), E_CONFLICT); /* its names are not those that were read */
+    CU_ASSERT(!(kit_attr(&k, d).flags & FSATTR_LOADED));
+    list.atime_ns = (int64_t)was;
+    CU_ASSERT_EQUAL(kit_apply(&k, list), 0);
     CU_ASSERT(kit_attr(&k, d).flags & FSATTR_LOADED);
     ent("", FSOP_S_IFDIR | 0755, 0, 99);
     CU_ASSERT_EQUAL(REFRESH(d), 0);
@@ -401,6 +409,41 @@ static void test_through_same_contents(void)
     CU_ASSERT(!refresh_changes(f, 16, 101 * MS, 200 * MS)); /* nobody else reaches it */
     CU_ASSERT(!refresh_changes(f, 0, 101 * MS, 210 * MS));
     CU_ASSERT(refresh_changes(f, 17, 102 * MS, 210 * MS));
+    kit_close(&k);
+}
+
+/* An effect that finds another file than the one we knew brings its contents: a new version. */
+static void test_through_other_contents(void)
+{
+    enum { MS = 1000000 };
+    setup(FSOP_MOUNT_THROUGH);
+    load_empty(root);
+    struct ino f = make(FSOP_MKNOD, root, "f");
+    refresh_changes(f, 11, 100 * MS, 120 * MS);
+    struct fsent e = {.mode = FSOP_S_IFREG | 0644,
+                      .size = 5,
+                      .ufs_ino = 7,
+                      .mtime_ns = 100 * MS,
+                      .ctime_ns = 500 * MS};
+    for (int other = 0; other < 4; other++) {
+        uint64_t v = kit_attr(&k, f).version;
+        char from[] = {(char)('f' + other), 0}, to[] = {(char)('g' + other), 0};
+        e.size += other == 1;
+        e.ufs_ino += other == 2;
+        e.mtime_ns += other == 3;
+        CU_ASSERT_EQUAL(
+            CLIENT(.kind = FSOP_RENAME, .ino = root, NAME(from), .ino2 = root, NAME2(to)), 0);
+        ents_begin();
+        fsop_ent_put(&ents_w, &e);
+        CU_ASSERT_EQUAL(APPLY(.kind = FSOP_OUTCOME, .arg = k.r.reply.intent, .data = ents,
+                              .data_len = (uint32_t)ents_w.len),
+                        0);
+        bool told = false;
+        for (uint32_t i = 0; i < k.r.n_changes; i++)
+            told |= k.r.changes[i].kind == META_CHANGE_DATA && k.r.changes[i].ino.v == f.v;
+        CU_ASSERT_EQUAL(kit_attr(&k, f).version, v + (other > 0));
+        CU_ASSERT_EQUAL(told, other > 0);
+    }
     kit_close(&k);
 }
 
@@ -477,4 +520,5 @@ UNIT_MAIN("meta_through", UNIT(test_through_listing_without_room), UNIT(test_thr
           UNIT(test_through_unknown_names), UNIT(test_through_unlink_keeps_bytes),
           UNIT(test_through_rename_locks_subtrees), UNIT(test_through_setattr_and_writers),
           UNIT(test_through_load), UNIT(test_through_versions), UNIT(test_through_same_contents),
-          UNIT(test_through_paths_too_long), UNIT(test_through_image_in_the_middle))
+          UNIT(test_through_other_contents), UNIT(test_through_paths_too_long),
+          UNIT(test_through_image_in_the_middle))
