@@ -247,7 +247,7 @@ static void thread_io_check(struct load_thread *t, int64_t ret)
 
 static void thread_next_io(struct load_thread *t)
 {
-    bool may = t->lc->l->cfg.linger_ns && !thread_is_writer(t);
+    bool may = t->lc->l->cfg.linger_ns != 0;
     t->lingers = may && prng_below(&t->prng, 2);
     thread_file_next(t);
 }
@@ -533,6 +533,13 @@ bool lab_load_is_idle(const struct lab_load *l)
             if (l->clients[i]->client && l->clients[i]->threads[k].state != LOAD_IDLE)
                 return false;
     return true;
+}
+
+void lab_load_paused(struct lab_load *l, struct sim_node *n, int64_t for_ns)
+{
+    struct load_client *lc = load_of(l, n);
+    for (uint32_t i = 0; i < l->cfg.threads; i++)
+        lc->threads[i].late_ns += for_ns;
 }
 
 void lab_load_check(struct lab_load *l, int64_t late_ns)

@@ -37,7 +37,7 @@ struct lab_load_config {
     uint64_t seed;
     uint32_t threads;    /* of each client */
     int64_t think_ns;    /* mean, between two operations of a thread */
-    int64_t linger_ns;   /* mean; every other reader holds its file so long between two reads */
+    int64_t linger_ns;   /* mean; every other thread holds its file so long between two accesses */
     uint32_t names;      /* that files are called, in each directory */
     uint32_t io_bytes;   /* most bytes of one read or write */
     uint32_t file_bytes; /* most bytes of a file written here */
@@ -70,6 +70,8 @@ bool lab_load_is_idle(const struct lab_load *l);
 /* every client walks all it can see, and makes and removes a file: everything must succeed */
 void lab_load_probe(struct lab_load *l);
 uint32_t lab_load_probes_left(const struct lab_load *l);
+/* the node's process stands still, and so long does nothing about its deadlines */
+void lab_load_paused(struct lab_load *l, struct sim_node *n, int64_t for_ns);
 /* requests that are over their deadline by more than that */
 void lab_load_check(struct lab_load *l, int64_t late_ns);
 const struct lab_load_stats *lab_load_stats(const struct lab_load *l);

@@ -272,6 +272,23 @@ static void model_take_node(struct lab_model *m, uint64_t index, const struct me
         model_take_attr(m, index, &rep.attr, (struct ino){0});
 }
 
+/* A writer found what it had written; another file was put there behind our back, perhaps, whose
+ * attributes the namespace takes over when the last writer has closed. */
+static void model_closed(struct lab_model *m, uint64_t index, struct model_node *n,
+                         const struct fsent *e, const struct meta *state)
+{
+    if (!n)
+        return;
+    n->is_other |= model_file_is(m, n, e);
+    struct fsop q = {.kind = FSOP_GETATTR, .ino = n->ino};
+    struct fsop_reply rep;
+    meta_query(state, &q, NULL, 0, &rep);
+    if (!n->is_other || (!rep.err && rep.attr.ufs_ino != e->ufs_ino))
+        return;
+    n->is_other = false;
+    model_take_node(m, index, state, n->ino);
+}
+
 static void model_take_name(struct lab_model *m, uint64_t index, struct model_node *dir,
                             const struct fsop_dirent *d)
 {
@@ -480,9 +497,8 @@ bool lab_model_apply(struct lab_model *m, uint64_t index, int64_t now_ns, const 
             model_kill(m, index, op->ino);
         return true;
     case FSOP_WRITE_CLOSE:
-        if (res->reply.err == 0 && op->data_len && fsop_ent_get(&r, &e) == 0 &&
-            model_file_is(m, lab_model_find(m, op->ino), &e))
-            model_take_node(m, index, state, op->ino); /* put there behind our back */
+        if (res->reply.err == 0 && op->data_len && fsop_ent_get(&r, &e) == 0)
+            model_closed(m, index, lab_model_find(m, op->ino), &e, state);
         return true;
     case FSOP_OUTCOME:
         return model_outcome(m, index, op, res, state, ret_why);

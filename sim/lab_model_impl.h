@@ -43,6 +43,7 @@ struct model_node {
     int64_t live_ns;
     uint64_t ufs[MODEL_UFS];
     uint32_t n_ufs;
+    bool is_other; /* the last of them has attributes that were not taken over yet */
 };
 
 struct model_stamp {

@@ -147,6 +147,20 @@ static void run_repair(struct run_node *n)
     lab_run_boot(n);
 }
 
+/* A worker's files stay within its limit, but for maps, what is under way and what it is about to
+ * clear after a start. */
+static bool run_check_disk(const struct run_node *n, char *err_text, size_t cap)
+{
+    int err;
+    uint64_t used = sim_disk_used(n->node), most = n->r->s.capacity_bytes;
+    most += most / 2 + 40 * n->r->s.page_bytes;
+    if (used <= most || worker_state(n->worker, &err) != WORKER_SERVING)
+        return true;
+    fmt_into(err_text, cap, "%llu bytes on disk, the cache may have %llu", (unsigned long long)used,
+             (unsigned long long)n->r->s.capacity_bytes);
+    return false;
+}
+
 static void run_check_nodes(struct lab_run *r)
 {
     struct lab_finding *f = lab_check_finding(r->check, LAB_STRUCTURE);
@@ -168,7 +182,9 @@ static void run_check_nodes(struct lab_run *r)
             lab_check_fail(r->check, LAB_LIVENESS, "%s: the worker failed: %s",
                            sim_node_name(n->node), err_name(err));
         else if (n->worker)
-            ok = worker_check(n->worker, why, sizeof why);
+            ok = worker_check(n->worker, why, sizeof why) && run_check_disk(n, why, sizeof why);
+        if (n->role == RUN_CLIENT && n->paused)
+            lab_load_paused(r->load, n->node, RUN_TICK_NS);
         if (!ok)
             lab_check_fail(r->check, LAB_STRUCTURE, "%s: %s", sim_node_name(n->node), why);
     }
