@@ -231,6 +231,8 @@ static int bench_usage(FILE *out, int code)
         "  --files N     image: files of the state; names: of the tree that find walks; with K or "
         "M\n"
         "                (default 1M)\n"
+        "  --depth N     meta: only with N requests outstanding (default: 1, 8, 64, 512)\n"
+        "  --only WHAT   meta: only create, or only stat\n"
         "  --dir DIR     where files are made (default: the current directory)\n"
         "  --json        one JSON document\n");
     return code;
@@ -263,6 +265,10 @@ static int bench_options(struct bench *b, int argc, char **argv)
             b->dir = argv[++i];
         else if (!strcmp(argv[i], "--pin") && i + 1 < argc)
             b->pin = argv[++i];
+        else if (!strcmp(argv[i], "--depth") && i + 1 < argc)
+            b->depth = atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--only") && i + 1 < argc)
+            b->only = argv[++i];
         else {
             fprintf(stderr, "tarn bench: unknown option %s\n", argv[i]);
             return bench_usage(stderr, 2) + 1;
@@ -274,6 +280,11 @@ static int bench_options(struct bench *b, int argc, char **argv)
     }
     if (b->files < 100 || b->files > 200000000) {
         fprintf(stderr, "tarn bench: --files is 100 to 200M\n");
+        return 3;
+    }
+    if (b->depth < 0 || b->depth > BENCH_DEPTH_MAX ||
+        (b->only && strcmp(b->only, "create") && strcmp(b->only, "stat"))) {
+        fprintf(stderr, "tarn bench: --depth is 1 to %d, --only create or stat\n", BENCH_DEPTH_MAX);
         return 3;
     }
     if (b->rounds >= 1 && b->rounds <= BENCH_ROUNDS_MAX && b->seconds >= 0.01 && b->seconds <= 600)

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum { BENCH_ROUNDS_MAX = 64, BENCH_ROWS_MAX = 64 };
+enum { BENCH_ROUNDS_MAX = 64, BENCH_ROWS_MAX = 64, BENCH_DEPTH_MAX = 512 };
 
 struct bench_row {
     char name[64];
@@ -25,11 +25,13 @@ struct bench {
     char params[256];
     struct bench_row row[BENCH_ROWS_MAX];
     int n_rows;
-    int rounds;      /* --rounds, default 5 */
-    double seconds;  /* --seconds of each measurement, default 1 */
-    const char *pin; /* --pin: free (default), one, two */
-    uint64_t files;  /* --files of a large state or tree, default 1M */
-    const char *dir; /* --dir, where files are made; default: the current directory */
+    int rounds;       /* --rounds, default 5 */
+    double seconds;   /* --seconds of each measurement, default 1 */
+    const char *pin;  /* --pin: free (default), one, two */
+    int depth;        /* --depth: meta with this many outstanding only; 0: 1, 8, 64, 512 */
+    uint64_t files;   /* --files of a large state or tree, default 1M */
+    const char *only; /* --only: meta's create or stat; NULL: both */
+    const char *dir;  /* --dir, where files are made; default: the current directory */
     bool json;
     char self[512]; /* path of this program, to start others with */
 };

@@ -3,7 +3,10 @@
  * A master of its own (a META mount: names held by the journal alone, so that the under-store is
  * not what is measured) is asked with 1, 8, 64 and 512 requests outstanding.  Baselines of the same
  * run: durable 4 KiB writes to a pre-written O_DIRECT file (what one unbatched create cannot beat),
- * and 100-byte round trips over loopback with as many outstanding (what a stat cannot beat). */
+ * and 100-byte round trips over loopback with as many outstanding (what a stat cannot beat).
+ *
+ * Beside each rate stands what does not depend on who else uses the machine: processor time of
+ * either process for one operation, and how many records one write of the log carried. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -12,11 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 #include "bench/bench.h"
 #include "cluster/tarn.h"
 
-enum { BENCH_META_OUT_MAX = 512, BENCH_META_MESSAGE = 100 };
+enum { BENCH_META_OUT_MAX = BENCH_DEPTH_MAX, BENCH_META_MESSAGE = 100 };
 
 static const int bench_meta_depths[] = {1, 8, 64, 512};
 
@@ -117,6 +121,7 @@ struct bench_meta_slot {
 struct bench_meta_load {
     struct tarn *t;
     struct ino dir;
+    pid_t master;
     bool create, is_over;
     int busy;
     int64_t end_ns, done;
@@ -198,37 +203,115 @@ static double bench_meta_run(const struct bench *b, struct bench_meta_load *l, b
     return (double)l->done / ((double)(bench_now_ns() - start) / 1e9);
 }
 
+/* --- what an operation costs --- */
+
+struct bench_meta_cost {
+    double client_us, master_us, records, writes;
+};
+
+static double bench_meta_cpu_us(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec t;
+    if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t))
+        return 0;
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+struct bench_meta_status {
+    struct rpc_link_call call;
+    char text[64 * 1024];
+    bool is_over;
+};
+
+static void bench_meta_status_done(struct env_op *op)
+{
+    struct rpc_link_call *k = container_of(op, struct rpc_link_call, op);
+    struct bench_meta_status *s = container_of(k, struct bench_meta_status, call);
+    size_t n = op->ret ? 0 : k->call.reply_len;
+    n = n < sizeof s->text ? n : sizeof s->text - 1;
+    if (n)
+        memcpy(s->text, k->call.reply, n);
+    s->text[n] = 0;
+    s->is_over = true;
+}
+
+/* so far */
+static struct bench_meta_cost bench_meta_cost_now(struct bench_meta_load *l)
+{
+    static struct bench_meta_status s;
+    struct bench_meta_cost c = {.client_us = bench_meta_cpu_us(0),
+                                .master_us = bench_meta_cpu_us(l->master)};
+    memset(&s, 0, sizeof s);
+    s.call.op.done = bench_meta_status_done;
+    int64_t deadline = env_now_ns(tarn_env(l->t)) + 30000000000LL;
+    client_call(tarn_client(l->t), RPC_STATUS, NULL, 0, deadline, &s.call);
+    if (tarn_run_until(l->t, &s.is_over, deadline + 1000000000LL) == 0) {
+        const char *records = strstr(s.text, "journal.records "),
+                   *writes = strstr(s.text, "journal.batches ");
+        c.records = records ? atof(records + strlen("journal.records ")) : 0;
+        c.writes = writes ? atof(writes + strlen("journal.batches ")) : 0;
+    }
+    return c;
+}
+
+static bool bench_meta_one_kind(struct bench *b, struct bench_meta_load *l, bool create, int depth,
+                                int baseline)
+{
+    const char *what = create ? "create" : "stat";
+    char name[64];
+    struct bench_meta_cost from = bench_meta_cost_now(l);
+    double rate = bench_meta_run(b, l, create, depth);
+    struct bench_meta_cost to = bench_meta_cost_now(l);
+    if (rate < 0)
+        return false;
+    snprintf(name, sizeof name,
+             create ? "durable create, %d outstanding" : "stat at the master, %d outstanding",
+             depth);
+    bench_sample(b, bench_row(b, name, "op/s", baseline), rate);
+    double n = l->done > 0 ? (double)l->done : 1;
+    snprintf(name, sizeof name, "  one %s (of %d): processor, client", what, depth);
+    bench_sample(b, bench_row(b, name, "us", -1), (to.client_us - from.client_us) / n);
+    snprintf(name, sizeof name, "  one %s (of %d): processor, master", what, depth);
+    bench_sample(b, bench_row(b, name, "us", -1), (to.master_us - from.master_us) / n);
+    if (!create)
+        return true;
+    double writes = to.writes > from.writes ? to.writes - from.writes : 1;
+    snprintf(name, sizeof name, "  one write of the log (%d outstanding)", depth);
+    bench_sample(b, bench_row(b, name, "rec", -1), (to.records - from.records) / writes);
+    return true;
+}
+
 static int bench_meta_rounds(struct bench *b, struct bench_meta_load *l, const char *dir)
 {
     char name[64];
     for (int round = 0; round < b->rounds; round++) {
         int raw = bench_row(b, "raw durable 4 KiB log write", "op/s", -1);
         bench_sample(b, raw, bench_meta_raw_log(b, dir));
-        for (size_t i = 0; i < ARRAY_LEN(bench_meta_depths); i++) {
-            int depth = bench_meta_depths[i];
+        for (size_t i = 0; i < (b->depth ? 1 : ARRAY_LEN(bench_meta_depths)); i++) {
+            int depth = b->depth ? b->depth : bench_meta_depths[i];
             snprintf(name, sizeof name, "raw round trips, %d outstanding", depth);
             int trips = bench_row(b, name, "op/s", -1);
             bench_sample(b, trips, bench_meta_raw_trips(b, depth));
-            double creates = bench_meta_run(b, l, true, depth);
-            double stats = creates < 0 ? -1 : bench_meta_run(b, l, false, depth);
-            if (stats < 0)
+            if ((!b->only || !strcmp(b->only, "create")) &&
+                !bench_meta_one_kind(b, l, true, depth, raw))
                 return 1;
-            snprintf(name, sizeof name, "durable create, %d outstanding", depth);
-            bench_sample(b, bench_row(b, name, "op/s", raw), creates);
-            snprintf(name, sizeof name, "stat at the master, %d outstanding", depth);
-            bench_sample(b, bench_row(b, name, "op/s", trips), stats);
+            if ((!b->only || !strcmp(b->only, "stat")) &&
+                !bench_meta_one_kind(b, l, false, depth, trips))
+                return 1;
         }
         fprintf(stderr, "round %d of %d\n", round + 1, b->rounds);
     }
     return 0;
 }
 
-static int bench_meta_client(struct bench *b, const char *masters, const char *dir)
+static int bench_meta_client(struct bench *b, const char *masters, const char *dir, pid_t master)
 {
     static struct bench_meta_load l;
     struct tarn_options o = tarn_options_default();
     struct fsattr a;
     o.client.masters = masters;
+    l.master = master;
     int code = 1, err = tarn_connect(&o, &l.t);
     if (err) {
         fprintf(stderr, "tarn bench: %s: %s; see %s/master.log\n", masters, err_text(err), dir);
@@ -270,7 +353,7 @@ int bench_meta_main(struct bench *b)
     pid_t pid = bench_spawn(argv, log);
     int code = 1;
     if (pid > 0) {
-        code = bench_meta_client(b, listen, dir);
+        code = bench_meta_client(b, listen, dir, pid);
         bench_end(pid);
     }
     if (!code) {

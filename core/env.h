@@ -16,7 +16,7 @@
  *     sent after it on the same connection is delivered.  Nothing else is ordered.  Loss shows only
  *     as on_close.  send() copies the frame before it returns.
  *  6. The loop drains the network before it fires timers.  Frames sent in one turn to one peer
- *     leave as one write.
+ *     leave as one write; of many the first leave earlier.
  *  7. One env = one thread = one loop.  Only post() may be called from another thread.
  *  8. A crashed node's ops never complete (the simulator drops the process's memory instead).
  *

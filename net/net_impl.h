@@ -30,6 +30,7 @@ enum {
     NET_SPARE = 32,           /* output chunks kept for reuse */
     NET_READS_OUT = 256,      /* rma reads of a connection under way; more wait */
     NET_REPLIES_MAX = 1024,   /* of the other side; more is an attack */
+    NET_EARLY = 4 * 1024,     /* bytes of frames that do not wait for the end of the turn */
     NET_TURN_BYTES = 8 << 20, /* of one connection, one way, one turn: fairness */
     NET_DEAD_MS = 8000,       /* a silent host is given up after this */
     NET_CONNECT_DEFAULT_S = 5,
@@ -98,6 +99,8 @@ struct net_conn {
 
     struct list segs;
     uint64_t out_bytes;
+    uint64_t frame_bytes, early; /* of frames since the last write; how many make one early */
+    uint64_t early_turn;
     bool blocked, warned; /* blocked: waiting until the socket takes more */
     bool broken;          /* writing failed: the reading side will find the end */
     uint32_t replies;

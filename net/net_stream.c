@@ -1,7 +1,8 @@
 /* net/net_stream.c - the bytes of a connection, both ways.
  *
  * Out: a list of pieces.  Frames and headers are copied into chunks, a transfer's memory is only
- * pointed to.  What one turn sends leaves in prepare as one writev (large ones as few).
+ * pointed to.  What one turn sends leaves in prepare as one writev (large ones as few); when that
+ * is many frames, the first leave early (net_stream_early).
  *
  * In: one read goes to two places: first the rest of the transfer under way, straight into its
  * memory (or the dustbin), then the net's one receive buffer, where items are parsed in place.  An
@@ -142,6 +143,21 @@ static bool net_stream_full(struct net_conn *c, size_t n)
     return true;
 }
 
+/* The first frames of a turn leave before its end, so that the other end, on another CPU, need not
+ * wait for the last; then twice as many, and so on: long turns cost few writes. */
+static void net_stream_early(struct net_conn *c, size_t n)
+{
+    if (c->early_turn != c->net->stats.turns) {
+        c->early_turn = c->net->stats.turns;
+        c->early = NET_EARLY;
+    }
+    c->frame_bytes += n;
+    if (c->frame_bytes < c->early || c->blocked)
+        return;
+    c->early *= 2;
+    net_stream_flush(c);
+}
+
 void net_stream_send(struct env_conn *conn, uint16_t type, const struct env_iov *iov,
                      unsigned n_iov)
 {
@@ -160,6 +176,7 @@ void net_stream_send(struct env_conn *conn, uint16_t type, const struct env_iov 
     net_stream_item(c, &f);
     for (unsigned i = 0; i < n_iov; i++)
         net_stream_bytes(c, iov[i].p, iov[i].n);
+    net_stream_early(c, NET_FRAME_HEAD + n);
 }
 
 uint64_t net_stream_backlog(struct env_conn *conn)
@@ -215,6 +232,7 @@ static ssize_t net_stream_write(struct net_conn *c, size_t max, size_t *ret_aske
 void net_stream_flush(struct net_conn *c)
 {
     size_t turn = 0;
+    c->frame_bytes = 0;
     if (list_linked(&c->dirty_link))
         list_remove(&c->dirty_link);
     while (!list_empty(&c->segs) && turn < NET_TURN_BYTES) {

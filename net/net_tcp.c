@@ -235,6 +235,12 @@ static void net_tcp_options(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof every_s);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead_ms, sizeof dead_ms);
+    /* Within one host nothing can be congested, and a pacing default (bbr) holds back each burst to
+     * the rate of those before it: a lockstep of requests and answers then stays slow for good. */
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    if (!getpeername(fd, (struct sockaddr *)&sa, &len) && net_tcp_is_loopback((void *)&sa))
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 
 static struct net_conn *net_tcp_new(struct net *net, enum net_conn_state state)

@@ -219,15 +219,35 @@ static void test_tcp_one_turn_is_one_write(void)
     struct net_stats before, after;
     pair(&a, &b);
     net_stats(a.net, &before);
-    for (uint32_t i = 0; i < 500; i++)
+    for (uint32_t i = 0; i < 100; i++)
         send_n(&a, sizeof i, &i);
-    CU_ASSERT_EQUAL(env_backlog(a.peer.conn), 500 * (NET_FRAME_HEAD + 4));
+    CU_ASSERT_EQUAL(env_backlog(a.peer.conn), 100 * (NET_FRAME_HEAD + 4));
     net_stats(a.net, &after);
     CU_ASSERT_EQUAL(after.writes, before.writes);
-    CU_ASSERT(drive_frames(&a, &b, &b.frames, 500));
+    CU_ASSERT(drive_frames(&a, &b, &b.frames, 100));
     net_stats(a.net, &after);
     CU_ASSERT_EQUAL(after.writes, before.writes + 1);
-    CU_ASSERT_EQUAL(after.frames_out, before.frames_out + 500);
+    CU_ASSERT_EQUAL(after.frames_out, before.frames_out + 100);
+    pair_close(&a, &b);
+}
+
+/* of many frames the first do not wait for the last, and yet it takes few writes */
+static void test_tcp_long_turn_leaves_early(void)
+{
+    struct side a, b;
+    struct net_stats before, after;
+    pair(&a, &b);
+    net_stats(a.net, &before);
+    for (uint32_t i = 0; i < 10000; i++)
+        send_n(&a, sizeof i, &i);
+    net_stats(a.net, &after);
+    CU_ASSERT(after.bytes_out > before.bytes_out);
+    CU_ASSERT(drive_frames(&a, &b, &b.frames, 10000));
+    CU_ASSERT_EQUAL(b.next, 10000);
+    CU_ASSERT_EQUAL(b.wrong, 0);
+    net_stats(a.net, &after);
+    CU_ASSERT(after.writes - before.writes > 2);
+    CU_ASSERT(after.writes - before.writes < 1000);
     pair_close(&a, &b);
 }
 
@@ -876,14 +896,15 @@ static void test_tcp_close_with_everything_open(void)
 }
 
 UNIT_MAIN("net_tcp", UNIT(test_tcp_frames_keep_order), UNIT(test_tcp_one_turn_is_one_write),
-          UNIT(test_tcp_frame_from_pieces), UNIT(test_tcp_rma_write_then_frame),
-          UNIT(test_tcp_rma_read), UNIT(test_tcp_rma_stale_key),
-          UNIT(test_tcp_revoke_in_the_middle), UNIT(test_tcp_hangup_in_callback),
-          UNIT(test_tcp_hangup_sends_goodbye), UNIT(test_tcp_ops_end_before_close),
-          UNIT(test_tcp_hangup_with_transfers), UNIT(test_tcp_peer_killed),
-          UNIT(test_tcp_nobody_there), UNIT(test_tcp_listen_on_a_lent_port),
-          UNIT(test_tcp_localhost_by_name), UNIT(test_tcp_listen_refusals),
-          UNIT(test_tcp_bad_hellos), UNIT(test_tcp_clusters_do_not_mix), UNIT(test_tcp_bad_frames),
+          UNIT(test_tcp_long_turn_leaves_early), UNIT(test_tcp_frame_from_pieces),
+          UNIT(test_tcp_rma_write_then_frame), UNIT(test_tcp_rma_read),
+          UNIT(test_tcp_rma_stale_key), UNIT(test_tcp_revoke_in_the_middle),
+          UNIT(test_tcp_hangup_in_callback), UNIT(test_tcp_hangup_sends_goodbye),
+          UNIT(test_tcp_ops_end_before_close), UNIT(test_tcp_hangup_with_transfers),
+          UNIT(test_tcp_peer_killed), UNIT(test_tcp_nobody_there),
+          UNIT(test_tcp_listen_on_a_lent_port), UNIT(test_tcp_localhost_by_name),
+          UNIT(test_tcp_listen_refusals), UNIT(test_tcp_bad_hellos),
+          UNIT(test_tcp_clusters_do_not_mix), UNIT(test_tcp_bad_frames),
           UNIT(test_tcp_bytes_one_by_one), UNIT(test_tcp_slow_reader_is_dropped),
           UNIT(test_tcp_connection_limit), UNIT(test_tcp_out_of_descriptors),
           UNIT(test_tcp_connect_deadline), UNIT(test_tcp_close_with_everything_open))
