@@ -7,8 +7,9 @@
  *  1. A place is the end of the file below, as it is now, or the end of what was given before and
  *     may still be on its way, whichever is later.
  *  2. What was given is forgotten when the file has grown past it, when it is truncated, when its
- *     writer gives it back (the same question with the place + 1 in `arg`) or its session ends,
- * after MASTER_APPEND_NS at the latest, which is longer than a client tries to write.
+ *     writer gives it back (the same question with the place + 1 in `arg`) or its session ends and
+ *     all of it was that session's, after MASTER_APPEND_NS at the latest, which is longer than a
+ *     client tries to write.
  *  3. A new leader does not know what was given: it gives nothing for as long as a write that its
  *     predecessor placed may still begin.
  *  4. A full table refuses (E_AGAIN): two writers never get one place.
@@ -44,9 +45,13 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
             a->end = op->arg - 1;
         return 0;
     }
-    if (is_known && a->end > *size)
+    bool is_shared = false;
+    if (is_known && a->end > *size) {
+        is_shared = a->is_shared || a->session.v != op->session.v;
         *size = a->end;
-    *a = (struct master_append){op->ino, op->session, *size + op->size, now + MASTER_APPEND_NS};
+    }
+    *a = (struct master_append){op->ino, op->session, *size + op->size, now + MASTER_APPEND_NS,
+                                is_shared};
     return 0;
 }
 
@@ -60,6 +65,6 @@ void master_append_cut(struct master *m, struct ino ino)
 void master_append_session_gone(struct master *m, struct session_id s)
 {
     for (unsigned i = 0; i < MASTER_APPENDS; i++)
-        if (m->appends[i].session.v == s.v)
+        if (m->appends[i].session.v == s.v && !m->appends[i].is_shared)
             m->appends[i].ino.v = 0;
 }

@@ -191,12 +191,13 @@ struct master_verified {
     int64_t at_ns;
 };
 
-/* Bytes of a file that a session may be appending right now. */
+/* Bytes of a file that may be on their way to its end right now. */
 struct master_append {
-    struct ino ino; /* 0: free */
-    struct session_id session;
+    struct ino ino;            /* 0: free */
+    struct session_id session; /* whose the last are */
     uint64_t end;
     int64_t until_ns;
+    bool is_shared; /* some of them may be another session's */
 };
 
 /* An under-store as mounted. */

@@ -80,6 +80,18 @@ static void test_master_append_a_dead_session_holds_no_place(void)
     w_close();
 }
 
+static void test_master_append_a_dead_session_frees_nobody_elses_place(void)
+{
+    struct wc *c1, *c2;
+    (void)begin(&c1, &c2);
+    CU_ASSERT_EQUAL(place(c1, 10), 100); /* still on its way at the end */
+    CU_ASSERT_EQUAL(place(c2, 5), 110);
+    sim_node_crash(sim_node_find(ws, "client1"));
+    w_run_ms(4000);
+    CU_ASSERT(place(c1, 5) >= 110);
+    w_close();
+}
+
 static void test_master_append_a_new_leader_waits_for_writes_on_their_way(void)
 {
     struct wc *c1, *c2;
@@ -97,4 +109,5 @@ static void test_master_append_a_new_leader_waits_for_writes_on_their_way(void)
 UNIT_MAIN("master_append", UNIT(test_master_append_nobody_gets_the_same_place),
           UNIT(test_master_append_what_was_given_back_or_cut_is_free),
           UNIT(test_master_append_a_dead_session_holds_no_place),
+          UNIT(test_master_append_a_dead_session_frees_nobody_elses_place),
           UNIT(test_master_append_a_new_leader_waits_for_writes_on_their_way))
