@@ -185,6 +185,8 @@ static void worker_boot_done(struct env_op *op)
             worker_boot_known(w);
         else if (w->phase == WP_TOLD)
             worker_load_start(w);
+        else /* everything in memory and on disk has the old size: the next start begins afresh */
+            worker_fail(w, E_CONFIG);
         return;
     }
 }
@@ -197,23 +199,23 @@ void worker_load_boot(struct worker *w)
 
 void worker_load_page_bytes(struct worker *w, uint32_t page_bytes)
 {
-    if (w->phase == WP_ID || w->is_booting || w->id.page_bytes == page_bytes)
+    if (w->phase == WP_ID || w->phase >= WP_FAILED || w->is_booting ||
+        w->id.page_bytes == page_bytes)
         return;
     if (!worker_format_page_bytes_ok(page_bytes)) {
         fmt_log(w->env, ENV_LOG_ERROR, "worker %s: a master wants pages of %u bytes", w->cfg.listen,
                 page_bytes);
         return;
     }
-    bool is_first = w->id.page_bytes == 0;
+    uint32_t before = w->id.page_bytes;
     w->id.page_bytes = page_bytes;
     worker_boot_write(w);
-    if (!is_first) {
-        /* everything in memory and on disk has the old size: the next start begins afresh */
+    if (before) {
+        w->id.page_bytes = before; /* of every buffer and checksum in use */
         fmt_log(w->env, ENV_LOG_ERROR,
                 "worker %s: the cluster's page size is now %u: restart the worker (its cache will "
                 "be emptied)",
                 w->cfg.listen, page_bytes);
-        worker_fail(w, E_CONFIG);
     }
 }
 

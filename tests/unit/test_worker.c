@@ -479,6 +479,27 @@ static void test_worker_beats_are_not_a_storm(void)
     end_world();
 }
 
+static void test_worker_page_size_changes_under_a_read(void)
+{
+    make_world(18, 64 * PAGE);
+    fake.latency_ns = SECOND;
+    memset(buf, 0xaa, BUF);
+    start(&calls[0], RPC_READ, 10, 0, 3 * PAGE, PAGE, 0);
+    run_for(SECOND / 10);
+    page_bytes = 4 * PAGE;
+    wait_for(&calls[0]);
+    int why = 0;
+    CU_ASSERT_EQUAL(worker_state(worker, &why), WORKER_FAILED);
+    CU_ASSERT_EQUAL(why, E_CONFIG);
+    CU_ASSERT(calls[0].err == E_UNAVAILABLE || bytes_right(10, 3 * PAGE, PAGE, 0));
+    CU_ASSERT(buf[0] == 0xaa || bytes_right(10, 3 * PAGE, PAGE, 0)); /* nobody else's memory */
+    run_for(SECOND);
+    sim_node_crash(node_w);
+    worker_up();
+    CU_ASSERT_EQUAL(worker_state(worker, NULL), WORKER_SERVING);
+    end_world();
+}
+
 static void test_worker_stop(void)
 {
     make_world(16, 64 * PAGE);
@@ -524,8 +545,9 @@ static void test_worker_hostile_calls(void)
 UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_flight),
           UNIT(test_worker_failed_fetch_does_not_stick), UNIT(test_worker_changed_file),
           UNIT(test_worker_live_and_writes), UNIT(test_worker_does_not_write_late),
-          UNIT(test_worker_load), UNIT(test_worker_evicts_under_pressure),
-          UNIT(test_worker_restart_keeps_pages), UNIT(test_worker_serves_without_a_master),
+          UNIT(test_worker_page_size_changes_under_a_read), UNIT(test_worker_load),
+          UNIT(test_worker_evicts_under_pressure), UNIT(test_worker_restart_keeps_pages),
+          UNIT(test_worker_serves_without_a_master),
           UNIT(test_worker_power_loss_serves_no_wrong_byte),
           UNIT(test_worker_keeps_pages_in_memory), UNIT(test_worker_flipped_bit),
           UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),
