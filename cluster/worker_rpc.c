@@ -12,7 +12,8 @@
  *
  * A process that was stopped between PULL and UFS_WRITE goes on when its client has long written
  * something newer elsewhere.  So what was pulled is valid for RPC_WRITE_VALID_MS, which is looked
- * at right before the write; clients wait that long before they write another way.
+ * at right before the write; clients wait that long before they write another way.  Who does not
+ * give the bytes in WORKER_PULL_NS is hung up on: a process that is stopped would keep the buffers.
  *
  * In NEXT a request that needs a buffer or a place among the fetches waits in a queue and comes
  * back to NEXT when something became free; a wait ends at its deadline. */
@@ -24,6 +25,7 @@
 enum { WORKER_CHUNK = 256 * 1024 };
 
 static const int64_t WORKER_WAIT_NS = 20 * 1000000000LL;
+static const int64_t WORKER_PULL_NS = 5 * 1000000000LL;
 
 static void worker_req_run(struct worker_req *r);
 
@@ -109,6 +111,12 @@ void worker_rpc_expire(struct worker *w)
             break;
         w->stats.errors++;
         worker_req_end(r, E_TIMEOUT);
+    }
+    list_each(it, &w->reqs_open) { /* they end on a later turn */
+        struct worker_req *r = list_entry(it, struct worker_req, open);
+        struct rpc_conn *c = r->state == WR_PULL ? rpc_token_conn(r->token) : NULL;
+        if (c && now - r->valid_ns >= WORKER_PULL_NS - RPC_WRITE_VALID_MS * 1000000LL)
+            rpc_hangup(c);
     }
 }
 

@@ -157,6 +157,56 @@ static void test_worker_does_not_write_late(void)
     CU_ASSERT(late > 5);
 }
 
+/* Connections whose other end is stopped: its kernel takes what is sent, nobody answers a pull. */
+static struct {
+    struct env_vt vt, sim;
+    struct env_op *pulls[CALLS];
+    unsigned n_pulls, hangups;
+} stopped;
+
+static void stopped_rma(struct env_conn *c, enum env_rma dir, void *m, uint32_t len,
+                        struct env_key k, uint64_t off, struct env_op *o)
+{
+    if (dir == ENV_RMA_READ && stopped.n_pulls < CALLS)
+        stopped.pulls[stopped.n_pulls++] = o;
+    else
+        stopped.sim.rma(c, dir, m, len, k, off, o);
+}
+
+static void stopped_hangup(struct env_conn *c)
+{
+    struct env *e = c->env;
+    stopped.hangups++;
+    stopped.sim.hangup(c);
+    while (stopped.n_pulls) {
+        struct env_op *o = stopped.pulls[--stopped.n_pulls];
+        o->ret = E_CLOSED;
+        stopped.sim.post(e, o);
+    }
+}
+
+static void test_worker_a_stopped_writer_keeps_no_buffers(void)
+{
+    make_world(19, 64 * PAGE);
+    struct env *e = sim_env(node_w);
+    memset(&stopped, 0, sizeof stopped);
+    stopped.sim = stopped.vt = *e->vt;
+    stopped.vt.rma = stopped_rma;
+    stopped.vt.hangup = stopped_hangup;
+    e->vt = &stopped.vt;
+    for (uint32_t i = 0; i < 16; i++) /* as many as there are buffers */
+        start(&calls[i + 1], RPC_WRITE, 2, RPC_IO_LIVE, 0, 100, 0);
+    run_for(SECOND / 10);
+    CU_ASSERT_EQUAL(stopped.n_pulls, 16);
+    connect_client(); /* another one */
+    start(&calls[0], RPC_READ, 5, 0, 0, 100, 0);
+    wait_for(&calls[0]);
+    CU_ASSERT_EQUAL(calls[0].err, 0);
+    CU_ASSERT_EQUAL(stopped.hangups, 1);
+    CU_ASSERT_EQUAL(fake.file[2].n_written, 0);
+    end_world();
+}
+
 static void test_worker_load(void)
 {
     make_world(6, 64 * PAGE);
@@ -545,6 +595,7 @@ static void test_worker_hostile_calls(void)
 UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_flight),
           UNIT(test_worker_failed_fetch_does_not_stick), UNIT(test_worker_changed_file),
           UNIT(test_worker_live_and_writes), UNIT(test_worker_does_not_write_late),
+          UNIT(test_worker_a_stopped_writer_keeps_no_buffers),
           UNIT(test_worker_page_size_changes_under_a_read), UNIT(test_worker_load),
           UNIT(test_worker_evicts_under_pressure), UNIT(test_worker_restart_keeps_pages),
           UNIT(test_worker_serves_without_a_master),
