@@ -12,13 +12,15 @@
  *  4. At most `max` entries; a second chance for those used since the hand passed (CLOCK).
  *
  * Kinds: attributes of an inode; a name in a directory (value: the inode, 0: it is known to be
- * absent); a link's target; a file's layout (value: mount, data: path).  Attributes of a file that
- * somebody writes are not kept. */
+ * absent); a link's target; a file's layout (value: mount, data: path); a directory's path below,
+ * the same way.  Attributes of a file that somebody writes are not kept.  Those of a file that came
+ * with its name keep that, too (value: the directory, data: the name follows): once a file of the
+ * directory was opened, where the others lie is known, and they are opened without a question. */
 #include "cluster/client_impl.h"
 #include "core/fmt.h"
 #include "core/mutant.h"
 
-enum cent_kind { CENT_ATTR, CENT_NAME, CENT_LINK, CENT_LAYOUT };
+enum cent_kind { CENT_ATTR, CENT_NAME, CENT_LINK, CENT_LAYOUT, CENT_PATH };
 
 struct client_cent {
     struct client_cent *next;
@@ -111,7 +113,7 @@ static struct client_cent *cent_find(struct client *c, enum cent_kind kind, uint
     bool gone = e->stamp <= k->all_stamp ||
                 (env_now_ns(c->env) >= e->until_ns && !MUTANT(LEASE_IGNORED)) ||
                 (kind == CENT_NAME && e->stamp <= k->dir_stamp[stamp_slot(ino)]) ||
-                (kind == CENT_LAYOUT && e->stamp <= k->layout_stamp);
+                ((kind == CENT_LAYOUT || kind == CENT_PATH) && e->stamp <= k->layout_stamp);
     if (gone) {
         cent_drop(c, at);
         return NULL;
@@ -324,17 +326,52 @@ static bool cache_readlink(struct client *c, struct client_req *r, int64_t *unti
     return true;
 }
 
+/* the path of a file whose name and directory's path are known; its length, 0: it is not known */
+static uint32_t cache_path(struct client *c, struct ino ino, char *to, uint16_t *ret_mount,
+                           int64_t *until_ns)
+{
+    const struct client_cent *e = cent_find(c, CENT_ATTR, ino.v, NULL, 0);
+    const struct client_cent *dir =
+        e && e->value ? cent_find(c, CENT_PATH, e->value, NULL, 0) : NULL;
+    if (!dir)
+        return 0;
+    uint32_t n = dir->len, name_len = e->len - (uint32_t)sizeof(struct fsattr);
+    struct fsattr a;
+    memcpy(&a, e->data, sizeof a);
+    if (!a.fp || a.mount != dir->value || n + 1 + name_len >= LIMIT_PATH)
+        return 0; /* without a fingerprint the master compares at each open */
+    if (n) {
+        memcpy(to, dir->data, n);
+        to[n++] = '/';
+    }
+    memcpy(to + n, e->data + sizeof a, name_len);
+    *ret_mount = a.mount;
+    *until_ns = dir->until_ns < *until_ns ? dir->until_ns : *until_ns;
+    return n + name_len;
+}
+
 static bool cache_open(struct client *c, struct client_req *r, int64_t *until_ns)
 {
-    struct client_cent *e = cent_find(c, CENT_LAYOUT, r->fsop.ino.v, NULL, 0);
-    if (!e || r->fsop.mode & FSOP_ACCESS_W || r->fsop.flags & FSOP_F_TRUNC)
-        return false;
-    *until_ns = e->until_ns < *until_ns ? e->until_ns : *until_ns;
     struct fsattr *a = &r->reply.attr;
+    char text[LIMIT_PATH];
+    const char *path = text;
+    uint16_t mount = 0;
+    uint32_t n = 0;
+    if (r->fsop.mode & FSOP_ACCESS_W || r->fsop.flags & FSOP_F_TRUNC)
+        return false;
+    const struct client_cent *e = cent_find(c, CENT_LAYOUT, r->fsop.ino.v, NULL, 0);
+    if (e) {
+        *until_ns = e->until_ns < *until_ns ? e->until_ns : *until_ns;
+        mount = (uint16_t)e->value;
+        path = e->data;
+        n = e->len;
+    } else if (!(n = cache_path(c, r->fsop.ino, text, &mount, until_ns))) {
+        return false;
+    }
     if (!cache_attr(c, r->fsop.ino, a, until_ns) || (a->mode & FSOP_S_IFMT) != FSOP_S_IFREG ||
         !cache_allows(a, &r->fsop, r->fsop.mode & 7))
         return false;
-    return client_file_from_cache(c, r, a, (uint16_t)e->value, e->data, e->len) == 0;
+    return client_file_from_cache(c, r, a, mount, path, n) == 0;
 }
 
 bool client_cache_answer(struct client *c, struct client_req *r)
@@ -377,14 +414,41 @@ static bool cache_is_news(const struct client_cache *k, uint64_t ino, uint64_t s
     return stamp >= k->all_stamp && stamp >= k->inval_stamp[stamp_slot(ino)];
 }
 
-static void cache_put_attr(struct client *c, const struct fsattr *a, int64_t until_ns)
+/* name: under which, in dir, a came; or none */
+static void cache_put_attr(struct client *c, const struct fsattr *a, uint64_t dir, const char *name,
+                           uint32_t name_len, int64_t until_ns)
 {
+    char data[sizeof *a + LIMIT_NAME];
     if (!a->ino.v)
         return;
-    if ((a->flags & FSATTR_LIVE) && !MUTANT(LIVE_CACHED))
+    if ((a->flags & FSATTR_LIVE) && !MUTANT(LIVE_CACHED)) {
         cent_remove(c, CENT_ATTR, a->ino.v, NULL, 0);
-    else
-        cent_put(c, CENT_ATTR, a->ino.v, NULL, 0, a, sizeof *a, 0, until_ns);
+        return;
+    }
+    if ((a->mode & FSOP_S_IFMT) != FSOP_S_IFREG || name_len > LIMIT_NAME)
+        name_len = 0;
+    memcpy(data, a, sizeof *a);
+    if (name_len)
+        memcpy(data + sizeof *a, name, name_len);
+    cent_put(c, CENT_ATTR, a->ino.v, NULL, 0, data, sizeof *a + name_len, name_len ? dir : 0,
+             until_ns);
+}
+
+/* The layout of a file whose name is known tells the path of its directory. */
+static void cache_put_layout(struct client *c, const struct fsattr *a, const char *path, uint32_t n,
+                             int64_t until_ns)
+{
+    const struct client_cent *e = cent_find(c, CENT_ATTR, a->ino.v, NULL, 0);
+    uint32_t k = e && e->value ? e->len - (uint32_t)sizeof *a : 0;
+    cent_put(c, CENT_LAYOUT, a->ino.v, NULL, 0, path, n, a->mount, until_ns);
+    e = k ? cent_find(c, CENT_ATTR, a->ino.v, NULL, 0)
+          : NULL; /* a full cache may have dropped it */
+    if (!e || k > n || memcmp(path + n - k, e->data + sizeof *a, k) != 0)
+        return;
+    if (k == n)
+        cent_put(c, CENT_PATH, e->value, NULL, 0, NULL, 0, a->mount, until_ns);
+    else if (path[n - k - 1] == '/')
+        cent_put(c, CENT_PATH, e->value, NULL, 0, path, n - k - 1, a->mount, until_ns);
 }
 
 static void cache_learn_dir(struct client *c, const struct fsop *op, const struct fsop_reply *rep,
@@ -399,7 +463,7 @@ static void cache_learn_dir(struct client *c, const struct fsop *op, const struc
             continue;
         cent_put(c, CENT_NAME, op->ino.v, d.name, d.name_len, d.name, d.name_len, d.attr.ino.v,
                  until_ns);
-        cache_put_attr(c, &d.attr, until_ns);
+        cache_put_attr(c, &d.attr, op->ino.v, d.name, d.name_len, until_ns);
     }
 }
 
@@ -450,8 +514,7 @@ bool client_cache_learn(struct client *c, const struct fsop *op, const struct fs
         break;
     case FSOP_OPEN:
         if (!rep->err && rep->data_len && a->ino.v && !(a->flags & FSATTR_LIVE))
-            cent_put(c, CENT_LAYOUT, op->ino.v, NULL, 0, rep->data, rep->data_len, a->mount,
-                     until_ns);
+            cache_put_layout(c, a, rep->data, rep->data_len, until_ns);
         break;
     case FSOP_GETATTR:
     case FSOP_SETATTR:
@@ -459,8 +522,9 @@ bool client_cache_learn(struct client *c, const struct fsop *op, const struct fs
     default:
         return !rep->err;
     }
+    bool is_named = op->kind == FSOP_LOOKUP || op->kind == FSOP_MKNOD;
     if (!rep->err)
-        cache_put_attr(c, a, until_ns);
+        cache_put_attr(c, a, op->ino.v, op->name, is_named ? op->name_len : 0, until_ns);
     return true;
 }
 

@@ -177,7 +177,9 @@ static void effect_after(struct master_job *j)
     bool has_ent = j->intent.kind != FSOP_UNLINK && j->intent.kind != FSOP_RMDIR;
     if (has_ent) {
         j->ent = j->uop.ent;
-        master_load_verified_set(j->m, j->intent.ino, env_now_ns(j->m->env));
+        /* of an old directory the names may have changed since they were compared */
+        if ((j->ent.mode & FSOP_S_IFMT) != FSOP_S_IFDIR || j->intent.kind == FSOP_MKDIR)
+            master_load_verified_set(j->m, j->intent.ino, env_now_ns(j->m->env));
     }
     j->ent.name = NULL;
     j->ent.name_len = 0;

@@ -165,10 +165,17 @@ static bool query_verify(struct master_req *r, const struct fsop_reply *rep)
     bool is_attr = op->kind == FSOP_LOOKUP || op->kind == FSOP_GETATTR || op->kind == FSOP_OPEN;
     if (op->kind == FSOP_LOOKUP && rep->err == E_NOENT && !r->is_checked && !r->absents &&
         !(op->flags & FSOP_F_ABSENT) && master_load_attr(m, op->ino, &a) == 0) {
+        struct fsattr dir = a;
         a.ino.v = master_load_name_key(op->ino, op->name, op->name_len);
         a.fp = 1;
         if (!master_load_is_due(m, &a))
             return false;
+        /* all names of a directory that was just made, listed or compared are known; one of those
+         * is about to be created, mostly */
+        if (!master_load_is_due(m, &dir)) {
+            master_load_verified_set(m, a.ino, master_load_verified_ns(m, dir.ino));
+            return false;
+        }
         r->is_checked = true;
         master_rpc_wait_job(r, JOB_NAME, op->ino, op->name, op->name_len, REQ_QUERY);
         return true;

@@ -50,6 +50,9 @@ static void net_disk_prep(struct io_uring_sqe *sqe, struct env_op *op)
     case IORING_OP_WRITE:
         io_uring_prep_write(sqe, f->fd, mem, len, off);
         break;
+    case IORING_OP_CLOSE:
+        io_uring_prep_close(sqe, f->fd);
+        break;
     default:
         io_uring_prep_fsync(sqe, f->fd, IORING_FSYNC_DATASYNC);
     }
@@ -96,6 +99,12 @@ static bool net_disk_ended(struct net *net, struct env_op *op, int res)
 {
     uint64_t kind = op->impl[NET_DISK_KIND], len = op->impl[NET_DISK_LEN];
     struct net_file *f = (struct net_file *)(uintptr_t)op->impl[NET_DISK_FILE];
+    if (kind == IORING_OP_CLOSE) { /* the descriptor is gone, whatever the kernel says */
+        list_remove(&f->link);
+        free(f);
+        op->ret = res < 0 && res != -EINTR ? net_errno_to_err(res) : 0;
+        return true;
+    }
     if (res == -EINTR || res == -EAGAIN) {
         net_disk_queue(net, op);
         return false;
@@ -155,7 +164,8 @@ static int net_disk_ring(struct net *net)
     struct io_uring_probe *probe = io_uring_get_probe_ring(&u->ring);
     bool able = probe && io_uring_opcode_supported(probe, IORING_OP_READ) &&
                 io_uring_opcode_supported(probe, IORING_OP_WRITE) &&
-                io_uring_opcode_supported(probe, IORING_OP_FSYNC);
+                io_uring_opcode_supported(probe, IORING_OP_FSYNC) &&
+                io_uring_opcode_supported(probe, IORING_OP_CLOSE);
     io_uring_free_probe(probe);
     if (!able || uv_poll_init(&net->loop, &u->poll, u->ring.ring_fd)) {
         io_uring_queue_exit(&u->ring);
@@ -212,6 +222,9 @@ void net_disk_close(struct net *net)
         if (rc < 0 && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY)
             break;
         while (!io_uring_peek_cqe(&u->ring, &cqe)) {
+            struct env_op *op = io_uring_cqe_get_data(cqe);
+            if (op->impl[NET_DISK_KIND] == IORING_OP_CLOSE)
+                net_disk_ended(net, op, cqe->res);
             io_uring_cqe_seen(&u->ring, cqe);
             u->in_ring--;
         }
@@ -299,10 +312,20 @@ static void net_disk_file_job(struct env_file *file, uint64_t off, uint64_t len,
     net_loop_job_start(job);
 }
 
-static void net_disk_close_file(struct env_file *f, struct env_op *op)
+/* without a thread: the kernel does it at once where it need not wait */
+static void net_disk_close_file(struct env_file *file, struct env_op *op)
 {
-    list_remove(&((struct net_file *)f)->link);
-    net_disk_file_job(f, 0, 0, op, net_file_close);
+    struct net_file *f = (struct net_file *)file;
+    if (f->net->uring) {
+        op->impl[NET_DISK_FILE] = (uint64_t)(uintptr_t)f;
+        op->impl[NET_DISK_MEM] = op->impl[NET_DISK_LEN] = op->impl[NET_DISK_OFF] = 0;
+        op->impl[NET_DISK_DONE] = 0;
+        op->impl[NET_DISK_KIND] = IORING_OP_CLOSE;
+        net_disk_queue(f->net, op);
+        return;
+    }
+    list_remove(&f->link);
+    net_disk_file_job(file, 0, 0, op, net_file_close);
 }
 
 static void net_disk_resize(struct env_file *f, uint64_t size, struct env_op *op)

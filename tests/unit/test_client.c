@@ -1,4 +1,6 @@
 /* tests/unit/test_client.c - sessions, metadata requests, caches, paths. */
+#include "cluster/client_impl.h"
+#include "core/fmt.h"
 #include "test_client_fake.h"
 
 static void test_client_caches_within_its_lease(void)
@@ -413,6 +415,49 @@ static void test_client_walks(void)
     fake_close(k);
 }
 
+/* the path of a file that was opened without a question; NULL: the master was asked */
+static const char *opened_path(struct fake *k, uint64_t ino)
+{
+    static char path[64];
+    uint32_t before = k->kinds[FSOP_OPEN];
+    struct client_file *f = fake_open_file(k, ino, FSOP_ACCESS_R);
+    fmt_into(path, sizeof path, "%s", f->cf->path);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    return k->kinds[FSOP_OPEN] == before ? path : NULL;
+}
+
+/* One open of a directory's file tells where the others lie, for as long as it lies there. */
+static void test_client_opens_by_name_and_place(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    static const char *const names[] = {"h", "i", "j", "young"}, *const paths[] = {"d/h", "d/i",
+                                                                                   "d/j",
+                                                                                   "d/young"};
+    for (uint64_t i = 0; i < 4; i++) {
+        struct fake_file *f = fake_add(k, 10 + i, 3, names[i], FSOP_S_IFREG | 0644, 100);
+        f->path = paths[i];
+        f->attr.fp = i < 3 ? 77 : 0;
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 3, names[i]), 0);
+    }
+    CU_ASSERT_PTR_NULL(opened_path(k, 10));
+    CU_ASSERT_STRING_EQUAL(opened_path(k, 11), "d/i");
+    CU_ASSERT_PTR_NULL(opened_path(k, 13)); /* without a fingerprint the master compares */
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+    CU_ASSERT_PTR_NULL(opened_path(k, 2));
+    invalidate(k, RPC_INVAL_ENTRY, 3, "j"); /* another name may be its own by now */
+    fake_run(k, 100 * MS);
+    CU_ASSERT_PTR_NULL(opened_path(k, 12));
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "d"), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 3, "i"), 0);
+    CU_ASSERT_STRING_EQUAL(opened_path(k, 11), "d/i");
+    invalidate(k, RPC_INVAL_ENTRY, 1, "d"); /* it was moved with all that is in it */
+    fake_run(k, 100 * MS);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 3, "i"), 0);
+    CU_ASSERT_PTR_NULL(opened_path(k, 11));
+    fake_close(k);
+}
+
 UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
           UNIT(test_client_lookup_asks_for_permission),
           UNIT(test_client_repeats_with_the_same_number), UNIT(test_client_waits_for_busy_ones),
@@ -421,4 +466,5 @@ UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
           UNIT(test_client_drops_names_of_a_directory), UNIT(test_client_forgets_at_a_new_epoch),
           UNIT(test_client_drops_what_it_changed), UNIT(test_client_cache_is_bounded),
           UNIT(test_client_window_is_bounded), UNIT(test_client_everything_ends_by_its_deadline),
-          UNIT(test_client_stop_cancels), UNIT(test_client_walks))
+          UNIT(test_client_stop_cancels), UNIT(test_client_walks),
+          UNIT(test_client_opens_by_name_and_place))

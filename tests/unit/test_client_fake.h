@@ -12,7 +12,7 @@
 #define MS  1000000LL
 #define SEC 1000000000LL
 
-enum { FAKE_FILES = 8, FAKE_SEQS = 4096, FAKE_WRITE_MAX = 4 << 20, FAKE_PAGE = 64 * 1024 };
+enum { FAKE_FILES = 16, FAKE_SEQS = 4096, FAKE_WRITE_MAX = 4 << 20, FAKE_PAGE = 64 * 1024 };
 
 struct fake_file {
     struct ino ino, parent;
