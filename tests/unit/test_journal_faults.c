@@ -157,7 +157,7 @@ static void test_bit_flip_in_an_unproven_tail_is_cut(void)
     world_crash(w, true);
     struct fake_inode *n = faults_segment(w->f, name, &end);
     faults_flip(n, end - LOG_BLOCK + 80);
-    w->acked = 4; /* nothing on disk tells it from a write that never finished */
+    w->seen = 4; /* nothing on disk tells it from a write that never finished */
     world_open(w);
     CU_ASSERT(world_until_role(w));
     CU_ASSERT_EQUAL(w->applied, 4);
@@ -264,7 +264,7 @@ static void test_a_full_disk_makes_it_read_only_for_a_while(void)
     w->f->capacity = fake_used(w->f);
     world_put(w, 400, 1000);
     CU_ASSERT(w->refused > 0);
-    CU_ASSERT_EQUAL(w->last_error, -E_NOSPC);
+    CU_ASSERT_EQUAL(w->last_refusal, E_NOSPC);
     CU_ASSERT_EQUAL(w->role, JOURNAL_LEADER);
     CU_ASSERT(w->acked > 10);
     /* the reserve let an image be written; with the second one old segments could go */
@@ -322,7 +322,7 @@ static void test_a_failed_write_is_the_end(void)
         uint64_t acked = w->acked;
         world_put(w, 5, 100);
         CU_ASSERT_EQUAL(w->acked, acked);
-        CU_ASSERT_EQUAL(w->last_error, -E_NOT_LEADER);
+        CU_ASSERT_EQUAL(w->last_refusal, E_NOT_LEADER);
         world_stop(w);
         world_open(w);
         CU_ASSERT(world_until_role(w));
@@ -491,11 +491,11 @@ static void test_limits(void)
     world_submit(w, 8);
     faults_steps(w, 1);
     CU_ASSERT_FATAL(world_until_role(w));
-    CU_ASSERT_EQUAL(w->last_error, -E_NOT_LEADER);
+    CU_ASSERT_EQUAL(w->last_refusal, E_NOT_LEADER);
     world_put(w, 5, JOURNAL_RECORD_MAX);
     CU_ASSERT_EQUAL(w->acks, 5);
     world_put(w, 1, JOURNAL_RECORD_MAX + 8);
-    CU_ASSERT_EQUAL(w->last_error, -E_TOOBIG);
+    CU_ASSERT_EQUAL(w->last_refusal, E_TOOBIG);
     world_crash(w, true);
     world_open(w);
     CU_ASSERT_FATAL(world_until_role(w));
@@ -514,7 +514,7 @@ static void test_limits(void)
         faults_steps(w, 20);
     }
     CU_ASSERT(w->refused > 0);
-    CU_ASSERT_EQUAL(w->last_error, -E_AGAIN);
+    CU_ASSERT_EQUAL(w->last_refusal, E_AGAIN);
     w->f->hold_writes = false;
     world_settle(w);
     CU_ASSERT_EQUAL(w->acked, 5 + WORLD_SUBMITS - w->refused);
