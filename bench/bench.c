@@ -6,10 +6,13 @@
 #include <ftw.h>
 #include <poll.h>
 #include <sched.h>
+#include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -145,6 +148,34 @@ void bench_report(const struct bench *b)
     }
 }
 
+/* what is to be ended and removed when we are interrupted */
+static pthread_mutex_t bench_left_lock = PTHREAD_MUTEX_INITIALIZER;
+enum { BENCH_CHILDREN = 16 };
+static struct {
+    pid_t pid[BENCH_CHILDREN];
+    int n;
+    char dir[PATH_MAX];
+} bench_left;
+
+static void bench_track(pid_t pid)
+{
+    pthread_mutex_lock(&bench_left_lock);
+    if (bench_left.n < BENCH_CHILDREN)
+        bench_left.pid[bench_left.n++] = pid;
+    pthread_mutex_unlock(&bench_left_lock);
+}
+
+static void bench_forget(pid_t pid)
+{
+    pthread_mutex_lock(&bench_left_lock);
+    int n = 0;
+    for (int i = 0; i < bench_left.n; i++)
+        if (bench_left.pid[i] != pid)
+            bench_left.pid[n++] = bench_left.pid[i];
+    bench_left.n = n;
+    pthread_mutex_unlock(&bench_left_lock);
+}
+
 pid_t bench_spawn(char *const argv[], const char *log)
 {
     int p[2], n = 0;
@@ -158,9 +189,17 @@ pid_t bench_spawn(char *const argv[], const char *log)
     args[n++] = ready_fd;
     args[n++] = fd_text;
     args[n] = NULL;
+    pid_t us = getpid();
     pid_t pid = fork();
     if (!pid) {
         int out = open(log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        setpgid(0, 0); /* Ctrl-C is for us, who end them in order */
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != us)
+            _exit(127);
         dup2(out, 1);
         dup2(out, 2);
         close(p[0]);
@@ -168,6 +207,8 @@ pid_t bench_spawn(char *const argv[], const char *log)
         _exit(127);
     }
     close(p[1]);
+    if (pid > 0)
+        bench_track(pid);
     struct pollfd f = {.fd = p[0], .events = POLLIN};
     bool ready = pid > 0 && poll(&f, 1, 30000) > 0 && read(p[0], word, sizeof word) > 0;
     close(p[0]);
@@ -183,19 +224,26 @@ void bench_end(pid_t pid)
 {
     kill(pid, SIGTERM);
     for (int i = 0; i < 500; i++) {
-        if (waitpid(pid, NULL, WNOHANG) == pid)
+        if (waitpid(pid, NULL, WNOHANG) == pid) {
+            bench_forget(pid);
             return;
+        }
         usleep(10000);
     }
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
+    bench_forget(pid);
 }
 
 bool bench_temp_dir(const struct bench *b, char *path, size_t cap)
 {
     snprintf(path, cap, "%s/tarn-bench-XXXXXX", b->dir);
-    if (mkdtemp(path))
+    if (mkdtemp(path)) {
+        pthread_mutex_lock(&bench_left_lock);
+        snprintf(bench_left.dir, sizeof bench_left.dir, "%s", path);
+        pthread_mutex_unlock(&bench_left_lock);
         return true;
+    }
     fprintf(stderr, "tarn bench: %s: %s; --dir names another place\n", b->dir, strerror(errno));
     return false;
 }
@@ -211,6 +259,44 @@ static int bench_remove_one(const char *path, const struct stat *st, int flag, s
 void bench_remove(const char *path)
 {
     nftw(path, bench_remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+/* Interrupted: what was started is ended, the last first, and what was made is removed.  By a
+ * thread, because that is more than a handler of signals may do. */
+static void *bench_guard_main(void *arg)
+{
+    sigset_t *set = arg;
+    int number;
+    while (sigwait(set, &number))
+        ;
+    pthread_mutex_lock(&bench_left_lock);
+    int n = bench_left.n;
+    while (n-- > 0) {
+        kill(bench_left.pid[n], SIGTERM);
+        for (int i = 0; i < 500 && !kill(bench_left.pid[n], 0); i++) {
+            if (waitpid(bench_left.pid[n], NULL, WNOHANG) == bench_left.pid[n])
+                break;
+            usleep(10000);
+        }
+    }
+    if (bench_left.dir[0])
+        bench_remove(bench_left.dir);
+    _exit(128 + number);
+}
+
+static void bench_guard(void)
+{
+    static sigset_t set;
+    pthread_t thread;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (pthread_create(&thread, NULL, bench_guard_main, &set))
+        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    else
+        pthread_detach(thread);
 }
 
 static int bench_usage(FILE *out, int code)
@@ -305,6 +391,7 @@ int bench_main(int argc, char **argv)
     ssize_t n = readlink("/proc/self/exe", b.self, sizeof b.self - 1);
     b.self[n > 0 ? n : 0] = 0;
     signal(SIGPIPE, SIG_IGN);
+    bench_guard();
     if (!strcmp(argv[0], "meta"))
         return bench_meta_main(&b);
     if (!strcmp(argv[0], "fuse"))

@@ -16,7 +16,8 @@ static const struct cli_option cli_common[] = {
     {"masters", 0, "HOST:PORT,...", "the cluster to talk to (client.masters)"},
 };
 
-static bool cli_printed; /* a document, or bytes, went to standard output */
+/* the last error, for the document that --json prints when the command printed none */
+static char cli_said[1024];
 
 static size_t cli_option_count(const struct cli_command *cmd)
 {
@@ -39,8 +40,9 @@ static void cli_help_options(FILE *out, const struct cli_option *o, size_t n)
 
 static void cli_help(const struct cli_command *cmd)
 {
-    printf("usage: tarn %s%s%s [options] %s\n\n%s\n", cmd->group ? cmd->group : "",
-           cmd->group ? " " : "", cmd->name, cmd->operands, cmd->summary);
+    printf("usage: tarn %s%s%s [options]%s%s\n\n%s\n", cmd->group ? cmd->group : "",
+           cmd->group ? " " : "", cmd->name, *cmd->operands ? " " : "", cmd->operands,
+           cmd->summary);
     if (cmd->details)
         printf("\n%s\n", cmd->details);
     size_t n = cli_option_count(cmd);
@@ -84,6 +86,9 @@ int cli_error(const struct cli *c, int code, const char *format, ...)
         fprintf(stderr, " %s%s%s", c->command->group ? c->command->group : "",
                 c->command->group ? " " : "", c->command->name);
     fprintf(stderr, ": ");
+    va_start(args, format);
+    vsnprintf(cli_said, sizeof cli_said, format, args);
+    va_end(args);
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);
@@ -388,6 +393,20 @@ static int cli_unknown_command(const struct cli_command *const *commands, size_t
                      near ? near : "", near ? "\"?" : "");
 }
 
+/* `tarn help fs ls` is `tarn fs ls --help` */
+static int cli_main_help(const struct cli_command *const *commands, size_t n, int argc, char **argv)
+{
+    static char flag[] = "--help";
+    char **words = calloc((size_t)argc + 1, sizeof *words);
+    ASSERT(words);
+    words[0] = argv[0];
+    memcpy(words + 1, argv + 2, (size_t)(argc - 2) * sizeof *words);
+    words[argc - 1] = flag;
+    int code = cli_main(commands, n, argc, words);
+    free(words);
+    return code;
+}
+
 int cli_main(const struct cli_command *const *commands, size_t n, int argc, char **argv)
 {
     const char *group = NULL;
@@ -396,6 +415,8 @@ int cli_main(const struct cli_command *const *commands, size_t n, int argc, char
         printf("tarn 0.1.0\n");
         return CLI_OK;
     }
+    if (argc > 2 && !strcmp(argv[1], "help"))
+        return cli_main_help(commands, n, argc, argv);
     for (size_t i = 0; at == 1 && argc > 1 && i < n; i++)
         if (commands[i]->group && !strcmp(commands[i]->group, argv[1])) {
             group = argv[1];
@@ -414,10 +435,12 @@ int cli_main(const struct cli_command *const *commands, size_t n, int argc, char
             continue;
         struct cli c = {.command = cmd, .program = argv[0], .config = config_new()};
         int code = cli_run(&c, argc - at - 1, argv + at + 1);
-        if (c.json && !cli_printed) {
+        if (c.json && !cli_has_printed()) {
             cJSON *j = cJSON_CreateObject();
             cJSON_AddBoolToObject(j, "ok", code == CLI_OK);
             cJSON_AddNumberToObject(j, "status", code);
+            if (code)
+                cJSON_AddStringToObject(j, "error", cli_said);
             cli_print_json(j);
         }
         config_free(c.config);
@@ -426,20 +449,6 @@ int cli_main(const struct cli_command *const *commands, size_t n, int argc, char
         return code;
     }
     return cli_unknown_command(commands, n, group, argv[at]);
-}
-
-void cli_printed_raw(void)
-{
-    cli_printed = true;
-}
-
-void cli_print_json(cJSON *j)
-{
-    cli_printed = true;
-    char *text = cJSON_Print(j);
-    puts(text ? text : "{}");
-    free(text);
-    cJSON_Delete(j);
 }
 
 const char *cli_bytes(char *buf, uint64_t bytes)
@@ -472,16 +481,17 @@ static void cli_progress_show(struct cli_progress *p, bool last)
     if (p->total && per_s > 0 && !last && p->done <= p->total)
         snprintf(eta, sizeof eta, ", ETA %.0f s", (double)(p->total - p->done) / per_s);
     if (!p->total) {
-        fprintf(stderr, "%s%s: %llu files, %s, %s/s", p->tty ? "\r\033[K" : "", p->what,
-                (unsigned long long)p->items, done, rate);
+        fprintf(stderr, "%s%s: %llu file%s, %s, %s/s", p->tty ? "\r\033[K" : "", p->what,
+                (unsigned long long)p->items, p->items == 1 ? "" : "s", done, rate);
     } else {
         char bar[21];
         unsigned fill = (unsigned)(20 * base_min_u64(p->done, p->total) / p->total);
         for (unsigned i = 0; i < 20; i++)
             bar[i] = i < fill ? '=' : ' ';
         bar[20] = 0;
-        fprintf(stderr, "%s%s [%s] %s of %s, %llu files, %s/s%s", p->tty ? "\r\033[K" : "", p->what,
-                bar, done, cli_bytes(total, p->total), (unsigned long long)p->items, rate, eta);
+        fprintf(stderr, "%s%s [%s] %s of %s, %llu file%s, %s/s%s", p->tty ? "\r\033[K" : "",
+                p->what, bar, done, cli_bytes(total, p->total), (unsigned long long)p->items,
+                p->items == 1 ? "" : "s", rate, eta);
     }
     if (!p->tty || last)
         fputc('\n', stderr);

@@ -67,14 +67,26 @@ bool cli_duration(const struct cli *c, const char *name, int64_t def, int64_t *r
 int cli_error(const struct cli *c, int code, const char *format, ...) PRINTF_LIKE(3, 4);
 /* the error of an operation on `what`, and the exit code that fits it */
 int cli_fail(const struct cli *c, const char *what, int err);
-/* prints and frees; a command under --json that calls neither this nor the next function is
- * answered by {"ok", "status"} */
+/* prints and frees; a command under --json that prints no document is answered by
+ * {"ok", "status", "error"} */
 void cli_print_json(cJSON *j);
+/* the same, an item at a time: memory does not grow with the list */
+struct cli_json_list {
+    uint64_t n;
+};
+void cli_json_item(struct cli_json_list *l, cJSON *item); /* prints and frees */
+void cli_json_end(struct cli_json_list *l);
+/* numbers in full, not as a double */
+void cli_json_u64(cJSON *j, const char *name, uint64_t v);
+void cli_json_i64(cJSON *j, const char *name, int64_t v);
+/* JSON text with strings of any bytes, as valid UTF-8 */
+void cli_json_write(FILE *out, const char *text);
 /* between the two, a line on stderr says what is waited for if it takes longer than 2 s */
 void cli_waiting(const struct cli *c, int64_t limit_ns);
 void cli_waited(void);
 /* standard output is not for a document: it carries a file, or the command goes on for long */
 void cli_printed_raw(void);
+bool cli_has_printed(void);
 
 /* "12.3 MiB"; to cap 16 */
 const char *cli_bytes(char *buf, uint64_t bytes);

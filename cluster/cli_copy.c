@@ -188,10 +188,18 @@ static int cli_copy_file(struct cli_copy *k, const char *from, const char *to, u
 
 static int cli_copy_mkdir(struct cli_copy *k, const char *to, uint32_t mode)
 {
-    int err = k->to_cluster                     ? tarn_mkdir(k->t, to, mode & 07777)
+    int err = k->to_cluster                     ? tarn_mkdir(k->t, to, (mode & 07777) | 0700)
               : mkdir(to, (mode & 0777) | 0700) ? net_errno_to_err(errno)
                                                 : 0;
     return err && err != E_EXIST ? cli_fail(k->cli, to, err) : CLI_OK;
+}
+
+static bool cli_copy_has_link(struct cli_copy *k, const char *path, const char *target)
+{
+    char there[LIMIT_PATH];
+    ssize_t n = k->to_cluster ? tarn_readlink(k->t, path, there, sizeof there)
+                              : readlink(path, there, sizeof there - 1);
+    return n >= 0 && (size_t)n == strlen(target) && !memcmp(there, target, (size_t)n);
 }
 
 static int cli_copy_link(struct cli_copy *k, const char *from, const char *to)
@@ -205,7 +213,9 @@ static int cli_copy_link(struct cli_copy *k, const char *from, const char *to)
     int err = k->to_cluster         ? tarn_symlink(k->t, target, to)
               : symlink(target, to) ? net_errno_to_err(errno)
                                     : 0;
-    return err && err != E_EXIST ? cli_fail(k->cli, to, err) : CLI_OK;
+    if (err == E_EXIST && cli_copy_has_link(k, to, target)) /* from an earlier copy */
+        err = 0;
+    return err ? cli_fail(k->cli, to, err) : CLI_OK;
 }
 
 /* the copy's name of `path`, which is at or below the top of the source */
@@ -238,6 +248,24 @@ static int cli_copy_one(struct cli_copy *k, const char *path, uint32_t mode)
     }
 }
 
+/* A directory that its owner may not write is made so when all is in it. */
+static int cli_copy_leave_dir(struct cli_copy *k, const char *path, uint32_t mode)
+{
+    char to[LIMIT_PATH];
+    if ((mode & 0700) == 0700 || !cli_copy_name(k, path, to, sizeof to))
+        return CLI_OK;
+    int err = k->to_cluster            ? tarn_chmod(k->t, to, mode & 07777)
+              : chmod(to, mode & 0777) ? net_errno_to_err(errno)
+                                       : 0;
+    return err ? cli_fail(k->cli, to, err) : CLI_OK;
+}
+
+static int cli_copy_leave(struct cli_fs_visitor *v, const char *path, const struct fsattr *a)
+{
+    struct cli_copy *k = container_of(v, struct cli_copy, v);
+    return cli_fs_is_dir(a) ? cli_copy_leave_dir(k, path, a->mode) : CLI_OK;
+}
+
 static int cli_copy_visit(struct cli_fs_visitor *v, const char *path, const struct fsattr *a)
 {
     struct cli_copy *k = container_of(v, struct cli_copy, v);
@@ -258,16 +286,19 @@ static int cli_copy_local_tree(struct cli_copy *k, const char *path, unsigned de
     DIR *d = depth < 512 ? opendir(path) : NULL;
     if (!d)
         return cli_fail(k->cli, path, depth < 512 ? net_errno_to_err(errno) : E_LOOP);
-    for (struct dirent *e; (e = readdir(d));) {
+    for (struct dirent *e; errno = 0, (e = readdir(d));) {
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
             continue;
         int sub = cli_fs_join(below, sizeof below, path, e->d_name)
                       ? cli_copy_local_tree(k, below, depth + 1)
-                      : CLI_FAILED;
+                      : cli_error(k->cli, CLI_FAILED, "%s/%s: path too long", path, e->d_name);
         code = sub ? sub : code;
     }
+    if (errno)
+        code = cli_fail(k->cli, path, net_errno_to_err(errno));
     closedir(d);
-    return code;
+    int sub = cli_copy_leave_dir(k, path, st.st_mode);
+    return code ? code : sub;
 }
 
 static bool cli_copy_is_dir(struct cli_copy *k, const char *path)
@@ -282,8 +313,18 @@ static bool cli_copy_is_dir(struct cli_copy *k, const char *path)
 static const char *cli_copy_into(struct cli_copy *k, const char *from, const char *to, char *buf,
                                  size_t cap)
 {
-    const char *slash = strrchr(from, '/'), *name = slash ? slash + 1 : from;
-    return cli_copy_is_dir(k, to) && *name && cli_fs_join(buf, cap, to, name) ? buf : to;
+    char name[LIMIT_NAME + 1];
+    return cli_copy_is_dir(k, to) && cli_fs_basename(from, name) && *name &&
+                   cli_fs_join(buf, cap, to, name)
+               ? buf
+               : to;
+}
+
+static uint32_t cli_copy_umask(void)
+{
+    mode_t mask = umask(0);
+    umask(mask);
+    return mask;
 }
 
 static int cli_copy_top(struct cli_copy *k, const char *from, const char *to)
@@ -313,7 +354,8 @@ static int cli_copy_top(struct cli_copy *k, const char *from, const char *to)
                        is_dir            ? 0
                        : k->from_cluster ? a.size
                                          : (uint64_t)st.st_size);
-    int code = !is_dir ? cli_copy_file(k, from, k->to, k->from_cluster ? a.mode : st.st_mode)
+    uint32_t mode = k->from_cluster ? a.mode : is_stdin ? 0666 & ~cli_copy_umask() : st.st_mode;
+    int code = !is_dir           ? cli_copy_file(k, from, k->to, mode)
                : k->from_cluster ? cli_fs_walk(&k->v, from, &a, 0)
                                  : cli_copy_local_tree(k, from, 0);
     cli_progress_end(&k->progress);
@@ -327,7 +369,8 @@ static int cli_copy_run(struct cli *c, bool from_cluster, bool to_cluster)
     int code = cli_fs_connect(c, &k.t);
     if (code)
         return code;
-    k.v = (struct cli_fs_visitor){.visit = cli_copy_visit, .cli = c, .tarn = k.t};
+    k.v = (struct cli_fs_visitor){
+        .visit = cli_copy_visit, .leave = cli_copy_leave, .cli = c, .tarn = k.t};
     k.buf = malloc(CLI_COPY_STEP);
     ASSERT(k.buf);
     const char *to = c->args[c->n_args - 1];
@@ -383,7 +426,8 @@ const struct cli_command cli_fs_put = {
     "put",
     "LOCAL... PATH",
     "copy files from here into the cluster",
-    "Into PATH where that is a directory.  LOCAL - is standard input.",
+    "Into PATH where that is a directory.  LOCAL - is standard input.  A put that is interrupted\n"
+    "leaves what it has written.",
     cli_copy_put_run,
     2,
     -1,
@@ -393,7 +437,8 @@ const struct cli_command cli_fs_get = {
     "get",
     "PATH... LOCAL",
     "copy files out of the cluster",
-    "Into LOCAL where that is a directory.  LOCAL - is standard output.",
+    "Into LOCAL where that is a directory.  LOCAL - is standard output.  A file appears under its\n"
+    "name when it is complete.",
     cli_copy_get_run,
     2,
     -1,

@@ -2,6 +2,7 @@
 #include "cluster/cli_fs.h"
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { CLI_FS_DEPTH_MAX = 512 };
 
@@ -29,6 +30,24 @@ bool cli_fs_join(char *to, size_t cap, const char *dir, const char *name)
     size_t n = strlen(dir);
     int len = snprintf(to, cap, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
     return len >= 0 && (size_t)len < cap;
+}
+
+bool cli_fs_basename(const char *from, char *to)
+{
+    size_t n = strlen(from), at;
+    while (n && from[n - 1] == '/')
+        n--;
+    for (at = n; at && from[at - 1] != '/';)
+        at--;
+    n -= at;
+    to[0] = 0;
+    if ((n == 1 && from[at] == '.') || (n == 2 && from[at] == '.' && from[at + 1] == '.'))
+        return true;
+    if (n > LIMIT_NAME)
+        return false;
+    memcpy(to, from + at, n);
+    to[n] = 0;
+    return true;
 }
 
 static int cli_fs_walk_dir(struct cli_fs_visitor *v, const char *path, unsigned depth)
@@ -101,106 +120,177 @@ static const char *cli_fs_time(char *buf, size_t cap, int64_t ns)
     return buf;
 }
 
+static const char *cli_fs_type(uint32_t mode)
+{
+    switch (mode & FSOP_S_IFMT) {
+    case FSOP_S_IFDIR:
+        return "directory";
+    case FSOP_S_IFLNK:
+        return "link";
+    case FSOP_S_IFIFO:
+        return "fifo";
+    case FSOP_S_IFSOCK:
+        return "socket";
+    case FSOP_S_IFREG:
+        return "file";
+    default:
+        return "device";
+    }
+}
+
 static cJSON *cli_fs_json(struct tarn *t, const char *path, const struct fsattr *a)
 {
     char mode[11], target[LIMIT_PATH];
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "path", path);
-    cJSON_AddNumberToObject(j, "ino", (double)a->ino.v);
+    cJSON_AddStringToObject(j, "type", cli_fs_type(a->mode));
+    cli_json_u64(j, "ino", a->ino.v);
     cJSON_AddStringToObject(j, "mode", cli_fs_mode(mode, a->mode));
-    cJSON_AddNumberToObject(j, "links", a->nlink);
-    cJSON_AddNumberToObject(j, "uid", a->uid);
-    cJSON_AddNumberToObject(j, "gid", a->gid);
-    cJSON_AddNumberToObject(j, "size", (double)a->size);
-    cJSON_AddNumberToObject(j, "mtime_ns", (double)a->mtime_ns);
-    cJSON_AddNumberToObject(j, "ctime_ns", (double)a->ctime_ns);
-    cJSON_AddNumberToObject(j, "version", (double)a->version);
-    cJSON_AddNumberToObject(j, "mount", a->mount);
-    cJSON_AddBoolToObject(j, "live", a->flags & FSATTR_LIVE);
+    cli_json_u64(j, "links", a->nlink);
+    cli_json_u64(j, "uid", a->uid);
+    cli_json_u64(j, "gid", a->gid);
+    cli_json_u64(j, "size", a->size);
+    cli_json_i64(j, "mtime_ns", a->mtime_ns);
+    cli_json_i64(j, "ctime_ns", a->ctime_ns);
+    cli_json_u64(j, "version", a->version);
+    cli_json_u64(j, "mount", a->mount);
+    cJSON_AddBoolToObject(j, "being_written", a->flags & FSATTR_LIVE);
     if (cli_fs_is_link(a) && tarn_readlink(t, path, target, sizeof target) >= 0)
         cJSON_AddStringToObject(j, "target", target);
     return j;
 }
 
+/* On a terminal, a name must not move the cursor or begin a line. */
+static void cli_fs_put_name(const char *name)
+{
+    static int is_tty = -1;
+    if (is_tty < 0)
+        is_tty = isatty(1);
+    for (const char *s = name; *s; s++)
+        putchar(is_tty && ((unsigned char)*s < 0x20 || *s == 0x7f) ? '?' : *s);
+}
+
+enum { CLI_FS_SORT_MAX = 50000 };
+
 struct cli_fs_ls {
-    struct cli_fs_visitor v;
-    cJSON *json;
+    struct tarn *tarn;
+    const struct cli *cli;
+    struct cli_json_list json;
     bool is_long, recursive;
-    const char *top;
+};
+
+struct cli_fs_entry {
+    char *name;
+    struct fsattr attr;
 };
 
 static void cli_fs_ls_line(struct cli_fs_ls *l, const char *path, const char *name,
                            const struct fsattr *a)
 {
     char mode[11], when[32], target[LIMIT_PATH];
-    if (l->json) {
-        cJSON_AddItemToArray(l->json, cli_fs_json(l->v.tarn, path, a));
+    if (l->cli->json) {
+        cli_json_item(&l->json, cli_fs_json(l->tarn, path, a));
         return;
     }
-    if (!l->is_long) {
-        puts(name);
-        return;
+    if (l->is_long)
+        printf("%s %3u %5u %5u %12llu %s ", cli_fs_mode(mode, a->mode), a->nlink, a->uid, a->gid,
+               (unsigned long long)a->size, cli_fs_time(when, sizeof when, a->mtime_ns));
+    cli_fs_put_name(name);
+    if (l->is_long && cli_fs_is_link(a) &&
+        tarn_readlink(l->tarn, path, target, sizeof target) >= 0) {
+        fputs(" -> ", stdout);
+        cli_fs_put_name(target);
     }
-    printf("%s %3u %5u %5u %12llu %s %s", cli_fs_mode(mode, a->mode), a->nlink, a->uid, a->gid,
-           (unsigned long long)a->size, cli_fs_time(when, sizeof when, a->mtime_ns), name);
-    if (cli_fs_is_link(a) && tarn_readlink(l->v.tarn, path, target, sizeof target) >= 0)
-        printf(" -> %s", target);
     putchar('\n');
 }
 
-static int cli_fs_ls_visit(struct cli_fs_visitor *v, const char *path, const struct fsattr *a)
+static int cli_fs_ls_dir(struct cli_fs_ls *l, const char *path, unsigned depth);
+
+static int cli_fs_ls_entry(struct cli_fs_ls *l, const char *dir, const struct cli_fs_entry *e,
+                           unsigned depth)
 {
-    struct cli_fs_ls *l = container_of(v, struct cli_fs_ls, v);
-    if (strcmp(path, l->top))
-        cli_fs_ls_line(l, path, path, a);
-    return CLI_OK;
+    char below[LIMIT_PATH];
+    if (!cli_fs_join(below, sizeof below, dir, e->name))
+        return cli_error(l->cli, CLI_FAILED, "%s/%s: path too long", dir, e->name);
+    cli_fs_ls_line(l, below, l->recursive ? below : e->name, &e->attr);
+    return l->recursive && cli_fs_is_dir(&e->attr) ? cli_fs_ls_dir(l, below, depth + 1) : CLI_OK;
 }
 
-static int cli_fs_ls_flat(struct cli_fs_ls *l, const char *path)
+static int cli_fs_by_name(const void *a, const void *b)
+{
+    const struct cli_fs_entry *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+/* sorted; a directory that is too large for that, in sorted runs */
+static int cli_fs_ls_dir(struct cli_fs_ls *l, const char *path, unsigned depth)
 {
     struct tarn_dir *d;
     struct tarn_dirent e;
-    char below[LIMIT_PATH];
-    int n, err = tarn_opendir(l->v.tarn, path, &d);
-    if (err)
-        return cli_fail(l->v.cli, path, err);
-    while ((n = tarn_readdir(d, &e)) > 0)
-        if (cli_fs_join(below, sizeof below, path, e.name))
-            cli_fs_ls_line(l, below, e.name, &e.attr);
+    struct cli_fs_entry *all = NULL;
+    size_t cap = 0;
+    int code = CLI_OK, got = depth > CLI_FS_DEPTH_MAX ? E_LOOP : tarn_opendir(l->tarn, path, &d);
+    if (got)
+        return cli_fail(l->cli, path, got);
+    do {
+        size_t n = 0;
+        while (n < CLI_FS_SORT_MAX && (got = tarn_readdir(d, &e)) > 0) {
+            if (n == cap) {
+                cap = cap ? 2 * cap : 64;
+                all = realloc(all, cap * sizeof *all);
+                ASSERT(all);
+            }
+            all[n] = (struct cli_fs_entry){strdup(e.name), e.attr};
+            ASSERT(all[n].name);
+            n++;
+        }
+        if (n)
+            qsort(all, n, sizeof *all, cli_fs_by_name);
+        for (size_t i = 0; i < n; i++) {
+            int sub = cli_fs_ls_entry(l, path, &all[i], depth);
+            code = sub ? sub : code;
+            free(all[i].name);
+        }
+    } while (got > 0);
+    free(all);
     tarn_closedir(d);
-    return n < 0 ? cli_fail(l->v.cli, path, n) : CLI_OK;
+    return got < 0 ? cli_fail(l->cli, path, got) : code;
+}
+
+static int cli_fs_ls_top(struct cli_fs_ls *l, const char *path, bool is_first, bool is_one)
+{
+    struct fsattr a;
+    int err = tarn_stat(l->tarn, path, &a);
+    if (err == E_NOENT) /* a link to nothing is something */
+        err = tarn_lstat(l->tarn, path, &a);
+    if (err)
+        return cli_fail(l->cli, path, err);
+    if (!cli_fs_is_dir(&a) || cli_flag(l->cli, "directory")) {
+        cli_fs_ls_line(l, path, path, &a);
+        return CLI_OK;
+    }
+    if (!is_one && !l->cli->json)
+        printf("%s%s:\n", is_first ? "" : "\n", path);
+    return cli_fs_ls_dir(l, path, 0);
 }
 
 static int cli_fs_ls_run(struct cli *c)
 {
     static char *root[] = {(char *)(uintptr_t) "/"};
-    struct cli_fs_ls l = {.v = {.visit = cli_fs_ls_visit, .cli = c},
-                          .json = c->json ? cJSON_CreateArray() : NULL,
-                          .is_long = cli_flag(c, "long"),
-                          .recursive = cli_flag(c, "recursive")};
-    int code = cli_fs_connect(c, &l.v.tarn);
+    struct cli_fs_ls l = {
+        .cli = c, .is_long = cli_flag(c, "long"), .recursive = cli_flag(c, "recursive")};
+    int code = cli_fs_connect(c, &l.tarn);
     if (code)
         return code;
     char **paths = c->n_args ? c->args : root;
     int n = c->n_args ? c->n_args : 1;
     for (int i = 0; i < n; i++) {
-        struct fsattr a;
-        int sub = CLI_OK, err = tarn_stat(l.v.tarn, paths[i], &a);
-        if (err) {
-            sub = cli_fail(c, paths[i], err);
-        } else if (!cli_fs_is_dir(&a) || cli_flag(c, "directory")) {
-            cli_fs_ls_line(&l, paths[i], paths[i], &a);
-        } else {
-            if (n > 1 && !c->json)
-                printf("%s%s:\n", i ? "\n" : "", paths[i]);
-            l.top = paths[i];
-            sub = l.recursive ? cli_fs_walk(&l.v, paths[i], &a, 0) : cli_fs_ls_flat(&l, paths[i]);
-        }
+        int sub = cli_fs_ls_top(&l, paths[i], !i, n == 1);
         code = sub ? sub : code;
     }
-    tarn_disconnect(l.v.tarn);
-    if (l.json)
-        cli_print_json(l.json);
+    tarn_disconnect(l.tarn);
+    if (c->json)
+        cli_json_end(&l.json);
     return code;
 }
 
@@ -209,7 +299,7 @@ const struct cli_command cli_fs_ls = {
     "ls",
     "[PATH...]",
     "list directories",
-    NULL,
+    "Sorted by name; PATH is / if it is not given.",
     cli_fs_ls_run,
     0,
     -1,
@@ -223,7 +313,7 @@ static int cli_fs_stat_run(struct cli *c)
     int code = cli_fs_connect(c, &t);
     if (code)
         return code;
-    cJSON *all = cJSON_CreateArray();
+    struct cli_json_list list = {0};
     for (int i = 0; i < c->n_args; i++) {
         struct fsattr a;
         char mode[11], when[32];
@@ -232,8 +322,9 @@ static int cli_fs_stat_run(struct cli *c)
             code = cli_fail(c, c->args[i], err);
             continue;
         }
-        cJSON_AddItemToArray(all, cli_fs_json(t, c->args[i], &a));
-        if (!c->json)
+        if (c->json)
+            cli_json_item(&list, cli_fs_json(t, c->args[i], &a));
+        else
             printf("%s\n  ino %llu  mode %s  links %u  uid %u  gid %u\n  size %llu  modified %s\n"
                    "  version %llu  mount %u%s%s%s\n",
                    c->args[i], (unsigned long long)a.ino.v, cli_fs_mode(mode, a.mode), a.nlink,
@@ -245,9 +336,7 @@ static int cli_fs_stat_run(struct cli *c)
     }
     tarn_disconnect(t);
     if (c->json)
-        cli_print_json(all);
-    else
-        cJSON_Delete(all);
+        cli_json_end(&list);
     return code;
 }
 
@@ -307,9 +396,9 @@ static const char *cli_fs_target(struct tarn *t, const char *from, const char *t
                                  size_t cap)
 {
     struct fsattr a;
-    const char *slash = strrchr(from, '/');
-    if (tarn_stat(t, to, &a) || !cli_fs_is_dir(&a) ||
-        !cli_fs_join(buf, cap, to, slash ? slash + 1 : from))
+    char name[LIMIT_NAME + 1];
+    if (tarn_stat(t, to, &a) || !cli_fs_is_dir(&a) || !cli_fs_basename(from, name) || !*name ||
+        !cli_fs_join(buf, cap, to, name))
         return to;
     return buf;
 }
@@ -465,36 +554,39 @@ static int cli_fs_du_run(struct cli *c)
     int code = cli_fs_connect(c, &d.v.tarn);
     if (code)
         return code;
-    cJSON *all = cJSON_CreateArray();
-    for (int i = 0; i < c->n_args; i++) {
+    static char *root[] = {(char *)(uintptr_t) "/"};
+    char **paths = c->n_args ? c->args : root;
+    int n = c->n_args ? c->n_args : 1;
+    struct cli_json_list list = {0};
+    for (int i = 0; i < n; i++) {
         struct fsattr a;
         char text[16];
         d.files = d.dirs = d.bytes = 0;
-        int err = tarn_lstat(d.v.tarn, c->args[i], &a);
-        int sub = err ? cli_fail(c, c->args[i], err) : cli_fs_walk(&d.v, c->args[i], &a, 0);
+        int err = tarn_lstat(d.v.tarn, paths[i], &a);
+        int sub = err ? cli_fail(c, paths[i], err) : cli_fs_walk(&d.v, paths[i], &a, 0);
         code = sub ? sub : code;
         if (err)
             continue;
-        cJSON *j = cJSON_CreateObject();
-        cJSON_AddStringToObject(j, "path", c->args[i]);
-        cJSON_AddNumberToObject(j, "files", (double)d.files);
-        cJSON_AddNumberToObject(j, "directories", (double)d.dirs);
-        cJSON_AddNumberToObject(j, "bytes", (double)d.bytes);
-        cJSON_AddItemToArray(all, j);
-        if (!c->json)
+        if (!c->json) {
             printf("%10s  %8llu files  %6llu directories  %s\n", cli_bytes(text, d.bytes),
-                   (unsigned long long)d.files, (unsigned long long)d.dirs, c->args[i]);
+                   (unsigned long long)d.files, (unsigned long long)d.dirs, paths[i]);
+            continue;
+        }
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "path", paths[i]);
+        cli_json_u64(j, "files", d.files);
+        cli_json_u64(j, "directories", d.dirs);
+        cli_json_u64(j, "bytes", d.bytes);
+        cli_json_item(&list, j);
     }
     tarn_disconnect(d.v.tarn);
     if (c->json)
-        cli_print_json(all);
-    else
-        cJSON_Delete(all);
+        cli_json_end(&list);
     return code;
 }
 
 const struct cli_command cli_fs_du = {
-    "fs", "du", "PATH...", "files and bytes below paths", NULL, cli_fs_du_run, 1, -1, {{0}}};
+    "fs", "du", "[PATH...]", "files and bytes below paths", NULL, cli_fs_du_run, 0, -1, {{0}}};
 
 static int cli_fs_df_run(struct cli *c)
 {
@@ -510,10 +602,10 @@ static int cli_fs_df_run(struct cli *c)
         return cli_fail(c, "/", err);
     if (c->json) {
         cJSON *j = cJSON_CreateObject();
-        cJSON_AddNumberToObject(j, "bytes", (double)s.bytes);
-        cJSON_AddNumberToObject(j, "bytes_free", (double)s.bytes_free);
-        cJSON_AddNumberToObject(j, "files", (double)s.files);
-        cJSON_AddNumberToObject(j, "files_free", (double)s.files_free);
+        cli_json_u64(j, "bytes", s.bytes);
+        cli_json_u64(j, "bytes_free", s.bytes_free);
+        cli_json_u64(j, "files", s.files);
+        cli_json_u64(j, "files_free", s.files_free);
         cli_print_json(j);
     } else {
         printf("under-store: %s, %s free; %llu inodes, %llu free\n", cli_bytes(total, s.bytes),
@@ -529,40 +621,52 @@ const struct cli_command cli_fs_df = {
 
 /* --- free, refresh: the master's admin calls --- */
 
+static int cli_fs_admin_one(struct cli *c, struct tarn *t, enum rpc_admin_kind kind,
+                            const char *path, struct cli_json_list *list)
+{
+    uint8_t body[LIMIT_PATH + 16];
+    char text[1024];
+    uint32_t n;
+    struct wbuf w = wbuf_make(body, sizeof body);
+    rpc_format_admin_put(&w, &(struct rpc_admin){kind, path, (uint32_t)strlen(path)});
+    int err = w.bad ? E_NAMETOOLONG
+                    : tarn_call(t, RPC_ADMIN, body, (uint32_t)w.len, text, sizeof text - 1, &n);
+    if (err)
+        return cli_fail(c, path, err);
+    text[n] = 0;
+    text[strcspn(text, "\n")] = 0;
+    bool is_free = kind == RPC_ADMIN_FREE && !strncmp(text, "files ", 6);
+    uint64_t files = is_free ? strtoull(text + 6, NULL, 10) : 0;
+    if (c->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "path", path);
+        if (is_free)
+            cli_json_u64(j, "files", files);
+        else
+            cJSON_AddStringToObject(j, "result", text);
+        cli_json_item(list, j);
+    } else if (is_free && !c->quiet) {
+        printf("%s: dropped %llu file%s\n", path, (unsigned long long)files, files == 1 ? "" : "s");
+    } else if (n && !c->quiet) {
+        printf("%s: %s\n", path, text);
+    }
+    return CLI_OK;
+}
+
 static int cli_fs_admin(struct cli *c, enum rpc_admin_kind kind)
 {
     struct tarn *t;
+    struct cli_json_list list = {0};
     int code = cli_fs_connect(c, &t);
     if (code)
         return code;
-    cJSON *all = cJSON_CreateArray();
     for (int i = 0; i < c->n_args; i++) {
-        uint8_t body[LIMIT_PATH + 16];
-        char text[1024];
-        uint32_t n;
-        struct wbuf w = wbuf_make(body, sizeof body);
-        rpc_format_admin_put(&w,
-                             &(struct rpc_admin){kind, c->args[i], (uint32_t)strlen(c->args[i])});
-        int err = w.bad ? E_NAMETOOLONG
-                        : tarn_call(t, RPC_ADMIN, body, (uint32_t)w.len, text, sizeof text - 1, &n);
-        if (err) {
-            code = cli_fail(c, c->args[i], err);
-            continue;
-        }
-        text[n] = 0;
-        text[strcspn(text, "\n")] = 0;
-        cJSON *j = cJSON_CreateObject();
-        cJSON_AddStringToObject(j, "path", c->args[i]);
-        cJSON_AddStringToObject(j, "result", text);
-        cJSON_AddItemToArray(all, j);
-        if (n && !c->quiet && !c->json)
-            printf("%s: %s\n", c->args[i], text);
+        int sub = cli_fs_admin_one(c, t, kind, c->args[i], &list);
+        code = sub ? sub : code;
     }
     tarn_disconnect(t);
     if (c->json)
-        cli_print_json(all);
-    else
-        cJSON_Delete(all);
+        cli_json_end(&list);
     return code;
 }
 

@@ -25,6 +25,9 @@ static inline bool cli_fs_is_link(const struct fsattr *a)
 
 /* "dir/name", "/name" for the root; false when it is too long */
 bool cli_fs_join(char *to, size_t cap, const char *dir, const char *name);
+/* What `from` is called inside a directory: its last name, whatever slashes follow it; "" for the
+ * root, "." and "..", whose contents are meant.  To cap LIMIT_NAME + 1; false: too long */
+bool cli_fs_basename(const char *from, char *to);
 
 /* Visits path and everything below it, each directory before its entries (or after: post). The
  * visitor returns 0 to go on or an exit code to stop with.  Errors of listing are printed and make
@@ -37,5 +40,8 @@ struct cli_fs_visitor {
     struct tarn *tarn;
 };
 int cli_fs_walk(struct cli_fs_visitor *v, const char *path, const struct fsattr *a, unsigned depth);
+
+/* waits until each living worker has begun and sent a report */
+int cli_status_fresh(const struct cli *c, struct tarn *t);
 
 #endif

@@ -29,6 +29,7 @@ struct cli_up_child {
     const char *argv[UP_ARGS];
     pid_t pid;                                   /* 0: not running */
     int64_t started_ns, restart_at_ns, pause_ns; /* the pause before a restart doubles */
+    long log_from;                               /* where this start begins in the log */
     bool is_mount;
 };
 
@@ -54,6 +55,9 @@ static int cli_up_spawn(struct cli_up *u, struct cli_up_child *k, int *ret_ready
     if (pipe(p))
         return cli_error(u->cli, CLI_FAILED, "pipe: %s", strerror(errno));
     snprintf(fd, sizeof fd, "%d", p[1]);
+    struct stat st;
+    k->log_from = stat(k->log, &st) ? 0 : (long)st.st_size;
+    pid_t us = getpid();
     pid_t pid = fork();
     if (pid < 0) {
         close(p[0]);
@@ -71,6 +75,8 @@ static int cli_up_spawn(struct cli_up *u, struct cli_up_child *k, int *ret_ready
         dup2(log, 2);
         setpgid(0, 0); /* Ctrl-C is for the supervisor, which ends them in order */
         prctl(PR_SET_PDEATHSIG, SIGTERM); /* and none outlives it */
+        if (getppid() != us)
+            _exit(127);
         const char *argv[UP_ARGS + 3];
         int n = 0;
         for (int i = 0; k->argv[i]; i++) {
@@ -92,7 +98,7 @@ static int cli_up_spawn(struct cli_up *u, struct cli_up_child *k, int *ret_ready
     return CLI_OK;
 }
 
-/* the last lines of a child's log, for the error message */
+/* what a child said since it was started, at least the end of it, and what may help */
 static void cli_up_tail(const struct cli_up_child *k)
 {
     char text[2048];
@@ -100,12 +106,15 @@ static void cli_up_tail(const struct cli_up_child *k)
     if (!f)
         return;
     fseek(f, 0, SEEK_END);
-    long size = ftell(f), from = size > (long)sizeof text - 1 ? size - (long)sizeof text + 1 : 0;
-    fseek(f, from, SEEK_SET);
+    long size = ftell(f), from = size - (long)sizeof text + 1;
+    fseek(f, from > k->log_from ? from : k->log_from, SEEK_SET);
     size_t n = fread(text, 1, sizeof text - 1, f);
     text[n] = 0;
     fclose(f);
     fprintf(stderr, "%s:\n%s", k->log, text);
+    if (strstr(text, "cannot listen on"))
+        fprintf(stderr, "for a second cluster on this host: --dir, and other ports by --set "
+                        "master.listen=HOST:PORT --set worker.listen=HOST:PORT\n");
 }
 
 static int cli_up_start(struct cli_up *u, struct cli_up_child *k)
@@ -211,6 +220,29 @@ static int cli_up_plan(struct cli_up *u)
     return cli_up_write_config(u);
 }
 
+/* As realpath, but a dead mount there, which the mount process replaces, cannot be looked at. */
+static bool cli_up_point(const char *point, char path[PATH_MAX])
+{
+    char parent[PATH_MAX];
+    if (realpath(point, path))
+        return true;
+    size_t n = strlen(point);
+    while (n > 1 && point[n - 1] == '/')
+        n--;
+    if (errno != ENOTCONN || n >= sizeof parent)
+        return false;
+    size_t at = n;
+    while (at && point[at - 1] != '/')
+        at--;
+    snprintf(parent, sizeof parent, "%.*s", at ? (int)at : 1, at ? point : ".");
+    if (!realpath(parent, path))
+        return false;
+    size_t used = strlen(path);
+    used -= used == 1; /* "/" */
+    return snprintf(path + used, PATH_MAX - used, "/%.*s", (int)(n - at), point + at) <
+           (int)(PATH_MAX - used);
+}
+
 static int cli_up_options(struct cli_up *u)
 {
     const struct cli *c = u->cli;
@@ -248,11 +280,9 @@ static int cli_up_options(struct cli_up *u)
     }
     snprintf(u->config, sizeof u->config, "%s/tarn.json", u->dir);
     if (point) {
-        if ((mkdir(point, 0755) && errno != EEXIST) || !realpath(point, path))
-            return cli_error(c, CLI_FAILED, "--mount %s: %s", point,
-                             errno == ENOTCONN
-                                 ? "a dead mount is there; `fusermount3 -uz` removes it"
-                                 : strerror(errno));
+        if ((mkdir(point, 0755) && errno != EEXIST && errno != ENOTCONN) ||
+            !cli_up_point(point, path))
+            return cli_error(c, CLI_FAILED, "--mount %s: %s", point, strerror(errno));
         config_set(c->config, "mount.point", path, err, sizeof err);
     }
     ssize_t len = readlink("/proc/self/exe", u->self, sizeof u->self - 1);

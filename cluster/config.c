@@ -120,16 +120,27 @@ bool config_parse_size(const char *s, int64_t *ret_bytes)
     return config_parse_units(s, units, ARRAY_LEN(units), ret_bytes);
 }
 
+static const struct config_unit config_durations[] = {
+    {"ns", 1},           {"us", 1000},         {"ms", 1000000},
+    {"s", 1000000000LL}, {"m", 60000000000LL}, {"h", 3600000000000LL}};
+
 bool config_parse_duration(const char *s, int64_t *ret_ns)
 {
-    static const struct config_unit units[] = {
-        {"ns", 1},           {"us", 1000},         {"ms", 1000000},
-        {"s", 1000000000LL}, {"m", 60000000000LL}, {"h", 3600000000000LL}};
     if (!strcmp(s, "0")) {
         *ret_ns = 0;
         return true;
     }
-    return config_parse_units(s, units, ARRAY_LEN(units), ret_ns);
+    return config_parse_units(s, config_durations, ARRAY_LEN(config_durations), ret_ns);
+}
+
+/* in the largest unit of which it is a whole number */
+static void config_duration_text(char *to, size_t cap, int64_t ns)
+{
+    size_t u = ARRAY_LEN(config_durations) - 1;
+    while (u && (!ns || ns % config_durations[u].factor))
+        u--;
+    snprintf(to, cap, "%lld%s", (long long)(ns / config_durations[u].factor),
+             config_durations[u].name);
 }
 
 static bool config_choice(const char *values, const char *word, int64_t *ret_n)
@@ -530,7 +541,7 @@ char *config_json(const struct config *c, bool with_docs)
     for (uint32_t i = 0; i < c->n_mounts; i++) {
         cJSON *m = cJSON_CreateObject();
         char interval[32];
-        snprintf(interval, sizeof interval, "%lldns", (long long)c->mounts[i].check_interval_ns);
+        config_duration_text(interval, sizeof interval, c->mounts[i].check_interval_ns);
         cJSON_AddStringToObject(m, "path", c->mounts[i].path);
         if (*c->mounts[i].uri)
             cJSON_AddStringToObject(m, "ufs", c->mounts[i].uri);

@@ -145,5 +145,9 @@ int main(int argc, char **argv)
     /* benchmarks have their own options and tables */
     if (argc > 1 && !strcmp(argv[1], "bench"))
         return bench_main(argc - 2, argv + 2);
+    if (argc == 3 && !strcmp(argv[1], "help") && !strcmp(argv[2], "bench")) {
+        static char flag[] = "--help";
+        return bench_main(1, (char *[]){flag, NULL});
+    }
     return cli_main(commands, ARRAY_LEN(commands), argc, argv);
 }

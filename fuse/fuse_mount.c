@@ -85,7 +85,7 @@ int fuse_mount_unmount(const char *mountpoint, bool lazy, char *err_text_to, siz
     if (err)
         fmt_into(err_text_to, cap, "cannot unmount %s: %s", mountpoint,
                  err == E_INVAL  ? "nothing is mounted there"
-                 : err == E_BUSY ? "it is in use; end what uses it, or detach it lazily"
+                 : err == E_BUSY ? "it is in use; end what uses it, or detach it by -z"
                                  : err_text(err));
     return err;
 }

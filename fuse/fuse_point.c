@@ -207,10 +207,11 @@ int fuse_point_check(const char *abs, bool nonempty, bool is_cleaning, char *err
         return FUSE_MOUNT_FAILED;
     }
     if (fuse_point_find(abs, &p)) {
-        fmt_into(err_text, cap,
-                 "mount point %s is busy (%s of type %s is mounted there): unmount it with umount "
-                 "%s, or choose another directory",
-                 abs, p.source, p.type, abs);
+        fmt_into(
+            err_text, cap,
+            "mount point %s is busy (%s of type %s is mounted there): unmount it with tarn umount "
+            "%s, or choose another directory",
+            abs, p.source, p.type, abs);
         return FUSE_MOUNT_FAILED;
     }
     if (!nonempty && !point_is_empty(abs)) {

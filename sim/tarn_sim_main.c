@@ -232,6 +232,10 @@ static void print_faults(const struct lab_report *p)
     printf("\n  %9s  %-34s %9s  %s\n", "at", "what happened", "for", "longest without any success");
     for (uint32_t i = 0; i < p->n_faults; i++) {
         const struct lab_run_fault *f = &p->faults[i];
+        if (f->f.at_ns > p->virtual_ns) {
+            printf("  %7.3f s  %-34s not reached\n", seconds(f->f.at_ns), fault_text(&f->f));
+            continue;
+        }
         printf("  %7.3f s  %-34s %7.3f s  %7.1f s\n", seconds(f->f.at_ns), fault_text(&f->f),
                seconds(f->f.for_ns), seconds(f->down_ns));
     }
@@ -300,11 +304,13 @@ static void print_report(const struct lab_scenario *s, const struct lab_report *
            s->clients, seconds(p->load_ns), seconds(p->virtual_ns), over ? "" : " (cut short)");
     print_faults(p);
     print_load(p);
-    printf("\n  available   %.1f%% of %u windows of 100 ms had a success; longest without %.1f s; "
-           "first "
-           "success %.3f s after the last fault\n",
+    printf("\n  available   %.1f%% of %u windows of 100 ms had a success; longest without %.1f s; ",
            p->windows ? 100.0 * p->windows_up / p->windows : 0, p->windows,
-           seconds(p->longest_down_ns), seconds(p->healed_ns));
+           seconds(p->longest_down_ns));
+    if (p->healed_ns < 0)
+        printf("no success after the last fault\n");
+    else
+        printf("first success %.3f s after the last fault\n", seconds(p->healed_ns));
     if (p->repairs)
         printf("  repaired    %u damaged cache directories were emptied, as their workers asked\n",
                p->repairs);
@@ -450,10 +456,10 @@ static int cmd_run(const struct options *o)
         return EXIT_USAGE;
     }
     int status = run_one(o, &s, o->seed, watched ? &w : NULL, false, &out);
-    if (w.trace)
-        fclose(w.trace);
-    if (w.history)
-        fclose(w.history);
+    if ((w.trace && fclose(w.trace)) || (w.history && fclose(w.history))) {
+        perror("tarn-sim: the trace or history is not whole");
+        status = status ? status : EXIT_USAGE;
+    }
     if (o->twice) {
         w.trace = w.history = NULL;
         w.cap = w.n;
@@ -525,6 +531,48 @@ static int cmd_keys(const struct options *o)
     for (uint32_t i = 0; !err && lab_scenario_key(&s, i, line, sizeof line); i++)
         printf("%s\n", line);
     return err;
+}
+
+static const char *const option_names[] = {
+    "--seed", "--from",   "--to",    "--until",   "--log", "--stride", "--at",   "--at2",
+    "--mode", "--mutant", "--trace", "--history", "--set", "--twice",  "--json", "--first",
+};
+static const char *const command_names[] = {"run", "seeds", "points", "list", "keys", "mutants"};
+
+/* how many letters must be changed, added or dropped to make b of a; at most 32 letters count */
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[34];
+    size_t n = strlen(b) > 32 ? 32 : strlen(b);
+    for (unsigned j = 0; j <= n; j++)
+        row[j] = j;
+    for (unsigned i = 1; *a && i <= 32; i++, a++) {
+        unsigned diagonal = row[0];
+        row[0] = i;
+        for (unsigned j = 1; j <= n; j++) {
+            unsigned change = diagonal + (*a != b[j - 1]);
+            diagonal = row[j];
+            unsigned least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            row[j] = change < least ? change : least;
+        }
+    }
+    return row[n];
+}
+
+static int unknown(const char *what, const char *word, const char *const *names, size_t n)
+{
+    const char *near = NULL;
+    unsigned best = 3;
+    for (size_t i = 0; i < n; i++) {
+        unsigned d = distance(word, names[i]);
+        if (d < best) {
+            best = d;
+            near = names[i];
+        }
+    }
+    fprintf(stderr, "tarn-sim: unknown %s %s%s%s%s (see --help)\n", what, word,
+            near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return EXIT_USAGE;
 }
 
 static int bad(const char *what, const char *arg)
@@ -602,6 +650,16 @@ static int cmd_points(const struct options *o)
     uint32_t runs = 0, failed = 0, ops = 0;
     uint64_t events = 0;
     double t0 = wall_now();
+    bool is_known = !o->scenario;
+    for (uint32_t i = 0; !is_known && lab_points_name(i); i++)
+        is_known = !strcmp(o->scenario, lab_points_name(i));
+    if (!is_known) {
+        fprintf(stderr, "tarn-sim: no operation is called %s; there are", o->scenario);
+        for (uint32_t i = 0; lab_points_name(i); i++)
+            fprintf(stderr, "%s \"%s\"", i ? "," : "", lab_points_name(i));
+        fputc('\n', stderr);
+        return EXIT_USAGE;
+    }
     if (!o->at)
         printf("  %-26s %-12s %6s %5s %5s %5s %5s %7s %7s %7s\n", "operation", "answer", "points",
                "net", "disk", "store", "rest", "crashes", "doubles", "failed");
@@ -628,8 +686,6 @@ static int cmd_points(const struct options *o)
         failed += w.failed;
         events += w.events;
     }
-    if (!ops)
-        return bad("no operation is called", o->scenario);
     printf("%u operations, %u runs, %u failed, %llu events, %.1f s\n", ops, runs, failed,
            (unsigned long long)events, wall_now() - t0);
     return failed ? EXIT_SAFETY : 0;
@@ -666,6 +722,7 @@ static int cmd_mutants(void)
         printf("%-20s %s\n", mutants[i][0], mutants[i][1]);
 #else
     (void)mutants;
+    fprintf(stderr, "tarn-sim: this build has no known bugs; configure one with -Dmutants=true\n");
 #endif
     return 0;
 }
@@ -750,8 +807,10 @@ static int parse(int argc, char **argv, struct options *o)
                 o->json = true;
             else if (!strcmp(a, "--first"))
                 o->first = true;
-            else if (a[0] == '-' || o->scenario)
-                return bad("unexpected", a);
+            else if (a[0] == '-')
+                return unknown("option", a, option_names, ARRAY_LEN(option_names));
+            else if (o->scenario)
+                return bad("unexpected operand", a);
             else
                 o->scenario = a;
         }
@@ -787,6 +846,11 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
+    bool is_known = false;
+    for (size_t i = 0; i < ARRAY_LEN(command_names); i++)
+        is_known |= !strcmp(cmd, command_names[i]);
+    if (!is_known)
+        return unknown("command", cmd, command_names, ARRAY_LEN(command_names));
     int err = parse(argc, argv, &o);
     if (err)
         return err;
@@ -798,9 +862,9 @@ int main(int argc, char **argv)
         return cmd_mutants();
     if (!strcmp(cmd, "keys"))
         return cmd_keys(&o);
-    if (strcmp(cmd, "run") != 0 && strcmp(cmd, "seeds") != 0)
-        return bad("unknown command", cmd);
     if (!o.scenario)
         return bad("which scenario?", "");
+    if (o.from > o.to)
+        return bad("--from is above --to,", "so there is no seed to run");
     return !strcmp(cmd, "run") ? cmd_run(&o) : cmd_seeds(&o);
 }

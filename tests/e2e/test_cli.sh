@@ -89,6 +89,22 @@ expect 1 'no such directory' tarn fs get /hello missing/
 expect 2 'not a directory, and there are 2' tarn fs get /hello "/$name" real; [ "$(cat real)" = hello ] || fail "two sources into one file"
 tarn fs get --json /hello j | python3 -m json.tool | grep -q '"ok": true' || fail "get --json"
 find . -name '*.part' | grep . && fail "an unfinished file is left"
+# what is interrupted leaves nothing
+(cd "$work"; exec tarn bench meta --seconds 20 > bench.log 2>&1) & bench=$!
+has_child() { [ -n "$(cat /proc/$bench/task/*/children)" ] && ls -d "$work"/tarn-bench-*; }
+wait_for 20 has_child || fail "the benchmark did not start: $(cat "$work/bench.log")"
+children=$(cat /proc/$bench/task/*/children); kill -INT $bench; wait $bench; [ $? = 130 ] || fail "the interrupted benchmark's status"
+for c in $children; do kill -0 "$c" 2> /dev/null && fail "process $c of the interrupted benchmark is left"; done
+ls -d "$work"/tarn-bench-* 2> /dev/null && fail "the interrupted benchmark's directory is left"
+# the simulator's command line
+expect 2 'did you mean --seed' tarn-sim run x --sede 7
+expect 2 'did you mean run' tarn-sim runn
+expect 2 'no seed to run' tarn-sim seeds x --from 5 --to 2
+expect 2 'there are "mknod"' tarn-sim points nothing
+expect 0 '^usage: tarn fs ls' tarn help fs ls
+# a second cluster on the same ports: only what it said this time, and what to do
+for i in 1 2; do tarn up -u "$store" -d "$work/up2" > /dev/null 2> "$work/up.err" && fail "two clusters on one port"; done
+[ "$(grep -c 'cannot listen on' "$work/up.err")" = 2 ] && grep -q 'other ports by --set' "$work/up.err" || fail "tarn up on a port in use: $(cat "$work/up.err")"
 term worker1 || fail "the worker's status after SIGTERM is not 0"
 term master || fail "the master's status after SIGTERM is not 0"
 echo ok

@@ -22,7 +22,7 @@ t du /tree | grep -q "$(find "$work/tree" -type f | wc -l) files" || fail "du: $
 t df | grep -q 'under-store' || fail df
 t free /tree
 t load /tree > "$work/loaded"; grep -q "loaded $(find "$work/tree" -type f | wc -l) files" "$work/loaded" || fail "load: $(cat "$work/loaded")"
-is_located() { tarn fs location /tree/env.h | grep -q 'worker .* pages'; }
+is_located() { tarn fs location /tree/env.h | grep -q 'worker .* page'; }
 wait_for 20 is_located || fail "location" # a page is served before it is stored, and reported after that
 echo changed > "$store/tree/env.h"
 [ "$(t cat /tree/env.h)" = changed ] || fail "a change behind the cluster's back was not noticed"
@@ -33,4 +33,32 @@ timeout 30 tarn fs rm /a 2>/dev/null && fail "rm of a directory without -r"
 t rm -r /a
 [ -z "$(find "$store" -mindepth 1 -not -path "$store/.tarn*")" ] || fail "left: $(find "$store")"
 tarn fs put "$work/data" /nowhere/x 2>/dev/null; [ $? = 1 ] || fail "put into a missing directory"
+# into a directory, whatever slashes follow the name; "." is what is in it
+t mkdir /one /two /two/in; t mv /one/ /two; [ -d "$store/two/one" ] && [ -d "$store/two/in" ] || fail "mv of DIR/ into a directory"
+mkdir -p "$work/l/ro"; echo 1 > "$work/l/ro/f"; ln -s ro "$work/l/link"; chmod 555 "$work/l/ro"
+(cd "$work/l" && t put -r . /two) && diff -r "$work/l" "$store/two" -x one -x in || fail "put -r ."
+[ "$(stat -c %a "$store/two/ro")" = 555 ] || fail "the mode of a directory that may not be written"
+t put -r "$work/l/" /two; [ -f "$store/two/l/ro/f" ] || fail "put -r DIR/ into a directory"
+t put -r "$work/l/" /two; rm "$work/l/link"; ln -s elsewhere "$work/l/link"
+tarn fs put -r "$work/l" /two 2> "$work/err"; [ $? = 1 ] && grep -q 'link: file exists' "$work/err" || fail "another link was taken for the same"
+t get -q -r /two/l/ "$work/got2"; [ "$(stat -c %a "$work/got2/ro")" = 555 ] && [ -f "$work/got2/ro/f" ] || fail "get -r DIR/"
+(umask 027; echo x | t put - /two/piped); [ "$(stat -c %a "$store/two/piped")" = 640 ] || fail "the mode of what came from standard input"
+# names are any bytes; JSON is text
+printf x > "$store/two/"$'\xff\xfe'; printf x > "$store/two/"$'ü\n'; t ln -s nowhere /two/dangling
+t ls --json /two | python3 -c 'import json, os, sys
+d = json.loads(sys.stdin.buffer.read().decode())
+names = {os.fsencode(e["path"]) for e in d}
+assert {b"/two/\xff\xfe", "/two/ü\n".encode()} <= names, names
+assert [e["path"] for e in d] == sorted(e["path"] for e in d), "sorted"
+assert any(e["type"] == "link" and e["target"] == "nowhere" for e in d)
+st = os.stat(sys.argv[1] + "/two/piped")
+assert [e["mtime_ns"] for e in d if e["path"] == "/two/piped"] == [st.st_mtime_ns]' "$store" || fail "ls --json"
+t ls -l /two/dangling | grep -q ' -> nowhere' || fail "ls of a dangling link"
+tarn fs mkdir --json /two | python3 -c 'import json, sys; assert "exists" in json.load(sys.stdin)["error"]' || fail "the error is not in the document"
+t put "$work/data" /two/data; t load /two
+t location --fresh /two/data | grep -q '5 pages' || fail "location --fresh: $(t location --fresh /two/data)"
+tarn status --json | python3 -c 'import json, sys
+s = json.load(sys.stdin)
+assert [w["alive"] for w in s["workers"]] == [True, True] and s["mounts"][0]["path"] == "/" and s["total"]["workers_alive"] == 2' || fail "status --json"
+tarn status --page | grep -q '^workers  2 of 2 alive' || fail "status --page"
 echo ok
