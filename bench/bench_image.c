@@ -2,8 +2,10 @@
  * and what writing one does to those who are being served.
  *
  * The state machine and the local journal run in this process as they do in a master, without the
- * network: what is measured is theirs.  Creates are kept outstanding in the loop; stats come from
- * another thread at random moments, as requests do, so that a loop that is busy shows.
+ * network: what is measured is theirs.  Changes are kept outstanding in the loop, three of four the
+ * attributes of any file (each may have a page copied for the image, the worst there is), one of
+ * four a new file.  Stats come from another thread at random moments, as requests do, so that a
+ * loop that is busy shows.
  *
  * Baselines of the same run: reading the very image file past the page cache and checksumming it,
  * without making anything of it; and the same load while no image is written, in turn with it. */
@@ -54,8 +56,8 @@ struct bench_image {
     int busy;
     int64_t end_ns;
     uint64_t made;
-    struct ino into;
-    struct bench_image_times creates, stats;
+    struct ino into, first;
+    struct bench_image_times changes, stats;
     struct env_op stat_op;
     sem_t answered;
     uint64_t asked;
@@ -78,6 +80,7 @@ static void bench_image_apply(struct journal_host *h, uint64_t index, const void
     (void)index; /* the first files were not journaled */
     if (fsop_get(&r, &op) == 0)
         meta_apply(bi->meta, meta_applied(bi->meta) + 1, &op, &res);
+    bi->failed |= res.reply.err != 0;
 }
 
 static void bench_image_role(struct journal_host *h, enum journal_role role, uint64_t epoch,
@@ -179,6 +182,20 @@ static double bench_image_rss(void)
     return (double)rss * (double)sysconf(_SC_PAGESIZE);
 }
 
+/* the most there ever was: the state, an image's copies, all buffers of this program */
+static double bench_image_peak(void)
+{
+    char line[256];
+    double kib = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "VmHWM:", 6))
+            kib = atof(line + 6);
+    if (f)
+        fclose(f);
+    return kib * 1024;
+}
+
 static struct fsop bench_image_file(struct ino dir, char *name, size_t cap, uint64_t n)
 {
     int len = snprintf(name, cap, "f%011llu", (unsigned long long)n); /* 12 bytes */
@@ -211,6 +228,8 @@ static bool bench_image_fill(struct bench_image *bi)
                     err_text(res.reply.err));
             return false;
         }
+        if (n == 0)
+            bi->first = res.reply.attr.ino;
     }
     double files = (double)bi->files, seconds = (double)(bench_now_ns() - start) / 1e9;
     struct meta_stats st;
@@ -234,30 +253,52 @@ static void bench_image_note(struct bench_image_times *t, int64_t began_ns)
         t->ns[t->n++] = took > UINT32_MAX ? UINT32_MAX : (uint32_t)took;
 }
 
-static void bench_image_create(struct bench_image_slot *s)
+/* inodes were given out one after the other, one for the directory before every BENCH_IMAGE_DIR */
+static struct ino bench_image_any(const struct bench_image *bi, uint64_t random)
+{
+    uint64_t n = base_mix_u64(random) % bi->files;
+    return (struct ino){bi->first.v + n + n / BENCH_IMAGE_DIR};
+}
+
+static void bench_image_change(struct bench_image_slot *s)
 {
     struct bench_image *bi = s->bi;
     uint8_t rec[256];
     char name[32];
     struct wbuf w = wbuf_make(rec, sizeof rec);
-    struct fsop op = bench_image_file(bi->into, name, sizeof name, bi->files + ++bi->made);
-    if (bi->made % BENCH_IMAGE_DIR == 0) /* the old one goes on until this is applied: no matter */
-        op.ino = INO_ROOT;
+    struct fsop op = {.kind = FSOP_SETATTR,
+                      .ino = bench_image_any(bi, ++bi->made),
+                      .valid = FSOP_SET_MODE,
+                      .mode = 0600 | (bi->made & 0177),
+                      .time_ns = (int64_t)(bi->files + bi->made)};
+    if (bi->made % 4 == 0)
+        op = bench_image_file(bi->into, name, sizeof name, bi->files + bi->made);
     fsop_put(&w, &op);
     s->began_ns = bench_now_ns();
     journal_submit(bi->journal, rec, (uint32_t)w.len, &s->op);
 }
 
-static void bench_image_created(struct env_op *op)
+static void bench_image_changed(struct env_op *op)
 {
     struct bench_image_slot *s = container_of(op, struct bench_image_slot, op);
     struct bench_image *bi = s->bi;
     bi->failed |= op->ret < 0;
-    bench_image_note(&bi->creates, s->began_ns);
+    bench_image_note(&bi->changes, s->began_ns);
     if (bench_now_ns() < bi->end_ns && !bi->failed)
-        bench_image_create(s);
+        bench_image_change(s);
     else if (--bi->busy == 0)
         bi->is_over = true;
+}
+
+static void bench_image_slots(struct bench_image *bi, int n)
+{
+    bi->is_over = false;
+    bi->busy = n;
+    for (int i = 0; i < n; i++) {
+        bi->slot[i].bi = bi;
+        bi->slot[i].op.done = bench_image_changed;
+        bench_image_change(&bi->slot[i]);
+    }
 }
 
 static void bench_image_stat(struct env_op *op)
@@ -265,9 +306,9 @@ static void bench_image_stat(struct env_op *op)
     struct bench_image *bi = container_of(op, struct bench_image, stat_op);
     static uint8_t buf[4096];
     struct fsop_reply rep;
-    uint64_t slot = 1 + base_mix_u64(bi->asked) % bi->files;
-    meta_query(bi->meta, &(struct fsop){.kind = FSOP_GETATTR, .ino = {slot}}, buf, sizeof buf,
-               &rep);
+    struct fsop get = {.kind = FSOP_GETATTR, .ino = bench_image_any(bi, bi->asked)};
+    meta_query(bi->meta, &get, buf, sizeof buf, &rep);
+    bi->failed |= rep.err != 0;
     sem_post(&bi->answered);
 }
 
@@ -318,18 +359,13 @@ static bool bench_image_round(struct bench_image *bi, bool image)
     struct bench *b = bi->b;
     pthread_t asker;
     int64_t start = bench_now_ns();
-    bi->creates.n = bi->stats.n = 0;
-    bi->is_over = bi->stop_asking = false;
-    bi->busy = BENCH_IMAGE_OUT;
+    bi->changes.n = bi->stats.n = 0;
+    bi->stop_asking = false;
     bi->end_ns = image ? INT64_MAX : start + (int64_t)(b->seconds * 1e9);
     bi->stat_op.done = bench_image_stat;
     if (image)
         bench_image_start(bi);
-    for (int i = 0; i < BENCH_IMAGE_OUT; i++) {
-        bi->slot[i].bi = bi;
-        bi->slot[i].op.done = bench_image_created;
-        bench_image_create(&bi->slot[i]);
-    }
+    bench_image_slots(bi, BENCH_IMAGE_OUT);
     if (pthread_create(&asker, NULL, bench_image_ask, bi))
         return false;
     bool ok = bench_image_wait(bi, &bi->is_over);
@@ -339,10 +375,10 @@ static bool bench_image_round(struct bench_image *bi, bool image)
     for (int i = 0; i < 50 && !drained; i++)
         (void)net_run_until(bi->net, &drained, env_now_ns(net_env(bi->net)) + 1000000);
     pthread_join(asker, NULL);
-    int base = bench_row(b, "creates, 64 outstanding", "op/s", -1);
-    bench_sample(b, image ? bench_row(b, "creates, image being written", "op/s", base) : base,
-                 (double)bi->creates.n / seconds);
-    bench_image_quantiles(b, &bi->creates, "create", image);
+    int base = bench_row(b, "changes, 64 outstanding", "op/s", -1);
+    bench_sample(b, image ? bench_row(b, "changes, image being written", "op/s", base) : base,
+                 (double)bi->changes.n / seconds);
+    bench_image_quantiles(b, &bi->changes, "change", image);
     bench_image_quantiles(b, &bi->stats, "stat", image);
     if (image && ok) {
         struct journal_status st;
@@ -400,17 +436,45 @@ static bool bench_image_loads(struct bench_image *bi)
     return true;
 }
 
+/* After an image the journal makes its reserve as large: that is no part of either side. */
+static void bench_image_settle(struct bench_image *bi)
+{
+    char path[640];
+    struct stat st;
+    int64_t size = -1;
+    bool never = false;
+    snprintf(path, sizeof path, "%s/journal.reserve", bi->dir);
+    for (int i = 0; i < 600 && (stat(path, &st) || st.st_size != size); i++) {
+        size = stat(path, &st) ? -1 : st.st_size;
+        (void)net_run_until(bi->net, &never, env_now_ns(net_env(bi->net)) + 300000000);
+    }
+}
+
 static bool bench_image_rounds(struct bench_image *bi)
 {
+    struct bench *b = bi->b;
     if (!bench_image_fill(bi) || bench_image_open(bi) < 0)
         return false;
-    for (int round = 0; round < bi->b->rounds; round++) {
-        if (!bench_image_round(bi, false) || !bench_image_round(bi, true))
+    bench_sample(b, bench_row(b, "resident, whole process", "MB", -1), bench_image_rss() / 1e6);
+    bench_image_slots(bi, 1); /* an image wants a record to stand on */
+    if (!bench_image_wait(bi, &bi->is_over))
+        return false;
+    bench_image_start(bi);
+    if (!bench_image_wait(bi, &bi->imaged) || !bench_image_loads(bi))
+        return false;
+    bench_sample(b, bench_row(b, "resident at most, loading", "MB", -1), bench_image_peak() / 1e6);
+    for (int round = 0; round < b->rounds; round++) {
+        bench_image_settle(bi);
+        if (!bench_image_round(bi, false))
             return false;
-        fprintf(stderr, "round %d of %d\n", round + 1, bi->b->rounds);
+        bench_image_settle(bi);
+        if (!bench_image_round(bi, true))
+            return false;
+        fprintf(stderr, "round %d of %d\n", round + 1, b->rounds);
     }
-    bench_image_start(bi); /* with nothing behind it, so that a load is a load */
-    return bench_image_wait(bi, &bi->imaged) && bench_image_loads(bi) && bench_image_close(bi);
+    bench_sample(b, bench_row(b, "resident at most, images being written", "MB", -1),
+                 bench_image_peak() / 1e6);
+    return bench_image_close(bi);
 }
 
 int bench_image_main(struct bench *b)
@@ -428,12 +492,12 @@ int bench_image_main(struct bench *b)
                                      .image_end = bench_image_end,
                                      .image_load = bench_image_load,
                                      .image_reset = bench_image_reset};
-    bi->creates.ns = malloc(sizeof(uint32_t) * BENCH_IMAGE_SAMPLES);
+    bi->changes.ns = malloc(sizeof(uint32_t) * BENCH_IMAGE_SAMPLES);
     bi->stats.ns = malloc(sizeof(uint32_t) * BENCH_IMAGE_SAMPLES);
     sem_init(&bi->answered, 0, 0);
     mem_init(&bi->mem, net_mem_source(), (uint64_t)1 << 40);
     struct net_config nc = {.dir = bi->dir, .node = "bench"};
-    if (bi->creates.ns && bi->stats.ns && !net_open(&nc, &bi->net) &&
+    if (bi->changes.ns && bi->stats.ns && !net_open(&nc, &bi->net) &&
         !meta_open(&bi->mem, &bi->limits, &bi->meta)) {
         b->title = "a large state: memory, image, and the load beside it";
         snprintf(b->params, sizeof b->params,
@@ -444,7 +508,7 @@ int bench_image_main(struct bench *b)
     if (bi->net)
         net_close(bi->net);
     mem_drop(&bi->mem);
-    free(bi->creates.ns);
+    free(bi->changes.ns);
     free(bi->stats.ns);
     if (!code) {
         bench_report(b);
