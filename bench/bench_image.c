@@ -9,12 +9,14 @@
  *
  * Baselines of the same run: reading the very image file past the page cache and checksumming it,
  * without making anything of it; and the same load while no image is written, in turn with it. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "bench/bench.h"
@@ -391,47 +393,101 @@ static bool bench_image_round(struct bench_image *bi, bool image)
 
 /* --- loading --- */
 
-static double bench_image_raw(struct bench_image *bi, uint64_t index, double *ret_bytes)
+/* of this process and its kernel threads: what other work on the machine does not change much */
+static double bench_image_cpu(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* files whose names begin with prefix, past the page cache; seconds, or -1 */
+static double bench_image_raw(struct bench_image *bi, const char *prefix, double *ret_bytes)
 {
     enum { CHUNK = 1 << 20 };
-    char path[640];
+    char path[800];
     void *buf = NULL;
-    snprintf(path, sizeof path, "%s/image-%016llx", bi->dir, (unsigned long long)index);
-    int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
-    if (fd < 0 || posix_memalign(&buf, 4096, CHUNK))
-        return -1;
-    int64_t start = bench_now_ns();
     uint32_t crc = 0;
+    int64_t start = bench_now_ns();
+    DIR *d = opendir(bi->dir);
     *ret_bytes = 0;
-    for (ssize_t n; (n = read(fd, buf, CHUNK)) > 0; *ret_bytes += (double)n)
-        crc = crc_update(crc, buf, (size_t)n);
-    close(fd);
+    if (!d || posix_memalign(&buf, 4096, CHUNK)) {
+        if (d)
+            closedir(d);
+        return -1;
+    }
+    for (struct dirent *e; (e = readdir(d));) {
+        snprintf(path, sizeof path, "%s/%s", bi->dir, e->d_name);
+        int fd = strncmp(e->d_name, prefix, strlen(prefix))
+                     ? -1
+                     : open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+        for (ssize_t n; fd >= 0 && (n = read(fd, buf, CHUNK)) > 0; *ret_bytes += (double)n)
+            crc = crc_update(crc, buf, (size_t)n);
+        if (fd >= 0)
+            close(fd);
+    }
+    closedir(d);
     free(buf);
     return (double)(bench_now_ns() - start) / 1e9 + (crc == 1 ? 1e-9 : 0);
+}
+
+/* what a start of the process would do; seconds, or -1 */
+static double bench_image_restart(struct bench_image *bi)
+{
+    if (!bench_image_close(bi))
+        return -1;
+    meta_close(bi->meta);
+    bi->meta = NULL;
+    return meta_open(&bi->mem, &bi->limits, &bi->meta) ? -1 : bench_image_open(bi);
 }
 
 static bool bench_image_loads(struct bench_image *bi)
 {
     struct bench *b = bi->b;
     struct journal_status st;
+    char name[64];
     double bytes = 0;
     journal_status(bi->journal, &st);
+    snprintf(name, sizeof name, "image-%016llx", (unsigned long long)st.image_index);
     for (int round = 0; round < b->rounds; round++) {
-        double raw = bench_image_raw(bi, st.image_index, &bytes);
-        if (raw < 0 || !bench_image_close(bi))
+        double raw = bench_image_raw(bi, name, &bytes), cpu = bench_image_cpu();
+        double load = bench_image_restart(bi);
+        if (raw < 0 || load < 0)
             return false;
-        meta_close(bi->meta);
-        bi->meta = NULL;
-        if (meta_open(&bi->mem, &bi->limits, &bi->meta))
-            return false;
-        double load = bench_image_open(bi);
-        if (load < 0)
-            return false;
+        cpu = bench_image_cpu() - cpu;
         int row = bench_row(b, "image read and checksummed", "s", -1);
         bench_sample(b, row, raw);
         bench_sample(b, bench_row(b, "image loaded, journal open", "s", row), load);
+        bench_sample(b, bench_row(b, "CPU time of that", "s", -1), cpu);
         bench_sample(b, bench_row(b, "image", "MB", -1), bytes / 1e6);
         fprintf(stderr, "load %d of %d\n", round + 1, b->rounds);
+    }
+    return true;
+}
+
+/* a start that finds a second's records behind the image, and the log of the image before it */
+static bool bench_image_replays(struct bench_image *bi)
+{
+    struct bench *b = bi->b;
+    for (int round = 0; round < b->rounds; round++) {
+        struct journal_status st;
+        double bytes;
+        if (round == 0 && !bench_image_round(bi, false))
+            return false;
+        journal_status(bi->journal, &st);
+        double raw = bench_image_raw(bi, "wal-", &bytes), cpu = bench_image_cpu();
+        double load = bench_image_restart(bi);
+        if (raw < 0 || load < 0)
+            return false;
+        cpu = bench_image_cpu() - cpu;
+        bench_sample(b, bench_row(b, "log", "MB", -1), bytes / 1e6);
+        bench_sample(b, bench_row(b, "records of it behind the image", "K", -1),
+                     (double)(st.applied - st.image_index) / 1000);
+        int row = bench_row(b, "log read and checksummed", "s", -1);
+        bench_sample(b, row, raw);
+        bench_sample(b, bench_row(b, "image loaded, log recovered and applied", "s", row), load);
+        bench_sample(b, bench_row(b, "CPU time of this", "s", -1), cpu);
     }
     return true;
 }
@@ -474,7 +530,7 @@ static bool bench_image_rounds(struct bench_image *bi)
     }
     bench_sample(b, bench_row(b, "resident at most, images being written", "MB", -1),
                  bench_image_peak() / 1e6);
-    return bench_image_close(bi);
+    return bench_image_replays(bi) && bench_image_close(bi);
 }
 
 int bench_image_main(struct bench *b)

@@ -28,7 +28,7 @@
 
 enum {
     JOURNAL_RECORD_MAX = 96 * 1024,
-    JOURNAL_PIECE_MIN = 64 * 1024, /* room that image_next can count on */
+    JOURNAL_PIECE_MIN = 48 * 1024, /* room that image_next can count on */
 };
 
 enum journal_role { JOURNAL_STARTING, JOURNAL_STANDBY, JOURNAL_LEADER, JOURNAL_FAILED };

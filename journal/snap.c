@@ -1,8 +1,8 @@
 /* journal/snap.c - one state machine reads, writes and prunes images, one operation at a time.
  *
  *   open:     LIST -> LOAD_OPEN -> LOAD -> LOAD_CLOSE (-> LOAD_OPEN, an older one)
- *   write:    WRITE_OPEN -> WRITE_FILL -> WRITE (-> FREE_RESERVE) -> PAUSE -> WRITE_FILL -> ...
- *             -> SYNC -> CLOSE -> RENAME -> PRUNE
+ *   write:    WRITE_OPEN -> WRITE (-> FREE_RESERVE) -> PAUSE -> ... -> SYNC -> CLOSE -> RENAME
+ *             -> PRUNE
  *   an error: ABORT_CLOSE -> ABORT_UNLINK
  *   reserve:  (SWEEP ->) RESERVE_OPEN -> RESERVE (-> PAUSE) -> SYNC -> CLOSE
  *   release:  (SWEEP ->) RELEASE
@@ -10,10 +10,10 @@
  * What a crash left of an unfinished image is swept away only after the start has succeeded: until
  * then nothing on disk changes.
  *
- * Those who are served come first: a buffer is filled in several turns of the loop while it is
- * busy, and a write is followed by a pause of three times what it took, so an image has a quarter
- * of the disk at most.  Loading has nobody to wait for it and overlaps: while one window is taken
- * in, the next is read.
+ * Those who are served come first: while appends are under way a write is small, because one turn
+ * of the loop fills it and an append may wait behind it, and a pause of three times what it took
+ * follows, so an image has a quarter of the disk at most.  Loading has nobody to wait for it and
+ * overlaps: while one window is taken in, the next is read.
  *
  * An image passes the page cache (O_DIRECT): a large one would push everything else out, and its
  * write-back would hold up the log's writes. */
@@ -29,7 +29,6 @@ enum snap_state {
     SNAP_LOAD_CLOSE,
     SNAP_WRITE_OPEN,
     SNAP_WRITE,
-    SNAP_WRITE_FILL,
     SNAP_WRITE_PAUSE,
     SNAP_FREE_RESERVE,
     SNAP_SYNC,
@@ -53,10 +52,10 @@ enum {
     SNAP_TAIL = LOG_PIECE_MAX + 2 * LOG_BLOCK, /* before it: the begin of a piece that goes on */
     SNAP_WINDOW = SNAP_TAIL + SNAP_READ,
     SNAP_LOAD_BUF = 2 * SNAP_WINDOW + LOG_BLOCK,
-    SNAP_STEP = 64 * 1024, /* of an image, filled in one turn of a busy loop */
+    SNAP_STEP = 64 * 1024, /* of an image, written at once beside appends */
     SNAP_FILES_MAX = 64,
     SNAP_NAMES = 4096,
-    SNAP_PAUSE_NS = 1000 * 1000,
+    SNAP_PAUSE_NS = 500 * 1000,
 };
 
 struct snap_file {
@@ -83,7 +82,7 @@ struct snap {
     uint64_t loaded, loaded_epoch, named;
     /* the image being read or written */
     uint64_t index, epoch, size, pos, window_at, data_bytes;
-    uint32_t window_len, crc, number, len, at;
+    uint32_t window_len, crc, number, len;
     uint8_t *load_memory, *load, *window; /* two windows; the bytes from window_at on */
     uint64_t read_at;                     /* of the read under way, or of the next */
     unsigned read_into;                   /* which of the two */
@@ -470,13 +469,12 @@ static uint32_t snap_put(struct snap *s, uint32_t at, uint32_t kind, uint32_t le
     return to;
 }
 
-/* Fills the buffer with pieces from s->at on, in pieces of at most `most` bytes; true when it is
- * full, or the image at its end: then its padded length is in s->len. */
-static bool snap_fill(struct snap *s, uint32_t most)
+/* fills at most `most` bytes of the buffer with pieces; their padded length goes to s->len */
+static void snap_fill(struct snap *s, uint32_t most)
 {
     const uint32_t head = sizeof(struct log_piece);
-    uint32_t at = s->at, from = at;
-    if (s->pos == 0 && at == 0) {
+    uint32_t at = 0;
+    if (s->pos == 0) {
         struct log_image h = {.cluster_hi = s->cfg.cluster_hi,
                               .cluster_lo = s->cfg.cluster_lo,
                               .index = s->index,
@@ -488,13 +486,8 @@ static bool snap_fill(struct snap *s, uint32_t most)
         s->crc = h.crc;
         at = LOG_BLOCK;
     }
-    while (!s->ended && LOG_PIECE_MAX - at >= JOURNAL_PIECE_MIN + 3 * head) {
-        if (at - from >= most) {
-            s->at = at;
-            return false;
-        }
-        uint32_t room = (uint32_t)base_min_u64(LOG_PIECE_MAX - at - 3 * head,
-                                               base_max_u64(most, JOURNAL_PIECE_MIN));
+    while (!s->ended && most - at >= JOURNAL_PIECE_MIN + 3 * head) {
+        uint32_t room = most - at - 3 * head;
         uint32_t n = s->host->image_next(s->host, s->buf + at + head, room);
         ASSERT(n <= room);
         if (n == 0) {
@@ -510,8 +503,6 @@ static bool snap_fill(struct snap *s, uint32_t most)
     }
     s->len = (uint32_t)base_align_up(at, LOG_BLOCK);
     memset(s->buf + at, 0, s->len - at);
-    s->at = 0;
-    return true;
 }
 
 static void snap_submit(struct snap *s)
@@ -555,24 +546,7 @@ static bool snap_write_step(struct snap *s)
             return false;
         }
     }
-    s->state = SNAP_WRITE_FILL;
-    return true;
-}
-
-/* others get a turn between two steps, if there are any */
-static bool snap_fill_step(struct snap *s)
-{
-    bool is_busy = s->cfg.busy(s->cfg.busy_ctx);
-    s->fresh = false;
-    if (s->cancel) {
-        snap_abort(s, E_CANCELLED);
-        return s->fresh;
-    }
-    if (!snap_fill(s, is_busy ? SNAP_STEP : LOG_PIECE_MAX)) {
-        env_post(s->env, &s->op);
-        return false;
-    }
-    s->state = SNAP_WRITE;
+    snap_fill(s, s->cfg.busy(s->cfg.busy_ctx) ? SNAP_STEP : LOG_PIECE_MAX);
     snap_submit(s);
     return false;
 }
@@ -690,15 +664,13 @@ static bool snap_step(struct snap *s)
             snap_abort(s, (int)s->op.ret);
             return s->fresh;
         }
-        s->state = SNAP_WRITE_FILL;
+        s->state = SNAP_WRITE;
         return true;
     case SNAP_WRITE:
         return snap_write_step(s);
-    case SNAP_WRITE_FILL:
-        return snap_fill_step(s);
     case SNAP_WRITE_PAUSE:
         s->fresh = false;
-        s->state = SNAP_WRITE_FILL;
+        s->state = SNAP_WRITE;
         return true;
     case SNAP_FREE_RESERVE:
         s->fresh = false;
@@ -805,7 +777,7 @@ void snap_write(struct snap *s, uint64_t index, uint64_t epoch, struct env_op *o
     s->index = index;
     s->epoch = epoch;
     s->data_bytes = 0;
-    s->number = s->at = 0;
+    s->number = 0;
     s->ended = false;
     s->has_tmp = false; /* it is written over */
     s->host->image_begin(s->host);

@@ -47,10 +47,11 @@ static void *net_loop_source_get(void *ctx, size_t n)
 {
     (void)ctx;
     void *p = NULL;
-    /* pages for large blocks: they may be read into with O_DIRECT */
-    size_t align = n >= NET_LOOP_HUGE          ? NET_LOOP_HUGE
-                   : n >= 2 * ENV_DIRECT_ALIGN ? ENV_DIRECT_ALIGN
-                                               : 64;
+    /* Pages for large blocks: they may be read into with O_DIRECT.  Not for the chunks of 64 KiB
+     * that small ones are carved from: each would leave most of a page unused behind it. */
+    size_t align = n >= NET_LOOP_HUGE           ? NET_LOOP_HUGE
+                   : n >= 32 * ENV_DIRECT_ALIGN ? ENV_DIRECT_ALIGN
+                                                : 64;
     if (posix_memalign(&p, align, n))
         return NULL;
     if (n >= NET_LOOP_HUGE) /* the kernel finds a huge page faster than 512 others */

@@ -177,7 +177,7 @@ static void direct(struct disk *d)
 {
     struct env_file *f;
     struct mem_source s = net_mem_source();
-    char *b = s.get(s.ctx, 65536);
+    char *b = s.get(s.ctx, 131072);
     memset(b, 'd', 65536);
     unsigned flags = ENV_O_WRITE | ENV_O_CREATE | ENV_O_DIRECT | ENV_O_DSYNC;
     CU_ASSERT_EQUAL_FATAL(DO(d, env_open(d->e, "wal/1", flags, &f, op)), 0);
@@ -191,7 +191,7 @@ static void direct(struct disk *d)
     CU_ASSERT(b[9999] == 'd');
     CU_ASSERT_EQUAL(DO(d, env_read(f, b, 65536, 12288, op)), 0);
     CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
-    s.put(s.ctx, b, 65536);
+    s.put(s.ctx, b, 131072);
 }
 
 static void test_disk_direct(void)
