@@ -144,7 +144,7 @@ struct net_file {
 /* One call on the pool. */
 struct net_job {
     uv_work_t req;
-    struct list link; /* net.jobs_free */
+    struct list link; /* net.jobs_free or net.work_wait */
     struct net *net;
     struct env_op *op;
     void (*user)(struct env_op *op);     /* env_work */
@@ -182,7 +182,8 @@ struct net {
     pthread_mutex_t post_lock;
     struct list posted;
     struct list jobs_free;
-    uint32_t jobs_busy;
+    struct list work_wait; /* env_work() beyond work_max */
+    uint32_t jobs_busy, work_busy, work_max;
     uint8_t entropy[512];
     size_t entropy_left;
 

@@ -18,6 +18,7 @@
  *  4. The loop never sleeps while `later` holds something, or when what net_run_until waits for has
  *     come: the idle handle makes its timeout 0.
  *  5. Timers set while timers fire wait for the next turn, so that sockets are looked at between.
+ *  6. Work that hangs (an under-store that does not answer) leaves threads to the disk.
  *
  * Why rounds are counted, of deferred completions in check and of disk completions in prepare: each
  * may start others, and without an end sockets would starve.  Why there is more than one: a turn
@@ -31,7 +32,13 @@
 #include <unistd.h>
 #include "net/net_impl.h"
 
-enum { NET_LOOP_LATER_ROUNDS = 4, NET_LOOP_DISK_ROUNDS = 2, NET_LOOP_HUGE = 2 << 20 };
+enum {
+    NET_LOOP_LATER_ROUNDS = 4,
+    NET_LOOP_DISK_ROUNDS = 2,
+    NET_LOOP_HUGE = 2 << 20,
+    NET_LOOP_POOL = 10, /* threads of the pool */
+    NET_LOOP_OWN = 2,   /* of them, those that env_work() leaves to the disk */
+};
 
 /* which net this thread is running: tells a post from the loop from one from elsewhere */
 static _Thread_local struct net *net_loop_running;
@@ -261,6 +268,15 @@ static void net_loop_job_run(uv_work_t *req)
         job->op->ret = job->run(job);
 }
 
+static void net_loop_work_more(struct net *net)
+{
+    struct list *l;
+    while (!net->closing && net->work_busy < net->work_max && (l = list_pop(&net->work_wait))) {
+        net->work_busy++;
+        net_loop_job_start(list_entry(l, struct net_job, link));
+    }
+}
+
 static void net_loop_job_done(uv_work_t *req, int status)
 {
     struct net_job *job = req->data;
@@ -270,7 +286,9 @@ static void net_loop_job_done(uv_work_t *req, int status)
     net->jobs_busy--;
     if (job->opened)
         list_push_back(&net->files, &job->opened->link);
+    net->work_busy -= job->user != NULL;
     list_push_front(&net->jobs_free, &job->link);
+    net_loop_work_more(net);
     if (!net->closing)
         op->done(op);
 }
@@ -284,9 +302,11 @@ void net_loop_job_start(struct net_job *job)
 
 static void net_loop_work(struct env *e, struct env_op *op, void (*fn)(struct env_op *op))
 {
-    struct net_job *job = net_loop_job(net_of(e), op);
+    struct net *net = net_of(e);
+    struct net_job *job = net_loop_job(net, op);
     job->user = fn;
-    net_loop_job_start(job);
+    list_push_back(&net->work_wait, &job->link);
+    net_loop_work_more(net);
 }
 
 /* ---- the turn ---- */
@@ -427,6 +447,24 @@ static const struct env_vt *net_loop_vt(void)
     return &vt;
 }
 
+/* threads of libuv's pool: the first net decides, unless the operator did */
+static uint32_t net_loop_pool(unsigned wanted)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static uint32_t threads;
+    pthread_mutex_lock(&lock);
+    if (!threads) {
+        char text[16];
+        fmt_into(text, sizeof text, "%u", wanted);
+        setenv("UV_THREADPOOL_SIZE", text, 0);
+        const char *is = getenv("UV_THREADPOOL_SIZE");
+        int n = is ? atoi(is) : 0;
+        threads = n > 0 ? (uint32_t)n : 1;
+    }
+    pthread_mutex_unlock(&lock);
+    return threads;
+}
+
 static void net_loop_defaults(struct net *net)
 {
     struct net_config *c = &net->config;
@@ -436,11 +474,8 @@ static void net_loop_defaults(struct net *net)
     c->hello_timeout_ns = c->hello_timeout_ns ? c->hello_timeout_ns : net_seconds(5);
     fmt_into(net->node, sizeof net->node, "%s", c->node ? c->node : "tarn");
     c->node = net->node;
-    if (c->pool_threads) {
-        char text[16];
-        fmt_into(text, sizeof text, "%u", c->pool_threads);
-        setenv("UV_THREADPOOL_SIZE", text, 0); /* the operator's own setting wins */
-    }
+    uint32_t threads = net_loop_pool(c->pool_threads ? c->pool_threads : NET_LOOP_POOL);
+    net->work_max = threads > NET_LOOP_OWN ? threads - NET_LOOP_OWN : 1;
 }
 
 int net_open(const struct net_config *config, struct net **ret_net)
@@ -450,9 +485,9 @@ int net_open(const struct net_config *config, struct net **ret_net)
     net_loop_defaults(net);
     net->env.vt = net_loop_vt();
     net->dir_fd = -1;
-    struct list *lists[] = {&net->later,       &net->posted,    &net->jobs_free,
-                            &net->conns,       &net->dirty,     &net->listeners,
-                            &net->chunks_free, &net->refs_free, &net->files};
+    struct list *lists[] = {&net->later,     &net->posted, &net->jobs_free, &net->work_wait,
+                            &net->conns,     &net->dirty,  &net->listeners, &net->chunks_free,
+                            &net->refs_free, &net->files};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
     mem_init(&net->mem, net_mem_source(), UINT64_MAX / 2);
@@ -525,7 +560,7 @@ void net_close(struct net *net)
         close(f->fd);
         free(f);
     }
-    while ((l = list_pop(&net->jobs_free)))
+    while ((l = list_pop(&net->jobs_free)) || (l = list_pop(&net->work_wait)))
         free(list_entry(l, struct net_job, link));
     net_stream_free_spares(net);
     mem_drop(&net->mem);

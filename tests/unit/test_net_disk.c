@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -333,6 +334,42 @@ static void test_disk_close_under_way(void)
     both(leave_open);
 }
 
+static _Atomic bool is_hung;
+
+static void hung_run(struct env_op *op)
+{
+    while (is_hung)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    op->ret = 0;
+}
+
+static void behind_hung_work(struct disk *d)
+{
+    static struct wait work[40];
+    struct env_file *f;
+    is_hung = true;
+    for (size_t i = 0; i < ARRAY_LEN(work); i++) {
+        work[i] = (struct wait){.op.done = wait_done};
+        env_work(d->e, &work[i].op, hung_run);
+    }
+    CU_ASSERT_EQUAL(DO(d, env_open(d->e, "new", ENV_O_WRITE | ENV_O_CREATE, &f, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, "x", 1, 0, op)), 1);
+    CU_ASSERT_EQUAL(DO(d, env_sync(f, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_rename(d->e, "new", "old", op)), 0);
+    CU_ASSERT(!work[0].done);
+    is_hung = false;
+    for (size_t i = 0; i < ARRAY_LEN(work); i++)
+        CU_ASSERT_EQUAL(await(d, &work[i]), 0);
+}
+
+/* an under-store that hangs must not hold up our own files */
+static void test_disk_goes_on_beside_work_that_hangs(void)
+{
+    both(behind_hung_work);
+}
+
 UNIT_MAIN("net_disk", UNIT(test_disk_files), UNIT(test_disk_names), UNIT(test_disk_direct),
           UNIT(test_disk_many_at_once), UNIT(test_disk_short_write_is_an_error),
-          UNIT(test_disk_full), UNIT(test_disk_directory_refusals), UNIT(test_disk_close_under_way))
+          UNIT(test_disk_full), UNIT(test_disk_directory_refusals), UNIT(test_disk_close_under_way),
+          UNIT(test_disk_goes_on_beside_work_that_hangs))
