@@ -79,7 +79,7 @@ static void master_follow(struct master *m, const struct fsop *op, const struct 
                           struct master_req *req)
 {
     bool ok = res->reply.err == 0;
-    if (op->kind == FSOP_SESSION_OPEN && ok)
+    if (op->kind == FSOP_SESSION_OPEN && ok && !(res->reply.flags & FSOP_R_DUPLICATE))
         master_lease_opened(m, (struct session_id){res->reply.value},
                             req ? req->token : (struct rpc_token){0});
     if (op->kind == FSOP_SESSION_CLOSE && ok)

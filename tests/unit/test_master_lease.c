@@ -618,7 +618,36 @@ static void test_master_lease_holds_are_evicted(void)
     w_close();
 }
 
-UNIT_MAIN("master_lease", UNIT(test_master_lease_second_change_waits_as_well),
+/* a kept answer of one session may name another that has ended long ago */
+static void test_master_lease_repeated_open_revives_nobody(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    wu_add("f", FSOP_S_IFREG | 0644, 1);
+    struct wc *c = wc_new(0, true);
+    struct fsop open = {.kind = FSOP_SESSION_OPEN, .name = "x", .name_len = 1};
+    w_send(c, &open, &a);
+    CU_ASSERT(w_wait(&a, 1000) && a.err == 0);
+    struct session_id mine = c->session, other = {a.reply.value};
+    c->session = other;
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_SESSION_CLOSE, .arg = other.v}, &a), 0);
+    c->session = mine;
+    open.session = mine;
+    w_send(c, &open, &a);
+    CU_ASSERT(w_wait(&a, 1000) && a.err == 0);
+    CU_ASSERT(a.reply.flags & FSOP_R_DUPLICATE);
+    rpc_hangup(c->conn);
+    w_run_ms(10);
+    wc_dial(c);
+    (void)w_lookup(c, INO_ROOT, "f", 0);
+    (void)unlink_ms(c, "f");
+    for (int i = 0; i < 20000 && wu.count[UFS_UNLINK] < 2; i += 100)
+        w_run_ms(100);
+    CU_ASSERT_EQUAL(wu.count[UFS_UNLINK], 2); /* its bytes are gone, too */
+    w_close();
+}
+
+UNIT_MAIN("master_lease", UNIT(test_master_lease_repeated_open_revives_nobody),
+          UNIT(test_master_lease_second_change_waits_as_well),
           UNIT(test_master_lease_kept_answer_waits_for_acknowledgements),
           UNIT(test_master_lease_new_leader_is_sure_that_all_is_dropped),
           UNIT(test_master_lease_overflow_costs_the_lease),
