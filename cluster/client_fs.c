@@ -455,6 +455,9 @@ static void fsr_cancel_all(struct client *c, struct list *l)
 
 void client_fs_stop(struct client *c)
 {
+    for (uint32_t b = 0; b < CLIENT_FILE_BUCKETS; b++)
+        list_each(it, &c->files[b])
+            fsr_cancel_all(c, &list_entry(it, struct cfile, link)->waiting);
     fsr_cancel_all(c, &c->queued[0]);
     fsr_cancel_all(c, &c->queued[1]);
     fsr_cancel_all(c, &c->active);

@@ -167,6 +167,8 @@ static void ops_interrupt_tick(struct env_op *op)
             return;
         }
         list_remove(&c->interrupt);
+        if (!c->fuse) /* answered since, and its call is not over */
+            continue;
         o->stats.interrupted++;
         fuse_reply_err(c->fuse, EINTR);
         c->fuse = NULL;

@@ -372,6 +372,43 @@ static void test_client_stop_cancels(void)
     free(k);
 }
 
+/* Two opens of one file for writing, the second of which waits for the first (or for a close). */
+static void test_client_stop_cancels_who_waits_for_another(void)
+{
+    for (int is_closing = 0; is_closing < 2; is_closing++) {
+        struct client_config cfg = fake_config();
+        struct fake *k = fake_open(&cfg, NULL, false);
+        struct client_req r[2];
+        struct client_io io = {.op.done = many_ended};
+        memset(r, 0, sizeof r);
+        many_done = 0;
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+        if (is_closing)
+            io.file = fake_open_file(k, 2, FSOP_ACCESS_W);
+        k->answer_err[is_closing ? FSOP_WRITE_CLOSE : FSOP_WRITE_OPEN] = E_AGAIN; /* for ever */
+        if (is_closing)
+            client_release(k->c, &io);
+        for (int i = 0; i < 2; i++) {
+            r[i].op.done = many_ended;
+            r[i].fsop.kind = FSOP_OPEN;
+            r[i].fsop.ino.v = 2;
+            r[i].fsop.mode = FSOP_ACCESS_W;
+            client_fs(k->c, &r[i]);
+        }
+        fake_run(k, 100 * MS);
+        CU_ASSERT_EQUAL(many_done, 0);
+        struct env_op stop = {0};
+        client_stop(k->c, &stop);
+        CU_ASSERT_EQUAL(sim_run_op(k->sim, &stop, 3 * SEC), 0);
+        CU_ASSERT_EQUAL(many_done, (uint32_t)(2 + is_closing));
+        for (int i = 0; i < 2; i++)
+            CU_ASSERT_EQUAL(r[i].op.ret, E_CANCELLED);
+        sim_close(k->sim);
+        mem_drop(&k->mem);
+        free(k);
+    }
+}
+
 /* --- paths --- */
 
 static int64_t walk(struct fake *k, struct client_req *r, const char *path, bool follow)
@@ -466,5 +503,5 @@ UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
           UNIT(test_client_drops_names_of_a_directory), UNIT(test_client_forgets_at_a_new_epoch),
           UNIT(test_client_drops_what_it_changed), UNIT(test_client_cache_is_bounded),
           UNIT(test_client_window_is_bounded), UNIT(test_client_everything_ends_by_its_deadline),
-          UNIT(test_client_stop_cancels), UNIT(test_client_walks),
-          UNIT(test_client_opens_by_name_and_place))
+          UNIT(test_client_stop_cancels), UNIT(test_client_stop_cancels_who_waits_for_another),
+          UNIT(test_client_walks), UNIT(test_client_opens_by_name_and_place))
