@@ -124,5 +124,34 @@ fail("")
 same("r", data)
 END
 timeout 120 python3 "$work/check.py" "$work/A" "$work/B" "$store" "${pre:+$EIO_FLAG}" || fail "see above"
+# an append that fails after a signal, and whose place is given back to a master that does not answer: the
+# signal's second is over while the call still lives
+[ -z "$pre" ] || timeout 60 python3 - "$work/A" "$EIO_FLAG" "${pids[master]}" "${pids[worker1]}" <<'END' || fail "an interrupted append that fails"
+import errno, os, signal, sys, threading, time
+m, flag, master, worker = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+fd = os.open(m + "/f", os.O_WRONLY | os.O_APPEND)
+os.write(fd, b"x")
+open(flag, "w").write("w")
+def others():
+    time.sleep(0.5)
+    os.kill(master, signal.SIGSTOP)
+    os.kill(worker, signal.SIGCONT)
+    time.sleep(2)
+    os.kill(master, signal.SIGCONT)
+signal.signal(signal.SIGALRM, lambda *_: None)
+os.kill(worker, signal.SIGSTOP)
+t = threading.Thread(target=others)
+t.start()
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+try:
+    os.write(fd, b"y")
+    raise SystemExit("written on a failing disk")
+except OSError as x:
+    assert x.errno == errno.EIO, x
+t.join()
+open(flag, "w").write("")
+os.write(fd, b"z")
+os.close(fd)
+END
 term mount-A && term mount-B || fail "a mount did not end well"
 echo ok
