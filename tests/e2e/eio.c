@@ -1,6 +1,6 @@
 /* tests/e2e/eio.c - preloaded into a worker: what it does below $EIO_ROOT fails with EIO while the
- * file $EIO_FLAG names it: r (reads), w (writes), s (syncs).  The hidden files of the cluster are
- * spared. */
+ * file $EIO_FLAG names it: r (reads), w (writes), s (syncs of files; a directory's succeed).  The
+ * hidden files of the cluster are spared. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 static int fails(int fd, char what)
 {
@@ -42,7 +43,8 @@ int fsync(int fd)
     static int (*real)(int);
     if (!real)
         real = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
-    if (fails(fd, 's'))
+    struct stat st;
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && fails(fd, 's'))
         return errno = EIO, -1;
     return real(fd);
 }
