@@ -98,6 +98,7 @@ int cli_daemon_open(struct cli_daemon *d, const struct cli *c, const char *node,
 {
     struct net_config nc = {.dir = dir,
                             .node = node,
+                            .held_max = config_net_share((uint64_t)memory),
                             .log_level = (enum env_log)config_int(c->config, CONFIG_LOG_LEVEL),
                             .allow_non_loopback =
                                 config_int(c->config, CONFIG_NET_ALLOW_REMOTE) != 0};
@@ -107,7 +108,7 @@ int cli_daemon_open(struct cli_daemon *d, const struct cli *c, const char *node,
     if (err)
         return cli_error(c, CLI_FAILED, "%s: %s", dir ? dir : "event loop", err_text(err));
     d->opened_ns = env_now_ns(net_env(d->net));
-    mem_init(&d->mem, net_mem_source(), (uint64_t)memory);
+    mem_init(&d->mem, net_mem_source(), (uint64_t)memory - nc.held_max);
     return CLI_OK;
 }
 
@@ -248,10 +249,10 @@ static int cli_daemon_worker_run(struct cli *c)
     wc.eviction = config_str(g, CONFIG_WORKER_EVICTION);
     wc.ufs = ufs_dir_factory();
     wc.fetches_max = (uint32_t)config_int(g, CONFIG_WORKER_FETCHES_MAX);
-    wc.buffer_bytes = (uint64_t)config_int(g, CONFIG_WORKER_BUFFER);
+    wc.buffer_bytes = config_share(g, CONFIG_WORKER_BUFFER, CONFIG_WORKER_MEMORY, 4);
     if (config_int(g, CONFIG_WORKER_PASSTHROUGH) && !cli_local_open(&w.local, w.d.net, dir))
         wc.edge = &w.local.edge;
-    wc.page_cache_bytes = (uint64_t)config_int(g, CONFIG_WORKER_PAGE_CACHE);
+    wc.page_cache_bytes = config_share(g, CONFIG_WORKER_PAGE_CACHE, CONFIG_WORKER_MEMORY, 2);
     int err = worker_open(net_env(w.d.net), &w.d.mem, &wc, &w.worker);
     w.local.worker = w.worker;
     code = err ? cli_error(c, CLI_FAILED, "%s", err_text(err)) : cli_daemon_run(&w.d);

@@ -14,8 +14,8 @@ int cli_fs_connect(const struct cli *c, struct tarn **ret_t)
     o.client.name = "tarn fs";
     o.client.deadline_ns = config_int(g, CONFIG_CLIENT_DEADLINE);
     o.client.readahead_pages = (uint32_t)config_int(g, CONFIG_CLIENT_READAHEAD);
-    o.client.buffer_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_BUFFER);
-    o.client.page_cache_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_PAGE_CACHE);
+    o.client.buffer_bytes = config_share(g, CONFIG_CLIENT_BUFFER, CONFIG_CLIENT_MEMORY, 4);
+    o.client.page_cache_bytes = config_share(g, CONFIG_CLIENT_PAGE_CACHE, CONFIG_CLIENT_MEMORY, 2);
     o.client.cache_entries = (uint32_t)config_int(g, CONFIG_CLIENT_CACHE_ENTRIES);
     o.memory_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_MEMORY);
     o.direct_under_store = config_int(g, CONFIG_CLIENT_DIRECT) != 0;

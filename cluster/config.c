@@ -470,6 +470,8 @@ int config_check(const struct config *c, char *err, size_t err_cap)
         return config_fail(err, err_cap, "master.session must be longer than master.lease");
     if (c->number[CONFIG_WORKER_BUFFER] < 4 * page)
         return config_fail(err, err_cap, "worker.buffer must hold four pages (cluster.page)");
+    if (c->number[CONFIG_WORKER_MEMORY] < 16 * page)
+        return config_fail(err, err_cap, "worker.memory must hold 16 pages (cluster.page)");
     if (c->number[CONFIG_WORKER_CAPACITY] < 4 * page)
         return config_fail(err, err_cap, "worker.capacity must hold four pages (cluster.page)");
     return config_check_masters(c, err, err_cap);
@@ -483,6 +485,17 @@ const char *config_str(const struct config *c, enum config_id id)
 int64_t config_int(const struct config *c, enum config_id id)
 {
     return c->number[id];
+}
+
+uint64_t config_share(const struct config *c, enum config_id id, enum config_id memory,
+                      unsigned part)
+{
+    return base_min_u64((uint64_t)c->number[id], (uint64_t)c->number[memory] / part);
+}
+
+uint64_t config_net_share(uint64_t memory)
+{
+    return base_max_u64(memory / 16, 8 << 20);
 }
 
 const struct master_mount *config_mounts(const struct config *c, uint32_t *ret_n)

@@ -45,7 +45,7 @@ enum config_type {
     X(MASTER_INODES_MAX, "master.inodes_max", INT, "100000000", 1000, 4000000000LL, NULL,         \
       "most files, directories and links; beyond: no space left")                                 \
     X(MASTER_MEMORY, "master.memory", SIZE, "16GiB", 128 << 20, 1LL << 44, NULL,                  \
-      "most memory of the master process; about 7/16 of it may be names and sessions (some 150 "  \
+      "most memory of the master process; about 2/5 of it may be names and sessions (some 150 "   \
       "bytes and the name for each file), as much is kept for writing images; beyond: no space "  \
       "left")                                                                                     \
     X(MASTER_REQUESTS_MAX, "master.requests_max", INT, "4096", 16, 1000000, NULL,                 \
@@ -63,9 +63,9 @@ enum config_type {
     X(WORKER_EVICTION, "worker.eviction", ENUM, "s3fifo", 0, 0, "s3fifo|lru|fifo",                \
       "which page goes first when the cache is full")                                             \
     X(WORKER_BUFFER, "worker.buffer", SIZE, "64MiB", 4 << 20, 1LL << 40, NULL,                    \
-      "memory for pages on their way")                                                            \
+      "memory for pages on their way; at most a quarter of worker.memory")                        \
     X(WORKER_PAGE_CACHE, "worker.page_cache", SIZE, "256MiB", 0, 1LL << 44, NULL,                 \
-      "memory for pages that are read whole again and again")                                     \
+      "memory for pages that are read whole often; at most half of worker.memory")                \
     X(WORKER_FETCHES_MAX, "worker.fetches_max", INT, "16", 1, 1024, NULL,                         \
       "reads of the under-store at once")                                                         \
     X(WORKER_PASSTHROUGH, "worker.passthrough", BOOL, "true", 0, 0, NULL,                         \
@@ -79,9 +79,9 @@ enum config_type {
     X(CLIENT_READAHEAD, "client.readahead_pages", INT, "8", 0, 256, NULL,                         \
       "most pages read ahead of a sequential reader")                                             \
     X(CLIENT_BUFFER, "client.buffer", SIZE, "64MiB", 4 << 20, 1LL << 40, NULL,                    \
-      "memory for read-ahead")                                                                    \
+      "memory for read-ahead; at most a quarter of client.memory")                                \
     X(CLIENT_PAGE_CACHE, "client.page_cache", SIZE, "512MiB", 0, 1LL << 40, NULL,                 \
-      "memory for pages that are read in bits again and again")                                   \
+      "memory for pages that are read in bits often; at most half of client.memory")              \
     X(CLIENT_CACHE_ENTRIES, "client.cache_entries", INT, "100000", 100, 1000000000LL, NULL,       \
       "names and attributes kept by a client")                                                    \
     X(CLIENT_DIRECT, "client.direct_under_store", BOOL, "true", 0, 0, NULL,                       \
@@ -126,6 +126,11 @@ int config_check(const struct config *c, char *err, size_t err_cap);
 
 const char *config_str(const struct config *c, enum config_id id);
 int64_t config_int(const struct config *c, enum config_id id); /* SIZE, DURATION (ns), INT, BOOL */
+/* a size, at most the given part of a memory budget */
+uint64_t config_share(const struct config *c, enum config_id id, enum config_id memory,
+                      unsigned part);
+/* of a process's memory, what its connections may hold */
+uint64_t config_net_share(uint64_t memory);
 const struct master_mount *config_mounts(const struct config *c, uint32_t *ret_n);
 const char *config_masters(const struct config *c);
 

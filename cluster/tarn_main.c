@@ -47,6 +47,7 @@ static int mount_run(struct cli *c)
     mc.no_passthrough = !config_int(g, CONFIG_MOUNT_PASSTHROUGH);
     mc.readahead_kb = (uint32_t)(config_int(g, CONFIG_MOUNT_READAHEAD) >> 10);
     mc.memory_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_MEMORY);
+    mc.memory_bytes -= config_net_share(mc.memory_bytes);
     mc.ready_fd = -1;
     mc.on_ready = on_ready;
     mc.ready_ctx = c;
@@ -64,8 +65,8 @@ static int mount_run(struct cli *c)
     cc.ufs = config_int(g, CONFIG_CLIENT_DIRECT) ? ufs_dir_factory() : NULL;
     cc.deadline_ns = config_int(g, CONFIG_CLIENT_DEADLINE);
     cc.readahead_pages = (uint32_t)config_int(g, CONFIG_CLIENT_READAHEAD);
-    cc.buffer_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_BUFFER);
-    cc.page_cache_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_PAGE_CACHE);
+    cc.buffer_bytes = config_share(g, CONFIG_CLIENT_BUFFER, CONFIG_CLIENT_MEMORY, 4);
+    cc.page_cache_bytes = config_share(g, CONFIG_CLIENT_PAGE_CACHE, CONFIG_CLIENT_MEMORY, 2);
     cc.cache_entries = (uint32_t)config_int(g, CONFIG_CLIENT_CACHE_ENTRIES);
     code = cli_daemon_open(&d, c, "mount", NULL, config_int(g, CONFIG_CLIENT_MEMORY));
     if (code)

@@ -45,7 +45,10 @@ int fuse_ops_init(struct fuse_ops *o, struct env *e, struct mem *m, const struct
     o->interrupt_timer.op.done = ops_interrupt_tick;
     fuse_ops_inval_init(o);
     fuse_pass_init(o);
+    buffers = (uint32_t)base_min_u64(buffers, m->budget / 4 / FUSE_OPS_BUFFER);
     o->n_buffers = buffers < 2 * FUSE_OPS_RESERVE ? 2 * FUSE_OPS_RESERVE : buffers;
+    if (!mem_part(&o->buffers_part, m, (uint64_t)o->n_buffers * FUSE_OPS_BUFFER))
+        return E_NOMEM;
     /* memory that is never touched is never used: a few requests at a time use a few buffers */
     o->buffers = mmap(NULL, (size_t)o->n_buffers * FUSE_OPS_BUFFER, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -302,9 +305,10 @@ struct stat fuse_ops_stat(const struct fsattr *a)
     return st;
 }
 
+/* A sixteenth less than the lease: the kernel counts from when the asking process runs again. */
 double fuse_ops_seconds(int64_t most_ns, uint64_t lease_ns)
 {
-    return (double)base_min_u64((uint64_t)most_ns, lease_ns) / 1e9;
+    return (double)base_min_u64((uint64_t)most_ns, lease_ns - lease_ns / 16) / 1e9;
 }
 
 double fuse_ops_attr_seconds(struct fuse_ops *o, const struct fsattr *a, uint64_t lease_ns)

@@ -123,6 +123,7 @@ struct fuse_ops {
     struct env_timer interrupt_timer;
     struct list waiting; /* reads that wait for a buffer */
     char *buffers;       /* n_buffers * FUSE_OPS_BUFFER, page-aligned */
+    struct mem buffers_part; /* their share of mem's budget */
     uint32_t n_buffers, n_free;
     char **free_buffers;
     char *recv;     /* the buffer the device is read into; NULL when none is free */

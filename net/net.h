@@ -30,6 +30,8 @@ struct net_config {
     uint32_t max_conns;       /* more are refused (4096) */
     uint64_t backlog_warn;    /* unsent bytes of one connection that are logged (64 MiB) */
     uint64_t backlog_max;     /* ... that close it (1 GiB) */
+    uint64_t held_max;        /* memory that connections may hold together: over it the one that
+                                 holds most is closed (1 GiB) */
     int64_t hello_timeout_ns; /* for the other end's hello (5 s) */
 };
 

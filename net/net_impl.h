@@ -2,7 +2,7 @@
  *
  * net_loop   the turn: deferred completions, timers, posts, the pool
  * net_tcp    listening, connecting, hello, the end of a connection
- * net_stream bytes in and out of an open connection
+ * net_stream bytes in and out of an open connection, and the memory they may hold
  * net_mr     regions and transfers
  * net_disk   disk operations: io_uring, or jobs on the pool
  * net_file   the blocking file calls those jobs make */
@@ -50,9 +50,11 @@ struct net_seg {
     const uint8_t *p;        /* what has not left yet */
     size_t n;
     struct env_op *op; /* an rma write: done when the bytes have left */
-    void *own;         /* a copy made when the region was revoked */
-    bool reply;        /* counts in conn.replies */
-    size_t cap;        /* of data[]; 0: p is not ours */
+    struct net_conn *conn;
+    void *own;    /* a copy made when the region was revoked, */
+    size_t own_n; /* and its size */
+    bool reply;   /* counts in conn.replies */
+    size_t cap;   /* of data[]; 0: p is not ours */
     uint8_t data[];
 };
 
@@ -101,6 +103,7 @@ struct net_conn {
     uint64_t out_bytes;
     uint64_t frame_bytes, early; /* of frames since the last write; how many make one early */
     uint64_t early_turn;
+    uint64_t held;        /* memory: chunks, copies, the stash */
     bool blocked, warned; /* blocked: waiting until the socket takes more */
     bool broken;          /* writing failed: the reading side will find the end */
     uint32_t replies;
@@ -188,6 +191,7 @@ struct net {
     size_t entropy_left;
 
     struct list conns, dirty, listeners;
+    uint64_t held; /* by all of them */
     uint8_t *rbuf; /* NET_RBUF for items, NET_DISCARD for what nobody wants */
     struct list chunks_free, refs_free;
     uint32_t chunks_free_n, refs_free_n;
@@ -245,6 +249,8 @@ void net_stream_bytes(struct net_conn *c, const void *p, size_t n);
 void net_stream_ref(struct net_conn *c, const void *p, size_t n, struct env_op *op,
                     struct list *region_refs);
 void net_stream_drop(struct net_conn *c);
+/* memory that c holds: n more, or less; nobody is closed */
+void net_stream_hold(struct net_conn *c, int64_t n);
 void net_stream_free_spares(struct net *net);
 
 /* net_mr.c */

@@ -471,6 +471,7 @@ static void net_loop_defaults(struct net *net)
     c->max_conns = c->max_conns ? c->max_conns : 4096;
     c->backlog_warn = c->backlog_warn ? c->backlog_warn : (uint64_t)64 << 20;
     c->backlog_max = c->backlog_max ? c->backlog_max : (uint64_t)1 << 30;
+    c->held_max = c->held_max ? c->held_max : (uint64_t)1 << 30;
     c->hello_timeout_ns = c->hello_timeout_ns ? c->hello_timeout_ns : net_seconds(5);
     fmt_into(net->node, sizeof net->node, "%s", c->node ? c->node : "tarn");
     c->node = net->node;

@@ -79,6 +79,8 @@ void net_mr_revoke(struct env_region *r, struct env_op *op)
         struct net_seg *s = list_entry(l, struct net_seg, region_link);
         s->own = net_loop_alloc(s->n);
         memcpy(s->own, s->p, s->n);
+        s->own_n = s->n;
+        net_stream_hold(s->conn, (int64_t)s->n);
         s->p = s->own;
     }
     r->token = 0;

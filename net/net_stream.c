@@ -14,6 +14,8 @@
  *  1. While place_left > 0 the stash is empty: all that came was placed.
  *  2. The owner may do anything inside on_frame, also hang up; c->state is looked at after it.
  *  3. A connection is on the dirty list or blocked, or has nothing to send.
+ *  4. All connections together hold at most held_max (and what one frame adds): over it the one
+ * that holds most is closed, so those that read what they asked for are not the ones to suffer.
  *
  * Why a shared receive buffer: a thousand idle connections cost nothing; and its 256 KiB stay in
  * the CPU's cache.  Why one read per turn does not loop until EAGAIN: a read that got less than it
@@ -46,6 +48,32 @@ static struct net_seg *net_stream_seg(struct net *net, bool chunk)
     return s;
 }
 
+void net_stream_hold(struct net_conn *c, int64_t n)
+{
+    c->held += (uint64_t)n;
+    c->net->held += (uint64_t)n;
+}
+
+static void net_stream_crowded(struct net *net)
+{
+    while (net->held > net->config.held_max) {
+        struct net_conn *most = NULL;
+        list_each(it, &net->conns) {
+            struct net_conn *c = list_entry(it, struct net_conn, link);
+            if (c->held && (!most || c->held > most->held))
+                most = c;
+        }
+        if (!most)
+            return;
+        fmt_log(&net->env, ENV_LOG_ERROR,
+                "net: %s is closed: %llu MiB of memory are held for connections, more than the "
+                "configured limit, %llu MiB for this one",
+                most->name, (unsigned long long)(net->held >> 20),
+                (unsigned long long)(most->held >> 20));
+        net_tcp_kill(most, E_TOOBIG);
+    }
+}
+
 /* ret: of the op that waits for the piece */
 static void net_stream_seg_free(struct net_conn *c, struct net_seg *s, int ret)
 {
@@ -58,6 +86,7 @@ static void net_stream_seg_free(struct net_conn *c, struct net_seg *s, int ret)
     if (s->reply)
         c->replies--;
     free(s->own);
+    net_stream_hold(c, -(int64_t)(s->own_n + s->cap));
     uint32_t *n = s->cap ? &net->chunks_free_n : &net->refs_free_n;
     if (*n >= NET_SPARE) {
         free(s);
@@ -98,6 +127,7 @@ void net_stream_bytes(struct net_conn *c, const void *p, size_t n)
         size_t used = s && s->cap ? (size_t)(s->p + s->n - s->data) : 0;
         if (!s || !s->cap || used == s->cap) {
             s = net_stream_seg(c->net, true);
+            net_stream_hold(c, (int64_t)s->cap);
             list_push_back(&c->segs, &s->link);
             used = 0;
         }
@@ -117,6 +147,7 @@ void net_stream_ref(struct net_conn *c, const void *p, size_t n, struct env_op *
     s->p = p;
     s->n = n;
     s->op = op;
+    s->conn = c;
     list_push_back(&c->segs, &s->link);
     if (region_refs) {
         s->reply = true;
@@ -177,6 +208,7 @@ void net_stream_send(struct env_conn *conn, uint16_t type, const struct env_iov 
     for (unsigned i = 0; i < n_iov; i++)
         net_stream_bytes(c, iov[i].p, iov[i].n);
     net_stream_early(c, NET_FRAME_HEAD + n);
+    net_stream_crowded(c->net);
 }
 
 uint64_t net_stream_backlog(struct env_conn *conn)
@@ -322,7 +354,9 @@ static void net_stream_stash(struct net_conn *c, const uint8_t *b, size_t n)
 {
     if (n > c->stash_cap || (!n && c->stash_cap > NET_LEAN)) {
         free(c->stash);
+        net_stream_hold(c, -(int64_t)c->stash_cap);
         c->stash_cap = n ? base_align_up(n, NET_LEAN) : 0;
+        net_stream_hold(c, (int64_t)c->stash_cap);
         c->stash = n ? net_loop_alloc(c->stash_cap) : NULL;
     }
     if (n)
@@ -349,7 +383,8 @@ static bool net_stream_parse(struct net_conn *c, const uint8_t *b, size_t n)
         at += (size_t)used;
     }
     net_stream_stash(c, b + at, n - at);
-    return true;
+    net_stream_crowded(c->net);
+    return c->state != NET_DEAD;
 }
 
 static void net_stream_ended(struct net_conn *c, int sys)

@@ -171,6 +171,7 @@ void net_tcp_kill(struct net_conn *c, int why)
     net_mr_drop(c);
     net_stream_drop(c);
     free(c->stash);
+    net_stream_hold(c, -(int64_t)c->stash_cap);
     c->stash = NULL;
     c->stash_n = c->stash_cap = 0;
     if (c->connect_op) {

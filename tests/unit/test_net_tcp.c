@@ -814,6 +814,42 @@ static void test_tcp_slow_reader_is_dropped(void)
     pair_close(&a, &b);
 }
 
+/* Frames to two that do not read, less to each than one may have, more than both may. */
+static void test_tcp_memory_of_all(void)
+{
+    struct side a, b, c;
+    int64_t ret;
+    side_init_with(&a, (struct net_config){.node = "a", .held_max = 2 * MIB});
+    side_init(&b, "b", 0);
+    side_init(&c, "c", 0);
+    uint16_t at_b = side_listen(&b, "127.0.0.1:0", &ret),
+             at_c = side_listen(&c, "127.0.0.1:0", &ret);
+    CU_ASSERT_EQUAL_FATAL(side_connect(&a, &b, at_b), 0);
+    struct side other = a; /* another connection of the same net */
+    memset(&other.peer, 0, sizeof other.peer);
+    other.peer.on_frame = side_frame;
+    other.peer.on_close = side_close;
+    CU_ASSERT_EQUAL_FATAL(side_connect(&other, &c, at_c), 0);
+    static uint8_t big[ENV_FRAME_MAX];
+    for (int i = 0; i < 4; i++)
+        send_n(&other, sizeof big, big);
+    for (int i = 0; i < 11; i++)
+        send_n(&a, sizeof big, big);
+    bool never = false;
+    net_run_until(a.net, &never, now_ns() + 1); /* what their sockets take has left */
+    CU_ASSERT(!a.closed && !other.closed);
+    for (int i = 0; i < 20 && !strstr(a.log, "memory are held"); i++)
+        send_n(&a, sizeof big, big);
+    CU_ASSERT(strstr(a.log, "memory are held for connections") != NULL);
+    CU_ASSERT(drive(&a, NULL, &a.closed));
+    CU_ASSERT_EQUAL(a.why, E_TOOBIG);
+    CU_ASSERT(!other.closed);
+    CU_ASSERT(drive_frames(&other, &c, &c.frames, 4)); /* it goes on */
+    net_close(a.net);
+    net_close(b.net);
+    net_close(c.net);
+}
+
 static void test_tcp_connection_limit(void)
 {
     struct side a, b;
@@ -906,5 +942,6 @@ UNIT_MAIN("net_tcp", UNIT(test_tcp_frames_keep_order), UNIT(test_tcp_one_turn_is
           UNIT(test_tcp_listen_refusals), UNIT(test_tcp_bad_hellos),
           UNIT(test_tcp_clusters_do_not_mix), UNIT(test_tcp_bad_frames),
           UNIT(test_tcp_bytes_one_by_one), UNIT(test_tcp_slow_reader_is_dropped),
-          UNIT(test_tcp_connection_limit), UNIT(test_tcp_out_of_descriptors),
-          UNIT(test_tcp_connect_deadline), UNIT(test_tcp_close_with_everything_open))
+          UNIT(test_tcp_memory_of_all), UNIT(test_tcp_connection_limit),
+          UNIT(test_tcp_out_of_descriptors), UNIT(test_tcp_connect_deadline),
+          UNIT(test_tcp_close_with_everything_open))
