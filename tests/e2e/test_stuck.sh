@@ -37,6 +37,8 @@ time.sleep(60)" & opener=$!
     hang $sig mkdir "begun(); os.mkdir(m + '/new-$sig')"
     hang $sig stat "begun(); os.stat(m + '/none-$sig')"
     hang $sig list "begun(); os.listdir(m + '/d')"
+    hang $sig cat "begun(); os.execvp('cat', ['cat', m + '/unread-$sig'])"
+    [ $sig = KILL ] || hang $sig handled "signal.signal(signal.SIGINT, signal.default_int_handler); begun(); os.stat(m + '/none-h')" 2> "$work/handled.err"
     hang $sig unlink "begun(); os.unlink(m + '/gone-$sig')"
     hang $sig rename "begun(); os.rename(m + '/d', m + '/e')"
     kill -CONT "${pids[master]}"
