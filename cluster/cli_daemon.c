@@ -232,7 +232,7 @@ static int cli_daemon_worker_run(struct cli *c)
     const struct config *g = c->config;
     const char *dir = config_str(g, CONFIG_WORKER_DIR);
     struct worker_config wc = worker_config_default();
-    char host[64] = "localhost";
+    char host[64] = "localhost", kernel[CLI_LOCAL_TEXT];
     if (!*dir)
         return cli_error(c, CLI_CONFIG,
                          "worker.dir is not set (--set worker.dir=/path or in the configuration)");
@@ -242,6 +242,8 @@ static int cli_daemon_worker_run(struct cli *c)
     gethostname(host, sizeof host - 1);
     wc.listen = config_str(g, CONFIG_WORKER_LISTEN);
     wc.host = host;
+    cli_local_kernel(kernel);
+    wc.kernel = kernel;
     wc.masters = config_masters(g);
     snprintf(waits_for, sizeof waits_for, "no master at %.200s has taken it in", wc.masters);
     wc.dir = "";

@@ -121,11 +121,14 @@ struct cfile {
     bool reopen_owed; /* a WRITE_OPEN under a new session */
     bool close_owed;  /* a WRITE_CLOSE: not sent yet, or of unknown outcome */
     struct session_id writer_session;
-    struct worker_id dirty[CLIENT_DIRTY_MAX]; /* written through since the last sync */
-    uint64_t wend;                            /* largest end of our own writes while LIVE, */
-    int64_t wend_ns;                          /* and when it was last set by one */
-    int64_t known_ns;                         /* when attr was asked for */
-    uint64_t gen;                             /* counts refreshes */
+    struct client_dirty { /* written through since the last sync */
+        struct worker_id id;
+        uint64_t kernel; /* that took the bytes; 0: not known */
+    } dirty[CLIENT_DIRTY_MAX];
+    uint64_t wend;    /* largest end of our own writes while LIVE, */
+    int64_t wend_ns;  /* and when it was last set by one */
+    int64_t known_ns; /* when attr was asked for */
+    uint64_t gen;     /* counts refreshes */
     int refresh_err, reopen_err;
     uint16_t mount;
     char *path; /* relative to the mount, ended by NUL */
@@ -193,7 +196,7 @@ struct client_ior { /* in client_io.impl */
     uint8_t kind;
     bool finished, begun, stepping, again;
     uint32_t n_sync, sync_at;
-    struct worker_id sync[CLIENT_DIRTY_MAX];
+    struct client_dirty sync[CLIENT_DIRTY_MAX];
     bool sync_direct, sync_all, sync_any;
     uint32_t dirty_count; /* cf's when it began */
 };
@@ -239,7 +242,8 @@ struct client_piece {
     uint64_t off, version, gen;
     int64_t deadline_ns;
     int64_t ret;
-    struct worker_id to; /* SYNC: the one worker that must */
+    struct worker_id to; /* SYNC: the one worker that must, */
+    uint64_t to_kernel;  /* and its kernel; 0: not known */
     struct worker_id used;
     struct rpc_call call;
     struct env_region region;

@@ -188,7 +188,10 @@ static bool sync_issue(struct client_io *io)
     p->direct = at >= s->n_sync;
     p->any = s->sync_any;
     if (!p->direct && !p->any) /* all: the list may have shrunk meanwhile; a missing one is E_IO */
-        p->to = !s->sync_all ? s->sync[at] : at < c->n_alive ? c->alive[at] : (struct worker_id){0};
+        p->to = !s->sync_all      ? s->sync[at].id
+                : at < c->n_alive ? c->alive[at]
+                                  : (struct worker_id){0};
+    p->to_kernel = p->direct || p->any || s->sync_all ? 0 : s->sync[at].kernel;
     client_piece_start(p);
     return true;
 }

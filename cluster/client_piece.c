@@ -256,7 +256,7 @@ static void piece_attempted(struct client_piece *p)
 /* These bytes are in the hands of a worker, or of our own kernel, until they are synced.  Noted
  * before the attempt, because one that fails may write too, and after it, because a sync that ran
  * meanwhile need not have met them. */
-static void piece_dirty(struct client_piece *p)
+static void piece_dirty(struct client_piece *p, uint64_t kernel)
 {
     struct cfile *cf = p->f->cf;
     cf->is_synced = false;
@@ -266,10 +266,14 @@ static void piece_dirty(struct client_piece *p)
         return;
     }
     for (uint32_t i = 0; i < cf->n_dirty; i++)
-        if (cf->dirty[i].v == p->used.v)
+        if (cf->dirty[i].id.v == p->used.v) {
+            /* the first that is known: a sync by a later one says nothing of what that took */
+            if (!cf->dirty[i].kernel)
+                cf->dirty[i].kernel = kernel;
             return;
+        }
     if (cf->n_dirty < CLIENT_DIRTY_MAX)
-        cf->dirty[cf->n_dirty++] = p->used;
+        cf->dirty[cf->n_dirty++] = (struct client_dirty){p->used, kernel};
     else
         cf->dirty_many = true;
 }
@@ -285,9 +289,11 @@ static void piece_called(struct env_op *op)
         ret = rpc_format_io_reply_get(&r, &rep);
         if (!ret)
             ret = rep.bytes;
-    } else if (!ret && p->kind != IO_SYNC) {
+    } else if (!ret) {
         ret = E_PROTO;
     }
+    if (p->kind == IO_SYNC && !ret && p->to_kernel && rep.kernel && rep.kernel != p->to_kernel)
+        ret = E_IO; /* the host has started anew: the bytes may be lost */
     struct client_worker *w = client_worker_find(c, p->used);
     if (w && (ret == E_TIMEOUT || ret == E_CLOSED))
         client_worker_suspect(w);
@@ -296,7 +302,7 @@ static void piece_called(struct env_op *op)
         c->stats.worker_misses += rep.hit == 0;
     }
     if (p->kind == IO_WRITE)
-        piece_dirty(p);
+        piece_dirty(p, ret < 0 ? 0 : rep.kernel);
     if (p->kind == IO_WRITE && ret >= 0 && (uint64_t)ret != p->len)
         ret = E_IO;
     p->ret = ret;
@@ -342,7 +348,7 @@ static void piece_call(struct client_piece *p, struct client_worker *w)
     p->used = w->id;
     p->call.op.done = piece_called;
     if (p->kind == IO_WRITE)
-        piece_dirty(p);
+        piece_dirty(p, 0);
     rpc_call(w->conn, methods[p->kind], b.p, (uint32_t)b.len, until_ns, &p->call);
 }
 
@@ -370,7 +376,7 @@ static void piece_ufs_done(struct env_op *op)
     c->pending--;
     int64_t ret = op->ret;
     if (!p->cancelled && p->kind == IO_WRITE)
-        piece_dirty(p);
+        piece_dirty(p, 0);
     if (!p->cancelled && ret >= 0) {
         if (p->kind == IO_READ)
             memcpy(p->buf, p->bounce, (size_t)base_min_u64((uint64_t)ret, p->len));
@@ -417,7 +423,7 @@ static void piece_direct(struct client_piece *p)
     memcpy(p->ufs_path, cf->path ? cf->path : "", p->ufs_path_len);
     if (p->kind == IO_WRITE) {
         memcpy(p->bounce, p->buf, p->len);
-        piece_dirty(p);
+        piece_dirty(p, 0);
     }
     memset(&p->ufs, 0, sizeof p->ufs);
     p->ufs.kind = kinds[p->kind];

@@ -322,6 +322,7 @@ void rpc_format_io_reply_put(struct wbuf *w, const struct rpc_io_reply *io)
 {
     wbuf_u32(w, io->bytes);
     wbuf_u32(w, io->hit);
+    wbuf_u64(w, io->kernel);
 }
 
 int rpc_format_io_reply_get(struct rbuf *r, struct rpc_io_reply *ret_io)
@@ -329,6 +330,7 @@ int rpc_format_io_reply_get(struct rbuf *r, struct rpc_io_reply *ret_io)
     memset(ret_io, 0, sizeof *ret_io);
     ret_io->bytes = rbuf_u32(r);
     ret_io->hit = rbuf_u32(r);
+    ret_io->kernel = rbuf_u64(r);
     return r->bad ? E_PROTO : 0;
 }
 

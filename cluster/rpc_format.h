@@ -142,6 +142,9 @@ enum { RPC_WRITE_VALID_MS = 1000 };
 struct rpc_io_reply {
     uint32_t bytes;
     uint32_t hit; /* 1: every byte came from the cache */
+    /* WRITE, SYNC: names the running kernel of the worker, 0: not known.  What one kernel took is
+     * not made durable by another: its host has started anew in between. */
+    uint64_t kernel;
 };
 
 /* RPC_LOCAL */

@@ -314,6 +314,8 @@ int worker_open(struct env *e, struct mem *m, const struct worker_config *cfg,
     worker_config_fill(&w->cfg);
     w->policy = evict_find(w->cfg.eviction);
     w->incarnation = env_random(e);
+    size_t n = cfg->kernel ? strlen(cfg->kernel) : 0;
+    w->kernel = n ? base_hash(cfg->kernel, n, 1) | 1 : 0;
     list_init(&w->mounts);
     list_init(&w->reqs_open);
     list_init(&w->fills_open);

@@ -22,6 +22,7 @@ struct worker_config {
     const char *listen;    /* "host:port" */
     const char *advertise; /* what clients connect to; NULL: listen */
     const char *host;      /* this host's name */
+    const char *kernel;    /* names the running kernel; NULL or "": not known */
     const char *masters;   /* "host:port[,host:port...]": it reports to all of them */
     const char *dir;       /* disk name of the cache, "" for the env's own directory */
     uint64_t capacity_bytes;

@@ -219,6 +219,7 @@ struct worker {
     int why;
     struct worker_format_id id;
     uint64_t incarnation;
+    uint64_t kernel; /* a hash of its name; 0: not known */
     char prefix[ENV_NAME_MAX];
     const struct evict_ops *policy;
 

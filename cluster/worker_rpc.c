@@ -68,8 +68,8 @@ static void worker_req_end(struct worker_req *r, int err)
     }
     uint8_t body[16];
     struct wbuf b = wbuf_make(body, sizeof body);
-    struct rpc_io_reply reply = {(uint32_t)(r->at - r->io.off), r->all_hit};
-    if (!err && r->method != RPC_SYNC)
+    struct rpc_io_reply reply = {(uint32_t)(r->at - r->io.off), r->all_hit, w->kernel};
+    if (!err)
         rpc_format_io_reply_put(&b, &reply);
     rpc_reply(r->token, err, body, (uint32_t)b.len);
     mem_free(w->mem, (void *)(uintptr_t)r->io.path, r->io.path_len + 1);

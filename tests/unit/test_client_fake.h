@@ -45,7 +45,7 @@ struct fake_worker {
     bool silent;
     int err; /* answers every call with it */
     uint32_t reads, writes, syncs, loads;
-    uint64_t bytes;
+    uint64_t bytes, kernel;
 };
 
 struct fake {
@@ -259,7 +259,7 @@ static inline void fake_io_done(struct env_op *op)
     struct fake *k = io->w->k;
     uint8_t out[64];
     struct wbuf w = wbuf_make(out, sizeof out);
-    struct rpc_io_reply rep = {.bytes = io->len, .hit = 1};
+    struct rpc_io_reply rep = {.bytes = io->len, .hit = 1, .kernel = io->w->kernel};
     rpc_format_io_reply_put(&w, &rep);
     if (op->ret >= 0 && io->is_write && io->off + io->len <= FAKE_WRITE_MAX)
         memcpy(k->written + io->off, io->buf, io->len);
@@ -293,7 +293,11 @@ static inline void fake_worker_call(struct rpc_host *h, struct rpc_token t, uint
         err = E_NOENT;
     CU_ASSERT(q.off / FAKE_PAGE == (q.off + q.len - 1) / FAKE_PAGE || method == RPC_SYNC);
     if (err || method == RPC_SYNC) {
-        rpc_reply(t, err, NULL, 0);
+        uint8_t out[64];
+        struct wbuf b = wbuf_make(out, sizeof out);
+        struct rpc_io_reply rep = {.kernel = w->kernel};
+        rpc_format_io_reply_put(&b, &rep);
+        rpc_reply(t, err, b.p, err ? 0 : (uint32_t)b.len);
         return;
     }
     struct fake_io *io = mem_zalloc(sim_mem(w->node), sizeof *io); /* dies with the node */

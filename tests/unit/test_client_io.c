@@ -622,6 +622,26 @@ static void test_client_does_not_write_without_a_lease(void)
     fake_close(k);
 }
 
+/* The host of a worker started anew between write and sync: what its kernel had is gone. */
+static void test_client_sync_by_another_kernel(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W);
+    k->w[0].kernel = k->w[1].kernel = 11;
+    CU_ASSERT_EQUAL(fake_write(k, f, buf, 100, 0), 100);
+    CU_ASSERT_EQUAL(sync_file(k, f), 0);
+    CU_ASSERT_EQUAL(fake_write(k, f, buf, 100, 0), 100);
+    k->w[0].kernel = k->w[1].kernel = 12;
+    CU_ASSERT_EQUAL(fake_write(k, f, buf, 100, 100), 100); /* by the new one */
+    CU_ASSERT_EQUAL(sync_file(k, f), E_IO);
+    CU_ASSERT_EQUAL(sync_file(k, f), 0); /* it was said once, as of any lost write */
+    CU_ASSERT_EQUAL(fake_write(k, f, buf, 100, 0), 100);
+    CU_ASSERT_EQUAL(sync_file(k, f), 0);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
 static void test_client_syncs_when_the_worker_is_back(void)
 {
     struct client_config cfg = fake_config();
@@ -746,21 +766,19 @@ static void test_client_storm(void)
     fake_close(k);
 }
 
-UNIT_MAIN("client_io", UNIT(test_client_reads_the_right_bytes), UNIT(test_client_opens_from_cache),
-          UNIT(test_client_reads_ahead_of_a_sequential_reader),
-          UNIT(test_client_random_reads_are_exact), UNIT(test_client_readahead_shares_few_buffers),
-          UNIT(test_client_keeps_a_page_that_has_paid),
-          UNIT(test_client_keeps_pages_of_one_version), UNIT(test_client_keeps_few_pages_of_many),
-          UNIT(test_client_survives_a_failed_page), UNIT(test_client_goes_to_the_next_worker),
-          UNIT(test_client_passes_by_a_failing_worker),
-          UNIT(test_client_reads_end_by_their_deadline),
-          UNIT(test_client_pins_anew_before_the_first_byte), UNIT(test_client_never_mixes_versions),
-          UNIT(test_client_follows_a_renamed_file), UNIT(test_client_sees_live_files_and_their_end),
-          UNIT(test_client_syncs_what_others_wrote),
-          UNIT(test_client_tells_each_handle_of_a_failed_sync),
-          UNIT(test_client_writes_and_closes_once), UNIT(test_client_release_tells_a_failed_close),
-          UNIT(test_client_open_of_unknown_outcome_is_closed), UNIT(test_client_truncates_at_open),
-          UNIT(test_client_files_outlive_a_session), UNIT(test_client_writes_survive_a_lost_worker),
-          UNIT(test_client_does_not_write_without_a_lease),
-          UNIT(test_client_syncs_when_the_worker_is_back), UNIT(test_client_waits_for_a_lost_write),
-          UNIT(test_client_loads), UNIT(test_client_storm))
+UNIT_MAIN(
+    "client_io", UNIT(test_client_reads_the_right_bytes), UNIT(test_client_opens_from_cache),
+    UNIT(test_client_reads_ahead_of_a_sequential_reader), UNIT(test_client_random_reads_are_exact),
+    UNIT(test_client_readahead_shares_few_buffers), UNIT(test_client_keeps_a_page_that_has_paid),
+    UNIT(test_client_keeps_pages_of_one_version), UNIT(test_client_keeps_few_pages_of_many),
+    UNIT(test_client_survives_a_failed_page), UNIT(test_client_goes_to_the_next_worker),
+    UNIT(test_client_passes_by_a_failing_worker), UNIT(test_client_reads_end_by_their_deadline),
+    UNIT(test_client_pins_anew_before_the_first_byte), UNIT(test_client_never_mixes_versions),
+    UNIT(test_client_follows_a_renamed_file), UNIT(test_client_sees_live_files_and_their_end),
+    UNIT(test_client_syncs_what_others_wrote), UNIT(test_client_tells_each_handle_of_a_failed_sync),
+    UNIT(test_client_writes_and_closes_once), UNIT(test_client_release_tells_a_failed_close),
+    UNIT(test_client_open_of_unknown_outcome_is_closed), UNIT(test_client_truncates_at_open),
+    UNIT(test_client_files_outlive_a_session), UNIT(test_client_writes_survive_a_lost_worker),
+    UNIT(test_client_does_not_write_without_a_lease), UNIT(test_client_sync_by_another_kernel),
+    UNIT(test_client_syncs_when_the_worker_is_back), UNIT(test_client_waits_for_a_lost_write),
+    UNIT(test_client_loads), UNIT(test_client_storm))

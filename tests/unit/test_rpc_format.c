@@ -95,7 +95,7 @@ static void test_rpc_format_io_round_trip(void)
                         .path = "d/f",
                         .path_len = 3};
     struct rpc_io io2;
-    struct rpc_io_reply rep = {1, 1}, rep2;
+    struct rpc_io_reply rep = {1, 1, 1ULL << 40}, rep2;
     rpc_format_io_put(&w, &io);
     rpc_format_io_reply_put(&w, &rep);
     struct rbuf r = rbuf_make(bytes, w.len);
@@ -104,7 +104,7 @@ static void test_rpc_format_io_round_trip(void)
     CU_ASSERT_EQUAL(io2.ino.v + io2.version + io2.size + io2.fp + io2.mount + io2.flags, 16);
     CU_ASSERT_EQUAL(io2.off + io2.len + io2.key.token + io2.key.len + io2.key_off, 45);
     CU_ASSERT_NSTRING_EQUAL(io2.path, "d/f", 3);
-    CU_ASSERT_EQUAL(rep2.bytes + rep2.hit, 2);
+    CU_ASSERT_EQUAL(rep2.bytes + rep2.hit + rep2.kernel, 2 + (1ULL << 40));
 }
 
 static void test_rpc_format_small_bodies_round_trip(void)
