@@ -20,6 +20,7 @@ enum { RPC_HEAD = 8, RPC_BUCKETS = 64 };
 
 static const int64_t RPC_BACKOFF_MIN_NS = 20 * 1000000LL;
 static const int64_t RPC_BACKOFF_MAX_NS = 1000 * 1000000LL;
+static const int64_t RPC_FULL_SAID_NS = 1000 * 1000000LL;
 static const int64_t RPC_CONNECT_NS = 2000 * 1000000LL;
 
 struct rpc_conn {
@@ -260,13 +261,25 @@ static void rpc_on_frame(struct env_peer *p, uint16_t type, const void *b, uint3
     }
 }
 
+/* Who is refused tries again, at once or not: one line a second. */
+static void rpc_say_full(struct rpc_host *h, const char *from)
+{
+    int64_t now = env_now_ns(h->env);
+    h->full_unsaid++;
+    if (now < h->full_said_ns)
+        return;
+    fmt_log(h->env, ENV_LOG_WARN, "rpc: no room for a connection from %s (most %u; %llu refused)",
+            from, (unsigned)h->conns_max, (unsigned long long)h->full_unsaid);
+    h->full_said_ns = now + RPC_FULL_SAID_NS;
+    h->full_unsaid = 0;
+}
+
 static struct env_peer *rpc_on_open(struct env_acceptor *a, const char *from)
 {
     struct rpc_host *h = container_of(a, struct rpc_host, acceptor);
     struct rpc_conn *c = rpc_conn_new(h);
     if (!c) {
-        fmt_log(h->env, ENV_LOG_WARN, "rpc: no room for a connection from %s (most %u)", from,
-                (unsigned)h->conns_max);
+        rpc_say_full(h, from);
         return NULL;
     }
     list_push_back(&h->open, &c->link);
@@ -331,6 +344,8 @@ int rpc_host_init(struct rpc_host *h, struct env *e, struct mem *m, uint32_t con
     h->acceptor.on_open = rpc_on_open;
     h->serial = 0;
     h->listening = h->closed = false;
+    h->full_said_ns = 0;
+    h->full_unsaid = 0;
     list_init(&h->open);
     return pool_init(&h->conns, m, sizeof(struct rpc_conn), conns_max);
 }

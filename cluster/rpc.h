@@ -81,6 +81,8 @@ struct rpc_host {
     struct pool conns;
     struct list open; /* established and not yet closed; empty in the last on_close */
     uint64_t serial;
+    int64_t full_said_ns; /* no line about a refused connection before this */
+    uint64_t full_unsaid;
     bool listening, closed;
 };
 

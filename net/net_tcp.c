@@ -270,7 +270,8 @@ static bool net_tcp_may_log(struct net *net)
         return false;
     }
     if (net->hellos_unlogged)
-        fmt_log(&net->env, ENV_LOG_WARN, "net: %llu more connections without a proper hello",
+        fmt_log(&net->env, ENV_LOG_WARN,
+                "net: %llu more connections were refused or had no proper hello",
                 (unsigned long long)net->hellos_unlogged);
     net->hellos_unlogged = 0;
     net->hello_log_ns = now + NET_HELLO_LOG_NS;
@@ -552,9 +553,10 @@ static bool net_tcp_accept(struct net_listener *l)
     char name[ENV_ADDR_MAX];
     net_tcp_name((struct sockaddr *)&sa, len, name);
     if (net->stats.conns >= net->config.max_conns) {
-        fmt_log(&net->env, ENV_LOG_WARN,
-                "net: %s refused: %u connections are open already, the configured limit", name,
-                net->config.max_conns);
+        if (net_tcp_may_log(net))
+            fmt_log(&net->env, ENV_LOG_WARN,
+                    "net: %s refused: %u connections are open already, the configured limit", name,
+                    net->config.max_conns);
         close(fd);
         return true;
     }
