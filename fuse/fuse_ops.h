@@ -121,8 +121,8 @@ struct fuse_ops {
     uint64_t req_node;       /* of the request being processed, as the kernel named it */
     struct list interrupted; /* calls in the order of interrupted_ns */
     struct env_timer interrupt_timer;
-    struct list waiting; /* reads that wait for a buffer */
-    char *buffers;       /* n_buffers * FUSE_OPS_BUFFER, page-aligned */
+    struct list waiting;     /* reads that wait for a buffer */
+    char *buffers;           /* n_buffers * FUSE_OPS_BUFFER, page-aligned */
     struct mem buffers_part; /* their share of mem's budget */
     uint32_t n_buffers, n_free;
     char **free_buffers;
