@@ -196,6 +196,16 @@ void master_rpc_wait_job(struct master_req *r, enum master_job_kind kind, struct
 
 /* --- mutations --- */
 
+/* Others' changes since were told to those who had something cached.  The caller need not have been
+ * one of them, so what is no longer so carries no lease. */
+static bool req_is_still_so(struct master *m, const struct fsattr *a)
+{
+    struct fsattr now;
+    static_assert(sizeof now == 88, "no padding: compared as bytes");
+    return MUTANT(ANSWER_OUTDATED) ||
+           (master_load_attr(m, a->ino, &now) == 0 && !memcmp(&now, a, sizeof now));
+}
+
 static void req_acked(struct master_req *r)
 {
     list_remove(&r->link);
@@ -210,7 +220,7 @@ static void req_acked(struct master_req *r)
         master_append_cut(r->m, r->op.ino);
     if (!rep->err && rep->attr.ino.v && r->op.session.v) {
         rep->lease_ns = master_query_lease(r, rep->attr.ino, rep->attr.ino.v, rep->attr.mount);
-        if (rep->attr.flags & FSATTR_LIVE)
+        if (rep->attr.flags & FSATTR_LIVE || !req_is_still_so(r->m, &rep->attr))
             rep->lease_ns = 0;
     }
     master_rpc_answer(r, rep);

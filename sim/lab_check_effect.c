@@ -4,7 +4,8 @@
  * INVARIANTS
  *  1. A change of a name or of attributes is owed by an intent that is open in the log at that
  *     moment; the bytes of an unlinked file go only while it is an orphan.
- *  2. Bytes are written only while a client waits for a write that covers them.
+ *  2. Bytes are written only while a client waits for a write that covers them, which it asked for
+ *     while the log, too, said that the file is being written.
  *  3. What a process that has died since sent off may come a little later. */
 #include "sim/lab_check_impl.h"
 
@@ -20,7 +21,7 @@ void lab_check_writing(struct lab_check *c, const void *who, struct ino ino, uin
     ASSERT(at < CHECK_WRITES);
     if (at == c->n_writes)
         c->n_writes++;
-    c->writes[at] = (struct check_write){who, ino, off, len, INT64_MAX};
+    c->writes[at] = (struct check_write){who, ino, off, len, now, INT64_MAX};
 }
 
 void lab_check_writing_end(struct lab_check *c, const void *who, bool is_over)
@@ -28,6 +29,24 @@ void lab_check_writing_end(struct lab_check *c, const void *who, bool is_over)
     for (uint32_t i = 0; i < c->n_writes; i++)
         if (c->writes[i].who == who && c->writes[i].until_ns == INT64_MAX)
             c->writes[i].until_ns = is_over ? 0 : sim_now_ns(c->sim) + EFFECT_LATE_NS;
+}
+
+/* The writer's session may have ended, and the file been closed: then readers keep what they have.
+ * What was under way at that moment may still be carried out, as if somebody outside had done it.
+ */
+static void effect_is_live(struct lab_check *c, const struct lab_ufs_effect *e,
+                           const struct check_write *w)
+{
+    struct fsop q = {.kind = FSOP_GETATTR, .ino = w->ino};
+    struct fsop_reply rep;
+    meta_query(c->state, &q, NULL, 0, &rep);
+    if (!rep.err && !(rep.attr.flags & FSATTR_LIVE) &&
+        lab_model_live_ns(c->model, w->ino) < w->from_ns)
+        lab_check_fail(c, LAB_DATA,
+                       "%s wrote %u bytes at %llu of \"%s\" in the under-store, and in the "
+                       "namespace nobody writes file %llu",
+                       sim_node_name(e->by), e->len, (unsigned long long)e->off, e->path,
+                       (unsigned long long)w->ino.v);
 }
 
 static void effect_write(struct lab_check *c, const struct lab_ufs_effect *e)
@@ -40,8 +59,10 @@ static void effect_write(struct lab_check *c, const struct lab_ufs_effect *e)
             continue;
         uint32_t n = lab_model_files(c->model, w->ino, ufs, ARRAY_LEN(ufs));
         for (uint32_t k = 0; k < n; k++)
-            if (ufs[k] == e->ino)
+            if (ufs[k] == e->ino) {
+                effect_is_live(c, e, w);
                 return;
+            }
     }
     lab_check_fail(
         c, LAB_DATA,

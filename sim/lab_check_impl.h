@@ -25,7 +25,7 @@ struct check_write {
     struct ino ino;
     uint64_t off;
     uint32_t len;
-    int64_t until_ns; /* INT64_MAX: under way */
+    int64_t from_ns, until_ns; /* INT64_MAX: under way */
 };
 
 struct check_session {

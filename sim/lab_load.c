@@ -282,6 +282,25 @@ static void thread_io_done(struct env_op *op)
 
 /* ---- metadata ---- */
 
+static void thread_list_on(struct env_op *op)
+{
+    lab_load_fs(container_of(op, struct load_thread, timer.op));
+}
+
+/* the next part of a listing; some read slowly, and names go while they do */
+static void thread_list_next(struct load_thread *t)
+{
+    const struct lab_load *l = t->lc->l;
+    if (!l->cfg.linger_ns || l->stopping || prng_below(&t->prng, 2)) {
+        lab_load_fs(t);
+        return;
+    }
+    t->state = LOAD_LINGER;
+    t->timer.op.done = thread_list_on;
+    env_timer_set(t->lc->env, &t->timer,
+                  env_now_ns(t->lc->env) + 1 + prng_exp(&t->prng, l->cfg.linger_ns));
+}
+
 static void thread_listed(struct load_thread *t, const struct fsop_reply *rep)
 {
     struct load_client *lc = t->lc;
@@ -301,7 +320,7 @@ static void thread_listed(struct load_thread *t, const struct fsop_reply *rep)
     bool full = t->n_list == LOAD_LIST;
     if (!full && !(rep->flags & FSOP_R_EOF) && cookie != t->req.fsop.arg) {
         t->req.fsop.arg = cookie;
-        lab_load_fs(t);
+        thread_list_next(t);
         return;
     }
     struct lab_window w = {t->list_from_ns, t->w.to_ns};

@@ -37,7 +37,8 @@ struct lab_load_config {
     uint64_t seed;
     uint32_t threads;    /* of each client */
     int64_t think_ns;    /* mean, between two operations of a thread */
-    int64_t linger_ns;   /* mean; every other thread holds its file so long between two accesses */
+    int64_t linger_ns;   /* mean; every other thread holds its file so long between two accesses, or
+                            its place in a listing */
     uint32_t names;      /* that files are called, in each directory */
     uint32_t io_bytes;   /* most bytes of one read or write */
     uint32_t file_bytes; /* most bytes of a file written here */

@@ -476,6 +476,9 @@ static void test_master_lease_second_change_waits_as_well(void)
     rpc_reply(c2->unanswered, 0, NULL, 0);
     CU_ASSERT(w_wait(&a, 100) && w_wait(&b, 100));
     CU_ASSERT(a.err == 0 && b.err == 0);
+    /* c1 had nothing that it could have been told to drop, and its answer is old by now */
+    CU_ASSERT(a.reply.attr.size == 5 && a.reply.lease_ns == 0);
+    CU_ASSERT(b.reply.attr.size == 6 && b.reply.lease_ns > 0);
     w_close();
 }
 
