@@ -6,10 +6,13 @@
  * and a line that says why. */
 #include "cluster/cli_daemon.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "cluster/cli_local.h"
 
@@ -143,6 +146,31 @@ void cli_daemon_close(struct cli_daemon *d)
 
 /* --- master --- */
 
+/* One cluster writes an under-store: two would undo each other's changes, and keep the bytes of
+ * removed files under the same names.  The lock is free when its process is gone; where there can
+ * be none (not our directory, a file system without locks) there is none. */
+static int cli_daemon_claim(const struct cli *c)
+{
+    uint32_t n;
+    const struct master_mount *m = config_mounts(c->config, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        char path[PATH_MAX];
+        if (m[i].mode != FSOP_MOUNT_THROUGH || strncmp(m[i].uri, "dir:", 4) ||
+            snprintf(path, sizeof path, "%s/.tarn", m[i].uri + 4) >= (int)sizeof path ||
+            (mkdir(path, 0700) && errno != EEXIST) ||
+            snprintf(path, sizeof path, "%s/.tarn/lock", m[i].uri + 4) >= (int)sizeof path)
+            continue;
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+            return cli_error(c, CLI_FAILED,
+                             "%s is written by the master of another cluster, which holds %s: use "
+                             "that one, or stop it",
+                             m[i].uri + 4, path);
+        /* it stays open for as long as we run */
+    }
+    return CLI_OK;
+}
+
 struct cli_daemon_master {
     struct cli_daemon d;
     struct master *master;
@@ -178,6 +206,11 @@ static int cli_daemon_master_run(struct cli *c)
     int code = cli_daemon_open(&m.d, c, "master", dir, config_int(g, CONFIG_MASTER_MEMORY));
     if (code)
         return code;
+    code = cli_daemon_claim(c);
+    if (code) {
+        cli_daemon_close(&m.d);
+        return code;
+    }
     mc.listen = config_str(g, CONFIG_MASTER_LISTEN);
     mc.journal = journal_config_default();
     mc.journal.dir = "";

@@ -105,17 +105,12 @@ struct cli_journal_line {
 
 static void cli_journal_number(struct cli_journal_line *l, const char *key, uint64_t v)
 {
-    char text[24];
     if (!v)
         return;
-    if (!l->json) {
+    if (l->json)
+        cli_json_u64(l->j, key, v);
+    else
         printf(" %s=%llu", key, (unsigned long long)v);
-    } else if (v < 1ULL << 53) {
-        cJSON_AddNumberToObject(l->j, key, (double)v);
-    } else {
-        snprintf(text, sizeof text, "%llu", (unsigned long long)v);
-        cJSON_AddStringToObject(l->j, key, text);
-    }
 }
 
 static void cli_journal_string(struct cli_journal_line *l, const char *key, const char *s,
@@ -165,6 +160,8 @@ static void cli_journal_fsop(struct cli_journal_line *l, const struct fsop *op)
     cli_journal_number(l, "time_ns", (uint64_t)op->time_ns);
 }
 
+static struct cli_json_list cli_journal_records;
+
 static void cli_journal_record(struct cli *c, uint64_t index, const struct log_record *r,
                                const void *bytes)
 {
@@ -188,14 +185,10 @@ static void cli_journal_record(struct cli *c, uint64_t index, const struct log_r
         cli_journal_number(&l, "bytes", r->len);
     else
         cli_journal_fsop(&l, &op);
-    if (!c->json) {
+    if (c->json)
+        cli_json_item(&cli_journal_records, l.j);
+    else
         putchar('\n');
-        return;
-    }
-    char *text = cJSON_PrintUnformatted(l.j);
-    puts(text ? text : "{}");
-    free(text);
-    cJSON_Delete(l.j);
 }
 
 struct cli_journal_dump {
@@ -287,6 +280,8 @@ static int cli_journal_dump_run(struct cli *c)
         code = cli_error(c, CLI_FAILED, "reading the log: %s", err_text(err));
     else if (d.bad)
         code = CLI_DATA;
+    if (c->json)
+        cli_json_end(&cli_journal_records);
     cli_journal_close(&d.j);
     return code;
 }

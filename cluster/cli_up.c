@@ -243,6 +243,39 @@ static bool cli_up_point(const char *point, char path[PATH_MAX])
            (int)(PATH_MAX - used);
 }
 
+static bool cli_up_is_inside(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+    while (n && dir[n - 1] == '/')
+        n--;
+    return !strncmp(path, dir, n) && (path[n] == '/' || !path[n]);
+}
+
+/* A mount that serves itself hangs, and caches are nothing to be served. */
+static int cli_up_check(struct cli_up *u)
+{
+    uint32_t n;
+    const struct master_mount *m = config_mounts(u->cli->config, &n);
+    const char *point = config_str(u->cli->config, CONFIG_MOUNT_POINT);
+    for (uint32_t i = 0; i < n; i++) {
+        char store[PATH_MAX];
+        if (strncmp(m[i].uri, "dir:", 4) || !realpath(m[i].uri + 4, store))
+            continue;
+        if (cli_up_is_inside(u->dir, store))
+            return cli_error(u->cli, CLI_USAGE,
+                             "%s, for journal and caches, lies in the under-store %s: name another "
+                             "directory by --dir",
+                             u->dir, store);
+        if (*point && cli_up_is_inside(point, store))
+            return cli_error(
+                u->cli, CLI_USAGE,
+                "the mount point %s lies in the under-store %s: name another directory "
+                "by --mount",
+                point, store);
+    }
+    return CLI_OK;
+}
+
 static int cli_up_options(struct cli_up *u)
 {
     const struct cli *c = u->cli;
@@ -285,6 +318,9 @@ static int cli_up_options(struct cli_up *u)
             return cli_error(c, CLI_FAILED, "--mount %s: %s", point, strerror(errno));
         config_set(c->config, "mount.point", path, err, sizeof err);
     }
+    int code = cli_up_check(u);
+    if (code)
+        return code;
     ssize_t len = readlink("/proc/self/exe", u->self, sizeof u->self - 1);
     if (len < 0)
         return cli_error(c, CLI_FAILED, "/proc/self/exe: %s", strerror(errno));

@@ -39,6 +39,8 @@ expect 3 'masters: 127.0.0.1' tarn status --set client.deadline=1s
 # directories and ports
 touch "$work/file"
 expect 1 'not a directory' tarn up -u "$work/file" -d "$work/up"
+expect 2 'lies in the under-store' tarn up -u "$work" -d "$work/up" # caches would be served, or hidden by chance
+expect 2 'mount point .* lies in the under-store' tarn up -u "$store" -d "$work/up" -m "$store/mnt"
 expect 2 'mode "rw"' tarn up -u "$work" -d "$work/up" --mode rw
 expect 1 'file' tarn master --set "master.dir=$work/file/below"
 expect 4 'master.dir is not set' tarn master --set master.dir=
@@ -83,6 +85,7 @@ cd "$work"; name=$(printf 'n%.0s' $(seq 255))
 mkfifo pipe; echo old > real; ln -s real link; cp "$store/hello" "$store/$name"
 expect 0 '' tarn fs get /hello link; [ -L link ] && [ "$(cat real)" = hello ] || fail "get through a symbolic link"
 (cat pipe > piped &); expect 0 '' tarn fs get /hello pipe; [ -p pipe ] || fail "get replaced a fifo"
+wait_for 20 tarn fs stat "/$name" # made behind the cluster's back: seen a check_interval later
 expect 0 '' tarn fs get "/$name" .; cmp -s "$name" "$store/hello" || fail "get of the longest name"
 expect 1 'no such' tarn fs get /hello missing/x
 expect 1 'no such directory' tarn fs get /hello missing/

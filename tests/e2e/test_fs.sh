@@ -61,4 +61,9 @@ tarn status --json | python3 -c 'import json, sys
 s = json.load(sys.stdin)
 assert [w["alive"] for w in s["workers"]] == [True, True] and s["mounts"][0]["path"] == "/" and s["total"]["workers_alive"] == 2' || fail "status --json"
 tarn status --page | grep -q '^workers  2 of 2 alive' || fail "status --page"
+# another cluster's master is not let in, while this one writes the under-store
+timeout 60 tarn master --set "master.dir=$work/other" --set "master.listen=127.0.0.1:$((port + 9))" 2> "$work/err"
+[ $? = 1 ] && grep -q 'written by the master of another cluster' "$work/err" || fail "two clusters write one under-store: $(cat "$work/err")"
+kill9 master; start_master
+[ "$(t cat /two/piped)" = x ] || fail "the under-store stays locked"
 echo ok

@@ -19,6 +19,7 @@ grep -q ' rename .*name="dir-3" .*name2="dir three"' "$work/dump" || fail "no re
 awk '$1 != NR {exit 1}' "$work/dump" || fail "indices with gaps"
 last=$(tail -n 1 "$work/dump" | cut -d' ' -f1)
 tarn journal dump --json --from 2 --to 3 "$work/master" | grep -c '"index":[23],' | grep -qx 2 || fail "dump --json"
+tarn journal dump --json "$work/master" | python3 -c 'import json, sys; d = json.load(sys.stdin); assert [r["index"] for r in d] == list(range(1, len(d) + 1)) and all(type(r["time_ns"]) is int for r in d if "time_ns" in r)' || fail "dump --json is no JSON"
 tarn journal dump --all "$work/master" | grep -q '^# .*wal-0000000000000001: from record 1, epoch 1' || fail "dump --all"
 [ "$before" = "$(sums)" ] || fail "looking changed something"
 # one bit in the second batch
