@@ -1,5 +1,6 @@
 /* bench/bench.c - the frame around every benchmark: options, rounds, medians, report. */
 #include "bench/bench.h"
+#include "cluster/config.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -333,31 +334,55 @@ static uint64_t bench_count(const char *text)
     return *end && (end[1] || !strchr("KM", *end)) ? 0 : n;
 }
 
+static const char *const bench_all[] = {"meta", "image", "fuse", "names"};
+
+static int bench_unknown(const char *what, const char *word, const char *const *names, size_t n)
+{
+    const char *near = config_nearest(word, names, n);
+    fprintf(stderr, "tarn bench: unknown %s \"%s\"%s%s%s; see --help\n", what, word,
+            near ? ", did you mean " : "", near ? near : "", near ? "?" : "");
+    return 2;
+}
+
+static void bench_option(struct bench *b, const char *name, const char *value)
+{
+    if (!strcmp(name, "--rounds"))
+        b->rounds = atoi(value);
+    else if (!strcmp(name, "--seconds"))
+        b->seconds = atof(value);
+    else if (!strcmp(name, "--files"))
+        b->files = bench_count(value);
+    else if (!strcmp(name, "--dir"))
+        b->dir = value;
+    else if (!strcmp(name, "--pin"))
+        b->pin = value;
+    else if (!strcmp(name, "--depth"))
+        b->depth = atoi(value);
+    else
+        b->only = value;
+}
+
 /* 0, or an exit code + 1 */
 static int bench_options(struct bench *b, int argc, char **argv)
 {
+    static const char *const names[] = {"--rounds", "--seconds", "--files", "--dir",  "--pin",
+                                        "--depth",  "--only",    "--json",  "--help", "-h"};
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--json"))
-            b->json = true;
-        else if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+        size_t k = 0;
+        while (k < 10 && strcmp(names[k], argv[i]))
+            k++;
+        if (k == 10)
+            return bench_unknown("option", argv[i], names, 9) + 1;
+        if (k >= 8)
             return bench_usage(stdout, 0) + 1;
-        else if (!strcmp(argv[i], "--rounds") && i + 1 < argc)
-            b->rounds = atoi(argv[++i]);
-        else if (!strcmp(argv[i], "--seconds") && i + 1 < argc)
-            b->seconds = atof(argv[++i]);
-        else if (!strcmp(argv[i], "--files") && i + 1 < argc)
-            b->files = bench_count(argv[++i]);
-        else if (!strcmp(argv[i], "--dir") && i + 1 < argc)
-            b->dir = argv[++i];
-        else if (!strcmp(argv[i], "--pin") && i + 1 < argc)
-            b->pin = argv[++i];
-        else if (!strcmp(argv[i], "--depth") && i + 1 < argc)
-            b->depth = atoi(argv[++i]);
-        else if (!strcmp(argv[i], "--only") && i + 1 < argc)
-            b->only = argv[++i];
-        else {
-            fprintf(stderr, "tarn bench: unknown option %s\n", argv[i]);
-            return bench_usage(stderr, 2) + 1;
+        if (k == 7) {
+            b->json = true;
+        } else if (i + 1 == argc) {
+            fprintf(stderr, "tarn bench: %s needs a value; see --help\n", argv[i]);
+            return 3;
+        } else {
+            bench_option(b, argv[i], argv[i + 1]);
+            i++;
         }
     }
     if (strcmp(b->pin, "free") && strcmp(b->pin, "one") && strcmp(b->pin, "two")) {
@@ -400,6 +425,5 @@ int bench_main(int argc, char **argv)
         return bench_names_main(&b);
     if (!strcmp(argv[0], "image"))
         return bench_image_main(&b);
-    fprintf(stderr, "tarn bench: unknown benchmark \"%s\"\n", argv[0]);
-    return bench_usage(stderr, 2);
+    return bench_unknown("benchmark", argv[0], bench_all, ARRAY_LEN(bench_all));
 }

@@ -23,7 +23,9 @@ for c in up master worker mount umount status 'config show' 'config check' 'fs l
     expect 0 '^usage: tarn '"$c" tarn $c --help
 done
 expect 0 'usage' tarn bench --help
-expect 2 'unknown benchmark' tarn bench nothing
+expect 2 'unknown benchmark "mta", did you mean meta' tarn bench mta
+expect 2 'did you mean --rounds' tarn bench meta --round 3
+expect 2 'needs a value' tarn bench meta --rounds
 expect 4 'did you mean "worker.capacity"' tarn status --set worker.capacty=1
 expect 4 'not a size' tarn status --set worker.capacity=lots
 expect 4 'out of range' tarn status --set client.deadline=1ns
