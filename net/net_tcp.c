@@ -594,7 +594,7 @@ static int net_tcp_bind(struct net_listener *l)
     if (!net->config.allow_non_loopback && !net_tcp_is_loopback(ai->ai_addr)) {
         fmt_log(&net->env, ENV_LOG_ERROR,
                 "net: will not listen on %s: it is reachable from other machines and connections "
-                "are not authenticated; use 127.0.0.1, or allow it in the configuration",
+                "are not authenticated; use 127.0.0.1, or allow it by net.allow_remote",
                 l->wanted);
         return E_ACCES;
     }
@@ -637,6 +637,10 @@ static void net_tcp_on_listen_resolved(uv_getaddrinfo_t *req, int status, struct
     struct net_listener *l = container_of(req, struct net_listener, resolve.req);
     l->resolve.pending = false;
     l->resolve.list = list;
+    if (l->acceptor && status)
+        fmt_log(&l->net->env, ENV_LOG_ERROR,
+                "net: cannot find the address of %s (%s): check the name and the resolver",
+                l->wanted, uv_strerror(status));
     if (l->acceptor)
         net_tcp_bound(l, status ? E_INVAL : 0);
     else
