@@ -553,6 +553,7 @@ void fuse_ops_req_done(struct env_op *op)
         return;
     case CALL_READ:
     case CALL_WRITE:
+    case CALL_WRITE_SYNC:
     case CALL_FSYNC:
     case CALL_RELEASE:
         break; /* files: fuse_ops_io.c */

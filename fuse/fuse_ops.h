@@ -43,6 +43,7 @@ enum fuse_ops_kind {
     CALL_WRITE_KILL,  /* a write before which set-user-id bits are being cleared */
     CALL_WRITE_PLACE, /* an append that asks where the end is */
     CALL_WRITE_UNDO,  /* ... and that failed: the place is given back */
+    CALL_WRITE_SYNC,  /* a write that is to be durable: O_DSYNC, O_SYNC, RWF_DSYNC, -o sync */
     CALL_FSYNC,
     CALL_RELEASE,
 };
@@ -63,7 +64,7 @@ struct fuse_ops_call {
     struct fuse_ops_file *file;
     struct fuse_ops_dir *dir;
     bool plus, is_user; /* listing: with attributes; xattrs: for whom not all is visible */
-    bool is_append;
+    bool is_append, is_sync;
     int flags;
     size_t size;
     off_t off;

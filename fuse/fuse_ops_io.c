@@ -368,6 +368,15 @@ void fuse_ops_io_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     io_read_send(c);
 }
 
+static void io_sync_send(struct fuse_ops_call *c, enum fuse_ops_kind kind)
+{
+    c->kind = kind;
+    memset(&c->io, 0, sizeof c->io);
+    c->io.op.done = io_done;
+    c->io.file = c->file->file;
+    client_fsync(c->o->client, &c->io);
+}
+
 static void io_write_send(struct fuse_ops_call *c)
 {
     c->kind = CALL_WRITE;
@@ -463,6 +472,8 @@ void fuse_ops_io_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t s
     fuse_ops_watch(c);
     struct fuse_write_in in = io_write_in(buf);
     c->is_append = in.flags & O_APPEND && !(in.write_flags & FUSE_WRITE_CACHE);
+    /* the kernel itself syncs after writes to its page cache only */
+    c->is_sync = in.flags & O_DSYNC && !(in.write_flags & FUSE_WRITE_CACHE);
     bool kills = in.write_flags & FUSE_WRITE_KILL_SUIDGID;
     uint32_t mode = kills ? fuse_ops_io_killed_mode(fi) : 0;
     if (!mode) {
@@ -488,9 +499,7 @@ void fuse_ops_io_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse
     c->file = io_file(fi);
     c->file->busy++;
     fuse_ops_watch(c);
-    c->io.op.done = io_done;
-    c->io.file = c->file->file;
-    client_fsync(c->o->client, &c->io);
+    io_sync_send(c, CALL_FSYNC);
 }
 
 void fuse_ops_io_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -515,8 +524,12 @@ static void io_done(struct env_op *op)
     }
     if (ret > 0 && c->kind == CALL_WRITE)
         fuse_pass_wrote(c->o, c->file->node->ino, c->data, (size_t)ret, c->off);
-    if (ret >= 0 && c->fuse && c->kind == CALL_WRITE) {
-        fuse_reply_write(c->fuse, (size_t)ret);
+    if (c->is_sync && c->fuse && c->kind == CALL_WRITE && ret == (int64_t)c->size) {
+        io_sync_send(c, CALL_WRITE_SYNC);
+        return;
+    }
+    if (ret >= 0 && c->fuse && (c->kind == CALL_WRITE || c->kind == CALL_WRITE_SYNC)) {
+        fuse_reply_write(c->fuse, c->kind == CALL_WRITE ? (size_t)ret : c->size);
         c->fuse = NULL;
     }
     if (c->kind == CALL_READ && c->io.lent)

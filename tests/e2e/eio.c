@@ -1,6 +1,7 @@
 /* tests/e2e/eio.c - preloaded into a worker: what it does below $EIO_ROOT fails with EIO while the
- * file $EIO_FLAG names it: r (reads), w (writes), s (syncs of files; a directory's succeed).  The
- * hidden files of the cluster are spared. */
+ * file $EIO_FLAG names it: r (reads), w (writes), s (syncs of files; a directory's succeed).  While
+ * it names h, reads hang, with l, looks at names do.  The hidden files of the cluster are spared.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -30,6 +31,8 @@ static int fails(int fd, char what)
         static ssize_t(*real) args;                          \
         if (!real)                                           \
             real = (ssize_t(*) args)dlsym(RTLD_NEXT, #name); \
+        while (fails(fd, 'h'))                               \
+            usleep(20000);                                   \
         if (fails(fd, what))                                 \
             return errno = EIO, -1;                          \
         return real call;                                    \
@@ -38,6 +41,16 @@ WRAP(pread64, 'r', (int fd, void *b, size_t n, off64_t o), (fd, b, n, o))
 WRAP(pwrite64, 'w', (int fd, const void *b, size_t n, off64_t o), (fd, b, n, o))
 WRAP(pread, 'r', (int fd, void *b, size_t n, off_t o), (fd, b, n, o))
 WRAP(pwrite, 'w', (int fd, const void *b, size_t n, off_t o), (fd, b, n, o))
+int fstatat64(int fd, const char *path, struct stat64 *st, int flags)
+{
+    static int (*real)(int, const char *, struct stat64 *, int);
+    if (!real)
+        real = (int (*)(int, const char *, struct stat64 *, int))dlsym(RTLD_NEXT, "fstatat64");
+    while (fails(fd, 'l'))
+        usleep(20000);
+    return real(fd, path, st, flags);
+}
+
 int fsync(int fd)
 {
     static int (*real)(int);

@@ -12,10 +12,10 @@ case "$(ldd "$build/tarn")" in *libasan*) pre= ;; *) pre=$work/eio.so ;; esac
 config through 0 '"client": {"deadline": "10s", "direct_under_store": false}'
 start_master
 LD_PRELOAD=$pre start_worker 1
-start_mount A; start_mount B
+start_mount A; start_mount B; start_mount C -o sync
 cat > "$work/check.py" <<'END'
 import errno, mmap, os, sys
-a, b, store, flag = sys.argv[1:5]
+a, b, c, store, flag = sys.argv[1:6]
 
 def no(what, e, f):
     try:
@@ -103,6 +103,17 @@ os.write(fd, b"end")
 os.close(fd)
 want += b"end"
 same("f", want)
+# a write that is to be durable is synced before it is acknowledged, and hears of it
+for m, flags in ((a, 0), (a, os.O_APPEND), (b, os.O_DIRECT), (c, 0)): # c: mounted with -o sync
+    dfd = os.open(m + "/durable", os.O_RDWR | os.O_CREAT | flags | (0 if m == c else os.O_DSYNC))
+    block = mmap.mmap(-1, 4096)
+    assert os.write(dfd, block) == 4096
+    fail("s")
+    no("O_DSYNC on %s with %o" % (m, flags), errno.EIO, lambda: os.write(dfd, block))
+    fail("")
+    assert os.write(dfd, block) == 4096
+    os.close(dfd)
+    os.unlink(m + "/durable")
 # a mapping: msync says it
 fd = os.open(a + "/f", os.O_RDWR)
 m = mmap.mmap(fd, 8192)
@@ -123,7 +134,7 @@ no("read", errno.EIO, lambda: os.pread(os.open(a + "/r", os.O_RDONLY), 100, 0))
 fail("")
 same("r", data)
 END
-timeout 120 python3 "$work/check.py" "$work/A" "$work/B" "$store" "${pre:+$EIO_FLAG}" || fail "see above"
+timeout 120 python3 "$work/check.py" "$work/A" "$work/B" "$work/C" "$store" "${pre:+$EIO_FLAG}" || fail "see above"
 # an append that fails after a signal, and whose place is given back to a master that does not answer: the
 # signal's second is over while the call still lives
 [ -z "$pre" ] || timeout 60 python3 - "$work/A" "$EIO_FLAG" "${pids[master]}" "${pids[worker1]}" <<'END' || fail "an interrupted append that fails"
