@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ static const struct cli_option cli_common[] = {
 
 /* the last error, for the document that --json prints when the command printed none */
 static char cli_said[1024];
+static bool cli_has_bar; /* the terminal's last line is a progress bar */
 
 static size_t cli_option_count(const struct cli_command *cmd)
 {
@@ -81,6 +83,9 @@ int cli_error(const struct cli *c, int code, const char *format, ...)
 {
     va_list args;
     fflush(stdout);
+    if (cli_has_bar)
+        fprintf(stderr, "\r\033[K");
+    cli_has_bar = false;
     fprintf(stderr, "tarn");
     if (c && c->command)
         fprintf(stderr, " %s%s%s", c->command->group ? c->command->group : "",
@@ -471,31 +476,43 @@ int64_t cli_now_ns(void)
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
+/* a line that is wider than the terminal could not be written over */
+static void cli_progress_put(const struct cli_progress *p, char *line, bool last)
+{
+    struct winsize w = {0};
+    if (p->tty && !ioctl(2, TIOCGWINSZ, &w) && w.ws_col > 1 && strlen(line) >= w.ws_col)
+        line[w.ws_col - 1] = 0;
+    fprintf(stderr, "%s%s%s", p->tty ? "\r\033[K" : "", line, !p->tty || last ? "\n" : "");
+    cli_has_bar = p->tty && !last;
+    fflush(stderr);
+}
+
 static void cli_progress_show(struct cli_progress *p, bool last)
 {
-    char done[16], total[16], rate[16], eta[32] = "";
+    char done[16], total[16], rate[16], eta[32] = "", line[256], bar[21];
     double s = (double)(cli_now_ns() - p->start_ns) / 1e9;
     double per_s = s > 0 ? (double)p->done / s : 0;
+    unsigned long long items = p->items;
+    const char *plural = items == 1 ? "" : "s";
     cli_bytes(done, p->done);
     cli_bytes(rate, (uint64_t)per_s);
     if (p->total && per_s > 0 && !last && p->done <= p->total)
         snprintf(eta, sizeof eta, ", ETA %.0f s", (double)(p->total - p->done) / per_s);
-    if (!p->total) {
-        fprintf(stderr, "%s%s: %llu file%s, %s, %s/s", p->tty ? "\r\033[K" : "", p->what,
-                (unsigned long long)p->items, p->items == 1 ? "" : "s", done, rate);
+    if (!p->total && !p->done) {
+        snprintf(line, sizeof line, "%s: %llu file%s, %.0f/s", p->what, items, plural,
+                 s > 0 ? (double)items / s : 0);
+    } else if (!p->total) {
+        snprintf(line, sizeof line, "%s: %llu file%s, %s, %s/s", p->what, items, plural, done,
+                 rate);
     } else {
-        char bar[21];
         unsigned fill = (unsigned)(20 * base_min_u64(p->done, p->total) / p->total);
         for (unsigned i = 0; i < 20; i++)
             bar[i] = i < fill ? '=' : ' ';
         bar[20] = 0;
-        fprintf(stderr, "%s%s [%s] %s of %s, %llu file%s, %s/s%s", p->tty ? "\r\033[K" : "",
-                p->what, bar, done, cli_bytes(total, p->total), (unsigned long long)p->items,
-                p->items == 1 ? "" : "s", rate, eta);
+        snprintf(line, sizeof line, "%s [%s] %s of %s, %llu file%s, %s/s%s", p->what, bar, done,
+                 cli_bytes(total, p->total), items, plural, rate, eta);
     }
-    if (!p->tty || last)
-        fputc('\n', stderr);
-    fflush(stderr);
+    cli_progress_put(p, line, last);
 }
 
 void cli_progress_start(struct cli_progress *p, const struct cli *c, const char *what,

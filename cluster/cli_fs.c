@@ -450,31 +450,42 @@ const struct cli_command cli_fs_mv = {
     -1,
     {{"no-target-directory", 'T', NULL, "TO is the new name even if it is a directory"}}};
 
+struct cli_fs_rm {
+    struct cli_fs_visitor v;
+    struct cli_progress progress;
+};
+
+static int cli_fs_rm_done(struct cli_fs_visitor *v, const char *path, int err)
+{
+    struct cli_fs_rm *r = container_of(v, struct cli_fs_rm, v);
+    cli_progress_add(&r->progress, 0, 1);
+    return err && err != E_NOENT ? cli_fail(v->cli, path, err) : CLI_OK;
+}
+
 static int cli_fs_rm_visit(struct cli_fs_visitor *v, const char *path, const struct fsattr *a)
 {
     if (cli_fs_is_dir(a))
         return CLI_OK;
-    int err = tarn_unlink(v->tarn, path);
-    return err && err != E_NOENT ? cli_fail(v->cli, path, err) : CLI_OK;
+    return cli_fs_rm_done(v, path, tarn_unlink(v->tarn, path));
 }
 
 static int cli_fs_rm_leave(struct cli_fs_visitor *v, const char *path, const struct fsattr *a)
 {
     if (!cli_fs_is_dir(a))
         return CLI_OK;
-    int err = tarn_rmdir(v->tarn, path);
-    return err && err != E_NOENT ? cli_fail(v->cli, path, err) : CLI_OK;
+    return cli_fs_rm_done(v, path, tarn_rmdir(v->tarn, path));
 }
 
 static int cli_fs_rm_run(struct cli *c)
 {
-    struct cli_fs_visitor v = {.visit = cli_fs_rm_visit, .leave = cli_fs_rm_leave, .cli = c};
-    int code = cli_fs_connect(c, &v.tarn);
+    struct cli_fs_rm r = {.v = {.visit = cli_fs_rm_visit, .leave = cli_fs_rm_leave, .cli = c}};
+    int code = cli_fs_connect(c, &r.v.tarn);
     if (code)
         return code;
+    cli_progress_start(&r.progress, c, "removing", 0);
     for (int i = 0; i < c->n_args; i++) {
         struct fsattr a;
-        int sub = CLI_OK, err = tarn_lstat(v.tarn, c->args[i], &a);
+        int sub = CLI_OK, err = tarn_lstat(r.v.tarn, c->args[i], &a);
         if (err == E_NOENT && cli_flag(c, "force"))
             continue;
         if (err)
@@ -486,10 +497,11 @@ static int cli_fs_rm_run(struct cli *c)
             sub = cli_error(c, CLI_FAILED, "%s: is a directory (-r removes it and all below)",
                             c->args[i]);
         else
-            sub = cli_fs_walk(&v, c->args[i], &a, 0);
+            sub = cli_fs_walk(&r.v, c->args[i], &a, 0);
         code = sub ? sub : code;
     }
-    tarn_disconnect(v.tarn);
+    cli_progress_end(&r.progress);
+    tarn_disconnect(r.v.tarn);
     return code;
 }
 
@@ -535,6 +547,7 @@ const struct cli_command cli_fs_ln = {
 
 struct cli_fs_du {
     struct cli_fs_visitor v;
+    struct cli_progress progress;
     uint64_t files, dirs, bytes;
 };
 
@@ -545,6 +558,7 @@ static int cli_fs_du_visit(struct cli_fs_visitor *v, const char *path, const str
     d->files += !cli_fs_is_dir(a);
     d->dirs += cli_fs_is_dir(a);
     d->bytes += cli_fs_is_dir(a) ? 0 : a->size;
+    cli_progress_add(&d->progress, 0, 1);
     return CLI_OK;
 }
 
@@ -562,8 +576,10 @@ static int cli_fs_du_run(struct cli *c)
         struct fsattr a;
         char text[16];
         d.files = d.dirs = d.bytes = 0;
+        cli_progress_start(&d.progress, c, "counting", 0);
         int err = tarn_lstat(d.v.tarn, paths[i], &a);
         int sub = err ? cli_fail(c, paths[i], err) : cli_fs_walk(&d.v, paths[i], &a, 0);
+        cli_progress_end(&d.progress);
         code = sub ? sub : code;
         if (err)
             continue;
