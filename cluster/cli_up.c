@@ -303,8 +303,8 @@ static int cli_up_options(struct cli_up *u)
         return cli_error(
             c, CLI_USAGE,
             "nothing to serve: give --under-store DIR, or mounts in the configuration");
-    if ((mkdir(dir, 0755) && errno != EEXIST) || !realpath(dir, path) ||
-        strlen(path) >= sizeof u->dir)
+    bool made_dir = !mkdir(dir, 0755), made_point = false;
+    if ((!made_dir && errno != EEXIST) || !realpath(dir, path) || strlen(path) >= sizeof u->dir)
         return cli_error(c, CLI_FAILED, "--dir %s: %s", dir, strerror(errno));
     memcpy(u->dir, path, strlen(path) + 1);
     if (cli_value(c, "dir", NULL)) { /* not those of a configuration, perhaps another cluster's */
@@ -313,14 +313,19 @@ static int cli_up_options(struct cli_up *u)
     }
     snprintf(u->config, sizeof u->config, "%s/tarn.json", u->dir);
     if (point) {
-        if ((mkdir(point, 0755) && errno != EEXIST && errno != ENOTCONN) ||
-            !cli_up_point(point, path))
+        made_point = !mkdir(point, 0755);
+        if ((!made_point && errno != EEXIST && errno != ENOTCONN) || !cli_up_point(point, path))
             return cli_error(c, CLI_FAILED, "--mount %s: %s", point, strerror(errno));
         config_set(c->config, "mount.point", path, err, sizeof err);
     }
     int code = cli_up_check(u);
-    if (code)
+    if (code) {
+        if (made_point)
+            rmdir(point);
+        if (made_dir)
+            rmdir(dir);
         return code;
+    }
     ssize_t len = readlink("/proc/self/exe", u->self, sizeof u->self - 1);
     if (len < 0)
         return cli_error(c, CLI_FAILED, "/proc/self/exe: %s", strerror(errno));

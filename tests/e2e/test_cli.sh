@@ -43,6 +43,7 @@ touch "$work/file"
 expect 1 'not a directory' tarn up -u "$work/file" -d "$work/up"
 expect 2 'lies in the under-store' tarn up -u "$work" -d "$work/up" # caches would be served, or hidden by chance
 expect 2 'mount point .* lies in the under-store' tarn up -u "$store" -d "$work/up" -m "$store/mnt"
+[ ! -e "$store/mnt" ] && [ ! -e "$work/up" ] || fail "a refused tarn up leaves directories"
 expect 2 'mode "rw"' tarn up -u "$work" -d "$work/up" --mode rw
 expect 1 'file' tarn master --set "master.dir=$work/file/below"
 expect 4 'master.dir is not set' tarn master --set master.dir=
