@@ -108,8 +108,12 @@ int cli_fail(const struct cli *c, const char *what, int err)
     case E_REFUSED:
     case E_CLOSED:
     case E_UNAVAILABLE:
-        return cli_error(c, CLI_UNREACHABLE, "%s: %s (masters: %s; is a master running there?)",
-                         what, err_text(err), config_masters(c->config));
+        if (!strcmp(what, "connecting"))
+            return cli_error(c, CLI_UNREACHABLE, "%s: %s (masters: %s; is a master running there?)",
+                             what, err_text(err), config_masters(c->config));
+        return cli_error(c, CLI_UNREACHABLE,
+                         "%s: %s (no master or worker answered in time; see tarn status)", what,
+                         err_text(err));
     case E_CORRUPT:
         return cli_error(c, CLI_DATA, "%s: %s", what, err_text(err));
     case E_INVAL:

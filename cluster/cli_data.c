@@ -105,6 +105,12 @@ static int cli_data_load_run(struct cli *c)
         free(l);
         return code;
     }
+    struct rpc_worker_info any;
+    if (!client_place(tarn_client(l->v.tarn), INO_ROOT, 0, &any)) {
+        tarn_disconnect(l->v.tarn);
+        free(l);
+        return cli_error(c, CLI_UNREACHABLE, "no worker is alive to load into; see tarn status");
+    }
     for (int pass = 0; pass < 2; pass++) {
         l->v.visit = pass ? cli_data_load_visit : cli_data_size_visit;
         if (pass)

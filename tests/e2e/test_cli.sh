@@ -61,6 +61,7 @@ for i in 1 2 3 4 5; do
     head -c 3000 /dev/urandom > /dev/tcp/127.0.0.1/$port 2>/dev/null || true
     printf 'GET / HTTP/1.0\r\n\r\n' > /dev/tcp/127.0.0.1/$port || true
 done
+expect 3 'no worker is alive' tarn fs load /
 start_worker 1
 expect 0 'role' tarn status
 tarn status --json | python3 -m json.tool > /dev/null || fail "status --json is not JSON"
