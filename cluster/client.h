@@ -62,7 +62,7 @@ struct client_req {
     struct fsop fsop;
     struct fsop_reply reply;
     int64_t deadline_ns;      /* absolute; 0: now + config's */
-    struct client_file *file; /* FSOP_OPEN: the handle */
+    struct client_file *file; /* FSOP_OPEN, MKNOD with FSOP_F_OPEN: the handle */
     uint64_t impl[64];        /* client.c's own */
 };
 
@@ -105,7 +105,8 @@ int client_open(struct env *e, struct mem *m, const struct client_config *cfg,
 void client_stop(struct client *c, struct env_op *op);
 
 /* Any fsop kind but FSOP_OPEN's data path; FSOP_OPEN with mode FSOP_ACCESS_R and/or W gives
- * r->file (W: the file is opened for writing in the cluster before done; flags FSOP_F_TRUNC). */
+ * r->file (W: the file is opened for writing in the cluster before done; flags FSOP_F_TRUNC).
+ * FSOP_MKNOD of a regular file with FSOP_F_OPEN gives one, too, opened with R and W. */
 void client_fs(struct client *c, struct client_req *r);
 /* Walks an absolute path ("/a/b"; NUL-ended, in fsop.name with name_len) from the root, following
  * symbolic links (the last one only if follow), as r->fsop.uid/gid; done with reply.attr of the

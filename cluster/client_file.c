@@ -6,6 +6,10 @@
  *     NONE --first writer--> OPENING --WRITE_OPEN--> OPEN --last writer's release--> CLOSING -->
  * NONE
  *
+ * A file that is created to be written (FSOP_F_OPEN) is OPEN at once; unless it was opened and
+ * closed by its name before the answer came, and the session is not its writer any more: then that
+ * handle goes the usual way.
+ *
  * Everything a cfile asks of the master on its own (refresh of layout and version, WRITE_OPEN under
  * a new session, WRITE_CLOSE) goes through its one request, in the order owed.
  *
@@ -15,7 +19,9 @@
  *     answered or the session ends: the cluster never believes for ever that we write.
  *  3. A handle that saw LIVE contents has no version of its own: it is pinned anew when the writers
  *     are gone.
- *  4. A cfile dies when it has no handle, owes nothing and nobody waits for it. */
+ *  4. A file of whose creation with FSOP_F_OPEN nothing is known is asked for until the answer is
+ *     here or the session ends (client_fs.c), and closed.
+ *  5. A cfile dies when it has no handle, owes nothing and nobody waits for it. */
 #include "cluster/client_impl.h"
 #include "core/mutant.h"
 
@@ -260,6 +266,7 @@ static void cfile_closed(struct cfile *cf)
     if (!unknown || cf->writer_session.v != c->session.v) {
         cf->writer = WRITER_NONE;
         cf->close_owed = false;
+        c->closed[c->n_closed++ % CLIENT_CLOSED] = cf->ino;
         if (!err && cf->req.reply.attr.ino.v)
             cfile_attr(cf, &cf->req.reply.attr);
         else
@@ -367,6 +374,11 @@ void client_file_wire(struct client_req *r, struct fsop *w)
         break;
     case OPEN_WRITER:
         w->kind = FSOP_WRITE_OPEN;
+        if (r->fsop.kind == FSOP_MKNOD) {
+            w->ino = s->f->cf->ino;
+            w->flags = 0;
+            w->mode = w->name_len = 0;
+        }
         break;
     case OPEN_TRUNC:
         w->kind = FSOP_SETATTR;
@@ -457,6 +469,7 @@ static enum client_open_next open_writer_answer(struct client_req *r)
     struct client_file *f = s->f;
     struct cfile *cf = f->cf;
     struct client *c = cf->c;
+    struct ino ino = cf->ino;
     int err = r->reply.err;
     cf->writer = err ? WRITER_NONE : WRITER_OPEN;
     if (!err) {
@@ -481,7 +494,7 @@ static enum client_open_next open_writer_answer(struct client_req *r)
         cfile_next(cf);
     }
     open_done(r, err); /* with an error cf may be gone, unless somebody waits on it */
-    cf = client_file_find(c, r->fsop.ino);
+    cf = client_file_find(c, ino);
     if (cf && cf->writer != WRITER_CLOSING) {
         client_fs_wake(&cf->waiting);
         cfile_maybe_free(cf);
@@ -507,6 +520,41 @@ enum client_open_next client_file_answer(struct client_req *r)
         return open_done(r, err);
     }
     return OPEN_DONE;
+}
+
+static bool created_was_closed(const struct client *c, struct ino ino, uint32_t since)
+{
+    if (c->n_closed - since > CLIENT_CLOSED)
+        return true;
+    for (uint32_t n = since; n != c->n_closed; n++)
+        if (c->closed[n % CLIENT_CLOSED].v == ino.v)
+            return true;
+    return false;
+}
+
+enum client_open_next client_file_created(struct client_req *r)
+{
+    struct client_fsr *s = client_fsr_of(r);
+    struct client *c = s->c;
+    struct fsop_reply *rep = &r->reply;
+    if (r->fsop.kind != FSOP_MKNOD || !(r->fsop.flags & FSOP_F_OPEN) || rep->err)
+        return OPEN_DONE;
+    struct client_file *f = handle_new(c, rep->attr.ino, FSOP_ACCESS_R | FSOP_ACCESS_W);
+    int err = f ? cfile_path(f->cf, rep->attr.mount, rep->data, rep->data_len) : E_NOMEM;
+    rep->data = NULL;
+    rep->data_len = 0;
+    if (err) { /* the cluster believes that we write it, until the session ends */
+        if (f)
+            handle_free(f);
+        rep->err = err;
+        return OPEN_DONE;
+    }
+    s->f = f;
+    s->phase = OPEN_WRITER;
+    f->pin = rep->attr;
+    if (f->cf->writer != WRITER_NONE || created_was_closed(c, rep->attr.ino, s->closes))
+        return client_file_resume(r);
+    return open_writer_answer(r);
 }
 
 /* --- before I/O, and the end of a handle --- */

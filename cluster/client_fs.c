@@ -6,6 +6,7 @@
  *              ^                                      |  \---(open: next phase)--> QUEUED      |
  *              +------ lost, not the leader ----------+--> BACKOFF ---------------------------+
  *   WAIT_FILE: an open for writing while another one of the same file is under way.
+ *   A creation with FSOP_F_OPEN goes on as the open for writing that it is.
  *
  * INVARIANTS
  *  1. A mutation gets its number when it is first sent, and keeps it; c->muts is in order of
@@ -45,6 +46,61 @@ static void fsr_unlink(struct client_fsr *s)
     env_timer_stop(s->c->env, &s->timer);
 }
 
+/* What is left of a request that its caller gave up: a file that it may have created is open. */
+struct fsr_heir {
+    struct client_req r;
+    struct client_io io;
+    struct client *c;
+    char name[LIMIT_NAME + 1];
+};
+
+static void fsr_heir_released(struct env_op *op)
+{
+    struct fsr_heir *h = container_of(op, struct fsr_heir, io.op);
+    mem_free(h->c->mem, h, sizeof *h);
+}
+
+static void fsr_heir_done(struct env_op *op)
+{
+    struct fsr_heir *h = container_of(op, struct fsr_heir, r.op);
+    if (!h->r.file) {
+        mem_free(h->c->mem, h, sizeof *h);
+        return;
+    }
+    h->io.op.done = fsr_heir_released;
+    h->io.file = h->r.file;
+    client_release(h->c, &h->io);
+}
+
+static void fsr_init(struct client *c, struct client_req *r);
+static void fsr_wait(struct client_req *r, enum client_fs_state state);
+
+/* The number goes on to somebody who waits for the answer, and then closes the file. */
+static void fsr_inherit(struct client_req *r)
+{
+    struct client_fsr *s = client_fsr_of(r);
+    struct client *c = s->c;
+    if (r->fsop.kind != FSOP_MKNOD || !(r->fsop.flags & FSOP_F_OPEN) || s->f || !s->seq ||
+        !s->was_sent || s->session.v != c->session.v || c->state >= CLIENT_STOPPING)
+        return;
+    struct fsr_heir *h = mem_zalloc(c->mem, sizeof *h);
+    if (!h)
+        return;
+    h->c = c;
+    h->r.fsop = r->fsop;
+    h->r.fsop.name = h->name;
+    memcpy(h->name, r->fsop.name, r->fsop.name_len);
+    h->r.op.done = fsr_heir_done;
+    fsr_init(c, &h->r);
+    struct client_fsr *heir = client_fsr_of(&h->r);
+    heir->is_internal = heir->was_sent = true;
+    heir->seq = s->seq;
+    heir->session = s->session;
+    heir->closes = s->closes;
+    list_insert(&heir->mut, s->mut.prev, &s->mut);
+    fsr_wait(&h->r, FSR_BACKOFF);
+}
+
 /* the mutation is over: its number is free */
 static void fsr_settle(struct client_fsr *s)
 {
@@ -61,6 +117,8 @@ static void fsr_finish(struct client_req *r, int err)
     fsr_unlink(s);
     if (s->is_mutation && s->was_sent && (err_is_retry(err) || err == E_SESSION_EXPIRED))
         client_cache_own(c, &r->fsop, &r->reply); /* it may have happened */
+    if (err_is_retry(err))
+        fsr_inherit(r);
     fsr_settle(s);
     if (list_linked(&s->link))
         list_remove(&s->link);
@@ -176,6 +234,7 @@ static int fsr_send(struct client_req *r)
     if (!s->seq && s->is_mutation) {
         s->seq = c->next_seq++;
         s->session = c->session;
+        s->closes = c->n_closed;
         list_push_back(&c->muts, &s->mut);
     }
     if (!s->is_mutation)
@@ -338,7 +397,7 @@ static void fsr_called(struct env_op *op)
         r->reply.err = err;
         fsr_learn(r);
         fsr_settle(s);
-        fsr_follow(r, s->f ? client_file_answer(r) : OPEN_DONE);
+        fsr_follow(r, s->f ? client_file_answer(r) : client_file_created(r));
         break;
     }
     client_fs_pump(c);

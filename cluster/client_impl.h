@@ -54,6 +54,7 @@ struct client_fsr { /* in client_req.impl */
     uint64_t seq, stamp;
     int64_t deadline_ns, sent_ns;
     uint32_t copy_len;
+    uint32_t closes; /* c->n_closed when it was first sent */
     uint16_t tries;
     uint8_t state, phase;
     bool is_mutation, was_sent, is_internal;
@@ -307,7 +308,7 @@ enum client_state {
     CLIENT_STOPPED,
 };
 
-enum { CLIENT_FILE_BUCKETS = 256 };
+enum { CLIENT_FILE_BUCKETS = 256, CLIENT_CLOSED = 64 };
 
 struct client {
     struct env *env;
@@ -365,6 +366,8 @@ struct client {
     /* files */
     struct list files[CLIENT_FILE_BUCKETS];
     uint32_t n_files, n_handles;
+    struct ino closed[CLIENT_CLOSED]; /* of which a WRITE_CLOSE was answered lately */
+    uint32_t n_closed;
     struct list ios;
     struct list io_waiting; /* for a free piece */
     struct list pieces;
@@ -430,6 +433,8 @@ int client_file_from_cache(struct client *c, struct client_req *r, const struct 
 void client_file_wire(struct client_req *r, struct fsop *w);
 /* an answer to the current phase, or its failure */
 enum client_open_next client_file_answer(struct client_req *r);
+/* a file was made, and perhaps opened with it */
+enum client_open_next client_file_created(struct client_req *r);
 /* another open or close of the file ended */
 enum client_open_next client_file_resume(struct client_req *r);
 void client_file_inval(struct client *c, const struct rpc_inval *i);

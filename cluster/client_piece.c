@@ -117,6 +117,12 @@ static bool piece_is_final(const struct client_piece *p, int64_t err)
     }
 }
 
+/* what is at the path is no regular file any more: ours is elsewhere */
+static bool piece_is_elsewhere(int64_t err)
+{
+    return err == E_ISDIR || err == E_NOTDIR || err == E_INVAL || err == E_LOOP || err == E_NXIO;
+}
+
 static struct client_worker *piece_choice(const struct client_piece *p)
 {
     return client_worker_pick(p->c, p->f->cf->ino, p->off, p->tried, p->n_tried);
@@ -220,6 +226,8 @@ static void piece_decide(struct client_piece *p)
         piece_end(p, p->kind == IO_WRITE ? (int64_t)p->len : ret);
     else if (ret == E_CHANGED || ret == E_STALE || ret == E_NOENT || ret == E_EOF)
         piece_refresh(p, ret);
+    else if (pinned && piece_is_elsewhere(ret))
+        piece_refresh(p, E_STALE);
     else if (piece_is_final(p, ret))
         piece_end(p, ret);
     else if (p->kind == IO_WRITE && !p->direct && piece_is_unknown(ret))

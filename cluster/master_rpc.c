@@ -34,8 +34,8 @@
 
 static void req_run(struct master_req *r);
 
-static const uint16_t REQ_FLAGS =
-    FSOP_F_NOREPLACE | FSOP_F_EXCHANGE | FSOP_F_TRUNC | FSOP_F_XATTR_CREATE | FSOP_F_XATTR_REPLACE;
+static const uint16_t REQ_FLAGS = FSOP_F_NOREPLACE | FSOP_F_EXCHANGE | FSOP_F_TRUNC |
+                                  FSOP_F_XATTR_CREATE | FSOP_F_XATTR_REPLACE | FSOP_F_OPEN;
 
 static struct list *req_bucket(struct master *m, struct session_id s, uint64_t seq)
 {
@@ -215,6 +215,13 @@ static void req_acked(struct master_req *r)
         return;
     }
     struct fsop_reply *rep = &r->reply;
+    char path[LIMIT_PATH];
+    uint16_t mount;
+    if (!rep->err && r->op.kind == FSOP_MKNOD && (r->op.flags & FSOP_F_OPEN) &&
+        meta_path(r->m->meta, rep->attr.ino, path, sizeof path, &mount) == 0) {
+        rep->data = path;
+        rep->data_len = (uint32_t)strlen(path);
+    }
     if ((r->op.kind == FSOP_SETATTR && r->op.valid & FSOP_SET_SIZE) ||
         (r->op.kind == FSOP_WRITE_OPEN && r->op.flags & FSOP_F_TRUNC))
         master_append_cut(r->m, r->op.ino);

@@ -31,7 +31,9 @@ enum fsop_kind {
                                since keeps its attributes.  LOAD that begins, atime_ns: version of
                                the directory before its names were read; E_CONFLICT if that is
                                another by now */
-    FSOP_MKNOD = 8,         /* ino: parent, name, mode (type and permission), rdev */
+    FSOP_MKNOD = 8,         /* ino: parent, name, mode (type and permission), rdev.  FSOP_F_OPEN: a
+                               regular file, which the session begins to write, as by WRITE_OPEN;
+                               reply.data: its path, as of OPEN */
     FSOP_MKDIR = 9,         /* ino: parent, name, mode */
     FSOP_SYMLINK = 10,      /* ino: parent, name, data: target */
     FSOP_LINK = 11,         /* ino: existing file, ino2: new parent, name */
@@ -83,6 +85,7 @@ enum fsop_flag {
                                BEGIN/arg: single entries found by name, added or refreshed. */
     FSOP_F_ABSENT = 1 << 7, /* names the tree does not know are known to be absent below, so
                                answer E_NOENT (or go on) instead of E_NOT_LOADED */
+    FSOP_F_OPEN = 1 << 8,
 };
 
 enum fsop_set { /* bits of fsop.valid */

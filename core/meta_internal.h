@@ -126,6 +126,8 @@ void session_keep(struct meta *m, struct session_id id, uint64_t seq, const stru
 int session_open(struct meta *m, uint64_t index, const struct fsop *op, struct meta_result *r);
 int session_close(struct meta *m, const struct fsop *op);
 bool session_writes(const struct meta *m, uint32_t session, uint32_t node);
+/* the session, if it lives and has not given up waiting for the answer to seq; or 0 */
+uint32_t session_awaits(const struct meta *m, struct session_id id, uint64_t seq);
 void session_writer_add(struct meta *m, uint32_t session, uint32_t node);
 void session_writer_remove(struct meta *m, uint32_t session, uint32_t node);
 struct session_id session_next(const struct meta *m, struct session_id after);

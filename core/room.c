@@ -15,7 +15,9 @@
 #include "core/meta_internal.h"
 
 enum { ROOM_OWED = 3 << 20, ROOM_SOFT = 4 << 20, ROOM_SHARE = 16 };
-static_assert(META_INTENTS_MAX * (40 + 4 + 256 + 192) + 64 * STORE_PAGE < ROOM_OWED,
+static_assert(META_INTENTS_MAX * (40 + 4 + 256 + 192 + sizeof(struct meta_writer)) +
+                      64 * STORE_PAGE <=
+                  ROOM_OWED,
               "what the outcomes of all open intents may add");
 
 static uint64_t room_of(const struct meta *m, unsigned table)

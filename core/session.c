@@ -156,6 +156,12 @@ void session_forget(struct meta *m, struct session_id id, uint64_t seq)
         session_reply_drop(m, k);
 }
 
+uint32_t session_awaits(const struct meta *m, struct session_id id, uint64_t seq)
+{
+    uint32_t s = session_find(m, id);
+    return s && (!seq || seq >= session_at(m, s)->acked) ? s : 0;
+}
+
 int session_open(struct meta *m, uint64_t index, const struct fsop *op, struct meta_result *r)
 {
     if (m->st.t[TABLE_SESSION].live >= meta_limits(m).sessions_max)

@@ -55,6 +55,11 @@ static int tree_ops_attrs(const struct meta *m, struct tree_plan *p)
     return 0;
 }
 
+static bool tree_ops_opens(const struct fsop *op)
+{
+    return op->kind == FSOP_MKNOD && (op->flags & FSOP_F_OPEN);
+}
+
 static int tree_ops_plan_create(const struct meta *m, struct tree_plan *p)
 {
     const struct fsop *op = p->op;
@@ -67,7 +72,11 @@ static int tree_ops_plan_create(const struct meta *m, struct tree_plan *p)
         return E_INVAL;
     if (op->kind == FSOP_SYMLINK && op->data_len >= LIMIT_PATH)
         return E_NAMETOOLONG;
+    if (tree_ops_opens(op) && (!op->session.v || (p->new_mode & FSOP_S_IFMT) != FSOP_S_IFREG))
+        return E_INVAL;
     err = tree_ops_free_name(m, p, p->dir);
+    if (!err && tree_ops_opens(op))
+        err = room_writer(m);
     if (!err && op->kind == FSOP_SYMLINK)
         err = room_bytes(m, op->data_len);
     return err ? err : inode_room(m);
@@ -178,6 +187,9 @@ static void tree_ops_create(struct meta *m, struct tree_plan *p)
     dir_add(m, p->dir, op->name, op->name_len, p->node);
     dir_touch(m, p->dir, op->time_ns);
     meta_changed_entry(m, p->dir, op->name, op->name_len);
+    uint32_t session = tree_ops_opens(op) ? session_awaits(m, op->session, op->seq) : 0;
+    if (session)
+        session_writer_add(m, session, p->node);
 }
 
 static void tree_ops_link(struct meta *m, struct tree_plan *p)

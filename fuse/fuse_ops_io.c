@@ -287,6 +287,8 @@ void fuse_ops_io_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
                                 .mode = FSOP_S_IFREG | (mode & 07777),
                                 .name = c->name,
                                 .name_len = c->name_len};
+    if ((c->flags & O_ACCMODE) != O_RDONLY)
+        c->req.fsop.flags = FSOP_F_OPEN;
     fuse_ops_watch(c);
     fuse_ops_caller(c);
     fuse_ops_send(c);
@@ -304,6 +306,10 @@ void fuse_ops_io_created(struct fuse_ops_call *c, int err)
         fuse_ops_send(c);
         return;
     }
+    if (!err && c->req.file && !c->fuse) {
+        io_release_send(c, c->req.file);
+        return;
+    }
     if (err || !c->fuse) {
         fuse_ops_err(c, err);
         return;
@@ -312,6 +318,11 @@ void fuse_ops_io_created(struct fuse_ops_call *c, int err)
     bool is_new = c->kind == CALL_CREATE;
     if (is_new)
         c->flags &= ~O_TRUNC; /* it is empty */
+    if (c->req.file) {
+        c->kind = CALL_CREATE_OPEN;
+        fuse_ops_io_opened(c, 0);
+        return;
+    }
     if ((a.mode & FSOP_S_IFMT) != FSOP_S_IFREG) {
         fuse_ops_err(c, (a.mode & FSOP_S_IFMT) == FSOP_S_IFDIR ? E_ISDIR : E_EXIST);
         return;

@@ -200,6 +200,19 @@ static void thread_opened(struct load_thread *t, int err)
     thread_file_next(t);
 }
 
+/* it was made to be written, and is open */
+static void thread_created(struct load_thread *t)
+{
+    const struct fsop *op = &t->req.fsop;
+    t->req.fsop = (struct fsop){.kind = FSOP_OPEN,
+                                .ino = t->req.reply.attr.ino,
+                                .mode = FSOP_ACCESS_R | FSOP_ACCESS_W,
+                                .uid = op->uid,
+                                .gid = op->gid};
+    lab_check_sized(t->lc->l->check, t->req.fsop.ino, t->w);
+    thread_opened(t, 0);
+}
+
 static void thread_reopen(struct load_thread *t)
 {
     struct ino ino = t->req.fsop.ino;
@@ -413,6 +426,8 @@ static void thread_fs_done(struct env_op *op)
         lab_load_probe_step(t, err);
     } else if (t->req.fsop.kind == FSOP_OPEN) {
         thread_opened(t, err);
+    } else if (t->req.fsop.kind == FSOP_MKNOD && !err && t->req.file) {
+        thread_created(t);
     } else {
         thread_think(t);
     }

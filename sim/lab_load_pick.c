@@ -83,6 +83,13 @@ static bool pick_new(struct load_thread *t, uint16_t kind)
     op->mode = modes[pick_below(t, ARRAY_LEN(modes))];
     if (kind == FSOP_MKDIR)
         op->mode |= pick_below(t, 4) ? 0755 : 0;
+    if (kind == FSOP_MKNOD && pick_below(t, 2)) {
+        op->flags = FSOP_F_OPEN;
+        t->steps = (uint32_t)pick_below(t, 4);
+        t->sequential = true;
+        t->at = 0;
+        t->read_back = pick_below(t, 2);
+    }
     if (kind == FSOP_SYMLINK) {
         op->mode = 0;
         op->data = t->data;

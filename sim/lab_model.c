@@ -501,7 +501,11 @@ bool lab_model_apply(struct lab_model *m, uint64_t index, int64_t now_ns, const 
             model_closed(m, index, lab_model_find(m, op->ino), &e, state);
         return true;
     case FSOP_OUTCOME:
-        return model_outcome(m, index, op, res, state, ret_why);
+        if (!model_outcome(m, index, op, res, state, ret_why))
+            return false;
+        if (res->reply.attr.ino.v) /* made and opened at once */
+            model_take_live(m, now_ns, state, res->reply.attr.ino);
+        return true;
     case FSOP_MKNOD:
     case FSOP_MKDIR:
     case FSOP_SYMLINK:

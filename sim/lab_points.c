@@ -48,6 +48,11 @@ static const struct {
     {"setattr of a directory", 0, "mkdir d;2:stat d;chmod d"},
     {"setxattr", 0, "mknod f;setxattr f"},
     {"removexattr", 0, "mknod f;setxattr f;rmxattr f"},
+    {"create and open", 0, "mkdir d;2:stat d;create d/f"},
+    {"create, what is there", 0, "2:mknod f;create f"},
+    {"write what was created", 0, "create f;2:stat f;write"},
+    {"close what was created", 0, "create f;write;2:stat f;close"},
+    {"create, unlinked", 1500, "create f;2:unlink f;write;close"},
     {"open to write", 0, "mknod f;2:stat f;wopen f"},
     {"open to truncate", 0, "mknod f;wopen f;write;close;2:stat f;topen f"},
     {"write", 0, "mknod f;wopen f;write"},
@@ -258,6 +263,8 @@ static int points_fs(struct points *p, uint32_t who)
             lab_check_query(k, name, op, &p->req.reply, w);
     } else {
         lab_check_mutation(k, name, op, &p->req.reply, w);
+        if (p->req.file)
+            lab_check_sized(k, p->req.reply.attr.ino, w);
         if (op->valid & FSOP_SET_SIZE)
             lab_check_sized(k, op->ino, w);
     }
@@ -344,6 +351,7 @@ static bool points_named(struct points *p, uint32_t who, const struct points_wor
         const char *word;
         uint16_t kind, flags;
     } kinds[] = {{"mknod", FSOP_MKNOD, 0},
+                 {"create", FSOP_MKNOD, FSOP_F_OPEN},
                  {"mkdir", FSOP_MKDIR, 0},
                  {"symlink", FSOP_SYMLINK, 0},
                  {"unlink", FSOP_UNLINK, 0},
@@ -454,9 +462,9 @@ static void points_command(struct points *p, const struct points_words *x, uint3
     memset(&p->req, 0, sizeof p->req);
     p->req.fsop = op;
     p->res->err = points_fs(p, who);
-    if (op.kind == FSOP_OPEN && !p->res->err) {
+    if (p->req.file && !p->res->err) {
         p->file[who] = p->req.file;
-        p->reading[who].ino = op.ino;
+        p->reading[who].ino = op.kind == FSOP_OPEN ? op.ino : p->req.reply.attr.ino;
     }
 }
 

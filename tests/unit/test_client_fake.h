@@ -143,8 +143,25 @@ static inline void fake_query(struct fake *k, const struct fsop *op, struct fsop
     }
 }
 
+/* a file that was added before is the one that is made */
+static inline void fake_create(struct fake *k, const struct fsop *op, struct fsop_reply *rep)
+{
+    for (uint32_t i = 0; i < k->n_files; i++) {
+        struct fake_file *f = &k->files[i];
+        if (f->parent.v != op->ino.v || strlen(f->name) != op->name_len ||
+            memcmp(f->name, op->name, op->name_len) != 0)
+            continue;
+        f->attr.flags |= op->flags & FSOP_F_OPEN ? FSATTR_LIVE : 0;
+        rep->attr = f->attr;
+        rep->data = f->path;
+        rep->data_len = (uint32_t)strlen(f->path);
+    }
+}
+
 static inline void fake_mutate(struct fake *k, const struct fsop *op, struct fsop_reply *rep)
 {
+    if (op->kind == FSOP_MKNOD)
+        fake_create(k, op, rep);
     for (uint32_t i = 0; i < k->n_seqs; i++)
         if (k->seqs[i] == op->seq) {
             k->duplicates++;
@@ -165,7 +182,7 @@ static inline void fake_mutate(struct fake *k, const struct fsop *op, struct fso
     }
     if (f && op->kind == FSOP_SETATTR && op->valid & FSOP_SET_SIZE)
         f->attr.size = op->size;
-    if (f)
+    if (f && op->kind != FSOP_MKNOD)
         rep->attr = f->attr;
 }
 

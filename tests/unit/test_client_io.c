@@ -539,6 +539,79 @@ static void test_client_open_of_unknown_outcome_is_closed(void)
     fake_close(k);
 }
 
+static int64_t create_open(struct fake *k, struct client_req *r)
+{
+    r->fsop.mode = FSOP_S_IFREG | 0644;
+    r->fsop.flags = FSOP_F_OPEN;
+    return fake_req(k, r, FSOP_MKNOD, 1, "f");
+}
+
+static void test_client_creates_and_opens_at_once(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_req r = {0};
+    CU_ASSERT_EQUAL(create_open(k, &r), 0);
+    CU_ASSERT_EQUAL(r.reply.attr.ino.v, 2);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r.file);
+    CU_ASSERT_TRUE(client_file_is_live(r.file));
+    CU_ASSERT_EQUAL(fake_write(k, r.file, "bytes", 5, 0), 5);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W); /* the session writes it already */
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_OPEN], 0);
+    CU_ASSERT_EQUAL(fake_release(k, r.file), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_CLOSE], 0);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_CLOSE], 1);
+    fake_close(k);
+}
+
+/* Somebody opened and closed it by its name before its creator had the answer. */
+static void test_client_creates_what_was_closed_meanwhile(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_req r = {.fsop = {.kind = FSOP_MKNOD,
+                                    .ino = INO_ROOT,
+                                    .mode = FSOP_S_IFREG | 0644,
+                                    .flags = FSOP_F_OPEN,
+                                    .name = "f",
+                                    .name_len = 1}};
+    k->answer_err[FSOP_MKNOD] = E_AGAIN;
+    client_fs(k->c, &r);
+    fake_run(k, 20 * MS);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_CLOSE], 1);
+    k->answer_err[FSOP_MKNOD] = 0;
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &r.op, 100 * SEC), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_OPEN], 2);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r.file);
+    CU_ASSERT_EQUAL(fake_release(k, r.file), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_CLOSE], 2);
+    fake_close(k);
+}
+
+static void test_client_creation_of_unknown_outcome_is_closed(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_req r = {.deadline_ns = env_now_ns(k->e) + SEC};
+    k->answer_err[FSOP_MKNOD] = E_AGAIN;
+    CU_ASSERT_EQUAL(create_open(k, &r), E_TIMEOUT);
+    CU_ASSERT_PTR_NULL(r.file);
+    memset(&r, 0xff, sizeof r); /* nobody looks at it any more */
+    fake_run(k, SEC);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_CLOSE], 0);
+    k->answer_err[FSOP_MKNOD] = 0;
+    fake_run(k, 2 * SEC);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_CLOSE], 1);
+    CU_ASSERT_FALSE(fake_find(k, (struct ino){2})->attr.flags & FSATTR_LIVE);
+    k->answer_err[FSOP_MKNOD] = E_AGAIN;
+    r = (struct client_req){.deadline_ns = env_now_ns(k->e) + SEC};
+    CU_ASSERT_EQUAL(create_open(k, &r), E_TIMEOUT);
+    fake_close(k); /* with somebody who still asks */
+}
+
 static void test_client_truncates_at_open(void)
 {
     struct client_config cfg = fake_config();
@@ -777,6 +850,9 @@ UNIT_MAIN(
     UNIT(test_client_follows_a_renamed_file), UNIT(test_client_sees_live_files_and_their_end),
     UNIT(test_client_syncs_what_others_wrote), UNIT(test_client_tells_each_handle_of_a_failed_sync),
     UNIT(test_client_writes_and_closes_once), UNIT(test_client_release_tells_a_failed_close),
+    UNIT(test_client_creates_and_opens_at_once),
+    UNIT(test_client_creates_what_was_closed_meanwhile),
+    UNIT(test_client_creation_of_unknown_outcome_is_closed),
     UNIT(test_client_open_of_unknown_outcome_is_closed), UNIT(test_client_truncates_at_open),
     UNIT(test_client_files_outlive_a_session), UNIT(test_client_writes_survive_a_lost_worker),
     UNIT(test_client_does_not_write_without_a_lease), UNIT(test_client_sync_by_another_kernel),

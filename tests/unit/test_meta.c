@@ -392,6 +392,30 @@ static void test_meta_writers(void)
     kit_close(&k);
 }
 
+static void test_meta_creates_for_a_writer(void)
+{
+    kit_open(&k, 1000);
+    struct session_id s = kit_session(&k);
+    struct fsop op = {.kind = FSOP_MKNOD, .ino = INO_ROOT, NAME("f"), .flags = FSOP_F_OPEN};
+    CU_ASSERT_EQUAL(kit_apply(&k, op), E_INVAL); /* nobody writes it */
+    op.session = s;
+    op.mode = FSOP_S_IFIFO | 0600;
+    CU_ASSERT_EQUAL(kit_apply(&k, op), E_INVAL);
+    op.mode = 0400; /* for others */
+    op.seq = 1;
+    CU_ASSERT_EQUAL(kit_apply(&k, op), 0);
+    struct ino f = k.r.reply.attr.ino;
+    CU_ASSERT_TRUE(k.r.reply.attr.flags & FSATTR_LIVE);
+    CU_ASSERT_EQUAL(meta_writer_next(k.m, s, (struct ino){0}).v, f.v);
+    CU_ASSERT_EQUAL(kit_apply(&k, op), 0); /* repeated */
+    CU_ASSERT_EQUAL(k.r.reply.attr.ino.v, f.v);
+    kit_check(&k);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_WRITE_CLOSE, .ino = f, .session = s), 0);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_WRITE_CLOSE, .ino = f, .session = s), E_BADF);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_SESSION_CLOSE, .arg = s.v), 0);
+    kit_close(&k);
+}
+
 static void test_meta_mounts(void)
 {
     kit_open(&k, 1000);
@@ -474,4 +498,5 @@ UNIT_MAIN("meta", UNIT(test_meta_new_machine), UNIT(test_meta_create_and_lookup)
           UNIT(test_meta_symlink_and_nodes), UNIT(test_meta_links_and_orphans),
           UNIT(test_meta_rmdir), UNIT(test_meta_rename_cases), UNIT(test_meta_permissions),
           UNIT(test_meta_setattr), UNIT(test_meta_xattrs), UNIT(test_meta_sessions),
-          UNIT(test_meta_writers), UNIT(test_meta_mounts), UNIT(test_meta_limits))
+          UNIT(test_meta_writers), UNIT(test_meta_creates_for_a_writer), UNIT(test_meta_mounts),
+          UNIT(test_meta_limits))

@@ -113,6 +113,35 @@ static void test_through_create(void)
     kit_close(&k);
 }
 
+/* Who creates a file to write it writes it from the outcome on, if he still waits for that. */
+static void test_through_creates_for_a_writer(void)
+{
+    setup(FSOP_MOUNT_THROUGH);
+    for (int given_up = 0; given_up < 3; given_up++) {
+        const char *name = given_up == 0 ? "a" : given_up == 1 ? "b" : "c";
+        CU_ASSERT_EQUAL(
+            CLIENT(.kind = FSOP_MKNOD, .ino = root, NAME(name), .flags = FSOP_F_OPEN, .mode = 0600),
+            0);
+        uint64_t id = k.r.reply.intent;
+        CU_ASSERT_EQUAL(meta_writer_next(k.m, ses, (struct ino){0}).v, 0);
+        uint64_t next = seq + 1;
+        if (given_up == 1)
+            CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_RMDIR, .acked = next, .ino = root, NAME("x"),
+                                   .flags = FSOP_F_ABSENT),
+                            E_NOENT);
+        if (given_up == 2)
+            CU_ASSERT_EQUAL(APPLY(.kind = FSOP_SESSION_CLOSE, .arg = ses.v), 0);
+        CU_ASSERT_EQUAL(outcome(id, 0), 0);
+        struct ino f = k.r.reply.attr.ino;
+        CU_ASSERT_EQUAL((kit_attr(&k, f).flags & FSATTR_LIVE) != 0, given_up == 0);
+        CU_ASSERT_EQUAL(meta_writer_next(k.m, ses, (struct ino){0}).v, given_up ? 0 : f.v);
+        kit_check(&k);
+        if (!given_up)
+            CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_WRITE_CLOSE, .ino = f), 0);
+    }
+    kit_close(&k);
+}
+
 static void test_through_unknown_names(void)
 {
     setup(FSOP_MOUNT_THROUGH);
@@ -517,8 +546,9 @@ static void test_through_listing_without_room(void)
 }
 
 UNIT_MAIN("meta_through", UNIT(test_through_listing_without_room), UNIT(test_through_create),
-          UNIT(test_through_unknown_names), UNIT(test_through_unlink_keeps_bytes),
-          UNIT(test_through_rename_locks_subtrees), UNIT(test_through_setattr_and_writers),
-          UNIT(test_through_load), UNIT(test_through_versions), UNIT(test_through_same_contents),
+          UNIT(test_through_creates_for_a_writer), UNIT(test_through_unknown_names),
+          UNIT(test_through_unlink_keeps_bytes), UNIT(test_through_rename_locks_subtrees),
+          UNIT(test_through_setattr_and_writers), UNIT(test_through_load),
+          UNIT(test_through_versions), UNIT(test_through_same_contents),
           UNIT(test_through_other_contents), UNIT(test_through_paths_too_long),
           UNIT(test_through_image_in_the_middle))
