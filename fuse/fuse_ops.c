@@ -359,6 +359,8 @@ static void ops_looked_up(struct fuse_ops_call *c)
         return;
     c->o->plain = 0;
     n->is_asked = n->names_only;
+    if (c->req.reply.index)
+        fuse_ops_dir_missed(c->o, c->parent);
 }
 
 static void ops_entry_done(struct fuse_ops_call *c, int err)

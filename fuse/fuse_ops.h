@@ -132,6 +132,12 @@ struct fuse_ops {
     char *scratch;  /* FUSE_OPS_IO bytes for an answer made and sent at once */
     bool is_init;   /* the kernel's INIT was answered */
     uint32_t plain; /* listings lately, one after the other, of which nobody asked attributes */
+    /* who asks the master for the names of a listed directory one by one (fuse_ops_dir.c) */
+    struct ino missed;
+    uint32_t misses;
+    struct client_req ahead; /* READDIR of it */
+    uint64_t ahead_cookie;
+    bool is_ahead; /* it is under way */
     uint64_t inval_gen;
     /* one walk over every known inode at a time */
     struct env_op walk;
@@ -211,6 +217,8 @@ void fuse_ops_dir_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 void fuse_ops_dir_readplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                            struct fuse_file_info *fi);
 void fuse_ops_dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/* a name of dir, which was listed, was not known here: the master was asked */
+void fuse_ops_dir_missed(struct fuse_ops *o, struct ino dir);
 void fuse_ops_dir_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 
 /* fuse_ops_inval.c */

@@ -12,12 +12,16 @@
  *     READDIR instead of READDIRPLUS for what follows a batch of which nothing was looked at. After
  *     DIR_PLAIN such listings the next one is begun with names only; one READDIRPLUS, or a LOOKUP
  * of something listed that is no directory (fuse_ops.c), ends that.
- *  5. The handle lives until it is released and no call is under way on it. */
+ *  5. Who asks for the names of a listed directory one by one (ls -l of one that was listed without
+ *     attributes, or so large that they are out of date again) makes the client bring them by the
+ *     batch: one for each DIR_MISSES questions, the next part of the directory each time, so that a
+ *     question causes no more work than it has shown to be of use.
+ *  6. The handle lives until it is released and no call is under way on it. */
 #include <errno.h>
 #include <stdio.h>
 #include "fuse/fuse_ops.h"
 
-enum { DIR_PLAIN = 2 };
+enum { DIR_PLAIN = 2, DIR_MISSES = 4 };
 
 static struct fuse_ops_dir *dir_handle(const struct fuse_file_info *fi)
 {
@@ -222,6 +226,41 @@ void fuse_ops_dir_readplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 {
     (void)ino;
     dir_read(req, size, off, fi, true);
+}
+
+/* the client has kept what came */
+static void dir_ahead_done(struct env_op *op)
+{
+    struct fuse_ops *o = container_of(op, struct fuse_ops, ahead.op);
+    const struct fsop_reply *rep = &o->ahead.reply;
+    struct rbuf r = rbuf_make(rep->data, rep->data_len);
+    struct fsop_dirent ent;
+    o->is_ahead = false;
+    if (o->ahead.fsop.ino.v != o->missed.v)
+        return;
+    o->ahead_cookie = 0;
+    if (op->ret < 0 || rep->flags & FSOP_R_EOF)
+        return;
+    while (rbuf_left(&r) && fsop_dirent_get(&r, &ent) == 0)
+        o->ahead_cookie = ent.cookie;
+}
+
+void fuse_ops_dir_missed(struct fuse_ops *o, struct ino dir)
+{
+    if (o->missed.v != dir.v) {
+        o->missed = dir;
+        o->misses = 0;
+        o->ahead_cookie = 0;
+    }
+    if (++o->misses < DIR_MISSES || o->is_ahead)
+        return;
+    o->misses = 0;
+    o->is_ahead = true;
+    memset(&o->ahead, 0, sizeof o->ahead);
+    o->ahead.fsop = (struct fsop){
+        .kind = FSOP_READDIR, .ino = dir, .arg = o->ahead_cookie, .size = LIMIT_BATCH};
+    o->ahead.op.done = dir_ahead_done;
+    client_fs(o->client, &o->ahead);
 }
 
 void fuse_ops_dir_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
