@@ -116,12 +116,15 @@ enum master_job_kind {
     JOB_EFFECT,
     JOB_EXPIRE,
     JOB_RECLAIM,
-    JOB_STATFS
+    JOB_STATFS,
+    JOB_SYNC, /* of a directory */
 };
 
 enum master_job_step {
     STEP_STAT,
     STEP_STATFS,
+    STEP_SYNC,
+    STEP_SYNC_AGAIN,
     STEP_REFRESH,
     STEP_PAGE,
     STEP_BATCH,

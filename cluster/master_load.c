@@ -160,6 +160,7 @@ static void load_job_step(struct master_job *j)
     case JOB_NAME:
     case JOB_CHECK:
     case JOB_STATFS:
+    case JOB_SYNC:
         load_step(j);
         break;
     case JOB_NAMES:
@@ -454,6 +455,8 @@ static void load_batched(struct master_job *j)
     }
 }
 
+static void load_start(struct master_job *j);
+
 static void load_step(struct master_job *j)
 {
     switch (j->step) {
@@ -466,6 +469,16 @@ static void load_step(struct master_job *j)
     case STEP_STATFS:
         j->ent.mode = j->ret < 0 ? 0 : 1;
         master_load_job_end(j, 0);
+        break;
+    case STEP_SYNC:
+        /* it may be on its way to another name */
+        if ((j->ret == E_NOENT || j->ret == E_NOTDIR) && j->backoff_ns < 400 * MASTER_MS)
+            master_load_retry(j, STEP_SYNC_AGAIN);
+        else
+            master_load_job_end(j, j->ret < 0 ? j->ret : 0);
+        break;
+    case STEP_SYNC_AGAIN:
+        load_start(j);
         break;
     case STEP_REFRESH:
         if (j->ret == 0)
@@ -530,8 +543,9 @@ static struct master_job *load_find(struct master *m, enum master_job_kind kind,
         struct master_job *j = list_entry(it, struct master_job, link);
         bool may_share = kind == JOB_LIST || kind == JOB_STATFS ||
                          master_mount_at(m, j->mount)->check_interval_ns > 0;
-        if (j->kind == kind && j->ino.v == ino.v && j->name_len == name_len && !j->is_live &&
-            j->epoch == m->epoch && may_share && (!name_len || !memcmp(j->name, name, name_len)))
+        if (j->kind == kind && kind != JOB_SYNC && j->ino.v == ino.v && j->name_len == name_len &&
+            !j->is_live && j->epoch == m->epoch && may_share &&
+            (!name_len || !memcmp(j->name, name, name_len)))
             return j;
     }
     return NULL;
@@ -557,6 +571,11 @@ static void load_start(struct master_job *j)
     if (j->kind == JOB_STATFS) {
         j->uop.path = "";
         master_load_submit_ufs(j, UFS_STATFS, STEP_STATFS);
+        return;
+    }
+    if (j->kind == JOB_SYNC) {
+        j->uop.path = j->path;
+        master_load_submit_ufs(j, UFS_SYNC, STEP_SYNC);
         return;
     }
     if (j->kind == JOB_NAME) {

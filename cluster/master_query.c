@@ -205,9 +205,10 @@ static bool query_verify(struct master_req *r, const struct fsop_reply *rep)
         return true;
     }
     if (op->kind == FSOP_STATFS && !r->is_checked && master_load_attr(m, op->ino, &a) == 0 &&
-        master_mount_at(m, a.mount)->ufs) {
+        master_mount_at(m, a.mount)->ufs &&
+        (!op->mode || master_mount_at(m, a.mount)->mode == FSOP_MOUNT_THROUGH)) {
         r->is_checked = true;
-        master_rpc_wait_job(r, JOB_STATFS, op->ino, NULL, 0, REQ_QUERY);
+        master_rpc_wait_job(r, op->mode ? JOB_SYNC : JOB_STATFS, op->ino, NULL, 0, REQ_QUERY);
         return true;
     }
     if (!is_attr || !master_mount_at(m, a.mount)->ufs)
@@ -243,7 +244,7 @@ void master_query_run(struct master_req *r)
     bool is_conflict = r->job_err == E_CONFLICT;
     if (is_conflict)
         r->job_err = 0;
-    if (r->job_err && !r->is_live_known && op.kind != FSOP_STATFS) {
+    if (r->job_err && !r->is_live_known && (op.kind != FSOP_STATFS || op.mode)) {
         master_rpc_answer_err(r, r->job_err);
         return;
     }

@@ -63,12 +63,13 @@ enum fsop_kind {
     FSOP_READLINK = 67,  /* ino; reply.data: target */
     FSOP_GETXATTR = 68,  /* ino, name; reply.data */
     FSOP_LISTXATTR = 69, /* ino; reply.data: names, each ended by NUL */
-    FSOP_STATFS = 70,    /* reply.data: struct fsop_statfs encoded */
-    FSOP_OPEN = 71,      /* ino, mode: wanted FSOP_ACCESS_* bits, arg 1: it was seen changed in the
-                            under-store, compare now.  reply: attr (version, fp) and data:
-                            under-store path relative to the mount */
-    FSOP_ACCESS = 72,    /* ino, mode: FSOP_ACCESS_* bits */
-    FSOP_MOUNTS = 73,    /* reply.data: u16 count, then fsop_mount_info... */
+    FSOP_STATFS = 70, /* reply.data: struct fsop_statfs encoded; ino, mode 1: no data, but what is
+                         in that directory is durable in the under-store */
+    FSOP_OPEN = 71,   /* ino, mode: wanted FSOP_ACCESS_* bits, arg 1: it was seen changed in the
+                         under-store, compare now.  reply: attr (version, fp) and data:
+                         under-store path relative to the mount */
+    FSOP_ACCESS = 72, /* ino, mode: FSOP_ACCESS_* bits */
+    FSOP_MOUNTS = 73, /* reply.data: u16 count, then fsop_mount_info... */
 };
 
 enum fsop_flag {

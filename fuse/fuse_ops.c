@@ -472,6 +472,8 @@ static void ops_none_done(struct fuse_ops_call *c, int err)
 {
     const struct fsop *op = &c->req.fsop;
     struct fuse_nodes *t = &c->o->nodes;
+    if (op->kind == FSOP_STATFS && err == E_STALE)
+        err = 0; /* a directory that is no more has nothing to sync */
     if (op->kind == FSOP_RENAME && err == E_NOTSUP)
         err = E_INVAL; /* what renameat2 says of flags that a file system does not have */
     if (op->kind == FSOP_RENAME) {

@@ -1,5 +1,5 @@
 /* tests/e2e/eio.c - preloaded into a worker: what it does below $EIO_ROOT fails with EIO while the
- * file $EIO_FLAG names it: r (reads), w (writes), s (syncs of files; a directory's succeed).  While
+ * file $EIO_FLAG names it: r (reads), w (writes), s (syncs of files), d (of directories).  While
  * it names h, reads hang, with l, looks at names do.  The hidden files of the cluster are spared.
  */
 #define _GNU_SOURCE
@@ -57,7 +57,7 @@ int fsync(int fd)
     if (!real)
         real = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
     struct stat st;
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode) && fails(fd, 's'))
+    if (!fstat(fd, &st) && fails(fd, S_ISDIR(st.st_mode) ? 'd' : 's'))
         return errno = EIO, -1;
     return real(fd);
 }

@@ -10,7 +10,7 @@ cc -shared -fPIC -o "$work/eio.so" "$here/tests/e2e/eio.c" -ldl || skip "the fai
 export EIO_ROOT=$store EIO_FLAG=$work/eio.flag
 case "$(ldd "$build/tarn")" in *libasan*) pre= ;; *) pre=$work/eio.so ;; esac
 config through 0 '"client": {"deadline": "10s", "direct_under_store": false}'
-start_master
+LD_PRELOAD=$pre start_master
 LD_PRELOAD=$pre start_worker 1
 start_mount A; start_mount B; start_mount C -o sync
 cat > "$work/check.py" <<'END'
@@ -114,6 +114,20 @@ for m, flags in ((a, 0), (a, os.O_APPEND), (b, os.O_DIRECT), (c, 0)): # c: mount
     assert os.write(dfd, block) == 4096
     os.close(dfd)
     os.unlink(m + "/durable")
+# names: a synced directory is synced below
+os.mkdir(a + "/dir")
+dfd = os.open(a + "/dir", os.O_RDONLY)
+open(a + "/dir/name", "w").close()
+fail("d")
+no("fsync of a directory", errno.EIO, lambda: os.fsync(dfd))
+fail("")
+os.fsync(dfd)
+os.rename(b + "/dir", b + "/moved")
+os.fsync(dfd)
+os.unlink(a + "/moved/name")
+os.rmdir(b + "/moved")
+os.fsync(dfd) # it is no more
+os.close(dfd)
 # a mapping: msync says it
 fd = os.open(a + "/f", os.O_RDWR)
 m = mmap.mmap(fd, 8192)
