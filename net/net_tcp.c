@@ -697,6 +697,8 @@ void net_tcp_close_all(struct net *net)
             net_tcp_kill(c, E_CANCELLED);
         } else {
             c->told = true; /* its tell is in `later`, which will not run */
+            if (list_linked(&c->close_op.link))
+                list_remove(&c->close_op.link);
             net_tcp_free_if_done(c);
         }
     }

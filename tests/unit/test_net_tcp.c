@@ -931,6 +931,50 @@ static void test_tcp_close_with_everything_open(void)
     free(mem);
 }
 
+static struct side *flooder;
+static bool flooded;
+
+static void flood(struct env_op *op)
+{
+    static uint8_t big[ENV_FRAME_MAX];
+    (void)op;
+    for (int i = 0; i < 20; i++)
+        send_n(flooder, sizeof big, big);
+    flooded = true;
+}
+
+/* a connection is lost by the last thing that the loop does: its owner is not told any more */
+static void test_tcp_close_right_after_a_loss(void)
+{
+    struct side a, b, c;
+    int64_t ret;
+    side_init_with(&a, (struct net_config){.node = "a", .backlog_max = MIB});
+    side_init(&b, "b", 0);
+    side_init(&c, "c", 0);
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    CU_ASSERT_EQUAL_FATAL(side_connect(&a, &b, port), 0);
+    struct env_peer first = a.peer;
+    first.conn = NULL;
+    uint16_t port_c = side_listen(&c, "127.0.0.1:0", &ret);
+    char addr[ENV_ADDR_MAX];
+    fmt_into(addr, sizeof addr, "127.0.0.1:%u", port_c);
+    struct wait cn = {.op.done = wait_done}, rd = cn;
+    env_connect(a.e, addr, 20LL * SEC, &first, &cn.op);
+    CU_ASSERT(drive(&a, &c, &cn.done));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(first.conn);
+    uint8_t mem[100];
+    env_rma(first.conn, ENV_RMA_READ, mem, sizeof mem, (struct env_key){1, sizeof mem}, 0, &rd.op);
+    flooder = &a;
+    flooded = false;
+    struct env_timer t = {.op.done = flood};
+    env_timer_set(a.e, &t, now_ns());
+    CU_ASSERT_EQUAL(net_run_until(a.net, &flooded, now_ns() + 20LL * SEC), 0);
+    CU_ASSERT(!a.closed && !rd.done);
+    net_close(a.net);
+    net_close(b.net);
+    net_close(c.net);
+}
+
 UNIT_MAIN("net_tcp", UNIT(test_tcp_frames_keep_order), UNIT(test_tcp_one_turn_is_one_write),
           UNIT(test_tcp_long_turn_leaves_early), UNIT(test_tcp_frame_from_pieces),
           UNIT(test_tcp_rma_write_then_frame), UNIT(test_tcp_rma_read),
@@ -944,4 +988,4 @@ UNIT_MAIN("net_tcp", UNIT(test_tcp_frames_keep_order), UNIT(test_tcp_one_turn_is
           UNIT(test_tcp_bytes_one_by_one), UNIT(test_tcp_slow_reader_is_dropped),
           UNIT(test_tcp_memory_of_all), UNIT(test_tcp_connection_limit),
           UNIT(test_tcp_out_of_descriptors), UNIT(test_tcp_connect_deadline),
-          UNIT(test_tcp_close_with_everything_open))
+          UNIT(test_tcp_close_with_everything_open), UNIT(test_tcp_close_right_after_a_loss))
