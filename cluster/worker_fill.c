@@ -263,7 +263,7 @@ static void worker_fill_room(struct worker_fill *f, bool must_evict)
 static void worker_fill_written(struct worker_fill *f, int64_t ret)
 {
     struct worker *w = f->w;
-    if (ret == 0 && worker_fill_fits(f)) {
+    if (ret == 0 && f->class != EVICT_CLASS_REJECT && worker_fill_fits(f)) {
         uint32_t slot;
         if (!cache_insert(&w->cache, f->fill.key, f->file_size, f->len, f->class, f->crc, &slot)) {
             f->crc = NULL;
@@ -356,6 +356,12 @@ bool worker_fill_drop_file(struct worker *w, struct cache_file *file)
     d->job.op.done = worker_fill_dropped;
     d->job.kind = WORKER_JOB_DROP;
     d->job.key = (struct cache_key){file->ino, file->version, 0};
+    list_each(it, &w->fills_open) { /* what is being written goes with the files */
+        struct worker_fill *f = list_entry(it, struct worker_fill, link);
+        if (f->state == WF_WRITE && f->fill.key.ino.v == file->ino.v &&
+            f->fill.key.version == file->version)
+            f->class = EVICT_CLASS_REJECT;
+    }
     worker_local_leaving(w, file, true);
     for (uint32_t n = file->pages; n; n--) /* the file may be gone with its last page */
         cache_remove(&w->cache, file->first, EVICT_DELETED);

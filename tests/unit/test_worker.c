@@ -570,6 +570,33 @@ static void test_worker_stop(void)
     end_world();
 }
 
+/* what is on its way to the disk when its file is freed does not stay in the index without it */
+static void test_worker_freed_while_a_page_is_written(void)
+{
+    make_world(20, 64 * PAGE);
+    for (int64_t at = 0; at < 50; at++) {
+        uint8_t body[64];
+        struct rpc_free fr = {{6}, UINT64_MAX};
+        struct wbuf w = wbuf_make(body, sizeof body);
+        rpc_format_free_put(&w, &fr);
+        fake.file[5].gen++;
+        CU_ASSERT_EQUAL(read_file(5, 0, PAGE), 0);
+        run_for(SECOND / 10);
+        start(&calls[1], RPC_READ, 5, 0, PAGE, PAGE, 0);
+        run_for(fake.latency_ns + at * 20000);
+        memset(&calls[2], 0, sizeof calls[2]);
+        calls[2].rpc.op.done = call_done;
+        rpc_call(from_worker, RPC_FREE, body, (uint32_t)w.len,
+                 env_now_ns(sim_env(node_m)) + 9 * SECOND, &calls[2].rpc);
+        wait_for(&calls[1]);
+        wait_for(&calls[2]);
+        run_for(SECOND / 10);
+        CU_ASSERT(read_file(5, PAGE, PAGE) >= 0);
+    }
+    CU_ASSERT_EQUAL(stats().corrupt, 0);
+    end_world();
+}
+
 static void test_worker_hostile_calls(void)
 {
     make_world(17, 64 * PAGE);
@@ -603,5 +630,6 @@ UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_fli
           UNIT(test_worker_keeps_pages_in_memory), UNIT(test_worker_flipped_bit),
           UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),
           UNIT(test_worker_lost_beats), UNIT(test_worker_beats_are_not_a_storm),
-          UNIT(test_worker_stop), UNIT(test_worker_hostile_calls),
-          UNIT(test_worker_eviction_gives_blocks_back), UNIT(test_worker_storm))
+          UNIT(test_worker_freed_while_a_page_is_written), UNIT(test_worker_stop),
+          UNIT(test_worker_hostile_calls), UNIT(test_worker_eviction_gives_blocks_back),
+          UNIT(test_worker_storm))
