@@ -9,6 +9,7 @@
 #include "core/fmt.h"
 
 static const int64_t WORKER_TICK_NS = 100 * 1000000LL;
+static const int64_t WORKER_SAY_NS = 10 * 1000000000LL;
 static const int64_t WORKER_DRAIN_TICK_NS = 5 * 1000000LL;
 static const int64_t WORKER_LEAVE_NS = 500 * 1000000LL;
 
@@ -28,6 +29,15 @@ struct worker_config worker_config_default(void)
         .buffer_bytes = 64 << 20,
         .page_cache_bytes = 256 << 20,
     };
+}
+
+bool worker_may_say(struct worker *w, int64_t *next_ns)
+{
+    int64_t now = env_now_ns(w->env);
+    if (now < *next_ns)
+        return false;
+    *next_ns = now + WORKER_SAY_NS;
+    return true;
 }
 
 void worker_fail(struct worker *w, int why)
@@ -140,8 +150,10 @@ static void worker_mount_add(struct worker *w, const struct rpc_mount_item *i)
     m->refs = 1;
     int err = w->cfg.ufs ? w->cfg.ufs->open(w->cfg.ufs, w->env, m->uri, &m->ufs) : E_INVAL;
     if (err) {
-        fmt_log(w->env, ENV_LOG_WARN, "worker %s: cannot open under-store %s: %s", w->cfg.listen,
-                m->uri, err_text(err));
+        if (worker_may_say(w, &w->say_mount_ns))
+            fmt_log(w->env, ENV_LOG_WARN,
+                    "worker %s: cannot open under-store %s: %s; it is tried again", w->cfg.listen,
+                    m->uri, err_text(err));
         mem_free(w->mem, m, sizeof *m + m->uri_len + 1);
         return;
     }

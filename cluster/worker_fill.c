@@ -281,8 +281,9 @@ static void worker_fill_written(struct worker_fill *f, int64_t ret)
     }
     if (ret < 0 && ret != E_NOSPC) {
         w->stats.errors++;
-        fmt_log(w->env, ENV_LOG_WARN, "worker %s: cannot keep a page: %s", w->cfg.listen,
-                err_text((int)ret));
+        if (worker_may_say(w, &w->say_keep_ns))
+            fmt_log(w->env, ENV_LOG_WARN, "worker %s: cannot keep a page: %s", w->cfg.listen,
+                    err_text((int)ret));
     }
     worker_fill_clean(f);
 }

@@ -247,6 +247,7 @@ struct worker {
     bool in_kick;
     struct env_timer tick;
     int64_t drain_until_ns;
+    int64_t say_mount_ns, say_keep_ns; /* no such line before */
 
     struct env_op boot; /* the identity's file */
     struct env_file *boot_file;
@@ -265,6 +266,8 @@ struct worker {
 
 /* worker.c */
 void worker_fail(struct worker *w, int why);
+/* one line in a while, about what goes wrong again and again */
+bool worker_may_say(struct worker *w, int64_t *next_ns);
 bool worker_make_cache(struct worker *w); /* false: failed */
 uint8_t *worker_buf_get(struct worker *w, bool is_fill);
 void worker_buf_put(struct worker *w, uint8_t *buf, bool is_fill);

@@ -550,6 +550,28 @@ static void test_worker_page_size_changes_under_a_read(void)
     end_world();
 }
 
+/* what goes wrong with every beat or every page is said now and then */
+static void test_worker_does_not_fill_the_log(void)
+{
+    make_world(21, 64 * PAGE);
+    counted = "cannot keep a page";
+    struct sim_disk_config good = *sim_disk_get(node_w), bad = good;
+    bad.write_eio_ppm = 1000000;
+    sim_disk_set(node_w, &bad);
+    for (uint32_t n = 3; n < 23; n++)
+        CU_ASSERT_EQUAL(read_file(n, 0, PAGE), 0);
+    CU_ASSERT(n_counted >= 1 && n_counted <= 2);
+    sim_disk_set(node_w, &good);
+    sim_node_crash(node_w);
+    counted = "cannot open under-store";
+    n_counted = 0;
+    cfg.ufs = NULL;
+    worker_up();
+    run_for(5 * SECOND); /* a beat in 100 ms */
+    CU_ASSERT(n_counted >= 1 && n_counted <= 2);
+    end_world();
+}
+
 static void test_worker_stop(void)
 {
     make_world(16, 64 * PAGE);
@@ -630,6 +652,6 @@ UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_fli
           UNIT(test_worker_keeps_pages_in_memory), UNIT(test_worker_flipped_bit),
           UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),
           UNIT(test_worker_lost_beats), UNIT(test_worker_beats_are_not_a_storm),
-          UNIT(test_worker_freed_while_a_page_is_written), UNIT(test_worker_stop),
-          UNIT(test_worker_hostile_calls), UNIT(test_worker_eviction_gives_blocks_back),
-          UNIT(test_worker_storm))
+          UNIT(test_worker_freed_while_a_page_is_written), UNIT(test_worker_does_not_fill_the_log),
+          UNIT(test_worker_stop), UNIT(test_worker_hostile_calls),
+          UNIT(test_worker_eviction_gives_blocks_back), UNIT(test_worker_storm))

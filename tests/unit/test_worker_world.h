@@ -155,9 +155,22 @@ static uint32_t beats, full_reports, leaving;
 static bool drop_beats, want_full;
 static const char *policy;
 
+static const char *counted; /* lines that say this */
+static unsigned n_counted;
+
 static void done(struct env_op *o)
 {
     (void)o;
+}
+
+static void world_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_log level,
+                      const char *line)
+{
+    (void)ctx;
+    (void)at_ns;
+    (void)n;
+    (void)level;
+    n_counted += counted && strstr(line, counted);
 }
 
 static void master_call(struct rpc_host *h, struct rpc_token t, uint16_t method, const void *body,
@@ -223,6 +236,9 @@ static void make_world(uint64_t seed, uint64_t capacity)
     unit_mem(&mem, 1 << 30);
     struct sim_config sc = sim_config_quiet(seed);
     sc.node_mem_bytes = 64 << 20;
+    sc.on_log = world_log;
+    counted = NULL;
+    n_counted = 0;
     sim = sim_open(&mem, &sc);
     node_m = sim_node_add(sim, "m");
     node_w = sim_node_add(sim, "w");
