@@ -114,9 +114,9 @@ static int cfile_path(struct cfile *cf, uint16_t mount, const void *path, uint32
     cf->mount = mount;
     if (cf->path && cf->path_len == len && (!len || !memcmp(cf->path, path, len)))
         return 0;
-    char *copy = len < LIMIT_PATH ? mem_alloc(c->mem, len + 1) : NULL;
+    char *copy = len < LIMIT_BELOW ? mem_alloc(c->mem, len + 1) : NULL;
     if (!copy)
-        return len < LIMIT_PATH ? E_NOMEM : E_PROTO;
+        return len < LIMIT_BELOW ? E_NOMEM : E_PROTO;
     if (len)
         memcpy(copy, path, len);
     copy[len] = 0;

@@ -73,7 +73,7 @@ static bool effect_stat_parent(struct master_job *j, struct ino parent, char *pa
     struct master *m = j->m;
     uint16_t mount;
     if (master_load_attr(m, parent, &j->attr) != 0 || !j->attr.fp ||
-        meta_path(m->meta, parent, path, LIMIT_PATH, &mount) != 0 || mount != j->mount)
+        meta_path(m->meta, parent, path, LIMIT_BELOW, &mount) != 0 || mount != j->mount)
         return false;
     j->uop.path = path;
     j->uop.path2 = j->uop.hidden = "";

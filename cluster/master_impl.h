@@ -183,7 +183,7 @@ struct master_job {
     uint64_t mark;    /* of path, when it was asked for: see meta_path_mark() */
     uint64_t seen;    /* record applied when names were read */
     uint64_t version; /* of the directory before its names were read */
-    char path[LIMIT_PATH], path2[LIMIT_PATH];
+    char path[LIMIT_BELOW], path2[LIMIT_BELOW];
     char target[LIMIT_PATH];
     struct meta_intent intent; /* JOB_EFFECT */
 };

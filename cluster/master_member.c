@@ -68,7 +68,7 @@ void master_member_free(struct master *m, struct ino ino, uint64_t below)
 
 uint64_t master_member_free_path(struct master *m, uint16_t mount, const char *path)
 {
-    char at[LIMIT_PATH];
+    char at[LIMIT_BELOW];
     uint64_t n = 0;
     size_t len = strlen(path);
     for (uint32_t i = 0; i < m->page_buckets; i++)

@@ -595,7 +595,7 @@ static void req_admin(struct master *m, struct rpc_token t, const void *body, ui
     struct rbuf b = rbuf_make(body, len);
     struct rpc_admin admin;
     struct fsattr a;
-    char text[256], path[LIMIT_PATH];
+    char text[256], path[LIMIT_BELOW];
     size_t n = 0;
     uint16_t mount;
     int err = rpc_format_admin_get(&b, &admin);

@@ -7,8 +7,8 @@
  *
  * INVARIANTS
  *  1. Nothing outside the root is reached: a path is resolved from the root's descriptor, beneath
- *     it, through no symbolic link (openat2; where the kernel has none, one component at a time
- * with O_NOFOLLOW), and the last component is never followed.
+ *     it, through no symbolic link (openat2; where the kernel has none or the path is too long for
+ * it, one component at a time with O_NOFOLLOW), and the last component is never followed.
  *  2. The reserved directory ".tarn" is neither listed nor found by its own name; what lies in it
  * is reached by whoever knows the name (files that are unlinked but still held).
  *  3. A fingerprint is given only when the file's ctime is older than FP_YOUNG_NS, which exceeds
@@ -63,7 +63,7 @@ bool ufs_dir_is_reserved(const char *path)
 int ufs_dir_path_check(const char *path)
 {
     size_t n = strlen(path);
-    if (n >= LIMIT_PATH)
+    if (n >= LIMIT_BELOW)
         return E_NAMETOOLONG;
     for (const char *at = path; *at;) {
         size_t k = strcspn(at, "/");
@@ -78,7 +78,8 @@ int ufs_dir_path_check(const char *path)
     return 0;
 }
 
-/* The walk for kernels without openat2.  ret: a descriptor or -1 with errno. */
+/* The walk for kernels without openat2, and for what is longer than a call may name.  ret: a
+ * descriptor or -1 with errno. */
 static int ufs_dir_walk(int root, const char *path, int flags)
 {
     int fd = dup(root);
@@ -106,7 +107,7 @@ int ufs_dir_open_path(struct ufs_dir *d, const char *path, int flags)
 {
     if (!*path)
         return openat(d->root, ".", flags | O_CLOEXEC);
-    if (!atomic_load(&d->no_openat2)) {
+    if (strlen(path) < LIMIT_PATH && !atomic_load(&d->no_openat2)) {
         struct open_how how = {.flags = (uint64_t)(flags | O_NOFOLLOW | O_CLOEXEC),
                                .resolve =
                                    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
@@ -135,7 +136,7 @@ static int ufs_dir_resolve(struct ufs_dir *d, const char *path, struct ufs_dir_a
     int err = ufs_dir_path_check(path);
     if (err)
         return err;
-    char parent[LIMIT_PATH];
+    char parent[LIMIT_BELOW];
     const char *slash = strrchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) : 0;
     memcpy(parent, path, n);
@@ -155,7 +156,7 @@ static void ufs_dir_release(struct ufs_dir_at *at)
 /* mkdir -p of everything above a hidden name, for the daemon's eyes only */
 static int ufs_dir_make_parents(struct ufs_dir *d, const char *path)
 {
-    char part[LIMIT_PATH];
+    char part[LIMIT_BELOW];
     int err = ufs_dir_path_check(path);
     for (const char *slash = path; !err && (slash = strchr(slash, '/')); slash++) {
         memcpy(part, path, (size_t)(slash - path));

@@ -550,7 +550,7 @@ static void worker_rpc_io(struct worker *w, struct rpc_token t, uint16_t method,
     struct rbuf in = rbuf_make(body, len);
     struct rpc_io io;
     int err = rpc_format_io_get(&in, &io);
-    if (!err && (!io.ino.v || io.off > INT64_MAX || io.path_len >= LIMIT_PATH ||
+    if (!err && (!io.ino.v || io.off > INT64_MAX || io.path_len >= LIMIT_BELOW ||
                  (io.path_len && memchr(io.path, 0, io.path_len))))
         err = E_INVAL;
     if (!err && w->phase != WP_SERVE)

@@ -212,7 +212,7 @@ void dir_touch(struct meta *m, uint32_t dir, int64_t time_ns)
 
 static int dir_path_push(struct meta_path_buf *p, const char *s, uint32_t n)
 {
-    bool slash = p->at < LIMIT_PATH - 1;
+    bool slash = p->at < LIMIT_BELOW - 1;
     if (n + (slash ? 1 : 0) > p->at)
         return E_NAMETOOLONG;
     if (slash)
@@ -224,8 +224,8 @@ static int dir_path_push(struct meta_path_buf *p, const char *s, uint32_t n)
 
 int dir_path_hidden(const struct meta *m, uint32_t node, struct meta_path_buf *p)
 {
-    p->at = LIMIT_PATH - 1;
-    p->b[LIMIT_PATH - 1] = 0;
+    p->at = LIMIT_BELOW - 1;
+    p->b[LIMIT_BELOW - 1] = 0;
     static const char hex[] = "0123456789abcdef";
     char b[32] = ".tarn/orphan-";
     uint32_t n = (uint32_t)strlen(b);
@@ -238,8 +238,8 @@ int dir_path_hidden(const struct meta *m, uint32_t node, struct meta_path_buf *p
 int dir_path(const struct meta *m, uint32_t node, const char *name, uint32_t n,
              struct meta_path_buf *ret_path)
 {
-    ret_path->at = LIMIT_PATH - 1;
-    ret_path->b[LIMIT_PATH - 1] = 0;
+    ret_path->at = LIMIT_BELOW - 1;
+    ret_path->b[LIMIT_BELOW - 1] = 0;
     int err = n ? dir_path_push(ret_path, name, n) : 0;
     if (err)
         return err;

@@ -266,7 +266,7 @@ static void meta_intent_path(const struct meta *m, uint32_t node, const char *na
     struct meta_path_buf p;
     int err = dir_path(m, node, name, n, &p);
     ASSERT(err == 0); /* the plan that opened the intent has looked */
-    memcpy(ret_path, p.b + p.at, LIMIT_PATH - p.at);
+    memcpy(ret_path, p.b + p.at, LIMIT_BELOW - p.at);
 }
 
 static void meta_intent_paths(const struct meta *m, const struct fsop *op, struct meta_intent *i)
@@ -297,7 +297,8 @@ static void meta_intent_paths(const struct meta *m, const struct fsop *op, struc
     if (lost && !MUTANT(UNLINK_DROPS_BYTES) && inode_is_reg(inode_at(m, lost)) &&
         inode_at(m, lost)->nlink == 1) {
         dir_path_hidden(m, lost, &hidden);
-        memcpy(i->hidden, hidden.b + hidden.at, LIMIT_PATH - hidden.at);
+        ASSERT(LIMIT_BELOW - hidden.at <= sizeof i->hidden);
+        memcpy(i->hidden, hidden.b + hidden.at, LIMIT_BELOW - hidden.at);
     }
 }
 
@@ -393,9 +394,9 @@ int meta_path(const struct meta *m, struct ino ino, char *ret_path, size_t cap, 
     int err = dir_path(m, node, NULL, 0, &p);
     if (err)
         return err;
-    if (LIMIT_PATH - p.at > cap)
+    if (LIMIT_BELOW - p.at > cap)
         return E_NAMETOOLONG;
-    memcpy(ret_path, p.b + p.at, LIMIT_PATH - p.at);
+    memcpy(ret_path, p.b + p.at, LIMIT_BELOW - p.at);
     *ret_mount = inode_at(m, node)->mount;
     return 0;
 }
@@ -415,7 +416,7 @@ uint64_t meta_path_mark(const struct meta *m, struct ino ino)
                       is_file ? i->version : 0,
                       is_file ? i->size : 0,
                       is_file ? (uint64_t)i->ctime_ns : 0};
-    uint64_t mark = base_hash(p.b + p.at, LIMIT_PATH - 1 - p.at, base_hash(now, sizeof now, 1));
+    uint64_t mark = base_hash(p.b + p.at, LIMIT_BELOW - 1 - p.at, base_hash(now, sizeof now, 1));
     return mark ? mark : 1;
 }
 

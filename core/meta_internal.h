@@ -29,8 +29,8 @@ struct meta {
 
 /* a path's tail is written first: it grows to the front of a buffer */
 struct meta_path_buf {
-    char b[LIMIT_PATH];
-    uint32_t at; /* where the text begins; it ends at LIMIT_PATH - 1 with NUL */
+    char b[LIMIT_BELOW];
+    uint32_t at; /* where the text begins; it ends at LIMIT_BELOW - 1 with NUL */
 };
 
 /* ---- meta.c */

@@ -110,7 +110,7 @@ static int meta_query_open(const struct meta *m, const struct fsop *op, struct w
     err = dir_path(m, (uint32_t)op->ino.v, NULL, 0, &p);
     if (err)
         return err;
-    wbuf_bytes(w, p.b + p.at, LIMIT_PATH - 1 - p.at);
+    wbuf_bytes(w, p.b + p.at, LIMIT_BELOW - 1 - p.at);
     return w->bad ? E_RANGE : 0;
 }
 

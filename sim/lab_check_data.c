@@ -255,7 +255,7 @@ void lab_check_written(struct lab_check *c, const char *client, struct ino ino, 
 
 struct walk {
     struct lab_check *c;
-    char path[LIMIT_PATH]; /* in the under-store, with its name first */
+    char path[LIMIT_BELOW]; /* in the under-store, with its name first */
     uint64_t names;
 };
 

@@ -87,7 +87,7 @@ static bool effect_is_owed(const struct meta_intent *i, const struct lab_ufs_eff
 
 static bool effect_is_orphans(struct lab_check *c, const char *path)
 {
-    char at[LIMIT_PATH];
+    char at[LIMIT_BELOW];
     uint16_t mount;
     struct ino ino = {0};
     while ((ino = meta_orphan_next(c->state, ino)).v)

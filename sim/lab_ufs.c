@@ -146,7 +146,7 @@ int lab_ufs_resolve(const struct lab_ufs_node *root, const char *path,
                     struct lab_ufs_node **ret_dir, const char **ret_name)
 {
     const struct lab_ufs_node *dir = root;
-    if (strlen(path) >= LIMIT_PATH)
+    if (strlen(path) >= LIMIT_BELOW)
         return E_NAMETOOLONG;
     for (const char *at = path;;) {
         const char *slash = strchr(at, '/');

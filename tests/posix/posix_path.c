@@ -218,9 +218,9 @@ static void path_max_make(char *ret_path, char *ret_name)
     strcpy(ret_path + n, ret_name);
 }
 
-static int path_max_deeper(const char *part)
+static int path_max_deeper(const char *part, int n)
 {
-    for (int k = 0; k < 20; k++)
+    for (int k = 0; k < n; k++)
         if (mkdir(part, 0755) || chdir(part))
             return -1;
     return 0;
@@ -249,7 +249,20 @@ GROUP(path_max)
     CTX("deeper than PATH_MAX, step by step");
     NEED(fchdir(deep));
     const char *part = posix_name('z', 250);
-    GIVES(posix_has("deep") ? 0 : ENAMETOOLONG, path_max_deeper(part));
+    OK(path_max_deeper(part, 15));
+    NEED(posix_fill("f", 5));
+    OK(posix_open_close("f", O_RDONLY, 0));
+    IS(5, SIZE("f"));
+    OK(link("f", "g"));
+    OK(rename("g", "../f"));
+    OK(unlink("../f"));
+    OK(truncate("f", 3));
+    IS(3, SIZE("f"));
+    OK(mkdir("d", 0755));
+    OK(rename("d", "../d"));
+    OK(rmdir("../d"));
+    CTX("deeper than twice PATH_MAX");
+    GIVES(posix_has("deep") ? 0 : ENAMETOOLONG, path_max_deeper(part, 5));
     OK(posix_open_close("..", O_RDONLY, 0));
     NEED(fchdir(back));
 }

@@ -483,7 +483,7 @@ static void test_through_paths_too_long(void)
     setup(FSOP_MOUNT_THROUGH);
     memset(longest, 'n', 250);
     struct ino top = make(FSOP_MKDIR, root, "a"), dir = top, f;
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < 32; i++)
         dir = make(FSOP_MKDIR, dir, longest);
     f = make(FSOP_MKNOD, dir, "f");
     CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_MKNOD, .ino = dir, NAME(longest)), E_NAMETOOLONG);
