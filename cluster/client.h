@@ -74,6 +74,8 @@ struct client_io {
     uint32_t len;
     uint64_t off;
     int64_t deadline_ns;
+    uint64_t range;   /* alloc: bytes from off on */
+    uint32_t how;     /* alloc */
     bool may_lend;    /* read: the bytes may stay where they are, if that saves a copy */
     const void *lent; /* then they are here, not in buf, until client_give_back() */
     uint64_t impl[96];
@@ -120,6 +122,8 @@ void client_read(struct client *c, struct client_io *io);
 void client_give_back(struct client *c, struct client_io *io);
 /* reaches the under-store before it is done; ret len or E_* */
 void client_write(struct client *c, struct client_io *io);
+/* io->file, io->off, io->range, io->how: enum ufs_alloc, in the under-store; ret 0 or E_* */
+void client_alloc(struct client *c, struct client_io *io);
 /* io->file: written data durable in the under-store */
 void client_fsync(struct client *c, struct client_io *io);
 /* io->file: the handle dies; a last writer's size and times are recorded before it is done */

@@ -195,7 +195,8 @@ struct client_ior { /* in client_io.impl */
     struct client_page *lent_page;
     int err;
     uint8_t kind;
-    bool finished, begun, stepping, again;
+    bool finished, begun, stepping, again, is_alloc;
+    uint8_t alloc[RPC_ALLOC_BYTES]; /* what the worker pulls */
     uint32_t n_sync, sync_at;
     struct client_dirty sync[CLIENT_DIRTY_MAX];
     bool sync_direct, sync_all, sync_any;
@@ -236,7 +237,8 @@ struct client_piece {
     struct client_page *page;
     uint8_t state, kind;
     bool shared, direct, is_live, cancelled;
-    bool any; /* SYNC: whichever worker answers */
+    bool is_alloc; /* WRITE: of an rpc_alloc */
+    bool any;      /* SYNC: whichever worker answers */
     char *buf;
     uint32_t len, n_tried, tries, refreshes;
     struct worker_id tried[CLIENT_RANKS];

@@ -40,6 +40,8 @@ void client_io_finish(struct client_io *io, int64_t ret)
     env_timer_stop(c->env, &s->timer);
     if (ret > 0 && s->kind == IO_READ)
         c->stats.bytes_read += (uint64_t)ret;
+    if (ret > 0 && s->is_alloc)
+        ret = 0;
     if (ret > 0 && s->kind == IO_WRITE)
         c->stats.bytes_written += (uint64_t)ret;
     s->fin.ret = ret;
@@ -116,6 +118,17 @@ static bool io_issue(struct client_io *io)
     if (s->next >= limit || s->n_pieces >= CLIENT_IO_PIECES)
         return false;
     uint64_t off = io->off + s->next;
+    if (s->is_alloc) {
+        struct client_piece *p = io_piece(io);
+        if (!p)
+            return false;
+        p->is_alloc = true;
+        p->buf = (char *)s->alloc;
+        p->off = off;
+        s->next = p->len = RPC_ALLOC_BYTES;
+        client_piece_start(p);
+        return true;
+    }
     uint64_t end = base_min_u64((off / c->page_bytes + 1) * c->page_bytes,
                                 (off / c->stripe_bytes + 1) * c->stripe_bytes);
     if (s->kind == IO_READ)
@@ -280,7 +293,8 @@ void client_io_piece_done(struct client_piece *p)
         if (p->ret < p->len)
             s->short_at = (uint32_t)base_min_u64(s->short_at, p->off - io->off + (uint64_t)p->ret);
     } else if (p->kind == IO_WRITE) {
-        cf->wend = base_max_u64(cf->wend, p->off + p->len);
+        uint64_t n = !s->is_alloc ? p->len : io->how & UFS_ALLOC_KEEP ? 0 : io->range;
+        cf->wend = base_max_u64(cf->wend, n ? p->off + n : 0);
         cf->wend_ns = env_now_ns(f->cf->c->env);
     }
     client_piece_put(p);
@@ -364,6 +378,19 @@ void client_write(struct client *c, struct client_io *io)
     c->stats.writes++;
     if (io_begin(c, io, IO_WRITE))
         client_io_step(io);
+}
+
+void client_alloc(struct client *c, struct client_io *io)
+{
+    io->len = RPC_ALLOC_BYTES;
+    if (!io_begin(c, io, IO_WRITE))
+        return;
+    struct client_ior *s = client_ior_of(io);
+    struct wbuf w = wbuf_make(s->alloc, sizeof s->alloc);
+    struct rpc_alloc a = {io->range, io->how};
+    rpc_format_alloc_put(&w, &a);
+    s->is_alloc = true;
+    client_io_step(io);
 }
 
 void client_fsync(struct client *c, struct client_io *io)

@@ -112,6 +112,8 @@ static bool piece_is_final(const struct client_piece *p, int64_t err)
     case E_FBIG:
     case E_ROFS:
         return p->kind == IO_WRITE;
+    case E_NOTSUP:
+        return p->is_alloc;
     default:
         return false;
     }
@@ -357,7 +359,8 @@ static void piece_call(struct client_piece *p, struct client_worker *w)
     p->call.op.done = piece_called;
     if (p->kind == IO_WRITE)
         piece_dirty(p, 0);
-    rpc_call(w->conn, methods[p->kind], b.p, (uint32_t)b.len, until_ns, &p->call);
+    rpc_call(w->conn, p->is_alloc ? RPC_ALLOC : methods[p->kind], b.p, (uint32_t)b.len, until_ns,
+             &p->call);
 }
 
 /* a worker that can sync what `to` wrote: itself, or another one on its host */
@@ -435,6 +438,11 @@ static void piece_direct(struct client_piece *p)
     }
     memset(&p->ufs, 0, sizeof p->ufs);
     p->ufs.kind = kinds[p->kind];
+    if (p->is_alloc) {
+        p->ufs.kind = UFS_ALLOC;
+        p->ufs.size = p->io->range;
+        p->ufs.mode = p->io->how;
+    }
     p->ufs.path = p->ufs_path;
     p->ufs.buf = p->bounce;
     p->ufs.len = p->len;

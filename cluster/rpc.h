@@ -35,6 +35,8 @@ enum rpc_method {
     RPC_SYNC = 50,  /* rpc_io -> empty */
     RPC_LOAD = 51,  /* rpc_io without a key -> rpc_io_reply: bring the pages into the cache */
     RPC_LOCAL = 53, /* rpc_local -> rpc_local_reply: a whole file for a process of the same host */
+    RPC_ALLOC = 55, /* rpc_io -> rpc_io_reply; the worker pulls an rpc_alloc by rma READ: who asked
+                       can revoke it, so that it does not come late */
     /* anybody -> worker */
     RPC_WORKER_STATUS = 52, /* empty -> text as RPC_STATUS */
     /* master -> worker, on the connection that the worker made */

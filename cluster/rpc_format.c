@@ -318,6 +318,20 @@ int rpc_format_io_get(struct rbuf *r, struct rpc_io *ret_io)
     return r->bad ? E_PROTO : 0;
 }
 
+void rpc_format_alloc_put(struct wbuf *w, const struct rpc_alloc *a)
+{
+    wbuf_u64(w, a->len);
+    wbuf_u32(w, a->how);
+}
+
+int rpc_format_alloc_get(struct rbuf *r, struct rpc_alloc *ret_a)
+{
+    memset(ret_a, 0, sizeof *ret_a);
+    ret_a->len = rbuf_u64(r);
+    ret_a->how = rbuf_u32(r);
+    return r->bad ? E_PROTO : 0;
+}
+
 void rpc_format_io_reply_put(struct wbuf *w, const struct rpc_io_reply *io)
 {
     wbuf_u32(w, io->bytes);

@@ -118,7 +118,7 @@ struct rpc_worker_beat_reply {
     struct rbuf items;
 };
 
-/* RPC_READ, RPC_WRITE, RPC_SYNC, RPC_LOAD */
+/* RPC_READ, RPC_WRITE, RPC_SYNC, RPC_LOAD, RPC_ALLOC */
 enum rpc_io_flag {
     RPC_IO_LIVE = 1, /* the file is being written: straight from and to the under-store, no cache */
     RPC_IO_RESERVED = 2,
@@ -138,6 +138,13 @@ struct rpc_io {
 /* A worker begins to write what it pulled within this time after it asked for the bytes, or not at
  * all (E_AGAIN): whoever gets no answer knows when nothing can come any more. */
 enum { RPC_WRITE_VALID_MS = 1000 };
+
+/* what becomes of io.off and the bytes behind it: enum ufs_alloc */
+struct rpc_alloc {
+    uint64_t len;
+    uint32_t how;
+};
+enum { RPC_ALLOC_BYTES = 12 };
 
 struct rpc_io_reply {
     uint32_t bytes;
@@ -203,6 +210,8 @@ void rpc_format_io_put(struct wbuf *w, const struct rpc_io *io);
 int rpc_format_io_get(struct rbuf *r, struct rpc_io *ret_io);
 void rpc_format_io_reply_put(struct wbuf *w, const struct rpc_io_reply *io);
 int rpc_format_io_reply_get(struct rbuf *r, struct rpc_io_reply *ret_io);
+void rpc_format_alloc_put(struct wbuf *w, const struct rpc_alloc *a);
+int rpc_format_alloc_get(struct rbuf *r, struct rpc_alloc *ret_a);
 void rpc_format_local_put(struct wbuf *w, const struct rpc_local *l);
 int rpc_format_local_get(struct rbuf *r, struct rpc_local *ret_l);
 void rpc_format_local_reply_put(struct wbuf *w, const struct rpc_local_reply *l);

@@ -11,9 +11,9 @@
  * younger than the clock's granularity, so that a second change could hide: not to be trusted.
  *
  * READ of a file with expect_fp != 0 is checked on the same descriptor before and after: E_CHANGED
- * unless both match.  A path is only where a file was last seen: READ, WRITE and SYNC with
- * expect_ino != 0 touch no other file than that one, whatever was renamed meanwhile.  Effects are
- * idempotent where a repetition can be told: UFS_F_RESUME. */
+ * unless both match.  A path is only where a file was last seen: READ, WRITE, SYNC and
+ * ALLOC with expect_ino != 0 touch no other file than that one, whatever was renamed meanwhile.
+ * Effects are idempotent where a repetition can be told: UFS_F_RESUME. */
 #ifndef CLUSTER_UFS_H
 #define CLUSTER_UFS_H
 
@@ -43,6 +43,17 @@ enum ufs_kind {
                     under that name first.  -> ent of the moved */
     UFS_SETATTR, /* path, valid FSOP_SET_*: mode, uid, gid, size, times.  -> ent */
     UFS_STATFS,  /* -> statfs */
+    UFS_ALLOC,   /* path, off, size: length of the range, mode: enum ufs_alloc; the file must exist.
+                    Like a WRITE otherwise; E_NOTSUP where the store has no such thing */
+};
+
+/* What is to become of a range: room is set aside, and the file is made longer where it ends
+ * before, unless: */
+enum ufs_alloc {
+    UFS_ALLOC_KEEP = 1 << 0,  /* the file keeps its size */
+    UFS_ALLOC_PUNCH = 1 << 1, /* it becomes a hole; KEEP, too */
+    UFS_ALLOC_ZERO = 1 << 2,  /* it reads as zeros */
+    UFS_ALLOC_ALL = 7,
 };
 
 enum ufs_flag {
@@ -62,9 +73,9 @@ struct ufs_op {
     uint32_t len;
     uint64_t off;
     uint64_t expect_fp;
-    uint64_t expect_ino;  /* READ, WRITE, SYNC: E_CHANGED if it is another file; 0: any */
-    int64_t not_after_ns; /* WRITE: E_TIMEOUT, nothing written, if it would begin later than that on
-                             the env's clock (now_ns); 0: whenever */
+    uint64_t expect_ino;  /* READ, WRITE, SYNC, ALLOC: E_CHANGED if another file; 0: any */
+    int64_t not_after_ns; /* WRITE, ALLOC: E_TIMEOUT, nothing done, if it would begin later than
+                             that on the env's clock (now_ns); 0: whenever */
     uint32_t mode, uid, gid, rdev, valid;
     uint64_t size;
     int64_t atime_ns, mtime_ns;

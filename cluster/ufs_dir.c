@@ -457,6 +457,30 @@ static int64_t ufs_dir_write(struct ufs_dir *d, struct ufs_op *o)
     return ret;
 }
 
+static int ufs_dir_alloc(struct ufs_dir *d, struct ufs_op *o)
+{
+    struct stat st;
+    int how = (o->mode & UFS_ALLOC_KEEP ? FALLOC_FL_KEEP_SIZE : 0) |
+              (o->mode & UFS_ALLOC_PUNCH ? FALLOC_FL_PUNCH_HOLE : 0) |
+              (o->mode & UFS_ALLOC_ZERO ? FALLOC_FL_ZERO_RANGE : 0);
+    if (o->off > INT64_MAX || o->size > INT64_MAX || o->mode & ~(uint32_t)UFS_ALLOC_ALL)
+        return E_INVAL;
+    int fd = ufs_dir_open_file(d, ufs_dir_text(o->path), O_WRONLY, o->expect_ino, &st);
+    if (fd < 0)
+        return fd;
+    int err = 0, again = EINTR;
+    while (!err && again == EINTR)
+        if (o->not_after_ns && ufs_dir_now_ns() > o->not_after_ns)
+            err = E_TIMEOUT;
+        else if (!fallocate(fd, how, (off_t)o->off, (off_t)o->size))
+            break;
+        else if ((again = errno) != EINTR)
+            err = ufs_dir_err();
+    if (close(fd) && !err)
+        err = ufs_dir_err();
+    return err;
+}
+
 static int ufs_dir_sync(struct ufs_dir *d, struct ufs_op *o)
 {
     const char *path = ufs_dir_text(o->path);
@@ -827,6 +851,8 @@ static int64_t ufs_dir_do(struct ufs_dir *d, struct ufs_op *o)
         return ufs_dir_write(d, o);
     case UFS_SYNC:
         return ufs_dir_sync(d, o);
+    case UFS_ALLOC:
+        return ufs_dir_alloc(d, o);
     case UFS_CREATE:
     case UFS_MKDIR:
     case UFS_SYMLINK:

@@ -9,6 +9,7 @@
  *     \--live, no fingerprint--> UFS_READ --> RMA --> NEXT ...
  *
  * WRITE:  NEXT > PULL > UFS_WRITE > NEXT ... > answer      SYNC:  NEXT > UFS_SYNC > answer
+ * ALLOC:  as WRITE; what is pulled says which range
  *
  * A process that was stopped between PULL and UFS_WRITE goes on when its client has long written
  * something newer elsewhere.  So what was pulled is valid for RPC_WRITE_VALID_MS, which is looked
@@ -171,8 +172,15 @@ static void worker_req_ufs(struct worker_req *r, enum worker_req_state state, en
         .off = r->at,
         .expect_fp = kind == UFS_READ && !(r->io.flags & RPC_IO_LIVE) ? r->io.fp : 0,
         .expect_ino = r->io.ufs_ino,
-        .not_after_ns = kind == UFS_WRITE && !MUTANT(FENCE_IGNORED) ? r->valid_ns : 0,
+        .not_after_ns = r->method != RPC_SYNC && !MUTANT(FENCE_IGNORED) ? r->valid_ns : 0,
     };
+    if (kind == UFS_ALLOC) {
+        struct rbuf in = rbuf_make(r->buf, RPC_ALLOC_BYTES);
+        struct rpc_alloc a;
+        (void)rpc_format_alloc_get(&in, &a); /* any bytes are one; the under-store checks them */
+        r->ufs.size = a.len;
+        r->ufs.mode = a.how;
+    }
     ufs_submit(r->mount->ufs, &r->ufs);
 }
 
@@ -181,6 +189,8 @@ static void worker_req_ufs(struct worker_req *r, enum worker_req_state state, en
 static uint32_t worker_req_piece(const struct worker_req *r)
 {
     uint64_t page = r->w->id.page_bytes;
+    if (r->method == RPC_ALLOC)
+        return RPC_ALLOC_BYTES;
     return (uint32_t)base_min_u64(page - r->at % page, r->end - r->at);
 }
 
@@ -374,7 +384,7 @@ static bool worker_req_next(struct worker_req *r)
         return false;
     }
     r->piece = worker_req_piece(r);
-    if (r->method != RPC_WRITE)
+    if (r->method != RPC_WRITE && r->method != RPC_ALLOC)
         return worker_req_next_read(r);
     if (!worker_req_need_mount(r) || !worker_req_need_buf(r))
         return false;
@@ -518,7 +528,7 @@ static void worker_req_run(struct worker_req *r)
                 worker_req_fail(r, r->rma.ret);
                 return;
             }
-            worker_req_ufs(r, WR_UFS_WRITE, UFS_WRITE);
+            worker_req_ufs(r, WR_UFS_WRITE, r->method == RPC_ALLOC ? UFS_ALLOC : UFS_WRITE);
             return;
         case WR_UFS_WRITE:
             more = worker_req_written(r);
@@ -551,7 +561,8 @@ static void worker_rpc_io(struct worker *w, struct rpc_token t, uint16_t method,
     struct rpc_io io;
     int err = rpc_format_io_get(&in, &io);
     if (!err && (!io.ino.v || io.off > INT64_MAX || io.path_len >= LIMIT_BELOW ||
-                 (io.path_len && memchr(io.path, 0, io.path_len))))
+                 (io.path_len && memchr(io.path, 0, io.path_len)) ||
+                 (method == RPC_ALLOC && io.len != RPC_ALLOC_BYTES)))
         err = E_INVAL;
     if (!err && w->phase != WP_SERVE)
         err = w->stopping || w->phase == WP_FAILED ? E_UNAVAILABLE : E_AGAIN;
@@ -575,7 +586,7 @@ static void worker_rpc_io(struct worker *w, struct rpc_token t, uint16_t method,
     r->io.path = path;
     r->at = io.off;
     r->end = io.off + io.len;
-    if (method != RPC_WRITE && !(io.flags & RPC_IO_LIVE))
+    if (method != RPC_WRITE && method != RPC_ALLOC && !(io.flags & RPC_IO_LIVE))
         r->end = base_max_u64(io.off, base_min_u64(r->end, io.size));
     r->all_hit = true;
     list_init(&r->wait);
@@ -654,6 +665,7 @@ void worker_rpc_call(struct rpc_host *h, struct rpc_token t, uint16_t method, co
     case RPC_LOAD:
     case RPC_WRITE:
     case RPC_SYNC:
+    case RPC_ALLOC:
         worker_rpc_io(w, t, method, body, len);
         return;
     case RPC_LOCAL:

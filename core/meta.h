@@ -78,13 +78,13 @@ struct meta_intent {
     uint64_t seq;
     struct ino ino; /* what is changed (new ones have their number already) */
     struct ino parent, parent2;
-    struct ino replaced;     /* RENAME: the target that goes away, else 0 */
-    char path[LIMIT_BELOW];   /* of the thing (RENAME: from; LINK: the existing file) */
-    char path2[LIMIT_BELOW];  /* RENAME: to; LINK: the new name */
+    struct ino replaced;       /* RENAME: the target that goes away, else 0 */
+    char path[LIMIT_BELOW];    /* of the thing (RENAME: from; LINK: the existing file) */
+    char path2[LIMIT_BELOW];   /* RENAME: to; LINK: the new name */
     char hidden[LIMIT_HIDDEN]; /* UNLINK of the last name, RENAME over one: where the bytes stay
                                 (".tarn/orphan-<ino>"); "" when nothing is to be kept */
-    char target[LIMIT_PATH]; /* SYMLINK */
-    uint64_t fp;             /* of ino, as known: an effect already done shows by its change */
+    char target[LIMIT_PATH];   /* SYMLINK */
+    uint64_t fp;               /* of ino, as known: an effect already done shows by its change */
     uint32_t mode, uid, gid, rdev, valid;
     uint64_t size;
     int64_t atime_ns, mtime_ns;

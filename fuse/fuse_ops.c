@@ -558,6 +558,7 @@ void fuse_ops_req_done(struct env_op *op)
     case CALL_READ:
     case CALL_WRITE:
     case CALL_WRITE_SYNC:
+    case CALL_ALLOC:
     case CALL_FSYNC:
     case CALL_RELEASE:
         break; /* files: fuse_ops_io.c */
@@ -858,7 +859,7 @@ static void ops_access(fuse_req_t req, fuse_ino_t ino, int mask)
     fuse_ops_send(c);
 }
 
-/* fallocate, locks and ioctl are left out: the kernel answers EOPNOTSUPP or ENOTTY itself, and
+/* Locks and ioctl are left out: the kernel answers ENOTTY itself, and
  * keeps locks among the processes of this host. */
 const struct fuse_lowlevel_ops fuse_ops_table = {
     .init = ops_init,
@@ -883,6 +884,7 @@ const struct fuse_lowlevel_ops fuse_ops_table = {
     .release = fuse_ops_io_release,
     .fsync = fuse_ops_io_fsync,
     .lseek = fuse_ops_io_seek,
+    .fallocate = fuse_ops_io_alloc,
     .opendir = fuse_ops_dir_open,
     .readdir = fuse_ops_dir_read,
     .readdirplus = fuse_ops_dir_readplus,

@@ -44,6 +44,7 @@ enum fuse_ops_kind {
     CALL_WRITE_PLACE, /* an append that asks where the end is */
     CALL_WRITE_UNDO,  /* ... and that failed: the place is given back */
     CALL_WRITE_SYNC,  /* a write that is to be durable: O_DSYNC, O_SYNC, RWF_DSYNC, -o sync */
+    CALL_ALLOC,
     CALL_FSYNC,
     CALL_RELEASE,
 };
@@ -64,7 +65,7 @@ struct fuse_ops_call {
     struct fuse_ops_file *file;
     struct fuse_ops_dir *dir;
     bool plus, is_user; /* listing: with attributes; xattrs: for whom not all is visible */
-    bool is_append, is_sync;
+    bool is_append, is_sync, is_alloc;
     int flags;
     size_t size;
     off_t off;
@@ -206,6 +207,8 @@ void fuse_ops_io_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t s
 void fuse_ops_io_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fuse_ops_io_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fuse_ops_io_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void fuse_ops_io_alloc(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                       struct fuse_file_info *fi);
 void fuse_ops_io_seek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
                       struct fuse_file_info *fi);
 

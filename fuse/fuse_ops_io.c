@@ -16,9 +16,12 @@
  * for a write, by the kernel into the buffer that the client sends from: the device is read at an
  * offset that puts the payload on a page boundary. */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fuse.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "cluster/ufs.h"
 #include "fuse/fuse_ops.h"
 #include "net/net_errno.h"
 
@@ -400,6 +403,21 @@ static void io_write_send(struct fuse_ops_call *c)
     client_write(c->o->client, &c->io);
 }
 
+static void io_alloc_send(struct fuse_ops_call *c)
+{
+    int mode = c->flags;
+    c->kind = CALL_ALLOC;
+    memset(&c->io, 0, sizeof c->io);
+    c->io.op.done = io_done;
+    c->io.file = c->file->file;
+    c->io.off = (uint64_t)c->off;
+    c->io.range = c->size;
+    c->io.how = (mode & FALLOC_FL_KEEP_SIZE ? UFS_ALLOC_KEEP : 0) |
+                (mode & FALLOC_FL_PUNCH_HOLE ? UFS_ALLOC_PUNCH : 0) |
+                (mode & FALLOC_FL_ZERO_RANGE ? UFS_ALLOC_ZERO : 0);
+    client_alloc(c->o->client, &c->io);
+}
+
 /* The kernel's idea of the end is as old as its attributes. */
 static void io_place(struct fuse_ops_call *c, uint64_t size, uint64_t undo, enum fuse_ops_kind kind)
 {
@@ -412,7 +430,9 @@ static void io_place(struct fuse_ops_call *c, uint64_t size, uint64_t undo, enum
 
 static void io_write_begin(struct fuse_ops_call *c)
 {
-    if (c->is_append)
+    if (c->is_alloc)
+        io_alloc_send(c);
+    else if (c->is_append)
         io_place(c, c->size, 0, CALL_WRITE_PLACE);
     else
         io_write_send(c);
@@ -449,6 +469,20 @@ uint32_t fuse_ops_io_killed_mode(const struct fuse_file_info *fi)
     return kill ? mode & ~kill : 0;
 }
 
+/* Clears set-user-id bits first if need be: as root, because the writer need not be the owner. */
+static void io_write_or_kill(struct fuse_ops_call *c, const struct fuse_file_info *fi, bool kills)
+{
+    uint32_t mode = kills ? fuse_ops_io_killed_mode(fi) : 0;
+    if (!mode) {
+        io_write_begin(c);
+        return;
+    }
+    c->kind = CALL_WRITE_KILL;
+    c->req.fsop = (struct fsop){
+        .kind = FSOP_SETATTR, .ino = c->file->node->ino, .valid = FSOP_SET_MODE, .mode = mode};
+    fuse_ops_send(c);
+}
+
 /* CALL_WRITE_KILL: the bits are gone, or could not be cleared, and then nothing is written */
 void fuse_ops_io_killed(struct fuse_ops_call *c, int err)
 {
@@ -472,6 +506,7 @@ static struct fuse_write_in io_write_in(const char *payload)
 void fuse_ops_io_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
                        struct fuse_file_info *fi)
 {
+    (void)ino;
     struct fuse_ops_call *c = fuse_ops_begin(req, CALL_WRITE);
     c->file = io_file(fi);
     c->file->busy++;
@@ -485,16 +520,28 @@ void fuse_ops_io_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t s
     c->is_append = in.flags & O_APPEND && !(in.write_flags & FUSE_WRITE_CACHE);
     /* the kernel itself syncs after writes to its page cache only */
     c->is_sync = in.flags & O_DSYNC && !(in.write_flags & FUSE_WRITE_CACHE);
-    bool kills = in.write_flags & FUSE_WRITE_KILL_SUIDGID;
-    uint32_t mode = kills ? fuse_ops_io_killed_mode(fi) : 0;
-    if (!mode) {
-        io_write_begin(c);
+    io_write_or_kill(c, fi, in.write_flags & FUSE_WRITE_KILL_SUIDGID);
+}
+
+/* The kernel drops its pages of the range and knows the new size, but does not say whether
+ * set-user-id bits are to be cleared. */
+void fuse_ops_io_alloc(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+                       struct fuse_file_info *fi)
+{
+    (void)ino;
+    struct fuse_ops_call *c = fuse_ops_begin(req, CALL_ALLOC);
+    if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
+        fuse_ops_err(c, E_NOTSUP);
         return;
     }
-    c->kind = CALL_WRITE_KILL; /* as root: the writer need not be the owner */
-    c->req.fsop =
-        (struct fsop){.kind = FSOP_SETATTR, .ino = {ino}, .valid = FSOP_SET_MODE, .mode = mode};
-    fuse_ops_send(c);
+    c->file = io_file(fi);
+    c->file->busy++;
+    c->flags = mode;
+    c->off = off;
+    c->size = (size_t)len;
+    c->is_alloc = true;
+    fuse_ops_watch(c);
+    io_write_or_kill(c, fi, fuse_req_ctx(req)->uid != 0);
 }
 
 void fuse_ops_io_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -535,6 +582,8 @@ static void io_done(struct env_op *op)
     }
     if (ret > 0 && c->kind == CALL_WRITE)
         fuse_pass_wrote(c->o, c->file->node->ino, c->data, (size_t)ret, c->off);
+    if (!ret && c->kind == CALL_ALLOC)
+        fuse_pass_alloced(c->o, c->file->node->ino, c->flags, (off_t)c->io.off, (off_t)c->io.range);
     if (c->is_sync && c->fuse && c->kind == CALL_WRITE && ret == (int64_t)c->size) {
         io_sync_send(c, CALL_WRITE_SYNC);
         return;

@@ -341,9 +341,53 @@ bool fuse_pass_begin(struct fuse_ops_call *c)
 
 /* ---- what is written here ---- */
 
-/* Into every file that somebody reads past us and that is not behind: bytes at off, or (NULL) off
- * as its new size. */
-static void pass_apply(struct fuse_ops *o, struct ino ino, const void *bytes, size_t n, off_t off)
+/* One change of a file: bytes at off; without bytes and a length, off as its new size; else a range
+ * that is set aside or becomes a hole. */
+struct pass_change {
+    const void *bytes;
+    size_t n;
+    off_t off, len;
+    int mode;
+};
+
+static bool pass_zero(int fd, off_t from, off_t end)
+{
+    static const char zeros[64 * 1024];
+    for (off_t at = from; at < end;) {
+        size_t n = end - at < (off_t)sizeof zeros ? (size_t)(end - at) : sizeof zeros;
+        if (pwrite(fd, zeros, n, at) != (ssize_t)n)
+            return false;
+        at += (off_t)n;
+    }
+    return true;
+}
+
+/* What can be seen of it; the room that was set aside cannot. */
+static bool pass_alloc(int fd, int mode, off_t off, off_t len)
+{
+    struct stat st;
+    if (fstat(fd, &st))
+        return false;
+    bool grows = !(mode & FALLOC_FL_KEEP_SIZE) && off + len > st.st_size;
+    off_t end = off + len < st.st_size ? off + len : st.st_size;
+    bool is_zeroed = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) && end > off;
+    if (is_zeroed && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, end - off) &&
+        !pass_zero(fd, off, end))
+        return false;
+    return !grows || !ftruncate(fd, off + len);
+}
+
+static bool pass_change_one(int fd, const struct pass_change *c)
+{
+    if (c->bytes)
+        return pwrite(fd, c->bytes, c->n, c->off) == (ssize_t)c->n;
+    if (c->len)
+        return pass_alloc(fd, c->mode, c->off, c->len);
+    return !ftruncate(fd, c->off);
+}
+
+/* To every file that somebody reads past us and that is not behind. */
+static void pass_apply(struct fuse_ops *o, struct ino ino, const struct pass_change *c)
 {
     list_each(it, pass_bucket(o, ino)) {
         struct fuse_pass *p = list_entry(it, struct fuse_pass, link);
@@ -353,9 +397,7 @@ static void pass_apply(struct fuse_ops *o, struct ino ino, const void *bytes, si
         fmt_into(path, sizeof path, "/proc/self/fd/%d", p->fd);
         if (p->fd_write < 0)
             p->fd_write = open(path, O_WRONLY | O_CLOEXEC);
-        bool ok = p->fd_write >= 0 && (bytes ? pwrite(p->fd_write, bytes, n, off) == (ssize_t)n
-                                             : !ftruncate(p->fd_write, off));
-        if (ok)
+        if (p->fd_write >= 0 && pass_change_one(p->fd_write, c))
             continue;
         p->is_behind = true;
         fmt_log(o->env, ENV_LOG_WARN,
@@ -401,7 +443,7 @@ void fuse_pass_write_opened(struct fuse_ops *o, const struct fsattr *a, bool is_
         return;
     pass_follow(o, a, (uint64_t)is_first + is_cut, is_cut);
     if (is_cut)
-        pass_apply(o, a->ino, NULL, 0, 0);
+        pass_apply(o, a->ino, &(struct pass_change){.off = 0});
 }
 
 void fuse_pass_write_closed(struct fuse_ops *o, struct ino ino)
@@ -416,7 +458,13 @@ void fuse_pass_write_closed(struct fuse_ops *o, struct ino ino)
 void fuse_pass_wrote(struct fuse_ops *o, struct ino ino, const void *bytes, size_t n, off_t off)
 {
     if (o->pass.count)
-        pass_apply(o, ino, bytes, n, off);
+        pass_apply(o, ino, &(struct pass_change){.bytes = bytes, .n = n, .off = off});
+}
+
+void fuse_pass_alloced(struct fuse_ops *o, struct ino ino, int mode, off_t off, off_t len)
+{
+    if (o->pass.count)
+        pass_apply(o, ino, &(struct pass_change){.off = off, .len = len, .mode = mode});
 }
 
 void fuse_pass_sized(struct fuse_ops *o, const struct fsattr *a, off_t size)
@@ -424,7 +472,7 @@ void fuse_pass_sized(struct fuse_ops *o, const struct fsattr *a, off_t size)
     if (!o->pass.count)
         return;
     pass_follow(o, a, 1, true);
-    pass_apply(o, a->ino, NULL, 0, size);
+    pass_apply(o, a->ino, &(struct pass_change){.off = size});
 }
 
 void fuse_pass_stop(struct fuse_ops *o)

@@ -36,6 +36,7 @@ bool fuse_pass_begin(struct fuse_ops_call *c);
 void fuse_pass_write_opened(struct fuse_ops *o, const struct fsattr *a, bool is_first, bool is_cut);
 void fuse_pass_write_closed(struct fuse_ops *o, struct ino ino); /* the last of ours */
 void fuse_pass_wrote(struct fuse_ops *o, struct ino ino, const void *bytes, size_t n, off_t off);
+void fuse_pass_alloced(struct fuse_ops *o, struct ino ino, int mode, off_t off, off_t len);
 void fuse_pass_sized(struct fuse_ops *o, const struct fsattr *a, off_t size);
 void fuse_pass_put(struct fuse_pass *p);
 int32_t fuse_pass_id(const struct fuse_pass *p);

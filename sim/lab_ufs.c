@@ -567,6 +567,7 @@ int64_t lab_ufs_perform(struct lab_ufs *u, struct lab_ufs_call *c)
         c->cursor = 0;
         return 0;
     case UFS_NAMES:
+    case UFS_ALLOC:
         return E_NOTSUP;
     case UFS_LOOK:
         return op_look(u, c);

@@ -49,6 +49,7 @@ static void fuzz_rest(struct rbuf *r, unsigned pick)
     struct rpc_inos in;
     struct rpc_io io;
     struct rpc_io_reply ir;
+    struct rpc_alloc alloc;
     struct rpc_free fr;
     struct rpc_local lo;
     struct rpc_local_reply lr;
@@ -66,8 +67,8 @@ static void fuzz_rest(struct rbuf *r, unsigned pick)
             sum += rbuf_u64(&in.items);
     if (pick == 9 && !rpc_format_io_get(r, &io))
         fuzz_text(io.path, io.path_len);
-    if (pick == 10)
-        (void)rpc_format_io_reply_get(r, &ir);
+    if (pick == 10 && !rpc_format_io_reply_get(r, &ir) && !rpc_format_alloc_get(r, &alloc))
+        sum += alloc.len;
     while (pick == 11 && rbuf_left(r) && !rpc_format_free_get(r, &fr))
         sum += fr.below;
     if (pick == 12 && !rpc_format_local_get(r, &lo))

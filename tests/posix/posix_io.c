@@ -212,8 +212,38 @@ GROUP(fallocate)
         OK(fallocate(fd, 0, 0, 200));
         struct stat c = posix_stat("f");
         IS(T_C | T_M, posix_later(&a, &c) & ~T_A);
-        if (posix_has("zero_range"))
-            OK(fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 2));
+        if (posix_has("zero_range")) {
+            OK(fallocate(fd, FALLOC_FL_ZERO_RANGE, 5, 2));
+            IS(16, pread(fd, b, 16, 0));
+            IS(0, memcmp(b,
+                         "01\0\0\0"
+                         "\0\0"
+                         "789",
+                         10));
+        }
+        CTX("fallocate through another handle, mapped");
+        int other = open("f", O_RDWR);
+        char *m = mmap(NULL, 4096, PROT_READ, MAP_SHARED, other, 0);
+        NEED(m == MAP_FAILED ? -1 : 0);
+        IS('9', m[9]);
+        OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 8, 2));
+        IS(0, m[9]);
+        IS(10, pread(other, b, 10, 0));
+        IS(0, b[8]);
+        OK(fallocate(other, 0, 1 << 20, 1 << 20));
+        IS(2 << 20, lseek(fd, 0, SEEK_END));
+        IS(1, pread(fd, b, 4, (2 << 20) - 1));
+        munmap(m, 4096);
+        close(other);
+        OK(ftruncate(fd, 10));
+        CTX("fallocate clears set-user-id");
+        NEED(fchmod(fd, 06777));
+        posix_as(7, 7);
+        int theirs = open("f", O_RDWR);
+        OK(fallocate(theirs, FALLOC_FL_KEEP_SIZE, 0, 20));
+        close(theirs);
+        posix_as_root();
+        IS(0777, posix_stat("f").st_mode & 07777);
     }
     CTX("fallocate: refused");
     NO(EINVAL, fallocate(fd, 0, 0, 0));

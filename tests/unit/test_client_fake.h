@@ -34,7 +34,7 @@ struct fake_io {
     uint8_t *buf;
     uint32_t len, room;
     uint64_t off, ino;
-    bool is_write;
+    bool is_write, is_alloc;
 };
 
 struct fake_worker {
@@ -59,6 +59,8 @@ struct fake {
     /* the namespace */
     struct fake_file files[FAKE_FILES];
     uint32_t n_files;
+    struct rpc_alloc alloc; /* the last one asked for */
+    uint64_t alloc_off;
     uint64_t next_session, session, epoch, lease_ns, workers_version;
     int64_t answer_lease_ns;
     uint64_t seqs[FAKE_SEQS]; /* executed */
@@ -278,6 +280,12 @@ static inline void fake_io_done(struct env_op *op)
     struct wbuf w = wbuf_make(out, sizeof out);
     struct rpc_io_reply rep = {.bytes = io->len, .hit = 1, .kernel = io->w->kernel};
     rpc_format_io_reply_put(&w, &rep);
+    if (op->ret >= 0 && io->is_alloc) { /* with room set aside a file has the size it has */
+        struct rbuf r = rbuf_make(io->buf, io->len);
+        CU_ASSERT_EQUAL(rpc_format_alloc_get(&r, &k->alloc), 0);
+        k->alloc_off = io->off;
+        io->is_write = false;
+    }
     if (op->ret >= 0 && io->is_write && io->off + io->len <= FAKE_WRITE_MAX)
         memcpy(k->written + io->off, io->buf, io->len);
     struct fake_file *f = fake_find(k, (struct ino){io->ino});
@@ -308,7 +316,8 @@ static inline void fake_worker_call(struct rpc_host *h, struct rpc_token t, uint
         err = E_CHANGED;
     if (!err && k->moved && q.path_len == 3 && !memcmp(q.path, "old", 3))
         err = E_NOENT;
-    CU_ASSERT(q.off / FAKE_PAGE == (q.off + q.len - 1) / FAKE_PAGE || method == RPC_SYNC);
+    CU_ASSERT(q.off / FAKE_PAGE == (q.off + q.len - 1) / FAKE_PAGE || method == RPC_SYNC ||
+              method == RPC_ALLOC);
     if (err || method == RPC_SYNC) {
         uint8_t out[64];
         struct wbuf b = wbuf_make(out, sizeof out);
@@ -320,11 +329,12 @@ static inline void fake_worker_call(struct rpc_host *h, struct rpc_token t, uint
     struct fake_io *io = mem_zalloc(sim_mem(w->node), sizeof *io); /* dies with the node */
     uint64_t size = live ? fake_find(k, q.ino)->attr.size : q.size;
     *io = (struct fake_io){.w = w, .t = t, .off = q.off, .len = q.len, .ino = q.ino.v};
-    if (method != RPC_WRITE)
+    io->is_write = method == RPC_WRITE || method == RPC_ALLOC;
+    io->is_alloc = method == RPC_ALLOC;
+    if (!io->is_write)
         io->len = size > q.off ? (uint32_t)base_min_u64(size - q.off, q.len) : 0;
     io->buf = mem_alloc(sim_mem(w->node), q.len + 1);
     io->room = q.len + 1;
-    io->is_write = method == RPC_WRITE;
     io->op.done = fake_io_done;
     w->bytes += io->len;
     for (uint32_t i = 0; !io->is_write && i < io->len; i++)

@@ -760,6 +760,31 @@ static void test_client_waits_for_a_lost_write(void)
     fake_close(k);
 }
 
+/* one call however long the range is; the size that this mount knows of follows, or not */
+static void test_client_allocates(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W);
+    uint64_t size = client_file_attr(f).size, far = (uint64_t)1 << 40;
+    struct client_io io = {
+        .file = f, .off = FAKE_PAGE - 1, .range = far, .how = UFS_ALLOC_KEEP | UFS_ALLOC_PUNCH};
+    client_alloc(k->c, &io);
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &io.op, 20 * SEC), 0);
+    CU_ASSERT(k->alloc_off == FAKE_PAGE - 1 && k->alloc.len == far && k->alloc.how == io.how);
+    CU_ASSERT_EQUAL(client_file_attr(f).size, size);
+    io = (struct client_io){.file = f, .off = 5, .range = far};
+    client_alloc(k->c, &io);
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &io.op, 20 * SEC), 0);
+    CU_ASSERT_EQUAL(client_file_attr(f).size, far + 5);
+    k->w[0].err = k->w[1].err = E_NOTSUP;
+    io = (struct client_io){.file = f, .off = 5, .range = far};
+    client_alloc(k->c, &io);
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &io.op, SEC), E_NOTSUP);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
 static void test_client_loads(void)
 {
     struct client_config cfg = fake_config();
@@ -857,4 +882,4 @@ UNIT_MAIN(
     UNIT(test_client_files_outlive_a_session), UNIT(test_client_writes_survive_a_lost_worker),
     UNIT(test_client_does_not_write_without_a_lease), UNIT(test_client_sync_by_another_kernel),
     UNIT(test_client_syncs_when_the_worker_is_back), UNIT(test_client_waits_for_a_lost_write),
-    UNIT(test_client_loads), UNIT(test_client_storm))
+    UNIT(test_client_allocates), UNIT(test_client_loads), UNIT(test_client_storm))

@@ -423,6 +423,13 @@ void client_fsync(struct client *c, struct client_io *io)
         env_post(fake.env, &io->op);
 }
 
+void client_alloc(struct client *c, struct client_io *io)
+{
+    (void)c;
+    if (fake_answers(&io->op, io->deadline_ns))
+        env_post(fake.env, &io->op);
+}
+
 void client_release(struct client *c, struct client_io *io)
 {
     (void)c;

@@ -96,6 +96,7 @@ static void test_rpc_format_io_round_trip(void)
                         .path_len = 3};
     struct rpc_io io2;
     struct rpc_io_reply rep = {1, 1, 1ULL << 40}, rep2;
+    struct rpc_alloc alloc = {(uint64_t)1 << 40 | 5, 3}, alloc2;
     rpc_format_io_put(&w, &io);
     rpc_format_io_reply_put(&w, &rep);
     struct rbuf r = rbuf_make(bytes, w.len);
@@ -105,6 +106,14 @@ static void test_rpc_format_io_round_trip(void)
     CU_ASSERT_EQUAL(io2.off + io2.len + io2.key.token + io2.key.len + io2.key_off, 45);
     CU_ASSERT_NSTRING_EQUAL(io2.path, "d/f", 3);
     CU_ASSERT_EQUAL(rep2.bytes + rep2.hit + rep2.kernel, 2 + (1ULL << 40));
+    w = wbuf_make(bytes, sizeof bytes);
+    rpc_format_alloc_put(&w, &alloc);
+    CU_ASSERT_EQUAL(w.len, RPC_ALLOC_BYTES);
+    r = rbuf_make(bytes, w.len);
+    CU_ASSERT_EQUAL(rpc_format_alloc_get(&r, &alloc2), 0);
+    CU_ASSERT(alloc2.len == alloc.len && alloc2.how == alloc.how);
+    r = rbuf_make(bytes, w.len - 1);
+    CU_ASSERT_EQUAL(rpc_format_alloc_get(&r, &alloc2), E_PROTO);
 }
 
 static void test_rpc_format_small_bodies_round_trip(void)

@@ -125,6 +125,15 @@ static void test_ufs_dir_files(void)
     CU_ASSERT_EQUAL(put("g", "x"), E_NOENT);
     CU_ASSERT_EQUAL(RUN(.kind = UFS_SYNC, .path = "f"), 0);
     CU_ASSERT_EQUAL(RUN(.kind = UFS_SYNC, .path = "g"), E_NOENT);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_ALLOC, .path = "f", .off = 5000, .size = 5000), 0);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_ALLOC, .path = "f", .size = 90000, .mode = UFS_ALLOC_KEEP), 0);
+    o = (struct ufs_op){.kind = UFS_STAT, .path = "f"};
+    CU_ASSERT_EQUAL(run(&o), 0);
+    CU_ASSERT_EQUAL(o.ent.size, 10000);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_ALLOC, .path = "f", .size = 9, .mode = 8), E_INVAL);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_ALLOC, .path = "f", .size = UINT64_MAX), E_INVAL);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_ALLOC, .path = "f", .size = 9, .not_after_ns = 1), E_TIMEOUT);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_ALLOC, .path = "f", .size = 9, .expect_ino = 1), E_CHANGED);
     struct ufs_op s = {.kind = UFS_STATFS};
     CU_ASSERT_EQUAL(run(&s), 0);
     CU_ASSERT(s.statfs.bytes > 0 && s.statfs.name_max == 255);

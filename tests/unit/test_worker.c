@@ -132,6 +132,23 @@ static void test_worker_live_and_writes(void)
     end_world();
 }
 
+/* of 1 TiB from the last byte of a page on: one operation, whose parameters are pulled */
+static void test_worker_allocates(void)
+{
+    make_world(5, 64 * PAGE);
+    struct wbuf w = wbuf_make(buf, RPC_ALLOC_BYTES);
+    rpc_format_alloc_put(&w, &(struct rpc_alloc){(uint64_t)1 << 40, UFS_ALLOC_KEEP});
+    CU_ASSERT_EQUAL(io(RPC_ALLOC, 4, RPC_IO_LIVE, PAGE - 1, RPC_ALLOC_BYTES), 0);
+    CU_ASSERT_EQUAL(calls[0].reply.bytes, RPC_ALLOC_BYTES);
+    CU_ASSERT_EQUAL(fake.file[4].alloc_off, PAGE - 1);
+    CU_ASSERT_EQUAL(fake.file[4].alloc_len, (uint64_t)1 << 40);
+    CU_ASSERT_EQUAL(fake.file[4].alloc_how, UFS_ALLOC_KEEP);
+    CU_ASSERT_EQUAL(io(RPC_ALLOC, 4, RPC_IO_LIVE, 0, RPC_ALLOC_BYTES + 1), E_INVAL);
+    fake.fail = E_NOTSUP;
+    CU_ASSERT_EQUAL(io(RPC_ALLOC, 4, RPC_IO_LIVE, 0, RPC_ALLOC_BYTES), E_NOTSUP);
+    end_world();
+}
+
 /* Stopped after it asked for the bytes and before it writes them: when it wakes up their writer has
  * gone another way, and they are not written any more.  A call that it had not seen before is as
  * good as new. */
@@ -645,7 +662,7 @@ UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_fli
           UNIT(test_worker_failed_fetch_does_not_stick), UNIT(test_worker_changed_file),
           UNIT(test_worker_live_and_writes), UNIT(test_worker_does_not_write_late),
           UNIT(test_worker_a_stopped_writer_keeps_no_buffers),
-          UNIT(test_worker_page_size_changes_under_a_read), UNIT(test_worker_load),
+          UNIT(test_worker_page_size_changes_under_a_read), UNIT(test_worker_allocates), UNIT(test_worker_load),
           UNIT(test_worker_evicts_under_pressure), UNIT(test_worker_restart_keeps_pages),
           UNIT(test_worker_serves_without_a_master),
           UNIT(test_worker_power_loss_serves_no_wrong_byte),

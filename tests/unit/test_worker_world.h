@@ -23,6 +23,8 @@ struct fake_file {
     uint64_t size, gen;
     uint8_t written[256]; /* bytes 0..n_written were written */
     uint32_t n_written;
+    uint64_t alloc_off, alloc_len;
+    uint32_t alloc_how;
 };
 
 struct fake_op {
@@ -69,6 +71,14 @@ static int64_t fake_do(struct ufs_op *o)
         memcpy(f->written + o->off, o->buf, o->len);
         f->n_written = (uint32_t)(o->off + o->len);
         return o->len;
+    }
+    if (o->kind == UFS_ALLOC) {
+        if (o->not_after_ns && env_now_ns(fake.env) > o->not_after_ns)
+            return E_TIMEOUT;
+        f->alloc_off = o->off;
+        f->alloc_len = o->size;
+        f->alloc_how = o->mode;
+        return 0;
     }
     if (o->kind != UFS_READ)
         return E_NOTSUP;
