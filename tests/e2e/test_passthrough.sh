@@ -94,6 +94,12 @@ for round in 1 2; do
     same "$(sum "$work/m/b")" "$b" "what was written, in the mount"
     same "$(hold sum one)" "$b" "what was written, for who has it open"
 done
+fallocate -p -o 123456 -l 1000000 "$work/m/b" && fallocate -o 5000000 -l 200000 "$work/m/b" || fail "cannot fallocate while it is read"
+sleep 0.1
+b=$(sum "$store/b")
+same "$(stat -c %s "$store/b")" 5200000 "size after fallocate"
+same "$(sum "$work/m/b")" "$b" "after fallocate, in the mount"
+same "$(hold sum one)" "$b" "after fallocate, for who has it open"
 truncate -s 4000000 "$work/m/b" || fail "cannot truncate while it is read"
 b=$(sum "$store/b")
 same "$(hold sum one)" "$b" "what was truncated, for who has it open"

@@ -48,6 +48,7 @@ enum kind {
     CLOSE_ALL,
     RENAME,
     REPLACE, /* by a new file under the same name, renamed over it */
+    ALLOC,   /* fallocate: set aside, a hole, zeros */
     KINDS
 };
 
@@ -60,7 +61,7 @@ static const struct {
     [FSTAT] = {"fstat", 4},     [MAP_GET] = {"mapget", 4},     [MAP_PUT] = {"mapput", 4},
     [FSYNC] = {"fsync", 2},     [OPEN] = {"open", 12},         [OPEN_TRUNC] = {"opentrunc", 1},
     [CLOSE] = {"close", 6},     [CLOSE_ALL] = {"closeall", 3}, [RENAME] = {"rename", 2},
-    [REPLACE] = {"replace", 1},
+    [REPLACE] = {"replace", 1}, [ALLOC] = {"alloc", 6},
 };
 
 struct op {
@@ -279,6 +280,24 @@ static void do_truncate(const struct op *o)
     model_size(to);
 }
 
+static void do_alloc(const struct op *o)
+{
+    static const int modes[] = {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                FALLOC_FL_ZERO_RANGE};
+    int mode = modes[o->seed % 4];
+    size_t off, len;
+    span(o, false, &off, &len);
+    if (fallocate(fds[o->slot], mode, (off_t)off, (off_t)len)) {
+        if (errno != EOPNOTSUPP) /* not every directory has all of them */
+            fail("fallocate", (long)off, mode);
+        return;
+    }
+    if (off + len > size && !(mode & FALLOC_FL_KEEP_SIZE))
+        model_size(off + len);
+    if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) && off < size)
+        memset(model + off, 0, len < size - off ? len : size - off);
+}
+
 static void do_stat(const struct op *o)
 {
     struct stat st;
@@ -337,6 +356,7 @@ static void run(const struct op *o)
     case MAP_GET:
     case MAP_PUT:
     case FSYNC:
+    case ALLOC:
         slot_open(o->slot, 0);
         break;
     default:
@@ -392,6 +412,9 @@ static void run(const struct op *o)
         break;
     case RENAME:
         do_rename(o);
+        break;
+    case ALLOC:
+        do_alloc(o);
         break;
     case REPLACE:
         do_replace(o);
