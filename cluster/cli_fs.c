@@ -676,10 +676,17 @@ static int cli_fs_admin(struct cli *c, enum rpc_admin_kind kind)
     int code = cli_fs_connect(c, &t);
     if (code)
         return code;
-    for (int i = 0; i < c->n_args; i++) {
+    /* the master drops what it was told of, so it is told of everything first; and what is loaded
+     * after this must not be dropped by it */
+    int err = kind == RPC_ADMIN_FREE ? cli_status_fresh(c, t) : 0;
+    for (int i = 0; i < c->n_args && !err; i++) {
         int sub = cli_fs_admin_one(c, t, kind, c->args[i], &list);
         code = sub ? sub : code;
     }
+    if (!err && kind == RPC_ADMIN_FREE)
+        err = cli_status_freed(c, t);
+    if (err)
+        code = cli_fail(c, "waiting for the workers", err);
     tarn_disconnect(t);
     if (c->json)
         cli_json_end(&list);

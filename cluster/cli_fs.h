@@ -43,5 +43,7 @@ int cli_fs_walk(struct cli_fs_visitor *v, const char *path, const struct fsattr 
 
 /* waits until each living worker has begun and sent a report */
 int cli_status_fresh(const struct cli *c, struct tarn *t);
+/* waits until the living workers have dropped what the master told them to */
+int cli_status_freed(const struct cli *c, struct tarn *t);
 
 #endif

@@ -68,6 +68,23 @@ int cli_status_fresh(const struct cli *c, struct tarn *t)
     return err;
 }
 
+int cli_status_freed(const struct cli *c, struct tarn *t)
+{
+    static const char key[] = "\ntotal.to_free ";
+    char *text = malloc(CLI_STATUS_MAX + 1);
+    int64_t until = cli_now_ns() + config_int(c->config, CONFIG_CLIENT_DEADLINE);
+    ASSERT(text);
+    int err = cli_status_get(t, text);
+    for (const char *at; !err && (at = strstr(text, key)) && at[sizeof key - 1] != '0';) {
+        if (cli_now_ns() > until)
+            err = E_TIMEOUT;
+        usleep(20000);
+        err = err ? err : cli_status_get(t, text);
+    }
+    free(text);
+    return err;
+}
+
 /* --- a tree --- */
 
 static cJSON *cli_status_value(const char *key, const char *text, unsigned depth)

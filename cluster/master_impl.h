@@ -521,6 +521,8 @@ void master_member_location(struct master *m, struct rpc_token t, const void *bo
 void master_member_free(struct master *m, struct ino ino, uint64_t below);
 /* every page of a file at or below the path of a mount */
 uint64_t master_member_free_path(struct master *m, uint16_t mount, const char *path);
+/* how many (file, version) pairs it was, or is to be, told to free and has not confirmed */
+uint64_t master_member_to_free(const struct master_worker *w);
 bool master_member_check(const struct master *m, char *err_text, size_t cap);
 
 /* ---- master_status.c */

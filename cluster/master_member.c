@@ -48,6 +48,8 @@ static struct master_page *member_page(struct master *m, uint32_t worker, struct
 
 /* --- freeing --- */
 
+static void member_order(struct master *m, struct master_worker *w);
+
 static void member_mark(struct master *m, struct master_page *p, uint64_t below)
 {
     if (p->version >= below && below != UINT64_MAX)
@@ -82,6 +84,19 @@ uint64_t master_member_free_path(struct master *m, uint16_t mount, const char *p
             member_mark(m, p, UINT64_MAX);
             n++;
         }
+    for (uint32_t i = 0; n && i < m->n_workers; i++)
+        if (m->workers[i].id.v)
+            member_order(m, &m->workers[i]);
+    return n;
+}
+
+uint64_t master_member_to_free(const struct master_worker *w)
+{
+    uint64_t n = 0;
+    list_each(it, &w->frees)
+        n++;
+    list_each(it, &w->ordered)
+        n++;
     return n;
 }
 
@@ -96,6 +111,8 @@ static void member_freed(struct env_op *op)
         if (op->ret < 0 || p->free_below > p->ordered_below)
             list_push_back(&w->frees, e); /* with the next beat */
     }
+    if (op->ret >= 0)
+        member_order(w->m, w);
 }
 
 /* What is ordered stays on a list until the worker has answered; pages that it reports gone leave

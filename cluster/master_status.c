@@ -141,7 +141,7 @@ static void status_worker(const struct master_worker *w, uint32_t n, struct stat
 static void status_workers(struct master *m, struct status *s)
 {
     uint64_t alive = 0, capacity = 0, used = 0, hits = 0, misses = 0, ufs = 0, served = 0,
-             handed = 0;
+             handed = 0, to_free = 0;
     uint32_t n = 0;
     for (uint32_t i = 0; i < m->n_workers; i++) {
         const struct master_worker *w = &m->workers[i];
@@ -156,6 +156,7 @@ static void status_workers(struct master *m, struct status *s)
         ufs += w->last.ufs_bytes;
         served += w->last.bytes_served;
         handed += w->last.handed_out;
+        to_free += w->is_alive ? master_member_to_free(w) : 0;
     }
     status_u64(s, "workers.count", n);
     status_u64(s, "workers.alive", alive);
@@ -167,6 +168,7 @@ static void status_workers(struct master *m, struct status *s)
     status_u64(s, "total.ufs_bytes", ufs);
     status_u64(s, "total.bytes_served", served);
     status_u64(s, "total.handed_out", handed);
+    status_u64(s, "total.to_free", to_free);
     n = 0;
     for (uint32_t i = 0; i < m->n_workers; i++)
         if (m->workers[i].id.v)

@@ -20,10 +20,12 @@ t put -r "$work/tree" /; diff -r "$work/tree" "$store/tree" || fail "put -r"
 t get -r /tree "$work/tree2"; diff -r "$work/tree" "$work/tree2" || fail "get -r"
 t du /tree | grep -q "$(find "$work/tree" -type f | wc -l) files" || fail "du: $(t du /tree)"
 t df | grep -q 'under-store' || fail df
-t free /tree
-t load /tree > "$work/loaded"; grep -q "loaded $(find "$work/tree" -type f | wc -l) files" "$work/loaded" || fail "load: $(cat "$work/loaded")"
 is_located() { tarn fs location /tree/env.h | grep -q 'worker .* page'; }
 wait_for 20 is_located || fail "location" # a page is served before it is stored, and reported after that
+t free /tree
+t load /tree > "$work/loaded"; grep -q "loaded $(find "$work/tree" -type f | wc -l) files" "$work/loaded" || fail "load: $(cat "$work/loaded")"
+t location --fresh /tree/env.h > /dev/null # whatever was to be dropped is dropped by now
+wait_for 20 is_located || fail "what was loaded after a free was dropped by it"
 echo changed > "$store/tree/env.h"
 [ "$(t cat /tree/env.h)" = changed ] || fail "a change behind the cluster's back was not noticed"
 t refresh /
