@@ -274,11 +274,14 @@ static void *bench_guard_main(void *arg)
     int n = bench_left.n;
     while (n-- > 0) {
         kill(bench_left.pid[n], SIGTERM);
-        for (int i = 0; i < 500 && !kill(bench_left.pid[n], 0); i++) {
-            if (waitpid(bench_left.pid[n], NULL, WNOHANG) == bench_left.pid[n])
-                break;
+        int i = 0;
+        while (i < 500 && !kill(bench_left.pid[n], 0) &&
+               waitpid(bench_left.pid[n], NULL, WNOHANG) != bench_left.pid[n]) {
             usleep(10000);
+            i++;
         }
+        if (i == 500 && !kill(bench_left.pid[n], SIGKILL))
+            waitpid(bench_left.pid[n], NULL, 0);
     }
     if (bench_left.dir[0])
         bench_remove(bench_left.dir);

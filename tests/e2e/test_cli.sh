@@ -100,9 +100,9 @@ find . -name '*.part' | grep . && fail "an unfinished file is left"
 # what is interrupted leaves nothing
 (cd "$work"; exec tarn bench meta --seconds 20 > bench.log 2>&1) & bench=$!
 has_child() { [ -n "$(cat /proc/$bench/task/*/children)" ] && ls -d "$work"/tarn-bench-*; }
-wait_for 20 has_child || fail "the benchmark did not start: $(cat "$work/bench.log")"
+wait_for 60 has_child || fail "the benchmark did not start: $(cat "$work/bench.log")"
 children=$(cat /proc/$bench/task/*/children); kill -INT $bench; wait $bench; [ $? = 130 ] || fail "the interrupted benchmark's status"
-for c in $children; do kill -0 "$c" 2> /dev/null && fail "process $c of the interrupted benchmark is left"; done
+for c in $children; do wait_for 20 eval "! kill -0 $c" || fail "process $c of the interrupted benchmark is left"; done
 ls -d "$work"/tarn-bench-* 2> /dev/null && fail "the interrupted benchmark's directory is left"
 # the simulator's command line
 expect 2 'did you mean --seed' tarn-sim run x --sede 7

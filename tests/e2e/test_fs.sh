@@ -58,11 +58,14 @@ assert [e["mtime_ns"] for e in d if e["path"] == "/two/piped"] == [st.st_mtime_n
 t ls -l /two/dangling | grep -q ' -> nowhere' || fail "ls of a dangling link"
 tarn fs mkdir --json /two | python3 -c 'import json, sys; assert "exists" in json.load(sys.stdin)["error"]' || fail "the error is not in the document"
 t put "$work/data" /two/data; t load /two
-t location --fresh /two/data | grep -q '5 pages' || fail "location --fresh: $(t location --fresh /two/data)"
-tarn status --json | python3 -c 'import json, sys
+is_whole() { tarn fs location --fresh /two/data | grep -q '5 pages'; }
+wait_for 20 is_whole || fail "location --fresh: $(t location --fresh /two/data)"
+is_json() { tarn status --json | python3 -c 'import json, sys
 s = json.load(sys.stdin)
-assert [w["alive"] for w in s["workers"]] == [True, True] and s["mounts"][0]["path"] == "/" and s["total"]["workers_alive"] == 2' || fail "status --json"
-tarn status --page | grep -q '^workers  2 of 2 alive' || fail "status --page"
+assert [w["alive"] for w in s["workers"]] == [True, True] and s["mounts"][0]["path"] == "/" and s["total"]["workers_alive"] == 2'; }
+wait_for 20 is_json || fail "status --json: $(tarn status --json)" # a worker that is not scheduled is not alive for a while
+is_page() { tarn status --page | grep -q '^workers  2 of 2 alive'; }
+wait_for 20 is_page || fail "status --page: $(tarn status --page)"
 # another cluster's master is not let in, while this one writes the under-store
 timeout 60 tarn master --set "master.dir=$work/other" --set "master.listen=127.0.0.1:$((port + 9))" 2> "$work/err"
 [ $? = 1 ] && grep -q 'written by the master of another cluster' "$work/err" || fail "two clusters write one under-store: $(cat "$work/err")"
