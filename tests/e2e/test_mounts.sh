@@ -24,14 +24,17 @@ kill9 master; start_master
 [ "$("$build/cluster-example" 127.0.0.1:$port /data/sub/two)" = second ] || fail "the example program"
 "$build/cluster-example" 127.0.0.1:$port / | grep -q 'data/' || fail "the example's listing"
 "$build/cluster-example" 127.0.0.1:$port /none 2> /dev/null && fail "the example on a missing file"
+at=() # a mount point whose process was killed: tarn up takes it over
+[ -r /dev/fuse ] && [ -w /dev/fuse ] && { start_mount D; kill9 mount-D; at=(--mount "$work/D"); }
 term worker1; term master
 # tarn up: a cluster by one command, children restarted, all gone at the end
 unset TARN_CONFIG
-tarn up --under-store "$store" --mode through --dir "$work/up" --set "master.listen=127.0.0.1:$((port + 10))" --set "worker.listen=127.0.0.1:$((port + 11))" --json > "$work/up.out" 2> "$work/up.err" &
+tarn up --under-store "$store" --mode through --dir "$work/up" --set "master.listen=127.0.0.1:$((port + 10))" --set "worker.listen=127.0.0.1:$((port + 11))" "${at[@]}" --json > "$work/up.out" 2> "$work/up.err" &
 pids[up]=$!
 wait_for 20 grep -q '"config"' "$work/up.out" || fail "tarn up: $(cat "$work/up.err")"
 export TARN_CONFIG=$work/up/tarn.json
 [ "$(tarn fs cat /one)" = first ] || fail "a cluster by tarn up"
+[ ${#at[@]} = 0 ] || [ "$(cat "$work/D/one")" = first ] || fail "tarn up on a dead mount"
 master=$(tr -d ' \t\n' < "$work/up.out" | grep -o '"master":[0-9]*' | cut -d: -f2)
 kill -9 "$master"
 wait_for 20 tarn fs cat /one || fail "tarn up did not restart its master"
@@ -40,6 +43,7 @@ worker=$(tr -d ' \t\n' < "$work/up.out" | grep -o '"worker-1":[0-9]*' | cut -d: 
 term up || fail "tarn up's status after SIGTERM"
 sleep 0.3
 kill -0 "$worker" 2> /dev/null && fail "a worker outlived tarn up"
+mounted "$work/D" && fail "the mount outlived tarn up"
 unset TARN_CONFIG
 timeout 20 tarn up --dir "$work/up2" 2> "$work/none.err"; [ $? = 2 ] && grep -q 'nothing to serve' "$work/none.err" || fail "tarn up without a store: $(cat "$work/none.err")"
 echo ok
