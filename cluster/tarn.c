@@ -4,6 +4,7 @@
  * running until the flag is set always ends; the loop's own limit (twice the deadline) is a guard
  * against a bug there and panics rather than leaving a request on a dead stack. */
 #include "cluster/tarn.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "cluster/ufs_dir.h"
@@ -40,12 +41,17 @@ struct tarn_wait {
 
 struct tarn_options tarn_options_default(void)
 {
-    return (struct tarn_options){.client = client_config_default(),
-                                 .memory_bytes = 256 << 20,
-                                 .uid = geteuid(),
-                                 .gid = getegid(),
-                                 .direct_under_store = true,
-                                 .log_level = ENV_LOG_ERROR};
+    struct tarn_options o = {.client = client_config_default(),
+                             .memory_bytes = 256 << 20,
+                             .uid = geteuid(),
+                             .gid = getegid(),
+                             .direct_under_store = true,
+                             .log_level = ENV_LOG_ERROR};
+    gid_t groups[NGROUPS_MAX];
+    int n = getgroups(NGROUPS_MAX, groups); /* as for a mount: of very many, the first */
+    for (int i = 0; i < n && o.n_groups < LIMIT_GROUPS; i++)
+        o.groups[o.n_groups++] = groups[i];
+    return o;
 }
 
 const char *tarn_strerror(int err)
@@ -150,6 +156,8 @@ static int tarn_do(struct tarn *t, struct tarn_request *q, bool walk, bool follo
     q->req.op.done = tarn_request_done;
     q->req.fsop.uid = t->options.uid;
     q->req.fsop.gid = t->options.gid;
+    q->req.fsop.n_groups = t->options.n_groups;
+    memcpy(q->req.fsop.groups, t->options.groups, sizeof q->req.fsop.groups);
     if (walk)
         client_walk(t->client, &q->req, follow);
     else

@@ -30,9 +30,10 @@ struct tarn_dir;
 struct tarn_options {
     struct client_config client; /* masters is required; see cluster/client.h */
     uint64_t memory_bytes;       /* budget; default 256 MiB */
-    uint32_t uid, gid;           /* whose rights; default: the process's */
-    bool direct_under_store;     /* read the under-store itself when no worker answers */
-    enum env_log log_level;      /* lines on stderr; default ENV_LOG_ERROR */
+    uint32_t uid, gid;           /* whose rights; default: the process's, with its groups */
+    uint32_t n_groups, groups[LIMIT_GROUPS];
+    bool direct_under_store; /* read the under-store itself when no worker answers */
+    enum env_log log_level;  /* lines on stderr; default ENV_LOG_ERROR */
 };
 
 enum tarn_open {

@@ -66,6 +66,13 @@ assert [w["alive"] for w in s["workers"]] == [True, True] and s["mounts"][0]["pa
 wait_for 20 is_json || fail "status --json: $(tarn status --json)" # a worker that is not scheduled is not alive for a while
 is_page() { tarn status --page | grep -q '^workers  2 of 2 alive'; }
 wait_for 20 is_page || fail "status --page: $(tarn status --page)"
+# a user's other groups count
+as() { env -u TARN_CONFIG setpriv --reuid 65534 --regid 65534 --groups "$1" "${@:2}"; }
+if [ "$(id -u)" = 0 ] && command -v setpriv > /dev/null && as 4242 test -x "$build/tarn" 2> /dev/null; then
+    mkdir -m 750 "$store/two/grp"; echo g > "$store/two/grp/f"; chmod 640 "$store/two/grp/f"; chgrp -R 4242 "$store/two/grp"
+    [ "$(as 4242 tarn fs cat --masters "127.0.0.1:$port" /two/grp/f)" = g ] || fail "a member of the group cannot read"
+    as 4243 tarn fs cat --masters "127.0.0.1:$port" /two/grp/f 2> "$work/err"; [ $? = 1 ] && grep -q 'permission denied' "$work/err" || fail "a stranger to the group: $(cat "$work/err")"
+fi
 # another cluster's master is not let in, while this one writes the under-store
 timeout 60 tarn master --set "master.dir=$work/other" --set "master.listen=127.0.0.1:$((port + 9))" 2> "$work/err"
 [ $? = 1 ] && grep -q 'written by the master of another cluster' "$work/err" || fail "two clusters write one under-store: $(cat "$work/err")"
