@@ -202,6 +202,11 @@ int fuse_point_check(const char *abs, bool nonempty, bool is_cleaning, char *err
             return FUSE_MOUNT_FAILED;
         }
     }
+    if (S_ISLNK(st.st_mode)) {
+        fmt_into(err_text, cap, "mount point %s is a symbolic link: name the directory itself",
+                 abs);
+        return FUSE_MOUNT_FAILED;
+    }
     if (!S_ISDIR(st.st_mode)) {
         fmt_into(err_text, cap, "mount point %s is not a directory: give an empty directory", abs);
         return FUSE_MOUNT_FAILED;

@@ -89,6 +89,8 @@ start_master
 wait_for 15 test -e m/survivor || fail "the mount did not recover"
 # busy and stale mount points
 timeout 20 tarn mount "$work/m" > "$work/busy" 2>&1; [ $? = 1 ] || fail "mounted twice: $(cat "$work/busy")"
+mkdir "$work/dir"; ln -s dir "$work/dirlink"
+timeout 20 tarn mount "$work/dirlink" > "$work/link" 2>&1; [ $? = 1 ] && grep -q 'is a symbolic link' "$work/link" || fail "mounted at a link: $(cat "$work/link")"
 timeout 20 tarn mount "$work/does-not-exist" > "$work/none" 2>&1; [ $? = 1 ] && grep -qi 'exist\|no such' "$work/none" || fail "missing mount point: $(cat "$work/none")"
 timeout 20 tarn mount -o nonsense "$work/n" > "$work/opt" 2>&1; [ $? = 2 ] || fail "bad option: $(cat "$work/opt")"
 kill9 mount-m
