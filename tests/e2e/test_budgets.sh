@@ -20,15 +20,15 @@ honours() { # honours NAME BYTES
     [ "$most" -le $(($2 + slack)) ] || fail "$1 used $((most / MiB)) MiB of $(($2 / MiB))"
 }
 start_master; start_worker 1; start_mount A
-for n in 1 2 3 4; do head -c 40000000 /dev/urandom > "$store/big$n"; done
-mkdir "$store/many" && (cd "$store/many" && seq 6000 | sed 's/^/a-name-that-takes-some-room-/' | xargs touch)
+for n in 1 2 3 4; do head -c 16000000 /dev/urandom > "$store/big$n"; done
+mkdir "$store/many" && (cd "$store/many" && seq 3000 | sed 's/^/a-name-that-takes-some-room-/' | xargs touch)
 jobs=()
 for n in 1 2 3 4; do
     cmp "$work/A/big$n" "$store/big$n" & jobs+=($!)
-    dd if=/dev/urandom of="$work/A/new$n" bs=1M count=30 status=none & jobs+=($!)
+    dd if=/dev/zero of="$work/A/new$n" bs=1M count=20 status=none & jobs+=($!)
 done
 find "$work/A/many" -size +1 & jobs+=($!)
-(mkdir "$work/A/d" && cd "$work/A/d" && seq 500 | xargs touch) & jobs+=($!)
+(mkdir "$work/A/d" && cd "$work/A/d" && seq 200 | xargs touch) & jobs+=($!)
 for j in "${jobs[@]}"; do wait $j || fail "a job under little memory"; done
 # sixty-four writers at once, whom no worker answers
 kill -STOP "${pids[worker1]}"

@@ -4,7 +4,8 @@
 # ports do not fill the logs.
 . "$(dirname "$0")/lib.sh" "$@"
 need_fuse
-config through 0
+# on a slow machine what waits must not be over before it is looked at
+config through 0 '"client": {"deadline": "60s", "direct_under_store": false}'
 start_master; start_worker 1; start_mount A
 mkdir "$work/A/d"; head -c 3000000 /dev/urandom > "$work/A/f"
 hang() { # hang SIGNAL WHAT PYTHON: begins, waits, is ended by the signal
