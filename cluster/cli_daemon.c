@@ -1,9 +1,9 @@
 /* cluster/cli_daemon.c - `tarn master` and `tarn worker`: one process, one env, one server.
  *
  * Life of a daemon: open net (which locks the directory), open the server, announce readiness, run
- * until SIGTERM or SIGINT, stop the server within a deadline, close net.  A second signal ends at
- * once.  A server that fails (a journal that cannot be written, a port in use) ends with status 1
- * and a line that says why. */
+ * until SIGTERM or SIGINT, stop the server within a deadline, close net within another.  A second
+ * signal ends at once.  A server that fails (a journal that cannot be written, a port in use) ends
+ * with status 1 and a line that says why. */
 #include "cluster/cli_daemon.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "cluster/cli_local.h"
 
-enum { DAEMON_POLL_MS = 20 };
+enum { DAEMON_POLL_MS = 20, CLI_DAEMON_CLOSE_S = 5 };
 static const int64_t cli_daemon_stop_ns = 10000000000LL;
 
 void cli_daemon_announce(const struct cli *c)
@@ -138,8 +138,21 @@ int cli_daemon_run(struct cli_daemon *d)
     return d->code;
 }
 
+static int cli_daemon_code;
+
+static void cli_daemon_gone(int number)
+{
+    (void)number;
+    _exit(cli_daemon_code);
+}
+
 void cli_daemon_close(struct cli_daemon *d)
 {
+    /* what hangs in the pool (an under-store that does not answer) would be waited for, here and
+     * again when the process ends; whatever counts is on disk by now */
+    cli_daemon_code = d->code;
+    signal(SIGALRM, cli_daemon_gone);
+    alarm(CLI_DAEMON_CLOSE_S);
     net_close(d->net);
     mem_drop(&d->mem);
 }
