@@ -57,5 +57,8 @@ enum master_state master_state(const struct master *m, int *ret_why);
 void master_stop(struct master *m, struct env_op *op);
 const struct meta *master_meta(const struct master *m); /* for the simulator's checkers */
 bool master_check(const struct master *m, char *err_text, size_t cap);
+/* how many pages the worker that is reached there has reported; false: it is not known or not alive
+ */
+bool master_member_pages(const struct master *m, const char *addr, uint64_t *ret_pages);
 
 #endif

@@ -361,6 +361,19 @@ void master_member_free_all(struct master *m)
             member_forget_pages(m, &m->workers[i]);
 }
 
+bool master_member_pages(const struct master *m, const char *addr, uint64_t *ret_pages)
+{
+    size_t len = strlen(addr);
+    for (uint32_t i = 0; i < m->n_workers; i++) {
+        const struct master_worker *w = &m->workers[i];
+        if (!w->id.v || !w->is_alive || w->addr_len != len || memcmp(w->addr, addr, len) != 0)
+            continue;
+        *ret_pages = w->pages;
+        return true;
+    }
+    return false;
+}
+
 bool master_member_check(const struct master *m, char *err_text_buf, size_t cap)
 {
     uint32_t out = 0;

@@ -203,6 +203,30 @@ static bool run_is_settled(const struct lab_run *r)
     return s.intents == 0;
 }
 
+/* the leading master knows of every page that a worker has; or a text that says what is not so */
+static bool run_is_reported(const struct lab_run *r, char *ret_why, size_t cap)
+{
+    const struct master *lead = NULL;
+    int err;
+    for (uint32_t i = 0; i < r->n_nodes && !lead; i++)
+        if (r->nodes[i].master && master_state(r->nodes[i].master, &err) == MASTER_SERVING)
+            lead = r->nodes[i].master;
+    for (uint32_t i = 0; i < r->n_nodes && lead; i++) {
+        const struct run_node *n = &r->nodes[i];
+        struct worker_stats s;
+        uint64_t pages = 0;
+        if (!n->worker || worker_state(n->worker, &err) != WORKER_SERVING)
+            continue;
+        worker_stats(n->worker, &s);
+        if (master_member_pages(lead, n->addr, &pages) && pages == s.pages)
+            continue;
+        fmt_into(ret_why, cap, "%s has %llu pages, the master knows of %llu",
+                 sim_node_name(n->node), (unsigned long long)s.pages, (unsigned long long)pages);
+        return false;
+    }
+    return true;
+}
+
 static void run_late(struct lab_run *r, const char *what)
 {
     lab_check_finding(r->check, LAB_LIVENESS)->checks++;
@@ -215,6 +239,7 @@ static void run_course(struct lab_run *r)
 {
     int64_t now = sim_now_ns(r->sim);
     bool late = now > r->phase_until_ns;
+    char why[128];
     switch (r->phase) {
     case RUN_LOAD:
         if (now < r->s.duration_ns)
@@ -245,12 +270,12 @@ static void run_course(struct lab_run *r)
             run_late(r, "a client's last walk has not ended");
         break;
     case RUN_QUIET:
-        if (run_is_settled(r)) {
+        if (run_is_settled(r) && run_is_reported(r, why, sizeof why)) {
             lab_check_finding(r->check, LAB_LIVENESS)->checks++;
             lab_check_end(r->check);
             run_next(r, RUN_OVER, 0);
         } else if (late) {
-            run_late(r, "under-store effects are still owed");
+            run_late(r, run_is_settled(r) ? why : "under-store effects are still owed");
         }
         break;
     case RUN_OVER:

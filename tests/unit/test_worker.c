@@ -57,6 +57,9 @@ static void test_worker_failed_fetch_does_not_stick(void)
     CU_ASSERT_EQUAL(io(RPC_READ, FILES - 1, 0, 0, 10), 0);
     fake.file[3].gen = 0;
     CU_ASSERT_EQUAL(io(RPC_READ, 3, 0, 0, 10), E_NOENT);
+    fake.file[6].is_dir = true; /* something above was renamed: the client is to ask where it is */
+    CU_ASSERT_EQUAL(io(RPC_READ, 6, 0, 0, 10), E_CHANGED);
+    CU_ASSERT_EQUAL(io(RPC_READ, 6, RPC_IO_LIVE, 0, 10), E_CHANGED);
     end_world();
 }
 

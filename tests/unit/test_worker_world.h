@@ -25,6 +25,7 @@ struct fake_file {
     uint32_t n_written;
     uint64_t alloc_off, alloc_len;
     uint32_t alloc_how;
+    bool is_dir; /* one has taken its place */
 };
 
 struct fake_op {
@@ -83,6 +84,8 @@ static int64_t fake_do(struct ufs_op *o)
     if (o->kind != UFS_READ)
         return E_NOTSUP;
     fake.reads++;
+    if (f->is_dir)
+        return o->expect_ino ? E_CHANGED : E_ISDIR;
     if (o->expect_fp && o->expect_fp != fake_fp(f->gen))
         return E_CHANGED;
     uint64_t got = o->off >= f->size ? 0 : base_min_u64(o->len, f->size - o->off);
@@ -321,6 +324,7 @@ static void start(struct call *c, uint16_t method, uint32_t n, uint16_t flags, u
                         .size = f->size,
                         .mount = 1,
                         .fp = fake_fp(f->gen),
+                        .ufs_ino = 100 + n,
                         .flags = flags,
                         .off = off,
                         .len = len,
