@@ -196,7 +196,8 @@ static void thread_opened(struct load_thread *t, int err)
         return;
     }
     t->file = t->req.file;
-    t->reading = (struct lab_check_file){.ino = t->req.fsop.ino, .opened_ns = t->w.from_ns};
+    t->reading = (struct lab_check_file){
+        .ino = t->req.fsop.ino, .opened_ns = t->w.from_ns, .is_young = t->req.reply.attr.fp == 0};
     thread_file_next(t);
 }
 
