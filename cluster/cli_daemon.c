@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "cluster/cli_local.h"
 
-enum { DAEMON_POLL_MS = 20, CLI_DAEMON_CLOSE_S = 5 };
+enum { DAEMON_POLL_MS = 20, DAEMON_CLOSE_S = 5, DAEMON_POOL = 10 };
 static const int64_t cli_daemon_stop_ns = 10000000000LL;
 
 void cli_daemon_announce(const struct cli *c)
@@ -100,6 +100,7 @@ int cli_daemon_open(struct cli_daemon *d, const struct cli *c, const char *node,
                     int64_t memory)
 {
     struct net_config nc = {.dir = dir,
+                            .pool_threads = DAEMON_POOL,
                             .node = node,
                             .held_max = config_net_share((uint64_t)memory),
                             .log_level = (enum env_log)config_int(c->config, CONFIG_LOG_LEVEL),
@@ -152,7 +153,7 @@ void cli_daemon_close(struct cli_daemon *d)
      * again when the process ends; whatever counts is on disk by now */
     cli_daemon_code = d->code;
     signal(SIGALRM, cli_daemon_gone);
-    alarm(CLI_DAEMON_CLOSE_S);
+    alarm(DAEMON_CLOSE_S);
     net_close(d->net);
     mem_drop(&d->mem);
 }

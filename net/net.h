@@ -26,7 +26,7 @@ struct net_config {
     void *log_ctx;
     enum net_disk_kind disk;  /* AUTO: io_uring where the kernel allows */
     bool allow_non_loopback;  /* listening beyond 127.0.0.0/8 and ::1 */
-    unsigned pool_threads;    /* of libuv's pool, one for the process: the first net decides (10) */
+    unsigned pool_threads;    /* of libuv's pool, one for the process: the first net decides (4) */
     uint32_t max_conns;       /* more are refused (4096) */
     uint64_t backlog_warn;    /* unsent bytes of one connection that are logged (64 MiB) */
     uint64_t backlog_max;     /* ... that close it (1 GiB) */

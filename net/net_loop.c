@@ -36,8 +36,7 @@ enum {
     NET_LOOP_LATER_ROUNDS = 4,
     NET_LOOP_DISK_ROUNDS = 2,
     NET_LOOP_HUGE = 2 << 20,
-    NET_LOOP_POOL = 10, /* threads of the pool */
-    NET_LOOP_OWN = 2,   /* of them, those that env_work() leaves to the disk */
+    NET_LOOP_POOL = 4, /* threads of the pool, if nobody says: libuv's own default */
 };
 
 /* which net this thread is running: tells a post from the loop from one from elsewhere */
@@ -447,7 +446,8 @@ static const struct env_vt *net_loop_vt(void)
     return &vt;
 }
 
-/* threads of libuv's pool: the first net decides, unless the operator did */
+/* threads of libuv's pool: the first net decides, unless the operator did.  A process that says
+ * nothing keeps its environment as it is: it may not be ours (the C API). */
 static uint32_t net_loop_pool(unsigned wanted)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -456,9 +456,10 @@ static uint32_t net_loop_pool(unsigned wanted)
     if (!threads) {
         char text[16];
         fmt_into(text, sizeof text, "%u", wanted);
-        setenv("UV_THREADPOOL_SIZE", text, 0);
+        if (wanted)
+            setenv("UV_THREADPOOL_SIZE", text, 0);
         const char *is = getenv("UV_THREADPOOL_SIZE");
-        int n = is ? atoi(is) : 0;
+        int n = is ? atoi(is) : NET_LOOP_POOL;
         threads = n > 0 ? (uint32_t)n : 1;
     }
     pthread_mutex_unlock(&lock);
@@ -475,8 +476,9 @@ static void net_loop_defaults(struct net *net)
     c->hello_timeout_ns = c->hello_timeout_ns ? c->hello_timeout_ns : net_seconds(5);
     fmt_into(net->node, sizeof net->node, "%s", c->node ? c->node : "tarn");
     c->node = net->node;
-    uint32_t threads = net_loop_pool(c->pool_threads ? c->pool_threads : NET_LOOP_POOL);
-    net->work_max = threads > NET_LOOP_OWN ? threads - NET_LOOP_OWN : 1;
+    uint32_t threads = net_loop_pool(c->pool_threads);
+    uint32_t own = threads > NET_LOOP_POOL ? 2 : 1;
+    net->work_max = threads > own ? threads - own : 1;
 }
 
 int net_open(const struct net_config *config, struct net **ret_net)
