@@ -104,7 +104,7 @@ static void net_mr_ask(struct net_conn *c)
     }
 }
 
-static void net_mr_answered(struct net_conn *c, struct env_op *op, int ret)
+static void net_mr_answered(struct net_conn *c, struct env_op *op, int64_t ret)
 {
     list_remove(&op->link);
     c->reads_n--;
@@ -124,7 +124,7 @@ static void net_mr_write(struct net_conn *c, const void *mem, uint32_t len, stru
         return;
     }
     net_stream_bytes(c, mem, len);
-    net_loop_later(c->net, op, 0);
+    net_loop_later(c->net, op, len);
 }
 
 void net_mr_rma(struct env_conn *conn, enum env_rma dir, void *mem, uint32_t len,
@@ -240,7 +240,7 @@ void net_mr_placed(struct net_conn *c)
     if (c->place_op) {
         struct env_op *op = c->place_op;
         c->place_op = NULL;
-        net_mr_answered(c, op, 0);
+        net_mr_answered(c, op, (int64_t)op->impl[NET_MR_LEN]);
     }
 }
 

@@ -74,15 +74,15 @@ static void net_stream_crowded(struct net *net)
     }
 }
 
-/* ret: of the op that waits for the piece */
-static void net_stream_seg_free(struct net_conn *c, struct net_seg *s, int ret)
+/* err: of the op that waits for the piece; 0: all of it has left */
+static void net_stream_seg_free(struct net_conn *c, struct net_seg *s, int err)
 {
     struct net *net = c->net;
     list_remove(&s->link);
     if (list_linked(&s->region_link))
         list_remove(&s->region_link);
     if (s->op)
-        net_loop_later(net, s->op, ret);
+        net_loop_later(net, s->op, err ? err : s->op->ret);
     if (s->reply)
         c->replies--;
     free(s->own);
@@ -147,6 +147,8 @@ void net_stream_ref(struct net_conn *c, const void *p, size_t n, struct env_op *
     s->p = p;
     s->n = n;
     s->op = op;
+    if (op)
+        op->ret = (int64_t)n;
     s->conn = c;
     list_push_back(&c->segs, &s->link);
     if (region_refs) {

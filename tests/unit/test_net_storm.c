@@ -102,10 +102,10 @@ static struct env_peer *storm_open(struct env_acceptor *a, const char *from)
 static void storm_op_done(struct env_op *op)
 {
     struct storm_op *o = container_of(op, struct storm_op, op);
-    o->s->bad += !o->busy || (op->ret != 0 && op->ret != E_CLOSED && op->ret != E_STALE);
+    o->s->bad += !o->busy || (op->ret < 0 && op->ret != E_CLOSED && op->ret != E_STALE);
     o->busy = false;
     o->s->stale += op->ret == E_STALE;
-    if (o->read && op->ret == 0) {
+    if (o->read && op->ret >= 0) {
         o->s->reads++;
         o->s->bad += !storm_all(o->mem, o->len, o->want);
     }

@@ -306,7 +306,7 @@ static void test_tcp_rma_write_then_frame(void)
         send_n(&a, sizeof i, &i);
         CU_ASSERT(!w.done);
         CU_ASSERT_FATAL(drive(&a, &b, &w.done));
-        CU_ASSERT_EQUAL(w.op.ret, 0);
+        CU_ASSERT_EQUAL(w.op.ret, MIB);
         if (i % 4 == 3)
             CU_ASSERT_FATAL(drive_frames(&a, &b, &b.frames, i + 1));
     }
@@ -329,18 +329,20 @@ static void test_tcp_rma_read(void)
     env_share(b.e, mem, MIB, &r, &key);
     /* many at once, more than may be under way, in sizes below and above the copy limit */
     static struct wait w[1024];
+    static uint32_t lens[ARRAY_LEN(w)];
     uint64_t at = 0;
     for (uint32_t i = 0; i < ARRAY_LEN(w); i++) {
         uint32_t len = i % 3 ? 1000 : 24;
         w[i] = (struct wait){.op.done = wait_done};
         if (i == ARRAY_LEN(w) - 1)
             len = (uint32_t)(MIB - at);
+        lens[i] = len;
         env_rma(a.peer.conn, ENV_RMA_READ, to + at, len, key, at, &w[i].op);
         at += len;
     }
     CU_ASSERT(drive(&a, &b, &w[ARRAY_LEN(w) - 1].done));
     for (uint32_t i = 0; i < ARRAY_LEN(w); i++)
-        CU_ASSERT(w[i].done && w[i].op.ret == 0);
+        CU_ASSERT(w[i].done && w[i].op.ret == lens[i]);
     CU_ASSERT_EQUAL(memcmp(to, mem, MIB), 0);
     struct wait bad = {.op.done = wait_done};
     env_rma(a.peer.conn, ENV_RMA_READ, to, 2, key, MIB - 1, &bad.op);
@@ -372,7 +374,7 @@ static void test_tcp_rma_stale_key(void)
     env_rma(a.peer.conn, ENV_RMA_READ, to, sizeof to, key, 0, &rd.op);
     CU_ASSERT(drive(&a, &b, &rd.done));
     CU_ASSERT_EQUAL(rd.op.ret, E_STALE);
-    CU_ASSERT(wr.done && wr.op.ret == 0);
+    CU_ASSERT(wr.done && wr.op.ret == sizeof from);
     CU_ASSERT_EQUAL(mem[0], 0);
     net_stats(b.net, &st);
     CU_ASSERT_EQUAL(st.bytes_dropped, sizeof from);
@@ -406,7 +408,7 @@ static void test_tcp_revoke_in_the_middle(void)
     uint32_t zero = 0;
     send_n(&a, 4, &zero);
     CU_ASSERT(drive_frames(&a, &b, &b.frames, 1));
-    CU_ASSERT(wr.done && wr.op.ret == 0);
+    CU_ASSERT(wr.done && wr.op.ret == BIG);
     size_t touched = 0;
     for (size_t i = 0; i < BIG; i++)
         touched += mem[i] != 1;
@@ -428,7 +430,7 @@ static void test_tcp_revoke_in_the_middle(void)
     CU_ASSERT(drive(&b, NULL, &rv.done));
     memset(mem, 3, BIG);
     CU_ASSERT(drive(&a, &b, &rd.done));
-    CU_ASSERT_EQUAL(rd.op.ret, 0);
+    CU_ASSERT_EQUAL(rd.op.ret, BIG);
     for (size_t i = touched = 0; i < BIG; i++)
         touched += from[i] != 2;
     CU_ASSERT_EQUAL(touched, 0);
