@@ -48,11 +48,9 @@ enum snap_state {
 
 enum {
     SNAP_BUF = LOG_PIECE_MAX + 2 * LOG_BLOCK,
-    SNAP_READ = 1024 * 1024,                   /* at once, into one of two windows */
+    SNAP_READ = 4 * 1024 * 1024,               /* at once, into one of two windows */
     SNAP_TAIL = LOG_PIECE_MAX + 2 * LOG_BLOCK, /* before it: the begin of a piece that goes on */
-    SNAP_WINDOW = SNAP_TAIL + SNAP_READ,
-    SNAP_LOAD_BUF = 2 * SNAP_WINDOW + LOG_BLOCK,
-    SNAP_STEP = 64 * 1024, /* of an image, written at once beside appends */
+    SNAP_STEP = 64 * 1024,                     /* of an image, written at once beside appends */
     SNAP_FILES_MAX = 64,
     SNAP_NAMES = 4096,
     SNAP_PAUSE_NS = 500 * 1000,
@@ -84,6 +82,7 @@ struct snap {
     uint64_t index, epoch, size, pos, window_at, data_bytes;
     uint32_t window_len, crc, number, len;
     uint8_t *load_memory, *load, *window; /* two windows; the bytes from window_at on */
+    uint32_t read_bytes;                  /* at once: no more than there is */
     uint64_t read_at;                     /* of the read under way, or of the next */
     unsigned read_into;                   /* which of the two */
     bool is_reading, is_drained;          /* the last: verdict is to be given */
@@ -184,10 +183,32 @@ static void snap_path(const struct snap *s, const char *leaf, char *ret_name)
     fmt_into(ret_name, ENV_NAME_MAX, "%s%s", s->dir, leaf);
 }
 
+static size_t snap_window(const struct snap *s)
+{
+    return SNAP_TAIL + s->read_bytes;
+}
+
+static void snap_windows_end(struct snap *s)
+{
+    mem_free(s->mem, s->load_memory, 2 * snap_window(s) + LOG_BLOCK);
+    s->load_memory = NULL;
+}
+
+/* for a file of this size; false: no memory */
+static bool snap_windows_new(struct snap *s, uint64_t size)
+{
+    snap_windows_end(s);
+    s->read_bytes =
+        (uint32_t)base_min_u64(SNAP_READ, base_align_up(base_max_u64(size, 1), LOG_BLOCK));
+    s->load_memory = mem_alloc(s->mem, 2 * snap_window(s) + LOG_BLOCK);
+    if (s->load_memory)
+        s->load = s->load_memory + (-(uintptr_t)s->load_memory & (LOG_BLOCK - 1));
+    return s->load_memory;
+}
+
 static void snap_end(struct snap *s, int ret)
 {
-    mem_free(s->mem, s->load_memory, SNAP_LOAD_BUF);
-    s->load_memory = NULL;
+    snap_windows_end(s);
     struct env_op *op = s->user;
     s->state = SNAP_REST;
     s->user = NULL;
@@ -262,7 +283,7 @@ static void snap_read(struct snap *s)
     if (s->read_at >= s->size)
         return;
     s->is_reading = true;
-    env_read(s->file, s->load + s->read_into * (size_t)SNAP_WINDOW + SNAP_TAIL, SNAP_READ,
+    env_read(s->file, s->load + s->read_into * snap_window(s) + SNAP_TAIL, s->read_bytes,
              s->read_at, &s->op);
 }
 
@@ -272,7 +293,7 @@ static void snap_take(struct snap *s, uint32_t n)
     uint64_t end = s->window_at + s->window_len;
     uint32_t tail = s->pos < end ? (uint32_t)(end - s->pos) : 0;
     ASSERT(tail <= SNAP_TAIL);
-    uint8_t *p = s->load + s->read_into * (size_t)SNAP_WINDOW + SNAP_TAIL - tail;
+    uint8_t *p = s->load + s->read_into * snap_window(s) + SNAP_TAIL - tail;
     if (tail)
         memcpy(p, s->window + (s->pos - s->window_at), tail);
     s->window = p;
@@ -280,7 +301,7 @@ static void snap_take(struct snap *s, uint32_t n)
     s->window_len = tail + n;
     s->read_at += n;
     s->read_into ^= 1;
-    if (n < SNAP_READ)
+    if (n < s->read_bytes)
         s->size = base_min_u64(s->size, s->read_at);
 }
 
@@ -418,6 +439,10 @@ static bool snap_load(struct snap *s)
         snap_take(s, (uint32_t)s->op.ret);
     } else { /* it is open */
         s->size = (uint64_t)s->op.ret;
+        if (!snap_windows_new(s, s->size)) {
+            snap_load_verdict(s, E_NOMEM);
+            return s->fresh;
+        }
     }
     snap_read(s); /* while the window is taken in */
     uint64_t need = s->pos == 0 ? LOG_BLOCK : sizeof(struct log_piece);
@@ -757,16 +782,6 @@ static void snap_begin(struct snap *s, enum snap_state state, struct env_op *op)
 void snap_open(struct snap *s, struct env_op *op)
 {
     snap_begin(s, SNAP_LIST, op);
-    s->load_memory = mem_alloc(s->mem, SNAP_LOAD_BUF);
-    if (!s->load_memory) {
-        fmt_log(s->env, ENV_LOG_ERROR,
-                "journal: '%s': no %u KiB of memory to read images with; nothing was changed. "
-                "Raise the master's budget.",
-                s->dir, (unsigned)(SNAP_LOAD_BUF >> 10));
-        snap_end(s, E_NOMEM);
-        return;
-    }
-    s->load = s->load_memory + (-(uintptr_t)s->load_memory & (LOG_BLOCK - 1));
     snap_run(s);
 }
 

@@ -4,13 +4,13 @@
 
 static struct world world_one;
 
-/* two images of about 4 MB, a few records, and a sealed end */
+/* two images of about 9 MB, more than two windows, a few records, and a sealed end */
 static struct world *images_begin(uint64_t seed)
 {
     struct world *w = &world_one;
     world_init_quiet(w, seed);
     w->cfg.image_after_bytes = 1 << 30;
-    w->image_filler = 150;
+    w->image_filler = 700;
     CU_ASSERT_FATAL(world_start(w));
     for (int i = 0; i < 2; i++) {
         world_put(w, 20, 1000);
@@ -18,7 +18,7 @@ static struct world *images_begin(uint64_t seed)
     }
     world_put(w, 5, 1000);
     world_settle(w, 6000);
-    CU_ASSERT_FATAL(world_status(w).image_bytes > 3 << 20);
+    CU_ASSERT_FATAL(world_status(w).image_bytes > 17 << 19);
     world_stop(w);
     return w;
 }
@@ -55,7 +55,7 @@ static void test_images_load_from_many_windows(void)
     w->cfg.check_only = true;
     CU_ASSERT_FALSE(world_start(w));
     CU_ASSERT_EQUAL(w->role, JOURNAL_STANDBY);
-    CU_ASSERT(w->loaded_pieces > 2 * 150); /* both */
+    CU_ASSERT(w->loaded_pieces > 2 * 700); /* both */
     world_stop(w);
     w->cfg.check_only = false;
     w->no_reset = true;
@@ -70,8 +70,8 @@ static void test_images_damage_in_any_window(void)
     char name[ENV_NAME_MAX];
     CU_ASSERT_FATAL(world_file(w, "j/image-", -1, name));
     int64_t size = sim_disk_size(w->n, name);
-    for (int64_t i = 0; i < 23; i++) {
-        int64_t off = i * (size - LOG_BLOCK) / 23 + 20; /* not in the padding of the end */
+    for (int64_t i = 0; i < 11; i++) {
+        int64_t off = i * (size - LOG_BLOCK) / 11 + 20; /* not in the padding of the end */
         w->no_reset = i & 1;
         sim_disk_flip(w->n, name, (uint64_t)off, 3);
         images_start(w, false);
@@ -89,7 +89,7 @@ static void test_images_cut_anywhere(void)
     CU_ASSERT_FATAL(world_file(w, "j/image-", -1, name));
     uint64_t size = (uint64_t)sim_disk_size(w->n, name);
     for (int i = 0; size > 0; i++) {
-        uint64_t less = i % 3 == 0 ? size % LOG_BLOCK + LOG_BLOCK : 100 * 1000 + (uint64_t)i * 977;
+        uint64_t less = i % 3 == 0 ? size % LOG_BLOCK + LOG_BLOCK : 450 * 1000 + (uint64_t)i * 977;
         size = size > less ? size - less : 0;
         images_resize(w, name, size);
         images_start(w, false);
@@ -101,15 +101,15 @@ static void test_images_cut_anywhere(void)
  * wanted, and also in the older image */
 static void test_images_bad_sectors(void)
 {
-    for (uint64_t i = 0; i < 12; i++) {
+    for (uint64_t i = 0; i < 6; i++) {
         struct world *w = images_begin(4);
         char name[ENV_NAME_MAX];
         CU_ASSERT_FATAL(world_file(w, "j/image-", -1, name));
         uint64_t size = (uint64_t)sim_disk_size(w->n, name);
-        uint64_t off = i * (size - LOG_BLOCK) / 12 & ~(uint64_t)(LOG_BLOCK - 1);
+        uint64_t off = i * (size - LOG_BLOCK) / 6 & ~(uint64_t)(LOG_BLOCK - 1);
         CU_ASSERT_EQUAL(sim_disk_bad(w->n, name, off), 0);
         if (i & 1)
-            sim_disk_flip(w->n, name, off > (1 << 20) ? off - (1 << 20) : 20, 3);
+            sim_disk_flip(w->n, name, off > (4 << 20) ? off - (4 << 20) : 20, 3);
         images_start(w, false);
         CU_ASSERT_FATAL(world_file(w, "j/image-", 0, name));
         CU_ASSERT_EQUAL(sim_disk_bad(w->n, name, off), 0);
@@ -124,7 +124,7 @@ static void test_images_bad_sectors(void)
 static void test_images_too_large_for_the_host(void)
 {
     struct world *w = images_begin(5);
-    w->refuse_piece = 70;
+    w->refuse_piece = 320;
     w->refuse_why = E_NOMEM;
     CU_ASSERT_FALSE(world_start(w));
     CU_ASSERT_EQUAL(w->why, E_NOMEM);
@@ -141,7 +141,7 @@ static void test_images_no_memory_for_windows(void)
 {
     struct world *w = images_begin(6);
     uint32_t refused = 0;
-    for (uint64_t budget = 256 << 10; budget < 32 << 20; budget += 96 << 10) {
+    for (uint64_t budget = 256 << 10; budget < 32 << 20; budget += 480 << 10) {
         world_open(w);
         sim_mem(w->n)->budget = sim_mem(w->n)->used + budget;
         if (world_until_role(w))
@@ -192,7 +192,7 @@ static void test_images_are_filled_in_steps(void)
 static void test_images_given_up_half_way(void)
 {
     struct world *w = images_begin(8);
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 20; i++) {
         CU_ASSERT_FATAL(world_start(w));
         world_put(w, 1, 100);
         world_image_submit(w);
