@@ -643,8 +643,10 @@ static void local_stop(struct journal *j, struct env_op *op)
     ASSERT(!l->stop_op);
     l->stop_op = op;
     local_reply_all(l, &l->image_ops, E_CANCELLED);
-    if (l->state == LOCAL_START)
-        local_wal_stop(l); /* it may be waiting for space */
+    if (l->state == LOCAL_IMAGES)
+        snap_cancel(l->snap); /* a large state takes seconds */
+    if (l->state == LOCAL_RECOVER || l->state == LOCAL_START || l->state == LOCAL_REPLAY)
+        local_wal_stop(l); /* so does a long log; and a start may be waiting for space */
     if (!l->kicked) {
         l->kicked = true;
         env_post(l->env, &l->kick_op);

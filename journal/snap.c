@@ -402,6 +402,8 @@ static void snap_load_verdict(struct snap *s, int ret)
             s->host->image_reset(s->host);
         s->at_file--;
         s->checking = !s->host->image_reset;
+    } else if (ret == E_CANCELLED) {
+        s->ret = ret;
     } else {
         fmt_log(s->env, ENV_LOG_ERROR, "journal: %s: %s%s.", name, err_text(ret),
                 ret == E_VERSION ? ": start the release that wrote it; nothing was changed"
@@ -443,6 +445,10 @@ static bool snap_load(struct snap *s)
             snap_load_verdict(s, E_NOMEM);
             return s->fresh;
         }
+    }
+    if (s->cancel) {
+        snap_load_verdict(s, E_CANCELLED);
+        return s->fresh;
     }
     snap_read(s); /* while the window is taken in */
     uint64_t need = s->pos == 0 ? LOG_BLOCK : sizeof(struct log_piece);

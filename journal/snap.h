@@ -52,7 +52,7 @@ void snap_reserve(struct snap *s, struct env_op *op);
 /* gives the reserve, and what is left of an unfinished image, back to the file system; at rest only
  */
 void snap_release(struct snap *s, struct env_op *op);
-/* an image or reserve under way ends soon, with E_CANCELLED */
+/* an image that is written or loaded, or a reserve under way, ends soon, with E_CANCELLED */
 void snap_cancel(struct snap *s);
 
 #endif

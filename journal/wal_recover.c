@@ -711,12 +711,21 @@ static bool wal_rc_end(struct wal_recover *rc)
     return false;
 }
 
+/* a stop need not wait for what only reads, or hands out what was read */
+static bool wal_rc_gives_up(const struct wal_recover *rc)
+{
+    return rc->wal->stop_op && (rc->state == WAL_RC_HEADS || rc->state == WAL_RC_SCAN ||
+                                rc->state == WAL_RC_EVIDENCE || rc->state == WAL_RC_REPLAY);
+}
+
 void wal_recover_run(struct wal *w)
 {
     struct wal_recover *rc = w->recover;
     if (rc && rc->state == WAL_RC_PREPARE)
         rc->busy = false; /* woken by wal_prep */
     while ((rc = w->recover) && rc->state != WAL_RC_REST && !rc->busy) {
+        if (wal_rc_gives_up(rc))
+            wal_rc_finish(rc, E_CANCELLED);
         bool stepping = rc->reading && rc->state != WAL_RC_PREPARE && rc->state != WAL_RC_HEADER &&
                         rc->state != WAL_RC_COPIED;
         if (stepping && rc->state == WAL_RC_COPY && rc->copy_waits) {

@@ -211,8 +211,44 @@ static void test_images_given_up_half_way(void)
     world_drop(w);
 }
 
+/* a stop does not wait for the rest of a large image, or of a long log */
+static void test_images_stop_while_starting(void)
+{
+    for (int log = 0; log < 2; log++) {
+        struct world *w = images_begin(9);
+        if (log) {
+            CU_ASSERT_FATAL(world_start(w));
+            world_put(w, 2000, 3000);
+            world_stop(w);
+        }
+        uint64_t records = w->seen;
+        int64_t began_ns = sim_now_ns(w->s), worst_ns = 0;
+        CU_ASSERT_FATAL(world_start(w));
+        int64_t whole_ns = sim_now_ns(w->s) - began_ns;
+        CU_ASSERT_EQUAL(w->applied, records);
+        world_stop(w);
+        uint32_t cut_loads = 0, cut_replays = 0;
+        for (int i = 1; i < 16; i++) {
+            world_open(w);
+            sim_run_until(w->s, sim_now_ns(w->s) + whole_ns * i / 16);
+            began_ns = sim_now_ns(w->s);
+            world_stop(w);
+            int64_t took_ns = sim_now_ns(w->s) - began_ns;
+            worst_ns = took_ns > worst_ns ? took_ns : worst_ns;
+            cut_loads += w->loaded_pieces > 0 && w->applied == 0;
+            cut_replays += w->applied > 45 && w->applied < records;
+        }
+        CU_ASSERT(log ? cut_replays > 1 : cut_loads > 1);
+        CU_ASSERT(worst_ns < whole_ns / 4);
+        CU_ASSERT_FATAL(world_start(w)); /* nothing is lost by it */
+        CU_ASSERT_EQUAL(w->applied, records);
+        world_stop(w);
+        world_drop(w);
+    }
+}
+
 UNIT_MAIN("journal_images", UNIT(test_images_load_from_many_windows),
           UNIT(test_images_damage_in_any_window), UNIT(test_images_cut_anywhere),
           UNIT(test_images_bad_sectors), UNIT(test_images_too_large_for_the_host),
           UNIT(test_images_no_memory_for_windows), UNIT(test_images_are_filled_in_steps),
-          UNIT(test_images_given_up_half_way))
+          UNIT(test_images_given_up_half_way), UNIT(test_images_stop_while_starting))
