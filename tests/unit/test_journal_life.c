@@ -403,7 +403,7 @@ static void test_life_image_does_not_hold_up_appends(void)
         worst_ns = took_ns > worst_ns ? took_ns : worst_ns;
     }
     CU_ASSERT(w->image_ret > 0);
-    CU_ASSERT(worst_ns < 3 * WORLD_MS); /* one of 256 KiB: 3.9 ms */
+    CU_ASSERT(worst_ns < 3 * WORLD_MS);                       /* one of 256 KiB: 3.9 ms */
     int64_t kib = (int64_t)world_status(w).image_bytes >> 10; /* smaller pieces, fewer bytes here */
     CU_ASSERT((sim_now_ns(w->s) - began_ns) / kib > 2 * (alone_ns / alone_kib));
     world_drop(w);
