@@ -7,22 +7,18 @@ int pool_init(struct pool *p, struct mem *m, size_t object_size, uint32_t count)
     p->object_size = (uint32_t)base_align_up(object_size, 16);
     p->count = p->free_count = count;
     p->base = mem_alloc(m, (size_t)p->object_size * count);
-    if (!p->base)
-        return E_NOMEM;
-    for (uint32_t i = count; i-- > 0;) {
-        void *o = p->base + (size_t)i * p->object_size;
-        memcpy(o, &p->free_head, sizeof(void *));
-        p->free_head = o;
-    }
-    return 0;
+    return p->base ? 0 : E_NOMEM;
 }
 
 void *pool_get(struct pool *p)
 {
     void *o = p->free_head;
-    if (!o)
+    if (o)
+        memcpy(&p->free_head, o, sizeof(void *));
+    else if (p->fresh < p->count)
+        o = p->base + (size_t)p->fresh++ * p->object_size;
+    else
         return NULL;
-    memcpy(&p->free_head, o, sizeof(void *));
     p->free_count--;
     memset(o, 0, p->object_size);
     return o;
@@ -31,7 +27,7 @@ void *pool_get(struct pool *p)
 void pool_put(struct pool *p, void *object)
 {
     size_t at = (size_t)((char *)object - p->base);
-    ASSERT(at % p->object_size == 0 && at / p->object_size < p->count);
+    ASSERT(at % p->object_size == 0 && at / p->object_size < p->fresh);
     memcpy(object, &p->free_head, sizeof(void *));
     p->free_head = object;
     p->free_count++;

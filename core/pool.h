@@ -6,11 +6,12 @@
 
 struct mem;
 
-/* All are allocated at pool_init; running out is a state to wait in. */
+/* All are allocated at pool_init, and not touched before they are first given out, so that what is
+ * never used costs no memory; running out is a state to wait in. */
 struct pool {
-    void *free_head;
+    void *free_head; /* given back; else the next that never was out is number `fresh` */
     char *base;
-    uint32_t object_size, count, free_count;
+    uint32_t object_size, count, free_count, fresh;
 };
 
 int pool_init(struct pool *p, struct mem *m, size_t object_size, uint32_t count) MUST_CHECK;

@@ -71,11 +71,9 @@ int64_t prng_exp(struct prng *p, int64_t mean)
     uint64_t frac = 0;
     for (int i = 0; i < 20; i++) {
         m = (uint64_t)(((prng_u128)m * m) >> 62);
-        frac <<= 1;
-        if (m >> 63) {
-            frac |= 1;
-            m >>= 1;
-        }
+        uint64_t bit = m >> 63; /* as likely as not: no branch */
+        frac = frac << 1 | bit;
+        m >>= bit;
     }
     uint64_t neg_log2 = ((uint64_t)(32 - top) << 20) - frac; /* 20 fractional bits, >= 0 */
     const uint64_t ln2_q20 = 726817;                         /* ln 2 * 2^20 */

@@ -24,11 +24,12 @@ const char *lab_load_who(const struct load_thread *t)
 
 void lab_load_fill(uint8_t *buf, uint32_t len, uint64_t seed)
 {
-    for (uint32_t i = 0; i < len; i += 8) {
-        uint8_t b[8];
-        base_put_u64(b, base_mix_u64(seed + i));
-        memcpy(buf + i, b, len - i < 8 ? len - i : 8);
-    }
+    uint8_t b[8];
+    uint32_t whole = len / 8 * 8;
+    for (uint32_t i = 0; i < whole; i += 8)
+        base_put_u64(buf + i, base_mix_u64(seed + i));
+    base_put_u64(b, base_mix_u64(seed + whole));
+    memcpy(buf + whole, b, len - whole);
 }
 
 /* ---- accounts ---- */

@@ -47,11 +47,12 @@ static void sim_disk_cur_free(struct sim_node *n, struct sim_block *b)
     n->disk.used -= SIM_BLOCK;
 }
 
-static void sim_disk_cur_make(struct sim_node *n, struct sim_block *b)
+static void sim_disk_cur_make(struct sim_node *n, struct sim_block *b, bool zeroed)
 {
     if (b->cur)
         return;
-    b->cur = sim_alloc(n->sim, SIM_BLOCK);
+    b->cur = zeroed ? sim_alloc(n->sim, SIM_BLOCK) : mem_alloc(n->sim->mem, SIM_BLOCK);
+    ASSERT(b->cur);
     n->disk.used += SIM_BLOCK;
 }
 
@@ -81,7 +82,7 @@ static void sim_disk_sector_restore(struct sim_node *n, struct sim_block *b, uns
 {
     size_t at = (size_t)sector * SIM_SECTOR;
     if (b->dur) {
-        sim_disk_cur_make(n, b);
+        sim_disk_cur_make(n, b, true);
         memcpy(b->cur + at, b->dur + at, SIM_SECTOR);
     } else if (b->cur) {
         memset(b->cur + at, 0, SIM_SECTOR);
@@ -114,7 +115,7 @@ static void sim_disk_block_write(struct sim_node *n, struct sim_file *f, uint64_
     }
     b->bad = false;
     if (from) {
-        sim_disk_cur_make(n, b);
+        sim_disk_cur_make(n, b, len < SIM_BLOCK);
         memcpy(b->cur + at, from, len);
     } else if (len == SIM_BLOCK) {
         sim_disk_cur_free(n, b);
@@ -311,7 +312,7 @@ static void sim_disk_sector_lose(struct sim_node *n, struct sim_block *b, unsign
         break;
     case SIM_FATE_TORN:
         st->sectors_torn++;
-        sim_disk_cur_make(n, b);
+        sim_disk_cur_make(n, b, true);
         cut = 1 + prng_below(&n->disk.prng, SIM_SECTOR - 1);
         if (prng_u64(&n->disk.prng) & 1) /* the old part is the right one */
             memcpy(b->cur + at + cut, (b->dur ? b->dur + at : zeros) + cut, SIM_SECTOR - cut);
@@ -320,7 +321,7 @@ static void sim_disk_sector_lose(struct sim_node *n, struct sim_block *b, unsign
         break;
     case SIM_FATE_GARBAGE:
         st->sectors_garbage++;
-        sim_disk_cur_make(n, b);
+        sim_disk_cur_make(n, b, true);
         for (unsigned i = 0; i < SIM_SECTOR; i += 8)
             base_put_u64(b->cur + at + i, prng_u64(&n->disk.prng));
         break;
@@ -649,7 +650,7 @@ int sim_disk_flip(struct sim_node *n, const char *name, uint64_t off, unsigned b
     if (off >= f->size)
         return E_RANGE;
     struct sim_block *b = sim_disk_block_make(n->sim, f, off / SIM_BLOCK);
-    sim_disk_cur_make(n, b);
+    sim_disk_cur_make(n, b, true);
     b->cur[off % SIM_BLOCK] ^= (uint8_t)(1u << (bit % 8));
     if (b->dur)
         b->dur[off % SIM_BLOCK] ^= (uint8_t)(1u << (bit % 8));
