@@ -60,6 +60,13 @@ tarn fs mkdir --json /two | python3 -c 'import json, sys; assert "exists" in jso
 t put "$work/data" /two/data; t load /two
 is_whole() { tarn fs location --fresh /two/data | grep -q '5 pages'; }
 wait_for 20 is_whole || fail "location --fresh: $(t location --fresh /two/data)"
+(head -c 2000000 /dev/zero; while [ ! -e "$work/enough" ]; do sleep 0.1; done) | t put - /slow & put=$!
+is_begun() { [ "$(tarn fs ls -l /slow 2>/dev/null | grep -c 2000000)" = 1 ]; }
+wait_for 20 is_begun || fail "a file that is being written: $(t ls -l /slow)"
+said=$(timeout 30 tarn fs load /slow 2>&1 >/dev/null) && fail "load of a file that is being written"
+case "$said" in *"/slow: it is being written"*) ;; *) fail "load of a file that is being written: $said" ;; esac
+touch "$work/enough"; wait $put || fail "put from a slow pipe"
+t load /slow; t rm /slow
 is_json() { tarn status --json | python3 -c 'import json, sys
 s = json.load(sys.stdin)
 assert [w["alive"] for w in s["workers"]] == [True, True] and s["mounts"][0]["path"] == "/" and s["total"]["workers_alive"] == 2'; }
