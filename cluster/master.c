@@ -99,6 +99,8 @@ static void master_follow(struct master *m, const struct fsop *op, const struct 
         req = master_rpc_by_intent(m, op->arg);
     if (res->n_changes)
         master_lease_changed(m, res, req);
+    else if (ok && req)
+        master_lease_unchanged(m, req);
 }
 
 static void master_say_full(struct master *m)

@@ -496,6 +496,8 @@ bool master_lease_give(struct master *m, struct session_id id, struct ino ino);
 int64_t master_lease_left_ns(struct master *m, struct session_id id);
 /* tells every other session; r (may be NULL) must wait for them */
 void master_lease_changed(struct master *m, const struct meta_result *res, struct master_req *r);
+/* r found its inode as it wants it: it waits for those who have not dropped how it was before */
+void master_lease_unchanged(struct master *m, struct master_req *r);
 /* r repeats what was done before: it waits for whatever is unacknowledged by now */
 void master_lease_repeated(struct master *m, struct master_req *r);
 bool master_lease_must_wait(const struct master *m, const struct master_req *r);

@@ -416,6 +416,18 @@ void master_lease_changed(struct master *m, const struct meta_result *res, struc
         lease_flush(list_entry(e, struct master_session, told));
 }
 
+void master_lease_unchanged(struct master *m, struct master_req *r)
+{
+    r->inval = m->inval_no;
+    for (uint32_t at = *lease_bucket(m, r->op.ino); at; at = lease_hold(m, at)->next) {
+        const struct master_hold *h = lease_hold(m, at);
+        const struct master_session *s = &m->sessions[h->session];
+        if (h->ino.v == r->op.ino.v && s->id.v != r->op.session.v &&
+            (lease_has_pending(s) || s->is_void))
+            r->acks[h->session / 64] |= 1ULL << h->session % 64;
+    }
+}
+
 void master_lease_repeated(struct master *m, struct master_req *r)
 {
     r->inval = m->inval_no;

@@ -482,6 +482,27 @@ static void test_master_lease_second_change_waits_as_well(void)
     w_close();
 }
 
+/* whose open for writing changes nothing, as another's did before, waits as that one does */
+static void test_master_lease_second_writer_waits_as_well(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 60000 * MS);
+    wu_add("f", FSOP_S_IFREG | 0644, 1);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true), *c3 = wc_new(2, true);
+    struct fsop op = {.kind = FSOP_WRITE_OPEN, .ino = w_lookup(c2, INO_ROOT, "f", 0)};
+    c2->mute = true;
+    w_send(c1, &op, &a);
+    w_run_ms(50);
+    w_send(c3, &op, &b);
+    w_run_ms(50);
+    CU_ASSERT_FALSE(a.done);
+    CU_ASSERT_FALSE(b.done); /* c2 may still use the size from before all writing */
+    c2->mute = false;
+    rpc_reply(c2->unanswered, 0, NULL, 0);
+    CU_ASSERT(w_wait(&a, 100) && w_wait(&b, 100));
+    CU_ASSERT(a.err == 0 && b.err == 0);
+    w_close();
+}
+
 /* an answer kept from before is given no earlier than the first would have been */
 static void test_master_lease_kept_answer_waits_for_acknowledgements(void)
 {
@@ -651,6 +672,7 @@ static void test_master_lease_repeated_open_revives_nobody(void)
 
 UNIT_MAIN("master_lease", UNIT(test_master_lease_repeated_open_revives_nobody),
           UNIT(test_master_lease_second_change_waits_as_well),
+          UNIT(test_master_lease_second_writer_waits_as_well),
           UNIT(test_master_lease_kept_answer_waits_for_acknowledgements),
           UNIT(test_master_lease_new_leader_is_sure_that_all_is_dropped),
           UNIT(test_master_lease_overflow_costs_the_lease),
