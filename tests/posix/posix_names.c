@@ -446,8 +446,10 @@ GROUP(emlink)
         if (link("f", name))
             break;
     }
-    NO(EMLINK, link("f", "more"));
     IS(k, NLINK("f"));
+    if (k == 70000)
+        return; /* tmpfs has no limit */
+    NO(EMLINK, link("f", "more"));
     IS(1, k >= 1000);
     OK(unlink("l1"));
     OK(link("f", "more"));
