@@ -303,6 +303,33 @@ static void bench_guard(void)
         pthread_detach(thread);
 }
 
+bool bench_fail(const char *what)
+{
+    fprintf(stderr, "tarn bench: %s: %s\n", what, strerror(errno));
+    return false;
+}
+
+int bench_port(void)
+{
+    return 10000 + 2 * (getpid() % 5000);
+}
+
+bool bench_config(const char *dir, char *ret_path, size_t cap)
+{
+    int port = bench_port();
+    snprintf(ret_path, cap, "%s/tarn.json", dir);
+    FILE *f = fopen(ret_path, "we");
+    if (!f)
+        return bench_fail(ret_path);
+    fprintf(f,
+            "{\"master\": {\"dir\": \"%s/master\", \"listen\": \"127.0.0.1:%d\"},\n"
+            " \"worker\": {\"dir\": \"%s/worker\", \"listen\": \"127.0.0.1:%d\"},\n"
+            " \"mounts\": [{\"path\": \"/\", \"ufs\": \"dir:%s/under\", \"mode\": \"through\"}]}\n",
+            dir, port, dir, port + 1, dir);
+    fclose(f);
+    return true;
+}
+
 static int bench_usage(FILE *out, int code)
 {
     fprintf(

@@ -54,6 +54,14 @@ void bench_sample(struct bench *b, int row, double value);
 double bench_median(const struct bench_row *r);
 void bench_report(const struct bench *b);
 
+/* says what errno means for `what`; false */
+bool bench_fail(const char *what);
+/* This port and the next: below those of other tests and of outgoing connections. */
+int bench_port(void);
+/* writes DIR/tarn.json: a master and a worker below DIR, DIR/under mounted `through`; false: said
+ */
+bool bench_config(const char *dir, char *ret_path, size_t cap);
+
 int64_t bench_now_ns(void);
 /* this process, and what it starts from now on, goes where --pin puts servers or the caller */
 void bench_pin(const struct bench *b, bool is_server);

@@ -49,12 +49,6 @@ struct bench_fuse_side {
     uint64_t serial;
 };
 
-static bool bench_fuse_fail(const char *path)
-{
-    fprintf(stderr, "tarn bench: %s: %s\n", path, strerror(errno));
-    return false;
-}
-
 static void bench_fuse_small_name(const struct bench_fuse_side *s, int i, char *to, size_t cap)
 {
     snprintf(to, cap, "%s/f%06d", s->small, i % BENCH_FUSE_SMALL);
@@ -65,7 +59,7 @@ static double bench_fuse_sequential(struct bench_fuse_side *s, bool is_direct)
 {
     int fd = open(s->big, O_RDONLY | (is_direct ? O_DIRECT : 0));
     if (fd < 0)
-        return bench_fuse_fail(s->big);
+        return bench_fail(s->big);
     posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     int64_t start = bench_now_ns(), bytes = 0;
     for (ssize_t n; (n = read(fd, s->buf, BENCH_FUSE_BLOCK)) > 0;)
@@ -92,7 +86,7 @@ static bool bench_fuse_random(struct bench_fuse_side *s, int fd, int i)
 {
     uint64_t x = (uint64_t)i * 0x9e3779b97f4a7c15u;
     off_t at = (off_t)(x % (BENCH_FUSE_BLOCKS * (uint64_t)BENCH_FUSE_BLOCK / 4096)) * 4096;
-    return pread(fd, s->buf, 4096, at) == 4096 || bench_fuse_fail(s->big);
+    return pread(fd, s->buf, 4096, at) == 4096 || bench_fail(s->big);
 }
 
 static bool bench_fuse_small(struct bench_fuse_side *s, int is_dropping, int i)
@@ -101,12 +95,12 @@ static bool bench_fuse_small(struct bench_fuse_side *s, int is_dropping, int i)
     bench_fuse_small_name(s, i, path, sizeof path);
     int fd = open(path, O_RDONLY);
     if (fd < 0)
-        return bench_fuse_fail(path);
+        return bench_fail(path);
     ssize_t n = read(fd, s->buf, BENCH_FUSE_SMALL_BYTES);
     if (is_dropping)
         posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     close(fd);
-    return n == BENCH_FUSE_SMALL_BYTES || bench_fuse_fail(path);
+    return n == BENCH_FUSE_SMALL_BYTES || bench_fail(path);
 }
 
 static bool bench_fuse_stat(struct bench_fuse_side *s, int unused, int i)
@@ -115,7 +109,7 @@ static bool bench_fuse_stat(struct bench_fuse_side *s, int unused, int i)
     struct stat st;
     (void)unused;
     bench_fuse_small_name(s, i, path, sizeof path);
-    return !stat(path, &st) || bench_fuse_fail(path);
+    return !stat(path, &st) || bench_fail(path);
 }
 
 static bool bench_fuse_create(struct bench_fuse_side *s, int unused, int i)
@@ -124,12 +118,12 @@ static bool bench_fuse_create(struct bench_fuse_side *s, int unused, int i)
     (void)unused, (void)i;
     snprintf(path, sizeof path, "%s/c%llu", s->create, (unsigned long long)s->serial++);
     int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0644);
-    return fd < 0 ? bench_fuse_fail(path) : !close(fd);
+    return fd < 0 ? bench_fail(path) : !close(fd);
 }
 
 static bool bench_fuse_durable(struct bench_fuse_side *s, int fd, int i)
 {
-    return pwrite(fd, s->buf, 4096, (off_t)(i % 256) * 4096) == 4096 || bench_fuse_fail("the disk");
+    return pwrite(fd, s->buf, 4096, (off_t)(i % 256) * 4096) == 4096 || bench_fail("the disk");
 }
 
 /* op/s of 4 KiB O_DSYNC writes over blocks that are there already */
@@ -139,10 +133,10 @@ static double bench_fuse_disk(const struct bench *b, struct bench_fuse_side *s, 
     snprintf(path, sizeof path, "%s/durable", dir);
     int fd = open(path, O_CREAT | O_RDWR | O_DIRECT | O_DSYNC, 0600);
     if (fd < 0)
-        return bench_fuse_fail(path);
+        return bench_fail(path);
     double rate = pwrite(fd, s->buf, BENCH_FUSE_BLOCK, 0) == BENCH_FUSE_BLOCK
                       ? bench_fuse_rate(b, s, bench_fuse_durable, fd)
-                      : bench_fuse_fail(path);
+                      : bench_fail(path);
     close(fd);
     return rate;
 }
@@ -164,7 +158,7 @@ static bool bench_fuse_round(struct bench *b, struct bench_fuse_side *sides, con
         int rows_of = side < 2 ? ROWS : BENCH_FUSE_READS;
         int fd = open(s->big, O_RDONLY | O_DIRECT);
         if (fd < 0)
-            return bench_fuse_fail(s->big);
+            return bench_fail(s->big);
         double v[ROWS] = {bench_fuse_sequential(s, false),
                           bench_fuse_sequential(s, true),
                           bench_fuse_rate(b, s, bench_fuse_random, fd),
@@ -220,7 +214,7 @@ static bool bench_fuse_memfs(struct bench_fuse_run *r, const char *name, const c
     snprintf(slash ? slash + 1 : program, 32, "bench-memfs");
     snprintf(at, sizeof at, "%s/%s", r->dir, name);
     if (mkdir(at, 0755))
-        return bench_fuse_fail(at);
+        return bench_fail(at);
     char f[] = "--files", n[32], s[] = "--size", z[32], keep[] = "--keep-cache";
     snprintf(n, sizeof n, "%s", files);
     snprintf(z, sizeof z, "%s", bytes);
@@ -234,7 +228,7 @@ static bool bench_fuse_write(const char *path, int64_t bytes)
     static char block[BENCH_FUSE_SMALL_BYTES];
     int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0644);
     if (fd < 0)
-        return bench_fuse_fail(path);
+        return bench_fail(path);
     for (size_t i = 0; i < sizeof block; i++)
         block[i] = (char)(i * 2654435761u >> 24);
     while (bytes > 0) {
@@ -245,7 +239,7 @@ static bool bench_fuse_write(const char *path, int64_t bytes)
         bytes -= n;
     }
     close(fd);
-    return bytes == 0 || bench_fuse_fail(path);
+    return bytes == 0 || bench_fail(path);
 }
 
 static bool bench_fuse_tree(struct bench_fuse_side *s, const char *under)
@@ -257,7 +251,7 @@ static bool bench_fuse_tree(struct bench_fuse_side *s, const char *under)
     snprintf(path, sizeof path, "%s/create", under);
     ok = ok && !mkdir(path, 0755);
     if (!ok)
-        return bench_fuse_fail(path);
+        return bench_fail(path);
     for (int i = 0; ok && i < BENCH_FUSE_SMALL; i++) {
         snprintf(path, sizeof path, "%s/small/f%06d", under, i);
         ok = bench_fuse_write(path, BENCH_FUSE_SMALL_BYTES);
@@ -272,29 +266,20 @@ static bool bench_fuse_cluster(struct bench_fuse_run *r)
     struct bench_fuse_side *s = &r->sides[1];
     char config[600], under[600], at[600], second[600], third[600];
     char master[] = "master", worker[] = "worker", mount[] = "mount", flag[] = "--config";
-    snprintf(config, sizeof config, "%s/tarn.json", r->dir);
     snprintf(under, sizeof under, "%s/under", r->dir);
     snprintf(at, sizeof at, "%s/mnt", r->dir);
     if (!bench_fuse_tree(s, under))
         return false;
     if (mkdir(at, 0755))
-        return bench_fuse_fail(at);
+        return bench_fail(at);
     snprintf(second, sizeof second, "%s/second", r->dir);
     if (mkdir(second, 0755))
-        return bench_fuse_fail(second);
+        return bench_fail(second);
     snprintf(third, sizeof third, "%s/third", r->dir);
     if (mkdir(third, 0755))
-        return bench_fuse_fail(third);
-    int port = 20000 + getpid() % 20000;
-    FILE *f = fopen(config, "we");
-    if (!f)
-        return bench_fuse_fail(config);
-    fprintf(f,
-            "{\"master\": {\"dir\": \"%s/master\", \"listen\": \"127.0.0.1:%d\"},\n"
-            " \"worker\": {\"dir\": \"%s/worker\", \"listen\": \"127.0.0.1:%d\"},\n"
-            " \"mounts\": [{\"path\": \"/\", \"ufs\": \"dir:%s\", \"mode\": \"through\"}]}\n",
-            r->dir, port, r->dir, port + 1, under);
-    fclose(f);
+        return bench_fail(third);
+    if (!bench_config(r->dir, config, sizeof config))
+        return false;
     char *m[] = {r->b->self, master, flag, config, NULL};
     char *w[] = {r->b->self, worker, flag, config, NULL};
     char option[] = "-o", no_pass[] = "no_passthrough";

@@ -27,12 +27,6 @@ struct bench_pass_side {
     uint64_t at; /* of the random reads */
 };
 
-static double bench_pass_fail(const char *what)
-{
-    fprintf(stderr, "tarn bench: %s: %s\n", what, strerror(errno));
-    return 0;
-}
-
 /* read calls that a process made; -1: it cannot be told */
 static int64_t bench_pass_calls(pid_t pid)
 {
@@ -57,7 +51,7 @@ static double bench_pass_sequential(struct bench_pass_side *s, double seconds)
         for (int64_t at = 0; at < s->bytes; at += BENCH_PASS_BLOCK) {
             ssize_t n = pread(s->fd, s->buf, BENCH_PASS_BLOCK, at);
             if (n <= 0)
-                return bench_pass_fail("sequential read");
+                return bench_fail("sequential read");
             bytes += n;
         }
     } while (bench_now_ns() < end);
@@ -72,7 +66,7 @@ static double bench_pass_random(struct bench_pass_side *s, double seconds)
             uint64_t x = ++s->at * 0x9e3779b97f4a7c15u;
             off_t at = (off_t)(x % (uint64_t)(s->bytes / BENCH_PASS_SMALL)) * BENCH_PASS_SMALL;
             if (pread(s->fd, s->buf, BENCH_PASS_SMALL, at) != BENCH_PASS_SMALL)
-                return bench_pass_fail("random read");
+                return bench_fail("random read");
         }
     } while (bench_now_ns() < end);
     return (double)n * 1e9 / (double)(bench_now_ns() - start);
@@ -113,7 +107,7 @@ bool bench_fuse_pass_warm(const char *path, pid_t mount, void *buf)
     for (int i = 0; i < BENCH_PASS_TRIES; i++) {
         struct bench_pass_side s = {.buf = buf};
         if (bench_pass_open(&s, path, 0) < 0)
-            return bench_pass_fail(path);
+            return bench_fail(path);
         bench_pass_sequential(&s, 0);
         int64_t before = bench_pass_calls(mount);
         int direct = open(path, O_RDONLY | O_DIRECT);
@@ -147,7 +141,7 @@ bool bench_fuse_pass_round(struct bench *b, const char *local, const char *mount
         bool ok = true;
         for (int i = 0; i < 2; i++)
             if (bench_pass_open(&s[i], path[i], kind ? O_DIRECT : 0) < 0)
-                return bench_pass_fail(path[i]);
+                return bench_fail(path[i]);
         if (!kind)
             bench_pass_sequential(&s[0], 0); /* into the page cache, untimed */
         for (int i = 0; ok && i < 2 * BENCH_PASS_SLICES; i++) {

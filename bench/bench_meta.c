@@ -341,7 +341,7 @@ int bench_meta_main(struct bench *b)
         return 1;
     snprintf(log, sizeof log, "%s/master.log", dir);
     snprintf(config, sizeof config, "%s/tarn.json", dir);
-    snprintf(listen, sizeof listen, "127.0.0.1:%d", 20000 + getpid() % 20000);
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", bench_port());
     snprintf(set_dir, sizeof set_dir, "master.dir=%s/master", dir);
     snprintf(set_listen, sizeof set_listen, "master.listen=%s", listen);
     FILE *f = fopen(config, "we");

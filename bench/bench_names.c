@@ -31,12 +31,6 @@ struct bench_names {
     bool can_drop;
 };
 
-static bool names_fail(const char *what)
-{
-    fprintf(stderr, "tarn bench: %s: %s\n", what, strerror(errno));
-    return false;
-}
-
 /* --- trees --- */
 
 static bool names_file(int dir, const char *name, size_t bytes)
@@ -44,10 +38,10 @@ static bool names_file(int dir, const char *name, size_t bytes)
     static char block[NAMES_SIZES * 1024];
     int fd = openat(dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
     if (fd < 0)
-        return names_fail(name);
+        return bench_fail(name);
     bool ok = !bytes || write(fd, block, bytes) == (ssize_t)bytes;
     close(fd);
-    return ok || names_fail(name);
+    return ok || bench_fail(name);
 }
 
 static int names_count(const struct bench_names *n, int most)
@@ -60,7 +54,7 @@ static bool names_dir(const char *path, int files, size_t bytes, int sizes)
 {
     char name[32];
     if (mkdir(path, 0755))
-        return names_fail(path);
+        return bench_fail(path);
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool ok = dir >= 0;
     for (int i = 0; ok && i < files; i++) {
@@ -76,7 +70,7 @@ static bool names_tree(const char *top, int dirs, int files, size_t bytes, int s
 {
     char path[1024];
     if (mkdir(top, 0755))
-        return names_fail(top);
+        return bench_fail(top);
     for (int i = 0; i < dirs; i++) {
         snprintf(path, sizeof path, "%s/dir-%05d", top, i);
         if (!names_dir(path, files, bytes, sizes))
@@ -170,23 +164,14 @@ static bool names_start(struct bench_names *n)
     char config[600], at[600], old[600], log[600];
     char master[] = "master", worker[] = "worker", mount[] = "mount", flag[] = "--config";
     names_stop(n);
-    snprintf(config, sizeof config, "%s/tarn.json", n->dir);
     snprintf(at, sizeof at, "%s/mnt", n->dir);
     snprintf(log, sizeof log, "%s/tarn.log", n->dir);
     snprintf(old, sizeof old, "%s/master", n->dir);
     bench_remove(old);
     snprintf(old, sizeof old, "%s/worker", n->dir);
     bench_remove(old);
-    int port = 10000 + 2 * (getpid() % 5000); /* below those of other tests and of the kernel */
-    FILE *f = fopen(config, "we");
-    if (!f)
-        return names_fail(config);
-    fprintf(f,
-            "{\"master\": {\"dir\": \"%s/master\", \"listen\": \"127.0.0.1:%d\"},\n"
-            " \"worker\": {\"dir\": \"%s/worker\", \"listen\": \"127.0.0.1:%d\"},\n"
-            " \"mounts\": [{\"path\": \"/\", \"ufs\": \"dir:%s/under\", \"mode\": \"through\"}]}\n",
-            n->dir, port, n->dir, port + 1, n->dir);
-    fclose(f);
+    if (!bench_config(n->dir, config, sizeof config))
+        return false;
     char *m[] = {n->b->self, master, flag, config, NULL};
     char *w[] = {n->b->self, worker, flag, config, NULL};
     char *c[] = {n->b->self, mount, at, flag, config, NULL};
@@ -290,7 +275,7 @@ static bool names_prepare(struct bench_names *n)
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", n->dir, made[i]);
         if (mkdir(path, 0755))
-            return names_fail(path);
+            return bench_fail(path);
     }
     snprintf(archive, sizeof archive, "%s/src.tar", n->dir);
     snprintf(path, sizeof path, "%s/src", n->dir);
