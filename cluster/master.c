@@ -193,7 +193,6 @@ static void master_lead(struct master *m, uint64_t epoch)
         m->cfg.observer->on_lead(m->cfg.observer, epoch, m->meta);
     m->led_since_ns = env_now_ns(m->env);
     m->intent_cursor = m->intent_resume = 0;
-    m->effects_after_ns = INT64_MIN;
     while (meta_intent_next(m->meta, m->intent_resume, &m->scratch) == 0)
         m->intent_resume = m->scratch.id;
     if (MUTANT(INTENT_FORGOTTEN))

@@ -19,10 +19,13 @@
  * the under-store tells, and the names stay locked so long.  After any other error what the effect
  *     concerned is compared at the next question, in case a part of it was done.
  *
+ *  7. An outcome that the journal does not take is kept by its job and given again: what was done
+ *     below is not done twice for it.
+ *
  *   EFFECT:  [BEFORE] -> [BEFORE2] -> EFFECT -> [AFTER] -> [AFTER2] -> OUTCOME -> end
  *                                     |   ^
  *                                     v   |
- *                                     AGAIN
+ *                                     AGAIN                    OUTCOME <-> OUTCOME_AGAIN
  *   RECLAIM: UNLINK -> RECLAIM -> end */
 #include "cluster/master_impl.h"
 #include "core/mutant.h"
@@ -45,6 +48,7 @@ static bool effect_has_job(struct master *m, uint64_t intent)
 static void effect_outcome(struct master_job *j, int err)
 {
     static const struct fsent none;
+    j->err = err;
     uint8_t buf[LIMIT_PATH + 1024];
     struct wbuf w = wbuf_make(buf, sizeof buf);
     if (!err) {
@@ -267,9 +271,13 @@ void master_effect_step(struct master_job *j)
         effect_outcome(j, 0);
         break;
     case STEP_OUTCOME:
-        if (j->ret < 0 && meta_intent_get(m->meta, j->intent.id, &m->scratch) == 0)
-            master_effect_again(m, j->intent.id);
-        master_load_job_end(j, 0);
+        if (j->ret < 0 && meta_intent_is_open(m->meta, j->intent.id))
+            master_load_retry(j, STEP_OUTCOME_AGAIN);
+        else
+            master_load_job_end(j, 0);
+        break;
+    case STEP_OUTCOME_AGAIN:
+        effect_outcome(j, j->err);
         break;
     case STEP_UNLINK:
         if (j->ret < 0 && j->ret != E_NOENT) {
@@ -288,16 +296,9 @@ void master_effect_step(struct master_job *j)
     }
 }
 
-void master_effect_again(struct master *m, uint64_t intent)
-{
-    m->intent_resume = base_max_u64(m->intent_resume, intent);
-    m->intent_cursor = base_min_u64(m->intent_cursor, intent - 1);
-    m->effects_after_ns = env_now_ns(m->env) + 100 * MASTER_MS;
-}
-
 void master_effect_kick(struct master *m)
 {
-    if (!m->is_leading || m->mounting < m->cfg.n_mounts || env_now_ns(m->env) < m->effects_after_ns)
+    if (!m->is_leading || m->mounting < m->cfg.n_mounts)
         return;
     while (meta_intent_next(m->meta, m->intent_cursor, &m->scratch) == 0) {
         uint64_t id = m->scratch.id;

@@ -131,6 +131,7 @@ enum master_job_step {
     STEP_CURSOR_END,
     STEP_LOCK,
     STEP_ABORT,
+    STEP_ABORT_AGAIN,
     STEP_LOAD,
     STEP_NAMES,
     STEP_LOOK,
@@ -142,6 +143,7 @@ enum master_job_step {
     STEP_AFTER,
     STEP_AFTER2,
     STEP_OUTCOME,
+    STEP_OUTCOME_AGAIN,
     STEP_CLOSE_WRITER,
     STEP_CLOSE_SESSION,
     STEP_UNLINK,
@@ -303,9 +305,8 @@ struct master {
     struct list live, parked, acking, subs, job_list;
     struct list inflight[MASTER_BUCKETS];
     struct list intent_waits[MASTER_EFFECT_BUCKETS];
-    uint64_t intent_cursor;   /* every intent up to here has its job or needs none */
-    uint64_t intent_resume;   /* intents up to here were opened by an earlier leadership */
-    int64_t effects_after_ns; /* the journal refused an outcome: not before */
+    uint64_t intent_cursor; /* every intent up to here has its job or needs none */
+    uint64_t intent_resume; /* intents up to here were opened by an earlier leadership */
     struct meta_intent scratch;
     uint8_t *rec, *qbuf, *out;
     struct master_ufs ufs[LIMIT_MOUNTS + 1];
@@ -473,8 +474,6 @@ int64_t master_names_verified_ns(const struct master *m, const struct master_req
 /* ---- master_effect.c */
 /* starts what is owed as far as jobs are free */
 void master_effect_kick(struct master *m);
-/* the record that closes this intent got lost on the way: its effect is resumed later */
-void master_effect_again(struct master *m, uint64_t intent);
 void master_effect_step(struct master_job *j);
 /* false: no job is free */
 bool master_effect_reclaim(struct master *m, struct ino orphan);

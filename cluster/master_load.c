@@ -8,7 +8,7 @@
  *  3. A directory's own fingerprint is taken before its names are read, so a change during the
  *     listing shows as a difference at the next comparison.
  *  4. A listing's lock (the LOAD intent) is ended by its last batch, or by an outcome with the
- * error; if neither can be journaled the intent is closed by whoever leads next.
+ *     error, which is given until the journal takes it; else by whoever leads next.
  *  5. The table of comparisons is direct-mapped and forgets; what it does not know is compared
  * again.
  *
@@ -516,9 +516,13 @@ static void load_step(struct master_job *j)
         load_page(j);
         break;
     case STEP_ABORT:
-        if (j->ret < 0)
-            master_effect_again(j->m, j->load);
-        master_load_job_end(j, j->err);
+        if (j->ret < 0 && meta_intent_is_open(j->m->meta, j->load))
+            master_load_retry(j, STEP_ABORT_AGAIN);
+        else
+            master_load_job_end(j, j->err);
+        break;
+    case STEP_ABORT_AGAIN:
+        load_give_up(j, j->err);
         break;
     case STEP_LOAD:
         if (j->ret == 0) {
