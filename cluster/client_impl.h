@@ -329,7 +329,7 @@ struct client {
     struct env_timer retry, beat_timer;
     struct rpc_call beat, opening, closing;
     bool beat_out, opening_out, closing_out;
-    int64_t backoff_ns, beat_sent_ns;
+    int64_t backoff_ns, ready_since_ns, beat_sent_ns;
     uint32_t failures;
 
     /* the session */

@@ -22,6 +22,7 @@
 static const int64_t CLIENT_CONNECT_NS = 2000 * CLIENT_MS;
 static const int64_t CLIENT_BACKOFF_MIN_NS = 20 * CLIENT_MS;
 static const int64_t CLIENT_BACKOFF_MAX_NS = 1000 * CLIENT_MS;
+static const int64_t CLIENT_LASTED_NS = 1000 * CLIENT_MS; /* READY so long: worth its making */
 static const int64_t CLIENT_BEAT_MIN_NS = 100 * CLIENT_MS;
 static const int64_t CLIENT_BEAT_WAIT_NS = 1000 * CLIENT_MS;
 static const int64_t CLIENT_FIRST_BEAT_NS = 3000 * CLIENT_MS;
@@ -41,6 +42,10 @@ static void session_down(struct client *c)
     c->stats.connected = false;
     if (c->state >= CLIENT_STOPPING)
         return;
+    if (c->state == CLIENT_READY && env_now_ns(c->env) - c->ready_since_ns >= CLIENT_LASTED_NS) {
+        c->failures = 0;
+        c->backoff_ns = CLIENT_BACKOFF_MIN_NS;
+    }
     c->state = CLIENT_DOWN;
     c->master = (c->master + 1) % c->n_masters;
     /* the other masters are asked at once; a full tour without success waits */
@@ -181,8 +186,7 @@ void client_session_lost(struct client *c, struct session_id s)
 
 static void session_ready(struct client *c)
 {
-    c->failures = 0;
-    c->backoff_ns = CLIENT_BACKOFF_MIN_NS;
+    c->ready_since_ns = env_now_ns(c->env);
     c->state = CLIENT_READY;
     c->stats.connected = true;
     client_worker_learn_mounts(c);

@@ -20,6 +20,7 @@ enum { RPC_HEAD = 8, RPC_BUCKETS = 64 };
 
 static const int64_t RPC_BACKOFF_MIN_NS = 20 * 1000000LL;
 static const int64_t RPC_BACKOFF_MAX_NS = 1000 * 1000000LL;
+static const int64_t RPC_LASTED_NS = 1000 * 1000000LL; /* a connection that was worth its making */
 static const int64_t RPC_FULL_SAID_NS = 1000 * 1000000LL;
 static const int64_t RPC_CONNECT_NS = 2000 * 1000000LL;
 
@@ -391,6 +392,8 @@ static void rpc_link_lost(struct rpc_link *l, int why)
 {
     l->conn = NULL;
     l->last_err = why;
+    if (env_now_ns(l->host->env) - l->up_since_ns >= RPC_LASTED_NS)
+        l->backoff_ns = RPC_BACKOFF_MIN_NS;
     if (!l->closed)
         rpc_link_back_off(l);
 }
@@ -414,7 +417,7 @@ static void rpc_link_connected(struct env_op *op)
     l->conn->on = l;
     l->connects++;
     l->last_err = 0;
-    l->backoff_ns = RPC_BACKOFF_MIN_NS;
+    l->up_since_ns = env_now_ns(l->host->env);
     while (l->conn && !list_empty(&l->waiting)) {
         struct rpc_link_call *call = list_entry(l->waiting.next, struct rpc_link_call, call.link);
         rpc_cancel(&call->call);

@@ -111,9 +111,10 @@ struct rpc_conn *rpc_token_conn(struct rpc_token t); /* NULL when it has gone */
 void **rpc_conn_tag(struct rpc_conn *c);             /* a pointer for the owner's use */
 
 /* A connection kept up by need: a call made while it is down waits for it, within its deadline.
- * Reconnects with back-off and jitter; a refused or lost connection fails over to nothing else.  A
- * call that was sent when the connection is lost ends with E_CLOSED.  The link must live until the
- * host is closed (a connection being made ends in it). */
+ * Reconnects with back-off and jitter, which end only with a connection that has lasted a while: a
+ * peer that accepts and closes at once is not hammered; a refused or lost connection fails over to
+ * nothing else.  A call that was sent when the connection is lost ends with E_CLOSED.  The link
+ * must live until the host is closed (a connection being made ends in it). */
 struct rpc_link {
     struct rpc_host *host;
     const char *addr; /* must live as long as the link */
@@ -122,7 +123,7 @@ struct rpc_link {
     struct env_timer retry;
     bool is_connecting, closed;
     int last_err; /* why it is down */
-    int64_t backoff_ns;
+    int64_t backoff_ns, up_since_ns;
     uint64_t connects; /* how often it came up */
     struct list waiting;
 };

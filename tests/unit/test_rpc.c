@@ -324,6 +324,53 @@ static void test_rpc_link_waits_for_a_server_that_comes_back(void)
     world_close();
 }
 
+static bool refusing;
+
+static void end_call_or_close(struct rpc_host *h, struct rpc_token t, uint16_t method,
+                              const void *body, uint32_t len)
+{
+    if (refusing)
+        rpc_hangup(rpc_token_conn(t));
+    else
+        end_call(h, t, method, body, len);
+}
+
+/* Who accepts and closes at once is tried ever more seldom; a connection that lasts ends that. */
+static void test_rpc_link_does_not_hammer_who_accepts_and_closes(void)
+{
+    world_open(16);
+    struct rpc_link l;
+    struct probe a;
+    server.host.on_call = end_call_or_close;
+    refusing = true;
+    rpc_link_init(&l, &client.host, "server:1");
+    memset(&a, 0, sizeof a);
+    for (int i = 0; i < 1000; i++) { /* ten seconds of somebody who does not give up */
+        if (!a.link_call.call.env)
+            ask_link(&l, &a, "x", 60000);
+        run_ms(10);
+    }
+    CU_ASSERT(server.opens >= 10 && server.opens <= 30); /* 20 ms, 40 ms, ..., then every second */
+    refusing = false;
+    run_ms(2000);
+    if (!a.link_call.call.env)
+        ask_link(&l, &a, "x", 60000);
+    run_ms(2000);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(l.conn);
+    uint32_t opens = server.opens;
+    refusing = true;
+    rpc_hangup(l.conn);
+    for (int i = 0; i < 20; i++) {
+        if (!a.link_call.call.env)
+            ask_link(&l, &a, "x", 60000);
+        run_ms(10);
+    }
+    CU_ASSERT(server.opens >= opens + 2); /* soon again */
+    rpc_link_close(&l);
+    run_ms(100);
+    world_close();
+}
+
 static void test_rpc_link_close_ends_what_waits(void)
 {
     world_open(16);
@@ -371,4 +418,5 @@ UNIT_MAIN("rpc", UNIT(test_rpc_answers_and_errors_carry_bodies),
           UNIT(test_rpc_token_of_a_lost_connection_is_void),
           UNIT(test_rpc_malformed_frame_hangs_up), UNIT(test_rpc_too_big_is_said),
           UNIT(test_rpc_link_waits_for_a_server_that_comes_back),
+          UNIT(test_rpc_link_does_not_hammer_who_accepts_and_closes),
           UNIT(test_rpc_link_close_ends_what_waits), UNIT(test_rpc_host_close_and_free))
