@@ -251,8 +251,12 @@ void master_query_run(struct master_req *r)
     if (op.kind == FSOP_READDIR && (!op.size || op.size > LIMIT_BATCH))
         op.size = LIMIT_BATCH;
     meta_query(m->meta, &op, m->qbuf, RPC_BODY_MAX - 512, &rep);
-    /* a file that is written, not found where it should be: perhaps in a moment */
-    bool is_moving = is_conflict && r->is_live_known && !rep.err && r->loads < MASTER_LOADS_MAX - 2;
+    /* a file that is written, not found where it should be, or another one there: a rename is at
+     * work, and will be done in a moment */
+    bool is_other =
+        !is_conflict && r->found.mode && rep.attr.ufs_ino && r->found.ufs_ino != rep.attr.ufs_ino;
+    bool is_moving = (is_conflict || is_other) && r->is_live_known && !rep.err &&
+                     r->loads < MASTER_LOADS_MAX - 2;
     bool is_orphan = op.kind == FSOP_OPEN && !rep.err && (rep.attr.flags & FSATTR_ORPHAN);
     if (is_orphan && !master_lease_orphan_opened(m, op.ino)) {
         master_rpc_answer_err(r, E_STALE);
