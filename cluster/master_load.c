@@ -362,10 +362,21 @@ bool master_load_is_same(const struct fsattr *a, const struct fsent *e)
            a->ctime_ns == e->ctime_ns;
 }
 
+/* nothing is at the path; one of the names on its way may be a link or a file by now */
+static bool load_is_gone(const struct master_job *j)
+{
+    return j->ret == E_NOENT || j->ret == E_NOTDIR || j->ret == E_LOOP;
+}
+
 static void load_found_name(struct master_job *j)
 {
     struct master *m = j->m;
-    if (j->ret == E_NOENT || j->ret == E_NOTDIR) {
+    if (load_is_gone(j)) {
+        int err = meta_path_steady(m->meta, j->ino, j->mark, &j->conflict);
+        if (err) { /* its directory may be elsewhere, with the name in it */
+            master_load_job_end(j, err);
+            return;
+        }
         j->is_absent = true;
         master_load_verified_set(
             m, (struct ino){master_load_name_key(j->ino, j->name, j->name_len)}, j->began_ns);
@@ -392,18 +403,37 @@ static void load_found_name(struct master_job *j)
     master_load_submit_rec(j, &op, STEP_LOAD);
 }
 
+/* A name that leads nowhere, or to another file than the one that is written: something is just
+ * being moved away or put there, or it is gone. */
+static void load_found_live(struct master_job *j)
+{
+    const struct fsent *e = &j->uop.ent;
+    bool is_file = j->ret >= 0 && (e->mode & FSOP_S_IFMT) == FSOP_S_IFREG;
+    bool is_other = j->ret >= 0 &&
+                    (!is_file || (j->attr.ufs_ino && e->ufs_ino && j->attr.ufs_ino != e->ufs_ino));
+    int err = j->ret < 0 ? j->ret : 0;
+    if (load_is_gone(j) || is_other)
+        err = meta_path_steady(j->m->meta, j->ino, j->mark, &j->conflict);
+    if (load_is_gone(j))
+        err = E_CONFLICT;
+    if (!err && is_file)
+        j->ent = *e;
+    master_load_job_end(j, err);
+}
+
 static void load_found(struct master_job *j)
 {
     struct master *m = j->m;
     const struct fsent *e = &j->uop.ent;
     bool is_loaded = j->attr.flags & FSATTR_LOADED;
     bool is_dir = (e->mode & FSOP_S_IFMT) == FSOP_S_IFDIR;
+    if (j->is_live) {
+        load_found_live(j);
+        return;
+    }
     if (j->ret >= 0)
         j->ent = *e;
-    if (j->is_live) { /* not there: something above it is just being renamed, or it is gone */
-        bool may_move = j->ret == E_NOENT || j->ret == E_NOTDIR;
-        master_load_job_end(j, may_move ? E_CONFLICT : j->ret < 0 ? j->ret : 0);
-    } else if (j->ret == E_NOENT || j->ret == E_NOTDIR) {
+    if (load_is_gone(j)) {
         load_refresh(j, NULL);
     } else if (j->ret < 0) {
         master_load_job_end(j, j->ret);
@@ -472,7 +502,7 @@ static void load_step(struct master_job *j)
         break;
     case STEP_SYNC:
         /* it may be on its way to another name */
-        if ((j->ret == E_NOENT || j->ret == E_NOTDIR) && j->backoff_ns < 400 * MASTER_MS)
+        if (load_is_gone(j) && j->backoff_ns < 400 * MASTER_MS)
             master_load_retry(j, STEP_SYNC_AGAIN);
         else
             master_load_job_end(j, j->ret < 0 ? j->ret : 0);
@@ -489,7 +519,7 @@ static void load_step(struct master_job *j)
         if (j->ret <= 0)
             j->is_listing = false;
         j->is_eof = j->ret == 0;
-        if (j->ret == E_NOENT || j->ret == E_NOTDIR)
+        if (load_is_gone(j))
             j->ret = E_CONFLICT; /* moved or removed since it was looked at: from the start */
         if (j->ret < 0)
             load_give_up(j, j->ret);

@@ -58,6 +58,7 @@ bool master_names_wait(struct master *m, struct master_req *r)
         master_load_job_end(j, err);
         return true;
     }
+    j->mark = meta_path_mark(m->meta, j->ino);
     j->uop.path = j->path;
     j->uop.off = r->op.arg;
     j->uop.buf = j->page;
@@ -71,7 +72,9 @@ static void names_found(struct master_job *j)
 {
     struct master_req *r =
         list_empty(&j->waiters) ? NULL : list_entry(j->waiters.next, struct master_req, link);
-    if (j->ret >= 0 && r) { /* not given up meanwhile */
+    if (j->ret >= 0 && meta_path_steady(j->m->meta, j->ino, j->mark, &j->conflict))
+        j->ret = E_CONFLICT; /* it may be the listing of another directory */
+    if (j->ret >= 0 && r) {  /* not given up meanwhile */
         mem_free(j->m->mem, r->page, r->page ? LIMIT_BATCH : 0);
         r->page = j->page;
         r->page_len = (uint32_t)j->ret;

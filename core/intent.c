@@ -117,12 +117,19 @@ int intent_may_name(const struct meta *m, uint32_t dir, const char *name, uint32
     return intent_may_below(m, dir);
 }
 
-int intent_may_inode(const struct meta *m, uint32_t node)
+uint32_t intent_holder(const struct meta *m, uint32_t node)
 {
     uint32_t l = intent_node_lock(m, node, LOCK_INODE);
-    if (l)
-        return intent_refuse(m, intent_lock_at(m, l)->intent);
-    return intent_may_below(m, node);
+    if (!l && meta_super(m)->tree_locks)
+        for (; node && !l; node = dir_parent(m, node))
+            l = intent_node_lock(m, node, LOCK_TREE);
+    return l ? intent_lock_at(m, l)->intent : 0;
+}
+
+int intent_may_inode(const struct meta *m, uint32_t node)
+{
+    uint32_t holder = intent_holder(m, node);
+    return holder ? intent_refuse(m, holder) : 0;
 }
 
 /* the first intent with a lock on top or below it, or 0 */

@@ -420,6 +420,14 @@ uint64_t meta_path_mark(const struct meta *m, struct ino ino)
     return mark ? mark : 1;
 }
 
+int meta_path_steady(const struct meta *m, struct ino ino, uint64_t mark, uint64_t *ret_intent)
+{
+    uint32_t node = inode_find(m, ino);
+    uint32_t holder = node ? intent_holder(m, node) : 0;
+    *ret_intent = holder ? intent_at(m, holder)->id : 0;
+    return holder || meta_path_mark(m, ino) != mark ? E_CONFLICT : 0;
+}
+
 int meta_mount_get(const struct meta *m, uint16_t number, struct fsop_mount_info *ret_i)
 {
     return mount_get(m, number, ret_i);

@@ -135,6 +135,9 @@ int meta_path(const struct meta *m, struct ino ino, char *ret_path, size_t cap,
  * a path is news of the inode only if it is still there, and still the same, when the news is
  * applied. 0 when there is no such inode. */
 uint64_t meta_path_mark(const struct meta *m, struct ino ino);
+/* E_CONFLICT: an effect under way (*ret_intent) may have put something else at the inode's path, or
+ * has done so since its mark was taken (*ret_intent is 0). */
+int meta_path_steady(const struct meta *m, struct ino ino, uint64_t mark, uint64_t *ret_intent);
 /* path and uri are good until the next call on m.  Number 0 is the cluster's own namespace where
  * nothing is mounted: names only, as in a META mount. */
 int meta_mount_get(const struct meta *m, uint16_t number, struct fsop_mount_info *ret_i);

@@ -159,6 +159,8 @@ int intent_refuse_node(const struct meta *m, uint32_t node);
 /* E_CONFLICT when somebody's lock forbids it */
 int intent_may_name(const struct meta *m, uint32_t dir, const char *name, uint32_t n);
 int intent_may_inode(const struct meta *m, uint32_t node);
+/* the slot of the intent that has node itself or a tree around it, or 0 */
+uint32_t intent_holder(const struct meta *m, uint32_t node);
 int intent_may_tree(const struct meta *m, uint32_t node);
 int intent_may_load(const struct meta *m, uint32_t dir);
 /* no tree that node lies in is locked */

@@ -36,7 +36,9 @@ static struct {
     bool fail_after; /* the failing operation takes effect nevertheless */
     bool is_missing; /* the under-store cannot be opened */
     unsigned opens;
-    bool hang;     /* nothing completes */
+    bool hang; /* nothing completes */
+    bool hold; /* what is of hold_kind takes effect and does not complete */
+    enum ufs_kind hold_kind;
     unsigned page; /* entries of one LIST page */
 } wu;
 
@@ -341,7 +343,7 @@ static int64_t wu_perform(struct ufs_op *op)
 static void wu_fire(struct env_op *op)
 {
     struct wu_pending *p = container_of(op, struct wu_pending, timer.op);
-    if (wu.hang) {
+    if (wu.hang || (wu.hold && p->performed && p->op->kind == wu.hold_kind)) {
         env_timer_set(p->store->env, &p->timer, env_now_ns(p->store->env) + 10 * MS);
         return;
     }

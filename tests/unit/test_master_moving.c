@@ -1,0 +1,140 @@
+/* tests/unit/test_master_moving.c - questions while an effect has moved what they are about, and
+ * its outcome is not in the log yet: the under-store has already, at the old path, another file or
+ * nothing. */
+#include "tests/unit/master_world.h"
+
+static struct wcall a, b;
+
+/* from -> to in the root; ret once the under-store has it, held back before its outcome */
+static void rename_held(struct wc *c, const char *from, const char *to)
+{
+    struct fsop op = w_name(FSOP_RENAME, INO_ROOT, from);
+    unsigned before = wu.count[UFS_RENAME];
+    op.ino2 = INO_ROOT;
+    op.name2 = to;
+    op.name2_len = (uint32_t)strlen(to);
+    wu.hold = true;
+    wu.hold_kind = UFS_RENAME;
+    w_send(c, &op, &a);
+    for (int i = 0; i < 2000 && wu.count[UFS_RENAME] == before; i++)
+        w_run_ms(1);
+    CU_ASSERT_EQUAL(wu.count[UFS_RENAME], before + 1);
+    CU_ASSERT_FALSE(a.done);
+}
+
+static void rename_ends(void)
+{
+    wu.hold = false;
+    CU_ASSERT(w_wait(&a, 5000) && a.err == 0);
+}
+
+static void test_master_moving_a_written_file_is_replaced(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    wu_add("f", FSOP_S_IFREG | 0644, 7);
+    wu_add("g", FSOP_S_IFREG | 0644, 998);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino f = w_lookup(c1, INO_ROOT, "f", 0);
+    (void)w_lookup(c1, INO_ROOT, "g", 0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = f}, &b), 0);
+    rename_held(c1, "g", "f");
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = f};
+    w_send(c2, &op, &b);
+    w_run_ms(300);
+    CU_ASSERT_FALSE(b.done); /* 998 bytes are what is there now */
+    rename_ends();
+    CU_ASSERT(w_wait(&b, 5000) && b.err == 0);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 7);
+    CU_ASSERT(b.reply.attr.flags & FSATTR_LIVE);
+    w_close();
+}
+
+/* replaced from outside there is nothing to wait for */
+static void test_master_moving_a_written_file_is_replaced_from_outside(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 7);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino ino = w_lookup(c1, INO_ROOT, "f", 0);
+    struct fsop get = {.kind = FSOP_GETATTR, .ino = ino};
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &b), 0);
+    f->ino = ++wu.next_ino;
+    f->size = 9;
+    wu_touch(f);
+    CU_ASSERT_EQUAL(w_fs(c2, get, &b), 0);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 9);
+    f->mode = FSOP_S_IFLNK | 0777; /* a link's length is no size of a file */
+    f->size = 5;
+    wu_touch(f);
+    CU_ASSERT_EQUAL(w_fs(c2, get, &b), 0);
+    CU_ASSERT(b.reply.attr.size == 7 && (b.reply.attr.mode & FSOP_S_IFMT) == FSOP_S_IFREG);
+    w_close();
+}
+
+static void test_master_moving_a_directory_with_unknown_names(void)
+{
+    static const int found[] = {E_NOENT, E_LOOP, E_NOTDIR};
+    for (size_t i = 0; i < ARRAY_LEN(found); i++) {
+        w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+        wu_add("d", FSOP_S_IFDIR | 0755, 0);
+        wu_add("d/x", FSOP_S_IFREG | 0644, 3);
+        struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+        struct ino d = w_lookup(c1, INO_ROOT, "d", 0);
+        rename_held(c1, "d", "e");
+        struct fsop op = w_name(FSOP_LOOKUP, d, "x");
+        wu.fail_kind = UFS_STAT; /* whatever has taken its place by now */
+        wu.fail = found[i] == E_NOENT ? 0 : found[i];
+        w_send(c2, &op, &b);
+        w_run_ms(300);
+        CU_ASSERT_FALSE(b.done);
+        rename_ends();
+        CU_ASSERT(w_wait(&b, 5000) && b.err == 0);
+        CU_ASSERT_EQUAL(b.reply.attr.size, 3);
+        w_close();
+    }
+}
+
+/* a link in the place of a directory, put there by somebody else: what was below is not there */
+static void test_master_moving_a_link_in_the_way(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    wu_add("d", FSOP_S_IFDIR | 0755, 0);
+    struct wc *c = wc_new(0, true);
+    struct ino d = w_lookup(c, INO_ROOT, "d", 0);
+    wu.fail_kind = UFS_STAT;
+    wu.fail = E_LOOP;
+    (void)w_lookup(c, d, "x", E_NOENT);
+    CU_ASSERT_EQUAL(wu.fail, 0);
+    w_close();
+}
+
+/* Names past the tree, of a directory that has just been renamed below, are those of another one.
+ */
+static void test_master_moving_a_directory_that_is_listed(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    wu_add("d", FSOP_S_IFDIR | 0755, 0);
+    wu_add("d/x", FSOP_S_IFREG | 0644, 3);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino d = w_lookup(c1, INO_ROOT, "d", 0);
+    rename_held(c1, "d", "e");
+    wu_add("d", FSOP_S_IFDIR | 0755, 0);
+    wu_add("d/foreign", FSOP_S_IFREG | 0644, 3);
+    struct fsop op = {.kind = FSOP_READDIR, .ino = d, .mode = 1};
+    w_send(c2, &op, &b);
+    w_run_ms(300);
+    CU_ASSERT_FALSE(b.done);
+    rename_ends();
+    CU_ASSERT(w_wait(&b, 5000) && b.err == 0);
+    struct rbuf r = rbuf_make(b.reply.data, b.reply.data_len);
+    struct fsop_dirent e;
+    CU_ASSERT_EQUAL(fsop_dirent_get(&r, &e), 0);
+    CU_ASSERT(e.name_len == 1 && e.name[0] == 'x' && !rbuf_left(&r));
+    w_close();
+}
+
+UNIT_MAIN("master moving", UNIT(test_master_moving_a_written_file_is_replaced),
+          UNIT(test_master_moving_a_written_file_is_replaced_from_outside),
+          UNIT(test_master_moving_a_directory_with_unknown_names),
+          UNIT(test_master_moving_a_link_in_the_way),
+          UNIT(test_master_moving_a_directory_that_is_listed))
