@@ -290,6 +290,7 @@ struct master {
     enum master_state state;
     int why;
     bool is_leading, is_listening, is_unmounting, is_stopping, is_journal_stopped, is_stepping;
+    bool is_waking;     /* the woken are having their turns */
     bool barrier_reads; /* the journal's leaders may be deposed unnoticed: ask before each read */
     uint64_t epoch;
     int64_t led_since_ns;
@@ -302,7 +303,7 @@ struct master {
     uint32_t jobs_used[2]; /* of the under-store's answers, and of effects: 3/4 each at most */
     uint64_t *acks;
     uint32_t ack_words;
-    struct list live, parked, acking, subs, job_list;
+    struct list live, parked, woken, acking, subs, job_list;
     struct list inflight[MASTER_BUCKETS];
     struct list intent_waits[MASTER_EFFECT_BUCKETS];
     uint64_t intent_cursor; /* every intent up to here has its job or needs none */
@@ -392,7 +393,7 @@ void master_mount_tick(struct master *m);
 int master_rpc_init(struct master *m);
 void master_rpc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method, const void *body,
                         uint32_t len);
-/* goes on with a request that waited */
+/* goes on with a request that waited, at once or after those that are at it */
 void master_rpc_wake(struct master_req *r);
 /* n parked requests are tried again */
 void master_rpc_unpark(struct master *m, uint32_t n);

@@ -458,9 +458,8 @@ static void req_run(struct master_req *r)
     }
 }
 
-void master_rpc_wake(struct master_req *r)
+static void req_woken(struct master_req *r)
 {
-    list_remove(&r->link);
     if (r->state == REQ_WAIT_JOB || r->state == REQ_PARKED)
         r->state = r->resume;
     if (!r->m->is_leading) {
@@ -471,14 +470,32 @@ void master_rpc_wake(struct master_req *r)
     req_run(r);
 }
 
+/* A request that runs may end a job, which wakes others: they have their turn here, one after the
+ * other, not inside each other. */
+static void req_run_woken(struct master *m)
+{
+    struct list *e;
+    if (m->is_waking)
+        return;
+    m->is_waking = true;
+    while ((e = list_pop(&m->woken)))
+        req_woken(list_entry(e, struct master_req, link));
+    m->is_waking = false;
+}
+
+void master_rpc_wake(struct master_req *r)
+{
+    list_remove(&r->link);
+    list_push_back(&r->m->woken, &r->link);
+    req_run_woken(r->m);
+}
+
 void master_rpc_unpark(struct master *m, uint32_t n)
 {
-    struct list now, *e;
-    list_init(&now);
+    struct list *e;
     for (; n && (e = list_pop(&m->parked)); n--)
-        list_push_back(&now, e);
-    while ((e = list_pop(&now)))
-        master_rpc_wake(list_entry(e, struct master_req, link));
+        list_push_back(&m->woken, e);
+    req_run_woken(m);
 }
 
 /* --- calls --- */
@@ -697,6 +714,7 @@ int master_rpc_init(struct master *m)
 {
     list_init(&m->live);
     list_init(&m->parked);
+    list_init(&m->woken);
     list_init(&m->acking);
     for (unsigned i = 0; i < MASTER_BUCKETS; i++)
         list_init(&m->inflight[i]);

@@ -104,5 +104,66 @@ static void test_master_effect_refused_outcome_is_given_again(void)
     w_close();
 }
 
-UNIT_MAIN("master_effect", UNIT(test_master_effect_refused_outcome_of_a_listing_resumes_nothing),
+/* ---- how deep the stack is where the master answers */
+
+static struct {
+    struct env_vt vt;
+    const struct env_vt *below;
+    uintptr_t low, high;
+    unsigned sends;
+} deep;
+
+static void deep_send(struct env_conn *c, uint16_t type, const struct env_iov *iov, unsigned n_iov)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    deep.low = here < deep.low ? here : deep.low;
+    deep.high = here > deep.high ? here : deep.high;
+    deep.sends++;
+    deep.below->send(c, type, iov, n_iov);
+}
+
+/* Requests that wait for a job, and whose jobs end as they begin, have their turns one after the
+ * other: the stack does not grow with their number. */
+static void test_master_effect_many_waiters_need_no_deep_stack(void)
+{
+    enum { N = 240, CLIENTS = 4 };
+    static struct wcall calls[CLIENTS][N];
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    w_master_crash();
+    wcfg.requests_max = 1024;
+    w_master_start();
+    struct wc *c[CLIENTS];
+    for (int k = 0; k < CLIENTS; k++)
+        c[k] = wc_new(k, true);
+    wu.hang = true;
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < CLIENTS; k++) {
+            char name[16] = ".tarn"; /* its job has nothing to do */
+            if (i < 8)
+                snprintf(name, sizeof name, "n%d.%d", k, i);
+            struct fsop op = w_name(FSOP_LOOKUP, INO_ROOT, name);
+            w_send(c[k], &op, &calls[k][i]);
+        }
+    w_run_ms(5);
+    struct env *e = wmaster->env;
+    deep.below = e->vt;
+    deep.vt = *e->vt;
+    deep.vt.send = deep_send;
+    deep.low = UINTPTR_MAX;
+    deep.high = deep.sends = 0;
+    e->vt = &deep.vt;
+    CU_ASSERT_EQUAL(wmaster->jobs_used[0], 24);
+    wu.hang = false;
+    w_run_ms(2000);
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < CLIENTS; k++)
+            CU_ASSERT(calls[k][i].done && calls[k][i].err == E_NOENT);
+    CU_ASSERT(deep.sends >= 300);
+    CU_ASSERT(deep.high - deep.low < 16 << 10);
+    e->vt = deep.below;
+    w_close();
+}
+
+UNIT_MAIN("master_effect", UNIT(test_master_effect_many_waiters_need_no_deep_stack),
+          UNIT(test_master_effect_refused_outcome_of_a_listing_resumes_nothing),
           UNIT(test_master_effect_refused_outcome_is_given_again))
