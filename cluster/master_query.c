@@ -8,8 +8,8 @@
  *  4. reply.lease_ns never outlasts the session's lease, nor the next comparison that is due; it is
  * 0 where the master could not remember that the client has the answer.
  *
- * A failed comparison of a file being written is not an error: the recorded attributes are given.
- */
+ * A comparison that fails is an error, of a file being written as well: its recorded size is not
+ * the one that it has, and a reader, or the writer itself, would take it for the truth. */
 #include "cluster/master_impl.h"
 #include "core/mutant.h"
 
@@ -244,19 +244,19 @@ void master_query_run(struct master_req *r)
     bool is_conflict = r->job_err == E_CONFLICT;
     if (is_conflict)
         r->job_err = 0;
-    if (r->job_err && !r->is_live_known && (op.kind != FSOP_STATFS || op.mode)) {
+    if (r->job_err && (op.kind != FSOP_STATFS || op.mode)) {
         master_rpc_answer_err(r, r->job_err);
         return;
     }
     if (op.kind == FSOP_READDIR && (!op.size || op.size > LIMIT_BATCH))
         op.size = LIMIT_BATCH;
     meta_query(m->meta, &op, m->qbuf, RPC_BODY_MAX - 512, &rep);
-    /* a file that is written, not found where it should be, or another one there: a rename is at
-     * work, and will be done in a moment */
+    /* a file that is written, not found where it should be, or another one there (or the name leads
+     * to another one by now): what is at work is waited for, or will be done in a moment */
     bool is_other =
         !is_conflict && r->found.mode && rep.attr.ufs_ino && r->found.ufs_ino != rep.attr.ufs_ino;
     bool is_moving = (is_conflict || is_other) && r->is_live_known && !rep.err &&
-                     r->loads < MASTER_LOADS_MAX - 2;
+                     (r->blocker || r->loads < MASTER_LOADS_MAX - 2);
     bool is_orphan = op.kind == FSOP_OPEN && !rep.err && (rep.attr.flags & FSATTR_ORPHAN);
     if (is_orphan && !master_lease_orphan_opened(m, op.ino)) {
         master_rpc_answer_err(r, E_STALE);
@@ -265,7 +265,7 @@ void master_query_run(struct master_req *r)
         r->loads -= r->loads > 0;
         master_rpc_block(r, REQ_QUERY);
     } else if (is_moving) {
-        r->loads++;
+        r->loads += !r->blocker;
         r->is_checked = r->is_live_known = false;
         master_rpc_block(r, REQ_QUERY);
     } else if (rep.err == E_NOT_LOADED) {

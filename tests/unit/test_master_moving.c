@@ -71,6 +71,24 @@ static void test_master_moving_a_written_file_is_replaced_from_outside(void)
     w_close();
 }
 
+/* The recorded size is from before the writing: nobody may take it for the one it has. */
+static void test_master_moving_a_written_file_cannot_be_looked_at(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 7);
+    struct wc *c = wc_new(0, true);
+    struct ino ino = w_lookup(c, INO_ROOT, "f", 0);
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &b), 0);
+    f->size = 9;
+    wu_touch(f);
+    wu.fail_kind = UFS_STAT;
+    wu.fail = E_IO;
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &b), E_IO);
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &b), 0);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 9);
+    w_close();
+}
+
 static void test_master_moving_a_directory_with_unknown_names(void)
 {
     static const int found[] = {E_NOENT, E_LOOP, E_NOTDIR};
@@ -135,6 +153,7 @@ static void test_master_moving_a_directory_that_is_listed(void)
 
 UNIT_MAIN("master moving", UNIT(test_master_moving_a_written_file_is_replaced),
           UNIT(test_master_moving_a_written_file_is_replaced_from_outside),
+          UNIT(test_master_moving_a_written_file_cannot_be_looked_at),
           UNIT(test_master_moving_a_directory_with_unknown_names),
           UNIT(test_master_moving_a_link_in_the_way),
           UNIT(test_master_moving_a_directory_that_is_listed))
