@@ -98,7 +98,8 @@ struct fuse_ops_dir { /* an open directory; fi->fh */
     uint32_t len, pos;
     uint64_t first, next;
     bool filled, eof;
-    bool names_only; /* chosen when it was read from its start */
+    bool names_only;              /* chosen when it was read from its start */
+    struct fuse_ops_given *given; /* fuse_ops_dir.c: names that are not given a second time */
     int64_t until_ns;
     uint64_t inval_gen;
 };

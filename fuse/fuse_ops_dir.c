@@ -3,7 +3,8 @@
  * An offset is 0 at the start, 1 after ".", 2 after "..", and cookie + 2 after an entry.
  *
  * INVARIANTS
- *  1. A handle holds one batch (at most LIMIT_BATCH bytes) whatever the size of the directory.
+ *  1. A handle holds one batch (at most LIMIT_BATCH bytes) whatever the size of the directory, and
+ * perhaps the first one of names (8).
  *  2. The kernel may read in any steps and seek anywhere: an offset that is not in the batch is
  *     asked for by its cookie.
  *  3. Attributes from a batch are given to the kernel for what is left of the batch's lease, and
@@ -16,12 +17,28 @@
  *     attributes, or so large that they are out of date again) makes the client bring them by the
  *     batch: one for each DIR_MISSES questions, the next part of the directory each time, so that a
  *     question causes no more work than it has shown to be of use.
- *  6. The handle lives until it is released and no call is under way on it. */
+ *  6. The handle lives until it is released and no call is under way on it.
+ *  7. A listing that was begun with names only goes on with attributes when the kernel wants them
+ *     (READDIRPLUS anywhere but at the start: what came before was looked at).
+ *  8. Names from below the tree (FSOP_COOKIE_BELOW) come in another order than with attributes:
+ * such a listing begins anew behind the last name given, and leaves out what was given before. Only
+ *     out of the first batch, which is then kept for it.  Places before that one stay what they
+ *     were: who goes back there reads the rest below. */
 #include <errno.h>
 #include <stdio.h>
 #include "fuse/fuse_ops.h"
 
 enum { DIR_PLAIN = 2, DIR_MISSES = 4 };
+enum { DIR_SLOTS = 4096 }; /* more than twice the entries of a batch */
+
+static_assert(LIMIT_BATCH / 64 * 2 < DIR_SLOTS, "an entry has a cookie and attributes");
+
+/* names by their hash, open addressing */
+struct fuse_ops_given {
+    uint64_t cookie;          /* of the last one: after it comes the start of the other listing */
+    uint32_t slot[DIR_SLOTS]; /* where the entry begins in the batch, + 1 */
+    char batch[LIMIT_BATCH];
+};
 
 static struct fuse_ops_dir *dir_handle(const struct fuse_file_info *fi)
 {
@@ -33,6 +50,7 @@ static void dir_free_if_over(struct fuse_ops *o, struct fuse_ops_dir *d)
     if (d->busy || !d->is_released)
         return;
     mem_free(o->mem, d->batch, LIMIT_BATCH);
+    mem_free(o->mem, d->given, sizeof *d->given);
     mem_free(o->mem, d, sizeof *d);
 }
 
@@ -87,6 +105,59 @@ static void dir_add_dots(struct fuse_ops_call *c, char *to, size_t *used, off_t 
     }
 }
 
+/* the slot of a name, or the free one where it belongs */
+static uint32_t *dir_slot(struct fuse_ops_given *g, const char *name, uint32_t n)
+{
+    uint32_t at = (uint32_t)base_hash(name, n, 0) % DIR_SLOTS;
+    for (; g->slot[at]; at = (at + 1) % DIR_SLOTS) {
+        uint32_t from = g->slot[at] - 1;
+        struct rbuf r = rbuf_make(g->batch + from, LIMIT_BATCH - from);
+        struct fsop_dirent e;
+        if (fsop_dirent_get(&r, &e) == 0 && e.name_len == n && !memcmp(e.name, name, n))
+            break;
+    }
+    return &g->slot[at];
+}
+
+static bool dir_is_given(struct fuse_ops_dir *d, const struct fsop_dirent *e)
+{
+    return d->given && !(e->cookie & FSOP_COOKIE_BELOW) &&
+           *dir_slot(d->given, e->name, e->name_len);
+}
+
+/* Invariant 8: d->batch up to the entry with this cookie was given.  False: it goes on as it began.
+ */
+static bool dir_turn(struct fuse_ops *o, struct fuse_ops_dir *d, uint64_t cookie)
+{
+    struct rbuf r = rbuf_make(d->batch, d->len);
+    struct fsop_dirent e = {0};
+    if (!d->filled || d->first || d->given)
+        return false;
+    struct fuse_ops_given *g = mem_zalloc(o->mem, sizeof *g);
+    if (!g)
+        return false;
+    memcpy(g->batch, d->batch, d->len);
+    g->cookie = cookie;
+    for (uint32_t from = 0; e.cookie != cookie && rbuf_left(&r); from = (uint32_t)r.pos) {
+        if (fsop_dirent_get(&r, &e))
+            break;
+        *dir_slot(g, e.name, e.name_len) = from + 1;
+    }
+    if (e.cookie != cookie) {
+        mem_free(o->mem, g, sizeof *g);
+        return false;
+    }
+    d->given = g;
+    return true;
+}
+
+/* the place of an offset: after which cookie */
+static uint64_t dir_place(const struct fuse_ops_dir *d, off_t off)
+{
+    uint64_t cookie = off <= 2 ? 0 : (uint64_t)off - 2;
+    return d->given && cookie == d->given->cookie ? 0 : cookie;
+}
+
 /* Adds entries of the batch from d->pos while they fit; false on malformed bytes. */
 static bool dir_add_batch(struct fuse_ops_call *c, char *to, size_t *used)
 {
@@ -101,6 +172,11 @@ static bool dir_add_batch(struct fuse_ops_call *c, char *to, size_t *used)
         if (fsop_dirent_get(&r, &ent) || !ent.name_len || ent.name_len > LIMIT_NAME ||
             ent.cookie > INT64_MAX - 2)
             return false;
+        if (dir_is_given(d, &ent)) {
+            d->pos += (uint32_t)r.pos;
+            d->next = ent.cookie;
+            continue;
+        }
         memcpy(name, ent.name, ent.name_len);
         name[ent.name_len] = '\0';
         struct fuse_entry_param e = {.attr = fuse_ops_stat(&ent.attr)};
@@ -133,7 +209,7 @@ static void dir_fetch(struct fuse_ops_call *c, uint64_t cookie)
 static void dir_serve(struct fuse_ops_call *c)
 {
     struct fuse_ops_dir *d = c->dir;
-    uint64_t cookie = c->off <= 2 ? 0 : (uint64_t)c->off - 2;
+    uint64_t cookie = dir_place(d, c->off);
     if (d->filled && cookie == d->first && cookie != d->next) {
         d->pos = 0;
         d->next = d->first;
@@ -148,6 +224,11 @@ static void dir_serve(struct fuse_ops_call *c)
     dir_add_dots(c, to, &used, &off);
     if (off >= 2 && !dir_add_batch(c, to, &used)) {
         dir_end(c, E_PROTO);
+        return;
+    }
+    if (!used && d->pos == d->len && !d->eof) { /* all were given before */
+        c->off = (off_t)d->next + 2;
+        dir_fetch(c, d->next);
         return;
     }
     fuse_reply_buf(c->fuse, to, used);
@@ -188,12 +269,19 @@ static void dir_learn(struct fuse_ops *o, struct fuse_ops_dir *d, off_t off, boo
     struct fuse_node *n = fuse_node_find(&o->nodes, d->ino);
     if (off == 0) {
         d->names_only = o->plain >= DIR_PLAIN;
+        mem_free(o->mem, d->given, sizeof *d->given);
+        d->given = NULL;
+        d->filled = false; /* a rewound directory is read anew */
         if (n) {
             n->is_listed = true;
             n->names_only = d->names_only;
         }
     } else if (plus) {
+        uint64_t cookie = off <= 2 ? 0 : (uint64_t)off - 2;
+        bool is_end = d->filled && d->eof && d->pos == d->len && cookie == d->next;
         o->plain = 0;
+        if (d->names_only && !is_end && (!(cookie & FSOP_COOKIE_BELOW) || dir_turn(o, d, cookie)))
+            d->names_only = d->filled = false;
     } else if (d->eof && d->pos == d->len) {
         o->plain += o->plain < DIR_PLAIN;
     }
@@ -208,8 +296,6 @@ static void dir_read(fuse_req_t req, size_t size, off_t off, struct fuse_file_in
     c->off = off;
     c->plus = plus;
     dir_learn(c->o, c->dir, off, plus);
-    if (off == 0)
-        c->dir->filled = false; /* a rewound directory is read anew */
     fuse_ops_watch(c);
     dir_serve(c);
 }

@@ -46,6 +46,7 @@ static struct client {
     _Atomic uint64_t lease_ns;
     _Atomic uint64_t seen[128];
     _Atomic uint64_t names_only; /* READDIRs that wanted no attributes */
+    _Atomic int below;           /* 1, 2: these have cookies of their own; 1: and another order */
     _Atomic uint64_t neighbours; /* LOOKUPs that said that others follow */
     _Atomic int files_open;
     _Atomic uint64_t reads;
@@ -238,15 +239,21 @@ static int fake_readdir(struct client_req *r)
 {
     static char buf[LIMIT_BATCH];
     struct wbuf w = wbuf_make(buf, r->fsop.size < 700 ? r->fsop.size : 700); /* many batches */
-    uint32_t i = (uint32_t)r->fsop.arg;
+    uint64_t below = r->fsop.arg & FSOP_COOKIE_BELOW;
+    if (fake.below && r->fsop.mode == 1 && !r->fsop.arg)
+        below = FSOP_COOKIE_BELOW;
+    uint32_t i = (uint32_t)(r->fsop.arg & ~FSOP_COOKIE_BELOW);
     for (; i < fake.n_names; i++) {
-        struct fake_name *n = &fake.names[i];
+        struct fake_name *n = &fake.names[below && fake.below == 1 ? fake.n_names - 1 - i : i];
         if (!n->ino.v || n->parent.v != r->fsop.ino.v)
             continue;
-        struct fsop_dirent d = {.cookie = i + 1,
+        struct fsop_dirent d = {.cookie = below | (i + 1),
                                 .attr = fake_node(n->ino)->a,
                                 .name = n->name,
                                 .name_len = (uint32_t)strlen(n->name)};
+        if (below)
+            d.attr = (struct fsattr){
+                .ino = {12345}, .mode = d.attr.mode & FSOP_S_IFMT, .flags = FSATTR_BARE};
         size_t before = w.len;
         fsop_dirent_put(&w, &d);
         if (w.bad) {

@@ -467,13 +467,79 @@ static void test_listing_without_attributes(void)
     CU_ASSERT(fake.names_only > before);     /* nobody does */
     CU_ASSERT_EQUAL(fake.neighbours, 0);
     uint64_t seen = fake.seen[FSOP_READDIR];
-    list_and_stat("d4", 10, 302); /* until somebody does */
+    list_and_stat("d4", 0, 0);
+    for (int i = 10; i < 300; i++) { /* until somebody does */
+        struct stat st;
+        snprintf(name, sizeof name, "d4/entry-%d", i);
+        CU_ASSERT_EQUAL(stat(at(name), &st), 0);
+    }
     CU_ASSERT(fake.neighbours > 0);
     seen = fake.seen[FSOP_READDIR] - seen - lists; /* by the batch, but not for each question */
     CU_ASSERT(seen >= 20 && seen <= 302 / 4);
     before = fake.names_only;
     list_and_stat("d5", 0, 302);
     CU_ASSERT_EQUAL(fake.names_only, before);
+    CU_ASSERT_EQUAL(mnt_stop(), 0);
+}
+
+/* reads on to the end: each entry once, and what is not there yet; returns how many */
+static int read_on(DIR *dir, bool seen[300], int stats, long *ret_fifth)
+{
+    int n = 0, k;
+    struct stat st;
+    for (struct dirent *e; (e = readdir(dir)); n++) {
+        if (n == 4 && ret_fifth)
+            *ret_fifth = telldir(dir);
+        if (sscanf(e->d_name, "entry-%d", &k) != 1)
+            continue;
+        CU_ASSERT_FALSE_FATAL(seen[k]);
+        seen[k] = true;
+        if (n < stats)
+            CU_ASSERT_EQUAL(fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW), 0);
+    }
+    return n;
+}
+
+/* begun with names, in the under-store's order, and attributes wanted after all */
+static void test_listing_turns(void)
+{
+    char name[32], dirs[][2] = {"d", "e"};
+    bool seen[300];
+    long fifth = 0;
+    if (skip())
+        return;
+    mnt_start(NULL);
+    for (int d = 0; d < 2; d++) {
+        struct fake_node *n = fake_new(FSOP_S_IFDIR | 0755);
+        fake_link(INO_ROOT, dirs[d], 1, n->a.ino);
+        for (int i = 0; i < 300; i++) {
+            snprintf(name, sizeof name, "entry-%d", i);
+            fake_file(n->a.ino, name, 0);
+        }
+    }
+    if (!mnt_go())
+        return;
+    for (int d = 0; d < 2; d++) {
+        for (int i = 0; i < 3; i++)
+            list_and_stat(dirs[d], 0, 0);
+        CU_ASSERT(fake.names_only > 0);
+        fake.below = d + 1;
+        memset(seen, 0, sizeof seen);
+        uint64_t lookups = fake.seen[FSOP_LOOKUP];
+        DIR *dir = opendir(at(dirs[d]));
+        CU_ASSERT_PTR_NOT_NULL_FATAL(dir);
+        CU_ASSERT_EQUAL(read_on(dir, seen, 400, &fifth), 302);
+        lookups = fake.seen[FSOP_LOOKUP] - lookups;
+        CU_ASSERT(lookups > 0 && lookups < 30); /* those of the first batch of names */
+        memset(seen, 0, sizeof seen);
+        seekdir(dir, fifth); /* a place below is still one */
+        CU_ASSERT_EQUAL(read_on(dir, seen, 0, NULL), 302 - 5);
+        memset(seen, 0, sizeof seen);
+        rewinddir(dir);
+        CU_ASSERT_EQUAL(read_on(dir, seen, 0, NULL), 302);
+        closedir(dir);
+        fake.below = 0;
+    }
     CU_ASSERT_EQUAL(mnt_stop(), 0);
 }
 
@@ -650,5 +716,5 @@ static void test_stale_mount(void)
 
 UNIT_MAIN("fuse_mount", UNIT(test_names), UNIT(test_attributes), UNIT(test_lease_bounds_the_kernel),
           UNIT(test_io), UNIT(test_live_is_direct_and_mappable), UNIT(test_listing),
-          UNIT(test_listing_without_attributes), UNIT(test_invalidation), UNIT(test_silent_master),
-          UNIT(test_ends), UNIT(test_stale_mount))
+          UNIT(test_listing_without_attributes), UNIT(test_listing_turns), UNIT(test_invalidation),
+          UNIT(test_silent_master), UNIT(test_ends), UNIT(test_stale_mount))
