@@ -31,6 +31,7 @@ enum snap_state {
     SNAP_WRITE,
     SNAP_WRITE_PAUSE,
     SNAP_FREE_RESERVE,
+    SNAP_FREE_WAIT,
     SNAP_SYNC,
     SNAP_CLOSE,
     SNAP_RENAME,
@@ -54,7 +55,11 @@ enum {
     SNAP_FILES_MAX = 64,
     SNAP_NAMES = 4096,
     SNAP_PAUSE_NS = 500 * 1000,
+    SNAP_FREED_RETRY_NS = 250 * 1000 * 1000,
 };
+
+/* what an unlink gave back can be used when the file system has made that durable */
+static const int64_t SNAP_FREED_NS = 10 * 1000 * 1000000LL;
 
 struct snap_file {
     uint64_t index, bytes;
@@ -88,7 +93,7 @@ struct snap {
     bool is_reading, is_drained;          /* the last: verdict is to be given */
     int verdict;
     bool checking, ended, has_reserve, has_tmp;
-    int64_t write_began_ns;
+    int64_t write_began_ns, freed_until_ns;
     char names[SNAP_NAMES], after[ENV_NAME_MAX];
 };
 
@@ -554,6 +559,11 @@ static bool snap_write_step(struct snap *s)
             env_unlink(s->env, name, &s->op);
             return false;
         }
+        if (s->op.ret == E_NOSPC && !s->cancel && env_now_ns(s->env) < s->freed_until_ns) {
+            s->state = SNAP_FREE_WAIT;
+            env_timer_set(s->env, &s->timer, env_now_ns(s->env) + SNAP_FREED_RETRY_NS);
+            return false;
+        }
         if (s->op.ret != (int64_t)s->len || s->cancel) {
             snap_abort(s, s->op.ret < 0 ? (int)s->op.ret : s->cancel ? E_CANCELLED : E_IO);
             return s->fresh;
@@ -704,6 +714,12 @@ static bool snap_step(struct snap *s)
         s->state = SNAP_WRITE;
         return true;
     case SNAP_FREE_RESERVE:
+        s->freed_until_ns = env_now_ns(s->env) + SNAP_FREED_NS;
+        s->fresh = false;
+        s->state = SNAP_WRITE;
+        snap_submit(s);
+        return false;
+    case SNAP_FREE_WAIT:
         s->fresh = false;
         s->state = SNAP_WRITE;
         snap_submit(s);
@@ -798,6 +814,7 @@ void snap_write(struct snap *s, uint64_t index, uint64_t epoch, struct env_op *o
     s->index = index;
     s->epoch = epoch;
     s->data_bytes = 0;
+    s->freed_until_ns = 0;
     s->number = 0;
     s->ended = false;
     s->has_tmp = false; /* it is written over */

@@ -311,6 +311,40 @@ static void test_life_full_disk_lives_by_its_reserve(void)
     world_drop(w);
 }
 
+/* However much room there is, if it is enough: space for an image, the next segment and the rest
+ * of the reserve is given in that order, so none of them ends up with what another needs. */
+static void test_life_full_disk_with_any_room(void)
+{
+    struct world *w = &world_one;
+    for (uint64_t room = 0; room <= 192 << 10; room += 8 << 10) {
+        for (uint32_t filler = 3; filler <= 30; filler += 27) {
+            world_init_quiet(w, 11);
+            w->cfg.image_after_bytes = 1 << 30;
+            w->image_filler = filler;
+            CU_ASSERT_FATAL(world_start(w));
+            for (int i = 0; i < 3; i++) {
+                world_put(w, 40, 3000);
+                CU_ASSERT(world_image(w));
+            }
+            world_put(w, 40, 3000);
+            world_settle(w, 1000);
+            set_capacity(w, sim_disk_used(w->n) + room);
+            uint32_t acks = w->acks;
+            for (int i = 0; i < 400; i++) {
+                world_put(w, 1, 3000);
+                if (w->last_refusal) {
+                    w->last_refusal = 0;
+                    world_settle(w, 1000);
+                }
+            }
+            CU_ASSERT(w->acks > acks + 300);
+            if (getenv("WORLD_LOG"))
+                fprintf(stderr, "room %u filler %u: %u\n", (unsigned)room, filler, w->acks - acks);
+            world_drop(w);
+        }
+    }
+}
+
 /* journal_stop at any moment: everything is answered, closed and given back */
 static void test_life_stops_at_any_moment(void)
 {
@@ -505,7 +539,7 @@ UNIT_MAIN("journal_life", UNIT(test_life_starts_empty_and_restarts),
           UNIT(test_life_sizes), UNIT(test_life_queue_is_bounded), UNIT(test_life_stall),
           UNIT(test_life_failed_write_is_fatal), UNIT(test_life_failed_sync_is_fatal),
           UNIT(test_life_full_disk_then_space), UNIT(test_life_full_disk_recovers_by_itself),
-          UNIT(test_life_full_disk_lives_by_its_reserve), UNIT(test_life_stops_at_any_moment),
-          UNIT(test_life_image_does_not_hold_up_appends), UNIT(test_life_starts_with_little_space),
-          UNIT(test_life_small_records_bring_an_image),
+          UNIT(test_life_full_disk_lives_by_its_reserve), UNIT(test_life_full_disk_with_any_room),
+          UNIT(test_life_stops_at_any_moment), UNIT(test_life_image_does_not_hold_up_appends),
+          UNIT(test_life_starts_with_little_space), UNIT(test_life_small_records_bring_an_image),
           UNIT(test_life_large_images_come_less_often), UNIT(test_life_check_only))
