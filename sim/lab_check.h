@@ -93,8 +93,8 @@ void lab_check_read(struct lab_check *c, const char *client, struct lab_check_fi
 /* a write was acknowledged */
 void lab_check_written(struct lab_check *c, const char *client, struct ino ino, uint64_t off,
                        const void *bytes, uint32_t len, struct lab_window w);
-/* a change of size (truncation, also at open) was acknowledged */
-void lab_check_sized(struct lab_check *c, struct ino ino, struct lab_window w);
+/* a change to that size (truncation, also at open) was acknowledged */
+void lab_check_sized(struct lab_check *c, struct ino ino, uint64_t size, struct lab_window w);
 /* Writes under way: nothing else may write to a file of the under-store.  At the end is_over says
  * that the asker still lives; if it has died the write may come a little later. */
 void lab_check_writing(struct lab_check *c, const void *who, struct ino ino, uint64_t off,

@@ -17,12 +17,12 @@ bool lab_check_is_doubtful(const struct lab_check *c, struct ino ino)
     return false;
 }
 
-void lab_check_sized(struct lab_check *c, struct ino ino, struct lab_window w)
+void lab_check_sized(struct lab_check *c, struct ino ino, uint64_t size, struct lab_window w)
 {
     uint64_t ufs[16];
     uint32_t n = lab_model_files(c->model, ino, ufs, ARRAY_LEN(ufs));
     for (uint32_t i = 0; i < n; i++)
-        lab_ufs_firm(c->ufs, ufs[i], w.from_ns, w.to_ns);
+        lab_ufs_firm(c->ufs, ufs[i], size, w.from_ns, w.to_ns);
 }
 
 /* May the state after k changes be seen by an open sent at from_ns?  Yes if what replaced it came

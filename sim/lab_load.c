@@ -211,7 +211,7 @@ static void thread_created(struct load_thread *t)
                                 .mode = FSOP_ACCESS_R | FSOP_ACCESS_W,
                                 .uid = op->uid,
                                 .gid = op->gid};
-    lab_check_sized(t->lc->l->check, t->req.fsop.ino, t->w);
+    lab_check_sized(t->lc->l->check, t->req.fsop.ino, 0, t->w);
     thread_opened(t, 0);
 }
 
@@ -391,8 +391,8 @@ static void thread_fs_check(struct load_thread *t)
         /* begins writing: a record of the client's own making */
         if (err_is_retry(rep.err) && (op->flags & FSOP_F_TRUNC))
             lab_check_doubt(c, op->ino);
-        if (!rep.err)
-            lab_check_sized(c, op->ino, t->w);
+        if (!rep.err && op->flags & FSOP_F_TRUNC)
+            lab_check_sized(c, op->ino, 0, t->w);
     } else if (op->kind == FSOP_READDIR) {
         if (rep.err && rep.err != E_ACCES && rep.err != E_STALE)
             lab_check_query(c, lab_load_who(t), op, &rep, t->w);
@@ -403,7 +403,7 @@ static void thread_fs_check(struct load_thread *t)
         if (err_is_retry(rep.err) && (op->valid & FSOP_SET_SIZE))
             lab_check_doubt(c, op->ino);
         if (!rep.err && (op->valid & FSOP_SET_SIZE))
-            lab_check_sized(c, op->ino, t->w);
+            lab_check_sized(c, op->ino, op->size, t->w);
     }
 }
 

@@ -256,17 +256,17 @@ static int points_fs(struct points *p, uint32_t who)
         return E_TIMEOUT;
     w.to_ns = sim_now_ns(p->run->sim);
     if (op->kind == FSOP_OPEN && (op->mode & FSOP_ACCESS_W)) {
-        if (!p->req.reply.err)
-            lab_check_sized(k, op->ino, w);
+        if (!p->req.reply.err && op->flags & FSOP_F_TRUNC)
+            lab_check_sized(k, op->ino, 0, w);
     } else if (fsop_is_query(op->kind)) {
         if (op->kind != FSOP_READDIR)
             lab_check_query(k, name, op, &p->req.reply, w);
     } else {
         lab_check_mutation(k, name, op, &p->req.reply, w);
         if (p->req.file)
-            lab_check_sized(k, p->req.reply.attr.ino, w);
+            lab_check_sized(k, p->req.reply.attr.ino, 0, w);
         if (op->valid & FSOP_SET_SIZE)
-            lab_check_sized(k, op->ino, w);
+            lab_check_sized(k, op->ino, op->size, w);
     }
     return p->req.reply.err;
 }

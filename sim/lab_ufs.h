@@ -85,8 +85,8 @@ int lab_ufs_look(const struct lab_ufs *u, const char *path, struct fsent *ret_en
 const char *lab_ufs_name(const struct lab_ufs *u, const char *path, uint32_t i);
 uint32_t lab_ufs_changes(const struct lab_ufs *u, uint64_t ino);
 const struct lab_ufs_change *lab_ufs_change(const struct lab_ufs *u, uint64_t ino, uint32_t k);
-/* changes of size made in [from_ns, to_ns] are known to whoever asked for them by to_ns */
-void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, int64_t from_ns, int64_t to_ns);
+/* changes to that size made in [from_ns, to_ns] are known to whoever asked for them by to_ns */
+void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, uint64_t size, int64_t from_ns, int64_t to_ns);
 /* the bytes after the first k changes; ret: how many, less than len only at the end */
 uint32_t lab_ufs_content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off, void *buf,
                          uint32_t len);

@@ -124,13 +124,13 @@ const struct lab_ufs_change *lab_ufs_change(const struct lab_ufs *u, uint64_t in
     return k < lab_ufs_changes(u, ino) ? &u->nodes[ino]->changes[k] : NULL;
 }
 
-void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, int64_t from_ns, int64_t to_ns)
+void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, uint64_t size, int64_t from_ns, int64_t to_ns)
 {
     for (uint32_t k = lab_ufs_changes(u, ino); k-- > 0;) {
         struct lab_ufs_change *c = &u->nodes[ino]->changes[k];
         if (c->t_ns < from_ns)
             break;
-        if (c->kind == LAB_UFS_SIZE && !c->firm_ns)
+        if (c->kind == LAB_UFS_SIZE && c->size == size && !c->firm_ns)
             c->firm_ns = to_ns;
     }
 }
