@@ -31,6 +31,14 @@ static int64_t lease_margin(const struct master *m)
     return m->cfg.lease_ns / 16;
 }
 
+/* A session ends when nobody has heard of it for session_ns; not before a write that it began at
+ * the end of its lease is over (client_piece.c): until then its files are LIVE. */
+static int64_t lease_session_ns(const struct master *m)
+{
+    int64_t least = m->cfg.lease_ns + lease_margin(m) + RPC_WRITE_VALID_MS * MASTER_MS * 9 / 8;
+    return m->cfg.session_ns > least ? m->cfg.session_ns : least;
+}
+
 /* --- holds --- */
 
 static struct master_hold *lease_hold(const struct master *m, uint32_t at)
@@ -729,7 +737,7 @@ void master_lease_tick(struct master *m)
             lease_lapse(s);
         else
             lease_flush(s);
-        if (now - s->beat_ns > m->cfg.session_ns && !s->is_expiring)
+        if (now - s->beat_ns > lease_session_ns(m) && !s->is_expiring)
             (void)master_lease_expire(m, s->id, NULL); /* no job free: at the next tick */
     }
     if (m->is_asking && !m->asked_left)

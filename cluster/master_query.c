@@ -62,7 +62,8 @@ static void query_answer(struct master_req *r, struct fsop_reply *rep)
         rep->data = statfs;
         rep->data_len = (uint32_t)w.len;
     }
-    if (r->is_live_known && r->found.mode) {
+    /* closed since: what is recorded is newer, and may be kept */
+    if (r->is_live_known && r->found.mode && (rep->attr.flags & FSATTR_LIVE)) {
         rep->attr.size = r->found.size;
         rep->attr.mtime_ns = r->found.mtime_ns;
         rep->attr.ctime_ns = r->found.ctime_ns;

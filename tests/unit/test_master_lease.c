@@ -129,6 +129,126 @@ static void test_master_lease_expiry_closes_writers(void)
     w_close();
 }
 
+/* However short a session is: what was begun at the end of its lease is written while the file is
+ * LIVE. */
+static void test_master_lease_expiry_waits_for_the_last_write(void)
+{
+    for (int restarts = 0; restarts < 2; restarts++) {
+        w_open(FSOP_MOUNT_THROUGH, 0);
+        wu_add("f", FSOP_S_IFREG | 0644, 1);
+        w_master_crash();
+        wcfg.session_ns = 1100 * MS;
+        w_master_start();
+        struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+        struct ino ino = w_lookup(c1, INO_ROOT, "f", 0);
+        CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
+        w_run_ms(500);
+        sim_node_crash(sim_node_find(ws, "client0"));
+        int64_t from = sim_now_ns(ws);
+        if (restarts) { /* the new leader does not know when the lease began */
+            w_master_crash();
+            w_master_start();
+            wc_dial(c2);
+        }
+        struct fsop get = {.kind = FSOP_GETATTR, .ino = ino};
+        do {
+            CU_ASSERT_EQUAL_FATAL(w_fs(c2, get, &b), 0);
+            w_run_ms(5);
+        } while (b.reply.attr.flags & FSATTR_LIVE && sim_now_ns(ws) - from < 10000 * MS);
+        int64_t ms = (sim_now_ns(ws) - from) / MS;
+        int64_t beat_ms = 350; /* the last one was so long ago */
+        CU_ASSERT(ms > 1000 - beat_ms + RPC_WRITE_VALID_MS && ms < 3500);
+        w_close();
+    }
+}
+
+/* In the moment in which another file has its name below already, and the record is not written
+ * yet: the size of a file that is written is its own. */
+static void test_master_lease_live_size_is_its_own(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    wu_add("f", FSOP_S_IFREG | 0644, 11);
+    wu_add("g", FSOP_S_IFREG | 0644, 222);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino ino = w_lookup(c1, INO_ROOT, "f", 0);
+    (void)w_lookup(c1, INO_ROOT, "g", 0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
+    wu.latency_ns = 40 * MS;
+    struct fsop op = w_name(FSOP_RENAME, INO_ROOT, "g");
+    op.ino2 = (struct ino){INO_ROOT.v};
+    op.name2 = "f";
+    op.name2_len = 1;
+    w_send(c1, &op, &a);
+    for (int i = 0; i < 100 && !wu.count[UFS_RENAME]; i++)
+        w_run_ms(1);
+    CU_ASSERT_EQUAL(wu_find("f")->size, 222);
+    wu.latency_ns = 2 * MS;
+    CU_ASSERT_EQUAL(w_fs(c2, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &b), 0);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 11);
+    CU_ASSERT(b.reply.attr.flags & FSATTR_LIVE);
+    CU_ASSERT(w_wait(&a, 1000) && a.err == 0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_CLOSE, .ino = ino}, &a), 0);
+    CU_ASSERT_EQUAL(w_fs(c2, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &b), 0);
+    CU_ASSERT(b.reply.attr.size == 11 && !(b.reply.attr.flags & FSATTR_LIVE));
+    w_close();
+}
+
+/* The look below is at the file that had the name when it began, the answer about the one that has
+ * it now. */
+static void test_master_lease_live_size_follows_the_name(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    wu_add("f", FSOP_S_IFREG | 0644, 11);
+    struct wu_file *g = wu_add("g", FSOP_S_IFREG | 0644, 222);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino f_ino = w_lookup(c1, INO_ROOT, "f", 0), g_ino = w_lookup(c1, INO_ROOT, "g", 0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = f_ino}, &a), 0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = g_ino}, &a), 0);
+    wu.latency_ns = 200 * MS;
+    unsigned stats = wu.count[UFS_STAT];
+    struct fsop look = w_name(FSOP_LOOKUP, INO_ROOT, "f");
+    w_send(c2, &look, &b);
+    for (int i = 0; i < 200 && wu.count[UFS_STAT] == stats; i++)
+        w_run_ms(1);
+    wu.latency_ns = 2 * MS;
+    struct fsop op = w_name(FSOP_RENAME, INO_ROOT, "g");
+    op.ino2 = (struct ino){INO_ROOT.v};
+    op.name2 = "f";
+    op.name2_len = 1;
+    CU_ASSERT_EQUAL(w_fs(c1, op, &a), 0);
+    g->size = 333;
+    CU_ASSERT_FALSE(b.done);
+    CU_ASSERT(w_wait(&b, 1000) && b.err == 0);
+    CU_ASSERT_EQUAL(b.reply.attr.ino.v, g_ino.v);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 333);
+    w_close();
+}
+
+/* The look below was made while the file was written, its answer comes after the close. */
+static void test_master_lease_live_size_ends_with_the_close(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 60000 * MS);
+    struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 1);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino ino = w_lookup(c1, INO_ROOT, "f", 0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
+    wu.latency_ns = 200 * MS;
+    unsigned stats = wu.count[UFS_STAT];
+    struct fsop get = {.kind = FSOP_GETATTR, .ino = ino};
+    w_send(c2, &get, &b);
+    for (int i = 0; i < 200 && wu.count[UFS_STAT] == stats; i++)
+        w_run_ms(1);
+    wu.latency_ns = 2 * MS;
+    f->size = 100;
+    wu_touch(f);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_CLOSE, .ino = ino}, &a), 0);
+    CU_ASSERT_FALSE(b.done);
+    CU_ASSERT(w_wait(&b, 1000) && b.err == 0);
+    CU_ASSERT_FALSE(b.reply.attr.flags & FSATTR_LIVE);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 100);
+    w_close();
+}
+
 static void test_master_lease_write_close_records_what_lies_below(void)
 {
     w_open(FSOP_MOUNT_THROUGH, 0);
@@ -683,6 +803,10 @@ UNIT_MAIN("master_lease", UNIT(test_master_lease_repeated_open_revives_nobody),
           UNIT(test_master_lease_beats_do_not_prolong_what_is_unanswered),
           UNIT(test_master_lease_grace_after_a_restart),
           UNIT(test_master_lease_expiry_closes_writers),
+          UNIT(test_master_lease_expiry_waits_for_the_last_write),
+          UNIT(test_master_lease_live_size_is_its_own),
+          UNIT(test_master_lease_live_size_follows_the_name),
+          UNIT(test_master_lease_live_size_ends_with_the_close),
           UNIT(test_master_lease_write_close_records_what_lies_below),
           UNIT(test_master_lease_own_close_ends_the_session),
           UNIT(test_master_lease_orphans_go_when_nobody_holds_them),
