@@ -15,8 +15,10 @@
  *
  * INVARIANTS
  *  1. While `writers` > 0 the file is LIVE here: reads and writes pass the caches.
- *  2. A WRITE_OPEN or WRITE_CLOSE whose outcome is unknown is followed by WRITE_CLOSEs until one is
- *     answered or the session ends: the cluster never believes for ever that we write.
+ *  2. A WRITE_OPEN or WRITE_CLOSE is repeated under its number until it is answered or the session
+ *     ends, also when its caller has given up, and a WRITE_OPEN without a caller is followed by a
+ *     WRITE_CLOSE: the cluster never believes for ever that we write, and no late one of either
+ *     meets what came after it.
  *  3. A handle that saw LIVE contents has no version of its own: it is pinned anew when the writers
  *     are gone.
  *  4. A file of whose creation with FSOP_F_OPEN nothing is known is asked for until the answer is
@@ -27,6 +29,7 @@
 
 static const int64_t CFILE_LIVE_NS = 1000 * CLIENT_MS;
 static const int64_t CFILE_REFRESH_NS = 3000 * CLIENT_MS;
+static const int64_t CFILE_CLOSE_NS = 24 * 3600 * 1000 * CLIENT_MS; /* the session ends before */
 
 static void cfile_next(struct cfile *cf);
 static void release_try(struct client_file *f);
@@ -196,6 +199,7 @@ void client_file_own(struct client *c, const struct fsop *op, const struct fsop_
         return;
     cf->wend = op->size;
     cf->wend_ns = env_now_ns(c->env);
+    cf->cuts++;
     cf->check = cf->writers == 0;
 }
 
@@ -211,6 +215,7 @@ void client_file_inval(struct client *c, const struct rpc_inval *i)
                 continue;
             cf->check = true;
             cf->wend = 0;
+            cf->cuts++;
             list_each(at, &cf->handles)
                 client_readahead_drop(list_entry(at, struct client_file, link));
         }
@@ -324,7 +329,7 @@ static void cfile_next(struct cfile *cf)
     if (cf->busy || c->state >= CLIENT_STOPPING)
         return;
     if (cf->close_owed && cf->writer == WRITER_CLOSING) {
-        cfile_send(cf, FSOP_WRITE_CLOSE, cf->closer ? client_ior_of(cf->closer)->deadline_ns : 0);
+        cfile_send(cf, FSOP_WRITE_CLOSE, env_now_ns(c->env) + CFILE_CLOSE_NS);
     } else if (cf->reopen_owed) {
         cf->reopen_owed = false;
         cfile_send(cf, FSOP_WRITE_OPEN, 0);
@@ -550,14 +555,40 @@ enum client_open_next client_file_created(struct client_req *r)
         return OPEN_DONE;
     }
     s->f = f;
-    s->phase = OPEN_WRITER;
+    s->phase = OPEN_QUERY;
     f->pin = rep->attr;
     if (f->cf->writer != WRITER_NONE || created_was_closed(c, rep->attr.ino, s->closes))
         return client_file_resume(r);
+    s->phase = OPEN_WRITER;
     return open_writer_answer(r);
 }
 
 /* --- before I/O, and the end of a handle --- */
+
+/* Without a lease the session may be over, and the file closed in the cluster: then nobody would
+ * notice the write.  An answer of the master tells. */
+int client_file_may_write(struct client_file *f)
+{
+    struct cfile *cf = f->cf;
+    if (!f->is_writer)
+        return E_BADF;
+    if (cf->reopen_err)
+        return E_STALE;
+    if (MUTANT(EXPIRY_IGNORED))
+        return 0;
+    if (cf->writer_session.v != cf->c->session.v)
+        cf->reopen_owed = true;
+    else if (!client_leased(cf->c))
+        cf->refresh_owed = true;
+    else
+        return 0;
+    return 1;
+}
+
+void client_file_ask(struct cfile *cf)
+{
+    cfile_next(cf);
+}
 
 int client_file_ready(struct client_io *io, bool to_write)
 {
@@ -566,20 +597,9 @@ int client_file_ready(struct client_io *io, bool to_write)
     struct client *c = cf->c;
     struct client_ior *s = client_ior_of(io);
     if (to_write) {
-        if (!f->is_writer)
-            return E_BADF;
-        if (cf->reopen_err)
-            return E_STALE;
-        /* Without a lease the session may be over, and the file closed in the cluster: then nobody
-         * would notice the write.  An answer of the master tells. */
-        if (MUTANT(EXPIRY_IGNORED))
-            return 0;
-        if (cf->writer_session.v != c->session.v)
-            cf->reopen_owed = true;
-        else if (!client_leased(c))
-            cf->refresh_owed = true;
-        else
-            return 0;
+        int may = client_file_may_write(f);
+        if (may <= 0)
+            return may;
     } else {
         /* of a file that others write there is no lease: nobody tells when they are done */
         bool old = cf->live && !cf->writers && env_now_ns(c->env) - cf->known_ns > CFILE_LIVE_NS;

@@ -46,7 +46,8 @@ static void fsr_unlink(struct client_fsr *s)
     env_timer_stop(s->c->env, &s->timer);
 }
 
-/* What is left of a request that its caller gave up: a file that it may have created is open. */
+/* What is left of a request that its caller gave up: a file that it may have created, or have
+ * opened for writing, is open. */
 struct fsr_heir {
     struct client_req r;
     struct client_io io;
@@ -75,21 +76,26 @@ static void fsr_heir_done(struct env_op *op)
 static void fsr_init(struct client *c, struct client_req *r);
 static void fsr_wait(struct client_req *r, enum client_fs_state state);
 
-/* The number goes on to somebody who waits for the answer, and then closes the file. */
+/* The number, and the handle, go on to somebody who waits for the answer, and then closes the file.
+ */
 static void fsr_inherit(struct client_req *r)
 {
     struct client_fsr *s = client_fsr_of(r);
     struct client *c = s->c;
-    if (r->fsop.kind != FSOP_MKNOD || !(r->fsop.flags & FSOP_F_OPEN) || s->f || !s->seq ||
-        !s->was_sent || s->session.v != c->session.v || c->state >= CLIENT_STOPPING)
+    bool creates = r->fsop.kind == FSOP_MKNOD && r->fsop.flags & FSOP_F_OPEN && !s->f;
+    bool opens = s->f && s->phase == OPEN_WRITER;
+    if ((!creates && !opens) || !s->seq || !s->was_sent || s->session.v != c->session.v ||
+        c->state >= CLIENT_STOPPING)
         return;
     struct fsr_heir *h = mem_zalloc(c->mem, sizeof *h);
     if (!h)
         return;
     h->c = c;
     h->r.fsop = r->fsop;
-    h->r.fsop.name = h->name;
-    memcpy(h->name, r->fsop.name, r->fsop.name_len);
+    if (r->fsop.name_len) {
+        h->r.fsop.name = h->name;
+        memcpy(h->name, r->fsop.name, r->fsop.name_len);
+    }
     h->r.op.done = fsr_heir_done;
     fsr_init(c, &h->r);
     struct client_fsr *heir = client_fsr_of(&h->r);
@@ -97,7 +103,13 @@ static void fsr_inherit(struct client_req *r)
     heir->seq = s->seq;
     heir->session = s->session;
     heir->closes = s->closes;
+    heir->f = s->f;
+    heir->phase = s->phase;
+    heir->is_mutation = true;
+    s->f = NULL;
     list_insert(&heir->mut, s->mut.prev, &s->mut);
+    list_remove(&s->mut);
+    s->seq = 0;
     fsr_wait(&h->r, FSR_BACKOFF);
 }
 
@@ -203,6 +215,8 @@ static void fsr_give_up(struct client_req *r, int err)
     struct client_fsr *s = client_fsr_of(r);
     fsr_unlink(s);
     r->reply = (struct fsop_reply){.err = err};
+    if (s->f && err_is_retry(err))
+        fsr_inherit(r);
     if (s->f)
         client_file_answer(r);
     fsr_finish(r, err);

@@ -128,6 +128,7 @@ struct cfile {
     } dirty[CLIENT_DIRTY_MAX];
     uint64_t wend;    /* largest end of our own writes while LIVE, */
     int64_t wend_ns;  /* and when it was last set by one */
+    uint32_t cuts;    /* counts what sets wend back */
     int64_t known_ns; /* when attr was asked for */
     uint64_t gen;     /* counts refreshes */
     int refresh_err, reopen_err;
@@ -216,6 +217,7 @@ static inline struct client_io *client_io_of(struct client_ior *s)
 
 enum client_piece_state {
     PIECE_PICK,    /* choose where to go */
+    PIECE_LEASE,   /* on cf->pieces: a write that may not begin now */
     PIECE_CONNECT, /* on worker->waiting */
     PIECE_CALL,
     PIECE_REVOKE,
@@ -244,6 +246,8 @@ struct client_piece {
     struct worker_id tried[CLIENT_RANKS];
     uint64_t off, version, gen;
     int64_t deadline_ns;
+    int64_t fence_ns; /* WRITE: how long the attempt may live on unseen */
+    uint32_t cuts;    /* cf->cuts when it began */
     int64_t ret;
     struct worker_id to; /* SYNC: the one worker that must, */
     uint64_t to_kernel;  /* and its kernel; 0: not known */
@@ -447,6 +451,10 @@ void client_file_own(struct client *c, const struct fsop *op, const struct fsop_
 void client_file_refresh(struct cfile *cf);
 /* 0: go on; 1: waits on cf->ios; else an error */
 int client_file_ready(struct client_io *io, bool to_write);
+/* may a write begin now?  0; 1: not before the file's request is answered: wait, then _ask; or an
+ * error */
+int client_file_may_write(struct client_file *f);
+void client_file_ask(struct cfile *cf);
 void client_file_release(struct client_io *io);
 void client_file_release_late(struct client_io *io); /* its deadline passed */
 void client_file_unref(struct client_file *f);

@@ -294,8 +294,12 @@ void client_io_piece_done(struct client_piece *p)
             s->short_at = (uint32_t)base_min_u64(s->short_at, p->off - io->off + (uint64_t)p->ret);
     } else if (p->kind == IO_WRITE) {
         uint64_t n = !s->is_alloc ? p->len : io->how & UFS_ALLOC_KEEP ? 0 : io->range;
-        cf->wend = base_max_u64(cf->wend, n ? p->off + n : 0);
-        cf->wend_ns = env_now_ns(f->cf->c->env);
+        if (p->cuts == cf->cuts) {
+            cf->wend = base_max_u64(cf->wend, n ? p->off + n : 0);
+            cf->wend_ns = env_now_ns(f->cf->c->env);
+        } else {
+            cf->check = true; /* was it cut before or after?  The master looks */
+        }
     }
     client_piece_put(p);
     client_io_step(io);

@@ -1,5 +1,8 @@
 /* cluster/client_piece.c - one piece of file I/O: at most a page, one worker at a time.
  *
+ *   LEASE
+ *    | ^
+ *    v |
  *   PICK --> CONNECT --> CALL --> REVOKE --> done
  *    ^ \                            |
  *    |  +--> MOUNTS --> UFS --------+--> (FENCE) next rank, REFRESH, BACKOFF
@@ -15,16 +18,22 @@
  *  5. A write of unknown outcome is over before the caller hears of it or another way is tried: its
  *     worker cannot pull the bytes once the region is revoked, and does not begin to write what it
  *     pulled before that later than RPC_WRITE_VALID_MS; FENCE waits for longer than that.  So the
- *     last attempt ends that long before the deadline, and a worker that was stopped and wakes up
+ *     last attempt ends that long before the deadline (who has little time gives the worker less,
+ *     too), and a worker that was stopped and wakes up
  *     never puts old bytes over newer ones.  (What this cannot stop is one write call that hangs
- *     inside the worker's kernel for longer.) */
+ *     inside the worker's kernel for longer.)
+ *  6. An attempt to write begins within the lease of the session that has the file open for
+ *     writing, and is given up when that lease runs out: as 5 says, it is over RPC_WRITE_VALID_MS
+ *     later, and the master ends no session sooner than that after its lease.  So the last bytes
+ *     land while the file is LIVE for everybody.  (What this cannot stop is a process that stands
+ *     still with its memory shared, while a request of its own is under way to a worker for as
+ *     long as a session lasts.) */
 #include "cluster/client_impl.h"
 #include "core/fmt.h"
+#include "core/mutant.h"
 
 static const int64_t PIECE_ATTEMPT_MIN_NS = 1000 * CLIENT_MS;
 static const int64_t PIECE_BACKOFF_MIN_NS = 20 * CLIENT_MS;
-/* clocks of two machines may differ by an eighth of their speed */
-static const int64_t PIECE_FENCE_NS = RPC_WRITE_VALID_MS * CLIENT_MS * 9 / 8;
 
 enum { PIECE_REFRESHES_MAX = 8 };
 
@@ -233,7 +242,7 @@ static void piece_decide(struct client_piece *p)
     else if (piece_is_final(p, ret))
         piece_end(p, ret);
     else if (p->kind == IO_WRITE && !p->direct && piece_is_unknown(ret))
-        piece_wait(p, PIECE_FENCE, NULL, env_now_ns(p->c->env) + PIECE_FENCE_NS);
+        piece_wait(p, PIECE_FENCE, NULL, env_now_ns(p->c->env) + p->fence_ns);
     else
         piece_next(p, ret);
 }
@@ -259,6 +268,22 @@ static void piece_attempted(struct client_piece *p)
     p->revoke.done = piece_revoked;
     p->c->pending++;
     env_revoke(&p->region, &p->revoke);
+}
+
+/* false: a write has to wait for the lease, or for the session's successor, or is over */
+static bool piece_may_begin(struct client_piece *p)
+{
+    int may = p->kind == IO_WRITE ? client_file_may_write(p->f) : 0;
+    if (may > 0) {
+        struct cfile *cf = p->f->cf;
+        p->n_tried = 0;
+        p->direct = false;
+        piece_wait(p, PIECE_LEASE, &cf->pieces, p->deadline_ns);
+        client_file_ask(cf);
+    } else if (may < 0) {
+        piece_end(p, may);
+    }
+    return !may;
 }
 
 /* --- through a worker --- */
@@ -293,6 +318,7 @@ static void piece_called(struct env_op *op)
     struct client_piece *p = container_of(op, struct client_piece, call.op);
     struct client *c = p->c;
     struct rpc_io_reply rep = {0};
+    env_timer_stop(c->env, &p->timer);
     int64_t ret = op->ret;
     if (!ret && p->call.reply_len) {
         struct rbuf r = rbuf_make(p->call.reply, p->call.reply_len);
@@ -319,12 +345,42 @@ static void piece_called(struct env_op *op)
     piece_attempted(p);
 }
 
+/* the lease ends, or would have without a renewal */
+static void piece_lease_over(struct client_piece *p)
+{
+    struct client *c = p->c;
+    if (client_leased(c)) {
+        env_timer_set(c->env, &p->timer, c->lease_until_ns);
+        return;
+    }
+    rpc_cancel(&p->call);
+    piece_dirty(p, 0);
+    p->ret = E_TIMEOUT;
+    piece_attempted(p);
+}
+
+/* how long what a worker pulls may be written, and p->fence_ns; 0: there is no time left */
+static uint16_t piece_valid_ms(struct client_piece *p)
+{
+    int64_t left_ns = p->deadline_ns - env_now_ns(p->c->env);
+    int64_t ms = left_ns / CLIENT_MS / 4;
+    ms = ms < RPC_WRITE_VALID_MS ? ms : RPC_WRITE_VALID_MS;
+    /* clocks of two machines may differ by an eighth of their speed */
+    p->fence_ns = ms * CLIENT_MS * 9 / 8;
+    return ms > 0 ? (uint16_t)ms : 0;
+}
+
 static void piece_call(struct client_piece *p, struct client_worker *w)
 {
     static const uint16_t methods[] = {RPC_READ, RPC_WRITE, RPC_SYNC, RPC_LOAD};
     struct client *c = p->c;
     struct client_file *f = p->f;
     struct cfile *cf = f->cf;
+    uint16_t valid_ms = 0;
+    if (p->kind == IO_WRITE && !(valid_ms = piece_valid_ms(p))) {
+        piece_end(p, E_TIMEOUT);
+        return;
+    }
     p->is_live = cf->live || p->kind == IO_WRITE || p->kind == IO_SYNC;
     const struct fsattr *a = p->is_live ? &cf->attr : &f->pin;
     p->version = a->version;
@@ -337,6 +393,7 @@ static void piece_call(struct client_piece *p, struct client_worker *w)
                         .flags = p->is_live ? RPC_IO_LIVE : 0,
                         .off = p->off,
                         .len = p->len,
+                        .valid_ms = valid_ms,
                         .path = cf->path,
                         .path_len = cf->path_len};
     if (p->kind == IO_READ || p->kind == IO_WRITE) {
@@ -350,15 +407,15 @@ static void piece_call(struct client_piece *p, struct client_worker *w)
     int64_t attempt_ns = (p->deadline_ns - now_ns) / 4;
     if (attempt_ns < PIECE_ATTEMPT_MIN_NS)
         attempt_ns = PIECE_ATTEMPT_MIN_NS;
-    int64_t last_ns = p->deadline_ns;
-    if (p->kind == IO_WRITE && last_ns - now_ns > 2 * PIECE_FENCE_NS)
-        last_ns -= PIECE_FENCE_NS;
+    int64_t last_ns = p->deadline_ns - p->fence_ns;
     int64_t until_ns = now_ns + attempt_ns < last_ns ? now_ns + attempt_ns : last_ns;
     p->state = PIECE_CALL;
     p->used = w->id;
     p->call.op.done = piece_called;
     if (p->kind == IO_WRITE)
         piece_dirty(p, 0);
+    if (p->kind == IO_WRITE && !MUTANT(EXPIRY_IGNORED))
+        env_timer_set(c->env, &p->timer, c->lease_until_ns);
     rpc_call(w->conn, p->is_alloc ? RPC_ALLOC : methods[p->kind], b.p, (uint32_t)b.len, until_ns,
              &p->call);
 }
@@ -449,7 +506,10 @@ static void piece_direct(struct client_piece *p)
     p->ufs.off = p->off;
     p->ufs.expect_fp = p->is_live ? 0 : p->f->pin.fp;
     p->ufs.expect_ino = p->is_live ? cf->attr.ufs_ino : p->f->pin.ufs_ino;
-    p->ufs.not_after_ns = p->kind == IO_WRITE ? p->deadline_ns : 0;
+    if (p->kind == IO_WRITE)
+        p->ufs.not_after_ns = p->deadline_ns < c->lease_until_ns || MUTANT(EXPIRY_IGNORED)
+                                  ? p->deadline_ns
+                                  : c->lease_until_ns;
     p->ufs.op.done = piece_ufs_done;
     p->state = PIECE_UFS;
     env_timer_stop(c->env, &p->timer);
@@ -466,6 +526,8 @@ static void piece_pick(struct client_piece *p)
         piece_end(p, E_TIMEOUT);
         return;
     }
+    if (!piece_may_begin(p))
+        return;
     if (p->direct) {
         piece_direct(p);
         return;
@@ -492,7 +554,7 @@ static void piece_connected(struct client_piece *p)
     struct client_worker *w = client_worker_find(p->c, p->used);
     if (p->ret < 0 || !w || !w->conn)
         piece_next(p, p->ret < 0 ? p->ret : E_CLOSED);
-    else
+    else if (piece_may_begin(p))
         piece_call(p, w);
 }
 
@@ -500,6 +562,7 @@ static void piece_run(struct client_piece *p)
 {
     switch ((enum client_piece_state)p->state) {
     case PIECE_PICK:
+    case PIECE_LEASE:
     case PIECE_BACKOFF:
         piece_pick(p);
         break;
@@ -515,7 +578,7 @@ static void piece_run(struct client_piece *p)
     case PIECE_MOUNTS:
         if (p->ret < 0)
             piece_next(p, p->ret);
-        else
+        else if (piece_may_begin(p))
             piece_direct(p);
         break;
     case PIECE_CALL:
@@ -532,7 +595,9 @@ static void piece_timer(struct env_op *op)
     struct client *c = p->c;
     if (list_linked(&p->wait))
         list_remove(&p->wait);
-    if (env_now_ns(c->env) >= p->deadline_ns)
+    if (p->state == PIECE_CALL)
+        piece_lease_over(p);
+    else if (env_now_ns(c->env) >= p->deadline_ns)
         piece_end(p, E_TIMEOUT);
     else
         piece_run(p);
@@ -542,6 +607,7 @@ static void piece_timer(struct env_op *op)
 void client_piece_start(struct client_piece *p)
 {
     p->timer.op.done = piece_timer;
+    p->cuts = p->f->cf->cuts;
     p->state = PIECE_PICK;
     piece_run(p);
 }

@@ -296,6 +296,7 @@ void rpc_format_io_put(struct wbuf *w, const struct rpc_io *io)
     wbuf_u64(w, io->key.token);
     wbuf_u64(w, io->key.len);
     wbuf_u64(w, io->key_off);
+    wbuf_u16(w, io->valid_ms);
     wbuf_str16(w, io->path, io->path_len);
 }
 
@@ -314,6 +315,7 @@ int rpc_format_io_get(struct rbuf *r, struct rpc_io *ret_io)
     ret_io->key.token = rbuf_u64(r);
     ret_io->key.len = rbuf_u64(r);
     ret_io->key_off = rbuf_u64(r);
+    ret_io->valid_ms = rbuf_u16(r);
     ret_io->path = rpc_format_text(r, &ret_io->path_len);
     return r->bad ? E_PROTO : 0;
 }

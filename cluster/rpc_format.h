@@ -132,11 +132,13 @@ struct rpc_io {
     uint32_t len;
     struct env_key key;
     uint64_t key_off;
+    uint16_t valid_ms; /* of a write: at most RPC_WRITE_VALID_MS, which 0 stands for */
     const char *path;
     uint32_t path_len;
 };
 /* A worker begins to write what it pulled within this time after it asked for the bytes, or not at
- * all (E_AGAIN): whoever gets no answer knows when nothing can come any more. */
+ * all (E_AGAIN): whoever gets no answer knows when nothing can come any more.  Who has less time
+ * than that says so in valid_ms. */
 enum { RPC_WRITE_VALID_MS = 1000 };
 
 /* what becomes of io.off and the bytes behind it: enum ufs_alloc */

@@ -12,8 +12,9 @@
  * ALLOC:  as WRITE; what is pulled says which range
  *
  * A process that was stopped between PULL and UFS_WRITE goes on when its client has long written
- * something newer elsewhere.  So what was pulled is valid for RPC_WRITE_VALID_MS, which is looked
- * at right before the write; clients wait that long before they write another way.  Who does not
+ * something newer elsewhere.  So what was pulled is valid for RPC_WRITE_VALID_MS, or less where the
+ * client says so, which is looked at right before the write; clients wait that long before they
+ * write another way.  Who does not
  * give the bytes in WORKER_PULL_NS is hung up on: a process that is stopped would keep the buffers.
  *
  * In NEXT a request that needs a buffer or a place among the fetches waits in a queue and comes
@@ -116,7 +117,7 @@ void worker_rpc_expire(struct worker *w)
     list_each(it, &w->reqs_open) { /* they end on a later turn */
         struct worker_req *r = list_entry(it, struct worker_req, open);
         struct rpc_conn *c = r->state == WR_PULL ? rpc_token_conn(r->token) : NULL;
-        if (c && now - r->valid_ns >= WORKER_PULL_NS - RPC_WRITE_VALID_MS * 1000000LL)
+        if (c && now - r->since_ns >= WORKER_PULL_NS)
             rpc_hangup(c);
     }
 }
@@ -388,7 +389,8 @@ static bool worker_req_next(struct worker_req *r)
         return worker_req_next_read(r);
     if (!worker_req_need_mount(r) || !worker_req_need_buf(r))
         return false;
-    r->valid_ns = env_now_ns(w->env) + RPC_WRITE_VALID_MS * 1000000LL;
+    r->since_ns = env_now_ns(w->env);
+    r->valid_ns = r->since_ns + r->io.valid_ms * 1000000LL;
     if (!worker_req_rma(r, WR_PULL, ENV_RMA_READ, r->buf))
         worker_req_end(r, E_CLOSED);
     return false;
@@ -584,6 +586,8 @@ static void worker_rpc_io(struct worker *w, struct rpc_token t, uint16_t method,
     r->method = method;
     r->io = io;
     r->io.path = path;
+    if (!io.valid_ms || io.valid_ms > RPC_WRITE_VALID_MS)
+        r->io.valid_ms = RPC_WRITE_VALID_MS;
     r->at = io.off;
     r->end = io.off + io.len;
     if (method != RPC_WRITE && method != RPC_ALLOC && !(io.flags & RPC_IO_LIVE))

@@ -33,7 +33,8 @@ struct fake_io {
     struct env_op op;
     uint8_t *buf;
     uint32_t len, room;
-    uint64_t off, ino;
+    uint64_t off, ino, key_off;
+    struct env_key key;
     bool is_write, is_alloc;
 };
 
@@ -42,8 +43,11 @@ struct fake_worker {
     struct fake *k;
     struct env_op listening;
     struct sim_node *node;
-    bool silent;
-    int err; /* answers every call with it */
+    bool silent, holds, stalls;
+    struct fake_io *held;    /* carried out, and answered by fake_give_back() */
+    struct fake_io *stalled; /* a write, carried out by fake_pull() */
+    uint16_t valid_ms;       /* of the last write */
+    int err;                 /* answers every call with it */
     uint32_t reads, writes, syncs, loads;
     uint64_t bytes, kernel;
 };
@@ -66,11 +70,12 @@ struct fake {
     uint64_t seqs[FAKE_SEQS]; /* executed */
     uint32_t n_seqs, duplicates, kinds[80], alive;
     uint64_t window_max;
-    bool silent, expire;  /* no answers; every session is gone */
-    uint32_t lose;        /* answers to mutations that are lost with their connection */
-    int answer_err[80];   /* by kind */
-    uint64_t max_version; /* workers: versions below are gone (E_CHANGED) */
-    bool moved;           /* workers: the old path is gone */
+    bool silent, expire;   /* no answers; every session is gone */
+    uint32_t lose;         /* answers to mutations that are lost with their connection */
+    int answer_err[80];    /* by kind */
+    uint64_t last_seq[80]; /* likewise */
+    uint64_t max_version;  /* workers: versions below are gone (E_CHANGED) */
+    bool moved;            /* workers: the old path is gone */
     struct rpc_conn *client_conn;
     uint8_t written[FAKE_WRITE_MAX];
     /* the under-store */
@@ -198,6 +203,7 @@ static inline void fake_fs(struct fake *k, struct rpc_token t, const void *body,
     k->kinds[op.kind]++;
     if (k->silent)
         return;
+    k->last_seq[op.kind] = op.seq;
     if (op.seq) {
         uint64_t window = op.seq - op.acked + 1;
         k->window_max = window > k->window_max ? window : k->window_max;
@@ -272,14 +278,29 @@ static inline void fake_master_call(struct rpc_host *h, struct rpc_token t, uint
 
 /* --- workers --- */
 
-static inline void fake_io_done(struct env_op *op)
+static inline void fake_io_answer(struct fake_io *io)
 {
-    struct fake_io *io = container_of(op, struct fake_io, op);
-    struct fake *k = io->w->k;
+    int64_t ret = io->op.ret;
     uint8_t out[64];
     struct wbuf w = wbuf_make(out, sizeof out);
     struct rpc_io_reply rep = {.bytes = io->len, .hit = 1, .kernel = io->w->kernel};
     rpc_format_io_reply_put(&w, &rep);
+    rpc_reply(io->t, ret < 0 ? (int)ret : 0, w.p, (uint32_t)w.len);
+    mem_free(sim_mem(io->w->node), io->buf, io->room);
+    mem_free(sim_mem(io->w->node), io, sizeof *io);
+}
+
+static inline void fake_give_back(struct fake_worker *w)
+{
+    struct fake_io *io = w->held;
+    w->held = NULL;
+    fake_io_answer(io);
+}
+
+static inline void fake_io_done(struct env_op *op)
+{
+    struct fake_io *io = container_of(op, struct fake_io, op);
+    struct fake *k = io->w->k;
     if (op->ret >= 0 && io->is_alloc) { /* with room set aside a file has the size it has */
         struct rbuf r = rbuf_make(io->buf, io->len);
         CU_ASSERT_EQUAL(rpc_format_alloc_get(&r, &k->alloc), 0);
@@ -291,9 +312,22 @@ static inline void fake_io_done(struct env_op *op)
     struct fake_file *f = fake_find(k, (struct ino){io->ino});
     if (op->ret >= 0 && io->is_write && f->attr.size < io->off + io->len)
         f->attr.size = io->off + io->len;
-    rpc_reply(io->t, op->ret < 0 ? (int)op->ret : 0, w.p, (uint32_t)w.len);
-    mem_free(sim_mem(io->w->node), io->buf, io->room);
-    mem_free(sim_mem(io->w->node), io, sizeof *io);
+    if (io->w->holds)
+        io->w->held = io;
+    else
+        fake_io_answer(io);
+}
+
+static inline void fake_rma(struct fake_io *io)
+{
+    env_rma(rpc_env_conn(rpc_token_conn(io->t)), io->is_write ? ENV_RMA_READ : ENV_RMA_WRITE,
+            io->buf, io->len, io->key, io->key_off, &io->op);
+}
+
+static inline void fake_pull(struct fake_worker *w)
+{
+    fake_rma(w->stalled);
+    w->stalled = NULL;
 }
 
 static inline void fake_worker_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
@@ -306,6 +340,7 @@ static inline void fake_worker_call(struct rpc_host *h, struct rpc_token t, uint
     CU_ASSERT_EQUAL(rpc_format_io_get(&r, &q), 0);
     w->reads += method == RPC_READ;
     w->writes += method == RPC_WRITE;
+    w->valid_ms = method == RPC_WRITE ? q.valid_ms : w->valid_ms;
     w->syncs += method == RPC_SYNC;
     w->loads += method == RPC_LOAD;
     if (w->silent)
@@ -345,8 +380,12 @@ static inline void fake_worker_call(struct rpc_host *h, struct rpc_token t, uint
         fake_io_done(&io->op);
         return;
     }
-    env_rma(rpc_env_conn(rpc_token_conn(t)), io->is_write ? ENV_RMA_READ : ENV_RMA_WRITE, io->buf,
-            io->len, q.key, q.key_off, &io->op);
+    io->key = q.key;
+    io->key_off = q.key_off;
+    if (w->stalls && io->is_write)
+        w->stalled = io;
+    else
+        fake_rma(io);
 }
 
 /* --- the under-store, as the client reaches it --- */

@@ -510,9 +510,11 @@ static void test_client_release_tells_a_failed_close(void)
     client_release(k->c, &io);
     CU_ASSERT_EQUAL(sim_run_op(k->sim, &io.op, 20 * SEC), E_TIMEOUT);
     fake_check(k);
+    uint64_t seq = k->last_seq[FSOP_WRITE_CLOSE];
     k->answer_err[FSOP_WRITE_CLOSE] = 0;
     fake_run(k, 2 * SEC);
     CU_ASSERT(k->kinds[FSOP_WRITE_CLOSE] > closes + 1);
+    CU_ASSERT_EQUAL(k->last_seq[FSOP_WRITE_CLOSE], seq); /* a second one may meet a later open */
     CU_ASSERT_EQUAL(fake_find(k, (struct ino){2})->attr.flags & FSATTR_LIVE, 0);
     /* and the file can be written again */
     f = fake_open_file(k, 2, FSOP_ACCESS_W);
@@ -529,14 +531,25 @@ static void test_client_open_of_unknown_outcome_is_closed(void)
     k->answer_err[FSOP_WRITE_OPEN] = E_AGAIN;
     CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_OPEN, 2, NULL), E_TIMEOUT);
     CU_ASSERT_PTR_NULL(r.file);
+    memset(&r, 0xff, sizeof r); /* nobody looks at it any more */
+    uint64_t seq = k->last_seq[FSOP_WRITE_OPEN];
     fake_run(k, SEC);
+    /* no close overtakes it: it is asked for under its number until it is answered */
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_CLOSE], 0);
+    k->answer_err[FSOP_WRITE_OPEN] = 0;
+    fake_run(k, 2 * SEC);
+    CU_ASSERT_EQUAL(k->last_seq[FSOP_WRITE_OPEN], seq);
     CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_CLOSE], 1);
+    CU_ASSERT_FALSE(fake_find(k, (struct ino){2})->attr.flags & FSATTR_LIVE);
     k->answer_err[FSOP_WRITE_OPEN] = E_ROFS;
     r = (struct client_req){0};
     r.fsop.mode = FSOP_ACCESS_W;
     CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_OPEN, 2, NULL), E_ROFS);
     CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_CLOSE], 1);
-    fake_close(k);
+    k->answer_err[FSOP_WRITE_OPEN] = E_AGAIN;
+    r = (struct client_req){.deadline_ns = env_now_ns(k->e) + SEC, .fsop.mode = FSOP_ACCESS_W};
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_OPEN, 2, NULL), E_TIMEOUT);
+    fake_close(k); /* with somebody who still asks */
 }
 
 static int64_t create_open(struct fake *k, struct client_req *r)

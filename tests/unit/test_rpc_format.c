@@ -92,6 +92,7 @@ static void test_rpc_format_io_round_trip(void)
                         .len = 8,
                         .key = {9, 10},
                         .key_off = 11,
+                        .valid_ms = 12,
                         .path = "d/f",
                         .path_len = 3};
     struct rpc_io io2;
@@ -104,6 +105,7 @@ static void test_rpc_format_io_round_trip(void)
     CU_ASSERT_EQUAL(rpc_format_io_reply_get(&r, &rep2), 0);
     CU_ASSERT_EQUAL(io2.ino.v + io2.version + io2.size + io2.fp + io2.mount + io2.flags, 16);
     CU_ASSERT_EQUAL(io2.off + io2.len + io2.key.token + io2.key.len + io2.key_off, 45);
+    CU_ASSERT_EQUAL(io2.valid_ms, 12);
     CU_ASSERT_NSTRING_EQUAL(io2.path, "d/f", 3);
     CU_ASSERT_EQUAL(rep2.bytes + rep2.hit + rep2.kernel, 2 + (1ULL << 40));
     w = wbuf_make(bytes, sizeof bytes);

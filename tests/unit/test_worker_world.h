@@ -313,6 +313,8 @@ static void call_done(struct env_op *o)
 }
 
 /* file n is inode n + 1; its version is its generation */
+static uint16_t start_valid_ms; /* of what is started from now on */
+
 static void start(struct call *c, uint16_t method, uint32_t n, uint16_t flags, uint64_t off,
                   uint32_t len, uint64_t key_off)
 {
@@ -330,6 +332,7 @@ static void start(struct call *c, uint16_t method, uint32_t n, uint16_t flags, u
                         .len = len,
                         .key = key,
                         .key_off = key_off,
+                        .valid_ms = start_valid_ms,
                         .path = path,
                         .path_len = (uint32_t)strlen(path)};
     uint8_t body[256];
