@@ -241,7 +241,7 @@ void client_cache_own(struct client *c, const struct fsop *op, const struct fsop
         cache_drop_name(c, op->ino2.v, op->name, op->name_len);
         break;
     case FSOP_RENAME:
-        if ((rep->attr.mode & FSOP_S_IFMT) == FSOP_S_IFDIR)
+        if ((rep->attr.mode & FSOP_S_IFMT) == FSOP_S_IFDIR || (op->flags & FSOP_F_EXCHANGE))
             c->cache.layout_stamp = ++c->cache.stamp;
         cache_drop_name(c, op->ino.v, op->name, op->name_len);
         cache_drop_name(c, op->ino2.v, op->name2, op->name2_len);

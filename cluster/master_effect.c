@@ -22,10 +22,16 @@
  *  7. An outcome that the journal does not take is kept by its job and given again: what was done
  *     below is not done twice for it.
  *
- *   EFFECT:  [BEFORE] -> [BEFORE2] -> EFFECT -> [AFTER] -> [AFTER2] -> OUTCOME -> end
- *                                     |   ^
- *                                     v   |
- *                                     AGAIN                    OUTCOME <-> OUTCOME_AGAIN
+ *  8. An exchange is only tried after a record says what the under-store calls the two, and only
+ *     with those two: that tells a repetition whether it was done.
+ *
+ *   EFFECT:  [BEFORE] -> [BEFORE2] -> [NOTE -> NOTE2 -> NOTED] -> EFFECT -> [AFTER] -> [AFTER2]
+ *                                                                 |   ^              |
+ *                                                                 v   |              v
+ *                                                                 AGAIN      end <- OUTCOME
+ *                                                                                   |   ^
+ *                                                                                   v   |
+ *                                                                               OUTCOME_AGAIN
  *   RECLAIM: UNLINK -> RECLAIM -> end */
 #include "cluster/master_impl.h"
 #include "core/mutant.h"
@@ -45,6 +51,11 @@ static bool effect_has_job(struct master *m, uint64_t intent)
 
 /* --- outcome --- */
 
+static bool effect_is_exchange(const struct meta_intent *i)
+{
+    return i->kind == FSOP_RENAME && (i->flags & FSOP_F_EXCHANGE);
+}
+
 static void effect_outcome(struct master_job *j, int err)
 {
     static const struct fsent none;
@@ -55,6 +66,8 @@ static void effect_outcome(struct master_job *j, int err)
         fsop_ent_put(&w, &j->ent);
         fsop_ent_put(&w, j->adopt ? &j->ent_parent : &none);
         fsop_ent_put(&w, j->adopt2 ? &j->ent_parent2 : &none);
+        if (effect_is_exchange(&j->intent))
+            fsop_ent_put(&w, &j->ent_other);
     }
     struct fsop op = {.kind = FSOP_OUTCOME,
                       .arg = j->intent.id,
@@ -123,17 +136,49 @@ static void effect_times(struct ufs_op *u, const struct meta_intent *i)
     u->valid &= ~(uint32_t)(FSOP_SET_ATIME_NOW | FSOP_SET_MTIME_NOW);
 }
 
+/* what is behind one name of an exchange? */
+static void effect_note(struct master_job *j, const char *path, enum master_job_step step)
+{
+    j->uop.path = path;
+    j->uop.path2 = j->uop.hidden = "";
+    j->uop.flags = 0;
+    j->uop.buf = j->target;
+    j->uop.len = sizeof j->target;
+    master_load_submit_ufs(j, UFS_STAT, step);
+}
+
+static void effect_note_submit(struct master_job *j)
+{
+    struct fsop op = {.kind = FSOP_NOTE,
+                      .arg = j->intent.id,
+                      .size = j->intent.below,
+                      .mtime_ns = (int64_t)j->intent.below2};
+    if (!j->intent.below || !j->intent.below2) /* it has no names of its own for things */
+        effect_outcome(j, E_NOTSUP);
+    else if (MUTANT(NOTE_NOT_KEPT))
+        effect_perform(j);
+    else
+        master_load_submit_rec(j, &op, STEP_NOTED);
+}
+
 static void effect_perform(struct master_job *j)
 {
     struct ufs_op *u = &j->uop;
     const struct meta_intent *i = &j->intent;
     bool is_known =
         i->kind == FSOP_SETATTR || i->kind == FSOP_WRITE_OPEN || effect_kind(i) != UFS_SETATTR;
-    if (!is_known || (i->kind == FSOP_RENAME && (i->flags & FSOP_F_EXCHANGE))) {
+    if (!is_known) {
         effect_outcome(j, E_NOTSUP);
         return;
     }
+    if (effect_is_exchange(i) && !i->below2) {
+        effect_note(j, i->path, STEP_NOTE);
+        return;
+    }
     u->flags = j->is_resumed && !MUTANT(EFFECT_NOT_RESUMED) ? UFS_F_RESUME : 0;
+    u->flags |= effect_is_exchange(i) ? UFS_F_EXCHANGE : 0;
+    u->expect_ino = i->below;
+    u->expect_ino2 = i->below2;
     u->path = i->path;
     u->path2 = i->kind == FSOP_SYMLINK ? i->target : i->path2;
     u->hidden = i->hidden;
@@ -150,7 +195,7 @@ static void effect_perform(struct master_job *j)
     u->expect_fp = i->fp;
     effect_times(u, i);
     j->m->n.effects++;
-    if (MUTANT(RENAME_TWO_STEPS) && i->replaced.v && !j->is_resumed) {
+    if (MUTANT(RENAME_TWO_STEPS) && i->replaced.v && !j->is_resumed && !effect_is_exchange(i)) {
         u->path = i->path2;
         master_load_submit_ufs(j, UFS_UNLINK, STEP_AGAIN);
         return;
@@ -181,10 +226,15 @@ static void effect_after(struct master_job *j)
     bool has_ent = j->intent.kind != FSOP_UNLINK && j->intent.kind != FSOP_RMDIR;
     if (has_ent) {
         j->ent = j->uop.ent;
+        j->ent_other = j->uop.ent2;
         /* of an old directory the names may have changed since they were compared */
         if ((j->ent.mode & FSOP_S_IFMT) != FSOP_S_IFDIR || j->intent.kind == FSOP_MKDIR)
             master_load_verified_set(j->m, j->intent.ino, env_now_ns(j->m->env));
+        if (effect_is_exchange(&j->intent) && (j->ent_other.mode & FSOP_S_IFMT) != FSOP_S_IFDIR)
+            master_load_verified_set(j->m, j->intent.replaced, env_now_ns(j->m->env));
     }
+    j->ent_other.name = j->ent_other.target = NULL;
+    j->ent_other.name_len = j->ent_other.target_len = 0;
     j->ent.name = NULL;
     j->ent.name_len = 0;
     if (j->intent.kind == FSOP_SYMLINK) {
@@ -222,11 +272,15 @@ static void effect_start(struct master_job *j)
 static void effect_failed(struct master_job *j)
 {
     const struct meta_intent *i = &j->intent;
+    if (j->ret == E_CHANGED) /* another thing is behind that name: look again */
+        j->ret = E_STALE;
     if (err_is_retry(j->ret)) {
         master_load_retry(j, STEP_AGAIN);
         return;
     }
     master_load_doubt(j->m, i->ino);
+    if (effect_is_exchange(i))
+        master_load_doubt(j->m, i->replaced);
     master_load_doubt(j->m, i->parent);
     master_load_doubt(j->m, i->parent2);
     effect_outcome(j, j->ret);
@@ -251,6 +305,26 @@ void master_effect_step(struct master_job *j)
     case STEP_BEFORE2:
         j->adopt2 = j->ret >= 0 && j->uop.ent.fp == j->attr.fp;
         effect_perform(j);
+        break;
+    case STEP_NOTE:
+    case STEP_NOTE2:
+        if (j->ret < 0) {
+            effect_failed(j);
+        } else if (j->step == STEP_NOTE) {
+            j->intent.below = j->uop.ent.ufs_ino;
+            effect_note(j, j->intent.path2, STEP_NOTE2);
+        } else {
+            j->intent.below2 = j->uop.ent.ufs_ino;
+            effect_note_submit(j);
+        }
+        break;
+    case STEP_NOTED:
+        if (j->ret == 0)
+            effect_perform(j);
+        else if (meta_intent_get(m->meta, j->intent.id, &j->intent) == 0)
+            master_load_retry(j, STEP_AGAIN);
+        else
+            master_load_job_end(j, 0);
         break;
     case STEP_EFFECT:
         if (j->ret < 0)

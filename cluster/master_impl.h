@@ -138,6 +138,9 @@ enum master_job_step {
     STEP_LOOKED,
     STEP_BEFORE,
     STEP_BEFORE2,
+    STEP_NOTE,
+    STEP_NOTE2,
+    STEP_NOTED,
     STEP_EFFECT,
     STEP_AGAIN,
     STEP_AFTER,
@@ -178,7 +181,7 @@ struct master_job {
     struct ufs_op uop;
     struct master_sub sub;
     struct fsattr attr;
-    struct fsent ent, ent_parent, ent_parent2;
+    struct fsent ent, ent_parent, ent_parent2, ent_other;
     bool adopt, adopt2;
     uint8_t *page; /* JOB_LIST, JOB_NAMES, JOB_LOOK */
     uint32_t page_bytes;

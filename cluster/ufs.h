@@ -40,7 +40,9 @@ enum ufs_kind {
     UFS_UNLINK,  /* path; if hidden != "": kept under that name (its parent is made) */
     UFS_RMDIR,   /* path; E_NOTEMPTY */
     UFS_RENAME,  /* path -> path2, replacing atomically; if hidden != "": the replaced file is kept
-                    under that name first.  -> ent of the moved */
+                    under that name first.  -> ent of the moved.  UFS_F_EXCHANGE: the two change
+                    places, if path leads to expect_ino and path2 to expect_ino2: else
+                    E_CHANGED.  -> ent of what path2 leads to now, ent2 of what path does */
     UFS_SETATTR, /* path, valid FSOP_SET_*: mode, uid, gid, size, times.  -> ent */
     UFS_STATFS,  /* -> statfs */
     UFS_ALLOC,   /* path, off, size: length of the range, mode: enum ufs_alloc; the file must exist.
@@ -59,6 +61,7 @@ enum ufs_alloc {
 enum ufs_flag {
     UFS_F_RESUME = 1 << 0, /* this effect may have been done already by somebody who crashed: a
                               state that looks as if it was done is success */
+    UFS_F_EXCHANGE = 1 << 1,
 };
 
 struct ufs_op {
@@ -74,12 +77,13 @@ struct ufs_op {
     uint64_t off;
     uint64_t expect_fp;
     uint64_t expect_ino;  /* READ, WRITE, SYNC, ALLOC: E_CHANGED if another file; 0: any */
+    uint64_t expect_ino2; /* RENAME, EXCHANGE */
     int64_t not_after_ns; /* WRITE, ALLOC: E_TIMEOUT, nothing done, if it would begin later than
                              that on the env's clock (now_ns); 0: whenever */
     uint32_t mode, uid, gid, rdev, valid;
     uint64_t size;
     int64_t atime_ns, mtime_ns;
-    struct fsent ent;          /* out */
+    struct fsent ent, ent2;    /* out */
     struct fsop_statfs statfs; /* out */
     uint64_t impl[4];          /* zero before the first submit */
 };

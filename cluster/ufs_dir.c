@@ -717,6 +717,28 @@ static int ufs_dir_keep(struct ufs_dir *d, const char *hide, const struct ufs_di
     return 0;
 }
 
+/* A repetition finds one of the two where the other was.  If both names were given to something
+ * else meanwhile, by somebody else, nobody can tell any more, and E_CHANGED is all there is to say.
+ */
+static int ufs_dir_exchange(const struct ufs_dir_at *from, const struct ufs_dir_at *to,
+                            struct ufs_op *o)
+{
+    struct fsent a, b;
+    int err = ufs_dir_look(from, NULL, 0, &a);
+    if (!err)
+        err = ufs_dir_look(to, NULL, 0, &b);
+    if (err)
+        return err;
+    bool before = a.ufs_ino == o->expect_ino && b.ufs_ino == o->expect_ino2;
+    bool after = a.ufs_ino == o->expect_ino2 || b.ufs_ino == o->expect_ino;
+    if (before && renameat2(from->fd, from->name, to->fd, to->name, RENAME_EXCHANGE))
+        return errno == ENOSYS ? E_INVAL : ufs_dir_err();
+    if (!before && !(after && (o->flags & UFS_F_RESUME)))
+        return E_CHANGED;
+    err = ufs_dir_look(to, NULL, 0, &o->ent);
+    return err ? err : ufs_dir_look(from, NULL, 0, &o->ent2);
+}
+
 static int ufs_dir_rename(struct ufs_dir *d, struct ufs_op *o)
 {
     const char *hide = ufs_dir_text(o->hidden);
@@ -729,6 +751,10 @@ static int ufs_dir_rename(struct ufs_dir *d, struct ufs_op *o)
         err = ufs_dir_resolve(d, ufs_dir_text(o->path2), &to);
     if (err)
         goto out;
+    if (o->flags & UFS_F_EXCHANGE) {
+        err = ufs_dir_exchange(&from, &to, o);
+        goto out;
+    }
     if (!ufs_dir_exists(&from)) {
         err = (o->flags & UFS_F_RESUME) && ufs_dir_exists(&to) ? 0 : E_NOENT;
     } else {

@@ -77,6 +77,7 @@ const char *fsop_kind_name(uint16_t kind)
         [FSOP_RECLAIM] = "reclaim",
         [FSOP_VERSION] = "version",
         [FSOP_LIMITS] = "limits",
+        [FSOP_NOTE] = "note",
         [FSOP_LOOKUP] = "lookup",
         [FSOP_GETATTR] = "getattr",
         [FSOP_READDIR] = "readdir",

@@ -48,11 +48,14 @@ enum fsop_kind {
                                FSOP_F_TRUNC: size to 0 as an effect of its own */
     FSOP_WRITE_CLOSE = 19,  /* ino: the session ended writing; data: one fsent (master fills in) */
     FSOP_OUTCOME = 20,      /* arg: intent id, err: 0 or the under-store's error; data: fsents of
-                               target, parent, second parent; an empty name and type 0 is "none" */
+                               target, parent, second parent; an empty name and type 0 is "none".
+                               Of an exchange, one more: of what was behind name2 */
     FSOP_RECLAIM = 21,      /* ino: an orphan nobody holds; its bytes are gone already */
     FSOP_VERSION = 22,      /* arg: version of state-machine rules from this record on */
     FSOP_LIMITS = 23,       /* size: most inodes, arg: most sessions, mtime_ns: most bytes of state
                                (0: no limit), from this record on */
+    FSOP_NOTE = 24,         /* arg: intent id of an exchange; size, mtime_ns: what the under-store
+                               calls the two things whose places are about to be exchanged */
     /* queries: answered from applied state, never journaled */
     FSOP_LOOKUP = 64,    /* ino: parent, name; mode 1: its neighbours will be asked for too */
     FSOP_GETATTR = 65,   /* ino; size: of an append, whose place is wanted; arg: the

@@ -179,6 +179,8 @@ uint32_t intent_open(struct meta *m, const struct intent_spec *spec, struct meta
         op.data_len = 0; /* what the kind does not use was not checked either */
     if (op.kind != FSOP_RENAME)
         op.name2_len = 0;
+    if (intent_is_exchange(&op)) /* of the length that it will have: a note takes no more room */
+        op.size = META_NOT_NOTED, op.mtime_ns = (int64_t)META_NOT_NOTED;
     fsop_put(&w, &op);
     ASSERT(!w.bad);
     struct meta_super *sup = meta_super_mut(m);
@@ -250,6 +252,33 @@ int intent_op(const struct meta *m, uint32_t slot, void *buf, uint32_t cap, stru
         return E_RANGE;
     struct rbuf r = rbuf_make(buf, n);
     return fsop_get(&r, ret_op);
+}
+
+/* An exchange looks the same before and after but for what is where, which the namespace alone
+ * does not know of directories.  So it is written down under the locks, before anything is done. */
+int intent_note(struct meta *m, const struct fsop *op)
+{
+    uint8_t b[LIMIT_PATH + 2 * LIMIT_NAME + 512];
+    struct fsop owed;
+    uint32_t slot = intent_find(m, op->arg);
+    if (!slot)
+        return E_STALE;
+    int err = intent_op(m, slot, b, sizeof b, &owed);
+    ASSERT(err == 0);
+    if (!intent_is_exchange(&owed) || !op->size || !op->mtime_ns || op->size == META_NOT_NOTED)
+        return E_INVAL;
+    if (owed.size != META_NOT_NOTED)
+        return E_EXIST;
+    uint8_t to[sizeof b];
+    struct wbuf w = wbuf_make(to, sizeof to);
+    owed.size = op->size;
+    owed.mtime_ns = op->mtime_ns;
+    fsop_put(&w, &owed);
+    ASSERT(!w.bad);
+    struct meta_intent_rec *i = intent_mut(m, slot);
+    store_blob_free(&m->st, TABLE_BLOB, i->op);
+    i->op = store_blob_new(&m->st, TABLE_BLOB, to, w.len);
+    return 0;
 }
 
 static void intent_unlock(struct meta *m, uint32_t lock, uint32_t closing)

@@ -152,7 +152,7 @@ struct meta_limits meta_limits(const struct meta *m)
 static bool meta_is_masters(uint16_t kind)
 {
     return kind == FSOP_LOAD || kind == FSOP_REFRESH || kind == FSOP_OUTCOME ||
-           kind == FSOP_RECLAIM || kind == FSOP_VERSION || kind == FSOP_LIMITS;
+           kind == FSOP_RECLAIM || kind == FSOP_VERSION || kind == FSOP_LIMITS || kind == FSOP_NOTE;
 }
 
 static int meta_dispatch(struct meta *m, uint64_t index, const struct fsop *op,
@@ -191,6 +191,8 @@ static int meta_dispatch(struct meta *m, uint64_t index, const struct fsop *op,
         return xattr_remove(m, op);
     case FSOP_OUTCOME:
         return tree_outcome(m, op, r);
+    case FSOP_NOTE:
+        return intent_note(m, op);
     case FSOP_RECLAIM:
         return meta_reclaim(m, op);
     case FSOP_VERSION:
@@ -291,9 +293,10 @@ static void meta_intent_paths(const struct meta *m, const struct fsop *op, struc
         meta_intent_path(m, dir, op->name, op->name_len, i->path);
         break;
     }
-    uint32_t lost = op->kind == FSOP_UNLINK   ? node
-                    : op->kind == FSOP_RENAME ? (uint32_t)i->replaced.v
-                                              : 0;
+    uint32_t lost = op->kind == FSOP_UNLINK       ? node
+                    : op->kind != FSOP_RENAME     ? 0
+                    : op->flags & FSOP_F_EXCHANGE ? 0
+                                                  : (uint32_t)i->replaced.v;
     if (lost && !MUTANT(UNLINK_DROPS_BYTES) && inode_is_reg(inode_at(m, lost)) &&
         inode_at(m, lost)->nlink == 1) {
         dir_path_hidden(m, lost, &hidden);
@@ -332,6 +335,10 @@ static int meta_intent_fill(const struct meta *m, uint32_t slot, struct meta_int
     ret_i->atime_ns = op.atime_ns;
     ret_i->mtime_ns = op.mtime_ns;
     ret_i->time_ns = op.time_ns;
+    if (intent_is_exchange(&op) && op.size != META_NOT_NOTED) {
+        ret_i->below = op.size;
+        ret_i->below2 = (uint64_t)op.mtime_ns;
+    }
     if (op.kind == FSOP_SYMLINK)
         memcpy(ret_i->target, op.data, op.data_len);
     if (op.kind == FSOP_WRITE_OPEN && (op.valid & FSOP_SET_MODE))

@@ -78,7 +78,10 @@ struct meta_intent {
     uint64_t seq;
     struct ino ino; /* what is changed (new ones have their number already) */
     struct ino parent, parent2;
-    struct ino replaced;       /* RENAME: the target that goes away, else 0 */
+    struct ino replaced;       /* RENAME: what is behind the target, and goes away unless the two
+                                  are exchanged; else 0 */
+    uint64_t below, below2;    /* RENAME, exchange: what the under-store calls the two, which were
+                                  behind path and path2 before it; 0: not noted, nothing was done */
     char path[LIMIT_BELOW];    /* of the thing (RENAME: from; LINK: the existing file) */
     char path2[LIMIT_BELOW];   /* RENAME: to; LINK: the new name */
     char hidden[LIMIT_HIDDEN]; /* UNLINK of the last name, RENAME over one: where the bytes stay

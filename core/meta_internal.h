@@ -170,6 +170,15 @@ bool intent_locks_below(const struct meta *m, uint32_t top);
 bool intent_name_locked(const struct meta *m, uint32_t dir, const char *name, uint32_t n);
 uint32_t intent_loading(const struct meta *m, uint32_t dir); /* slot of the load's intent, or 0 */
 int intent_room(const struct meta *m);
+/* size and mtime_ns of an exchange that is owed and not noted yet */
+static const uint64_t META_NOT_NOTED = UINT64_MAX;
+static inline bool intent_is_exchange(const struct fsop *op)
+{
+    return op->kind == FSOP_RENAME && (op->flags & FSOP_F_EXCHANGE);
+}
+
+/* FSOP_NOTE */
+int intent_note(struct meta *m, const struct fsop *op);
 uint32_t intent_open(struct meta *m, const struct intent_spec *spec, struct meta_result *r);
 void intent_lock_name(struct meta *m, uint32_t intent, uint32_t dir, const char *name, uint32_t n);
 void intent_lock_node(struct meta *m, uint32_t intent, enum meta_lock_kind kind, uint32_t node);

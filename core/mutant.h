@@ -53,7 +53,8 @@
     X(EVICTION_HALF, "an evicted page stays on the disk and in the presence map") \
     X(VERSIONS_MIXED, "an open file goes on with a newer version after it was read") \
     X(FENCE_IGNORED, "a write that was given up is carried out later all the same") \
-    X(DELTA_LOST, "pages that a lost report named are never reported again")
+    X(DELTA_LOST, "pages that a lost report named are never reported again") \
+    X(NOTE_NOT_KEPT, "what an exchange is about is not written down before it is done")
 /* clang-format on */
 
 enum mutant {

@@ -172,14 +172,27 @@ int tree_apply(struct meta *m, const struct fsop *op, struct meta_result *r)
 
 /* Somebody outside has put other contents where our effect went: what is cached of this version is
  * of others.  A file's own writers and truncations count its versions. */
-static bool tree_outcome_is_other(const struct meta *m, const struct tree_plan *p,
+static bool tree_outcome_is_other(const struct meta *m, const struct tree_plan *p, uint32_t node,
                                   const struct fsent *e)
 {
-    const struct meta_inode *i = inode_at(m, p->node);
+    const struct meta_inode *i = inode_at(m, node);
     if (!inode_is_reg(i) || i->file.writers || (p->op->valid & FSOP_SET_SIZE))
         return false;
     uint64_t known = (uint64_t)i->file.ufs_hi << 32 | i->file.ufs_lo;
     return known && (known != e->ufs_ino || i->size != e->size || i->mtime_ns != e->mtime_ns);
+}
+
+static void tree_outcome_adopt_node(struct meta *m, const struct tree_plan *p, uint32_t node,
+                                    const struct fsent *e)
+{
+    if (!node || !(e->mode & FSOP_S_IFMT) ||
+        (e->mode & FSOP_S_IFMT) != (inode_at(m, node)->mode & FSOP_S_IFMT))
+        return;
+    if (tree_outcome_is_other(m, p, node, e)) {
+        inode_mut(m, node)->version++;
+        meta_changed(m, META_CHANGE_DATA, node);
+    }
+    inode_adopt(m, node, e);
 }
 
 /* takes over what the under-store said of target, parent and second parent */
@@ -190,14 +203,7 @@ static void tree_outcome_adopt(struct meta *m, const struct fsop *op, const stru
     uint32_t dirs[2] = {p->dir ? p->dir : p->dir2, p->dir ? p->dir2 : 0};
     if (!op->data_len || fsop_ent_get(&rb, &e))
         return;
-    if (p->node && (e.mode & FSOP_S_IFMT) &&
-        (e.mode & FSOP_S_IFMT) == (inode_at(m, p->node)->mode & FSOP_S_IFMT)) {
-        if (tree_outcome_is_other(m, p, &e)) {
-            inode_mut(m, p->node)->version++;
-            meta_changed(m, META_CHANGE_DATA, p->node);
-        }
-        inode_adopt(m, p->node, &e);
-    }
+    tree_outcome_adopt_node(m, p, p->node, &e);
     for (int k = 0; k < 2 && rbuf_left(&rb) && !fsop_ent_get(&rb, &e); k++) {
         if (!dirs[k] || (e.mode & FSOP_S_IFMT) != FSOP_S_IFDIR)
             continue;
@@ -206,6 +212,8 @@ static void tree_outcome_adopt(struct meta *m, const struct fsop *op, const stru
         i->mtime_ns = e.mtime_ns;
         i->ctime_ns = e.ctime_ns;
     }
+    if (intent_is_exchange(p->op) && rbuf_left(&rb) && !fsop_ent_get(&rb, &e))
+        tree_outcome_adopt_node(m, p, p->node2, &e);
 }
 
 static void tree_outcome_done(struct meta *m, const struct fsop *op, const struct fsop *owed,

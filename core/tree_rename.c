@@ -1,8 +1,8 @@
 /* core/tree_rename.c - rename: every case POSIX distinguishes (see core/tree.c).
  *
  * The entry of the target name, when there is one, stays and is made to name the moved inode, so a
- * listing under way meets that name exactly once.  EXCHANGE is for META mounts only: an under-store
- * has no way to tell, after a crash, whether it was done. */
+ * listing under way meets that name exactly once.  An EXCHANGE that is owed to an under-store is
+ * noted first (intent_note): afterwards nothing else tells whether it was done. */
 #include "core/meta_internal.h"
 #include "core/mutant.h"
 
@@ -95,8 +95,6 @@ int tree_rename_plan(struct meta *m, struct tree_plan *p)
     int err = tree_rename_resolve(m, p);
     if (err || p->commit)
         return err;
-    if ((op->flags & FSOP_F_EXCHANGE) && p->mode == FSOP_MOUNT_THROUGH)
-        return E_NOTSUP;
     if ((op->flags & FSOP_F_EXCHANGE) && !p->dent2)
         return E_NOENT;
     bool is_dir = inode_is_dir(inode_at(m, p->node));

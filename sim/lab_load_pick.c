@@ -133,8 +133,8 @@ static bool pick_rename(struct load_thread *t)
     op->ino2 = pick_below(t, 2) ? k->parent : pick_dir(t);
     op->name2 = t->name2;
     op->name2_len = pick_name(t, t->name2);
-    if (pick_below(t, 8) == 0)
-        op->flags = FSOP_F_NOREPLACE;
+    uint64_t how = pick_below(t, 8);
+    op->flags = how == 0 ? FSOP_F_NOREPLACE : how == 1 ? FSOP_F_EXCHANGE : 0;
     return true;
 }
 

@@ -395,6 +395,22 @@ static void model_owe(struct lab_model *m, const struct fsop *op, uint64_t inten
     m->owed = o;
 }
 
+/* an exchange's outcome says four things, the last of what is behind the first name now */
+static void model_exchanged(struct lab_model *m, uint64_t index, const struct fsop *owed,
+                            struct rbuf *r, const struct meta *state)
+{
+    struct model_node *dir = lab_model_find(m, owed->ino);
+    struct model_entry *d = lab_model_entry_now(&dir->names, owed->name, owed->name_len);
+    struct model_node *n = d ? lab_model_find(m, (struct ino){d->value}) : NULL;
+    struct fsent e = {0};
+    for (int i = 0; i < 3; i++)
+        if (!rbuf_left(r) || fsop_ent_get(r, &e))
+            return;
+    if (n && n->n_ufs && e.ufs_ino && n->ufs[n->n_ufs - 1] != e.ufs_ino)
+        model_take_node(m, index, state, n->ino);
+    model_file_is(m, n, &e);
+}
+
 static bool model_outcome(struct lab_model *m, uint64_t index, const struct fsop *op,
                           const struct meta_result *res, const struct meta *state, char *ret_why)
 {
@@ -419,6 +435,8 @@ static bool model_outcome(struct lab_model *m, uint64_t index, const struct fsop
         }
         if (ok && has_ent && n)
             model_file_is(m, n, &e);
+        if (ok && has_ent && o->op.kind == FSOP_RENAME && (o->op.flags & FSOP_F_EXCHANGE))
+            model_exchanged(m, index, &o->op, &r, state);
     } else if (op->err == 0) {
         fmt_into(ret_why, LAB_MODEL_WHY, "%s succeeded in the under-store, its outcome is %s",
                  fsop_kind_name(o->op.kind), err_name(res->reply.err));

@@ -37,8 +37,8 @@ static bool ops_is_empty(const struct model_node *dir)
 static bool ops_is_below(const struct lab_model *m, const struct model_node *n,
                          const struct model_node *top)
 {
-    while (n && n != top && n->ino.v != INO_ROOT.v)
-        n = lab_model_find(m, n->parent);
+    for (uint32_t deep = 0; n && n != top && n->ino.v != INO_ROOT.v && deep < LIMIT_PATH; deep++)
+        n = lab_model_find(m, n->parent); /* a known bug may have led it in a circle */
     return n == top;
 }
 
@@ -144,8 +144,11 @@ static int judge_rename_over(const struct lab_model *m, const struct fsop *op,
         return E_EXIST;
     if (to->mount_root)
         return E_BUSY;
+    bool swaps = op->flags & FSOP_F_EXCHANGE;
     if (ops_is_dir(to) && ops_is_below(m, dir, to))
-        return E_NOTEMPTY;
+        return swaps ? E_INVAL : E_NOTEMPTY;
+    if (swaps)
+        return ops_is_dir(to) && ops_mount_below(m, to) ? E_BUSY : 0;
     if (ops_is_dir(to) != ops_is_dir(n))
         return ops_is_dir(to) ? E_ISDIR : E_NOTDIR;
     return ops_is_dir(to) && !ops_is_empty(to) ? E_NOTEMPTY : 0;
@@ -164,9 +167,10 @@ static int judge_rename(const struct lab_model *m, const struct fsop *op)
     const struct model_node *n = ops_child(m, dir, op->name, op->name_len);
     if (!n)
         return E_NOENT;
-    if ((op->flags & FSOP_F_EXCHANGE) && m->mount_mode[dir->mount] == FSOP_MOUNT_THROUGH)
-        return E_NOTSUP;
     const struct model_node *to = ops_child(m, dir2, op->name2, op->name2_len);
+    bool swaps = op->flags & FSOP_F_EXCHANGE;
+    if (swaps && !to)
+        return E_NOENT;
     if (ops_is_dir(n) && ops_is_below(m, dir2, n))
         return E_INVAL;
     if (n->mount_root)
@@ -181,6 +185,9 @@ static int judge_rename(const struct lab_model *m, const struct fsop *op)
     if (!err && to)
         err = ops_sticky(op, dir2, to);
     if (!err && dir != dir2 && ops_is_dir(n) && !lab_model_may(lab_model_now(n), op, FSOP_ACCESS_W))
+        err = E_ACCES;
+    if (!err && dir != dir2 && swaps && ops_is_dir(to) &&
+        !lab_model_may(lab_model_now(to), op, FSOP_ACCESS_W))
         err = E_ACCES;
     if (!err && to)
         err = judge_rename_over(m, op, dir, n, to);
@@ -317,6 +324,15 @@ static void perform_rename(struct lab_model *m, uint64_t index, const struct fso
     if (e2 && e2->value == e->value)
         return;
     struct model_node *n = lab_model_find(m, (struct ino){e->value});
+    if (op->flags & FSOP_F_EXCHANGE) {
+        struct model_node *n2 = lab_model_find(m, (struct ino){e2->value});
+        e->to = e2->to = index;
+        lab_model_entry_add(m, &dir->names, index, op->name, op->name_len, n2->ino.v);
+        lab_model_entry_add(m, &dir2->names, index, op->name2, op->name2_len, n->ino.v);
+        n->parent = dir2->ino;
+        n2->parent = dir->ino;
+        return;
+    }
     if (e2) {
         e2->to = index;
         ops_unlinked(m, index, lab_model_find(m, (struct ino){e2->value}));

@@ -487,6 +487,42 @@ static bool is_below(const struct lab_ufs_node *top, const struct lab_ufs_node *
     return false;
 }
 
+/* two names, in directories that exist, change places */
+static int64_t op_exchange(struct lab_ufs *u, struct lab_ufs_call *c)
+{
+    struct lab_ufs_node *dir, *dir2;
+    const char *name, *name2;
+    int err = lab_ufs_resolve(c->root, c->path, &dir, &name);
+    if (!err)
+        err = lab_ufs_resolve(c->root, c->path2, &dir2, &name2);
+    if (err)
+        return err;
+    struct lab_ufs_dent *d = lab_ufs_find(dir, name), *d2 = lab_ufs_find(dir2, name2);
+    if (!d || !d2)
+        return E_NOENT;
+    struct lab_ufs_node *a = d->node, *b = d2->node;
+    bool before = a->ino == c->expect_ino && b->ino == c->expect_ino2;
+    bool after = a->ino == c->expect_ino2 || b->ino == c->expect_ino;
+    if (before) {
+        if ((node_is(a, FSOP_S_IFDIR) && is_below(a, dir2)) ||
+            (node_is(b, FSOP_S_IFDIR) && is_below(b, dir)))
+            return E_INVAL;
+        d->node = b;
+        d2->node = a;
+        dir->subdirs += node_is(b, FSOP_S_IFDIR) - node_is(a, FSOP_S_IFDIR);
+        dir2->subdirs += node_is(a, FSOP_S_IFDIR) - node_is(b, FSOP_S_IFDIR);
+        node_changed(u, dir, true);
+        node_changed(u, dir2, true);
+        node_changed(u, a, false);
+        node_changed(u, b, false);
+    } else if (!after || !(c->flags & UFS_F_RESUME)) {
+        return E_CHANGED;
+    }
+    node_ent(u, d2->node, &c->ent);
+    node_ent(u, d->node, &c->ent2);
+    return 0;
+}
+
 static int64_t op_rename(struct lab_ufs *u, struct lab_ufs_call *c)
 {
     struct lab_ufs_node *dir, *dir2, *hdir;
@@ -591,7 +627,7 @@ int64_t lab_ufs_perform(struct lab_ufs *u, struct lab_ufs_call *c)
     case UFS_RMDIR:
         return op_rmdir(u, c);
     case UFS_RENAME:
-        return op_rename(u, c);
+        return c->flags & UFS_F_EXCHANGE ? op_exchange(u, c) : op_rename(u, c);
     case UFS_SETATTR:
         return op_setattr(u, c);
     case UFS_STATFS:

@@ -55,13 +55,13 @@ struct lab_ufs_call {
     char *path, *path2, *hidden; /* copies */
     uint8_t *buf, *names;
     uint32_t len, out_len, names_len;
-    uint64_t off, expect_fp, expect_ino, size, cursor;
+    uint64_t off, expect_fp, expect_ino, expect_ino2, size, cursor;
     uint64_t ino;         /* WRITE: of the file that it was */
     int64_t not_after_ns; /* on the clock of env */
     struct env *env;
     uint32_t mode, uid, gid, rdev, valid;
     int64_t atime_ns, mtime_ns;
-    struct fsent ent;
+    struct fsent ent, ent2;
     struct fsop_statfs statfs;
     int64_t ret;
     int64_t rest_ns;

@@ -114,6 +114,7 @@ static void wait_timer(struct env_op *op)
         memcpy(o->buf, c->buf, c->out_len);
     if (c->ret >= 0) {
         o->ent = c->ent;
+        o->ent2 = c->ent2;
         o->ent.target = c->ent.target_len ? o->buf : NULL;
         o->statfs = c->statfs;
     }
@@ -154,6 +155,7 @@ static struct lab_ufs_call *call_new(struct run_store *st, const struct ufs_op *
         .off = o->off,
         .expect_fp = o->expect_fp,
         .expect_ino = o->expect_ino,
+        .expect_ino2 = o->expect_ino2,
         .size = o->size,
         .cursor = o->impl[1],
         .mode = o->mode,

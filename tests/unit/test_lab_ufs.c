@@ -87,6 +87,38 @@ static void test_lab_ufs_names(void)
     end();
 }
 
+static void test_lab_ufs_exchange(void)
+{
+    begin();
+    reset();
+    CU_ASSERT_EQUAL(go(UFS_MKDIR, "a", NULL), 0);
+    CU_ASSERT_EQUAL(go(UFS_MKDIR, "a/d", NULL), 0);
+    uint64_t d = op.ent.ufs_ino;
+    CU_ASSERT_EQUAL(go(UFS_CREATE, "f", NULL), 0);
+    uint64_t f = op.ent.ufs_ino;
+    op.flags = UFS_F_EXCHANGE;
+    op.expect_ino = f;
+    op.expect_ino2 = d;
+    CU_ASSERT_EQUAL(go(UFS_RENAME, "f", "a/d"), 0);
+    CU_ASSERT(op.ent.ufs_ino == f && op.ent2.ufs_ino == d);
+    CU_ASSERT_EQUAL(go(UFS_RENAME, "f", "a/d"), E_CHANGED);
+    op.flags |= UFS_F_RESUME;
+    CU_ASSERT_EQUAL(go(UFS_RENAME, "f", "a/d"), 0);
+    CU_ASSERT(op.ent.ufs_ino == f && op.ent2.ufs_ino == d);
+    CU_ASSERT_EQUAL(go(UFS_RENAME, "f", "none"), E_NOENT);
+    op.expect_ino = 0;
+    op.expect_ino2 = 0;
+    CU_ASSERT_EQUAL(go(UFS_RENAME, "f", "a/d"), E_CHANGED);
+    CU_ASSERT_EQUAL(go(UFS_STAT, "f", NULL), 0);
+    op.expect_ino = op.ent.ufs_ino;
+    CU_ASSERT_EQUAL(go(UFS_STAT, "a", NULL), 0);
+    op.expect_ino2 = op.ent.ufs_ino;
+    CU_ASSERT_EQUAL(go(UFS_RENAME, "f", "a"), 0);
+    CU_ASSERT_EQUAL(go(UFS_STAT, "f/d", NULL), 0);
+    CU_ASSERT_EQUAL(op.ent.ufs_ino, f);
+    end();
+}
+
 static void test_lab_ufs_list(void)
 {
     static uint8_t buf[600];
@@ -227,5 +259,6 @@ static void test_lab_ufs_crash(void)
     end();
 }
 
-UNIT_MAIN("lab_ufs", UNIT(test_lab_ufs_names), UNIT(test_lab_ufs_list), UNIT(test_lab_ufs_bytes),
-          UNIT(test_lab_ufs_fingerprint), UNIT(test_lab_ufs_faults), UNIT(test_lab_ufs_crash))
+UNIT_MAIN("lab_ufs", UNIT(test_lab_ufs_names), UNIT(test_lab_ufs_exchange), UNIT(test_lab_ufs_list),
+          UNIT(test_lab_ufs_bytes), UNIT(test_lab_ufs_fingerprint), UNIT(test_lab_ufs_faults),
+          UNIT(test_lab_ufs_crash))

@@ -324,8 +324,9 @@ static void test_master_deadline_answers_and_the_effect_goes_on(void)
 
 static void test_master_refuses_what_is_not_a_clients(void)
 {
-    static const uint16_t kinds[] = {FSOP_LOAD,  FSOP_REFRESH, FSOP_OUTCOME, FSOP_RECLAIM,
-                                     FSOP_MOUNT, FSOP_UNMOUNT, FSOP_VERSION, 50};
+    static const uint16_t kinds[] = {FSOP_LOAD,    FSOP_REFRESH, FSOP_OUTCOME,
+                                     FSOP_RECLAIM, FSOP_MOUNT,   FSOP_UNMOUNT,
+                                     FSOP_VERSION, FSOP_NOTE,    50};
     w_open(FSOP_MOUNT_THROUGH, 0);
     struct wc *c = wc_new(0, true);
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)

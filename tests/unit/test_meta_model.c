@@ -414,11 +414,11 @@ static struct fsop chaos_op(struct prng *p, uint8_t *b, size_t cap, const uint64
                             const uint64_t *intents, const struct session_id *ses, uint64_t *seqs)
 {
     static const uint16_t kinds[] = {
-        FSOP_MKNOD,       FSOP_MKNOD,    FSOP_MKDIR,       FSOP_MKDIR,     FSOP_SYMLINK,
-        FSOP_LINK,        FSOP_UNLINK,   FSOP_RMDIR,       FSOP_RENAME,    FSOP_RENAME,
-        FSOP_SETATTR,     FSOP_LOAD,     FSOP_LOAD,        FSOP_REFRESH,   FSOP_OUTCOME,
-        FSOP_OUTCOME,     FSOP_OUTCOME,  FSOP_OUTCOME,     FSOP_OUTCOME,   FSOP_RECLAIM,
-        FSOP_WRITE_CLOSE, FSOP_SETXATTR, FSOP_REMOVEXATTR, FSOP_WRITE_OPEN};
+        FSOP_MKNOD,       FSOP_MKNOD,    FSOP_MKDIR,       FSOP_MKDIR,      FSOP_SYMLINK,
+        FSOP_LINK,        FSOP_UNLINK,   FSOP_RMDIR,       FSOP_RENAME,     FSOP_RENAME,
+        FSOP_SETATTR,     FSOP_LOAD,     FSOP_LOAD,        FSOP_REFRESH,    FSOP_OUTCOME,
+        FSOP_OUTCOME,     FSOP_OUTCOME,  FSOP_OUTCOME,     FSOP_OUTCOME,    FSOP_RECLAIM,
+        FSOP_WRITE_CLOSE, FSOP_SETXATTR, FSOP_REMOVEXATTR, FSOP_WRITE_OPEN, FSOP_NOTE};
     static const uint16_t load_flags[] = {0, 0, FSOP_F_LOAD_BEGIN, FSOP_F_LOAD_LAST,
                                           FSOP_F_LOAD_BEGIN | FSOP_F_LOAD_LAST};
     struct fsop op = {.kind = kinds[prng_below(p, ARRAY_LEN(kinds))]};
@@ -445,6 +445,11 @@ static struct fsop chaos_op(struct prng *p, uint8_t *b, size_t cap, const uint64
         op.err = prng_below(p, 3) ? 0 : E_EXIST;
         masters = true;
         break;
+    case FSOP_NOTE:
+        op.arg = intents[prng_below(p, 16)];
+        op.mtime_ns = 9;
+        masters = true;
+        break;
     case FSOP_REFRESH:
     case FSOP_RECLAIM:
         masters = true;
@@ -457,6 +462,7 @@ static struct fsop chaos_op(struct prng *p, uint8_t *b, size_t cap, const uint64
     default:
         op.flags = prng_below(p, 3) ? FSOP_F_ABSENT : 0;
         op.flags |= prng_below(p, 3) ? 0 : FSOP_F_TRUNC;
+        op.flags |= op.kind == FSOP_RENAME && prng_below(p, 3) == 0 ? FSOP_F_EXCHANGE : 0;
         break;
     }
     if (masters || op.kind == FSOP_WRITE_CLOSE) {

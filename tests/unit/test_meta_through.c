@@ -156,13 +156,66 @@ static void test_through_unknown_names(void)
                     E_NOT_LOADED);
     CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_RENAME, .ino = root, NAME("f"), .ino2 = root, NAME2("y"),
                            .flags = FSOP_F_EXCHANGE | FSOP_F_ABSENT),
-                    E_NOTSUP);
+                    E_NOENT);
     CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_RENAME, .ino = root, NAME("f"), .ino2 = root, NAME2("y"),
                            .flags = FSOP_F_ABSENT),
                     0);
     CU_ASSERT_EQUAL(outcome(k.r.reply.intent, 0), 0);
     CU_ASSERT_EQUAL(kit_find(&k, root, "y").v, f.v);
     CU_ASSERT_EQUAL(QUERY(.kind = FSOP_READDIR, .ino = root), E_NOT_LOADED);
+    kit_close(&k);
+}
+
+/* what is exchanged is noted once, under the locks, before anything is done */
+static void test_through_exchange(void)
+{
+    struct meta_intent i;
+    setup(FSOP_MOUNT_THROUGH);
+    struct ino d = make(FSOP_MKDIR, root, "d"), e = make(FSOP_MKDIR, d, "e");
+    struct ino f = make(FSOP_MKNOD, root, "f"), g = make(FSOP_MKNOD, e, "g");
+    CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_RENAME, .ino = root, NAME("f"), .ino2 = d, NAME2("e"),
+                           .flags = FSOP_F_EXCHANGE),
+                    0);
+    uint64_t id = k.r.reply.intent;
+    CU_ASSERT_EQUAL(meta_intent_get(k.m, id, &i), 0);
+    CU_ASSERT(i.below == 0 && i.below2 == 0 && !i.hidden[0] && i.replaced.v == e.v);
+    CU_ASSERT(!strcmp(i.path, "f") && !strcmp(i.path2, "d/e"));
+    uint64_t by;
+    CU_ASSERT_EQUAL(meta_path_steady(k.m, f, meta_path_mark(k.m, f), &by), E_CONFLICT);
+    CU_ASSERT_EQUAL(by, id);
+    CU_ASSERT_EQUAL(meta_path_steady(k.m, g, meta_path_mark(k.m, g), &by), E_CONFLICT);
+    CU_ASSERT_EQUAL(by, id);
+    CU_ASSERT_EQUAL(meta_path_steady(k.m, d, meta_path_mark(k.m, d), &by), 0);
+    CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_UNLINK, .ino = e, NAME("g")), E_CONFLICT);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_NOTE, .arg = id, .size = 7), E_INVAL);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_NOTE, .arg = id + 1, .size = 7, .mtime_ns = 8), E_STALE);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_NOTE, .session = ses, .seq = seq + 1, .arg = id, .size = 7,
+                          .mtime_ns = 8),
+                    E_PERM);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_NOTE, .arg = id, .size = 7, .mtime_ns = 8), 0);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_NOTE, .arg = id, .size = 8, .mtime_ns = 7), E_EXIST);
+    CU_ASSERT_EQUAL(meta_intent_get(k.m, id, &i), 0);
+    CU_ASSERT(i.below == 7 && i.below2 == 8);
+    kit_check(&k);
+    ents_begin();
+    ent("", FSOP_S_IFREG | 0600, 5, 71);
+    ent("", FSOP_S_IFDIR | 0755, 0, 72);
+    ent("", FSOP_S_IFDIR | 0755, 0, 73);
+    ent("", FSOP_S_IFDIR | 0711, 0, 74);
+    CU_ASSERT_EQUAL(
+        APPLY(.kind = FSOP_OUTCOME, .arg = id, .data = ents, .data_len = (uint32_t)ents_w.len), 0);
+    CU_ASSERT_EQUAL(kit_find(&k, root, "f").v, e.v);
+    CU_ASSERT_EQUAL(kit_find(&k, d, "e").v, f.v);
+    CU_ASSERT_EQUAL(kit_find(&k, e, "g").v, g.v);
+    CU_ASSERT(kit_attr(&k, f).fp == 71 && kit_attr(&k, root).fp == 72);
+    CU_ASSERT(kit_attr(&k, d).fp == 73 && kit_attr(&k, e).fp == 74);
+    CU_ASSERT_EQUAL(kit_attr(&k, e).mode, FSOP_S_IFDIR | 0711);
+    CU_ASSERT_EQUAL(meta_path_steady(k.m, g, meta_path_mark(k.m, g), &by), 0);
+    kit_check(&k);
+    /* of anything else there is nothing to note */
+    CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_UNLINK, .ino = e, NAME("g")), 0);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_NOTE, .arg = k.r.reply.intent, .size = 7, .mtime_ns = 8),
+                    E_INVAL);
     kit_close(&k);
 }
 
@@ -547,8 +600,8 @@ static void test_through_listing_without_room(void)
 
 UNIT_MAIN("meta_through", UNIT(test_through_listing_without_room), UNIT(test_through_create),
           UNIT(test_through_creates_for_a_writer), UNIT(test_through_unknown_names),
-          UNIT(test_through_unlink_keeps_bytes), UNIT(test_through_rename_locks_subtrees),
-          UNIT(test_through_setattr_and_writers), UNIT(test_through_load),
-          UNIT(test_through_versions), UNIT(test_through_same_contents),
+          UNIT(test_through_exchange), UNIT(test_through_unlink_keeps_bytes),
+          UNIT(test_through_rename_locks_subtrees), UNIT(test_through_setattr_and_writers),
+          UNIT(test_through_load), UNIT(test_through_versions), UNIT(test_through_same_contents),
           UNIT(test_through_other_contents), UNIT(test_through_paths_too_long),
           UNIT(test_through_image_in_the_middle))

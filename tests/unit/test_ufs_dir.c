@@ -387,6 +387,57 @@ static void test_ufs_dir_hidden_names_keep_the_bytes(void)
     teardown();
 }
 
+static uint64_t number_of(const char *name)
+{
+    struct stat st = {0};
+    CU_ASSERT_EQUAL(lstat(real(name), &st), 0);
+    return st.st_ino;
+}
+
+/* what is meant is exchanged, once, however often it is asked for */
+static void test_ufs_dir_exchange(void)
+{
+    setup();
+    CU_ASSERT_EQUAL(create("f", 0, 0600), 0);
+    CU_ASSERT_EQUAL(mkdir(real("d"), 0755), 0);
+    CU_ASSERT_EQUAL(mkdir(real("d/e"), 0755), 0);
+    CU_ASSERT_EQUAL(create("d/e/g", 0, 0600), 0);
+    uint64_t f = number_of("f"), e = number_of("d/e");
+    struct ufs_op x = {.kind = UFS_RENAME,
+                       .flags = UFS_F_EXCHANGE,
+                       .path = "f",
+                       .path2 = "d/e",
+                       .expect_ino = f,
+                       .expect_ino2 = e};
+    struct ufs_op again = x;
+    again.flags |= UFS_F_RESUME;
+    CU_ASSERT_EQUAL(run(&again), 0); /* it was not done before */
+    CU_ASSERT(number_of("f") == e && number_of("d/e") == f);
+    CU_ASSERT(again.ent.ufs_ino == f && again.ent2.ufs_ino == e);
+    CU_ASSERT_EQUAL(number_of("f/g"), number_of("f/g"));
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(run(&again), 0); /* it was */
+        CU_ASSERT(number_of("f") == e && number_of("d/e") == f);
+        CU_ASSERT(again.ent.ufs_ino == f && again.ent2.ufs_ino == e);
+        CU_ASSERT_EQUAL(run(&x), E_CHANGED); /* nobody has begun this before: these are others */
+    }
+    /* somebody put another thing in the place of one of them meanwhile */
+    CU_ASSERT_EQUAL(unlink(real("d/e")), 0);
+    CU_ASSERT_EQUAL(create("d/e", 0, 0600), 0);
+    if (number_of("d/e") != f) {
+        CU_ASSERT_EQUAL(run(&again), 0);
+        CU_ASSERT(number_of("f") == e);
+        CU_ASSERT_EQUAL(rename(real("f"), real("away")), 0);
+        CU_ASSERT_EQUAL(create("f", 0, 0600), 0);
+        CU_ASSERT_EQUAL(run(&again), E_CHANGED);
+    }
+    x.path2 = "none";
+    CU_ASSERT_EQUAL(run(&x), E_NOENT);
+    x.path2 = ".tarn";
+    CU_ASSERT_EQUAL(run(&x), E_PERM);
+    teardown();
+}
+
 /* a file system mounted below the root: nothing of it can be kept under a name outside */
 static void test_ufs_dir_names_on_another_file_system(void)
 {
@@ -608,5 +659,5 @@ UNIT_MAIN("ufs_dir", UNIT(test_ufs_dir_names_in_pieces), UNIT(test_ufs_dir_look)
           UNIT(test_ufs_dir_another_file_of_that_name_is_left_alone),
           UNIT(test_ufs_dir_never_leaves_the_root), UNIT(test_ufs_dir_listing),
           UNIT(test_ufs_dir_names), UNIT(test_ufs_dir_hidden_names_keep_the_bytes),
-          UNIT(test_ufs_dir_names_on_another_file_system), UNIT(test_ufs_dir_on_many_threads),
-          UNIT(test_ufs_dir_attributes))
+          UNIT(test_ufs_dir_exchange), UNIT(test_ufs_dir_names_on_another_file_system),
+          UNIT(test_ufs_dir_on_many_threads), UNIT(test_ufs_dir_attributes))
