@@ -255,10 +255,12 @@ static void cfile_refreshed(struct cfile *cf)
 static void cfile_reopened(struct cfile *cf)
 {
     int err = (int)cf->req.op.ret;
-    if (!err)
+    if (!err) {
         cf->writer_session = client_fsr_of(&cf->req)->session;
-    else if (!err_is_retry(err) && err != E_SESSION_EXPIRED)
+        cf->doubts_over = cf->doubts_asked;
+    } else if (!err_is_retry(err) && err != E_SESSION_EXPIRED) {
         cf->reopen_err = err;
+    }
 }
 
 static void cfile_closed(struct cfile *cf)
@@ -310,6 +312,7 @@ static void cfile_send(struct cfile *cf, uint16_t kind, int64_t deadline_ns)
     memset(op, 0, sizeof *op);
     op->kind = kind;
     op->ino = cf->ino;
+    cf->doubts_asked = cf->doubts;
     if (kind == FSOP_WRITE_OPEN) { /* as the one who opened it first */
         op->uid = cf->uid;
         op->gid = cf->gid;
@@ -576,7 +579,7 @@ int client_file_may_write(struct client_file *f)
         return E_STALE;
     if (MUTANT(EXPIRY_IGNORED))
         return 0;
-    if (cf->writer_session.v != cf->c->session.v)
+    if (cf->writer_session.v != cf->c->session.v || cf->doubts != cf->doubts_over)
         cf->reopen_owed = true;
     else if (!client_leased(cf->c))
         cf->refresh_owed = true;
@@ -691,6 +694,13 @@ void client_file_session_lost(struct client *c)
             cfile_maybe_free(cf);
         }
     }
+}
+
+void client_file_epoch_changed(struct client *c)
+{
+    for (uint32_t b = 0; b < CLIENT_FILE_BUCKETS; b++)
+        list_each(it, &c->files[b])
+            list_entry(it, struct cfile, link)->doubts++;
 }
 
 void client_file_stop(struct client *c)

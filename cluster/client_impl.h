@@ -119,9 +119,12 @@ struct cfile {
     uint32_t sync_fails;  /* every handle hears of each once */
     int sync_err;         /* of the last of them */
     bool refresh_owed;
-    bool reopen_owed; /* a WRITE_OPEN under a new session */
+    bool reopen_owed; /* a WRITE_OPEN under a new session, or to be sure: */
     bool close_owed;  /* a WRITE_CLOSE: not sent yet, or of unknown outcome */
     struct session_id writer_session;
+    /* a leader that is gone may have begun to end the session: changes of epoch, those of them
+     * after which the last WRITE_OPEN was sent, and answered */
+    uint32_t doubts, doubts_asked, doubts_over;
     struct client_dirty { /* written through since the last sync */
         struct worker_id id;
         uint64_t kernel; /* that took the bytes; 0: not known */
@@ -445,6 +448,7 @@ enum client_open_next client_file_created(struct client_req *r);
 enum client_open_next client_file_resume(struct client_req *r);
 void client_file_inval(struct client *c, const struct rpc_inval *i);
 void client_file_session_lost(struct client *c);
+void client_file_epoch_changed(struct client *c);
 void client_file_overlay(const struct client *c, struct fsattr *a);
 void client_file_seen(struct client *c, const struct fsattr *a, int64_t asked_ns);
 void client_file_own(struct client *c, const struct fsop *op, const struct fsop_reply *rep);

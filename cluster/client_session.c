@@ -214,8 +214,10 @@ static void session_beaten(struct env_op *op)
     }
     bool epoch_changed = c->epoch && c->epoch != b.epoch;
     c->epoch = c->stats.epoch = b.epoch;
-    if (epoch_changed)
+    if (epoch_changed) {
         session_forget(c);
+        client_file_epoch_changed(c);
+    }
     if (b.page_bytes >= LIMIT_PAGE_MIN && b.page_bytes <= LIMIT_PAGE_MAX)
         c->page_bytes = b.page_bytes;
     if (b.stripe_bytes)

@@ -17,7 +17,10 @@
  *     of them have acknowledged that, or after one full lease.  So the grace ends early only when
  *     nobody can use an old answer any more.  Lengths of leases are taken to be the same on both
  *     sides of a change of leader: who shortens lease_ns waits for the old one by hand.
- *  6. A session's writers are closed, with what the under-store says, before the session is.
+ *  6. A session's writers are closed, with what the under-store says, before the session is.  Once
+ *     that has begun the session ends, however long it takes and whoever is heard of again.  Of a
+ *     predecessor's beginnings a leader knows nothing: clients open what they write anew after a
+ *     change of epoch (client_file.c).
  *
  * The client measures its lease from when it sent the beat, the master from when it got it, plus a
  * sixteenth for clocks that run apart: the client's ends first. */
@@ -579,7 +582,6 @@ void master_lease_expire_step(struct master_job *j)
 {
     uint8_t ent[LIMIT_PATH + 256];
     struct wbuf w = wbuf_make(ent, sizeof ent);
-    struct master_session *s;
     if (j->step == STEP_STAT) {
         if (j->ret >= 0)
             fsop_ent_put(&w, &j->uop.ent);
@@ -601,8 +603,6 @@ void master_lease_expire_step(struct master_job *j)
         lease_expire_next(j);
         return;
     }
-    if (j->ret < 0 && (s = master_lease_find(j->m, j->session)))
-        s->is_expiring = false;                                /* tried again at the next tick */
     j->m->n.expired += j->ret >= 0 && list_empty(&j->waiters); /* nobody asked for it */
     master_load_job_end(j, j->ret < 0 ? j->ret : 0);
 }
@@ -737,8 +737,9 @@ void master_lease_tick(struct master *m)
             lease_lapse(s);
         else
             lease_flush(s);
-        if (now - s->beat_ns > lease_session_ns(m) && !s->is_expiring)
-            (void)master_lease_expire(m, s->id, NULL); /* no job free: at the next tick */
+        /* also what could not be ended: a file of it is being moved, or no job was free */
+        if (now - s->beat_ns > lease_session_ns(m) || s->is_expiring)
+            (void)master_lease_expire(m, s->id, NULL);
     }
     if (m->is_asking && !m->asked_left)
         orphan_round_end(m);

@@ -53,6 +53,39 @@ static void test_client_write_ends_with_the_lease(void)
     }
 }
 
+/* The leader that is gone may have closed the file, before it could end the session. */
+static void test_client_write_after_a_change_of_leader(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W);
+    CU_ASSERT_EQUAL(fake_write(k, f, bytes, 100, 0), 100);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_OPEN], 1);
+    k->epoch++;
+    fake_run(k, 4 * SEC);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_OPEN], 1);
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(fake_write(k, f, bytes, 100, 0), 100);
+        CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_OPEN], 2);
+    }
+    /* asked of the one, answered by the next, who need not know what became of it since */
+    k->epoch++;
+    fake_run(k, 4 * SEC);
+    k->answer_err[FSOP_WRITE_OPEN] = E_AGAIN;
+    struct client_io io = {.file = f, .buf = bytes, .len = 100, .op.done = fake_nothing};
+    client_write(k->c, &io);
+    fake_run(k, SEC);
+    k->epoch++;
+    fake_run(k, 4 * SEC);
+    uint64_t seq = k->last_seq[FSOP_WRITE_OPEN];
+    k->answer_err[FSOP_WRITE_OPEN] = 0;
+    fake_run(k, SEC);
+    CU_ASSERT_EQUAL(io.op.ret, 100);
+    CU_ASSERT_EQUAL(k->last_seq[FSOP_WRITE_OPEN], seq + 1);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
 /* a renewed lease does not disturb what is under way */
 static void test_client_write_outlives_a_renewed_lease(void)
 {
@@ -148,5 +181,6 @@ static void test_client_write_met_by_a_cut(void)
 }
 
 UNIT_MAIN("client_write", UNIT(test_client_write_ends_with_the_lease),
+          UNIT(test_client_write_after_a_change_of_leader),
           UNIT(test_client_write_outlives_a_renewed_lease), UNIT(test_client_write_of_little_time),
           UNIT(test_client_write_met_by_a_cut))

@@ -129,6 +129,44 @@ static void test_master_lease_expiry_closes_writers(void)
     w_close();
 }
 
+/* One of its files is just being removed and cannot be closed: the others are, so the session ends,
+ * even if its client is heard of again. */
+static void test_master_lease_expiry_is_not_given_up(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    wu_add("f", FSOP_S_IFREG | 0644, 1);
+    wu_add("g", FSOP_S_IFREG | 0644, 1);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino f = w_lookup(c1, INO_ROOT, "f", 0), g = w_lookup(c1, INO_ROOT, "g", 0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = g}, &a), 0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = f}, &a), 0);
+    c1->no_beats = true;
+    w_run_ms(2500);
+    wu.latency_ns = 4000 * MS; /* of the first half: 2 s */
+    struct fsop op = w_name(FSOP_UNLINK, INO_ROOT, "g");
+    w_send(c2, &op, &a);
+    w_run_ms(50);
+    wu.latency_ns = 2 * MS;
+    struct fsop get = {.kind = FSOP_GETATTR, .ino = f};
+    int64_t from = sim_now_ns(ws);
+    do {
+        CU_ASSERT_EQUAL_FATAL(w_fs(c2, get, &b), 0);
+        w_run_ms(5);
+    } while (b.reply.attr.flags & FSATTR_LIVE && sim_now_ns(ws) - from < 1500 * MS);
+    CU_ASSERT_FALSE(b.reply.attr.flags & FSATTR_LIVE);
+    w_run_ms(100);
+    CU_ASSERT_TRUE(meta_session_exists(master_meta(wmaster), c1->session));
+    CU_ASSERT_FALSE(a.done);
+    c1->no_beats = false;
+    wc_beat(&c1->beat_timer.op);
+    w_run_ms(300);
+    CU_ASSERT_EQUAL(c1->lease_ns, 0);
+    CU_ASSERT(w_wait(&a, 3000) && a.err == 0);
+    w_run_ms(500);
+    CU_ASSERT_FALSE(meta_session_exists(master_meta(wmaster), c1->session));
+    w_close();
+}
+
 /* However short a session is: what was begun at the end of its lease is written while the file is
  * LIVE. */
 static void test_master_lease_expiry_waits_for_the_last_write(void)
@@ -803,6 +841,7 @@ UNIT_MAIN("master_lease", UNIT(test_master_lease_repeated_open_revives_nobody),
           UNIT(test_master_lease_beats_do_not_prolong_what_is_unanswered),
           UNIT(test_master_lease_grace_after_a_restart),
           UNIT(test_master_lease_expiry_closes_writers),
+          UNIT(test_master_lease_expiry_is_not_given_up),
           UNIT(test_master_lease_expiry_waits_for_the_last_write),
           UNIT(test_master_lease_live_size_is_its_own),
           UNIT(test_master_lease_live_size_follows_the_name),
