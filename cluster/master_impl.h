@@ -167,7 +167,7 @@ struct master_job {
     uint32_t name_len;
     int err;
     bool is_live;    /* JOB_CHECK: of a file that is being written: nothing is journaled */
-    bool is_absent;  /* JOB_NAME: the under-store has no such name */
+    bool is_absent;  /* JOB_NAME: there is no such name, or none yet */
     bool is_listing; /* the under-store holds a cursor for us */
     bool is_begun, is_eof, is_last;
     bool locks_first; /* JOB_LIST: the names changed while they were read without the lock */

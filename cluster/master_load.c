@@ -560,6 +560,8 @@ static void load_step(struct master_job *j)
             struct wbuf w = wbuf_make(buf, sizeof buf);
             fsop_ent_put(&w, &j->ent);
             master_load_verify(j, buf, (uint32_t)w.len);
+            /* if it is not known even so, it is about to be made through us: not there yet */
+            j->is_absent = meta_name_is_locked(j->m->meta, j->ino, j->name, j->name_len);
         }
         master_load_job_end(j, j->ret);
         break;

@@ -361,6 +361,12 @@ bool meta_intent_is_open(const struct meta *m, uint64_t id)
     return intent_find(m, id) != 0;
 }
 
+bool meta_name_is_locked(const struct meta *m, struct ino dir, const char *name, uint32_t len)
+{
+    uint32_t node = inode_find(m, dir);
+    return node && intent_name_locked(m, node, name, len);
+}
+
 int meta_intent_get(const struct meta *m, uint64_t id, struct meta_intent *ret_i)
 {
     uint32_t s = intent_find(m, id);

@@ -120,6 +120,8 @@ struct meta_limits meta_limits(const struct meta *m);
 int meta_intent_next(const struct meta *m, uint64_t after, struct meta_intent *ret_i);
 bool meta_intent_is_open(const struct meta *m, uint64_t id);
 int meta_intent_get(const struct meta *m, uint64_t id, struct meta_intent *ret_i);
+/* an effect under way concerns that name: what lies below it now is not taken over */
+bool meta_name_is_locked(const struct meta *m, struct ino dir, const char *name, uint32_t len);
 /* Orphans in a fixed order: the first one after `after` (which need not be one any more), or 0. */
 struct ino meta_orphan_next(const struct meta *m, struct ino after);
 /* Sessions in id order. */

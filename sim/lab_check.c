@@ -52,6 +52,13 @@ void lab_check_on_record(struct lab_check *c,
     c->record_ctx = ctx;
 }
 
+void lab_check_on_writer(struct lab_check *c,
+                         bool (*fn)(void *ctx, const char *client, struct ino ino), void *ctx)
+{
+    c->is_writer = fn;
+    c->writer_ctx = ctx;
+}
+
 struct lab_model *lab_check_model(struct lab_check *c)
 {
     return c->model;

@@ -80,6 +80,10 @@ void lab_check_on_record(struct lab_check *c,
                                     const struct meta_result *res),
                          void *ctx);
 
+/* Does the client have the file open for writing, now?  Its own writes are part of what it sees. */
+void lab_check_on_writer(struct lab_check *c,
+                         bool (*fn)(void *ctx, const char *client, struct ino ino), void *ctx);
+
 /* a mutation that `client` sent was answered */
 void lab_check_mutation(struct lab_check *c, const char *client, const struct fsop *op,
                         const struct fsop_reply *rep, struct lab_window w);

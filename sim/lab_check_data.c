@@ -65,8 +65,9 @@ static bool data_begin(struct lab_check *c, struct lab_check_file *f)
     return f->n_states > 0;
 }
 
-/* A client adds to the size what it has written itself.  While a truncation is not acknowledged
- * that may seem to be the later of the two, though the under-store had them the other way round. */
+/* A client that writes adds to the size what it has written itself.  While a truncation is not
+ * acknowledged that may seem to be the later of the two, though the under-store had them the other
+ * way round. */
 static bool data_is_cut(const struct lab_check *c, uint64_t ufs, int64_t from_ns)
 {
     for (uint32_t k = lab_ufs_changes(c->ufs, ufs); k > 0; k--) {
@@ -102,7 +103,8 @@ void lab_check_size(struct lab_check *c, const char *client, const struct fsop *
     if ((a->mode & FSOP_S_IFMT) != FSOP_S_IFREG || n != 1 ||
         lab_model_is_shared(c->model, ufs[0]) || lab_ufs_stats(c->ufs)->behind != c->behind)
         return;
-    if ((a->flags & FSATTR_LIVE) &&
+    bool is_own = c->is_writer && c->is_writer(c->writer_ctx, client, a->ino);
+    if ((a->flags & FSATTR_LIVE) && is_own &&
         (data_is_cut(c, ufs[0], w.from_ns) || data_is_piece(c, ufs[0], a->size, w.from_ns)))
         return;
     bool doubtful = lab_check_is_doubtful(c, a->ino);

@@ -46,6 +46,8 @@ struct lab_check {
     void (*on_record)(void *ctx, int64_t at_ns, uint64_t index, const struct fsop *op,
                       const struct meta_result *res);
     void *record_ctx;
+    bool (*is_writer)(void *ctx, const char *client, struct ino ino);
+    void *writer_ctx;
     struct check_record *log;
     uint64_t n_log, cap_log;
     uint64_t bucket[CHECK_BUCKETS]; /* the last record of the requests that hash to it */

@@ -470,6 +470,25 @@ static void thread_think(struct load_thread *t)
 
 /* ---- life ---- */
 
+/* it is being opened, is open or is being closed */
+static bool thread_writes(const struct load_thread *t, struct ino ino)
+{
+    bool is_open = t->file && t->reading.ino.v == ino.v;
+    bool opens = t->state == LOAD_FS && t->req.fsop.kind == FSOP_OPEN && t->req.fsop.ino.v == ino.v;
+    return (is_open || opens) && thread_is_writer(t);
+}
+
+static bool load_is_writer(void *ctx, const char *client, struct ino ino)
+{
+    const struct lab_load *l = ctx;
+    for (uint32_t i = 0; i < l->n_clients; i++)
+        if (!strcmp(sim_node_name(l->clients[i]->node), client))
+            for (uint32_t k = 0; k < l->cfg.threads; k++)
+                if (thread_writes(&l->clients[i]->threads[k], ino))
+                    return true;
+    return false;
+}
+
 struct lab_load *lab_load_open(struct mem *m, struct sim *s, struct lab_check *c,
                                const struct lab_load_config *cfg)
 {
@@ -479,6 +498,7 @@ struct lab_load *lab_load_open(struct mem *m, struct sim *s, struct lab_check *c
     l->sim = s;
     l->check = c;
     l->cfg = *cfg;
+    lab_check_on_writer(c, load_is_writer, l);
     return l;
 }
 

@@ -171,6 +171,13 @@ static void points_asked(struct env_op *op)
     lab_check_query(p->run->check, "c2", &p->ask.fsop, &p->ask.reply, w);
 }
 
+static bool points_is_writer(void *ctx, const char *client, struct ino ino)
+{
+    const struct points *p = ctx;
+    uint32_t who = !strcmp(client, "c2");
+    return p->file[who] && p->reading[who].ino.v == ino.v;
+}
+
 static void points_ask(struct points *p)
 {
     static const char *const names[] = {"f", "g", "d", "e"};
@@ -575,6 +582,7 @@ void lab_points_run(struct mem *m, uint32_t op, uint64_t seed, enum lab_points_m
     p->at2 = at2;
     p->run = lab_run_open(m, s, seed, NULL, NULL);
     p->master = lab_run_node(p->run, "m1");
+    lab_check_on_writer(p->run->check, points_is_writer, p);
     sim_trace_hook(p->run->sim, points_event, p);
     points_pass(p, 100 * POINTS_MS);
     points_script(p, points_ops[op].script);

@@ -1,5 +1,6 @@
 /* tests/unit/test_lab.c - scenarios, whole runs, and for each checker a lie that it must find. */
 #include "core/fmt.h"
+#include "sim/lab_check_impl.h"
 #include "sim/lab_run.h"
 #include "sim/lab_ufs_impl.h"
 #include "tests/unit/unit.h"
@@ -434,6 +435,56 @@ static void test_lab_check_data(void)
     CU_ASSERT_EQUAL(lie_close(&l, LAB_DATA), 5);
 }
 
+static bool lie_is_writer(void *ctx, const char *client, struct ino ino)
+{
+    (void)ino;
+    return !strcmp(ctx, client);
+}
+
+/* the answer to a question that c1 or c2 asked about a file of that size; ret: what is wrong */
+static uint64_t lie_size(struct lie *l, const char *client, struct ino ino, uint64_t size,
+                         int64_t from_ns)
+{
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = ino};
+    struct fsop_reply rep;
+    struct lab_window w = {from_ns, sim_now_ns(l->s)};
+    meta_query(l->real, &op, NULL, 0, &rep);
+    rep.attr.flags |= FSATTR_LIVE;
+    rep.attr.size = size;
+    uint64_t before = lab_check_finding(l->c, LAB_ANSWERS)->failures;
+    lab_check_query(l->c, client, &op, &rep, w);
+    return lab_check_finding(l->c, LAB_ANSWERS)->failures - before;
+}
+
+static void test_lab_check_size(void)
+{
+    struct lie l;
+    static uint8_t a[3000];
+    struct fsent e;
+    lie_open(&l);
+    struct ino ino = lie_file(&l);
+    lab_check_on_writer(l.c, lie_is_writer, (void *)(uintptr_t) "c1");
+    lab_ufs_look(l.u, "main/f", &e, NULL);
+    uint64_t size = e.size;
+    l.c->behind = lab_ufs_stats(l.u)->behind; /* the file was there before the run */
+    lie_wait(&l, 20 * sec);
+    int64_t before = sim_now_ns(l.s) - sec;
+    CU_ASSERT_EQUAL(lie_size(&l, "c2", ino, size, before), 0);
+    CU_ASSERT_EQUAL(lie_size(&l, "c2", ino, size + 1, before), 1);
+    /* two pieces of one write, the later one first: it was never as long as the earlier one */
+    struct lab_ufs_node *n = l.u->nodes[e.ufs_ino];
+    lab_ufs_data_write(l.u, n, size + 3000, a, 3000);
+    lab_ufs_data_write(l.u, n, size, a, 3000);
+    int64_t now = sim_now_ns(l.s);
+    CU_ASSERT_EQUAL(lie_size(&l, "c2", ino, size, before), 0); /* asked before */
+    CU_ASSERT_EQUAL(lie_size(&l, "c2", ino, size, now), 1);
+    CU_ASSERT_EQUAL(lie_size(&l, "c2", ino, size + 6000, now), 0);
+    CU_ASSERT_EQUAL(lie_size(&l, "c1", ino, size + 3000, now), 0); /* who writes sees his own end */
+    CU_ASSERT_EQUAL(lie_size(&l, "c2", ino, size + 3000, now), 1); /* nobody else does */
+    CU_ASSERT_EQUAL(lie_size(&l, "c1", ino, size + 2999, now), 1);
+    (void)lie_close(&l, LAB_ANSWERS);
+}
+
 static void test_lab_check_written(void)
 {
     struct lie l;
@@ -495,5 +546,5 @@ static void test_lab_check_model(void)
 UNIT_MAIN("lab", UNIT(test_lab_scenario), UNIT(test_lab_scenario_bad), UNIT(test_lab_scenario_draw),
           UNIT(test_lab_run), UNIT(test_lab_run_liveness), UNIT(test_lab_check_log),
           UNIT(test_lab_check_twice), UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale),
-          UNIT(test_lab_check_listing), UNIT(test_lab_check_data), UNIT(test_lab_check_written),
-          UNIT(test_lab_check_store), UNIT(test_lab_check_model))
+          UNIT(test_lab_check_listing), UNIT(test_lab_check_data), UNIT(test_lab_check_size),
+          UNIT(test_lab_check_written), UNIT(test_lab_check_store), UNIT(test_lab_check_model))

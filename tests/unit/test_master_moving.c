@@ -22,7 +22,7 @@ static void rename_held(struct wc *c, const char *from, const char *to)
     CU_ASSERT_FALSE(a.done);
 }
 
-static void rename_ends(void)
+static void effect_ends(void)
 {
     wu.hold = false;
     CU_ASSERT(w_wait(&a, 5000) && a.err == 0);
@@ -42,7 +42,7 @@ static void test_master_moving_a_written_file_is_replaced(void)
     w_send(c2, &op, &b);
     w_run_ms(300);
     CU_ASSERT_FALSE(b.done); /* 998 bytes are what is there now */
-    rename_ends();
+    effect_ends();
     CU_ASSERT(w_wait(&b, 5000) && b.err == 0);
     CU_ASSERT_EQUAL(b.reply.attr.size, 7);
     CU_ASSERT(b.reply.attr.flags & FSATTR_LIVE);
@@ -105,7 +105,7 @@ static void test_master_moving_a_directory_with_unknown_names(void)
         w_send(c2, &op, &b);
         w_run_ms(300);
         CU_ASSERT_FALSE(b.done);
-        rename_ends();
+        effect_ends();
         CU_ASSERT(w_wait(&b, 5000) && b.err == 0);
         CU_ASSERT_EQUAL(b.reply.attr.size, 3);
         w_close();
@@ -142,7 +142,7 @@ static void test_master_moving_a_directory_that_is_listed(void)
     w_send(c2, &op, &b);
     w_run_ms(300);
     CU_ASSERT_FALSE(b.done);
-    rename_ends();
+    effect_ends();
     CU_ASSERT(w_wait(&b, 5000) && b.err == 0);
     struct rbuf r = rbuf_make(b.reply.data, b.reply.data_len);
     struct fsop_dirent e;
@@ -151,9 +151,32 @@ static void test_master_moving_a_directory_that_is_listed(void)
     w_close();
 }
 
+/* It lies below already, and its making has not come to an end: it is not there yet. */
+static void test_master_moving_a_name_that_is_being_made(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    wu_add("d", FSOP_S_IFDIR | 0755, 0);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino d = w_lookup(c1, INO_ROOT, "d", 0);
+    wu.hold = true;
+    wu.hold_kind = UFS_MKDIR;
+    struct fsop op = w_name(FSOP_MKDIR, d, "n");
+    op.mode = 0755;
+    w_send(c1, &op, &a);
+    for (int i = 0; i < 2000 && !wu.count[UFS_MKDIR]; i++)
+        w_run_ms(1);
+    w_run_ms(1100); /* that it was not there has to be asked again */
+    (void)w_lookup(c2, d, "n", E_NOENT);
+    CU_ASSERT_FALSE(a.done);
+    effect_ends();
+    CU_ASSERT_EQUAL(w_lookup(c2, d, "n", 0).v, a.reply.attr.ino.v);
+    w_close();
+}
+
 UNIT_MAIN("master moving", UNIT(test_master_moving_a_written_file_is_replaced),
           UNIT(test_master_moving_a_written_file_is_replaced_from_outside),
           UNIT(test_master_moving_a_written_file_cannot_be_looked_at),
           UNIT(test_master_moving_a_directory_with_unknown_names),
           UNIT(test_master_moving_a_link_in_the_way),
+          UNIT(test_master_moving_a_name_that_is_being_made),
           UNIT(test_master_moving_a_directory_that_is_listed))
