@@ -19,6 +19,10 @@
  * A third side is the same cluster through a mount that keeps no pages in memory (client.page_cache
  * 0): there every small read, and every small file, is a round trip to the worker.
  *
+ * A fourth is memfs with its bytes in a second process (bench-memfs --peer): what a file system
+ * that asks another process by TCP for each read can reach here at most.  The third side stands
+ * beside it.
+ *
  * All mounts have the same read-ahead: that of tarn's configuration, also for memfs.  --pin says
  * where processes run, on all sides alike: free (where the scheduler puts them), one (all on one
  * processor), two (the reader on one, everything that serves him on another). */
@@ -36,10 +40,11 @@ enum {
     BENCH_FUSE_SMALL = 200,
     BENCH_FUSE_SMALL_BYTES = 100000,
     BENCH_FUSE_BLOCK = 1 << 20,
-    BENCH_FUSE_BLOCKS = 128, /* of the large file */
-    BENCH_FUSE_SIDES = 3,
-    BENCH_FUSE_READS = 6, /* rows of the third side: those that create nothing */
+    BENCH_FUSE_BLOCKS = 128,   /* of the large file */
+    BENCH_FUSE_READS = 6,      /* rows of the third side: those that create nothing */
+    BENCH_FUSE_PEER_READS = 3, /* of the fourth: those of the large file */
 };
+enum { BENCH_FUSE_MEMFS, BENCH_FUSE_TARN, BENCH_FUSE_BARE, BENCH_FUSE_PEER, BENCH_FUSE_SIDES };
 
 /* One mounted tree: a large file and many small ones, in directories that may differ. */
 struct bench_fuse_side {
@@ -153,27 +158,36 @@ static bool bench_fuse_round(struct bench *b, struct bench_fuse_side *sides, con
                 {"stat, cached", "op/s"},
                 {"create + close", "op/s"}};
     enum { ROWS = sizeof rows / sizeof rows[0] };
-    for (int side = 0; side < BENCH_FUSE_SIDES; side++) {
+    static bool (*const steps[])(struct bench_fuse_side * s, int flag, int i) = {
+        bench_fuse_small, bench_fuse_small, bench_fuse_stat, bench_fuse_create};
+    static const int order[] = {BENCH_FUSE_MEMFS, BENCH_FUSE_TARN, BENCH_FUSE_PEER,
+                                BENCH_FUSE_BARE};
+    static const int rows_of[] = {ROWS, ROWS, BENCH_FUSE_READS, BENCH_FUSE_PEER_READS};
+    int peer[BENCH_FUSE_PEER_READS] = {0};
+    for (int k = 0; k < BENCH_FUSE_SIDES; k++) {
+        int side = order[k], n = rows_of[side];
         struct bench_fuse_side *s = &sides[side];
-        int rows_of = side < 2 ? ROWS : BENCH_FUSE_READS;
         int fd = open(s->big, O_RDONLY | O_DIRECT);
         if (fd < 0)
             return bench_fail(s->big);
-        double v[ROWS] = {bench_fuse_sequential(s, false),
-                          bench_fuse_sequential(s, true),
-                          bench_fuse_rate(b, s, bench_fuse_random, fd),
-                          bench_fuse_rate(b, s, bench_fuse_small, 0),
-                          bench_fuse_rate(b, s, bench_fuse_small, 1),
-                          bench_fuse_rate(b, s, bench_fuse_stat, 0),
-                          side < 2 ? bench_fuse_rate(b, s, bench_fuse_create, 0) : 0};
+        double v[ROWS] = {bench_fuse_sequential(s, false), bench_fuse_sequential(s, true),
+                          bench_fuse_rate(b, s, bench_fuse_random, fd)};
+        for (int i = BENCH_FUSE_PEER_READS; i < n; i++)
+            v[i] = bench_fuse_rate(b, s, steps[i - BENCH_FUSE_PEER_READS], i == 4);
         close(fd);
-        for (int i = 0; i < rows_of; i++) {
+        for (int i = 0; i < n; i++) {
             char name[64];
             if (v[i] <= 0)
                 return false;
             snprintf(name, sizeof name, "%s: %s", s->name, rows[i].name);
             int row = bench_row(b, name, rows[i].unit, side ? i : -1);
             bench_sample(b, row, v[i]);
+            if (side == BENCH_FUSE_PEER)
+                peer[i] = row;
+            if (side != BENCH_FUSE_BARE || i >= BENCH_FUSE_PEER_READS)
+                continue;
+            snprintf(name, sizeof name, "  beside memfs over TCP: %s", rows[i].name);
+            bench_sample(b, bench_row(b, name, rows[i].unit, peer[i]), v[i]);
         }
     }
     double disk = bench_fuse_disk(b, &sides[0], dir);
@@ -189,7 +203,7 @@ struct bench_fuse_run {
     char dir[512];
     int readahead_kb; /* of tarn's mount */
     bool is_alike;    /* memfs has the same */
-    pid_t pid[8];
+    pid_t pid[12];
     int n_pids;
     char passed[640]; /* the large file in the second mount; "": it is not passed through here */
     char local[640];  /* the same file, where the worker has it */
@@ -206,7 +220,7 @@ static bool bench_fuse_start(struct bench_fuse_run *r, const char *log, char *co
 }
 
 static bool bench_fuse_memfs(struct bench_fuse_run *r, const char *name, const char *files,
-                             const char *bytes, char *ret_at, size_t cap)
+                             const char *bytes, bool has_peer, char *ret_at, size_t cap)
 {
     char program[600], at[600];
     snprintf(program, sizeof program, "%s", r->b->self);
@@ -215,10 +229,10 @@ static bool bench_fuse_memfs(struct bench_fuse_run *r, const char *name, const c
     snprintf(at, sizeof at, "%s/%s", r->dir, name);
     if (mkdir(at, 0755))
         return bench_fail(at);
-    char f[] = "--files", n[32], s[] = "--size", z[32], keep[] = "--keep-cache";
+    char f[] = "--files", n[32], s[] = "--size", z[32], keep[] = "--keep-cache", peer[] = "--peer";
     snprintf(n, sizeof n, "%s", files);
     snprintf(z, sizeof z, "%s", bytes);
-    char *argv[] = {program, f, n, s, z, keep, at, NULL};
+    char *argv[] = {program, f, n, s, z, keep, has_peer ? peer : at, has_peer ? at : NULL, NULL};
     snprintf(ret_at, cap, "%s", at);
     return bench_fuse_start(r, name, argv);
 }
@@ -320,7 +334,8 @@ static void bench_fuse_alike(struct bench_fuse_run *r)
     r->readahead_kb = bench_fuse_readahead(r->sides[1].big, 0);
     int big = bench_fuse_readahead(r->sides[0].big, r->readahead_kb);
     int small = bench_fuse_readahead(r->sides[0].small, r->readahead_kb);
-    r->is_alike = r->readahead_kb && big == r->readahead_kb && small == big;
+    int peer = bench_fuse_readahead(r->sides[BENCH_FUSE_PEER].big, r->readahead_kb);
+    r->is_alike = r->readahead_kb && big == r->readahead_kb && small == big && peer == big;
 }
 
 /* every page into the worker, every name into the kernel */
@@ -330,7 +345,7 @@ static bool bench_fuse_warm(struct bench_fuse_run *r)
         struct bench_fuse_side *s = &r->sides[side];
         if (bench_fuse_sequential(s, false) <= 0)
             return false;
-        for (int i = 0; i < BENCH_FUSE_SMALL; i++)
+        for (int i = 0; side != BENCH_FUSE_PEER && i < BENCH_FUSE_SMALL; i++)
             if (!bench_fuse_small(s, 0, i))
                 return false;
     }
@@ -349,17 +364,22 @@ static int bench_fuse_all(struct bench_fuse_run *r)
     struct bench_fuse_side *s = &r->sides[0];
     char at[600];
     s->name = "memfs";
-    r->sides[1].name = "tarn";
-    r->sides[2].name = "tarn, no pages kept";
+    r->sides[BENCH_FUSE_TARN].name = "tarn";
+    r->sides[BENCH_FUSE_BARE].name = "tarn, no pages kept";
+    r->sides[BENCH_FUSE_PEER].name = "memfs over TCP";
     bench_pin(b, true);
     char files[32], bytes[32];
     snprintf(bytes, sizeof bytes, "%d", BENCH_FUSE_BLOCKS * BENCH_FUSE_BLOCK);
-    if (!bench_fuse_memfs(r, "memfs-big", "1", bytes, at, sizeof at))
+    if (!bench_fuse_memfs(r, "memfs-big", "1", bytes, false, at, sizeof at))
         return 1;
     snprintf(s->big, sizeof s->big, "%s/f000000", at);
+    if (!bench_fuse_memfs(r, "memfs-peer", "1", bytes, true, at, sizeof at))
+        return 1;
+    struct bench_fuse_side *peer = &r->sides[BENCH_FUSE_PEER];
+    snprintf(peer->big, sizeof peer->big, "%s/f000000", at);
     snprintf(files, sizeof files, "%d", BENCH_FUSE_SMALL);
     snprintf(bytes, sizeof bytes, "%d", BENCH_FUSE_SMALL_BYTES);
-    if (!bench_fuse_memfs(r, "memfs-small", files, bytes, at, sizeof at))
+    if (!bench_fuse_memfs(r, "memfs-small", files, bytes, false, at, sizeof at))
         return 1;
     snprintf(s->small, sizeof s->small, "%s", at);
     snprintf(s->create, sizeof s->create, "%s", at);

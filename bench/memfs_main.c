@@ -7,19 +7,29 @@
  *  1. Nothing clever: no cache of its own, no splice, replies by plain writev.  What it reaches is
  *     what the kernel and libfuse allow; a difference to tarn is tarn's doing.
  *  2. Preset files share one pattern of S bytes until they are written; the pattern never changes.
- *  3. The table and every node are guarded by one read-write lock. */
+ *  3. The table and every node are guarded by one read-write lock.
+ *
+ * With --peer it is another yardstick: each read asks a second process for the bytes, by a question
+ * of 64 bytes and an answer of as many as are read, over TCP on loopback, blocking, one connection
+ * a thread.  No file system whose bytes are in another process can do with less.  Preset files
+ * only. */
 #define FUSE_USE_VERSION 314
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fuse_lowlevel.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MEMFS_NAME = 64, MEMFS_EXTRA = 1 << 20, MEMFS_HASH = 1 << 18 };
+enum { MEMFS_NAME = 64, MEMFS_EXTRA = 1 << 20, MEMFS_HASH = 1 << 18, MEMFS_ASK = 64 };
 
 struct memfs_node {
     char name[MEMFS_NAME]; /* "" when free */
@@ -38,8 +48,12 @@ static struct {
     double timeout_s;
     bool direct_io, keep_cache;
     int ready_fd;
+    in_port_t peer_port; /* of the process that has the bytes; 0: they are here */
     struct timespec start;
 } fs;
+
+static _Thread_local int peer_fd = -1;
+static _Thread_local char *peer_buf;
 
 static unsigned memfs_hash(const char *name)
 {
@@ -226,6 +240,85 @@ static void memfs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     fuse_reply_err(req, i < 0 ? ENOENT : 0);
 }
 
+/* --- the process that has the bytes --- */
+
+struct memfs_ask {
+    uint64_t off, size;
+    char rest[MEMFS_ASK - 16];
+};
+
+static void *peer_serve(void *arg)
+{
+    int fd = (int)(intptr_t)arg, on = 1;
+    struct memfs_ask ask;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    while (recv(fd, &ask, sizeof ask, MSG_WAITALL) == (ssize_t)sizeof ask) {
+        size_t at = 0;
+        while (at < ask.size) {
+            ssize_t n = send(fd, fs.pattern + ask.off + at, ask.size - at, MSG_NOSIGNAL);
+            if (n <= 0)
+                break;
+            at += (size_t)n;
+        }
+    }
+    close(fd);
+    return NULL;
+}
+
+static struct sockaddr_in peer_address(in_port_t port)
+{
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+/* starts it; it ends with us */
+static bool peer_start(void)
+{
+    struct sockaddr_in a = peer_address(0);
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) || listen(fd, 64) ||
+        getsockname(fd, (struct sockaddr *)&a, &len))
+        return false;
+    fs.peer_port = a.sin_port;
+    pid_t parent = getpid(), pid = fork();
+    if (pid) {
+        close(fd);
+        return pid > 0;
+    }
+    if (fs.ready_fd >= 0)
+        close(fs.ready_fd);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    for (;;) {
+        int c = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+        pthread_t t;
+        if (c < 0 || pthread_create(&t, NULL, peer_serve, (void *)(intptr_t)c))
+            _exit(1);
+        pthread_detach(t);
+    }
+}
+
+/* size bytes from there, in the thread's own buffer; NULL: it does not answer */
+static const char *peer_read(off_t off, size_t size)
+{
+    struct memfs_ask ask = {(uint64_t)off, size, {0}};
+    if (peer_fd < 0) {
+        struct sockaddr_in a = peer_address(fs.peer_port);
+        int on = 1;
+        peer_buf = malloc(fs.size + 1);
+        peer_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (!peer_buf || peer_fd < 0 || connect(peer_fd, (struct sockaddr *)&a, sizeof a))
+            return NULL;
+        setsockopt(peer_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    if (send(peer_fd, &ask, sizeof ask, MSG_NOSIGNAL) != (ssize_t)sizeof ask ||
+        (size && recv(peer_fd, peer_buf, size, MSG_WAITALL) != (ssize_t)size))
+        return NULL;
+    return peer_buf;
+}
+
 static void memfs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                        struct fuse_file_info *fi)
 {
@@ -233,7 +326,13 @@ static void memfs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     pthread_rwlock_rdlock(&fs.lock);
     const struct memfs_node *n = &fs.nodes[ino - 2];
     size_t left = (size_t)off < n->size ? n->size - (size_t)off : 0;
-    fuse_reply_buf(req, (n->data ? n->data : fs.pattern) + off, left < size ? left : size);
+    size = left < size ? left : size;
+    const char *at =
+        fs.peer_port && !n->data ? peer_read(off, size) : (n->data ? n->data : fs.pattern) + off;
+    if (at)
+        fuse_reply_buf(req, at, size);
+    else
+        fuse_reply_err(req, EIO);
     pthread_rwlock_unlock(&fs.lock);
 }
 
@@ -345,8 +444,8 @@ static int memfs_usage(void)
 {
     fprintf(stderr,
             "usage: bench-memfs [--files N] [--size BYTES] [--timeout SECONDS] [--direct-io]"
-            " [--keep-cache] [--ready-fd N] MOUNTPOINT\nServes N equal files from memory until "
-            "unmounted.\n");
+            " [--keep-cache] [--peer] [--ready-fd N] MOUNTPOINT\nServes N equal files from memory, "
+            "or from that of a second process over TCP, until unmounted.\n");
     return 2;
 }
 
@@ -354,6 +453,7 @@ int main(int argc, char **argv)
 {
     size_t files = 16, size = 1 << 20;
     const char *at = NULL;
+    bool has_peer = false;
     pthread_rwlock_init(&fs.lock, NULL);
     fs.timeout_s = 60;
     fs.ready_fd = -1;
@@ -371,6 +471,8 @@ int main(int argc, char **argv)
             fs.direct_io = true;
         else if (!strcmp(argv[i], "--keep-cache"))
             fs.keep_cache = true;
+        else if (!strcmp(argv[i], "--peer"))
+            has_peer = true;
         else if (argv[i][0] != '-' && !at)
             at = argv[i];
         else
@@ -378,6 +480,8 @@ int main(int argc, char **argv)
     }
     if (!at || memfs_fill(files, size))
         return memfs_usage();
+    if (has_peer && !peer_start())
+        return 1;
     char *args[] = {argv[0], "-ofsname=memfs,subtype=memfs,default_permissions", NULL};
     struct fuse_args fa = FUSE_ARGS_INIT(2, args);
     struct fuse_session *se = fuse_session_new(&fa, &memfs_ops, sizeof memfs_ops, NULL);
