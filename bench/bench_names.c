@@ -4,7 +4,7 @@
  *   find    over --files names in directories of 1,000, nothing cached: a new master and mount, and
  *           the kernel's caches dropped before either side where /proc/sys/vm/drop_caches allows it
  *   ls -l   of one directory with 100,000 files: the first time through the mount, then again;
- *           the local side has read it before
+ *           the local side has read it before; the same of a fresh bench-memfs, the floor of FUSE
  *   tar -c  reads 8,000 files of 1 to 16 KB in 80 directories that nobody has read yet
  *   tar -x  unpacks 10,000 files of 1,000 bytes in 100 directories, rm -r removes them
  *
@@ -233,6 +233,28 @@ static bool names_read(struct bench_names *n)
                       names_count(n, NAMES_READ), "files/s");
 }
 
+/* the plainest FUSE file system with as many files */
+static bool names_ls_memfs(struct bench_names *n, char *const ls[], int base)
+{
+    char program[600], at[600], log[600], files[16];
+    char f[] = "--files", s[] = "--size", zero[] = "0";
+    snprintf(program, sizeof program, "%s", n->b->self);
+    char *slash = strrchr(program, '/');
+    snprintf(slash ? slash + 1 : program, 32, "bench-memfs");
+    snprintf(at, sizeof at, "%s/memfs", n->dir);
+    snprintf(log, sizeof log, "%s/memfs.log", n->dir);
+    snprintf(files, sizeof files, "%d", names_count(n, NAMES_LS));
+    char *argv[] = {program, f, files, s, zero, at, NULL};
+    pid_t pid = bench_spawn(argv, log);
+    bool ok =
+        pid > 0 &&
+        names_sample(n, "memfs: ls -l, the first", "s", names_run(n, at, ls, NULL), base, NULL) &&
+        names_sample(n, "memfs: ls -l, again", "s", names_run(n, at, ls, NULL), base, NULL);
+    if (pid > 0)
+        bench_end(pid);
+    return ok;
+}
+
 static bool names_ls(struct bench_names *n)
 {
     struct names_place p = names_place(n, "large");
@@ -241,6 +263,7 @@ static bool names_ls(struct bench_names *n)
     int base;
     return names_run(n, p.under, argv, NULL) >= 0 && /* into the kernel's caches */
            names_sample(n, "local: ls -l", "s", names_run(n, p.under, argv, NULL), -1, &base) &&
+           names_ls_memfs(n, argv, base) &&
            names_sample(n, "tarn: ls -l, the first", "s", names_run(n, p.mnt, argv, NULL), base,
                         NULL) &&
            names_sample(n, "tarn: ls -l, again", "s", names_run(n, p.mnt, argv, NULL), base, NULL);
@@ -268,7 +291,7 @@ static bool names_untar(struct bench_names *n)
 
 static bool names_prepare(struct bench_names *n)
 {
-    static const char *const made[] = {"under", "mnt", "local"};
+    static const char *const made[] = {"under", "mnt", "local", "memfs"};
     char path[700], archive[600];
     char tar[] = "tar", c[] = "-cf", src[] = "src";
     char *pack[] = {tar, c, archive, src, NULL};
