@@ -99,13 +99,15 @@ static void cli_daemon_cluster_id(const struct config *g, const char *master_dir
 int cli_daemon_open(struct cli_daemon *d, const struct cli *c, const char *node, const char *dir,
                     int64_t memory)
 {
-    struct net_config nc = {.dir = dir,
-                            .pool_threads = DAEMON_POOL,
-                            .node = node,
-                            .held_max = config_net_share((uint64_t)memory),
-                            .log_level = (enum env_log)config_int(c->config, CONFIG_LOG_LEVEL),
-                            .allow_non_loopback =
-                                config_int(c->config, CONFIG_NET_ALLOW_REMOTE) != 0};
+    struct net_config nc = {
+        .dir = dir,
+        .pool_threads = DAEMON_POOL,
+        .node = node,
+        .held_max = config_net_share((uint64_t)memory),
+        .log_level = (enum env_log)config_int(c->config, CONFIG_LOG_LEVEL),
+        .spin_ns = strcmp(node, "master") != 0 ? config_int(c->config, CONFIG_NET_SPIN)
+                                               : 0, /* its answers wait for a disk */
+        .allow_non_loopback = config_int(c->config, CONFIG_NET_ALLOW_REMOTE) != 0};
     cli_daemon_cluster_id(c->config, NULL, &nc.cluster_hi, &nc.cluster_lo);
     d->cli = c;
     int err = net_open(&nc, &d->net);

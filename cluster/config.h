@@ -97,6 +97,8 @@ enum config_type {
     X(UP_WORKERS, "up.workers", INT, "2", 1, 64, NULL, "workers that `tarn up` starts")           \
     X(NET_ALLOW_REMOTE, "net.allow_remote", BOOL, "false", 0, 0, NULL,                            \
       "listen on addresses other than loopback; there is no authentication yet")                  \
+    X(NET_SPIN, "net.spin", DURATION, "60us", 0, 10000000LL, NULL,                                \
+      "a mount or worker looks for more that long before it sleeps, where that helps")            \
     X(LOG_LEVEL, "log.level", ENUM, "info", 0, 0, "error|warn|info|debug",                        \
       "least serious lines kept")
 

@@ -2,7 +2,9 @@
  * another thread: waking one costs more than most requests.
  *
  * INVARIANTS
- *  1. A wake-up takes at most LOOP_BATCH requests, so that the network and timers have their turn.
+ *  1. A wake-up takes at most LOOP_BATCH requests, so that the network and timers have their turn;
+ *     one, while they come one at a time: reading once more only to hear that there is none is a
+ *     system call for each.  The device is level-triggered: nothing is missed.
  *  2. No request is read without room for it (fuse_ops_has_room): the kernel keeps the rest, and
  *     the device's end is still noticed.
  *  3. The loop never calls into its own mount: unmounting, which may write dirty pages back through
@@ -28,6 +30,8 @@
 
 enum {
     LOOP_BATCH = 32,
+    LOOP_SINGLES = 4, /* so many single requests, and the next are taken for such */
+    LOOP_PROBE = 16,  /* ... but for one wake-up in so many */
     LOOP_WRITE_HEAD = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in),
     LOOP_RECV_AT = FUSE_OPS_HEAD - LOOP_WRITE_HEAD,
 };
@@ -200,13 +204,20 @@ static void loop_readable(uv_poll_t *p, int status, int events)
         loop_end(l, 0);
         return;
     }
+    net_event(l->net);
     for (int i = 0; i < LOOP_BATCH; i++) {
         if (!fuse_ops_has_room(l->ops)) {
             loop_pause(l, true);
             return;
         }
-        if (!loop_one(l))
+        if (i == 1 && l->singles >= LOOP_SINGLES && ++l->singles % LOOP_PROBE)
             return;
+        if (!loop_one(l)) {
+            l->singles += i == 1;
+            return;
+        }
+        if (i == 1)
+            l->singles = 0;
     }
 }
 

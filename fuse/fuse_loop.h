@@ -24,6 +24,7 @@ struct fuse_loop {
     bool is_ready;   /* INIT was answered */
     bool ended;      /* the kernel let go of us, or we of it */
     bool is_unmounting, is_unmounted;
+    uint32_t singles;     /* wake-ups in a row that brought one request only */
     int lost;             /* why the device could not be read, or 0 */
     uint64_t init_unique; /* of the INIT under way */
     uint64_t init_flags;  /* what the kernel offers */

@@ -33,6 +33,7 @@ struct net_config {
     uint64_t held_max;        /* memory that connections may hold together: over it the one that
                                  holds most is closed (1 GiB) */
     int64_t hello_timeout_ns; /* for the other end's hello (5 s) */
+    int64_t spin_ns;          /* looks for more at most that long before it sleeps (never) */
 };
 
 /* Counted since net_open. */
@@ -46,6 +47,7 @@ struct net_stats {
     uint64_t bad_frames, bad_hellos;      /* connections ended by malformed bytes */
     uint64_t disk_ops, disk_submits;      /* io_uring: operations, system calls that began them */
     uint64_t conns;                       /* open now */
+    uint64_t spins, spins_hit;            /* waits that did not sleep at once; ... at all */
     bool uring;                           /* the disk goes through io_uring */
 };
 
@@ -56,6 +58,8 @@ int net_open(const struct net_config *config, struct net **ret_net) MUST_CHECK;
 struct env *net_env(struct net *net);
 /* for handles of one's own (uv_poll on /dev/fuse, uv_signal); close them before net_close */
 uv_loop_t *net_uv(struct net *net);
+/* such a handle brought something: the loop may be quick to look for more (spin_ns) */
+void net_event(struct net *net);
 /* until net_stop(); 0 */
 int net_run(struct net *net);
 /* until *flag, set by a completion on this loop; or E_TIMEOUT at deadline_ns; or E_CANCELLED */

@@ -3,6 +3,7 @@
  * net_loop   the turn: deferred completions, timers, posts, the pool
  * net_tcp    listening, connecting, hello, the end of a connection
  * net_stream bytes in and out of an open connection, and the memory they may hold
+ * net_spin   looking once more before sleeping
  * net_mr     regions and transfers
  * net_disk   disk operations: io_uring, or jobs on the pool
  * net_file   the blocking file calls those jobs make */
@@ -162,6 +163,20 @@ struct net_job {
 
 struct net_uring;
 
+/* ---- spinning ---- */
+
+struct net_spin_kind {
+    uint32_t level, skip; /* 2^level waits sleep at once between two that do not; how many still */
+};
+
+struct net_spin {
+    bool is_on, had_event;
+    int kind; /* of the wait under way: 1: something was sent */
+    int64_t until_ns;
+    uint64_t writes; /* net.stats.writes at the last wait */
+    struct net_spin_kind kinds[2];
+};
+
 struct net {
     struct env env;
     struct net_config config;
@@ -201,6 +216,7 @@ struct net {
     int dir_fd;
     struct list files; /* open ones */
     struct net_uring *uring;
+    struct net_spin spin;
     struct net_stats stats;
 };
 
@@ -217,11 +233,19 @@ static inline struct net_conn *net_conn_of(struct env_conn *c)
 /* net_loop.c */
 void *net_loop_alloc(size_t n); /* zeroed; ends the process when there is none */
 int64_t net_loop_now(struct net *net);
+int64_t net_loop_clock(void); /* now, in the middle of a turn */
 uint64_t net_loop_random(struct net *net);
 /* op->done(ret), later in this loop */
 void net_loop_later(struct net *net, struct env_op *op, int64_t ret);
 struct net_job *net_loop_job(struct net *net, struct env_op *op);
 void net_loop_job_start(struct net_job *job);
+
+/* net_spin.c */
+void net_spin_init(struct net *net);
+/* something came from outside in this turn */
+void net_spin_event(struct net *net);
+/* the loop is about to sleep: true when it should look once more instead */
+bool net_spin_wait(struct net *net);
 
 /* net_tcp.c */
 void net_tcp_listen(struct env *e, const char *addr, struct env_acceptor *a, struct env_op *op);

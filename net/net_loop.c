@@ -79,12 +79,17 @@ struct mem_source net_mem_source(void)
 
 /* ---- time, chance, log ---- */
 
+int64_t net_loop_clock(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return net_seconds(t.tv_sec) + t.tv_nsec;
+}
+
 int64_t net_loop_now(struct net *net)
 {
     if (!net->now_fixed) {
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        net->now_ns = net_seconds(t.tv_sec) + t.tv_nsec;
+        net->now_ns = net_loop_clock();
         net->now_fixed = true;
     }
     return net->now_ns;
@@ -237,6 +242,7 @@ static void net_loop_post(struct env *e, struct env_op *op)
 static void net_loop_on_async(uv_async_t *a)
 {
     struct net *net = a->data;
+    net_spin_event(net);
     pthread_mutex_lock(&net->post_lock);
     list_splice(&net->later, &net->posted);
     pthread_mutex_unlock(&net->post_lock);
@@ -329,9 +335,9 @@ static void net_loop_on_prepare(uv_prepare_t *p)
     for (int i = 0; i < NET_LOOP_DISK_ROUNDS && net_disk_reap(net); i++)
         again = net_loop_leave(net);
     bool is_over = net->until && *(volatile const bool *)net->until;
-    if (again || is_over || !list_empty(&net->later))
-        uv_idle_start(&net->idle, net_loop_on_idle);
     net_loop_arm(net);
+    if (again || is_over || !list_empty(&net->later) || net_spin_wait(net))
+        uv_idle_start(&net->idle, net_loop_on_idle);
     net->now_fixed = false;
 }
 
@@ -512,6 +518,7 @@ int net_open(const struct net_config *config, struct net **ret_net)
     net->async.data = net->prepare.data = net->check.data = net;
     uv_prepare_start(&net->prepare, net_loop_on_prepare);
     uv_check_start(&net->check, net_loop_on_check);
+    net_spin_init(net);
     int err = net_disk_open(net);
     if (err) {
         net_close(net);
@@ -529,6 +536,11 @@ struct env *net_env(struct net *net)
 uv_loop_t *net_uv(struct net *net)
 {
     return &net->loop;
+}
+
+void net_event(struct net *net)
+{
+    net_spin_event(net);
 }
 
 void net_stats(struct net *net, struct net_stats *ret_stats)

@@ -312,6 +312,7 @@ static void net_tcp_greet(struct net_conn *c)
 static void net_tcp_on_poll(uv_poll_t *h, int status, int events)
 {
     struct net_conn *c = h->data;
+    net_spin_event(c->net);
     if (c->state == NET_CONNECTING) {
         int sys = 0;
         socklen_t len = sizeof sys;

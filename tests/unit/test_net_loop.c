@@ -2,6 +2,8 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -279,6 +281,84 @@ static void job_done(struct env_op *op)
     *j->all_done = --*j->left == 0;
 }
 
+/* ---- before sleeping ---- */
+
+enum { CALLS = 500, CALLS_APART = 100 };
+
+/* a thread that calls again when the last call was taken, or some time later */
+struct caller {
+    struct env_op op;
+    struct net *net;
+    atomic_int taken;
+    int calls, gap_ms;
+    bool done;
+};
+
+static void call_done(struct env_op *op)
+{
+    struct caller *c = container_of(op, struct caller, op);
+    c->done = atomic_fetch_add(&c->taken, 1) + 1 == c->calls;
+}
+
+static void *caller_run(void *arg)
+{
+    struct caller *c = arg;
+    for (int i = 0; i < c->calls; i++) {
+        while (atomic_load(&c->taken) < i)
+            sched_yield();
+        if (c->gap_ms)
+            nanosleep(&(struct timespec){.tv_nsec = c->gap_ms * MS}, NULL);
+        env_post(net_env(c->net), &c->op);
+    }
+    return NULL;
+}
+
+static struct net_stats call(int64_t spin_ns, int calls, int gap_ms)
+{
+    struct net_config config = {.node = "test", .spin_ns = spin_ns};
+    struct caller c = {.calls = calls, .gap_ms = gap_ms, .op.done = call_done};
+    struct net_stats s;
+    pthread_t t;
+    CU_ASSERT_EQUAL_FATAL(net_open(&config, &c.net), 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&t, NULL, caller_run, &c), 0);
+    CU_ASSERT_EQUAL(net_run_until(c.net, &c.done, now_ns() + 60000LL * MS), 0);
+    pthread_join(t, NULL);
+    net_stats(c.net, &s);
+    net_close(c.net);
+    return s;
+}
+
+static void test_loop_spins_where_it_helps(void)
+{
+    struct net_stats s = call(20 * MS, CALLS, 0); /* so long that the next call mostly comes */
+    CU_ASSERT(s.spins_hit > CALLS / 10 && s.spins_hit <= s.spins);
+    s = call(MS / 10, CALLS_APART, 5); /* so short that it does not: soon given up */
+    CU_ASSERT(s.spins > 0 && s.spins <= 20);
+    s = call(0, CALLS, 0);
+    CU_ASSERT_EQUAL(s.spins, 0);
+}
+
+static void tick_again(struct env_op *op)
+{
+    struct named *n = container_of(op, struct named, t.op);
+    struct env *e = net_env(n->net);
+    env_timer_set(e, &n->t, env_now_ns(e) + MS);
+}
+
+static void test_loop_does_not_spin_for_timers(void)
+{
+    struct net_config config = {.node = "test", .spin_ns = 20 * MS};
+    struct named n = {.t.op.done = tick_again};
+    struct net_stats s;
+    CU_ASSERT_EQUAL_FATAL(net_open(&config, &n.net), 0);
+    tick_again(&n.t.op);
+    run_ms(n.net, 50);
+    net_stats(n.net, &s);
+    CU_ASSERT_EQUAL(s.spins, 0);
+    env_timer_stop(net_env(n.net), &n.t);
+    net_close(n.net);
+}
+
 static void test_loop_work_runs_elsewhere(void)
 {
     struct net *net = loop_open();
@@ -479,7 +559,8 @@ static void test_hello_rules(void)
 
 UNIT_MAIN("net_loop", UNIT(test_loop_timers_in_order), UNIT(test_loop_due_timer_waits_a_turn),
           UNIT(test_loop_network_before_timers), UNIT(test_loop_posts_from_threads),
-          UNIT(test_loop_post_from_its_own_callback), UNIT(test_loop_work_runs_elsewhere),
+          UNIT(test_loop_post_from_its_own_callback), UNIT(test_loop_spins_where_it_helps),
+          UNIT(test_loop_does_not_spin_for_timers), UNIT(test_loop_work_runs_elsewhere),
           UNIT(test_loop_close_waits_for_work), UNIT(test_loop_stop),
           UNIT(test_loop_chance_and_clocks), UNIT(test_errno_both_ways),
           UNIT(test_frame_round_trip_and_flips), UNIT(test_frame_refuses), UNIT(test_hello_rules))
