@@ -115,6 +115,7 @@ struct cfile {
     bool busy;         /* req is under way */
     bool dirty_direct, dirty_many;
     bool is_synced;       /* all that was written here since the file was opened */
+    bool is_named;        /* its name was synced, too */
     uint32_t dirty_count; /* begins and ends of writes */
     uint32_t sync_fails;  /* every handle hears of each once */
     int sync_err;         /* of the last of them */
@@ -244,6 +245,7 @@ struct client_piece {
     bool shared, direct, is_live, cancelled;
     bool is_alloc; /* WRITE: of an rpc_alloc */
     bool any;      /* SYNC: whichever worker answers */
+    bool data_only;
     char *buf;
     uint32_t len, n_tried, tries, refreshes;
     struct worker_id tried[CLIENT_RANKS];

@@ -157,7 +157,7 @@ static void sync_begin(struct client_io *io)
     s->n_sync = cf->dirty_many ? c->n_alive : cf->n_dirty;
     s->dirty_count = cf->dirty_count;
     memcpy(s->sync, cf->dirty, cf->n_dirty * sizeof cf->dirty[0]);
-    if (cf->is_synced || s->n_sync || s->sync_direct)
+    if ((cf->is_synced && (cf->is_named || io->data_only)) || s->n_sync || s->sync_direct)
         return;
     s->sync_any = c->n_alive || c->cfg.ufs;
     s->n_sync = s->sync_any;
@@ -175,6 +175,7 @@ static int sync_end(struct client_io *io, int err)
         cf->dirty_direct = cf->dirty_many = false;
         cf->n_dirty = 0;
         cf->is_synced = !err;
+        cf->is_named = !err && (cf->is_named || !io->data_only);
     }
     if (err) {
         cf->sync_fails++;
@@ -200,6 +201,7 @@ static bool sync_issue(struct client_io *io)
     uint32_t at = s->sync_at++;
     p->direct = at >= s->n_sync;
     p->any = s->sync_any;
+    p->data_only = io->data_only;
     if (!p->direct && !p->any) /* all: the list may have shrunk meanwhile; a missing one is E_IO */
         p->to = !s->sync_all      ? s->sync[at].id
                 : at < c->n_alive ? c->alive[at]

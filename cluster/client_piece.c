@@ -384,18 +384,19 @@ static void piece_call(struct client_piece *p, struct client_worker *w)
     p->is_live = cf->live || p->kind == IO_WRITE || p->kind == IO_SYNC;
     const struct fsattr *a = p->is_live ? &cf->attr : &f->pin;
     p->version = a->version;
-    struct rpc_io io = {.ino = cf->ino,
-                        .version = a->version,
-                        .size = a->size,
-                        .fp = a->fp,
-                        .ufs_ino = a->ufs_ino,
-                        .mount = cf->mount,
-                        .flags = p->is_live ? RPC_IO_LIVE : 0,
-                        .off = p->off,
-                        .len = p->len,
-                        .valid_ms = valid_ms,
-                        .path = cf->path,
-                        .path_len = cf->path_len};
+    struct rpc_io io = {
+        .ino = cf->ino,
+        .version = a->version,
+        .size = a->size,
+        .fp = a->fp,
+        .ufs_ino = a->ufs_ino,
+        .mount = cf->mount,
+        .flags = (uint16_t)((p->is_live ? RPC_IO_LIVE : 0) | (p->data_only ? RPC_IO_DATA : 0)),
+        .off = p->off,
+        .len = p->len,
+        .valid_ms = valid_ms,
+        .path = cf->path,
+        .path_len = cf->path_len};
     if (p->kind == IO_READ || p->kind == IO_WRITE) {
         env_share(c->env, p->buf, p->len, &p->region, &p->key);
         p->shared = true;
@@ -495,6 +496,7 @@ static void piece_direct(struct client_piece *p)
     }
     memset(&p->ufs, 0, sizeof p->ufs);
     p->ufs.kind = kinds[p->kind];
+    p->ufs.flags = p->data_only ? UFS_F_DATA : 0;
     if (p->is_alloc) {
         p->ufs.kind = UFS_ALLOC;
         p->ufs.size = p->io->range;

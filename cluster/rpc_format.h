@@ -122,6 +122,7 @@ struct rpc_worker_beat_reply {
 enum rpc_io_flag {
     RPC_IO_LIVE = 1, /* the file is being written: straight from and to the under-store, no cache */
     RPC_IO_RESERVED = 2,
+    RPC_IO_DATA = 4, /* SYNC: of the bytes and the size, as fdatasync does */
 };
 struct rpc_io {
     struct ino ino;

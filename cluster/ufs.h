@@ -32,7 +32,7 @@ enum ufs_kind {
                     directory's own, taken before them.  ret = bytes; as many as fit */
     UFS_READ,    /* path, off, len -> buf; ret = bytes (short only at the end of the file) */
     UFS_WRITE,   /* path, off, buf, len; ret = len; the file must exist */
-    UFS_SYNC,    /* path: data and metadata durable */
+    UFS_SYNC,    /* path: data and metadata durable, and the name; UFS_F_DATA: data and size */
     UFS_CREATE,  /* path, mode (type and permission), uid, gid, rdev; E_EXIST.  -> ent */
     UFS_MKDIR,   /* path, mode, uid, gid; E_EXIST.  -> ent */
     UFS_SYMLINK, /* path, path2: target, uid, gid; E_EXIST.  -> ent */
@@ -62,6 +62,7 @@ enum ufs_flag {
     UFS_F_RESUME = 1 << 0, /* this effect may have been done already by somebody who crashed: a
                               state that looks as if it was done is success */
     UFS_F_EXCHANGE = 1 << 1,
+    UFS_F_DATA = 1 << 2,
 };
 
 struct ufs_op {

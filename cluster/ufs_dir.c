@@ -497,10 +497,10 @@ static int ufs_dir_sync(struct ufs_dir *d, struct ufs_op *o)
         err = ufs_dir_err();
     else if (o->expect_ino && o->expect_ino != st.st_ino)
         err = E_CHANGED;
-    else if (fsync(fd))
+    else if (o->flags & UFS_F_DATA ? fdatasync(fd) : fsync(fd))
         err = ufs_dir_err();
     close(fd);
-    if (err || !*path)
+    if (err || !*path || o->flags & UFS_F_DATA)
         return err;
     struct ufs_dir_at at;
     err = ufs_dir_resolve(d, path, &at);

@@ -172,6 +172,7 @@ static void worker_req_ufs(struct worker_req *r, enum worker_req_state state, en
         .len = r->piece,
         .off = r->at,
         .expect_fp = kind == UFS_READ && !(r->io.flags & RPC_IO_LIVE) ? r->io.fp : 0,
+        .flags = kind == UFS_SYNC && (r->io.flags & RPC_IO_DATA) ? UFS_F_DATA : 0,
         .expect_ino = r->io.ufs_ino,
         .not_after_ns = r->method != RPC_SYNC && !MUTANT(FENCE_IGNORED) ? r->valid_ns : 0,
     };

@@ -65,7 +65,7 @@ struct fuse_ops_call {
     struct fuse_ops_file *file;
     struct fuse_ops_dir *dir;
     bool plus, is_user; /* listing: with attributes; xattrs: for whom not all is visible */
-    bool is_append, is_sync, is_alloc;
+    bool is_append, is_sync, is_datasync, is_alloc;
     int flags;
     size_t size;
     off_t off;

@@ -388,6 +388,7 @@ static void io_sync_send(struct fuse_ops_call *c, enum fuse_ops_kind kind)
     memset(&c->io, 0, sizeof c->io);
     c->io.op.done = io_done;
     c->io.file = c->file->file;
+    c->io.data_only = c->is_datasync;
     client_fsync(c->o->client, &c->io);
 }
 
@@ -520,6 +521,7 @@ void fuse_ops_io_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t s
     c->is_append = in.flags & O_APPEND && !(in.write_flags & FUSE_WRITE_CACHE);
     /* the kernel itself syncs after writes to its page cache only */
     c->is_sync = in.flags & O_DSYNC && !(in.write_flags & FUSE_WRITE_CACHE);
+    c->is_datasync = (in.flags & O_SYNC) != O_SYNC;
     io_write_or_kill(c, fi, in.write_flags & FUSE_WRITE_KILL_SUIDGID);
 }
 
@@ -552,8 +554,9 @@ void fuse_ops_io_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 void fuse_ops_io_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-    (void)ino, (void)datasync;
+    (void)ino;
     struct fuse_ops_call *c = fuse_ops_begin(req, CALL_FSYNC);
+    c->is_datasync = datasync;
     c->file = io_file(fi);
     c->file->busy++;
     fuse_ops_watch(c);

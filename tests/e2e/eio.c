@@ -51,13 +51,21 @@ int fstatat64(int fd, const char *path, struct stat64 *st, int flags)
     return real(fd, path, st, flags);
 }
 
-int fsync(int fd)
+static int sync_or_fail(int fd, const char *name)
 {
-    static int (*real)(int);
-    if (!real)
-        real = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
     struct stat st;
     if (!fstat(fd, &st) && fails(fd, S_ISDIR(st.st_mode) ? 'd' : 's'))
         return errno = EIO, -1;
     return real(fd);
+}
+
+int fsync(int fd)
+{
+    return sync_or_fail(fd, "fsync");
+}
+
+int fdatasync(int fd)
+{
+    return sync_or_fail(fd, "fdatasync");
 }

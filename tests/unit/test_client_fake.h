@@ -48,7 +48,7 @@ struct fake_worker {
     struct fake_io *stalled; /* a write, carried out by fake_pull() */
     uint16_t valid_ms;       /* of the last write */
     int err;                 /* answers every call with it */
-    uint32_t reads, writes, syncs, loads;
+    uint32_t reads, writes, syncs, datasyncs, loads;
     uint64_t bytes, kernel;
 };
 
@@ -342,6 +342,7 @@ static inline void fake_worker_call(struct rpc_host *h, struct rpc_token t, uint
     w->writes += method == RPC_WRITE;
     w->valid_ms = method == RPC_WRITE ? q.valid_ms : w->valid_ms;
     w->syncs += method == RPC_SYNC;
+    w->datasyncs += method == RPC_SYNC && (q.flags & RPC_IO_DATA);
     w->loads += method == RPC_LOAD;
     if (w->silent)
         return;
