@@ -137,7 +137,7 @@ struct meta_intent_rec {
     uint32_t op; /* blob: fsop_put */
     uint32_t locks;
     uint16_t kind, mount;
-    uint32_t pad;
+    uint32_t left; /* LOAD: held names that differ below */
 };
 
 enum meta_lock_kind {

@@ -5,7 +5,9 @@
  * mutations of the directory's names away.  Each name it brings is marked SEEN; LAST removes what
  * is not.  What somebody holds is left as it is: names under a lock (an effect is on its way, or
  * was while the listing ran), files being written, mount points, and whatever has one of those
- * below it.  Without BEGIN, entries stand for themselves: one of type 0 says that the name is gone.
+ * below it; the directory is listed again
+ * when something of that differs.  Without BEGIN, entries stand for themselves: one of type 0 says
+ * that the name is gone.
  *
  * A regular file whose fingerprint is the one known, and is not 0 ("too young to be trusted"), is
  * unchanged; any other counts as new content.  A name that changed its type is a new inode.  Two
@@ -66,14 +68,27 @@ static void tree_load_discard(struct meta *m, uint32_t node)
         inode_free(m, node);
 }
 
+/* Somebody holds node, so its name is left as it is, though it leads elsewhere below.  Of a file
+ * with several names that would not be found again by looking at the file: by listing alone. */
+static void tree_load_leave(struct meta *m, uint32_t dir, uint32_t node)
+{
+    uint32_t load = intent_loading(m, dir);
+    if (load && inode_is_reg(inode_at(m, node)) && inode_at(m, node)->nlink > 1)
+        ((struct meta_intent_rec *)store_mut(&m->st, TABLE_INTENT, load))->left++;
+}
+
 /* the name is gone below; false when somebody holds it */
 static bool tree_load_remove(struct meta *m, uint32_t dent)
 {
     const struct meta_dentry *d = dir_at(m, dent);
     uint32_t node = d->node, n;
     const char *name = dir_name(m, d, &n);
-    if (intent_name_locked(m, d->parent, name, n) || !tree_load_is_free(m, node))
+    if (intent_name_locked(m, d->parent, name, n))
         return false;
+    if (!tree_load_is_free(m, node)) {
+        tree_load_leave(m, d->parent, node);
+        return false;
+    }
     meta_changed_entry(m, d->parent, name, n);
     if (!inode_is_dir(inode_at(m, node)))
         dir_remove(m, dent);
@@ -182,8 +197,10 @@ static int tree_load_entry(struct meta *m, const struct fsop *op, uint32_t dir,
             *changed |= tree_load_adopt(m, node, e);
         return 0;
     }
-    if (node && !tree_load_is_free(m, node))
+    if (node && !tree_load_is_free(m, node)) {
+        tree_load_leave(m, dir, node);
         return 0;
+    }
     int err = inode_room(m);
     if (!err && !dent)
         err = dir_room(m, dir, e->name_len);
@@ -229,7 +246,8 @@ static void tree_load_last(struct meta *m, uint32_t dir, const struct fsent *sel
     i->version++;
     if (self->mode && i->n_locks == 1) /* the listing's own */
         inode_adopt(m, dir, self);
-    i->fp = self->mode ? self->fp : 0;
+    bool is_as_listed = self->mode && !intent_at(m, intent_loading(m, dir))->left;
+    i->fp = is_as_listed ? self->fp : 0;
 }
 
 /* Names of the directory came or went since its first page was read: what was read may bring them

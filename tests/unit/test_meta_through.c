@@ -398,6 +398,53 @@ static void test_through_load(void)
     kit_close(&k);
 }
 
+static void ent_of(const char *name, uint64_t ufs_ino)
+{
+    struct fsent e = {NAME(name),    .mode = FSOP_S_IFREG | 0644, .nlink = 2, .size = 5,
+                      .fp = ufs_ino, .ufs_ino = ufs_ino};
+    fsop_ent_put(&ents_w, &e);
+}
+
+/* One of two names leads to another file below while the file is written: the listing leaves it,
+ * and must not pass for one that is complete. */
+static void test_through_load_leaves_a_held_name(void)
+{
+    for (int is_gone = 0; is_gone < 2; is_gone++) {
+        setup(FSOP_MOUNT_THROUGH);
+        ents_begin();
+        ent_of("f", 17);
+        CU_ASSERT_EQUAL(load(root, 0, 0), 0);
+        struct ino f = kit_find(&k, root, "f");
+        CU_ASSERT_EQUAL(
+            CLIENT(.kind = FSOP_LINK, .ino = f, .ino2 = root, NAME("g"), .flags = FSOP_F_ABSENT),
+            0);
+        CU_ASSERT_EQUAL(outcome(k.r.reply.intent, 0), 0);
+        CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_WRITE_OPEN, .ino = f), 0);
+        for (int closed = 0; closed < 2; closed++) {
+            ents_begin();
+            ent_of("f", 17);
+            if (!is_gone)
+                ent_of("g", 88);
+            CU_ASSERT_EQUAL(load(root, FSOP_F_LOAD_BEGIN, 0), 0);
+            uint64_t id = k.r.reply.intent;
+            ents_begin();
+            ent("", FSOP_S_IFDIR | 0755, 0, 64);
+            CU_ASSERT_EQUAL(load(root, FSOP_F_LOAD_LAST, id), 0);
+            CU_ASSERT_EQUAL(kit_attr(&k, root).fp, closed ? 64 : 0);
+            CU_ASSERT_EQUAL(kit_find(&k, root, "g").v == f.v, !closed);
+            CU_ASSERT_EQUAL(kit_find(&k, root, "g").v == 0, closed && is_gone);
+            kit_check(&k);
+            ents_begin();
+            ent_of("", 17);
+            if (!closed)
+                CU_ASSERT_EQUAL(APPLY(.kind = FSOP_WRITE_CLOSE, .session = ses, .ino = f,
+                                      .data = ents, .data_len = (uint32_t)ents_w.len),
+                                0);
+        }
+        kit_close(&k);
+    }
+}
+
 static void test_through_versions(void)
 {
     setup(FSOP_MOUNT_RO);
@@ -602,6 +649,7 @@ UNIT_MAIN("meta_through", UNIT(test_through_listing_without_room), UNIT(test_thr
           UNIT(test_through_creates_for_a_writer), UNIT(test_through_unknown_names),
           UNIT(test_through_exchange), UNIT(test_through_unlink_keeps_bytes),
           UNIT(test_through_rename_locks_subtrees), UNIT(test_through_setattr_and_writers),
-          UNIT(test_through_load), UNIT(test_through_versions), UNIT(test_through_same_contents),
+          UNIT(test_through_load), UNIT(test_through_load_leaves_a_held_name),
+          UNIT(test_through_versions), UNIT(test_through_same_contents),
           UNIT(test_through_other_contents), UNIT(test_through_paths_too_long),
           UNIT(test_through_image_in_the_middle))
