@@ -440,6 +440,10 @@ static void load_found(struct master_job *j)
     } else if (j->kind == JOB_LIST && is_dir &&
                !(is_loaded && e->fp && master_load_is_same(&j->attr, e))) {
         load_list_start(j);
+    } else if (!master_load_is_same(&j->attr, e) && !e->fp && e->ctime_ns == j->attr.ctime_ns) {
+        /* Several changes through us within one tick of its clock look like one, and this is the
+         * state after some of them: the mark cannot tell.  The next look can. */
+        master_load_job_end(j, E_CONFLICT);
     } else if (!master_load_is_same(&j->attr, e)) {
         load_refresh(j, e);
     } else {

@@ -55,7 +55,7 @@ static bool data_begin(struct lab_check *c, struct lab_check_file *f)
         uint32_t all = lab_ufs_changes(c->ufs, ufs[i]);
         for (uint32_t k = all; k > 0; k--) {
             if (!data_may_see(c, ufs[i], k, f->opened_ns, doubtful))
-                continue;
+                break; /* nor what was before */
             if (f->n_states == ARRAY_LEN(f->states))
                 return false;
             f->states[f->n_states].ufs = ufs[i];
@@ -109,9 +109,9 @@ void lab_check_size(struct lab_check *c, const char *client, const struct fsop *
         return;
     bool doubtful = lab_check_is_doubtful(c, a->ino);
     c->findings[LAB_ANSWERS].checks++;
-    for (uint32_t k = lab_ufs_changes(c->ufs, ufs[0]); k > 0; k--)
-        if (lab_ufs_change(c->ufs, ufs[0], k - 1)->size == a->size &&
-            data_may_see(c, ufs[0], k, w.from_ns, doubtful))
+    uint32_t k = lab_ufs_changes(c->ufs, ufs[0]);
+    for (; k > 0 && data_may_see(c, ufs[0], k, w.from_ns, doubtful); k--)
+        if (lab_ufs_change(c->ufs, ufs[0], k - 1)->size == a->size)
             return;
     lab_check_fail(c, LAB_ANSWERS,
                    "%s, asked at %lld us: %s says that file %llu has %llu bytes (version %llu), "
@@ -139,7 +139,7 @@ static void data_live(struct lab_check *c, const char *client, struct lab_check_
     for (uint32_t i = 0; i < n_ufs; i++) {
         for (uint32_t k = lab_ufs_changes(c->ufs, ufs[i]); k > 0; k--) {
             if (!data_may_see(c, ufs[i], k, f->opened_ns, true))
-                continue;
+                break;
             uint32_t got = lab_ufs_content(c->ufs, ufs[i], k, off, is, n);
             memset(is + got, 0, n - got); /* grown since: zeros until they are written */
             for (uint32_t b = 0; b < n; b++)

@@ -394,6 +394,49 @@ static void test_master_size_of_a_written_file_that_is_replaced(void)
     }
 }
 
+/* a look that takes longer than the end of writing says nothing of the file as it was closed */
+static void test_master_size_of_a_file_closed_meanwhile(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 3600000 * MS);
+    struct wc *c = wc_new(0, true), *c2 = wc_new(1, true);
+    struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 5);
+    struct ino ino = w_lookup(c, INO_ROOT, "f", 0);
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
+    wu.latency_ns = 60 * MS;
+    struct fsop get = {.kind = FSOP_GETATTR, .ino = ino};
+    w_send(c2, &get, &b);
+    w_run_ms(40);
+    f->size = 77;
+    wu_touch(f);
+    wu.latency_ns = 2 * MS;
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_WRITE_CLOSE, .ino = ino}, &a), 0);
+    CU_ASSERT(!b.done);
+    CU_ASSERT(w_wait(&b, 1000) && b.err == 0);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 77);
+    w_close();
+}
+
+/* What was seen within the tick of the clock in which we changed it ourselves may be the state
+ * after some of our changes only: that is no news. */
+static void test_master_young_look_is_no_news(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 5);
+    struct wc *c = wc_new(0, true);
+    struct ino ino = w_lookup(c, INO_ROOT, "f", 0);
+    struct fsop chmod = {.kind = FSOP_SETATTR, .ino = ino, .valid = FSOP_SET_MODE, .mode = 0755};
+    CU_ASSERT_EQUAL(w_fs(c, chmod, &a), 0);
+    wu.is_young = true;
+    f->mode = FSOP_S_IFREG | 0600;
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &a), 0);
+    CU_ASSERT_EQUAL(a.reply.attr.mode & 0777, 0755);
+    wu.is_young = false;
+    wu_touch(f);
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &a), 0);
+    CU_ASSERT_EQUAL(a.reply.attr.mode & 0777, 0600);
+    w_close();
+}
+
 static void test_master_refresh_by_path(void)
 {
     uint8_t body[64];
@@ -671,26 +714,30 @@ static void test_master_stop_with_a_late_repetition(void)
     w_close();
 }
 
-UNIT_MAIN(
-    "master", UNIT(test_master_waiters_of_a_lock_are_woken_by_its_release),
-    UNIT(test_master_waiters_of_a_listing), UNIT(test_master_stop_with_a_late_repetition),
-    UNIT(test_master_replays_under_the_limits_of_then), UNIT(test_master_admin_image_check_free),
-    UNIT(test_master_effect_that_timed_out_is_resolved),
-    UNIT(test_master_failed_effect_is_looked_at), UNIT(test_master_opens_a_late_under_store),
-    UNIT(test_master_mounts_inside_an_unloaded_directory),
-    UNIT(test_master_serves_names_of_the_under_store),
-    UNIT(test_master_lists_a_directory_once_for_all), UNIT(test_master_failed_load_does_not_stick),
-    UNIT(test_master_listing_that_breaks_off_gives_up_its_lock),
-    UNIT(test_master_mutations_reach_the_under_store_first),
-    UNIT(test_master_failed_effect_changes_nothing),
-    UNIT(test_master_repetition_in_flight_waits_for_the_same_answer),
-    UNIT(test_master_repetition_after_a_restart_gets_the_first_answer),
-    UNIT(test_master_conflicting_mutations_wait_for_each_other),
-    UNIT(test_master_crash_at_any_moment_of_a_mutation),
-    UNIT(test_master_intent_without_a_client_is_resumed),
-    UNIT(test_master_listing_gets_in_between_steady_writers), UNIT(test_master_pool_is_bounded),
-    UNIT(test_master_deadline_answers_and_the_effect_goes_on),
-    UNIT(test_master_refuses_what_is_not_a_clients),
-    UNIT(test_master_notices_changes_behind_its_back),
-    UNIT(test_master_size_of_a_written_file_that_is_replaced), UNIT(test_master_refresh_by_path),
-    UNIT(test_master_stop_gives_everything_back), UNIT(test_master_names_only_mount))
+UNIT_MAIN("master", UNIT(test_master_waiters_of_a_lock_are_woken_by_its_release),
+          UNIT(test_master_waiters_of_a_listing), UNIT(test_master_stop_with_a_late_repetition),
+          UNIT(test_master_replays_under_the_limits_of_then),
+          UNIT(test_master_admin_image_check_free),
+          UNIT(test_master_effect_that_timed_out_is_resolved),
+          UNIT(test_master_failed_effect_is_looked_at), UNIT(test_master_opens_a_late_under_store),
+          UNIT(test_master_mounts_inside_an_unloaded_directory),
+          UNIT(test_master_serves_names_of_the_under_store),
+          UNIT(test_master_lists_a_directory_once_for_all),
+          UNIT(test_master_failed_load_does_not_stick),
+          UNIT(test_master_listing_that_breaks_off_gives_up_its_lock),
+          UNIT(test_master_mutations_reach_the_under_store_first),
+          UNIT(test_master_failed_effect_changes_nothing),
+          UNIT(test_master_repetition_in_flight_waits_for_the_same_answer),
+          UNIT(test_master_repetition_after_a_restart_gets_the_first_answer),
+          UNIT(test_master_conflicting_mutations_wait_for_each_other),
+          UNIT(test_master_crash_at_any_moment_of_a_mutation),
+          UNIT(test_master_intent_without_a_client_is_resumed),
+          UNIT(test_master_listing_gets_in_between_steady_writers),
+          UNIT(test_master_pool_is_bounded),
+          UNIT(test_master_deadline_answers_and_the_effect_goes_on),
+          UNIT(test_master_refuses_what_is_not_a_clients),
+          UNIT(test_master_notices_changes_behind_its_back),
+          UNIT(test_master_size_of_a_written_file_that_is_replaced),
+          UNIT(test_master_young_look_is_no_news),
+          UNIT(test_master_size_of_a_file_closed_meanwhile), UNIT(test_master_refresh_by_path),
+          UNIT(test_master_stop_gives_everything_back), UNIT(test_master_names_only_mount))
