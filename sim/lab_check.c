@@ -364,7 +364,7 @@ void lab_check_query(struct lab_check *c, const char *client, const struct fsop 
     if (!lab_model_answer(c->model, op, rep, w, why))
         lab_check_fail(c, LAB_ANSWERS, "%s, asked at %lld us: %s", client,
                        (long long)(w.from_ns / 1000), why);
-    if (!rep->err && (op->kind == FSOP_LOOKUP || op->kind == FSOP_GETATTR))
+    if (!rep->err && (op->kind == FSOP_LOOKUP || op->kind == FSOP_GETATTR || op->kind == FSOP_OPEN))
         lab_check_size(c, client, op, &rep->attr, w);
 }
 

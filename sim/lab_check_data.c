@@ -74,7 +74,7 @@ static bool data_is_cut(const struct lab_check *c, uint64_t ufs, int64_t from_ns
         const struct lab_ufs_change *h = lab_ufs_change(c->ufs, ufs, k - 1);
         if (h->t_ns + c->cfg.slack_ns <= from_ns)
             break;
-        if (h->kind == LAB_UFS_SIZE && (!h->firm_ns || h->firm_ns > from_ns))
+        if (h->behind || (h->kind == LAB_UFS_SIZE && (!h->firm_ns || h->firm_ns > from_ns)))
             return true;
     }
     return false;
@@ -101,12 +101,12 @@ void lab_check_size(struct lab_check *c, const char *client, const struct fsop *
     uint64_t ufs[16];
     uint32_t n = lab_model_files(c->model, a->ino, ufs, ARRAY_LEN(ufs));
     if ((a->mode & FSOP_S_IFMT) != FSOP_S_IFREG || n != 1 ||
-        lab_model_is_shared(c->model, ufs[0]) || lab_ufs_stats(c->ufs)->behind != c->behind)
+        lab_model_is_shared(c->model, ufs[0]) || lab_ufs_is_displaced(c->ufs, ufs[0]))
         return;
     bool is_own = c->is_writer && c->is_writer(c->writer_ctx, client, a->ino);
     if ((a->flags & FSATTR_LIVE) && is_own &&
         (data_is_cut(c, ufs[0], w.from_ns) || data_is_piece(c, ufs[0], a->size, w.from_ns)))
-        return;
+        return; /* a cut by somebody outside is one, too */
     bool doubtful = lab_check_is_doubtful(c, a->ino);
     c->findings[LAB_ANSWERS].checks++;
     uint32_t k = lab_ufs_changes(c->ufs, ufs[0]);

@@ -700,8 +700,10 @@ int lab_ufs_file(struct lab_ufs *u, const char *path, uint64_t size)
         return E_EXIST;
     struct lab_ufs_node *n = node_new(u, FSOP_S_IFREG | 0644, 0, 0);
     lab_ufs_data_seed(u, n, size, true);
-    if (d)
+    if (d) {
+        d->node->is_displaced = true;
         dent_drop(u, dir, d);
+    }
     dent_add(u, dir, name, n);
     u->stats.behind++;
     return 0;
@@ -731,10 +733,17 @@ int lab_ufs_remove(struct lab_ufs *u, const char *path)
         err = E_NOENT;
     if (!err && d->node->first)
         err = E_NOTEMPTY;
-    if (!err)
+    if (!err) {
+        d->node->is_displaced = true;
         dent_drop(u, dir, d);
+    }
     u->stats.behind += !err;
     return err;
+}
+
+bool lab_ufs_is_displaced(const struct lab_ufs *u, uint64_t ino)
+{
+    return u->nodes[ino]->is_displaced;
 }
 
 void lab_ufs_outage(struct lab_ufs *u, int64_t until_ns)

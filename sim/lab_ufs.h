@@ -49,6 +49,8 @@ struct lab_ufs_config lab_ufs_config_default(uint64_t seed);
 struct lab_ufs *lab_ufs_open(struct mem *m, struct sim *s, const struct lab_ufs_config *cfg);
 struct ufs_factory *lab_ufs_factory(struct lab_ufs *u);
 const struct lab_ufs_stats *lab_ufs_stats(const struct lab_ufs *u);
+/* a name of the file was taken away, or given to another one, by nobody in the cluster */
+bool lab_ufs_is_displaced(const struct lab_ufs *u, uint64_t ino);
 
 /* ---- changes at once and by nobody in the cluster; paths begin with the store's name ---- */
 

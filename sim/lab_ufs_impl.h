@@ -15,6 +15,7 @@ struct lab_ufs_node {
     struct lab_ufs_dent *first, *last;
     struct lab_ufs_change *changes;
     uint32_t n_changes, cap_changes;
+    bool is_displaced; /* a name of it was taken away or replaced by nobody in the cluster */
 };
 
 struct lab_ufs_dent {
