@@ -483,6 +483,54 @@ static void test_lab_check_size(void)
     (void)lie_close(&l, LAB_ANSWERS);
 }
 
+/* Two write the file; somebody outside puts another one in its place, which one of the two finds
+ * when he closes it; then it is truncated.  What the file is by then comes from the other one. */
+static void test_lab_check_replaced_from_outside(void)
+{
+    struct lie l;
+    struct fsent e;
+    uint8_t buf[256];
+    uint64_t session[2];
+    lie_open(&l);
+    struct ino ino = lie_file(&l);
+    for (int i = 0; i < 2; i++) {
+        struct fsop op = {.kind = FSOP_SESSION_OPEN, .name = "c1", .name_len = 2};
+        session[i] = lie_apply(&l, &op).reply.value;
+        op = (struct fsop){.kind = FSOP_WRITE_OPEN, .session = {session[i]}, .seq = 1, .ino = ino};
+        CU_ASSERT_EQUAL(lie_apply(&l, &op).reply.err, 0);
+    }
+    lab_ufs_remove(l.u, "main/f");
+    lab_ufs_file(l.u, "main/f", 5);
+    lab_ufs_look(l.u, "main/f", &e, NULL);
+    e.mode = FSOP_S_IFREG | 0600;
+    struct wbuf w = wbuf_make(buf, sizeof buf);
+    fsop_ent_put(&w, &e);
+    struct fsop op = {.kind = FSOP_WRITE_CLOSE,
+                      .session = {session[0]},
+                      .seq = 2,
+                      .ino = ino,
+                      .data = buf,
+                      .data_len = (uint32_t)w.len};
+    CU_ASSERT_EQUAL(lie_apply(&l, &op).reply.err, 0);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 0);
+    op = (struct fsop){.kind = FSOP_WRITE_OPEN,
+                       .flags = FSOP_F_TRUNC,
+                       .session = {session[1]},
+                       .seq = 2,
+                       .ino = ino};
+    uint64_t intent = lie_apply(&l, &op).reply.intent;
+    CU_ASSERT(intent != 0);
+    e.size = 0;
+    w = wbuf_make(buf, sizeof buf);
+    fsop_ent_put(&w, &e);
+    op = (struct fsop){
+        .kind = FSOP_OUTCOME, .arg = intent, .data = buf, .data_len = (uint32_t)w.len};
+    CU_ASSERT_EQUAL(lie_apply(&l, &op).reply.attr.mode, FSOP_S_IFREG | 0600);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 0);
+    lab_check_interval(l.c);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_ANSWERS), 0);
+}
+
 static void test_lab_check_written(void)
 {
     struct lie l;
@@ -545,4 +593,5 @@ UNIT_MAIN("lab", UNIT(test_lab_scenario), UNIT(test_lab_scenario_bad), UNIT(test
           UNIT(test_lab_run), UNIT(test_lab_run_liveness), UNIT(test_lab_check_log),
           UNIT(test_lab_check_twice), UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale),
           UNIT(test_lab_check_listing), UNIT(test_lab_check_data), UNIT(test_lab_check_size),
-          UNIT(test_lab_check_written), UNIT(test_lab_check_store), UNIT(test_lab_check_model))
+          UNIT(test_lab_check_replaced_from_outside), UNIT(test_lab_check_written),
+          UNIT(test_lab_check_store), UNIT(test_lab_check_model))
