@@ -451,6 +451,8 @@ void master_load_retry(struct master_job *j, enum master_job_step step);
 /* jobs that wait for a retry end soon: the leadership is over */
 void master_load_hurry(struct master *m);
 bool master_load_is_due(const struct master *m, const struct fsattr *a);
+/* ... or will be before so many eighths of the check interval are over */
+bool master_load_is_due_in(const struct master *m, const struct fsattr *a, int64_t eighths);
 uint64_t master_load_name_key(struct ino dir, const char *name, uint32_t name_len);
 /* attributes as the master itself sees them */
 int master_load_attr(struct master *m, struct ino ino, struct fsattr *ret_a);

@@ -51,13 +51,18 @@ void master_load_doubt(struct master *m, struct ino ino)
         *v = (struct master_verified){0};
 }
 
-bool master_load_is_due(const struct master *m, const struct fsattr *a)
+bool master_load_is_due_in(const struct master *m, const struct fsattr *a, int64_t eighths)
 {
     const struct master_ufs *u = master_mount_at(m, a->mount);
     if (!u->ufs || (a->flags & FSATTR_ORPHAN))
         return false;
-    int64_t at = master_load_verified_ns(m, a->ino);
-    return at == INT64_MIN || env_now_ns(m->env) - at >= u->check_interval_ns;
+    int64_t at = master_load_verified_ns(m, a->ino), interval = u->check_interval_ns;
+    return at == INT64_MIN || env_now_ns(m->env) - at >= interval - interval / 8 * eighths;
+}
+
+bool master_load_is_due(const struct master *m, const struct fsattr *a)
+{
+    return master_load_is_due_in(m, a, 0);
 }
 
 int master_load_attr(struct master *m, struct ino ino, struct fsattr *ret_a)

@@ -12,6 +12,8 @@
  *  2. What is in the under-store is what the cluster has acknowledged, and at most what it is about
  *     to acknowledge; only mount points are not there, so their parents are not listed this way.
  *  3. LOOK journals only what differs.
+ *  4. What is due soon is looked at as well: an answer whose lease ends while its reader still goes
+ * through it makes him come back for each entry (and the kernel list names only from then on).
  *
  *   NAMES: NAMES -> end
  *   LOOK:  LOOK -> [LOOKED] -> end */
@@ -87,10 +89,13 @@ static void names_found(struct master_job *j)
 
 /* --- LOOK --- */
 
+enum { NAMES_SOON = 3 }; /* eighths of the check interval */
+
 /* an entry of a listing that shows what may have changed below */
 static bool names_is_due(const struct master *m, const struct fsattr *dir, const struct fsattr *a)
 {
-    return a->mount == dir->mount && !(a->flags & FSATTR_LIVE) && master_load_is_due(m, a);
+    return a->mount == dir->mount && !(a->flags & FSATTR_LIVE) &&
+           master_load_is_due_in(m, a, NAMES_SOON);
 }
 
 int64_t master_names_verified_ns(const struct master *m, const struct master_req *r,
@@ -117,7 +122,7 @@ bool master_names_look(struct master *m, struct master_req *r, const struct fsop
 {
     struct rbuf b = rbuf_make(rep->data, rep->data_len);
     struct fsop_dirent d;
-    bool is_due = master_load_is_due(m, &rep->attr);
+    bool is_due = master_load_is_due_in(m, &rep->attr, NAMES_SOON);
     *ret_free = true;
     while (!is_due && rbuf_left(&b) && fsop_dirent_get(&b, &d) == 0)
         is_due = names_is_due(m, &rep->attr, &d.attr);

@@ -149,6 +149,25 @@ static void test_master_listing_compares_its_entries_together(void)
     w_close();
 }
 
+static void test_master_listing_is_of_use_for_a_while(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    files(20);
+    struct wc *c = wc_new(0, true);
+    uint64_t cookie = 0, seen = 0;
+    bool bare;
+    CU_ASSERT_EQUAL(w_readdir(c, INO_ROOT), 20);
+    w_run_ms(300);
+    CU_ASSERT_EQUAL(batch(c, &cookie, 0, &seen, &bare), 20);
+    CU_ASSERT_EQUAL(wu.count[UFS_LOOK], 0);
+    w_run_ms(500); /* nothing is due, but soon */
+    cookie = seen = 0;
+    CU_ASSERT_EQUAL(batch(c, &cookie, 0, &seen, &bare), 20);
+    CU_ASSERT_EQUAL(wu.count[UFS_LOOK], 1);
+    CU_ASSERT(a.reply.lease_ns > 500 * MS);
+    w_close();
+}
+
 static void test_master_listing_that_cannot_compare_gives_no_lease(void)
 {
     w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
@@ -170,4 +189,5 @@ UNIT_MAIN("master_names", UNIT(test_master_names_pass_the_tree),
           UNIT(test_master_names_that_cannot_be_listed),
           UNIT(test_master_neighbours_are_brought_at_once),
           UNIT(test_master_listing_compares_its_entries_together),
+          UNIT(test_master_listing_is_of_use_for_a_while),
           UNIT(test_master_listing_that_cannot_compare_gives_no_lease))
