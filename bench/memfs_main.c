@@ -397,12 +397,7 @@ static void memfs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t
     memfs_list(req, size, off, true);
 }
 
-static void memfs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
-{
-    (void)ino, (void)name, (void)size;
-    fuse_reply_err(req, ENODATA);
-}
-
+/* no getxattr: the kernel asks once and never again (ls -l asks for each file) */
 static const struct fuse_lowlevel_ops memfs_ops = {
     .init = memfs_init,
     .lookup = memfs_lookup,
@@ -415,7 +410,6 @@ static const struct fuse_lowlevel_ops memfs_ops = {
     .write = memfs_write,
     .readdir = memfs_readdir,
     .readdirplus = memfs_readdirplus,
-    .getxattr = memfs_getxattr,
 };
 
 static int memfs_fill(size_t files, size_t size)
