@@ -204,6 +204,7 @@ void lab_nemesis_heal(struct lab_run *r)
     lab_ufs_outage(r->ufs, 0);
     lab_ufs_full(r->ufs, 0);
     lab_ufs_eio(r->ufs, 0);
+    lab_ufs_short(r->ufs, 0);
     for (uint32_t i = 0; sim_fault_site(r->sim, i); i++)
         sim_fault_set(r->sim, sim_fault_site(r->sim, i)->name, 0);
 }

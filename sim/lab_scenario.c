@@ -81,6 +81,7 @@ static const struct key keys[] = {
     TIME("store.latency_min", store.latency_min_ns),
     TIME("store.latency_mean", store.latency_mean_ns),
     PPM("store.eio_ppm", store.eio_ppm),
+    PPM("store.short_ppm", store.short_ppm),
     U32("store.files", store_files, 0, 10000),
     U32("store.dirs", store_dirs, 0, 1000),
     U64("store.file_bytes", store_file_bytes),

@@ -311,6 +311,11 @@ static int64_t op_read(struct lab_ufs *u, struct lab_ufs_call *c)
         to = c->len;
     uint32_t got = lab_ufs_data_read(n, n->n_changes, c->off + from, c->buf + from, to - from);
     c->out_len = c->half && c->out_len < from ? c->out_len : from + got;
+    /* as a network file system may: no error, and the fingerprint is as it was */
+    if (u->cfg.short_ppm && c->out_len && prng_chance_ppm(&u->prng, u->cfg.short_ppm)) {
+        c->out_len = (uint32_t)prng_below(&u->prng, c->out_len);
+        u->stats.cut++;
+    }
     u->stats.reads += !c->half;
     u->stats.read_bytes += got;
     return c->out_len;
@@ -759,6 +764,11 @@ void lab_ufs_full(struct lab_ufs *u, int64_t until_ns)
 void lab_ufs_eio(struct lab_ufs *u, uint32_t ppm)
 {
     u->cfg.eio_ppm = ppm;
+}
+
+void lab_ufs_short(struct lab_ufs *u, uint32_t ppm)
+{
+    u->cfg.short_ppm = ppm;
 }
 
 int lab_ufs_look(const struct lab_ufs *u, const char *path, struct fsent *ret_ent, char *target)

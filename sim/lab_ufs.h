@@ -23,6 +23,7 @@ struct lab_ufs_config {
     uint64_t seed;
     int64_t latency_min_ns, latency_mean_ns;
     uint32_t eio_ppm;       /* an operation fails */
+    uint32_t short_ppm;     /* a read gives fewer bytes than the file has, and says nothing */
     uint64_t capacity;      /* bytes; 0: no limit */
     int64_t granularity_ns; /* of file times */
 };
@@ -43,6 +44,7 @@ struct lab_ufs_change {
 struct lab_ufs_stats {
     uint64_t ops, failed, reads, read_bytes, writes, written_bytes, behind, lost;
     uint64_t too_late; /* writes that a fence stopped */
+    uint64_t cut;      /* reads that came short */
 };
 
 struct lab_ufs_config lab_ufs_config_default(uint64_t seed);
@@ -64,6 +66,7 @@ int lab_ufs_remove(struct lab_ufs *u, const char *path);
 void lab_ufs_outage(struct lab_ufs *u, int64_t until_ns);
 void lab_ufs_full(struct lab_ufs *u, int64_t until_ns);
 void lab_ufs_eio(struct lab_ufs *u, uint32_t ppm);
+void lab_ufs_short(struct lab_ufs *u, uint32_t ppm);
 
 /* ---- looking, for checkers ---- */
 
