@@ -507,7 +507,9 @@ static void piece_direct(struct client_piece *p)
     p->ufs.len = p->len;
     p->ufs.off = p->off;
     p->ufs.expect_fp = p->is_live ? 0 : p->f->pin.fp;
-    p->ufs.expect_ino = p->is_live ? cf->attr.ufs_ino : p->f->pin.ufs_ino;
+    p->ufs.expect_ino = MUTANT(PATH_TRUSTED) ? 0
+                        : p->is_live         ? cf->attr.ufs_ino
+                                             : p->f->pin.ufs_ino;
     if (p->kind == IO_WRITE)
         p->ufs.not_after_ns = p->deadline_ns < c->lease_until_ns || MUTANT(EXPIRY_IGNORED)
                                   ? p->deadline_ns

@@ -11,7 +11,9 @@
  * younger than the clock's granularity, so that a second change could hide: not to be trusted.
  *
  * READ of a file with expect_fp != 0 is checked on the same descriptor before and after: E_CHANGED
- * unless both match.  A path is only where a file was last seen: READ, WRITE, SYNC and
+ * unless both match.  Some (network file systems) give less than there is and say nothing: what is
+ * shorter than its version is asked for again a few times, never kept, and then E_STALE.
+ * A path is only where a file was last seen: READ, WRITE, SYNC and
  * ALLOC with expect_ino != 0 touch no other file than that one, whatever was renamed meanwhile.
  * Effects are idempotent where a repetition can be told: UFS_F_RESUME. */
 #ifndef CLUSTER_UFS_H

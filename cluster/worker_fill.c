@@ -74,7 +74,8 @@ struct worker_fill *worker_fill_start(struct worker *w, struct worker_req *r, st
         .len = f->len,
         .off = (uint64_t)key.page * w->id.page_bytes,
         .expect_fp = MUTANT(PAGE_TWO_VERSIONS) ? 0 : f->fp,
-        .expect_ino = r->io.ufs_ino, /* its path may lead elsewhere: something above was moved */
+        /* its path may lead elsewhere: something above was moved */
+        .expect_ino = MUTANT(PATH_TRUSTED) ? 0 : r->io.ufs_ino,
     };
     ufs_submit(f->mount->ufs, &f->ufs);
     return f;

@@ -173,7 +173,7 @@ static void worker_req_ufs(struct worker_req *r, enum worker_req_state state, en
         .off = r->at,
         .expect_fp = kind == UFS_READ && !(r->io.flags & RPC_IO_LIVE) ? r->io.fp : 0,
         .flags = kind == UFS_SYNC && (r->io.flags & RPC_IO_DATA) ? UFS_F_DATA : 0,
-        .expect_ino = r->io.ufs_ino,
+        .expect_ino = MUTANT(PATH_TRUSTED) ? 0 : r->io.ufs_ino,
         .not_after_ns = r->method != RPC_SYNC && !MUTANT(FENCE_IGNORED) ? r->valid_ns : 0,
     };
     if (kind == UFS_ALLOC) {
@@ -350,7 +350,8 @@ static bool worker_req_next_read(struct worker_req *r)
 {
     struct worker *w = r->w;
     uint64_t page = r->at / w->id.page_bytes;
-    if ((r->io.flags & RPC_IO_LIVE) || !r->io.fp || r->is_direct || page > UINT32_MAX)
+    if ((r->io.flags & RPC_IO_LIVE) || (!r->io.fp && !MUTANT(YOUNG_CACHED)) || r->is_direct ||
+        page > UINT32_MAX)
         return worker_req_direct(r);
     struct cache_key key = {r->io.ino, MUTANT(PAGE_ANY_VERSION) ? 1 : r->io.version,
                             (uint32_t)page};

@@ -19,8 +19,10 @@
     X(RENAME_HALF_TOLD, "others are not told that a rename's old name is gone") \
     X(RENAME_TWO_STEPS, "a rename over a name removes that name first, as an effect of its own") \
     X(WRITE_KEEPS_VERSION, "a file that was written keeps its version") \
+    X(MARK_IGNORED, "what was seen at a path is news though something else is there by now") \
     X(UNLINK_DROPS_BYTES, "an unlinked file that somebody holds loses its bytes") \
     X(RECLAIM_HELD, "the bytes of an unlinked file are reclaimed while it is held") \
+    X(AWAY_HOLDS_NOTHING, "an unlinked file is reclaimed though a session that is away may hold it") \
     X(NAMES_UNLOCKED, "a name under change may be changed by another") \
     X(LISTING_WINS, "a listing that was under way undoes a change made meanwhile") \
     X(LISTING_OUTDATED, "a listing that was read before a name was made takes that name away") \
@@ -44,11 +46,14 @@
     X(SEGMENT_NAME_LOST, "a segment is used before its name is durable") \
     X(EPOCH_REPEATED, "two leaderships have the same epoch") \
     X(IMAGE_NOT_SYNCED, "the log is cut before the image is durable") \
+    X(REPLAY_GAP, "the record after an image is not replayed") \
     X(IMAGE_TWO_CUTS, "an image's tables are of different records") \
     X(CRC_UNCHECKED, "a page that was damaged on disk is served") \
     X(PAGE_PARTIAL, "a page that came short is served as if it were whole") \
     X(PAGE_TWO_VERSIONS, "a page is fetched without a look at the file's fingerprint") \
     X(PAGE_ANY_VERSION, "a page of another version is served") \
+    X(YOUNG_CACHED, "a page is cached though the file's fingerprint is too young to tell changes") \
+    X(PATH_TRUSTED, "bytes are read and written where a path leads, whichever file is there now") \
     X(FETCH_STICKS, "a page whose fetch failed is never fetched again") \
     X(EVICTION_HALF, "an evicted page stays on the disk and in the presence map") \
     X(VERSIONS_MIXED, "an open file goes on with a newer version after it was read") \

@@ -460,7 +460,7 @@ static void local_next(struct local *l)
     if (s == LOCAL_META_READ)
         local_identify(l, local_meta_check(l, ret));
     if (s == LOCAL_IMAGES)
-        l->applied = snap_index(l->snap);
+        l->applied = snap_index(l->snap) + (MUTANT(REPLAY_GAP) && snap_index(l->snap));
     if (s == LOCAL_RECOVER)
         local_set_epoch(l);
     if (s == LOCAL_META_CLOSE && l->role != JOURNAL_FAILED && !local_make_parts(l)) {
