@@ -315,6 +315,7 @@ static void master_free(struct master *m)
     struct mem *mem = m->mem;
     master_lease_free(m);
     master_member_free_all(m);
+    master_load_free(m);
     while (m->n_owned) {
         m->n_owned--;
         mem_free(mem, m->owned[m->n_owned].p, m->owned[m->n_owned].n);

@@ -381,7 +381,7 @@ void master_effect_kick(struct master *m)
             struct master_job *j = master_load_job_new(m, JOB_EFFECT);
             if (!j)
                 return;
-            j->intent = m->scratch;
+            meta_intent_copy(&j->intent, &m->scratch);
             m->n.resumed += id <= m->intent_resume;
             m->intent_cursor = id;
             effect_start(j);

@@ -36,6 +36,8 @@ enum {
     MASTER_LOADS_MAX = 6, /* E_NOT_LOADED answers that one request survives */
     MASTER_APPENDS = 1024,
     MASTER_FREE_MAX = 512, /* items of one RPC_FREE */
+    MASTER_LOOK_BYTES =
+        3 * LIMIT_BATCH, /* a JOB_LOOK: the names asked for, and what is said of them */
 };
 
 #define MASTER_TICK_NS     (20 * MASTER_MS)
@@ -188,6 +190,7 @@ struct master_job {
     uint64_t mark;    /* of path, when it was asked for: see meta_path_mark() */
     uint64_t seen;    /* record applied when names were read */
     uint64_t version; /* of the directory before its names were read */
+    /* from here on nothing is zeroed but the beginnings of texts, and the intent's other members */
     char path[LIMIT_BELOW], path2[LIMIT_BELOW];
     char target[LIMIT_PATH];
     struct meta_intent intent; /* JOB_EFFECT */
@@ -303,7 +306,8 @@ struct master {
     struct env_op *stop_op;
 
     struct pool reqs, jobs;
-    uint32_t jobs_used[2]; /* of the under-store's answers, and of effects: 3/4 each at most */
+    uint8_t *spare_page[2]; /* of a job that has ended, for the next: see master_load_page_new() */
+    uint32_t jobs_used[2];  /* of the under-store's answers, and of effects: 3/4 each at most */
     uint64_t *acks;
     uint32_t ack_words;
     struct list live, parked, woken, acking, subs, job_list;
@@ -428,6 +432,7 @@ uint64_t master_query_lease(struct master_req *r, struct ino about, uint64_t key
 
 /* ---- master_load.c */
 int master_load_init(struct master *m);
+void master_load_free(struct master *m);
 void master_load_reset(struct master *m);
 /* The request waits for the job (a new one or the one that is at it); false: no job is free. */
 bool master_load_wait(struct master *m, enum master_job_kind kind, struct ino ino, const char *name,

@@ -96,14 +96,41 @@ static bool load_is_effect(enum master_job_kind kind)
     return kind == JOB_EFFECT || kind == JOB_EXPIRE || kind == JOB_RECLAIM;
 }
 
+/* one of each size is kept at hand: fresh ones cost more than what is done with them */
+static uint8_t **load_page_spare(struct master *m, uint32_t bytes)
+{
+    return &m->spare_page[bytes != LIMIT_BATCH];
+}
+
+static uint8_t *load_page_take(struct master *m, uint32_t bytes)
+{
+    uint8_t **spare = load_page_spare(m, bytes), *p = *spare;
+    ASSERT(bytes == LIMIT_BATCH || bytes == MASTER_LOOK_BYTES);
+    *spare = NULL;
+    return p ? p : mem_alloc(m->mem, bytes);
+}
+
+static void load_page_put(struct master *m, uint8_t *p, uint32_t bytes)
+{
+    uint8_t **spare = load_page_spare(m, bytes);
+    if (!p || *spare)
+        mem_free(m->mem, p, bytes);
+    else
+        *spare = p;
+}
+
 /* neither those who ask nor what is owed may take every job from the other */
 struct master_job *master_load_job_new(struct master *m, enum master_job_kind kind)
 {
     uint32_t *used = &m->jobs_used[load_is_effect(kind)];
-    struct master_job *j = *used < m->jobs.count / 4 * 3 ? pool_get(&m->jobs) : NULL;
+    if (*used >= m->jobs.count / 4 * 3)
+        return NULL;
+    struct master_job *j = pool_get_part(&m->jobs, offsetof(struct master_job, path));
     if (!j)
         return NULL;
     ++*used;
+    j->path[0] = j->path2[0] = j->target[0] = 0;
+    meta_intent_clear(&j->intent);
     j->m = m;
     j->kind = kind;
     j->epoch = m->epoch;
@@ -132,7 +159,7 @@ void master_load_job_end(struct master_job *j, int err)
         r->found.name_len = r->found.target_len = 0;
         r->statfs = j->uop.statfs;
     }
-    mem_free(m->mem, j->page, j->page_bytes);
+    load_page_put(m, j->page, j->page_bytes);
     list_remove(&j->link);
     m->jobs_used[load_is_effect(j->kind)]--;
     pool_put(&m->jobs, j);
@@ -291,7 +318,7 @@ static void load_page(struct master_job *j)
 
 bool master_load_page_new(struct master_job *j, uint32_t bytes)
 {
-    j->page = mem_alloc(j->m->mem, bytes);
+    j->page = load_page_take(j->m, bytes);
     j->page_bytes = j->page ? bytes : 0;
     return j->page;
 }
@@ -680,6 +707,12 @@ void master_load_reset(struct master *m)
     memset(m->verified, 0, sizeof *m->verified * m->n_verified);
     m->verified_after_ns = INT64_MIN + 1;
     memset(m->appends, 0, sizeof m->appends);
+}
+
+void master_load_free(struct master *m)
+{
+    mem_free(m->mem, m->spare_page[0], LIMIT_BATCH);
+    mem_free(m->mem, m->spare_page[1], MASTER_LOOK_BYTES);
 }
 
 int master_load_init(struct master *m)

@@ -129,7 +129,7 @@ bool master_names_look(struct master *m, struct master_req *r, const struct fsop
     if (!is_due)
         return false;
     struct master_job *j = master_load_job_new(m, JOB_LOOK);
-    if (!j || !master_load_page_new(j, 3 * LIMIT_BATCH)) {
+    if (!j || !master_load_page_new(j, MASTER_LOOK_BYTES)) {
         *ret_free = false;
         if (j)
             master_load_job_end(j, E_AGAIN);

@@ -305,6 +305,21 @@ static void meta_intent_paths(const struct meta *m, const struct fsop *op, struc
     }
 }
 
+void meta_intent_clear(struct meta_intent *i)
+{
+    memset(i, 0, offsetof(struct meta_intent, hidden));
+    i->hidden[0] = i->path[0] = i->path2[0] = i->target[0] = 0;
+}
+
+void meta_intent_copy(struct meta_intent *to, const struct meta_intent *from)
+{
+    memcpy(to, from, offsetof(struct meta_intent, hidden));
+    memcpy(to->hidden, from->hidden, strlen(from->hidden) + 1);
+    memcpy(to->path, from->path, strlen(from->path) + 1);
+    memcpy(to->path2, from->path2, strlen(from->path2) + 1);
+    memcpy(to->target, from->target, strlen(from->target) + 1);
+}
+
 static int meta_intent_fill(const struct meta *m, uint32_t slot, struct meta_intent *ret_i)
 {
     const struct meta_intent_rec *rec = intent_at(m, slot);
@@ -313,7 +328,7 @@ static int meta_intent_fill(const struct meta *m, uint32_t slot, struct meta_int
     int err = intent_op(m, slot, b, sizeof b, &op);
     if (err)
         return err;
-    memset(ret_i, 0, sizeof *ret_i);
+    meta_intent_clear(ret_i);
     const struct meta_inode *i = inode_at(m, (uint32_t)rec->ino);
     ret_i->id = rec->id;
     ret_i->kind = rec->kind;
@@ -339,8 +354,10 @@ static int meta_intent_fill(const struct meta *m, uint32_t slot, struct meta_int
         ret_i->below = op.size;
         ret_i->below2 = (uint64_t)op.mtime_ns;
     }
-    if (op.kind == FSOP_SYMLINK)
+    if (op.kind == FSOP_SYMLINK) {
         memcpy(ret_i->target, op.data, op.data_len);
+        ret_i->target[op.data_len] = 0;
+    }
     if (op.kind == FSOP_WRITE_OPEN && (op.valid & FSOP_SET_MODE))
         ret_i->mode = op.mode;
     meta_intent_paths(m, &op, ret_i);

@@ -78,20 +78,21 @@ struct meta_intent {
     uint64_t seq;
     struct ino ino; /* what is changed (new ones have their number already) */
     struct ino parent, parent2;
-    struct ino replaced;       /* RENAME: what is behind the target, and goes away unless the two
-                                  are exchanged; else 0 */
-    uint64_t below, below2;    /* RENAME, exchange: what the under-store calls the two, which were
-                                  behind path and path2 before it; 0: not noted, nothing was done */
-    char path[LIMIT_BELOW];    /* of the thing (RENAME: from; LINK: the existing file) */
-    char path2[LIMIT_BELOW];   /* RENAME: to; LINK: the new name */
-    char hidden[LIMIT_HIDDEN]; /* UNLINK of the last name, RENAME over one: where the bytes stay
-                                (".tarn/orphan-<ino>"); "" when nothing is to be kept */
-    char target[LIMIT_PATH];   /* SYMLINK */
-    uint64_t fp;               /* of ino, as known: an effect already done shows by its change */
+    struct ino replaced;    /* RENAME: what is behind the target, and goes away unless the two
+                               are exchanged; else 0 */
+    uint64_t below, below2; /* RENAME, exchange: what the under-store calls the two, which were
+                               behind path and path2 before it; 0: not noted, nothing was done */
+    uint64_t fp;            /* of ino, as known: an effect already done shows by its change */
     uint32_t mode, uid, gid, rdev, valid;
     uint64_t size;
     int64_t atime_ns, mtime_ns;
     int64_t time_ns;
+    /* texts, long and mostly short: what follows their ends is not defined */
+    char hidden[LIMIT_HIDDEN]; /* UNLINK of the last name, RENAME over one: where the bytes stay
+                                (".tarn/orphan-<ino>"); "" when nothing is to be kept */
+    char path[LIMIT_BELOW];    /* of the thing (RENAME: from; LINK: the existing file) */
+    char path2[LIMIT_BELOW];   /* RENAME: to; LINK: the new name */
+    char target[LIMIT_PATH];   /* SYMLINK */
 };
 
 struct meta_stats {
@@ -118,6 +119,9 @@ struct meta_limits meta_limits(const struct meta *m);
 
 /* The first open intent with id > after; E_NOENT when there is none. */
 int meta_intent_next(const struct meta *m, uint64_t after, struct meta_intent *ret_i);
+/* with empty texts */
+void meta_intent_clear(struct meta_intent *i);
+void meta_intent_copy(struct meta_intent *to, const struct meta_intent *from);
 bool meta_intent_is_open(const struct meta *m, uint64_t id);
 int meta_intent_get(const struct meta *m, uint64_t id, struct meta_intent *ret_i);
 /* an effect under way concerns that name: what lies below it now is not taken over */

@@ -125,7 +125,6 @@ static bool check_writers(struct check *c, uint32_t node)
 static bool check_inode(struct check *c, uint32_t node)
 {
     const struct meta_inode *i = inode_at(c->m, node);
-    fmt_into(c->text, c->cap, "inode %llu", (unsigned long long)node);
     if (!check_links(c, node))
         return false;
     if (inode_is_dir(i) && !check_children(c, node))

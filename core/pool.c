@@ -12,6 +12,11 @@ int pool_init(struct pool *p, struct mem *m, size_t object_size, uint32_t count)
 
 void *pool_get(struct pool *p)
 {
+    return pool_get_part(p, p->object_size);
+}
+
+void *pool_get_part(struct pool *p, size_t zeroed)
+{
     void *o = p->free_head;
     if (o)
         memcpy(&p->free_head, o, sizeof(void *));
@@ -20,7 +25,7 @@ void *pool_get(struct pool *p)
     else
         return NULL;
     p->free_count--;
-    memset(o, 0, p->object_size);
+    memset(o, 0, zeroed);
     return o;
 }
 

@@ -17,6 +17,8 @@ struct pool {
 int pool_init(struct pool *p, struct mem *m, size_t object_size, uint32_t count) MUST_CHECK;
 /* a zeroed object, or NULL when all are out */
 void *pool_get(struct pool *p) MUST_CHECK;
+/* the same, but only its first bytes are zeroed: for long objects that are mostly buffers */
+void *pool_get_part(struct pool *p, size_t zeroed) MUST_CHECK;
 void pool_put(struct pool *p, void *object);
 
 #endif

@@ -111,7 +111,7 @@ void wal_prep_run(struct wal *w)
 {
     struct wal_prep *p = &w->prep;
     char name[ENV_NAME_MAX], to[ENV_NAME_MAX];
-    if (p->busy || w->failed || (w->stop_op && wal_is_idle(w)))
+    if (p->state == WAL_PREP_READY || p->busy || w->failed || (w->stop_op && wal_is_idle(w)))
         return;
     p->op.done = wal_prep_done;
     p->timer.op.done = wal_prep_timer;

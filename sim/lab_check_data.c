@@ -128,22 +128,33 @@ static uint8_t *data_buffer(struct lab_check *c, uint32_t len)
     return b;
 }
 
+/* remembers which of n bytes are right */
+static void data_mark(uint8_t *ok, const uint8_t *is, const uint8_t *bytes, uint32_t n)
+{
+    if (!memcmp(is, bytes, n))
+        memset(ok, 1, n);
+    else
+        for (uint32_t b = 0; b < n; b++)
+            ok[b] |= is[b] == bytes[b];
+}
+
 /* somebody writes: each byte is that of some state in the time of the open */
 static void data_live(struct lab_check *c, const char *client, struct lab_check_file *f,
                       uint64_t off, const uint8_t *bytes, uint32_t n)
 {
     uint64_t ufs[16];
     uint32_t n_ufs = lab_model_files(c->model, f->ino, ufs, ARRAY_LEN(ufs));
-    uint8_t *is = data_buffer(c, n), *ok = data_buffer(c, n);
+    uint8_t *buf = data_buffer(c, n), *ok = data_buffer(c, n);
     memset(ok, 0, n);
     for (uint32_t i = 0; i < n_ufs; i++) {
-        for (uint32_t k = lab_ufs_changes(c->ufs, ufs[i]); k > 0; k--) {
+        for (uint32_t k = lab_ufs_changes(c->ufs, ufs[i]); k > 0 && memchr(ok, 0, n); k--) {
             if (!data_may_see(c, ufs[i], k, f->opened_ns, true))
                 break;
-            uint32_t got = lab_ufs_content(c->ufs, ufs[i], k, off, is, n);
-            memset(is + got, 0, n - got); /* grown since: zeros until they are written */
-            for (uint32_t b = 0; b < n; b++)
-                ok[b] |= is[b] == bytes[b];
+            uint32_t got;
+            const uint8_t *is = lab_ufs_content(c->ufs, ufs[i], k, off, buf, n, &got);
+            data_mark(ok, is, bytes, got);
+            for (uint32_t b = got; b < n; b++) /* grown since: zeros until they are written */
+                ok[b] |= bytes[b] == 0;
         }
     }
     for (uint32_t b = 0; b < n && n_ufs; b++) {
@@ -156,17 +167,17 @@ static void data_live(struct lab_check *c, const char *client, struct lab_check_
                        bytes[b]);
         break;
     }
-    mem_free(c->mem, is, n ? n : 1);
+    mem_free(c->mem, buf, n ? n : 1);
     mem_free(c->mem, ok, n ? n : 1);
 }
 
 static void data_explain(struct lab_check *c, const char *client, const struct lab_check_file *f,
                          uint64_t off, uint32_t len, const uint8_t *bytes, uint32_t n)
 {
-    uint8_t *want = data_buffer(c, len);
+    uint8_t *buf = data_buffer(c, len);
     uint64_t ufs = f->n_states ? f->states[0].ufs : 0;
-    uint32_t k = f->n_states ? f->states[0].k : 0;
-    uint32_t got = k ? lab_ufs_content(c->ufs, ufs, k, off, want, len) : 0, at = 0;
+    uint32_t k = f->n_states ? f->states[0].k : 0, got = 0, at = 0;
+    const uint8_t *want = k ? lab_ufs_content(c->ufs, ufs, k, off, buf, len, &got) : buf;
     while (at < n && at < got && bytes[at] == want[at])
         at++;
     lab_check_fail(c, LAB_DATA,
@@ -176,7 +187,7 @@ static void data_explain(struct lab_check *c, const char *client, const struct l
                    client, n, len, (unsigned long long)off, (unsigned long long)f->ino.v,
                    (long long)(f->opened_ns / 1000), f->n_states, k, (unsigned long long)ufs, got,
                    (unsigned long long)(off + at), at < got ? want[at] : 0, at < n ? bytes[at] : 0);
-    mem_free(c->mem, want, len ? len : 1);
+    mem_free(c->mem, buf, len ? len : 1);
 }
 
 /* Opened with a fingerprint too young to be trusted, and then changed from outside: nothing tells
@@ -209,16 +220,17 @@ void lab_check_read(struct lab_check *c, const char *client, struct lab_check_fi
         f->seen_live = true;
     if (f->seen_live)
         return;
-    uint8_t *want = data_buffer(c, len);
-    uint32_t left = 0;
+    uint8_t *buf = data_buffer(c, len);
+    uint32_t left = 0, got;
     struct lab_check_file was = *f;
     for (uint32_t i = 0; i < f->n_states; i++) {
-        uint32_t got = lab_ufs_content(c->ufs, f->states[i].ufs, f->states[i].k, off, want, len);
+        const uint8_t *want =
+            lab_ufs_content(c->ufs, f->states[i].ufs, f->states[i].k, off, buf, len, &got);
         if (got == n && !memcmp(want, bytes, n))
             f->states[left++] = f->states[i];
     }
     f->n_states = left;
-    mem_free(c->mem, want, len ? len : 1);
+    mem_free(c->mem, buf, len ? len : 1);
     if (!left && data_is_unguarded(c, &was)) {
         f->seen_live = true;
         data_live(c, client, f, off, bytes, n);
@@ -260,23 +272,29 @@ void lab_check_written(struct lab_check *c, const char *client, struct ino ino, 
 {
     uint64_t ufs[16];
     uint32_t n_ufs = lab_model_files(c->model, ino, ufs, ARRAY_LEN(ufs));
-    uint8_t *is = data_buffer(c, len), *ok = data_buffer(c, len);
-    uint32_t missing = 0;
-    memset(ok, 0, len);
+    uint8_t *buf = data_buffer(c, len), *ok = NULL;
+    uint32_t missing = 0, got;
+    bool whole = false;
     c->findings[LAB_DATA].checks++;
     /* byte by byte: a long write is several, and others write too */
-    for (uint32_t i = 0; i < n_ufs; i++) {
-        for (uint32_t k = lab_ufs_changes(c->ufs, ufs[i]); k > 0; k--) {
+    for (uint32_t i = 0; i < n_ufs && !whole; i++) {
+        for (uint32_t k = lab_ufs_changes(c->ufs, ufs[i]); k > 0 && !whole; k--) {
             if (lab_ufs_change(c->ufs, ufs[i], k - 1)->t_ns < w.from_ns)
                 break;
-            uint32_t got = lab_ufs_content(c->ufs, ufs[i], k, off, is, len);
-            for (uint32_t b = 0; b < got; b++)
-                ok[b] |= is[b] == ((const uint8_t *)bytes)[b];
+            const uint8_t *is = lab_ufs_content(c->ufs, ufs[i], k, off, buf, len, &got);
+            whole = got == len && !memcmp(is, bytes, len);
+            if (whole)
+                break;
+            if (!ok) {
+                ok = data_buffer(c, len);
+                memset(ok, 0, len);
+            }
+            data_mark(ok, is, bytes, got);
         }
     }
-    for (uint32_t b = 0; b < len && n_ufs; b++)
-        missing += !ok[b];
-    mem_free(c->mem, is, len ? len : 1);
+    for (uint32_t b = 0; b < len && n_ufs && !whole; b++)
+        missing += !ok || !ok[b];
+    mem_free(c->mem, buf, len ? len : 1);
     mem_free(c->mem, ok, len ? len : 1);
     if (missing)
         lab_check_fail(c, LAB_DATA,

@@ -7,7 +7,7 @@
 #include "core/prng.h"
 #include "sim/lab_load.h"
 
-enum { LOAD_KNOWN = 128, LOAD_LIST = 512, LOAD_DIRS = 256 };
+enum { LOAD_KNOWN = 128, LOAD_LIST = LAB_MODEL_NAMES, LOAD_DIRS = 256 };
 
 enum load_state {
     LOAD_IDLE,

@@ -76,11 +76,10 @@ struct model_version *lab_model_change(struct lab_model *m, struct model_node *n
 struct model_entry *lab_model_entry_now(const struct model_entries *l, const char *name,
                                         uint32_t len)
 {
-    for (uint32_t i = l->n; i-- > 0;) {
-        struct model_entry *e = l->e[i];
-        if (e->len == len && !memcmp(e->name, name, len))
-            return e->to == MODEL_NEVER ? e : NULL;
-    }
+    uint32_t hash = lab_model_hash(name, len);
+    for (uint32_t i = l->n; i-- > 0;)
+        if (lab_model_entry_is(l, i, name, len, hash))
+            return l->e[i]->to == MODEL_NEVER ? l->e[i] : NULL;
     return NULL;
 }
 
@@ -88,8 +87,9 @@ void lab_model_entry_add(struct lab_model *m, struct model_entries *l, uint64_t 
                          const char *name, uint32_t len, uint64_t value)
 {
     struct model_entry *e = lab_model_alloc(m, sizeof *e);
-    uint64_t cap = l->cap;
+    uint64_t cap = l->cap, cap_hash = l->cap;
     l->e = model_grow(m, l->e, l->n, &cap, sizeof *l->e);
+    l->hash = model_grow(m, l->hash, l->n, &cap_hash, sizeof *l->hash);
     l->cap = (uint32_t)cap;
     e->from = index;
     e->to = MODEL_NEVER;
@@ -97,6 +97,7 @@ void lab_model_entry_add(struct lab_model *m, struct model_entries *l, uint64_t 
     e->len = len;
     e->seen = true;
     memcpy(e->name, name, len);
+    l->hash[l->n] = lab_model_hash(name, len);
     l->e[l->n++] = e;
 }
 

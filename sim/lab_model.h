@@ -30,7 +30,7 @@ struct lab_model_name {
     char name[LIMIT_NAME + 1];
 };
 
-enum { LAB_MODEL_WHY = 320 };
+enum { LAB_MODEL_WHY = 320, LAB_MODEL_NAMES = 512 };
 
 /* slack_ns: a change that nobody was told of is firm so long after it was applied */
 struct lab_model *lab_model_open(struct mem *m, int64_t slack_ns);

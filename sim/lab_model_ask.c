@@ -59,20 +59,16 @@ static bool ask_attr(const struct lab_model *m, const struct fsattr *a, struct l
     return false;
 }
 
-static bool ask_is(const struct model_entry *e, const char *name, uint32_t len)
-{
-    return e->len == len && !memcmp(e->name, name, len);
-}
-
 /* value: what it must have been; 0: that it was absent */
 static bool ask_entry(const struct lab_model *m, const struct model_entries *l, const char *name,
                       uint32_t len, bool present, uint64_t value, struct lab_window w)
 {
     uint64_t since = 0;
+    uint32_t hash = lab_model_hash(name, len);
     for (uint32_t i = 0; i < l->n; i++) {
-        const struct model_entry *e = l->e[i];
-        if (!ask_is(e, name, len))
+        if (!lab_model_entry_is(l, i, name, len, hash))
             continue;
+        const struct model_entry *e = l->e[i];
         if (present && e->value == value && ask_seen(m, e->from, e->to, w))
             return true;
         if (!present && since < e->from && ask_seen(m, since, e->from, w))
@@ -183,7 +179,7 @@ static bool ask_throughout(const struct lab_model *m, const struct model_entries
         return false;
     uint64_t to = e->to;
     for (uint32_t i = at + 1; i < l->n && to != MODEL_NEVER; i++)
-        if (ask_is(l->e[i], e->name, e->len) && l->e[i]->from == to)
+        if (lab_model_entry_is(l, i, e->name, e->len, l->hash[at]) && l->e[i]->from == to)
             to = l->e[i]->to;
     return to == MODEL_NEVER || m->stamps[to].applied_ns > w.to_ns;
 }
@@ -192,10 +188,16 @@ static bool ask_throughout(const struct lab_model *m, const struct model_entries
 static uint32_t ask_times(const struct lab_model *m, const struct model_entries *l,
                           const struct lab_model_name *x, struct lab_window w)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, hash = lab_model_hash(x->name, x->len);
     for (uint32_t i = 0; i < l->n; i++)
-        n += ask_is(l->e[i], x->name, x->len) && ask_seen(m, l->e[i]->from, l->e[i]->to, w);
+        n += lab_model_entry_is(l, i, x->name, x->len, hash) &&
+             ask_seen(m, l->e[i]->from, l->e[i]->to, w);
     return n;
+}
+
+static bool ask_same(const struct lab_model_name *a, const struct lab_model_name *b)
+{
+    return a->len == b->len && !memcmp(a->name, b->name, a->len);
 }
 
 bool lab_model_listing(const struct lab_model *m, struct ino dir,
@@ -203,14 +205,18 @@ bool lab_model_listing(const struct lab_model *m, struct ino dir,
                        char *ret_why)
 {
     const struct model_node *d = lab_model_find(m, dir);
+    uint32_t hash[LAB_MODEL_NAMES];
     if (!d)
         return false;
+    ASSERT(n <= ARRAY_LEN(hash));
+    for (uint32_t i = 0; i < n; i++)
+        hash[i] = lab_model_hash(names[i].name, names[i].len);
     for (uint32_t i = 0; i < n; i++) {
         const struct lab_model_name *x = &names[i];
         const char *bad = NULL;
         uint32_t times = 1;
         for (uint32_t k = 0; k < i; k++)
-            times += names[k].len == x->len && !memcmp(names[k].name, x->name, x->len);
+            times += hash[k] == hash[i] && ask_same(&names[k], x);
         if (times > ask_times(m, &d->names, x, w)) /* a name that goes and comes is a new one */
             bad = "once too often";
         if (!bad && !ask_entry(m, &d->names, x->name, x->len, true, x->ino.v, w))
@@ -228,7 +234,7 @@ bool lab_model_listing(const struct lab_model *m, struct ino dir,
         if (!ask_throughout(m, &d->names, i, w))
             continue;
         for (uint32_t k = 0; k < n && !found; k++)
-            found = ask_is(e, names[k].name, names[k].len);
+            found = lab_model_entry_is(&d->names, i, names[k].name, names[k].len, hash[k]);
         if (!found) {
             fmt_into(ret_why, LAB_MODEL_WHY,
                      "listing of %llu lacks \"%.*s\", there since record %llu",

@@ -27,8 +27,20 @@ struct model_entry {
 
 struct model_entries {
     struct model_entry **e;
+    uint32_t *hash; /* of each one's name: most are passed over without a look at them */
     uint32_t n, cap;
 };
+
+static inline uint32_t lab_model_hash(const char *name, uint32_t len)
+{
+    return (uint32_t)base_hash(name, len, 6);
+}
+
+static inline bool lab_model_entry_is(const struct model_entries *l, uint32_t i, const char *name,
+                                      uint32_t len, uint32_t hash)
+{
+    return l->hash[i] == hash && l->e[i]->len == len && !memcmp(l->e[i]->name, name, len);
+}
 
 struct model_node {
     struct model_node *next; /* of the same slot */

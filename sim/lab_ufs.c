@@ -99,13 +99,18 @@ static void node_ent(const struct lab_ufs *u, const struct lab_ufs_node *n, stru
 
 /* ---- names ---- */
 
+static struct lab_ufs_dent *dent_find(const struct lab_ufs_node *dir, const char *name, size_t n)
+{
+    uint32_t hash = (uint32_t)base_hash(name, n, 0);
+    struct lab_ufs_dent *d = dir->first;
+    while (d && (d->hash != hash || d->len != n || memcmp(d->name, name, n) != 0))
+        d = d->next;
+    return d;
+}
+
 struct lab_ufs_dent *lab_ufs_find(const struct lab_ufs_node *dir, const char *name)
 {
-    size_t n = strlen(name);
-    for (struct lab_ufs_dent *d = dir->first; d; d = d->next)
-        if (d->len == n && !memcmp(d->name, name, n))
-            return d;
-    return NULL;
+    return dent_find(dir, name, strlen(name));
 }
 
 static void dent_add(struct lab_ufs *u, struct lab_ufs_node *dir, const char *name,
@@ -114,6 +119,7 @@ static void dent_add(struct lab_ufs *u, struct lab_ufs_node *dir, const char *na
     struct lab_ufs_dent *d = lab_ufs_alloc(u, sizeof *d);
     d->len = (uint32_t)strlen(name);
     memcpy(d->name, name, d->len);
+    d->hash = (uint32_t)base_hash(name, d->len, 0);
     d->id = ++u->next_dent;
     d->node = n;
     d->prev = dir->last;
@@ -151,7 +157,6 @@ int lab_ufs_resolve(const struct lab_ufs_node *root, const char *path,
     for (const char *at = path;;) {
         const char *slash = strchr(at, '/');
         size_t n = slash ? (size_t)(slash - at) : strlen(at);
-        char name[LIMIT_NAME + 1];
         if (n > LIMIT_NAME)
             return E_NAMETOOLONG;
         if ((n == 0 && (slash || at != path)) || (n == 1 && at[0] == '.') ||
@@ -162,9 +167,7 @@ int lab_ufs_resolve(const struct lab_ufs_node *root, const char *path,
             *ret_name = at;
             return 0;
         }
-        memcpy(name, at, n);
-        name[n] = 0;
-        const struct lab_ufs_dent *d = lab_ufs_find(dir, name);
+        const struct lab_ufs_dent *d = dent_find(dir, at, n);
         if (!d)
             return E_NOENT;
         if (!node_is(d->node, FSOP_S_IFDIR))
@@ -265,9 +268,7 @@ static int64_t op_look(struct lab_ufs *u, struct lab_ufs_call *c)
         struct fsent e = {0};
         size_t len, before = w.len;
         const char *name = rbuf_str16(&in, &len);
-        const struct lab_ufs_dent *d = n->first;
-        while (d && (d->len != len || memcmp(d->name, name, len) != 0))
-            d = d->next;
+        const struct lab_ufs_dent *d = dent_find(n, name, len);
         if (d)
             node_ent(u, d->node, &e);
         if (d && node_is(d->node, FSOP_S_IFLNK)) {
@@ -309,7 +310,9 @@ static int64_t op_read(struct lab_ufs *u, struct lab_ufs_call *c)
     uint32_t from = c->half ? c->len / 2 : 0, to = c->half ? c->len : (c->len + 1) / 2;
     if (c->rest_ns == 0) /* looks once */
         to = c->len;
-    uint32_t got = lab_ufs_data_read(n, n->n_changes, c->off + from, c->buf + from, to - from);
+    uint32_t got = lab_ufs_data_len(n, n->n_changes, c->off + from, to - from);
+    c->look[c->half] = n->n_changes;
+    c->middle = c->half ? from : to;
     c->out_len = c->half && c->out_len < from ? c->out_len : from + got;
     /* as a network file system may: no error, and the fingerprint is as it was */
     if (u->cfg.short_ppm && c->out_len && prng_chance_ppm(&u->prng, u->cfg.short_ppm)) {
@@ -336,6 +339,7 @@ static int64_t op_write(struct lab_ufs *u, struct lab_ufs_call *c)
     if (full || (u->cfg.capacity && u->used + size - n->size > u->cfg.capacity))
         return E_NOSPC;
     lab_ufs_data_write(u, n, c->off, c->buf, c->len);
+    c->buf = NULL;
     c->ino = n->ino;
     node_changed(u, n, true);
     u->stats.writes++;

@@ -92,9 +92,10 @@ uint32_t lab_ufs_changes(const struct lab_ufs *u, uint64_t ino);
 const struct lab_ufs_change *lab_ufs_change(const struct lab_ufs *u, uint64_t ino, uint32_t k);
 /* changes to that size made in [from_ns, to_ns] are known to whoever asked for them by to_ns */
 void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, uint64_t size, int64_t from_ns, int64_t to_ns);
-/* the bytes after the first k changes; ret: how many, less than len only at the end */
-uint32_t lab_ufs_content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off, void *buf,
-                         uint32_t len);
+/* the bytes after the first k changes, in buf or where they are kept; ret_len: less than len only
+ * at the end */
+const uint8_t *lab_ufs_content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off,
+                               uint8_t *buf, uint32_t len, uint32_t *ret_len);
 bool lab_ufs_check(const struct lab_ufs *u, char *err_text, size_t cap);
 
 #endif

@@ -37,16 +37,14 @@ void lab_ufs_data_size(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t size)
     n->size = c->size = size;
 }
 
-void lab_ufs_data_write(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t off, const void *p,
+void lab_ufs_data_write(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t off, uint8_t *p,
                         uint32_t len)
 {
     struct lab_ufs_change *c = data_push(u, n);
     c->kind = LAB_UFS_WRITE;
     c->off = off;
     c->len = len;
-    c->data = mem_alloc(u->mem, len ? len : 1);
-    ASSERT(c->data != NULL);
-    memcpy(c->data, p, len);
+    c->data = p;
     uint64_t size = base_max_u64(n->size, off + len);
     u->used += size - n->size;
     n->size = c->size = size;
@@ -75,42 +73,44 @@ static void data_zero_from(uint64_t size, uint64_t off, uint8_t *buf, uint32_t l
     memset(buf + from, 0, len - from);
 }
 
-static bool data_covers(const struct lab_ufs_change *c, uint64_t off, uint32_t len)
+/* Of the state after k changes, newest first: what one change gives needs no look at those before
+ * it, so that every byte is written once. */
+static void data_fill(const struct lab_ufs_node *n, uint32_t k, uint64_t off, uint8_t *buf,
+                      uint32_t len)
 {
-    return c->kind == LAB_UFS_SEED ||
-           (c->kind == LAB_UFS_WRITE && c->off <= off && c->off + c->len >= off + len);
+    for (; k > 0 && len; k--) {
+        const struct lab_ufs_change *c = &n->changes[k - 1];
+        if (c->kind == LAB_UFS_WRITE) {
+            uint64_t from = base_max_u64(off, c->off);
+            uint64_t to = base_min_u64(off + len, c->off + c->len);
+            if (from >= to)
+                continue;
+            memcpy(buf + (from - off), c->data + (from - c->off), to - from);
+            data_fill(n, k - 1, to, buf + (to - off), (uint32_t)(off + len - to));
+            len = (uint32_t)(from - off);
+            continue;
+        }
+        data_zero_from(c->size, off, buf, len);
+        len = c->size > off ? (uint32_t)base_min_u64(c->size - off, len) : 0;
+        if (c->kind == LAB_UFS_SEED) {
+            data_seeded(c->seed, off, buf, len);
+            return;
+        }
+    }
+    memset(buf, 0, len);
+}
+
+uint32_t lab_ufs_data_len(const struct lab_ufs_node *n, uint32_t k, uint64_t off, uint32_t len)
+{
+    uint64_t size = k ? n->changes[k - 1].size : 0;
+    return size > off ? (uint32_t)base_min_u64(size - off, len) : 0;
 }
 
 uint32_t lab_ufs_data_read(const struct lab_ufs_node *n, uint32_t k, uint64_t off, void *buf,
                            uint32_t len)
 {
-    if (k > n->n_changes)
-        k = n->n_changes;
-    uint64_t size = k ? n->changes[k - 1].size : 0;
-    len = size > off ? (uint32_t)base_min_u64(size - off, len) : 0;
-    if (!len)
-        return 0;
-    uint32_t first = k; /* the last change that leaves nothing of what was before */
-    while (first > 0 && !data_covers(&n->changes[first - 1], off, len))
-        first--;
-    if (first == 0) {
-        memset(buf, 0, len);
-    } else if (n->changes[first - 1].kind == LAB_UFS_SEED) {
-        data_seeded(n->changes[first - 1].seed, off, buf, len);
-        data_zero_from(n->changes[first - 1].size, off, buf, len);
-    } else {
-        first--;
-    }
-    for (; first < k; first++) {
-        const struct lab_ufs_change *c = &n->changes[first];
-        if (c->kind == LAB_UFS_SIZE) {
-            data_zero_from(c->size, off, buf, len);
-            continue;
-        }
-        uint64_t from = base_max_u64(off, c->off), to = base_min_u64(off + len, c->off + c->len);
-        if (from < to)
-            memcpy((uint8_t *)buf + (from - off), c->data + (from - c->off), to - from);
-    }
+    len = lab_ufs_data_len(n, k, off, len);
+    data_fill(n, k, off, buf, len);
     return len;
 }
 
@@ -135,8 +135,17 @@ void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, uint64_t size, int64_t from_n
     }
 }
 
-uint32_t lab_ufs_content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off, void *buf,
-                         uint32_t len)
+const uint8_t *lab_ufs_content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off,
+                               uint8_t *buf, uint32_t len, uint32_t *ret_len)
 {
-    return ino < u->n_nodes ? lab_ufs_data_read(u->nodes[ino], k, off, buf, len) : 0;
+    const struct lab_ufs_node *n = ino < u->n_nodes ? u->nodes[ino] : NULL;
+    if (n && k > n->n_changes)
+        k = n->n_changes;
+    *ret_len = len = n ? lab_ufs_data_len(n, k, off, len) : 0;
+    const struct lab_ufs_change *c = len ? &n->changes[k - 1] : NULL;
+    if (c && c->kind == LAB_UFS_WRITE && c->off <= off && off + len <= c->off + c->len)
+        return c->data + (off - c->off);
+    if (len)
+        data_fill(n, k, off, buf, len);
+    return buf;
 }

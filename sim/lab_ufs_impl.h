@@ -22,7 +22,7 @@ struct lab_ufs_dent {
     struct lab_ufs_dent *next, *prev;
     uint64_t id; /* rises; a listing's cursor */
     struct lab_ufs_node *node;
-    uint32_t len;
+    uint32_t len, hash;
     char name[LIMIT_NAME + 1];
 };
 
@@ -54,7 +54,8 @@ struct lab_ufs_call {
     unsigned flags;
     struct lab_ufs_node *root, *seen;
     char *path, *path2, *hidden; /* copies */
-    uint8_t *buf, *names;
+    uint8_t *buf, *names;        /* buf of a READ: NULL, the history has the bytes */
+    uint32_t look[2], middle;    /* READ: changes at each look; where the second begins */
     uint32_t len, out_len, names_len;
     uint64_t off, expect_fp, expect_ino, expect_ino2, size, cursor;
     uint64_t ino;         /* WRITE: of the file that it was */
@@ -83,8 +84,11 @@ int64_t lab_ufs_perform(struct lab_ufs *u, struct lab_ufs_call *c);
 /* ---- lab_ufs_data.c */
 void lab_ufs_data_seed(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t size, bool behind);
 void lab_ufs_data_size(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t size);
-void lab_ufs_data_write(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t off, const void *p,
+/* p, of the model's memory, is the history's from now on */
+void lab_ufs_data_write(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t off, uint8_t *p,
                         uint32_t len);
+/* how many of len bytes at off the state after k changes has */
+uint32_t lab_ufs_data_len(const struct lab_ufs_node *n, uint32_t k, uint64_t off, uint32_t len);
 uint32_t lab_ufs_data_read(const struct lab_ufs_node *n, uint32_t k, uint64_t off, void *buf,
                            uint32_t len);
 

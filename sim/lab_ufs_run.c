@@ -36,7 +36,7 @@ static void call_free(struct lab_ufs_call *c)
     lab_ufs_text_free(u, c->path2);
     lab_ufs_text_free(u, c->hidden);
     mem_free(u->mem, c->buf, c->len ? c->len : 1);
-    mem_free(u->mem, c->names, c->names_len ? c->names_len : 1);
+    mem_free(u->mem, c->names, c->names_len);
     mem_free(u->mem, c, sizeof *c);
 }
 
@@ -99,6 +99,15 @@ static void store_free(struct run_store *st)
         mem_free(st->mem, st, sizeof *st);
 }
 
+/* what the looks of a read have seen */
+static void call_read(const struct lab_ufs_call *c, uint8_t *to)
+{
+    uint32_t n = (uint32_t)base_min_u64(c->out_len, c->middle);
+    lab_ufs_data_read(c->seen, c->look[0], c->off, to, n);
+    if (c->out_len > n)
+        lab_ufs_data_read(c->seen, c->look[1], c->off + n, to + n, c->out_len - n);
+}
+
 static void wait_timer(struct env_op *op)
 {
     struct run_wait *w = container_of(op, struct run_wait, timer.op);
@@ -110,7 +119,9 @@ static void wait_timer(struct env_op *op)
         return;
     }
     o->op.ret = c->ret;
-    if (o->buf && c->out_len && c->ret >= 0 && c->kind != UFS_WRITE)
+    if (c->kind == UFS_READ && c->ret > 0)
+        call_read(c, o->buf);
+    else if (o->buf && c->out_len && c->ret >= 0 && c->kind != UFS_WRITE)
         memcpy(o->buf, c->buf, c->out_len);
     if (c->ret >= 0) {
         o->ent = c->ent;
@@ -134,6 +145,15 @@ static void run_sweep(struct lab_ufs *u)
         if (c->done && call_is_orphan(c))
             call_free(c);
     }
+}
+
+static uint8_t *call_bytes(struct lab_ufs *u, const void *from, uint32_t n)
+{
+    uint8_t *to = mem_alloc(u->mem, n ? n : 1);
+    ASSERT(to != NULL);
+    if (from && n)
+        memcpy(to, from, n);
+    return to;
 }
 
 static struct lab_ufs_call *call_new(struct run_store *st, const struct ufs_op *o)
@@ -168,12 +188,10 @@ static struct lab_ufs_call *call_new(struct run_store *st, const struct ufs_op *
         .not_after_ns = o->kind == UFS_WRITE ? o->not_after_ns : 0,
         .env = st->env,
     };
-    c->buf = lab_ufs_alloc(u, c->len ? c->len : 1);
-    c->names = lab_ufs_alloc(u, c->names_len ? c->names_len : 1);
+    if (o->kind != UFS_READ)
+        c->buf = call_bytes(u, o->kind == UFS_WRITE ? o->buf : NULL, c->len);
     if (c->names_len)
-        memcpy(c->names, o->names, c->names_len);
-    if (o->kind == UFS_WRITE && c->len)
-        memcpy(c->buf, o->buf, c->len);
+        c->names = call_bytes(u, o->names, c->names_len);
     c->at.done = call_effect;
     list_push_back(&u->calls, &c->link);
     return c;

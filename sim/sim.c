@@ -52,15 +52,17 @@ static void sim_node_put(void *ctx, void *p, size_t n)
 
 /* ---- the queue ---- */
 
+/* without a branch, for which of four comes first is anybody's guess */
 static bool sim_before(const struct sim_heap_entry *a, const struct sim_heap_entry *b)
 {
-    return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->seq < b->seq;
+    return ((sim_u128)(uint64_t)a->at_ns << 64 | a->seq) <
+           ((sim_u128)(uint64_t)b->at_ns << 64 | b->seq);
 }
 
 static void sim_heap_put(struct sim *s, uint32_t i, struct sim_heap_entry x)
 {
     s->heap[i] = x;
-    x.ev->pos = i + 1;
+    s->pos[x.id] = i + 1;
 }
 
 static void sim_heap_up(struct sim *s, uint32_t i, struct sim_heap_entry x)
@@ -97,13 +99,13 @@ void sim_ev_unqueue(struct sim *s, struct sim_ev *ev)
         list_remove(&ev->hold);
         ev->held = false;
     }
-    if (!ev->pos)
+    if (!s->pos[ev->id])
         return;
-    uint32_t i = ev->pos - 1;
-    ASSERT(i < s->n_heap && s->heap[i].ev == ev);
-    ev->pos = 0;
+    uint32_t i = s->pos[ev->id] - 1;
+    ASSERT(i < s->n_heap && s->heap[i].id == ev->id);
+    s->pos[ev->id] = 0;
     struct sim_heap_entry last = s->heap[--s->n_heap];
-    if (last.ev == ev)
+    if (last.id == ev->id)
         return;
     if (i > 0 && sim_before(&last, &s->heap[(i - 1) / 4]))
         sim_heap_up(s, i, last);
@@ -119,13 +121,15 @@ void sim_ev_at(struct sim *s, struct sim_ev *ev, int64_t at_ns)
     ev->seq = ++s->seq;
     if (ev->kind == SIM_EV_TIMER)
         ev->seq |= 1ULL << 63;
-    struct sim_heap_entry x = {ev->at_ns, ev->seq, ev};
+    struct sim_heap_entry x = {ev->at_ns, ev->seq, ev->id};
     sim_heap_up(s, s->n_heap++, x);
 }
 
 struct sim_ev *sim_ev_new(struct sim *s, struct sim_node *owner, enum sim_ev_kind kind)
 {
     if (list_empty(&s->free_evs)) {
+        uint32_t cap = s->cap_chunks;
+        s->pos = sim_grow(s, s->pos, &cap, s->n_chunks, SIM_EV_CHUNK * sizeof *s->pos);
         s->chunks = sim_grow(s, s->chunks, &s->cap_chunks, s->n_chunks, sizeof(*s->chunks));
         struct sim_ev *c = sim_alloc(s, SIM_EV_CHUNK * sizeof *c);
         for (uint32_t i = 0; i < SIM_EV_CHUNK; i++) {
@@ -158,7 +162,7 @@ bool sim_ev_hold(struct sim_node *n, struct sim_ev *ev)
 {
     if (!n->paused && !n->stalled)
         return false;
-    ASSERT(!ev->pos && !ev->held);
+    ASSERT(!sim_ev_is_queued(n->sim, ev) && !ev->held);
     ev->held = true;
     list_push_back(&n->held, &ev->hold);
     return true;
@@ -317,6 +321,7 @@ void sim_close(struct sim *s)
     }
     for (uint32_t i = 0; i < s->n_chunks; i++)
         sim_free(s, s->chunks[i], SIM_EV_CHUNK * sizeof **s->chunks);
+    sim_free(s, s->pos, (size_t)s->cap_chunks * SIM_EV_CHUNK * sizeof *s->pos);
     sim_free(s, s->chunks, s->cap_chunks * sizeof(*s->chunks));
     sim_free(s, s->heap, s->cap_heap * sizeof *s->heap);
     sim_free(s, s->nodes, s->cap_nodes * sizeof(*s->nodes));
@@ -424,7 +429,7 @@ bool sim_step(struct sim *s)
     sim_conn_flush(s);
     if (!s->n_heap)
         return false;
-    struct sim_ev *ev = s->heap[0].ev;
+    struct sim_ev *ev = sim_ev_by_id(s, s->heap[0].id);
     ASSERT(ev->at_ns >= s->now_ns);
     s->now_ns = ev->at_ns;
     sim_ev_unqueue(s, ev);
@@ -665,37 +670,9 @@ void sim_record(struct sim *s, const struct sim_node *n, enum sim_kind kind, uin
 {
     struct sim_trace *t = &s->ring[s->n_trace++ % SIM_RING];
     *t = (struct sim_trace){s->now_ns, n ? n->id : UINT32_MAX, (uint32_t)kind, a, b};
-    uint64_t w[4] = {(uint64_t)t->at_ns, (uint64_t)t->node << 32 | t->kind, a, b};
-    for (int i = 0; i < 4; i++) {
-        s->hash[0] = base_mix_u64(s->hash[0] ^ w[i]);
-        s->hash[1] = (s->hash[1] + w[i]) * 0x9e3779b97f4a7c15ULL;
-        s->hash[1] ^= s->hash[1] >> 29 ^ s->hash[0];
-    }
+    sim_hash_words(s->hash, (uint64_t)t->at_ns, (uint64_t)t->node << 32 | t->kind, a, b);
     if (s->trace_fn)
         s->trace_fn(s->trace_ctx, t);
-}
-
-/* Half of what a simulation moves comes past here, often twice: sixteen bytes a multiplication, in
- * four chains that overlap.  A lane that meets the one word that makes it zero goes on from there:
- * this tells runs apart, it keeps out nobody. */
-uint64_t sim_hash_bytes(const void *p, size_t n)
-{
-    static const uint64_t k[4] = {0x9e3779b97f4a7c15ULL, 0xff51afd7ed558ccdULL,
-                                  0xc4ceb9fe1a85ec53ULL, 0xd6e8feb86659fd93ULL};
-    const uint8_t *b = p;
-    size_t left = n;
-    uint64_t lane[4] = {1, 2, 3, 4};
-    for (; left >= 64; left -= 64, b += 64)
-        for (int i = 0; i < 4; i++) {
-            uint64_t x = lane[i] ^ base_get_u64(b + 16 * i),
-                     y = k[i] ^ base_get_u64(b + 16 * i + 8);
-            sim_u128 m = (sim_u128)x * y;
-            lane[i] = (uint64_t)m ^ (uint64_t)(m >> 64) ^ x;
-        }
-    uint64_t h = base_hash(b, left, n);
-    for (int i = 0; i < 4; i++)
-        h = base_mix_u64(h ^ lane[i]);
-    return h;
 }
 
 int64_t sim_draw_ns(struct prng *p, int64_t min_ns, int64_t mean_ns)
@@ -713,7 +690,7 @@ int64_t sim_transfer_ns(uint64_t bytes, uint64_t bytes_per_s)
 
 void sim_hash(const struct sim *s, uint64_t ret[2])
 {
-    ret[0] = base_mix_u64(s->hash[0] ^ s->n_trace);
+    ret[0] = base_mix_u64(s->hash[0] ^ base_mix_u64(s->hash[1]) ^ s->n_trace);
     ret[1] = base_mix_u64(s->hash[1] + ret[0]);
 }
 

@@ -123,7 +123,7 @@ void sim_clock_set(struct sim_node *n, int32_t drift_ppm)
     n->drift_ppm = drift_ppm;
     for (struct list *l = n->evs.next; l != &n->evs; l = l->next) {
         struct sim_ev *ev = container_of(l, struct sim_ev, link);
-        if (ev->kind == SIM_EV_TIMER && ev->pos)
+        if (ev->kind == SIM_EV_TIMER && sim_ev_is_queued(n->sim, ev))
             sim_ev_at(n->sim, ev, sim_clock_world_ns(n, ((struct env_timer *)ev->a)->at_ns));
     }
 }

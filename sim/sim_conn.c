@@ -103,7 +103,7 @@ static void sim_conn_schedule(struct sim_end *e)
         e->ev->turn = sim_conn_other(e)->node;
         e->ev->a = e;
     }
-    if (!e->ev->pos && !e->ev->held)
+    if (!sim_ev_is_queued(s, e->ev) && !e->ev->held)
         sim_ev_at(s, e->ev, it->due_ns);
 }
 
@@ -277,7 +277,7 @@ void sim_conn_heal(struct sim *s)
                 it->due_ns = s->now_ns + prng_range(&s->net.prng, 0, s->net.cfg.rto_ns);
             } else if (it->clogged && sim_net_clogged_until(s, e->node, o->node) <= s->now_ns) {
                 it->due_ns = s->now_ns;
-                if (e->ev && e->ev->pos)
+                if (e->ev && sim_ev_is_queued(s, e->ev))
                     sim_ev_unqueue(s, e->ev);
             } else {
                 continue;

@@ -7,7 +7,8 @@
  *  3. A write into a block whose sync is under way first lets that sync finish with the block, so
  *     what a later sync promises is never taken back by an earlier pre-image.
  *  4. Bytes of cur at and beyond `size` are zero.
- *  5. Blocks of zeros are not stored, so a sparse file costs what is in it.
+ *  5. Blocks of zeros are not stored, so a sparse file costs what is in it; those that were written
+ *     cost no memory, but they use up the disk as others do.
  *  6. dents are sorted by name; each has cur or dur or both; a file is in at most one cur.
  *
  * Directories exist as parts of names only: the env's contract needs no more. */
@@ -40,11 +41,11 @@ static struct sim_block *sim_disk_block_make(struct sim *s, struct sim_file *f, 
 
 static void sim_disk_cur_free(struct sim_node *n, struct sim_block *b)
 {
-    if (!b->cur)
-        return;
+    if (b->cur || b->taken)
+        n->disk.used -= SIM_BLOCK;
     sim_free(n->sim, b->cur, SIM_BLOCK);
     b->cur = NULL;
-    n->disk.used -= SIM_BLOCK;
+    b->taken = false;
 }
 
 static void sim_disk_cur_make(struct sim_node *n, struct sim_block *b, bool zeroed)
@@ -53,7 +54,24 @@ static void sim_disk_cur_make(struct sim_node *n, struct sim_block *b, bool zero
         return;
     b->cur = zeroed ? sim_alloc(n->sim, SIM_BLOCK) : mem_alloc(n->sim->mem, SIM_BLOCK);
     ASSERT(b->cur);
+    n->disk.used += b->taken ? 0 : SIM_BLOCK;
+    b->taken = false;
+}
+
+/* as if a block of zeros had been allocated and written */
+static void sim_disk_cur_zeros(struct sim_node *n, struct sim_block *b)
+{
+    sim_disk_cur_free(n, b);
+    b->taken = true;
     n->disk.used += SIM_BLOCK;
+}
+
+static bool sim_disk_is_zeros(const uint8_t *p)
+{
+    for (unsigned i = 0; i < SIM_BLOCK; i += 8)
+        if (base_get_u64(p + i))
+            return false;
+    return true;
 }
 
 /* drops the pre-image when no sector needs it, and the block when it is zeros */
@@ -65,17 +83,30 @@ static void sim_disk_block_tidy(struct sim_node *n, struct sim_block *b)
     }
 }
 
-static void sim_disk_sector_save(struct sim_node *n, struct sim_block *b, unsigned sector)
+/* keeps what the medium has of some sectors that are about to be written */
+static void sim_disk_save(struct sim_node *n, struct sim_block *b, uint8_t sectors, bool whole)
 {
-    size_t at = (size_t)sector * SIM_SECTOR;
-    if (!b->cur) {
-        if (b->dur)
-            memset(b->dur + at, 0, SIM_SECTOR);
+    if (!sectors || (!b->cur && !b->dur))
+        return;
+    if (whole && sectors == UINT8_MAX && b->cur) { /* no need for a copy */
+        sim_free(n->sim, b->dur, SIM_BLOCK);
+        b->dur = b->cur;
+        b->cur = NULL;
+        n->disk.used -= SIM_BLOCK;
         return;
     }
     if (!b->dur)
         b->dur = sim_alloc(n->sim, SIM_BLOCK);
-    memcpy(b->dur + at, b->cur + at, SIM_SECTOR);
+    while (sectors) {
+        unsigned from = (unsigned)__builtin_ctz(sectors);
+        unsigned run = (unsigned)__builtin_ctz(~((unsigned)sectors >> from));
+        size_t at = from * (size_t)SIM_SECTOR;
+        if (b->cur)
+            memcpy(b->dur + at, b->cur + at, run * (size_t)SIM_SECTOR);
+        else
+            memset(b->dur + at, 0, run * (size_t)SIM_SECTOR);
+        sectors &= (uint8_t) ~(((1u << run) - 1) << from);
+    }
 }
 
 static void sim_disk_sector_restore(struct sim_node *n, struct sim_block *b, unsigned sector)
@@ -90,7 +121,8 @@ static void sim_disk_sector_restore(struct sim_node *n, struct sim_block *b, uns
 }
 
 static void sim_disk_block_write(struct sim_node *n, struct sim_file *f, uint64_t i,
-                                 const uint8_t *from, uint32_t at, uint32_t len, bool durable)
+                                 const uint8_t *from, uint32_t at, uint32_t len, bool durable,
+                                 struct sim_hash_run *h)
 {
     struct sim_block *b = from ? sim_disk_block_make(n->sim, f, i) : sim_disk_block(f, i);
     if (!b || !len)
@@ -99,13 +131,12 @@ static void sim_disk_block_write(struct sim_node *n, struct sim_file *f, uint64_
         b->dirty = 0;
         sim_disk_block_tidy(n, b);
     }
-    for (unsigned s = at / SIM_SECTOR; s <= (at + len - 1) / SIM_SECTOR; s++) {
-        uint8_t bit = (uint8_t)(1u << s);
-        if (!durable && !((b->dirty | b->lost) & bit))
-            sim_disk_sector_save(n, b, s);
-        b->lost &= (uint8_t)~bit;
-        b->dirty = durable ? b->dirty & (uint8_t)~bit : b->dirty | bit;
-    }
+    unsigned first = at / SIM_SECTOR, last = (at + len - 1) / SIM_SECTOR;
+    uint8_t mask = (uint8_t)((2u << last) - (1u << first));
+    if (!durable)
+        sim_disk_save(n, b, mask & (uint8_t) ~(b->dirty | b->lost), len == SIM_BLOCK);
+    b->lost &= (uint8_t)~mask;
+    b->dirty = durable ? b->dirty & (uint8_t)~mask : b->dirty | mask;
     b->epoch = f->epoch;
     if (b->dirty) {
         if (f->dirty_lo >= f->dirty_hi)
@@ -114,9 +145,16 @@ static void sim_disk_block_write(struct sim_node *n, struct sim_file *f, uint64_
         f->dirty_hi = base_max_u64(f->dirty_hi, i + 1);
     }
     b->bad = false;
-    if (from) {
+    if (from && len == SIM_BLOCK && sim_disk_is_zeros(from)) {
+        sim_disk_cur_zeros(n, b);
+        if (h)
+            sim_hash_copy(h, NULL, from, len);
+    } else if (from) {
         sim_disk_cur_make(n, b, len < SIM_BLOCK);
-        memcpy(b->cur + at, from, len);
+        if (h)
+            sim_hash_copy(h, b->cur + at, from, len);
+        else
+            memcpy(b->cur + at, from, len);
     } else if (len == SIM_BLOCK) {
         sim_disk_cur_free(n, b);
     } else if (b->cur) {
@@ -143,15 +181,19 @@ void sim_disk_file_put(struct sim_node *n, struct sim_file *f)
     sim_free(n->sim, f, sizeof *f);
 }
 
-void sim_disk_file_read(const struct sim_file *f, uint8_t *to, uint64_t len, uint64_t off)
+void sim_disk_file_read(const struct sim_file *f, uint8_t *to, uint64_t len, uint64_t off,
+                        struct sim_hash_run *h)
 {
     while (len) {
         uint64_t at = off % SIM_BLOCK, part = base_min_u64(len, SIM_BLOCK - at);
         const struct sim_block *b = sim_disk_block(f, off / SIM_BLOCK);
-        if (b && b->cur)
-            memcpy(to, b->cur + at, part);
-        else
+        const uint8_t *from = b ? b->cur : NULL;
+        if (!from)
             memset(to, 0, part);
+        if (h)
+            sim_hash_copy(h, from ? to : NULL, from ? from + at : to, part);
+        else if (from)
+            memcpy(to, from + at, part);
         to += part;
         off += part;
         len -= part;
@@ -173,7 +215,7 @@ uint64_t sim_disk_file_need(const struct sim_file *f, uint64_t len, uint64_t off
     uint64_t need = 0;
     for (uint64_t i = off / SIM_BLOCK; len && i <= (off + len - 1) / SIM_BLOCK; i++) {
         const struct sim_block *b = sim_disk_block(f, i);
-        need += b && b->cur ? 0 : SIM_BLOCK;
+        need += b && (b->cur || b->taken) ? 0 : SIM_BLOCK;
     }
     return need;
 }
@@ -192,14 +234,15 @@ static void sim_disk_zero(struct sim_node *n, struct sim_file *f, uint64_t off, 
         }
         uint64_t at = off % SIM_BLOCK, part = base_min_u64(end - off, SIM_BLOCK - at);
         struct sim_block *b = sim_disk_block(f, off / SIM_BLOCK);
-        if (b->cur || b->dirty || b->lost)
-            sim_disk_block_write(n, f, off / SIM_BLOCK, NULL, (uint32_t)at, (uint32_t)part, false);
+        if (b->cur || b->taken || b->dirty || b->lost)
+            sim_disk_block_write(n, f, off / SIM_BLOCK, NULL, (uint32_t)at, (uint32_t)part, false,
+                                 NULL);
         off += part;
     }
 }
 
 void sim_disk_file_write(struct sim_node *n, struct sim_file *f, const uint8_t *from, uint64_t len,
-                         uint64_t off, bool durable)
+                         uint64_t off, bool durable, struct sim_hash_run *h)
 {
     uint64_t end = off + len;
     if (!from) {
@@ -208,7 +251,7 @@ void sim_disk_file_write(struct sim_node *n, struct sim_file *f, const uint8_t *
     }
     while (off < end) {
         uint64_t at = off % SIM_BLOCK, part = base_min_u64(end - off, SIM_BLOCK - at);
-        sim_disk_block_write(n, f, off / SIM_BLOCK, from, (uint32_t)at, (uint32_t)part, durable);
+        sim_disk_block_write(n, f, off / SIM_BLOCK, from, (uint32_t)at, (uint32_t)part, durable, h);
         from += part;
         off += part;
     }
@@ -623,7 +666,7 @@ int64_t sim_disk_read(struct sim_node *n, const char *name, void *to, uint32_t l
     if (!f)
         return E_NOENT;
     uint64_t got = off < f->size ? base_min_u64(len, f->size - off) : 0;
-    sim_disk_file_read(f, to, got, off);
+    sim_disk_file_read(f, to, got, off, NULL);
     return (int64_t)got;
 }
 

@@ -244,8 +244,11 @@ static int64_t sim_disk_io_do_read(struct sim_node *n, struct sim_ev *ev)
         n->sim->stats.eio++;
         return E_IO;
     }
-    sim_disk_file_read(h->file, ev->b, got, ev->x);
-    ev->z = sim_hash_bytes(ev->b, got);
+    struct sim_hash_run run;
+    sim_hash_begin(&run);
+    bool on_its_way = ev->x % SIM_HASH_STEP == 0;
+    sim_disk_file_read(h->file, ev->b, got, ev->x, on_its_way ? &run : NULL);
+    ev->z = on_its_way ? sim_hash_end(&run) : sim_hash_bytes(ev->b, got);
     return (int64_t)got;
 }
 
@@ -260,32 +263,47 @@ static uint64_t sim_disk_io_misdirect(struct sim_node *n, struct sim_file *f, ui
     return prng_below(&d->prng, (f->size - len) / SIM_BLOCK + 1) * SIM_BLOCK + off % SIM_BLOCK;
 }
 
+/* the bytes are what they were when the write was submitted: the env owned them */
+static void sim_disk_io_unchanged(struct sim_ev *ev, uint64_t hash)
+{
+    ASSERT(ev->y > SIM_DISK_CHECK_MAX || ev->z == hash);
+    ev->z = hash;
+}
+
+static int64_t sim_disk_io_write_failed(struct sim_ev *ev, int err)
+{
+    sim_disk_io_unchanged(ev, sim_hash_bytes(ev->b, ev->y));
+    return err;
+}
+
 static int64_t sim_disk_io_do_write(struct sim_node *n, struct sim_ev *ev)
 {
     struct sim_disk *d = &n->disk;
     struct sim_handle *h = ev->a;
-    uint64_t hash = sim_hash_bytes(ev->b, ev->y);
-    ASSERT(ev->y > SIM_DISK_CHECK_MAX || ev->z == hash); /* changed while the env owned it */
-    ev->z = hash;
     n->sim->stats.disk_writes++;
     if (!(h->flags & ENV_O_WRITE))
-        return E_BADF;
+        return sim_disk_io_write_failed(ev, E_BADF);
     if (!sim_disk_io_aligned(h, ev->b, ev->y, ev->x))
-        return E_INVAL;
+        return sim_disk_io_write_failed(ev, E_INVAL);
     if (ev->x > SIM_DISK_SIZE_MAX || ev->y > SIM_DISK_SIZE_MAX - ev->x)
-        return E_FBIG;
+        return sim_disk_io_write_failed(ev, E_FBIG);
     if (d->cfg.capacity && d->used + sim_disk_file_need(h->file, ev->y, ev->x) > d->cfg.capacity) {
         n->sim->stats.enospc++;
-        return E_NOSPC;
+        return sim_disk_io_write_failed(ev, E_NOSPC);
     }
     bool eio = prng_chance_ppm(&d->prng, d->cfg.write_eio_ppm);
     uint64_t len = eio ? prng_below(&d->prng, ev->y + 1) : ev->y;
     uint64_t off = sim_disk_io_misdirect(n, h->file, ev->x, len);
-    sim_disk_file_write(n, h->file, ev->b, len, off, !eio && h->flags & ENV_O_DSYNC);
+    bool on_its_way = !eio && off % SIM_HASH_STEP == 0;
+    struct sim_hash_run run;
+    sim_hash_begin(&run);
+    sim_disk_file_write(n, h->file, ev->b, len, off, !eio && h->flags & ENV_O_DSYNC,
+                        on_its_way ? &run : NULL);
     if (eio) {
         n->sim->stats.eio++;
-        return E_IO;
+        return sim_disk_io_write_failed(ev, E_IO);
     }
+    sim_disk_io_unchanged(ev, on_its_way ? sim_hash_end(&run) : sim_hash_bytes(ev->b, ev->y));
     return (int64_t)ev->y;
 }
 
@@ -318,7 +336,7 @@ static int64_t sim_disk_io_do_punch(struct sim_node *n, struct sim_ev *ev)
     if (!(h->flags & ENV_O_WRITE))
         return E_BADF;
     uint64_t len = base_min_u64(ev->y, UINT64_MAX - ev->x);
-    sim_disk_file_write(n, h->file, NULL, len, ev->x, false);
+    sim_disk_file_write(n, h->file, NULL, len, ev->x, false, NULL);
     return 0;
 }
 
@@ -445,7 +463,7 @@ static void sim_disk_io_crash_one(struct sim_node *n, struct sim_ev *ev)
              d->used + sim_disk_file_need(h->file, ev->y, ev->x) > d->cfg.capacity))
             break;
         len = r == 1 ? ev->y : prng_below(&d->prng, ev->y + 1);
-        sim_disk_file_write(n, h->file, ev->b, len, ev->x, false);
+        sim_disk_file_write(n, h->file, ev->b, len, ev->x, false, NULL);
         break;
     case SIM_DISK_SYNC:
         sim_disk_file_synced(n, h->file, ev->z, true);

@@ -44,7 +44,7 @@ enum sim_ev_kind {
 struct sim_ev {
     int64_t at_ns;
     uint64_t seq;
-    uint32_t id, pos; /* slot; place in the heap + 1 */
+    uint32_t id; /* slot */
     uint8_t kind, stage;
     bool held;
     struct sim_node *node; /* the owner, or NULL */
@@ -60,12 +60,20 @@ struct sim_ev {
 struct sim_heap_entry {
     int64_t at_ns;
     uint64_t seq;
-    struct sim_ev *ev;
+    uint32_t id; /* the event's */
 };
 
 struct sim_site_state {
     struct sim_site pub;
     uint64_t hash;
+};
+
+/* ---- hash ---- */
+
+enum { SIM_HASH_STEP = 64 };
+
+struct sim_hash_run {
+    uint64_t sum[8], n;
 };
 
 /* ---- disk ---- */
@@ -75,6 +83,7 @@ struct sim_block {
     uint8_t *dur;        /* the medium's content where a bit of dirty or lost is set; NULL: zeros */
     uint8_t dirty, lost; /* sectors: not written back yet; thought clean but never written */
     bool bad;
+    bool taken; /* zeros that were written: cur is NULL, but they have their place on the disk */
     uint64_t epoch; /* the file's when it was last dirtied */
 };
 
@@ -256,6 +265,7 @@ struct sim {
     uint64_t seq, events;
     bool running, dooms; /* dooms: some node dies at the end of this turn */
     struct sim_heap_entry *heap;
+    uint32_t *pos; /* of each event, by its id: place in the heap + 1, beside the others' places */
     uint32_t n_heap, cap_heap;
     struct sim_ev **chunks;
     uint32_t n_chunks, cap_chunks;
@@ -282,6 +292,10 @@ void sim_free(struct sim *s, void *p, size_t n);
 /* an event that is parked; owner may be NULL (the world) */
 struct sim_ev *sim_ev_new(struct sim *s, struct sim_node *owner, enum sim_ev_kind kind);
 void sim_ev_at(struct sim *s, struct sim_ev *ev, int64_t at_ns); /* sets or moves */
+static inline bool sim_ev_is_queued(const struct sim *s, const struct sim_ev *ev)
+{
+    return s->pos[ev->id] != 0;
+}
 void sim_ev_unqueue(struct sim *s, struct sim_ev *ev);
 void sim_ev_free(struct sim *s, struct sim_ev *ev);
 /* keeps ev until n resumes; true if n is paused */
@@ -298,10 +312,17 @@ void sim_op_later(struct sim *s, struct sim_ev *ev, int64_t ret, int64_t at_ns);
 
 void sim_record(struct sim *s, const struct sim_node *n, enum sim_kind kind, uint64_t a,
                 uint64_t b);
-/* for traces: strong enough to tell runs apart, fast enough for bulk bytes */
-uint64_t sim_hash_bytes(const void *p, size_t n);
 int64_t sim_draw_ns(struct prng *p, int64_t min_ns, int64_t mean_ns);
 int64_t sim_transfer_ns(uint64_t bytes, uint64_t bytes_per_s);
+
+/* sim_hash.c: for traces, strong enough to tell runs apart, fast enough for bulk bytes */
+uint64_t sim_hash_bytes(const void *p, size_t n);
+void sim_hash_begin(struct sim_hash_run *h);
+/* copies a part, and hashes it; to NULL: hashes it */
+void sim_hash_copy(struct sim_hash_run *h, void *to, const void *from, size_t n);
+uint64_t sim_hash_end(const struct sim_hash_run *h);
+/* takes four words into h */
+void sim_hash_words(uint64_t h[2], uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 
 /* sim_clock.c */
 void sim_clock_boot(struct sim_node *n, bool power);
@@ -330,11 +351,13 @@ void sim_disk_remove(struct sim_node *n, const char *name);
 void sim_disk_move(struct sim_node *n, const char *from, const char *to);
 void sim_disk_expire(struct sim_node *n);                       /* old unlinks become durable */
 void sim_disk_file_put(struct sim_node *n, struct sim_file *f); /* one user less */
-void sim_disk_file_read(const struct sim_file *f, uint8_t *to, uint64_t len, uint64_t off);
+/* these two hash what they copy, if h is not NULL and off a multiple of SIM_HASH_STEP */
+void sim_disk_file_read(const struct sim_file *f, uint8_t *to, uint64_t len, uint64_t off,
+                        struct sim_hash_run *h);
 bool sim_disk_file_bad(const struct sim_file *f, uint64_t len, uint64_t off);
 /* from NULL writes zeros; durable: what DSYNC does */
 void sim_disk_file_write(struct sim_node *n, struct sim_file *f, const uint8_t *from, uint64_t len,
-                         uint64_t off, bool durable);
+                         uint64_t off, bool durable, struct sim_hash_run *h);
 uint64_t sim_disk_file_need(const struct sim_file *f, uint64_t len, uint64_t off); /* new bytes */
 void sim_disk_file_resize(struct sim_node *n, struct sim_file *f, uint64_t size);
 void sim_disk_file_synced(struct sim_node *n, struct sim_file *f, uint64_t epoch, bool ok);

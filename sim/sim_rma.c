@@ -52,10 +52,11 @@ static void sim_rma_land(struct sim_rma *r, uint32_t i)
         return;
     }
     uint8_t *mine = r->mem + at, *to = r->write ? remote : mine;
-    if (len)
-        memcpy(to, r->write ? mine : remote, len);
+    struct sim_hash_run h;
+    sim_hash_begin(&h);
+    sim_hash_copy(&h, to, r->write ? mine : remote, len);
     s->stats.rma_bytes += len;
-    sim_record(s, r->write ? o->node : r->from->node, SIM_K_RMA, sim_hash_bytes(to, len), len);
+    sim_record(s, r->write ? o->node : r->from->node, SIM_K_RMA, sim_hash_end(&h), len);
 }
 
 static void sim_rma_land_rest(struct sim_rma *r)

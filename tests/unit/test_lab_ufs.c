@@ -2,6 +2,16 @@
 #include "sim/lab_ufs.h"
 #include "tests/unit/unit.h"
 
+static uint32_t content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off,
+                        uint8_t *to, uint32_t len)
+{
+    uint32_t n;
+    const uint8_t *p = lab_ufs_content(u, ino, k, off, to, len, &n);
+    if (p != to)
+        memcpy(to, p, n);
+    return n;
+}
+
 static const int64_t sec = 1000000000;
 
 static struct mem mem;
@@ -164,7 +174,7 @@ static void test_lab_ufs_bytes(void)
     op.len = sizeof a;
     CU_ASSERT_EQUAL(go(UFS_READ, "f", NULL), 2500);
     uint32_t k = lab_ufs_changes(ufs, e.ufs_ino);
-    CU_ASSERT_EQUAL(lab_ufs_content(ufs, e.ufs_ino, k, 0, b, sizeof b), 2500);
+    CU_ASSERT_EQUAL(content(ufs, e.ufs_ino, k, 0, b, sizeof b), 2500);
     CU_ASSERT_EQUAL(memcmp(a, b, 2500), 0);
     memset(b, 9, sizeof b);
     op.buf = b;
@@ -184,10 +194,10 @@ static void test_lab_ufs_bytes(void)
     op.size = 200;
     CU_ASSERT_EQUAL(go(UFS_SETATTR, "f", NULL), 0);
     k = lab_ufs_changes(ufs, e.ufs_ino);
-    CU_ASSERT_EQUAL(lab_ufs_content(ufs, e.ufs_ino, k, 50, b, 300), 150);
+    CU_ASSERT_EQUAL(content(ufs, e.ufs_ino, k, 50, b, 300), 150);
     CU_ASSERT_EQUAL(memcmp(a + 50, b, 50), 0);
     CU_ASSERT(b[50] == 0 && b[149] == 0);
-    CU_ASSERT_EQUAL(lab_ufs_content(ufs, e.ufs_ino, 1, 0, b, sizeof b), 2500); /* as it was */
+    CU_ASSERT_EQUAL(content(ufs, e.ufs_ino, 1, 0, b, sizeof b), 2500); /* as it was */
     CU_ASSERT_EQUAL(memcmp(a, b, 2500), 0);
     end();
 }
