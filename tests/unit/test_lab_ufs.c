@@ -1,5 +1,5 @@
 /* tests/unit/test_lab_ufs.c - the model of the under-store: operations, crashes, history. */
-#include "sim/lab_ufs.h"
+#include "sim/lab_ufs_impl.h"
 #include "tests/unit/unit.h"
 
 static uint32_t content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off,
@@ -162,6 +162,53 @@ static void test_lab_ufs_list(void)
     end();
 }
 
+/* every past state, read from any place, is what plain bytes would be */
+static void test_lab_ufs_history(void)
+{
+    enum { SIZE = 600, CHANGES = 60 };
+    static uint8_t was[CHANGES + 2][SIZE], b[SIZE], w[CHANGES][SIZE];
+    static uint32_t size[CHANGES + 2];
+    struct fsent e;
+    struct prng p;
+    begin();
+    prng_seed(&p, 5, "history", 0);
+    CU_ASSERT_EQUAL(lab_ufs_file(ufs, "main/f", 300), 0);
+    lab_ufs_look(ufs, "main/f", &e, NULL);
+    struct lab_ufs_node *n = ufs->nodes[e.ufs_ino];
+    uint32_t first = lab_ufs_changes(ufs, e.ufs_ino);
+    size[0] = content(ufs, e.ufs_ino, first, 0, was[0], SIZE);
+    CU_ASSERT_EQUAL(size[0], 300);
+    for (uint32_t i = 0; i < CHANGES; i++) {
+        memcpy(was[i + 1], was[i], SIZE);
+        size[i + 1] = size[i];
+        if (prng_below(&p, 4) == 0) {
+            uint32_t to = (uint32_t)prng_below(&p, SIZE);
+            lab_ufs_data_size(ufs, n, to);
+            if (to < size[i])
+                memset(was[i + 1] + to, 0, SIZE - to);
+            size[i + 1] = to;
+            continue;
+        }
+        uint32_t off = (uint32_t)prng_below(&p, SIZE - 1);
+        uint32_t len = 1 + (uint32_t)prng_below(&p, prng_below(&p, 2) ? SIZE - off : 20);
+        if (len > SIZE - off)
+            len = SIZE - off;
+        memset(w[i], (int)(i + 1), len);
+        lab_ufs_data_write(ufs, n, off, w[i], len);
+        memset(was[i + 1] + off, (int)(i + 1), len);
+        size[i + 1] = (uint32_t)base_max_u64(size[i], off + len);
+    }
+    for (uint32_t i = 0; i <= CHANGES; i++)
+        for (uint32_t off = 0; off < SIZE; off += 37) {
+            uint32_t len = 1 + (uint32_t)prng_below(&p, SIZE - off);
+            uint32_t have = size[i] > off ? size[i] - off : 0;
+            uint32_t got = content(ufs, e.ufs_ino, first + i, off, b, len);
+            CU_ASSERT_EQUAL(got, have < len ? have : len);
+            CU_ASSERT_EQUAL(memcmp(b, was[i] + off, got), 0);
+        }
+    end();
+}
+
 static void test_lab_ufs_bytes(void)
 {
     static uint8_t a[3000], b[3000];
@@ -270,5 +317,5 @@ static void test_lab_ufs_crash(void)
 }
 
 UNIT_MAIN("lab_ufs", UNIT(test_lab_ufs_names), UNIT(test_lab_ufs_exchange), UNIT(test_lab_ufs_list),
-          UNIT(test_lab_ufs_bytes), UNIT(test_lab_ufs_fingerprint), UNIT(test_lab_ufs_faults),
-          UNIT(test_lab_ufs_crash))
+          UNIT(test_lab_ufs_bytes), UNIT(test_lab_ufs_history), UNIT(test_lab_ufs_fingerprint),
+          UNIT(test_lab_ufs_faults), UNIT(test_lab_ufs_crash))
