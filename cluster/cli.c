@@ -251,6 +251,8 @@ static int cli_load_config(struct cli *c, const char *const *sets, int n_sets, c
     char err[CONFIG_ERROR_MAX];
     if (!c->config_file && getenv("TARN_CONFIG") && *getenv("TARN_CONFIG"))
         c->config_file = getenv("TARN_CONFIG");
+    if (c->command->reads_config)
+        return 0;
     if (c->config_file && config_load(c->config, c->config_file, err, sizeof err))
         return cli_error(c, CLI_CONFIG, "%s", err);
     if (masters && config_set(c->config, "client.masters", masters, err, sizeof err))

@@ -38,6 +38,7 @@ struct cli_command {
     int (*run)(struct cli *c);
     int args_min, args_max;
     struct cli_option options[CLI_OPTIONS_MAX];
+    bool reads_config; /* itself: a mistake in it does not keep the command from running */
 };
 
 struct cli {

@@ -11,30 +11,51 @@ static int cli_config_show_run(struct cli *c)
     return CLI_OK;
 }
 
+struct cli_config_check {
+    const struct cli *cli;
+    const char *file;
+    cJSON *mistakes;
+    unsigned n;
+};
+
+static void cli_config_say(void *ctx, const char *text)
+{
+    struct cli_config_check *k = ctx;
+    k->n++;
+    cJSON_AddItemToArray(k->mistakes, cJSON_CreateString(text));
+    if (!k->cli->json)
+        (void)cli_error(k->cli, CLI_CONFIG, "%s: %s", k->file, text);
+}
+
 static int cli_config_check_run(struct cli *c)
 {
     char err[CONFIG_ERROR_MAX];
-    const char *file = c->n_args ? c->args[0] : c->config_file;
-    if (!file)
+    struct cli_config_check k = {.cli = c, .file = c->n_args ? c->args[0] : c->config_file};
+    if (!k.file)
         return cli_error(c, CLI_USAGE, "name a file, or give --config");
+    k.mistakes = cJSON_CreateArray();
     struct config *fresh = config_new();
-    int bad = config_load(fresh, file, err, sizeof err);
-    if (!bad)
-        bad = config_check(fresh, err, sizeof err);
+    config_on_mistake(fresh, cli_config_say, &k);
+    int bad = config_load(fresh, k.file, err, sizeof err);
+    if (bad && !k.n) /* it cannot be read at all */
+        cJSON_AddItemToArray(k.mistakes, cJSON_CreateString(err));
+    if (bad && !k.n && !c->json)
+        (void)cli_error(c, CLI_CONFIG, "%s", err);
+    if (!bad || k.n) /* what could not be set keeps its default */
+        bad |= config_check(fresh, err, sizeof err);
     config_free(fresh);
     if (c->json) {
         cJSON *j = cJSON_CreateObject();
-        cJSON_AddStringToObject(j, "file", file);
+        cJSON_AddStringToObject(j, "file", k.file);
         cJSON_AddBoolToObject(j, "ok", !bad);
-        if (bad)
-            cJSON_AddStringToObject(j, "error", err);
+        cJSON_AddItemToObject(j, "errors", k.mistakes);
         cli_print_json(j);
         return bad ? CLI_CONFIG : CLI_OK;
     }
-    if (bad)
-        return cli_error(c, CLI_CONFIG, "%s", err);
-    printf("%s: ok\n", file);
-    return CLI_OK;
+    cJSON_Delete(k.mistakes);
+    if (!bad)
+        printf("%s: ok\n", k.file);
+    return bad ? CLI_CONFIG : CLI_OK;
 }
 
 const struct cli_command cli_config_show = {
@@ -48,6 +69,14 @@ const struct cli_command cli_config_show = {
     0,
     {{"defaults", 0, NULL, "with type, default, range and meaning of every key"}}};
 
-const struct cli_command cli_config_check = {
-    "config", "check", "[FILE]", "check a configuration file", NULL, cli_config_check_run,
-    0,        1,       {{0}}};
+const struct cli_command cli_config_check = {"config",
+                                             "check",
+                                             "[FILE]",
+                                             "check a configuration file",
+                                             "Every mistake is a line on standard error, and the "
+                                             "exit status is 4.",
+                                             cli_config_check_run,
+                                             0,
+                                             1,
+                                             {{0}},
+                                             true};

@@ -7,12 +7,14 @@
 #include "cluster/cli_daemon.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include "cluster/cli_local.h"
 
@@ -272,6 +274,37 @@ static void cli_daemon_worker_stop(struct cli_daemon *d)
     worker_stop(w->worker, &d->stop_op);
 }
 
+/* what the files of a directory take on disk */
+static uint64_t cli_daemon_used(const char *dir)
+{
+    char *tops[] = {(char *)(uintptr_t)dir, NULL};
+    uint64_t bytes = 0;
+    FTS *fts = fts_open(tops, FTS_PHYSICAL | FTS_XDEV, NULL);
+    for (FTSENT *e; fts && (e = fts_read(fts));)
+        bytes += e->fts_info == FTS_F ? (uint64_t)e->fts_statp->st_blocks * 512 : 0;
+    if (fts)
+        (void)fts_close(fts);
+    return bytes;
+}
+
+/* A cache that is meant to grow beyond its disk would fill it, and others' writes would fail. */
+static void cli_daemon_room(const struct cli *c, const char *dir)
+{
+    struct statvfs s;
+    char want[16], have[16];
+    uint64_t capacity = (uint64_t)config_int(c->config, CONFIG_WORKER_CAPACITY);
+    if (statvfs(dir, &s))
+        return;
+    uint64_t room = (uint64_t)s.f_bavail * s.f_frsize;
+    if (room < capacity)
+        room += cli_daemon_used(dir);
+    if (room < capacity)
+        fprintf(stderr,
+                "tarn worker: worker.capacity is %s, but %s has room for %s only: the cache would "
+                "fill that file system; set worker.capacity lower\n",
+                cli_bytes(want, capacity), dir, cli_bytes(have, room));
+}
+
 static int cli_daemon_worker_run(struct cli *c)
 {
     char waits_for[256];
@@ -288,6 +321,7 @@ static int cli_daemon_worker_run(struct cli *c)
     int code = cli_daemon_open(&w.d, c, "worker", dir, config_int(g, CONFIG_WORKER_MEMORY));
     if (code)
         return code;
+    cli_daemon_room(c, dir);
     gethostname(host, sizeof host - 1);
     wc.listen = config_str(g, CONFIG_WORKER_LISTEN);
     wc.host = host;

@@ -647,6 +647,18 @@ static int cli_fs_admin_one(struct cli *c, struct tarn *t, enum rpc_admin_kind k
     rpc_format_admin_put(&w, &(struct rpc_admin){kind, path, (uint32_t)strlen(path)});
     int err = w.bad ? E_NAMETOOLONG
                     : tarn_call(t, RPC_ADMIN, body, (uint32_t)w.len, text, sizeof text - 1, &n);
+    if (err == E_EXIST && kind == RPC_ADMIN_UNMOUNT)
+        return cli_error(
+            c, CLI_FAILED,
+            "%s: the master's configuration mounts it: take it out there and start the "
+            "master anew, then unmount it",
+            path);
+    if (err == E_NOENT && kind == RPC_ADMIN_UNMOUNT)
+        return cli_error(c, CLI_FAILED, "%s: nothing is mounted there (see tarn status)", path);
+    if (err == E_BUSY && kind == RPC_ADMIN_UNMOUNT)
+        return cli_error(c, CLI_FAILED,
+                         "%s: in use: a file there is being written, or something is mounted below",
+                         path);
     if (err)
         return cli_fail(c, path, err);
     text[n] = 0;
@@ -703,6 +715,23 @@ static int cli_fs_refresh_run(struct cli *c)
     return cli_fs_admin(c, RPC_ADMIN_REFRESH);
 }
 
+static int cli_fs_unmount_run(struct cli *c)
+{
+    return cli_fs_admin(c, RPC_ADMIN_UNMOUNT);
+}
+
+const struct cli_command cli_fs_unmount = {
+    "fs",
+    "unmount",
+    "PATH...",
+    "end the mount of an under-store",
+    "What was mounted once stays mounted when it is taken out of the configuration, until this.\n"
+    "The under-store keeps its files; caches and attributes that only the cluster knows (xattrs)\n"
+    "are forgotten.",
+    cli_fs_unmount_run,
+    1,
+    -1,
+    {{0}}};
 const struct cli_command cli_fs_free = {
     "fs",
     "free",

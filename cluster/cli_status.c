@@ -222,12 +222,14 @@ static void cli_status_page(const cJSON *j)
            cli_status_text(j, "sessions", "now"), cli_status_text(j, "requests", "now"),
            cli_status_text(j, "requests", "timeouts"));
     printf("mounts   %s\n", cli_status_text(j, "total", "mounts_count"));
-    cJSON_ArrayForEach(m, cJSON_GetObjectItemCaseSensitive(j, "mounts"))
-        printf("  %-22s %-8s %s%s\n", cli_status_text(m, "path", NULL),
-               cli_status_text(m, "mode", NULL), cli_status_text(m, "uri", NULL),
-               cli_status_is(m, "open") || !strcmp(cli_status_text(m, "mode", NULL), "meta")
-                   ? ""
-                   : "  cannot be opened");
+    cJSON_ArrayForEach(m, cJSON_GetObjectItemCaseSensitive(j, "mounts")) printf(
+        "  %-22s %-8s %s%s%s\n", cli_status_text(m, "path", NULL), cli_status_text(m, "mode", NULL),
+        cli_status_text(m, "uri", NULL),
+        cli_status_is(m, "open") || !strcmp(cli_status_text(m, "mode", NULL), "meta")
+            ? ""
+            : "  cannot be opened",
+        cli_status_is(m, "configured") ? ""
+                                       : "  not in the configuration any more (tarn fs unmount)");
     cli_status_page_workers(j);
 }
 

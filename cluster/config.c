@@ -31,6 +31,8 @@ struct config {
     bool is_default[CONFIG_COUNT];
     struct master_mount mounts[CONFIG_MOUNTS_MAX];
     uint32_t n_mounts;
+    void (*say)(void *ctx, const char *text);
+    void *say_ctx;
 };
 
 PRINTF_LIKE(3, 4) static int config_fail(char *err, size_t cap, const char *format, ...)
@@ -40,6 +42,25 @@ PRINTF_LIKE(3, 4) static int config_fail(char *err, size_t cap, const char *form
     vsnprintf(err, cap, format, args);
     va_end(args);
     return E_CONFIG;
+}
+
+void config_on_mistake(struct config *c, void (*say)(void *ctx, const char *text), void *ctx)
+{
+    c->say = say;
+    c->say_ctx = ctx;
+}
+
+/* Is a mistake the end?  Else it is told, kept as the first in *bad and `first`, and passed over.
+ */
+static bool config_ends(const struct config *c, int now, const char *err, int *bad, char *first,
+                        size_t cap)
+{
+    if (now && !*bad && first != err)
+        snprintf(first, cap, "%s", err);
+    if (now && c->say)
+        c->say(c->say_ctx, err);
+    *bad = *bad ? *bad : now;
+    return now && !c->say;
 }
 
 static unsigned config_distance(const char *a, const char *b)
@@ -358,35 +379,44 @@ static int config_parse_mount(struct config *c, const cJSON *item, char *err, si
     return config_put_mount(c, value[0], value[1], value[2], value[3], err, cap);
 }
 
+/* several mistakes: the first is the one that err keeps */
 static int config_parse_section(struct config *c, const cJSON *section, char *err, size_t cap)
 {
     const cJSON *f;
+    char why[CONFIG_ERROR_MAX - 100];
+    int bad = 0;
     if (!strcmp(section->string, "mounts")) {
-        if (!cJSON_IsArray(section))
-            return config_fail(err, cap, "mounts must be an array");
+        if (!cJSON_IsArray(section)) {
+            (void)config_ends(c, config_fail(why, sizeof why, "mounts must be an array"), why, &bad,
+                              err, cap);
+            return bad;
+        }
         cJSON_ArrayForEach(f, section)
         {
-            int bad = config_parse_mount(c, f, err, cap);
-            if (bad)
-                return bad;
+            if (config_ends(c, config_parse_mount(c, f, why, sizeof why), why, &bad, err, cap))
+                break;
         }
-        return 0;
+        return bad;
     }
-    if (!cJSON_IsObject(section))
-        return config_fail(err, cap, "\"%s\" must be an object, like {\"%s\": {...}}",
-                           section->string, section->string);
+    if (!cJSON_IsObject(section)) {
+        int now =
+            config_fail(why, sizeof why, "\"%.60s\" must be an object, like {\"%.60s\": {...}}",
+                        section->string, section->string);
+        (void)config_ends(c, now, why, &bad, err, cap);
+        return bad;
+    }
     cJSON_ArrayForEach(f, section)
     {
         char key[128], number[32];
         snprintf(key, sizeof key, "%s.%s", section->string, f->string);
         const char *text = config_json_text(f, number, sizeof number);
-        if (!text)
-            return config_fail(err, cap, "%s: must be a string, a whole number or a boolean", key);
-        int bad = config_set(c, key, text, err, cap);
-        if (bad)
-            return bad;
+        int now = text ? config_set(c, key, text, why, sizeof why)
+                       : config_fail(why, sizeof why,
+                                     "%s: must be a string, a whole number or a boolean", key);
+        if (config_ends(c, now, why, &bad, err, cap))
+            break;
     }
-    return 0;
+    return bad;
 }
 
 int config_parse(struct config *c, const char *json, const char *file_name, char *err,
@@ -401,12 +431,20 @@ int config_parse(struct config *c, const char *json, const char *file_name, char
             line += *p == '\n';
         return config_fail(err, err_cap, "%.200s: line %u: not valid JSON", file_name, line);
     }
-    int bad = cJSON_IsObject(root) ? 0 : config_fail(why, sizeof why, "must be a JSON object");
+    int bad = 0;
+    if (!cJSON_IsObject(root))
+        (void)config_ends(c, config_fail(why, sizeof why, "must be a JSON object"), why, &bad, why,
+                          sizeof why);
     const cJSON *section;
     cJSON_ArrayForEach(section, root)
     {
-        if (!bad && section->string)
-            bad = config_parse_section(c, section, why, sizeof why);
+        char one[sizeof why];
+        if ((bad && !c->say) || !section->string)
+            continue;
+        int now = config_parse_section(c, section, one, sizeof one);
+        if (now && !bad)
+            memcpy(why, one, sizeof why);
+        bad = bad ? bad : now;
     }
     cJSON_Delete(root);
     return bad ? config_fail(err, err_cap, "%.200s: %s", file_name, why) : 0;
@@ -440,6 +478,8 @@ int config_load(struct config *c, const char *file, char *err, size_t err_cap)
 
 static int config_check_masters(const struct config *c, char *err, size_t cap)
 {
+    int bad = 0;
+    char why[CONFIG_ERROR_MAX];
     char one[ENV_ADDR_MAX + 1];
     for (const char *p = c->text[CONFIG_CLIENT_MASTERS]; *p;) {
         size_t n = strcspn(p, ",");
@@ -447,34 +487,57 @@ static int config_check_masters(const struct config *c, char *err, size_t cap)
             memcpy(one, p, n);
             one[n] = 0;
         }
-        if (n >= sizeof one || !config_is_addr(one))
-            return config_fail(err, cap, "client.masters: \"%.*s\" is not host:port",
-                               (int)base_min_u64(n, 200), p);
+        bool is_wrong = n >= sizeof one || !config_is_addr(one);
+        if (is_wrong &&
+            config_ends(c,
+                        config_fail(why, sizeof why, "client.masters: \"%.*s\" is not host:port",
+                                    (int)base_min_u64(n, 200), p),
+                        why, &bad, err, cap))
+            break;
         p += n + (p[n] == ',');
     }
-    return 0;
+    return bad;
+}
+
+/* the n-th thing that must hold; what: NULL after the last */
+static bool config_holds(const struct config *c, unsigned n, const char **ret_what)
+{
+    int64_t page = c->number[CONFIG_CLUSTER_PAGE];
+    const char *id = c->text[CONFIG_CLUSTER_ID];
+    const struct {
+        bool holds;
+        const char *what;
+    } rules[] = {
+        {!(page & (page - 1)), "cluster.page must be a power of two"},
+        {c->number[CONFIG_CLUSTER_STRIPE] % page == 0,
+         "cluster.stripe must be a multiple of cluster.page"},
+        {!*id || (strlen(id) == 32 && strspn(id, "0123456789abcdefABCDEF") == 32),
+         "cluster.id must be 32 hex digits"},
+        {c->number[CONFIG_MASTER_SESSION] > c->number[CONFIG_MASTER_LEASE],
+         "master.session must be longer than master.lease"},
+        {c->number[CONFIG_WORKER_BUFFER] >= 4 * page,
+         "worker.buffer must hold four pages (cluster.page)"},
+        {c->number[CONFIG_WORKER_MEMORY] >= 16 * page,
+         "worker.memory must hold 16 pages (cluster.page)"},
+        {c->number[CONFIG_WORKER_CAPACITY] >= 4 * page,
+         "worker.capacity must hold four pages (cluster.page)"},
+    };
+    *ret_what = n < ARRAY_LEN(rules) ? rules[n].what : NULL;
+    return n >= ARRAY_LEN(rules) || rules[n].holds;
 }
 
 int config_check(const struct config *c, char *err, size_t err_cap)
 {
-    int64_t page = c->number[CONFIG_CLUSTER_PAGE], stripe = c->number[CONFIG_CLUSTER_STRIPE];
-    const char *id = c->text[CONFIG_CLUSTER_ID];
-    if (page & (page - 1))
-        return config_fail(err, err_cap, "cluster.page: %lld is not a power of two",
-                           (long long)page);
-    if (stripe % page)
-        return config_fail(err, err_cap, "cluster.stripe must be a multiple of cluster.page");
-    if (*id && (strlen(id) != 32 || strspn(id, "0123456789abcdefABCDEF") != 32))
-        return config_fail(err, err_cap, "cluster.id: \"%s\" is not 32 hex digits", id);
-    if (c->number[CONFIG_MASTER_SESSION] <= c->number[CONFIG_MASTER_LEASE])
-        return config_fail(err, err_cap, "master.session must be longer than master.lease");
-    if (c->number[CONFIG_WORKER_BUFFER] < 4 * page)
-        return config_fail(err, err_cap, "worker.buffer must hold four pages (cluster.page)");
-    if (c->number[CONFIG_WORKER_MEMORY] < 16 * page)
-        return config_fail(err, err_cap, "worker.memory must hold 16 pages (cluster.page)");
-    if (c->number[CONFIG_WORKER_CAPACITY] < 4 * page)
-        return config_fail(err, err_cap, "worker.capacity must hold four pages (cluster.page)");
-    return config_check_masters(c, err, err_cap);
+    const char *what = "";
+    char masters[CONFIG_ERROR_MAX];
+    int bad = 0;
+    for (unsigned n = 0; what; n++)
+        if (!config_holds(c, n, &what) && config_ends(c, E_CONFIG, what, &bad, err, err_cap))
+            return bad;
+    int now = config_check_masters(c, masters, sizeof masters);
+    if (now && !bad)
+        snprintf(err, err_cap, "%s", masters);
+    return bad ? bad : now;
 }
 
 const char *config_str(const struct config *c, enum config_id id)

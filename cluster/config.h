@@ -125,6 +125,9 @@ int config_put_mount(struct config *c, const char *path, const char *uri, const 
 void config_drop_mount(struct config *c, const char *path);
 /* What must hold between keys (page a power of two, lease < session, ...). */
 int config_check(const struct config *c, char *err, size_t err_cap);
+/* From now on every mistake is told to say(), and what is left is looked at all the same.  The
+ * calls above still return what they would, of the first one. */
+void config_on_mistake(struct config *c, void (*say)(void *ctx, const char *text), void *ctx);
 
 const char *config_str(const struct config *c, enum config_id id);
 int64_t config_int(const struct config *c, enum config_id id); /* SIZE, DURATION (ns), INT, BOOL */

@@ -391,6 +391,7 @@ void master_serve(struct master *m);
 const struct master_ufs *master_mount_at(const struct master *m, uint16_t mount);
 /* opens the under-stores of the applied state */
 void master_mount_open_all(struct master *m);
+bool master_mount_is_configured(const struct master *m, const char *path, uint32_t len);
 /* journals the configured mounts that are missing, then serves */
 void master_mount_begin(struct master *m);
 void master_mount_done(struct env_op *op);

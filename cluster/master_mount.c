@@ -94,6 +94,28 @@ static int mount_is_there(struct master *m, const struct master_mount *want)
     return 0;
 }
 
+bool master_mount_is_configured(const struct master *m, const char *path, uint32_t len)
+{
+    for (uint32_t k = 0; k < m->cfg.n_mounts; k++)
+        if (strlen(m->cfg.mounts[k].path) == len && !memcmp(m->cfg.mounts[k].path, path, len))
+            return true;
+    return false;
+}
+
+/* what was mounted once stays so */
+static void mount_say_left(struct master *m)
+{
+    for (uint16_t n = 1; n <= LIMIT_MOUNTS; n++) {
+        struct fsop_mount_info i;
+        if (meta_mount_get(m->meta, n, &i) == 0 &&
+            !master_mount_is_configured(m, i.path, i.path_len))
+            fmt_log(m->env, ENV_LOG_WARN,
+                    "master: %.*s is still mounted, though the configuration names it no more; "
+                    "`tarn fs unmount %.*s` ends that",
+                    (int)i.path_len, i.path, (int)i.path_len, i.path);
+    }
+}
+
 /* The interval of comparisons is read from the config and needs no record. */
 static void mount_next(struct master *m)
 {
@@ -116,6 +138,8 @@ static void mount_next(struct master *m)
         }
         m->mounting++;
     }
+    if (m->state != MASTER_SERVING)
+        mount_say_left(m);
     master_serve(m);
 }
 

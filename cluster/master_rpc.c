@@ -607,6 +607,32 @@ static void req_admin_refresh(struct master *m, struct rpc_token t, const struct
     master_rpc_wait_job(r, is_loaded ? JOB_LIST : JOB_CHECK, a->ino, NULL, 0, REQ_NEW);
 }
 
+static void req_unmounted(struct env_op *op)
+{
+    struct master_req *r = container_of(op, struct master_req, sub.op);
+    list_remove(&r->sub.link);
+    r->state = REQ_NEW;
+    int err = op->ret < 0 ? (int)op->ret : r->sub.reply.err;
+    req_send(r, err, "unmounted\n", err ? 0 : 10);
+    req_free(r);
+}
+
+/* What is configured would be back at the next start. */
+static int req_admin_unmount(struct master *m, struct rpc_token t, const struct rpc_admin *a)
+{
+    struct fsop op = {.kind = FSOP_UNMOUNT, .name = a->path, .name_len = a->path_len};
+    if (master_mount_is_configured(m, a->path, a->path_len))
+        return E_EXIST;
+    struct master_req *r = req_new(m, t, RPC_ADMIN, NULL, 0);
+    if (!r)
+        return E_AGAIN;
+    r->state = REQ_IMAGE; /* until its record is applied */
+    r->sub.op.done = req_unmounted;
+    op.time_ns = env_wall_ns(m->env);
+    master_submit(m, &op, &r->sub);
+    return 0;
+}
+
 static void req_admin(struct master *m, struct rpc_token t, const void *body, uint32_t len)
 {
     struct rbuf b = rbuf_make(body, len);
@@ -640,6 +666,10 @@ static void req_admin(struct master *m, struct rpc_token t, const void *body, ui
             return;
         }
         err = E_AGAIN;
+    } else if (!err && admin.kind == RPC_ADMIN_UNMOUNT) {
+        err = req_admin_unmount(m, t, &admin);
+        if (!err)
+            return;
     } else if (!err && admin.kind == RPC_ADMIN_CHECK) {
         err = master_check(m, text, sizeof text - 1) ? 0 : E_CORRUPT;
         n = err ? strlen(text) : fmt_into(text, sizeof text, "check ok\n");

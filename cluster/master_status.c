@@ -109,6 +109,8 @@ static void status_mounts(struct master *m, struct status *s)
         status_line(s, "mounts.%u.check_interval_ns %llu", n,
                     (unsigned long long)i.check_interval_ns);
         status_line(s, "mounts.%u.open %d", n, m->ufs[k].ufs != NULL);
+        status_line(s, "mounts.%u.configured %d", n,
+                    master_mount_is_configured(m, i.path, i.path_len));
         n++;
     }
     status_u64(s, "mounts.count", n);

@@ -37,9 +37,10 @@ struct rpc_beat_reply {
 enum rpc_admin_kind {
     RPC_ADMIN_REFRESH =
         1, /* path: forget what was verified; check against the under-store; recursive */
-    RPC_ADMIN_FREE = 2,  /* path: drop cached pages, recursive */
-    RPC_ADMIN_IMAGE = 3, /* write a state image now */
-    RPC_ADMIN_CHECK = 4, /* meta_check now */
+    RPC_ADMIN_FREE = 2,    /* path: drop cached pages, recursive */
+    RPC_ADMIN_IMAGE = 3,   /* write a state image now */
+    RPC_ADMIN_CHECK = 4,   /* meta_check now */
+    RPC_ADMIN_UNMOUNT = 5, /* path of an under-store that the configuration names no more */
 };
 struct rpc_admin {
     uint32_t kind;

@@ -19,7 +19,7 @@ expect 2 'usage' tarn
 expect 0 'usage' tarn --help
 expect 0 'tarn 0' tarn --version
 for c in up master worker mount umount status 'config show' 'config check' 'fs ls' 'fs stat' 'fs cat' 'fs cp' 'fs put' 'fs get' \
-    'fs mkdir' 'fs mv' 'fs rm' 'fs ln' 'fs du' 'fs df' 'fs load' 'fs free' 'fs location' 'fs refresh'; do
+    'fs mkdir' 'fs mv' 'fs rm' 'fs ln' 'fs du' 'fs df' 'fs load' 'fs free' 'fs location' 'fs refresh' 'fs unmount'; do
     expect 0 '^usage: tarn '"$c" tarn $c --help
 done
 expect 0 'usage' tarn bench --help
@@ -35,6 +35,9 @@ expect 4 'No such file' tarn status --config /does/not/exist.json
 echo '{"worker": {"dri": "/x"}}' > "$work/bad.json"
 expect 4 'bad.json.*did you mean "worker.dir"' tarn config check "$work/bad.json"
 expect 4 '"ok":.*false' tarn config check --json "$work/bad.json"
+echo '{"worker": {"dri": "/x", "capacity": "lots"}, "master": {"lease": "9s", "session": "2s"}, "mounts": [{"path": "x"}], "nets": {"a": 1}}' > "$work/bad5.json"
+TARN_CONFIG=$work/bad5.json tarn config check 2> "$work/bad5.err" && fail "a bad configuration is ok"
+[ "$(grep -c "bad5.json: " "$work/bad5.err")" = 5 ] || fail "not all mistakes: $(cat "$work/bad5.err")"
 expect 0 'ok' tarn config check "$TARN_CONFIG"
 expect 0 'meaning' tarn config show --defaults
 tarn config show | python3 -m json.tool > /dev/null || fail "config show is not JSON"

@@ -24,6 +24,23 @@ kill9 master; start_master
 [ "$("$build/cluster-example" 127.0.0.1:$port /data/sub/two)" = second ] || fail "the example program"
 "$build/cluster-example" 127.0.0.1:$port / | grep -q 'data/' || fail "the example's listing"
 "$build/cluster-example" 127.0.0.1:$port /none 2> /dev/null && fail "the example on a missing file"
+# what is taken out of the configuration stays until somebody says so
+tarn fs unmount /data 2> "$work/unmount.err" && fail "a configured mount was unmounted"
+grep -q 'take it out there' "$work/unmount.err" || fail "$(cat "$work/unmount.err")"
+kill9 master
+python3 - "$TARN_CONFIG" <<'P'
+import json, sys
+c = json.load(open(sys.argv[1]))
+del c["mounts"][1]
+json.dump(c, open(sys.argv[1], "w"))
+P
+start_master
+[ "$(tarn fs cat /data/sub/two)" = second ] || fail "a mount went with its line in the configuration"
+grep -q '/data is still mounted' "$work/master.log" && tarn status | grep -q 'mounts.1.configured *0' || fail "nobody says that /data is left over: $(tarn status)"
+tarn fs unmount --json /data | grep -q unmounted || fail "unmount"
+tarn fs ls / | grep -qx data && fail "/data is still there"
+[ "$(cat "$work/second/sub/two")" = second ] || fail "the under-store lost its files"
+tarn fs unmount /data 2> /dev/null; [ $? = 1 ] || fail "unmounted twice"
 at=() # a mount point whose process was killed: tarn up takes it over
 [ -r /dev/fuse ] && [ -w /dev/fuse ] && { start_mount D; kill9 mount-D; at=(--mount "$work/D"); }
 term worker1; term master
