@@ -17,6 +17,15 @@ t cat /a/soft | cmp - "$work/data" || fail "cat through a link"
 t get /a/b/moved "$work/got"; cmp "$work/data" "$work/got" || fail "get"
 cp -r "$here/core" "$work/tree"
 t put -r "$work/tree" /; diff -r "$work/tree" "$store/tree" || fail "put -r"
+mkdir "$work/many" "$work/many/sub"; for i in $(seq 70); do echo "$i" > "$work/many/f$i"; done; echo sub > "$work/many/sub/f3"
+j=7 # more files than the queue holds
+t put -r -j $j "$work/many" /many$j; diff -r "$work/many" "$store/many$j" || fail "put -r -j $j"
+t cp -r -j $j /many$j /copy$j; diff -r "$work/many" "$store/copy$j" || fail "cp -r -j $j"
+t get -r -j $j /copy$j "$work/got-$j"; diff -r "$work/many" "$work/got-$j" || fail "get -r -j $j"
+rm -r "$work/got-7/f9" "$work/got-7/sub/f3" && mkdir "$work/got-7/f9" # a directory where a file is to be
+tarn fs get -r /copy7/. "$work/got-7" 2> "$work/err"; [ $? = 1 ] && grep -q 'f9: ' "$work/err" && [ -f "$work/got-7/sub/f3" ] || fail "one file that cannot be had: $(cat "$work/err")"
+t rm -r /many7 /copy7
+tarn fs put -r -j 0 "$work/many" / 2> /dev/null; [ $? = 2 ] || fail "no jobs at all"
 t get -r /tree "$work/tree2"; diff -r "$work/tree" "$work/tree2" || fail "get -r"
 t du /tree | grep -q "$(find "$work/tree" -type f | wc -l) files" || fail "du: $(t du /tree)"
 t df | grep -q 'under-store' || fail df
