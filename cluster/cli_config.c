@@ -6,6 +6,7 @@ static int cli_config_show_run(struct cli *c)
 {
     bool docs = cli_flag(c, "defaults");
     char *text = config_json(c->config, docs);
+    cli_printed_raw(); /* it is one document, --json or not */
     puts(text);
     free(text);
     return CLI_OK;

@@ -41,6 +41,7 @@ TARN_CONFIG=$work/bad5.json tarn config check 2> "$work/bad5.err" && fail "a bad
 expect 0 'ok' tarn config check "$TARN_CONFIG"
 expect 0 'meaning' tarn config show --defaults
 tarn config show | python3 -m json.tool > /dev/null || fail "config show is not JSON"
+tarn config show --json | python3 -m json.tool > /dev/null || fail "config show --json is not one JSON document"
 # nobody there: an error in time, not a hang
 expect 3 'masters: 127.0.0.1' tarn status --set client.deadline=1s
 # directories and ports
