@@ -97,6 +97,8 @@ static const struct cli_command mount_command = {
     "  max_read=BYTES readahead_kb=N max_background=N  of the kernel's requests\n"
     "  no_passthrough  the kernel never reads files from a worker's disk by itself\n"
     "  noxattr       no extended attributes           nonempty      over a directory with files\n"
+    "  inner_mounts  containers mount something on directories in it (mounts of this host's own\n"
+    "                namespace are seen without)\n"
     "  ro, rw, allow_other, allow_root, noatime, nodev, nosuid, noexec, sync, dirsync, "
     "fsname=TEXT\n"
     "      as everywhere; what a line of /etc/fstab also has (defaults, nofail, _netdev) is "

@@ -8,14 +8,19 @@
  *     one name takes its directory's lock, which a process here holds while its own change of that
  *     directory waits for the others' acknowledgements; two mounts that change one directory would
  *     each wait for the other, until a lease ends.  A name asked for again costs a look-up that the
- *     client's cache answers. */
+ *     client's cache answers.
+ *  5. But a name of an ended epoch takes along what is mounted in its directory (the kernel
+ * detaches it).  So where something is, names expire one by one, which leaves it alone. */
 #define FUSE_USE_VERSION 314
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <time.h>
 #include <unistd.h>
 #include "fuse/fuse_inval.h"
+#include "fuse/fuse_point.h"
 
 enum { INVAL_NOTIFY_INC_EPOCH = 8, INVAL_STOP_S = 2 }; /* FUSE_NOTIFY_INC_EPOCH, since Linux 6.16 */
 
@@ -24,7 +29,7 @@ int fuse_inval_init(struct fuse_inval *v, struct env *e, struct mem *m, uint32_t
     memset(v, 0, sizeof *v);
     v->env = e;
     v->mem = m;
-    v->fd = -1;
+    v->fd = v->mounts = -1;
     list_init(&v->queue);
     list_init(&v->free);
     pthread_mutex_init(&v->lock, NULL);
@@ -45,10 +50,24 @@ static bool inval_epoch(struct fuse_inval *v)
     return write(v->fd, &h, sizeof h) == (ssize_t)sizeof h || errno != EINVAL;
 }
 
+/* asked before each epoch; what is mounted is read again only when it has changed */
+static bool inval_has_inner(struct fuse_inval *v)
+{
+    struct pollfd p = {.fd = v->mounts, .events = POLLPRI};
+    if (!v->point || (v->mounts >= 0 && poll(&p, 1, 0) == 0))
+        return false;
+    if (v->mounts < 0) {
+        v->mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+        p.fd = v->mounts;
+        (void)poll(&p, 1, 0);
+    }
+    return fuse_point_has_inner(v->point);
+}
+
 static void inval_send(struct fuse_inval *v, const struct fuse_inval_item *it)
 {
     bool is_epoch = it->what & (FUSE_INVAL_EPOCH | FUSE_INVAL_ENTRY) && !v->no_epoch;
-    if (is_epoch && !inval_epoch(v)) {
+    if (is_epoch && (inval_has_inner(v) || !inval_epoch(v))) {
         __atomic_store_n(&v->no_epoch, true, __ATOMIC_RELEASE);
         is_epoch = false;
     }
@@ -94,9 +113,10 @@ static void *inval_main(void *arg)
     return NULL;
 }
 
-int fuse_inval_start(struct fuse_inval *v, struct fuse_session *se)
+int fuse_inval_start(struct fuse_inval *v, struct fuse_session *se, const char *point)
 {
     v->se = se;
+    v->point = point;
     v->fd = fuse_session_fd(se);
     if (pthread_create(&v->thread, NULL, inval_main, v))
         return E_NOMEM;
@@ -142,6 +162,9 @@ bool fuse_inval_stop(struct fuse_inval *v)
 void fuse_inval_drop(struct fuse_inval *v)
 {
     mem_free(v->mem, v->items, v->count * sizeof *v->items);
+    if (v->mounts >= 0)
+        close(v->mounts);
+    v->mounts = -1;
     pthread_mutex_destroy(&v->lock);
     pthread_cond_destroy(&v->more);
     v->items = NULL;

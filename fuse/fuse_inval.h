@@ -39,7 +39,10 @@ struct fuse_inval {
     struct fuse_session *se;
     int fd;
     bool can_expire; /* the kernel can expire a name without detaching what is below it */
-    bool no_epoch;   /* set by the thread: the kernel does not know EPOCH */
+    bool no_epoch;   /* set by the thread, for good: the kernel does not know EPOCH, or see point */
+    const char *point; /* our mount point: when something is mounted in a directory below it, there
+                          are no epochs any more; NULL: it does not matter */
+    int mounts;        /* /proc/self/mountinfo, which tells when it changes */
     bool is_started, stop;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -52,7 +55,7 @@ struct fuse_inval {
 
 int fuse_inval_init(struct fuse_inval *v, struct env *e, struct mem *m, uint32_t items) MUST_CHECK;
 /* se is mounted; its fd stays open until fuse_inval_stop */
-int fuse_inval_start(struct fuse_inval *v, struct fuse_session *se) MUST_CHECK;
+int fuse_inval_start(struct fuse_inval *v, struct fuse_session *se, const char *point) MUST_CHECK;
 /* An empty item to fill in and push, or NULL when all are queued. */
 struct fuse_inval_item *fuse_inval_get(struct fuse_inval *v);
 void fuse_inval_push(struct fuse_inval *v, struct fuse_inval_item *item);

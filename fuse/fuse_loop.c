@@ -339,7 +339,7 @@ int fuse_loop_mount(struct fuse_loop *l, struct net *n, struct fuse_ops *o, cons
     fcntl(l->fd, F_SETFD, FD_CLOEXEC);
     if (fuse_session_custom_io(l->se, &io, l->fd) ||
         fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) || loop_watch(l, with_signals) ||
-        fuse_inval_start(&o->inval, l->se)) {
+        fuse_inval_start(&o->inval, l->se, l->mountpoint)) {
         fmt_into(err_text, cap, "cannot serve %s: %s", abs, strerror(errno));
         return FUSE_MOUNT_FAILED;
     }

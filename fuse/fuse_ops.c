@@ -592,6 +592,7 @@ static void ops_init(void *ctx, struct fuse_conn_info *conn)
      * HANDLE_KILLPRIV_V2 is added by fuse_loop.c: this libfuse does not know it. */
     conn->want = conn->capable & want;
     o->inval.can_expire = conn->capable & FUSE_CAP_EXPIRE_ONLY;
+    o->inval.no_epoch |= o->opts.inner_mounts;
     conn->max_write = FUSE_OPS_IO;
     conn->max_read = o->opts.max_read; /* as mounted, or libfuse refuses */
     conn->max_background = o->opts.max_background ? o->opts.max_background : 128;

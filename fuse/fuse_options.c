@@ -42,6 +42,7 @@ static const struct fuse_options_row rows[] = {
     {"noxattr", OPT_FLAG, AT(noxattr), 0, 0},
     {"no_passthrough", OPT_FLAG, AT(no_passthrough), 0, 0},
     {"nonempty", OPT_FLAG, AT(nonempty), 0, 0},
+    {"inner_mounts", OPT_FLAG, AT(inner_mounts), 0, 0},
     {"ro", OPT_KERNEL, 0, 0, 0},
     {"rw", OPT_KERNEL, 0, 0, 0},
     {"allow_other", OPT_KERNEL, 0, 0, 0},

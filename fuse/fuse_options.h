@@ -9,7 +9,8 @@ struct fuse_options {
     int64_t attr_ns, entry_ns, negative_ns; /* longest lifetimes given to the kernel */
     uint32_t max_read, max_background;      /* 0: the default */
     int64_t readahead_kb;                   /* -1: not given */
-    bool ro, direct_io, kernel_cache, noxattr, nonempty, is_other_allowed, no_passthrough;
+    bool ro, direct_io, kernel_cache, noxattr, nonempty, is_other_allowed, no_passthrough,
+        inner_mounts;
     char fsname[256];  /* "": not given */
     char kernel[1024]; /* the rest, for the kernel and fusermount3: "ro,noatime,allow_other" */
 };

@@ -66,6 +66,20 @@ static void point_unescape(char *s)
     *to = '\0';
 }
 
+/* One line of mountinfo: where it is mounted (in place), device, and the rest behind the dash. */
+static const char *point_line(char *line, struct fuse_point *ret_p, const char **ret_rest)
+{
+    int at = 0, end = 0;
+    char *dash = strstr(line, " - ");
+    if (sscanf(line, "%*d %*d %u:%u %*s %n%*s%n", &ret_p->major, &ret_p->minor, &at, &end) != 2 ||
+        !end || !dash)
+        return NULL;
+    line[end] = '\0';
+    point_unescape(line + at);
+    *ret_rest = dash + 3;
+    return line + at;
+}
+
 bool fuse_point_find(const char *abs, struct fuse_point *ret_p)
 {
     FILE *f = fopen("/proc/self/mountinfo", "re");
@@ -75,25 +89,34 @@ bool fuse_point_find(const char *abs, struct fuse_point *ret_p)
     if (!f)
         return false;
     while (getline(&line, &room, f) > 0) {
-        unsigned major, minor;
-        int at = 0, end = 0;
-        char *dash = strstr(line, " - ");
-        if (sscanf(line, "%*d %*d %u:%u %*s %n%*s%n", &major, &minor, &at, &end) != 2 || !end ||
-            !dash)
-            continue;
-        line[end] = '\0';
-        point_unescape(line + at);
-        if (strcmp(line + at, abs))
+        struct fuse_point p = {0};
+        const char *rest, *at = point_line(line, &p, &rest);
+        if (!at || strcmp(at, abs))
             continue;
         found = true; /* a later one lies above it */
-        memset(ret_p, 0, sizeof *ret_p);
-        ret_p->major = major;
-        ret_p->minor = minor;
-        sscanf(dash + 3, "%63s %255s", ret_p->type, ret_p->source);
-        point_unescape(ret_p->source);
+        sscanf(rest, "%63s %255s", p.type, p.source);
+        point_unescape(p.source);
+        *ret_p = p;
     }
     free(line);
     fclose(f);
+    return found;
+}
+
+bool fuse_point_has_inner(const char *abs)
+{
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t room = 0, n = strlen(abs);
+    bool found = false;
+    while (f && !found && getline(&line, &room, f) > 0) {
+        struct fuse_point p;
+        const char *rest, *at = point_line(line, &p, &rest);
+        found = at && !strncmp(at, abs, n) && at[n] == '/';
+    }
+    free(line);
+    if (f)
+        fclose(f);
     return found;
 }
 

@@ -14,6 +14,8 @@ struct fuse_point {
 int fuse_point_resolve(const char *path, char *ret_abs, size_t cap) MUST_CHECK;
 /* The topmost mount at exactly this absolute path; false when there is none. */
 bool fuse_point_find(const char *abs, struct fuse_point *ret_p);
+/* Is another file system mounted in a directory below this absolute path? */
+bool fuse_point_has_inner(const char *abs);
 /* enum fuse_mount_exit.  is_cleaning: a dead tarn mount found there is removed. */
 int fuse_point_check(const char *abs, bool nonempty, bool is_cleaning, char *err_text, size_t cap);
 /* 0, E_BUSY (something is open in it), E_INVAL (not mounted), E_PERM, E_IO.  May block. */

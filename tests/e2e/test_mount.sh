@@ -28,6 +28,17 @@ seq 1500 | sed 's,^,e/n,' | xargs touch # several pages of a listing
 [ "$(ls e | grep -c '^n')" = 1500 ] || fail "listing of 1500: $(ls e | grep -c '^n')"
 rm -rf e x && [ -z "$(ls -A)" ] || fail "rm -rf left $(ls -A)"
 df . > /dev/null || fail df
+mkdir in in/side
+if mount -t tmpfs none in/side 2> /dev/null; then # it stays, whatever names are told to be forgotten
+    touch in/side/x
+    for i in 1 2 3; do
+        mkdir in/new$i && [ -d in/new$i ] && tarn fs mv /in/new$i /moved$i && [ -d moved$i ] || fail "what another did"
+        [ -e in/side/x ] || fail "a file system in a directory of the mount is gone"
+    done
+    umount in/side || fail "umount of what was mounted inside"
+    rmdir moved1 moved2 moved3
+fi
+rm -rf in
 dd if=/dev/urandom of=big bs=1M count=20 status=none && cmp big "$store/big" || fail "20 MiB written"
 dd if=big of=/dev/null bs=4k status=none || fail "read 4k"
 python3 - <<'P' || fail "random writes and reads"
