@@ -5,9 +5,9 @@
  * signal ends at once.  A server that fails (a journal that cannot be written, a port in use) ends
  * with status 1 and a line that says why. */
 #include "cluster/cli_daemon.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -274,16 +274,25 @@ static void cli_daemon_worker_stop(struct cli_daemon *d)
     worker_stop(w->worker, &d->stop_op);
 }
 
-/* what the files of a directory take on disk */
-static uint64_t cli_daemon_used(const char *dir)
+/* what the files of a directory, and of those in it, take on disk */
+static uint64_t cli_daemon_used(int at, const char *dir, unsigned depth)
 {
-    char *tops[] = {(char *)(uintptr_t)dir, NULL};
+    int fd = openat(at, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    struct stat st;
     uint64_t bytes = 0;
-    FTS *fts = fts_open(tops, FTS_PHYSICAL | FTS_XDEV, NULL);
-    for (FTSENT *e; fts && (e = fts_read(fts));)
-        bytes += e->fts_info == FTS_F ? (uint64_t)e->fts_statp->st_blocks * 512 : 0;
-    if (fts)
-        (void)fts_close(fts);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
+            fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
+            continue;
+        bytes += S_ISREG(st.st_mode)                ? (uint64_t)st.st_blocks * 512
+                 : S_ISDIR(st.st_mode) && depth < 4 ? cli_daemon_used(fd, e->d_name, depth + 1)
+                                                    : 0;
+    }
+    if (d)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
     return bytes;
 }
 
@@ -297,7 +306,7 @@ static void cli_daemon_room(const struct cli *c, const char *dir)
         return;
     uint64_t room = (uint64_t)s.f_bavail * s.f_frsize;
     if (room < capacity)
-        room += cli_daemon_used(dir);
+        room += cli_daemon_used(AT_FDCWD, dir, 0);
     if (room < capacity)
         fprintf(stderr,
                 "tarn worker: worker.capacity is %s, but %s has room for %s only: the cache would "
