@@ -67,39 +67,15 @@ static void test_worker_changed_file(void)
 {
     make_world(4, 64 * PAGE);
     CU_ASSERT_EQUAL(read_file(4, 0, PAGE), 0);
-    struct fake_file old = fake.file[4];
-    /* replaced behind our back; the client still opens the old version */
-    char path[] = "f4";
-    struct rpc_io req = {.ino = {5},
-                         .version = old.gen,
-                         .size = old.size,
-                         .fp = fake_fp(old.gen),
-                         .mount = 1,
-                         .off = PAGE,
-                         .len = 100,
-                         .key = key,
-                         .path = path,
-                         .path_len = 2};
+    /* the client still opens the old version when it is replaced behind our back */
+    start(&calls[1], RPC_READ, 4, 0, PAGE, 100, 0);
     fake.file[4].gen = 2;
-    uint8_t body[128];
-    struct wbuf w = wbuf_make(body, sizeof body);
-    rpc_format_io_put(&w, &req);
-    memset(&calls[1], 0, sizeof calls[1]);
-    calls[1].rpc.op.done = call_done;
-    rpc_call(to_worker, RPC_READ, body, (uint32_t)w.len, env_now_ns(sim_env(node_c)) + 9 * SECOND,
-             &calls[1].rpc);
     wait_for(&calls[1]);
     CU_ASSERT_EQUAL(calls[1].err, E_CHANGED);
     CU_ASSERT_EQUAL(read_file(4, 0, PAGE), 0); /* the new version has pages of its own */
     CU_ASSERT_EQUAL(read_file(4, 0, PAGE), 1);
     /* the master frees what is older */
-    struct rpc_free fr = {{5}, 2};
-    w = wbuf_make(body, sizeof body);
-    rpc_format_free_put(&w, &fr);
-    memset(&calls[2], 0, sizeof calls[2]);
-    calls[2].rpc.op.done = call_done;
-    rpc_call(from_worker, RPC_FREE, body, (uint32_t)w.len, env_now_ns(sim_env(node_m)) + 9 * SECOND,
-             &calls[2].rpc);
+    start_free(&calls[2], 4, 2);
     wait_for(&calls[2]);
     CU_ASSERT_EQUAL(calls[2].err, 0);
     run_for(SECOND);
@@ -620,19 +596,12 @@ static void test_worker_freed_while_a_page_is_written(void)
 {
     make_world(20, 64 * PAGE);
     for (int64_t at = 0; at < 50; at++) {
-        uint8_t body[64];
-        struct rpc_free fr = {{6}, UINT64_MAX};
-        struct wbuf w = wbuf_make(body, sizeof body);
-        rpc_format_free_put(&w, &fr);
         fake.file[5].gen++;
         CU_ASSERT_EQUAL(read_file(5, 0, PAGE), 0);
         run_for(SECOND / 10);
         start(&calls[1], RPC_READ, 5, 0, PAGE, PAGE, 0);
         run_for(fake.latency_ns + at * 20000);
-        memset(&calls[2], 0, sizeof calls[2]);
-        calls[2].rpc.op.done = call_done;
-        rpc_call(from_worker, RPC_FREE, body, (uint32_t)w.len,
-                 env_now_ns(sim_env(node_m)) + 9 * SECOND, &calls[2].rpc);
+        start_free(&calls[2], 5, UINT64_MAX);
         wait_for(&calls[1]);
         wait_for(&calls[2]);
         run_for(SECOND / 10);
@@ -651,11 +620,7 @@ static void test_worker_hostile_calls(void)
             junk[k] = (uint8_t)base_mix_u64(i * 1000 + k);
         static const uint16_t methods[] = {RPC_READ, RPC_WRITE, RPC_SYNC,
                                            RPC_LOAD, RPC_FREE,  RPC_LOCAL};
-        struct call *c = &calls[i % CALLS];
-        memset(c, 0, sizeof *c);
-        c->rpc.op.done = call_done;
-        rpc_call(to_worker, methods[i % 6], junk, i % sizeof junk,
-                 env_now_ns(sim_env(node_c)) + SECOND, &c->rpc);
+        send(&calls[i % CALLS], to_worker, methods[i % 6], junk, i % sizeof junk);
         if (i % CALLS == CALLS - 1)
             run_for(2 * SECOND);
     }

@@ -40,15 +40,13 @@ static int local(uint32_t kind, uint32_t n, uint64_t token, const char *host)
     uint8_t body[128];
     struct wbuf w = wbuf_make(body, sizeof body);
     rpc_format_local_put(&w, &q);
-    memset(c, 0, sizeof *c);
-    c->rpc.op.done = done;
-    rpc_call(to_worker, RPC_LOCAL, body, (uint32_t)w.len, env_now_ns(sim_env(node_c)) + SECOND,
-             &c->rpc);
+    send(c, to_worker, RPC_LOCAL, body, (uint32_t)w.len);
+    wait_for(c);
     run_for(SECOND / 10);
     char why[256] = "";
     if (!worker_check(worker, why, sizeof why))
         CU_FAIL_FATAL(why);
-    return (int)c->rpc.op.ret;
+    return c->err;
 }
 
 static int hold(uint32_t n, uint64_t token)
@@ -177,14 +175,7 @@ static void test_local_never_punches_what_it_handed_out(void)
         }
     CU_ASSERT(!file_is_there(4) && file_is_there(5));
     /* file 5 has a new version: the old one is unlinked and lent until it is given back */
-    struct rpc_free fr = {{6}, UINT64_MAX};
-    uint8_t body[64];
-    struct wbuf w = wbuf_make(body, sizeof body);
-    rpc_format_free_put(&w, &fr);
-    memset(&calls[2], 0, sizeof calls[2]);
-    calls[2].rpc.op.done = call_done;
-    rpc_call(from_worker, RPC_FREE, body, (uint32_t)w.len, env_now_ns(sim_env(node_m)) + 9 * SECOND,
-             &calls[2].rpc);
+    start_free(&calls[2], 5, UINT64_MAX);
     wait_for(&calls[2]);
     run_for(SECOND);
     CU_ASSERT(!file_is_there(5));
