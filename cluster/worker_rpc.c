@@ -350,8 +350,7 @@ static bool worker_req_next_read(struct worker_req *r)
 {
     struct worker *w = r->w;
     uint64_t page = r->at / w->id.page_bytes;
-    if ((r->io.flags & RPC_IO_LIVE) || (!r->io.fp && !MUTANT(YOUNG_CACHED)) || r->is_direct ||
-        page > UINT32_MAX)
+    if ((r->io.flags & RPC_IO_LIVE) || !r->io.fp || r->is_direct || page > UINT32_MAX)
         return worker_req_direct(r);
     struct cache_key key = {r->io.ino, MUTANT(PAGE_ANY_VERSION) ? 1 : r->io.version,
                             (uint32_t)page};

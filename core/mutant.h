@@ -52,7 +52,6 @@
     X(PAGE_PARTIAL, "a page that came short is served as if it were whole") \
     X(PAGE_TWO_VERSIONS, "a page is fetched without a look at the file's fingerprint") \
     X(PAGE_ANY_VERSION, "a page of another version is served") \
-    X(YOUNG_CACHED, "a page is cached though the file's fingerprint is too young to tell changes") \
     X(PATH_TRUSTED, "bytes are read and written where a path leads, whichever file is there now") \
     X(FETCH_STICKS, "a page whose fetch failed is never fetched again") \
     X(EVICTION_HALF, "an evicted page stays on the disk and in the presence map") \
