@@ -188,7 +188,8 @@ struct master_job {
     uint8_t *page; /* JOB_LIST, JOB_NAMES, JOB_LOOK */
     uint32_t page_bytes;
     uint64_t mark;    /* of path, when it was asked for: see meta_path_mark() */
-    uint64_t seen;    /* record applied when names were read */
+    uint64_t seen;    /* record applied when names were read, */
+    uint64_t looked;  /* and when the thing itself was looked at */
     uint64_t version; /* of the directory before its names were read */
     /* from here on nothing is zeroed but the beginnings of texts, and the intent's other members */
     char path[LIMIT_BELOW], path2[LIMIT_BELOW];

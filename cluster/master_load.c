@@ -281,7 +281,7 @@ void master_load_submit_rec(struct master_job *j, const struct fsop *op, enum ma
 
 static void load_stat(struct master_job *j, const char *path)
 {
-    j->seen = meta_applied(j->m->meta);
+    j->seen = j->looked = meta_applied(j->m->meta);
     j->uop.path = path;
     j->uop.buf = j->target;
     j->uop.len = sizeof j->target;
@@ -344,7 +344,7 @@ static void load_batch(struct master_job *j, uint32_t len, bool is_last)
                       .ino = j->ino,
                       .arg = j->load,
                       .size = j->mark,
-                      .mtime_ns = (int64_t)j->seen};
+                      .mtime_ns = (int64_t)(is_last ? j->looked : j->seen)};
     if (is_last)
         fsop_ent_put(&w, &j->ent);
     if (!j->is_begun)

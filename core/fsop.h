@@ -27,8 +27,9 @@ enum fsop_kind {
     FSOP_REFRESH = 6,       /* ino; data: one fsent as found in the under-store (empty: gone).
                                Here, in LOAD and in WRITE_CLOSE, size: meta_path_mark() when it was
                                looked for; E_CONFLICT if that is another by now.  LOAD, mtime_ns:
-                               record applied when the names were read: what was changed through us
-                               since keeps its attributes.  LOAD that begins, atime_ns: version of
+                               record applied when the names, or in the last batch the directory
+                               itself, were read: what was changed through us since keeps its
+                               attributes.  LOAD that begins, atime_ns: version of
                                the directory before its names were read; E_CONFLICT if that is
                                another by now */
     FSOP_MKNOD = 8,         /* ino: parent, name, mode (type and permission), rdev.  FSOP_F_OPEN: a

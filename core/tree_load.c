@@ -230,7 +230,20 @@ void tree_load_abort(struct meta *m, uint32_t dir)
                 (uint16_t)~DENTRY_SEEN;
 }
 
-static void tree_load_last(struct meta *m, uint32_t dir, const struct fsent *self)
+/* The directory was looked at before its listing had the lock.  If attributes were changed through
+ * us since, and its own are others now, then they may be the newer ones: left alone, it is compared
+ * again, as its fingerprint is not known.  (The mark of the path does not tell: they may have been
+ * what they are before they were what was seen.) */
+static bool tree_load_is_older(const struct meta *m, const struct fsop *op, uint32_t dir,
+                               const struct fsent *self)
+{
+    const struct meta_inode *i = inode_at(m, dir);
+    return op->mtime_ns && (uint64_t)op->mtime_ns < meta_super(m)->attr_index &&
+           ((i->mode ^ self->mode) & 07777 || i->uid != self->uid || i->gid != self->gid);
+}
+
+static void tree_load_last(struct meta *m, const struct fsop *op, uint32_t dir,
+                           const struct fsent *self)
 {
     for (uint32_t dent = inode_at(m, dir)->dir.first, next; dent; dent = next) {
         const struct meta_dentry *d = dir_at(m, dent);
@@ -244,9 +257,10 @@ static void tree_load_last(struct meta *m, uint32_t dir, const struct fsent *sel
     struct meta_inode *i = inode_mut(m, dir);
     i->flags |= INODE_LOADED;
     i->version++;
-    if (self->mode && i->n_locks == 1) /* the listing's own */
+    bool is_known = self->mode && !tree_load_is_older(m, op, dir, self);
+    if (is_known && i->n_locks == 1) /* the listing's own */
         inode_adopt(m, dir, self);
-    bool is_as_listed = self->mode && !intent_at(m, intent_loading(m, dir))->left;
+    bool is_as_listed = is_known && !intent_at(m, intent_loading(m, dir))->left;
     i->fp = is_as_listed ? self->fp : 0;
 }
 
@@ -342,7 +356,7 @@ int tree_load(struct meta *m, const struct fsop *op, struct meta_result *r)
     bool is_over = (op->flags & FSOP_F_LOAD_LAST) || (err && (op->flags & FSOP_F_LOAD_BEGIN));
     if (is_over) { /* a listing that failed at once has nobody who could give it up */
         if (!err)
-            tree_load_last(m, dir, &self);
+            tree_load_last(m, op, dir, &self);
         else
             tree_load_abort(m, dir);
         intent_close(m, intent);

@@ -184,10 +184,46 @@ static void test_master_listing_that_cannot_compare_gives_no_lease(void)
     w_close();
 }
 
+/* A directory's mode was looked at, then changed through us, back to what it was when the look
+ * began: the listing that follows does not bring back what was seen. */
+static void test_master_names_listing_undoes_no_mode(void)
+{
+    static struct wcall b;
+    w_open(FSOP_MOUNT_THROUGH, 60000 * MS);
+    struct wu_file *d = wu_add("d", FSOP_S_IFDIR | 0755, 0);
+    wu_add("d/f", FSOP_S_IFREG | 0644, 1);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino ino = w_lookup(c1, INO_ROOT, "d", 0);
+    struct fsop set = {.kind = FSOP_SETATTR, .ino = ino, .valid = FSOP_SET_MODE};
+    wu.latency_ns = 400 * MS;
+    unsigned stats = wu.count[UFS_STAT];
+    struct fsop list = {.kind = FSOP_READDIR, .ino = ino};
+    w_send(c2, &list, &b);
+    w_run_ms(50);
+    wu.latency_ns = 2 * MS;
+    set.mode = 0711;
+    CU_ASSERT_EQUAL(w_fs(c1, set, &a), 0);
+    CU_ASSERT_EQUAL(wu.count[UFS_STAT], stats);
+    wu.latency_ns = 400 * MS;
+    for (int i = 0; i < 400 && wu.count[UFS_STAT] == stats; i++)
+        w_run_ms(1);
+    wu.latency_ns = 2 * MS;
+    set.mode = 0755;
+    CU_ASSERT_EQUAL(w_fs(c1, set, &a), 0);
+    CU_ASSERT_FALSE(b.done);
+    CU_ASSERT(w_wait(&b, 1000) && b.err == 0);
+    struct fsop get = {.kind = FSOP_GETATTR, .ino = ino};
+    CU_ASSERT_EQUAL(w_fs(c2, get, &b), 0);
+    CU_ASSERT_EQUAL(b.reply.attr.mode & 07777, 0755);
+    CU_ASSERT_EQUAL(d->mode & 07777, 0755);
+    w_close();
+}
+
 UNIT_MAIN("master_names", UNIT(test_master_names_pass_the_tree),
           UNIT(test_master_names_of_what_is_loaded_come_from_the_tree),
           UNIT(test_master_names_that_cannot_be_listed),
           UNIT(test_master_neighbours_are_brought_at_once),
           UNIT(test_master_listing_compares_its_entries_together),
           UNIT(test_master_listing_is_of_use_for_a_while),
-          UNIT(test_master_listing_that_cannot_compare_gives_no_lease))
+          UNIT(test_master_listing_that_cannot_compare_gives_no_lease),
+          UNIT(test_master_names_listing_undoes_no_mode))
