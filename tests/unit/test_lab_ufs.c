@@ -316,6 +316,29 @@ static void test_lab_ufs_crash(void)
     end();
 }
 
+/* who is told that a file has a size knows of the change to that one, not of others of that time */
+static void test_lab_ufs_firm(void)
+{
+    begin();
+    CU_ASSERT_EQUAL(go(UFS_CREATE, "f", NULL), 0);
+    uint64_t ino = op.ent.ufs_ino;
+    int64_t from_ns = sim_now_ns(sim);
+    for (uint64_t size = 10; size <= 20; size += 10) {
+        reset();
+        op.valid = FSOP_SET_SIZE;
+        op.size = size;
+        CU_ASSERT_EQUAL(go(UFS_SETATTR, "f", NULL), 0);
+    }
+    uint32_t n = lab_ufs_changes(ufs, ino);
+    CU_ASSERT_FATAL(n >= 2);
+    lab_ufs_firm(ufs, ino, 10, from_ns, sim_now_ns(sim));
+    CU_ASSERT_EQUAL(lab_ufs_change(ufs, ino, n - 2)->size, 10);
+    CU_ASSERT_EQUAL(lab_ufs_change(ufs, ino, n - 2)->firm_ns, sim_now_ns(sim));
+    CU_ASSERT_EQUAL(lab_ufs_change(ufs, ino, n - 1)->size, 20);
+    CU_ASSERT_EQUAL(lab_ufs_change(ufs, ino, n - 1)->firm_ns, 0);
+    end();
+}
+
 UNIT_MAIN("lab_ufs", UNIT(test_lab_ufs_names), UNIT(test_lab_ufs_exchange), UNIT(test_lab_ufs_list),
           UNIT(test_lab_ufs_bytes), UNIT(test_lab_ufs_history), UNIT(test_lab_ufs_fingerprint),
-          UNIT(test_lab_ufs_faults), UNIT(test_lab_ufs_crash))
+          UNIT(test_lab_ufs_faults), UNIT(test_lab_ufs_crash), UNIT(test_lab_ufs_firm))
