@@ -1,0 +1,377 @@
+/* journal/raft_elect.c - who leads: suspicion, pre-votes, votes, transfer.
+ *
+ *   FOLLOWER -suspects-> PRE_CANDIDATE -a quorum would vote-> CANDIDATE -a quorum voted-> LEADER
+ *   a round without an end: once more from PRE_CANDIDATE; a leader heard, a higher term: FOLLOWER
+ *
+ * INVARIANTS
+ *  1. A term is taken up, and a vote given, before it is durable; it is told only after.  A
+ *     candidate asks and counts itself only after.  (Asking earlier would be unsafe as well: a
+ *     candidate that forgot its term could collect answers to an older, longer log.)
+ *  2. A step down within a term keeps the vote.
+ *  3. Nobody helps another to lead while his promise to a leader lasts, or while he may have made
+ *     one before he was started; unless the leader itself asked for it (force).  A vote request
+ *     that comes while it lasts does not even raise the term.
+ *  4. A pre-vote changes nothing of him who gives it.  One that refuses says its own term, so a
+ *     member that was left behind with the longer log catches up and can stand (etcd #8501).
+ *  5. Nobody stands whose log is not yet on its disk, who installs an image, whose disk is unfit,
+ *     or who has no vote in the last configuration nor, while that one may be uncommitted, in the
+ * one before: he may be the only one whose log is long enough to commit it (dissertation, 4.2.2).
+ *     A low priority only delays, for the same reason.
+ *  6. From the moment a successor is told, this leader has no lease for the rest of its term. */
+#include "journal/raft_impl.h"
+#include "core/mutant.h"
+
+static int64_t raft_elect_uniform(struct raft *r, int64_t lo, int64_t hi)
+{
+    return hi > lo ? prng_range(&r->prng, lo, hi) : lo;
+}
+
+static void raft_elect_rest(struct raft *r)
+{
+    r->yielded = false;
+    r->suspect_ns = r->now + raft_elect_uniform(r, r->cfg.suspect_min_ns, r->cfg.suspect_max_ns);
+}
+
+void raft_elect_contact(struct raft *r)
+{
+    r->promise_ns = r->now + r->cfg.promise_ns;
+    raft_elect_rest(r);
+}
+
+void raft_elect_refused(struct raft *r)
+{
+    int64_t from = r->now > r->promise_ns ? r->now : r->promise_ns;
+    int64_t at = from + raft_elect_uniform(r, 0, r->cfg.refused_max_ns);
+    if (r->role == RAFT_FOLLOWER && at < r->suspect_ns)
+        r->suspect_ns = at;
+}
+
+void raft_elect_follow(struct raft *r, uint64_t term, struct raft_id leader)
+{
+    ASSERT(term >= r->term);
+    bool fresh = term > r->term;
+    if (fresh) {
+        r->term = term;
+        r->vote = (struct raft_id){0};
+        r->grant = (struct raft_id){0};
+        raft_save_meta(r);
+    }
+    if (fresh || !raft_id_eq(leader, r->leader) || r->role != RAFT_FOLLOWER) {
+        raft_read_drop(r);
+        r->verified = r->commit;
+        r->acked = 0;
+        r->ack_due = false;
+        r->ack_sent_ns = 0;
+        r->ack_read = 0;
+    }
+    if (r->role == RAFT_LEADER) {
+        r->transfer = (struct raft_id){0};
+        raft_elect_rest(r);
+    } else if (r->role != RAFT_FOLLOWER) {
+        r->suspect_ns = r->round_ns;
+    }
+    r->role = RAFT_FOLLOWER;
+    r->leader = leader;
+}
+
+/* --- standing --- */
+
+static bool raft_elect_may_stand(const struct raft *r)
+{
+    bool pending = r->n_confs > 1 && r->conf_index[r->n_confs - 1] > r->commit;
+    if (!raft_member_votes(raft_member_conf(r), r->cfg.self) &&
+        !(pending && raft_member_votes(&r->conf[r->n_confs - 2], r->cfg.self)))
+        return false;
+    return !r->installing && r->fit && r->stored == r->trail.last && raft_meta_durable(r) &&
+           raft_trail_has_room(&r->trail, 2) && r->now >= r->silent_until_ns;
+}
+
+static uint64_t raft_elect_granted(const struct raft *r, struct raft_id id)
+{
+    if (raft_is_self(r, id))
+        return r->role == RAFT_PRE_CANDIDATE || raft_meta_durable(r);
+    return raft_member_look(r, id)->granted;
+}
+
+static void raft_elect_stand(struct raft *r, enum raft_role role, bool forced);
+
+static void raft_elect_count(struct raft *r)
+{
+    if (raft_member_quorum(r, raft_elect_granted) == 0)
+        return;
+    if (r->role == RAFT_PRE_CANDIDATE)
+        raft_elect_stand(r, RAFT_CANDIDATE, false);
+    else
+        raft_repl_lead(r);
+}
+
+static void raft_elect_ask(struct raft *r)
+{
+    bool pre = r->role == RAFT_PRE_CANDIDATE;
+    for (uint32_t i = 0; i < r->n_peers; i++) {
+        if (!raft_member_votes(raft_member_conf(r), r->peer[i].id))
+            continue;
+        struct raft_message *m =
+            raft_send(r, pre ? RAFT_MSG_PRE_VOTE : RAFT_MSG_VOTE, r->peer[i].id);
+        m->term = r->term + pre;
+        m->index = r->trail.last;
+        m->log_term = raft_last_term(r);
+        m->force = r->forced;
+    }
+}
+
+static void raft_elect_stand(struct raft *r, enum raft_role role, bool forced)
+{
+    r->role = role;
+    r->leader = (struct raft_id){0};
+    r->forced = forced;
+    r->asked = false;
+    r->round_ns = r->now + raft_elect_uniform(r, r->cfg.round_min_ns, r->cfg.round_max_ns);
+    raft_read_drop(r);
+    for (uint32_t i = 0; i < r->n_peers; i++)
+        r->peer[i].voted = r->peer[i].granted = false;
+    if (role == RAFT_CANDIDATE) {
+        r->term++;
+        r->vote = r->cfg.self;
+        r->grant = (struct raft_id){0};
+        raft_save_meta(r); /* raft_elect_meta goes on */
+        return;
+    }
+    raft_elect_ask(r);
+    raft_elect_count(r);
+}
+
+int raft_elect_campaign(struct raft *r, bool forced)
+{
+    if (r->role == RAFT_LEADER)
+        return E_EXIST;
+    if (!raft_elect_may_stand(r))
+        return E_AGAIN;
+    raft_elect_stand(r, forced || r->cfg.no_pre_vote ? RAFT_CANDIDATE : RAFT_PRE_CANDIDATE, forced);
+    return 0;
+}
+
+/* how many voters would rather lead than this one */
+static uint32_t raft_elect_rank(const struct raft *r)
+{
+    const struct raft_conf *c = raft_member_conf(r);
+    const struct raft_member *me = raft_member_find(c, r->cfg.self);
+    uint32_t n = 0;
+    for (uint32_t i = 0; me && i < c->n; i++)
+        n += (c->member[i].flags & RAFT_VOTER) && c->member[i].priority > me->priority &&
+             !raft_id_eq(c->member[i].id, r->leader);
+    return n;
+}
+
+static void raft_elect_suspects(struct raft *r)
+{
+    uint32_t rank = r->yielded ? 0 : raft_elect_rank(r);
+    r->yielded = true;
+    if (rank)
+        r->suspect_ns = r->now + (int64_t)rank * r->cfg.round_max_ns;
+    else if (raft_elect_campaign(r, false))
+        r->suspect_ns = r->now + r->cfg.round_min_ns; /* what forbids it may be over then */
+}
+
+void raft_elect_meta(struct raft *r)
+{
+    if (r->grant.v && raft_id_eq(r->grant, r->vote)) {
+        raft_send(r, RAFT_MSG_VOTE_REPLY, r->grant);
+        r->grant = (struct raft_id){0};
+    }
+    if (r->role == RAFT_CANDIDATE && !r->asked) {
+        r->asked = true;
+        raft_elect_ask(r);
+        raft_elect_count(r);
+    }
+}
+
+/* --- being asked --- */
+
+static bool raft_elect_is_bound(const struct raft *r)
+{
+    if (r->role == RAFT_LEADER)
+        return !r->cfg.no_check_quorum && r->cfg.promise_ns;
+    return r->now < r->silent_until_ns || (r->leader.v && r->now < r->promise_ns);
+}
+
+static bool raft_elect_is_behind(const struct raft *r, const struct raft_message *m)
+{
+    uint64_t term = raft_last_term(r);
+    return m->log_term < term || (m->log_term == term && m->index < r->trail.last);
+}
+
+void raft_elect_pre_vote(struct raft *r, const struct raft_message *m)
+{
+    bool no = raft_elect_is_bound(r) || m->term <= r->term || raft_elect_is_behind(r, m);
+    struct raft_message *a = raft_send(r, RAFT_MSG_PRE_VOTE_REPLY, m->from);
+    a->term = no ? r->term : m->term;
+    a->reject = no;
+}
+
+void raft_elect_vote(struct raft *r, const struct raft_message *m)
+{
+    if (m->term > r->term) {
+        if (!m->force && raft_elect_is_bound(r))
+            return;
+        raft_elect_follow(r, m->term, (struct raft_id){0});
+    }
+    bool mine = raft_id_eq(r->vote, m->from);
+    bool no = m->term < r->term || r->role != RAFT_FOLLOWER || (r->vote.v && !mine) ||
+              r->leader.v || raft_elect_is_behind(r, m) || r->installing ||
+              (!m->force && r->now < r->silent_until_ns);
+    if (no) {
+        raft_send(r, RAFT_MSG_VOTE_REPLY, m->from)->reject = true;
+        return;
+    }
+    raft_elect_rest(r);
+    if (!mine) {
+        r->vote = m->from;
+        raft_save_meta(r);
+    }
+    if (raft_meta_durable(r))
+        raft_send(r, RAFT_MSG_VOTE_REPLY, m->from);
+    else
+        r->grant = m->from;
+}
+
+void raft_elect_reply(struct raft *r, const struct raft_message *m)
+{
+    bool pre = m->type == RAFT_MSG_PRE_VOTE_REPLY;
+    struct raft_peer *p = raft_member_peer(r, m->from);
+    if (r->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE) || !p ||
+        m->term != r->term + (pre && !m->reject))
+        return;
+    p->voted = true;
+    p->granted |= !m->reject;
+    raft_elect_count(r);
+}
+
+/* --- transfer --- */
+
+int raft_elect_transfer(struct raft *r, struct raft_id to)
+{
+    const struct raft_conf *c = raft_member_conf(r);
+    const struct raft_member *best = NULL;
+    struct raft_peer *best_peer = NULL;
+    if (r->role != RAFT_LEADER)
+        return E_NOT_LEADER;
+    if (r->transfer.v)
+        return E_BUSY;
+    for (uint32_t i = 0; i < c->n; i++) {
+        const struct raft_member *m = &c->member[i];
+        struct raft_peer *p = raft_member_peer(r, m->id);
+        if (!p || !(m->flags & RAFT_VOTER) || (to.v && !raft_id_eq(m->id, to)))
+            continue;
+        if (!to.v && p->unfit)
+            continue;
+        if (!best || m->priority > best->priority ||
+            (m->priority == best->priority && p->match > best_peer->match)) {
+            best = m;
+            best_peer = p;
+        }
+    }
+    if (!best)
+        return to.v ? E_INVAL : E_UNAVAILABLE;
+    r->transfer = best->id;
+    r->transfer_told = false;
+    r->transfer_ns = r->now + r->cfg.suspect_min_ns;
+    return 0;
+}
+
+/* when the successor has everything, it is told */
+void raft_elect_transfer_run(struct raft *r)
+{
+    if (r->role != RAFT_LEADER || !r->transfer.v || r->transfer_told)
+        return;
+    struct raft_peer *p = raft_member_peer(r, r->transfer);
+    if (!p) {
+        r->transfer = (struct raft_id){0};
+        return;
+    }
+    if (p->match < r->trail.last || !raft_may_send(r))
+        return;
+    r->transfer_told = r->lease_void = true;
+    raft_send(r, RAFT_MSG_TIMEOUT_NOW, p->id);
+}
+
+void raft_elect_timeout_now(struct raft *r, const struct raft_message *m)
+{
+    if (r->role == RAFT_FOLLOWER && raft_id_eq(m->from, r->leader))
+        raft_elect_campaign(r, true);
+}
+
+/* --- time --- */
+
+static uint64_t raft_elect_heard(const struct raft *r, struct raft_id id)
+{
+    return raft_is_self(r, id) ? INT64_MAX : (uint64_t)raft_member_look(r, id)->heard_ns;
+}
+
+/* Is there somebody of higher priority who has (nearly) everything? */
+static bool raft_elect_prefers(const struct raft *r)
+{
+    const struct raft_conf *c = raft_member_conf(r);
+    const struct raft_member *me = raft_member_find(c, r->cfg.self);
+    for (uint32_t i = 0; me && i < c->n; i++) {
+        const struct raft_member *m = &c->member[i];
+        const struct raft_peer *p = raft_member_look(r, m->id);
+        if (p && (m->flags & RAFT_VOTER) && m->priority > me->priority && !p->unfit &&
+            p->progress == RAFT_REPLICATE && p->match >= r->term_start &&
+            r->now - p->heard_ns < r->cfg.suspect_min_ns)
+            return true;
+    }
+    return false;
+}
+
+static void raft_elect_lead_time(struct raft *r)
+{
+    const struct raft_member *me = raft_member_find(raft_member_conf(r), r->cfg.self);
+    uint64_t heard = raft_member_quorum(r, raft_elect_heard);
+    if (!r->cfg.no_check_quorum && heard < INT64_MAX &&
+        r->now - (int64_t)heard >= r->cfg.suspect_min_ns) {
+        raft_elect_follow(r, r->term, (struct raft_id){0});
+        return;
+    }
+    if (r->transfer.v && r->now >= r->transfer_ns) {
+        r->transfer = (struct raft_id){0};
+        r->transfer_told = false;
+        if (!me || !r->fit) { /* not without reason: whoever comes is better */
+            raft_elect_follow(r, r->term, (struct raft_id){0});
+            return;
+        }
+    }
+    if (!r->fit && !r->transfer.v && raft_elect_transfer(r, (struct raft_id){0}) && r->n_peers &&
+        r->now - r->stalled_ns >= r->cfg.suspect_min_ns) {
+        raft_elect_follow(r, r->term, (struct raft_id){0});
+        return;
+    }
+    if (!raft_elect_prefers(r))
+        r->prefer_ns = r->now;
+    else if (r->now - r->prefer_ns >= 2 * r->cfg.suspect_max_ns && !r->transfer.v)
+        raft_elect_transfer(r, (struct raft_id){0});
+    if (r->now >= r->heartbeat_ns) {
+        r->heartbeat_ns = r->now + r->cfg.heartbeat_ns;
+        raft_repl_heartbeat(r);
+    }
+}
+
+void raft_elect_time(struct raft *r)
+{
+    switch (r->role) {
+    case RAFT_FOLLOWER:
+        if (r->now >= r->suspect_ns)
+            raft_elect_suspects(r);
+        break;
+    case RAFT_PRE_CANDIDATE:
+    case RAFT_CANDIDATE:
+        if (r->now < r->round_ns)
+            break;
+        if (raft_elect_campaign(r, false)) /* not now: as a follower that suspects */
+            raft_elect_follow(r, r->term, (struct raft_id){0});
+        break;
+    case RAFT_LEADER:
+        raft_elect_lead_time(r);
+        break;
+    }
+}

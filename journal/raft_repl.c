@@ -1,0 +1,416 @@
+/* journal/raft_repl.c - the log's way from the leader to the others.
+ *
+ * What a leader thinks of a member:
+ *
+ *   PROBE      where do the logs agree?  One message, then wait for its answer or a heartbeat
+ *   REPLICATE  they agree: entries leave as they come, up to a bound of unanswered messages and
+ * bytes IMAGE      what it needs is not in the log any more: it fetches the image and the rest
+ * after it
+ *
+ *   PROBE -accepts-> REPLICATE -rejects, connection lost-> PROBE;   both -log trimmed-> IMAGE
+ *   IMAGE -answers with what is in the log again-> REPLICATE
+ *
+ * INVARIANTS
+ *  1. An append cuts the log only where an entry of it contradicts one that is there, and never at
+ *     or below commit: so a late or repeated append takes nothing away that was answered for.
+ *  2. An answer's index is stored here and equal to the leader's log: min(stored, verified).
+ *  3. match only grows while a leadership lasts; next > match.
+ *  4. An answer of a past term, or to a message of one, moves nothing. */
+#include "journal/raft_impl.h"
+#include "core/mutant.h"
+
+/* --- leader: sending --- */
+
+void raft_repl_reset(struct raft *r, struct raft_peer *p)
+{
+    *p = (struct raft_peer){.id = p->id,
+                            .connected = p->connected,
+                            .unfit = p->unfit,
+                            .next = r->trail.last + 1,
+                            .heard_ns = r->now};
+}
+
+void raft_repl_lead(struct raft *r)
+{
+    ASSERT(raft_meta_durable(r));
+    r->role = RAFT_LEADER;
+    r->leader = r->cfg.self;
+    r->term_start = r->trail.last + 1;
+    r->transfer = (struct raft_id){0};
+    r->transfer_told = r->lease_void = false;
+    r->led_ns = r->prefer_ns = r->now;
+    r->heartbeat_ns = r->now + r->cfg.heartbeat_ns;
+    r->wanted_index = 0;
+    r->uncommitted_bytes = 0;
+    for (uint64_t i = base_max_u64(r->commit + 1, r->trail.mem_first); i <= r->trail.last; i++)
+        r->uncommitted_bytes += r->trail.ring[i & r->trail.mask].len;
+    for (uint32_t i = 0; i < r->n_peers; i++)
+        raft_repl_reset(r, &r->peer[i]);
+    struct raft_entry e = {.term = r->term, .type = RAFT_NOOP};
+    raft_push(r, &e, NULL);
+}
+
+static void raft_repl_send(struct raft *r, struct raft_peer *p, uint64_t first, uint32_t n,
+                           bool fetched)
+{
+    struct raft_message *m = raft_send(r, RAFT_MSG_APPEND, p->id);
+    m->index = first - 1;
+    m->log_term = raft_trail_term(&r->trail, first - 1);
+    m->commit = r->commit;
+    m->read = r->read_round;
+    m->sent_ns = r->now;
+    m->n = n;
+    m->fetched = fetched;
+    p->told_commit = r->commit;
+    p->read_due = p->commit_due = false;
+}
+
+static void raft_repl_offer(struct raft *r, struct raft_peer *p)
+{
+    struct raft_message *m = raft_send(r, RAFT_MSG_IMAGE, p->id);
+    m->index = r->image_index;
+    m->log_term = r->image_term;
+    m->conf = raft_conf_at(r, r->image_index);
+    m->commit = r->commit;
+    m->read = r->read_round;
+    m->sent_ns = r->now;
+    p->told_commit = 0;
+    p->read_due = p->commit_due = false;
+}
+
+static void raft_repl_to_probe(struct raft_peer *p, uint64_t next)
+{
+    p->progress = RAFT_PROBE;
+    p->next = next;
+    p->probed = false;
+    p->flights = p->flight_bytes = 0;
+}
+
+static void raft_repl_to_image(struct raft *r, struct raft_peer *p)
+{
+    raft_repl_to_probe(p, p->next);
+    p->progress = RAFT_IMAGE;
+    raft_repl_offer(r, p);
+}
+
+/* entries from p->next on that fit one message */
+static uint32_t raft_repl_plan(const struct raft *r, const struct raft_peer *p, uint32_t *ret_bytes)
+{
+    uint32_t n = 0;
+    uint64_t bytes = 0;
+    for (uint64_t i = p->next; i <= r->trail.last && n < RAFT_BATCH_ENTRIES; i++) {
+        const struct raft_slot *s = &r->trail.ring[i & r->trail.mask];
+        if (n && bytes + s->len > r->cfg.batch_bytes)
+            break;
+        bytes += s->len;
+        n++;
+        if (s->type == RAFT_CONF)
+            break;
+    }
+    *ret_bytes = (uint32_t)bytes;
+    return n;
+}
+
+static void raft_repl_fly(struct raft_peer *p, uint32_t n, uint32_t bytes)
+{
+    p->next += n;
+    p->flight[(p->flight_first + p->flights++) % RAFT_INFLIGHT_MAX] =
+        (struct raft_flight){p->next - 1, bytes};
+    p->flight_bytes += bytes;
+}
+
+static void raft_repl_fetch(struct raft *r, struct raft_peer *p)
+{
+    if (p->fetching)
+        return;
+    p->fetching = true;
+    ASSERT(r->fx->n_fetches < RAFT_MEMBERS_MAX);
+    r->fx->fetch[r->fx->n_fetches++] = (struct raft_fetch){p->id, p->next};
+}
+
+static void raft_repl_pump_peer(struct raft *r, struct raft_peer *p)
+{
+    if (p->progress == RAFT_IMAGE)
+        return;
+    if (p->next <= r->trail.base) {
+        if (raft_may_send(r))
+            raft_repl_to_image(r, p);
+        return;
+    }
+    if (p->progress == RAFT_PROBE) {
+        if (p->probed || !raft_may_send(r))
+            return;
+        uint32_t bytes, n = p->next < r->trail.mem_first ? 0 : raft_repl_plan(r, p, &bytes);
+        p->probed = true;
+        raft_repl_send(r, p, p->next, n, false);
+        return;
+    }
+    while (p->next <= r->trail.last && p->flights < r->cfg.inflight_messages &&
+           p->flight_bytes < r->cfg.inflight_bytes && raft_may_send(r)) {
+        if (p->next < r->trail.mem_first) {
+            raft_repl_fetch(r, p);
+            return;
+        }
+        uint32_t bytes, n = raft_repl_plan(r, p, &bytes);
+        raft_repl_send(r, p, p->next, n, false);
+        raft_repl_fly(p, n, bytes);
+    }
+}
+
+void raft_repl_pump(struct raft *r)
+{
+    if (r->role != RAFT_LEADER)
+        return;
+    for (uint32_t i = 0; i < r->n_peers; i++) {
+        struct raft_peer *p = &r->peer[i];
+        raft_repl_pump_peer(r, p);
+        if ((!p->read_due && !p->commit_due) || !raft_may_send(r))
+            continue;
+        if (p->progress == RAFT_IMAGE)
+            raft_repl_offer(r, p);
+        else if (p->next > r->trail.base)
+            raft_repl_send(r, p, p->next, 0, false);
+    }
+}
+
+void raft_repl_heartbeat(struct raft *r)
+{
+    for (uint32_t i = 0; i < r->n_peers; i++) {
+        r->peer[i].probed = false; /* it, or its answer, may have been lost */
+        r->peer[i].read_due = true;
+    }
+}
+
+void raft_repl_lost(struct raft *r, struct raft_peer *p)
+{
+    (void)r;
+    if (p->progress == RAFT_REPLICATE)
+        raft_repl_to_probe(p, p->match + 1);
+}
+
+void raft_repl_fetched(struct raft *r, const struct raft_event *ev)
+{
+    struct raft_peer *p = raft_member_peer(r, ev->u.fetched.id);
+    if (!p || !p->fetching)
+        return;
+    p->fetching = false;
+    if (r->role != RAFT_LEADER || p->progress != RAFT_REPLICATE || p->next != ev->u.fetched.from ||
+        p->next <= r->trail.base || !raft_may_send(r))
+        return;
+    uint32_t n = (uint32_t)base_min_u64(ev->u.fetched.n, r->trail.last + 1 - p->next);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++)
+        bytes += ev->u.fetched.entry[i].len;
+    if (n == 0) { /* not readable: the next heartbeat tries again, or the log was trimmed by then */
+        raft_repl_to_probe(p, p->next);
+        p->probed = true;
+        return;
+    }
+    raft_repl_send(r, p, p->next, n, true);
+    raft_repl_fly(p, n, (uint32_t)bytes);
+}
+
+/* --- leader: answers --- */
+
+static uint64_t raft_repl_match(const struct raft *r, struct raft_id id)
+{
+    return raft_is_self(r, id) ? r->stored : raft_member_look(r, id)->match;
+}
+
+void raft_repl_commit(struct raft *r)
+{
+    if (r->role != RAFT_LEADER)
+        return;
+    uint64_t q = raft_member_quorum(r, raft_repl_match);
+    q = base_min_u64(q, r->trail.last);
+    if (q > r->commit && raft_trail_term(&r->trail, q) == r->term)
+        raft_set_commit(r, q);
+}
+
+static void raft_repl_rejected(struct raft *r, struct raft_peer *p, const struct raft_message *m)
+{
+    if (p->progress == RAFT_IMAGE || m->index <= p->match || m->index > r->trail.last)
+        return;
+    if (p->progress == RAFT_PROBE && m->index != p->next - 1)
+        return; /* to an older probe */
+    uint64_t hint = base_min_u64(m->hint, m->index - 1);
+    if (hint > r->trail.base) /* below it only the image helps */
+        hint = raft_trail_upto_term(&r->trail, hint, m->log_term);
+    raft_repl_to_probe(p, base_max_u64(hint, p->match) + 1);
+}
+
+static void raft_repl_accepted(struct raft *r, struct raft_peer *p, const struct raft_message *m)
+{
+    uint64_t hint = base_max_u64(m->hint, m->index);
+    if (m->index > r->trail.last || hint > r->trail.last)
+        return; /* no member of this cluster says that */
+    p->match = base_max_u64(p->match, m->index);
+    while (p->flights && p->flight[p->flight_first].last <= hint) {
+        p->flight_bytes -= p->flight[p->flight_first].bytes;
+        p->flight_first = (p->flight_first + 1) % RAFT_INFLIGHT_MAX;
+        p->flights--;
+    }
+    switch (p->progress) {
+    case RAFT_PROBE:
+        if (hint + 1 < p->next)
+            break; /* a heartbeat's, sent before we looked further ahead */
+        p->progress = RAFT_REPLICATE;
+        p->next = hint + 1;
+        break;
+    case RAFT_REPLICATE:
+        p->next = base_max_u64(p->next, p->match + 1);
+        break;
+    case RAFT_IMAGE:
+        if (hint < r->trail.base)
+            break;
+        p->progress = RAFT_REPLICATE;
+        p->next = hint + 1;
+        break;
+    }
+    raft_member_progress(r, p);
+}
+
+void raft_repl_reply(struct raft *r, const struct raft_message *m)
+{
+    struct raft_peer *p = raft_member_peer(r, m->from);
+    if (r->role != RAFT_LEADER || !p || m->term != r->term)
+        return;
+    p->heard_ns = r->now;
+    p->unfit = m->unfit;
+    if (m->sent_ns <= r->now && m->read <= r->read_round) { /* else not of this leadership */
+        p->acked_ns = m->sent_ns > p->acked_ns ? m->sent_ns : p->acked_ns;
+        p->read = base_max_u64(p->read, m->read);
+    }
+    if (m->reject)
+        raft_repl_rejected(r, p, m);
+    else
+        raft_repl_accepted(r, p, m);
+    raft_repl_commit(r);
+}
+
+/* --- follower --- */
+
+void raft_repl_answer(struct raft *r)
+{
+    if (!raft_meta_durable(r)) {
+        r->ack_due = true;
+        return;
+    }
+    r->ack_due = false;
+    struct raft_message *m = raft_send(r, RAFT_MSG_APPEND_REPLY, r->leader);
+    m->index = r->acked = base_min_u64(r->stored, r->verified);
+    m->hint = r->verified;
+    m->sent_ns = r->ack_sent_ns;
+    m->read = r->ack_read;
+    m->unfit = !r->fit;
+}
+
+/* term of the entry before which ours may agree: saves a round trip for each entry of a wrong term
+ */
+static void raft_repl_reject(struct raft *r, const struct raft_message *m)
+{
+    raft_repl_answer(r);
+    if (r->ack_due) /* what is sent then finds out as well */
+        return;
+    struct raft_message *a = &r->fx->message[r->fx->n_messages - 1];
+    a->reject = true;
+    a->index = m->index;
+    a->hint = m->index > r->trail.last ? r->trail.last
+                                       : raft_trail_upto_term(&r->trail, m->index - 1, m->log_term);
+    a->log_term = raft_trail_term(&r->trail, a->hint);
+}
+
+static bool raft_repl_is_sound(const struct raft_message *m)
+{
+    uint64_t term = m->log_term;
+    if (m->n > RAFT_BATCH_ENTRIES || m->index > UINT64_MAX / 2)
+        return false;
+    for (uint32_t i = 0; i < m->n; i++) {
+        const struct raft_entry *e = &m->entry[i];
+        if (e->term < term || e->term > m->term || e->type < RAFT_DATA || e->type > RAFT_CONF)
+            return false;
+        if (e->type == RAFT_CONF && (i + 1 < m->n || !m->conf))
+            return false;
+        term = e->term;
+    }
+    return true;
+}
+
+/* The entries of m from number k on, which do not contradict the log: what is new goes in as far as
+ * there is room.  Returns how many of m's entries the log then holds. */
+static uint32_t raft_repl_take(struct raft *r, const struct raft_message *m, uint32_t k)
+{
+    raft_evict(r);
+    for (; k < m->n; k++) {
+        bool conf = m->entry[k].type == RAFT_CONF;
+        if (!raft_trail_has_room(&r->trail, RAFT_SPARE) || (conf && !raft_member_has_room(r)))
+            break; /* the leader finds out by its next message */
+        raft_push(r, &m->entry[k], conf ? m->conf : NULL);
+    }
+    return k;
+}
+
+void raft_repl_append(struct raft *r, const struct raft_message *m)
+{
+    const struct raft_trail *t = &r->trail;
+    if (!raft_repl_is_sound(m)) {
+        r->fx->ret = E_PROTO;
+        return;
+    }
+    r->ack_sent_ns = m->sent_ns > r->ack_sent_ns ? m->sent_ns : r->ack_sent_ns;
+    r->ack_read = base_max_u64(r->ack_read, m->read);
+    if (r->installing) {
+        raft_repl_answer(r);
+        return;
+    }
+    uint32_t k = 0;
+    if (m->index < t->base) { /* all that we have no log for is committed, hence equal */
+        k = (uint32_t)base_min_u64(m->n, t->base - m->index);
+    } else if (m->index > t->last || raft_trail_term(t, m->index) != m->log_term) {
+        if (m->index <= r->commit)
+            r->fx->ret = E_CORRUPT;
+        else
+            raft_repl_reject(r, m);
+        return;
+    }
+    for (; k < m->n && m->index + 1 + k <= t->last; k++) {
+        uint64_t index = m->index + 1 + k;
+        if (raft_trail_term(t, index) == m->entry[k].term)
+            continue;
+        if (index <= r->verified) { /* it is no leader that contradicts itself */
+            r->fx->ret = E_CORRUPT;
+            return;
+        }
+        raft_cut(r, index - 1);
+        break;
+    }
+    uint64_t last = t->last;
+    k = raft_repl_take(r, m, k);
+    if (m->index + k >= t->base)
+        r->verified = base_max_u64(r->verified, m->index + k);
+    raft_set_commit(r, base_min_u64(m->commit, r->verified));
+    if (m->n == 0 || t->last == last)
+        raft_repl_answer(r); /* else when it is stored */
+}
+
+void raft_repl_image(struct raft *r, const struct raft_message *m)
+{
+    r->ack_sent_ns = m->sent_ns > r->ack_sent_ns ? m->sent_ns : r->ack_sent_ns;
+    r->ack_read = base_max_u64(r->ack_read, m->read);
+    bool here = m->index <= r->trail.last && m->index >= r->trail.base &&
+                raft_trail_term(&r->trail, m->index) == m->log_term;
+    if (r->installing) {
+        ;
+    } else if (m->index <= r->commit || here) { /* an image is of committed entries */
+        r->verified = base_max_u64(r->verified, here ? m->index : r->commit);
+        raft_set_commit(r, base_max_u64(r->commit, here ? m->index : 0));
+    } else if (r->wanted_index != m->index || r->wanted_term != m->log_term) {
+        r->wanted_index = m->index;
+        r->wanted_term = m->log_term;
+        r->fx->image_wanted = true;
+        r->fx->image_from = m->from;
+        r->fx->image_index = m->index;
+        r->fx->image_term = m->log_term;
+    }
+    raft_repl_answer(r);
+}
