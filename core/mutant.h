@@ -59,12 +59,48 @@
     X(FENCE_IGNORED, "a write that was given up is carried out later all the same") \
     X(DELTA_LOST, "pages that a lost report named are never reported again") \
     X(NOTE_NOT_KEPT, "what an exchange is about is not written down before it is done")
+
+/* Those of the Raft core; docs/raft-traps.md */
+#define RAFT_MUTANTS(X) \
+    X(RAFT_COMMIT_OLD_TERM, "an entry of an earlier term is committed by counting") \
+    X(RAFT_CHANGE_BEFORE_TERM, "members are changed before an entry of the leader's own term is committed") \
+    X(RAFT_CHANGE_ON_CHANGE, "members are changed before the last change is committed") \
+    X(RAFT_VOTE_EARLY, "a vote is told before it is durable") \
+    X(RAFT_ASK_EARLY, "a candidate counts its own vote before it is durable") \
+    X(RAFT_VOTE_FORGOTTEN, "a step down within a term takes the vote back") \
+    X(RAFT_CUT_ALWAYS, "an append cuts the log where it does not contradict it") \
+    X(RAFT_COMMIT_UNVERIFIED, "a follower commits what it never compared with the leader's log") \
+    X(RAFT_HINT_BEYOND, "after a rejection the leader looks no further back") \
+    X(RAFT_VOTE_BY_LENGTH, "votes go to the longer log, whatever its last term") \
+    X(RAFT_PRE_VOTE_MUTE, "a refused pre-vote does not tell the higher term") \
+    X(RAFT_PROMISE_BROKEN, "a voter helps another although its promise to the leader lasts") \
+    X(RAFT_LEADER_KEPT, "who suspects the leader goes on refusing votes for its sake") \
+    X(RAFT_REMOVED_STANDS, "who is no voter stands") \
+    X(RAFT_PENDING_SILENT, "who is left out by an uncommitted change does not stand") \
+    X(RAFT_LEARNER_MUTE, "who thinks of itself as a learner does not vote") \
+    X(RAFT_JOINT_STAYS, "a new leader does not leave its predecessor's joint consensus") \
+    X(RAFT_DEMOTED_MUTE, "who is to be demoted does not count its own vote") \
+    X(RAFT_CONF_KEPT, "a configuration stays in effect that was cut from the log") \
+    X(RAFT_CONF_STALE, "an image leaves the old configuration in effect") \
+    X(RAFT_CONF_OF_COMMIT, "a start takes up the configuration before the last") \
+    X(RAFT_IMAGE_STUCK, "who installed the image of the last entry is probed for ever") \
+    X(RAFT_STANDS_INSTALLING, "who installs an image or still writes its log stands") \
+    X(RAFT_ACK_ABA, "a write's completion counts for what replaced it") \
+    X(RAFT_READ_EARLY, "a new leader answers reads before an entry of its term is committed") \
+    X(RAFT_READ_UNPROVEN, "a leader answers reads without proof that it leads") \
+    X(RAFT_LEASE_LONGER, "a lease outlasts the promises that it rests on") \
+    X(RAFT_LEASE_TRANSFER, "a lease holds on after a successor was called") \
+    X(RAFT_RESTART_VOTES, "a voter that starts forgets that it may have promised") \
+    X(RAFT_ACK_EARLY, "a follower answers for entries before they are durable") \
+    X(RAFT_SELF_EARLY, "a leader counts its own entries before they are durable") \
+    X(RAFT_JOINT_HALF, "joint consensus asks the new majority only") \
+    X(RAFT_TERM_OF_META, "a start takes a term older than its log's")
 /* clang-format on */
 
 enum mutant {
     MUTANT_NONE,
 #define MUTANT_ENUM(name, what) MUTANT_##name,
-    MUTANTS(MUTANT_ENUM)
+    MUTANTS(MUTANT_ENUM) RAFT_MUTANTS(MUTANT_ENUM)
 #undef MUTANT_ENUM
         MUTANT_COUNT
 };

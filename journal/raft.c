@@ -69,19 +69,22 @@ void raft_set_commit(struct raft *r, uint64_t commit)
         r->uncommitted_bytes -=
             base_min_u64(r->uncommitted_bytes, r->trail.ring[i & r->trail.mask].len);
     r->commit = commit;
+    if (commit == r->trail.last) /* what had left memory was not subtracted */
+        r->uncommitted_bytes = 0;
 }
 
 void raft_evict(struct raft *r)
 {
     uint64_t entries = (uint64_t)(r->trail.mask + 1) / 4 * 3;
-    raft_trail_evict(&r->trail, base_min_u64(r->applied, r->stored), entries, r->cfg.mem_bytes);
+    /* not only what is applied: a tail that waits for its commit may be longer than memory */
+    raft_trail_evict(&r->trail, r->stored, entries, r->cfg.mem_bytes);
 }
 
 /* --- events --- */
 
 static void raft_stored(struct raft *r, uint64_t seq, uint64_t index)
 {
-    if (seq < r->cut_seq)
+    if (seq < r->cut_seq && !MUTANT(RAFT_ACK_ABA))
         index = base_min_u64(index, r->cut_floor); /* some of that may have been cut since */
     else
         r->cut_floor = UINT64_MAX;
@@ -240,7 +243,12 @@ static void raft_image_installed(struct raft *r)
     r->image_term = r->install_term;
     r->cut_seq = ++r->store_seq;
     r->cut_floor = r->install_index;
-    raft_member_reset(r, r->install_index, &r->install_conf);
+    if (MUTANT(RAFT_CONF_STALE)) {
+        r->conf[0] = r->conf[r->n_confs - 1];
+        r->conf_index[0] = r->install_index;
+        r->n_confs = 1;
+    } else
+        raft_member_reset(r, r->install_index, &r->install_conf);
     if (r->leader.v && r->role == RAFT_FOLLOWER)
         raft_repl_answer(r);
 }
@@ -348,12 +356,14 @@ static void raft_load(struct raft *r, const struct raft_start *s)
     r->stored = t->last;
     raft_member_reset(r, s->image.index, s->image.conf);
     for (uint32_t i = 0; i < s->n_confs; i++)
-        if (s->conf_index[i] > s->image.index)
+        if (s->conf_index[i] > s->image.index &&
+            !(MUTANT(RAFT_CONF_OF_COMMIT) && i + 1 == s->n_confs))
             raft_member_push(r, s->conf_index[i], &s->conf[i]);
     if (r->n_confs > 1) /* all but the last are committed (raft_member.c, invariant 3) */
         r->commit = r->verified = r->conf_index[r->n_confs - 2];
     /* who stored an entry of a term had taken that term up, though it may not have been written */
-    r->term = base_max_u64(s->meta.term, raft_last_term(r));
+    r->term =
+        MUTANT(RAFT_TERM_OF_META) ? s->meta.term : base_max_u64(s->meta.term, raft_last_term(r));
     r->vote = r->term == s->meta.term ? s->meta.vote : (struct raft_id){0};
 }
 
@@ -382,7 +392,7 @@ struct raft *raft_create(struct mem *m, const struct raft_config *cfg, const str
     r->cut_floor = UINT64_MAX;
     r->fit = true;
     raft_load(r, s);
-    r->silent_until_ns = now_ns + cfg->promise_ns;
+    r->silent_until_ns = MUTANT(RAFT_RESTART_VOTES) ? now_ns : now_ns + cfg->promise_ns;
     r->suspect_ns = now_ns + prng_range(&r->prng, cfg->suspect_min_ns,
                                         base_max_u64((uint64_t)cfg->suspect_min_ns,
                                                      (uint64_t)cfg->suspect_max_ns));

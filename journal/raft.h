@@ -280,7 +280,8 @@ const struct raft_conf *raft_conf(const struct raft *r);
 const struct raft_conf *raft_conf_at(const struct raft *r, uint64_t index);
 /* term, type, length of an entry in memory (raft_mem_first .. last) */
 struct raft_entry raft_entry_at(const struct raft *r, uint64_t index);
-/* entries from here on are wanted in memory; older bytes may be dropped */
+/* entries from here on are wanted in memory; older ones are stored, and if not applied yet are to
+ * be read from disk for that */
 uint64_t raft_mem_first(const struct raft *r);
 uint64_t raft_commit(const struct raft *r);
 /* entries up to here are not needed for any member that answers; margin: entries kept for those

@@ -70,6 +70,10 @@ void raft_elect_follow(struct raft *r, uint64_t term, struct raft_id leader)
     } else if (r->role != RAFT_FOLLOWER) {
         r->suspect_ns = r->round_ns;
     }
+    if (MUTANT(RAFT_VOTE_FORGOTTEN) && r->role != RAFT_FOLLOWER && r->vote.v) {
+        r->vote = (struct raft_id){0};
+        raft_save_meta(r);
+    }
     r->role = RAFT_FOLLOWER;
     r->leader = leader;
 }
@@ -79,17 +83,23 @@ void raft_elect_follow(struct raft *r, uint64_t term, struct raft_id leader)
 static bool raft_elect_may_stand(const struct raft *r)
 {
     bool pending = r->n_confs > 1 && r->conf_index[r->n_confs - 1] > r->commit;
-    if (!raft_member_votes(raft_member_conf(r), r->cfg.self) &&
-        !(pending && raft_member_votes(&r->conf[r->n_confs - 2], r->cfg.self)))
+    if (!MUTANT(RAFT_REMOVED_STANDS) && !raft_member_votes(raft_member_conf(r), r->cfg.self) &&
+        !(pending && !MUTANT(RAFT_PENDING_SILENT) &&
+          raft_member_votes(&r->conf[r->n_confs - 2], r->cfg.self)))
         return false;
+    if (MUTANT(RAFT_STANDS_INSTALLING))
+        return raft_meta_durable(r) && raft_trail_has_room(&r->trail, 2);
     return !r->installing && r->fit && r->stored == r->trail.last && raft_meta_durable(r) &&
            raft_trail_has_room(&r->trail, 2) && r->now >= r->silent_until_ns;
 }
 
 static uint64_t raft_elect_granted(const struct raft *r, struct raft_id id)
 {
+    if (MUTANT(RAFT_DEMOTED_MUTE) && raft_is_self(r, id) &&
+        !(raft_member_find(raft_member_conf(r), id)->flags & RAFT_VOTER))
+        return 0;
     if (raft_is_self(r, id))
-        return r->role == RAFT_PRE_CANDIDATE || raft_meta_durable(r);
+        return r->role == RAFT_PRE_CANDIDATE || raft_meta_durable(r) || MUTANT(RAFT_ASK_EARLY);
     return raft_member_look(r, id)->granted;
 }
 
@@ -123,7 +133,8 @@ static void raft_elect_ask(struct raft *r)
 static void raft_elect_stand(struct raft *r, enum raft_role role, bool forced)
 {
     r->role = role;
-    r->leader = (struct raft_id){0};
+    if (!MUTANT(RAFT_LEADER_KEPT) || role == RAFT_CANDIDATE)
+        r->leader = (struct raft_id){0};
     r->forced = forced;
     r->asked = false;
     r->round_ns = r->now + raft_elect_uniform(r, r->cfg.round_min_ns, r->cfg.round_max_ns);
@@ -135,6 +146,10 @@ static void raft_elect_stand(struct raft *r, enum raft_role role, bool forced)
         r->vote = r->cfg.self;
         r->grant = (struct raft_id){0};
         raft_save_meta(r); /* raft_elect_meta goes on */
+        if (MUTANT(RAFT_ASK_EARLY)) {
+            r->asked = true;
+            raft_elect_ask(r);
+        }
         return;
     }
     raft_elect_ask(r);
@@ -192,12 +207,17 @@ static bool raft_elect_is_bound(const struct raft *r)
 {
     if (r->role == RAFT_LEADER)
         return !r->cfg.no_check_quorum && r->cfg.promise_ns;
-    return r->now < r->silent_until_ns || (r->leader.v && r->now < r->promise_ns);
+    if (MUTANT(RAFT_PROMISE_BROKEN))
+        return false;
+    return r->now < r->silent_until_ns ||
+           (r->leader.v && (r->now < r->promise_ns || MUTANT(RAFT_LEADER_KEPT)));
 }
 
 static bool raft_elect_is_behind(const struct raft *r, const struct raft_message *m)
 {
     uint64_t term = raft_last_term(r);
+    if (MUTANT(RAFT_VOTE_BY_LENGTH))
+        return m->index < r->trail.last;
     return m->log_term < term || (m->log_term == term && m->index < r->trail.last);
 }
 
@@ -205,7 +225,7 @@ void raft_elect_pre_vote(struct raft *r, const struct raft_message *m)
 {
     bool no = raft_elect_is_bound(r) || m->term <= r->term || raft_elect_is_behind(r, m);
     struct raft_message *a = raft_send(r, RAFT_MSG_PRE_VOTE_REPLY, m->from);
-    a->term = no ? r->term : m->term;
+    a->term = no && !MUTANT(RAFT_PRE_VOTE_MUTE) ? r->term : m->term;
     a->reject = no;
 }
 
@@ -219,7 +239,8 @@ void raft_elect_vote(struct raft *r, const struct raft_message *m)
     bool mine = raft_id_eq(r->vote, m->from);
     bool no = m->term < r->term || r->role != RAFT_FOLLOWER || (r->vote.v && !mine) ||
               r->leader.v || raft_elect_is_behind(r, m) || r->installing ||
-              (!m->force && r->now < r->silent_until_ns);
+              (!m->force && r->now < r->silent_until_ns) ||
+              (MUTANT(RAFT_LEARNER_MUTE) && !raft_member_votes(raft_member_conf(r), r->cfg.self));
     if (no) {
         raft_send(r, RAFT_MSG_VOTE_REPLY, m->from)->reject = true;
         return;
@@ -229,7 +250,7 @@ void raft_elect_vote(struct raft *r, const struct raft_message *m)
         r->vote = m->from;
         raft_save_meta(r);
     }
-    if (raft_meta_durable(r))
+    if (raft_meta_durable(r) || MUTANT(RAFT_VOTE_EARLY))
         raft_send(r, RAFT_MSG_VOTE_REPLY, m->from);
     else
         r->grant = m->from;

@@ -15,6 +15,7 @@
  *  4. Everybody votes who is asked, whatever his own log says of his rank: the asker may know more.
  */
 #include "journal/raft_impl.h"
+#include "core/mutant.h"
 
 const struct raft_member *raft_member_find(const struct raft_conf *c, struct raft_id id)
 {
@@ -70,6 +71,8 @@ static uint64_t raft_member_half(const struct raft *r, uint8_t flag, raft_member
 
 uint64_t raft_member_quorum(const struct raft *r, raft_member_value value)
 {
+    if (MUTANT(RAFT_JOINT_HALF))
+        return raft_member_half(r, RAFT_VOTER, value);
     return base_min_u64(raft_member_half(r, RAFT_VOTER, value),
                         raft_member_half(r, RAFT_OLD, value));
 }
@@ -117,6 +120,11 @@ void raft_member_push(struct raft *r, uint64_t index, const struct raft_conf *c)
 void raft_member_cut(struct raft *r, uint64_t to)
 {
     uint32_t n = r->n_confs;
+    if (MUTANT(RAFT_CONF_KEPT) && r->n_confs < RAFT_CONFS_MAX) {
+        for (uint32_t i = 0; i < n; i++)
+            r->conf_index[i] = base_min_u64(r->conf_index[i], to);
+        return;
+    }
     while (r->n_confs > 1 && r->conf_index[r->n_confs - 1] > to)
         r->n_confs--;
     ASSERT(r->conf_index[r->n_confs - 1] <= to);
@@ -138,8 +146,9 @@ static int raft_member_may_change(const struct raft *r)
 {
     if (r->role != RAFT_LEADER)
         return E_NOT_LEADER;
-    if (r->commit < r->term_start || r->commit < r->conf_index[r->n_confs - 1] || r->transfer.v ||
-        raft_member_is_joint(raft_member_conf(r)) || !raft_member_has_room(r) ||
+    if ((r->commit < r->term_start && !MUTANT(RAFT_CHANGE_BEFORE_TERM)) ||
+        (r->commit < r->conf_index[r->n_confs - 1] && !MUTANT(RAFT_CHANGE_ON_CHANGE)) ||
+        r->transfer.v || raft_member_is_joint(raft_member_conf(r)) || !raft_member_has_room(r) ||
         !raft_trail_has_room(&r->trail, 1))
         return E_AGAIN;
     return 0;
@@ -251,7 +260,8 @@ void raft_member_run(struct raft *r)
         return;
     const struct raft_conf *c = raft_member_conf(r);
     if (raft_member_is_joint(c)) {
-        if (raft_member_has_room(r) && raft_trail_has_room(&r->trail, 1))
+        if (raft_member_has_room(r) && raft_trail_has_room(&r->trail, 1) &&
+            !(MUTANT(RAFT_JOINT_STAYS) && r->conf_index[r->n_confs - 1] < r->term_start))
             raft_member_leave_joint(r);
         return;
     }

@@ -21,14 +21,17 @@ static uint64_t raft_read_acked(const struct raft *r, struct raft_id id)
 
 int64_t raft_read_lease_ns(const struct raft *r)
 {
-    if (r->role != RAFT_LEADER || r->lease_void || r->transfer_told || r->cfg.promise_ns == 0 ||
-        r->commit < r->term_start)
+    if (r->role != RAFT_LEADER ||
+        ((r->lease_void || r->transfer_told) && !MUTANT(RAFT_LEASE_TRANSFER)) ||
+        r->cfg.promise_ns == 0 || r->commit < r->term_start)
         return 0;
     uint64_t since = raft_member_quorum(r, raft_read_acked);
     if (since >= INT64_MAX)
         return INT64_MAX; /* alone */
     if (since == 0)
         return 0;
+    if (MUTANT(RAFT_LEASE_LONGER))
+        return (int64_t)since + r->cfg.suspect_max_ns;
     return (int64_t)since + r->cfg.promise_ns - r->cfg.promise_ns / 1000000 * r->cfg.drift_ppm;
 }
 
@@ -63,7 +66,8 @@ static void raft_read_round(struct raft *r)
 /* a leader's: those whose proof is there */
 void raft_read_run(struct raft *r)
 {
-    if (r->role != RAFT_LEADER || r->n_reads == 0 || r->commit < r->term_start)
+    if (r->role != RAFT_LEADER || r->n_reads == 0 ||
+        (r->commit < r->term_start && !MUTANT(RAFT_READ_EARLY)))
         return;
     uint64_t round = raft_member_quorum(r, raft_read_answered);
     bool lease = raft_lease_holds(r, r->now);
@@ -72,7 +76,7 @@ void raft_read_run(struct raft *r)
         struct raft_pending_read *p = &r->reads[i];
         if (p->index == UINT64_MAX)
             p->index = r->commit;
-        if ((p->round <= round || lease) && raft_may_send(r))
+        if ((p->round <= round || lease || MUTANT(RAFT_READ_UNPROVEN)) && raft_may_send(r))
             raft_read_done(r, i, 0);
         else
             r->reads[n++] = *p;
@@ -84,11 +88,11 @@ void raft_read_run(struct raft *r)
 
 static void raft_read_begin(struct raft *r, uint64_t name, struct raft_id from)
 {
-    r->reads[r->n_reads++] =
-        (struct raft_pending_read){.name = name,
-                                   .round = r->read_round + 1,
-                                   .index = r->commit < r->term_start ? UINT64_MAX : r->commit,
-                                   .from = from};
+    r->reads[r->n_reads++] = (struct raft_pending_read){
+        .name = name,
+        .round = r->read_round + 1,
+        .index = r->commit < r->term_start && !MUTANT(RAFT_READ_EARLY) ? UINT64_MAX : r->commit,
+        .from = from};
     if (!raft_lease_holds(r, r->now))
         raft_read_round(r);
 }

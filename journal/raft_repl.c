@@ -214,7 +214,8 @@ void raft_repl_fetched(struct raft *r, const struct raft_event *ev)
 
 static uint64_t raft_repl_match(const struct raft *r, struct raft_id id)
 {
-    return raft_is_self(r, id) ? r->stored : raft_member_look(r, id)->match;
+    return raft_is_self(r, id) ? (MUTANT(RAFT_SELF_EARLY) ? r->trail.last : r->stored)
+                               : raft_member_look(r, id)->match;
 }
 
 void raft_repl_commit(struct raft *r)
@@ -223,7 +224,7 @@ void raft_repl_commit(struct raft *r)
         return;
     uint64_t q = raft_member_quorum(r, raft_repl_match);
     q = base_min_u64(q, r->trail.last);
-    if (q > r->commit && raft_trail_term(&r->trail, q) == r->term)
+    if (q > r->commit && (MUTANT(RAFT_COMMIT_OLD_TERM) || raft_trail_term(&r->trail, q) == r->term))
         raft_set_commit(r, q);
 }
 
@@ -233,8 +234,8 @@ static void raft_repl_rejected(struct raft *r, struct raft_peer *p, const struct
         return;
     if (p->progress == RAFT_PROBE && m->index != p->next - 1)
         return; /* to an older probe */
-    uint64_t hint = base_min_u64(m->hint, m->index - 1);
-    if (hint > r->trail.base) /* below it only the image helps */
+    uint64_t hint = MUTANT(RAFT_HINT_BEYOND) ? m->index : base_min_u64(m->hint, m->index - 1);
+    if (hint > r->trail.base && !MUTANT(RAFT_HINT_BEYOND)) /* below it only the image helps */
         hint = raft_trail_upto_term(&r->trail, hint, m->log_term);
     raft_repl_to_probe(p, base_max_u64(hint, p->match) + 1);
 }
@@ -261,7 +262,7 @@ static void raft_repl_accepted(struct raft *r, struct raft_peer *p, const struct
         p->next = base_max_u64(p->next, p->match + 1);
         break;
     case RAFT_IMAGE:
-        if (hint < r->trail.base)
+        if (hint < r->trail.base || (MUTANT(RAFT_IMAGE_STUCK) && hint <= r->image_index))
             break;
         p->progress = RAFT_REPLICATE;
         p->next = hint + 1;
@@ -298,7 +299,8 @@ void raft_repl_answer(struct raft *r)
     }
     r->ack_due = false;
     struct raft_message *m = raft_send(r, RAFT_MSG_APPEND_REPLY, r->leader);
-    m->index = r->acked = base_min_u64(r->stored, r->verified);
+    m->index = r->acked =
+        base_min_u64(MUTANT(RAFT_ACK_EARLY) ? r->trail.last : r->stored, r->verified);
     m->hint = r->verified;
     m->sent_ns = r->ack_sent_ns;
     m->read = r->ack_read;
@@ -375,9 +377,12 @@ void raft_repl_append(struct raft *r, const struct raft_message *m)
     }
     for (; k < m->n && m->index + 1 + k <= t->last; k++) {
         uint64_t index = m->index + 1 + k;
-        if (raft_trail_term(t, index) == m->entry[k].term)
+        if (raft_trail_term(t, index) == m->entry[k].term &&
+            !(MUTANT(RAFT_CUT_ALWAYS) && index > r->commit))
             continue;
-        if (index <= r->verified) { /* it is no leader that contradicts itself */
+        if (index <= (MUTANT(RAFT_CUT_ALWAYS)
+                          ? r->commit
+                          : r->verified)) { /* it is no leader that contradicts itself */
             r->fx->ret = E_CORRUPT;
             return;
         }
@@ -388,7 +393,8 @@ void raft_repl_append(struct raft *r, const struct raft_message *m)
     k = raft_repl_take(r, m, k);
     if (m->index + k >= t->base)
         r->verified = base_max_u64(r->verified, m->index + k);
-    raft_set_commit(r, base_min_u64(m->commit, r->verified));
+    raft_set_commit(
+        r, base_min_u64(m->commit, MUTANT(RAFT_COMMIT_UNVERIFIED) ? t->last : r->verified));
     if (m->n == 0 || t->last == last)
         raft_repl_answer(r); /* else when it is stored */
 }

@@ -599,6 +599,13 @@ static void rw_print(struct rw *w)
     }
 }
 
+static bool rw_is_joint(const struct rw_node *n)
+{
+    struct raft_status s;
+    raft_status(n->raft, &s);
+    return s.joint;
+}
+
 static struct rw_node *rw_leader(struct rw *w)
 {
     struct rw_node *best = NULL;
@@ -637,10 +644,9 @@ static void rw_read(struct rw *w, struct rw_node *n)
 
 #define RW_MS 1000000ll
 
-static struct raft_config rw_config(uint32_t id)
+static struct raft_config rw_config(void)
 {
-    return (struct raft_config){.self = {id},
-                                .heartbeat_ns = 50 * RW_MS,
+    return (struct raft_config){.heartbeat_ns = 50 * RW_MS,
                                 .promise_ns = 150 * RW_MS,
                                 .suspect_min_ns = 1000 * RW_MS,
                                 .suspect_max_ns = 2000 * RW_MS,
@@ -658,7 +664,8 @@ static struct raft_config rw_config(uint32_t id)
 }
 
 /* n nodes, of which the first `voters` form the cluster; all are up */
-static void rw_open(struct rw *w, uint64_t seed, uint32_t n, uint32_t voters)
+static void rw_open(struct rw *w, uint64_t seed, uint32_t n, uint32_t voters,
+                    const struct raft_config *cfg)
 {
     memset(w, 0, sizeof *w);
     w->trace = getenv("RAFT_TRACE") != NULL;
@@ -674,7 +681,8 @@ static void rw_open(struct rw *w, uint64_t seed, uint32_t n, uint32_t voters)
     for (uint32_t i = 1; i <= n; i++) {
         struct rw_node *x = &w->node[i];
         x->id = (struct raft_id){i};
-        x->cfg = rw_config(i);
+        x->cfg = cfg ? *cfg : rw_config();
+        x->cfg.self = x->id;
         x->image.conf = i <= voters ? first : empty;
         x->member_once = i <= voters;
         for (uint32_t j = 1; j <= n; j++)
