@@ -1,0 +1,651 @@
+/* tests/unit/test_raft_traps.c - the ways in which Raft implementations have gone wrong, each as
+ * the smallest schedule of one core that shows it.  Numbers are those of docs/raft-traps.md. */
+#include "journal/raft.h"
+#include "tests/unit/unit.h"
+
+#define MS 1000000ll
+
+static struct mem mem;
+static struct raft *r;
+static struct raft_effects fx;
+static struct raft_status st;
+static int64_t now;
+static uint64_t store_seq, meta_seq;
+
+static struct raft_config config(void)
+{
+    return (struct raft_config){.self = {1},
+                                .seed = 7,
+                                .heartbeat_ns = 50 * MS,
+                                .promise_ns = 150 * MS,
+                                .suspect_min_ns = 1000 * MS,
+                                .suspect_max_ns = 2000 * MS,
+                                .round_min_ns = 100 * MS,
+                                .round_max_ns = 200 * MS,
+                                .refused_max_ns = 20 * MS,
+                                .drift_ppm = 1000,
+                                .mem_entries = 64,
+                                .mem_bytes = 1 << 20,
+                                .uncommitted_bytes = 200,
+                                .batch_bytes = 4096,
+                                .inflight_bytes = 8192,
+                                .inflight_messages = 8,
+                                .catch_up_rounds = 10};
+}
+
+static struct raft_conf voters(uint32_t n)
+{
+    struct raft_conf c = {.n = n};
+    for (uint32_t i = 0; i < n; i++)
+        c.member[i] = (struct raft_member){.id = {i + 1}, .flags = RAFT_VOTER, .priority = 1};
+    return c;
+}
+
+static void step(struct raft_event ev)
+{
+    ev.now_ns = now;
+    raft_step(r, &ev, &fx);
+    raft_status(r, &st);
+    if (fx.save_meta)
+        meta_seq = fx.meta_seq;
+    if (fx.cut || fx.store_n)
+        store_seq = fx.store_seq;
+}
+
+/* member 1 of the configuration, with entries of these terms in its log */
+static void open_conf(const struct raft_conf *conf, uint64_t term, uint32_t vote, uint32_t n,
+                      const uint64_t *terms)
+{
+    struct raft_run run[16];
+    struct raft_config cfg = config();
+    struct raft_start s = {.meta = {term, {vote}}, .image.conf = conf, .n = n, .run = run};
+    for (uint32_t i = 0; i < n; i++)
+        if (i == 0 || terms[i] != terms[i - 1])
+            run[s.n_runs++] = (struct raft_run){i + 1, terms[i]};
+    unit_mem(&mem, 1 << 24);
+    now = 1000000 * MS;
+    r = raft_create(&mem, &cfg, &s, now);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+    raft_status(r, &st);
+    now += 200 * MS; /* the promise that it may have made before */
+}
+
+static void open_voters(uint32_t n_voters, uint64_t term, uint32_t n, const uint64_t *terms)
+{
+    struct raft_conf c = voters(n_voters);
+    open_conf(&c, term, 0, n, terms);
+}
+
+static void end(void)
+{
+    raft_free(r);
+    mem_drop(&mem);
+}
+
+static void message(struct raft_message m)
+{
+    m.to = (struct raft_id){1};
+    step((struct raft_event){.type = RAFT_MESSAGE, .u.message = &m});
+}
+
+static const struct raft_message *sent(enum raft_message_type type, uint32_t to)
+{
+    for (uint32_t i = 0; i < fx.n_messages; i++)
+        if (fx.message[i].type == type && (to == 0 || fx.message[i].to.v == to))
+            return &fx.message[i];
+    return NULL;
+}
+
+static void meta_stored(void)
+{
+    step((struct raft_event){.type = RAFT_META_STORED, .u.seq = meta_seq});
+}
+
+static void stored(uint64_t index)
+{
+    step((struct raft_event){.type = RAFT_STORED, .u.stored = {store_seq, index}});
+}
+
+static void at(int64_t t)
+{
+    now = t;
+    step((struct raft_event){.type = RAFT_TIME});
+}
+
+/* an append of n entries of one term */
+static void append(uint32_t from, uint64_t term, uint64_t prev, uint64_t prev_term, uint32_t n,
+                   uint64_t entry_term, uint64_t commit)
+{
+    struct raft_entry e[16];
+    for (uint32_t i = 0; i < n; i++)
+        e[i] = (struct raft_entry){entry_term, 4, RAFT_DATA};
+    message((struct raft_message){.type = RAFT_MSG_APPEND,
+                                  .from = {from},
+                                  .term = term,
+                                  .index = prev,
+                                  .log_term = prev_term,
+                                  .commit = commit,
+                                  .sent_ns = now,
+                                  .n = n,
+                                  .entry = e});
+}
+
+static void ack(uint32_t from, uint64_t index)
+{
+    message((struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                  .from = {from},
+                                  .term = st.term,
+                                  .index = index,
+                                  .hint = index,
+                                  .sent_ns = now});
+}
+
+/* suspicion, pre-votes and votes of 2 (and 3): it leads, its first entry is stored */
+static void lead(uint32_t n)
+{
+    at(now + 2100 * MS);
+    CU_ASSERT_EQUAL(st.role, n == 1 ? RAFT_CANDIDATE : RAFT_PRE_CANDIDATE);
+    for (uint32_t i = 2; i <= n / 2 + 1; i++)
+        message((struct raft_message){
+            .type = RAFT_MSG_PRE_VOTE_REPLY, .from = {i}, .term = st.term + 1});
+    meta_stored();
+    for (uint32_t i = 2; i <= n / 2 + 1; i++)
+        message((struct raft_message){.type = RAFT_MSG_VOTE_REPLY, .from = {i}, .term = st.term});
+    CU_ASSERT_EQUAL_FATAL(st.role, RAFT_LEADER);
+    stored(st.last);
+}
+
+static void propose(uint32_t n)
+{
+    uint32_t len[16];
+    for (uint32_t i = 0; i < n; i++)
+        len[i] = 8;
+    step((struct raft_event){.type = RAFT_PROPOSE, .u.propose = {n, len}});
+}
+
+/* --- the traps --- */
+
+static void test_trap_01_only_own_term_is_counted(void)
+{
+    open_voters(3, 2, 2, (uint64_t[]){1, 2});
+    lead(3);
+    ack(2, 2); /* a majority has entry 2, of an old term */
+    CU_ASSERT_EQUAL(st.commit, 0);
+    ack(2, 3);
+    CU_ASSERT_EQUAL(st.commit, 3);
+    end();
+}
+
+static void test_trap_02_no_change_before_own_term_is_committed(void)
+{
+    open_voters(3, 1, 1, (uint64_t[]){1});
+    lead(3);
+    struct raft_conf c = voters(2);
+    step((struct raft_event){.type = RAFT_CHANGE, .u.conf = &c});
+    CU_ASSERT_EQUAL(fx.ret, E_AGAIN);
+    ack(2, st.last);
+    step((struct raft_event){.type = RAFT_CHANGE, .u.conf = &c});
+    CU_ASSERT_EQUAL(fx.ret, 0);
+    c = voters(1);
+    step((struct raft_event){.type = RAFT_CHANGE, .u.conf = &c}); /* nor on top of another */
+    CU_ASSERT_EQUAL(fx.ret, E_AGAIN);
+    end();
+}
+
+static void ask_vote(uint32_t from, uint64_t term, uint64_t index, uint64_t log_term)
+{
+    message((struct raft_message){
+        .type = RAFT_MSG_VOTE, .from = {from}, .term = term, .index = index, .log_term = log_term});
+}
+
+static void test_trap_03_vote_is_durable_before_it_is_told(void)
+{
+    open_voters(3, 1, 0, NULL);
+    ask_vote(2, 2, 0, 0);
+    CU_ASSERT(fx.save_meta && fx.meta.term == 2 && fx.meta.vote.v == 2);
+    CU_ASSERT_PTR_NULL(sent(RAFT_MSG_VOTE_REPLY, 0));
+    meta_stored();
+    const struct raft_message *m = sent(RAFT_MSG_VOTE_REPLY, 2);
+    CU_ASSERT(m && !m->reject && m->term == 2);
+    ask_vote(3, 2, 5, 1); /* one vote a term */
+    m = sent(RAFT_MSG_VOTE_REPLY, 3);
+    CU_ASSERT(m && m->reject);
+    end();
+}
+
+static void test_trap_04_step_down_keeps_the_vote(void)
+{
+    open_voters(3, 1, 0, NULL);
+    at(now + 2100 * MS);
+    message((struct raft_message){.type = RAFT_MSG_PRE_VOTE_REPLY, .from = {2}, .term = 2});
+    meta_stored();
+    CU_ASSERT(st.role == RAFT_CANDIDATE && st.vote.v == 1);
+    append(3, 2, 0, 0, 0, 0, 0); /* another won this term */
+    CU_ASSERT(st.role == RAFT_FOLLOWER && st.term == 2 && st.vote.v == 1 && !fx.save_meta);
+    end();
+}
+
+static void test_trap_05_candidate_counts_itself_when_durable(void)
+{
+    open_voters(1, 1, 0, NULL);
+    at(now + 2100 * MS);
+    CU_ASSERT_EQUAL(st.role, RAFT_CANDIDATE);
+    CU_ASSERT_TRUE(fx.save_meta);
+    meta_stored();
+    CU_ASSERT_EQUAL(st.role, RAFT_LEADER);
+    end();
+    open_voters(3, 1, 0, NULL);
+    at(now + 2100 * MS);
+    message((struct raft_message){.type = RAFT_MSG_PRE_VOTE_REPLY, .from = {2}, .term = 2});
+    CU_ASSERT_PTR_NULL(sent(RAFT_MSG_VOTE, 0)); /* nor does it ask before */
+    meta_stored();
+    CU_ASSERT_PTR_NOT_NULL(sent(RAFT_MSG_VOTE, 2));
+    end();
+}
+
+static void test_trap_06_late_append_keeps_the_suffix(void)
+{
+    open_voters(3, 1, 0, NULL);
+    append(2, 2, 0, 0, 5, 2, 0);
+    meta_stored();
+    stored(5);
+    append(2, 2, 0, 0, 2, 2, 0); /* an older one, once more */
+    CU_ASSERT(!fx.cut && st.last == 5 && st.stored == 5);
+    end();
+}
+
+static void test_trap_07_commit_only_what_was_verified(void)
+{
+    open_voters(3, 1, 3, (uint64_t[]){1, 1, 1}); /* 2 and 3 may differ from the leader's */
+    append(2, 2, 1, 1, 0, 0, 3);
+    CU_ASSERT_EQUAL(st.commit, 1);
+    end();
+}
+
+static void test_trap_10_hint_is_the_last_index(void)
+{
+    open_voters(3, 1, 2, (uint64_t[]){1, 1});
+    append(2, 1, 9, 1, 0, 0, 0);
+    const struct raft_message *m = sent(RAFT_MSG_APPEND_REPLY, 2);
+    CU_ASSERT(m && m->reject && m->index == 9 && m->hint == 2 && m->log_term == 1);
+    end();
+    /* and the leader goes there at once, never beyond what it has */
+    open_voters(3, 1, 5, (uint64_t[]){1, 1, 1, 1, 1});
+    lead(3);
+    message((struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                  .from = {3},
+                                  .term = st.term,
+                                  .index = 5,
+                                  .hint = 2,
+                                  .log_term = 1,
+                                  .reject = true});
+    m = sent(RAFT_MSG_APPEND, 3);
+    CU_ASSERT(m && m->index == 2 && m->log_term == 1);
+    end();
+}
+
+static void test_trap_11_votes_compare_term_then_index(void)
+{
+    open_voters(3, 3, 2, (uint64_t[]){1, 3});
+    ask_vote(2, 4, 9, 2); /* longer, of an older term */
+    const struct raft_message *m = sent(RAFT_MSG_VOTE_REPLY, 2);
+    CU_ASSERT(m && m->reject);
+    ask_vote(3, 4, 1, 4);
+    meta_stored();
+    m = sent(RAFT_MSG_VOTE_REPLY, 3);
+    CU_ASSERT(m && !m->reject);
+    end();
+}
+
+static void test_trap_12_refused_pre_vote_tells_the_term(void)
+{
+    open_voters(3, 5, 1, (uint64_t[]){1});
+    message((struct raft_message){
+        .type = RAFT_MSG_PRE_VOTE, .from = {2}, .term = 4, .index = 9, .log_term = 3});
+    const struct raft_message *m = sent(RAFT_MSG_PRE_VOTE_REPLY, 2);
+    CU_ASSERT(m && m->reject && m->term == 5);
+    end();
+    open_voters(3, 3, 9, (uint64_t[]){3, 3, 3, 3, 3, 3, 3, 3, 3});
+    at(now + 2100 * MS);
+    message((struct raft_message){
+        .type = RAFT_MSG_PRE_VOTE_REPLY, .from = {2}, .term = 5, .reject = true});
+    CU_ASSERT_EQUAL(st.term, 5);
+    end();
+}
+
+static void test_trap_13_pre_candidate_forgets_the_leader(void)
+{
+    open_voters(3, 1, 0, NULL);
+    append(2, 1, 0, 0, 0, 0, 0);
+    at(now + 2100 * MS);
+    CU_ASSERT(st.role == RAFT_PRE_CANDIDATE && st.leader.v == 0);
+    message((struct raft_message){.type = RAFT_MSG_PRE_VOTE, .from = {3}, .term = 2});
+    const struct raft_message *m = sent(RAFT_MSG_PRE_VOTE_REPLY, 3);
+    CU_ASSERT(m && !m->reject);
+    end();
+}
+
+static void test_trap_14_promise_to_the_leader_is_kept(void)
+{
+    open_voters(3, 1, 0, NULL);
+    append(2, 1, 0, 0, 0, 0, 0);
+    now += 100 * MS;
+    message((struct raft_message){.type = RAFT_MSG_PRE_VOTE, .from = {3}, .term = 2});
+    const struct raft_message *m = sent(RAFT_MSG_PRE_VOTE_REPLY, 3);
+    CU_ASSERT(m && m->reject);
+    ask_vote(3, 9, 5, 5);
+    CU_ASSERT(st.term == 1 && fx.n_messages == 0);
+    now += 100 * MS; /* it has lapsed */
+    ask_vote(3, 9, 5, 5);
+    CU_ASSERT(st.term == 9 && st.vote.v == 3);
+    end();
+}
+
+static void test_trap_15_leader_without_a_quorum_steps_down(void)
+{
+    open_voters(5, 1, 0, NULL);
+    lead(5);
+    for (int i = 0; i < 40 && st.role == RAFT_LEADER; i++) {
+        at(now + 50 * MS);
+        ack(2, 1); /* one of four */
+    }
+    CU_ASSERT_EQUAL(st.role, RAFT_FOLLOWER);
+    end();
+}
+
+static void test_trap_16_removed_member_is_not_elected_by_transfer(void)
+{
+    struct raft_conf c = voters(3);
+    c.member[0] = c.member[1]; /* without 1 */
+    c.member[1] = c.member[2];
+    c.n = 2;
+    open_conf(&c, 1, 0, 0, NULL);
+    append(2, 1, 0, 0, 0, 0, 0);
+    message((struct raft_message){.type = RAFT_MSG_TIMEOUT_NOW, .from = {2}, .term = 1});
+    CU_ASSERT(st.role == RAFT_FOLLOWER && st.term == 1);
+    end();
+}
+
+static void test_trap_17_learner_votes_when_asked(void)
+{
+    struct raft_conf c = voters(3);
+    c.member[0].flags = RAFT_LEARNER;
+    open_conf(&c, 1, 0, 0, NULL);
+    ask_vote(2, 2, 0, 0);
+    meta_stored();
+    const struct raft_message *m = sent(RAFT_MSG_VOTE_REPLY, 2);
+    CU_ASSERT(m && !m->reject);
+    end();
+}
+
+static void test_trap_18_new_leader_leaves_joint_consensus(void)
+{
+    struct raft_conf c = voters(3);
+    c.member[0].flags = c.member[1].flags = RAFT_VOTER | RAFT_OLD;
+    c.member[2].flags = RAFT_OLD; /* 3 goes; whoever began this is gone as well */
+    open_conf(&c, 1, 0, 0, NULL);
+    at(now + 2100 * MS);
+    message((struct raft_message){.type = RAFT_MSG_PRE_VOTE_REPLY, .from = {2}, .term = 2});
+    meta_stored();
+    message((struct raft_message){.type = RAFT_MSG_VOTE_REPLY, .from = {2}, .term = 2});
+    CU_ASSERT_TRUE(st.role == RAFT_LEADER && st.joint);
+    stored(1);
+    ack(2, 1);
+    CU_ASSERT(st.commit == 1 && !st.joint && st.last == 2 && raft_conf(r)->n == 2);
+    end();
+}
+
+static void test_trap_20_demoted_member_counts_its_vote_in_the_old_half(void)
+{
+    struct raft_conf c = voters(2);
+    c.member[0].flags = RAFT_OLD | RAFT_LEARNER;
+    c.member[1].flags = RAFT_VOTER | RAFT_OLD;
+    open_conf(&c, 1, 0, 0, NULL);
+    at(now + 2100 * MS);
+    message((struct raft_message){.type = RAFT_MSG_PRE_VOTE_REPLY, .from = {2}, .term = 2});
+    meta_stored();
+    message((struct raft_message){.type = RAFT_MSG_VOTE_REPLY, .from = {2}, .term = 2});
+    CU_ASSERT_EQUAL(st.role, RAFT_LEADER);
+    end();
+}
+
+static void test_trap_21_configuration_is_cut_with_its_entry(void)
+{
+    struct raft_conf two = voters(2);
+    struct raft_entry e = {2, 40, RAFT_CONF};
+    open_voters(3, 1, 0, NULL);
+    message((struct raft_message){
+        .type = RAFT_MSG_APPEND, .from = {2}, .term = 2, .n = 1, .entry = &e, .conf = &two});
+    CU_ASSERT_EQUAL(raft_conf(r)->n, 2); /* in effect as soon as it is in the log */
+    append(3, 3, 0, 0, 1, 3, 0);
+    CU_ASSERT(fx.cut && fx.cut_to == 0 && raft_conf(r)->n == 3);
+    end();
+}
+
+static void test_trap_22_image_replaces_the_configuration(void)
+{
+    struct raft_conf three = voters(3), five = voters(5);
+    open_conf(&five, 1, 0, 3, (uint64_t[]){1, 1, 1});
+    message((struct raft_message){.type = RAFT_MSG_IMAGE,
+                                  .from = {2},
+                                  .term = 4,
+                                  .index = 90,
+                                  .log_term = 3,
+                                  .commit = 95,
+                                  .conf = &three});
+    CU_ASSERT(fx.image_wanted && fx.image_index == 90);
+    meta_stored();
+    step((struct raft_event){.type = RAFT_IMAGE_READY, .u.image = {90, 3, &three}});
+    CU_ASSERT_TRUE(fx.install);
+    step((struct raft_event){.type = RAFT_IMAGE_INSTALLED});
+    CU_ASSERT(raft_conf(r)->n == 3 && st.last == 90 && st.commit == 90);
+    const struct raft_message *m = sent(RAFT_MSG_APPEND_REPLY, 2);
+    CU_ASSERT(m && m->index == 90);
+    end();
+}
+
+static void test_trap_23_start_takes_the_last_appended_configuration(void)
+{
+    struct raft_conf three = voters(3), two = voters(2);
+    struct raft_run run = {1, 1};
+    struct raft_config cfg = config();
+    uint64_t at_index = 4;
+    struct raft_start s = {.meta = {1, {0}},
+                           .image.conf = &three,
+                           .n = 5,
+                           .run = &run,
+                           .n_runs = 1,
+                           .n_confs = 1,
+                           .conf_index = &at_index,
+                           .conf = &two};
+    unit_mem(&mem, 1 << 24);
+    r = raft_create(&mem, &cfg, &s, 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+    CU_ASSERT_EQUAL(raft_conf(r)->n, 2);
+    end();
+}
+
+static void test_trap_24_image_of_the_last_entry_ends_probing(void)
+{
+    open_voters(3, 1, 3, (uint64_t[]){1, 1, 1});
+    lead(3);
+    ack(2, 4);
+    step((struct raft_event){.type = RAFT_APPLIED, .u.index = 4});
+    step((struct raft_event){.type = RAFT_IMAGE_SAVED, .u.image = {4, st.term, NULL}});
+    step((struct raft_event){.type = RAFT_TRIMMED, .u.index = 4});
+    CU_ASSERT_PTR_NOT_NULL(sent(RAFT_MSG_IMAGE, 3));
+    ack(3, 4);
+    propose(1);
+    const struct raft_message *m = sent(RAFT_MSG_APPEND, 3);
+    CU_ASSERT(m && m->index == 4 && m->n == 1);
+    end();
+}
+
+static void test_trap_25_no_candidacy_while_storing_or_installing(void)
+{
+    open_voters(3, 1, 0, NULL);
+    append(2, 1, 0, 0, 2, 1, 0); /* not stored */
+    at(now + 2100 * MS);
+    CU_ASSERT_EQUAL(st.role, RAFT_FOLLOWER);
+    stored(2);
+    at(now + 300 * MS);
+    CU_ASSERT_EQUAL(st.role, RAFT_PRE_CANDIDATE);
+    end();
+}
+
+static void test_trap_27_completion_of_what_was_cut_does_not_count(void)
+{
+    open_voters(3, 1, 0, NULL);
+    append(2, 2, 0, 0, 3, 2, 0);
+    uint64_t old = store_seq;
+    append(3, 3, 1, 2, 2, 3, 0); /* 2 and 3 are replaced before they were stored */
+    CU_ASSERT(fx.cut && fx.cut_to == 1);
+    meta_stored();
+    step((struct raft_event){.type = RAFT_STORED, .u.stored = {old, 3}});
+    CU_ASSERT_EQUAL(st.stored, 1);
+    stored(3);
+    CU_ASSERT_EQUAL(st.stored, 3);
+    end();
+}
+
+static void test_trap_28_no_read_before_own_term_is_committed(void)
+{
+    open_voters(3, 1, 3, (uint64_t[]){1, 1, 1});
+    lead(3);
+    step((struct raft_event){.type = RAFT_READ, .u.seq = 5});
+    CU_ASSERT(fx.ret == 0 && fx.n_reads == 0);
+    ack(2, 4);
+    CU_ASSERT(fx.n_reads == 1 && fx.read[0].index == 4 && fx.read[0].ret == 0);
+    end();
+}
+
+static void test_trap_29_single_leader_reads_after_its_first_commit(void)
+{
+    open_voters(1, 1, 3, (uint64_t[]){1, 1, 1});
+    at(now + 2100 * MS);
+    meta_stored();
+    CU_ASSERT_EQUAL(st.role, RAFT_LEADER);
+    step((struct raft_event){.type = RAFT_READ, .u.seq = 1});
+    CU_ASSERT_EQUAL(fx.n_reads, 0);
+    stored(4);
+    CU_ASSERT(fx.n_reads == 1 && fx.read[0].index == 4);
+    end();
+}
+
+static void test_trap_30_lease_ends_in_time_and_with_a_transfer(void)
+{
+    open_voters(3, 1, 0, NULL);
+    lead(3);
+    int64_t t = now;
+    ack(2, 1);
+    CU_ASSERT_TRUE(raft_lease_holds(r, t + 149 * MS));
+    CU_ASSERT_FALSE(raft_lease_holds(r, t + 150 * MS)); /* shortened by the drift */
+    step((struct raft_event){.type = RAFT_TRANSFER, .u.id = {2}});
+    CU_ASSERT_PTR_NOT_NULL(sent(RAFT_MSG_TIMEOUT_NOW, 2));
+    CU_ASSERT_FALSE(raft_lease_holds(r, t));
+    now += 600 * MS;
+    ack(2, 1);
+    at(now + 500 * MS); /* the transfer came to nothing: no lease all the same */
+    now += MS;
+    ack(2, 1);
+    ack(3, 1);
+    CU_ASSERT(st.role == RAFT_LEADER && st.transfer_to.v == 0);
+    CU_ASSERT_FALSE(raft_lease_holds(r, now));
+    end();
+}
+
+static void test_trap_30_voter_that_starts_keeps_still(void)
+{
+    open_voters(3, 1, 0, NULL);
+    now -= 100 * MS; /* 100 ms after its start */
+    ask_vote(2, 5, 9, 9);
+    CU_ASSERT(st.term == 1 && fx.n_messages == 0);
+    end();
+}
+
+static void test_trap_40_uncommitted_tail_is_bounded(void)
+{
+    open_voters(3, 1, 0, NULL);
+    lead(3);
+    ack(2, 1);
+    int taken = 0;
+    for (int i = 0; i < 100; i++) {
+        propose(1);
+        taken += fx.ret == 0;
+    }
+    CU_ASSERT_EQUAL(fx.ret, E_AGAIN);
+    CU_ASSERT_EQUAL(taken, 25); /* 200 bytes */
+    stored(st.last);
+    ack(2, st.last);
+    propose(1);
+    CU_ASSERT_EQUAL(fx.ret, 0);
+    end();
+}
+
+static void test_refused_connection_is_suspected_when_the_promise_lapsed(void)
+{
+    open_voters(3, 1, 0, NULL);
+    append(2, 1, 0, 0, 0, 0, 0);
+    step((struct raft_event){.type = RAFT_CONTACT, .u.contact = {{2}, false}});
+    int64_t due = raft_deadline_ns(r) - now;
+    CU_ASSERT(due >= 150 * MS && due <= 170 * MS);
+    end();
+}
+
+static void test_two_leaders_of_a_term_are_reported(void)
+{
+    open_voters(3, 1, 0, NULL);
+    append(2, 1, 0, 0, 0, 0, 0);
+    append(3, 1, 0, 0, 0, 0, 0);
+    CU_ASSERT(fx.ret == E_CORRUPT && st.leader.v == 2);
+    end();
+}
+
+static void test_contradiction_of_what_is_committed_is_reported(void)
+{
+    open_voters(3, 1, 0, NULL);
+    append(2, 1, 0, 0, 2, 1, 2);
+    append(3, 2, 0, 0, 1, 2, 0);
+    CU_ASSERT(fx.ret == E_CORRUPT && !fx.cut && st.last == 2);
+    end();
+}
+
+static void test_start_takes_up_the_term_of_its_log(void)
+{
+    open_voters(3, 1, 2, (uint64_t[]){1, 4});
+    CU_ASSERT(st.term == 4 && st.vote.v == 0);
+    end();
+}
+
+UNIT_MAIN("raft traps", UNIT(test_trap_01_only_own_term_is_counted),
+          UNIT(test_trap_02_no_change_before_own_term_is_committed),
+          UNIT(test_trap_03_vote_is_durable_before_it_is_told),
+          UNIT(test_trap_04_step_down_keeps_the_vote),
+          UNIT(test_trap_05_candidate_counts_itself_when_durable),
+          UNIT(test_trap_06_late_append_keeps_the_suffix),
+          UNIT(test_trap_07_commit_only_what_was_verified),
+          UNIT(test_trap_10_hint_is_the_last_index),
+          UNIT(test_trap_11_votes_compare_term_then_index),
+          UNIT(test_trap_12_refused_pre_vote_tells_the_term),
+          UNIT(test_trap_13_pre_candidate_forgets_the_leader),
+          UNIT(test_trap_14_promise_to_the_leader_is_kept),
+          UNIT(test_trap_15_leader_without_a_quorum_steps_down),
+          UNIT(test_trap_16_removed_member_is_not_elected_by_transfer),
+          UNIT(test_trap_17_learner_votes_when_asked),
+          UNIT(test_trap_18_new_leader_leaves_joint_consensus),
+          UNIT(test_trap_20_demoted_member_counts_its_vote_in_the_old_half),
+          UNIT(test_trap_21_configuration_is_cut_with_its_entry),
+          UNIT(test_trap_22_image_replaces_the_configuration),
+          UNIT(test_trap_23_start_takes_the_last_appended_configuration),
+          UNIT(test_trap_24_image_of_the_last_entry_ends_probing),
+          UNIT(test_trap_25_no_candidacy_while_storing_or_installing),
+          UNIT(test_trap_27_completion_of_what_was_cut_does_not_count),
+          UNIT(test_trap_28_no_read_before_own_term_is_committed),
+          UNIT(test_trap_29_single_leader_reads_after_its_first_commit),
+          UNIT(test_trap_30_lease_ends_in_time_and_with_a_transfer),
+          UNIT(test_trap_30_voter_that_starts_keeps_still),
+          UNIT(test_trap_40_uncommitted_tail_is_bounded),
+          UNIT(test_refused_connection_is_suspected_when_the_promise_lapsed),
+          UNIT(test_two_leaders_of_a_term_are_reported),
+          UNIT(test_contradiction_of_what_is_committed_is_reported),
+          UNIT(test_start_takes_up_the_term_of_its_log))
