@@ -1,14 +1,11 @@
 /* journal/local.c - the journal of a single master: a log, state images and a small meta file.
  *
- *   LIST -> META_OPEN -> META_READ -> META_CLOSE -> IMAGES -> RECOVER -> EPOCH_OPEN -> EPOCH_WRITE
- *   -> EPOCH_SYNC -> EPOCH_CLOSE (-> EPOCH_RENAME) -> START -> REPLAY -> LEADER
+ *   LIST -> META -> IMAGES -> RECOVER -> EPOCH -> START -> REPLAY -> LEADER
  *   or, when only checking: RECOVER -> CHECKED
- *   LEADER, CHECKED, or FAILED from any of them -> STOP_SNAP -> STOP_WAL -> STOP_FILE -> STOPPED
+ *   LEADER, CHECKED, or FAILED from any of them -> STOP_SNAP -> STOP_WAL -> STOPPED
  *
  * INVARIANTS
- *  1. journal.meta holds the cluster's identity and the highest epoch ever used, in two checksummed
- *     blocks written in turn: a torn write leaves the other one.  It gets its name when the
- *     first block is durable, so it is never there without one.
+ *  1. journal.meta (log_meta.h) holds the cluster's identity and the highest epoch ever used.
  *  2. An epoch is durable there before anything is written under it.
  *  3. Nothing on disk changes until identity, images and log have been checked.
  *  4. A record is applied once it is durable, and its submit answered after that, in index order:
@@ -16,22 +13,17 @@
  *     out. */
 #include "core/fmt.h"
 #include "journal/journal.h"
+#include "journal/log_meta.h"
 #include "journal/snap.h"
 #include "journal/wal.h"
 #include "core/mutant.h"
 
 enum local_state {
     LOCAL_LIST,
-    LOCAL_META_OPEN,
-    LOCAL_META_READ,
-    LOCAL_META_CLOSE,
+    LOCAL_META,
     LOCAL_IMAGES,
     LOCAL_RECOVER,
-    LOCAL_EPOCH_OPEN,
-    LOCAL_EPOCH_WRITE,
-    LOCAL_EPOCH_SYNC,
-    LOCAL_EPOCH_CLOSE,
-    LOCAL_EPOCH_RENAME, /* the first time only */
+    LOCAL_EPOCH,
     LOCAL_START,
     LOCAL_REPLAY,
     LOCAL_LEADER,
@@ -39,11 +31,8 @@ enum local_state {
     LOCAL_CHECKED,
     LOCAL_STOP_SNAP,
     LOCAL_STOP_WAL,
-    LOCAL_STOP_FILE,
     LOCAL_STOPPED,
 };
-
-enum { LOCAL_META_BYTES = 2 * LOG_BLOCK };
 
 struct local {
     struct journal journal;
@@ -59,11 +48,8 @@ struct local {
     enum journal_role role;
     int failed;
     bool has_data, busy, begun; /* files of a journal are there; op is under way; or was */
-    bool format;                /* the directory is empty: journal.meta has to be made */
     struct env_op op;
-    struct env_file *file;
-    uint8_t *memory, *block;
-    struct log_meta meta;
+    struct log_meta_file file;
     uint64_t epoch, applied;
     struct list waiting; /* submits, in index order */
     /* images */
@@ -261,30 +247,6 @@ static bool local_listed(struct local *l)
     return false;
 }
 
-static void local_path(const struct local *l, const char *leaf, char *ret_name)
-{
-    fmt_into(ret_name, ENV_NAME_MAX, "%s%s", l->dir, leaf);
-}
-
-/* the better of the two blocks, of which len bytes are there */
-static int local_meta_check(struct local *l, int64_t len)
-{
-    bool found = false;
-    for (unsigned i = 0; i < 2 && (i + 1) * LOG_BLOCK <= len; i++) {
-        struct log_meta m;
-        int ret = log_format_check(l->block + i * LOG_BLOCK, LOG_BLOCK, LOG_META_MAGIC);
-        if (ret == E_VERSION)
-            return ret;
-        if (ret)
-            continue;
-        memcpy(&m, l->block + i * LOG_BLOCK, sizeof m);
-        if (!found || m.counter > l->meta.counter)
-            l->meta = m;
-        found = true;
-    }
-    return found ? 0 : E_NODATA;
-}
-
 /* identity: after the meta file was read, or found missing (E_NODATA) */
 static void local_identify(struct local *l, int ret)
 {
@@ -300,13 +262,14 @@ static void local_identify(struct local *l, int ret)
         say = "there is no journal here. Format it first.";
     } else if (ret == E_NODATA) {
         ret = 0;
-        l->format = true;
-        l->meta.cluster_hi = c->cluster_hi;
-        l->meta.cluster_lo = c->cluster_lo;
+        l->file.is_new = true; /* also where one lies that was never finished */
+        l->file.meta.cluster_hi = c->cluster_hi;
+        l->file.meta.cluster_lo = c->cluster_lo;
     } else if (ret == E_VERSION) {
         say = "journal.meta was written by a newer release: run that one.";
     } else if (ret == 0 && given &&
-               (c->cluster_hi != l->meta.cluster_hi || c->cluster_lo != l->meta.cluster_lo)) {
+               (c->cluster_hi != l->file.meta.cluster_hi ||
+                c->cluster_lo != l->file.meta.cluster_lo)) {
         ret = E_CLUSTER;
         say = "this journal belongs to another cluster. Nothing was changed. Give each cluster a "
               "directory of its own.";
@@ -324,12 +287,12 @@ static bool local_make_parts(struct local *l)
                             .batch_bytes = l->cfg.batch_bytes,
                             .batches_in_flight = l->cfg.batches_in_flight,
                             .queue_bytes = l->cfg.queue_bytes,
-                            .cluster_hi = l->meta.cluster_hi,
-                            .cluster_lo = l->meta.cluster_lo};
+                            .cluster_hi = l->file.meta.cluster_hi,
+                            .cluster_lo = l->file.meta.cluster_lo};
     struct snap_config sc = {.dir = l->cfg.dir,
                              .reserve_bytes = l->cfg.segment_bytes,
-                             .cluster_hi = l->meta.cluster_hi,
-                             .cluster_lo = l->meta.cluster_lo,
+                             .cluster_hi = l->file.meta.cluster_hi,
+                             .cluster_lo = l->file.meta.cluster_lo,
                              .check_all = l->cfg.check_only,
                              .busy = local_is_busy,
                              .busy_ctx = l};
@@ -338,38 +301,16 @@ static bool local_make_parts(struct local *l)
     return l->wal && l->snap;
 }
 
-static void local_epoch_block(struct local *l)
-{
-    l->meta.counter += l->format ? 2 : 1; /* the first goes to block 0 */
-    l->meta.epoch = l->epoch;
-    memset(l->block, 0, LOCAL_META_BYTES);
-    memcpy(l->block, &l->meta, sizeof l->meta);
-    log_format_seal(l->block, LOG_BLOCK, LOG_META_MAGIC);
-}
-
 /* starts the operation of the present state */
 static void local_begin(struct local *l)
 {
-    char name[ENV_NAME_MAX], fresh[ENV_NAME_MAX];
-    struct env_file *f = l->file;
-    local_path(l, "journal.meta", name);
-    local_path(l, "journal.new", fresh);
     l->busy = true;
     switch (l->state) {
     case LOCAL_LIST:
         env_list(l->env, l->own_dir, l->after, l->names, sizeof l->names, &l->op);
         return;
-    case LOCAL_META_OPEN:
-        env_open(l->env, name, ENV_O_READ | ENV_O_DIRECT, &l->file, &l->op);
-        return;
-    case LOCAL_META_READ:
-        env_read(l->file, l->block, LOCAL_META_BYTES, 0, &l->op);
-        return;
-    case LOCAL_META_CLOSE:
-    case LOCAL_EPOCH_CLOSE:
-    case LOCAL_STOP_FILE:
-        l->file = NULL;
-        env_close(f, &l->op);
+    case LOCAL_META:
+        log_meta_read(&l->file, &l->op);
         return;
     case LOCAL_IMAGES:
         snap_open(l->snap, &l->op);
@@ -377,23 +318,9 @@ static void local_begin(struct local *l)
     case LOCAL_RECOVER:
         wal_recover(l->wal, snap_index(l->snap) + 1, snap_named(l->snap), &l->op);
         return;
-    case LOCAL_EPOCH_OPEN:
-        env_open(l->env, l->format ? fresh : name,
-                 ENV_O_WRITE | ENV_O_DIRECT | (l->format ? ENV_O_CREATE | ENV_O_TRUNC : 0),
-                 &l->file, &l->op);
-        return;
-    case LOCAL_EPOCH_WRITE:
-        local_epoch_block(l);
-        if (l->format) /* both blocks: a later start must not need space */
-            env_write(l->file, l->block, LOCAL_META_BYTES, 0, &l->op);
-        else
-            env_write(l->file, l->block, LOG_BLOCK, l->meta.counter % 2 * LOG_BLOCK, &l->op);
-        return;
-    case LOCAL_EPOCH_SYNC:
-        env_sync(l->file, &l->op);
-        return;
-    case LOCAL_EPOCH_RENAME:
-        env_rename(l->env, fresh, name, &l->op);
+    case LOCAL_EPOCH:
+        l->file.meta.epoch = l->epoch;
+        log_meta_save(&l->file, &l->op);
         return;
     case LOCAL_START:
         wal_recover_start(l->wal, l->epoch, &l->op);
@@ -409,7 +336,7 @@ static void local_begin(struct local *l)
 static void local_set_epoch(struct local *l)
 {
     uint64_t seen = base_max_u64(wal_epoch(l->wal), snap_epoch(l->snap));
-    l->epoch = base_max_u64(l->meta.epoch, seen) + !MUTANT(EPOCH_REPEATED);
+    l->epoch = base_max_u64(l->file.meta.epoch, seen) + !MUTANT(EPOCH_REPEATED);
 }
 
 static void local_lead(struct local *l)
@@ -429,7 +356,7 @@ static void local_checked(struct local *l)
     l->state = LOCAL_CHECKED;
     l->role = JOURNAL_STANDBY;
     l->applied = wal_last_index(l->wal);
-    l->host->role(l->host, JOURNAL_STANDBY, l->meta.epoch, 0);
+    l->host->role(l->host, JOURNAL_STANDBY, l->file.meta.epoch, 0);
 }
 
 /* the operation of this state is done: what follows? */
@@ -439,18 +366,14 @@ static void local_next(struct local *l)
     enum local_state s = l->state;
     if (s == LOCAL_LIST) {
         if (local_listed(l))
-            l->state = LOCAL_META_OPEN;
+            l->state = LOCAL_META;
         return;
     }
-    if (s == LOCAL_META_OPEN && ret == E_NOENT) {
-        l->file = NULL;
-        local_identify(l, E_NODATA);
-        s = LOCAL_META_CLOSE;
+    if (s == LOCAL_META && (ret == 0 || ret == E_NODATA || ret == E_VERSION)) {
+        local_identify(l, (int)ret);
         ret = 0;
     }
     if (ret < 0) {
-        if (s == LOCAL_META_OPEN || s == LOCAL_EPOCH_OPEN)
-            l->file = NULL;
         bool said = s == LOCAL_IMAGES && ret == E_NOMEM;
         if (ret != E_CORRUPT && ret != E_VERSION && ret != E_CLUSTER && ret != E_CANCELLED && !said)
             fmt_log(l->env, ENV_LOG_ERROR, "journal: '%s': cannot start: %s%s.", l->dir,
@@ -459,13 +382,11 @@ static void local_next(struct local *l)
         local_fail(l, (int)ret);
         return;
     }
-    if (s == LOCAL_META_READ)
-        local_identify(l, local_meta_check(l, ret));
     if (s == LOCAL_IMAGES)
         l->applied = snap_index(l->snap) + (MUTANT(REPLAY_GAP) && snap_index(l->snap));
     if (s == LOCAL_RECOVER)
         local_set_epoch(l);
-    if (s == LOCAL_META_CLOSE && l->role != JOURNAL_FAILED && !local_make_parts(l)) {
+    if (s == LOCAL_META && l->role != JOURNAL_FAILED && !local_make_parts(l)) {
         fmt_log(l->env, ENV_LOG_ERROR,
                 "journal: '%s': no memory for its buffers; raise the master's budget.", l->dir);
         local_fail(l, E_NOMEM);
@@ -477,7 +398,7 @@ static void local_next(struct local *l)
     else if (s == LOCAL_RECOVER && l->cfg.check_only)
         local_checked(l);
     else
-        l->state = s + (s == LOCAL_EPOCH_CLOSE && !l->format ? 2 : 1);
+        l->state = s + 1;
 }
 
 /* --- stop --- */
@@ -490,7 +411,7 @@ static void local_free(struct local *l)
     if (l->snap)
         snap_free(l->snap);
     local_reply(l, op, 0);
-    mem_free(l->mem, l->memory, LOCAL_META_BYTES + LOG_BLOCK);
+    log_meta_drop(&l->file);
     mem_free(l->mem, l, sizeof *l);
 }
 
@@ -522,12 +443,6 @@ static void local_stop_step(struct local *l)
         if (l->wal)
             local_wal_stop(l);
         if (!l->wal || l->wal_stopped)
-            l->state = LOCAL_STOP_FILE;
-        break;
-    case LOCAL_STOP_FILE:
-        if (l->file)
-            local_begin(l);
-        else
             l->state = LOCAL_STOPPED;
         break;
     case LOCAL_STOPPED:
@@ -668,12 +583,6 @@ struct journal *local_open(struct env *e, struct mem *m, const struct journal_co
     struct local *l = mem_zalloc(m, sizeof *l);
     if (!l)
         return NULL;
-    l->memory = mem_zalloc(m, LOCAL_META_BYTES + LOG_BLOCK);
-    if (!l->memory) {
-        mem_free(m, l, sizeof *l);
-        return NULL;
-    }
-    l->block = l->memory + (-(uintptr_t)l->memory & (LOG_BLOCK - 1));
     l->journal.vt = &vt;
     l->env = e;
     l->mem = m;
@@ -682,6 +591,10 @@ struct journal *local_open(struct env *e, struct mem *m, const struct journal_co
     fmt_into(l->dir, sizeof l->dir - LOG_NAME_MAX, "%s%s", cfg->dir, *cfg->dir ? "/" : "");
     fmt_into(l->own_dir, sizeof l->own_dir, "%s", cfg->dir);
     l->cfg.dir = l->own_dir;
+    if (!log_meta_init(&l->file, e, m, l->dir)) {
+        mem_free(m, l, sizeof *l);
+        return NULL;
+    }
     l->wal_host = (struct wal_host){.record = local_on_record,
                                     .rejected = local_on_rejected,
                                     .failed = local_on_failed,

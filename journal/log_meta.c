@@ -1,0 +1,143 @@
+/* journal/log_meta.c - see log_meta.h. */
+#include "journal/log_meta.h"
+#include "core/fmt.h"
+
+enum { LOG_META_BYTES = 2 * LOG_BLOCK };
+
+/* the better of the two blocks, of which len bytes are there */
+static int log_meta_check(struct log_meta_file *f, int64_t len)
+{
+    bool found = false;
+    for (unsigned i = 0; i < 2 && (i + 1) * LOG_BLOCK <= len; i++) {
+        struct log_meta m;
+        int ret = log_format_check(f->block + i * LOG_BLOCK, LOG_BLOCK, LOG_META_MAGIC);
+        if (ret == E_VERSION)
+            return ret;
+        if (ret)
+            continue;
+        memcpy(&m, f->block + i * LOG_BLOCK, sizeof m);
+        if (!found || m.counter > f->meta.counter)
+            f->meta = m;
+        found = true;
+    }
+    return found ? 0 : E_NODATA;
+}
+
+static void log_meta_begin(struct log_meta_file *f)
+{
+    struct env_file *file = f->file;
+    switch (f->state) {
+    case LOG_META_READ_OPEN:
+        env_open(f->env, f->name, ENV_O_READ | ENV_O_DIRECT, &f->file, &f->op);
+        return;
+    case LOG_META_READ:
+        env_read(f->file, f->block, LOG_META_BYTES, 0, &f->op);
+        return;
+    case LOG_META_READ_CLOSE:
+    case LOG_META_CLOSE:
+        f->file = NULL;
+        env_close(file, &f->op);
+        return;
+    case LOG_META_OPEN:
+        env_open(f->env, f->is_new ? f->new_name : f->name,
+                 ENV_O_WRITE | ENV_O_DIRECT | (f->is_new ? ENV_O_CREATE | ENV_O_TRUNC : 0),
+                 &f->file, &f->op);
+        return;
+    case LOG_META_WRITE:
+        f->meta.counter += f->is_new ? 2 : 1; /* the first goes to block 0 */
+        memset(f->block, 0, LOG_META_BYTES);
+        memcpy(f->block, &f->meta, sizeof f->meta);
+        log_format_seal(f->block, LOG_BLOCK, LOG_META_MAGIC);
+        if (f->is_new)
+            env_write(f->file, f->block, LOG_META_BYTES, 0, &f->op);
+        else
+            env_write(f->file, f->block, LOG_BLOCK, f->meta.counter % 2 * LOG_BLOCK, &f->op);
+        return;
+    case LOG_META_SYNC:
+        env_sync(f->file, &f->op);
+        return;
+    case LOG_META_RENAME:
+        env_rename(f->env, f->new_name, f->name, &f->op);
+        return;
+    case LOG_META_REST:
+        break;
+    }
+    ASSERT(false);
+}
+
+static void log_meta_end(struct log_meta_file *f)
+{
+    struct env_op *op = f->user;
+    f->state = LOG_META_REST;
+    f->user = NULL;
+    op->ret = f->ret;
+    op->done(op);
+}
+
+/* what follows the operation that has ended */
+static void log_meta_done(struct env_op *op)
+{
+    struct log_meta_file *f = container_of(op, struct log_meta_file, op);
+    bool reads = f->state <= LOG_META_READ_CLOSE;
+    if (f->state == LOG_META_READ)
+        f->ret = op->ret < 0 ? (int)op->ret : log_meta_check(f, op->ret);
+    else if (op->ret < 0 && f->ret == 0)
+        f->ret = (int)op->ret;
+    if (f->state == LOG_META_READ_OPEN && op->ret == E_NOENT) {
+        f->is_new = true;
+        f->ret = E_NODATA;
+    }
+    bool opening = f->state == LOG_META_READ_OPEN || f->state == LOG_META_OPEN;
+    if (opening && op->ret < 0)
+        f->file = NULL;
+    if (f->ret && f->file) {
+        f->state = reads ? LOG_META_READ_CLOSE : LOG_META_CLOSE;
+    } else if (f->ret || f->state == LOG_META_READ_CLOSE || f->state == LOG_META_RENAME ||
+               (f->state == LOG_META_CLOSE && !f->is_new)) {
+        f->is_new = f->is_new && f->state != LOG_META_RENAME;
+        log_meta_end(f);
+        return;
+    } else {
+        f->state++;
+    }
+    log_meta_begin(f);
+}
+
+bool log_meta_init(struct log_meta_file *f, struct env *e, struct mem *m, const char *dir)
+{
+    f->env = e;
+    f->mem = m;
+    f->op.done = log_meta_done;
+    fmt_into(f->name, sizeof f->name, "%sjournal.meta", dir);
+    fmt_into(f->new_name, sizeof f->new_name, "%sjournal.new", dir);
+    f->memory = mem_zalloc(m, LOG_META_BYTES + LOG_BLOCK);
+    if (!f->memory)
+        return false;
+    f->block = f->memory + (-(uintptr_t)f->memory & (LOG_BLOCK - 1));
+    return true;
+}
+
+void log_meta_drop(struct log_meta_file *f)
+{
+    ASSERT(log_meta_at_rest(f) && !f->file);
+    mem_free(f->mem, f->memory, LOG_META_BYTES + LOG_BLOCK);
+}
+
+static void log_meta_start(struct log_meta_file *f, enum log_meta_state state, struct env_op *op)
+{
+    ASSERT(log_meta_at_rest(f));
+    f->state = state;
+    f->user = op;
+    f->ret = 0;
+    log_meta_begin(f);
+}
+
+void log_meta_read(struct log_meta_file *f, struct env_op *op)
+{
+    log_meta_start(f, LOG_META_READ_OPEN, op);
+}
+
+void log_meta_save(struct log_meta_file *f, struct env_op *op)
+{
+    log_meta_start(f, LOG_META_OPEN, op);
+}

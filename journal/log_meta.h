@@ -1,0 +1,57 @@
+/* journal/log_meta.h - the small file beside the log, journal.meta: whose journal this is, and what
+ * a master must never forget: the highest epoch it used, and in whose favour it voted.
+ *
+ * INVARIANTS
+ *  1. Two checksummed blocks are written in turn: a torn write leaves the other one, and of two
+ *     good ones the later counts.
+ *  2. It gets its name when its first block is durable, so it is never there without one.  That
+ *     one is written twice, so that a later save needs no space.
+ *  3. A save is durable when it is done.  One at a time. */
+#ifndef JOURNAL_LOG_META_H
+#define JOURNAL_LOG_META_H
+
+#include "core/env.h"
+#include "core/mem.h"
+#include "journal/log_format.h"
+
+/* READ_OPEN -> READ -> READ_CLOSE -> REST;  OPEN -> WRITE -> SYNC -> CLOSE (-> RENAME) -> REST */
+enum log_meta_state {
+    LOG_META_REST,
+    LOG_META_READ_OPEN,
+    LOG_META_READ,
+    LOG_META_READ_CLOSE,
+    LOG_META_OPEN,
+    LOG_META_WRITE,
+    LOG_META_SYNC,
+    LOG_META_CLOSE,
+    LOG_META_RENAME,
+};
+
+struct log_meta_file {
+    struct log_meta meta; /* as read; the owner changes it, then saves */
+    bool is_new;          /* there is no file yet: the first save makes it */
+    /* own */
+    struct env *env;
+    struct mem *mem;
+    struct env_op op, *user;
+    struct env_file *file;
+    enum log_meta_state state;
+    int ret;
+    uint8_t *memory, *block;
+    char name[ENV_NAME_MAX], new_name[ENV_NAME_MAX];
+};
+
+/* dir: with a '/' behind it, or "".  false: no memory */
+bool log_meta_init(struct log_meta_file *f, struct env *e, struct mem *m,
+                   const char *dir) MUST_CHECK;
+void log_meta_drop(struct log_meta_file *f); /* at rest only */
+/* ret: 0; E_NODATA: no file (is_new), or no good block in it; E_VERSION; E_IO, ... */
+void log_meta_read(struct log_meta_file *f, struct env_op *op);
+/* ret: 0, or an error after which nobody knows what is on the disk: the caller stops */
+void log_meta_save(struct log_meta_file *f, struct env_op *op);
+static inline bool log_meta_at_rest(const struct log_meta_file *f)
+{
+    return f->state == LOG_META_REST;
+}
+
+#endif
