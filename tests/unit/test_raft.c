@@ -56,15 +56,16 @@ static void test_proposals_commit_and_reads_see_them(void)
 /* what kind of world a seed is: a swarm finds more than one average mix */
 struct mix {
     struct raft_config cfg;
-    uint32_t crash, restart, part, heal, pause, transfer, change, health; /* chances, of 100 */
+    uint32_t crash, restart, part, heal, pause, transfer, change, health, storm,
+        rush;        /* chances, of 100 */
     int64_t turn_ns; /* between two faults, at most */
 };
 
 static struct mix draw(struct prng *p)
 {
     struct mix m = {.cfg = rw_config(), .turn_ns = 400 * RW_MS};
-    uint32_t *const chance[] = {&m.crash, &m.restart,  &m.part,   &m.heal,
-                                &m.pause, &m.transfer, &m.change, &m.health};
+    uint32_t *const chance[] = {&m.crash,    &m.restart, &m.part,   &m.heal,  &m.pause,
+                                &m.transfer, &m.change,  &m.health, &m.storm, &m.rush};
     for (size_t i = 0; i < ARRAY_LEN(chance); i++)
         *chance[i] = prng_below(p, 3) ? (uint32_t)prng_below(p, 12) : 0;
     m.restart += m.crash;
@@ -105,9 +106,9 @@ static const char *soak(uint64_t seed)
         struct rw_node *n = &w->node[1 + prng_below(p, w->n)], *l = rw_leader(w);
         if (l && prng_below(p, 3) == 0)
             n = l;
-        static const uint8_t what[] = {0, 1, 3, 4, 6, 7, 8, 9};
-        const uint32_t chance[] = {mix.crash, mix.restart,  mix.part,   mix.heal,
-                                   mix.pause, mix.transfer, mix.change, mix.health};
+        static const uint8_t what[] = {0, 1, 3, 4, 6, 7, 8, 9, 11, 12};
+        const uint32_t chance[] = {mix.crash,    mix.restart, mix.part,   mix.heal,  mix.pause,
+                                   mix.transfer, mix.change,  mix.health, mix.storm, mix.rush};
         uint64_t dice = prng_below(p, 100);
         uint32_t k0 = 0;
         for (; k0 < ARRAY_LEN(what) && dice >= chance[k0]; k0++)
@@ -163,6 +164,27 @@ static const char *soak(uint64_t seed)
             if (n->raft) {
                 struct raft_event ev = {.type = RAFT_HEALTH, .u.fit = prng_below(p, 2)};
                 rw_step(w, n, &ev);
+            }
+            break;
+        case 11: /* two stand at once, and a voter crashes and comes back in the middle of it */
+            for (int k = 0; k < 2; k++) {
+                struct rw_node *c = &w->node[1 + prng_below(p, w->n)];
+                if (c->raft)
+                    rw_event(w, c, RAFT_CAMPAIGN);
+            }
+            rw_run(w, w->now + prng_range(p, 0, 2 * (w->delay_ns + w->disk_ns)));
+            if (n->raft)
+                rw_crash(w, n);
+            rw_start(w, n);
+            break;
+        case 12: /* the leader is gone before what it took has got round */
+            if (l) {
+                rw_propose(w, l, 1);
+                rw_run(w, w->now + prng_range(p, 0, 2 * (w->delay_ns + w->disk_ns)));
+                if (l->raft)
+                    rw_crash(w, l);
+                if (prng_below(p, 2))
+                    rw_start(w, l);
             }
             break;
         default:
