@@ -472,9 +472,12 @@ static void load_found(struct master_job *j)
     } else if (j->kind == JOB_LIST && is_dir &&
                !(is_loaded && e->fp && master_load_is_same(&j->attr, e))) {
         load_list_start(j);
-    } else if (!master_load_is_same(&j->attr, e) && !e->fp && e->ctime_ns == j->attr.ctime_ns) {
+    } else if (!master_load_is_same(&j->attr, e) && !e->fp && e->ctime_ns == j->attr.ctime_ns &&
+               meta_attr_index(m->meta) > j->seen) {
         /* Several changes through us within one tick of its clock look like one, and this is the
-         * state after some of them: the mark cannot tell.  The next look can. */
+         * state after some of them: the mark cannot tell.  The next look can.  Where nothing has
+         * changed since this look began, it is the news: of a close that could not look, perhaps.
+         */
         master_load_job_end(j, E_CONFLICT);
     } else if (!master_load_is_same(&j->attr, e)) {
         load_refresh(j, e);

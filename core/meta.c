@@ -248,6 +248,11 @@ uint64_t meta_applied(const struct meta *m)
     return m->st.t[TABLE_SUPER].live ? meta_super(m)->applied : 0;
 }
 
+uint64_t meta_attr_index(const struct meta *m)
+{
+    return meta_super(m)->attr_index;
+}
+
 void meta_stats(const struct meta *m, struct meta_stats *ret_s)
 {
     const struct store_table *t = m->st.t;

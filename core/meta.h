@@ -113,6 +113,8 @@ void meta_query(const struct meta *m, const struct fsop *op, void *buf, uint32_t
                 struct fsop_reply *ret_rep);
 
 uint64_t meta_applied(const struct meta *m);
+/* the last record that changed attributes of any inode, not counting what looks below brought */
+uint64_t meta_attr_index(const struct meta *m);
 void meta_stats(const struct meta *m, struct meta_stats *ret_s);
 /* those in force */
 struct meta_limits meta_limits(const struct meta *m);

@@ -429,7 +429,7 @@ static bool model_outcome(struct lab_model *m, uint64_t index, const struct fsop
         bool has_ent = op->data_len && fsop_ent_get(&r, &e) == 0;
         ok = lab_model_ops_perform(m, index, &o->op, &res->reply.attr, ret_why);
         struct model_node *n = lab_model_find(m, res->reply.attr.ino);
-        bool had = has_ent && n && n->n_ufs;
+        bool had = has_ent && e.ufs_ino && n && n->n_ufs; /* what was removed is nowhere */
         if (had && (n->is_other || n->ufs[n->n_ufs - 1] != e.ufs_ino)) {
             /* somebody had put another file there: it has its own attributes; a writer may have
              * found it before, and left it to the last one */

@@ -417,22 +417,29 @@ static void test_master_size_of_a_file_closed_meanwhile(void)
 }
 
 /* What was seen within the tick of the clock in which we changed it ourselves may be the state
- * after some of our changes only: that is no news. */
+ * after some of our changes only, if any came while we looked: that is no news. */
 static void test_master_young_look_is_no_news(void)
 {
     w_open(FSOP_MOUNT_THROUGH, 0);
     struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 5);
-    struct wc *c = wc_new(0, true);
-    struct ino ino = w_lookup(c, INO_ROOT, "f", 0);
+    wu_add("g", FSOP_S_IFREG | 0644, 5);
+    struct wc *c = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino ino = w_lookup(c, INO_ROOT, "f", 0), other = w_lookup(c, INO_ROOT, "g", 0);
     struct fsop chmod = {.kind = FSOP_SETATTR, .ino = ino, .valid = FSOP_SET_MODE, .mode = 0755};
+    struct fsop get = {.kind = FSOP_GETATTR, .ino = ino};
     CU_ASSERT_EQUAL(w_fs(c, chmod, &a), 0);
     wu.is_young = true;
     f->mode = FSOP_S_IFREG | 0600;
-    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &a), 0);
-    CU_ASSERT_EQUAL(a.reply.attr.mode & 0777, 0755);
-    wu.is_young = false;
-    wu_touch(f);
-    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &a), 0);
+    wu.latency_ns = 60 * MS;
+    w_send(c2, &get, &b);
+    w_run_ms(40);
+    wu.latency_ns = 2 * MS;
+    chmod.ino = other;
+    CU_ASSERT_EQUAL(w_fs(c, chmod, &a), 0);
+    CU_ASSERT(!b.done);
+    CU_ASSERT(w_wait(&b, 1000) && b.err == 0);
+    CU_ASSERT_EQUAL(b.reply.attr.mode & 0777, 0755);
+    CU_ASSERT_EQUAL(w_fs(c, get, &a), 0); /* nothing came meanwhile: it is so */
     CU_ASSERT_EQUAL(a.reply.attr.mode & 0777, 0600);
     w_close();
 }
