@@ -19,7 +19,8 @@
  *     mounted below the root and the file lies there.  Then it is gone at once, and who has it open
  *     reads E_STALE: better than names that cannot be removed.
  *
- * impl[0] of an op is the under-store, impl[1] the cursor of a listing. */
+ * impl[0] of an op is the under-store, impl[1] the cursor of a listing, impl[2] the caller's done.
+ */
 #include "cluster/ufs_dir_impl.h"
 #include <dirent.h>
 #include <errno.h>
@@ -848,10 +849,11 @@ static int ufs_dir_statfs(struct ufs_dir *d, struct ufs_op *o)
 
 /* ---- the table ---- */
 
-static void ufs_dir_put(struct ufs_dir *d)
+void ufs_dir_put(struct ufs_dir *d)
 {
     if (atomic_fetch_sub(&d->refs, 1) != 1)
         return;
+    ufs_dir_turn_leave(d);
     close(d->root);
     pthread_mutex_destroy(&d->force);
     free(d);
@@ -904,7 +906,6 @@ static void ufs_dir_work(struct env_op *op)
     struct ufs_op *o = container_of(op, struct ufs_op, op);
     struct ufs_dir *d = (void *)(uintptr_t)o->impl[0];
     op->ret = ufs_dir_do(d, o);
-    ufs_dir_put(d);
 }
 
 static void ufs_dir_submit(struct ufs *u, struct ufs_op *o)
@@ -912,7 +913,7 @@ static void ufs_dir_submit(struct ufs *u, struct ufs_op *o)
     struct ufs_dir *d = container_of(u, struct ufs_dir, u);
     atomic_fetch_add(&d->refs, 1);
     o->impl[0] = (uintptr_t)d;
-    env_work(d->env, &o->op, ufs_dir_work);
+    ufs_dir_turn_submit(d, o, ufs_dir_work);
 }
 
 static void ufs_dir_close(struct ufs *u)
@@ -938,6 +939,7 @@ static int ufs_dir_open(struct ufs_factory *f, struct env *e, const char *uri, s
     d->env = e;
     d->root = root;
     atomic_init(&d->refs, 1);
+    ufs_dir_turn_join(d);
     pthread_mutex_init(&d->force, NULL);
     *ret_u = &d->u;
     return 0;

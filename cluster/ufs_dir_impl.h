@@ -14,6 +14,11 @@ struct ufs_dir {
     struct ufs u;
     struct env *env;
     int root;
+    struct list all;     /* every under-store of the process */
+    struct list waiting; /* operations, while busy is its share: see ufs_dir_turn.c */
+    unsigned busy;       /* operations on threads */
+    void (*work)(struct env_op *op);
+    atomic_uint share;      /* most of them */
     atomic_uint refs;       /* the owner's, and one per operation under way */
     atomic_bool no_openat2; /* the kernel (or a sandbox) refuses it */
     pthread_mutex_t force;  /* held while a file's mode is widened to open it */
@@ -34,6 +39,13 @@ int ufs_dir_open_path(struct ufs_dir *d, const char *path, int flags);
 void ufs_dir_ent(const struct stat *st, struct fsent *ret_ent);
 /* the ent of a resolved name; a link's target goes to buf if there is one */
 int ufs_dir_look(const struct ufs_dir_at *at, char *buf, uint32_t cap, struct fsent *ret_ent);
+
+/* ---- ufs_dir_turn.c */
+void ufs_dir_turn_join(struct ufs_dir *d);
+void ufs_dir_turn_leave(struct ufs_dir *d);
+/* fn(op) on a thread when it is this under-store's turn, then op->done on the loop */
+void ufs_dir_turn_submit(struct ufs_dir *d, struct ufs_op *o, void (*fn)(struct env_op *op));
+void ufs_dir_put(struct ufs_dir *d);
 
 /* ---- ufs_dir_names.c */
 int64_t ufs_dir_names_list(struct ufs_dir *d, struct ufs_op *o);

@@ -51,18 +51,30 @@ void worker_fail(struct worker *w, int why)
 
 /* ---- buffers ---- */
 
-uint8_t *worker_buf_get(struct worker *w, bool is_fill)
+bool worker_buf_may(const struct worker *w, const struct worker_mount *m)
 {
-    if (!w->free_bufs || (is_fill && w->fill_bufs >= w->n_bufs - w->n_bufs / 4))
+    uint32_t most = w->n_bufs - w->n_bufs / 4;
+    return w->free_bufs && (!m || (w->ufs_bufs < most && m->bufs < worker_mount_share(w, most)));
+}
+
+uint8_t *worker_buf_get(struct worker *w, struct worker_mount *m)
+{
+    if (!worker_buf_may(w, m))
         return NULL;
-    w->fill_bufs += is_fill;
+    if (m) {
+        w->ufs_bufs++;
+        m->bufs++;
+    }
     return w->bufs[--w->free_bufs];
 }
 
-void worker_buf_put(struct worker *w, uint8_t *buf, bool is_fill)
+void worker_buf_put(struct worker *w, uint8_t *buf, struct worker_mount *m)
 {
     ASSERT(w->free_bufs < w->n_bufs);
-    w->fill_bufs -= is_fill;
+    if (m) {
+        w->ufs_bufs--;
+        m->bufs--;
+    }
     w->bufs[w->free_bufs++] = buf;
 }
 
@@ -119,6 +131,15 @@ bool worker_make_cache(struct worker *w)
 
 /* ---- mounts ---- */
 
+/* All but one may hang, and still a quarter is left. */
+uint32_t worker_mount_share(const struct worker *w, uint32_t all)
+{
+    uint32_t rest = all - (all / 4 ? all / 4 : 1);
+    if (w->n_mounts < 2)
+        return all;
+    return rest >= w->n_mounts ? rest / (w->n_mounts - 1) : 1;
+}
+
 struct worker_mount *worker_mount_get(struct worker *w, uint16_t number)
 {
     list_each(it, &w->mounts) {
@@ -158,6 +179,7 @@ static void worker_mount_add(struct worker *w, const struct rpc_mount_item *i)
         return;
     }
     list_push_back(&w->mounts, &m->link);
+    w->n_mounts++;
 }
 
 static bool worker_mount_is(const struct worker_mount *m, const struct rpc_mount_item *i)
@@ -172,6 +194,7 @@ void worker_mounts_set(struct worker *w, struct rbuf items, uint32_t n)
     struct list old;
     list_init(&old);
     list_splice(&old, &w->mounts);
+    w->n_mounts = 0;
     for (uint32_t k = 0; k < n && k < LIMIT_MOUNTS; k++) {
         struct rpc_mount_item i;
         if (rpc_format_mount_get(&items, &i))
@@ -185,6 +208,7 @@ void worker_mounts_set(struct worker *w, struct rbuf items, uint32_t n)
         if (same) {
             list_remove(&same->link);
             list_push_back(&w->mounts, &same->link);
+            w->n_mounts++;
         } else if (i.uri_len) {
             worker_mount_add(w, &i);
         }
@@ -192,6 +216,7 @@ void worker_mounts_set(struct worker *w, struct rbuf items, uint32_t n)
     struct list *l;
     while ((l = list_pop(&old)))
         worker_mount_put(w, list_entry(l, struct worker_mount, link));
+    worker_rpc_kick(w); /* shares may have grown */
 }
 
 /* ---- start and stop ---- */
@@ -387,10 +412,11 @@ bool worker_check(const struct worker *w, char *err_text, size_t cap)
         return true;
     if (!cache_check(&w->cache, err_text, cap))
         return false;
-    uint32_t req_bufs = 0, fills = 0, reserved = 0;
+    uint32_t req_bufs = 0, fills = 0, reserved = 0, direct = 0;
     list_each(it, &w->reqs_open) {
         struct worker_req *r = list_entry(it, struct worker_req, open);
         req_bufs += r->buf != NULL;
+        direct += r->buf && r->is_ufs_buf;
         if (list_linked(&r->wait) != list_linked(&r->aging)) {
             fmt_into(err_text, cap, "worker: a request waits without a deadline");
             return false;
@@ -402,7 +428,7 @@ bool worker_check(const struct worker *w, char *err_text, size_t cap)
         reserved += f->is_reserved;
     }
     req_bufs += w->local.buf != NULL;
-    if (req_bufs + fills + w->free_bufs != w->n_bufs || fills != w->fill_bufs ||
+    if (req_bufs + fills + w->free_bufs != w->n_bufs || fills + direct != w->ufs_bufs ||
         reserved != w->cache.reserved_slots) {
         fmt_into(err_text, cap, "worker: %u + %u + %u buffers of %u, %u reserved of %u", req_bufs,
                  fills, w->free_bufs, w->n_bufs, reserved, w->cache.reserved_slots);

@@ -28,15 +28,15 @@ static void worker_fill_fetched(struct env_op *op)
     worker_fill_run(container_of(u, struct worker_fill, ufs));
 }
 
-bool worker_fill_may_start(const struct worker *w)
+bool worker_fill_may_start(const struct worker *w, const struct worker_mount *m)
 {
-    return w->fetching < w->cfg.fetches_max && w->free_bufs &&
-           w->fill_bufs < w->n_bufs - w->n_bufs / 4;
+    return w->fetching < w->cfg.fetches_max &&
+           m->fetching < worker_mount_share(w, w->cfg.fetches_max) && worker_buf_may(w, m);
 }
 
 struct worker_fill *worker_fill_start(struct worker *w, struct worker_req *r, struct cache_key key)
 {
-    uint8_t *buf = worker_buf_get(w, true);
+    uint8_t *buf = worker_buf_get(w, r->mount);
     ASSERT(buf);
     struct worker_fill *f = pool_get(&w->fills);
     char *path = mem_alloc(w->mem, r->io.path_len + 1);
@@ -44,7 +44,7 @@ struct worker_fill *worker_fill_start(struct worker *w, struct worker_req *r, st
         if (f)
             pool_put(&w->fills, f);
         mem_free(w->mem, path, r->io.path_len + 1);
-        worker_buf_put(w, buf, true);
+        worker_buf_put(w, buf, r->mount);
         return NULL;
     }
     memcpy(path, r->io.path, r->io.path_len + 1);
@@ -65,6 +65,7 @@ struct worker_fill *worker_fill_start(struct worker *w, struct worker_req *r, st
     cache_fill_add(&w->cache, &f->fill);
     f->is_listed = true;
     w->fetching++;
+    f->mount->fetching++;
     w->stats.ufs_reads++;
     f->ufs = (struct ufs_op){
         .op.done = worker_fill_fetched,
@@ -99,9 +100,9 @@ static void worker_fill_close(struct worker_fill *f)
     if (f->readers)
         return;
     list_remove(&f->link);
+    worker_buf_put(w, f->buf, f->mount);
     worker_mount_put(w, f->mount);
     mem_free(w->mem, f->path, f->path_len + 1);
-    worker_buf_put(w, f->buf, true);
     pool_put(&w->fills, f);
     worker_rpc_kick(w);
 }
@@ -294,6 +295,7 @@ static void worker_fill_arrived(struct worker_fill *f, int64_t ret)
 {
     struct worker *w = f->w;
     w->fetching--;
+    f->mount->fetching--;
     if (ret >= 0)
         w->stats.ufs_bytes += (uint64_t)ret;
     /* shorter than the size that its version has */

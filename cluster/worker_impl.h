@@ -2,8 +2,10 @@
  *
  * INVARIANTS
  *  1. Nobody holds a page buffer while waiting for another buffer, a fill or a place in a queue, so
- *     buffers always come back; fills may hold at most three quarters of them, so what is cached is
- *     served while the under-store is slow.
+ *     buffers always come back; what waits for under-stores may hold at most three quarters of
+ *     them, so what is cached is served while those are slow; and of those, of the fetches and of
+ *     the requests one mount holds at most a share (worker_mount_share), so that the others go on
+ *     while it hangs.
  *  2. A request is in at most one wait queue, and on `aging` exactly while it waits; waits have one
  *     length, so `aging` is in the order of the deadlines.
  *  3. A page is inserted into the index after its bytes and its record were written, and removed
@@ -25,7 +27,8 @@ enum { WORKER_MASTERS_MAX = 16, WORKER_LANES = 8, WORKER_DROPS = 256, WORKER_RET
 struct worker_mount {
     struct list link;
     struct ufs *ufs;
-    uint32_t refs; /* the table's, and one per operation */
+    uint32_t refs;                 /* the table's, and one per operation */
+    uint32_t reqs, fetching, bufs; /* its requests, fetches and buffers under way */
     uint16_t number;
     uint32_t uri_len;
     char uri[];
@@ -99,6 +102,7 @@ struct worker_req {
     uint64_t at, end;
     uint32_t piece; /* bytes of the piece under way */
     bool all_hit, is_direct;
+    bool is_ufs_buf; /* buf, or the one it waits for, is for its mount */
     unsigned retries;
     struct list open; /* w->reqs */
     struct list wait, aging;
@@ -230,6 +234,7 @@ struct worker {
     uint32_t n_masters;
     uint64_t epoch;
     struct list mounts;
+    uint32_t n_mounts;
 
     struct cache cache;
     struct worker_hot hot;
@@ -239,7 +244,7 @@ struct worker {
     uint8_t *slab; /* the buffers' memory */
     size_t slab_bytes;
     uint8_t **bufs;
-    uint32_t n_bufs, free_bufs, fill_bufs;
+    uint32_t n_bufs, free_bufs, ufs_bufs; /* ufs_bufs: wait for under-stores */
     struct pool reqs, fills, drops;
     struct list reqs_open, fills_open;
     struct list wait_buf, wait_fill, aging;
@@ -269,8 +274,12 @@ void worker_fail(struct worker *w, int why);
 /* one line in a while, about what goes wrong again and again */
 bool worker_may_say(struct worker *w, int64_t *next_ns);
 bool worker_make_cache(struct worker *w); /* false: failed */
-uint8_t *worker_buf_get(struct worker *w, bool is_fill);
-void worker_buf_put(struct worker *w, uint8_t *buf, bool is_fill);
+/* m: the mount whose under-store it is for, or NULL: for what is cached.  NULL: none is free */
+uint8_t *worker_buf_get(struct worker *w, struct worker_mount *m);
+void worker_buf_put(struct worker *w, uint8_t *buf, struct worker_mount *m);
+bool worker_buf_may(const struct worker *w, const struct worker_mount *m);
+/* what one mount may hold of `all` */
+uint32_t worker_mount_share(const struct worker *w, uint32_t all);
 struct worker_mount *worker_mount_get(struct worker *w, uint16_t number); /* NULL: unknown */
 void worker_mount_put(struct worker *w, struct worker_mount *m);
 void worker_mounts_set(struct worker *w, struct rbuf items, uint32_t n);
@@ -291,7 +300,7 @@ void worker_beat_close(struct worker *w);
 void worker_beat_free(struct worker *w);
 
 /* worker_fill.c */
-bool worker_fill_may_start(const struct worker *w);
+bool worker_fill_may_start(const struct worker *w, const struct worker_mount *m);
 /* a fill for the request's page, if one may start; NULL: no memory */
 struct worker_fill *worker_fill_start(struct worker *w, struct worker_req *r, struct cache_key key);
 void worker_fill_reader_done(struct worker_fill *f);

@@ -280,7 +280,7 @@ static void worker_local_read(struct env_op *op)
     bool is_there = s->file;
     bool good = op->ret == (int64_t)j->len && worker_rpc_verify(w, s, l->buf, j->len, j->off);
     cache_unpin(&w->cache, l->slot);
-    worker_buf_put(w, l->buf, false);
+    worker_buf_put(w, l->buf, NULL);
     l->buf = NULL;
     if (is_there && !good && op->ret != E_AGAIN)
         worker_local_damaged(w, l->slot);
@@ -295,7 +295,7 @@ static void worker_local_read(struct env_op *op)
 static bool worker_local_read_page(struct worker *w, uint32_t slot)
 {
     struct worker_local *l = &w->local;
-    l->buf = worker_buf_get(w, false);
+    l->buf = worker_buf_get(w, NULL);
     if (!l->buf)
         return false; /* the tick comes again */
     const struct cache_slot *s = &w->cache.slot[slot];

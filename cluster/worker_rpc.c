@@ -52,8 +52,9 @@ static void worker_req_unwait(struct worker_req *r)
 static void worker_req_buf_put(struct worker_req *r)
 {
     if (r->buf)
-        worker_buf_put(r->w, r->buf, false);
+        worker_buf_put(r->w, r->buf, r->is_ufs_buf ? r->mount : NULL);
     r->buf = NULL;
+    r->is_ufs_buf = false;
 }
 
 static void worker_req_end(struct worker_req *r, int err)
@@ -62,6 +63,8 @@ static void worker_req_end(struct worker_req *r, int err)
     worker_req_unwait(r);
     worker_req_buf_put(r);
     worker_hot_put(w, r->hot);
+    if (r->mount)
+        r->mount->reqs--;
     worker_mount_put(w, r->mount);
     if (r->method == RPC_READ && !err) {
         w->stats.reads++;
@@ -80,6 +83,30 @@ static void worker_req_end(struct worker_req *r, int err)
     worker_rpc_kick(w);
 }
 
+static bool worker_req_may_buf(const struct worker_req *r)
+{
+    return worker_buf_may(r->w, r->is_ufs_buf ? r->mount : NULL);
+}
+
+static bool worker_req_may_fill(const struct worker_req *r)
+{
+    return worker_fill_may_start(r->w, r->mount);
+}
+
+/* The first of a queue that may go on runs; those of a mount that hangs are passed over. */
+static bool worker_rpc_kick_one(struct list *queue, bool (*may)(const struct worker_req *r))
+{
+    list_each(it, queue) {
+        struct worker_req *r = list_entry(it, struct worker_req, wait);
+        if (!may(r))
+            continue;
+        worker_req_unwait(r);
+        worker_req_run(r);
+        return true;
+    }
+    return false;
+}
+
 /* Gives what became free to those who wait, in the order of their coming. */
 void worker_rpc_kick(struct worker *w)
 {
@@ -87,19 +114,9 @@ void worker_rpc_kick(struct worker *w)
         return;
     w->in_kick = true;
     for (bool more = true; more;) {
-        more = false;
-        if (!list_empty(&w->wait_buf) && w->free_bufs) {
-            struct worker_req *r = list_entry(w->wait_buf.next, struct worker_req, wait);
-            worker_req_unwait(r);
-            worker_req_run(r);
-            more = true;
-        }
-        if (!list_empty(&w->wait_fill) && worker_fill_may_start(w)) {
-            struct worker_req *r = list_entry(w->wait_fill.next, struct worker_req, wait);
-            worker_req_unwait(r);
-            worker_req_run(r);
-            more = true;
-        }
+        more = w->free_bufs && worker_rpc_kick_one(&w->wait_buf, worker_req_may_buf);
+        if (w->free_bufs && w->fetching < w->cfg.fetches_max)
+            more |= worker_rpc_kick_one(&w->wait_fill, worker_req_may_fill);
     }
     w->in_kick = false;
 }
@@ -196,19 +213,28 @@ static uint32_t worker_req_piece(const struct worker_req *r)
     return (uint32_t)base_min_u64(page - r->at % page, r->end - r->at);
 }
 
-static bool worker_req_need_buf(struct worker_req *r)
+static bool worker_req_need_buf(struct worker_req *r, bool is_ufs)
 {
-    if (!r->buf)
-        r->buf = worker_buf_get(r->w, false);
+    if (!r->buf) {
+        r->is_ufs_buf = is_ufs;
+        r->buf = worker_buf_get(r->w, is_ufs ? r->mount : NULL);
+    }
     if (!r->buf)
         worker_req_wait(r, &r->w->wait_buf);
     return r->buf;
 }
 
+static void worker_req_mount(struct worker_req *r)
+{
+    r->mount = worker_mount_get(r->w, r->io.mount);
+    if (r->mount)
+        r->mount->reqs++;
+}
+
 static bool worker_req_need_mount(struct worker_req *r)
 {
     if (!r->mount)
-        r->mount = worker_mount_get(r->w, r->io.mount);
+        worker_req_mount(r);
     if (r->mount)
         return true;
     worker_beat_now(r->w); /* a master may know it by now */
@@ -263,7 +289,7 @@ static bool worker_req_cached(struct worker_req *r, uint32_t slot)
             worker_req_end(r, E_CLOSED);
         return false;
     }
-    if (!r->hot && !worker_req_need_buf(r))
+    if (!r->hot && !worker_req_need_buf(r, false))
         return false;
     uint32_t from = in_page / WORKER_FORMAT_BLOCK * WORKER_FORMAT_BLOCK;
     /* in chunks: what was read is still in the CPU's cache when it is checked and sent, and the
@@ -314,7 +340,7 @@ static bool worker_req_missing(struct worker_req *r, struct cache_key key)
     if (!f) {
         if (!worker_req_need_mount(r))
             return false;
-        if (!worker_fill_may_start(w)) {
+        if (!worker_fill_may_start(w, r->mount)) {
             worker_req_wait(r, &w->wait_fill);
             return false;
         }
@@ -338,7 +364,7 @@ static bool worker_req_missing(struct worker_req *r, struct cache_key key)
 static bool worker_req_direct(struct worker_req *r)
 {
     r->all_hit = false;
-    if (!worker_req_need_mount(r) || !worker_req_need_buf(r))
+    if (!worker_req_need_mount(r) || !worker_req_need_buf(r, true))
         return false;
     r->w->stats.live_reads++;
     r->w->stats.ufs_reads++;
@@ -388,7 +414,7 @@ static bool worker_req_next(struct worker_req *r)
     r->piece = worker_req_piece(r);
     if (r->method != RPC_WRITE && r->method != RPC_ALLOC)
         return worker_req_next_read(r);
-    if (!worker_req_need_mount(r) || !worker_req_need_buf(r))
+    if (!worker_req_need_mount(r) || !worker_req_need_buf(r, true))
         return false;
     r->since_ns = env_now_ns(w->env);
     r->valid_ns = r->since_ns + r->io.valid_ms * 1000000LL;
@@ -597,7 +623,11 @@ static void worker_rpc_io(struct worker *w, struct rpc_token t, uint16_t method,
     list_init(&r->wait);
     list_init(&r->aging);
     list_push_back(&w->reqs_open, &r->open);
-    worker_req_run(r);
+    worker_req_mount(r);
+    if (r->mount && r->mount->reqs > worker_mount_share(w, w->reqs.count))
+        worker_req_end(r, E_AGAIN);
+    else
+        worker_req_run(r);
 }
 
 static void worker_rpc_free(struct worker *w, struct rpc_token t, const void *body, uint32_t len)

@@ -72,6 +72,8 @@ void net_close(struct net *net);
 /* the port a listening acceptor got (for port 0); 0 when it does not listen */
 uint16_t net_listen_port(struct net *net, struct env_acceptor *a);
 void net_stats(struct net *net, struct net_stats *ret_stats);
+/* threads of the process on which work() may block */
+uint32_t net_work_threads(void);
 /* aligned memory of the C library */
 struct mem_source net_mem_source(void);
 

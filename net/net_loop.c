@@ -472,6 +472,12 @@ static uint32_t net_loop_pool(unsigned wanted)
     return threads;
 }
 
+uint32_t net_work_threads(void)
+{
+    uint32_t threads = net_loop_pool(0), own = threads > NET_LOOP_POOL ? 2 : 1;
+    return threads > own ? threads - own : 1;
+}
+
 static void net_loop_defaults(struct net *net)
 {
     struct net_config *c = &net->config;
@@ -482,9 +488,8 @@ static void net_loop_defaults(struct net *net)
     c->hello_timeout_ns = c->hello_timeout_ns ? c->hello_timeout_ns : net_seconds(5);
     fmt_into(net->node, sizeof net->node, "%s", c->node ? c->node : "tarn");
     c->node = net->node;
-    uint32_t threads = net_loop_pool(c->pool_threads);
-    uint32_t own = threads > NET_LOOP_POOL ? 2 : 1;
-    net->work_max = threads > own ? threads - own : 1;
+    (void)net_loop_pool(c->pool_threads);
+    net->work_max = net_work_threads();
 }
 
 int net_open(const struct net_config *config, struct net **ret_net)

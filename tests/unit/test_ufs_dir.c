@@ -15,6 +15,12 @@ static void inline_work(struct env *e, struct env_op *op, void (*fn)(struct env_
 {
     (void)e;
     fn(op);
+    op->done(op);
+}
+
+static void inline_done(struct env_op *op)
+{
+    (void)op;
 }
 
 static const struct env_vt inline_vt = {.work = inline_work};
@@ -57,6 +63,7 @@ static const char *real(const char *name)
 
 static int64_t run(struct ufs_op *o)
 {
+    o->op.done = inline_done;
     ufs_submit(u, o);
     return o->op.ret;
 }
@@ -531,6 +538,62 @@ static void test_ufs_dir_on_many_threads(void)
     teardown();
 }
 
+/* An env whose threads all hang: what was given to them is remembered. */
+static struct env_op *hung[64];
+static unsigned n_hung;
+
+static void hung_work(struct env *e, struct env_op *op, void (*fn)(struct env_op *op))
+{
+    (void)e;
+    fn(op);
+    hung[n_hung++] = op;
+}
+
+static void turn_end(struct env_op *op)
+{
+    op->ret = -1000;
+}
+
+static void test_ufs_dir_one_that_hangs_leaves_threads_to_others(void)
+{
+    static const struct env_vt hung_vt = {.work = hung_work};
+    static struct env e = {&hung_vt};
+    static struct ufs_op o[32];
+    char uri[96];
+    struct ufs *two[2];
+    setup();
+    snprintf(uri, sizeof uri, "dir:%s", root);
+    struct ufs_factory *f = ufs_dir_factory();
+    unsigned threads = net_work_threads();
+    n_hung = 0;
+    for (int i = 0; i < 2; i++)
+        CU_ASSERT_EQUAL_FATAL(f->open(f, &e, uri, &two[i]), 0);
+    for (unsigned i = 0; i < 32; i++)
+        o[i] = (struct ufs_op){.kind = UFS_STAT, .path = "", .op.done = turn_end};
+    for (unsigned i = 0; i < 24; i++)
+        ufs_submit(two[0], &o[i]);
+    CU_ASSERT(n_hung >= 1 && n_hung < threads);
+    unsigned first = n_hung;
+    ufs_submit(two[1], &o[24]); /* the other's turn comes at once */
+    CU_ASSERT_EQUAL(n_hung, first + 1);
+    for (unsigned i = 0; i < n_hung; i++) /* they come back, and the next ones in their order */
+        hung[i]->done(hung[i]);
+    CU_ASSERT_EQUAL(n_hung, 25);
+    for (unsigned i = 0; i < 25; i++)
+        CU_ASSERT_EQUAL(o[i].op.ret, -1000);
+    ufs_close(two[0]);
+    n_hung = 0;
+    for (unsigned i = 0; i < 24; i++) { /* one that is alone may have all */
+        o[i].op.done = turn_end;
+        ufs_submit(two[1], &o[i]);
+    }
+    CU_ASSERT_EQUAL(n_hung, 24);
+    for (unsigned i = 0; i < n_hung; i++)
+        hung[i]->done(hung[i]);
+    ufs_close(two[1]);
+    teardown();
+}
+
 static void test_ufs_dir_attributes(void)
 {
     setup();
@@ -660,4 +723,5 @@ UNIT_MAIN("ufs_dir", UNIT(test_ufs_dir_names_in_pieces), UNIT(test_ufs_dir_look)
           UNIT(test_ufs_dir_never_leaves_the_root), UNIT(test_ufs_dir_listing),
           UNIT(test_ufs_dir_names), UNIT(test_ufs_dir_hidden_names_keep_the_bytes),
           UNIT(test_ufs_dir_exchange), UNIT(test_ufs_dir_names_on_another_file_system),
-          UNIT(test_ufs_dir_on_many_threads), UNIT(test_ufs_dir_attributes))
+          UNIT(test_ufs_dir_on_many_threads),
+          UNIT(test_ufs_dir_one_that_hangs_leaves_threads_to_others), UNIT(test_ufs_dir_attributes))

@@ -196,13 +196,35 @@ static void test_worker_a_stopped_writer_keeps_no_buffers(void)
     for (uint32_t i = 0; i < 16; i++) /* as many as there are buffers */
         start(&calls[i + 1], RPC_WRITE, 2, RPC_IO_LIVE, 0, 100, 0);
     run_for(SECOND / 10);
-    CU_ASSERT_EQUAL(stopped.n_pulls, 16);
-    connect_client(); /* another one */
+    CU_ASSERT_EQUAL(stopped.n_pulls, 12); /* the others are for what is cached */
+    connect_client();                     /* another one */
     start(&calls[0], RPC_READ, 5, 0, 0, 100, 0);
     wait_for(&calls[0]);
     CU_ASSERT_EQUAL(calls[0].err, 0);
     CU_ASSERT_EQUAL(stopped.hangups, 1);
     CU_ASSERT_EQUAL(fake.file[2].n_written, 0);
+    end_world();
+}
+
+/* Reads, writes and syncs of a mount whose under-store hangs, as many as come, leave the other its
+ * fetches, buffers and requests. */
+static void test_worker_a_hung_mount_stops_no_other(void)
+{
+    static const uint16_t methods[] = {RPC_READ, RPC_WRITE, RPC_SYNC, RPC_READ};
+    static const uint16_t flags[] = {0, RPC_IO_LIVE, 0, RPC_IO_LIVE};
+    two_mounts = true;
+    make_world(21, 64 * PAGE);
+    use_mount = 2;
+    for (uint32_t i = 1; i < CALLS; i++)
+        start(&calls[i], methods[i % 4], i / 4 % FILES, flags[i % 4], 0, 100, 0);
+    run_for(SECOND);
+    CU_ASSERT(fake.hung > 12);
+    use_mount = 1;
+    CU_ASSERT_EQUAL(read_file(30, 0, PAGE), 0); /* not cached: a fetch */
+    CU_ASSERT_EQUAL(read_file(30, 0, PAGE), 1);
+    CU_ASSERT_EQUAL(io(RPC_WRITE, 31, RPC_IO_LIVE, 0, 100), 0);
+    CU_ASSERT_EQUAL(io(RPC_SYNC, 31, RPC_IO_LIVE, 0, 0), 0);
+    two_mounts = false;
     end_world();
 }
 
@@ -634,8 +656,9 @@ UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_fli
           UNIT(test_worker_live_and_writes), UNIT(test_worker_does_not_write_late),
           UNIT(test_worker_a_stopped_writer_keeps_no_buffers),
           UNIT(test_worker_page_size_changes_under_a_read), UNIT(test_worker_allocates),
-          UNIT(test_worker_load), UNIT(test_worker_evicts_under_pressure),
-          UNIT(test_worker_restart_keeps_pages), UNIT(test_worker_serves_without_a_master),
+          UNIT(test_worker_load), UNIT(test_worker_a_hung_mount_stops_no_other),
+          UNIT(test_worker_evicts_under_pressure), UNIT(test_worker_restart_keeps_pages),
+          UNIT(test_worker_serves_without_a_master),
           UNIT(test_worker_power_loss_serves_no_wrong_byte),
           UNIT(test_worker_keeps_pages_in_memory), UNIT(test_worker_flipped_bit),
           UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),

@@ -38,7 +38,7 @@ static struct fake_ufs {
     struct env *env;
     struct fake_file file[FILES]; /* path "fN" */
     struct fake_op op[OPS];
-    uint64_t reads, syncs;
+    uint64_t reads, syncs, hung;
     int64_t latency_ns;
     int fail;
 } fake;
@@ -126,10 +126,23 @@ static void fake_close(struct ufs *u)
     (void)u;
 }
 
+/* another under-store, that never answers */
+static void hung_submit(struct ufs *u, struct ufs_op *o)
+{
+    (void)u;
+    (void)o;
+    fake.hung++;
+}
+
 static int fake_open(struct ufs_factory *f, struct env *e, const char *uri, struct ufs **ret_u)
 {
-    static const struct ufs_vt vt = {fake_submit, fake_close};
+    static const struct ufs_vt vt = {fake_submit, fake_close}, hung_vt = {hung_submit, fake_close};
+    static struct ufs hung = {&hung_vt};
     (void)f;
+    if (!strcmp(uri, "hung:")) {
+        *ret_u = &hung;
+        return 0;
+    }
     if (strcmp(uri, "fake:"))
         return E_INVAL;
     fake.u.vt = &vt;
@@ -165,7 +178,8 @@ static uint32_t told[FILES + 1]; /* pages that the master believes in, by inode 
 static uint64_t told_incarnation, page_bytes;
 static uint64_t page_cache_bytes; /* of the worker's memory */
 static uint32_t beats, full_reports, leaving;
-static bool drop_beats, want_full;
+static bool drop_beats, want_full, two_mounts;
+static uint16_t use_mount = 1;
 static const char *policy;
 
 static const char *counted; /* lines that say this */
@@ -214,13 +228,15 @@ static void master_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
         .page_bytes = page_bytes,
         .want_full =
             want_full || (told_incarnation != b.incarnation && !(b.flags & RPC_BEAT_FULL_BEGIN)),
-        .n_mounts = 1};
+        .n_mounts = two_mounts ? 2 : 1};
     told_incarnation = b.incarnation;
-    struct rpc_mount_item m = {1, 0, "fake:", 5};
+    struct rpc_mount_item m = {1, 0, "fake:", 5}, m2 = {2, 0, "hung:", 5};
     uint8_t out[256];
     struct wbuf w = wbuf_make(out, sizeof out);
     rpc_format_worker_beat_reply_put(&w, &a);
     rpc_format_mount_put(&w, &m);
+    if (two_mounts)
+        rpc_format_mount_put(&w, &m2);
     rpc_reply(t, 0, out, (uint32_t)w.len);
 }
 
@@ -351,7 +367,7 @@ static void start(struct call *c, uint16_t method, uint32_t n, uint16_t flags, u
     struct rpc_io io = {.ino = {n + 1},
                         .version = f->gen,
                         .size = f->size,
-                        .mount = 1,
+                        .mount = use_mount,
                         .fp = fake_fp(f->gen),
                         .ufs_ino = 100 + n,
                         .flags = flags,
