@@ -49,24 +49,6 @@ static void cli_data_load_wait(struct cli_data_load *l, unsigned most)
     }
 }
 
-/* A file that was changed a moment ago has no fingerprint that tells the next change, so nothing of
- * it would be kept: it is opened again until it has one, or E_BUSY when it goes on changing. */
-static int cli_data_load_open(struct tarn *t, const char *path, struct tarn_file **ret_f)
-{
-    const bool never = false;
-    int64_t end_ns = env_now_ns(tarn_env(t)) + 2000000000LL;
-    for (;;) {
-        int err = tarn_open(t, path, TARN_READ, 0, ret_f);
-        if (err || tarn_fstat(*ret_f).fp || !tarn_fstat(*ret_f).size)
-            return err;
-        tarn_close(*ret_f);
-        if (env_now_ns(tarn_env(t)) >= end_ns)
-            return E_BUSY;
-        err = tarn_run_until(t, &never, env_now_ns(tarn_env(t)) + 10000000);
-        ASSERT(err);
-    }
-}
-
 static int cli_data_load_visit(struct cli_fs_visitor *v, const char *path, const struct fsattr *a)
 {
     struct cli_data_load *l = container_of(v, struct cli_data_load, v);
@@ -77,13 +59,9 @@ static int cli_data_load_visit(struct cli_fs_visitor *v, const char *path, const
         cli_progress_add(&l->progress, 0, 1);
         return CLI_OK;
     }
-    int err = cli_data_load_open(v->tarn, path, &f);
+    int err = tarn_open(v->tarn, path, TARN_READ, 0, &f);
     if (err)
-        return err == E_BUSY
-                   ? cli_error(v->cli, CLI_FAILED,
-                               "%s: it is being written, nothing of it can be kept; load it later",
-                               path)
-                   : cli_fail(v->cli, path, err);
+        return cli_fail(v->cli, path, err);
     uint64_t size = tarn_fstat(f).size;
     l->err = 0;
     for (uint64_t off = 0; off < size; off += CLI_DATA_STEP) {
@@ -104,6 +82,9 @@ static int cli_data_load_visit(struct cli_fs_visitor *v, const char *path, const
     cli_data_load_wait(l, 0); /* the handle must outlive its requests */
     cli_progress_add(&l->progress, 0, !l->err);
     tarn_close(f);
+    if (l->err == E_BUSY)
+        return cli_error(v->cli, CLI_FAILED,
+                         "%s: it is being written, nothing of it can be kept; load it later", path);
     return l->err ? cli_fail(v->cli, path, l->err) : CLI_OK;
 }
 

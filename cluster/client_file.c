@@ -23,11 +23,17 @@
  *     are gone.
  *  4. A file of whose creation with FSOP_F_OPEN nothing is known is asked for until the answer is
  *     here or the session ends (client_fs.c), and closed.
- *  5. A cfile dies when it has no handle, owes nothing and nobody waits for it. */
+ *  5. Nothing is read of a version whose fingerprint is too young to be trusted: it could not be
+ * told from the next one.  The first read asks again when it is older, and takes the version that
+ *     there is then.  A file that is changed from outside without a pause of CFILE_YOUNG_NS for
+ *     CFILE_YOUNG_MOST_NS is read as it comes.
+ *  6. A cfile dies when it has no handle, owes nothing and nobody waits for it. */
 #include "cluster/client_impl.h"
 #include "core/mutant.h"
 
 static const int64_t CFILE_LIVE_NS = 1000 * CLIENT_MS;
+static const int64_t CFILE_YOUNG_NS = 21 * CLIENT_MS; /* more than every clock's granularity */
+static const int64_t CFILE_YOUNG_MOST_NS = 500 * CLIENT_MS;
 static const int64_t CFILE_REFRESH_NS = 3000 * CLIENT_MS;
 static const int64_t CFILE_CLOSE_NS = 24 * 3600 * 1000 * CLIENT_MS; /* the session ends before */
 
@@ -75,6 +81,7 @@ static void cfile_maybe_free(struct cfile *cf)
         !list_empty(&cf->ios) || !list_empty(&cf->pieces))
         return;
     list_remove(&cf->link);
+    env_timer_stop(c->env, &cf->young);
     mem_free(c->mem, cf->path, cf->path_len + 1);
     mem_free(c->mem, cf, sizeof *cf);
     c->n_files--;
@@ -147,6 +154,7 @@ static void cfile_attr(struct cfile *cf, const struct fsattr *a)
                 f->read_any = false;
             if (f->pin.version != a->version)
                 client_readahead_drop(f);
+            f->young_until_ns = f->was_live ? 0 : f->young_until_ns;
             f->was_live = false;
             f->pin = *a;
         }
@@ -568,6 +576,38 @@ enum client_open_next client_file_created(struct client_req *r)
 
 /* --- before I/O, and the end of a handle --- */
 
+static void cfile_young_fired(struct env_op *op)
+{
+    struct cfile *cf = container_of(op, struct cfile, young.op);
+    cf->seen_changed = true; /* compared, however lately it was */
+    client_file_refresh(cf);
+}
+
+/* when its fingerprint may be old enough, unless something is being asked already */
+static void cfile_wait_young(struct cfile *cf)
+{
+    struct env *e = cf->c->env;
+    if (cf->busy || cf->refresh_owed || env_timer_is_set(&cf->young))
+        return;
+    int64_t at = cf->known_ns + CFILE_YOUNG_NS, now = env_now_ns(e);
+    cf->young.op.done = cfile_young_fired;
+    env_timer_set(e, &cf->young, at > now ? at : now);
+}
+
+bool client_file_is_young(struct client_file *f)
+{
+    struct cfile *cf = f->cf;
+    int64_t now = env_now_ns(cf->c->env);
+    if (cf->live || f->pin.fp || f->read_any || !f->pin.size)
+        return false;
+    if (!f->young_until_ns)
+        f->young_until_ns = now + CFILE_YOUNG_MOST_NS;
+    if (now >= f->young_until_ns)
+        return false;
+    cfile_wait_young(cf);
+    return true;
+}
+
 /* Without a lease the session may be over, and the file closed in the cluster: then nobody would
  * notice the write.  An answer of the master tells. */
 int client_file_may_write(struct client_file *f)
@@ -606,9 +646,10 @@ int client_file_ready(struct client_io *io, bool to_write)
     } else {
         /* of a file that others write there is no lease: nobody tells when they are done */
         bool old = cf->live && !cf->writers && env_now_ns(c->env) - cf->known_ns > CFILE_LIVE_NS;
-        if (!cf->check && !old)
-            return 0;
-        cf->refresh_owed = true;
+        bool must_ask = cf->check || old;
+        if (!must_ask && (s->kind == IO_SYNC || !client_file_is_young(f)))
+            return s->kind == IO_LOAD && (cf->live || (!f->pin.fp && f->pin.size)) ? E_BUSY : 0;
+        cf->refresh_owed |= must_ask;
     }
     list_push_back(&cf->ios, &s->wait);
     cfile_next(cf);

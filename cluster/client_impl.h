@@ -143,6 +143,7 @@ struct cfile {
     struct list waiting;      /* client_fsr that wait for `writer` */
     struct list ios;          /* client_ior that wait for req */
     struct list pieces;       /* client_piece that wait for req */
+    struct env_timer young;   /* when to ask for a fingerprint that can be trusted */
     struct client_io *closer; /* the release that waits for WRITE_CLOSE */
     struct client_req req;    /* refresh, reopen or WRITE_CLOSE; one at a time */
     uint32_t uid, gid, n_groups, groups[LIMIT_GROUPS]; /* of the first writer */
@@ -159,6 +160,7 @@ struct client_file {
     bool closing;       /* its WRITE_CLOSE is under way */
     uint32_t n_busy;    /* requests and pieces */
     struct fsattr pin;
+    int64_t young_until_ns; /* waits no longer for a fingerprint to be trusted; 0: has not begun */
     /* read-ahead */
     struct list ra; /* client_ra in the order of offset */
     uint64_t ra_next, ra_page;
@@ -221,7 +223,7 @@ static inline struct client_io *client_io_of(struct client_ior *s)
 
 enum client_piece_state {
     PIECE_PICK,    /* choose where to go */
-    PIECE_LEASE,   /* on cf->pieces: a write that may not begin now */
+    PIECE_LEASE,   /* on cf->pieces: it may not begin now */
     PIECE_CONNECT, /* on worker->waiting */
     PIECE_CALL,
     PIECE_REVOKE,
@@ -457,6 +459,8 @@ void client_file_own(struct client *c, const struct fsop *op, const struct fsop_
 void client_file_refresh(struct cfile *cf);
 /* 0: go on; 1: waits on cf->ios; else an error */
 int client_file_ready(struct client_io *io, bool to_write);
+/* Nothing of it may be read yet: who wants to waits on cf->ios or cf->pieces. */
+bool client_file_is_young(struct client_file *f);
 /* may a write begin now?  0; 1: not before the file's request is answered: wait, then _ask; or an
  * error */
 int client_file_may_write(struct client_file *f);

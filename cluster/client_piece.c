@@ -270,10 +270,15 @@ static void piece_attempted(struct client_piece *p)
     env_revoke(&p->region, &p->revoke);
 }
 
-/* false: a write has to wait for the lease, or for the session's successor, or is over */
+/* false: a write has to wait for the lease, or for the session's successor, or is over; or what is
+ * to be read was pinned anew, and is too young */
 static bool piece_may_begin(struct client_piece *p)
 {
     int may = p->kind == IO_WRITE ? client_file_may_write(p->f) : 0;
+    if ((p->kind == IO_READ || p->kind == IO_LOAD) && client_file_is_young(p->f)) {
+        piece_wait(p, PIECE_LEASE, &p->f->cf->pieces, p->deadline_ns);
+        return false;
+    }
     if (may > 0) {
         struct cfile *cf = p->f->cf;
         p->n_tried = 0;

@@ -54,7 +54,6 @@ struct lab_check_file {
     struct ino ino;
     int64_t opened_ns; /* when the open was sent */
     bool seen_live, begun, begun_bytes;
-    bool is_young; /* its fingerprint was not to be trusted yet */
     uint32_t n_states;
     struct {
         uint64_t ufs;

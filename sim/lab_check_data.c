@@ -190,23 +190,6 @@ static void data_explain(struct lab_check *c, const char *client, const struct l
     mem_free(c->mem, buf, len ? len : 1);
 }
 
-/* Opened with a fingerprint too young to be trusted, and then changed from outside: nothing tells
- * the two contents apart before the next comparison. */
-static bool data_is_unguarded(const struct lab_check *c, const struct lab_check_file *f)
-{
-    uint64_t ufs[16];
-    uint32_t n = f->is_young ? lab_model_files(c->model, f->ino, ufs, ARRAY_LEN(ufs)) : 0;
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = lab_ufs_changes(c->ufs, ufs[i]); k > 0; k--) {
-            const struct lab_ufs_change *h = lab_ufs_change(c->ufs, ufs[i], k - 1);
-            if (h->t_ns < f->opened_ns - c->cfg.behind_ns)
-                break;
-            if (h->behind)
-                return true;
-        }
-    return false;
-}
-
 void lab_check_read(struct lab_check *c, const char *client, struct lab_check_file *f, bool live,
                     uint64_t off, uint32_t len, const void *bytes, uint32_t n)
 {
@@ -231,10 +214,7 @@ void lab_check_read(struct lab_check *c, const char *client, struct lab_check_fi
     }
     f->n_states = left;
     mem_free(c->mem, buf, len ? len : 1);
-    if (!left && data_is_unguarded(c, &was)) {
-        f->seen_live = true;
-        data_live(c, client, f, off, bytes, n);
-    } else if (!left) {
+    if (!left) {
         data_explain(c, client, &was, off, len, bytes, n);
         f->seen_live = true; /* said once */
     } else if (n == 0 && !was.begun_bytes) {

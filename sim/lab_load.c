@@ -204,8 +204,7 @@ static void thread_opened(struct load_thread *t, int err)
         return;
     }
     t->file = t->req.file;
-    t->reading = (struct lab_check_file){
-        .ino = t->req.fsop.ino, .opened_ns = t->w.from_ns, .is_young = t->req.reply.attr.fp == 0};
+    t->reading = (struct lab_check_file){.ino = t->req.fsop.ino, .opened_ns = t->w.from_ns};
     thread_file_next(t);
 }
 
@@ -241,8 +240,6 @@ static void thread_io_check(struct load_thread *t, int64_t ret)
     struct lab_load *l = t->lc->l;
     if (t->state == LOAD_READ && ret >= 0) {
         bool live = client_file_is_live(t->file);
-        /* its version may have been taken anew before its first byte was read */
-        t->reading.is_young |= client_file_attr(t->file).fp == 0;
         lab_check_read(l->check, lab_load_who(t), &t->reading, live, t->io.off, t->io.len, t->buf,
                        (uint32_t)ret);
         l->stats.bytes_read += (uint64_t)ret;

@@ -838,6 +838,52 @@ static void test_client_loads(void)
     fake_close(k);
 }
 
+static bool waited;
+
+static void waited_done(struct env_op *op)
+{
+    (void)op;
+    waited = true;
+}
+
+/* Nothing is read of a version that could not be told from the next one. */
+static void test_client_waits_for_a_fingerprint(void)
+{
+    static uint8_t b[1000];
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct fsattr *a = NULL;
+    for (uint32_t i = 0; i < k->n_files; i++)
+        if (k->files[i].ino.v == 2)
+            a = &k->files[i].attr;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(a);
+    a->fp = 0; /* for ever: it is read, but cannot be kept */
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_R);
+    struct client_io io = {.file = f, .len = sizeof b};
+    client_load(k->c, &io);
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &io.op, 20 * SEC), E_BUSY);
+    CU_ASSERT_EQUAL(k->w[0].loads + k->w[1].loads, 0);
+    CU_ASSERT_EQUAL(fake_read(k, f, b, sizeof b, 0), (int64_t)sizeof b);
+    CU_ASSERT(fake_same(b, 2, 1, 0, sizeof b));
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+
+    f = fake_open_file(k, 2, FSOP_ACCESS_R);
+    uint32_t opens = k->kinds[FSOP_OPEN];
+    io = (struct client_io){.file = f, .buf = b, .len = sizeof b};
+    io.op.done = waited_done;
+    waited = false;
+    client_read(k->c, &io);
+    fake_run(k, 15 * MS);
+    CU_ASSERT(!waited);
+    a->version = 2; /* it was written once more */
+    a->fp = 78;
+    fake_run(k, 30 * MS);
+    CU_ASSERT(waited && io.op.ret == sizeof b && fake_same(b, 2, 2, 0, sizeof b));
+    CU_ASSERT(k->kinds[FSOP_OPEN] > opens && k->kinds[FSOP_OPEN] <= opens + 2);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
 /* a storm: resets, crashes and clogs under many readers; every read ends, right or with an error */
 static struct client_io storm_io[64];
 static uint8_t storm_buf[64][100000];
@@ -903,12 +949,13 @@ static void test_client_storm(void)
 }
 
 UNIT_MAIN(
-    "client_io", UNIT(test_client_reads_the_right_bytes), UNIT(test_client_opens_from_cache),
-    UNIT(test_client_reads_ahead_of_a_sequential_reader), UNIT(test_client_random_reads_are_exact),
-    UNIT(test_client_readahead_shares_few_buffers), UNIT(test_client_keeps_a_page_that_has_paid),
-    UNIT(test_client_keeps_pages_of_one_version), UNIT(test_client_keeps_few_pages_of_many),
-    UNIT(test_client_survives_a_failed_page), UNIT(test_client_goes_to_the_next_worker),
-    UNIT(test_client_passes_by_a_failing_worker), UNIT(test_client_reads_end_by_their_deadline),
+    "client_io", UNIT(test_client_waits_for_a_fingerprint), UNIT(test_client_reads_the_right_bytes),
+    UNIT(test_client_opens_from_cache), UNIT(test_client_reads_ahead_of_a_sequential_reader),
+    UNIT(test_client_random_reads_are_exact), UNIT(test_client_readahead_shares_few_buffers),
+    UNIT(test_client_keeps_a_page_that_has_paid), UNIT(test_client_keeps_pages_of_one_version),
+    UNIT(test_client_keeps_few_pages_of_many), UNIT(test_client_survives_a_failed_page),
+    UNIT(test_client_goes_to_the_next_worker), UNIT(test_client_passes_by_a_failing_worker),
+    UNIT(test_client_reads_end_by_their_deadline),
     UNIT(test_client_pins_anew_before_the_first_byte), UNIT(test_client_never_mixes_versions),
     UNIT(test_client_follows_a_renamed_file), UNIT(test_client_sees_live_files_and_their_end),
     UNIT(test_client_syncs_bytes_alone), UNIT(test_client_syncs_what_others_wrote),
