@@ -37,7 +37,7 @@ enum {
     MASTER_APPENDS = 1024,
     MASTER_FREE_MAX = 512, /* items of one RPC_FREE */
     MASTER_LOOK_BYTES =
-        3 * LIMIT_BATCH, /* a JOB_LOOK: the names asked for, and what is said of them */
+        4 * LIMIT_BATCH, /* a JOB_LOOK: the names asked for, and what is said of them */
 };
 
 #define MASTER_TICK_NS     (20 * MASTER_MS)

@@ -15,8 +15,10 @@
  *  4. What is due soon is looked at as well: an answer whose lease ends while its reader still goes
  * through it makes him come back for each entry (and the kernel list names only from then on).
  *
+ *  4. What did not fit into one look or one record is not taken for compared: it comes next.
+ *
  *   NAMES: NAMES -> end
- *   LOOK:  LOOK -> [LOOKED] -> end */
+ *   LOOK:  LOOK -> [LOOKED] -> end, or LOOK at the rest */
 #include "cluster/master_impl.h"
 
 /* --- NAMES --- */
@@ -91,6 +93,19 @@ static void names_found(struct master_job *j)
 
 enum { NAMES_SOON = 3 }; /* eighths of the check interval */
 
+/* The page: names to look at, what was found of them, what of that differs. */
+enum { LOOK_FOUND = LIMIT_BATCH, LOOK_DIFFERS = MASTER_LOOK_BYTES - LIMIT_BATCH };
+
+static void names_look(struct master_job *j)
+{
+    j->seen = meta_applied(j->m->meta);
+    j->uop.path = j->path;
+    j->uop.buf = j->page + LOOK_FOUND;
+    j->uop.len = LOOK_DIFFERS - LOOK_FOUND;
+    j->m->n.looks++;
+    master_load_submit_ufs(j, UFS_LOOK, STEP_LOOK);
+}
+
 /* an entry of a listing that shows what may have changed below */
 static bool names_is_due(const struct master *m, const struct fsattr *dir, const struct fsattr *a)
 {
@@ -143,7 +158,6 @@ bool master_names_look(struct master *m, struct master_req *r, const struct fsop
     j->ino = r->op.ino;
     j->attr = rep->attr;
     j->mark = meta_path_mark(m->meta, j->ino);
-    j->seen = meta_applied(m->meta);
     r->looked_ns = j->began_ns;
     list_push_back(&j->waiters, &r->link);
     int err = meta_path(m->meta, j->ino, j->path, sizeof j->path, &j->mount);
@@ -151,22 +165,21 @@ bool master_names_look(struct master *m, struct master_req *r, const struct fsop
         master_load_job_end(j, err);
         return true;
     }
-    j->uop.path = j->path;
     j->uop.names = j->page;
     j->uop.names_len = (uint32_t)w.len;
-    j->uop.buf = j->page + LIMIT_BATCH;
-    j->uop.len = 2 * LIMIT_BATCH;
-    m->n.looks++;
-    master_load_submit_ufs(j, UFS_LOOK, STEP_LOOK);
+    names_look(j);
     return true;
 }
 
-/* what differs goes to the front of the page; returns its bytes */
+/* What differs goes to the end of the page; returns its bytes, and what it has dealt with is taken
+ * from the names. */
 static uint32_t names_differences(struct master_job *j)
 {
     struct master *m = j->m;
     struct rbuf b = rbuf_make(j->uop.buf, (uint32_t)j->ret);
-    struct wbuf w = wbuf_make(j->page, LIMIT_BATCH);
+    struct wbuf w = wbuf_make(j->page + LOOK_DIFFERS, LIMIT_BATCH);
+    struct rbuf names = rbuf_make(j->uop.names, j->uop.names_len);
+    size_t n;
     struct fsent e;
     while (rbuf_left(&b) && fsop_ent_get(&b, &e) == 0) {
         struct fsop op = {
@@ -177,14 +190,17 @@ static uint32_t names_differences(struct master_job *j)
         if (rep.err ? !e.mode : master_load_is_same(&rep.attr, &e)) {
             if (!rep.err)
                 master_load_verified_set(m, rep.attr.ino, j->began_ns);
-            continue;
+        } else {
+            fsop_ent_put(&w, &e);
         }
-        fsop_ent_put(&w, &e);
-        if (!w.bad)
-            continue;
-        w.len = before; /* the rest another time */
-        break;
+        if (w.bad) {
+            w.len = before;
+            break;
+        }
+        (void)rbuf_str16(&names, &n);
     }
+    j->uop.names += names.pos;
+    j->uop.names_len -= (uint32_t)names.pos;
     return (uint32_t)w.len;
 }
 
@@ -195,6 +211,15 @@ static void names_end(struct master_job *j, bool is_looked)
     master_load_job_end(j, 0); /* what could not be compared is shown without a lease */
 }
 
+/* so far all was compared, or not */
+static void names_go_on(struct master_job *j, bool is_good)
+{
+    if (is_good && j->uop.names_len)
+        names_look(j);
+    else
+        names_end(j, is_good);
+}
+
 static void names_looked(struct master_job *j)
 {
     if (j->ret < 0) {
@@ -203,16 +228,17 @@ static void names_looked(struct master_job *j)
     }
     if (j->attr.fp && j->uop.ent.fp == j->attr.fp)
         master_load_verified_set(j->m, j->ino, j->began_ns);
+    uint32_t left = j->uop.names_len;
     j->uop.len = names_differences(j);
     if (!j->uop.len) {
-        names_end(j, true);
+        names_go_on(j, j->uop.names_len < left || !left);
         return;
     }
     struct fsop op = {.kind = FSOP_LOAD,
                       .ino = j->ino,
                       .size = j->mark,
                       .mtime_ns = (int64_t)j->seen,
-                      .data = j->page,
+                      .data = j->page + LOOK_DIFFERS,
                       .data_len = j->uop.len};
     j->m->n.refreshes++;
     master_load_submit_rec(j, &op, STEP_LOOKED);
@@ -229,8 +255,8 @@ void master_names_step(struct master_job *j)
         break;
     case STEP_LOOKED:
         if (j->ret == 0)
-            master_load_verify(j, j->page, j->uop.len);
-        names_end(j, j->ret == 0);
+            master_load_verify(j, j->page + LOOK_DIFFERS, j->uop.len);
+        names_go_on(j, j->ret == 0);
         break;
     default:
         ASSERT(!"a step of another kind of job");

@@ -41,6 +41,7 @@ static struct {
     bool hold;     /* what is of hold_kind takes effect and does not complete */
     enum ufs_kind hold_kind;
     unsigned page; /* entries of one LIST page */
+    unsigned look; /* and most of one LOOK; 0: all */
 } wu;
 
 static struct mem wm;
@@ -192,7 +193,7 @@ static int64_t wu_look(struct ufs_op *op, struct wu_file *dir)
     if (!dir)
         return E_NOENT;
     wu_ent(dir, &op->ent);
-    while (rbuf_left(&in)) {
+    for (unsigned k = 0; rbuf_left(&in) && (!wu.look || k < wu.look); k++) {
         size_t n;
         char path[2 * WU_PATH];
         struct fsent e = {0};

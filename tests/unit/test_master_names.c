@@ -168,6 +168,35 @@ static void test_master_listing_is_of_use_for_a_while(void)
     w_close();
 }
 
+/* what one look had no room for is looked at next, not taken for compared */
+static void test_master_listing_compares_what_did_not_fit(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    files(20);
+    struct wc *c = wc_new(0, true);
+    CU_ASSERT_EQUAL(w_readdir(c, INO_ROOT), 20);
+    w_run_ms(1500);
+    wu.look = 6;
+    for (int i = 0; i < 20; i += 2) {
+        char name[8];
+        snprintf(name, sizeof name, "f%02d", i);
+        wu_find(name)->size = 99;
+        wu_touch(wu_find(name));
+    }
+    uint64_t cookie = 0, seen = 0;
+    bool bare;
+    CU_ASSERT_EQUAL(batch(c, &cookie, 0, &seen, &bare), 20);
+    CU_ASSERT(a.reply.lease_ns > 0);
+    CU_ASSERT_EQUAL(wu.count[UFS_LOOK], 4);
+    struct rbuf b = rbuf_make(a.reply.data, a.reply.data_len);
+    struct fsop_dirent d;
+    unsigned changed = 0;
+    while (rbuf_left(&b) && fsop_dirent_get(&b, &d) == 0)
+        changed += d.attr.size == 99;
+    CU_ASSERT_EQUAL(changed, 10);
+    w_close();
+}
+
 static void test_master_listing_that_cannot_compare_gives_no_lease(void)
 {
     w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
@@ -225,5 +254,6 @@ UNIT_MAIN("master_names", UNIT(test_master_names_pass_the_tree),
           UNIT(test_master_neighbours_are_brought_at_once),
           UNIT(test_master_listing_compares_its_entries_together),
           UNIT(test_master_listing_is_of_use_for_a_while),
+          UNIT(test_master_listing_compares_what_did_not_fit),
           UNIT(test_master_listing_that_cannot_compare_gives_no_lease),
           UNIT(test_master_names_listing_undoes_no_mode))
