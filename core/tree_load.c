@@ -257,10 +257,11 @@ static void tree_load_last(struct meta *m, const struct fsop *op, uint32_t dir,
     struct meta_inode *i = inode_mut(m, dir);
     i->flags |= INODE_LOADED;
     i->version++;
-    bool is_known = self->mode && !tree_load_is_older(m, op, dir, self);
-    if (is_known && i->n_locks == 1) /* the listing's own */
+    bool is_as_listed = self->mode && !tree_load_is_older(m, op, dir, self) &&
+                        i->n_locks == 1; /* the listing's own */
+    if (is_as_listed)
         inode_adopt(m, dir, self);
-    bool is_as_listed = is_known && !intent_at(m, intent_loading(m, dir))->left;
+    is_as_listed &= !intent_at(m, intent_loading(m, dir))->left;
     i->fp = is_as_listed ? self->fp : 0;
 }
 

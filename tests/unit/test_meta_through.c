@@ -445,6 +445,28 @@ static void test_through_load_leaves_a_held_name(void)
     }
 }
 
+/* A change of the directory's own attributes is under way when its listing ends: what was found of
+ * them is not taken over, so its fingerprint must not be either; the change may fail. */
+static void test_through_load_of_a_directory_that_is_changed(void)
+{
+    setup(FSOP_MOUNT_THROUGH);
+    struct ino d = make(FSOP_MKDIR, root, "d");
+    ents_begin();
+    CU_ASSERT_EQUAL(load(d, FSOP_F_LOAD_BEGIN, 0), 0);
+    uint64_t listing = k.r.reply.intent;
+    CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_SETATTR, .ino = d, .valid = FSOP_SET_MODE, .mode = 0711),
+                    0);
+    uint64_t change = k.r.reply.intent;
+    ents_begin();
+    ent("", FSOP_S_IFDIR | 0500, 0, 64); /* somebody outside has changed it, too */
+    CU_ASSERT_EQUAL(load(d, FSOP_F_LOAD_LAST, listing), 0);
+    CU_ASSERT_EQUAL(outcome(change, E_PERM), E_PERM);
+    struct fsattr a = kit_attr(&k, d);
+    CU_ASSERT((a.mode & 07777) == 0500 || a.fp == 0);
+    CU_ASSERT(a.flags & FSATTR_LOADED);
+    kit_close(&k);
+}
+
 static void test_through_versions(void)
 {
     setup(FSOP_MOUNT_RO);
@@ -650,6 +672,6 @@ UNIT_MAIN("meta_through", UNIT(test_through_listing_without_room), UNIT(test_thr
           UNIT(test_through_exchange), UNIT(test_through_unlink_keeps_bytes),
           UNIT(test_through_rename_locks_subtrees), UNIT(test_through_setattr_and_writers),
           UNIT(test_through_load), UNIT(test_through_load_leaves_a_held_name),
-          UNIT(test_through_versions), UNIT(test_through_same_contents),
-          UNIT(test_through_other_contents), UNIT(test_through_paths_too_long),
-          UNIT(test_through_image_in_the_middle))
+          UNIT(test_through_load_of_a_directory_that_is_changed), UNIT(test_through_versions),
+          UNIT(test_through_same_contents), UNIT(test_through_other_contents),
+          UNIT(test_through_paths_too_long), UNIT(test_through_image_in_the_middle))
