@@ -64,6 +64,7 @@ int worker_store_init(struct worker_store *s, struct env *e, struct mem *m, cons
     s->page_bytes = page_bytes;
     s->rec_bytes = worker_format_rec_bytes(page_bytes);
     list_init(&s->idle);
+    list_init(&s->waiting);
     for (unsigned i = 0; i < WORKER_STORE_BUCKETS; i++)
         list_init(&s->bucket[i]);
     return pool_init(&s->files, m, sizeof(struct worker_store_file), files_max);
@@ -253,10 +254,24 @@ static void worker_store_punch(struct worker_store_file *f)
     env_punch(f->data, off, f->store->page_bytes, worker_store_op(f, WS_C_PUNCH));
 }
 
+static struct worker_store_file *worker_store_find(struct worker_store *s, struct ino ino,
+                                                   uint64_t version);
+static void worker_store_give(struct worker_store_file *f, struct worker_job *j);
+
+/* a place for another file became free: for the jobs that have waited longest */
 static void worker_store_gone(struct worker_store_file *f)
 {
+    struct worker_store *s = f->store;
     list_remove(&f->link);
-    pool_put(&f->store->files, f);
+    pool_put(&s->files, f);
+    while (!list_empty(&s->waiting)) {
+        struct worker_job *j = list_entry(s->waiting.next, struct worker_job, link);
+        struct worker_store_file *to = worker_store_find(s, j->key.ino, j->key.version);
+        if (!to)
+            return;
+        list_remove(&j->link);
+        worker_store_give(to, j);
+    }
 }
 
 /* Nothing is under way: what next?  ret: true if the step changed without waiting. */
@@ -278,7 +293,7 @@ static bool worker_store_pick(struct worker_store_file *f)
         worker_store_gone(f);
         return false;
     }
-    if (f->store->is_closing) {
+    if (f->store->is_closing || !list_empty(&f->store->waiting)) {
         f->step = WS_X_DATA;
         return !worker_store_shut(f, &f->data, WS_X_DATA);
     }
@@ -464,16 +479,37 @@ static struct worker_store_file *worker_store_find(struct worker_store *s, struc
     return f;
 }
 
+/* a change of the same file waits for a place: what comes later waits behind it */
+static bool worker_store_must_wait(const struct worker_store *s, const struct worker_job *j)
+{
+    list_each(it, &s->waiting) {
+        const struct worker_job *k = list_entry(it, struct worker_job, link);
+        if (k->key.ino.v == j->key.ino.v && k->key.version == j->key.version)
+            return true;
+    }
+    return false;
+}
+
 void worker_store_submit(struct worker_store *s, struct worker_job *j)
 {
-    struct worker_store_file *f = worker_store_find(s, j->key.ino, j->key.version);
-    j->file = f;
-    if (!f) {
+    struct worker_store_file *f =
+        worker_store_must_wait(s, j) ? NULL : worker_store_find(s, j->key.ino, j->key.version);
+    j->file = NULL;
+    if (!f && j->kind == WORKER_JOB_READ) {
         j->op.ret = E_AGAIN;
         env_post(s->env, &j->op);
         return;
     }
     s->jobs++;
+    if (f)
+        worker_store_give(f, j);
+    else
+        list_push_back(&s->waiting, &j->link);
+}
+
+static void worker_store_give(struct worker_store_file *f, struct worker_job *j)
+{
+    j->file = f;
     list_push_back(j->kind == WORKER_JOB_READ ? &f->reads : &f->jobs, &j->link);
     if (list_linked(&f->idle))
         list_remove(&f->idle);

@@ -2,8 +2,9 @@
  * of a file (cluster/worker_format.h), their open handles, and the order of what happens to them.
  *
  * Jobs on one file that change it run one after the other, in the order of their submission; reads
- * run beside them.  So whoever removes a page from the index first and submits the CLEAR then may
- * submit a new WRITE of the same page at once. */
+ * run beside them.  Changes wait for a place among the files at work; what is to go from the disk
+ * must go, or its space is lost until the next start.  So whoever removes a page from the index
+ * first and submits the CLEAR then may submit a new WRITE of the same page at once. */
 #ifndef CLUSTER_WORKER_STORE_H
 #define CLUSTER_WORKER_STORE_H
 
@@ -20,7 +21,8 @@ enum worker_job_kind {
 struct worker_store_file;
 
 struct worker_job {
-    struct env_op op; /* done once, never inside submit; E_AGAIN: too many files at work */
+    struct env_op
+        op; /* done once, never inside submit; E_AGAIN, of a read: too many files at work */
     enum worker_job_kind kind;
     struct cache_key key;
     void *buf;
@@ -41,8 +43,9 @@ struct worker_store {
     uint32_t page_bytes, rec_bytes;
     struct pool files;
     struct list bucket[WORKER_STORE_BUCKETS];
-    struct list idle; /* open handles that nobody uses, oldest first */
-    uint32_t jobs;    /* under way */
+    struct list idle;    /* open handles that nobody uses, oldest first */
+    struct list waiting; /* changes of files for which there is no place yet */
+    uint32_t jobs;       /* under way */
     struct mem *mem;
     bool is_closing;
 };
