@@ -151,7 +151,8 @@ static void master_on_apply(struct journal_host *h, uint64_t index, const void *
         master_rpc_intent_closed(m, op.arg, &res.reply);
     else if (res.reply.intent)
         master_effect_kick(m);
-    if (op.kind == FSOP_OUTCOME || (op.kind == FSOP_LOAD && (op.flags & FSOP_F_LOAD_LAST)))
+    if (op.kind == FSOP_OUTCOME ||
+        (op.kind == FSOP_LOAD && (op.flags & FSOP_F_LOAD_LAST) && !res.reply.value))
         master_rpc_released(m, op.arg);
 }
 

@@ -296,6 +296,7 @@ static void load_refresh(struct master_job *j, const struct fsent *ent)
         fsop_ent_put(&w, ent);
     j->m->n.refreshes++;
     struct fsop op = {.kind = FSOP_REFRESH,
+                      .flags = FSOP_F_PART,
                       .ino = j->ino,
                       .size = j->mark,
                       .data = buf,
@@ -349,7 +350,7 @@ static void load_batch(struct master_job *j, uint32_t len, bool is_last)
         fsop_ent_put(&w, &j->ent);
     if (!j->is_begun)
         op.atime_ns = (int64_t)j->version;
-    op.flags = j->is_begun ? 0 : FSOP_F_LOAD_BEGIN;
+    op.flags = FSOP_F_PART | (j->is_begun ? 0 : FSOP_F_LOAD_BEGIN);
     op.flags |= is_last ? FSOP_F_LOAD_LAST : 0;
     op.data = is_last ? self : j->page;
     op.data_len = is_last ? (uint32_t)w.len : len;
@@ -400,6 +401,21 @@ static bool load_is_gone(const struct master_job *j)
     return j->ret == E_NOENT || j->ret == E_NOTDIR || j->ret == E_LOOP;
 }
 
+static void load_name_rec(struct master_job *j)
+{
+    uint8_t buf[LIMIT_PATH + 512];
+    struct wbuf w = wbuf_make(buf, sizeof buf);
+    fsop_ent_put(&w, &j->ent);
+    struct fsop op = {.kind = FSOP_LOAD,
+                      .flags = FSOP_F_PART,
+                      .ino = j->ino,
+                      .size = j->mark,
+                      .mtime_ns = (int64_t)j->seen,
+                      .data = buf,
+                      .data_len = (uint32_t)w.len};
+    master_load_submit_rec(j, &op, STEP_LOAD);
+}
+
 static void load_found_name(struct master_job *j)
 {
     struct master *m = j->m;
@@ -419,20 +435,11 @@ static void load_found_name(struct master_job *j)
         master_load_job_end(j, j->ret);
         return;
     }
-    uint8_t buf[LIMIT_PATH + 512];
-    struct wbuf w = wbuf_make(buf, sizeof buf);
     j->ent = j->uop.ent;
     j->ent.name = j->name;
     j->ent.name_len = j->name_len;
-    fsop_ent_put(&w, &j->ent);
     m->n.loads++;
-    struct fsop op = {.kind = FSOP_LOAD,
-                      .ino = j->ino,
-                      .size = j->mark,
-                      .mtime_ns = (int64_t)j->seen,
-                      .data = buf,
-                      .data_len = (uint32_t)w.len};
-    master_load_submit_rec(j, &op, STEP_LOAD);
+    load_name_rec(j);
 }
 
 /* A name that leads nowhere, or to another file than the one that is written: something is just
@@ -513,6 +520,10 @@ static void load_batched(struct master_job *j)
     if (!j->is_begun)
         j->load = j->sub.reply.intent;
     j->is_begun = true;
+    if (j->sub.reply.value) { /* the same again: see FSOP_F_PART */
+        load_batch(j, j->uop.len, j->is_last);
+        return;
+    }
     master_load_verify(j, j->page, j->uop.len);
     if (j->is_last) {
         master_load_verified_set(j->m, j->ino, j->began_ns);
@@ -550,6 +561,10 @@ static void load_step(struct master_job *j)
         load_start(j);
         break;
     case STEP_REFRESH:
+        if (j->ret == 0 && j->sub.reply.value) {
+            load_refresh(j, j->ent.mode ? &j->ent : NULL);
+            break;
+        }
         if (j->ret == 0)
             master_load_verified_set(j->m, j->ino, j->began_ns);
         master_load_job_end(j, j->ret == E_STALE ? 0 : j->ret);
@@ -594,6 +609,10 @@ static void load_step(struct master_job *j)
         load_give_up(j, j->err);
         break;
     case STEP_LOAD:
+        if (j->ret == 0 && j->sub.reply.value) {
+            load_name_rec(j);
+            break;
+        }
         if (j->ret == 0) {
             uint8_t buf[LIMIT_PATH + 512];
             struct wbuf w = wbuf_make(buf, sizeof buf);

@@ -220,6 +220,19 @@ static void names_go_on(struct master_job *j, bool is_good)
         names_end(j, is_good);
 }
 
+static void names_rec(struct master_job *j)
+{
+    struct fsop op = {.kind = FSOP_LOAD,
+                      .flags = FSOP_F_PART,
+                      .ino = j->ino,
+                      .size = j->mark,
+                      .mtime_ns = (int64_t)j->seen,
+                      .data = j->page + LOOK_DIFFERS,
+                      .data_len = j->uop.len};
+    j->m->n.refreshes++;
+    master_load_submit_rec(j, &op, STEP_LOOKED);
+}
+
 static void names_looked(struct master_job *j)
 {
     if (j->ret < 0) {
@@ -234,14 +247,7 @@ static void names_looked(struct master_job *j)
         names_go_on(j, j->uop.names_len < left || !left);
         return;
     }
-    struct fsop op = {.kind = FSOP_LOAD,
-                      .ino = j->ino,
-                      .size = j->mark,
-                      .mtime_ns = (int64_t)j->seen,
-                      .data = j->page + LOOK_DIFFERS,
-                      .data_len = j->uop.len};
-    j->m->n.refreshes++;
-    master_load_submit_rec(j, &op, STEP_LOOKED);
+    names_rec(j);
 }
 
 void master_names_step(struct master_job *j)
@@ -254,6 +260,10 @@ void master_names_step(struct master_job *j)
         names_looked(j);
         break;
     case STEP_LOOKED:
+        if (j->ret == 0 && j->sub.reply.value) {
+            names_rec(j);
+            break;
+        }
         if (j->ret == 0)
             master_load_verify(j, j->page + LOOK_DIFFERS, j->uop.len);
         names_go_on(j, j->ret == 0);

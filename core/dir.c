@@ -257,7 +257,7 @@ int dir_path(const struct meta *m, uint32_t node, const char *name, uint32_t n,
     return 0;
 }
 
-void dir_drop_tree(struct meta *m, uint32_t top)
+bool dir_drop_below(struct meta *m, uint32_t top, uint64_t *work)
 {
     uint32_t node = top;
     for (;;) {
@@ -268,15 +268,28 @@ void dir_drop_tree(struct meta *m, uint32_t top)
                 node = child;
                 continue;
             }
+            if (!*work)
+                break;
+            --*work;
             dir_remove(m, dent);
             if (!inode_at(m, child)->links)
                 inode_free(m, child);
             continue;
         }
         if (node == top)
-            break;
+            return true;
         node = dir_parent(m, node); /* which now finds it empty and frees it */
     }
+    for (; node != top; node = dir_parent(m, node))
+        inode_mut(m, node)->flags &= (uint16_t)~INODE_LOADED;
+    inode_mut(m, top)->flags &= (uint16_t)~INODE_LOADED;
+    return false;
+}
+
+void dir_drop_tree(struct meta *m, uint32_t top)
+{
+    uint64_t all = UINT64_MAX;
+    (void)dir_drop_below(m, top, &all);
     while (inode_at(m, top)->links)
         dir_remove(m, inode_at(m, top)->links);
     inode_free(m, top);

@@ -91,6 +91,8 @@ enum fsop_flag {
     FSOP_F_ABSENT = 1 << 7, /* names the tree does not know are known to be absent below, so
                                answer E_NOENT (or go on) instead of E_NOT_LOADED */
     FSOP_F_OPEN = 1 << 8,
+    FSOP_F_PART = 1 << 9, /* LOAD, REFRESH: takes away a bounded number of names; reply.value 1:
+                             there is more of it, the same record again */
 };
 
 enum fsop_set { /* bits of fsop.valid */

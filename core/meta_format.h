@@ -133,8 +133,9 @@ struct meta_intent_rec {
     uint32_t prev, next;
     uint64_t id; /* count << 20 | slot; 0: free */
     uint64_t session, seq;
-    uint64_t ino, parent, parent2, replaced;
-    uint32_t op; /* blob: fsop_put */
+    uint64_t ino, parent, parent2, replaced; /* replaced, LOAD: cookie of the last name that its end
+                                                has passed */
+    uint32_t op;                             /* blob: fsop_put */
     uint32_t locks;
     uint16_t kind, mount;
     uint32_t left; /* LOAD: held names that differ below */

@@ -23,6 +23,7 @@ struct meta {
     struct store st;
     struct meta_result *result; /* of the apply under way */
     char names[META_CHANGES_MAX][LIMIT_NAME + 1];
+    uint64_t work;    /* names that this apply may still visit or take away */
     bool loading;     /* an image */
     char *mount_text; /* LIMIT_PATH for a path, LIMIT_PATH for a URI: see mount_get */
 };
@@ -106,6 +107,8 @@ int dir_path(const struct meta *m, uint32_t node, const char *name, uint32_t n,
 int dir_path_hidden(const struct meta *m, uint32_t node, struct meta_path_buf *ret_path);
 /* drops the whole subtree's inodes and names, top included; top's own dentries too */
 void dir_drop_tree(struct meta *m, uint32_t top);
+/* what is below top, and no more than *work entries of it, which are counted down; true: all */
+bool dir_drop_below(struct meta *m, uint32_t top, uint64_t *work);
 int dir_check_name(const char *name, uint32_t n);
 
 /* ---- xattr.c */
@@ -132,6 +135,10 @@ void session_writer_add(struct meta *m, uint32_t session, uint32_t node);
 void session_writer_remove(struct meta *m, uint32_t session, uint32_t node);
 struct session_id session_next(const struct meta *m, struct session_id after);
 struct ino session_writer_any(const struct meta *m, struct session_id id);
+/* every file that a session writes, in any order: 0 ends it */
+uint32_t session_writer_first(const struct meta *m, struct session_id id);
+uint32_t session_writer_after(const struct meta *m, uint32_t w);
+uint32_t session_writer_node(const struct meta *m, uint32_t w);
 struct ino session_writer_next(const struct meta *m, struct session_id id, struct ino after);
 uint32_t session_reply_hash(uint32_t session, uint64_t seq);
 

@@ -283,6 +283,22 @@ struct session_id session_next(const struct meta *m, struct session_id after)
     return (struct session_id){s ? session_at(m, s)->id : 0};
 }
 
+uint32_t session_writer_first(const struct meta *m, struct session_id id)
+{
+    uint32_t s = session_find(m, id);
+    return s ? session_at(m, s)->writers : 0;
+}
+
+uint32_t session_writer_after(const struct meta *m, uint32_t w)
+{
+    return session_writer_at(m, w)->next_of_session;
+}
+
+uint32_t session_writer_node(const struct meta *m, uint32_t w)
+{
+    return session_writer_at(m, w)->node;
+}
+
 struct ino session_writer_any(const struct meta *m, struct session_id id)
 {
     uint32_t s = session_find(m, id), w = s ? session_at(m, s)->writers : 0;

@@ -17,10 +17,33 @@
 #include "core/meta_internal.h"
 #include "core/mutant.h"
 
-/* Work that one record may cost is bounded by LIMIT_BATCH but for two: LAST visits every name of
- * its directory (200,000 names: some tens of milliseconds), and a directory that is gone takes all
- * that is known below it along.  Both are once per listing.  What lay below is not told to those
- * who hold it, one by one: they may use it until the lease it was given with ends. */
+enum { TREE_LOAD_WORK = 4096 };
+
+/* Work that one record may cost is bounded by LIMIT_BATCH and, where names go, by TREE_LOAD_WORK of
+ * them (FSOP_F_PART): the end of a listing and what a directory that is gone takes along go in as
+ * many records as that needs.  A listing that is given up visits every name, once.  What lay below
+ * is not told to those who hold it, one by one: they may use it until the lease it was given with
+ * ends. */
+
+/* the file, or one of its names, is below top */
+static bool tree_load_is_file_below(const struct meta *m, uint32_t node, uint32_t top)
+{
+    for (uint32_t dent = inode_at(m, node)->links; dent; dent = dir_at(m, dent)->link_next)
+        if (dir_is_below(m, dir_at(m, dent)->parent, top))
+            return true;
+    return false;
+}
+
+/* the other way round, for a large tree: what is written is little */
+static bool tree_load_is_written_below(const struct meta *m, uint32_t top)
+{
+    struct session_id s = {0};
+    while ((s = session_next(m, s)).v)
+        for (uint32_t w = session_writer_first(m, s); w; w = session_writer_after(m, w))
+            if (tree_load_is_file_below(m, session_writer_node(m, w), top))
+                return true;
+    return false;
+}
 
 /* nobody holds node or anything below it */
 static bool tree_load_is_free(const struct meta *m, uint32_t top)
@@ -37,7 +60,9 @@ static bool tree_load_is_free(const struct meta *m, uint32_t top)
     if (m->st.t[TABLE_WRITER].live == 0)
         return true;
     uint32_t dent = i->dir.first, node = top;
-    for (;;) { /* the subtree in listing order, without recursion */
+    for (uint32_t seen = 0;; seen++) { /* the subtree in listing order, without recursion */
+        if (seen == TREE_LOAD_WORK)
+            return !tree_load_is_written_below(m, top);
         if (!dent) {
             if (node == top)
                 return true;
@@ -77,7 +102,19 @@ static void tree_load_leave(struct meta *m, uint32_t dir, uint32_t node)
         ((struct meta_intent_rec *)store_mut(&m->st, TABLE_INTENT, load))->left++;
 }
 
-/* the name is gone below; false when somebody holds it */
+/* More lies below node than this record may take away: a part of it went, the rest is for the next.
+ */
+static bool tree_load_is_cut(struct meta *m, uint32_t node)
+{
+    if (!inode_is_dir(inode_at(m, node)) || dir_drop_below(m, node, &m->work))
+        return false;
+    meta_changed(m, META_CHANGE_DIR, node);
+    m->result->reply.value = 1;
+    return true;
+}
+
+/* The name is gone below; false when somebody holds it.  Of a large directory it may take several
+ * records: then reply.value is 1, and it is still there. */
 static bool tree_load_remove(struct meta *m, uint32_t dent)
 {
     const struct meta_dentry *d = dir_at(m, dent);
@@ -90,6 +127,8 @@ static bool tree_load_remove(struct meta *m, uint32_t dent)
         return false;
     }
     meta_changed_entry(m, d->parent, name, n);
+    if (tree_load_is_cut(m, node))
+        return true;
     if (!inode_is_dir(inode_at(m, node)))
         dir_remove(m, dent);
     tree_load_discard(m, node);
@@ -171,6 +210,13 @@ static bool tree_load_type_known(uint32_t mode)
     }
 }
 
+/* the directory is being listed, and the end of that has not passed this name yet */
+static bool tree_load_is_to_come(const struct meta *m, uint32_t dir, uint32_t dent)
+{
+    uint32_t load = intent_loading(m, dir);
+    return load && dir_cookie(m, dent) > intent_at(m, load)->replaced;
+}
+
 /* one name of a directory; *changed is set when the tree changed */
 static int tree_load_entry(struct meta *m, const struct fsop *op, uint32_t dir,
                            const struct fsent *e, bool *changed)
@@ -179,7 +225,7 @@ static int tree_load_entry(struct meta *m, const struct fsop *op, uint32_t dir,
         return 0;
     uint32_t dent = dir_find(m, dir, e->name, e->name_len);
     bool locked = intent_name_locked(m, dir, e->name, e->name_len);
-    if (dent && intent_loading(m, dir))
+    if (dent && tree_load_is_to_come(m, dir, dent))
         ((struct meta_dentry *)store_mut(&m->st, TABLE_DENTRY, dent))->flags |= DENTRY_SEEN;
     if (locked)
         return 0;
@@ -209,13 +255,15 @@ static int tree_load_entry(struct meta *m, const struct fsop *op, uint32_t dir,
     if (err)
         return err;
     *changed = true;
+    if (node && tree_load_is_cut(m, node))
+        return 0;
     uint32_t fresh = tree_load_new_inode(m, dir, e, op->time_ns);
     if (dent) {
         dir_repoint(m, dent, fresh);
         tree_load_discard(m, node);
     } else {
         dent = dir_add(m, dir, e->name, e->name_len, fresh);
-        if (intent_loading(m, dir))
+        if (tree_load_is_to_come(m, dir, dent))
             ((struct meta_dentry *)store_mut(&m->st, TABLE_DENTRY, dent))->flags |= DENTRY_SEEN;
     }
     meta_changed_entry(m, dir, e->name, e->name_len);
@@ -228,6 +276,30 @@ void tree_load_abort(struct meta *m, uint32_t dir)
         if (dir_at(m, dent)->flags & DENTRY_SEEN)
             ((struct meta_dentry *)store_mut(&m->st, TABLE_DENTRY, dent))->flags &=
                 (uint16_t)~DENTRY_SEEN;
+}
+
+/* Removes names that are not SEEN, from where the last record stopped; false: there are more. */
+static bool tree_load_sweep(struct meta *m, uint32_t dir, uint32_t intent)
+{
+    uint64_t place = intent_at(m, intent)->replaced;
+    uint32_t dent = dir_seek(m, dir, place), next;
+    for (; dent && m->work; dent = next) {
+        const struct meta_dentry *d = dir_at(m, dent);
+        bool is_seen = d->flags & DENTRY_SEEN;
+        uint64_t cookie = dir_cookie(m, dent);
+        next = d->next;
+        m->work--;
+        bool is_kept = is_seen || !tree_load_remove(m, dent);
+        if (m->result->reply.value)
+            break; /* this one is not gone yet */
+        if (is_seen)
+            ((struct meta_dentry *)store_mut(&m->st, TABLE_DENTRY, dent))->flags &=
+                (uint16_t)~DENTRY_SEEN;
+        place = is_kept ? cookie : place;
+    }
+    ((struct meta_intent_rec *)store_mut(&m->st, TABLE_INTENT, intent))->replaced = place;
+    m->result->reply.value = dent != 0;
+    return !dent;
 }
 
 /* The directory was looked at before its listing had the lock.  If attributes were changed through
@@ -245,15 +317,6 @@ static bool tree_load_is_older(const struct meta *m, const struct fsop *op, uint
 static void tree_load_last(struct meta *m, const struct fsop *op, uint32_t dir,
                            const struct fsent *self)
 {
-    for (uint32_t dent = inode_at(m, dir)->dir.first, next; dent; dent = next) {
-        const struct meta_dentry *d = dir_at(m, dent);
-        next = d->next;
-        if (!(d->flags & DENTRY_SEEN))
-            (void)tree_load_remove(m, dent);
-        else
-            ((struct meta_dentry *)store_mut(&m->st, TABLE_DENTRY, dent))->flags &=
-                (uint16_t)~DENTRY_SEEN;
-    }
     struct meta_inode *i = inode_mut(m, dir);
     i->flags |= INODE_LOADED;
     i->version++;
@@ -342,6 +405,7 @@ int tree_load(struct meta *m, const struct fsop *op, struct meta_result *r)
         intent = intent_open(m, &spec, r);
         intent_lock_node(m, intent, LOCK_LOAD, dir);
     }
+    m->work = op->flags & FSOP_F_PART ? TREE_LOAD_WORK : UINT64_MAX;
     bool changed = false;
     struct rbuf rb = rbuf_make(op->data, op->data_len);
     struct fsent e, self = {0};
@@ -355,6 +419,8 @@ int tree_load(struct meta *m, const struct fsop *op, struct meta_result *r)
             err = tree_load_entry(m, op, dir, &e, &changed);
     }
     bool is_over = (op->flags & FSOP_F_LOAD_LAST) || (err && (op->flags & FSOP_F_LOAD_BEGIN));
+    if (is_over && !err && !tree_load_sweep(m, dir, intent))
+        is_over = false;
     if (is_over) { /* a listing that failed at once has nobody who could give it up */
         if (!err)
             tree_load_last(m, op, dir, &self);
@@ -371,6 +437,7 @@ int tree_load(struct meta *m, const struct fsop *op, struct meta_result *r)
 
 int tree_load_refresh(struct meta *m, const struct fsop *op)
 {
+    m->work = op->flags & FSOP_F_PART ? TREE_LOAD_WORK : UINT64_MAX;
     uint32_t node = inode_find(m, op->ino);
     if (!node)
         return E_STALE;
@@ -389,7 +456,7 @@ int tree_load_refresh(struct meta *m, const struct fsop *op)
         return E_CONFLICT;
     if (i->links && tree_load_is_split(m, node, &e)) {
         uint32_t parent = dir_at(m, i->links)->parent; /* the name is found anew */
-        if (!tree_load_remove(m, i->links))
+        if (!tree_load_remove(m, i->links))            /* a file: at once */
             return E_CONFLICT;
         inode_mut(m, parent)->flags &= (uint16_t)~INODE_LOADED;
         return 0;
@@ -402,7 +469,7 @@ int tree_load_refresh(struct meta *m, const struct fsop *op)
         return 0;
     if (i->flags & INODE_MOUNT_ROOT)
         return E_BUSY;
-    while (i->mode && i->links)
+    while (i->mode && i->links && !m->result->reply.value)
         if (!tree_load_remove(m, i->links))
             return E_CONFLICT;
     return 0;

@@ -467,6 +467,88 @@ static void test_through_load_of_a_directory_that_is_changed(void)
     kit_close(&k);
 }
 
+/* ---- many names at once */
+
+enum { MANY = 9000, WORK = 4096 }; /* WORK: as in tree_load.c */
+
+/* the listing of a directory that holds MANY files, or one; ret: its records */
+static unsigned list_many(struct ino dir, unsigned files)
+{
+    struct meta_stats before, after;
+    unsigned records = 0, flags = FSOP_F_LOAD_BEGIN;
+    uint64_t id = 0;
+    for (unsigned at = 0; at < files;) {
+        ents_begin();
+        for (unsigned n = 0; n < 200 && at < files; n++) {
+            char name[16];
+            snprintf(name, sizeof name, "f%u", at++);
+            ent(name, FSOP_S_IFREG | 0644, 1, 7);
+        }
+        CU_ASSERT_EQUAL(load(dir, (uint16_t)(FSOP_F_PART | flags), id), 0);
+        id = id ? id : k.r.reply.intent;
+        flags = 0;
+    }
+    do {
+        ents_begin();
+        ent("", FSOP_S_IFDIR | 0755, 0, 64);
+        meta_stats(k.m, &before);
+        CU_ASSERT_EQUAL_FATAL(load(dir, FSOP_F_PART | FSOP_F_LOAD_LAST, id), 0);
+        meta_stats(k.m, &after);
+        CU_ASSERT(before.inodes - after.inodes <= WORK);
+        records++;
+    } while (k.r.reply.value && records < 100);
+    meta_stats(k.m, &after);
+    CU_ASSERT_EQUAL(after.intents, 0);
+    return records;
+}
+
+static int refresh_gone(struct ino dir, unsigned *ret_records)
+{
+    struct meta_stats before, after;
+    for (*ret_records = 1; *ret_records < 100; ++*ret_records) {
+        meta_stats(k.m, &before);
+        int err = APPLY(.kind = FSOP_REFRESH, .ino = dir, .flags = FSOP_F_PART);
+        meta_stats(k.m, &after);
+        CU_ASSERT(before.inodes - after.inodes <= WORK + 1);
+        if (err || !k.r.reply.value)
+            return err;
+    }
+    return E_IO;
+}
+
+/* No record takes more than a bounded number of names away; in between the rest can be used. */
+static void test_through_many_names_go_in_parts(void)
+{
+    struct meta_stats st;
+    unsigned records;
+    setup(FSOP_MOUNT_THROUGH);
+    struct ino d = make(FSOP_MKDIR, root, "d"), sub = make(FSOP_MKDIR, d, "sub");
+    CU_ASSERT_EQUAL(list_many(sub, MANY), 3);
+    CU_ASSERT(kit_attr(&k, sub).flags & FSATTR_LOADED);
+    kit_check(&k);
+    CU_ASSERT_EQUAL(list_many(sub, 1), 3);
+    meta_stats(k.m, &st);
+    uint64_t few = st.inodes;
+    CU_ASSERT(kit_find(&k, sub, "f0").v && !kit_find(&k, sub, "f1").v);
+    kit_check(&k);
+    CU_ASSERT_EQUAL(list_many(sub, MANY), 3);
+    CU_ASSERT_EQUAL(list_many(sub, MANY),
+                    3); /* nothing of the last listing is left to mislead it */
+    kit_check(&k);
+    /* somebody writes one of many files: what is above it stays */
+    struct ino f = kit_find(&k, sub, "f7777");
+    CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_WRITE_OPEN, .ino = f), 0);
+    CU_ASSERT_EQUAL(refresh_gone(d, &records), E_CONFLICT);
+    ents_begin();
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_WRITE_CLOSE, .session = ses, .ino = f), 0);
+    CU_ASSERT_EQUAL(refresh_gone(d, &records), 0);
+    CU_ASSERT_EQUAL(records, 3);
+    meta_stats(k.m, &st);
+    CU_ASSERT_EQUAL(st.inodes, few - 3); /* d, sub, f0 */
+    kit_check(&k);
+    kit_close(&k);
+}
+
 static void test_through_versions(void)
 {
     setup(FSOP_MOUNT_RO);
@@ -672,6 +754,7 @@ UNIT_MAIN("meta_through", UNIT(test_through_listing_without_room), UNIT(test_thr
           UNIT(test_through_exchange), UNIT(test_through_unlink_keeps_bytes),
           UNIT(test_through_rename_locks_subtrees), UNIT(test_through_setattr_and_writers),
           UNIT(test_through_load), UNIT(test_through_load_leaves_a_held_name),
-          UNIT(test_through_load_of_a_directory_that_is_changed), UNIT(test_through_versions),
+          UNIT(test_through_load_of_a_directory_that_is_changed),
+          UNIT(test_through_many_names_go_in_parts), UNIT(test_through_versions),
           UNIT(test_through_same_contents), UNIT(test_through_other_contents),
           UNIT(test_through_paths_too_long), UNIT(test_through_image_in_the_middle))
