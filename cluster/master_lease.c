@@ -290,6 +290,12 @@ static bool lease_has_pending(const struct master_session *s)
     return s->sending_len || s->building_len;
 }
 
+/* it may still use what it was told to drop, or could not be told */
+static bool lease_is_behind(const struct master_session *s)
+{
+    return lease_has_pending(s) || s->is_void;
+}
+
 static void lease_acked(struct master_session *s, uint64_t no)
 {
     struct master *m = s->m;
@@ -433,8 +439,7 @@ void master_lease_unchanged(struct master *m, struct master_req *r)
     for (uint32_t at = *lease_bucket(m, r->op.ino); at; at = lease_hold(m, at)->next) {
         const struct master_hold *h = lease_hold(m, at);
         const struct master_session *s = &m->sessions[h->session];
-        if (h->ino.v == r->op.ino.v && s->id.v != r->op.session.v &&
-            (lease_has_pending(s) || s->is_void))
+        if (h->ino.v == r->op.ino.v && s->id.v != r->op.session.v && lease_is_behind(s))
             r->acks[h->session / 64] |= 1ULL << h->session % 64;
     }
 }
@@ -444,7 +449,7 @@ void master_lease_repeated(struct master *m, struct master_req *r)
     r->inval = m->inval_no;
     for (uint32_t i = 1; i < m->n_sessions; i++) {
         const struct master_session *s = &m->sessions[i];
-        if (s->id.v && s->id.v != r->op.session.v && (lease_has_pending(s) || s->is_void))
+        if (s->id.v && s->id.v != r->op.session.v && lease_is_behind(s))
             r->acks[i / 64] |= 1ULL << i % 64;
     }
 }
