@@ -7,7 +7,8 @@
  *  1. A place is the end of the file below, as it is now, or the end of what was given before and
  *     may still be on its way, whichever is later.
  *  2. What was given is forgotten when the file has grown past it, when it is truncated, when its
- *     writer gives it back (the same question with the place + 1 in `arg`) or its session ends and
+ *     writer gives it back in the session that asked (the same question with the place + 1 in
+ *     `arg`), or its session ends and
  *     all of it was that session's, after MASTER_APPEND_NS at the latest, which is longer than a
  *     client tries to write.
  *  3. A new leader does not know what was given: it gives nothing for as long as a write that its
@@ -17,7 +18,7 @@
  * A writer that dies between question and write leaves a hole, if somebody appended meanwhile. */
 #include "cluster/master_impl.h"
 
-#define MASTER_APPEND_NS (60000 * MASTER_MS)
+#define MASTER_APPEND_NS ((RPC_APPEND_VALID_MS + 15000) * MASTER_MS)
 
 static struct master_append *append_find(struct master *m, struct ino ino, int64_t now)
 {
@@ -41,7 +42,8 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
         return E_AGAIN;
     bool is_known = a->ino.v == op->ino.v && now < a->until_ns;
     if (op->arg) { /* given back */
-        if (is_known && a->end == op->arg - 1 + op->size)
+        /* by the same session: with the one that asked its last write may outlive the answer */
+        if (is_known && a->session.v == op->session.v && a->end == op->arg - 1 + op->size)
             a->end = op->arg - 1;
         return 0;
     }

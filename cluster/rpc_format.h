@@ -142,6 +142,9 @@ struct rpc_io {
  * all (E_AGAIN): whoever gets no answer knows when nothing can come any more.  Who has less time
  * than that says so in valid_ms. */
 enum { RPC_WRITE_VALID_MS = 1000 };
+/* A client begins no attempt to write to a place that it was given for an append later than this;
+ * the master keeps the place for longer. */
+enum { RPC_APPEND_VALID_MS = 45 * 1000 };
 
 /* what becomes of io.off and the bytes behind it: enum ufs_alloc */
 struct rpc_alloc {

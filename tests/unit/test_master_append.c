@@ -52,6 +52,11 @@ static void test_master_append_what_was_given_back_or_cut_is_free(void)
     struct wc *c1, *c2;
     struct wu_file *f = begin(&c1, &c2);
     CU_ASSERT_EQUAL(place(c1, 10), 100);
+    undo(c2, 100, 10); /* not by him: what c1 writes may still land */
+    CU_ASSERT_EQUAL(place(c2, 1), 110);
+    undo(c2, 110, 1);
+    CU_ASSERT_EQUAL(place(c1, 1), 110); /* the last to ask has the say over all of it */
+    undo(c1, 110, 1);
     undo(c1, 100, 10);
     CU_ASSERT_EQUAL(place(c2, 5), 100);
     CU_ASSERT_EQUAL(place(c1, 5), 105);
