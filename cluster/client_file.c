@@ -196,9 +196,18 @@ void client_file_seen(struct client *c, const struct fsattr *a, int64_t asked_ns
         cf->wend = base_min_u64(cf->wend, a->size);
 }
 
+void client_file_changed(struct cfile *cf)
+{
+    cf->is_synced = cf->is_named = false;
+    cf->dirty_count++;
+}
+
 void client_file_own(struct client *c, const struct fsop *op, const struct fsop_reply *rep)
 {
     struct cfile *cf = client_file_find(c, op->ino);
+    bool is_cut = op->kind == FSOP_WRITE_OPEN && op->flags & FSOP_F_TRUNC;
+    if (cf && (op->kind == FSOP_SETATTR || is_cut))
+        client_file_changed(cf);
     if (!cf || op->kind != FSOP_SETATTR || rep->err)
         return;
     if (rep->attr.ino.v)

@@ -114,9 +114,9 @@ struct cfile {
     bool seen_changed; /* a worker found it changed */
     bool busy;         /* req is under way */
     bool dirty_direct, dirty_many;
-    bool is_synced;       /* all that was written here since the file was opened */
-    bool is_named;        /* its name was synced, too */
-    uint32_t dirty_count; /* begins and ends of writes */
+    bool is_synced;       /* all that was changed here since the file was opened */
+    bool is_named;        /* its name and times were synced, too */
+    uint32_t dirty_count; /* begins and ends of writes, and ends of other changes */
     uint32_t sync_fails;  /* every handle hears of each once */
     int sync_err;         /* of the last of them */
     bool refresh_owed;
@@ -456,6 +456,8 @@ void client_file_epoch_changed(struct client *c);
 void client_file_overlay(const struct client *c, struct fsattr *a);
 void client_file_seen(struct client *c, const struct fsattr *a, int64_t asked_ns);
 void client_file_own(struct client *c, const struct fsop *op, const struct fsop_reply *rep);
+/* what is there now was not synced, not even by a sync that is under way */
+void client_file_changed(struct cfile *cf);
 void client_file_refresh(struct cfile *cf);
 /* 0: go on; 1: waits on cf->ios; else an error */
 int client_file_ready(struct client_io *io, bool to_write);

@@ -299,8 +299,7 @@ static bool piece_may_begin(struct client_piece *p)
 static void piece_dirty(struct client_piece *p, uint64_t kernel)
 {
     struct cfile *cf = p->f->cf;
-    cf->is_synced = false;
-    cf->dirty_count++;
+    client_file_changed(cf);
     if (p->direct) {
         cf->dirty_direct = true;
         return;

@@ -462,7 +462,8 @@ static void test_client_syncs_bytes_alone(void)
         bool writes, data_only;
         uint32_t syncs, datasyncs;
     } steps[] = {{true, true, 1, 1},  {false, true, 1, 1}, {false, false, 2, 1},
-                 {false, true, 2, 1}, {true, true, 3, 2},  {true, false, 4, 2}};
+                 {false, true, 2, 1}, {true, true, 3, 2},  {true, false, 4, 2},
+                 {true, true, 5, 3},  {false, false, 6, 3}};
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
         if (steps[i].writes)
             CU_ASSERT_EQUAL(fake_write(k, f, buf, 100, 0), 100);
@@ -472,6 +473,25 @@ static void test_client_syncs_bytes_alone(void)
         CU_ASSERT_EQUAL(all_syncs(k), steps[i].syncs);
         CU_ASSERT_EQUAL(k->w[0].datasyncs + k->w[1].datasyncs, steps[i].datasyncs);
     }
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
+/* what the master did for us is not durable below either */
+static void test_client_syncs_what_was_cut(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W | FSOP_ACCESS_R);
+    CU_ASSERT_EQUAL(fake_write(k, f, buf, 100, 0), 100);
+    CU_ASSERT_EQUAL(sync_file(k, f), 0);
+    CU_ASSERT_EQUAL(all_syncs(k), 1);
+    struct client_req r = {.fsop = {.valid = FSOP_SET_SIZE, .size = 50}};
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_SETATTR, 2, NULL), 0);
+    CU_ASSERT_EQUAL(sync_file(k, f), 0);
+    CU_ASSERT_EQUAL(all_syncs(k), 2);
+    CU_ASSERT_EQUAL(sync_file(k, f), 0);
+    CU_ASSERT_EQUAL(all_syncs(k), 2);
     CU_ASSERT_EQUAL(fake_release(k, f), 0);
     fake_close(k);
 }
@@ -958,9 +978,10 @@ UNIT_MAIN(
     UNIT(test_client_reads_end_by_their_deadline),
     UNIT(test_client_pins_anew_before_the_first_byte), UNIT(test_client_never_mixes_versions),
     UNIT(test_client_follows_a_renamed_file), UNIT(test_client_sees_live_files_and_their_end),
-    UNIT(test_client_syncs_bytes_alone), UNIT(test_client_syncs_what_others_wrote),
-    UNIT(test_client_tells_each_handle_of_a_failed_sync), UNIT(test_client_writes_and_closes_once),
-    UNIT(test_client_release_tells_a_failed_close), UNIT(test_client_creates_and_opens_at_once),
+    UNIT(test_client_syncs_bytes_alone), UNIT(test_client_syncs_what_was_cut),
+    UNIT(test_client_syncs_what_others_wrote), UNIT(test_client_tells_each_handle_of_a_failed_sync),
+    UNIT(test_client_writes_and_closes_once), UNIT(test_client_release_tells_a_failed_close),
+    UNIT(test_client_creates_and_opens_at_once),
     UNIT(test_client_creates_what_was_closed_meanwhile),
     UNIT(test_client_creation_of_unknown_outcome_is_closed),
     UNIT(test_client_open_of_unknown_outcome_is_closed), UNIT(test_client_truncates_at_open),
