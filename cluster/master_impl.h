@@ -466,6 +466,9 @@ int master_load_attr(struct master *m, struct ino ino, struct fsattr *ret_a);
 
 /* A page for a job; false: no memory. */
 bool master_load_page_new(struct master_job *j, uint32_t bytes);
+/* without a job; LIMIT_BATCH or MASTER_LOOK_BYTES; p may be NULL */
+uint8_t *master_load_page_take(struct master *m, uint32_t bytes);
+void master_load_page_put(struct master *m, uint8_t *p, uint32_t bytes);
 /* the names of a batch that has just been applied are as fresh as their listing */
 void master_load_verify(struct master_job *j, const void *batch, uint32_t len);
 bool master_load_is_same(const struct fsattr *a, const struct fsent *e);

@@ -102,7 +102,7 @@ static uint8_t **load_page_spare(struct master *m, uint32_t bytes)
     return &m->spare_page[bytes != LIMIT_BATCH];
 }
 
-static uint8_t *load_page_take(struct master *m, uint32_t bytes)
+uint8_t *master_load_page_take(struct master *m, uint32_t bytes)
 {
     uint8_t **spare = load_page_spare(m, bytes), *p = *spare;
     ASSERT(bytes == LIMIT_BATCH || bytes == MASTER_LOOK_BYTES);
@@ -110,7 +110,7 @@ static uint8_t *load_page_take(struct master *m, uint32_t bytes)
     return p ? p : mem_alloc(m->mem, bytes);
 }
 
-static void load_page_put(struct master *m, uint8_t *p, uint32_t bytes)
+void master_load_page_put(struct master *m, uint8_t *p, uint32_t bytes)
 {
     uint8_t **spare = load_page_spare(m, bytes);
     if (!p || *spare)
@@ -159,7 +159,7 @@ void master_load_job_end(struct master_job *j, int err)
         r->found.name_len = r->found.target_len = 0;
         r->statfs = j->uop.statfs;
     }
-    load_page_put(m, j->page, j->page_bytes);
+    master_load_page_put(m, j->page, j->page_bytes);
     list_remove(&j->link);
     m->jobs_used[load_is_effect(j->kind)]--;
     pool_put(&m->jobs, j);
@@ -319,7 +319,7 @@ static void load_page(struct master_job *j)
 
 bool master_load_page_new(struct master_job *j, uint32_t bytes)
 {
-    j->page = load_page_take(j->m, bytes);
+    j->page = master_load_page_take(j->m, bytes);
     j->page_bytes = j->page ? bytes : 0;
     return j->page;
 }

@@ -143,13 +143,17 @@ bool master_names_look(struct master *m, struct master_req *r, const struct fsop
         is_due = names_is_due(m, &rep->attr, &d.attr);
     if (!is_due)
         return false;
-    struct master_job *j = master_load_job_new(m, JOB_LOOK);
-    if (!j || !master_load_page_new(j, MASTER_LOOK_BYTES)) {
+    /* The page first: a job that ends lets others try, which have no page either, and so on for
+     * ever. */
+    uint8_t *page = master_load_page_take(m, MASTER_LOOK_BYTES);
+    struct master_job *j = page ? master_load_job_new(m, JOB_LOOK) : NULL;
+    if (!j) {
+        master_load_page_put(m, page, MASTER_LOOK_BYTES);
         *ret_free = false;
-        if (j)
-            master_load_job_end(j, E_AGAIN);
         return true;
     }
+    j->page = page;
+    j->page_bytes = MASTER_LOOK_BYTES;
     struct wbuf w = wbuf_make(j->page, LIMIT_BATCH);
     b = rbuf_make(rep->data, rep->data_len);
     while (rbuf_left(&b) && fsop_dirent_get(&b, &d) == 0)

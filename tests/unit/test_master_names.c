@@ -248,6 +248,33 @@ static void test_master_names_listing_undoes_no_mode(void)
     w_close();
 }
 
+/* Several listings wait for memory: they try again a tick later, not because of each other. */
+static void test_master_listings_wait_for_memory(void)
+{
+    static struct wcall w[3];
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    files(20);
+    struct wc *c = wc_new(0, true);
+    CU_ASSERT_EQUAL(w_readdir(c, INO_ROOT), 20);
+    w_run_ms(1500);
+    struct mem *mem = sim_mem(sim_node_find(ws, "master"));
+    uint64_t budget = mem->budget;
+    mem->budget = mem->used + mem->promised + 2 * LIMIT_BATCH; /* a comparison takes four */
+    for (size_t i = 0; i < ARRAY_LEN(w); i++) {
+        struct fsop op = {.kind = FSOP_READDIR, .ino = INO_ROOT};
+        w_send(c, &op, &w[i]);
+    }
+    w_run_ms(500);
+    CU_ASSERT_EQUAL(wu.count[UFS_LOOK], 0);
+    mem->budget = budget;
+    for (size_t i = 0; i < ARRAY_LEN(w); i++) {
+        CU_ASSERT(w_wait(&w[i], 5000));
+        CU_ASSERT_EQUAL(w[i].err, 0);
+    }
+    CU_ASSERT(wu.count[UFS_LOOK] > 0);
+    w_close();
+}
+
 UNIT_MAIN("master_names", UNIT(test_master_names_pass_the_tree),
           UNIT(test_master_names_of_what_is_loaded_come_from_the_tree),
           UNIT(test_master_names_that_cannot_be_listed),
@@ -256,4 +283,5 @@ UNIT_MAIN("master_names", UNIT(test_master_names_pass_the_tree),
           UNIT(test_master_listing_is_of_use_for_a_while),
           UNIT(test_master_listing_compares_what_did_not_fit),
           UNIT(test_master_listing_that_cannot_compare_gives_no_lease),
-          UNIT(test_master_names_listing_undoes_no_mode))
+          UNIT(test_master_names_listing_undoes_no_mode),
+          UNIT(test_master_listings_wait_for_memory))
