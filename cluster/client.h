@@ -124,6 +124,9 @@ void client_read(struct client *c, struct client_io *io);
 void client_give_back(struct client *c, struct client_io *io);
 /* reaches the under-store before it is done; ret len or E_* */
 void client_write(struct client *c, struct client_io *io);
+/* Of a write or alloc under way: nothing more is tried; it ends, mostly with E_CANCELLED, as soon
+ * as nothing of it can come any more (about RPC_WRITE_VALID_MS, or what the under-store takes). */
+void client_give_up(struct client *c, struct client_io *io);
 /* io->file, io->off, io->range, io->how: enum ufs_alloc, in the under-store; ret 0 or E_* */
 void client_alloc(struct client *c, struct client_io *io);
 /* io->file: written data durable in the under-store */

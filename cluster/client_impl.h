@@ -245,6 +245,7 @@ struct client_piece {
     struct client_page *page;
     uint8_t state, kind;
     bool shared, direct, is_live, cancelled;
+    bool given_up; /* WRITE: no further attempt; its end is waited for */
     bool is_alloc; /* WRITE: of an rpc_alloc */
     bool any;      /* SYNC: whichever worker answers */
     bool data_only;
@@ -484,6 +485,8 @@ void client_io_stop(struct client *c);
 /* client_piece.c */
 struct client_piece *client_piece_get(struct client_file *f, int kind); /* NULL: none free */
 void client_piece_start(struct client_piece *p);
+void client_piece_give_up(
+    struct client_piece *p); /* of a write: ends when nothing can come any more */
 void client_piece_cancel(struct client_piece *p);      /* nobody waits for it any more */
 void client_piece_wake(struct list *waiting, int err); /* client_piece.wait */
 void client_piece_put(struct client_piece *p);

@@ -313,7 +313,7 @@ void client_io_piece_lost(struct client_io *io)
     client_io_step(io);
 }
 
-void client_io_fail(struct client_io *io, int err)
+static void io_fail(struct client_io *io, int err, void (*end)(struct client_piece *p))
 {
     struct client_ior *s = client_ior_of(io);
     struct client *c = s->c;
@@ -327,10 +327,21 @@ void client_io_fail(struct client_io *io, int err)
     list_each_safe(it, &c->pieces) {
         struct client_piece *p = list_entry(it, struct client_piece, all);
         if (p->io == io)
-            client_piece_cancel(p);
+            end(p);
     }
     s->stepping = false;
     client_io_step(io);
+}
+
+void client_io_fail(struct client_io *io, int err)
+{
+    io_fail(io, err, client_piece_cancel);
+}
+
+void client_give_up(struct client *c, struct client_io *io)
+{
+    (void)c;
+    io_fail(io, E_CANCELLED, client_piece_give_up);
 }
 
 static void io_timer(struct env_op *op)

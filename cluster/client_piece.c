@@ -22,6 +22,7 @@
  *     too), and a worker that was stopped and wakes up
  *     never puts old bytes over newer ones.  (What this cannot stop is one write call that hangs
  *     inside the worker's kernel for longer.)
+ *     So is one that is given up, which begins no other attempt (client_give_up).
  *  6. An attempt to write begins within the lease of the session that has the file open for
  *     writing, and is given up when that lease runs out: as 5 says, it is over RPC_WRITE_VALID_MS
  *     later, and the master ends no session sooner than that after its lease.  So the last bytes
@@ -217,6 +218,13 @@ static void piece_decide(struct client_piece *p)
     int64_t ret = p->ret;
     if (p->cancelled) {
         piece_end(p, ret < 0 ? ret : E_CANCELLED);
+        return;
+    }
+    if (p->given_up) {
+        if (!p->direct && piece_is_unknown(ret))
+            piece_wait(p, PIECE_FENCE, NULL, env_now_ns(p->c->env) + p->fence_ns);
+        else
+            piece_end(p, ret < 0 ? ret : (int64_t)p->len);
         return;
     }
     bool pinned = p->kind == IO_READ && !p->is_live;
@@ -581,7 +589,10 @@ static void piece_run(struct client_piece *p)
         piece_refreshed(p);
         break;
     case PIECE_FENCE:
-        piece_next(p, p->ret);
+        if (p->given_up)
+            piece_end(p, p->ret);
+        else
+            piece_next(p, p->ret);
         break;
     case PIECE_MOUNTS:
         if (p->ret < 0)
@@ -630,6 +641,32 @@ void client_piece_wake(struct list *waiting, int err)
         env_timer_stop(p->c->env, &p->timer);
         p->ret = err;
         piece_run(p);
+    }
+}
+
+void client_piece_give_up(struct client_piece *p)
+{
+    if (p->cancelled || p->given_up)
+        return;
+    p->given_up = true;
+    switch ((enum client_piece_state)p->state) {
+    case PIECE_CALL:
+        env_timer_stop(p->c->env, &p->timer);
+        rpc_cancel(&p->call);
+        piece_dirty(p, 0);
+        p->ret = E_CANCELLED;
+        piece_attempted(p);
+        break;
+    case PIECE_REVOKE:
+    case PIECE_FENCE:
+    case PIECE_UFS:
+    case PIECE_DONE:
+        break; /* on the way to its end */
+    default:
+        if (list_linked(&p->wait))
+            list_remove(&p->wait);
+        piece_end(p, E_CANCELLED);
+        break;
     }
 }
 

@@ -12,7 +12,9 @@
  *     before the answer is written; an answer that does not reach the kernel is uncounted.
  *  4. An interrupt is not an error at once: signals that programs handle (timers, a runtime's
  *     preemption) arrive all the time, and a stat that fails with EINTR breaks most of them.  Only
- *     a request that is stuck is given up; at once when its process is being killed.
+ *     a request that is stuck is given up; at once when its process is being killed.  A write that
+ *     is given up begins nothing more, and the EINTR waits until nothing of it can land any more:
+ *     else it could come over what its caller writes next.
  *
  * Who asks: mutations carry the calling user, because the master decides about them.  Queries ask
  * as root: the kernel has checked modes already (default_permissions), and one cached answer serves
@@ -173,6 +175,12 @@ static void ops_interrupt_tick(struct env_op *op)
         if (!c->fuse) /* answered since, and its call is not over */
             continue;
         o->stats.interrupted++;
+        if (c->is_writing)
+            client_give_up(o->client, &c->io);
+        if (c->is_writing && !c->is_dying) { /* what it writes afterwards must come afterwards */
+            c->is_given_up = true;
+            continue;
+        }
         fuse_reply_err(c->fuse, EINTR);
         c->fuse = NULL;
         if (list_linked(&c->wait)) /* it has not begun: nothing else knows of it */
@@ -204,6 +212,7 @@ static void ops_interrupted(fuse_req_t req, void *data)
         return;
     c->interrupted_ns = env_now_ns(o->env);
     if (ops_is_dying(fuse_req_ctx(req)->pid)) {
+        c->is_dying = true;
         c->interrupted_ns -= GRACE_MS * MS;
         list_push_front(&o->interrupted, &c->interrupt);
         env_timer_set(o->env, &o->interrupt_timer, env_now_ns(o->env));

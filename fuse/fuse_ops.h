@@ -61,7 +61,10 @@ struct fuse_ops_call {
     struct list wait; /* for a buffer (o->waiting) or the end of an interrupt's grace */
     struct list interrupt;
     int64_t interrupted_ns;
-    char *buf; /* a buffer that the call owns */
+    bool is_dying;    /* who asked is being killed */
+    bool is_writing;  /* io is a write under way */
+    bool is_given_up; /* answered EINTR when nothing of it can come any more */
+    char *buf;        /* a buffer that the call owns */
     struct fuse_ops_file *file;
     struct fuse_ops_dir *dir;
     bool plus, is_user; /* listing: with attributes; xattrs: for whom not all is visible */

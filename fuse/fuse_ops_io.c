@@ -402,6 +402,7 @@ static void io_write_send(struct fuse_ops_call *c)
     c->io.len = (uint32_t)c->size;
     c->io.off = (uint64_t)c->off;
     c->io.is_placed = c->is_append;
+    c->is_writing = true;
     client_write(c->o->client, &c->io);
 }
 
@@ -417,6 +418,7 @@ static void io_alloc_send(struct fuse_ops_call *c)
     c->io.how = (mode & FALLOC_FL_KEEP_SIZE ? UFS_ALLOC_KEEP : 0) |
                 (mode & FALLOC_FL_PUNCH_HOLE ? UFS_ALLOC_PUNCH : 0) |
                 (mode & FALLOC_FL_ZERO_RANGE ? UFS_ALLOC_ZERO : 0);
+    c->is_writing = true;
     client_alloc(c->o->client, &c->io);
 }
 
@@ -580,6 +582,11 @@ static void io_done(struct env_op *op)
     struct fuse_ops_call *c = container_of(op, struct fuse_ops_call, io.op);
     struct fuse_ops_file *f = c->kind == CALL_RELEASE ? NULL : c->file;
     int64_t ret = op->ret;
+    c->is_writing = false;
+    if (ret == E_CANCELLED && c->fuse && c->is_given_up) {
+        fuse_reply_err(c->fuse, EINTR);
+        c->fuse = NULL;
+    }
     if (ret >= 0 && c->fuse && c->kind == CALL_READ) {
         fuse_reply_buf(c->fuse, c->io.lent ? c->io.lent : c->buf, (size_t)ret);
         c->fuse = NULL;
