@@ -349,7 +349,8 @@ static void raft_load(struct raft *r, const struct raft_start *s)
     t->last = s->base + s->n;
     t->mem_first = t->last + 1;
     t->n_runs = s->n_runs;
-    memcpy(t->run, s->run, s->n_runs * sizeof *s->run);
+    if (s->n_runs)
+        memcpy(t->run, s->run, s->n_runs * sizeof *s->run);
     r->image_index = s->image.index;
     r->image_term = s->image.term;
     r->commit = r->applied = r->verified = s->image.index;
