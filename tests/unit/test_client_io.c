@@ -818,39 +818,6 @@ static void test_client_waits_for_a_lost_write(void)
     fake_close(k);
 }
 
-/* who gives up hears of it when nothing can land any more: neither at once nor at the deadline */
-static void test_client_gives_up_a_write(void)
-{
-    struct client_config cfg = fake_config();
-    struct fake *k = fake_open(&cfg, NULL, false);
-    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W);
-    k->w[0].silent = k->w[1].silent = true;
-    for (int twice = 0; twice < 2; twice++) { /* the second time while the end is waited for */
-        uint32_t before = k->w[0].writes + k->w[1].writes;
-        struct client_io io = {.file = f, .buf = buf, .len = 100};
-        struct env_op *op = &io.op;
-        op->done = fake_nothing;
-        op->ret = 1;
-        client_write(k->c, &io);
-        for (int i = 0; i < 1000 && k->w[0].writes + k->w[1].writes == before; i++)
-            fake_run(k, SEC / 1000);
-        int64_t from_ns = sim_now_ns(k->sim);
-        client_give_up(k->c, &io);
-        if (twice)
-            client_give_up(k->c, &io);
-        for (int i = 0; i < 5000 && op->ret == 1; i++)
-            fake_run(k, SEC / 1000);
-        int64_t took_ms = (sim_now_ns(k->sim) - from_ns) / (SEC / 1000);
-        CU_ASSERT_EQUAL(op->ret, E_CANCELLED);
-        CU_ASSERT(took_ms >= RPC_WRITE_VALID_MS && took_ms < RPC_WRITE_VALID_MS * 5 / 4);
-        CU_ASSERT_EQUAL(k->w[0].writes + k->w[1].writes, before + 1); /* nobody else was asked */
-        fake_run(k, 3 * SEC);
-    }
-    k->w[0].silent = k->w[1].silent = false;
-    CU_ASSERT_EQUAL(fake_release(k, f), 0);
-    fake_close(k);
-}
-
 /* one call however long the range is; the size that this mount knows of follows, or not */
 static void test_client_allocates(void)
 {
@@ -1001,27 +968,24 @@ static void test_client_storm(void)
     fake_close(k);
 }
 
-UNIT_MAIN("client_io", UNIT(test_client_waits_for_a_fingerprint),
-          UNIT(test_client_reads_the_right_bytes), UNIT(test_client_opens_from_cache),
-          UNIT(test_client_reads_ahead_of_a_sequential_reader),
-          UNIT(test_client_random_reads_are_exact), UNIT(test_client_readahead_shares_few_buffers),
-          UNIT(test_client_keeps_a_page_that_has_paid),
-          UNIT(test_client_keeps_pages_of_one_version), UNIT(test_client_keeps_few_pages_of_many),
-          UNIT(test_client_survives_a_failed_page), UNIT(test_client_goes_to_the_next_worker),
-          UNIT(test_client_passes_by_a_failing_worker),
-          UNIT(test_client_reads_end_by_their_deadline),
-          UNIT(test_client_pins_anew_before_the_first_byte), UNIT(test_client_never_mixes_versions),
-          UNIT(test_client_follows_a_renamed_file), UNIT(test_client_sees_live_files_and_their_end),
-          UNIT(test_client_syncs_bytes_alone), UNIT(test_client_syncs_what_was_cut),
-          UNIT(test_client_syncs_what_others_wrote),
-          UNIT(test_client_tells_each_handle_of_a_failed_sync),
-          UNIT(test_client_writes_and_closes_once), UNIT(test_client_release_tells_a_failed_close),
-          UNIT(test_client_creates_and_opens_at_once),
-          UNIT(test_client_creates_what_was_closed_meanwhile),
-          UNIT(test_client_creation_of_unknown_outcome_is_closed),
-          UNIT(test_client_open_of_unknown_outcome_is_closed), UNIT(test_client_truncates_at_open),
-          UNIT(test_client_files_outlive_a_session), UNIT(test_client_writes_survive_a_lost_worker),
-          UNIT(test_client_does_not_write_without_a_lease),
-          UNIT(test_client_sync_by_another_kernel), UNIT(test_client_syncs_when_the_worker_is_back),
-          UNIT(test_client_waits_for_a_lost_write), UNIT(test_client_gives_up_a_write),
-          UNIT(test_client_allocates), UNIT(test_client_loads), UNIT(test_client_storm))
+UNIT_MAIN(
+    "client_io", UNIT(test_client_waits_for_a_fingerprint), UNIT(test_client_reads_the_right_bytes),
+    UNIT(test_client_opens_from_cache), UNIT(test_client_reads_ahead_of_a_sequential_reader),
+    UNIT(test_client_random_reads_are_exact), UNIT(test_client_readahead_shares_few_buffers),
+    UNIT(test_client_keeps_a_page_that_has_paid), UNIT(test_client_keeps_pages_of_one_version),
+    UNIT(test_client_keeps_few_pages_of_many), UNIT(test_client_survives_a_failed_page),
+    UNIT(test_client_goes_to_the_next_worker), UNIT(test_client_passes_by_a_failing_worker),
+    UNIT(test_client_reads_end_by_their_deadline),
+    UNIT(test_client_pins_anew_before_the_first_byte), UNIT(test_client_never_mixes_versions),
+    UNIT(test_client_follows_a_renamed_file), UNIT(test_client_sees_live_files_and_their_end),
+    UNIT(test_client_syncs_bytes_alone), UNIT(test_client_syncs_what_was_cut),
+    UNIT(test_client_syncs_what_others_wrote), UNIT(test_client_tells_each_handle_of_a_failed_sync),
+    UNIT(test_client_writes_and_closes_once), UNIT(test_client_release_tells_a_failed_close),
+    UNIT(test_client_creates_and_opens_at_once),
+    UNIT(test_client_creates_what_was_closed_meanwhile),
+    UNIT(test_client_creation_of_unknown_outcome_is_closed),
+    UNIT(test_client_open_of_unknown_outcome_is_closed), UNIT(test_client_truncates_at_open),
+    UNIT(test_client_files_outlive_a_session), UNIT(test_client_writes_survive_a_lost_worker),
+    UNIT(test_client_does_not_write_without_a_lease), UNIT(test_client_sync_by_another_kernel),
+    UNIT(test_client_syncs_when_the_worker_is_back), UNIT(test_client_waits_for_a_lost_write),
+    UNIT(test_client_allocates), UNIT(test_client_loads), UNIT(test_client_storm))

@@ -180,7 +180,41 @@ static void test_client_write_met_by_a_cut(void)
     }
 }
 
+/* who gives up hears of it when nothing can land any more: neither at once nor at the deadline */
+static void test_client_gives_up_a_write(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W);
+    k->w[0].silent = k->w[1].silent = true;
+    for (int twice = 0; twice < 2; twice++) { /* the second time while the end is waited for */
+        char buf[100] = {0};
+        uint32_t before = k->w[0].writes + k->w[1].writes;
+        struct client_io io = {.file = f, .buf = buf, .len = 100};
+        struct env_op *op = &io.op;
+        op->done = fake_nothing;
+        op->ret = 1;
+        client_write(k->c, &io);
+        for (int i = 0; i < 1000 && k->w[0].writes + k->w[1].writes == before; i++)
+            fake_run(k, SEC / 1000);
+        int64_t from_ns = sim_now_ns(k->sim);
+        client_give_up(k->c, &io);
+        if (twice)
+            client_give_up(k->c, &io);
+        for (int i = 0; i < 5000 && op->ret == 1; i++)
+            fake_run(k, SEC / 1000);
+        int64_t took_ms = (sim_now_ns(k->sim) - from_ns) / (SEC / 1000);
+        CU_ASSERT_EQUAL(op->ret, E_CANCELLED);
+        CU_ASSERT(took_ms >= RPC_WRITE_VALID_MS && took_ms < RPC_WRITE_VALID_MS * 5 / 4);
+        CU_ASSERT_EQUAL(k->w[0].writes + k->w[1].writes, before + 1); /* nobody else was asked */
+        fake_run(k, 3 * SEC);
+    }
+    k->w[0].silent = k->w[1].silent = false;
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
 UNIT_MAIN("client_write", UNIT(test_client_write_ends_with_the_lease),
           UNIT(test_client_write_after_a_change_of_leader),
           UNIT(test_client_write_outlives_a_renewed_lease), UNIT(test_client_write_of_little_time),
-          UNIT(test_client_write_met_by_a_cut))
+          UNIT(test_client_write_met_by_a_cut), UNIT(test_client_gives_up_a_write))
