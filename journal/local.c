@@ -183,7 +183,6 @@ static void local_snap_done(struct env_op *op)
     if (l->imaging) {
         l->imaging = false;
         wal_hold(l->wal, false);
-        wal_gently(l->wal, false);
         int64_t ret = op->ret < 0 ? op->ret : (int64_t)snap_index(l->snap);
         l->retry_bytes =
             op->ret < 0 ? wal_written(l->wal) - l->image_mark + l->cfg.image_after_bytes / 4 + 1
@@ -219,8 +218,7 @@ static void local_images(struct local *l)
         l->image_mark = wal_written(l->wal);
         l->imaging = true;
         l->snap_busy = true;
-        wal_gently(l->wal, true); /* a record may cost the copy of a page or two */
-        wal_hold(l->wal, true);   /* what the reserve gives back is for the image */
+        wal_hold(l->wal, true); /* what the reserve gives back is for the image */
         snap_write(l->snap, l->applied, l->epoch, &l->snap_op);
     } else if (l->reserve_due) {
         l->reserve_due = false;
@@ -508,7 +506,7 @@ static void local_submit(struct journal *j, const void *rec, uint32_t len, struc
 static void local_barrier(struct journal *j, struct env_op *op)
 {
     struct local *l = local_self(j);
-    /* one master, and a record is applied before anybody is told that it is durable */
+    /* one master, and a record is applied in the same turn in which it becomes durable */
     local_reply(l, op, local_leads(l) ? 0 : E_NOT_LEADER);
 }
 

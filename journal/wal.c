@@ -332,7 +332,6 @@ static bool wal_fill(struct wal *w)
                                   .durable_upto = w->durable,
                                   .payload_len = bytes,
                                   .records = n};
-    s->told = s->told_bytes = 0;
     wal_pack(w, s->buf + LOG_BLOCK, n, w->chain);
     log_format_batch_put(s->buf + LOG_BLOCK, &s->batch);
     w->seal_due = false;
@@ -352,28 +351,20 @@ static bool wal_fill(struct wal *w)
     return true;
 }
 
-/* Hands out what is durable; gently: some of it, and the rest in turns of its own. */
 static void wal_publish(struct wal *w)
 {
-    uint32_t left = w->gently ? WAL_GENTLE : UINT32_MAX;
     while (w->slots_used && w->slots[w->slot_first].state == WAL_SLOT_WRITTEN) {
         struct wal_slot *s = &w->slots[w->slot_first];
-        if (!w->failed && s->batch.records && s->told == 0) {
-            w->durable = s->batch.first_index + s->batch.records - 1;
-            w->records += s->batch.records;
-        }
-        while (!w->failed && s->told < s->batch.records) {
+        if (!w->failed && s->batch.records) {
+            uint32_t at = 0;
             struct log_record r;
             const void *bytes;
-            if (left-- == 0) {
-                wal_kick(w);
-                return;
-            }
-            bool is_there =
-                log_format_record_next(s->buf + LOG_BLOCK + sizeof s->batch, s->batch.payload_len,
-                                       &s->told_bytes, &r, &bytes);
-            ASSERT(is_there);
-            w->host->record(w->host, s->batch.first_index + s->told++, &r, bytes);
+            uint64_t index = s->batch.first_index;
+            w->durable = index + s->batch.records - 1;
+            w->records += s->batch.records;
+            while (log_format_record_next(s->buf + LOG_BLOCK + sizeof s->batch,
+                                          s->batch.payload_len, &at, &r, &bytes))
+                w->host->record(w->host, index++, &r, bytes);
         }
         s->state = WAL_SLOT_FREE;
         s->file = NULL;
@@ -450,11 +441,6 @@ void wal_stop(struct wal *w, struct env_op *op)
     ASSERT(!w->stop_op);
     w->stop_op = op;
     wal_kick(w);
-}
-
-void wal_gently(struct wal *w, bool on)
-{
-    w->gently = on;
 }
 
 uint64_t wal_last_index(const struct wal *w)

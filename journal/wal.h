@@ -81,8 +81,6 @@ int wal_append(struct wal *w, uint8_t type, const void *rec, uint32_t len, uint6
 bool wal_is_idle(const struct wal *w);
 /* while on, a log that found no room for another segment does not look again */
 void wal_hold(struct wal *w, bool on);
-/* while on, a turn of the loop hands out a few records only, and others come in between */
-void wal_gently(struct wal *w, bool on);
 /* segments that hold no record above upto may go */
 void wal_trim(struct wal *w, uint64_t upto);
 void wal_stats(const struct wal *w, struct wal_stats *ret_stats);

@@ -9,7 +9,6 @@
 
 enum {
     WAL_ZERO_BYTES = 256 * 1024,
-    WAL_GENTLE = 8, /* records in a turn of the loop: see wal_gently() */
     WAL_SEGMENTS_MAX = 4096,
     WAL_SEAL_NS = 50 * 1000 * 1000,      /* quiet time after which the end is vouched for */
     WAL_PREP_PAUSE_NS = 4 * 1000 * 1000, /* between blocks of zeros while there is time */
@@ -29,7 +28,6 @@ struct wal_slot {
     struct env_file *file;
     uint32_t len; /* being written */
     struct log_batch batch;
-    uint32_t told, told_bytes; /* records given to the host already */
 };
 
 enum wal_verdict { WAL_SEG_VALID, WAL_SEG_ZERO, WAL_SEG_BAD };
@@ -125,7 +123,7 @@ struct wal {
     uint32_t slot_first, slots_used;
 
     struct env_op run_op; /* posted by the first append of a turn */
-    bool run_posted, gently;
+    bool run_posted;
     struct env_timer seal_timer;
     bool seal_due;
 
