@@ -357,6 +357,15 @@ static void piece_called(struct env_op *op)
     piece_attempted(p);
 }
 
+/* a write's attempt is given up: it may have done its work, or do it still */
+static void piece_call_off(struct client_piece *p, int why)
+{
+    rpc_cancel(&p->call);
+    piece_dirty(p, 0);
+    p->ret = why;
+    piece_attempted(p);
+}
+
 /* the lease ends, or would have without a renewal */
 static void piece_lease_over(struct client_piece *p)
 {
@@ -365,10 +374,7 @@ static void piece_lease_over(struct client_piece *p)
         env_timer_set(c->env, &p->timer, c->lease_until_ns);
         return;
     }
-    rpc_cancel(&p->call);
-    piece_dirty(p, 0);
-    p->ret = E_TIMEOUT;
-    piece_attempted(p);
+    piece_call_off(p, E_TIMEOUT);
 }
 
 /* how long what a worker pulls may be written, and p->fence_ns; 0: there is no time left */
@@ -652,10 +658,7 @@ void client_piece_give_up(struct client_piece *p)
     switch ((enum client_piece_state)p->state) {
     case PIECE_CALL:
         env_timer_stop(p->c->env, &p->timer);
-        rpc_cancel(&p->call);
-        piece_dirty(p, 0);
-        p->ret = E_CANCELLED;
-        piece_attempted(p);
+        piece_call_off(p, E_CANCELLED);
         break;
     case PIECE_REVOKE:
     case PIECE_FENCE:

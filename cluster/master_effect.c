@@ -84,6 +84,16 @@ static bool effect_touches_parent(uint16_t kind)
     return kind != FSOP_SETATTR && kind != FSOP_WRITE_OPEN;
 }
 
+static void effect_stat(struct master_job *j, const char *path, enum master_job_step step)
+{
+    j->uop.path = path;
+    j->uop.path2 = j->uop.hidden = "";
+    j->uop.flags = 0;
+    j->uop.buf = j->target;
+    j->uop.len = sizeof j->target;
+    master_load_submit_ufs(j, UFS_STAT, step);
+}
+
 static bool effect_stat_parent(struct master_job *j, struct ino parent, char *path,
                                enum master_job_step step)
 {
@@ -92,12 +102,7 @@ static bool effect_stat_parent(struct master_job *j, struct ino parent, char *pa
     if (master_load_attr(m, parent, &j->attr) != 0 || !j->attr.fp ||
         meta_path(m->meta, parent, path, LIMIT_BELOW, &mount) != 0 || mount != j->mount)
         return false;
-    j->uop.path = path;
-    j->uop.path2 = j->uop.hidden = "";
-    j->uop.flags = 0;
-    j->uop.buf = j->target;
-    j->uop.len = sizeof j->target;
-    master_load_submit_ufs(j, UFS_STAT, step);
+    effect_stat(j, path, step);
     return true;
 }
 
@@ -136,17 +141,6 @@ static void effect_times(struct ufs_op *u, const struct meta_intent *i)
     u->valid &= ~(uint32_t)(FSOP_SET_ATIME_NOW | FSOP_SET_MTIME_NOW);
 }
 
-/* what is behind one name of an exchange? */
-static void effect_note(struct master_job *j, const char *path, enum master_job_step step)
-{
-    j->uop.path = path;
-    j->uop.path2 = j->uop.hidden = "";
-    j->uop.flags = 0;
-    j->uop.buf = j->target;
-    j->uop.len = sizeof j->target;
-    master_load_submit_ufs(j, UFS_STAT, step);
-}
-
 static void effect_note_submit(struct master_job *j)
 {
     struct fsop op = {.kind = FSOP_NOTE,
@@ -172,7 +166,7 @@ static void effect_perform(struct master_job *j)
         return;
     }
     if (effect_is_exchange(i) && !i->below2) {
-        effect_note(j, i->path, STEP_NOTE);
+        effect_stat(j, i->path, STEP_NOTE);
         return;
     }
     u->flags = j->is_resumed && !MUTANT(EFFECT_NOT_RESUMED) ? UFS_F_RESUME : 0;
@@ -312,7 +306,7 @@ void master_effect_step(struct master_job *j)
             effect_failed(j);
         } else if (j->step == STEP_NOTE) {
             j->intent.below = j->uop.ent.ufs_ino;
-            effect_note(j, j->intent.path2, STEP_NOTE2);
+            effect_stat(j, j->intent.path2, STEP_NOTE2);
         } else {
             j->intent.below2 = j->uop.ent.ufs_ino;
             effect_note_submit(j);

@@ -13,9 +13,8 @@
  *     to acknowledge; only mount points are not there, so their parents are not listed this way.
  *  3. LOOK journals only what differs.
  *  4. What is due soon is looked at as well: an answer whose lease ends while its reader still goes
- * through it makes him come back for each entry (and the kernel list names only from then on).
- *
- *  4. What did not fit into one look or one record is not taken for compared: it comes next.
+ *     through it makes him come back for each entry (and the kernel list names only from then on).
+ *  5. What did not fit into one look or one record is not taken for compared: it comes next.
  *
  *   NAMES: NAMES -> end
  *   LOOK:  LOOK -> [LOOKED] -> end, or LOOK at the rest */

@@ -4,7 +4,7 @@
  *
  * INVARIANTS
  *  1. A handle holds one batch (at most LIMIT_BATCH bytes) whatever the size of the directory, and
- * perhaps the first one of names (8).
+ *     perhaps the first one of names (8).
  *  2. The kernel may read in any steps and seek anywhere: an offset that is not in the batch is
  *     asked for by its cookie.
  *  3. Attributes from a batch are given to the kernel for what is left of the batch's lease, and
@@ -21,9 +21,9 @@
  *  7. A listing that was begun with names only goes on with attributes when the kernel wants them
  *     (READDIRPLUS anywhere but at the start: what came before was looked at).
  *  8. Names from below the tree (FSOP_COOKIE_BELOW) come in another order than with attributes:
- * such a listing begins anew behind the last name given, and leaves out what was given before. Only
- *     out of the first batch, which is then kept for it.  Places before that one stay what they
- *     were: who goes back there reads the rest below. */
+ *     such a listing begins anew behind the last name given, and leaves out what was given before.
+ *     Only out of the first batch, which is then kept for it.  Places before that one stay what
+ * they were: who goes back there reads the rest below. */
 #include <errno.h>
 #include <stdio.h>
 #include "fuse/fuse_ops.h"

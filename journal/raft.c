@@ -203,11 +203,8 @@ static void raft_message(struct raft *r, const struct raft_message *m)
 static void raft_contact(struct raft *r, struct raft_id id, bool up)
 {
     struct raft_peer *p = raft_member_peer(r, id);
-    if (p)
-        p->connected = up;
-    /* what was under way on the old connection is gone */
     if (r->role == RAFT_LEADER && p)
-        raft_repl_lost(r, p);
+        raft_repl_lost(p);
     if (r->role == RAFT_FOLLOWER && r->leader.v && raft_id_eq(id, r->leader)) {
         raft_read_drop(r);
         if (!up)

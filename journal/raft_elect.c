@@ -140,7 +140,7 @@ static void raft_elect_stand(struct raft *r, enum raft_role role, bool forced)
     r->round_ns = r->now + raft_elect_uniform(r, r->cfg.round_min_ns, r->cfg.round_max_ns);
     raft_read_drop(r);
     for (uint32_t i = 0; i < r->n_peers; i++)
-        r->peer[i].voted = r->peer[i].granted = false;
+        r->peer[i].granted = false;
     if (role == RAFT_CANDIDATE) {
         r->term++;
         r->vote = r->cfg.self;
@@ -263,7 +263,6 @@ void raft_elect_reply(struct raft *r, const struct raft_message *m)
     if (r->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE) || !p ||
         m->term != r->term + (pre && !m->reject))
         return;
-    p->voted = true;
     p->granted |= !m->reject;
     raft_elect_count(r);
 }

@@ -62,11 +62,10 @@ struct raft_peer {
     struct raft_id id;
     enum raft_progress progress;
     uint64_t match, next;
-    bool probed;    /* PROBE: one is under way, or was until the next heartbeat */
-    bool fetching;  /* its entries are being read from disk */
-    bool connected; /* as far as RAFT_CONTACT said */
+    bool probed;   /* PROBE: one is under way, or was until the next heartbeat */
+    bool fetching; /* its entries are being read from disk */
     bool unfit;
-    bool voted, granted; /* in the present round */
+    bool granted; /* its vote, in the present round */
     bool read_due, commit_due;
     int64_t heard_ns; /* when it answered last */
     int64_t acked_ns; /* when what it answered was sent: its promise began later than that */
@@ -130,7 +129,7 @@ struct raft {
 
     /* leader */
     uint64_t term_start; /* index of its first entry */
-    int64_t heartbeat_ns, led_ns;
+    int64_t heartbeat_ns;
     uint64_t uncommitted_bytes;
     struct raft_id transfer;
     int64_t transfer_ns;
@@ -200,7 +199,7 @@ void raft_repl_answer(struct raft *r); /* tell the leader how far we are */
 void raft_repl_image(struct raft *r, const struct raft_message *m);
 void raft_repl_fetched(struct raft *r, const struct raft_event *ev);
 void raft_repl_heartbeat(struct raft *r);
-void raft_repl_lost(struct raft *r, struct raft_peer *p);
+void raft_repl_lost(struct raft_peer *p); /* its connection, with what was under way */
 void raft_repl_commit(struct raft *r);
 void raft_repl_pump(struct raft *r);
 

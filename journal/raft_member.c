@@ -94,7 +94,7 @@ static void raft_member_peers(struct raft *r)
         if (raft_is_self(r, id) || raft_member_peer(r, id))
             continue;
         struct raft_peer *p = &r->peer[r->n_peers++];
-        *p = (struct raft_peer){.id = id, .connected = true};
+        *p = (struct raft_peer){.id = id};
         raft_repl_reset(r, p);
     }
 }

@@ -23,11 +23,8 @@
 
 void raft_repl_reset(struct raft *r, struct raft_peer *p)
 {
-    *p = (struct raft_peer){.id = p->id,
-                            .connected = p->connected,
-                            .unfit = p->unfit,
-                            .next = r->trail.last + 1,
-                            .heard_ns = r->now};
+    *p = (struct raft_peer){
+        .id = p->id, .unfit = p->unfit, .next = r->trail.last + 1, .heard_ns = r->now};
 }
 
 void raft_repl_lead(struct raft *r)
@@ -38,7 +35,7 @@ void raft_repl_lead(struct raft *r)
     r->term_start = r->trail.last + 1;
     r->transfer = (struct raft_id){0};
     r->transfer_told = r->lease_void = false;
-    r->led_ns = r->prefer_ns = r->now;
+    r->prefer_ns = r->now;
     r->heartbeat_ns = r->now + r->cfg.heartbeat_ns;
     r->wanted_index = 0;
     r->uncommitted_bytes = 0;
@@ -181,9 +178,8 @@ void raft_repl_heartbeat(struct raft *r)
     }
 }
 
-void raft_repl_lost(struct raft *r, struct raft_peer *p)
+void raft_repl_lost(struct raft_peer *p)
 {
-    (void)r;
     if (p->progress == RAFT_REPLICATE)
         raft_repl_to_probe(p, p->match + 1);
 }
@@ -286,7 +282,6 @@ void raft_repl_reply(struct raft *r, const struct raft_message *m)
         raft_repl_rejected(r, p, m);
     else
         raft_repl_accepted(r, p, m);
-    raft_repl_commit(r);
 }
 
 /* --- follower --- */
@@ -320,6 +315,13 @@ static void raft_repl_reject(struct raft *r, const struct raft_message *m)
     a->hint = m->index > r->trail.last ? r->trail.last
                                        : raft_trail_upto_term(&r->trail, m->index - 1, m->log_term);
     a->log_term = raft_trail_term(&r->trail, a->hint);
+}
+
+/* the leader's clock and read round, to be echoed: the newest of each */
+static void raft_repl_echo(struct raft *r, const struct raft_message *m)
+{
+    r->ack_sent_ns = m->sent_ns > r->ack_sent_ns ? m->sent_ns : r->ack_sent_ns;
+    r->ack_read = base_max_u64(r->ack_read, m->read);
 }
 
 static bool raft_repl_is_sound(const struct raft_message *m)
@@ -359,8 +361,7 @@ void raft_repl_append(struct raft *r, const struct raft_message *m)
         r->fx->ret = E_PROTO;
         return;
     }
-    r->ack_sent_ns = m->sent_ns > r->ack_sent_ns ? m->sent_ns : r->ack_sent_ns;
-    r->ack_read = base_max_u64(r->ack_read, m->read);
+    raft_repl_echo(r, m);
     if (r->installing) {
         raft_repl_answer(r);
         return;
@@ -401,8 +402,7 @@ void raft_repl_append(struct raft *r, const struct raft_message *m)
 
 void raft_repl_image(struct raft *r, const struct raft_message *m)
 {
-    r->ack_sent_ns = m->sent_ns > r->ack_sent_ns ? m->sent_ns : r->ack_sent_ns;
-    r->ack_read = base_max_u64(r->ack_read, m->read);
+    raft_repl_echo(r, m);
     bool here = m->index <= r->trail.last && m->index >= r->trail.base &&
                 raft_trail_term(&r->trail, m->index) == m->log_term;
     if (r->installing) {

@@ -2,32 +2,17 @@
  *
  * The input says where to flip, cut and duplicate in a good image (and, first byte odd, is itself
  * offered as an image), and in which pieces it is handed over. */
-#include <stdlib.h>
 #include "core/meta.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static uint8_t good[256 * 1024], bad[256 * 1024];
 static uint32_t good_len;
-
-static void *fuzz_get(void *ctx, size_t n)
-{
-    (void)ctx;
-    return aligned_alloc(64, (n + 63) & ~(size_t)63);
-}
-
-static void fuzz_put(void *ctx, void *p, size_t n)
-{
-    (void)ctx;
-    (void)n;
-    free(p);
-}
 
 static struct meta *fuzz_open(struct mem *mem)
 {
     struct meta *m;
     struct meta_limits limits = {.inodes_max = 1000, .sessions_max = 3};
-    mem_init(mem, (struct mem_source){fuzz_get, fuzz_put, NULL}, (uint64_t)64 << 20);
+    fuzz_mem(mem, (uint64_t)64 << 20);
     int err = meta_open(mem, &limits, &m);
     ASSERT(err == 0);
     return m;

@@ -5,13 +5,11 @@
  * Input: edits {u8 file and flags, u16 block or offset, u8 length, bytes} on a good directory with
  * two images and a meta file.  With the flag, checksums of the edited block are made right, so that
  * what stands behind them is reached too. */
-#include <stdlib.h>
 #include "core/crc.h"
 #include "journal/journal.h"
 #include "journal/log_format.h"
 #include "sim/sim.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 enum { FUZZ_FILES = 8, FUZZ_BYTES = 1 << 17, FUZZ_REPAIR = 0x80 };
 
@@ -33,19 +31,6 @@ struct fuzz {
 
 static struct fuzz_file fuzz_good[FUZZ_FILES];
 static uint32_t fuzz_n;
-
-static void *fuzz_get(void *ctx, size_t n)
-{
-    (void)ctx;
-    return aligned_alloc(64, base_align_up(n, 64));
-}
-
-static void fuzz_put(void *ctx, void *p, size_t n)
-{
-    (void)ctx;
-    (void)n;
-    free(p);
-}
 
 static void fuzz_apply(struct journal_host *h, uint64_t index, const void *rec, uint32_t len)
 {
@@ -91,7 +76,7 @@ static void fuzz_open(struct fuzz *f)
 {
     struct sim_config c = sim_config_quiet(1);
     memset(f, 0, sizeof *f);
-    mem_init(&f->mem, (struct mem_source){fuzz_get, fuzz_put, NULL}, 1 << 30);
+    fuzz_mem(&f->mem, 1 << 30);
     f->s = sim_open(&f->mem, &c);
     f->n = sim_node_add(f->s, "m");
     f->host = (struct journal_host){.apply = fuzz_apply,

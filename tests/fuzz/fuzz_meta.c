@@ -2,23 +2,8 @@
  *
  * The input is a string of draws: each picks a kind, numbers among those that exist (or nearly),
  * short names from a small set, and now and then raw bytes as data or a whole encoded operation. */
-#include <stdlib.h>
 #include "core/meta.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void *fuzz_get(void *ctx, size_t n)
-{
-    (void)ctx;
-    return aligned_alloc(64, (n + 63) & ~(size_t)63);
-}
-
-static void fuzz_put(void *ctx, void *p, size_t n)
-{
-    (void)ctx;
-    (void)n;
-    free(p);
-}
+#include "tests/fuzz/fuzz.h"
 
 static uint32_t draw(struct rbuf *r, uint32_t bound)
 {
@@ -101,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t inos[32], intents[8] = {0}, index = 0;
     uint8_t b[512];
     char text[128];
-    mem_init(&mem, (struct mem_source){fuzz_get, fuzz_put, NULL}, (uint64_t)256 << 20);
+    fuzz_mem(&mem, (uint64_t)256 << 20);
     if (meta_open(&mem, &limits, &m))
         return 0;
     for (int i = 0; i < 32; i++)

@@ -1,26 +1,10 @@
 /* tests/fuzz/fuzz_raft.c - arbitrary messages from the wire, decoded and stepped into a core: it
  * may refuse them, but neither its assertions nor its bounds may break, whoever sends them. */
-#include "core/mem.h"
 #include "journal/raft_format.h"
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 static struct raft_effects fx;
 static struct raft_format_message m;
-
-static void *fuzz_get(void *ctx, size_t n)
-{
-    (void)ctx;
-    return aligned_alloc(64, (n + 63) & ~(size_t)63);
-}
-
-static void fuzz_put(void *ctx, void *p, size_t n)
-{
-    (void)ctx;
-    (void)n;
-    free(p);
-}
 
 static struct raft *fuzz_open(struct mem *mem)
 {
@@ -66,7 +50,7 @@ static void fuzz_step(struct raft *r, struct raft_event ev, int64_t now)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct mem mem;
-    mem_init(&mem, (struct mem_source){fuzz_get, fuzz_put, NULL}, 16 << 20);
+    fuzz_mem(&mem, 16 << 20);
     struct raft *r = fuzz_open(&mem);
     int64_t now = 1;
     for (struct rbuf in = rbuf_make(data, size); r && rbuf_left(&in) > 3;) {

@@ -3,31 +3,16 @@
  *
  * Input: calls, each u8 method, u8 length, bytes.  A file system call with an even length byte gets
  * a sound head (kind, flags, mask from the bytes), so that the fuzzer reaches the operations. */
-#include <stdlib.h>
 #include "cluster/master.h"
 #include "cluster/rpc.h"
 #include "sim/sim.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "tests/fuzz/fuzz.h"
 
 enum { CALLS_MAX = 32 };
 
 static struct master *master;
 static struct master_config cfg;
 static const struct master_mount mount = {"/", "", FSOP_MOUNT_META, 0};
-
-static void *fuzz_get(void *ctx, size_t n)
-{
-    (void)ctx;
-    return aligned_alloc(64, (n + 63) & ~(size_t)63);
-}
-
-static void fuzz_put(void *ctx, void *p, size_t n)
-{
-    (void)ctx;
-    (void)n;
-    free(p);
-}
 
 static void fuzz_boot(struct env *e, struct mem *m, void *ctx)
 {
@@ -108,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct mem m;
     char text[256];
-    mem_init(&m, (struct mem_source){fuzz_get, fuzz_put, NULL}, 1u << 30);
+    fuzz_mem(&m, 1u << 30);
     struct sim_config sc = sim_config_quiet(3);
     sc.node_mem_bytes = 64 << 20;
     struct sim *s = sim_open(&m, &sc);

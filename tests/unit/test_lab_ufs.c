@@ -1,16 +1,6 @@
 /* tests/unit/test_lab_ufs.c - the model of the under-store: operations, crashes, history. */
-#include "sim/lab_ufs_impl.h"
+#include "tests/unit/test_lab_content.h"
 #include "tests/unit/unit.h"
-
-static uint32_t content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off,
-                        uint8_t *to, uint32_t len)
-{
-    uint32_t n;
-    const uint8_t *p = lab_ufs_content(u, ino, k, off, to, len, &n);
-    if (p != to)
-        memcpy(to, p, n);
-    return n;
-}
 
 static const int64_t sec = 1000000000;
 

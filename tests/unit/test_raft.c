@@ -24,11 +24,11 @@ static void test_three_elect_one(void)
 {
     struct rw *w = &world;
     rw_open(w, 1, 3, 3, NULL);
-    rw_run(w, 3000 * RW_MS);
+    rw_run(w, 3000 * MS);
     CU_ASSERT_PTR_NOT_NULL(rw_leader(w));
     CU_ASSERT_EQUAL(w->leaders, 1);
     CU_ASSERT_EQUAL(w->n_committed, 1); /* the leader's first, empty entry */
-    rw_run(w, 60000 * RW_MS);
+    rw_run(w, 60000 * MS);
     CU_ASSERT_EQUAL(w->leaders, 1);
     CU_ASSERT_PTR_NULL(w->broken);
     rw_close(w);
@@ -38,14 +38,14 @@ static void test_proposals_commit_and_reads_see_them(void)
 {
     struct rw *w = &world;
     rw_open(w, 2, 3, 3, NULL);
-    rw_run(w, 3000 * RW_MS);
+    rw_run(w, 3000 * MS);
     for (int i = 0; i < 500; i++) {
         rw_propose(w, rw_leader(w), 3);
         CU_ASSERT_EQUAL(w->fx.ret, 0);
-        rw_run(w, w->now + 10 * RW_MS);
+        rw_run(w, w->now + 10 * MS);
         rw_read(w, &w->node[1 + i % 3]);
     }
-    rw_run(w, w->now + 100 * RW_MS);
+    rw_run(w, w->now + 100 * MS);
     CU_ASSERT_EQUAL(w->n_committed, 1501);
     CU_ASSERT_EQUAL(w->reads_done, 500);
     CU_ASSERT_PTR_NULL(w->broken);
@@ -63,7 +63,7 @@ struct mix {
 
 static struct mix draw(struct prng *p)
 {
-    struct mix m = {.cfg = rw_config(), .turn_ns = 400 * RW_MS};
+    struct mix m = {.cfg = rw_config(), .turn_ns = 400 * MS};
     uint32_t *const chance[] = {&m.crash,    &m.restart, &m.part,   &m.heal,  &m.pause,
                                 &m.transfer, &m.change,  &m.health, &m.storm, &m.rush};
     for (size_t i = 0; i < ARRAY_LEN(chance); i++)
@@ -71,10 +71,10 @@ static struct mix draw(struct prng *p)
     m.restart += m.crash;
     m.heal += m.part / 2 + 1;
     if (prng_below(p, 2)) { /* elections all the time */
-        m.turn_ns = prng_range(p, 5, 100) * RW_MS;
-        m.cfg.suspect_min_ns = prng_range(p, 40, 200) * RW_MS;
+        m.turn_ns = prng_range(p, 5, 100) * MS;
+        m.cfg.suspect_min_ns = prng_range(p, 40, 200) * MS;
         m.cfg.suspect_max_ns = m.cfg.suspect_min_ns * 2;
-        m.cfg.round_min_ns = prng_range(p, 20, 100) * RW_MS;
+        m.cfg.round_min_ns = prng_range(p, 20, 100) * MS;
         m.cfg.round_max_ns = m.cfg.round_min_ns * 2;
         m.cfg.heartbeat_ns = m.cfg.suspect_min_ns / 4;
         m.cfg.promise_ns = prng_below(p, 2) ? m.cfg.suspect_min_ns : 0;
@@ -97,8 +97,8 @@ static const char *soak(uint64_t seed)
     rw_open(w, seed, voters + 2, voters, &mix.cfg);
     struct prng *p = &w->prng;
     w->loss_ppm = prng_below(p, 3) ? (uint32_t)prng_below(p, 20000) : 0;
-    w->delay_ns = prng_range(p, RW_MS / 10, 30 * RW_MS);
-    w->disk_ns = prng_range(p, RW_MS / 10, prng_below(p, 3) ? 20 * RW_MS : 200 * RW_MS);
+    w->delay_ns = prng_range(p, MS / 10, 30 * MS);
+    w->disk_ns = prng_range(p, MS / 10, prng_below(p, 3) ? 20 * MS : 200 * MS);
     w->image_every = prng_below(p, 2) ? (uint64_t)prng_range(p, 5, 100) : 0;
     for (uint32_t i = 1; i <= w->n; i++)
         w->node[i].skew_ppm = prng_range(p, -400, 400);
@@ -204,7 +204,7 @@ static const char *soak(uint64_t seed)
     }
     /* liveness: everybody up, no fault: something new is committed soon */
     w->loss_ppm = 0;
-    w->delay_ns = w->disk_ns = RW_MS; /* short beside any timeout, as Raft requires */
+    w->delay_ns = w->disk_ns = MS; /* short beside any timeout, as Raft requires */
     for (uint32_t k = 1; k <= w->n; k++) {
         w->node[k].paused_until = 0;
         for (uint32_t m = 1; m <= w->n; m++)
@@ -214,12 +214,12 @@ static const char *soak(uint64_t seed)
         struct raft_event ev = {.type = RAFT_HEALTH, .u.fit = true};
         rw_step(w, &w->node[k], &ev);
     }
-    rw_run(w, w->now + 15000 * RW_MS);
+    rw_run(w, w->now + 15000 * MS);
     struct rw_node *l = rw_leader(w);
     uint64_t before = w->n_committed;
     if (l)
         rw_propose(w, l, 1);
-    rw_run(w, w->now + 5000 * RW_MS);
+    rw_run(w, w->now + 5000 * MS);
     rw_check(w, l != NULL, "no leader after the faults");
     rw_check(w, w->n_committed > before, "no progress after the faults");
     rw_check(w, !l || !rw_is_joint(l), "joint consensus without an end");
@@ -280,7 +280,7 @@ static void test_mutants(void)
         }
         mutant_on = MUTANT_NONE;
         printf("\n  %s: %s, seed %llu, %lld ms", name[m], why ? why : "NOT FOUND",
-               (unsigned long long)s, (long long)(world.now / RW_MS));
+               (unsigned long long)s, (long long)(world.now / MS));
         CU_ASSERT_PTR_NOT_NULL(why);
     }
     base_panic_hook = unit_panic;

@@ -1,9 +1,7 @@
 /* tests/unit/test_raft_traps.c - the ways in which Raft implementations have gone wrong, each as
  * the smallest schedule of one core that shows it.  Numbers are those of docs/raft-traps.md. */
-#include "journal/raft.h"
+#include "tests/unit/test_raft_config.h"
 #include "tests/unit/unit.h"
-
-#define MS 1000000ll
 
 static struct mem mem;
 static struct raft *r;
@@ -14,23 +12,15 @@ static uint64_t store_seq, meta_seq;
 
 static struct raft_config config(void)
 {
-    return (struct raft_config){.self = {1},
-                                .seed = 7,
-                                .heartbeat_ns = 50 * MS,
-                                .promise_ns = 150 * MS,
-                                .suspect_min_ns = 1000 * MS,
-                                .suspect_max_ns = 2000 * MS,
-                                .round_min_ns = 100 * MS,
-                                .round_max_ns = 200 * MS,
-                                .refused_max_ns = 20 * MS,
-                                .drift_ppm = 1000,
-                                .mem_entries = 64,
-                                .mem_bytes = 1 << 20,
-                                .uncommitted_bytes = 200,
-                                .batch_bytes = 4096,
-                                .inflight_bytes = 8192,
-                                .inflight_messages = 8,
-                                .catch_up_rounds = 10};
+    struct raft_config c = raft_test_config();
+    c.self = (struct raft_id){1};
+    c.seed = 7;
+    c.refused_max_ns = 20 * MS;
+    c.uncommitted_bytes = 200;
+    c.batch_bytes = 4096;
+    c.inflight_bytes = 8192;
+    c.inflight_messages = 8;
+    return c;
 }
 
 static struct raft_conf voters(uint32_t n)

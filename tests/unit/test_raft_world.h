@@ -9,7 +9,7 @@
 #define TESTS_UNIT_TEST_RAFT_WORLD_H
 
 #include "core/prng.h"
-#include "journal/raft.h"
+#include "tests/unit/test_raft_config.h"
 #include "tests/unit/unit.h"
 
 enum { RW_NODES = 7, RW_LOG = 4096, RW_QUEUE = 512, RW_CONFS = 512, RW_TERMS = 4096, RW_OPS = 256 };
@@ -642,25 +642,15 @@ static void rw_read(struct rw *w, struct rw_node *n)
         n->read_name = 0;
 }
 
-#define RW_MS 1000000ll
-
 static struct raft_config rw_config(void)
 {
-    return (struct raft_config){.heartbeat_ns = 50 * RW_MS,
-                                .promise_ns = 150 * RW_MS,
-                                .suspect_min_ns = 1000 * RW_MS,
-                                .suspect_max_ns = 2000 * RW_MS,
-                                .round_min_ns = 100 * RW_MS,
-                                .round_max_ns = 200 * RW_MS,
-                                .refused_max_ns = 30 * RW_MS,
-                                .drift_ppm = 1000,
-                                .mem_entries = 64,
-                                .mem_bytes = 1 << 20,
-                                .uncommitted_bytes = 160,
-                                .batch_bytes = 64,
-                                .inflight_bytes = 128,
-                                .inflight_messages = 4,
-                                .catch_up_rounds = 10};
+    struct raft_config c = raft_test_config();
+    c.refused_max_ns = 30 * MS;
+    c.uncommitted_bytes = 160;
+    c.batch_bytes = 64;
+    c.inflight_bytes = 128;
+    c.inflight_messages = 4;
+    return c;
 }
 
 /* n nodes, of which the first `voters` form the cluster; all are up */
@@ -672,8 +662,8 @@ static void rw_open(struct rw *w, uint64_t seed, uint32_t n, uint32_t voters,
     unit_mem(&w->mem, 1ull << 32);
     prng_seed(&w->prng, seed, "raft world", 0);
     w->n = n;
-    w->delay_ns = RW_MS;
-    w->disk_ns = RW_MS;
+    w->delay_ns = MS;
+    w->disk_ns = MS;
     struct raft_conf c = {0}, none = {0};
     for (uint32_t i = 0; i < voters; i++)
         c.member[c.n++] = (struct raft_member){.id = {i + 1}, .flags = RAFT_VOTER, .priority = 1};
