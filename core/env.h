@@ -8,8 +8,9 @@
  *     exactly once, later, from this env's loop, with the outcome in op->ret: 0 or a count, or a
  *     negative E_*.  Until then the env owns the op and every buffer named in the call.
  *  2. Ops are embedded in the request that waits for them; done() gets back with container_of.
- *  3. now_ns is monotonic and constant during one turn of the loop.  wall_ns is for file times and
- *     log lines; no decision may depend on it.
+ *  3. now_ns is monotonic and constant during one turn of the loop.  clock_ns is taken at the call
+ *     and goes on while the machine sleeps: leases are measured by it; its zero is another one.
+ *     wall_ns is for file times and log lines; no decision may depend on it.
  *  4. A stopped timer does not complete.  A timer may be set again at any time; the last set wins.
  *     After hangup() neither on_frame nor on_close is called for that connection any more.
  *  5. Frames are FIFO within one connection, and an rma WRITE is placed before any frame that was
@@ -110,6 +111,7 @@ struct env_key {
 
 struct env_vt {
     int64_t (*now_ns)(struct env *e);
+    int64_t (*clock_ns)(struct env *e);
     int64_t (*wall_ns)(struct env *e);
     uint64_t (*random)(struct env *e);
     bool (*fault)(struct env *e, const char *site);
@@ -140,6 +142,7 @@ struct env_vt {
     void (*send)(struct env_conn *c, uint16_t type, const struct env_iov *iov, unsigned n_iov);
     uint64_t (*backlog)(struct env_conn *c);
     void (*hangup)(struct env_conn *c);
+    void (*adopt)(struct env_conn *c, struct env_peer *p);
     void (*share)(struct env *e, void *mem, uint64_t len, struct env_region *r,
                   struct env_key *ret_key);
     void (*revoke)(struct env_region *r, struct env_op *op);
@@ -161,6 +164,11 @@ struct env_conn {
 static inline int64_t env_now_ns(struct env *e)
 {
     return e->vt->now_ns(e);
+}
+
+static inline int64_t env_clock_ns(struct env *e)
+{
+    return e->vt->clock_ns(e);
 }
 
 static inline int64_t env_wall_ns(struct env *e)
@@ -310,6 +318,13 @@ static inline uint64_t env_backlog(struct env_conn *c)
 static inline void env_hangup(struct env_conn *c)
 {
     c->env->vt->hangup(c);
+}
+
+/* From here on p owns the connection, and whoever owned it hears no more of it; also from within
+ * its on_frame. */
+static inline void env_adopt(struct env_conn *c, struct env_peer *p)
+{
+    c->env->vt->adopt(c, p);
 }
 
 /* Opens mem[0..len) to the other ends of this env's connections. */

@@ -1,25 +1,29 @@
 /* journal/journal.h - all that a master sees of its journal: one totally ordered sequence of
  * records.
  *
- * Variants (local; later raft, zk) stand behind one table.  A master submits records while it leads
+ * Variants (local, raft; later zk) stand behind one table.  A master submits records while it leads
  * and applies every committed record, in order, once, whether it leads or not.
  *
  * CONTRACT
- *  1. apply(index, record) is called for index 1, 2, 3, ... without gaps, after the record is
- *     committed (durable by the variant's rule) and never before.  On start the variant first calls
- *     image_load (if it has an image), then apply for the records after it, then role(LEADER).
+ *  1. apply(index, record) is called in ascending order of index, once for each record, after it is
+ *     committed (durable by the variant's rule) and never before.  Indices may have gaps: a variant
+ *     has entries of its own.  On start the variant first calls image_load (if it has an image),
+ *     then apply for the records after it, then role().
  *  2. submit: done with ret = index (>= 1) after apply() of that index returned, or a negative
  *     error: E_NOT_LEADER (the record may or may not become committed), E_NOSPC (it will not),
  *     E_TOOBIG.  The record's bytes are copied before submit returns.
  *  3. Applies and the dones of their submits come in index order.
  *  4. role() says when this master may serve (LEADER, with its epoch, after everything before was
- *     applied) and when it may not.  barrier() is done with ret 0 once everything committed before
- *     the call is applied here and this master led at some time after the call: a read that starts
- *     then is linearizable.
+ *     applied) and when it may not (STANDBY), any number of times; the waiting submits of a master
+ *     that leads no more end with E_NOT_LEADER before.  barrier() is done with ret 0 once
+ *     everything committed before the call, on any master, is applied here: a read that starts then
+ *     is linearizable.  It works on a standby that hears its leader, too.
  *  5. A failed sync is fatal: role(FAILED, why) and nothing more is acknowledged.
  *  6. State images: when enough was written, the variant calls image_begin; the host cuts its state
  *     there, and image_next hands out the bytes piece by piece (any pieces, in order) until it
- *     returns 0, while apply goes on.  An image is complete and checksummed or it is not used. */
+ *     returns 0, while apply goes on.  An image is complete and checksummed or it is not used.
+ *  7. A standby that was away for long is given another master's image: image_reset, then
+ *     image_load, between two applies; never while it leads. */
 #ifndef JOURNAL_JOURNAL_H
 #define JOURNAL_JOURNAL_H
 
@@ -30,6 +34,10 @@ enum {
     JOURNAL_RECORD_MAX = 96 * 1024,
     JOURNAL_PIECE_MIN = 48 * 1024, /* room that image_next can count on */
 };
+
+/* Frames between masters, by their first frame told from others' on the same address.  A master
+ * gives a connection that begins with one to journal_accept's peer, that first frame too. */
+enum { JOURNAL_FRAME_MIN = 0x100, JOURNAL_FRAME_MAX = 0x1ff, JOURNAL_MEMBERS_MAX = 16 };
 
 enum journal_role { JOURNAL_STARTING, JOURNAL_STANDBY, JOURNAL_LEADER, JOURNAL_FAILED };
 
@@ -63,6 +71,27 @@ struct journal_config {
     uint64_t queue_bytes;       /* submits waiting beyond this end with E_AGAIN; default 8 MiB */
     uint64_t cluster_hi, cluster_lo; /* must match what is on disk; 0,0 adopts what is there */
     bool check_only; /* read and check everything, write nothing: ends in STANDBY or FAILED */
+    struct journal_raft {
+        uint32_t id;         /* this member's; not 0 */
+        const char *members; /* first start of a new cluster: "ID@HOST:PORT[=PRIORITY],...", the
+                                same on each of them; NULL: what is on disk */
+        bool join;           /* an empty directory waits to be added to a cluster that exists */
+        int64_t heartbeat_ns, promise_ns, suspect_min_ns, suspect_max_ns;
+        uint32_t drift_ppm;    /* by which two members' clocks may differ in speed */
+        uint64_t keep_entries; /* of the log, for members that are away */
+    } raft;
+};
+
+struct journal_member {
+    uint32_t id;
+    bool votes, leads, joins; /* joins: gets the log, and votes once it has caught up */
+    bool leaving;             /* has a say until the change under way is done */
+    bool connected, unfit;    /* unfit: its disk is full or stalls */
+    uint8_t priority;         /* the higher the rather it leads */
+    uint64_t disk;            /* incarnation of its disk; 0: not known yet */
+    uint64_t match;           /* has the log up to here; as the leader knows it */
+    int64_t heard_ago_ns;     /* -1: not known */
+    char addr[ENV_ADDR_MAX];
 };
 
 struct journal_status {
@@ -70,6 +99,31 @@ struct journal_status {
     uint64_t epoch, first_index, last_index, committed, applied;
     uint64_t image_index, image_bytes;
     uint64_t wal_bytes, wal_segments, records, batches, syncs;
+    uint64_t cluster_hi, cluster_lo, disk;
+    /* of a group; a single master's have n 0 */
+    uint32_t self, leader; /* leader 0: none is known */
+    uint64_t conf_index;
+    bool is_changing, lease;  /* a change of members is under way; reads need no question */
+    uint64_t elections, lost; /* that this member began; leaderships that it lost */
+    uint64_t messages, message_bytes;
+    uint32_t n;
+    struct journal_member member[JOURNAL_MEMBERS_MAX];
+};
+
+enum journal_verb {
+    JOURNAL_ADD,         /* id at addr: a learner, and a voter once it has caught up */
+    JOURNAL_ADD_LEARNER, /* id at addr; stays one */
+    JOURNAL_REMOVE,      /* id */
+    JOURNAL_REPLACE,     /* id by new_id at addr, in one change */
+    JOURNAL_PRIORITY,    /* of id */
+    JOURNAL_ELECT,       /* id shall lead; 0: whoever fits best but this one */
+};
+
+struct journal_change {
+    enum journal_verb verb;
+    uint32_t id, new_id;
+    uint8_t priority;
+    const char *addr; /* "host:port"; copied */
 };
 
 struct journal;
@@ -80,6 +134,10 @@ struct journal_vt {
     void (*image_now)(struct journal *j, struct env_op *op); /* ret: its index or an error */
     void (*status)(struct journal *j, struct journal_status *ret_status);
     void (*stop)(struct journal *j, struct env_op *op); /* flush, close; no callbacks after done */
+    /* of a group; NULL for a single master */
+    struct env_peer *(*accept)(struct journal *j, const char *from);
+    void (*change)(struct journal *j, const struct journal_change *c, int64_t deadline_ns,
+                   struct env_op *op);
 };
 
 struct journal {
@@ -112,6 +170,23 @@ static inline void journal_stop(struct journal *j, struct env_op *op)
     j->vt->stop(j, op);
 }
 
+/* For a connection that somebody made to this master: its peer, with callbacks set; NULL: not
+ * wanted.  from names the other end, for logs. */
+static inline struct env_peer *journal_accept(struct journal *j, const char *from)
+{
+    return j->vt->accept ? j->vt->accept(j, from) : NULL;
+}
+
+/* Changes the group, on its leader.  Done with 0 when the change is committed and whole (ELECT:
+ * when the other one leads); E_NOT_LEADER; E_AGAIN: another one is under way; E_INVAL: no such
+ * member, or it would leave no voter; E_EXIST: it is so already; E_NOTSUP: no group; E_TIMEOUT:
+ * not by deadline_ns (of env_now_ns), and it may come to be later. */
+static inline void journal_change(struct journal *j, const struct journal_change *c,
+                                  int64_t deadline_ns, struct env_op *op)
+{
+    j->vt->change(j, c, deadline_ns, op);
+}
+
 /* The defaults named above. */
 struct journal_config journal_config_default(void);
 
@@ -119,5 +194,11 @@ struct journal_config journal_config_default(void);
  * role(FAILED, why).  NULL only when mem cannot hold its fixed buffers. */
 struct journal *local_open(struct env *e, struct mem *m, const struct journal_config *cfg,
                            struct journal_host *host);
+
+/* raft_drive.c: three or five masters (or one, or more), one log on each; tolerates the loss of a
+ * minority.  Starts at once: image_load, role(STANDBY), then apply... and role() as it comes, or
+ * role(FAILED, why).  Members find each other at the addresses of the configuration. */
+struct journal *raft_open(struct env *e, struct mem *m, const struct journal_config *cfg,
+                          struct journal_host *host);
 
 #endif

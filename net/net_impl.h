@@ -253,6 +253,7 @@ void net_tcp_unlisten(struct env *e, struct env_acceptor *a);
 void net_tcp_connect(struct env *e, const char *addr, int64_t timeout_ns, struct env_peer *p,
                      struct env_op *op);
 void net_tcp_hangup(struct env_conn *c);
+void net_tcp_adopt(struct env_conn *c, struct env_peer *p);
 /* the other side's hello, n bytes of it; bytes used, 0 for too few, or negative and c is dead */
 int net_tcp_hello(struct net_conn *c, const uint8_t *b, size_t n);
 /* ends the connection: its ops complete, then on_close(why) */

@@ -95,6 +95,14 @@ int64_t net_loop_now(struct net *net)
     return net->now_ns;
 }
 
+static int64_t net_loop_boot(struct env *e)
+{
+    struct timespec t;
+    (void)e;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return net_seconds(t.tv_sec) + t.tv_nsec;
+}
+
 static int64_t net_loop_now_vt(struct env *e)
 {
     return net_loop_now(net_of(e));
@@ -427,6 +435,7 @@ static const struct env_vt *net_loop_vt(void)
     pthread_mutex_lock(&lock);
     if (!vt.now_ns) {
         vt = (struct env_vt){
+            .clock_ns = net_loop_boot,
             .wall_ns = net_loop_wall,
             .random = net_loop_random_vt,
             .fault = net_loop_fault,
@@ -441,6 +450,7 @@ static const struct env_vt *net_loop_vt(void)
             .send = net_stream_send,
             .backlog = net_stream_backlog,
             .hangup = net_tcp_hangup,
+            .adopt = net_tcp_adopt,
             .share = net_mr_share,
             .revoke = net_mr_revoke,
             .rma = net_mr_rma,

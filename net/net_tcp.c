@@ -201,6 +201,15 @@ void net_tcp_hangup(struct env_conn *conn)
     net_tcp_kill(c, E_CANCELLED);
 }
 
+void net_tcp_adopt(struct env_conn *conn, struct env_peer *p)
+{
+    struct net_conn *c = net_conn_of(conn);
+    ASSERT(c->peer && !c->hung);
+    c->peer->conn = NULL;
+    c->peer = p;
+    p->conn = conn;
+}
+
 /* ---- a live socket ---- */
 
 static void net_tcp_on_poll(uv_poll_t *h, int status, int events);

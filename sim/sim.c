@@ -261,6 +261,7 @@ static void sim_work_event(struct sim *s, struct sim_ev *ev)
 
 static const struct env_vt sim_vt = {
     .now_ns = sim_clock_vt_now,
+    .clock_ns = sim_clock_vt_now,
     .wall_ns = sim_clock_vt_wall,
     .random = sim_clock_vt_random,
     .fault = sim_fault_vt,
@@ -285,6 +286,7 @@ static const struct env_vt sim_vt = {
     .send = sim_conn_send,
     .backlog = sim_conn_backlog,
     .hangup = sim_conn_hangup,
+    .adopt = sim_conn_adopt,
     .share = sim_rma_share,
     .revoke = sim_rma_revoke,
     .rma = sim_rma_submit,

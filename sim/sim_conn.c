@@ -747,6 +747,15 @@ uint64_t sim_conn_backlog(struct env_conn *conn)
     return sim_conn_end(conn)->backlog;
 }
 
+void sim_conn_adopt(struct env_conn *conn, struct env_peer *p)
+{
+    struct sim_end *e = sim_conn_end(conn);
+    ASSERT(e->state == SIM_END_OPEN);
+    e->peer->conn = NULL;
+    e->peer = p;
+    p->conn = conn;
+}
+
 void sim_conn_hangup(struct env_conn *conn)
 {
     struct sim_end *e = sim_conn_end(conn);

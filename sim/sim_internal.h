@@ -410,6 +410,7 @@ void sim_conn_connect(struct env *e, const char *addr, int64_t timeout_ns, struc
 void sim_conn_send(struct env_conn *c, uint16_t type, const struct env_iov *iov, unsigned n_iov);
 uint64_t sim_conn_backlog(struct env_conn *c);
 void sim_conn_hangup(struct env_conn *c);
+void sim_conn_adopt(struct env_conn *c, struct env_peer *p);
 
 /* sim_rma.c */
 void sim_rma_share(struct env *e, void *mem, uint64_t len, struct env_region *r,
