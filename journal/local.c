@@ -493,10 +493,11 @@ static bool local_leads(const struct local *l)
 static void local_submit(struct journal *j, const void *rec, uint32_t len, struct env_op *op)
 {
     struct local *l = local_self(j);
+    struct env_iov iov = {rec, len};
     uint64_t index;
     int ret = !local_leads(l)            ? E_NOT_LEADER
               : len > JOURNAL_RECORD_MAX ? E_TOOBIG
-                                         : wal_append(l->wal, 0, rec, len, &index);
+                                         : wal_append(l->wal, 0, l->epoch, &iov, 1, &index);
     if (ret)
         local_reply(l, op, ret);
     else

@@ -10,7 +10,11 @@
 #include "core/mutant.h"
 #include "journal/wal_impl.h"
 
-enum { WAL_QUEUE_HEAD = 8 };
+struct wal_queued {
+    uint32_t len, type;
+    uint64_t epoch;
+};
+static_assert(sizeof(struct wal_queued) % 8 == 0, "records of the queue stay aligned");
 
 uint32_t wal_batch_cap(const struct wal *w)
 {
@@ -143,23 +147,37 @@ static void wal_queue_peek(const struct wal *w, uint64_t pos, void *p, uint64_t 
         memcpy((uint8_t *)p + first, w->queue, n - first);
 }
 
-int wal_append(struct wal *w, uint8_t type, const void *rec, uint32_t len, uint64_t *ret_index)
+/* bytes a record takes in the queue */
+static uint64_t wal_queued_size(uint64_t len)
+{
+    return base_align_up(sizeof(struct wal_queued) + len, 8);
+}
+
+int wal_append(struct wal *w, uint8_t type, uint64_t epoch, const struct env_iov *iov,
+               unsigned n_iov, uint64_t *ret_index)
 {
     static const uint8_t pad[8];
-    uint64_t size = base_align_up(WAL_QUEUE_HEAD + (uint64_t)len, 8);
+    uint64_t len = 0;
     if (w->state != WAL_RUNNING || w->recover || w->failed || w->stop_op)
         return E_NOT_LEADER;
-    if (log_format_record_size(len) > w->cfg.batch_bytes || len > LOG_BATCH_MAX)
+    for (unsigned i = 0; i < n_iov; i++) {
+        if (iov[i].n > LOG_BATCH_MAX)
+            return E_TOOBIG;
+        len += iov[i].n;
+    }
+    if (len > LOG_BATCH_MAX || log_format_record_size((uint32_t)len) > w->cfg.batch_bytes)
         return E_TOOBIG;
     if (w->full)
         return E_NOSPC;
+    uint64_t size = wal_queued_size(len);
     if (w->queue_head - w->queue_tail + size > w->cfg.queue_bytes)
         return E_AGAIN;
-    uint32_t head[2] = {len, type};
-    static_assert(sizeof head == WAL_QUEUE_HEAD, "the queue's record head");
-    wal_queue_put(w, head, sizeof head);
-    wal_queue_put(w, rec, len);
-    wal_queue_put(w, pad, size - WAL_QUEUE_HEAD - len);
+    struct wal_queued head = {(uint32_t)len, type, epoch};
+    wal_queue_put(w, &head, sizeof head);
+    for (unsigned i = 0; i < n_iov; i++)
+        wal_queue_put(w, iov[i].p, iov[i].n);
+    wal_queue_put(w, pad, size - sizeof head - len);
+    w->epoch = base_max_u64(w->epoch, epoch);
     *ret_index = w->next_index + w->queued++;
     wal_kick(w);
     return 0;
@@ -258,15 +276,16 @@ void wal_activate(struct wal *w, uint64_t first_index, uint32_t chain)
 /* how many queued records go into the next batch, and their bytes there */
 static uint32_t wal_plan(const struct wal *w, uint32_t *ret_bytes)
 {
-    uint32_t n = 0, bytes = 0, head[2];
+    uint32_t n = 0, bytes = 0;
+    struct wal_queued head;
     bool small = env_fault(w->env, "wal.batch_of_one");
     for (uint64_t pos = w->queue_tail; n < w->queued && !(small && n); n++) {
-        wal_queue_peek(w, pos, head, sizeof head);
-        uint32_t size = log_format_record_size(head[0]);
+        wal_queue_peek(w, pos, &head, sizeof head);
+        uint32_t size = log_format_record_size(head.len);
         if (bytes + size > w->cfg.batch_bytes)
             break;
         bytes += size;
-        pos += base_align_up(WAL_QUEUE_HEAD + (uint64_t)head[0], 8);
+        pos += wal_queued_size(head.len);
     }
     *ret_bytes = bytes;
     return n;
@@ -276,14 +295,14 @@ static uint32_t wal_plan(const struct wal *w, uint32_t *ret_bytes)
 static void wal_pack(struct wal *w, uint8_t *p, uint32_t n, uint32_t seed)
 {
     for (p += sizeof(struct log_batch); n; n--) {
-        uint32_t head[2];
-        wal_queue_peek(w, w->queue_tail, head, sizeof head);
+        struct wal_queued head;
+        wal_queue_peek(w, w->queue_tail, &head, sizeof head);
         uint8_t *bytes = p + sizeof(struct log_record);
-        wal_queue_peek(w, w->queue_tail + WAL_QUEUE_HEAD, bytes, head[0]);
-        seed = log_format_record_put(p, seed, (uint8_t)head[1], w->epoch, bytes, head[0]);
-        w->queue_tail += base_align_up(WAL_QUEUE_HEAD + (uint64_t)head[0], 8);
+        wal_queue_peek(w, w->queue_tail + sizeof head, bytes, head.len);
+        seed = log_format_record_put(p, seed, (uint8_t)head.type, head.epoch, bytes, head.len);
+        w->queue_tail += wal_queued_size(head.len);
         w->queued--;
-        p += log_format_record_size(head[0]);
+        p += log_format_record_size(head.len);
     }
 }
 
@@ -451,6 +470,11 @@ uint64_t wal_last_index(const struct wal *w)
 uint64_t wal_written(const struct wal *w)
 {
     return w->written;
+}
+
+uint64_t wal_durable(const struct wal *w)
+{
+    return w->durable;
 }
 
 uint64_t wal_epoch(const struct wal *w)

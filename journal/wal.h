@@ -65,6 +65,7 @@ struct wal *wal_create(struct env *e, struct mem *m, const struct wal_config *cf
 void wal_recover(struct wal *w, uint64_t from, uint64_t known_durable, struct env_op *op);
 /* after wal_recover: 0 for an empty log */
 uint64_t wal_last_index(const struct wal *w);
+/* the highest that it carries */
 uint64_t wal_epoch(const struct wal *w);
 /* bytes that batches took on disk, padding included: those that wal_recover read from `from` on,
  * and all since.  It is what a start has to read if no image is taken. */
@@ -74,9 +75,13 @@ void wal_recover_start(struct wal *w, uint64_t epoch, struct env_op *op);
 /* host->record for from..last, then done.  Comes before the first append. */
 void wal_recover_replay(struct wal *w, uint64_t from, struct env_op *op);
 
-/* Copies the record and gives it its index.  0, or E_AGAIN (queue full), E_NOSPC, E_TOOBIG,
- * E_NOT_LEADER (failed, stopping or not started). */
-int wal_append(struct wal *w, uint8_t type, const void *rec, uint32_t len, uint64_t *ret_index);
+/* Copies the record, the concatenation of its pieces, and gives it its index.  epoch is the
+ * record's own (log_record.epoch); batches and headers carry the highest so far.  0, or E_AGAIN
+ * (queue full), E_NOSPC, E_TOOBIG, E_NOT_LEADER (failed, stopping or not started). */
+int wal_append(struct wal *w, uint8_t type, uint64_t epoch, const struct env_iov *iov,
+               unsigned n_iov, uint64_t *ret_index);
+/* records up to here are on disk for good; record() was called for them or is being called */
+uint64_t wal_durable(const struct wal *w);
 /* nothing queued, nothing being written */
 bool wal_is_idle(const struct wal *w);
 /* while on, a log that found no room for another segment does not look again */
