@@ -53,6 +53,9 @@ struct master_config master_config_default(void);
 int master_open(struct env *e, struct mem *m, const struct master_config *cfg,
                 struct master **ret_m) MUST_CHECK;
 enum master_state master_state(const struct master *m, int *ret_why);
+/* What it has to say, lines "key value\n" as RPC_STATUS gives them; at least 256 bytes; the length.
+ */
+size_t master_status_text(struct master *m, char *to, size_t cap);
 /* ends requests, flushes the journal, closes; done once */
 void master_stop(struct master *m, struct env_op *op);
 const struct meta *master_meta(const struct master *m); /* for the simulator's checkers */

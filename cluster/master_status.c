@@ -1,7 +1,8 @@
 /* cluster/master_status.c - RPC_STATUS: what a master has to say, as lines "key value\n".
  *
  * Keys are dotted and never change their meaning; new ones may appear.  The text is cut at a whole
- * line when it does not fit, and then ends with "truncated 1". */
+ * line when it does not fit, and then ends with "truncated 1".  The same lines become /metrics:
+ * cluster/http_metrics.c knows what each number is. */
 #include "cluster/master_impl.h"
 
 struct status {
@@ -9,6 +10,8 @@ struct status {
     size_t len, cap;
     bool is_full;
 };
+
+static const char *const journal_roles[] = {"starting", "standby", "leader", "failed"};
 
 static void status_line(struct status *s, const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -32,6 +35,48 @@ static void status_u64(struct status *s, const char *key, uint64_t v)
     status_line(s, "%s %llu", key, (unsigned long long)v);
 }
 
+static void status_member(const struct journal_member *e, const struct journal_status *j,
+                          uint32_t n, struct status *s)
+{
+    const struct {
+        const char *key;
+        uint64_t v;
+    } rows[] = {
+        {"votes", e->votes},
+        {"leads", e->leads},
+        {"joins", e->joins},
+        {"leaving", e->leaving},
+        {"connected", e->connected},
+        {"unfit", e->unfit},
+        {"priority", e->priority},
+        {"match", e->match},
+        {"lag", j->last_index > e->match ? j->last_index - e->match : 0},
+    };
+    status_line(s, "journal.members.%u.id %u", n, e->id);
+    status_line(s, "journal.members.%u.addr %s", n, e->addr);
+    for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
+        status_line(s, "journal.members.%u.%s %llu", n, rows[i].key, (unsigned long long)rows[i].v);
+    if (e->heard_ago_ns >= 0)
+        status_line(s, "journal.members.%u.heard_ago_ns %llu", n,
+                    (unsigned long long)e->heard_ago_ns);
+}
+
+/* what only a group of masters has; all zero for a single one */
+static void status_group(const struct journal_status *j, struct status *s)
+{
+    status_u64(s, "journal.self", j->self);
+    status_u64(s, "journal.leader", j->leader);
+    status_u64(s, "journal.changing", j->is_changing);
+    status_u64(s, "journal.lease", j->lease);
+    status_u64(s, "journal.elections", j->elections);
+    status_u64(s, "journal.leaderships_lost", j->lost);
+    status_u64(s, "journal.messages", j->messages);
+    status_u64(s, "journal.message_bytes", j->message_bytes);
+    status_u64(s, "journal.members.count", j->n);
+    for (uint32_t i = 0; i < j->n; i++)
+        status_member(&j->member[i], j, i, s);
+}
+
 static void status_journal(struct master *m, struct status *s)
 {
     struct journal_status j;
@@ -48,6 +93,10 @@ static void status_journal(struct master *m, struct status *s)
     status_u64(s, "journal.records", j.records);
     status_u64(s, "journal.batches", j.batches);
     status_u64(s, "journal.syncs", j.syncs);
+    status_line(s, "journal.role %s", journal_roles[j.role]);
+    status_u64(s, "journal.term", j.epoch);
+    status_u64(s, "journal.lag", j.committed > j.applied ? j.committed - j.applied : 0);
+    status_group(&j, s);
 }
 
 static void status_requests(struct master *m, struct status *s)
@@ -177,10 +226,11 @@ static void status_workers(struct master *m, struct status *s)
             status_worker(&m->workers[i], n++, s);
 }
 
-void master_status_reply(struct master *m, struct rpc_token t)
+size_t master_status_text(struct master *m, char *to, size_t cap)
 {
     static const char *const states[] = {"starting", "serving", "failed", "stopped"};
-    struct status s = {(char *)m->out, 0, RPC_BODY_MAX - 32, false};
+    static const char cut[] = "truncated 1\n";
+    struct status s = {to, 0, cap - sizeof cut, false};
     status_line(&s, "state %s", states[m->state]);
     status_line(&s, "role %s", m->is_leading ? "leader" : "standby");
     status_u64(&s, "epoch", m->epoch);
@@ -192,9 +242,13 @@ void master_status_reply(struct master *m, struct rpc_token t)
     status_mounts(m, &s);
     status_workers(m, &s);
     if (s.is_full) {
-        static const char cut[] = "truncated 1\n";
         memcpy(s.p + s.len, cut, sizeof cut - 1);
         s.len += sizeof cut - 1;
     }
-    rpc_reply(t, 0, s.p, (uint32_t)s.len);
+    return s.len;
+}
+
+void master_status_reply(struct master *m, struct rpc_token t)
+{
+    rpc_reply(t, 0, m->out, (uint32_t)master_status_text(m, (char *)m->out, RPC_BODY_MAX));
 }
