@@ -1,0 +1,330 @@
+/* sim/lab_wgl.c - the search (see sim/lab_wgl.h).
+ *
+ * Calls and answers of one key stand in a list by time.  From its head, the first operation whose
+ * step is possible is taken out, with its answer; an answer at the head whose call is still in the
+ * list means that one of those taken before was wrong.  A pair (operations taken, state) that was
+ * there before is not gone into again: what follows depends on it alone. */
+#include "sim/lab_wgl.h"
+
+struct wgl_entry {
+    struct wgl_entry *prev, *next, *match; /* of a call: its answer, or NULL; of an answer: NULL */
+    const struct lab_wgl_op *op;
+    int64_t at;
+    uint32_t id; /* of the operation */
+    bool is_call;
+};
+
+struct wgl_seen { /* a place of the memo; its bits are in the arena */
+    uint64_t hash, state;
+    uint64_t *bits; /* NULL: empty */
+};
+
+struct wgl_step {
+    struct wgl_entry *call;
+    uint64_t state; /* before it */
+};
+
+enum { WGL_ARENA = 64 * 1024 }; /* words of a chunk */
+
+struct wgl_chunk {
+    struct wgl_chunk *next;
+    uint32_t used;
+    uint64_t word[WGL_ARENA];
+};
+
+struct wgl {
+    struct mem *mem;
+    struct wgl_entry *entries, head;
+    struct wgl_step *stack;
+    uint64_t *bits, hash;
+    struct wgl_seen *seen;
+    uint64_t cap_seen, n_seen, steps;
+    struct wgl_chunk *arena;
+    uint32_t n, words, depth, answers; /* answers: still in the list */
+};
+
+static bool wgl_apply(const struct lab_wgl_op *o, uint64_t state, uint64_t *ret_state)
+{
+    *ret_state = state;
+    switch (o->f) {
+    case LAB_WGL_READ:
+        return state == o->a;
+    case LAB_WGL_WRITE:
+        *ret_state = o->a;
+        return true;
+    case LAB_WGL_CAS:
+        *ret_state = o->b;
+        return state == o->a;
+    case LAB_WGL_CAS_FAILED:
+        return state != o->a;
+    case LAB_WGL_CAS_MAYBE:
+        *ret_state = state == o->a ? o->b : state;
+        return true;
+    case LAB_WGL_APPEND:
+        *ret_state = state * o->b + o->a;
+        return true;
+    case LAB_WGL_DROPPED:
+        return true;
+    }
+    return false;
+}
+
+/* ---- the memo ---- */
+
+static uint64_t *wgl_arena(struct wgl *w)
+{
+    if (!w->arena || w->arena->used + w->words > WGL_ARENA) {
+        struct wgl_chunk *c = mem_alloc(w->mem, sizeof *c);
+        if (!c)
+            return NULL;
+        c->next = w->arena;
+        c->used = 0;
+        w->arena = c;
+    }
+    uint64_t *p = &w->arena->word[w->arena->used];
+    w->arena->used += w->words;
+    return p;
+}
+
+static bool wgl_seen_grow(struct wgl *w)
+{
+    uint64_t cap = w->cap_seen ? 2 * w->cap_seen : 1024;
+    struct wgl_seen *to = mem_zalloc(w->mem, cap * sizeof *to);
+    if (!to)
+        return false;
+    for (uint64_t i = 0; i < w->cap_seen; i++) {
+        if (!w->seen[i].bits)
+            continue;
+        uint64_t k = w->seen[i].hash & (cap - 1);
+        while (to[k].bits)
+            k = (k + 1) & (cap - 1);
+        to[k] = w->seen[i];
+    }
+    mem_free(w->mem, w->seen, w->cap_seen * sizeof *w->seen);
+    w->seen = to;
+    w->cap_seen = cap;
+    return true;
+}
+
+/* 1: new, and noted; 0: seen before; or E_NOMEM */
+static int wgl_note(struct wgl *w, uint64_t state)
+{
+    if (2 * w->n_seen >= w->cap_seen && !wgl_seen_grow(w))
+        return E_NOMEM;
+    uint64_t hash = base_mix_u64(w->hash ^ base_mix_u64(state + 1)), mask = w->cap_seen - 1;
+    uint64_t k = hash & mask;
+    for (; w->seen[k].bits; k = (k + 1) & mask)
+        if (w->seen[k].hash == hash && w->seen[k].state == state &&
+            !memcmp(w->seen[k].bits, w->bits, w->words * sizeof *w->bits))
+            return 0;
+    uint64_t *bits = wgl_arena(w);
+    if (!bits)
+        return E_NOMEM;
+    memcpy(bits, w->bits, w->words * sizeof *bits);
+    w->seen[k] = (struct wgl_seen){hash, state, bits};
+    w->n_seen++;
+    return 1;
+}
+
+static void wgl_flip(struct wgl *w, uint32_t id)
+{
+    w->bits[id / 64] ^= 1ULL << id % 64;
+    w->hash ^= base_mix_u64(id + 1);
+}
+
+/* ---- the list ---- */
+
+static void wgl_out(struct wgl_entry *e)
+{
+    e->prev->next = e->next;
+    if (e->next)
+        e->next->prev = e->prev;
+}
+
+static void wgl_in(struct wgl_entry *e)
+{
+    e->prev->next = e;
+    if (e->next)
+        e->next->prev = e;
+}
+
+static void wgl_lift(struct wgl *w, struct wgl_entry *call)
+{
+    wgl_out(call);
+    if (call->match) {
+        wgl_out(call->match);
+        w->answers--;
+    }
+}
+
+static void wgl_unlift(struct wgl *w, struct wgl_entry *call)
+{
+    if (call->match) {
+        wgl_in(call->match);
+        w->answers++;
+    }
+    wgl_in(call);
+}
+
+static bool wgl_before(const struct wgl_entry *a, const struct wgl_entry *b)
+{
+    if (a->at != b->at)
+        return a->at < b->at;
+    return a->is_call != b->is_call ? a->is_call : a->id < b->id;
+}
+
+/* merge sort of a list by `next` */
+static struct wgl_entry *wgl_sort(struct wgl_entry *l, uint32_t n)
+{
+    if (n < 2)
+        return l;
+    struct wgl_entry *mid = l, first = {.next = NULL}, *tail = &first;
+    for (uint32_t i = 1; i < n / 2; i++)
+        mid = mid->next;
+    struct wgl_entry *b = mid->next, *a = l;
+    mid->next = NULL;
+    a = wgl_sort(a, n / 2);
+    b = wgl_sort(b, n - n / 2);
+    while (a || b) {
+        struct wgl_entry **from = !b || (a && wgl_before(a, b)) ? &a : &b;
+        tail->next = *from;
+        tail = *from;
+        *from = (*from)->next;
+    }
+    tail->next = NULL;
+    return first.next;
+}
+
+static void wgl_make_list(struct wgl *w, const struct lab_wgl_op *ops)
+{
+    struct wgl_entry *e = w->entries, *last = NULL;
+    for (uint32_t i = 0; i < w->n; i++) {
+        struct wgl_entry *call = e++;
+        *call = (struct wgl_entry){.op = &ops[i], .at = ops[i].from, .id = i, .is_call = true};
+        if (last)
+            last->next = call;
+        last = call;
+        if (ops[i].to == INT64_MAX)
+            continue;
+        *e = (struct wgl_entry){.op = &ops[i], .at = ops[i].to, .id = i};
+        call->match = e;
+        last->next = e;
+        last = e++;
+        w->answers++;
+    }
+    w->head.next = wgl_sort(w->entries, (uint32_t)(e - w->entries));
+    for (struct wgl_entry *p = &w->head; p->next; p = p->next)
+        p->next->prev = p;
+}
+
+/* ---- one key ---- */
+
+static enum lab_wgl_verdict wgl_search(struct wgl *w, uint64_t state, uint64_t steps_max,
+                                       uint32_t *ret_tag)
+{
+    struct wgl_entry *e = w->head.next;
+    uint32_t deepest = 0;
+    while (w->answers) {
+        if (e->is_call) {
+            uint64_t next;
+            if (++w->steps > steps_max)
+                return LAB_WGL_UNKNOWN;
+            if (wgl_apply(e->op, state, &next)) {
+                wgl_flip(w, e->id);
+                int is_new = wgl_note(w, next);
+                if (is_new < 0)
+                    return LAB_WGL_UNKNOWN;
+                if (is_new) {
+                    w->stack[w->depth++] = (struct wgl_step){e, state};
+                    state = next;
+                    wgl_lift(w, e);
+                    e = w->head.next;
+                    continue;
+                }
+                wgl_flip(w, e->id);
+            }
+            e = e->next;
+            continue;
+        }
+        if (w->depth >= deepest) {
+            deepest = w->depth;
+            *ret_tag = e->op->tag;
+        }
+        if (w->depth == 0)
+            return LAB_WGL_BAD;
+        struct wgl_step *s = &w->stack[--w->depth];
+        state = s->state;
+        wgl_flip(w, s->call->id);
+        wgl_unlift(w, s->call);
+        e = s->call->next;
+    }
+    return LAB_WGL_OK;
+}
+
+static enum lab_wgl_verdict wgl_key(struct mem *m, const struct lab_wgl_op *ops, uint32_t n,
+                                    uint64_t initial, uint64_t steps_max, struct lab_wgl_result *r)
+{
+    struct wgl w = {.mem = m, .n = n, .words = (n + 63) / 64};
+    enum lab_wgl_verdict v = LAB_WGL_UNKNOWN;
+    size_t entries = 2 * (size_t)n * sizeof *w.entries, stack = n * sizeof *w.stack;
+    w.entries = mem_zalloc(m, entries);
+    w.stack = mem_zalloc(m, stack);
+    w.bits = mem_zalloc(m, w.words * sizeof *w.bits);
+    if (w.entries && w.stack && w.bits && w.words <= WGL_ARENA) {
+        wgl_make_list(&w, ops);
+        v = wgl_search(&w, initial, steps_max, &r->tag);
+    }
+    r->steps += w.steps;
+    mem_free(m, w.entries, entries);
+    mem_free(m, w.stack, stack);
+    mem_free(m, w.bits, w.words * sizeof *w.bits);
+    mem_free(m, w.seen, w.cap_seen * sizeof *w.seen);
+    for (struct wgl_chunk *c = w.arena, *next; c; c = next) {
+        next = c->next;
+        mem_free(m, c, sizeof *c);
+    }
+    return v;
+}
+
+static bool wgl_is_before(const struct lab_wgl_op *a, const struct lab_wgl_op *b)
+{
+    return a->key != b->key ? a->key < b->key : a->from < b->from;
+}
+
+/* shell sort: short code, no memory, and the order of equals does not matter */
+static void wgl_sort_ops(struct lab_wgl_op *ops, uint32_t n)
+{
+    uint32_t gap = 1;
+    while (gap < n / 3)
+        gap = 3 * gap + 1;
+    for (; gap; gap /= 3)
+        for (uint32_t i = gap; i < n; i++) {
+            struct lab_wgl_op o = ops[i];
+            uint32_t k = i;
+            for (; k >= gap && wgl_is_before(&o, &ops[k - gap]); k -= gap)
+                ops[k] = ops[k - gap];
+            ops[k] = o;
+        }
+}
+
+void lab_wgl_check(struct mem *m, struct lab_wgl_op *ops, uint32_t n, uint64_t initial,
+                   uint64_t steps_max, struct lab_wgl_result *ret_result)
+{
+    struct lab_wgl_result *r = ret_result;
+    *r = (struct lab_wgl_result){.verdict = LAB_WGL_OK};
+    wgl_sort_ops(ops, n);
+    for (uint32_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && ops[end].key == ops[i].key;)
+            end++;
+        uint32_t tag = r->tag;
+        enum lab_wgl_verdict v = wgl_key(m, ops + i, end - i, initial, steps_max, r);
+        r->keys++;
+        if (v == LAB_WGL_BAD) {
+            r->verdict = v;
+            return;
+        }
+        r->tag = tag;
+        if (v == LAB_WGL_UNKNOWN)
+            r->verdict = v;
+    }
+}
