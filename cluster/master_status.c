@@ -4,6 +4,7 @@
  * line when it does not fit, and then ends with "truncated 1".  The same lines become /metrics:
  * cluster/http_metrics.c knows what each number is. */
 #include "cluster/master_impl.h"
+#include "cluster/rpc_text.h"
 
 struct status {
     char *p;
@@ -226,6 +227,16 @@ static void status_workers(struct master *m, struct status *s)
             status_worker(&m->workers[i], n++, s);
 }
 
+static void status_calls(struct master *m, struct status *s)
+{
+    if (s->cap - s->len < 64)
+        return;
+    struct rpc_text t = rpc_text_make(s->p + s->len, s->cap - s->len);
+    rpc_text_calls(&t, &m->rpc);
+    s->is_full = s->is_full || t.is_full;
+    s->len += t.len;
+}
+
 size_t master_status_text(struct master *m, char *to, size_t cap)
 {
     static const char *const states[] = {"starting", "serving", "failed", "stopped"};
@@ -241,6 +252,7 @@ size_t master_status_text(struct master *m, char *to, size_t cap)
     status_requests(m, &s);
     status_mounts(m, &s);
     status_workers(m, &s);
+    status_calls(m, &s);
     if (s.is_full) {
         memcpy(s.p + s.len, cut, sizeof cut - 1);
         s.len += sizeof cut - 1;

@@ -57,6 +57,12 @@ static void rpc_call_detach(struct rpc_call *call)
 
 static void rpc_call_end(struct rpc_call *call, int err, const void *reply, uint32_t len)
 {
+    if (call->conn) {
+        struct rpc_host *h = call->conn->host;
+        struct rpc_count *n = rpc_count_of(h->went, call->method);
+        n->bytes_in += len;
+        rpc_count_done(n, err, env_now_ns(h->env) - call->began_ns);
+    }
     rpc_call_detach(call);
     call->op.ret = err;
     call->reply = reply;
@@ -127,6 +133,11 @@ void rpc_call(struct rpc_conn *c, uint16_t method, const void *body, uint32_t le
         return; /* nobody would wait for the answer */
     call->id = ++c->last_id;
     call->conn = c;
+    call->method = method;
+    call->began_ns = env_now_ns(h->env);
+    struct rpc_count *n = rpc_count_of(h->went, method);
+    n->calls++;
+    n->bytes_out += len;
     c->n_calls++;
     list_push_back(&c->calls[call->id % RPC_BUCKETS], &call->link);
     uint8_t head[RPC_HEAD] = {0};
@@ -164,6 +175,9 @@ void rpc_reply(struct rpc_token t, int err, const void *body, uint32_t len)
     uint8_t head[RPC_HEAD];
     base_put_u32(head, (uint32_t)err);
     base_put_u32(head + 4, t.id);
+    struct rpc_count *n = rpc_count_of(c->host->came, t.method);
+    n->bytes_out += len;
+    rpc_count_done(n, err, env_now_ns(c->host->env) - t.came_ns);
     rpc_send(c, RPC_FRAME_REPLY, head, body, len);
 }
 
@@ -245,7 +259,10 @@ static void rpc_on_frame(struct env_peer *p, uint16_t type, const void *b, uint3
         uint16_t method = rbuf_u16(&r);
         rbuf_u16(&r);
         uint32_t id = rbuf_u32(&r);
-        struct rpc_token t = {c, c->serial, id};
+        struct rpc_token t = {c, c->serial, id, method, env_now_ns(c->host->env)};
+        struct rpc_count *count = rpc_count_of(c->host->came, method);
+        count->calls++;
+        count->bytes_in += rbuf_left(&r);
         if (c->host->on_call)
             c->host->on_call(c->host, t, method, r.p + r.pos, (uint32_t)rbuf_left(&r));
         else
@@ -347,6 +364,8 @@ int rpc_host_init(struct rpc_host *h, struct env *e, struct mem *m, uint32_t con
     h->listening = h->closed = false;
     h->full_said_ns = 0;
     h->full_unsaid = 0;
+    memset(h->came, 0, sizeof h->came);
+    memset(h->went, 0, sizeof h->went);
     list_init(&h->open);
     return pool_init(&h->conns, m, sizeof(struct rpc_conn), conns_max);
 }

@@ -47,6 +47,13 @@ enum { RPC_FRAME_CALL = 1, RPC_FRAME_REPLY = 2, RPC_BODY_MAX = ENV_FRAME_MAX - 6
 
 struct rpc_conn;
 
+/* Calls of one method, in one direction (rpc_count.c).  Bytes are those of bodies. */
+enum { RPC_COUNTS = 24, RPC_TIMES = 12 };
+struct rpc_count {
+    uint64_t calls, errors, bytes_in, bytes_out;
+    uint64_t ns, within[RPC_TIMES], longer; /* of those that ended; within: no shorter bound fits */
+};
+
 /* The caller's side of one call; embed it, zero it before its first use.  op.ret is 0 or a negative
  * E_*.  It may be used again from op.done on. */
 struct rpc_call {
@@ -54,6 +61,8 @@ struct rpc_call {
     const void *reply; /* body; valid only during op.done; may come with an error too */
     uint32_t reply_len;
     uint32_t id;
+    uint16_t method;
+    int64_t began_ns;
     struct env_timer deadline;
     struct env *env; /* set while the call is under way */
     struct rpc_conn *conn;
@@ -65,6 +74,8 @@ struct rpc_token {
     struct rpc_conn *conn;
     uint64_t conn_serial;
     uint32_t id;
+    uint16_t method;
+    int64_t came_ns;
 };
 
 /* The owner of connections: gets the other side's calls and the news of their loss. */
@@ -86,6 +97,7 @@ struct rpc_host {
     int64_t full_said_ns; /* no line about a refused connection before this */
     uint64_t full_unsaid;
     bool listening, closed;
+    struct rpc_count came[RPC_COUNTS], went[RPC_COUNTS]; /* answered by us; made by us */
 };
 
 /* Set on_* before.  E_NOMEM. */
@@ -109,6 +121,12 @@ void rpc_reply(struct rpc_token t, int err, const void *body, uint32_t len);
 struct env_conn *rpc_env_conn(struct rpc_conn *c);   /* for rma and backlog; NULL when lost */
 struct rpc_conn *rpc_token_conn(struct rpc_token t); /* NULL when it has gone */
 void **rpc_conn_tag(struct rpc_conn *c);             /* a pointer for the owner's use */
+
+/* rpc_count.c */
+struct rpc_count *rpc_count_of(struct rpc_count all[RPC_COUNTS], uint16_t method);
+void rpc_count_done(struct rpc_count *c, int err, int64_t took_ns);
+const char *rpc_count_name(unsigned i); /* "fs"; 0: methods without a name */
+int64_t rpc_time_ns(unsigned i);        /* the bound of within[i] */
 
 /* A connection kept up by need: a call made while it is down waits for it, within its deadline.
  * Reconnects with back-off and jitter, which end only with a connection that has lasted a while: a

@@ -51,6 +51,8 @@ int worker_open(struct env *e, struct mem *m, const struct worker_config *cfg,
                 struct worker **ret_w) MUST_CHECK;
 enum worker_state worker_state(const struct worker *w, int *ret_why);
 void worker_stop(struct worker *w, struct env_op *op);
+/* what it has to say, lines "key value\n" as RPC_WORKER_STATUS gives them; the length */
+size_t worker_status_text(const struct worker *w, char *to, size_t cap);
 void worker_stats(const struct worker *w, struct worker_stats *ret_s);
 /* For the edge: the disk name of the file that token was given for, and its size; false: no such
  * token. */

@@ -170,6 +170,7 @@ static void worker_beat_done(struct env_op *op)
             cache_cursor_ack(&w->cache, &m->cursor);
         if (m->flags & RPC_BEAT_FULL_END)
             m->in_full = false;
+        m->heard_ns = env_now_ns(w->env);
         if (!w->stopping)
             worker_beat_answer(m, m->call.call.reply, m->call.call.reply_len);
     }
@@ -248,6 +249,22 @@ bool worker_beat_idle(const struct worker *w)
         if (w->masters[i].is_calling)
             return false;
     return true;
+}
+
+void worker_beat_text(const struct worker *w, struct rpc_text *t)
+{
+    int64_t now = env_now_ns(w->env);
+    rpc_text_u64(t, "masters.count", w->n_masters);
+    for (uint32_t i = 0; i < w->n_masters; i++) {
+        const struct worker_master *m = &w->masters[i];
+        rpc_text_line(t, "masters.%u.addr %s", i, m->addr);
+        rpc_text_line(t, "masters.%u.connected %d", i, m->link.conn != NULL);
+        rpc_text_line(t, "masters.%u.connects %llu", i, (unsigned long long)m->link.connects);
+        rpc_text_line(t, "masters.%u.interval_ns %llu", i, (unsigned long long)m->interval_ns);
+        if (m->heard_ns)
+            rpc_text_line(t, "masters.%u.heard_ago_ns %llu", i,
+                          (unsigned long long)(now - m->heard_ns));
+    }
 }
 
 void worker_beat_close(struct worker *w)

@@ -17,6 +17,7 @@
 
 #include "cluster/rpc.h"
 #include "cluster/rpc_format.h"
+#include "cluster/rpc_text.h"
 #include "cluster/worker.h"
 #include "cluster/worker_store.h"
 
@@ -171,6 +172,7 @@ struct worker_master {
     bool is_calling, has_cursor, want_full, in_full, has_more;
     uint32_t flags; /* of the beat under way */
     int64_t interval_ns;
+    int64_t heard_ns; /* when it answered last; 0: never */
     uint8_t *body;
 };
 
@@ -296,6 +298,8 @@ void worker_beat_start(struct worker *w);
 void worker_beat_now(struct worker *w);
 void worker_beat_leave(struct worker *w);
 bool worker_beat_idle(const struct worker *w);
+/* its masters, and when each answered last */
+void worker_beat_text(const struct worker *w, struct rpc_text *t);
 void worker_beat_close(struct worker *w);
 void worker_beat_free(struct worker *w);
 
@@ -348,6 +352,5 @@ void worker_rpc_filled(struct worker_req *r, struct worker_fill *f, int err);
 void worker_rpc_kick(struct worker *w); /* something became free */
 void worker_rpc_expire(struct worker *w);
 void worker_rpc_abort(struct worker *w, int err); /* ends everything that waits in a queue */
-size_t worker_rpc_status(const struct worker *w, char *to, size_t cap);
 
 #endif

@@ -645,7 +645,7 @@ static void worker_rpc_free(struct worker *w, struct rpc_token t, const void *bo
     rpc_reply(t, err, NULL, 0);
 }
 
-size_t worker_rpc_status(const struct worker *w, char *to, size_t cap)
+size_t worker_status_text(const struct worker *w, char *to, size_t cap)
 {
     struct worker_stats s;
     worker_stats(w, &s);
@@ -681,20 +681,28 @@ size_t worker_rpc_status(const struct worker *w, char *to, size_t cap)
         {"buffers", w->n_bufs},
         {"buffers_free", w->free_bufs},
     };
-    size_t n =
-        fmt_into(to, cap, "worker.id %016llx\nworker.state %s\nworker.eviction %s\n",
-                 (unsigned long long)w->id.id.v, states[worker_state(w, &why)], w->policy->name);
+    struct rpc_text t = rpc_text_make(to, cap);
+    rpc_text_line(&t, "worker.id %016llx", (unsigned long long)w->id.id.v);
+    rpc_text_line(&t, "worker.state %s", states[worker_state(w, &why)]);
+    rpc_text_line(&t, "worker.why %s", why ? err_name(why) : "-");
+    rpc_text_line(&t, "worker.listen %s", w->cfg.listen);
+    rpc_text_line(&t, "worker.eviction %s", w->policy->name);
+    rpc_text_u64(&t, "worker.epoch", w->epoch);
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        n += fmt_into(to + n, cap - n, "worker.%s %llu\n", all[i].key,
-                      (unsigned long long)all[i].value);
-    return n;
+        rpc_text_line(&t, "worker.%s %llu", all[i].key, (unsigned long long)all[i].value);
+    rpc_text_u64(&t, "memory.used", w->mem->used);
+    rpc_text_u64(&t, "memory.max", w->mem->used_max);
+    rpc_text_u64(&t, "memory.budget", w->mem->budget);
+    worker_beat_text(w, &t);
+    rpc_text_calls(&t, &w->host);
+    return rpc_text_end(&t);
 }
 
 void worker_rpc_call(struct rpc_host *h, struct rpc_token t, uint16_t method, const void *body,
                      uint32_t len)
 {
     struct worker *w = container_of(h, struct worker, host);
-    char text[2048];
+    char text[16384];
     switch (method) {
     case RPC_READ:
     case RPC_LOAD:
@@ -710,7 +718,7 @@ void worker_rpc_call(struct rpc_host *h, struct rpc_token t, uint16_t method, co
         worker_rpc_free(w, t, body, len);
         return;
     case RPC_WORKER_STATUS:
-        rpc_reply(t, 0, text, (uint32_t)worker_rpc_status(w, text, sizeof text));
+        rpc_reply(t, 0, text, (uint32_t)worker_status_text(w, text, sizeof text));
         return;
     default:
         rpc_reply(t, E_NOTSUP, NULL, 0);

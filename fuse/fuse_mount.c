@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "cluster/rpc_text.h"
 #include "core/fmt.h"
 #include "fuse/fuse_loop.h"
 #include "fuse/fuse_mount.h"
@@ -196,6 +197,36 @@ static bool mount_end(struct fuse_mount *m)
     return is_clean;
 }
 
+size_t fuse_mount_status_text(const struct fuse_mount *m, char *to, size_t cap)
+{
+    const struct fuse_ops *o = &m->ops;
+    const struct {
+        const char *key;
+        uint64_t value;
+    } all[] = {
+        {"serving", m->loop.is_ready && !m->loop.ended},
+        {"requests", o->stats.requests},
+        {"requests_now", o->calls.count - o->calls.free_count},
+        {"interrupted", o->stats.interrupted},
+        {"buffers", o->n_buffers},
+        {"buffers_free", o->n_free},
+        {"buffer_waits", o->stats.buffer_waits},
+        {"pauses", o->stats.pauses},
+        {"invalidations", o->stats.invals},
+        {"inodes", o->nodes.count},
+        {"passthrough.asked", o->pass.asked},
+        {"passthrough.refused", o->pass.refused},
+        {"passthrough.opened", o->pass.opened},
+        {"passthrough.files", o->pass.count},
+    };
+    struct rpc_text t = rpc_text_make(to, cap);
+    rpc_text_line(&t, "mount.point %s", m->abs);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        rpc_text_line(&t, "mount.%s %llu", all[i].key, (unsigned long long)all[i].value);
+    size_t n = rpc_text_end(&t);
+    return cap - n >= 64 ? n + client_status_text(m->client, to + n, cap - n) : n;
+}
+
 int fuse_mount_run(struct net *n, const struct client_config *cc,
                    const struct fuse_mount_config *cfg)
 {
@@ -219,6 +250,8 @@ int fuse_mount_run(struct net *n, const struct client_config *cc,
         goto out;
     }
     m->ops.client = m->client;
+    if (cfg->ret_mount)
+        *cfg->ret_mount = m;
     code = mount_probe(m, cc);
     if (code)
         goto out;
@@ -231,6 +264,8 @@ int fuse_mount_run(struct net *n, const struct client_config *cc,
         code = FUSE_MOUNT_FAILED;
 
 out:
+    if (cfg->ret_mount)
+        *cfg->ret_mount = NULL;
     if (m->text[0])
         env_log(m->env, ENV_LOG_ERROR, m->text);
     if (m->ops.env && !mount_end(m)) {

@@ -18,6 +18,8 @@ enum fuse_mount_exit {                         /* exit codes of `tarn mount` */
                        FUSE_MOUNT_NO_MASTER = 4, /* no master answered in start_timeout_ns */
 };
 
+struct fuse_mount;
+
 struct fuse_mount_config {
     const char *mountpoint;   /* an existing, empty directory */
     const char *fsname;       /* shown as the source in /proc/mounts; default "tarn" */
@@ -30,7 +32,8 @@ struct fuse_mount_config {
     bool no_signals;          /* leave SIGTERM, SIGINT and SIGHUP alone; net_stop() unmounts too */
     void (*on_ready)(void *ctx, const char *mountpoint); /* on the loop, once it is usable */
     void *ready_ctx;
-    int ready_fd; /* gets "ready", then is closed; -1: none */
+    struct fuse_mount **ret_mount; /* set while it is served, else NULL; may be NULL */
+    int ready_fd;                  /* gets "ready", then is closed; -1: none */
 };
 
 struct fuse_mount_config fuse_mount_config_default(void);
@@ -40,6 +43,8 @@ int fuse_mount_check(const struct fuse_mount_config *cfg, char *err_text, size_t
 /* Blocks until unmounted (umount, fusermount3 -u, a signal, net_stop).  enum fuse_mount_exit. */
 int fuse_mount_run(struct net *n, const struct client_config *cc,
                    const struct fuse_mount_config *cfg);
+/* On the loop: what it has to say, lines "key value\n" (cluster/rpc_text.h); the length. */
+size_t fuse_mount_status_text(const struct fuse_mount *m, char *to, size_t cap);
 /* "fusermount3 -u" or umount; 0, or E_* with a sentence in err_text.  lazy: detach it even if busy
  */
 int fuse_mount_unmount(const char *mountpoint, bool lazy, char *err_text, size_t cap);

@@ -1,6 +1,7 @@
 /* tests/unit/test_rpc.c - calls over connections of a simulated world: answers, deadlines, losses,
  * cancels, late answers, links that come back. */
 #include "cluster/rpc.h"
+#include "cluster/rpc_text.h"
 #include "sim/sim.h"
 #include "tests/unit/unit.h"
 
@@ -410,8 +411,60 @@ static void test_rpc_host_close_and_free(void)
     world_close();
 }
 
-UNIT_MAIN("rpc", UNIT(test_rpc_answers_and_errors_carry_bodies),
-          UNIT(test_rpc_answers_come_in_any_order),
+/* Both ends count the same calls: how many, errors, bytes, and how long they took. */
+static void test_rpc_calls_are_counted(void)
+{
+    char text[8192];
+    world_open(16);
+    struct rpc_conn *c = dial();
+    struct probe a, b, d;
+    ask(c, &a, METHOD_ECHO, "hello", 1000);
+    ask(c, &b, METHOD_FAIL, "why", 1000);
+    ask(c, &d, METHOD_LATER, "late", 40);
+    run_ms(100);
+    rpc_reply(server.later, 0, "x", 1); /* 100 ms after it came */
+    run_ms(100);
+    const struct rpc_count *fs = rpc_count_of(server.host.came, METHOD_ECHO);
+    const struct rpc_count *late = rpc_count_of(server.host.came, METHOD_LATER);
+    const struct rpc_count *fail = rpc_count_of(server.host.came, METHOD_FAIL);
+    CU_ASSERT(fs->calls == 1 && !fs->errors && fs->bytes_in == 5 && fs->bytes_out == 5);
+    CU_ASSERT(fs->within[0] == 1 && fs->ns == 0);
+    CU_ASSERT(fail->calls == 1 && fail->errors == 1 && fail->bytes_out == 3);
+    CU_ASSERT(late->calls == 1 && !late->errors && late->bytes_in == 4 && late->bytes_out == 1);
+    CU_ASSERT(late->ns > 90 * MS && late->ns < 110 * MS);
+    CU_ASSERT_EQUAL(late->within[6] + late->within[7], 1);
+    CU_ASSERT_EQUAL(rpc_count_of(server.host.came, 999)->calls, 0);
+    late = rpc_count_of(client.host.went, METHOD_LATER);
+    fs = rpc_count_of(client.host.went, METHOD_ECHO);
+    CU_ASSERT(fs->calls == 1 && !fs->errors && fs->bytes_out == 5 && fs->bytes_in == 5);
+    CU_ASSERT(late->calls == 1 && late->errors == 1 && late->within[6] == 1); /* 40 ms */
+    struct rpc_text t = rpc_text_make(text, sizeof text);
+    rpc_text_calls(&t, &server.host);
+    rpc_text_end(&t);
+    static const char begin[] = "rpc.in.fs.calls 1\nrpc.in.fs.errors 0\nrpc.in.fs.bytes_in 5\n"
+                                "rpc.in.fs.bytes_out 5\nrpc.in.fs.time 1 sum 0 100000:1 ";
+    CU_ASSERT(!strncmp(text, begin, sizeof begin - 1));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nrpc.in.session_beat.time 1 sum "));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, " 10000000:0 30000000:0 100000000:"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, " 30000000000:1\n"));
+    CU_ASSERT_PTR_NULL(strstr(text, "rpc.out"));
+    world_close();
+}
+
+static void test_rpc_text_is_cut_at_a_line(void)
+{
+    char text[100];
+    struct rpc_text t = rpc_text_make(text, sizeof text);
+    for (int i = 0; i < 20; i++)
+        rpc_text_u64(&t, "a.number", 1234567);
+    size_t n = rpc_text_end(&t);
+    CU_ASSERT(n < sizeof text && strlen(text) == n && n > 70);
+    CU_ASSERT_STRING_EQUAL(text + n - 12, "truncated 1\n");
+    CU_ASSERT_EQUAL((n - 12) % 17, 0);
+}
+
+UNIT_MAIN("rpc", UNIT(test_rpc_calls_are_counted), UNIT(test_rpc_text_is_cut_at_a_line),
+          UNIT(test_rpc_answers_and_errors_carry_bodies), UNIT(test_rpc_answers_come_in_any_order),
           UNIT(test_rpc_deadline_ends_it_and_drops_the_late_answer),
           UNIT(test_rpc_cancelled_call_is_never_done), UNIT(test_rpc_one_call_too_many_is_again),
           UNIT(test_rpc_lost_connection_ends_calls_with_closed),
