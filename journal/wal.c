@@ -92,6 +92,7 @@ struct wal *wal_create(struct env *e, struct mem *m, const struct wal_config *cf
     w->cfg = *cfg;
     wal_clamp(&w->cfg);
     fmt_into(w->dir, sizeof w->dir - LOG_NAME_MAX, "%s%s", cfg->dir, *cfg->dir ? "/" : "");
+    list_init(&w->cursors);
     w->run_op.done = wal_run_done;
     w->seal_timer.op.done = wal_seal_done;
     w->close_op.done = wal_close_done;
@@ -457,7 +458,7 @@ void wal_run(struct wal *w)
 
 void wal_stop(struct wal *w, struct env_op *op)
 {
-    ASSERT(!w->stop_op);
+    ASSERT(!w->stop_op && list_empty(&w->cursors));
     w->stop_op = op;
     wal_kick(w);
 }

@@ -89,7 +89,7 @@ void wal_hold(struct wal *w, bool on);
 /* segments that hold no record above upto may go */
 void wal_trim(struct wal *w, uint64_t upto);
 void wal_stats(const struct wal *w, struct wal_stats *ret_stats);
-/* Writes what is queued, closes.  No callbacks after it is done. */
+/* Writes what is queued, closes.  No callbacks after it is done.  Cursors are closed before. */
 void wal_stop(struct wal *w, struct env_op *op);
 /* after wal_stop is done */
 void wal_free(struct wal *w);

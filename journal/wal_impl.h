@@ -1,5 +1,5 @@
-/* journal/wal_impl.h - what wal.c (append), wal_prep.c (segments made and removed) and
- * wal_recover.c share.  Nobody else includes it. */
+/* journal/wal_impl.h - what wal.c (append), wal_prep.c (segments made and removed),
+ * wal_recover.c and wal_cursor.c share.  Nobody else includes it. */
 #ifndef JOURNAL_WAL_IMPL_H
 #define JOURNAL_WAL_IMPL_H
 
@@ -130,6 +130,7 @@ struct wal {
     struct wal_prep prep;
     struct wal_trim trim;
     struct wal_recover *recover;
+    struct list cursors;
     struct env_op *stop_op;
     uint64_t records, batches, syncs;
     uint64_t written; /* bytes of batches with their padding: found needed at start, and added */
@@ -158,6 +159,9 @@ bool wal_recover_end(struct wal *w);
 
 /* a segment stands on record `upto` now: which older ones are no longer needed? */
 void wal_prep_supersede(struct wal *w, uint64_t upto, uint64_t before_seq);
+
+/* wal_cursor.c: a segment was removed */
+void wal_cursor_gone(struct wal *w);
 
 /* wal_prep.c */
 void wal_prep_run(struct wal *w);

@@ -223,6 +223,7 @@ static void wal_trim_done(struct env_op *op)
             w->n_segs--;
             memmove(w->segs + i, w->segs + i + 1, (w->n_segs - i) * sizeof *w->segs);
             t->state = WAL_TRIM_IDLE;
+            wal_cursor_gone(w);
             break;
         case WAL_TRIM_IDLE:
             ASSERT(false);

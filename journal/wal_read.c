@@ -74,8 +74,9 @@ static const uint8_t *wal_read_have(struct wal_read *r, uint32_t n, bool *ret_eo
     r->window_at = r->at;
     r->window_len = 0;
     r->busy = true;
-    r->want = (uint32_t)base_min_u64(WAL_READ_WINDOW,
-                                     base_align_up(r->size - r->window_at, ENV_DIRECT_ALIGN));
+    uint64_t to = r->limit ? base_min_u64(r->size, base_max_u64(r->limit, r->at + n)) : r->size;
+    r->want =
+        (uint32_t)base_min_u64(WAL_READ_WINDOW, base_align_up(to - r->window_at, ENV_DIRECT_ALIGN));
     env_read(r->file, r->window, r->want, r->window_at, &r->op);
     return NULL;
 }
@@ -166,6 +167,12 @@ void wal_read_batches(struct wal_read *r, uint64_t from)
     ASSERT(!r->busy);
     r->next = from;
     r->state = WAL_READ_AT_BATCH;
+}
+
+void wal_read_forget(struct wal_read *r)
+{
+    ASSERT(!r->busy);
+    r->window_len = 0;
 }
 
 void wal_read_close(struct wal_read *r)

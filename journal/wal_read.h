@@ -39,6 +39,7 @@ struct wal_read {
     void (*wake)(struct wal_read *r);
     struct log_expect expect; /* what the next batch must be */
     bool any;                 /* take batches as they come (dump) */
+    uint64_t limit;           /* if not 0: no need to read ahead beyond this offset */
     /* results */
     int verdict;
     uint64_t at, size;
@@ -67,6 +68,8 @@ enum wal_read_event wal_read_step(struct wal_read *r);
 void wal_read_raw(struct wal_read *r, uint64_t from);
 /* from here on batches again */
 void wal_read_batches(struct wal_read *r, uint64_t from);
+/* what was read ahead is read again */
+void wal_read_forget(struct wal_read *r);
 /* steps then say WAIT until CLOSED; an open file must be closed before the next open */
 void wal_read_close(struct wal_read *r);
 

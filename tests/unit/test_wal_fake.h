@@ -73,11 +73,13 @@ struct fake {
     int fail_in; /* the fail_in-th write or sync from now fails (0: none) */
     int fail_sync_in;
     int fail_with;
+    int fail_read_in;
+    bool torn_reads;   /* a read sees writes that are under way in part */
     bool hold_writes;  /* writes do not finish */
     uint64_t hold_off; /* with hold_one: the write at this offset of a log does not finish */
     bool hold_one, one_by_one_last_first;
     uint32_t faults_ppm;
-    uint64_t writes_done, syncs_done, dsync_done;
+    uint64_t writes_done, syncs_done, dsync_done, bytes_read;
     void (*on_write)(struct fake *f, const char *name, const void *b, uint32_t len, uint64_t off);
     char last_log[1024];
     char last_error[1024];
@@ -381,6 +383,28 @@ static int64_t fake_do_write(struct fake *f, struct fake_op *o)
     return o->len;
 }
 
+static int64_t fake_do_read(struct fake *f, struct fake_op *o)
+{
+    const struct fake_inode *n = &f->inodes[o->file->inode];
+    if (f->fail_read_in && --f->fail_read_in == 0)
+        return E_IO;
+    if (o->off >= n->size)
+        return 0;
+    uint64_t len = base_min_u64(o->len, n->size - o->off);
+    memcpy(o->buf, n->now + o->off, len);
+    f->bytes_read += len;
+    for (uint32_t i = 0; f->torn_reads && i < f->n_ops; i++) {
+        const struct fake_op *q = &f->ops[i];
+        if (q->kind != FAKE_WRITE || q->file->inode != o->file->inode)
+            continue;
+        for (uint64_t at = q->off; at < q->off + q->len; at += FAKE_SECTOR)
+            if (at >= o->off && at + FAKE_SECTOR <= o->off + len && prng_below(&f->rng, 2))
+                memcpy((uint8_t *)o->buf + (at - o->off), (const uint8_t *)q->from + (at - q->off),
+                       FAKE_SECTOR);
+    }
+    return (int64_t)len;
+}
+
 static int64_t fake_do_list(struct fake *f, struct fake_op *o)
 {
     uint32_t used = 0;
@@ -420,14 +444,8 @@ static int64_t fake_do(struct fake *f, struct fake_op *o)
                 f->open_files[k] = NULL;
         free(o->file);
         return 0;
-    case FAKE_READ: {
-        struct fake_inode *n = &f->inodes[o->file->inode];
-        if (o->off >= n->size)
-            return 0;
-        uint64_t len = base_min_u64(o->len, n->size - o->off);
-        memcpy(o->buf, n->now + o->off, len);
-        return (int64_t)len;
-    }
+    case FAKE_READ:
+        return fake_do_read(f, o);
     case FAKE_WRITE:
         return fake_do_write(f, o);
     case FAKE_SYNC:
