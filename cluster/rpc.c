@@ -33,7 +33,8 @@ struct rpc_conn {
     struct list calls[RPC_BUCKETS];
     struct rpc_link *on; /* whose connection it is, or NULL */
     void *tag;
-    bool is_lost;
+    bool is_lost, is_fresh; /* fresh: accepted, and nothing came yet */
+    char from[64];
     struct env_op op; /* being made, then being hung up */
     struct env_op *connecting;
     struct rpc_conn **connecting_ret;
@@ -249,11 +250,30 @@ void rpc_hangup(struct rpc_conn *c)
     env_post(c->host->env, &c->op);
 }
 
+/* another's connection: it gets it, and what came on it */
+static bool rpc_give_away(struct rpc_conn *c, uint16_t type, const void *b, uint32_t n)
+{
+    struct rpc_host *h = c->host;
+    struct env_conn *conn = c->peer.conn;
+    struct env_peer *to = h->on_foreign ? h->on_foreign(h, type, c->from) : NULL;
+    if (!to)
+        return false;
+    env_adopt(conn, to);
+    rpc_conn_gone(c, E_CLOSED);
+    to->on_frame(to, type, b, n);
+    return true;
+}
+
 static void rpc_on_frame(struct env_peer *p, uint16_t type, const void *b, uint32_t n)
 {
     struct rpc_conn *c = container_of(p, struct rpc_conn, peer);
     struct rbuf r = rbuf_make(b, n);
     if (c->is_lost)
+        return;
+    bool is_first = c->is_fresh;
+    c->is_fresh = false;
+    if (is_first && type != RPC_FRAME_CALL && type != RPC_FRAME_REPLY &&
+        rpc_give_away(c, type, b, n))
         return;
     if (type == RPC_FRAME_CALL && n >= RPC_HEAD) {
         uint16_t method = rbuf_u16(&r);
@@ -300,6 +320,8 @@ static struct env_peer *rpc_on_open(struct env_acceptor *a, const char *from)
         rpc_say_full(h, from);
         return NULL;
     }
+    c->is_fresh = true;
+    fmt_into(c->from, sizeof c->from, "%s", from);
     list_push_back(&h->open, &c->link);
     if (h->on_open)
         h->on_open(h, c);

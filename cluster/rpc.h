@@ -9,7 +9,10 @@
  *  2. A late answer to a call that is over is dropped.
  *  3. A handler answers by token at any later time; if the connection has gone meanwhile the answer
  *     is dropped.
- *  4. At most `calls_max` calls wait per connection; one more is done with E_AGAIN. */
+ *  4. At most `calls_max` calls wait per connection; one more is done with E_AGAIN.
+ *  5. A connection that somebody made and that begins with a frame of another kind goes to the peer
+ *     that on_foreign names, that frame first; its place here is free again.  Later frames of other
+ *     kinds, and all without such a peer, end the connection. */
 #ifndef CLUSTER_RPC_H
 #define CLUSTER_RPC_H
 
@@ -89,6 +92,9 @@ struct rpc_host {
     void (*on_open)(struct rpc_host *h, struct rpc_conn *c); /* accepted ones; may be NULL */
     void (*on_close)(struct rpc_host *h,
                      struct rpc_conn *c); /* after its calls ended; may be NULL */
+    /* whose connections begin with frames of this type; NULL: nobody's; may be NULL itself.  from
+     * names the other end, for logs. */
+    struct env_peer *(*on_foreign)(struct rpc_host *h, uint16_t type, const char *from);
     /* rpc.c's own */
     struct env_acceptor acceptor;
     struct pool conns;

@@ -287,6 +287,79 @@ static void test_rpc_malformed_frame_hangs_up(void)
     world_close();
 }
 
+/* somebody else behind the same address */
+static struct stranger {
+    struct env_peer peer;
+    unsigned frames, closes, asked;
+    uint16_t type;
+    char got[16];
+    bool is_wanted;
+} stranger;
+
+static void stranger_frame(struct env_peer *p, uint16_t type, const void *b, uint32_t n)
+{
+    struct stranger *k = container_of(p, struct stranger, peer);
+    k->frames++;
+    k->type = type;
+    memcpy(k->got, b, n < sizeof k->got ? n : sizeof k->got);
+}
+
+static void stranger_close(struct env_peer *p, int why)
+{
+    (void)why;
+    container_of(p, struct stranger, peer)->closes++;
+}
+
+static struct env_peer *stranger_for(struct rpc_host *h, uint16_t type, const char *from)
+{
+    (void)h;
+    stranger.asked++;
+    CU_ASSERT(from[0]);
+    if (type < 0x100)
+        return NULL;
+    stranger.peer.on_frame = stranger_frame;
+    stranger.peer.on_close = stranger_close;
+    return &stranger.peer;
+}
+
+static void test_rpc_first_frame_of_another_kind_moves_the_connection(void)
+{
+    world_open(16);
+    memset(&stranger, 0, sizeof stranger);
+    server.host.on_foreign = stranger_for;
+    uint32_t room = server.host.conns.free_count;
+    struct env_iov one = {"one", 4}, two = {"two", 4};
+    struct rpc_conn *c = dial();
+    run_ms(20);
+    CU_ASSERT_EQUAL(server.host.conns.free_count, room - 1);
+    env_send(rpc_env_conn(c), 0x123, &one, 1);
+    env_send(rpc_env_conn(c), 2, &two, 1); /* also what looks like ours is theirs now */
+    run_ms(50);
+    CU_ASSERT_EQUAL(stranger.frames, 2);
+    CU_ASSERT_EQUAL(stranger.type, 2);
+    CU_ASSERT_STRING_EQUAL(stranger.got, "two");
+    CU_ASSERT(server.closes == 1 && server.calls == 0 && list_empty(&server.host.open));
+    CU_ASSERT_EQUAL(server.host.conns.free_count, room);
+    rpc_hangup(c);
+    run_ms(50);
+    CU_ASSERT_EQUAL(stranger.closes, 1);
+    /* nobody's, and one that comes too late */
+    c = dial();
+    env_send(rpc_env_conn(c), 0x99, &one, 1);
+    run_ms(50);
+    CU_ASSERT(stranger.asked == 2 && client.closes == 2);
+    c = dial();
+    struct probe p;
+    ask(c, &p, METHOD_ECHO, "x", 60000);
+    run_ms(50);
+    env_send(rpc_env_conn(c), 0x123, &one, 1);
+    run_ms(50);
+    CU_ASSERT(p.done == 1 && p.err == 0);
+    CU_ASSERT(stranger.asked == 2 && client.closes == 3 && stranger.frames == 2);
+    CU_ASSERT_EQUAL(server.host.conns.free_count, room);
+    world_close();
+}
+
 static void test_rpc_too_big_is_said(void)
 {
     static char big[RPC_BODY_MAX + 1];
@@ -470,6 +543,7 @@ UNIT_MAIN("rpc", UNIT(test_rpc_calls_are_counted), UNIT(test_rpc_text_is_cut_at_
           UNIT(test_rpc_lost_connection_ends_calls_with_closed),
           UNIT(test_rpc_token_of_a_lost_connection_is_void),
           UNIT(test_rpc_malformed_frame_hangs_up), UNIT(test_rpc_too_big_is_said),
+          UNIT(test_rpc_first_frame_of_another_kind_moves_the_connection),
           UNIT(test_rpc_link_waits_for_a_server_that_comes_back),
           UNIT(test_rpc_link_does_not_hammer_who_accepts_and_closes),
           UNIT(test_rpc_link_close_ends_what_waits), UNIT(test_rpc_host_close_and_free))
