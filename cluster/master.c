@@ -3,13 +3,18 @@
  * INVARIANTS
  *  1. A record is matched with the sub that waits for it by its bytes, in the order of submission;
  *     a record of somebody else (or of an earlier leadership) matches nothing and is only applied.
- *  2. Soft state follows applies only while leading; leadership begins with all of it empty.
+ *  2. Soft state follows applies only while leading; leadership begins with all of it empty, but
+ *     for the workers' reports, which every master takes at any time.
  *  3. Requests are served only after the configured mounts are journaled.
  *  4. After master_stop nothing new starts; memory goes back when the last operation is done.
+ *  5. Leadership comes and goes any number of times.  Its end answers every request (E_NOT_LEADER,
+ *     and who leads instead, if that is known); what is out then, in the journal or below, comes
+ *     back to a job or request that is over and ends it.
+ *  6. While an image is loaded nobody looks at the state.
  *
  * Leadership: role(LEADER) -> sessions, under-stores from the applied state -> configured mounts
  * that are missing are journaled, one after the other (master_mount.c) -> open intents resumed,
- * listening. */
+ * serving.  A single master listens from then on, one of a group from its start. */
 #include "cluster/master_impl.h"
 #include "core/mutant.h"
 
@@ -158,6 +163,24 @@ static void master_on_apply(struct journal_host *h, uint64_t index, const void *
 
 /* --- leadership --- */
 
+static void master_settle(struct master *m)
+{
+    if (m->is_stopping || m->state == MASTER_FAILED)
+        return;
+    if (m->is_reachable && m->is_leading && m->is_mounted)
+        m->state = MASTER_SERVING;
+    else if (m->is_reachable && (m->is_leading || m->is_standby))
+        m->state = MASTER_STANDBY;
+    else
+        m->state = MASTER_STARTING;
+}
+
+static void master_fail(struct master *m, int why)
+{
+    m->state = MASTER_FAILED;
+    m->why = why;
+}
+
 static void master_listened(struct env_op *op)
 {
     struct master *m = container_of(op, struct master, listen_op);
@@ -165,30 +188,36 @@ static void master_listened(struct env_op *op)
     if (op->ret < 0 && !m->is_stopping) {
         fmt_log(m->env, ENV_LOG_ERROR, "master: cannot listen on %s: %s", m->cfg.listen,
                 err_text((int)op->ret));
-        m->state = MASTER_FAILED;
-        m->why = (int)op->ret;
-    } else if (!m->is_stopping && m->state == MASTER_STARTING) {
-        m->state = MASTER_SERVING;
+        master_fail(m, (int)op->ret);
     }
+    m->is_reachable = op->ret >= 0;
+    master_settle(m);
     master_stop_step(m);
 }
 
-void master_serve(struct master *m)
+static void master_listen(struct master *m)
 {
-    master_effect_kick(m);
-    env_timer_set(m->env, &m->tick, env_now_ns(m->env) + MASTER_TICK_NS);
-    if (m->is_listening) {
-        m->state = MASTER_SERVING;
+    if (m->is_listening)
         return;
-    }
     m->is_listening = true;
     m->listen_op.done = master_listened;
     rpc_listen(&m->rpc, m->cfg.listen, &m->listen_op);
 }
 
+void master_serve(struct master *m)
+{
+    m->is_mounted = true;
+    master_effect_kick(m);
+    env_timer_set(m->env, &m->tick, env_now_ns(m->env) + MASTER_TICK_NS);
+    master_listen(m);
+    master_settle(m);
+    master_group_tell(m);
+}
+
 static void master_lead(struct master *m, uint64_t epoch)
 {
     m->is_leading = true;
+    m->is_mounted = m->is_idle = false;
     m->epoch = epoch;
     if (m->cfg.observer)
         m->cfg.observer->on_lead(m->cfg.observer, epoch, m->meta);
@@ -200,12 +229,14 @@ static void master_lead(struct master *m, uint64_t epoch)
         m->intent_cursor = m->intent_resume;
     master_load_reset(m);
     master_lease_begin(m);
+    master_member_lead(m);
+    master_settle(m);
     master_mount_begin(m);
 }
 
 static void master_step_down(struct master *m, int err)
 {
-    m->is_leading = false;
+    m->is_leading = m->is_mounted = false;
     env_timer_stop(m->env, &m->tick);
     master_rpc_end_all(m, err);
     master_lease_reset(m);
@@ -219,16 +250,17 @@ static void master_on_role(struct journal_host *h, enum journal_role role, uint6
         return;
     if (m->is_leading)
         master_step_down(m, role == JOURNAL_FAILED ? E_UNAVAILABLE : E_NOT_LEADER);
+    m->is_standby = role == JOURNAL_STANDBY;
     if (role == JOURNAL_LEADER) {
         master_lead(m, epoch);
     } else if (role == JOURNAL_FAILED) {
         fmt_log(m->env, ENV_LOG_ERROR,
                 "master: the journal failed: %s; repair its disk and restart", err_text(why));
-        m->state = MASTER_FAILED;
-        m->why = why;
-    } else {
-        m->state = MASTER_STARTING;
+        master_fail(m, why);
+    } else if (m->is_group) {
+        env_timer_set(m->env, &m->tick, env_now_ns(m->env) + MASTER_TICK_NS);
     }
+    master_settle(m);
 }
 
 static void master_on_image_begin(struct journal_host *h)
@@ -250,7 +282,9 @@ static int master_on_image_load(struct journal_host *h, const void *piece, uint3
 {
     struct master *m = container_of(h, struct master, host);
     uint32_t oldest, newest;
+    ASSERT(!m->is_leading);
     int err = meta_image_load(m->meta, piece, len);
+    m->is_loading = !err && len;
     if (err == E_VERSION) {
         uint32_t version = meta_image_version(m->meta, &oldest, &newest);
         fmt_log(m->env, ENV_LOG_ERROR,
@@ -266,6 +300,8 @@ static int master_on_image_load(struct journal_host *h, const void *piece, uint3
 static void master_on_image_reset(struct journal_host *h)
 {
     struct master *m = container_of(h, struct master, host);
+    ASSERT(!m->is_leading);
+    m->is_loading = false;
     meta_close(m->meta);
     int err = meta_open(&m->state_mem, &m->cfg.limits, &m->meta);
     ASSERT(err == 0); /* what was just given back is enough */
@@ -290,8 +326,13 @@ void master_busy(struct master *m)
 static void master_tick(struct env_op *op)
 {
     struct master *m = container_of(op, struct master, tick.op);
-    if (!m->is_leading)
+    if (!m->is_leading || !m->is_mounted) {
+        env_timer_set(m->env, &m->tick,
+                      env_now_ns(m->env) + (m->n_askers ? MASTER_TICK_NS : MASTER_IDLE_NS));
+        master_member_tick(m);
+        master_group_tick(m);
         return;
+    }
     m->is_idle = master_is_idle(m);
     env_timer_set(m->env, &m->tick,
                   env_now_ns(m->env) + (m->is_idle ? MASTER_IDLE_NS : MASTER_TICK_NS));
@@ -347,6 +388,7 @@ static int master_init(struct master *m)
                                     .image_reset = master_on_image_reset};
     m->rpc.on_call = master_rpc_on_call;
     m->rpc.on_close = master_on_conn_close;
+    m->rpc.on_foreign = master_group_foreign;
     int err = master_lease_init(m); /* before requests: they hold a bit for each session */
     if (!err)
         err = master_rpc_init(m);
@@ -399,8 +441,15 @@ int master_open(struct env *e, struct mem *mem, const struct master_config *cfg,
         err = master_state_open(m);
     if (!err) {
         *ret_m = m;
-        m->journal = local_open(e, mem, &m->cfg.journal, &m->host);
+        m->journal = (cfg->journal_open        ? cfg->journal_open
+                      : m->cfg.journal.raft.id ? raft_open
+                                               : local_open)(e, mem, &m->cfg.journal, &m->host);
         err = m->journal ? 0 : E_NOMEM;
+    }
+    if (!err) {
+        m->is_group = m->journal->vt->accept != NULL;
+        if (m->is_group)
+            master_listen(m);
     }
     if (err) {
         if (m->meta)
@@ -458,7 +507,8 @@ void master_stop(struct master *m, struct env_op *op)
     m->is_stopping = true;
     m->state = MASTER_STOPPED;
     m->stop_op = op;
-    m->is_leading = false;
+    m->is_leading = m->is_mounted = m->is_standby = false;
+    m->n_askers = 0;
     env_timer_stop(m->env, &m->tick);
     master_rpc_end_all(m, E_CANCELLED);
     master_lease_reset(m);

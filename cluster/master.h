@@ -30,6 +30,9 @@ struct master_observer {
 struct master_config {
     const char *listen; /* "host:port" */
     struct journal_config journal;
+    /* NULL: raft_open where journal.raft.id is set, else local_open */
+    struct journal *(*journal_open)(struct env *e, struct mem *m, const struct journal_config *cfg,
+                                    struct journal_host *host);
     struct meta_limits limits;
     const struct master_mount *mounts; /* journaled at start where missing or changed */
     uint32_t n_mounts;
@@ -46,10 +49,18 @@ struct master_config {
 
 struct master;
 
-enum master_state { MASTER_STARTING, MASTER_SERVING, MASTER_FAILED, MASTER_STOPPED };
+/* STANDBY: one of a group, reachable, and not (or not yet) the one that serves */
+enum master_state {
+    MASTER_STARTING,
+    MASTER_STANDBY,
+    MASTER_SERVING,
+    MASTER_FAILED,
+    MASTER_STOPPED
+};
 
 struct master_config master_config_default(void);
-/* Starts at once; listens when it may serve.  cfg's strings must live as long as the master. */
+/* Starts at once; one of a group listens at once, a single one when it may serve.  cfg's strings
+ * must live as long as the master. */
 int master_open(struct env *e, struct mem *m, const struct master_config *cfg,
                 struct master **ret_m) MUST_CHECK;
 enum master_state master_state(const struct master *m, int *ret_why);

@@ -35,7 +35,9 @@ enum {
     MASTER_HOLDS_CHUNK = 1024,
     MASTER_LOADS_MAX = 6, /* E_NOT_LOADED answers that one request survives */
     MASTER_APPENDS = 1024,
+    MASTER_ASKERS = 1024,  /* who wait on a standby to hear who leads */
     MASTER_FREE_MAX = 512, /* items of one RPC_FREE */
+    MASTER_SWEEP = 4096,   /* buckets of reported pages that a new leader looks through at once */
     MASTER_LOOK_BYTES =
         4 * LIMIT_BATCH, /* a JOB_LOOK: the names asked for, and what is said of them */
 };
@@ -297,8 +299,10 @@ struct master {
     enum master_state state;
     int why;
     bool is_leading, is_listening, is_unmounting, is_stopping, is_journal_stopped, is_stepping;
-    bool is_waking;     /* the woken are having their turns */
-    bool barrier_reads; /* the journal's leaders may be deposed unnoticed: ask before each read */
+    bool is_waking; /* the woken are having their turns */
+    bool is_group;  /* one of several: it may be deposed unnoticed, so it asks before each read */
+    bool is_reachable, is_standby, is_mounted;
+    bool is_loading; /* an image: the state is no state meanwhile */
     uint64_t epoch;
     int64_t led_since_ns;
     struct env_timer tick;
@@ -319,6 +323,13 @@ struct master {
     struct meta_intent scratch;
     uint8_t *rec, *qbuf, *out;
     struct master_ufs ufs[LIMIT_MOUNTS + 1];
+
+    /* master_group.c */
+    struct master_asker {
+        struct rpc_token token;
+        int64_t until_ns;
+    } askers[MASTER_ASKERS]; /* a ring */
+    uint32_t ask_first, n_askers;
 
     /* master_mount.c */
     uint32_t mounting; /* next of cfg.mounts to journal */
@@ -358,6 +369,7 @@ struct master {
     uint32_t n_workers;
     struct list *page_hash;
     uint32_t page_buckets;
+    uint32_t sweep_at; /* the next bucket that a new leader looks through; page_buckets: done */
     uint64_t workers_version;
 
     struct {
@@ -387,6 +399,16 @@ void master_submit(struct master *m, const struct fsop *op, struct master_sub *s
 void master_stop_step(struct master *m);
 /* leads and has mounted: listens, serves */
 void master_serve(struct master *m);
+
+/* ---- master_group.c */
+/* "host:port" of the leader as the journal knows it, if that is another master; else "" */
+uint32_t master_group_hint(struct master *m, char to[ENV_ADDR_MAX]);
+/* E_NOT_LEADER with the hint: at once, or when there is one, or soon */
+void master_group_refuse(struct master *m, struct rpc_token t);
+void master_group_tick(struct master *m);
+/* everybody who waits is told */
+void master_group_tell(struct master *m);
+struct env_peer *master_group_foreign(struct rpc_host *h, uint16_t type, const char *from);
 
 /* ---- master_mount.c */
 const struct master_ufs *master_mount_at(const struct master *m, uint16_t mount);
@@ -500,6 +522,7 @@ void master_lease_free(struct master *m);
 void master_lease_begin(struct master *m); /* leadership */
 void master_lease_reset(struct master *m);
 void master_lease_tick(struct master *m);
+/* whoever answers must lead: see master_rpc_on_call() */
 void master_lease_beat(struct master *m, struct rpc_token t, const void *body, uint32_t len);
 struct master_session *master_lease_find(struct master *m, struct session_id id);
 /* a call of the session came on this connection */
@@ -530,6 +553,7 @@ bool master_lease_check(const struct master *m, char *err_text, size_t cap);
 int master_member_init(struct master *m);
 void master_member_free_all(struct master *m);
 void master_member_tick(struct master *m);
+void master_member_lead(struct master *m); /* leadership */
 void master_member_beat(struct master *m, struct rpc_token t, const void *body, uint32_t len);
 /* worker list behind a beat reply; returns the count */
 uint32_t master_member_list(struct master *m, struct wbuf *w);

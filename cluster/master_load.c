@@ -250,6 +250,29 @@ void master_load_hurry(struct master *m)
     }
 }
 
+static void load_ufs_go(struct master_job *j)
+{
+    struct ufs *u = master_mount_at(j->m, j->mount)->ufs;
+    if (u) {
+        ufs_submit(u, &j->uop);
+    } else {
+        j->uop.op.ret = load_is_effect(j->kind) ? E_UNAVAILABLE : E_IO;
+        env_post(j->m->env, &j->uop.op);
+    }
+}
+
+static void load_ufs_sure(struct env_op *op)
+{
+    struct master_job *j = container_of(op, struct master_job, sub.op);
+    if (op->ret >= 0 && j->m->is_leading && j->epoch == j->m->epoch) {
+        load_ufs_go(j);
+        return;
+    }
+    j->ret = E_UNAVAILABLE; /* nothing was done; if it leads no more, the job ends */
+    load_job_step(j);
+}
+
+/* One of a group may be deposed and not know it yet: before it changes anything below, it asks. */
 void master_load_submit_ufs(struct master_job *j, enum ufs_kind kind, enum master_job_step step)
 {
     struct master *m = j->m;
@@ -259,12 +282,11 @@ void master_load_submit_ufs(struct master_job *j, enum ufs_kind kind, enum maste
     if (kind != UFS_LIST && kind != UFS_LIST_END)
         memset(j->uop.impl, 0, sizeof j->uop.impl);
     memset(&j->uop.ent, 0, sizeof j->uop.ent);
-    struct ufs *u = master_mount_at(m, j->mount)->ufs;
-    if (u) {
-        ufs_submit(u, &j->uop);
+    if (m->is_group && kind >= UFS_CREATE && kind <= UFS_SETATTR) {
+        j->sub.op.done = load_ufs_sure;
+        journal_barrier(m->journal, &j->sub.op);
     } else {
-        j->uop.op.ret = load_is_effect(j->kind) ? E_UNAVAILABLE : E_IO;
-        env_post(m->env, &j->uop.op);
+        load_ufs_go(j);
     }
 }
 

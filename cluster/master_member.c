@@ -7,6 +7,8 @@
  * change of who is alive raises workers_version, and clients learn the list with their next beat.
  *  3. Only a leader orders pages freed, and only for versions that its applied state has left
  * behind. The order is repeated until the worker answers it.
+ *  4. Workers report to every master.  One that begins to lead knows them at once, and looks
+ *     through what they reported before, a part of it at each tick, for what is to be freed.
  *
  * Pages are counted per (file, version, worker), hashed by file; each is also on its worker's list.
  */
@@ -136,13 +138,34 @@ static void member_order(struct master *m, struct master_worker *w)
     rpc_call(c, RPC_FREE, b.p, (uint32_t)b.len, env_now_ns(m->env) + MASTER_CALL_NS, &w->free_call);
 }
 
+/* to be freed, if its version is not the file's any more */
+static void member_judge(struct master *m, struct master_page *p)
+{
+    struct fsattr a;
+    if (master_load_attr(m, p->ino, &a) != 0)
+        member_mark(m, p, UINT64_MAX);
+    else if (p->version < a.version)
+        member_mark(m, p, a.version);
+}
+
+void master_member_lead(struct master *m)
+{
+    m->sweep_at = 0;
+}
+
+static void member_sweep(struct master *m)
+{
+    for (unsigned n = 0; n < MASTER_SWEEP && m->sweep_at < m->page_buckets; n++, m->sweep_at++)
+        list_each(it, &m->page_hash[m->sweep_at])
+            member_judge(m, list_entry(it, struct master_page, hash));
+}
+
 /* --- beats --- */
 
 static void member_delta(struct master *m, uint32_t worker, const struct rpc_page_delta *d)
 {
     struct master_worker *w = &m->workers[worker];
     struct master_page *p = member_page(m, worker, d->ino, d->version);
-    struct fsattr a;
     if (!d->pages) {
         if (p)
             member_page_drop(m, p);
@@ -164,12 +187,8 @@ static void member_delta(struct master *m, uint32_t worker, const struct rpc_pag
     w->bytes = w->bytes - p->bytes + d->bytes;
     p->pages = d->pages;
     p->bytes = d->bytes;
-    if (!m->is_leading)
-        return;
-    if (master_load_attr(m, d->ino, &a) != 0)
-        member_mark(m, p, UINT64_MAX);
-    else if (d->version < a.version)
-        member_mark(m, p, a.version);
+    if (m->is_leading)
+        member_judge(m, p);
 }
 
 static struct master_worker *member_find(struct master *m, struct worker_id id)
@@ -218,7 +237,7 @@ static void member_reply(struct master *m, struct rpc_token t, bool want_full)
                                         .page_bytes = m->cfg.page_bytes,
                                         .want_full = want_full};
     struct wbuf w = wbuf_make(m->out, RPC_BODY_MAX), items = wbuf_make(m->qbuf, RPC_BODY_MAX - 256);
-    for (uint16_t n = 0; n <= LIMIT_MOUNTS; n++) {
+    for (uint16_t n = 0; n <= LIMIT_MOUNTS && !m->is_loading; n++) {
         struct fsop_mount_info i;
         if (meta_mount_get(m->meta, n, &i) != 0 || !i.uri_len)
             continue;
@@ -277,6 +296,8 @@ void master_member_beat(struct master *m, struct rpc_token t, const void *body, 
 void master_member_tick(struct master *m)
 {
     int64_t now = env_now_ns(m->env);
+    if (m->is_leading)
+        member_sweep(m);
     for (uint32_t i = 0; i < m->n_workers; i++) {
         struct master_worker *w = &m->workers[i];
         if (!w->is_alive || now - w->beat_ns <= 4 * m->cfg.worker_beat_ns)
@@ -344,6 +365,7 @@ int master_member_init(struct master *m)
     while (m->page_buckets < want && m->page_buckets < 1u << 19)
         m->page_buckets *= 2;
     m->workers_version = 1;
+    m->sweep_at = m->page_buckets;
     m->workers = master_keep(m, sizeof *m->workers * m->n_workers);
     m->page_hash = master_keep(m, sizeof *m->page_hash * m->page_buckets);
     if (!m->workers || !m->page_hash)

@@ -138,7 +138,7 @@ static void mount_next(struct master *m)
         }
         m->mounting++;
     }
-    if (m->state != MASTER_SERVING)
+    if (!m->is_mounted)
         mount_say_left(m);
     master_serve(m);
 }
@@ -182,7 +182,7 @@ void master_mount_done(struct env_op *op)
     if (list_linked(&m->mount_sub.link))
         list_remove(&m->mount_sub.link);
     m->mount_sub.len = 0;
-    if (!m->is_leading) {
+    if (!m->is_leading || op->ret == E_NOT_LEADER) { /* the next leadership begins anew */
         master_stop_step(m);
         return;
     }
@@ -268,13 +268,13 @@ static void mount_again(struct master *m)
 void master_mount_begin(struct master *m)
 {
     m->mounting = 0;
-    m->mount_failed = false;
+    m->mount_failed = m->is_limiting = m->is_unmounting = false;
     m->mount_backoff_ns = 0;
     for (unsigned n = 0; n <= LIMIT_MOUNTS; n++)
         m->ufs[n].backoff_ns = 0;
     master_mount_open_all(m);
-    if (!m->mount_sub.len)
-        mount_limits(m);
+    ASSERT(!m->mount_sub.len); /* it ended before the leadership that it was for */
+    mount_limits(m);
 }
 
 void master_mount_tick(struct master *m)

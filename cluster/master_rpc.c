@@ -117,7 +117,8 @@ static void req_send(struct master_req *r, int err, const void *body, uint32_t l
 /* the call failed; r dies unless its operation is still under way */
 static void req_fail(struct master_req *r, int err)
 {
-    req_send(r, err, NULL, 0);
+    char hint[ENV_ADDR_MAX];
+    req_send(r, err, hint, err == E_NOT_LEADER ? master_group_hint(r->m, hint) : 0);
     if (!req_is_out(r))
         req_free(r);
 }
@@ -365,13 +366,26 @@ void master_rpc_intent_closed(struct master *m, uint64_t intent, const struct fs
 static void req_barrier_done(struct env_op *op)
 {
     struct master_req *r = container_of(op, struct master_req, barrier);
+    struct master *m = r->m;
     r->state = REQ_NEW;
-    if (op->ret < 0 || r->is_answered) {
-        req_fail(r, op->ret < 0 ? (int)op->ret : E_TIMEOUT);
-        return;
+    if (op->ret < 0 || r->is_answered || !m->is_leading) {
+        req_fail(r, op->ret < 0 ? (int)op->ret : r->is_answered ? E_TIMEOUT : E_NOT_LEADER);
+    } else if (r->method == RPC_SESSION_BEAT) {
+        m->n.answers++;
+        master_lease_beat(m, r->token, r->body, r->body_len);
+        req_free(r);
+    } else {
+        r->state = REQ_QUERY;
+        req_run(r);
     }
-    r->state = REQ_QUERY;
-    req_run(r);
+}
+
+/* Nobody else led before this request came: what is read now is what is so. */
+static void req_barrier(struct master_req *r)
+{
+    r->state = REQ_BARRIER;
+    r->barrier.done = req_barrier_done;
+    journal_barrier(r->m->journal, &r->barrier);
 }
 
 static void req_image_done(struct env_op *op)
@@ -390,10 +404,8 @@ static void req_new_run(struct master_req *r)
     struct fsattr a;
     if (fsop_is_query(r->op.kind)) {
         r->state = REQ_QUERY;
-        if (m->barrier_reads) {
-            r->state = REQ_BARRIER;
-            r->barrier.done = req_barrier_done;
-            journal_barrier(m->journal, &r->barrier);
+        if (m->is_group) {
+            req_barrier(r);
             return;
         }
     } else if (r->op.kind == FSOP_SESSION_CLOSE) {
@@ -467,7 +479,10 @@ static void req_woken(struct master_req *r)
         req_fail(r, E_NOT_LEADER);
         return;
     }
-    req_run(r);
+    if (r->state == REQ_QUERY && r->m->is_group)
+        req_barrier(r);
+    else
+        req_run(r);
 }
 
 /* A request that runs may end a job, which wakes others: they have their turn here, one after the
@@ -679,6 +694,18 @@ static void req_admin(struct master *m, struct rpc_token t, const void *body, ui
     rpc_reply(t, err, text, (uint32_t)n);
 }
 
+/* A lease lets the client use what it has without asking: only who surely leads may give one. */
+static void req_beat(struct master *m, struct rpc_token t, const void *body, uint32_t len)
+{
+    struct master_req *r = m->is_group ? req_new(m, t, RPC_SESSION_BEAT, body, len) : NULL;
+    if (r)
+        req_barrier(r);
+    else if (m->is_group)
+        rpc_reply(t, E_AGAIN, NULL, 0);
+    else
+        master_lease_beat(m, t, body, len);
+}
+
 void master_rpc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method, const void *body,
                         uint32_t len)
 {
@@ -689,11 +716,11 @@ void master_rpc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
     } else if (method == RPC_STATUS) {
         master_status_reply(m, t);
     } else if (!m->is_leading || m->state != MASTER_SERVING) {
-        rpc_reply(t, E_NOT_LEADER, NULL, 0);
+        master_group_refuse(m, t);
     } else if (method == RPC_FS) {
         req_fs(m, t, body, len);
     } else if (method == RPC_SESSION_BEAT) {
-        master_lease_beat(m, t, body, len);
+        req_beat(m, t, body, len);
     } else if (method == RPC_ADMIN) {
         req_admin(m, t, body, len);
     } else if (method == RPC_LOCATION) {

@@ -239,7 +239,7 @@ static void status_calls(struct master *m, struct status *s)
 
 size_t master_status_text(struct master *m, char *to, size_t cap)
 {
-    static const char *const states[] = {"starting", "serving", "failed", "stopped"};
+    static const char *const states[] = {"starting", "standby", "serving", "failed", "stopped"};
     static const char cut[] = "truncated 1\n";
     struct status s = {to, 0, cap - sizeof cut, false};
     status_line(&s, "state %s", states[m->state]);
@@ -248,9 +248,11 @@ size_t master_status_text(struct master *m, char *to, size_t cap)
     status_line(&s, "why %s", m->why ? err_name(m->why) : "-");
     status_line(&s, "listen %s", m->cfg.listen);
     status_journal(m, &s);
-    status_meta(m, &s);
+    if (!m->is_loading)
+        status_meta(m, &s);
     status_requests(m, &s);
-    status_mounts(m, &s);
+    if (!m->is_loading)
+        status_mounts(m, &s);
     status_workers(m, &s);
     status_calls(m, &s);
     if (s.is_full) {
