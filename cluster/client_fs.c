@@ -380,7 +380,7 @@ static void fsr_called(struct env_op *op)
     case E_NOT_LEADER:
     case E_UNAVAILABLE:
     case E_CANCELLED:
-        client_session_rotate(c, s->conn);
+        client_session_rotate(c, s->conn, err, s->call.reply, s->call.reply_len);
         if (s->is_mutation && s->session.v != c->session.v)
             fsr_give_up(r, E_SESSION_EXPIRED);
         else if (late || c->state >= CLIENT_STOPPING)
@@ -592,7 +592,7 @@ static void call_done(struct env_op *op)
         return;
     }
     if (op->ret != E_CLOSED) /* a lost connection brings its own news */
-        client_session_rotate(c, c->conn);
+        client_session_rotate(c, c->conn, (int)op->ret, call->call.reply, call->call.reply_len);
     call_wait(c, call);
 }
 

@@ -2,6 +2,7 @@
  *
  *   client.c            start, stop, statistics, checks
  *   client_session.c    the leading master, the session and its lease, invalidations
+ *   client_master.c     which master is tried next
  *   client_fs.c         metadata requests: queue, send, retry, answer
  *   client_walk.c       paths
  *   client_cache.c      attributes, names, link targets, layouts
@@ -27,6 +28,7 @@ enum {
     CLIENT_BATCHES_MAX = 64, /* invalidations that the owner has not acknowledged */
     CLIENT_DIRTY_MAX = 16,   /* workers with unsynced writes of one file */
     CLIENT_RANKS = 3,        /* workers that are tried for one piece */
+    CLIENT_STAYS_MAX = 3,
 };
 
 #define CLIENT_MS 1000000LL
@@ -342,7 +344,12 @@ struct client {
     struct rpc_call beat, opening, closing;
     bool beat_out, opening_out, closing_out;
     int64_t backoff_ns, ready_since_ns, beat_sent_ns;
-    uint32_t failures;
+    /* client_master.c */
+    uint32_t asked; /* in this round: a bit each */
+    uint32_t hint;  /* who leads, as the last one said; UINT32_MAX: it did not */
+    uint32_t stays; /* how often a connection was asked again */
+    int64_t dead_until_ns[CLIENT_MASTERS_MAX];
+    int64_t lost_since_ns;
 
     /* the session */
     struct session_id session;
@@ -398,6 +405,14 @@ struct client {
     struct env_op stopped;
 };
 
+/* client_master.c */
+void client_master_reset(struct client *c); /* a leader was found and has lasted */
+void client_master_dead(struct client *c, int why);
+/* an address, any bytes; its place, or UINT32_MAX */
+uint32_t client_master_hint(struct client *c, const void *hint, uint32_t len);
+/* sets c->master; how long to wait before */
+int64_t client_master_next(struct client *c);
+
 /* client.c */
 void client_quiet(struct client *c); /* something ended: is the stop complete? */
 
@@ -405,8 +420,10 @@ void client_quiet(struct client *c); /* something ended: is the stop complete? *
 void client_session_start(struct client *c);
 void client_session_stop(struct client *c);
 void client_session_lost(struct client *c, struct session_id s);
-/* the master on conn does not lead or is gone: try the next */
-void client_session_rotate(struct client *c, struct rpc_conn *conn);
+/* the master on conn does not lead or is gone: try the next.  why: E_NOT_LEADER with who leads
+ * instead, if it said so; or what else happened */
+void client_session_rotate(struct client *c, struct rpc_conn *conn, int why, const void *hint,
+                           uint32_t hint_len);
 void client_session_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
                             const void *body, uint32_t len);
 void client_session_on_close(struct rpc_host *h, struct rpc_conn *conn);

@@ -20,8 +20,10 @@
 #include "core/fmt.h"
 
 static const int64_t CLIENT_CONNECT_NS = 2000 * CLIENT_MS;
-static const int64_t CLIENT_BACKOFF_MIN_NS = 20 * CLIENT_MS;
-static const int64_t CLIENT_BACKOFF_MAX_NS = 1000 * CLIENT_MS;
+/* of several masters another one may lead: it is looked for sooner */
+static const int64_t CLIENT_GROUP_CONNECT_NS = 1000 * CLIENT_MS;
+static const int64_t CLIENT_GROUP_BEAT_NS = 500 * CLIENT_MS;
+static const int64_t CLIENT_GROUP_WAIT_NS = 1500 * CLIENT_MS;
 static const int64_t CLIENT_LASTED_NS = 1000 * CLIENT_MS; /* READY so long: worth its making */
 static const int64_t CLIENT_BEAT_MIN_NS = 100 * CLIENT_MS;
 static const int64_t CLIENT_BEAT_WAIT_NS = 1000 * CLIENT_MS;
@@ -32,7 +34,7 @@ static void session_next(struct client *c);
 /* everything void, and the owner's too */
 static void session_forget(struct client *c);
 
-static void session_down(struct client *c)
+static void session_down(struct client *c, int why)
 {
     c->conn = NULL;
     rpc_cancel(&c->beat);
@@ -43,28 +45,30 @@ static void session_down(struct client *c)
     if (c->state >= CLIENT_STOPPING)
         return;
     if (c->state == CLIENT_READY && env_now_ns(c->env) - c->ready_since_ns >= CLIENT_LASTED_NS) {
-        c->failures = 0;
-        c->backoff_ns = CLIENT_BACKOFF_MIN_NS;
+        uint32_t hint = c->hint;
+        client_master_reset(c);
+        c->hint = hint;
     }
+    if (why != E_NOT_LEADER)
+        client_master_dead(c, why);
     c->state = CLIENT_DOWN;
-    c->master = (c->master + 1) % c->n_masters;
-    /* the other masters are asked at once; a full tour without success waits */
-    int64_t wait_ns = CLIENT_MS;
-    if (++c->failures % c->n_masters == 0) {
-        uint64_t half = (uint64_t)c->backoff_ns / 2;
-        wait_ns = (int64_t)(half + env_random(c->env) % half);
-        c->backoff_ns =
-            c->backoff_ns * 2 < CLIENT_BACKOFF_MAX_NS ? c->backoff_ns * 2 : CLIENT_BACKOFF_MAX_NS;
-    }
+    int64_t wait_ns = client_master_next(c);
     env_timer_set(c->env, &c->retry, env_now_ns(c->env) + wait_ns);
 }
 
-void client_session_rotate(struct client *c, struct rpc_conn *conn)
+void client_session_rotate(struct client *c, struct rpc_conn *conn, int why, const void *hint,
+                           uint32_t hint_len)
 {
     if (!c->conn || c->conn != conn)
         return;
+    bool is_this = why == E_NOT_LEADER && client_master_hint(c, hint, hint_len) == c->master;
+    bool may_stay = c->state == CLIENT_BEATING || c->state == CLIENT_OPENING;
+    if (is_this && may_stay && !c->beat_out && !c->opening_out && c->stays++ < CLIENT_STAYS_MAX) {
+        session_next(c); /* it has come to lead since */
+        return;
+    }
     rpc_hangup(conn);
-    session_down(c);
+    session_down(c, why);
 }
 
 void client_session_on_close(struct rpc_host *h, struct rpc_conn *conn)
@@ -74,7 +78,7 @@ void client_session_on_close(struct rpc_host *h, struct rpc_conn *conn)
     if (w && w->conn == conn)
         client_worker_closed(w);
     else if (c->conn == conn)
-        session_down(c);
+        session_down(c, E_CLOSED);
     client_quiet(c);
 }
 
@@ -87,10 +91,12 @@ static void session_connected(struct env_op *op)
         return;
     }
     if (op->ret < 0) {
-        session_down(c);
+        session_down(c, (int)op->ret);
         return;
     }
     c->conn = c->conn_new;
+    c->stays = 0;
+    c->workers_version = 0; /* each master counts for itself */
     client_cache_inval_all(c);
     struct rpc_inval all = {.kind = RPC_INVAL_ATTR};
     client_file_inval(c, &all);
@@ -103,7 +109,9 @@ static void session_connect(struct env_op *op)
     c->state = CLIENT_CONNECTING;
     c->connecting.done = session_connected;
     c->pending++;
-    rpc_connect(&c->rpc, c->masters[c->master], CLIENT_CONNECT_NS, &c->connecting, &c->conn_new);
+    rpc_connect(&c->rpc, c->masters[c->master],
+                c->n_masters > 1 ? CLIENT_GROUP_CONNECT_NS : CLIENT_CONNECT_NS, &c->connecting,
+                &c->conn_new);
 }
 
 /* --- opening a session --- */
@@ -120,8 +128,8 @@ static void session_opened(struct env_op *op)
     if (!err)
         err = rep.err ? rep.err : rep.value ? 0 : E_PROTO;
     if (err) {
-        /* also busy ones: another try of the same master comes after the tour */
-        client_session_rotate(c, c->conn);
+        /* also busy ones: another try of the same master comes after the round */
+        client_session_rotate(c, c->conn, err, c->opening.reply, c->opening.reply_len);
         return;
     }
     c->session.v = rep.value;
@@ -208,8 +216,12 @@ static void session_beaten(struct env_op *op)
             session_next(c);
         return;
     }
+    if (err == E_AGAIN && c->state == CLIENT_READY) { /* busy; it leads still */
+        env_timer_set(c->env, &c->beat_timer, env_now_ns(c->env) + CLIENT_BEAT_MIN_NS);
+        return;
+    }
     if (err) {
-        client_session_rotate(c, c->conn);
+        client_session_rotate(c, c->conn, err, c->beat.reply, c->beat.reply_len);
         return;
     }
     bool epoch_changed = c->epoch && c->epoch != b.epoch;
@@ -228,6 +240,8 @@ static void session_beaten(struct env_op *op)
     /* a master that waits for a lease to lapse gives a very short one */
     int64_t every_ns = c->lease_ns / 3;
     every_ns = every_ns > CLIENT_BEAT_MIN_NS ? every_ns : CLIENT_BEAT_MIN_NS;
+    if (c->n_masters > 1 && every_ns > CLIENT_GROUP_BEAT_NS)
+        every_ns = CLIENT_GROUP_BEAT_NS;
     env_timer_set(c->env, &c->beat_timer, c->beat_sent_ns + every_ns);
     if (c->state == CLIENT_BEATING)
         session_ready(c);
@@ -244,6 +258,8 @@ static void session_beat(struct client *c)
     int64_t wait_ns = c->lease_ns * 2 / 3;
     if (c->state == CLIENT_BEATING || wait_ns < CLIENT_BEAT_WAIT_NS)
         wait_ns = c->state == CLIENT_BEATING ? CLIENT_FIRST_BEAT_NS : CLIENT_BEAT_WAIT_NS;
+    if (c->n_masters > 1 && wait_ns > CLIENT_GROUP_WAIT_NS)
+        wait_ns = CLIENT_GROUP_WAIT_NS;
     rpc_call(c->conn, RPC_SESSION_BEAT, w.p, (uint32_t)w.len, c->beat_sent_ns + wait_ns, &c->beat);
 }
 
@@ -384,7 +400,7 @@ void client_session_on_call(struct rpc_host *h, struct rpc_token t, uint16_t met
 
 void client_session_start(struct client *c)
 {
-    c->backoff_ns = CLIENT_BACKOFF_MIN_NS;
+    client_master_reset(c);
     c->retry.op.done = session_connect;
     c->beat_timer.op.done = session_beat_timer;
     env_timer_set(c->env, &c->retry, env_now_ns(c->env));

@@ -1,0 +1,103 @@
+/* cluster/client_master.c - which master is tried next.
+ *
+ * INVARIANTS
+ *  1. A round asks every master once at most; then there is a pause, which grows.  So nothing is
+ *     hammered, however the masters point at each other.
+ *  2. A master that says who leads is believed, if that one was not asked in this round and was
+ *     not just found dead; else the next in order is asked, those found dead last.
+ *  3. What leads may be a master that nobody configured here: the group has changed since.  It is
+ *     asked like the others from then on.
+ *
+ * Found dead: no answer within a time-out, for 2 s; a lost or refused connection, for 100 ms.  In
+ * the first seconds without a leader the pauses stay short where there are several masters: an
+ * election is under way. */
+#include "cluster/client_impl.h"
+
+static const int64_t CLIENT_BACKOFF_MIN_NS = 20 * CLIENT_MS;
+static const int64_t CLIENT_BACKOFF_MAX_NS = 1000 * CLIENT_MS;
+static const int64_t CLIENT_ELECTION_NS = 3000 * CLIENT_MS; /* so long pauses are at most: */
+static const int64_t CLIENT_BACKOFF_ELECTION_NS = 80 * CLIENT_MS;
+static const int64_t CLIENT_SILENT_NS = 2000 * CLIENT_MS;
+static const int64_t CLIENT_REFUSED_NS = 100 * CLIENT_MS;
+
+static bool master_is_asked(const struct client *c, uint32_t i)
+{
+    return c->asked >> i & 1;
+}
+
+static bool master_is_dead(const struct client *c, uint32_t i)
+{
+    return env_now_ns(c->env) < c->dead_until_ns[i];
+}
+
+void client_master_reset(struct client *c)
+{
+    c->asked = 0;
+    c->hint = UINT32_MAX;
+    c->backoff_ns = CLIENT_BACKOFF_MIN_NS;
+    c->lost_since_ns = env_now_ns(c->env);
+}
+
+void client_master_dead(struct client *c, int why)
+{
+    if (c->n_masters > 1)
+        c->dead_until_ns[c->master] =
+            env_now_ns(c->env) + (why == E_TIMEOUT ? CLIENT_SILENT_NS : CLIENT_REFUSED_NS);
+}
+
+uint32_t client_master_hint(struct client *c, const void *hint, uint32_t len)
+{
+    uint32_t i = 0;
+    if (!len || len >= ENV_ADDR_MAX || memchr(hint, 0, len))
+        return UINT32_MAX;
+    while (i < c->n_masters &&
+           (strlen(c->masters[i]) != len || memcmp(c->masters[i], hint, len) != 0))
+        i++;
+    if (i == c->n_masters && i < CLIENT_MASTERS_MAX) {
+        memcpy(c->masters[i], hint, len);
+        c->masters[i][len] = 0;
+        c->n_masters++;
+    }
+    if (i == c->n_masters)
+        return UINT32_MAX;
+    c->hint = i;
+    return i;
+}
+
+static int64_t master_pause(struct client *c)
+{
+    int64_t most_ns = CLIENT_BACKOFF_MAX_NS;
+    if (c->n_masters > 1 && env_now_ns(c->env) - c->lost_since_ns < CLIENT_ELECTION_NS)
+        most_ns = CLIENT_BACKOFF_ELECTION_NS;
+    if (c->backoff_ns > most_ns)
+        c->backoff_ns = most_ns;
+    uint64_t half = (uint64_t)c->backoff_ns / 2;
+    int64_t wait_ns = (int64_t)(half + env_random(c->env) % half);
+    c->backoff_ns = c->backoff_ns * 2 < most_ns ? c->backoff_ns * 2 : most_ns;
+    return wait_ns;
+}
+
+int64_t client_master_next(struct client *c)
+{
+    int64_t wait_ns = CLIENT_MS;
+    uint32_t last = c->master, n = c->n_masters, next = UINT32_MAX;
+    c->asked |= 1u << last;
+    if (c->hint < n && !master_is_asked(c, c->hint) && !master_is_dead(c, c->hint))
+        next = c->hint;
+    for (uint32_t pass = 0; pass < 2 && next == UINT32_MAX; pass++)
+        for (uint32_t k = 1; k <= n && next == UINT32_MAX; k++) {
+            uint32_t i = (last + k) % n;
+            if (!master_is_asked(c, i) && (pass || !master_is_dead(c, i)))
+                next = i;
+        }
+    if (next == UINT32_MAX) {
+        wait_ns = master_pause(c);
+        c->asked = 0;
+        next = (last + 1) % n;
+        for (uint32_t k = 1; k < n && master_is_dead(c, next); k++)
+            next = (next + 1) % n;
+    }
+    c->hint = UINT32_MAX;
+    c->master = next;
+    return wait_ns;
+}
