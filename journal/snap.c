@@ -4,6 +4,7 @@
  *   write:    WRITE_OPEN -> WRITE (-> FREE_RESERVE) -> PAUSE -> ... -> SYNC -> CLOSE -> RENAME
  *             -> PRUNE
  *   an error: ABORT_CLOSE -> ABORT_UNLINK
+ *   install:  LOAD_OPEN -> LOAD -> LOAD_CLOSE -> PRUNE
  *   reserve:  (SWEEP ->) RESERVE_OPEN -> RESERVE (-> PAUSE) -> SYNC -> CLOSE
  *   release:  (SWEEP ->) RELEASE
  *
@@ -50,6 +51,7 @@ enum snap_state {
 enum {
     SNAP_BUF = LOG_PIECE_MAX + 2 * LOG_BLOCK,
     SNAP_READ = 4 * 1024 * 1024,               /* at once, into one of two windows */
+    SNAP_READ_BESIDE = 256 * 1024,             /* the same while others are served */
     SNAP_TAIL = LOG_PIECE_MAX + 2 * LOG_BLOCK, /* before it: the begin of a piece that goes on */
     SNAP_STEP = 64 * 1024,                     /* of an image, written at once beside appends */
     SNAP_FILES_MAX = 64,
@@ -92,7 +94,7 @@ struct snap {
     unsigned read_into;                   /* which of the two */
     bool is_reading, is_drained;          /* the last: verdict is to be given */
     int verdict;
-    bool checking, ended, has_reserve, has_tmp;
+    bool checking, installing, ended, has_reserve, has_tmp;
     int64_t write_began_ns, freed_until_ns;
     char names[SNAP_NAMES], after[ENV_NAME_MAX];
 };
@@ -203,8 +205,8 @@ static void snap_windows_end(struct snap *s)
 static bool snap_windows_new(struct snap *s, uint64_t size)
 {
     snap_windows_end(s);
-    s->read_bytes =
-        (uint32_t)base_min_u64(SNAP_READ, base_align_up(base_max_u64(size, 1), LOG_BLOCK));
+    s->read_bytes = (uint32_t)base_min_u64(s->installing ? SNAP_READ_BESIDE : SNAP_READ,
+                                           base_align_up(base_max_u64(size, 1), LOG_BLOCK));
     s->load_memory = mem_alloc(s->mem, 2 * snap_window(s) + LOG_BLOCK);
     if (s->load_memory)
         s->load = s->load_memory + (-(uintptr_t)s->load_memory & (LOG_BLOCK - 1));
@@ -377,6 +379,42 @@ static int snap_load_piece(struct snap *s, const uint8_t *p, uint64_t n, uint64_
     return snap_load_host(s, p + sizeof h, h.len);
 }
 
+/* the image that was installed stands for the state now, or nothing does */
+static void snap_install_verdict(struct snap *s, int ret)
+{
+    struct snap_file *f = &s->files[s->at_file - 1];
+    char name[ENV_NAME_MAX];
+    s->ret = ret == 1 ? 0 : ret == E_EOF ? E_CORRUPT : ret;
+    f->bytes = s->size;
+    f->bad = s->ret != 0;
+    s->loaded = s->ret ? 0 : f->index;
+    s->loaded_epoch = s->ret ? 0 : s->epoch;
+    if (s->ret) {
+        s->host->image_reset(s->host);
+        snap_name(s, f->index, name);
+        fmt_log(s->env, ENV_LOG_ERROR, "journal: %s: %s; another master's image cannot be used.",
+                name, err_text(s->ret));
+    } else {
+        s->named = base_max_u64(s->named, f->index);
+    }
+}
+
+static void snap_install_find(struct snap *s)
+{
+    uint32_t i = s->n_files;
+    while (i > 0 && s->files[i - 1].index >= s->index)
+        s->files[--i].bad = true; /* of a state that is no longer this one */
+    if (i == s->n_files || s->files[i].index != s->index) {
+        if (s->n_files == SNAP_FILES_MAX) {
+            memmove(s->files, s->files + 1, --s->n_files * sizeof *s->files);
+            i -= i > 0;
+        }
+        memmove(s->files + i + 1, s->files + i, (s->n_files++ - i) * sizeof *s->files);
+    }
+    s->files[i] = (struct snap_file){.index = s->index};
+    s->at_file = i + 1;
+}
+
 /* what an attempt to load one image came to; may start the next */
 static void snap_load_verdict(struct snap *s, int ret)
 {
@@ -385,7 +423,9 @@ static void snap_load_verdict(struct snap *s, int ret)
     snap_name(s, f->index, name);
     s->ret = 0;
     f->bytes = s->size;
-    if (ret == 1 && s->checking) {
+    if (s->installing) {
+        snap_install_verdict(s, ret);
+    } else if (ret == 1 && s->checking) {
         s->checking = false; /* again, for the host */
     } else if (ret == 1) {
         if (!s->loaded) {
@@ -696,7 +736,7 @@ static bool snap_step(struct snap *s)
             snap_end(s, s->ret);
             return false;
         }
-        s->state = SNAP_LOAD_OPEN;
+        s->state = s->installing ? SNAP_PRUNE : SNAP_LOAD_OPEN;
         return true;
     case SNAP_WRITE_OPEN:
         s->fresh = false;
@@ -798,6 +838,7 @@ static void snap_begin(struct snap *s, enum snap_state state, struct env_op *op)
     s->ret = 0;
     s->cancel = false;
     s->fresh = false;
+    s->installing = false;
     s->pos = 0;
 }
 
@@ -822,6 +863,18 @@ void snap_write(struct snap *s, uint64_t index, uint64_t epoch, struct env_op *o
     snap_path(s, "image.tmp", tmp);
     env_open(s->env, tmp, ENV_O_WRITE | ENV_O_CREATE | ENV_O_TRUNC | ENV_O_DIRECT, &s->file,
              &s->op);
+}
+
+void snap_install(struct snap *s, uint64_t index, struct env_op *op)
+{
+    ASSERT(s->host->image_reset && index);
+    snap_begin(s, SNAP_LOAD_OPEN, op);
+    s->installing = true;
+    s->checking = false;
+    s->index = index;
+    snap_install_find(s);
+    s->host->image_reset(s->host);
+    snap_run(s);
 }
 
 void snap_reserve(struct snap *s, struct env_op *op)

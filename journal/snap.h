@@ -47,6 +47,10 @@ uint64_t snap_bytes(const struct snap *s); /* of the newest */
 bool snap_at_rest(const struct snap *s);
 /* Writes an image; calls image_begin at once.  ret: 0, E_NOSPC, E_IO, E_CANCELLED, ... */
 void snap_write(struct snap *s, uint64_t index, uint64_t epoch, struct env_op *op);
+/* Loads image-<index>, which has come from another master (ship.h), in place of the state that the
+ * host has: image_reset, then image_load as at start, a little at a time.  ret: 0, and it counts as
+ * if it had been written here; or E_*, and then the host is empty and no image counts. */
+void snap_install(struct snap *s, uint64_t index, struct env_op *op);
 /* Sweeps up, and makes the reserve as large as it should be.  ret: 0 or E_NOSPC, ... */
 void snap_reserve(struct snap *s, struct env_op *op);
 /* gives the reserve, and what is left of an unfinished image, back to the file system; at rest only
