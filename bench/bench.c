@@ -1,5 +1,6 @@
 /* bench/bench.c - the frame around every benchmark: options, rounds, medians, report. */
 #include "bench/bench.h"
+#include "bench/bench_journal.h"
 #include "cluster/config.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -140,8 +141,9 @@ void bench_report(const struct bench *b)
            b->title, machine, commit, b->params, b->rounds);
     for (int i = 0; i < b->n_rows; i++) {
         const struct bench_row *r = &b->row[i];
-        printf("  %-44s %10.1f %-5s [%.1f..%.1f]", r->name, bench_median(r), r->unit,
-               bench_rank(r, 0), bench_rank(r, r->n ? r->n - 1 : 0));
+        int digits = strcmp(r->unit, "x") ? 1 : 2;
+        printf("  %-44s %10.*f %-5s [%.*f..%.*f]", r->name, digits, bench_median(r), r->unit,
+               digits, bench_rank(r, 0), digits, bench_rank(r, r->n ? r->n - 1 : 0));
         if (r->baseline >= 0 && bench_median(&b->row[r->baseline]) > 0)
             printf("  %.2f x %s", bench_median(r) / bench_median(&b->row[r->baseline]),
                    b->row[r->baseline].name);
@@ -151,14 +153,14 @@ void bench_report(const struct bench *b)
 
 /* what is to be ended and removed when we are interrupted */
 static pthread_mutex_t bench_left_lock = PTHREAD_MUTEX_INITIALIZER;
-enum { BENCH_CHILDREN = 16 };
+enum { BENCH_CHILDREN = 64 };
 static struct {
     pid_t pid[BENCH_CHILDREN];
     int n;
     char dir[PATH_MAX];
 } bench_left;
 
-static void bench_track(pid_t pid)
+void bench_track(pid_t pid)
 {
     pthread_mutex_lock(&bench_left_lock);
     if (bench_left.n < BENCH_CHILDREN)
@@ -166,7 +168,7 @@ static void bench_track(pid_t pid)
     pthread_mutex_unlock(&bench_left_lock);
 }
 
-static void bench_forget(pid_t pid)
+void bench_forget(pid_t pid)
 {
     pthread_mutex_lock(&bench_left_lock);
     int n = 0;
@@ -337,6 +339,9 @@ static int bench_usage(FILE *out, int code)
         "usage: tarn bench NAME [options]\n\n"
         "  meta    durable creates and stats on one master, beside raw log writes and round trips\n"
         "  image   a large state: memory, loading its image, latencies while one is written\n"
+        "  journal appends to the journal of three masters, beside raw quorum writes, cowsql/raft, "
+        "etcd,\n"
+        "          ZooKeeper (those that are installed: deploy/setup bench)\n"
         "  fuse    reads, stats and creates through the mount, beside a trivial in-memory mount\n"
         "  names   find, ls -l, tar and rm -r through the mount, beside the local file system\n\n"
         "options:\n"
@@ -348,8 +353,11 @@ static int bench_usage(FILE *out, int code)
         "  --files N     image: files of the state; names: of the tree that find walks; with K or "
         "M\n"
         "                (default 1M)\n"
-        "  --depth N     meta: only with N requests outstanding (default: 1, 8, 64, 512)\n"
-        "  --only WHAT   meta: only create, or only stat\n"
+        "  --depth N     meta, journal: only with N requests outstanding (default: 1, 8, 64, 512)\n"
+        "  --only WHAT   meta: only create, or only stat; journal: of raw,cowsql,batched,tarn,\n"
+        "                etcd,zk,tcp (batched: cowsql called in batches; tcp: ours over TCP; with\n"
+        "                local: the journal of one master)\n"
+        "  --quick       one round of 0.05 s: does it work?\n"
         "  --dir DIR     where files are made (default: the current directory)\n"
         "  --json        one JSON document\n");
     return code;
@@ -364,7 +372,7 @@ static uint64_t bench_count(const char *text)
     return *end && (end[1] || !strchr("KM", *end)) ? 0 : n;
 }
 
-static const char *const bench_all[] = {"meta", "image", "fuse", "names"};
+static const char *const bench_all[] = {"meta", "image", "journal", "fuse", "names"};
 
 static int bench_unknown(const char *what, const char *word, const char *const *names, size_t n)
 {
@@ -395,18 +403,22 @@ static void bench_option(struct bench *b, const char *name, const char *value)
 /* 0, or an exit code + 1 */
 static int bench_options(struct bench *b, int argc, char **argv)
 {
-    static const char *const names[] = {"--rounds", "--seconds", "--files", "--dir",  "--pin",
-                                        "--depth",  "--only",    "--json",  "--help", "-h"};
+    static const char *const names[] = {"--rounds", "--seconds", "--files", "--dir",
+                                        "--pin",    "--depth",   "--only",  "--json",
+                                        "--quick",  "--help",    "-h"};
     for (int i = 1; i < argc; i++) {
         size_t k = 0;
-        while (k < 10 && strcmp(names[k], argv[i]))
+        while (k < 11 && strcmp(names[k], argv[i]))
             k++;
-        if (k == 10)
-            return bench_unknown("option", argv[i], names, 9) + 1;
-        if (k >= 8)
+        if (k == 11)
+            return bench_unknown("option", argv[i], names, 10) + 1;
+        if (k >= 9)
             return bench_usage(stdout, 0) + 1;
         if (k == 7) {
             b->json = true;
+        } else if (k == 8) {
+            b->rounds = 1;
+            b->seconds = 0.05;
         } else if (i + 1 == argc) {
             fprintf(stderr, "tarn bench: %s needs a value; see --help\n", argv[i]);
             return 3;
@@ -424,7 +436,8 @@ static int bench_options(struct bench *b, int argc, char **argv)
         return 3;
     }
     if (b->depth < 0 || b->depth > BENCH_DEPTH_MAX ||
-        (b->only && strcmp(b->only, "create") && strcmp(b->only, "stat"))) {
+        (b->only && !strcmp(argv[0], "meta") && strcmp(b->only, "create") &&
+         strcmp(b->only, "stat"))) {
         fprintf(stderr, "tarn bench: --depth is 1 to %d, --only create or stat\n", BENCH_DEPTH_MAX);
         return 3;
     }
@@ -440,6 +453,12 @@ int bench_main(int argc, char **argv)
         .rounds = 5, .seconds = 1, .files = 1000000, .pin = "free", .dir = "."};
     if (argc < 1 || !strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"))
         return bench_usage(argc < 1 ? stderr : stdout, argc < 1 ? 2 : 0);
+    if (!strcmp(argv[0], "journal-node")) /* started by us, see bench_journal.h */
+        return bench_journal_node(argc - 1, argv + 1);
+    if (!strcmp(argv[0], "journal-client"))
+        return bench_journal_client(argc - 1, argv + 1);
+    if (!strcmp(argv[0], "journal-raw"))
+        return bench_journal_raw(argc - 1, argv + 1);
     int code = bench_options(&b, argc, argv);
     if (code)
         return code - 1;
@@ -455,5 +474,7 @@ int bench_main(int argc, char **argv)
         return bench_names_main(&b);
     if (!strcmp(argv[0], "image"))
         return bench_image_main(&b);
+    if (!strcmp(argv[0], "journal"))
+        return bench_journal_main(&b);
     return bench_unknown("benchmark", argv[0], bench_all, ARRAY_LEN(bench_all));
 }

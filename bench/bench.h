@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum { BENCH_ROUNDS_MAX = 64, BENCH_ROWS_MAX = 64, BENCH_DEPTH_MAX = 512 };
+enum { BENCH_ROUNDS_MAX = 512, BENCH_ROWS_MAX = 192, BENCH_DEPTH_MAX = 512 };
 
 struct bench_row {
     char name[64];
@@ -28,9 +28,9 @@ struct bench {
     int rounds;       /* --rounds, default 5 */
     double seconds;   /* --seconds of each measurement, default 1 */
     const char *pin;  /* --pin: free (default), one, two */
-    int depth;        /* --depth: meta with this many outstanding only; 0: 1, 8, 64, 512 */
+    int depth;        /* --depth: meta, journal with this many outstanding only; 0: 1, 8, 64, 512 */
     uint64_t files;   /* --files of a large state or tree, default 1M */
-    const char *only; /* --only: meta's create or stat; NULL: both */
+    const char *only; /* --only: meta's create or stat, journal's systems; NULL: all */
     const char *dir;  /* --dir, where files are made; default: the current directory */
     bool json;
     char self[512]; /* path of this program, to start others with */
@@ -42,6 +42,7 @@ int bench_meta_main(struct bench *b);
 int bench_fuse_main(struct bench *b);
 int bench_names_main(struct bench *b);
 int bench_image_main(struct bench *b);
+int bench_journal_main(struct bench *b);
 
 /* bench_fuse_pass.c; false: the kernel does not read by itself here */
 bool bench_fuse_pass_warm(const char *path, pid_t mount, void *buf);
@@ -69,6 +70,9 @@ void bench_pin(const struct bench *b, bool is_server);
  */
 pid_t bench_spawn(char *const argv[], const char *log);
 void bench_end(pid_t pid); /* SIGTERM, later SIGKILL; reaps */
+/* one that was started otherwise: ended when we are interrupted; until it is forgotten */
+void bench_track(pid_t pid);
+void bench_forget(pid_t pid);
 /* a fresh directory below b->dir; and its removal with everything in it */
 bool bench_temp_dir(const struct bench *b, char *path, size_t cap);
 void bench_remove(const char *path);

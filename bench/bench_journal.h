@@ -1,0 +1,21 @@
+/* bench/bench_journal.h - the processes of `tarn bench journal` and `tarn bench failover`.
+ *
+ * The frames between a client and the front of a member, which stands beside the journal's own on
+ * the same address: SUBMIT is a record that begins with a u64 of the client's; DONE is that u64,
+ * i32 result (0 or an E_*), u32 id of the leader as this member knows it (0: it does not). */
+#ifndef BENCH_BENCH_JOURNAL_H
+#define BENCH_BENCH_JOURNAL_H
+
+#include "bench/bench.h"
+
+enum { BENCH_JOURNAL_SUBMIT = 1, BENCH_JOURNAL_DONE = 2, BENCH_JOURNAL_DONE_LEN = 16 };
+
+/* ID DIR ADDR MEMBERS: one member, told by lines (bench_load.h; also "elect ID" -> "elected RET",
+ * "status" -> "status KEY VALUE ..."); MEMBERS "local": the journal of one master */
+int bench_journal_node(int argc, char **argv);
+/* ADDR: a client of the front of the member at ADDR */
+int bench_journal_client(int argc, char **argv);
+/* DIR PORT [PORT PORT]: the least that a quorum costs; with other ports it leads the two */
+int bench_journal_raw(int argc, char **argv);
+
+#endif
