@@ -413,6 +413,8 @@ struct wc {
     struct rpc_call beat;
     struct env_timer beat_timer;
     bool no_beats;
+    unsigned frees; /* orders to free pages, and what the last began with */
+    struct ino freed;
 };
 
 static struct wc wclients[WC_MAX];
@@ -457,6 +459,12 @@ static void wc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method, 
         for (uint32_t i = 0; i < n; i++)
             wbuf_u64(&w, mine[i]);
         rpc_reply(t, 0, w.p, (uint32_t)w.len);
+    } else if (method == RPC_FREE) {
+        struct rpc_free f;
+        CU_ASSERT_EQUAL(rpc_format_free_get(&r, &f), 0);
+        c->frees++;
+        c->freed = f.ino;
+        rpc_reply(t, 0, NULL, 0);
     } else {
         rpc_reply(t, E_NOTSUP, NULL, 0);
     }
@@ -612,7 +620,7 @@ static void w_boot(struct env *e, struct mem *mem, void *ctx)
     CU_ASSERT_EQUAL_FATAL(master_open(e, mem, &wcfg, &wmaster), 0);
 }
 
-static void w_master_start(void)
+UNUSED static void w_master_start(void)
 {
     struct sim_node *n = sim_node_find(ws, "master");
     wmaster = NULL;
@@ -640,7 +648,7 @@ static void w_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_log lev
         fprintf(stderr, "%10.3f %s %d %s\n", (double)at_ns / 1e9, sim_node_name(n), level, line);
 }
 
-static void w_open(enum fsop_mount_mode mode, int64_t check_interval_ns)
+static void w_config(enum fsop_mount_mode mode, int64_t check_interval_ns)
 {
     memset(&wu, 0, sizeof wu);
     wu.latency_ns = 2 * MS;
@@ -668,6 +676,11 @@ static void w_open(enum fsop_mount_mode mode, int64_t check_interval_ns)
     wcfg.session_ns = 3000 * MS;
     wcfg.requests_max = 64;
     wcfg.clients_max = 16;
+}
+
+UNUSED static void w_open(enum fsop_mount_mode mode, int64_t check_interval_ns)
+{
+    w_config(mode, check_interval_ns);
     w_master_start();
 }
 
