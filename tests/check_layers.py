@@ -37,7 +37,8 @@ def layer(path):
     if folder == "net":
         return "net", {"core", "net"}, lambda h: posix(h) or h in {"uv.h", "liburing.h"}
     if folder == "cluster" and re.match(r"(config|ufs_|http|cli|tarn\.)", base):
-        return "cluster edge", {"core", "journal", "cluster", "net"}, lambda h: posix(h) or h in {"cjson/cJSON.h", "uv.h"}
+        return "cluster edge", {"core", "journal", "cluster", "net"}, lambda h: posix(h) or h in {"cjson/cJSON.h", "uv.h"} or (
+            h == "microhttpd.h" and base.startswith("http"))
     if folder == "cluster":
         return "cluster", {"core", "journal", "cluster"}, lambda h: h in FREESTANDING
     if folder == "fuse":
