@@ -63,7 +63,7 @@
 /* Those of the Raft core; docs/raft-traps.md */
 #define RAFT_MUTANTS(X) \
     X(RAFT_COMMIT_OLD_TERM, "an entry of an earlier term is committed by counting") \
-    X(RAFT_CHANGE_BEFORE_TERM, "members are changed before an entry of the leader's own term is committed") \
+    X(RAFT_CHANGE_BEFORE_TERM, "one voter is changed at once, before an entry of the leader's own term is committed") \
     X(RAFT_CHANGE_ON_CHANGE, "members are changed before the last change is committed") \
     X(RAFT_VOTE_EARLY, "a vote is told before it is durable") \
     X(RAFT_ASK_EARLY, "a candidate counts its own vote before it is durable") \
@@ -94,7 +94,21 @@
     X(RAFT_ACK_EARLY, "a follower answers for entries before they are durable") \
     X(RAFT_SELF_EARLY, "a leader counts its own entries before they are durable") \
     X(RAFT_JOINT_HALF, "joint consensus asks the new majority only") \
-    X(RAFT_TERM_OF_META, "a start takes a term older than its log's")
+    X(RAFT_VOTE_LOST, "a start knows its term but not its vote") \
+    X(RAFT_PACK_GAP, "entries read from disk are sent as others than they are") \
+    X(RAFT_LEADER_STAYS, "a leader without a quorum goes on leading") \
+    X(RAFT_CONF_LATE, "a configuration is in effect from its commit on only") \
+    X(RAFT_CONF_IN_IMAGE, "an image holds a configuration that was appended after it") \
+    X(RAFT_WISH_KEPT, "an image is fetched from its old holder though a new leader offers it") \
+    X(RAFT_READ_LOST, "reads are not answered when the leader goes") \
+    X(RAFT_LEASE_DRIFT, "a lease is not shortened by what clocks may drift apart") \
+    X(RAFT_PROMISE_LAPSES, "a higher term ends the promise to the leader") \
+    X(RAFT_STANDS_BOUND, "who has promised a leader to keep still stands") \
+    X(RAFT_TRIM_WAITS, "the log is kept for a member that does not answer") \
+    X(RAFT_TAIL_UNBOUNDED, "a leader takes in whatever it is given") \
+    X(RAFT_CLOCK_FROZEN, "a lease is judged by the time before a pause (of the driver; played by the tests)") \
+    X(RAFT_TIMER_FIRST, "timers fire before messages that came earlier (of the driver; played by the tests)") \
+    X(RAFT_WIPED, "who lost its disk starts under its old name (of the driver; played by the tests)")
 /* clang-format on */
 
 enum mutant {

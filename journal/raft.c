@@ -4,7 +4,6 @@
  * transfer, reads, messages to members.  Nothing is left over for "later" except what did not fit
  * into the effects (fx.more). */
 #include "journal/raft_impl.h"
-#include "core/mutant.h"
 
 /* --- effects --- */
 
@@ -116,7 +115,8 @@ static void raft_propose(struct raft *r, const struct raft_event *ev)
     if (r->role != RAFT_LEADER)
         r->fx->ret = E_NOT_LEADER;
     else if (r->transfer.v || !raft_trail_has_room(&r->trail, n + RAFT_SPARE) ||
-             (r->uncommitted_bytes && r->uncommitted_bytes + bytes > r->cfg.uncommitted_bytes))
+             (r->uncommitted_bytes && r->uncommitted_bytes + bytes > r->cfg.uncommitted_bytes &&
+              !MUTANT(RAFT_TAIL_UNBOUNDED)))
         r->fx->ret = E_AGAIN;
     if (r->fx->ret)
         return;
@@ -360,9 +360,9 @@ static void raft_load(struct raft *r, const struct raft_start *s)
     if (r->n_confs > 1) /* all but the last are committed (raft_member.c, invariant 3) */
         r->commit = r->verified = r->conf_index[r->n_confs - 2];
     /* who stored an entry of a term had taken that term up, though it may not have been written */
-    r->term =
-        MUTANT(RAFT_TERM_OF_META) ? s->meta.term : base_max_u64(s->meta.term, raft_last_term(r));
-    r->vote = r->term == s->meta.term ? s->meta.vote : (struct raft_id){0};
+    r->term = base_max_u64(s->meta.term, raft_last_term(r));
+    if (r->term == s->meta.term && !MUTANT(RAFT_VOTE_LOST))
+        r->vote = s->meta.vote;
 }
 
 struct raft *raft_create(struct mem *m, const struct raft_config *cfg, const struct raft_start *s,
@@ -433,7 +433,7 @@ const struct raft_conf *raft_conf(const struct raft *r)
 const struct raft_conf *raft_conf_at(const struct raft *r, uint64_t index)
 {
     uint32_t i = r->n_confs;
-    while (i > 1 && r->conf_index[i - 1] > index)
+    while (i > 1 && r->conf_index[i - 1] > index && !MUTANT(RAFT_CONF_IN_IMAGE))
         i--;
     return &r->conf[i - 1];
 }
@@ -460,7 +460,7 @@ uint64_t raft_trim_limit(const struct raft *r, uint64_t margin)
     uint64_t last = base_min_u64(r->applied, r->stored), keep = last > margin ? last - margin : 0;
     for (uint32_t i = 0; r->role == RAFT_LEADER && i < r->n_peers; i++)
         last = base_min_u64(last, r->peer[i].match);
-    return base_max_u64(last, keep);
+    return MUTANT(RAFT_TRIM_WAITS) ? last : base_max_u64(last, keep);
 }
 
 void raft_status(const struct raft *r, struct raft_status *ret_status)

@@ -8,9 +8,10 @@
  *     candidate asks and counts itself only after.  (Asking earlier would be unsafe as well: a
  *     candidate that forgot its term could collect answers to an older, longer log.)
  *  2. A step down within a term keeps the vote.
- *  3. Nobody helps another to lead while his promise to a leader lasts, or while he may have made
- *     one before he was started; unless the leader itself asked for it (force).  A vote request
- *     that comes while it lasts does not even raise the term.
+ *  3. Nobody stands or helps another to lead while his promise to a leader lasts, or while he may
+ *     have made one before he was started; unless the leader itself asked for it (force).  A vote
+ *     request that comes while it lasts does not even raise the term; and a term that rises
+ *     otherwise does not end it: the leader does not know of it, and relies on the promise.
  *  4. A pre-vote changes nothing of him who gives it.  One that refuses says its own term, so a
  *     member that was left behind with the longer log catches up and can stand (etcd #8501).
  *  5. Nobody stands whose log is not yet on its disk, who installs an image, whose disk is unfit,
@@ -19,7 +20,6 @@
  *     A low priority only delays, for the same reason.
  *  6. From the moment a successor is told, this leader has no lease for the rest of its term. */
 #include "journal/raft_impl.h"
-#include "core/mutant.h"
 
 static int64_t raft_elect_uniform(struct raft *r, int64_t lo, int64_t hi)
 {
@@ -80,17 +80,30 @@ void raft_elect_follow(struct raft *r, uint64_t term, struct raft_id leader)
 
 /* --- standing --- */
 
-static bool raft_elect_may_stand(const struct raft *r)
+static bool raft_elect_is_bound(const struct raft *r)
+{
+    if (r->role == RAFT_LEADER)
+        return !r->cfg.no_check_quorum && r->cfg.promise_ns;
+    if (MUTANT(RAFT_PROMISE_BROKEN))
+        return false;
+    if (MUTANT(RAFT_PROMISE_LAPSES) && r->leader.v == 0)
+        return r->now < r->silent_until_ns;
+    return r->now < r->silent_until_ns || r->now < r->promise_ns ||
+           (MUTANT(RAFT_LEADER_KEPT) && r->leader.v);
+}
+
+static bool raft_elect_may_stand(const struct raft *r, bool forced)
 {
     bool pending = r->n_confs > 1 && r->conf_index[r->n_confs - 1] > r->commit;
     if (!MUTANT(RAFT_REMOVED_STANDS) && !raft_member_votes(raft_member_conf(r), r->cfg.self) &&
         !(pending && !MUTANT(RAFT_PENDING_SILENT) &&
           raft_member_votes(&r->conf[r->n_confs - 2], r->cfg.self)))
         return false;
-    if (MUTANT(RAFT_STANDS_INSTALLING))
-        return raft_meta_durable(r) && raft_trail_has_room(&r->trail, 2);
-    return !r->installing && r->fit && r->stored == r->trail.last && raft_meta_durable(r) &&
-           raft_trail_has_room(&r->trail, 2) && r->now >= r->silent_until_ns;
+    if ((r->installing || r->stored < r->trail.last) && !MUTANT(RAFT_STANDS_INSTALLING))
+        return false;
+    return r->fit && raft_meta_durable(r) && raft_trail_has_room(&r->trail, 2) &&
+           r->now >= r->silent_until_ns &&
+           (forced || MUTANT(RAFT_STANDS_BOUND) || !raft_elect_is_bound(r));
 }
 
 static uint64_t raft_elect_granted(const struct raft *r, struct raft_id id)
@@ -160,7 +173,7 @@ int raft_elect_campaign(struct raft *r, bool forced)
 {
     if (r->role == RAFT_LEADER)
         return E_EXIST;
-    if (!raft_elect_may_stand(r))
+    if (!raft_elect_may_stand(r, forced))
         return E_AGAIN;
     raft_elect_stand(r, forced || r->cfg.no_pre_vote ? RAFT_CANDIDATE : RAFT_PRE_CANDIDATE, forced);
     return 0;
@@ -203,16 +216,6 @@ void raft_elect_meta(struct raft *r)
 
 /* --- being asked --- */
 
-static bool raft_elect_is_bound(const struct raft *r)
-{
-    if (r->role == RAFT_LEADER)
-        return !r->cfg.no_check_quorum && r->cfg.promise_ns;
-    if (MUTANT(RAFT_PROMISE_BROKEN))
-        return false;
-    return r->now < r->silent_until_ns ||
-           (r->leader.v && (r->now < r->promise_ns || MUTANT(RAFT_LEADER_KEPT)));
-}
-
 static bool raft_elect_is_behind(const struct raft *r, const struct raft_message *m)
 {
     uint64_t term = raft_last_term(r);
@@ -239,7 +242,7 @@ void raft_elect_vote(struct raft *r, const struct raft_message *m)
     bool mine = raft_id_eq(r->vote, m->from);
     bool no = m->term < r->term || r->role != RAFT_FOLLOWER || (r->vote.v && !mine) ||
               r->leader.v || raft_elect_is_behind(r, m) || r->installing ||
-              (!m->force && r->now < r->silent_until_ns) ||
+              (!m->force && raft_elect_is_bound(r)) ||
               (MUTANT(RAFT_LEARNER_MUTE) && !raft_member_votes(raft_member_conf(r), r->cfg.self));
     if (no) {
         raft_send(r, RAFT_MSG_VOTE_REPLY, m->from)->reject = true;
@@ -348,7 +351,7 @@ static void raft_elect_lead_time(struct raft *r)
 {
     const struct raft_member *me = raft_member_find(raft_member_conf(r), r->cfg.self);
     uint64_t heard = raft_member_quorum(r, raft_elect_heard);
-    if (!r->cfg.no_check_quorum && heard < INT64_MAX &&
+    if (!r->cfg.no_check_quorum && heard < INT64_MAX && !MUTANT(RAFT_LEADER_STAYS) &&
         r->now - (int64_t)heard >= r->cfg.suspect_min_ns) {
         raft_elect_follow(r, r->term, (struct raft_id){0});
         return;

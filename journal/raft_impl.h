@@ -9,6 +9,7 @@
 #ifndef JOURNAL_RAFT_IMPL_H
 #define JOURNAL_RAFT_IMPL_H
 
+#include "core/mutant.h"
 #include "core/prng.h"
 #include "journal/raft.h"
 
@@ -120,6 +121,7 @@ struct raft {
     bool yielded;                        /* those of higher priority had their time */
     bool installing;
     uint64_t wanted_index, wanted_term; /* image being fetched */
+    struct raft_id wanted_from;
     uint64_t install_index, install_term;
     struct raft_conf install_conf;
 
@@ -206,7 +208,10 @@ void raft_repl_pump(struct raft *r);
 /* raft_member.c */
 static inline const struct raft_conf *raft_member_conf(const struct raft *r)
 {
-    return &r->conf[r->n_confs - 1];
+    uint32_t last = r->n_confs - 1;
+    while (MUTANT(RAFT_CONF_LATE) && last > 0 && r->conf_index[last] > r->commit)
+        last--;
+    return &r->conf[last];
 }
 const struct raft_member *raft_member_find(const struct raft_conf *c, struct raft_id id);
 bool raft_member_is_joint(const struct raft_conf *c);

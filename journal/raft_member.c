@@ -15,7 +15,6 @@
  *  4. Everybody votes who is asked, whatever his own log says of his rank: the asker may know more.
  */
 #include "journal/raft_impl.h"
-#include "core/mutant.h"
 
 const struct raft_member *raft_member_find(const struct raft_conf *c, struct raft_id id)
 {
@@ -174,6 +173,17 @@ static bool raft_member_is_sound(const struct raft_conf *c)
     return voters > 0;
 }
 
+/* without those who are nothing any more */
+static void raft_member_pack(struct raft_conf *c)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->n; i++)
+        if (c->member[i].flags)
+            c->member[n++] = c->member[i];
+    memset(c->member + n, 0, (c->n - n) * sizeof *c->member);
+    c->n = n;
+}
+
 /* Who becomes a voter first has to catch up as a learner; so a wanted configuration with voters
  * that were no member is begun with them as learners to be promoted. */
 int raft_member_change(struct raft *r, const struct raft_conf *want)
@@ -185,7 +195,7 @@ int raft_member_change(struct raft *r, const struct raft_conf *want)
         return E_INVAL;
     const struct raft_conf *have = raft_member_conf(r);
     struct raft_conf c = *want;
-    bool joint = false;
+    uint32_t differ = 0;
     for (uint32_t i = 0; i < c.n; i++) {
         struct raft_member *m = &c.member[i];
         const struct raft_member *old = raft_member_find(have, m->id);
@@ -193,7 +203,7 @@ int raft_member_change(struct raft *r, const struct raft_conf *want)
         bool was = old && (old->flags & RAFT_VOTER);
         if (m->flags == RAFT_VOTER && !was && !(p && p->caught_up))
             m->flags = RAFT_LEARNER | RAFT_PROMOTE;
-        joint |= was != (m->flags == RAFT_VOTER);
+        differ += was != (m->flags == RAFT_VOTER);
         if (was)
             m->flags |= RAFT_OLD;
     }
@@ -208,14 +218,16 @@ int raft_member_change(struct raft *r, const struct raft_conf *want)
             c.member[at] = c.member[at - 1];
         c.member[at] = *old;
         c.member[at].flags = RAFT_OLD;
-        joint = true;
+        differ++;
     }
-    bool voter = false;
+    bool voter = false, joint = differ > (MUTANT(RAFT_CHANGE_BEFORE_TERM) ? 1 : 0);
     for (uint32_t i = 0; i < c.n; i++) {
         voter |= (c.member[i].flags & RAFT_VOTER) != 0;
         if (!joint)
             c.member[i].flags &= (uint8_t)~RAFT_OLD;
     }
+    if (!joint)
+        raft_member_pack(&c);
     if (!voter) /* only newcomers: they have to become voters first */
         return E_INVAL;
     raft_member_propose(r, &c);
@@ -225,14 +237,9 @@ int raft_member_change(struct raft *r, const struct raft_conf *want)
 static void raft_member_leave_joint(struct raft *r)
 {
     struct raft_conf c = *raft_member_conf(r);
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < c.n; i++) {
+    for (uint32_t i = 0; i < c.n; i++)
         c.member[i].flags &= (uint8_t)~RAFT_OLD;
-        if (c.member[i].flags)
-            c.member[n++] = c.member[i];
-    }
-    memset(c.member + n, 0, (c.n - n) * sizeof *c.member);
-    c.n = n;
+    raft_member_pack(&c);
     raft_member_propose(r, &c);
 }
 

@@ -9,7 +9,6 @@
  *     promise, shortened by what two clocks may drift apart.  It never holds again in a term in
  *     which a transfer was told to anybody: his voters need not keep their promise. */
 #include "journal/raft_impl.h"
-#include "core/mutant.h"
 
 static uint64_t raft_read_acked(const struct raft *r, struct raft_id id)
 {
@@ -32,6 +31,8 @@ int64_t raft_read_lease_ns(const struct raft *r)
         return 0;
     if (MUTANT(RAFT_LEASE_LONGER))
         return (int64_t)since + r->cfg.suspect_max_ns;
+    if (MUTANT(RAFT_LEASE_DRIFT))
+        return (int64_t)since + r->cfg.promise_ns;
     return (int64_t)since + r->cfg.promise_ns - r->cfg.promise_ns / 1000000 * r->cfg.drift_ppm;
 }
 
@@ -142,7 +143,7 @@ void raft_read_replied(struct raft *r, const struct raft_message *m)
 void raft_read_drop(struct raft *r)
 {
     for (uint32_t i = 0; i < r->n_reads; i++)
-        if (raft_is_self(r, r->reads[i].from) && r->fx)
+        if (raft_is_self(r, r->reads[i].from) && r->fx && !MUTANT(RAFT_READ_LOST))
             raft_read_done(r, i, E_NOT_LEADER); /* the others notice by the term */
     r->n_reads = 0;
 }

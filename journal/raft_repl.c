@@ -17,7 +17,6 @@
  *  3. match only grows while a leadership lasts; next > match.
  *  4. An answer of a past term, or to a message of one, moves nothing. */
 #include "journal/raft_impl.h"
-#include "core/mutant.h"
 
 /* --- leader: sending --- */
 
@@ -38,7 +37,8 @@ void raft_repl_lead(struct raft *r)
     r->prefer_ns = r->now;
     r->heartbeat_ns = r->now + r->cfg.heartbeat_ns;
     r->wanted_index = 0;
-    r->uncommitted_bytes = 0;
+    /* a tail that has left memory counts as a full one: what it held is not known */
+    r->uncommitted_bytes = r->commit + 1 < r->trail.mem_first ? r->cfg.uncommitted_bytes : 0;
     for (uint64_t i = base_max_u64(r->commit + 1, r->trail.mem_first); i <= r->trail.last; i++)
         r->uncommitted_bytes += r->trail.ring[i & r->trail.mask].len;
     for (uint32_t i = 0; i < r->n_peers; i++)
@@ -190,8 +190,9 @@ void raft_repl_fetched(struct raft *r, const struct raft_event *ev)
     if (!p || !p->fetching)
         return;
     p->fetching = false;
-    if (r->role != RAFT_LEADER || p->progress != RAFT_REPLICATE || p->next != ev->u.fetched.from ||
-        p->next <= r->trail.base || !raft_may_send(r))
+    if (r->role != RAFT_LEADER || p->progress != RAFT_REPLICATE ||
+        (p->next != ev->u.fetched.from && !MUTANT(RAFT_PACK_GAP)) || p->next <= r->trail.base ||
+        !raft_may_send(r))
         return;
     uint32_t n = (uint32_t)base_min_u64(ev->u.fetched.n, r->trail.last + 1 - p->next);
     uint64_t bytes = 0;
@@ -410,7 +411,9 @@ void raft_repl_image(struct raft *r, const struct raft_message *m)
     } else if (m->index <= r->commit || here) { /* an image is of committed entries */
         r->verified = base_max_u64(r->verified, here ? m->index : r->commit);
         raft_set_commit(r, base_max_u64(r->commit, here ? m->index : 0));
-    } else if (r->wanted_index != m->index || r->wanted_term != m->log_term) {
+    } else if (r->wanted_index != m->index || r->wanted_term != m->log_term ||
+               (!raft_id_eq(r->wanted_from, m->from) && !MUTANT(RAFT_WISH_KEPT))) {
+        r->wanted_from = m->from; /* the one before may be gone for good */
         r->wanted_index = m->index;
         r->wanted_term = m->log_term;
         r->fx->image_wanted = true;

@@ -1,8 +1,7 @@
 /* tests/unit/test_raft.c - the Raft core: first as one would explain it, then in a hostile world.
  */
-#include "tests/unit/test_raft_world.h"
+#include "tests/unit/test_raft_swarm.h"
 
-#include "core/mutant.h"
 #include <setjmp.h>
 
 static struct rw world;
@@ -52,191 +51,13 @@ static void test_proposals_commit_and_reads_see_them(void)
     rw_close(w);
 }
 
-/* a random cluster under random faults; then peace, and it has to go on */
-/* what kind of world a seed is: a swarm finds more than one average mix */
-struct mix {
-    struct raft_config cfg;
-    uint32_t crash, restart, part, heal, pause, transfer, change, health, storm,
-        rush;        /* chances, of 100 */
-    int64_t turn_ns; /* between two faults, at most */
-};
-
-static struct mix draw(struct prng *p)
-{
-    struct mix m = {.cfg = rw_config(), .turn_ns = 400 * MS};
-    uint32_t *const chance[] = {&m.crash,    &m.restart, &m.part,   &m.heal,  &m.pause,
-                                &m.transfer, &m.change,  &m.health, &m.storm, &m.rush};
-    for (size_t i = 0; i < ARRAY_LEN(chance); i++)
-        *chance[i] = prng_below(p, 3) ? (uint32_t)prng_below(p, 12) : 0;
-    m.restart += m.crash;
-    m.heal += m.part / 2 + 1;
-    if (prng_below(p, 2)) { /* elections all the time */
-        m.turn_ns = prng_range(p, 5, 100) * MS;
-        m.cfg.suspect_min_ns = prng_range(p, 40, 200) * MS;
-        m.cfg.suspect_max_ns = m.cfg.suspect_min_ns * 2;
-        m.cfg.round_min_ns = prng_range(p, 20, 100) * MS;
-        m.cfg.round_max_ns = m.cfg.round_min_ns * 2;
-        m.cfg.heartbeat_ns = m.cfg.suspect_min_ns / 4;
-        m.cfg.promise_ns = prng_below(p, 2) ? m.cfg.suspect_min_ns : 0;
-        m.cfg.no_pre_vote = prng_below(p, 3) == 0;
-        if (m.cfg.no_pre_vote) /* a removed member would disturb for ever: that is what it is for */
-            m.change = 0;
-    } else if (prng_below(p, 2)) {
-        m.cfg.promise_ns = m.cfg.suspect_min_ns;
-    }
-    return m;
-}
-
-static const char *soak(uint64_t seed)
-{
-    struct rw *w = &world;
-    struct prng swarm;
-    prng_seed(&swarm, seed, "swarm", 0);
-    struct mix mix = draw(&swarm);
-    uint32_t voters = 1 + 2 * (uint32_t)(seed % 3);
-    rw_open(w, seed, voters + 2, voters, &mix.cfg);
-    struct prng *p = &w->prng;
-    w->loss_ppm = prng_below(p, 3) ? (uint32_t)prng_below(p, 20000) : 0;
-    w->delay_ns = prng_range(p, MS / 10, 30 * MS);
-    w->disk_ns = prng_range(p, MS / 10, prng_below(p, 3) ? 20 * MS : 200 * MS);
-    w->image_every = prng_below(p, 2) ? (uint64_t)prng_range(p, 5, 100) : 0;
-    for (uint32_t i = 1; i <= w->n; i++)
-        w->node[i].skew_ppm = prng_range(p, -400, 400);
-    for (int i = 0; i < 400 && !w->broken; i++) {
-        struct rw_node *n = &w->node[1 + prng_below(p, w->n)], *l = rw_leader(w);
-        if (l && prng_below(p, 3) == 0)
-            n = l;
-        static const uint8_t what[] = {0, 1, 3, 4, 6, 7, 8, 9, 11, 12};
-        const uint32_t chance[] = {mix.crash,    mix.restart, mix.part,   mix.heal,  mix.pause,
-                                   mix.transfer, mix.change,  mix.health, mix.storm, mix.rush};
-        uint64_t dice = prng_below(p, 100);
-        uint32_t k0 = 0;
-        for (; k0 < ARRAY_LEN(what) && dice >= chance[k0]; k0++)
-            dice -= chance[k0];
-        switch (k0 < ARRAY_LEN(what) ? what[k0] : 10) {
-        case 0:
-            if (n->raft)
-                rw_crash(w, n);
-            break;
-        case 1:
-            for (uint32_t k = 1; k <= w->n; k++)
-                if (!w->node[k].raft)
-                    rw_start(w, &w->node[k]);
-            break;
-        case 3: /* a partition, perhaps one-way */
-            for (uint32_t k = 1; k <= w->n; k++) {
-                bool cut = prng_below(p, 2);
-                w->link[n->id.v][k].cut = cut;
-                w->link[k][n->id.v].cut = prng_below(p, 3) ? cut : prng_below(p, 2);
-            }
-            break;
-        case 4:
-            for (uint32_t k = 1; k <= w->n; k++)
-                for (uint32_t m = 1; m <= w->n; m++)
-                    w->link[k][m].cut = false;
-            break;
-        case 6:
-            n->paused_until = w->now + prng_range(p, 0, 4 * mix.cfg.suspect_max_ns);
-            break;
-        case 7:
-            if (l) {
-                struct raft_event ev = {.type = RAFT_TRANSFER,
-                                        .u.id = {(uint32_t)prng_below(p, w->n + 1)}};
-                rw_step(w, l, &ev);
-                w->transfers += w->fx.ret == 0;
-            }
-            break;
-        case 8:
-            if (l) {
-                struct raft_conf c = {0};
-                for (uint32_t k = 1; k <= w->n; k++)
-                    if (prng_below(p, 3))
-                        c.member[c.n++] = (struct raft_member){
-                            .id = {k},
-                            .flags = prng_below(p, 4) ? RAFT_VOTER : RAFT_LEARNER,
-                            .priority = (uint8_t)prng_below(p, 3)};
-                struct raft_event ev = {.type = RAFT_CHANGE, .u.conf = &c};
-                rw_step(w, l, &ev);
-                w->changes += w->fx.ret == 0;
-            }
-            break;
-        case 9:
-            if (n->raft) {
-                struct raft_event ev = {.type = RAFT_HEALTH, .u.fit = prng_below(p, 2)};
-                rw_step(w, n, &ev);
-            }
-            break;
-        case 11: /* two stand at once, and a voter crashes and comes back in the middle of it */
-            for (int k = 0; k < 2; k++) {
-                struct rw_node *c = &w->node[1 + prng_below(p, w->n)];
-                if (c->raft)
-                    rw_event(w, c, RAFT_CAMPAIGN);
-            }
-            rw_run(w, w->now + prng_range(p, 0, 2 * (w->delay_ns + w->disk_ns)));
-            if (n->raft)
-                rw_crash(w, n);
-            rw_start(w, n);
-            break;
-        case 12: /* the leader is gone before what it took has got round */
-            if (l) {
-                rw_propose(w, l, 1);
-                rw_run(w, w->now + prng_range(p, 0, 2 * (w->delay_ns + w->disk_ns)));
-                if (l->raft)
-                    rw_crash(w, l);
-                if (prng_below(p, 2))
-                    rw_start(w, l);
-            }
-            break;
-        default:
-            if (l)
-                rw_propose(w, l, 1 + (uint32_t)prng_below(p, 8));
-            if (n->raft)
-                rw_read(w, n);
-        }
-        if (w->n_committed > RW_LOG / 2 || (!w->image_every && w->n_committed > 1500))
-            break;
-        rw_run(w, w->now + prng_range(p, 0, mix.turn_ns));
-    }
-    const char *why = w->broken;
-    if (why) {
-        rw_close(w);
-        return why;
-    }
-    /* liveness: everybody up, no fault: something new is committed soon */
-    w->loss_ppm = 0;
-    w->delay_ns = w->disk_ns = MS; /* short beside any timeout, as Raft requires */
-    for (uint32_t k = 1; k <= w->n; k++) {
-        w->node[k].paused_until = 0;
-        for (uint32_t m = 1; m <= w->n; m++)
-            w->link[k][m].cut = false;
-        if (!w->node[k].raft)
-            rw_start(w, &w->node[k]);
-        struct raft_event ev = {.type = RAFT_HEALTH, .u.fit = true};
-        rw_step(w, &w->node[k], &ev);
-    }
-    rw_run(w, w->now + 15000 * MS);
-    struct rw_node *l = rw_leader(w);
-    uint64_t before = w->n_committed;
-    if (l)
-        rw_propose(w, l, 1);
-    rw_run(w, w->now + 5000 * MS);
-    rw_check(w, l != NULL, "no leader after the faults");
-    rw_check(w, w->n_committed > before, "no progress after the faults");
-    rw_check(w, !l || !rw_is_joint(l), "joint consensus without an end");
-    why = w->broken;
-    if (why && w->trace)
-        rw_print(w);
-    rw_close(w);
-    return why;
-}
-
 static void test_soak(void)
 {
     uint64_t from = getenv("RAFT_SEED") ? strtoull(getenv("RAFT_SEED"), NULL, 0) : 1;
     uint64_t n = getenv("RAFT_SEEDS") ? strtoull(getenv("RAFT_SEEDS"), NULL, 0) : 40;
     uint64_t leaders = 0, installs = 0, reads = 0, changes = 0, transfers = 0, cuts = 0;
     for (uint64_t s = from; s < from + n; s++) {
-        const char *why = soak(s);
+        const char *why = swarm_soak(&world, s);
         if (why)
             printf("seed %llu: %s\n", (unsigned long long)s, why);
         CU_ASSERT_PTR_NULL(why);
@@ -253,37 +74,70 @@ static void test_soak(void)
     CU_ASSERT(leaders > n && installs && reads && changes && transfers && cuts);
 }
 
-/* With -Dmutants=true: how many seeds until the soak objects to each known bug, not knowing which.
+static void test_calm(void)
+{
+    for (uint64_t s = 1; s <= 20; s++)
+        CU_ASSERT_PTR_NULL(swarm_calm(&world, s));
+}
+
+static void test_same_seed_same_run(void)
+{
+    for (uint64_t s = 1; s <= 5; s++) {
+        swarm_soak(&world, s);
+        uint64_t hash = world.hash, steps = world.steps;
+        swarm_soak(&world, s);
+        CU_ASSERT(world.hash == hash && world.steps == steps);
+        swarm_soak(&world, s + 100);
+        CU_ASSERT(world.hash != hash);
+    }
+}
+
+/* With -Dmutants=true: how many seeds until the swarm objects to each known bug, not knowing which.
  */
 #ifdef TARN_MUTANTS
-static void test_mutants(void)
-{
-    static const char *const name[] = {
+static const char *const mutant_name[] = {
 #define NAME(n, what) [MUTANT_##n] = #n,
-        RAFT_MUTANTS(NAME)};
-    uint64_t n = getenv("RAFT_SEEDS") ? strtoull(getenv("RAFT_SEEDS"), NULL, 0) : 300;
-    for (uint32_t m = 0; m < ARRAY_LEN(name); m++) {
-        if (!name[m] || (getenv("RAFT_MUTANT") && strcmp(getenv("RAFT_MUTANT"), name[m])))
-            continue;
-        static const char *volatile why;
-        static volatile uint64_t s;
-        why = NULL;
-        s = 0;
-        if (setjmp(panicked) == 0) {
-            base_panic_hook = jump;
-            mutant_on = m;
-            while (!why && s < n)
-                why = soak(s = s + 1);
-        } else {
-            why = panic_what;
-            rw_close(&world);
+    RAFT_MUTANTS(NAME)};
+
+static void hunt(uint32_t m, uint64_t n)
+{
+    static const char *volatile why;
+    static volatile uint64_t s;
+    static volatile int64_t ns;
+    why = NULL;
+    s = 0;
+    ns = 0;
+    if (setjmp(panicked) == 0) {
+        base_panic_hook = jump;
+        mutant_on = m;
+        while (!why && s < n) {
+            why = swarm_soak(&world, ++s);
+            ns += world.now;
+            if (why || s % 4)
+                continue;
+            why = swarm_calm(&world, s);
+            ns += world.now;
         }
-        mutant_on = MUTANT_NONE;
-        printf("\n  %s: %s, seed %llu, %lld ms", name[m], why ? why : "NOT FOUND",
-               (unsigned long long)s, (long long)(world.now / MS));
-        CU_ASSERT_PTR_NOT_NULL(why);
+    } else {
+        why = panic_what;
+        ns += world.now;
+        rw_close(&world);
     }
     base_panic_hook = unit_panic;
+    mutant_on = MUTANT_NONE;
+    printf("\n  %s: %s, seed %llu, %lld ms", mutant_name[m], why ? why : "NOT FOUND",
+           (unsigned long long)s, (long long)(ns / MS));
+    fflush(stdout);
+    CU_ASSERT_PTR_NOT_NULL(why);
+}
+
+static void test_mutants(void)
+{
+    uint64_t n = getenv("RAFT_SEEDS") ? strtoull(getenv("RAFT_SEEDS"), NULL, 0) : 300;
+    const char *only = getenv("RAFT_MUTANT");
+    for (uint32_t m = 0; m < ARRAY_LEN(mutant_name); m++)
+        if (mutant_name[m] && (!only || !strcmp(only, mutant_name[m])))
+            hunt(m, n);
 }
 #endif
 
@@ -294,4 +148,5 @@ static void test_mutants(void)
 #endif
 
 UNIT_MAIN("raft", MUTANT_TESTS UNIT(test_three_elect_one),
-          UNIT(test_proposals_commit_and_reads_see_them), UNIT(test_soak))
+          UNIT(test_proposals_commit_and_reads_see_them), UNIT(test_soak), UNIT(test_calm),
+          UNIT(test_same_seed_same_run))

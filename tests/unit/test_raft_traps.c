@@ -331,6 +331,52 @@ static void test_trap_14_promise_to_the_leader_is_kept(void)
     end();
 }
 
+static void campaign(void)
+{
+    step((struct raft_event){.type = RAFT_CAMPAIGN});
+}
+
+static void test_trap_30_a_higher_term_does_not_end_the_promise(void)
+{
+    open_voters(5, 1, 0, NULL);
+    append(2, 1, 0, 0, 0, 0, 0);
+    now += 10 * MS;
+    message((struct raft_message){
+        .type = RAFT_MSG_PRE_VOTE_REPLY, .from = {4}, .term = 7, .reject = true});
+    CU_ASSERT(st.term == 7 && st.leader.v == 0);
+    meta_stored();
+    message((struct raft_message){.type = RAFT_MSG_PRE_VOTE, .from = {3}, .term = 8});
+    const struct raft_message *m = sent(RAFT_MSG_PRE_VOTE_REPLY, 3);
+    CU_ASSERT(m && m->reject);
+    ask_vote(3, 8, 0, 0);
+    CU_ASSERT(st.term == 7 && fx.n_messages == 0);
+    ask_vote(3, 7, 0, 0); /* nor in the term that it has */
+    m = sent(RAFT_MSG_VOTE_REPLY, 3);
+    CU_ASSERT(m && m->reject && st.vote.v == 0);
+    now += 150 * MS;
+    ask_vote(3, 8, 0, 0);
+    CU_ASSERT(st.term == 8 && st.vote.v == 3);
+    end();
+}
+
+static void test_trap_30_who_promised_does_not_stand(void)
+{
+    open_voters(3, 1, 0, NULL);
+    append(2, 1, 0, 0, 0, 0, 0);
+    now += 10 * MS;
+    campaign(); /* its own vote would count against the lease it helps to hold */
+    CU_ASSERT(fx.ret == E_AGAIN && st.role == RAFT_FOLLOWER);
+    now += 140 * MS;
+    campaign();
+    CU_ASSERT(fx.ret == 0 && st.role == RAFT_PRE_CANDIDATE);
+    end();
+    open_voters(3, 1, 0, NULL);
+    append(2, 1, 0, 0, 0, 0, 0);
+    message((struct raft_message){.type = RAFT_MSG_TIMEOUT_NOW, .from = {2}, .term = 1});
+    CU_ASSERT_EQUAL(st.role, RAFT_CANDIDATE); /* but when the leader itself asks for it */
+    end();
+}
+
 static void test_trap_15_leader_without_a_quorum_steps_down(void)
 {
     open_voters(5, 1, 0, NULL);
@@ -572,6 +618,58 @@ static void test_trap_40_uncommitted_tail_is_bounded(void)
     end();
 }
 
+static void test_trap_40_tail_that_is_not_in_memory_counts_as_full(void)
+{
+    open_voters(3, 1, 5, (uint64_t[]){1, 1, 1, 1, 1}); /* of lengths that only the disk knows */
+    lead(3);
+    propose(1);
+    CU_ASSERT_EQUAL(fx.ret, E_AGAIN);
+    ack(2, st.last);
+    propose(1);
+    CU_ASSERT_EQUAL(fx.ret, 0);
+    end();
+}
+
+static void offer(uint32_t from, uint64_t term, uint64_t index)
+{
+    struct raft_conf three = voters(3);
+    message((struct raft_message){.type = RAFT_MSG_IMAGE,
+                                  .from = {from},
+                                  .term = term,
+                                  .index = index,
+                                  .log_term = 1,
+                                  .conf = &three});
+}
+
+static void test_trap_38_image_is_fetched_from_whoever_leads(void)
+{
+    open_voters(3, 1, 0, NULL);
+    offer(2, 1, 90);
+    CU_ASSERT(fx.image_wanted && fx.image_from.v == 2);
+    offer(2, 1, 90); /* once is enough */
+    CU_ASSERT_FALSE(fx.image_wanted);
+    offer(3, 2, 90); /* 2 may be gone for good */
+    CU_ASSERT(fx.image_wanted && fx.image_from.v == 3);
+    end();
+}
+
+static void test_trap_39_log_is_not_kept_for_a_member_that_is_gone(void)
+{
+    open_voters(3, 1, 0, NULL);
+    lead(3);
+    for (int i = 0; i < 50; i++) {
+        propose(1);
+        stored(st.last);
+        ack(2, st.last); /* 3 says nothing */
+    }
+    step((struct raft_event){.type = RAFT_APPLIED, .u.index = st.commit});
+    CU_ASSERT_EQUAL(raft_trim_limit(r, 100), 0);
+    CU_ASSERT_EQUAL(raft_trim_limit(r, 10), 41);
+    ack(3, 45);
+    CU_ASSERT_EQUAL(raft_trim_limit(r, 10), 45);
+    end();
+}
+
 static void test_refused_connection_is_suspected_when_the_promise_lapsed(void)
 {
     open_voters(3, 1, 0, NULL);
@@ -634,7 +732,12 @@ UNIT_MAIN("raft traps", UNIT(test_trap_01_only_own_term_is_counted),
           UNIT(test_trap_29_single_leader_reads_after_its_first_commit),
           UNIT(test_trap_30_lease_ends_in_time_and_with_a_transfer),
           UNIT(test_trap_30_voter_that_starts_keeps_still),
+          UNIT(test_trap_30_a_higher_term_does_not_end_the_promise),
+          UNIT(test_trap_30_who_promised_does_not_stand),
+          UNIT(test_trap_38_image_is_fetched_from_whoever_leads),
+          UNIT(test_trap_39_log_is_not_kept_for_a_member_that_is_gone),
           UNIT(test_trap_40_uncommitted_tail_is_bounded),
+          UNIT(test_trap_40_tail_that_is_not_in_memory_counts_as_full),
           UNIT(test_refused_connection_is_suspected_when_the_promise_lapsed),
           UNIT(test_two_leaders_of_a_term_are_reported),
           UNIT(test_contradiction_of_what_is_committed_is_reported),

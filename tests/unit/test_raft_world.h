@@ -1,18 +1,32 @@
 /* tests/unit/test_raft_world.h - a few Raft cores in one hostile, tiny world, without any journal:
- * links that lose what is on its way, disks that take time and forget at a crash, clocks of
- * different speed, images, changes of members, transfers, reads.
+ * links that lose, repeat and delay, disks that take time and forget at a crash (term and vote in
+ * one file, the log in another: either may be ahead), clocks of different speed, images that take
+ * time to come and to install, changes of members, transfers, reads, a disk that is lost.
  *
- * The world checks after every step: one leader a term; what is committed at an index is the same
- * everywhere and for ever; a new leader has all that is committed; a commit is durable on
- * majorities; a read sees what was committed before it was asked. */
+ * The world checks after every step: one leader a term; two entries of one index and term are the
+ * same; what is committed at an index is the same everywhere and for ever; a new leader has all
+ * that is committed; a commit is durable on majorities; a read sees what was committed before it
+ * was asked; nobody else commits while a lease holds; what a leader takes in without committing it
+ * is bounded; nothing of the log is kept for a member that is gone. */
 #ifndef TESTS_UNIT_TEST_RAFT_WORLD_H
 #define TESTS_UNIT_TEST_RAFT_WORLD_H
 
+#include "core/mutant.h"
 #include "core/prng.h"
 #include "tests/unit/test_raft_config.h"
 #include "tests/unit/unit.h"
 
-enum { RW_NODES = 7, RW_LOG = 4096, RW_QUEUE = 512, RW_CONFS = 512, RW_TERMS = 4096, RW_OPS = 256 };
+enum {
+    RW_NODES = 7,
+    RW_LOG = 4096,
+    RW_QUEUE = 512,
+    RW_CONFS = 512,
+    RW_TERMS = 4096,
+    RW_OPS = 1024,
+    RW_LATE = 64,
+    RW_SEEN = 1 << 15,
+    RW_MARGIN = 8,
+};
 
 struct rw_entry {
     uint64_t term, value; /* value: unique; a RAFT_CONF's: which of w->conf */
@@ -27,22 +41,34 @@ struct rw_log { /* entries base+1 .. last */
 struct rw_packet {
     struct raft_message m;
     int64_t at;
-    struct rw_entry e[32];
+    struct rw_entry *e;
     uint32_t conf; /* of an IMAGE */
 };
 
 struct rw_link { /* FIFO */
     struct rw_packet *q;
     uint32_t first, n;
-    int64_t last_at;
+    int64_t last_at, delay_ns;
+    int64_t told_at; /* when the ends learn that it broke; 0: nothing to tell */
     bool cut;
 };
 
-struct rw_op { /* of a disk, in order */
+struct rw_op { /* of a disk, in order: of the log, or of term and vote */
     int64_t at;
-    bool is_meta, cut;
+    bool cut;
     struct raft_meta meta;
-    uint64_t seq, cut_to, first, n;
+    uint64_t seq, cut_to, first, n, upto; /* upto: what its completion says */
+    struct rw_entry *e;
+};
+
+struct rw_ops {
+    struct rw_op op[RW_OPS];
+    uint32_t first, n;
+};
+
+struct rw_fetch {
+    int64_t at;
+    struct raft_fetch f;
 };
 
 struct rw_image {
@@ -56,13 +82,22 @@ struct rw_node {
     struct rw_log log, disk;
     struct raft_meta meta;
     struct rw_image image;
-    struct rw_op op[RW_OPS];
-    uint32_t op_first, ops;
-    int64_t skew_ppm, paused_until, image_at;
-    struct rw_image coming;
+    struct rw_ops logs, metas;
+    int64_t skew_ppm, paused_until, paused_clock, disk_ns;
+    struct rw_image coming; /* index 0: none; what was wished for */
+    struct raft_id coming_from;
+    int64_t image_at, install_at;
+    struct rw_fetch fetch[RW_NODES];
+    uint32_t fetches;
+    struct rw_entry fetched[16];
     uint64_t applied;
     uint64_t read_name, read_floor; /* one read at a time; 0: none */
-    bool member_once;
+    bool gone;                      /* its disk is lost */
+    bool off;                       /* removed, and taken away */
+};
+
+struct rw_seen { /* the value of an entry, by index and term */
+    uint64_t index, term, value;
 };
 
 struct rw {
@@ -71,7 +106,8 @@ struct rw {
     int64_t now;
     struct rw_node node[RW_NODES + 1];
     struct rw_link link[RW_NODES + 1][RW_NODES + 1];
-    uint32_t n;
+    struct rw_packet late[RW_LATE]; /* repeated by the network, out of order */
+    uint32_t n, lates;
     struct rw_entry committed[RW_LOG];
     uint64_t commit_term[RW_LOG]; /* of the leader that committed it */
     uint64_t n_committed, values, reads, reads_done;
@@ -79,12 +115,16 @@ struct rw {
     struct raft_conf conf[RW_CONFS];
     uint32_t n_confs;
     struct raft_effects fx;
+    struct rw_seen seen[RW_SEEN];
+    uint32_t n_seen;
     const char *broken; /* first violation */
     uint64_t leaders, steps, installs, changes, transfers, cuts;
+    uint64_t hash; /* of all that happened */
     /* chances */
-    uint32_t loss_ppm;
-    int64_t delay_ns, disk_ns;
+    uint32_t loss_ppm, late_ppm, unread_ppm;
+    int64_t install_ns;
     uint64_t image_every; /* 0: no images */
+    bool remove_for_good; /* who is removed is taken away at once */
     bool trace;
 };
 
@@ -95,6 +135,12 @@ static void rw_check(struct rw *w, bool ok, const char *what)
         if (w->trace)
             printf("BROKEN %s at %lld\n", what, (long long)w->now);
     }
+}
+
+static void rw_hash(struct rw *w, uint64_t x)
+{
+    w->hash = (w->hash ^ x) * 0x9e3779b97f4a7c15ull;
+    w->hash ^= w->hash >> 29;
 }
 
 static struct rw_entry *rw_at(struct rw_log *l, uint64_t i)
@@ -125,6 +171,13 @@ static int64_t rw_clock(const struct rw *w, const struct rw_node *n)
 
 static void rw_step(struct rw *w, struct rw_node *n, struct raft_event *ev);
 
+static void rw_pause(struct rw *w, struct rw_node *n, int64_t ns)
+{
+    if (w->now >= n->paused_until)
+        n->paused_clock = rw_clock(w, n);
+    n->paused_until = w->now + ns;
+}
+
 static void rw_event(struct rw *w, struct rw_node *n, enum raft_event_type type)
 {
     struct raft_event ev = {.type = type};
@@ -138,7 +191,10 @@ static void rw_start(struct rw *w, struct rw_node *n)
     static struct raft_run run[RW_LOG];
     uint64_t conf_index[3];
     struct raft_conf conf[3];
-    if (n->disk.last < n->image.index) { /* applied and imaged before it was stored here */
+    if (n->gone || n->off)
+        return;
+    if (n->disk.last < n->image.index || rw_term_at(&n->disk, n->image.index) != n->image.term) {
+        /* the image came before the log was replaced by it */
         n->disk.base = n->disk.last = n->image.index;
         n->disk.base_term = n->image.term;
     }
@@ -166,60 +222,58 @@ static void rw_start(struct rw *w, struct rw_node *n)
     }
     n->cfg.seed = prng_u64(&w->prng);
     n->log = n->disk;
-    n->ops = 0;
+    n->logs.n = n->metas.n = n->fetches = 0;
     n->coming.index = 0;
+    n->install_at = 0;
     n->read_name = 0;
     n->applied = n->image.index;
     n->raft = raft_create(&w->mem, &n->cfg, &s, rw_clock(w, n));
     CU_ASSERT_PTR_NOT_NULL_FATAL(n->raft);
 }
 
+/* n_entries of it get there */
 static void rw_disk_apply(struct rw_node *n, const struct rw_op *o, uint64_t n_entries)
 {
-    if (o->is_meta) {
-        n->meta = o->meta;
-        return;
-    }
     if (o->cut && o->cut_to < n->disk.last)
         n->disk.last = o->cut_to;
-    for (uint64_t i = o->first; i < o->first + n_entries && o->n; i++) {
-        struct rw_entry *e = rw_at(&n->log, i);
-        if (!e) /* cut from the log since: what is on disk there does not matter */
-            break;
-        ASSERT(n->disk.last + 1 == i);
-        n->disk.last = i;
-        n->disk.e[i % RW_LOG] = *e;
+    for (uint64_t i = 0; i < n_entries; i++) {
+        ASSERT(n->disk.last + 1 == o->first + i);
+        n->disk.last++;
+        n->disk.e[n->disk.last % RW_LOG] = o->e[i];
     }
 }
 
-static void rw_link_drop(struct rw *w, uint32_t a, uint32_t b)
+/* what is on its way is lost, and both ends are told */
+static void rw_break(struct rw *w, uint32_t a, uint32_t b)
 {
-    w->link[a][b].n = 0;
+    w->link[a][b].n = w->link[b][a].n = 0;
+    w->link[a][b].told_at = w->now + 1;
 }
 
-/* kill -9 or power loss: of what was under way a prefix is on disk */
+/* kill -9 or power loss: of what was under way a prefix is on disk, of either file */
 static void rw_crash(struct rw *w, struct rw_node *n)
 {
     raft_free(n->raft);
     n->raft = NULL;
-    uint32_t keep = (uint32_t)prng_below(&w->prng, n->ops + 1);
+    uint32_t keep = (uint32_t)prng_below(&w->prng, n->logs.n + 1);
     for (uint32_t i = 0; i < keep; i++) {
-        struct rw_op *o = &n->op[(n->op_first + i) % RW_OPS];
+        struct rw_op *o = &n->logs.op[(n->logs.first + i) % RW_OPS];
         uint64_t k = o->n;
         if (i + 1 == keep && o->n)
             k = prng_below(&w->prng, o->n + 1);
         rw_disk_apply(n, o, k);
-        if (k < o->n)
-            break;
     }
-    n->ops = 0;
-    for (uint32_t i = 1; i <= w->n; i++) {
-        rw_link_drop(w, n->id.v, i);
-        rw_link_drop(w, i, n->id.v);
-    }
+    keep = (uint32_t)prng_below(&w->prng, n->metas.n + 1);
+    if (keep)
+        n->meta = n->metas.op[(n->metas.first + keep - 1) % RW_OPS].meta;
+    if (n->install_at && prng_below(&w->prng, 2))
+        n->image = n->coming; /* and the log is still the old one */
+    n->logs.n = n->metas.n = 0;
+    bool refused = prng_below(&w->prng, 2);
     for (uint32_t i = 1; i <= w->n; i++) {
         struct rw_node *o = &w->node[i];
-        if (!o->raft || o == n || w->link[i][n->id.v].cut || w->link[n->id.v][i].cut)
+        w->link[n->id.v][i].n = w->link[i][n->id.v].n = 0;
+        if (!refused || !o->raft || o == n || w->link[i][n->id.v].cut || w->link[n->id.v][i].cut)
             continue;
         struct raft_event ev = {.type = RAFT_CONTACT, .u.contact = {n->id, false}};
         rw_step(w, o, &ev);
@@ -227,6 +281,33 @@ static void rw_crash(struct rw *w, struct rw_node *n)
 }
 
 /* --- checks --- */
+
+static void rw_check_seen(struct rw *w, uint64_t index, const struct rw_entry *e)
+{
+    uint64_t h = (index * 0x9e3779b97f4a7c15ull + e->term * 0xc2b2ae3d27d4eb4full) >> 40;
+    for (;; h++) {
+        struct rw_seen *x = &w->seen[h % RW_SEEN];
+        if (x->index == 0) {
+            ASSERT(w->n_seen++ < RW_SEEN / 2);
+            *x = (struct rw_seen){index, e->term, e->value};
+        }
+        if (x->index != index || x->term != e->term)
+            continue;
+        rw_check(w, x->value == e->value, "two entries of one index and term");
+        return;
+    }
+}
+
+/* something new is committed: whoever may answer reads by himself knows of it */
+static void rw_check_leases(struct rw *w)
+{
+    for (uint32_t i = 1; i <= w->n; i++) {
+        struct rw_node *n = &w->node[i];
+        if (n->raft && raft_commit(n->raft) < w->n_committed)
+            rw_check(w, !raft_lease_holds(n->raft, rw_clock(w, n)),
+                     "a lease while another leader commits");
+    }
+}
 
 static void rw_check_commit(struct rw *w, struct rw_node *n, const struct raft_conf *conf)
 {
@@ -251,7 +332,8 @@ static void rw_check_commit(struct rw *w, struct rw_node *n, const struct raft_c
                 struct rw_node *o = &w->node[conf->member[k].id.v];
                 struct rw_entry *d = rw_at(&o->disk, i);
                 all[h]++;
-                have[h] += i <= o->image.index || (d && d->term == e->term);
+                have[h] +=
+                    o->gone || i <= o->image.index || (d && d->term == e->term); /* gone: it had */
             }
         rw_check(w, have[0] * 2 > all[0] && (all[1] == 0 || have[1] * 2 > all[1]),
                  "committed without a majority of disks");
@@ -260,7 +342,18 @@ static void rw_check_commit(struct rw *w, struct rw_node *n, const struct raft_c
         w->commit_term[i % RW_LOG] = s.term;
         w->committed[i % RW_LOG] = *e;
         w->n_committed = i;
+        rw_check_leases(w);
     }
+}
+
+/* What a leader holds without having committed it is bounded.  Entries are of 8 bytes; one more
+ * proposal may stand beside a bound that was 0 when it came. */
+static void rw_check_tail(struct rw *w, struct rw_node *n)
+{
+    uint64_t bytes = 0;
+    for (uint64_t i = raft_commit(n->raft) + 1; i <= n->log.last; i++)
+        bytes += rw_at(&n->log, i)->type == RAFT_DATA ? 8 : 0;
+    rw_check(w, bytes <= n->cfg.uncommitted_bytes, "a tail without a bound");
 }
 
 static void rw_check_leader(struct rw *w, struct rw_node *n)
@@ -286,48 +379,62 @@ static void rw_check_leader(struct rw *w, struct rw_node *n)
 
 /* --- effects --- */
 
-static void rw_send(struct rw *w, struct rw_node *n, const struct raft_message *m,
-                    const struct rw_entry *fetched)
+static void rw_send(struct rw *w, struct rw_node *n, const struct raft_message *m)
 {
     struct rw_link *l = &w->link[n->id.v][m->to.v];
     if (!w->node[m->to.v].raft || l->cut || l->n == RW_QUEUE)
         return;
     if (prng_chance_ppm(&w->prng, w->loss_ppm)) { /* the connection breaks */
-        rw_link_drop(w, n->id.v, m->to.v);
+        rw_break(w, n->id.v, m->to.v);
         return;
     }
     struct rw_packet *p = &l->q[(l->first + l->n++) % RW_QUEUE];
     p->m = *m;
-    ASSERT(m->n <= ARRAY_LEN(p->e));
+    p->e = m->n ? mem_alloc(&w->mem, m->n * sizeof *p->e) : NULL;
     for (uint32_t i = 0; i < m->n; i++)
-        p->e[i] = fetched ? fetched[i] : *rw_at(&n->log, m->index + 1 + i);
+        p->e[i] = m->fetched ? n->fetched[i] : *rw_at(&n->log, m->index + 1 + i);
     if (m->conf)
         p->conf = (uint32_t)rw_conf_put(w, m->conf);
-    p->at = w->now + prng_range(&w->prng, w->delay_ns / 10, w->delay_ns);
+    p->at = w->now + prng_range(&w->prng, l->delay_ns / 10, l->delay_ns);
     if (p->at < l->last_at)
         p->at = l->last_at;
     l->last_at = p->at;
-}
-
-static void rw_op(struct rw *w, struct rw_node *n, struct rw_op o)
-{
-    o.at = w->now + prng_range(&w->prng, w->disk_ns / 10, w->disk_ns);
-    if (prng_chance_ppm(&w->prng, 2000))
-        o.at += 50 * w->disk_ns;
-    if (n->ops) {
-        int64_t before = n->op[(n->op_first + n->ops - 1) % RW_OPS].at;
-        o.at = o.at > before ? o.at : before;
+    if (w->lates < RW_LATE && prng_chance_ppm(&w->prng, w->late_ppm)) {
+        struct rw_packet *late = &w->late[w->lates++];
+        *late = *p;
+        late->e = m->n ? mem_alloc(&w->mem, m->n * sizeof *p->e) : NULL;
+        if (m->n)
+            memcpy(late->e, p->e, m->n * sizeof *p->e);
+        late->at = w->now + prng_range(&w->prng, 0, 50 * l->delay_ns);
     }
-    ASSERT(n->ops < RW_OPS);
-    n->op[(n->op_first + n->ops++) % RW_OPS] = o;
 }
 
-static void rw_fetch(struct rw *w, struct rw_node *n, struct raft_fetch f)
+static struct rw_op *rw_op(struct rw *w, struct rw_node *n, struct rw_ops *q)
 {
+    int64_t at = w->now + prng_range(&w->prng, n->disk_ns / 10, n->disk_ns);
+    if (prng_chance_ppm(&w->prng, 2000))
+        at += (int64_t)base_min_u64(50 * (uint64_t)n->disk_ns, 3000 * MS);
+    if (q->n) {
+        int64_t before = q->op[(q->first + q->n - 1) % RW_OPS].at;
+        at = at > before ? at : before;
+    }
+    ASSERT(q->n < RW_OPS);
+    struct rw_op *o = &q->op[(q->first + q->n++) % RW_OPS];
+    *o = (struct rw_op){.at = at};
+    return o;
+}
+
+/* what it asked to read of its log */
+static void rw_fetched(struct rw *w, struct rw_node *n)
+{
+    struct raft_fetch f = n->fetch[0].f;
+    memmove(n->fetch, n->fetch + 1, --n->fetches * sizeof *n->fetch);
     struct raft_entry e[16];
     struct raft_event ev = {.type = RAFT_FETCHED, .u.fetched = {f.id, f.from, 0, e, NULL}};
-    for (uint64_t i = f.from; ev.u.fetched.n < 16 && rw_at(&n->disk, i); i++) {
+    bool unread = prng_chance_ppm(&w->prng, w->unread_ppm);
+    for (uint64_t i = f.from; !unread && ev.u.fetched.n < 16 && rw_at(&n->disk, i); i++) {
         struct rw_entry *x = rw_at(&n->disk, i);
+        n->fetched[ev.u.fetched.n] = *x;
         e[ev.u.fetched.n++] = (struct raft_entry){x->term, 8, x->type};
         if (x->type == RAFT_CONF) {
             ev.u.fetched.conf = &w->conf[x->value];
@@ -337,73 +444,68 @@ static void rw_fetch(struct rw *w, struct rw_node *n, struct raft_fetch f)
     rw_step(w, n, &ev);
 }
 
-static void rw_install(struct rw *w, struct rw_node *n)
+static void rw_installed(struct rw *w, struct rw_node *n)
 {
     w->installs++;
+    n->install_at = 0;
     n->image = n->coming;
+    n->coming.index = 0;
     n->log.base = n->log.last = n->image.index;
     n->log.base_term = n->image.term;
     n->disk = n->log;
     n->applied = n->image.index;
-    for (uint32_t i = 0; i < n->ops;) { /* log writes are void now; term and vote are not */
-        struct rw_op *o = &n->op[(n->op_first + i) % RW_OPS];
-        if (!o->is_meta) {
-            o->cut = false;
-            o->n = 0;
-        }
-        i++;
+    for (uint32_t i = 0; i < n->logs.n; i++) { /* they are void now; their completions come */
+        struct rw_op *o = &n->logs.op[(n->logs.first + i) % RW_OPS];
+        o->cut = false;
+        o->n = 0;
     }
     rw_event(w, n, RAFT_IMAGE_INSTALLED);
 }
 
-static void rw_effects(struct rw *w, struct rw_node *n, const struct raft_event *ev,
-                       const struct raft_conf *conf)
+/* what a step put into the log, and what it means for the disk */
+static void rw_store(struct rw *w, struct rw_node *n, const struct raft_event *ev,
+                     const struct raft_effects *fx)
 {
-    struct raft_effects *fx = mem_alloc(&w->mem, sizeof *fx);
-    *fx = w->fx;
-    if (fx->save_meta)
-        rw_op(w, n, (struct rw_op){.is_meta = true, .meta = fx->meta, .seq = fx->meta_seq});
+    if (fx->save_meta) {
+        struct rw_op *o = rw_op(w, n, &n->metas);
+        o->meta = fx->meta;
+        o->seq = fx->meta_seq;
+    }
+    if (!fx->cut && !fx->store_n)
+        return;
+    rw_check(w, !n->install_at, "the log is written while an image is installed");
+    struct rw_op *o = rw_op(w, n, &n->logs);
+    o->cut = fx->cut;
+    o->cut_to = fx->cut_to;
+    o->seq = fx->store_seq;
+    o->first = fx->store_first;
+    o->n = fx->store_n;
     if (fx->cut) {
         w->cuts++;
         n->log.last = fx->cut_to;
-        /* what waits for the disk of what was cut never gets there */
-        for (uint32_t i = 0; i < n->ops; i++) {
-            struct rw_op *o = &n->op[(n->op_first + i) % RW_OPS];
-            if (!o->is_meta && o->n && o->first + o->n - 1 > fx->cut_to)
-                o->n = o->first > fx->cut_to ? 0 : fx->cut_to + 1 - o->first;
-        }
     }
+    if (fx->store_n)
+        o->e = mem_alloc(&w->mem, fx->store_n * sizeof *o->e);
     for (uint64_t i = fx->store_first; i < fx->store_first + fx->store_n; i++) {
         struct raft_entry e = raft_entry_at(n->raft, i);
         struct rw_entry x = {.term = e.term, .type = e.type};
-        if (e.type == RAFT_CONF)
+        if (ev->type == RAFT_MESSAGE && ev->u.message->n)
+            x = container_of(ev->u.message, struct rw_packet, m)->e[i - ev->u.message->index - 1];
+        else if (e.type == RAFT_CONF)
             x.value = rw_conf_put(w, raft_conf_at(n->raft, i));
-        else if (ev->type == RAFT_MESSAGE && ev->u.message->n) {
-            const struct raft_message *m = ev->u.message;
-            const struct rw_packet *p = container_of(m, struct rw_packet, m);
-            x = p->e[i - m->index - 1];
-        } else
+        else
             x.value = ++w->values;
         ASSERT(i == n->log.last + 1 && i - n->log.base < RW_LOG);
         n->log.last = i;
         n->log.e[i % RW_LOG] = x;
+        rw_check_seen(w, i, &x);
+        o->e[i - fx->store_first] = x;
     }
-    if (fx->cut || fx->store_n)
-        rw_op(w, n,
-              (struct rw_op){.cut = fx->cut,
-                             .cut_to = fx->cut_to,
-                             .first = fx->store_first,
-                             .n = fx->store_n,
-                             .seq = fx->store_seq});
-    rw_check_leader(w, n);
-    rw_check_commit(w, n, conf);
-    for (uint32_t i = 0; i < fx->n_messages; i++) {
-        const struct raft_message *m = &fx->message[i];
-        struct rw_entry fetched[16];
-        for (uint32_t k = 0; m->fetched && k < m->n; k++)
-            fetched[k] = *rw_at(&n->disk, m->index + 1 + k);
-        rw_send(w, n, m, m->fetched ? fetched : NULL);
-    }
+    o->upto = n->log.last;
+}
+
+static void rw_reads(struct rw *w, struct rw_node *n, const struct raft_effects *fx)
+{
     for (uint32_t i = 0; i < fx->n_reads; i++) {
         if (fx->read[i].name != n->read_name)
             continue;
@@ -413,17 +515,34 @@ static void rw_effects(struct rw *w, struct rw_node *n, const struct raft_event 
         }
         n->read_name = 0;
     }
+}
+
+static void rw_effects(struct rw *w, struct rw_node *n, const struct raft_event *ev,
+                       const struct raft_conf *conf)
+{
+    struct raft_effects *fx = mem_alloc(&w->mem, sizeof *fx);
+    *fx = w->fx;
+    rw_store(w, n, ev, fx);
+    rw_check_leader(w, n);
+    rw_check_commit(w, n, conf);
+    if (ev->type == RAFT_PROPOSE && fx->ret == 0)
+        rw_check_tail(w, n);
+    for (uint32_t i = 0; i < fx->n_messages; i++)
+        rw_send(w, n, &fx->message[i]);
+    rw_reads(w, n, fx);
     if (fx->image_wanted) {
-        n->coming = w->node[fx->image_from.v].image;
+        n->coming = (struct rw_image){fx->image_index, fx->image_term, 0};
+        n->coming_from = fx->image_from;
         n->image_at = w->now + prng_range(&w->prng, 1000000, 300000000);
-        if (n->coming.index != fx->image_index)
-            n->coming.index = 0; /* gone meanwhile: the leader offers another */
     }
     if (fx->install)
-        rw_install(w, n);
-    for (uint32_t i = 0; i < fx->n_fetches && n->raft; i++)
-        rw_fetch(w, n, fx->fetch[i]);
-    if (fx->more && n->raft)
+        n->install_at = w->now + prng_range(&w->prng, 1, w->install_ns);
+    for (uint32_t i = 0; i < fx->n_fetches; i++) {
+        ASSERT(n->fetches < ARRAY_LEN(n->fetch));
+        n->fetch[n->fetches++] = (struct rw_fetch){
+            w->now + prng_range(&w->prng, n->disk_ns / 10, n->disk_ns), fx->fetch[i]};
+    }
+    if (fx->more)
         rw_event(w, n, RAFT_TIME);
     mem_free(&w->mem, fx, sizeof *fx);
 }
@@ -432,22 +551,23 @@ static void rw_step(struct rw *w, struct rw_node *n, struct raft_event *ev)
 {
     struct raft_conf conf = *raft_conf(n->raft); /* a step may begin another one */
     w->steps++;
-    ev->now_ns = rw_clock(w, n);
+    /* a host that asks its loop for the time, not the clock, is where it was before a pause */
+    ev->now_ns =
+        MUTANT(RAFT_CLOCK_FROZEN) && w->now < n->paused_until ? n->paused_clock : rw_clock(w, n);
     raft_step(n->raft, ev, &w->fx);
+    rw_hash(w, (uint64_t)w->now);
+    rw_hash(w, (uint64_t)ev->type << 56 | (uint64_t)n->id.v << 48 | w->fx.n_messages << 16 |
+                   w->fx.n_reads);
+    rw_hash(w, raft_commit(n->raft) << 20 ^ w->fx.meta_seq << 40 ^ w->fx.store_seq);
     rw_check(w, w->fx.ret != E_CORRUPT, "contradiction of what is committed");
     rw_effects(w, n, ev, &conf);
 }
 
 /* --- the world's own steps --- */
 
-static void rw_deliver(struct rw *w, uint32_t from, uint32_t to)
+static void rw_arrive(struct rw *w, struct rw_packet *p)
 {
-    struct rw_link *l = &w->link[from][to];
-    struct rw_packet *p = mem_alloc(&w->mem, sizeof *p);
-    *p = l->q[l->first];
-    l->first = (l->first + 1) % RW_QUEUE;
-    l->n--;
-    struct raft_entry e[32];
+    struct raft_entry *e = p->m.n ? mem_alloc(&w->mem, p->m.n * sizeof *e) : NULL;
     for (uint32_t i = 0; i < p->m.n; i++) {
         e[i] = (struct raft_entry){p->e[i].term, 8, p->e[i].type};
         if (e[i].type == RAFT_CONF)
@@ -457,30 +577,76 @@ static void rw_deliver(struct rw *w, uint32_t from, uint32_t to)
         p->m.conf = &w->conf[p->conf];
     p->m.entry = e;
     if (w->trace)
-        printf("%lld %u->%u type %d term %llu index %llu/%llu hint %llu commit %llu n %u%s\n",
-               (long long)w->now / 1000, from, to, p->m.type, (unsigned long long)p->m.term,
-               (unsigned long long)p->m.index, (unsigned long long)p->m.log_term,
-               (unsigned long long)p->m.hint, (unsigned long long)p->m.commit, p->m.n,
-               p->m.reject ? " reject" : "");
+        printf("%lld %u->%u type %d term %llu index %llu/%llu hint %llu commit %llu n %u%s%s\n",
+               (long long)w->now / 1000, p->m.from.v, p->m.to.v, p->m.type,
+               (unsigned long long)p->m.term, (unsigned long long)p->m.index,
+               (unsigned long long)p->m.log_term, (unsigned long long)p->m.hint,
+               (unsigned long long)p->m.commit, p->m.n, p->m.reject ? " reject" : "",
+               p->m.force ? " force" : "");
     struct raft_event ev = {.type = RAFT_MESSAGE, .u.message = &p->m};
-    rw_step(w, &w->node[to], &ev);
-    mem_free(&w->mem, p, sizeof *p);
+    rw_step(w, &w->node[p->m.to.v], &ev);
+    if (p->m.n) {
+        mem_free(&w->mem, e, p->m.n * sizeof *e);
+        mem_free(&w->mem, p->e, p->m.n * sizeof *p->e);
+    }
 }
 
-static void rw_disk_done(struct rw *w, struct rw_node *n)
+static void rw_deliver(struct rw *w, uint32_t from, uint32_t to)
 {
-    struct rw_op o = n->op[n->op_first];
-    n->op_first = (n->op_first + 1) % RW_OPS;
-    n->ops--;
+    struct rw_link *l = &w->link[from][to];
+    struct rw_packet p = l->q[l->first];
+    l->first = (l->first + 1) % RW_QUEUE;
+    l->n--;
+    rw_arrive(w, &p);
+}
+
+static void rw_deliver_late(struct rw *w, uint32_t i)
+{
+    struct rw_packet p = w->late[i];
+    w->late[i] = w->late[--w->lates];
+    rw_arrive(w, &p);
+}
+
+static void rw_log_done(struct rw *w, struct rw_node *n)
+{
+    struct rw_op o = n->logs.op[n->logs.first];
+    n->logs.first = (n->logs.first + 1) % RW_OPS;
+    n->logs.n--;
     rw_disk_apply(n, &o, o.n);
-    struct raft_event ev = {.type = o.is_meta ? RAFT_META_STORED : RAFT_STORED};
-    if (o.is_meta)
-        ev.u.seq = o.seq;
-    else {
-        ev.u.stored.seq = o.seq;
-        ev.u.stored.index = o.n ? o.first + o.n - 1 : n->disk.last;
-    }
+    if (o.e)
+        mem_free(&w->mem, o.e, (o.upto + 1 - o.first) * sizeof *o.e);
+    struct raft_event ev = {.type = RAFT_STORED, .u.stored = {o.seq, o.upto}};
     rw_step(w, n, &ev);
+}
+
+static void rw_meta_done(struct rw *w, struct rw_node *n)
+{
+    struct rw_op o = n->metas.op[n->metas.first];
+    n->metas.first = (n->metas.first + 1) % RW_OPS;
+    n->metas.n--;
+    n->meta = o.meta;
+    struct raft_event ev = {.type = RAFT_META_STORED, .u.seq = o.seq};
+    rw_step(w, n, &ev);
+}
+
+static void rw_image_came(struct rw *w, struct rw_node *n)
+{
+    struct rw_node *from = &w->node[n->coming_from.v];
+    n->image_at = 0;
+    if (!from->raft || w->link[from->id.v][n->id.v].cut || w->link[n->id.v][from->id.v].cut) {
+        n->image_at = w->now + 100 * MS; /* it goes on fetching until told otherwise */
+        return;
+    }
+    if (from->image.index != n->coming.index) { /* gone meanwhile: a newer one will be offered */
+        n->coming.index = 0;
+        return;
+    }
+    n->coming = from->image;
+    struct raft_event ev = {.type = RAFT_IMAGE_READY,
+                            .u.image = {n->coming.index, n->coming.term, &w->conf[n->coming.conf]}};
+    rw_step(w, n, &ev);
+    if (!n->install_at)
+        n->coming.index = 0;
 }
 
 static void rw_apply(struct rw *w, struct rw_node *n)
@@ -497,9 +663,12 @@ static void rw_save_image(struct rw *w, struct rw_node *n)
     struct raft_event ev = {.type = RAFT_IMAGE_SAVED,
                             .u.image = {n->image.index, n->image.term, NULL}};
     rw_step(w, n, &ev);
-    if (!n->raft)
-        return;
-    uint64_t base = base_min_u64(n->image.index, raft_trim_limit(n->raft, 8));
+    struct raft_status s;
+    raft_status(n->raft, &s);
+    uint64_t limit = raft_trim_limit(n->raft, RW_MARGIN);
+    rw_check(w, limit + RW_MARGIN >= base_min_u64(s.applied, s.stored),
+             "a log that is kept for a member that is gone");
+    uint64_t base = base_min_u64(n->image.index, limit);
     if (base <= n->log.base || base > n->disk.last)
         return;
     n->log.base_term = n->disk.base_term = rw_term_at(&n->log, base);
@@ -508,63 +677,145 @@ static void rw_save_image(struct rw *w, struct rw_node *n)
     rw_step(w, n, &ev);
 }
 
+static void rw_contact(struct rw *w, uint32_t a, uint32_t b)
+{
+    w->link[a][b].told_at = 0;
+    for (int k = 0; k < 2; k++) {
+        struct rw_node *n = &w->node[k ? b : a];
+        struct raft_event ev = {.type = RAFT_CONTACT, .u.contact = {{k ? a : b}, true}};
+        if (n->raft)
+            rw_step(w, n, &ev);
+    }
+}
+
+enum rw_due {
+    RW_NOTHING,
+    RW_MESSAGE,
+    RW_LATE_MESSAGE,
+    RW_LOG_DONE,
+    RW_META_DONE,
+    RW_DEADLINE,
+    RW_IMAGE_CAME,
+    RW_INSTALLED,
+    RW_FETCHED,
+    RW_TOLD,
+};
+
+struct rw_next {
+    int64_t at;
+    enum rw_due what;
+    uint32_t a, b;
+};
+
+static void rw_due(struct rw_next *x, int64_t at, int64_t held, enum rw_due what, uint32_t a,
+                   uint32_t b)
+{
+    at = at > held ? at : held;
+    if (at < x->at)
+        *x = (struct rw_next){at, what, a, b};
+}
+
+static void rw_due_timer(struct rw *w, struct rw_next *x, uint32_t i)
+{
+    struct rw_node *n = &w->node[i];
+    int64_t d = raft_deadline_ns(n->raft), c = rw_clock(w, n);
+    if (d != INT64_MAX)
+        rw_due(x, c >= d ? w->now : w->now + (d - c) / 1001 * 1000 + 1000, n->paused_until,
+               RW_DEADLINE, i, 0);
+}
+
+/* Of what is due at one time messages come first, as a host drains its network before its timers.
+ */
+static struct rw_next rw_next(struct rw *w, int64_t until)
+{
+    struct rw_next x = {.at = until};
+    for (uint32_t i = 1; i <= w->n; i++) {
+        struct rw_node *n = &w->node[i];
+        for (uint32_t j = 1; j <= w->n; j++)
+            if (w->link[i][j].told_at)
+                rw_due(&x, w->link[i][j].told_at, 0, RW_TOLD, i, j);
+        if (!n->raft)
+            continue;
+        int64_t held = n->paused_until;
+        if (MUTANT(RAFT_TIMER_FIRST))
+            rw_due_timer(w, &x, i);
+        for (uint32_t j = 1; j <= w->n; j++)
+            if (w->link[j][i].n)
+                rw_due(&x, w->link[j][i].q[w->link[j][i].first].at, held, RW_MESSAGE, j, i);
+        if (n->logs.n)
+            rw_due(&x, n->logs.op[n->logs.first].at, held, RW_LOG_DONE, i, 0);
+        if (n->metas.n)
+            rw_due(&x, n->metas.op[n->metas.first].at, held, RW_META_DONE, i, 0);
+        rw_due_timer(w, &x, i);
+        if (n->install_at)
+            rw_due(&x, n->install_at, held, RW_INSTALLED, i, 0);
+        else if (n->coming.index && n->image_at)
+            rw_due(&x, n->image_at, held, RW_IMAGE_CAME, i, 0);
+        if (n->fetches)
+            rw_due(&x, n->fetch[0].at, held, RW_FETCHED, i, 0);
+    }
+    for (uint32_t i = 0; i < w->lates; i++)
+        rw_due(&x, w->late[i].at, w->node[w->late[i].m.to.v].paused_until, RW_LATE_MESSAGE, i, 0);
+    return x;
+}
+
+static void rw_do(struct rw *w, struct rw_next x)
+{
+    struct rw_node *n = &w->node[x.what == RW_MESSAGE ? x.b : x.a];
+    switch (x.what) {
+    case RW_MESSAGE:
+        rw_deliver(w, x.a, x.b);
+        break;
+    case RW_LATE_MESSAGE:
+        n = &w->node[w->late[x.a].m.to.v];
+        if (n->raft && !w->link[w->late[x.a].m.from.v][n->id.v].cut)
+            rw_deliver_late(w, x.a);
+        else
+            w->late[x.a] = w->late[--w->lates];
+        break;
+    case RW_LOG_DONE:
+        rw_log_done(w, n);
+        break;
+    case RW_META_DONE:
+        rw_meta_done(w, n);
+        break;
+    case RW_DEADLINE:
+        rw_event(w, n, RAFT_TIME);
+        break;
+    case RW_IMAGE_CAME:
+        rw_image_came(w, n);
+        break;
+    case RW_INSTALLED:
+        rw_installed(w, n);
+        break;
+    case RW_FETCHED:
+        rw_fetched(w, n);
+        break;
+    case RW_TOLD:
+        rw_contact(w, x.a, x.b);
+        break;
+    case RW_NOTHING:
+        break;
+    }
+    if (!n->raft || n->install_at)
+        return;
+    if (raft_commit(n->raft) > n->applied && prng_chance_ppm(&w->prng, 700000))
+        rw_apply(w, n);
+    if (w->image_every && n->applied >= n->image.index + w->image_every &&
+        n->applied > n->log.base && n->applied <= n->log.last)
+        rw_save_image(w, n);
+}
+
 /* runs everything that is due until `until` */
 static void rw_run(struct rw *w, int64_t until)
 {
     while (!w->broken) {
-        int64_t best = until;
-        uint32_t what = 0, a = 0, b = 0;
-        for (uint32_t i = 1; i <= w->n; i++) {
-            struct rw_node *n = &w->node[i];
-            if (!n->raft)
-                continue;
-            int64_t held = n->paused_until;
-#define RW_DUE(t, kind, x, y)                  \
-    do {                                       \
-        int64_t due = (t) > held ? (t) : held; \
-        if (due < best) {                      \
-            best = due;                        \
-            what = kind;                       \
-            a = x;                             \
-            b = y;                             \
-        }                                      \
-    } while (0)
-            for (uint32_t j = 1; j <= w->n; j++)
-                if (w->link[j][i].n)
-                    RW_DUE(w->link[j][i].q[w->link[j][i].first].at, 1, j, i);
-            if (n->ops)
-                RW_DUE(n->op[n->op_first].at, 2, i, 0);
-            int64_t d = raft_deadline_ns(n->raft);
-            if (d != INT64_MAX)
-                RW_DUE(rw_clock(w, n) >= d ? w->now
-                                           : w->now + (d - rw_clock(w, n)) / 1001 * 1000 + 1000,
-                       3, i, 0);
-            if (n->coming.index && n->image_at)
-                RW_DUE(n->image_at, 4, i, 0);
-        }
-        if (!what)
+        struct rw_next x = rw_next(w, until);
+        if (x.what == RW_NOTHING)
             break;
-        if (best > w->now)
-            w->now = best;
-        struct rw_node *n = &w->node[what == 1 ? b : a];
-        if (what == 1)
-            rw_deliver(w, a, b);
-        else if (what == 2)
-            rw_disk_done(w, n);
-        else if (what == 3)
-            rw_event(w, n, RAFT_TIME);
-        else {
-            n->image_at = 0;
-            struct raft_event ev = {
-                .type = RAFT_IMAGE_READY,
-                .u.image = {n->coming.index, n->coming.term, &w->conf[n->coming.conf]}};
-            rw_step(w, n, &ev);
-        }
-        if (n->raft && raft_commit(n->raft) > n->applied && prng_chance_ppm(&w->prng, 700000))
-            rw_apply(w, n);
-        if (w->image_every && n->raft && n->applied >= n->image.index + w->image_every &&
-            n->applied > n->log.base)
-            rw_save_image(w, n);
+        if (x.at > w->now)
+            w->now = x.at;
+        rw_do(w, x);
     }
     if (w->now < until)
         w->now = until;
@@ -662,8 +913,7 @@ static void rw_open(struct rw *w, uint64_t seed, uint32_t n, uint32_t voters,
     unit_mem(&w->mem, 1ull << 32);
     prng_seed(&w->prng, seed, "raft world", 0);
     w->n = n;
-    w->delay_ns = MS;
-    w->disk_ns = MS;
+    w->install_ns = MS;
     struct raft_conf c = {0}, none = {0};
     for (uint32_t i = 0; i < voters; i++)
         c.member[c.n++] = (struct raft_member){.id = {i + 1}, .flags = RAFT_VOTER, .priority = 1};
@@ -674,9 +924,11 @@ static void rw_open(struct rw *w, uint64_t seed, uint32_t n, uint32_t voters,
         x->cfg = cfg ? *cfg : rw_config();
         x->cfg.self = x->id;
         x->image.conf = i <= voters ? first : empty;
-        x->member_once = i <= voters;
-        for (uint32_t j = 1; j <= n; j++)
+        x->disk_ns = MS;
+        for (uint32_t j = 1; j <= n; j++) {
             w->link[i][j].q = mem_alloc(&w->mem, RW_QUEUE * sizeof *w->link[i][j].q);
+            w->link[i][j].delay_ns = MS;
+        }
     }
     for (uint32_t i = 1; i <= n; i++)
         rw_start(w, &w->node[i]);

@@ -1,0 +1,566 @@
+/* tests/unit/test_raft_swarm.h - what kind of hostile world a seed is, and what happens in it.
+ *
+ * A swarm finds more than one average mix: each seed draws its faults' rates, its timing and
+ * perhaps a theme, a schedule of faults that belongs together and is played with random pieces
+ * again and again.  Then peace comes, at least among a quorum, and something has to be committed.
+ * Nothing here knows which known bug of core/mutant.h is on. */
+#ifndef TESTS_UNIT_TEST_RAFT_SWARM_H
+#define TESTS_UNIT_TEST_RAFT_SWARM_H
+
+#include "tests/unit/test_raft_world.h"
+
+enum swarm_act {
+    SWARM_CRASH,
+    SWARM_RESTART,
+    SWARM_CUT,
+    SWARM_HEAL,
+    SWARM_PAUSE,
+    SWARM_TRANSFER,
+    SWARM_CHANGE,
+    SWARM_HEALTH,
+    SWARM_STAND,
+    SWARM_BREAK,
+    SWARM_SPEED,
+    SWARM_LOSE,
+    SWARM_RIVALS, /* the themes */
+    SWARM_PARTIAL,
+    SWARM_LEASE,
+    SWARM_MEMBER,
+    SWARM_LOAD, /* proposals and reads: what is left of the hundred */
+};
+
+struct swarm {
+    struct raft_config cfg;
+    uint32_t chance[SWARM_LOAD];
+    int64_t turn_ns;           /* between two acts, at most */
+    int64_t delay_ns, disk_ns; /* the usual ones */
+    uint32_t voters;
+    bool lost; /* a disk */
+};
+
+static uint32_t swarm_pick(struct rw *w, uint32_t n)
+{
+    return (uint32_t)prng_below(&w->prng, n);
+}
+
+static int64_t swarm_trip(struct rw *w, const struct swarm *m, int64_t trips)
+{
+    return prng_range(&w->prng, 0, trips * (m->delay_ns + m->disk_ns));
+}
+
+static struct swarm swarm_draw(struct prng *p)
+{
+    struct swarm m = {.cfg = rw_config(), .turn_ns = 400 * MS};
+    static const uint8_t voters[] = {1, 2, 3, 3, 3, 4, 5, 5};
+    static const uint32_t drift[] = {1000, 1000, 50000, 200000}, batch[] = {8, 16, 64, 64};
+    m.voters = voters[prng_below(p, ARRAY_LEN(voters))];
+    for (uint32_t i = 0; i < SWARM_RIVALS; i++)
+        m.chance[i] = prng_below(p, 3) ? (uint32_t)prng_below(p, 8) : 0;
+    uint32_t theme = (uint32_t)prng_below(p, 6);
+    if (theme < 4) { /* it, and little else */
+        for (uint32_t i = 0; i < SWARM_RIVALS; i++)
+            m.chance[i] = prng_below(p, 4) ? 0 : m.chance[i] / 2;
+        m.chance[SWARM_RIVALS + theme] = (uint32_t)prng_range(p, 20, 50);
+    }
+    m.chance[SWARM_RESTART] += m.chance[SWARM_CRASH] + 1;
+    m.chance[SWARM_HEAL] += m.chance[SWARM_CUT] / 2 + 1;
+    m.cfg.drift_ppm = drift[prng_below(p, ARRAY_LEN(drift))];
+    m.cfg.batch_bytes = batch[prng_below(p, ARRAY_LEN(batch))];
+    if (prng_below(p, 2)) { /* elections all the time */
+        m.turn_ns = prng_range(p, 5, 100) * MS;
+        m.cfg.suspect_min_ns = prng_range(p, 40, 200) * MS;
+        m.cfg.suspect_max_ns = m.cfg.suspect_min_ns * 2;
+        m.cfg.round_min_ns = prng_range(p, 20, prng_below(p, 3) ? 100 : 400) * MS;
+        m.cfg.round_max_ns = m.cfg.round_min_ns * 2;
+        m.cfg.heartbeat_ns = m.cfg.suspect_min_ns / 4;
+        m.cfg.promise_ns = prng_below(p, 2) ? m.cfg.suspect_min_ns : 0;
+        m.cfg.no_pre_vote = prng_below(p, 3) == 0;
+        if (m.cfg.no_pre_vote) /* a removed member would disturb for ever: that is what it is for */
+            m.chance[SWARM_CHANGE] = m.chance[SWARM_MEMBER] = 0;
+    } else if (prng_below(p, 2)) {
+        m.cfg.promise_ns = m.cfg.suspect_min_ns;
+    }
+    m.delay_ns = prng_range(p, MS / 10, prng_below(p, 2) ? 2 * MS : 30 * MS);
+    m.disk_ns = prng_range(p, MS / 10, prng_below(p, 3) ? 10 * MS : 200 * MS);
+    return m;
+}
+
+/* --- acts --- */
+
+static struct rw_node *swarm_node(struct rw *w)
+{
+    return &w->node[1 + swarm_pick(w, w->n)];
+}
+
+static void swarm_cut(struct rw *w, struct rw_node *n, uint32_t one_in)
+{
+    for (uint32_t k = 1; k <= w->n; k++) {
+        bool cut = swarm_pick(w, one_in) == 0;
+        w->link[n->id.v][k].cut = cut;
+        w->link[k][n->id.v].cut = swarm_pick(w, 4) ? cut : swarm_pick(w, 2);
+    }
+}
+
+static void swarm_heal(struct rw *w)
+{
+    for (uint32_t k = 1; k <= w->n; k++)
+        for (uint32_t m = 1; m <= w->n; m++) {
+            if (w->link[k][m].cut)
+                w->link[k][m].told_at = w->now + 1;
+            w->link[k][m].cut = false;
+        }
+}
+
+static void swarm_restart(struct rw *w, uint32_t one_in)
+{
+    for (uint32_t k = 1; k <= w->n; k++)
+        if (!w->node[k].raft && swarm_pick(w, one_in) == 0)
+            rw_start(w, &w->node[k]);
+}
+
+static void swarm_stand(struct rw *w, struct rw_node *n)
+{
+    if (n->raft)
+        rw_event(w, n, RAFT_CAMPAIGN);
+}
+
+static void swarm_change(struct rw *w, struct rw_node *l, const struct raft_conf *c)
+{
+    for (uint32_t i = 0; i < c->n; i++) { /* whoever is wanted is switched on */
+        struct rw_node *n = &w->node[c->member[i].id.v];
+        if (n->off) {
+            n->off = false;
+            rw_start(w, n);
+        }
+    }
+    struct raft_event ev = {.type = RAFT_CHANGE, .u.conf = c};
+    rw_step(w, l, &ev);
+    w->changes += w->fx.ret == 0;
+}
+
+/* a new set of members */
+static void swarm_members(struct rw *w, struct rw_node *l)
+{
+    struct raft_conf c = {0};
+    for (uint32_t k = 1; k <= w->n; k++)
+        if (swarm_pick(w, 3))
+            c.member[c.n++] =
+                (struct raft_member){.id = {k},
+                                     .flags = swarm_pick(w, 4) ? RAFT_VOTER : RAFT_LEARNER,
+                                     .priority = (uint8_t)swarm_pick(w, 3)};
+    swarm_change(w, l, &c);
+}
+
+/* one comes, goes or changes its rank */
+static void swarm_member(struct rw *w, struct rw_node *l)
+{
+    const struct raft_conf *have = raft_conf(l->raft);
+    struct raft_conf c = {0};
+    uint32_t k = 1 + swarm_pick(w, w->n);
+    for (uint32_t i = 1; i <= w->n; i++) {
+        const struct raft_member fresh = {.id = {i}, .priority = 1}, *m = NULL;
+        for (uint32_t j = 0; j < have->n; j++)
+            if (have->member[j].id.v == i)
+                m = &have->member[j];
+        bool voter = m && (m->flags & RAFT_VOTER);
+        if (i == k)
+            m = m && swarm_pick(w, 2) ? NULL : &fresh;
+        if (!m)
+            continue;
+        c.member[c.n] = *m;
+        c.member[c.n++].flags = voter != (i == k) ? RAFT_VOTER : RAFT_LEARNER;
+    }
+    swarm_change(w, l, &c);
+}
+
+static void swarm_lose(struct rw *w, struct swarm *m)
+{
+    struct rw_node *n = &w->node[1 + swarm_pick(w, m->voters)];
+    if (m->lost || m->voters < 3 || m->chance[SWARM_CHANGE] || m->chance[SWARM_MEMBER])
+        return;
+    m->lost = true;
+    if (n->raft)
+        rw_crash(w, n);
+    memset(&n->disk, 0, sizeof n->disk);
+    n->meta = (struct raft_meta){0};
+    n->image = (struct rw_image){0};
+    n->gone = !MUTANT(RAFT_WIPED);
+    rw_start(w, n);
+}
+
+/* two stand at once, and a voter crashes and comes back in the middle of it */
+static void swarm_rivals(struct rw *w, const struct swarm *m)
+{
+    struct rw_node *n = swarm_node(w);
+    for (int k = 0; k < 2; k++) {
+        swarm_stand(w, swarm_node(w));
+        if (swarm_pick(w, 2))
+            rw_run(w, w->now + swarm_trip(w, m, 1));
+    }
+    rw_run(w, w->now + swarm_trip(w, m, 2));
+    if (w->broken)
+        return;
+    if (n->raft)
+        rw_crash(w, n);
+    if (swarm_pick(w, 4))
+        rw_start(w, n);
+}
+
+/* leaders that are gone before what they took has got round (Fig. 8) */
+static void swarm_partial(struct rw *w, const struct swarm *m, struct rw_node *l)
+{
+    if (l) {
+        swarm_cut(w, l, 2);
+        rw_propose(w, l, 1 + swarm_pick(w, 3));
+        rw_run(w, w->now + swarm_trip(w, m, 3));
+        if (w->broken)
+            return;
+        if (l->raft && swarm_pick(w, 4))
+            rw_crash(w, l);
+    }
+    swarm_restart(w, 2);
+    if (swarm_pick(w, 2))
+        swarm_heal(w);
+    swarm_stand(w, swarm_node(w));
+    rw_run(w, w->now + swarm_trip(w, m, 4));
+}
+
+/* a leader that may have a lease is cut off, and others would like to lead at once */
+static void swarm_lease(struct rw *w, const struct swarm *m, struct rw_node *l)
+{
+    rw_propose(w, l, 1);
+    rw_run(w, w->now + swarm_trip(w, m, 3));
+    struct rw_node *v = swarm_node(w);
+    if (w->broken || !l->raft)
+        return;
+    switch (swarm_pick(w, 5)) {
+    case 0: /* a voter forgets */
+        if (v->raft && v != l) {
+            rw_crash(w, v);
+            rw_start(w, v);
+        }
+        break;
+    case 1: { /* it calls a successor */
+        struct raft_event ev = {.type = RAFT_TRANSFER, .u.id = v->id};
+        rw_step(w, l, &ev);
+        rw_run(w, w->now + swarm_trip(w, m, 1));
+        break;
+    }
+    case 2: /* terms went up elsewhere */
+        swarm_stand(w, v);
+        break;
+    case 3: /* it sleeps, and knows nothing of the time that goes by */
+        rw_pause(w, l, m->cfg.promise_ns * 2);
+        break;
+    }
+    for (uint32_t k = 1; k <= w->n && !w->broken; k++) {
+        w->link[l->id.v][k].cut = true;
+        w->link[k][l->id.v].cut = swarm_pick(w, 4) != 0;
+    }
+    int64_t until = w->now + m->cfg.promise_ns * 3 / 2;
+    while (w->now < until && !w->broken && l->raft) {
+        struct rw_node *n = swarm_node(w), *x = rw_leader(w);
+        if (n != l && swarm_pick(w, 3) == 0)
+            swarm_stand(w, n);
+        rw_run(w, w->now + prng_range(&w->prng, 0, m->cfg.promise_ns / 20));
+        if (x && x != l && x->raft)
+            rw_propose(w, x, 1);
+        if (l->raft)
+            rw_read(w, l);
+    }
+    if (swarm_pick(w, 3))
+        swarm_heal(w);
+}
+
+/* a change of members, and its leader is gone or cut off before it is done */
+static void swarm_changes(struct rw *w, const struct swarm *m, struct rw_node *l)
+{
+    if (swarm_pick(w, 2))
+        swarm_cut(w, l, 2);
+    if (swarm_pick(w, 3))
+        swarm_member(w, l);
+    else
+        swarm_members(w, l);
+    rw_run(w, w->now + swarm_trip(w, m, swarm_pick(w, 3) ? 3 : 20));
+    if (w->broken)
+        return;
+    switch (swarm_pick(w, 4)) {
+    case 0:
+        if (l->raft)
+            rw_crash(w, l);
+        break;
+    case 1:
+        swarm_cut(w, l, 1);
+        break;
+    }
+    swarm_stand(w, swarm_node(w));
+    rw_run(w, w->now + swarm_trip(w, m, 4));
+    if (swarm_pick(w, 2)) {
+        swarm_heal(w);
+        swarm_restart(w, 1);
+    }
+}
+
+/* Whoever was removed is taken away, as an operator does once it is committed. */
+static void swarm_remove(struct rw *w)
+{
+    struct rw_node *l = rw_leader(w);
+    struct raft_status s;
+    if (!l || !w->remove_for_good)
+        return;
+    raft_status(l->raft, &s);
+    struct raft_conf c = *raft_conf(l->raft);
+    if (s.joint || s.conf_index > s.commit || s.commit < s.term_start)
+        return;
+    for (uint32_t i = 1; i <= w->n; i++) {
+        bool member = false;
+        for (uint32_t k = 0; k < c.n; k++)
+            member |= c.member[k].id.v == i;
+        if (member || w->node[i].off)
+            continue;
+        if (w->node[i].raft)
+            rw_crash(w, &w->node[i]);
+        w->node[i].off = true;
+    }
+}
+
+static void swarm_speed(struct rw *w, const struct swarm *m)
+{
+    static const int32_t percent[] = {5, 30, 100, 100, 100, 300, 1000};
+    for (uint32_t i = 1; i <= w->n; i++) {
+        w->node[i].disk_ns = m->disk_ns * percent[swarm_pick(w, ARRAY_LEN(percent))] / 100;
+        for (uint32_t k = 1; k <= w->n; k++)
+            w->link[i][k].delay_ns = m->delay_ns * percent[swarm_pick(w, ARRAY_LEN(percent))] / 100;
+    }
+}
+
+static void swarm_load(struct rw *w, struct rw_node *n, struct rw_node *l)
+{
+    if (l)
+        rw_propose(w, l, 1 + swarm_pick(w, 8));
+    if (n->raft)
+        rw_read(w, n);
+}
+
+static void swarm_act(struct rw *w, struct swarm *m)
+{
+    struct rw_node *n = swarm_node(w), *l = rw_leader(w);
+    if (l && swarm_pick(w, 3) == 0)
+        n = l;
+    uint32_t dice = swarm_pick(w, 100), act = 0;
+    for (; act < SWARM_LOAD && dice >= m->chance[act]; act++)
+        dice -= m->chance[act];
+    struct raft_event ev;
+    switch ((enum swarm_act)act) {
+    case SWARM_CRASH:
+        if (n->raft)
+            rw_crash(w, n);
+        return;
+    case SWARM_RESTART:
+        swarm_restart(w, 1);
+        return;
+    case SWARM_CUT: /* perhaps one-way */
+        swarm_cut(w, n, 2);
+        return;
+    case SWARM_HEAL:
+        swarm_heal(w);
+        return;
+    case SWARM_PAUSE:
+        rw_pause(w, n, prng_range(&w->prng, 0, 4 * m->cfg.suspect_max_ns));
+        return;
+    case SWARM_TRANSFER:
+        if (!l)
+            return;
+        ev = (struct raft_event){.type = RAFT_TRANSFER, .u.id = {swarm_pick(w, w->n + 1)}};
+        rw_step(w, l, &ev);
+        w->transfers += w->fx.ret == 0;
+        return;
+    case SWARM_CHANGE:
+        if (l)
+            swarm_members(w, l);
+        return;
+    case SWARM_HEALTH:
+        ev = (struct raft_event){.type = RAFT_HEALTH, .u.fit = swarm_pick(w, 2)};
+        if (n->raft)
+            rw_step(w, n, &ev);
+        return;
+    case SWARM_STAND:
+        swarm_stand(w, n);
+        return;
+    case SWARM_BREAK:
+        rw_break(w, n->id.v, 1 + swarm_pick(w, w->n));
+        return;
+    case SWARM_SPEED:
+        swarm_speed(w, m);
+        return;
+    case SWARM_LOSE:
+        swarm_lose(w, m);
+        return;
+    case SWARM_RIVALS:
+        swarm_rivals(w, m);
+        return;
+    case SWARM_PARTIAL:
+        swarm_partial(w, m, l);
+        return;
+    case SWARM_LEASE:
+        if (l)
+            swarm_lease(w, m, l);
+        else
+            swarm_restart(w, 1);
+        return;
+    case SWARM_MEMBER:
+        if (l)
+            swarm_changes(w, m, l);
+        else
+            swarm_restart(w, 1);
+        return;
+    case SWARM_LOAD:
+        swarm_load(w, n, l);
+        return;
+    }
+}
+
+/* --- peace --- */
+
+/* Everything is well again; or only among a quorum of the voters, and whatever is between them and
+ * the others stays as it is.  true: everything. */
+static bool swarm_peace(struct rw *w, const struct swarm *m)
+{
+    w->loss_ppm = w->late_ppm = w->unread_ppm = 0;
+    bool all = m->chance[SWARM_CHANGE] || m->chance[SWARM_MEMBER] || m->cfg.no_pre_vote ||
+               m->cfg.promise_ns == 0 || swarm_pick(w, 2);
+    bool core[RW_NODES + 1] = {false};
+    for (uint32_t need = m->voters / 2 + 1; need;) {
+        uint32_t i = 1 + swarm_pick(w, m->voters);
+        if (core[i] || w->node[i].gone)
+            continue;
+        core[i] = true;
+        need--;
+    }
+    for (uint32_t k = 1; k <= w->n; k++) {
+        struct rw_node *n = &w->node[k];
+        for (uint32_t j = 1; j <= w->n; j++) {
+            struct rw_link *l = &w->link[k][j];
+            l->delay_ns = MS; /* short beside any timeout, as Raft requires */
+            l->cut = !all && !(core[k] && core[j]) && swarm_pick(w, 2);
+            l->told_at = w->now + 1;
+        }
+        n->paused_until = 0;
+        n->disk_ns = MS;
+        if (!n->raft && (all || core[k] || swarm_pick(w, 2)))
+            rw_start(w, n);
+        struct raft_event ev = {.type = RAFT_HEALTH, .u.fit = true};
+        if (n->raft)
+            rw_step(w, n, &ev);
+    }
+    return all;
+}
+
+/* something new is committed soon, and nobody waits for ever */
+static void swarm_progress(struct rw *w, bool all)
+{
+    struct rw_node *l = NULL;
+    rw_run(w, w->now + 10000 * MS);
+    uint64_t before = w->n_committed;
+    for (int i = 0; i < 10 && !w->broken; i++) {
+        l = rw_leader(w);
+        if (l && w->n_committed == before)
+            rw_propose(w, l, 1);
+        rw_run(w, w->now + 2000 * MS);
+        if (l && w->n_committed > before && !rw_is_joint(l))
+            break;
+    }
+    rw_check(w, l != NULL, "no leader after the faults");
+    rw_check(w, w->n_committed > before, "no progress after the faults");
+    rw_check(w, !l || !rw_is_joint(l), "joint consensus without an end");
+    for (uint32_t i = 1; i <= w->n && all; i++)
+        rw_check(w, !w->node[i].raft || !w->node[i].read_name, "a read without an end");
+}
+
+static const char *swarm_soak(struct rw *w, uint64_t seed)
+{
+    struct prng p;
+    prng_seed(&p, seed, "swarm", 0);
+    struct swarm m = swarm_draw(&p);
+    rw_open(w, seed, m.voters + 2, m.voters, &m.cfg);
+    w->loss_ppm = prng_below(&p, 3) ? (uint32_t)prng_below(&p, 20000) : 0;
+    w->late_ppm = prng_below(&p, 2) ? (uint32_t)prng_below(&p, 100000) : 0;
+    w->unread_ppm = prng_below(&p, 2) ? 50000 : 0;
+    w->install_ns = prng_range(&p, 1, prng_below(&p, 2) ? 10 * MS : 1000 * MS);
+    w->image_every = prng_below(&p, 2) ? (uint64_t)prng_range(&p, 5, 100) : 0;
+    w->remove_for_good = prng_below(&p, 2);
+    int64_t skew = m.cfg.drift_ppm * 2 / 5;
+    for (uint32_t i = 1; i <= w->n; i++) {
+        w->node[i].skew_ppm = prng_below(&p, 2)   ? prng_range(&p, -skew, skew)
+                              : prng_below(&p, 2) ? skew
+                                                  : -skew;
+        w->node[i].disk_ns = m.disk_ns;
+        for (uint32_t k = 1; k <= w->n; k++)
+            w->link[i][k].delay_ns = m.delay_ns;
+    }
+    if (prng_below(&p, 3) == 0)
+        swarm_speed(w, &m);
+    for (int i = 0; i < 400 && !w->broken; i++) {
+        swarm_act(w, &m);
+        if (w->n_committed > RW_LOG / 2 || (!w->image_every && w->n_committed > 1500))
+            break;
+        rw_run(w, w->now + prng_range(&w->prng, 0, m.turn_ns));
+        if (!w->broken)
+            swarm_remove(w);
+    }
+    if (!w->broken)
+        swarm_progress(w, swarm_peace(w, &m));
+    const char *why = w->broken;
+    if (why && w->trace)
+        rw_print(w);
+    rw_close(w);
+    return why;
+}
+
+/* A leader that is well and hears a quorum goes on leading, whatever becomes of one other at a
+ * time. */
+static const char *swarm_calm(struct rw *w, uint64_t seed)
+{
+    struct prng p;
+    prng_seed(&p, seed, "calm", 0);
+    struct raft_config cfg = rw_config();
+    uint32_t voters = prng_below(&p, 2) ? 3 : 5;
+    rw_open(w, seed, voters + 1, voters, &cfg);
+    rw_run(w, 5000 * MS);
+    struct rw_node *l = rw_leader(w);
+    uint64_t leaders = w->leaders;
+    rw_check(w, l != NULL, "no leader in a calm world");
+    for (int i = 0; i < 60 && !w->broken; i++) {
+        struct rw_node *n = swarm_node(w);
+        if (n == l)
+            continue;
+        switch (swarm_pick(w, 4)) {
+        case 0:
+            rw_pause(w, n, prng_range(&w->prng, 0, 8000 * MS));
+            break;
+        case 1:
+            swarm_cut(w, n, 1 + swarm_pick(w, 2));
+            break;
+        case 2:
+            rw_crash(w, n);
+            break;
+        case 3:
+            swarm_stand(w, n);
+            break;
+        }
+        rw_propose(w, l, 1);
+        rw_run(w, w->now + prng_range(&w->prng, 0, 6000 * MS));
+        swarm_heal(w);
+        swarm_restart(w, 1);
+        rw_run(w, base_max_u64((uint64_t)n->paused_until, (uint64_t)w->now) + 300 * MS);
+        rw_check(w, w->leaders == leaders && rw_leader(w) == l,
+                 "a leader that was well did not stay");
+    }
+    const char *why = w->broken;
+    if (why && w->trace)
+        rw_print(w);
+    rw_close(w);
+    return why;
+}
+
+#endif
