@@ -1,6 +1,7 @@
 /* cluster/cli_config.c - `tarn config show|check`. */
 #include "cluster/cli_commands.h"
 #include <stdlib.h>
+#include "net/net_secret.h"
 
 static int cli_config_show_run(struct cli *c)
 {
@@ -44,6 +45,14 @@ static int cli_config_check_run(struct cli *c)
         (void)cli_error(c, CLI_CONFIG, "%s", err);
     if (!bad || k.n) /* what could not be set keeps its default */
         bad |= config_check(fresh, err, sizeof err);
+    const char *secret = config_str(fresh, CONFIG_CLUSTER_SECRET_FILE);
+    struct net_secrets s;
+    if (*secret && net_secret_load(secret, &s, err, sizeof err)) {
+        cli_config_say(&k, err);
+        bad = E_CONFIG;
+    } else if (*secret) {
+        net_secret_wipe(&s);
+    }
     config_free(fresh);
     if (c->json) {
         cJSON *j = cJSON_CreateObject();

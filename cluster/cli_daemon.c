@@ -17,6 +17,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include "cluster/cli_local.h"
+#include "core/store.h"
+#include "journal/log_format.h"
 
 enum { DAEMON_POLL_MS = 20, DAEMON_CLOSE_S = 5, DAEMON_POOL = 10 };
 static const int64_t cli_daemon_stop_ns = 10000000000LL;
@@ -101,16 +103,24 @@ static void cli_daemon_cluster_id(const struct config *g, const char *master_dir
 int cli_daemon_open(struct cli_daemon *d, const struct cli *c, const char *node, const char *dir,
                     int64_t memory)
 {
-    struct net_config nc = {
-        .dir = dir,
-        .pool_threads = DAEMON_POOL,
-        .node = node,
-        .held_max = config_net_share((uint64_t)memory),
-        .log_level = (enum env_log)config_int(c->config, CONFIG_LOG_LEVEL),
-        .spin_ns = strcmp(node, "master") != 0 ? config_int(c->config, CONFIG_NET_SPIN)
-                                               : 0, /* its answers wait for a disk */
-        .allow_non_loopback = config_int(c->config, CONFIG_NET_ALLOW_REMOTE) != 0};
+    struct net_config nc = {.dir = dir,
+                            .pool_threads = DAEMON_POOL,
+                            .node = node,
+                            .held_max = config_net_share((uint64_t)memory),
+                            .log_level = (enum env_log)config_int(c->config, CONFIG_LOG_LEVEL),
+                            .spin_ns = strcmp(node, "master") != 0
+                                           ? config_int(c->config, CONFIG_NET_SPIN)
+                                           : 0, /* its answers wait for a disk */
+                            .secret_file = config_str(c->config, CONFIG_CLUSTER_SECRET_FILE)};
+    if (!strcmp(node, "master"))
+        nc.formats = (struct net_formats){.log_min = LOG_VERSION,
+                                          .log_max = LOG_VERSION,
+                                          .image_min = STORE_VERSION_OLD,
+                                          .image_max = STORE_VERSION};
     cli_daemon_cluster_id(c->config, NULL, &nc.cluster_hi, &nc.cluster_lo);
+    int code = cli_secret_ready(c);
+    if (code)
+        return code;
     d->cli = c;
     int err = net_open(&nc, &d->net);
     if (err)

@@ -17,8 +17,12 @@ int cli_fs_connect(const struct cli *c, struct tarn **ret_t)
     o.client.buffer_bytes = config_share(g, CONFIG_CLIENT_BUFFER, CONFIG_CLIENT_MEMORY, 4);
     o.client.page_cache_bytes = config_share(g, CONFIG_CLIENT_PAGE_CACHE, CONFIG_CLIENT_MEMORY, 2);
     o.client.cache_entries = (uint32_t)config_int(g, CONFIG_CLIENT_CACHE_ENTRIES);
+    o.secret_file = config_str(g, CONFIG_CLUSTER_SECRET_FILE);
     o.memory_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_MEMORY);
     o.direct_under_store = config_int(g, CONFIG_CLIENT_DIRECT) != 0;
+    int code = cli_secret_ready(c);
+    if (code)
+        return code;
     cli_waiting(c, o.client.deadline_ns);
     int err = tarn_connect(&o, ret_t);
     cli_waited();

@@ -311,6 +311,9 @@ static int cli_up_options(struct cli_up *u)
         config_set(c->config, "master.dir", "", err, sizeof err);
         config_set(c->config, "worker.dir", "", err, sizeof err);
     }
+    const char *secret = config_str(c->config, CONFIG_CLUSTER_SECRET_FILE);
+    if (*secret && realpath(secret, path)) /* other commands run elsewhere */
+        config_set(c->config, "cluster.secret_file", path, err, sizeof err);
     snprintf(u->config, sizeof u->config, "%s/tarn.json", u->dir);
     if (point) {
         made_point = !mkdir(point, 0755);

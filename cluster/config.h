@@ -29,6 +29,10 @@ enum config_type {
     X(CLUSTER_NAME, "cluster.name", STR, "tarn", 1, 64, NULL, "name of the cluster, for people")  \
     X(CLUSTER_ID, "cluster.id", STR, "", 0, 32, NULL,                                             \
       "32 hex digits; empty: taken from the master's directory, made when it is formatted")       \
+    X(CLUSTER_SECRET_FILE, "cluster.secret_file", PATH, "", 0, 0, NULL,                           \
+      "file of the secret that processes prove to each other (tarn secret new FILE); empty: "     \
+      "none, "                                                                                    \
+      "and then only loopback addresses")                                                         \
     X(CLUSTER_PAGE, "cluster.page", SIZE, "1MiB", 64 << 10, 16 << 20, NULL,                       \
       "page size of the workers' caches; a power of two")                                         \
     X(CLUSTER_STRIPE, "cluster.stripe", SIZE, "1GiB", 1 << 20, 1LL << 40, NULL,                   \
@@ -95,8 +99,6 @@ enum config_type {
     X(MOUNT_PASSTHROUGH, "mount.passthrough", ENUM, "auto", 0, 0, "off|auto",                     \
       "reads of whole files of a worker on this host go to its disk; needs CAP_SYS_ADMIN")        \
     X(UP_WORKERS, "up.workers", INT, "2", 1, 64, NULL, "workers that `tarn up` starts")           \
-    X(NET_ALLOW_REMOTE, "net.allow_remote", BOOL, "false", 0, 0, NULL,                            \
-      "listen on addresses other than loopback; there is no authentication yet")                  \
     X(NET_SPIN, "net.spin", DURATION, "60us", 0, 10000000LL, NULL,                                \
       "a mount or worker looks for more that long before it sleeps, where that helps")            \
     X(LOG_LEVEL, "log.level", ENUM, "info", 0, 0, "error|warn|info|debug",                        \

@@ -96,8 +96,10 @@ int tarn_connect(const struct tarn_options *o, struct tarn **ret_t)
         t->options.client.deadline_ns = client_config_default().deadline_ns;
     if (o->direct_under_store)
         t->options.client.ufs = ufs_dir_factory();
-    struct net_config nc = {
-        .node = "client", .log_level = o->log_level, .held_max = o->memory_bytes / 16 + (8 << 20)};
+    struct net_config nc = {.node = "client",
+                            .log_level = o->log_level,
+                            .held_max = o->memory_bytes / 16 + (8 << 20),
+                            .secret_file = o->secret_file};
     int err = net_open(&nc, &t->net);
     if (err) {
         free(t);

@@ -34,6 +34,7 @@ struct tarn_options {
     uint32_t n_groups, groups[LIMIT_GROUPS];
     bool direct_under_store; /* read the under-store itself when no worker answers */
     enum env_log log_level;  /* lines on stderr; default ENV_LOG_ERROR */
+    const char *secret_file; /* of the cluster; NULL: none, and masters on loopback only */
 };
 
 enum tarn_open {

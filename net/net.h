@@ -13,6 +13,7 @@
 #include <uv.h>
 #include "core/env.h"
 #include "core/mem.h"
+#include "net/net_frame.h"
 
 enum net_disk_kind { NET_DISK_AUTO, NET_DISK_URING, NET_DISK_POOL };
 
@@ -24,15 +25,19 @@ struct net_config {
     enum env_log log_level;          /* least important level that is logged */
     void (*log)(void *ctx, enum env_log level, const char *node, const char *line); /* stderr */
     void *log_ctx;
-    enum net_disk_kind disk;  /* AUTO: io_uring where the kernel allows */
-    bool allow_non_loopback;  /* listening beyond 127.0.0.0/8 and ::1 */
+    enum net_disk_kind disk;    /* AUTO: io_uring where the kernel allows */
+    const char *secret_file;    /* of the cluster (net_secret.h); NULL or "": none, and then only
+                                   127.0.0.0/8 and ::1 are listened on and connected to */
+    struct net_formats formats; /* of the journal that this node reads and writes */
     unsigned pool_threads;    /* of libuv's pool, one for the process: the first net decides (4) */
     uint32_t max_conns;       /* more are refused (4096) */
+    uint32_t max_greeting;    /* of those, accepted and not through their hello yet; for one more
+                                 the oldest is closed (256) */
     uint64_t backlog_warn;    /* unsent bytes of one connection that are logged (64 MiB) */
     uint64_t backlog_max;     /* ... that close it (1 GiB) */
     uint64_t held_max;        /* memory that connections may hold together: over it the one that
                                  holds most is closed (1 GiB) */
-    int64_t hello_timeout_ns; /* for the other end's hello (5 s) */
+    int64_t hello_timeout_ns; /* for the other end's hello and proof (5 s) */
     int64_t spin_ns;          /* looks for more at most that long before it sleeps (never) */
 };
 
@@ -45,6 +50,7 @@ struct net_stats {
     uint64_t bytes_dropped;               /* rma data for revoked regions */
     uint64_t accepted, connected, closed; /* connections */
     uint64_t bad_frames, bad_hellos;      /* connections ended by malformed bytes */
+    uint64_t unauthorised;                /* by the want of the right secret */
     uint64_t disk_ops, disk_submits;      /* io_uring: operations, system calls that began them */
     uint64_t conns;                       /* open now */
     uint64_t spins, spins_hit;            /* waits that did not sleep at once; ... at all */

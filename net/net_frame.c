@@ -12,7 +12,7 @@ static const char net_frame_hello_magic[8] = {'t', 'a', 'r', 'n', '/', 'n', 'e',
 void net_frame_encode(const struct net_frame *f, uint8_t to[NET_FRAME_HEAD])
 {
     to[0] = NET_FRAME_MAGIC;
-    to[1] = NET_FRAME_VERSION;
+    to[1] = NET_FRAME_LAYOUT;
     to[2] = f->kind;
     to[3] = 0;
     base_put_u16(to + 4, f->type);
@@ -57,7 +57,7 @@ int net_frame_decode(const uint8_t from[NET_FRAME_HEAD], struct net_frame *ret_f
         return E_PROTO;
     if (base_get_u32(from + 28) != crc_update(0, from, 28))
         return E_CORRUPT;
-    if (from[1] != NET_FRAME_VERSION)
+    if (from[1] != NET_FRAME_LAYOUT)
         return E_VERSION;
     if (from[3])
         return E_PROTO;
@@ -94,9 +94,13 @@ void net_frame_hello_encode(const struct net_hello *h, uint8_t to[NET_FRAME_HELL
     base_put_u32(to + 12, h->features);
     base_put_u64(to + 16, h->cluster_hi);
     base_put_u64(to + 24, h->cluster_lo);
-    base_put_u64(to + 32, h->conn_id);
-    base_put_u32(to + 40, h->frame_max);
-    base_put_u32(to + 60, crc_update(0, to, 60));
+    base_put_u32(to + 32, h->frame_max);
+    base_put_u16(to + 36, h->formats.log_min);
+    base_put_u16(to + 38, h->formats.log_max);
+    base_put_u16(to + 40, h->formats.image_min);
+    base_put_u16(to + 42, h->formats.image_max);
+    memcpy(to + 92, h->challenge, NET_FRAME_CHALLENGE);
+    base_put_u32(to + 124, crc_update(0, to, 124));
 }
 
 int net_frame_hello_decode(const uint8_t *from, size_t n, struct net_hello *ret_h)
@@ -104,9 +108,17 @@ int net_frame_hello_decode(const uint8_t *from, size_t n, struct net_hello *ret_
     /* a stranger (a browser, a scanner) is told apart by its first byte, not by a timeout */
     if (memcmp(from, net_frame_hello_magic, n < 8 ? n : 8))
         return E_PROTO;
+    if (n < 12)
+        return E_AGAIN;
+    *ret_h = (struct net_hello){.version_min = base_get_u16(from + 8),
+                                .version_max = base_get_u16(from + 10)};
+    if (ret_h->version_min > ret_h->version_max)
+        return E_PROTO;
+    if (ret_h->version_max < NET_FRAME_VERSION_MIN || ret_h->version_min > NET_FRAME_VERSION)
+        return E_VERSION;
     if (n < NET_FRAME_HELLO)
         return E_AGAIN;
-    if (base_get_u32(from + 60) != crc_update(0, from, 60))
+    if (base_get_u32(from + 124) != crc_update(0, from, 124))
         return E_CORRUPT;
     *ret_h = (struct net_hello){
         .version_min = base_get_u16(from + 8),
@@ -114,19 +126,30 @@ int net_frame_hello_decode(const uint8_t *from, size_t n, struct net_hello *ret_
         .features = base_get_u32(from + 12),
         .cluster_hi = base_get_u64(from + 16),
         .cluster_lo = base_get_u64(from + 24),
-        .conn_id = base_get_u64(from + 32),
-        .frame_max = base_get_u32(from + 40),
+        .frame_max = base_get_u32(from + 32),
+        .formats = {base_get_u16(from + 36), base_get_u16(from + 38), base_get_u16(from + 40),
+                    base_get_u16(from + 42)},
     };
-    return ret_h->version_min <= ret_h->version_max ? 0 : E_PROTO;
+    memcpy(ret_h->challenge, from + 92, NET_FRAME_CHALLENGE);
+    return 0;
+}
+
+/* two ranges have something in common, or one side has none */
+static bool net_frame_overlap(uint16_t a_min, uint16_t a_max, uint16_t b_min, uint16_t b_max)
+{
+    return !a_max || !b_max || (a_min <= b_max && b_min <= a_max);
 }
 
 int net_frame_hello_match(const struct net_hello *mine, const struct net_hello *theirs)
 {
-    if (theirs->conn_id == mine->conn_id)
+    const struct net_formats *a = &mine->formats, *b = &theirs->formats;
+    if (!memcmp(theirs->challenge, mine->challenge, NET_FRAME_CHALLENGE))
         return E_REFUSED;
     uint16_t lo = mine->version_min > theirs->version_min ? mine->version_min : theirs->version_min;
     uint16_t hi = mine->version_max < theirs->version_max ? mine->version_max : theirs->version_max;
-    if (lo > hi || theirs->frame_max < ENV_FRAME_MAX)
+    if (lo > hi || theirs->frame_max < ENV_FRAME_MAX ||
+        !net_frame_overlap(a->log_min, a->log_max, b->log_min, b->log_max) ||
+        !net_frame_overlap(a->image_min, a->image_max, b->image_min, b->image_max))
         return E_VERSION;
     bool any = !(mine->cluster_hi | mine->cluster_lo) || !(theirs->cluster_hi | theirs->cluster_lo);
     if (!any && (mine->cluster_hi != theirs->cluster_hi || mine->cluster_lo != theirs->cluster_lo))

@@ -1,7 +1,8 @@
 /* net/net_impl.h - what the files of net/ share.  Nobody else includes it.
  *
  * net_loop   the turn: deferred completions, timers, posts, the pool
- * net_tcp    listening, connecting, hello, the end of a connection
+ * net_tcp    listening, connecting, the end of a connection
+ * net_hello  what is said first: hellos and proofs (net_auth) on a connection, and of whom
  * net_stream bytes in and out of an open connection, and the memory they may hold
  * net_spin   looking once more before sleeping
  * net_mr     regions and transfers
@@ -16,8 +17,8 @@
 #include "core/fmt.h"
 #include "core/heap.h"
 #include "net/net.h"
+#include "net/net_auth.h"
 #include "net/net_errno.h"
-#include "net/net_frame.h"
 
 #define NET_HELLO_LOG_NS INT64_C(1000000000)
 
@@ -88,7 +89,8 @@ struct net_conn {
     int why;
     struct net_resolve resolve;
     struct env_timer deadline;
-    struct net_hello mine;
+    struct net_auth *auth;   /* only in HELLO */
+    struct list greet_link;  /* net.greeting */
     char name[ENV_ADDR_MAX]; /* the other end, for logs */
     char wanted[ENV_ADDR_MAX];
 
@@ -206,8 +208,15 @@ struct net {
     size_t entropy_left;
 
     struct list conns, dirty, listeners;
-    uint64_t held; /* by all of them */
-    uint8_t *rbuf; /* NET_RBUF for items, NET_DISCARD for what nobody wants */
+    struct list greeting; /* accepted and in HELLO, the oldest first */
+    uint32_t greeting_n;
+    struct net_secrets secrets;
+    char *secret_file;         /* NULL: none */
+    struct timespec secret_ct; /* of the file that was read last */
+    uint64_t secret_ino;
+    int64_t secret_look_ns; /* not looked at again before this */
+    uint64_t held;          /* by all of them */
+    uint8_t *rbuf;          /* NET_RBUF for items, NET_DISCARD for what nobody wants */
     struct list chunks_free, refs_free;
     uint32_t chunks_free_n, refs_free_n;
     struct net_mr_slot *mr;
@@ -254,12 +263,26 @@ void net_tcp_connect(struct env *e, const char *addr, int64_t timeout_ns, struct
                      struct env_op *op);
 void net_tcp_hangup(struct env_conn *c);
 void net_tcp_adopt(struct env_conn *c, struct env_peer *p);
-/* the other side's hello, n bytes of it; bytes used, 0 for too few, or negative and c is dead */
-int net_tcp_hello(struct net_conn *c, const uint8_t *b, size_t n);
+/* both hellos were said, and what else there was to prove */
+void net_tcp_opened(struct net_conn *c);
 /* ends the connection: its ops complete, then on_close(why) */
 void net_tcp_kill(struct net_conn *c, int why);
 void net_tcp_events(struct net_conn *c);
 void net_tcp_close_all(struct net *net);
+
+/* net_hello.c */
+int net_hello_secret(struct net *net); /* reads it for the first time */
+/* the socket is connected: our hello leaves with this turn */
+void net_hello_begin(struct net_conn *c);
+/* n bytes of what the other side says first: bytes used, 0 for too few, negative and c is dead */
+int64_t net_hello_take(struct net_conn *c, const uint8_t *b, size_t n);
+void net_hello_timeout(struct net_conn *c);
+void net_hello_end(struct net_conn *c); /* c leaves the state HELLO */
+bool net_hello_is_loopback(const struct sockaddr *sa);
+/* may this node be talked to from there, and talk to there? */
+bool net_hello_may_reach(const struct net *net, const struct sockaddr *sa);
+/* One line a second: who scans our port must not fill a disk. */
+bool net_hello_may_log(struct net *net);
 
 /* net_stream.c */
 void net_stream_send(struct env_conn *c, uint16_t type, const struct env_iov *iov, unsigned n_iov);

@@ -492,6 +492,7 @@ static void net_loop_defaults(struct net *net)
 {
     struct net_config *c = &net->config;
     c->max_conns = c->max_conns ? c->max_conns : 4096;
+    c->max_greeting = c->max_greeting ? c->max_greeting : 256;
     c->backlog_warn = c->backlog_warn ? c->backlog_warn : (uint64_t)64 << 20;
     c->backlog_max = c->backlog_max ? c->backlog_max : (uint64_t)1 << 30;
     c->held_max = c->held_max ? c->held_max : (uint64_t)1 << 30;
@@ -511,7 +512,7 @@ int net_open(const struct net_config *config, struct net **ret_net)
     net->dir_fd = -1;
     struct list *lists[] = {&net->later,     &net->posted, &net->jobs_free, &net->work_wait,
                             &net->conns,     &net->dirty,  &net->listeners, &net->chunks_free,
-                            &net->refs_free, &net->files};
+                            &net->refs_free, &net->files,  &net->greeting};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
     mem_init(&net->mem, net_mem_source(), UINT64_MAX / 2);
@@ -535,6 +536,8 @@ int net_open(const struct net_config *config, struct net **ret_net)
     uv_check_start(&net->check, net_loop_on_check);
     net_spin_init(net);
     int err = net_disk_open(net);
+    if (!err)
+        err = net_hello_secret(net);
     if (err) {
         net_close(net);
         return err;
@@ -597,6 +600,8 @@ void net_close(struct net *net)
     pthread_mutex_destroy(&net->post_lock);
     if (net->dir_fd >= 0)
         close(net->dir_fd);
+    free(net->secret_file);
+    net_secret_wipe(&net->secrets);
     free(net->mr);
     free(net->rbuf);
     free(net);

@@ -375,7 +375,7 @@ static bool net_stream_parse(struct net_conn *c, const uint8_t *b, size_t n)
         if (c->place_left)
             used = (int64_t)net_stream_place(c, b + at, n - at);
         else if (c->state == NET_HELLO)
-            used = net_tcp_hello(c, b + at, n - at);
+            used = net_hello_take(c, b + at, n - at);
         else
             used = net_stream_take(c, b + at, n - at);
         if (used < 0)

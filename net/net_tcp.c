@@ -1,4 +1,4 @@
-/* net/net_tcp.c - how a TCP connection begins and ends: addresses, listening, connecting, hello.
+/* net/net_tcp.c - how a TCP connection begins and ends: addresses, listening, connecting.
  *
  * Sockets are our own and only watched by libuv (uv_poll): a transfer's payload is read straight
  * into the region's memory, which uv_tcp's buffers cannot do, and one writev takes a whole turn.
@@ -7,8 +7,7 @@
  *  1. net_tcp_kill never calls the owner: ops and on_close go through `later`, ops first.
  *  2. A connection is freed only when libuv has let go of its handle and its resolver, and on_close
  *     was delivered or is not wanted; so anyone up the stack may still look at c->state.
- *  3. Each end sends its hello at once and judges the other's alone; nothing else is read or
- *     delivered before both happened.
+ *  3. Nothing is read or delivered before the handshake (net_hello.c) is over.
  *  4. Nobody holds a connection in a state other than OPEN for longer than a deadline.
  *
  * A dead host: TCP_USER_TIMEOUT bounds unacknowledged data and a closed window, keepalive probes
@@ -69,18 +68,6 @@ static void net_tcp_name(const struct sockaddr *sa, socklen_t len, char name[ENV
         fmt_into(name, ENV_ADDR_MAX, "?");
     else
         fmt_into(name, ENV_ADDR_MAX, sa->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
-}
-
-static bool net_tcp_is_loopback(const struct sockaddr *sa)
-{
-    if (sa->sa_family == AF_INET) {
-        const struct sockaddr_in *in = (const void *)sa;
-        return ntohl(in->sin_addr.s_addr) >> 24 == 127;
-    }
-    const struct sockaddr_in6 *in6 = (const void *)sa;
-    return sa->sa_family == AF_INET6 &&
-           (IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
-            (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == 127));
 }
 
 /* 0: r->list is there, or r->pending and cb will run */
@@ -166,6 +153,7 @@ void net_tcp_kill(struct net_conn *c, int why)
     net->stats.conns--;
     net->stats.closed++;
     heap_remove(&net->heap, &c->deadline);
+    net_hello_end(c);
     if (list_linked(&c->dirty_link))
         list_remove(&c->dirty_link);
     net_mr_drop(c);
@@ -249,7 +237,7 @@ static void net_tcp_options(int fd)
      * the rate of those before it: a lockstep of requests and answers then stays slow for good. */
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
-    if (!getpeername(fd, (struct sockaddr *)&sa, &len) && net_tcp_is_loopback((void *)&sa))
+    if (!getpeername(fd, (struct sockaddr *)&sa, &len) && net_hello_is_loopback((void *)&sa))
         setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 
@@ -262,6 +250,7 @@ static struct net_conn *net_tcp_new(struct net *net, enum net_conn_state state)
     c->fd = -1;
     list_init(&c->dirty_link);
     list_init(&c->place_link);
+    list_init(&c->greet_link);
     list_init(&c->segs);
     list_init(&c->reads);
     list_init(&c->reads_wait);
@@ -270,51 +259,19 @@ static struct net_conn *net_tcp_new(struct net *net, enum net_conn_state state)
     return c;
 }
 
-/* One line a second: who scans our port must not fill a disk. */
-static bool net_tcp_may_log(struct net *net)
-{
-    int64_t now = net_loop_now(net);
-    if (now < net->hello_log_ns) {
-        net->hellos_unlogged++;
-        return false;
-    }
-    if (net->hellos_unlogged)
-        fmt_log(&net->env, ENV_LOG_WARN,
-                "net: %llu more connections were refused or had no proper hello",
-                (unsigned long long)net->hellos_unlogged);
-    net->hellos_unlogged = 0;
-    net->hello_log_ns = now + NET_HELLO_LOG_NS;
-    return true;
-}
-
 static void net_tcp_on_deadline(struct env_op *op)
 {
     struct net_conn *c = container_of(op, struct net_conn, deadline.op);
-    if (c->state == NET_HELLO && net_tcp_may_log(c->net))
-        fmt_log(&c->net->env, ENV_LOG_WARN,
-                "net: %s is connected but sent no hello in time: closed; is it a tarn node, and is "
-                "it alive?",
-                c->name);
+    if (c->state == NET_HELLO)
+        net_hello_timeout(c);
     net_tcp_kill(c, E_TIMEOUT);
 }
 
-/* the socket is connected: our hello leaves with this turn */
 static void net_tcp_greet(struct net_conn *c)
 {
-    struct net *net = c->net;
-    uint8_t b[NET_FRAME_HELLO];
     c->state = NET_HELLO;
     net_tcp_options(c->fd);
-    c->mine = (struct net_hello){
-        .version_min = NET_FRAME_VERSION_MIN,
-        .version_max = NET_FRAME_VERSION,
-        .frame_max = ENV_FRAME_MAX,
-        .cluster_hi = net->config.cluster_hi,
-        .cluster_lo = net->config.cluster_lo,
-        .conn_id = net_loop_random(net),
-    };
-    net_frame_hello_encode(&c->mine, b);
-    net_stream_bytes(c, b, sizeof b);
+    net_hello_begin(c);
     net_tcp_events(c);
 }
 
@@ -343,42 +300,12 @@ static void net_tcp_on_poll(uv_poll_t *h, int status, int events)
         net_tcp_kill(c, E_CLOSED);
 }
 
-/* ---- hello ---- */
-
-static void net_tcp_log_hello(struct net_conn *c, int err, const struct net_hello *h)
-{
-    struct env *e = &c->net->env;
-    if (err != E_REFUSED && !net_tcp_may_log(c->net))
-        return;
-    switch (err) {
-    case E_VERSION:
-        fmt_log(e, ENV_LOG_ERROR,
-                "net: %s speaks protocol %u..%u, this node %u..%u: refused; upgrade the older one",
-                c->name, h->version_min, h->version_max, NET_FRAME_VERSION_MIN, NET_FRAME_VERSION);
-        break;
-    case E_CLUSTER:
-        fmt_log(e, ENV_LOG_ERROR,
-                "net: %s belongs to cluster %016llx%016llx, this node to %016llx%016llx: refused; "
-                "check the configured addresses and cluster id",
-                c->name, (unsigned long long)h->cluster_hi, (unsigned long long)h->cluster_lo,
-                (unsigned long long)c->mine.cluster_hi, (unsigned long long)c->mine.cluster_lo);
-        break;
-    case E_REFUSED: /* nobody listened, and TCP connected our port to itself */
-        fmt_log(e, ENV_LOG_DEBUG, "net: %s is this very socket: nobody listens there", c->name);
-        break;
-    default:
-        fmt_log(e, ENV_LOG_WARN,
-                "net: %s did not say a tarn hello (%s): closed; is something else talking to this "
-                "port?",
-                c->name, err_text(err));
-    }
-}
-
-static void net_tcp_opened(struct net_conn *c)
+void net_tcp_opened(struct net_conn *c)
 {
     struct net *net = c->net;
     struct net_listener *l = c->listener;
     heap_remove(&net->heap, &c->deadline);
+    net_hello_end(c);
     c->state = NET_OPEN;
     c->listener = NULL;
     if (c->connect_op) {
@@ -401,25 +328,6 @@ static void net_tcp_opened(struct net_conn *c)
     p->conn = &c->base;
 }
 
-int net_tcp_hello(struct net_conn *c, const uint8_t *b, size_t n)
-{
-    struct net_hello h = {0};
-    int err = net_frame_hello_decode(b, n, &h);
-    if (err == E_AGAIN)
-        return 0;
-    if (!err)
-        err = net_frame_hello_match(&c->mine, &h);
-    if (err < 0) {
-        c->net->stats.bad_hellos++;
-        net_tcp_log_hello(c, err, &h);
-        net_stream_flush(c); /* so that the other end can say the same in its log */
-        net_tcp_kill(c, err);
-        return err;
-    }
-    net_tcp_opened(c);
-    return c->state == NET_DEAD ? E_CLOSED : NET_FRAME_HELLO;
-}
-
 /* ---- connect ---- */
 
 static void net_tcp_connect_next(struct net_conn *c)
@@ -429,6 +337,16 @@ static void net_tcp_connect_next(struct net_conn *c)
     while ((ai = c->resolve.next)) {
         c->resolve.next = ai->ai_next;
         net_tcp_name(ai->ai_addr, ai->ai_addrlen, c->name);
+        if (!net_hello_may_reach(c->net, ai->ai_addr)) {
+            if (net_hello_may_log(c->net))
+                fmt_log(&c->net->env, ENV_LOG_ERROR,
+                        "net: will not connect to %s: it is not a loopback address and there is no "
+                        "cluster secret; make one by `tarn secret new FILE`, copy it to every "
+                        "host and set cluster.secret_file",
+                        c->name);
+            c->why = E_ACCES;
+            continue;
+        }
         int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd < 0) {
             c->why = net_errno_to_err(errno);
@@ -563,7 +481,7 @@ static bool net_tcp_accept(struct net_listener *l)
     char name[ENV_ADDR_MAX];
     net_tcp_name((struct sockaddr *)&sa, len, name);
     if (net->stats.conns >= net->config.max_conns) {
-        if (net_tcp_may_log(net))
+        if (net_hello_may_log(net))
             fmt_log(&net->env, ENV_LOG_WARN,
                     "net: %s refused: %u connections are open already, the configured limit", name,
                     net->config.max_conns);
@@ -601,10 +519,11 @@ static int net_tcp_bind(struct net_listener *l)
         }
     if (!ai)
         return E_INVAL;
-    if (!net->config.allow_non_loopback && !net_tcp_is_loopback(ai->ai_addr)) {
+    if (!net_hello_may_reach(net, ai->ai_addr)) {
         fmt_log(&net->env, ENV_LOG_ERROR,
-                "net: will not listen on %s: it is reachable from other machines and connections "
-                "are not authenticated; use 127.0.0.1, or allow it by net.allow_remote",
+                "net: will not listen on %s: other machines reach it and there is no cluster "
+                "secret; use 127.0.0.1, or make one by `tarn secret new FILE`, copy it to every "
+                "host and set cluster.secret_file",
                 l->wanted);
         return E_ACCES;
     }

@@ -35,7 +35,7 @@ def layer(path):
     if folder == "sim":
         return "lab", {"core", "journal", "cluster", "sim"}, lambda h: h in FREESTANDING or h in {"stdio.h", "stdlib.h", "cjson/cJSON.h"}
     if folder == "net":
-        return "net", {"core", "net"}, lambda h: posix(h) or h in {"uv.h", "liburing.h"}
+        return "net", {"core", "net"}, lambda h: posix(h) or h in {"uv.h", "liburing.h", "nettle/hmac.h", "nettle/memops.h"}
     if folder == "cluster" and re.match(r"(config|ufs_|http|cli|tarn\.)", base):
         return "cluster edge", {"core", "journal", "cluster", "net"}, lambda h: posix(h) or h in {"cjson/cJSON.h", "uv.h"} or (
             h == "microhttpd.h" and base.startswith("http"))

@@ -62,7 +62,7 @@ start_master
 expect 1 'already|lock|busy' tarn master                                        # the directory is taken
 expect 1 'in use' tarn master --set "master.dir=$work/other"                    # the port is taken
 expect 1 'cannot find the address of no-such-host.invalid' tarn worker --set "worker.dir=$work/w9" --set worker.listen=no-such-host.invalid:99
-expect 1 '0\.0\.0\.0|loopback|allow_remote' tarn worker --set "worker.dir=$work/w9" --set worker.listen=0.0.0.0:$((port + 9))
+expect 1 'will not listen on 0\.0\.0\.0.*tarn secret new' tarn worker --set "worker.dir=$work/w9" --set worker.listen=0.0.0.0:$((port + 9))
 # garbage on the wire: the master goes on
 for i in 1 2 3 4 5; do
     head -c 3000 /dev/urandom > /dev/tcp/127.0.0.1/$port 2>/dev/null || true

@@ -7,11 +7,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct net_hello h, mine = {.version_min = 1, .version_max = 1, .frame_max = ENV_FRAME_MAX};
+    struct net_hello h, mine = {.version_min = NET_FRAME_VERSION_MIN,
+                                .version_max = NET_FRAME_VERSION,
+                                .frame_max = ENV_FRAME_MAX};
     uint8_t hello[NET_FRAME_HELLO], head[NET_FRAME_HEAD];
     if (size && net_frame_hello_decode(data, size, &h) == 0) {
         int version = net_frame_hello_match(&mine, &h);
-        ASSERT(version == 1 || version == E_VERSION || version == E_CLUSTER ||
+        ASSERT(version == NET_FRAME_VERSION || version == E_VERSION || version == E_CLUSTER ||
                version == E_REFUSED);
         net_frame_hello_encode(&h, hello);
         data += NET_FRAME_HELLO;

@@ -527,16 +527,29 @@ static void test_hello_rules(void)
                           .version_max = 3,
                           .frame_max = ENV_FRAME_MAX,
                           .cluster_hi = 1,
-                          .conn_id = 1},
+                          .challenge = {1}},
                      b = a, c;
     uint8_t m[NET_FRAME_HELLO];
-    b.conn_id = 2;
+    b.challenge[31] = 2;
+    b.formats = (struct net_formats){3, 4, 5, 6};
     net_frame_hello_encode(&b, m);
     CU_ASSERT_EQUAL(net_frame_hello_decode(m, 0, &c), E_AGAIN);
     CU_ASSERT_EQUAL(net_frame_hello_decode(m, NET_FRAME_HELLO - 1, &c), E_AGAIN);
     CU_ASSERT_EQUAL(net_frame_hello_decode(m, NET_FRAME_HELLO, &c), 0);
+    CU_ASSERT_EQUAL(memcmp(b.challenge, c.challenge, sizeof b.challenge), 0);
+    CU_ASSERT_EQUAL(memcmp(&b.formats, &c.formats, sizeof b.formats), 0);
     CU_ASSERT_EQUAL(net_frame_hello_match(&a, &c), 3);
     CU_ASSERT_EQUAL(net_frame_hello_match(&a, &a), E_REFUSED);
+    a.formats =
+        (struct net_formats){4, 9, 6, 6}; /* of a journal: both have one, or it is no matter */
+    CU_ASSERT_EQUAL(net_frame_hello_match(&a, &c), 3);
+    a.formats.log_min = 5;
+    CU_ASSERT_EQUAL(net_frame_hello_match(&a, &c), E_VERSION);
+    CU_ASSERT_EQUAL(net_frame_hello_match(&c, &a), E_VERSION);
+    a.formats = (struct net_formats){1, 3, 7, 8};
+    CU_ASSERT_EQUAL(net_frame_hello_match(&a, &c), E_VERSION);
+    CU_ASSERT_EQUAL(net_frame_hello_match(&c, &a), E_VERSION);
+    memset(&a.formats, 0, sizeof a.formats);
     c.version_min = 2;
     c.version_max = 2;
     CU_ASSERT_EQUAL(net_frame_hello_match(&a, &c), 2);
@@ -553,6 +566,12 @@ static void test_hello_rules(void)
         CU_ASSERT(net_frame_hello_decode(m, NET_FRAME_HELLO, &c) < 0);
         m[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
+    /* another age: told by its first twelve bytes, whatever follows */
+    base_put_u16(m + 8, NET_FRAME_VERSION + 1);
+    base_put_u16(m + 10, NET_FRAME_VERSION + 7);
+    CU_ASSERT_EQUAL(net_frame_hello_decode(m, 11, &c), E_AGAIN);
+    CU_ASSERT_EQUAL(net_frame_hello_decode(m, 12, &c), E_VERSION);
+    CU_ASSERT_EQUAL(c.version_max, NET_FRAME_VERSION + 7);
     m[0] = 'G';
     CU_ASSERT_EQUAL(net_frame_hello_decode(m, 1, &c), E_PROTO);
 }
