@@ -245,39 +245,6 @@ static bool local_listed(struct local *l)
     return false;
 }
 
-/* identity: after the meta file was read, or found missing (E_NODATA) */
-static void local_identify(struct local *l, int ret)
-{
-    struct journal_config *c = &l->cfg;
-    const char *say = NULL;
-    bool given = c->cluster_hi || c->cluster_lo;
-    if (ret == E_NODATA && l->has_data) {
-        ret = E_CORRUPT;
-        say = "journal.meta is missing or damaged while a log is there. Nothing was changed. "
-              "Restore it from a copy.";
-    } else if (ret == E_NODATA && !given) {
-        ret = E_NOENT;
-        say = "there is no journal here. Format it first.";
-    } else if (ret == E_NODATA) {
-        ret = 0;
-        l->file.is_new = true; /* also where one lies that was never finished */
-        l->file.meta.cluster_hi = c->cluster_hi;
-        l->file.meta.cluster_lo = c->cluster_lo;
-    } else if (ret == E_VERSION) {
-        say = "journal.meta was written by a newer release: run that one.";
-    } else if (ret == 0 && given &&
-               (c->cluster_hi != l->file.meta.cluster_hi ||
-                c->cluster_lo != l->file.meta.cluster_lo)) {
-        ret = E_CLUSTER;
-        say = "this journal belongs to another cluster. Nothing was changed. Give each cluster a "
-              "directory of its own.";
-    }
-    if (say)
-        fmt_log(l->env, ENV_LOG_ERROR, "journal: '%s': %s", l->dir, say);
-    if (ret)
-        local_fail(l, ret);
-}
-
 static bool local_make_parts(struct local *l)
 {
     struct wal_config wc = {.dir = l->cfg.dir,
@@ -368,7 +335,13 @@ static void local_next(struct local *l)
         return;
     }
     if (s == LOCAL_META && (ret == 0 || ret == E_NODATA || ret == E_VERSION)) {
-        local_identify(l, (int)ret);
+        ret = log_meta_identify(&l->file, (int)ret, l->has_data, l->cfg.cluster_hi,
+                                l->cfg.cluster_lo, 0);
+        if (ret == E_NOENT)
+            fmt_log(l->env, ENV_LOG_ERROR,
+                    "journal: '%s': there is no journal here. Format it first.", l->dir);
+        if (ret)
+            local_fail(l, (int)ret);
         ret = 0;
     }
     if (ret < 0) {

@@ -107,11 +107,15 @@ struct log_meta {
     uint16_t version, flags;
     uint32_t crc, reserved;
     uint64_t cluster_hi, cluster_lo;
-    uint64_t counter; /* the higher of two valid blocks counts */
-    uint64_t epoch;   /* the highest ever used */
+    uint64_t counter;      /* the higher of two valid blocks counts */
+    uint64_t epoch;        /* the highest ever used; of a group: Raft's current term */
+    uint64_t disk;         /* incarnation: made by chance with the file */
+    uint64_t trimmed;      /* records up to here may be missing from the log */
+    uint64_t durable;      /* records up to here were durable: more evidence against damage */
+    uint32_t member, vote; /* of a group: whose it is, whom it voted for in this term; else 0 */
     uint64_t reserved2[2];
 };
-static_assert(sizeof(struct log_meta) == 64, "stored");
+static_assert(sizeof(struct log_meta) == 96, "stored");
 
 /* Seals a header of n bytes: magic, version 1 and crc. */
 void log_format_seal(void *header, size_t n, uint32_t magic);

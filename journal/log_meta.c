@@ -141,3 +141,40 @@ void log_meta_save(struct log_meta_file *f, struct env_op *op)
 {
     log_meta_start(f, LOG_META_OPEN, op);
 }
+
+int log_meta_identify(struct log_meta_file *f, int read, bool has_data, uint64_t cluster_hi,
+                      uint64_t cluster_lo, uint32_t member)
+{
+    const char *say = NULL;
+    bool given = cluster_hi || cluster_lo;
+    int ret = read;
+    if (ret == E_NODATA && has_data) {
+        ret = E_CORRUPT;
+        say = "journal.meta is missing or damaged while a log is there. Nothing was changed. "
+              "Restore it from a copy.";
+    } else if (ret == E_NODATA && !given) {
+        return E_NOENT;
+    } else if (ret == E_NODATA) {
+        ret = 0;
+        f->is_new = true; /* also where one lies that was never finished */
+        f->meta.cluster_hi = cluster_hi;
+        f->meta.cluster_lo = cluster_lo;
+        f->meta.member = member;
+    } else if (ret == E_VERSION) {
+        say = "journal.meta was written by a newer release: run that one.";
+    } else if (ret == 0 && given &&
+               (cluster_hi != f->meta.cluster_hi || cluster_lo != f->meta.cluster_lo)) {
+        ret = E_CLUSTER;
+        say = "this journal belongs to another cluster. Nothing was changed. Give each cluster a "
+              "directory of its own.";
+    } else if (ret == 0 && member != f->meta.member) {
+        ret = E_CLUSTER;
+        say = !member           ? "this journal is of a group of masters (journal.type = raft)."
+              : !f->meta.member ? "this journal is of a single master (journal.type = local)."
+                                : "this journal is another member's. Give each member a directory "
+                                  "of its own; journal.id never changes.";
+    }
+    if (say)
+        fmt_log(f->env, ENV_LOG_ERROR, "journal: '%s': %s", f->name, say);
+    return ret;
+}

@@ -49,6 +49,12 @@ void log_meta_drop(struct log_meta_file *f); /* at rest only */
 void log_meta_read(struct log_meta_file *f, struct env_op *op);
 /* ret: 0, or an error after which nobody knows what is on the disk: the caller stops */
 void log_meta_save(struct log_meta_file *f, struct env_op *op);
+/* After a read that came to `read`: is this the journal that is looked for?  has_data: there are
+ * segments or images.  cluster: 0, 0 takes what is there.  member: of a group, or 0.  Without a
+ * file it becomes a new one (is_new), if there is a cluster to be in.  ret: 0, or an error that the
+ * log explains; E_NOENT: nothing here, and no cluster given. */
+int log_meta_identify(struct log_meta_file *f, int read, bool has_data, uint64_t cluster_hi,
+                      uint64_t cluster_lo, uint32_t member) MUST_CHECK;
 static inline bool log_meta_at_rest(const struct log_meta_file *f)
 {
     return f->state == LOG_META_REST;

@@ -450,6 +450,11 @@ uint64_t raft_mem_first(const struct raft *r)
     return r->trail.mem_first;
 }
 
+uint64_t raft_term_at(const struct raft *r, uint64_t index)
+{
+    return raft_trail_term(&r->trail, index);
+}
+
 uint64_t raft_commit(const struct raft *r)
 {
     return r->commit;

@@ -284,6 +284,8 @@ struct raft_entry raft_entry_at(const struct raft *r, uint64_t index);
  * be read from disk for that */
 uint64_t raft_mem_first(const struct raft *r);
 uint64_t raft_commit(const struct raft *r);
+/* of an entry of the log, or the last of the image; 0: not known */
+uint64_t raft_term_at(const struct raft *r, uint64_t index);
 /* entries up to here are not needed for any member that answers; margin: entries kept for those
  * who do not */
 uint64_t raft_trim_limit(const struct raft *r, uint64_t margin);

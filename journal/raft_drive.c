@@ -1,9 +1,696 @@
-/* journal/raft_drive.c - the journal of a group of masters: the Raft core on an env. */
-#include "journal/journal.h"
+/* journal/raft_drive.c - the journal of a group of masters: the Raft core (raft.h) on an env.
+ *
+ * The core decides, this does: keeps entries on the log (raft_log.h), sends messages (raft_peer.c),
+ * makes vote and term durable (log_meta.h), applies what is committed, answers submits and reads.
+ *
+ * INVARIANTS
+ *  1. An effect is carried out in the step that asked for it; nothing of it is remembered for
+ *     later but what waits for the disk.
+ *  2. What is told to another member was durable before, because the core asks for messages only
+ *     then; so messages leave at once, beside our own write.
+ *  3. Entries are applied in order, once; `applied` never passes the core's commit.  A member that
+ *     installs an image applies nothing until the image is the state.
+ *  4. This master is LEADER for its host from when the first entry of its term is applied here
+ * until the core says otherwise.  Then the waiting submits end before the host hears it.
+ *  5. A read waits for the index that the core names, after proof of leadership that is younger
+ * than the read.  The lease is looked at by a clock that is read then (env_clock_ns).
+ *  6. What may leave the disk is written down (journal.meta) before it does. */
+#include "journal/raft_drive_impl.h"
+#include "core/mutant.h"
 
-struct journal *raft_open(struct env *e, struct mem *m, const struct journal_config *cfg,
-                          struct journal_host *host)
+/* --- small --- */
+
+void raft_drive_reply(struct drive *d, struct env_op *op, int64_t ret)
 {
-    (void)e, (void)m, (void)cfg, (void)host;
-    return NULL;
+    op->ret = ret;
+    env_post(d->env, op);
+}
+
+void raft_drive_reply_all(struct drive *d, struct list *ops, int64_t ret)
+{
+    struct list *e;
+    while ((e = list_pop(ops)))
+        raft_drive_reply(d, list_entry(e, struct env_op, link), ret);
+}
+
+void raft_drive_kick(struct drive *d)
+{
+    if (d->kicked)
+        return;
+    d->kicked = true;
+    env_post(d->env, &d->kick_op);
+}
+
+static void drive_end_submits(struct drive *d, int why)
+{
+    for (; d->wait_tail < d->wait_head; d->wait_tail++)
+        raft_drive_reply(d, d->wait[d->wait_tail % DRIVE_MEM_ENTRIES].op, why);
+    raft_drive_reply_all(d, &d->queued, why);
+    d->n_queued = 0;
+    d->queue_tail = d->queue_head;
+}
+
+void raft_drive_end_all(struct drive *d, int why)
+{
+    drive_end_submits(d, why);
+    for (uint32_t i = 0; i < DRIVE_READS; i++) {
+        raft_drive_reply_all(d, &d->reads[i].ops, why);
+        d->reads[i].name = 0;
+    }
+    raft_drive_reply_all(d, &d->reads_new, why);
+    raft_drive_reply_all(d, &d->image_ops, why);
+    raft_drive_change_end(d, why);
+}
+
+void raft_drive_fail(struct drive *d, int why)
+{
+    if (d->role == JOURNAL_FAILED)
+        return;
+    d->role = JOURNAL_FAILED;
+    d->failed = why;
+    d->state = DRIVE_FAILED;
+    env_timer_stop(d->env, &d->timer);
+    env_timer_stop(d->env, &d->stall);
+    raft_drive_end_all(d, E_NOT_LEADER);
+    if (d->snap)
+        snap_cancel(d->snap);
+    d->host->role(d->host, JOURNAL_FAILED, d->epoch, why);
+}
+
+/* --- vote and term --- */
+
+static void drive_trim(struct drive *d, uint64_t index)
+{
+    raft_log_trim(d->log, index);
+    struct raft_event ev = {.type = RAFT_TRIMMED, .u.index = index};
+    raft_drive_event(d, &ev, NULL);
+}
+
+void raft_drive_meta_save(struct drive *d)
+{
+    struct log_meta *m = &d->file.meta;
+    if (d->meta_saving) {
+        d->meta_dirty = true;
+        return;
+    }
+    d->meta_saving = true;
+    d->meta_dirty = false;
+    d->meta_saving_seq = d->meta_seq;
+    d->trim_saving = d->trim_want;
+    m->epoch = d->meta_want.term;
+    m->vote = d->meta_want.vote.v;
+    m->durable = base_max_u64(m->durable, raft_log_durable(d->log));
+    if (d->trim_want)
+        m->trimmed = base_max_u64(m->trimmed, raft_log_place(d->log, d->trim_want));
+    log_meta_save(&d->file, &d->meta_op);
+}
+
+static void drive_meta_saved(struct env_op *op)
+{
+    struct drive *d = container_of(op, struct drive, meta_op);
+    d->meta_saving = false;
+    if (op->ret < 0) {
+        fmt_log(d->env, ENV_LOG_ERROR,
+                "journal: '%sjournal.meta' cannot be written: %s. This master stops: nobody knows "
+                "what it promised. Check the disk and restart.",
+                d->dir, err_text((int)op->ret));
+        raft_drive_fail(d, (int)op->ret);
+    }
+    if (d->state != DRIVE_RUNNING || d->stop_op) {
+        raft_drive_run(d);
+        return;
+    }
+    if (d->trim_saving) {
+        uint64_t trim = d->trim_saving;
+        d->trim_want = d->trim_want == trim ? 0 : d->trim_want;
+        d->trim_saving = 0;
+        drive_trim(d, trim);
+    }
+    struct raft_event ev = {.type = RAFT_META_STORED, .u.seq = d->meta_saving_seq};
+    if (d->meta_dirty)
+        raft_drive_meta_save(d);
+    raft_drive_event(d, &ev, NULL);
+}
+
+/* --- effects --- */
+
+static void drive_queue_peek(const struct drive *d, uint64_t pos, void *p, uint64_t n)
+{
+    uint64_t cap = d->cfg.queue_bytes, at = pos % cap, first = base_min_u64(n, cap - at);
+    memcpy(p, d->queue + at, first);
+    if (n > first)
+        memcpy((uint8_t *)p + first, d->queue, n - first);
+}
+
+static void drive_queue_put(struct drive *d, const void *p, uint64_t n)
+{
+    uint64_t cap = d->cfg.queue_bytes, at = d->queue_head % cap, first = base_min_u64(n, cap - at);
+    memcpy(d->queue + at, p, first);
+    if (n > first)
+        memcpy(d->queue, (const uint8_t *)p + first, n - first);
+    d->queue_head += n;
+}
+
+/* an entry of the core's goes to the log, its bytes from where they are */
+static int drive_store(struct drive *d, uint64_t index, const struct drive_source *src)
+{
+    struct raft_entry e = raft_entry_at(d->raft, index);
+    uint8_t conf[RAFT_FORMAT_CONF_MAX];
+    if (src && src->is_queue && e.type == RAFT_DATA) {
+        drive_queue_peek(d, d->queue_tail + 4, d->record, e.len);
+        d->queue_tail += 4 + (uint64_t)e.len;
+        struct env_op *op = list_entry(list_pop(&d->queued), struct env_op, link);
+        d->n_queued--;
+        d->wait[d->wait_head++ % DRIVE_MEM_ENTRIES] = (struct drive_wait){index, op};
+        return raft_log_append(d->log, index, &e, d->record);
+    }
+    if (src && index >= src->first && index < src->first + src->n) {
+        e.len = src->entry[index - src->first].len;
+        return raft_log_append(d->log, index, &e, src->bytes[index - src->first]);
+    }
+    if (e.type == RAFT_CONF) {
+        struct wbuf w = wbuf_make(conf, sizeof conf);
+        raft_format_conf_put(&w, raft_conf_at(d->raft, index));
+        ASSERT(!w.bad);
+        e.len = (uint32_t)w.len;
+        return raft_log_append(d->log, index, &e, conf);
+    }
+    return raft_log_append(d->log, index, &e, NULL);
+}
+
+static void drive_install(struct drive *d)
+{
+    d->installing = true;
+    fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': taking over the image of record %llu.", d->dir,
+            (unsigned long long)d->ship_index);
+}
+
+static void drive_want_image(struct drive *d)
+{
+    d->ship_from = d->fx.image_from;
+    d->ship_index = d->fx.image_index;
+    d->ship_term = d->fx.image_term;
+    d->ship_conf = *d->in.message.conf;
+    d->ship_wanted = true;
+    d->ship_again_ns = 0;
+    if (d->is_shipping)
+        ship_cancel(d->ship); /* an older one */
+}
+
+static void drive_read_done(struct drive *d, const struct raft_read *r)
+{
+    for (uint32_t i = 0; i < DRIVE_READS; i++) {
+        struct drive_read *g = &d->reads[i];
+        if (g->name != r->name)
+            continue;
+        g->index = r->index;
+        if (r->ret) {
+            raft_drive_reply_all(d, &g->ops, r->ret);
+            g->name = 0;
+        }
+        return;
+    }
+}
+
+static void drive_effects(struct drive *d, const struct drive_source *src)
+{
+    struct raft_effects *fx = &d->fx;
+    if (fx->save_meta) {
+        d->meta_want = fx->meta;
+        d->meta_seq = fx->meta_seq;
+        d->elections += fx->meta.vote.v == d->self.v;
+        raft_drive_meta_save(d);
+    }
+    if (fx->cut)
+        raft_log_cut(d->log, fx->cut_to);
+    if (fx->cut || fx->store_n)
+        d->store_seq = fx->store_seq;
+    if (d->state == DRIVE_RUNNING)
+        raft_log_release(d->log, raft_mem_first(d->raft));
+    for (uint64_t i = 0; i < fx->store_n; i++) {
+        int ret = drive_store(d, fx->store_first + i, src);
+        if (ret) {
+            fmt_log(d->env, ENV_LOG_ERROR,
+                    "journal: '%s': no memory for the log's tail; raise the master's budget.",
+                    d->dir);
+            raft_drive_fail(d, ret);
+            return;
+        }
+    }
+    for (uint32_t i = 0; i < fx->n_messages; i++)
+        raft_drive_send(d, &fx->message[i]);
+    for (uint32_t i = 0; i < fx->n_reads; i++)
+        drive_read_done(d, &fx->read[i]);
+    for (uint32_t i = 0; i < fx->n_fetches; i++)
+        raft_drive_fetch(d, &fx->fetch[i]);
+    if (fx->install)
+        drive_install(d);
+    if (fx->image_wanted)
+        drive_want_image(d);
+}
+
+static int drive_step(struct drive *d, struct raft_event *ev, const struct drive_source *src)
+{
+    ev->now_ns = env_clock_ns(d->env);
+    raft_step(d->raft, ev, &d->fx);
+    int ret = d->fx.ret;
+    drive_effects(d, src);
+    while (d->fx.more && d->state == DRIVE_RUNNING) {
+        struct raft_event more = {.type = RAFT_TIME, .now_ns = env_clock_ns(d->env)};
+        raft_step(d->raft, &more, &d->fx);
+        drive_effects(d, NULL);
+    }
+    return ret;
+}
+
+int raft_drive_event(struct drive *d, struct raft_event *ev, const struct drive_source *src)
+{
+    if (d->state != DRIVE_RUNNING || d->stop_op)
+        return E_NOT_LEADER;
+    int ret = drive_step(d, ev, src);
+    if (ret == E_CORRUPT) {
+        fmt_log(d->env, ENV_LOG_ERROR,
+                "journal: '%s': the leader's log and this one contradict each other where both are "
+                "committed. This master stops. Compare `tarn journal dump` of the members; replace "
+                "the one that is wrong.",
+                d->dir);
+        raft_drive_fail(d, E_CORRUPT);
+        return ret;
+    }
+    raft_drive_settle(d);
+    return ret;
+}
+
+/* --- applying --- */
+
+static void drive_apply_one(struct drive *d, uint64_t index, uint8_t type, const void *bytes,
+                            uint32_t len)
+{
+    ASSERT(index == d->applied + 1 && index <= raft_commit(d->raft));
+    if (type == RAFT_DATA)
+        d->host->apply(d->host, index, bytes, len);
+    d->applied = index;
+    if (d->wait_tail == d->wait_head)
+        return;
+    const struct drive_wait *w = &d->wait[d->wait_tail % DRIVE_MEM_ENTRIES];
+    if (w->index == index) {
+        d->wait_tail++;
+        raft_drive_reply(d, w->op, (int64_t)index);
+    }
+}
+
+static void drive_apply_entry(void *ctx, uint64_t index, const struct raft_entry *e,
+                              const void *bytes)
+{
+    struct drive *d = ctx;
+    if (d->state == DRIVE_RUNNING && !d->stop_op && !d->installing && index == d->applied + 1 &&
+        index <= raft_commit(d->raft))
+        drive_apply_one(d, index, e->type, bytes, e->len);
+}
+
+static void drive_apply_read_done(struct env_op *op)
+{
+    struct drive *d = container_of(op, struct drive, read_op);
+    d->is_reading = false;
+    if (op->ret < 0 && op->ret != E_CANCELLED && op->ret != E_NOENT && d->state == DRIVE_RUNNING) {
+        fmt_log(d->env, ENV_LOG_ERROR, "journal: '%s': entry %llu cannot be read back: %s.", d->dir,
+                (unsigned long long)d->applied + 1, err_text((int)op->ret));
+        raft_drive_fail(d, (int)op->ret);
+    }
+    if (d->state == DRIVE_RUNNING && !d->stop_op)
+        raft_drive_settle(d);
+    else
+        raft_drive_run(d);
+}
+
+static void drive_apply_read(struct drive *d)
+{
+    if (d->is_reading)
+        return;
+    if (!d->reader)
+        d->reader = raft_log_reader_open(d->log);
+    if (!d->reader) {
+        raft_drive_fail(d, E_NOMEM);
+        return;
+    }
+    d->is_reading = true;
+    uint64_t n = base_min_u64(raft_commit(d->raft) - d->applied, DRIVE_APPLY_TURN);
+    raft_log_read(d->reader, d->applied + 1, 1 << 20, (uint32_t)n, drive_apply_entry, d,
+                  &d->read_op);
+}
+
+/* true: something was applied */
+static bool drive_apply(struct drive *d)
+{
+    uint64_t from = d->applied;
+    while (!d->installing && !d->is_reading && d->applied < raft_commit(d->raft)) {
+        uint64_t i = d->applied + 1;
+        if (i < raft_mem_first(d->raft)) {
+            drive_apply_read(d);
+            break;
+        }
+        if (i - from > DRIVE_APPLY_TURN) {
+            raft_drive_kick(d);
+            break;
+        }
+        uint32_t len;
+        uint8_t type = raft_entry_at(d->raft, i).type;
+        const void *bytes = raft_log_bytes(d->log, i, &len);
+        drive_apply_one(d, i, type, bytes, len);
+    }
+    return d->applied > from;
+}
+
+/* --- who serves --- */
+
+static void drive_set_role(struct drive *d, const struct raft_status *s)
+{
+    bool leads = s->role == RAFT_LEADER && d->applied >= s->term_start && !d->installing;
+    bool led = d->role == JOURNAL_LEADER;
+    if (led && (s->role != RAFT_LEADER || s->term != d->epoch)) {
+        d->lost++;
+        d->role = JOURNAL_STANDBY;
+        drive_end_submits(d, E_NOT_LEADER);
+        fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': member %u leads no more (term %llu).", d->dir,
+                d->self.v, (unsigned long long)s->term);
+        d->host->role(d->host, JOURNAL_STANDBY, s->term, 0);
+        led = false;
+    }
+    if (leads && !led) {
+        d->role = JOURNAL_LEADER;
+        d->epoch = s->term;
+        fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': member %u leads in term %llu.", d->dir,
+                d->self.v, (unsigned long long)s->term);
+        d->host->role(d->host, JOURNAL_LEADER, d->epoch, 0);
+    }
+}
+
+/* --- reads --- */
+
+static bool drive_read_at_once(const struct drive *d)
+{
+    return d->role == JOURNAL_LEADER && raft_lease_holds(d->raft, env_clock_ns(d->env)) &&
+           d->applied >= raft_commit(d->raft);
+}
+
+/* true: the core was asked */
+static bool drive_reads(struct drive *d)
+{
+    struct drive_read *free = NULL;
+    for (uint32_t i = 0; i < DRIVE_READS; i++) {
+        struct drive_read *g = &d->reads[i];
+        if (g->name && g->index && d->applied >= g->index) {
+            raft_drive_reply_all(d, &g->ops, 0);
+            g->name = 0;
+        }
+        if (!g->name)
+            free = g;
+    }
+    if (list_empty(&d->reads_new) || !free)
+        return false;
+    if (drive_read_at_once(d)) {
+        raft_drive_reply_all(d, &d->reads_new, 0);
+        return false;
+    }
+    free->name = ++d->read_name;
+    free->index = 0;
+    list_splice(&free->ops, &d->reads_new);
+    struct raft_event ev = {.type = RAFT_READ, .u.seq = free->name};
+    int ret = drive_step(d, &ev, NULL);
+    if (ret) {
+        raft_drive_reply_all(d, &free->ops, ret == E_AGAIN ? E_AGAIN : E_NOT_LEADER);
+        free->name = 0;
+    }
+    return true;
+}
+
+/* --- proposing --- */
+
+static bool drive_propose(struct drive *d)
+{
+    uint32_t len[RAFT_BATCH_ENTRIES], n = 0;
+    uint64_t bytes = 0;
+    if (d->role != JOURNAL_LEADER)
+        return false;
+    for (uint64_t pos = d->queue_tail; n < d->n_queued && n < RAFT_BATCH_ENTRIES;) {
+        drive_queue_peek(d, pos, &len[n], 4);
+        if (n && bytes + len[n] > DRIVE_BATCH_BYTES)
+            break;
+        bytes += len[n];
+        pos += 4 + (uint64_t)len[n++];
+    }
+    if (n == 0)
+        return false;
+    struct raft_event ev = {.type = RAFT_PROPOSE, .u.propose = {n, len}};
+    struct drive_source src = {.is_queue = true};
+    return drive_step(d, &ev, &src) == 0;
+}
+
+/* --- what follows from a step --- */
+
+static void drive_time_set(struct drive *d)
+{
+    int64_t at = raft_deadline_ns(d->raft), clock = env_clock_ns(d->env), now = env_now_ns(d->env);
+    int64_t due = at == INT64_MAX ? INT64_MAX : at - clock + now;
+    if (env_timer_is_set(&d->timer) && d->timer.at_ns <= due)
+        return; /* it looks again then */
+    if (due != INT64_MAX)
+        env_timer_set(d->env, &d->timer, due);
+}
+
+static void drive_health(struct drive *d)
+{
+    int64_t since = raft_log_waiting_since(d->log), now = env_now_ns(d->env);
+    int64_t stall = d->cfg.raft.suspect_min_ns / 2;
+    bool fit = !d->full && !(since && now - since >= stall);
+    if (fit != d->fit) {
+        d->fit = fit;
+        fmt_log(d->env, fit ? ENV_LOG_INFO : ENV_LOG_WARN, "journal: '%s': the disk %s.", d->dir,
+                fit       ? "takes writes again"
+                : d->full ? "is full: this member cannot lead"
+                          : "stalls: this member cannot lead");
+        struct raft_event ev = {.type = RAFT_HEALTH, .u.fit = fit};
+        drive_step(d, &ev, NULL);
+    }
+    if (since && !env_timer_is_set(&d->stall))
+        env_timer_set(d->env, &d->stall, now - since >= stall ? now + stall : since + stall);
+}
+
+/* Steps make work for others: until nothing moves any more. */
+void raft_drive_settle(struct drive *d)
+{
+    if (d->is_settling) {
+        d->settle_again = true;
+        return;
+    }
+    d->is_settling = true;
+    do {
+        d->settle_again = false;
+        if (d->has_stored) {
+            d->has_stored = false;
+            struct raft_event ev = {.type = RAFT_STORED,
+                                    .u.stored = {d->store_seq, raft_log_stored(d->log)}};
+            drive_step(d, &ev, NULL);
+            d->settle_again = true;
+        }
+        if (drive_apply(d)) {
+            struct raft_event ev = {.type = RAFT_APPLIED, .u.index = d->applied};
+            drive_step(d, &ev, NULL);
+            d->settle_again = true;
+        }
+        struct raft_status s;
+        raft_status(d->raft, &s);
+        if (d->state == DRIVE_RUNNING)
+            drive_set_role(d, &s);
+        if (s.conf_index != d->conf_seen)
+            raft_drive_links_follow(d);
+        if (d->state == DRIVE_RUNNING && (drive_reads(d) || drive_propose(d)))
+            d->settle_again = true;
+        if (d->state == DRIVE_RUNNING)
+            drive_health(d);
+    } while (d->settle_again && d->state == DRIVE_RUNNING);
+    d->is_settling = false;
+    if (d->state != DRIVE_RUNNING)
+        return;
+    raft_drive_change_run(d);
+    raft_drive_images(d);
+    drive_time_set(d);
+}
+
+static void drive_timer_done(struct env_op *op)
+{
+    struct drive *d = container_of(op, struct drive, timer.op);
+    struct raft_event ev = {.type = RAFT_TIME};
+    raft_drive_event(d, &ev, NULL);
+    if (d->state == DRIVE_RUNNING && d->role == JOURNAL_LEADER)
+        raft_drive_learn_disks(d);
+}
+
+static void drive_stall_done(struct env_op *op)
+{
+    struct drive *d = container_of(op, struct drive, stall.op);
+    if (d->state == DRIVE_RUNNING && !d->stop_op)
+        raft_drive_settle(d);
+}
+
+static void drive_kick_done(struct env_op *op)
+{
+    struct drive *d = container_of(op, struct drive, kick_op);
+    d->kicked = false;
+    if (d->state == DRIVE_RUNNING && !d->stop_op)
+        raft_drive_settle(d);
+    else
+        raft_drive_run(d);
+}
+
+/* --- the log's calls --- */
+
+static void drive_on_stored(struct raft_log_host *h)
+{
+    struct drive *d = container_of(h, struct drive, log_host);
+    d->has_stored = true;
+    if (d->state == DRIVE_RUNNING && !d->stop_op)
+        raft_drive_settle(d);
+    else
+        raft_drive_run(d);
+}
+
+static void drive_on_failed(struct raft_log_host *h, int why)
+{
+    raft_drive_fail(container_of(h, struct drive, log_host), why);
+}
+
+static void drive_on_log_space(struct raft_log_host *h, bool full)
+{
+    raft_drive_on_space(container_of(h, struct drive, log_host), full);
+}
+
+void raft_drive_launch(struct drive *d, const struct raft_start *s)
+{
+    const struct journal_raft *c = &d->cfg.raft;
+    struct raft_config rc = {.self = d->self,
+                             .seed = env_random(d->env),
+                             .heartbeat_ns = c->heartbeat_ns,
+                             .promise_ns = c->promise_ns,
+                             .suspect_min_ns = c->suspect_min_ns,
+                             .suspect_max_ns = c->suspect_max_ns,
+                             .round_min_ns = c->promise_ns,
+                             .round_max_ns = 2 * c->promise_ns,
+                             .refused_max_ns = c->promise_ns / 2,
+                             .drift_ppm = c->drift_ppm,
+                             .mem_entries = DRIVE_MEM_ENTRIES,
+                             .mem_bytes = d->cfg.queue_bytes,
+                             .uncommitted_bytes = d->cfg.queue_bytes,
+                             .batch_bytes = DRIVE_BATCH_BYTES,
+                             .inflight_bytes = 4 << 20,
+                             .inflight_messages = 64,
+                             .catch_up_rounds = 10};
+    d->applied = s->image.index;
+    d->meta_want = s->meta;
+    d->fit = true;
+    d->raft = raft_create(d->mem, &rc, s, env_clock_ns(d->env));
+    if (!d->raft) {
+        raft_drive_fail(d, E_NOMEM);
+        return;
+    }
+    d->state = DRIVE_RUNNING;
+    d->role = JOURNAL_STANDBY;
+    d->reserve_due = true;
+    d->conf_seen = UINT64_MAX;
+    fmt_log(d->env, ENV_LOG_INFO,
+            "journal: '%s' open: member %u, term %llu, image %llu, entries up to %llu.", d->dir,
+            d->self.v, (unsigned long long)s->meta.term, (unsigned long long)s->image.index,
+            (unsigned long long)(s->base + s->n));
+    d->host->role(d->host, JOURNAL_STANDBY, s->meta.term, 0);
+    raft_drive_kick(d);
+}
+
+/* --- the door --- */
+
+static void drive_submit(struct journal *j, const void *rec, uint32_t len, struct env_op *op)
+{
+    struct drive *d = container_of(j, struct drive, journal);
+    uint64_t room = d->cfg.queue_bytes - (d->queue_head - d->queue_tail);
+    uint64_t waiting = d->wait_head - d->wait_tail + d->n_queued;
+    int ret = d->role != JOURNAL_LEADER || d->stop_op                    ? E_NOT_LEADER
+              : len > JOURNAL_RECORD_MAX                                 ? E_TOOBIG
+              : d->full                                                  ? E_NOSPC
+              : room < 4 + (uint64_t)len || waiting >= DRIVE_MEM_ENTRIES ? E_AGAIN
+                                                                         : 0;
+    if (ret) {
+        raft_drive_reply(d, op, ret);
+        return;
+    }
+    drive_queue_put(d, &len, 4);
+    if (len)
+        drive_queue_put(d, rec, len);
+    list_push_back(&d->queued, &op->link);
+    d->n_queued++;
+    raft_drive_kick(d);
+}
+
+static void drive_barrier(struct journal *j, struct env_op *op)
+{
+    struct drive *d = container_of(j, struct drive, journal);
+    if (d->state != DRIVE_RUNNING || d->stop_op) {
+        raft_drive_reply(d, op, E_NOT_LEADER);
+        return;
+    }
+    if (list_empty(&d->reads_new) && drive_read_at_once(d)) {
+        raft_drive_reply(d, op, 0);
+        return;
+    }
+    list_push_back(&d->reads_new, &op->link);
+    raft_drive_kick(d);
+}
+
+static void drive_image_now(struct journal *j, struct env_op *op)
+{
+    struct drive *d = container_of(j, struct drive, journal);
+    if (d->state != DRIVE_RUNNING || d->stop_op) {
+        raft_drive_reply(d, op, E_NOT_LEADER);
+        return;
+    }
+    list_push_back(&d->image_ops, &op->link);
+    raft_drive_kick(d);
+}
+
+static void drive_stop_begin(struct journal *j, struct env_op *op)
+{
+    struct drive *d = container_of(j, struct drive, journal);
+    ASSERT(!d->stop_op);
+    d->stop_op = op;
+    env_timer_stop(d->env, &d->timer);
+    env_timer_stop(d->env, &d->stall);
+    raft_drive_end_all(d, E_CANCELLED);
+    if (d->snap)
+        snap_cancel(d->snap);
+    if (d->ship)
+        ship_cancel(d->ship);
+    raft_drive_kick(d);
+}
+
+void raft_drive_init(struct drive *d)
+{
+    static const struct journal_vt vt = {.submit = drive_submit,
+                                         .barrier = drive_barrier,
+                                         .image_now = drive_image_now,
+                                         .status = raft_drive_status,
+                                         .stop = drive_stop_begin,
+                                         .accept = raft_drive_accept,
+                                         .change = raft_drive_change};
+    d->journal.vt = &vt;
+    d->log_host = (struct raft_log_host){
+        .stored = drive_on_stored, .failed = drive_on_failed, .space = drive_on_log_space};
+    d->kick_op.done = drive_kick_done;
+    d->timer.op.done = drive_timer_done;
+    d->stall.op.done = drive_stall_done;
+    d->meta_op.done = drive_meta_saved;
+    d->read_op.done = drive_apply_read_done;
+    list_init(&d->queued);
+    list_init(&d->reads_new);
+    list_init(&d->image_ops);
+    list_init(&d->image_ops_running);
+    for (uint32_t i = 0; i < DRIVE_READS; i++)
+        list_init(&d->reads[i].ops);
 }

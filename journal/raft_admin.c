@@ -1,0 +1,324 @@
+/* journal/raft_admin.c - changes of the group on the operator's behalf, and what the status says.
+ *
+ * One change at a time.  It is begun by the leader and done when its last step is committed: for a
+ * new voter that is after it has caught up and joint consensus was left, for an election when
+ * another member leads.  Whoever asked may be told E_TIMEOUT or E_NOT_LEADER while the change goes
+ * on: the core finishes what is in the log, whoever leads. */
+#include "journal/raft_drive_impl.h"
+
+/* --- "ID@HOST:PORT[=PRIORITY],..." --- */
+
+static bool drive_number(const char **p, uint32_t max, uint32_t *ret)
+{
+    uint64_t v = 0;
+    const char *from = *p;
+    for (; **p >= '0' && **p <= '9' && v <= max; (*p)++)
+        v = v * 10 + (uint64_t)(**p - '0');
+    *ret = (uint32_t)v;
+    return *p > from && v <= max;
+}
+
+int raft_drive_members_parse(const char *text, struct raft_conf *ret_conf)
+{
+    struct raft_conf *c = ret_conf;
+    memset(c, 0, sizeof *c);
+    for (const char *p = text; *p;) {
+        struct raft_member m = {.flags = RAFT_VOTER};
+        uint32_t priority = 0, at = c->n, n = 0;
+        if (c->n == RAFT_MEMBERS_MAX || !drive_number(&p, UINT32_MAX, &m.id.v) || m.id.v == 0 ||
+            *p++ != '@')
+            return E_INVAL;
+        while (p[n] && p[n] != ',' && p[n] != '=')
+            n++;
+        if (n == 0 || n >= sizeof m.addr)
+            return E_INVAL;
+        memcpy(m.addr, p, n);
+        p += n;
+        if (*p == '=' && (p++, !drive_number(&p, UINT8_MAX, &priority)))
+            return E_INVAL;
+        m.priority = (uint8_t)priority;
+        if (*p && (*p++ != ',' || !*p))
+            return E_INVAL;
+        for (; at > 0 && c->member[at - 1].id.v >= m.id.v; at--) {
+            if (c->member[at - 1].id.v == m.id.v)
+                return E_INVAL;
+            c->member[at] = c->member[at - 1];
+        }
+        c->member[at] = m;
+        c->n++;
+    }
+    return c->n ? 0 : E_INVAL;
+}
+
+/* --- what a change wants --- */
+
+static struct raft_member *drive_conf_find(struct raft_conf *c, uint32_t id)
+{
+    for (uint32_t i = 0; i < c->n; i++)
+        if (c->member[i].id.v == id)
+            return &c->member[i];
+    return NULL;
+}
+
+static int drive_conf_add(struct raft_conf *c, uint32_t id, const char *addr, uint8_t flags,
+                          uint8_t priority)
+{
+    uint32_t at = c->n;
+    if (c->n == RAFT_MEMBERS_MAX || id == 0 || !addr || !*addr || strlen(addr) >= ENV_ADDR_MAX)
+        return E_INVAL;
+    for (; at > 0 && c->member[at - 1].id.v > id; at--)
+        c->member[at] = c->member[at - 1];
+    c->n++;
+    c->member[at] = (struct raft_member){.id = {id}, .flags = flags, .priority = priority};
+    fmt_into(c->member[at].addr, sizeof c->member[at].addr, "%s", addr);
+    return 0;
+}
+
+static void drive_conf_remove(struct raft_conf *c, struct raft_member *m)
+{
+    uint32_t at = (uint32_t)(m - c->member);
+    c->n--;
+    memmove(m, m + 1, (c->n - at) * sizeof *m);
+    memset(&c->member[c->n], 0, sizeof *m);
+}
+
+/* the configuration that the change asks for */
+static int drive_change_plan(struct raft_conf *c, const struct journal_change *ch)
+{
+    struct raft_member *m = drive_conf_find(c, ch->id);
+    switch (ch->verb) {
+    case JOURNAL_ADD:
+    case JOURNAL_ADD_LEARNER: {
+        uint8_t flags = ch->verb == JOURNAL_ADD ? RAFT_VOTER : RAFT_LEARNER;
+        if (m && m->flags == flags)
+            return E_EXIST;
+        if (m && !strcmp(m->addr, ch->addr)) {
+            m->flags = flags; /* a learner is promoted, or a voter demoted */
+            return 0;
+        }
+        return m ? E_EXIST : drive_conf_add(c, ch->id, ch->addr, flags, ch->priority);
+    }
+    case JOURNAL_REMOVE:
+        if (!m)
+            return E_INVAL;
+        drive_conf_remove(c, m);
+        return c->n ? 0 : E_INVAL;
+    case JOURNAL_REPLACE: {
+        if (!m || drive_conf_find(c, ch->new_id))
+            return m ? E_EXIST : E_INVAL;
+        struct raft_member old = *m;
+        drive_conf_remove(c, m);
+        return drive_conf_add(c, ch->new_id, ch->addr, old.flags, old.priority);
+    }
+    case JOURNAL_PRIORITY:
+        if (!m)
+            return E_INVAL;
+        if (m->priority == ch->priority)
+            return E_EXIST;
+        m->priority = ch->priority;
+        return 0;
+    case JOURNAL_ELECT:
+        break;
+    }
+    return E_INVAL;
+}
+
+/* the configuration in effect without what is on its way; false: something is */
+static bool drive_conf_settled(const struct drive *d, struct raft_conf *ret_conf)
+{
+    struct raft_status s;
+    raft_status(d->raft, &s);
+    *ret_conf = *raft_conf(d->raft);
+    for (uint32_t i = 0; i < ret_conf->n; i++)
+        ret_conf->member[i].flags &= (uint8_t)~RAFT_PROMOTE;
+    return !s.joint && s.conf_index <= s.commit;
+}
+
+/* --- one change at a time --- */
+
+void raft_drive_change_end(struct drive *d, int ret)
+{
+    struct env_op *op = d->change_op;
+    if (!op)
+        return;
+    d->change_op = NULL;
+    env_timer_stop(d->env, &d->change_timer);
+    raft_drive_reply(d, op, ret);
+}
+
+static void drive_change_late(struct env_op *op)
+{
+    struct drive *d = container_of(op, struct drive, change_timer.op);
+    raft_drive_change_end(d, E_TIMEOUT);
+}
+
+/* in effect, committed, and nothing of it on its way? */
+static bool drive_change_is_done(const struct drive *d, const struct raft_status *s)
+{
+    if (s->joint || s->commit < s->conf_index || s->conf_index < d->change_index)
+        return false;
+    const struct raft_conf *c = raft_conf(d->raft);
+    for (uint32_t i = 0; i < c->n; i++)
+        if (c->member[i].flags & RAFT_PROMOTE)
+            return false;
+    return true;
+}
+
+void raft_drive_change_run(struct drive *d)
+{
+    struct raft_status s;
+    if (!d->change_op)
+        return;
+    raft_status(d->raft, &s);
+    if (d->change.verb == JOURNAL_ELECT) {
+        bool other = s.leader.v && s.leader.v != d->self.v;
+        if (other && (d->change.id == 0 || s.leader.v == d->change.id))
+            raft_drive_change_end(d, 0);
+        else if (other)
+            raft_drive_change_end(d, E_CONFLICT); /* somebody else was elected */
+        else if (s.role == RAFT_LEADER && !s.transfer_to.v)
+            raft_drive_change_end(d, E_UNAVAILABLE); /* it did not come to the front in time */
+        return;
+    }
+    if (s.role != RAFT_LEADER && !drive_change_is_done(d, &s))
+        raft_drive_change_end(d, E_NOT_LEADER);
+    else if (drive_change_is_done(d, &s))
+        raft_drive_change_end(d, 0);
+}
+
+static int drive_change_begin(struct drive *d, const struct journal_change *ch)
+{
+    if (d->state != DRIVE_RUNNING || d->role != JOURNAL_LEADER || d->stop_op)
+        return E_NOT_LEADER;
+    if (d->change_op)
+        return E_AGAIN;
+    if (ch->verb == JOURNAL_ELECT) {
+        if (ch->id == d->self.v)
+            return E_EXIST;
+        struct raft_event ev = {.type = RAFT_TRANSFER, .u.id = {ch->id}};
+        return raft_drive_event(d, &ev, NULL);
+    }
+    bool settled = drive_conf_settled(d, &d->change_want);
+    int ret = drive_change_plan(&d->change_want, ch);
+    if (ret || !settled)
+        return ret ? ret : E_AGAIN;
+    struct raft_event ev = {.type = RAFT_CHANGE, .u.conf = &d->change_want};
+    d->change_index = raft_log_last(d->log) + 1;
+    return raft_drive_event(d, &ev, NULL);
+}
+
+void raft_drive_change(struct journal *j, const struct journal_change *c, int64_t deadline_ns,
+                       struct env_op *op)
+{
+    struct drive *d = container_of(j, struct drive, journal);
+    int ret = drive_change_begin(d, c);
+    if (ret) {
+        raft_drive_reply(d, op, ret);
+        return;
+    }
+    d->change_op = op;
+    d->change = *c;
+    d->change.addr = NULL;
+    d->change_timer.op.done = drive_change_late;
+    env_timer_set(d->env, &d->change_timer, deadline_ns);
+    raft_drive_kick(d); /* it may be done already */
+}
+
+/* A member's disk is written down with its first hello, so that another one is recognised. */
+void raft_drive_learn_disks(struct drive *d)
+{
+    bool any = false;
+    if (d->change_op || !drive_conf_settled(d, &d->change_want))
+        return;
+    const struct raft_conf *now = raft_conf(d->raft);
+    for (uint32_t i = 0; i < now->n; i++) {
+        struct raft_member *m = &d->change_want.member[i];
+        const struct drive_link *k = raft_drive_link_find(d, m->id);
+        uint64_t disk = m->id.v == d->self.v           ? d->file.meta.disk
+                        : k && raft_drive_link_peer(k) ? k->disk
+                                                       : 0;
+        if (now->member[i].flags & RAFT_PROMOTE)
+            return; /* it is on its way in */
+        any |= !m->disk && disk;
+        m->disk = m->disk ? m->disk : disk;
+    }
+    if (!any)
+        return;
+    struct raft_event ev = {.type = RAFT_CHANGE, .u.conf = &d->change_want};
+    raft_drive_event(d, &ev, NULL);
+}
+
+/* --- status --- */
+
+static void drive_status_members(const struct drive *d, const struct raft_status *s,
+                                 struct journal_status *st)
+{
+    const struct raft_conf *c = raft_conf(d->raft);
+    int64_t now = env_clock_ns(d->env);
+    st->n = c->n;
+    for (uint32_t i = 0; i < c->n; i++) {
+        const struct raft_member *m = &c->member[i];
+        struct journal_member *o = &st->member[i];
+        bool self = m->id.v == d->self.v;
+        const struct drive_link *k = NULL;
+        for (uint32_t l = 0; l < DRIVE_LINKS; l++)
+            if (d->link[l].id.v == m->id.v)
+                k = &d->link[l];
+        *o = (struct journal_member){.id = m->id.v,
+                                     .votes = m->flags & (RAFT_VOTER | RAFT_OLD),
+                                     .leads = m->id.v == s->leader.v,
+                                     .joins = m->flags & RAFT_PROMOTE,
+                                     .leaving = (m->flags & RAFT_OLD) && !(m->flags & RAFT_VOTER),
+                                     .connected = self || (k && raft_drive_link_peer(k)),
+                                     .unfit = self && !d->fit,
+                                     .priority = m->priority,
+                                     .disk = m->disk,
+                                     .match = self ? s->stored : 0,
+                                     .heard_ago_ns = self ? 0 : -1};
+        fmt_into(o->addr, sizeof o->addr, "%s", m->addr);
+        for (uint32_t p = 0; p < s->n_peers; p++)
+            if (s->peer[p].id.v == m->id.v) {
+                o->match = s->peer[p].match;
+                o->unfit = s->peer[p].unfit;
+                o->heard_ago_ns = s->peer[p].heard_ns ? now - s->peer[p].heard_ns : -1;
+            }
+    }
+}
+
+void raft_drive_status(struct journal *j, struct journal_status *ret_status)
+{
+    struct drive *d = container_of(j, struct drive, journal);
+    struct wal_stats w = {0};
+    struct raft_status s = {0};
+    if (d->log)
+        raft_log_stats(d->log, &w);
+    if (d->raft)
+        raft_status(d->raft, &s);
+    *ret_status = (struct journal_status){.role = d->role,
+                                          .epoch = s.term,
+                                          .first_index = s.first,
+                                          .last_index = s.last,
+                                          .committed = s.commit,
+                                          .applied = d->applied,
+                                          .image_index = d->snap ? snap_index(d->snap) : 0,
+                                          .image_bytes = d->snap ? snap_bytes(d->snap) : 0,
+                                          .wal_bytes = w.bytes,
+                                          .wal_segments = w.segments,
+                                          .records = w.records,
+                                          .batches = w.batches,
+                                          .syncs = w.syncs,
+                                          .cluster_hi = d->file.meta.cluster_hi,
+                                          .cluster_lo = d->file.meta.cluster_lo,
+                                          .disk = d->file.meta.disk,
+                                          .self = d->self.v,
+                                          .leader = s.leader.v,
+                                          .conf_index = s.conf_index,
+                                          .is_changing = s.joint || s.conf_index > s.commit,
+                                          .lease = s.lease,
+                                          .elections = d->elections,
+                                          .lost = d->lost,
+                                          .messages = d->messages,
+                                          .message_bytes = d->message_bytes};
+    if (d->raft)
+        drive_status_members(d, &s, ret_status);
+}

@@ -1,0 +1,255 @@
+/* journal/raft_drive_impl.h - what the files of the Raft driver share; nobody else includes it.
+ *
+ *   raft_drive.c   the core's effects, applying, submits, reads, images
+ *   raft_image.c   state images, own ones and those of others
+ *   raft_boot.c    from a directory to a running member, and back
+ *   raft_peer.c    connections between members: hello, messages, entries read back for them
+ *   raft_admin.c   changes of the group, what the status says */
+#ifndef JOURNAL_RAFT_DRIVE_IMPL_H
+#define JOURNAL_RAFT_DRIVE_IMPL_H
+
+#include "core/fmt.h"
+#include "journal/journal.h"
+#include "journal/log_meta.h"
+#include "journal/raft_format.h"
+#include "journal/raft_log.h"
+#include "journal/ship.h"
+#include "journal/snap.h"
+
+enum {
+    DRIVE_LINKS = 2 * RAFT_MEMBERS_MAX, /* members, and some that were or will be */
+    DRIVE_CONNS = 3 * DRIVE_LINKS,
+    DRIVE_READS = 32, /* groups of reads under way */
+    DRIVE_MEM_ENTRIES = 16384,
+    DRIVE_BATCH_BYTES = 96 * 1024, /* of a message's entries; a frame holds them and their heads */
+    DRIVE_FETCH_BYTES = 2 * DRIVE_BATCH_BYTES,
+    DRIVE_APPLY_TURN = 1024, /* entries applied in one turn of the loop */
+    DRIVE_PROTO = 1,
+};
+
+enum drive_frame {
+    DRIVE_FRAME_HELLO = JOURNAL_FRAME_MIN, /* drive_hello, by who connects; first */
+    DRIVE_FRAME_WELCOME,                   /* i32 err, drive_hello of the other */
+    DRIVE_FRAME_MESSAGE,                   /* raft_format.h */
+};
+
+struct drive;
+struct drive_link;
+
+struct drive_conn { /* one connection */
+    struct env_peer peer;
+    struct drive *d;
+    struct drive_link *link;   /* NULL: nobody knows yet whose it is */
+    struct env_timer deadline; /* for the hello */
+    bool is_used, is_out, is_up;
+};
+
+/* Another member.  Each dials the other, so there may be two connections; either will do. */
+struct drive_link {
+    struct drive *d;
+    struct raft_id id; /* 0: free */
+    char addr[ENV_ADDR_MAX];
+    uint64_t disk;
+    bool is_member, is_connecting, is_refused, was_told;
+    struct drive_conn *out, *in;
+    struct env_op connecting;
+    struct env_timer retry;
+    int64_t backoff_ns, said_ns;
+    /* entries that left memory, on their way to it */
+    struct raft_log_reader *reader;
+    struct env_op read_op, close_op;
+    bool is_reading, is_fetching, is_closing;
+    uint64_t fetch_from;
+    uint32_t fetch_n, fetch_bytes;
+    uint8_t *fetch; /* DRIVE_FETCH_BYTES */
+    struct raft_entry fetch_entry[RAFT_BATCH_ENTRIES];
+    const uint8_t *fetch_at[RAFT_BATCH_ENTRIES];
+    struct raft_conf fetch_conf;
+};
+
+enum drive_state {
+    DRIVE_LIST,
+    DRIVE_META,
+    DRIVE_JOIN, /* an empty directory: whose cluster will it be? */
+    DRIVE_IMAGES,
+    DRIVE_RECOVER,
+    DRIVE_SAVE,
+    DRIVE_BEGIN,
+    DRIVE_REPLAY,
+    DRIVE_FOUND, /* the first entry of a new cluster becomes durable */
+    DRIVE_RUNNING,
+    DRIVE_CHECKED,
+    DRIVE_FAILED,
+};
+
+enum drive_snap { DRIVE_SNAP_NOTHING, DRIVE_SNAP_WRITE, DRIVE_SNAP_INSTALL, DRIVE_SNAP_SPACE };
+
+enum drive_stop {
+    DRIVE_STOP_NOT,
+    DRIVE_STOP_SNAP,
+    DRIVE_STOP_PEERS,
+    DRIVE_STOP_LOG,
+    DRIVE_STOPPED
+};
+
+struct drive_wait { /* a submit that is proposed */
+    uint64_t index;
+    struct env_op *op;
+};
+
+struct drive_read { /* barriers that were asked for together */
+    uint64_t name;  /* 0: free */
+    uint64_t index; /* to be applied; 0: not known yet */
+    struct list ops;
+};
+
+/* where the bytes of new entries come from */
+struct drive_source {
+    uint64_t first;
+    uint32_t n;
+    const void *const *bytes; /* of a message */
+    const struct raft_entry *entry;
+    bool is_queue; /* of the queue of submits */
+};
+
+struct drive {
+    struct journal journal;
+    struct env *env;
+    struct mem *mem;
+    struct journal_host *host;
+    struct journal_config cfg;
+    char own_dir[ENV_NAME_MAX], dir[ENV_NAME_MAX];
+    struct raft_id self;
+    enum drive_state state;
+    enum journal_role role;
+    uint64_t epoch;
+    int failed;
+
+    /* start */
+    bool has_data, busy, begun, is_new;
+    struct env_op op;
+    char names[LOG_BLOCK], after[ENV_NAME_MAX];
+    struct raft_conf first_conf; /* of a new cluster */
+
+    /* the core and its parts */
+    struct raft *raft;
+    struct raft_log *log;
+    struct raft_log_host log_host;
+    struct raft_log_config log_cfg;
+    struct raft_effects fx;
+    struct raft_format_message in; /* the message being handled */
+    uint8_t *frame;                /* one to be sent */
+    uint64_t store_seq, applied;
+    bool is_settling, settle_again, has_stored;
+    struct env_timer timer, stall;
+    bool fit, full;
+
+    /* vote and term */
+    struct log_meta_file file;
+    struct env_op meta_op;
+    struct raft_meta meta_want;
+    uint64_t meta_seq, meta_saving_seq;
+    bool meta_saving, meta_dirty;
+    uint64_t trim_want, trim_saving; /* entries that may leave the disk once that is written down */
+
+    /* submits */
+    uint8_t *queue; /* u32 length, bytes; a ring */
+    uint64_t queue_head, queue_tail;
+    struct list queued; /* their ops */
+    uint32_t n_queued;
+    struct drive_wait *wait; /* DRIVE_MEM_ENTRIES of them, a ring */
+    uint64_t wait_head, wait_tail;
+    struct env_op kick_op;
+    bool kicked;
+
+    /* applying what left memory */
+    struct raft_log_reader *reader;
+    struct env_op read_op, reader_close_op;
+    bool is_reading, reader_closing;
+    uint8_t *record; /* one entry that is applied */
+
+    /* reads */
+    struct drive_read reads[DRIVE_READS];
+    struct list reads_new;
+    uint64_t read_name;
+
+    /* images */
+    struct snap *snap;
+    struct ship *ship;
+    struct journal_host snap_host;
+    struct env_op snap_op, ship_op;
+    enum drive_snap snap_doing;
+    bool image_wanted, reserve_due, release_due, conf_due, conf_loaded;
+    uint64_t image_mark;              /* raft_log_written when the last one began */
+    uint64_t retry_bytes;             /* bytes since then at which to try again after a failure */
+    uint64_t image_index, image_term; /* of the one that is written, or was loaded */
+    struct raft_conf image_conf;
+    struct list image_ops, image_ops_running;
+    bool installing, ship_wanted, is_shipping;
+    struct raft_id ship_from;
+    uint64_t ship_index, ship_term, shipping_index;
+    int64_t ship_again_ns;
+    struct raft_conf ship_conf;
+
+    /* other members */
+    struct drive_link link[DRIVE_LINKS];
+    struct drive_conn conn[DRIVE_CONNS];
+    uint64_t conf_seen; /* index of the configuration that the links follow */
+    int64_t hello_said_ns;
+
+    /* a change of the group */
+    struct env_op *change_op;
+    struct journal_change change;
+    struct env_timer change_timer;
+    struct raft_conf change_want;
+    uint64_t change_index;
+
+    /* stop */
+    struct env_op *stop_op, log_stop_op;
+    enum drive_stop stop;
+    bool log_stopping, log_stopped;
+    uint64_t elections, lost, messages, message_bytes;
+};
+
+/* raft_drive.c */
+void raft_drive_reply(struct drive *d, struct env_op *op, int64_t ret);
+void raft_drive_reply_all(struct drive *d, struct list *ops, int64_t ret);
+void raft_drive_fail(struct drive *d, int why);
+/* one event of the core with all that follows from it */
+int raft_drive_event(struct drive *d, struct raft_event *ev, const struct drive_source *src);
+void raft_drive_kick(struct drive *d);
+void raft_drive_settle(struct drive *d);
+void raft_drive_init(struct drive *d);
+void raft_drive_meta_save(struct drive *d);
+void raft_drive_launch(struct drive *d, const struct raft_start *s); /* the core is made */
+void raft_drive_end_all(struct drive *d, int why);                   /* submits, reads, images */
+
+/* raft_image.c */
+void raft_drive_images(struct drive *d);
+void raft_drive_on_space(struct drive *d, bool full);
+void raft_drive_snap_done(struct env_op *op);
+void raft_drive_ship_done(struct env_op *op);
+void raft_drive_init_images(struct drive *d);
+
+/* raft_boot.c */
+void raft_drive_run(struct drive *d);
+
+/* raft_peer.c */
+void raft_drive_send(struct drive *d, const struct raft_message *m);
+void raft_drive_fetch(struct drive *d, const struct raft_fetch *f);
+void raft_drive_links_follow(struct drive *d); /* the configuration has changed */
+struct drive_link *raft_drive_link_find(struct drive *d, struct raft_id id);
+struct env_peer *raft_drive_link_peer(const struct drive_link *k); /* NULL: not connected */
+struct env_peer *raft_drive_accept(struct journal *j, const char *from);
+bool raft_drive_peers_end(struct drive *d); /* at stop: true when all is closed */
+
+/* raft_admin.c */
+int raft_drive_members_parse(const char *text, struct raft_conf *ret_conf);
+void raft_drive_change(struct journal *j, const struct journal_change *c, int64_t deadline_ns,
+                       struct env_op *op);
+void raft_drive_change_run(struct drive *d); /* is it done? */
+void raft_drive_change_end(struct drive *d, int ret);
+void raft_drive_learn_disks(struct drive *d);
+void raft_drive_status(struct journal *j, struct journal_status *ret_status);
+
+#endif

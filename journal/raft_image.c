@@ -1,0 +1,261 @@
+/* journal/raft_image.c - state images of a member: its own, and those it takes over.
+ *
+ * An image is the host's state behind a first piece of our own: the index, the term and the
+ * configuration in effect there.  Members that apply the same entries write the same images.
+ *
+ *   own:    due -> written while entries are applied -> told to the core -> old entries leave
+ *   taken:  the core wants it -> shipped, checked -> the core says install -> it is the state
+ *
+ * One thing at a time: an image that is being written is given up when another is taken over. */
+#include "journal/raft_drive_impl.h"
+
+enum { DRIVE_IMAGE_MAGIC = 0x31475252 };
+
+static const int64_t DRIVE_SHIP_RETRY_NS = 500 * 1000000LL;
+
+static struct drive *drive_of_snap(struct journal_host *h)
+{
+    return container_of(h, struct drive, snap_host);
+}
+
+/* --- the first piece --- */
+
+static uint32_t drive_conf_piece(const struct drive *d, void *buf, uint32_t cap)
+{
+    struct wbuf w = wbuf_make(buf, cap);
+    wbuf_u32(&w, DRIVE_IMAGE_MAGIC);
+    wbuf_u64(&w, d->image_index);
+    wbuf_u64(&w, d->image_term);
+    raft_format_conf_put(&w, &d->image_conf);
+    ASSERT(!w.bad);
+    return (uint32_t)w.len;
+}
+
+static int drive_conf_load(struct drive *d, const void *piece, uint32_t len)
+{
+    struct rbuf r = rbuf_make(piece, len);
+    uint32_t magic = rbuf_u32(&r);
+    d->image_index = rbuf_u64(&r);
+    d->image_term = rbuf_u64(&r);
+    if (r.bad || magic != DRIVE_IMAGE_MAGIC || raft_format_conf_get(&r, &d->image_conf)) {
+        fmt_log(d->env, ENV_LOG_ERROR,
+                "journal: '%s': the state image is of a single master's journal: migrate it.",
+                d->dir);
+        return E_VERSION;
+    }
+    d->conf_loaded = true;
+    return 0;
+}
+
+static void drive_on_image_begin(struct journal_host *h)
+{
+    struct drive *d = drive_of_snap(h);
+    d->conf_due = true;
+    d->host->image_begin(d->host);
+}
+
+static uint32_t drive_on_image_next(struct journal_host *h, void *buf, uint32_t cap)
+{
+    struct drive *d = drive_of_snap(h);
+    if (d->conf_due) {
+        d->conf_due = false;
+        return drive_conf_piece(d, buf, cap);
+    }
+    return d->host->image_next(d->host, buf, cap);
+}
+
+static void drive_on_image_end(struct journal_host *h)
+{
+    struct drive *d = drive_of_snap(h);
+    d->host->image_end(d->host);
+}
+
+static int drive_on_image_load(struct journal_host *h, const void *piece, uint32_t len)
+{
+    struct drive *d = drive_of_snap(h);
+    if (!d->conf_loaded)
+        return drive_conf_load(d, piece, len);
+    return d->host->image_load(d->host, piece, len);
+}
+
+static void drive_on_image_reset(struct journal_host *h)
+{
+    struct drive *d = drive_of_snap(h);
+    d->conf_loaded = false;
+    d->host->image_reset(d->host);
+}
+
+void raft_drive_init_images(struct drive *d)
+{
+    d->snap_host =
+        (struct journal_host){.image_begin = drive_on_image_begin,
+                              .image_next = drive_on_image_next,
+                              .image_end = drive_on_image_end,
+                              .image_load = drive_on_image_load,
+                              .image_reset = d->host->image_reset ? drive_on_image_reset : NULL};
+    d->snap_op.done = raft_drive_snap_done;
+    d->ship_op.done = raft_drive_ship_done;
+}
+
+/* --- writing one --- */
+
+static bool drive_image_due(const struct drive *d)
+{
+    uint64_t since = raft_log_written(d->log) - d->image_mark;
+    uint64_t after = base_max_u64(d->cfg.image_after_bytes, snap_bytes(d->snap) / 4);
+    return since >= after && since >= d->retry_bytes;
+}
+
+static void drive_image_write(struct drive *d)
+{
+    d->image_index = d->applied;
+    d->image_term = raft_term_at(d->raft, d->applied);
+    d->image_conf = *raft_conf_at(d->raft, d->applied);
+    list_splice(&d->image_ops_running, &d->image_ops);
+    d->image_mark = raft_log_written(d->log);
+    d->snap_doing = DRIVE_SNAP_WRITE;
+    raft_log_hold(d->log, true); /* what the reserve gives back is for the image */
+    snap_write(d->snap, d->image_index, d->image_term, &d->snap_op);
+}
+
+static void drive_image_written(struct drive *d, int64_t ret)
+{
+    raft_log_hold(d->log, false);
+    d->retry_bytes =
+        ret < 0 ? raft_log_written(d->log) - d->image_mark + d->cfg.image_after_bytes / 4 + 1 : 0;
+    raft_drive_reply_all(d, &d->image_ops_running, ret < 0 ? ret : (int64_t)d->image_index);
+    if (ret == 0 || ret == E_NOSPC) /* the reserve shall grow, or was used up in vain */
+        d->reserve_due = true;
+    if (ret < 0 || d->state != DRIVE_RUNNING || d->stop_op)
+        return;
+    struct raft_event ev = {.type = RAFT_IMAGE_SAVED,
+                            .u.image = {d->image_index, d->image_term, &d->image_conf}};
+    raft_drive_event(d, &ev, NULL);
+    uint64_t trim =
+        base_min_u64(snap_trim_index(d->snap), raft_trim_limit(d->raft, d->cfg.raft.keep_entries));
+    if (raft_log_place(d->log, trim)) {
+        d->trim_want = trim;
+        raft_drive_meta_save(d);
+    }
+}
+
+/* --- taking one over --- */
+
+void raft_drive_ship_done(struct env_op *op)
+{
+    struct drive *d = container_of(op, struct drive, ship_op);
+    d->is_shipping = false;
+    if (d->state != DRIVE_RUNNING || d->stop_op) {
+        raft_drive_run(d);
+        return;
+    }
+    d->ship_again_ns = env_now_ns(d->env) + (op->ret == E_CLOSED ? 0 : DRIVE_SHIP_RETRY_NS);
+    if (op->ret == 0 && d->ship_index == d->shipping_index) {
+        struct raft_conf conf = d->ship_conf;
+        struct raft_event ev = {.type = RAFT_IMAGE_READY,
+                                .u.image = {d->ship_index, d->ship_term, &conf}};
+        d->ship_wanted = false;
+        raft_drive_event(d, &ev, NULL);
+        return;
+    }
+    if (op->ret < 0 && op->ret != E_CLOSED && op->ret != E_CANCELLED)
+        fmt_log(d->env, ENV_LOG_WARN, "journal: '%s': the image of record %llu did not come: %s.",
+                d->dir, (unsigned long long)d->shipping_index, err_text((int)op->ret));
+    raft_drive_settle(d);
+}
+
+static void drive_ship(struct drive *d)
+{
+    struct drive_link *k = raft_drive_link_find(d, d->ship_from);
+    struct env_peer *p = k ? raft_drive_link_peer(k) : NULL;
+    if (!d->ship_wanted || d->is_shipping || !p || env_now_ns(d->env) < d->ship_again_ns)
+        return;
+    d->is_shipping = true;
+    d->shipping_index = d->ship_index;
+    ship_fetch(d->ship, d->ship_index, d->ship_term, p, &d->ship_op);
+}
+
+static void drive_installed(struct drive *d, int64_t ret)
+{
+    if (ret < 0) {
+        if (ret != E_CANCELLED)
+            fmt_log(d->env, ENV_LOG_ERROR,
+                    "journal: '%s': the image of record %llu cannot be taken over: %s. This master "
+                    "stops; a restart begins with its own.",
+                    d->dir, (unsigned long long)d->ship_index, err_text((int)ret));
+        raft_drive_fail(d, (int)ret);
+        return;
+    }
+    raft_log_reset(d->log, d->ship_index, d->ship_term);
+    d->applied = d->ship_index;
+    d->installing = false;
+    d->image_mark = raft_log_written(d->log);
+    fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': took over the image of record %llu.", d->dir,
+            (unsigned long long)d->applied);
+    struct raft_event ev = {.type = RAFT_IMAGE_INSTALLED};
+    raft_drive_event(d, &ev, NULL);
+}
+
+/* --- one at a time --- */
+
+void raft_drive_snap_done(struct env_op *op)
+{
+    struct drive *d = container_of(op, struct drive, snap_op);
+    enum drive_snap did = d->snap_doing;
+    d->snap_doing = DRIVE_SNAP_NOTHING;
+    if (did == DRIVE_SNAP_WRITE)
+        drive_image_written(d, op->ret);
+    else if (did == DRIVE_SNAP_INSTALL)
+        drive_installed(d, op->ret);
+    if (d->state == DRIVE_RUNNING && !d->stop_op)
+        raft_drive_settle(d);
+    else
+        raft_drive_run(d);
+}
+
+void raft_drive_on_space(struct drive *d, bool full)
+{
+    d->full = full;
+    if (full && d->state == DRIVE_BEGIN)
+        d->release_due = true; /* without a segment there is no start: give it the reserve */
+    else if (full && d->state == DRIVE_RUNNING && d->applied > snap_index(d->snap))
+        d->image_wanted = true; /* an image lets old segments go */
+    else if (!full)
+        d->reserve_due = true;
+    raft_drive_kick(d);
+}
+
+void raft_drive_images(struct drive *d)
+{
+    if (d->installing && d->snap_doing == DRIVE_SNAP_WRITE)
+        snap_cancel(d->snap);
+    if (d->state == DRIVE_RUNNING && !d->stop_op)
+        drive_ship(d);
+    if (d->snap_doing || d->stop_op || !d->snap || d->role == JOURNAL_FAILED)
+        return;
+    if (d->release_due) {
+        d->release_due = false;
+        d->snap_doing = DRIVE_SNAP_SPACE;
+        snap_release(d->snap, &d->snap_op);
+        return;
+    }
+    if (d->state != DRIVE_RUNNING)
+        return;
+    if (d->installing) {
+        d->snap_doing = DRIVE_SNAP_INSTALL;
+        snap_install(d->snap, d->ship_index, &d->snap_op);
+        return;
+    }
+    bool is_new = d->applied > snap_index(d->snap);
+    if (!is_new)
+        raft_drive_reply_all(d, &d->image_ops, (int64_t)d->applied);
+    d->image_wanted |= drive_image_due(d);
+    if (is_new && (d->image_wanted || !list_empty(&d->image_ops))) {
+        d->image_wanted = false;
+        drive_image_write(d);
+    } else if (d->reserve_due) {
+        d->reserve_due = false;
+        d->snap_doing = DRIVE_SNAP_SPACE;
+        snap_reserve(d->snap, &d->snap_op);
+    }
+}
