@@ -7,6 +7,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include "cluster/config_members.h"
+
+enum { CONFIG_MASTERS_BYTES = 8192 };
 
 struct config_key {
     const char *key;
@@ -31,6 +34,7 @@ struct config {
     bool is_default[CONFIG_COUNT];
     struct master_mount mounts[CONFIG_MOUNTS_MAX];
     uint32_t n_mounts;
+    char *masters; /* of the members */
     void (*say)(void *ctx, const char *text);
     void *say_ctx;
 };
@@ -177,16 +181,6 @@ static bool config_choice(const char *values, const char *word, int64_t *ret_n)
     return false;
 }
 
-static bool config_is_addr(const char *s)
-{
-    const char *colon = strrchr(s, ':');
-    if (!colon || colon == s || strlen(s) >= ENV_ADDR_MAX)
-        return false;
-    char *end;
-    long port = strtol(colon + 1, &end, 10);
-    return end != colon + 1 && !*end && port >= 0 && port <= 65535;
-}
-
 /* checks text against the key's type and range; *ret_n is its number */
 static int config_value(const struct config_key *k, const char *text, int64_t *ret_n, char *err,
                         size_t cap)
@@ -202,7 +196,7 @@ static int config_value(const struct config_key *k, const char *text, int64_t *r
                                text, (long long)k->min, (long long)k->max);
         return 0;
     case CONFIG_ADDR:
-        if (!config_is_addr(text))
+        if (!config_members_is_addr(text))
             return config_fail(err, cap, "%s: \"%s\" is not host:port", k->key, text);
         return 0;
     case CONFIG_SIZE:
@@ -247,6 +241,8 @@ struct config *config_new(void)
     struct config *c = calloc(1, sizeof *c);
     char err[CONFIG_ERROR_MAX];
     ASSERT(c);
+    c->masters = malloc(CONFIG_MASTERS_BYTES);
+    ASSERT(c->masters);
     for (int i = 0; i < CONFIG_COUNT; i++) {
         int bad = config_value(&config_keys[i], config_keys[i].def, &c->number[i], err, sizeof err);
         ASSERT(!bad);
@@ -266,6 +262,7 @@ void config_free(struct config *c)
         free((char *)(uintptr_t)c->mounts[i].path);
         free((char *)(uintptr_t)c->mounts[i].uri);
     }
+    free(c->masters);
     free(c);
 }
 
@@ -487,7 +484,7 @@ static int config_check_masters(const struct config *c, char *err, size_t cap)
             memcpy(one, p, n);
             one[n] = 0;
         }
-        bool is_wrong = n >= sizeof one || !config_is_addr(one);
+        bool is_wrong = n >= sizeof one || !config_members_is_addr(one);
         if (is_wrong &&
             config_ends(c,
                         config_fail(why, sizeof why, "client.masters: \"%.*s\" is not host:port",
@@ -537,7 +534,12 @@ int config_check(const struct config *c, char *err, size_t err_cap)
     int now = config_check_masters(c, masters, sizeof masters);
     if (now && !bad)
         snprintf(err, err_cap, "%s", masters);
-    return bad ? bad : now;
+    bad = bad ? bad : now;
+    if (bad && !c->say)
+        return bad;
+    now = config_members_check(c, masters, sizeof masters);
+    (void)config_ends(c, now, masters, &bad, err, err_cap);
+    return bad;
 }
 
 const char *config_str(const struct config *c, enum config_id id)
@@ -570,7 +572,10 @@ const struct master_mount *config_mounts(const struct config *c, uint32_t *ret_n
 const char *config_masters(const struct config *c)
 {
     const char *m = c->text[CONFIG_CLIENT_MASTERS];
-    return *m ? m : c->text[CONFIG_MASTER_LISTEN];
+    if (*m)
+        return m;
+    config_members_addresses(c->text[CONFIG_JOURNAL_MEMBERS], c->masters, CONFIG_MASTERS_BYTES);
+    return *c->masters ? c->masters : c->text[CONFIG_MASTER_LISTEN];
 }
 
 static cJSON *config_json_value(const struct config_key *k, const char *text, int64_t number)

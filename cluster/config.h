@@ -54,7 +54,24 @@ enum config_type {
       "left")                                                                                     \
     X(MASTER_REQUESTS_MAX, "master.requests_max", INT, "4096", 16, 1000000, NULL,                 \
       "requests at once; one more is told to try again")                                          \
-    X(JOURNAL_TYPE, "journal.type", ENUM, "local", 0, 0, "local", "variant of the journal")       \
+    X(JOURNAL_TYPE, "journal.type", ENUM, "local", 0, 0, "local|raft",                            \
+      "local: one master; raft: a group of masters that keep one journal")                        \
+    X(JOURNAL_ID, "journal.id", INT, "0", 0, UINT32_MAX, NULL,                                    \
+      "raft: which of journal.members this master is; 0: none, as for workers and mounts")        \
+    X(JOURNAL_MEMBERS, "journal.members", STR, "", 0, 4096, NULL,                                 \
+      "raft: the masters a new cluster is made of, \"1@host:port[=PRIORITY],2@host:port,...\"; "  \
+      "where masters, workers and mounts reach them")                                             \
+    X(JOURNAL_HEARTBEAT, "journal.heartbeat", DURATION, "50ms", 1000000LL, 10000000000LL, NULL,   \
+      "raft: a leader that has nothing to say says so that often")                                \
+    X(JOURNAL_PROMISE, "journal.promise", DURATION, "150ms", 2000000LL, 60000000000LL, NULL,      \
+      "raft: who hears a leader elects no other that long; the leader answers reads by it")       \
+    X(JOURNAL_SUSPECT_MIN, "journal.suspect_min", DURATION, "1s", 10000000LL, 600000000000LL,     \
+      NULL, "raft: a leader that is silent that long, or up to suspect_max, is replaced")         \
+    X(JOURNAL_SUSPECT_MAX, "journal.suspect_max", DURATION, "2s", 10000000LL, 600000000000LL,     \
+      NULL, "raft: see journal.suspect_min; longer on busy machines")                             \
+    X(JOURNAL_KEEP, "journal.keep_entries", INT, "100000", 0, 1LL << 40, NULL,                    \
+      "raft: records kept behind an image, for members that were away; beyond: they get the "     \
+      "image")                                                                                    \
     X(JOURNAL_SEGMENT, "journal.segment", SIZE, "16MiB", 1 << 20, 1 << 30, NULL,                  \
       "size of one segment of the write-ahead log")                                               \
     X(JOURNAL_IMAGE_AFTER, "journal.image_after", SIZE, "64MiB", 1 << 20, 1LL << 40, NULL,        \
@@ -77,7 +94,7 @@ enum config_type {
     X(WORKER_MEMORY, "worker.memory", SIZE, "4GiB", 64 << 20, 1LL << 44, NULL,                    \
       "most memory of the worker process")                                                        \
     X(CLIENT_MASTERS, "client.masters", STR, "", 0, 4096, NULL,                                   \
-      "host:port[,host:port...]; empty: master.listen")                                           \
+      "host:port[,host:port...]; empty: those of journal.members, else master.listen")            \
     X(CLIENT_DEADLINE, "client.deadline", DURATION, "30s", 100000000LL, 3600000000000LL, NULL,    \
       "a request that is not answered by then ends with an error")                                \
     X(CLIENT_READAHEAD, "client.readahead_pages", INT, "8", 0, 256, NULL,                         \

@@ -1,5 +1,5 @@
 /* tests/unit/test_config.c - the configuration: what is accepted, and what each error says. */
-#include "cluster/config.h"
+#include "cluster/config_members.h"
 #include "tests/unit/unit.h"
 
 static char err[CONFIG_ERROR_MAX];
@@ -81,6 +81,25 @@ static void test_config_bad_values_name_the_range(void)
         {"{\"mounts\":[{\"path\":\"/\",\"ufs\":\"dir:/y\",\"mode\":\"rw\"}]}", "ro|through|meta"},
         {"{\"cluster\":{\"id\":\"xyz\"}}", "32 hex"},
         {"{\"cluster\":\n{\"id\" \"xyz\"}}", "line 2"},
+        {"{\"journal\":{\"type\":\"raft\"}}", "must name the masters"},
+        {"{\"journal\":{\"members\":\"1@a:1\"}}", "journal.type is local"},
+        {"{\"journal\":{\"type\":\"raft\",\"members\":\"a:1\"}}", "\"a:1\" is not ID@HOST:PORT"},
+        {"{\"journal\":{\"type\":\"raft\",\"members\":\"0@a:1\"}}", "from 1 on"},
+        {"{\"journal\":{\"type\":\"raft\",\"members\":\"-1@a:1\"}}", "from 1 on"},
+        {"{\"journal\":{\"type\":\"raft\",\"members\":\"1@a:1=256\"}}", "PRIORITY 0 to 255"},
+        {"{\"journal\":{\"type\":\"raft\",\"members\":\"1@a:1,,2@b:1\"}}", "is not ID"},
+        {"{\"journal\":{\"type\":\"raft\",\"members\":\"1@a:1,1@b:1\"}}", "the number 1"},
+        {"{\"journal\":{\"type\":\"raft\",\"members\":\"1@a:1,2@a:1=3\"}}", "the address a:1"},
+        {"{\"journal\":{\"type\":\"raft\",\"id\":4,\"members\":\"1@a:1,2@b:1\"}}",
+         "journal.id is 4, which"},
+        {"{\"journal\":{\"type\":\"raft\",\"id\":2,\"members\":\"1@a:1,2@b:1\"}}",
+         "master.listen is 127.0.0.1:7700"},
+        {"{\"journal\":{\"type\":\"raft\",\"members\":\"1@a:1\",\"promise\":\"80ms\"}}",
+         "twice journal.heartbeat"},
+        {"{\"journal\":{\"type\":\"raft\",\"members\":\"1@a:1\",\"suspect_min\":\"200ms\"}}",
+         "twice journal.promise"},
+        {"{\"journal\":{\"type\":\"raft\",\"members\":\"1@a:1\",\"suspect_max\":\"1s\"}}",
+         "suspect_max must"},
         {"[]", "JSON object"},
         {"", "not valid JSON"},
     };
@@ -91,6 +110,38 @@ static void test_config_bad_values_name_the_range(void)
             printf("\n  %s -> %s\n", bad[i].json, err);
         }
     }
+}
+
+static void test_config_members(void)
+{
+    struct config_member m[JOURNAL_MEMBERS_MAX];
+    char json[4096], text[4096];
+    uint32_t n;
+    CU_ASSERT_EQUAL(
+        config_members_parse("1@a:7700,20@[::1]:77=3,7@c.d:1", m, &n, err, sizeof err), 0);
+    CU_ASSERT_EQUAL_FATAL(n, 3);
+    CU_ASSERT(m[1].id == 20 && m[1].priority == 3 && m[2].priority == 0);
+    CU_ASSERT_STRING_EQUAL(m[1].addr, "[::1]:77");
+    int at = 0;
+    for (int i = 1; i <= JOURNAL_MEMBERS_MAX + 1; i++)
+        at += snprintf(text + at, sizeof text - (size_t)at, "%s%d@h:%d", at ? "," : "", i, i);
+    CU_ASSERT_EQUAL(config_members_parse(text, m, &n, err, sizeof err), E_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "more than 16"));
+    /* clients find the masters by the members; any address may be listened on */
+    static const char *const listens[] = {"a:7701", "0.0.0.0:7701", "[::]:7701", "b:7701"};
+    for (unsigned i = 0; i < 4; i++) {
+        snprintf(json, sizeof json,
+                 "{\"master\":{\"listen\":\"%s\"},\"journal\":{\"type\":\"raft\",\"id\":1,"
+                 "\"members\":\"1@a:7701=9,2@b:7702\"}}",
+                 listens[i]);
+        CU_ASSERT_EQUAL(parse(json), i < 3 ? 0 : E_CONFIG);
+    }
+    struct config *c = config_new();
+    CU_ASSERT_EQUAL(config_parse(c, json, "t.json", err, sizeof err), 0);
+    CU_ASSERT_STRING_EQUAL(config_masters(c), "a:7701,b:7702");
+    CU_ASSERT_EQUAL(config_set(c, "client.masters", "x:1", err, sizeof err), 0);
+    CU_ASSERT_STRING_EQUAL(config_masters(c), "x:1");
+    config_free(c);
 }
 
 static void test_config_mounts(void)
@@ -130,4 +181,4 @@ static void test_config_docs_cover_every_key(void)
 
 UNIT_MAIN("config", UNIT(test_config_defaults_are_valid), UNIT(test_config_values_are_read),
           UNIT(test_config_unknown_key_suggests), UNIT(test_config_bad_values_name_the_range),
-          UNIT(test_config_mounts), UNIT(test_config_docs_cover_every_key))
+          UNIT(test_config_members), UNIT(test_config_mounts), UNIT(test_config_docs_cover_every_key))
