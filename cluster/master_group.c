@@ -7,10 +7,13 @@
  *  2. While no leader is known who asks waits here: for one, for this master's own leadership (then
  *     the body is its own address: ask again), or MASTER_ASK_NS.  So an election is not
  *     accompanied by everybody's trying every master again and again.  A full ring answers at
- *     once. */
+ *     once.
+ *  3. A change of the group is answered when the journal says what became of it, also if this
+ *     master leads no more by then: that may be what was asked for. */
 #include "cluster/master_impl.h"
 
-#define MASTER_ASK_NS (500 * MASTER_MS)
+#define MASTER_ASK_NS    (500 * MASTER_MS)
+#define MASTER_CHANGE_NS (MASTER_DEADLINE_NS - 10000 * MASTER_MS) /* or it is asked again */
 
 /* the leader's address, if it is known; is_own: if it is this one, else if it is another */
 static uint32_t group_leader(struct master *m, bool is_own, char to[ENV_ADDR_MAX])
@@ -70,6 +73,47 @@ void master_group_tell(struct master *m)
     while (m->n_askers)
         group_answer(m, hint, len);
 }
+
+/* --- changes --- */
+
+static_assert((int)RPC_CHANGE_ADD == (int)JOURNAL_ADD &&
+                  (int)RPC_CHANGE_ADD_LEARNER == (int)JOURNAL_ADD_LEARNER &&
+                  (int)RPC_CHANGE_REMOVE == (int)JOURNAL_REMOVE &&
+                  (int)RPC_CHANGE_REPLACE == (int)JOURNAL_REPLACE &&
+                  (int)RPC_CHANGE_PRIORITY == (int)JOURNAL_PRIORITY &&
+                  (int)RPC_CHANGE_ELECT == (int)JOURNAL_ELECT,
+              "the same verbs");
+
+static void group_changed(struct env_op *op)
+{
+    master_rpc_done(container_of(op, struct master_req, barrier), op->ret < 0 ? (int)op->ret : 0);
+}
+
+void master_group_change(struct master *m, struct rpc_token t, const void *body, uint32_t len)
+{
+    struct rbuf b = rbuf_make(body, len);
+    struct rpc_change c;
+    char addr[ENV_ADDR_MAX] = "";
+    if (rpc_format_change_get(&b, &c) != 0 || !m->is_group) {
+        rpc_reply(t, m->is_group ? E_PROTO : E_NOTSUP, NULL, 0);
+        return;
+    }
+    struct master_req *r = master_rpc_new(m, t, RPC_CHANGE, NULL, 0);
+    if (!r) {
+        rpc_reply(t, E_AGAIN, NULL, 0);
+        return;
+    }
+    if (c.addr_len)
+        memcpy(addr, c.addr, c.addr_len);
+    struct journal_change j = {(enum journal_verb)c.verb, c.id, c.new_id, (uint8_t)c.priority,
+                               addr};
+    int64_t for_ns = (int64_t)base_min_u64(c.timeout_ns, MASTER_CHANGE_NS);
+    r->state = REQ_IMAGE;
+    r->barrier.done = group_changed;
+    journal_change(m->journal, &j, env_now_ns(m->env) + for_ns, &r->barrier);
+}
+
+/* --- the journal's connections --- */
 
 struct env_peer *master_group_foreign(struct rpc_host *h, uint16_t type, const char *from)
 {

@@ -73,7 +73,7 @@ enum master_req_state {
     REQ_WAIT_INTENT,
     REQ_WAIT_ACKS,
     REQ_ECHO,
-    REQ_IMAGE,
+    REQ_IMAGE, /* or another operation of the journal that comes back */
 };
 
 struct master_req {
@@ -406,6 +406,7 @@ uint32_t master_group_hint(struct master *m, char to[ENV_ADDR_MAX]);
 /* E_NOT_LEADER with the hint: at once, or when there is one, or soon */
 void master_group_refuse(struct master *m, struct rpc_token t);
 void master_group_tick(struct master *m);
+void master_group_change(struct master *m, struct rpc_token t, const void *body, uint32_t len);
 /* everybody who waits is told */
 void master_group_tell(struct master *m);
 struct env_peer *master_group_foreign(struct rpc_host *h, uint16_t type, const char *from);
@@ -439,6 +440,10 @@ void master_rpc_tick(struct master *m);
 void master_rpc_end_all(struct master *m, int err);
 bool master_rpc_check(const struct master *m, char *err_text, size_t cap);
 
+/* a request of its own kind, to be given an operation at once; NULL: no room */
+struct master_req *master_rpc_new(struct master *m, struct rpc_token t, uint16_t method,
+                                  const void *body, uint32_t len);
+void master_rpc_done(struct master_req *r, int err); /* that operation is */
 void master_rpc_answer(struct master_req *r, const struct fsop_reply *rep);
 void master_rpc_answer_err(struct master_req *r, int err);
 /* later, from state resume */

@@ -49,7 +49,7 @@ static bool req_is_keyed(const struct master_req *r)
 
 /* --- making and ending --- */
 
-static struct master_req *req_new(struct master *m, struct rpc_token t, uint16_t method,
+struct master_req *master_rpc_new(struct master *m, struct rpc_token t, uint16_t method,
                                   const void *body, uint32_t len)
 {
     struct master_req *r = pool_get(&m->reqs);
@@ -388,6 +388,13 @@ static void req_barrier(struct master_req *r)
     journal_barrier(r->m->journal, &r->barrier);
 }
 
+void master_rpc_done(struct master_req *r, int err)
+{
+    r->state = REQ_NEW;
+    req_send(r, err, NULL, 0);
+    req_free(r);
+}
+
 static void req_image_done(struct env_op *op)
 {
     struct master_req *r = container_of(op, struct master_req, barrier);
@@ -554,7 +561,7 @@ static struct master_req *req_twin(struct master *m, const struct fsop *op)
 
 static void req_fs(struct master *m, struct rpc_token t, const void *body, uint32_t len)
 {
-    struct master_req *r = req_new(m, t, RPC_FS, body, len);
+    struct master_req *r = master_rpc_new(m, t, RPC_FS, body, len);
     if (!r) {
         m->n.again++;
         rpc_reply(t, E_AGAIN, NULL, 0);
@@ -613,7 +620,7 @@ static int req_resolve(struct master *m, const char *path, uint32_t len, struct 
 
 static void req_admin_refresh(struct master *m, struct rpc_token t, const struct fsattr *a)
 {
-    struct master_req *r = req_new(m, t, RPC_ADMIN, NULL, 0);
+    struct master_req *r = master_rpc_new(m, t, RPC_ADMIN, NULL, 0);
     if (!r) {
         rpc_reply(t, E_AGAIN, NULL, 0);
         return;
@@ -638,7 +645,7 @@ static int req_admin_unmount(struct master *m, struct rpc_token t, const struct 
     struct fsop op = {.kind = FSOP_UNMOUNT, .name = a->path, .name_len = a->path_len};
     if (master_mount_is_configured(m, a->path, a->path_len))
         return E_EXIST;
-    struct master_req *r = req_new(m, t, RPC_ADMIN, NULL, 0);
+    struct master_req *r = master_rpc_new(m, t, RPC_ADMIN, NULL, 0);
     if (!r)
         return E_AGAIN;
     r->state = REQ_IMAGE; /* until its record is applied */
@@ -673,7 +680,7 @@ static void req_admin(struct master *m, struct rpc_token t, const void *body, ui
         uint64_t files = err ? 0 : master_member_free_path(m, mount, path);
         n = fmt_into(text, sizeof text, "files %llu\n", (unsigned long long)files);
     } else if (!err && admin.kind == RPC_ADMIN_IMAGE) {
-        struct master_req *r = req_new(m, t, RPC_ADMIN, NULL, 0);
+        struct master_req *r = master_rpc_new(m, t, RPC_ADMIN, NULL, 0);
         if (r) {
             r->state = REQ_IMAGE;
             r->barrier.done = req_image_done;
@@ -697,7 +704,7 @@ static void req_admin(struct master *m, struct rpc_token t, const void *body, ui
 /* A lease lets the client use what it has without asking: only who surely leads may give one. */
 static void req_beat(struct master *m, struct rpc_token t, const void *body, uint32_t len)
 {
-    struct master_req *r = m->is_group ? req_new(m, t, RPC_SESSION_BEAT, body, len) : NULL;
+    struct master_req *r = m->is_group ? master_rpc_new(m, t, RPC_SESSION_BEAT, body, len) : NULL;
     if (r)
         req_barrier(r);
     else if (m->is_group)
@@ -725,6 +732,8 @@ void master_rpc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
         req_admin(m, t, body, len);
     } else if (method == RPC_LOCATION) {
         master_member_location(m, t, body, len);
+    } else if (method == RPC_CHANGE) {
+        master_group_change(m, t, body, len);
     } else {
         rpc_reply(t, E_NOTSUP, NULL, 0);
     }
@@ -763,6 +772,10 @@ void master_rpc_end_all(struct master *m, int err)
     list_splice(&all, &m->live);
     while ((e = list_pop(&all))) {
         struct master_req *r = list_entry(e, struct master_req, live);
+        if (r->method == RPC_CHANGE && err == E_NOT_LEADER) {
+            list_push_back(&m->live, &r->live); /* the journal knows what became of it */
+            continue;
+        }
         req_fail(r, err); /* also ends its echoes, which leave the list themselves */
     }
 }

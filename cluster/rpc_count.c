@@ -8,6 +8,7 @@
     X(STATUS, "status")               \
     X(ADMIN, "admin")                 \
     X(LOCATION, "location")           \
+    X(CHANGE, "change")               \
     X(INVALIDATE, "invalidate")       \
     X(HOLDS, "holds")                 \
     X(WORKER_BEAT, "worker_beat")     \

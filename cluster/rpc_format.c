@@ -108,6 +108,29 @@ int rpc_format_admin_get(struct rbuf *r, struct rpc_admin *ret_a)
     return r->bad ? E_PROTO : 0;
 }
 
+void rpc_format_change_put(struct wbuf *w, const struct rpc_change *c)
+{
+    wbuf_u32(w, c->verb);
+    wbuf_u32(w, c->id);
+    wbuf_u32(w, c->new_id);
+    wbuf_u32(w, c->priority);
+    wbuf_u64(w, c->timeout_ns);
+    wbuf_str16(w, c->addr, c->addr_len);
+}
+
+int rpc_format_change_get(struct rbuf *r, struct rpc_change *ret_c)
+{
+    memset(ret_c, 0, sizeof *ret_c);
+    ret_c->verb = rbuf_u32(r);
+    ret_c->id = rbuf_u32(r);
+    ret_c->new_id = rbuf_u32(r);
+    ret_c->priority = rbuf_u32(r);
+    ret_c->timeout_ns = rbuf_u64(r);
+    ret_c->addr = rpc_format_text(r, &ret_c->addr_len);
+    bool is_known = ret_c->verb <= RPC_CHANGE_ELECT && ret_c->priority <= UINT8_MAX;
+    return r->bad || !is_known || ret_c->addr_len >= ENV_ADDR_MAX ? E_PROTO : 0;
+}
+
 void rpc_format_file_put(struct wbuf *w, const struct rpc_file *f)
 {
     wbuf_u64(w, f->ino.v);

@@ -48,6 +48,22 @@ struct rpc_admin {
     uint32_t path_len;
 };
 
+/* RPC_CHANGE: as struct journal_change */
+enum rpc_change_verb {
+    RPC_CHANGE_ADD,
+    RPC_CHANGE_ADD_LEARNER,
+    RPC_CHANGE_REMOVE,
+    RPC_CHANGE_REPLACE,
+    RPC_CHANGE_PRIORITY,
+    RPC_CHANGE_ELECT,
+};
+struct rpc_change {
+    uint32_t verb, id, new_id, priority;
+    uint64_t timeout_ns; /* from when it arrives */
+    const char *addr;
+    uint32_t addr_len;
+};
+
 struct rpc_file { /* RPC_LOCATION */
     struct ino ino;
     uint64_t version;
@@ -195,6 +211,8 @@ void rpc_format_worker_info_put(struct wbuf *w, const struct rpc_worker_info *i)
 int rpc_format_worker_info_get(struct rbuf *r, struct rpc_worker_info *ret_i);
 void rpc_format_admin_put(struct wbuf *w, const struct rpc_admin *a);
 int rpc_format_admin_get(struct rbuf *r, struct rpc_admin *ret_a);
+void rpc_format_change_put(struct wbuf *w, const struct rpc_change *c);
+int rpc_format_change_get(struct rbuf *r, struct rpc_change *ret_c);
 void rpc_format_file_put(struct wbuf *w, const struct rpc_file *f);
 int rpc_format_file_get(struct rbuf *r, struct rpc_file *ret_f);
 void rpc_format_location_put(struct wbuf *w, const struct rpc_location *l);

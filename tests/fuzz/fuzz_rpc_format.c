@@ -53,6 +53,7 @@ static void fuzz_rest(struct rbuf *r, unsigned pick)
     struct rpc_free fr;
     struct rpc_local lo;
     struct rpc_local_reply lr;
+    struct rpc_change ch;
     if (pick == 4 && !rpc_format_admin_get(r, &a))
         fuzz_text(a.path, a.path_len);
     if (pick == 5)
@@ -75,6 +76,8 @@ static void fuzz_rest(struct rbuf *r, unsigned pick)
         fuzz_text(lo.host, lo.host_len);
     if (pick == 13 && !rpc_format_local_reply_get(r, &lr))
         fuzz_text(lr.address, lr.address_len);
+    if (pick == 14 && !rpc_format_change_get(r, &ch))
+        fuzz_text(ch.addr, ch.addr_len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -82,9 +85,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!size)
         return 0;
     struct rbuf r = rbuf_make(data + 1, size - 1);
-    if (data[0] % 14 < 4)
-        fuzz_beats(&r, data[0] % 14);
+    if (data[0] % 15 < 4)
+        fuzz_beats(&r, data[0] % 15);
     else
-        fuzz_rest(&r, data[0] % 14);
+        fuzz_rest(&r, data[0] % 15);
     return 0;
 }

@@ -117,8 +117,8 @@ static void test_config_members(void)
     struct config_member m[JOURNAL_MEMBERS_MAX];
     char json[4096], text[4096];
     uint32_t n;
-    CU_ASSERT_EQUAL(
-        config_members_parse("1@a:7700,20@[::1]:77=3,7@c.d:1", m, &n, err, sizeof err), 0);
+    CU_ASSERT_EQUAL(config_members_parse("1@a:7700,20@[::1]:77=3,7@c.d:1", m, &n, err, sizeof err),
+                    0);
     CU_ASSERT_EQUAL_FATAL(n, 3);
     CU_ASSERT(m[1].id == 20 && m[1].priority == 3 && m[2].priority == 0);
     CU_ASSERT_STRING_EQUAL(m[1].addr, "[::1]:77");
@@ -181,4 +181,5 @@ static void test_config_docs_cover_every_key(void)
 
 UNIT_MAIN("config", UNIT(test_config_defaults_are_valid), UNIT(test_config_values_are_read),
           UNIT(test_config_unknown_key_suggests), UNIT(test_config_bad_values_name_the_range),
-          UNIT(test_config_members), UNIT(test_config_mounts), UNIT(test_config_docs_cover_every_key))
+          UNIT(test_config_members), UNIT(test_config_mounts),
+          UNIT(test_config_docs_cover_every_key))

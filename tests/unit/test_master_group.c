@@ -366,6 +366,55 @@ static void test_master_group_image_on_a_standby(void)
     w_close();
 }
 
+static void g_change(struct wc *c, uint32_t verb, uint32_t id, const char *addr)
+{
+    uint8_t body[256];
+    struct wbuf b = wbuf_make(body, sizeof body);
+    struct rpc_change ch = {verb, id, 0, 0, 1000 * MS, addr, (uint32_t)strlen(addr)};
+    rpc_format_change_put(&b, &ch);
+    w_call(c, RPC_CHANGE, b.p, (uint32_t)b.len, &w);
+    w_run_ms(20);
+}
+
+static int64_t g_change_ret;
+
+static void g_changed_now(void)
+{
+    fj.change->ret = g_change_ret;
+    fj.change->done(fj.change);
+}
+
+/* The answer is the journal's, also when another master leads by then. */
+static void test_master_group_changes_are_answered_by_the_journal(void)
+{
+    g_open(FSOP_MOUNT_META);
+    struct wc *c = wc_new(0, false);
+    fj.leader = 2;
+    g_change(c, RPC_CHANGE_ELECT, 3, "");
+    CU_ASSERT(w.done && w.call.op.ret == E_NOT_LEADER && w.len == 8);
+    g_lead();
+    g_change(c, RPC_CHANGE_ADD, 4, "new:1");
+    CU_ASSERT(!w.done && fj.changed.verb == JOURNAL_ADD && fj.changed.id == 4);
+    CU_ASSERT_STRING_EQUAL(fj.change_addr, "new:1");
+    g_change_ret = E_EXIST;
+    fj_do(ws, g_changed_now);
+    w_run_ms(10);
+    CU_ASSERT(w.done && w.call.op.ret == E_EXIST);
+    g_change(c, RPC_CHANGE_ELECT, 2, "");
+    g_depose();
+    w_run_ms(100);
+    CU_ASSERT(!w.done);
+    g_change_ret = 0;
+    fj_do(ws, g_changed_now);
+    w_run_ms(10);
+    CU_ASSERT(w.done && w.call.op.ret == 0);
+    g_lead();
+    w_call(c, RPC_CHANGE, "x", 1, &w);
+    w_run_ms(10);
+    CU_ASSERT(w.done && w.call.op.ret == E_PROTO);
+    w_close();
+}
+
 static void g_report(struct wc *c, uint32_t flags, struct ino ino, uint64_t version)
 {
     uint8_t body[512];
@@ -417,4 +466,5 @@ UNIT_MAIN("master_group", UNIT(test_master_group_standby_says_who_leads),
           UNIT(test_master_group_changes_while_it_begins),
           UNIT(test_master_group_old_leases_are_honoured), UNIT(test_master_group_deposed_unawares),
           UNIT(test_master_group_image_on_a_standby),
+          UNIT(test_master_group_changes_are_answered_by_the_journal),
           UNIT(test_master_group_reports_to_a_standby_count))

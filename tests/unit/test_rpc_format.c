@@ -189,7 +189,29 @@ static void test_rpc_format_lying_count_is_proto(void)
     CU_ASSERT_EQUAL(rpc_format_location_get(&r, &l2), E_PROTO);
 }
 
-UNIT_MAIN("rpc_format", UNIT(test_rpc_format_beats_round_trip),
+static void test_rpc_format_change(void)
+{
+    struct wbuf w = wbuf_make(bytes, sizeof bytes);
+    struct rpc_change c = {RPC_CHANGE_REPLACE, 2, 4, 255, 1ULL << 40, "h:77", 4}, c2;
+    rpc_format_change_put(&w, &c);
+    struct rbuf r = rbuf_make(bytes, w.len);
+    CU_ASSERT_EQUAL(rpc_format_change_get(&r, &c2), 0);
+    CU_ASSERT(c2.verb == RPC_CHANGE_REPLACE && c2.id == 2 && c2.new_id == 4 && c2.priority == 255);
+    CU_ASSERT(c2.timeout_ns == 1ULL << 40 && c2.addr_len == 4 && !memcmp(c2.addr, "h:77", 4));
+    for (size_t n = 0; n < w.len; n++) {
+        r = rbuf_make(bytes, n);
+        CU_ASSERT_EQUAL(rpc_format_change_get(&r, &c2), E_PROTO);
+    }
+    bytes[0] = RPC_CHANGE_ELECT + 1;
+    r = rbuf_make(bytes, w.len);
+    CU_ASSERT_EQUAL(rpc_format_change_get(&r, &c2), E_PROTO);
+    bytes[0] = 0;
+    bytes[13] = 1; /* priority 511 */
+    r = rbuf_make(bytes, w.len);
+    CU_ASSERT_EQUAL(rpc_format_change_get(&r, &c2), E_PROTO);
+}
+
+UNIT_MAIN("rpc_format", UNIT(test_rpc_format_beats_round_trip), UNIT(test_rpc_format_change),
           UNIT(test_rpc_format_worker_beat_round_trip), UNIT(test_rpc_format_io_round_trip),
           UNIT(test_rpc_format_small_bodies_round_trip),
           UNIT(test_rpc_format_short_bytes_are_proto), UNIT(test_rpc_format_lying_count_is_proto))
