@@ -132,6 +132,12 @@ static void nemesis_begin(struct env_op *op)
     case LAB_FAULT_STORE_FULL:
         lab_ufs_full(r->ufs, until_ns);
         break;
+    case LAB_FAULT_DISK_FULL: /* for journals alone, so far: sim/lab_group_nemesis.c */
+    case LAB_FAULT_DISK_SLOW:
+    case LAB_FAULT_SYNC_FAIL:
+    case LAB_FAULT_STALL:
+    case LAB_FAULT_IMAGE:
+    case LAB_FAULT_MEMBERS:
     case LAB_FAULTS:
         break;
     }

@@ -44,7 +44,7 @@ struct key {
 static const struct key keys[] = {
     TIME("duration", duration_ns),
     TIME("bound", bound_ns),
-    U32("masters", masters, 1, 1),
+    U32("masters", masters, 1, 9),
     U32("workers", workers, 0, 4096),
     U32("clients", clients, 1, 4096),
     U64("node_mem_bytes", sim.node_mem_bytes),
@@ -116,6 +116,20 @@ static const struct key keys[] = {
     WEIGHT("list", LAB_LOAD_LIST),
     WEIGHT("read", LAB_LOAD_READ),
     WEIGHT("write", LAB_LOAD_WRITE),
+    U32("journal.only", journal.only, 0, 1),
+    U32("journal.raft", journal.raft, 0, 1),
+    U32("journal.members", journal.members, 0, 9),
+    U32("journal.keys", journal.keys, 1, 16),
+    U32("journal.record_bytes", journal.record_bytes, 64, 90000),
+    U32("journal.ballast_bytes", journal.ballast_bytes, 0, 16 << 20),
+    PPM("journal.reads_ppm", journal.reads_ppm),
+    PPM("journal.standby_ppm", journal.standby_ppm),
+    TIME("journal.heartbeat", journal.heartbeat_ns),
+    TIME("journal.promise", journal.promise_ns),
+    TIME("journal.suspect_min", journal.suspect_min_ns),
+    TIME("journal.suspect_max", journal.suspect_max_ns),
+    U64("journal.keep_entries", journal.keep_entries),
+    U32("swarm", swarm, 0, 1),
     EVERY("power_loss", LAB_FAULT_POWER_LOSS),
     EVERY("crash", LAB_FAULT_CRASH),
     EVERY("restart", LAB_FAULT_RESTART),
@@ -125,12 +139,19 @@ static const struct key keys[] = {
     EVERY("clog", LAB_FAULT_CLOG),
     EVERY("reset", LAB_FAULT_RESET),
     EVERY("bit_flip", LAB_FAULT_BIT_FLIP),
+    EVERY("disk_full", LAB_FAULT_DISK_FULL),
+    EVERY("disk_slow", LAB_FAULT_DISK_SLOW),
+    EVERY("sync_fail", LAB_FAULT_SYNC_FAIL),
+    EVERY("stall", LAB_FAULT_STALL),
+    EVERY("image", LAB_FAULT_IMAGE),
+    EVERY("members", LAB_FAULT_MEMBERS),
     EVERY("store_change", LAB_FAULT_STORE_CHANGE),
     EVERY("store_outage", LAB_FAULT_STORE_OUTAGE),
     EVERY("store_full", LAB_FAULT_STORE_FULL),
     TIME("random.for", random_for_ns),
     TIME("random.from", random_from_ns),
     TIME("random.until", random_until_ns),
+    PPM("random.leader_ppm", random_leader_ppm),
     U32("random.masters", random_masters, 0, 1),
     U32("random.workers", random_workers, 0, 1),
     U32("random.clients", random_clients, 0, 1),
@@ -138,7 +159,8 @@ static const struct key keys[] = {
 
 static const char *const fault_names[] = {
     "power_loss", "crash", "restart",  "wipe",         "pause",        "partition",
-    "clog",       "reset", "bit_flip", "store_change", "store_outage", "store_full"};
+    "clog",       "reset", "bit_flip", "disk_full",    "disk_slow",    "sync_fail",
+    "stall",      "image", "members",  "store_change", "store_outage", "store_full"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {
@@ -178,6 +200,16 @@ void lab_scenario_default(struct lab_scenario *s)
                                        .users = 2,
                                        .deadline_ns = 15 * sec};
     memcpy(s->load.weights, weights, sizeof weights);
+    s->journal = (struct lab_scenario_journal){.raft = 1,
+                                               .keys = 4,
+                                               .record_bytes = 200,
+                                               .reads_ppm = 400000,
+                                               .standby_ppm = 300000,
+                                               .heartbeat_ns = 50 * ms,
+                                               .promise_ns = 150 * ms,
+                                               .suspect_min_ns = sec,
+                                               .suspect_max_ns = 2 * sec,
+                                               .keep_entries = 1000};
     s->random_for_ns = sec;
     s->random_from_ns = 2 * sec;
     s->random_masters = s->random_workers = s->random_clients = 1;
@@ -298,7 +330,12 @@ int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_w
     }
     memcpy(name, assignment, (size_t)(eq - assignment));
     name[eq - assignment] = 0;
-    return key_set(s, name, eq + 1, ret_why);
+    int err = key_set(s, name, eq + 1, ret_why);
+    if (!err) {
+        size_t i = (size_t)(key_find(name, ret_why) - keys);
+        s->fixed[i / 64] |= 1ULL << i % 64;
+    }
+    return err;
 }
 
 bool lab_scenario_key(const struct lab_scenario *s, uint32_t i, char *ret_line, size_t cap)
@@ -503,15 +540,98 @@ int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why)
 
 /* ---- chance ---- */
 
+static_assert(ARRAY_LEN(keys) <= 64 * ARRAY_LEN(((struct lab_scenario *)0)->fixed),
+              "a bit for each key");
+
+/* What a swarm draws: a key and the values that it may have.  "=": as the scenario has it; "*2" and
+ * "/2": times or by 2. */
+static const char *const swarms[][2] = {
+    {"journal.record_bytes", "= = 64 2000 30000"},
+    {"journal.ballast_bytes", "= = 0 200000 1000000"},
+    {"journal.heartbeat", "= = /2 *2"},
+    {"journal.promise", "= = /2 *2"},
+    {"journal.keep_entries", "= = /10 *10"},
+    {"master.image_after_bytes", "= = *4 *32"},
+    {"master.segment_bytes", "= = *4"},
+    {"net.latency_mean", "= = *3 *10"},
+    {"net.loss_ppm", "= 0 *4"},
+    {"net.reset_ppm", "= 0 *10"},
+    {"net.half_open_ppm", "= 0 *10"},
+    {"net.clog_ppm", "= 0 *10"},
+    {"net.reorder_ppm", "= 0"},
+    {"disk.write_mean", "= = *4 *20"},
+    {"disk.sync_mean", "= = *4 *10"},
+    {"disk.stall_ppm", "= 0 *10"},
+    {"disk.lose_drop_ppm", "= 0 900000"},
+    {"disk.lose_garbage_ppm", "= 0"},
+    {"clock.drift_max_ppm", "= 0 20000 100000"},
+    {"stall_ppm", "= 0 *10"},
+    {"fault_on_ppm", "= 0 1000000"},
+    {"load.think", "= = /4 *4"},
+};
+
+static void swarm_key(struct lab_scenario *s, const struct key *k, const char *values,
+                      uint64_t seed)
+{
+    struct prng p;
+    char word[32];
+    uint32_t n = 1;
+    const char *at = values;
+    if (s->fixed[(k - keys) / 64] >> ((k - keys) % 64) & 1)
+        return;
+    for (const char *c = values; *c; c++)
+        n += *c == ' ';
+    prng_seed(&p, seed, k->name, 7);
+    for (uint64_t i = prng_below(&p, n); i; i--)
+        at = strchr(at, ' ') + 1;
+    size_t len = strchr(at, ' ') ? (size_t)(strchr(at, ' ') - at) : strlen(at);
+    fmt_into(word, sizeof word, "%.*s", (int)len, at);
+    if (word[0] == '=')
+        return;
+    void *to = (char *)s + k->at;
+    uint64_t v = k->type == KEY_U32 ? *(uint32_t *)to : *(uint64_t *)to, by;
+    bool relative = word[0] == '*' || word[0] == '/';
+    bool ok = number_parse(word + relative, k->type == KEY_TIME, &by);
+    ASSERT(ok);
+    v = word[0] == '*' ? v * by : word[0] == '/' ? v / by : by;
+    v = base_max_u64(base_min_u64(v, k->max), k->min);
+    if (v == (k->type == KEY_U32 ? *(uint32_t *)to : *(uint64_t *)to))
+        return;
+    if (k->type == KEY_U32)
+        *(uint32_t *)to = (uint32_t)v;
+    else
+        *(uint64_t *)to = v;
+    n = (uint32_t)strlen(s->drawn);
+    fmt_into(s->drawn + n, sizeof s->drawn - n, "%s%s=%llu", n ? " " : "", k->name,
+             (unsigned long long)v);
+}
+
+static void swarm_draw(struct lab_scenario *s, uint64_t seed)
+{
+    char why[LAB_ERROR];
+    for (size_t i = 0; i < ARRAY_LEN(swarms); i++)
+        swarm_key(s, key_find(swarms[i][0], why), swarms[i][1], seed);
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (!strncmp(keys[i].name, "random.", 7) && strstr(keys[i].name, "_every"))
+            swarm_key(s, &keys[i], "0 0 = = /2 *3", seed);
+}
+
 static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fault_kind kind,
                       char *to, size_t cap)
 {
     uint64_t m = s->random_masters ? s->masters : 0;
     uint64_t w = s->random_workers ? s->workers : 0, c = s->random_clients ? s->clients : 0;
-    if (kind == LAB_FAULT_WIPE || kind == LAB_FAULT_BIT_FLIP)
+    if (s->journal.only && kind != LAB_FAULT_PARTITION && kind != LAB_FAULT_CLOG &&
+        kind != LAB_FAULT_RESET)
+        c = 0;
+    else if (kind == LAB_FAULT_WIPE || kind == LAB_FAULT_BIT_FLIP)
         m = c = 0; /* what a single master keeps is kept nowhere else */
     if (m + w + c == 0)
         return;
+    if (s->random_leader_ppm && m && prng_chance_ppm(p, s->random_leader_ppm)) {
+        fmt_into(to, cap, "leader");
+        return;
+    }
     uint64_t at = prng_below(p, m + w + c);
     if (at < m)
         fmt_into(to, cap, "m%llu", (unsigned long long)at + 1);
@@ -536,7 +656,9 @@ static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kin
         draw_node(s, p, kind, f.node, sizeof f.node);
         if (kind == LAB_FAULT_PARTITION || kind == LAB_FAULT_CLOG || kind == LAB_FAULT_RESET) {
             f.one_way = prng_below(p, 4) == 0;
-            if (prng_below(p, 2))
+            if (s->journal.only && prng_below(p, 3) == 0)
+                fmt_into(f.to, sizeof f.to, "half");
+            else if (prng_below(p, 2))
                 draw_node(s, p, kind, f.to, sizeof f.to);
         }
         bool nobody = !f.node[0] && kind < LAB_FAULT_STORE_CHANGE;
@@ -547,6 +669,8 @@ static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kin
 
 void lab_scenario_draw(struct lab_scenario *s, uint64_t seed)
 {
+    if (s->swarm)
+        swarm_draw(s, seed);
     for (int k = 0; k < LAB_FAULTS; k++) {
         struct prng p;
         prng_seed(&p, seed, fault_names[k], 0);

@@ -24,6 +24,12 @@ enum lab_fault_kind {
     LAB_FAULT_CLOG,         /* what goes from node to `to` waits for `for` */
     LAB_FAULT_RESET,        /* its connections with `to` break */
     LAB_FAULT_BIT_FLIP,     /* in some file of its disk */
+    LAB_FAULT_DISK_FULL,    /* nothing new fits on its disk for `for` */
+    LAB_FAULT_DISK_SLOW,    /* its disk takes long, and stalls, for `for` */
+    LAB_FAULT_SYNC_FAIL,    /* syncs of its disk fail now and then for `for` */
+    LAB_FAULT_STALL,        /* its process stops for `for` in the middle of its next turn */
+    LAB_FAULT_IMAGE,        /* its journal is told to write a state image */
+    LAB_FAULT_MEMBERS,      /* its operator adds, removes or prefers masters, or elects one */
     LAB_FAULT_STORE_CHANGE, /* somebody changes a file of the under-store */
     LAB_FAULT_STORE_OUTAGE, /* every operation on the under-store fails for `for` */
     LAB_FAULT_STORE_FULL,
@@ -37,7 +43,18 @@ struct lab_fault {
     bool one_way;
 };
 
-enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 256 };
+enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 256, LAB_DRAWN_MAX = 1500 };
+
+/* The masters' journal: see sim/lab_group.h for a run of journals alone. */
+struct lab_scenario_journal {
+    uint32_t only;    /* journals and a few registers on them; no file system */
+    uint32_t raft;    /* 0: each on its own */
+    uint32_t members; /* of the masters: who begins; the others are spare.  0: all */
+    uint32_t keys, record_bytes, ballast_bytes;
+    uint32_t reads_ppm, standby_ppm; /* of the operations; of the reads: asked of anybody */
+    int64_t heartbeat_ns, promise_ns, suspect_min_ns, suspect_max_ns;
+    uint64_t keep_entries;
+};
 
 struct lab_scenario {
     char name[64], about[256];
@@ -55,6 +72,11 @@ struct lab_scenario {
     uint32_t readahead_pages;
     uint32_t client_direct; /* clients may reach the under-store without a worker */
     struct lab_load_config load;
+    struct lab_scenario_journal journal;
+    uint32_t swarm;               /* the seed draws some of the keys, too */
+    uint64_t fixed[4];            /* keys that were set on the command line, by their number */
+    char drawn[LAB_DRAWN_MAX];    /* what the seed drew: "key=value ..." */
+    uint32_t random_leader_ppm;   /* of the random faults: they hit whoever leads */
     int64_t every_ns[LAB_FAULTS]; /* mean time between random ones; 0: none */
     int64_t random_for_ns;        /* how long they last, on average */
     int64_t random_from_ns, random_until_ns;
@@ -69,7 +91,7 @@ int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why);
 int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why);
 /* "key=value"; E_CONFIG */
 int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_why);
-/* draws the random faults and sorts all */
+/* draws keys if it is a swarm, then the random faults, and sorts them all */
 void lab_scenario_draw(struct lab_scenario *s, uint64_t seed);
 const char *lab_scenario_fault_name(enum lab_fault_kind k);
 /* every key with its value, for --help and docs: the i-th as "key  value"; false at the end */

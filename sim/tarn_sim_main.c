@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "core/fmt.h"
 #include "core/mutant.h"
+#include "sim/lab_group.h"
 #include "sim/lab_points.h"
 #include "sim/lab_run.h"
 
@@ -381,10 +382,55 @@ static double wall_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static_assert((int)LAB_GROUP_VERDICTS == (int)LAB_VERDICTS, "one array for both");
+static_assert((int)LAB_GROUP_LIVENESS == (int)LAB_LIVENESS, "and one exit status");
+
+static const char *verdict_name(const struct lab_scenario *s, unsigned v)
+{
+    return s->journal.only ? lab_group_verdict_name((enum lab_group_verdict)v)
+                           : lab_check_name((enum lab_verdict)v);
+}
+
+/* journals alone */
+static int run_group(const struct options *o, const struct lab_scenario *s, uint64_t seed,
+                     struct watch *w, bool quiet, struct outcome *ret_out)
+{
+    struct mem m;
+    struct lab_group_report r;
+    mem_init(&m, (struct mem_source){source_get, source_put, NULL}, (uint64_t)8 << 30);
+    panic_seed = seed;
+    double t0 = wall_now();
+    struct lab_group *g = lab_group_open(&m, s, seed, w ? watch_log : NULL, w);
+    panic_sim = lab_group_sim(g);
+    if (w) {
+        w->sim = panic_sim;
+        if (w->trace || o->twice)
+            sim_trace_hook(w->sim, watch_event, w);
+        lab_group_history(g, w->history);
+    }
+    lab_group_go(g, o->until_ns);
+    lab_group_report(g, &r);
+    if (!quiet)
+        lab_group_print(s, &r, wall_now() - t0, o->json);
+    memcpy(ret_out->report.hash, r.hash, sizeof r.hash);
+    ret_out->report.events = r.events;
+    for (unsigned v = 0; v < LAB_VERDICTS; v++) {
+        ret_out->findings[v] = r.findings[v];
+        ret_out->report.findings[v] = &ret_out->findings[v];
+    }
+    ret_out->status = verdict(&ret_out->report);
+    panic_sim = NULL;
+    lab_group_close(g);
+    mem_drop(&m);
+    return ret_out->status;
+}
+
 static int run_one(const struct options *o, const struct lab_scenario *s, uint64_t seed,
                    struct watch *w, bool quiet, struct outcome *ret_out)
 {
     struct mem m;
+    if (s->journal.only)
+        return run_group(o, s, seed, w, quiet, ret_out);
     mem_init(&m, (struct mem_source){source_get, source_put, NULL}, (uint64_t)8 << 30);
     panic_seed = seed;
     double t0 = wall_now();
@@ -428,6 +474,10 @@ static int load_scenario(const struct options *o, struct lab_scenario *s)
     int err = lab_scenario_load(s, o->scenario, why);
     for (unsigned i = 0; i < o->n_sets && !err; i++)
         err = lab_scenario_set(s, o->sets[i], why);
+    if (!err && s->masters > 1 && !s->journal.only) {
+        err = E_CONFIG;
+        fmt_into(why, sizeof why, "several masters need \"journal.only\" so far");
+    }
     if (err) {
         fprintf(stderr, "tarn-sim: %s: %s\n", o->scenario, why);
         return EXIT_USAGE;
@@ -505,8 +555,7 @@ static int cmd_seeds(const struct options *o)
         for (unsigned v = 0; v < LAB_VERDICTS; v++)
             if (out.findings[v].failures)
                 printf("seed %llu: %s: at %.6f s: %s\n", (unsigned long long)seed,
-                       lab_check_name((enum lab_verdict)v), seconds(out.findings[v].at_ns),
-                       out.findings[v].what);
+                       verdict_name(&s, v), seconds(out.findings[v].at_ns), out.findings[v].what);
         printf("  reproduce: tarn-sim run %s --seed %llu\n", panic_scenario,
                (unsigned long long)seed);
         fflush(stdout);

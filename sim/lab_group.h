@@ -1,0 +1,67 @@
+/* sim/lab_group.h - one run of a scenario with "journal.only": masters that are a journal and a few
+ * registers each, and clients of those; everything else is left out, so that seeds are cheap.
+ *
+ *   load and faults (duration) -> everything healed, the operator tidies the group -> the load ends
+ *   -> a client writes, and reads what it wrote on every member -> all members are compared
+ *
+ * WHAT IS CHECKED, always
+ *  leaders   an epoch has one leader; a node's epochs rise; a leader has all that was acknowledged
+ *            in earlier epochs
+ *  log       every member applies the same bytes at the same index, skips nothing, and has the same
+ *            state after it, also from images; a submit is applied once at most; what was answered
+ *            with an index is there
+ *  answers   white-box linearizability: each answer carries its place in the log; places respect
+ *            real time, values are those of a second machine.  O(1) an operation
+ *  linear    the same from outside: lab_wgl on each register
+ *  liveness  after all is healed everybody works within the scenario's bound
+ *  structure the journal fails only where its disk was made to fail
+ *
+ * Registers, sessions and records: sim/lab_group_impl.h. */
+#ifndef SIM_LAB_GROUP_H
+#define SIM_LAB_GROUP_H
+
+#include <stdio.h>
+#include "sim/lab_check.h"
+#include "sim/lab_scenario.h"
+
+enum lab_group_verdict {
+    LAB_GROUP_LEADERS,
+    LAB_GROUP_LOG,
+    LAB_GROUP_ANSWERS,
+    LAB_GROUP_LINEAR,
+    LAB_GROUP_LIVENESS,
+    LAB_GROUP_STRUCTURE,
+    LAB_GROUP_VERDICTS
+};
+
+struct lab_group_report {
+    uint64_t seed, hash[2], events;
+    int64_t virtual_ns, longest_down_ns, healed_ns;
+    uint32_t windows, windows_up;
+    uint64_t writes, reads, standby_reads, unanswered, records, duplicates;
+    uint64_t leaderships, images_loaded, images_cut, changes, changes_failed, exits;
+    uint64_t wgl_steps, wgl_unknown;
+    const char *drawn;
+    const struct lab_fault *faults;
+    uint32_t n_faults;
+    const struct lab_finding *findings; /* LAB_GROUP_VERDICTS of them */
+};
+
+struct lab_group;
+
+/* m outlives the run; s is copied and its random parts are drawn.  on_log may be NULL. */
+struct lab_group *lab_group_open(struct mem *m, const struct lab_scenario *s, uint64_t seed,
+                                 sim_log_fn on_log, void *log_ctx);
+/* until_ns 0: to the end; ret: false when it was cut short by until_ns */
+bool lab_group_go(struct lab_group *g, int64_t until_ns);
+void lab_group_report(struct lab_group *g, struct lab_group_report *ret_rep);
+void lab_group_close(struct lab_group *g);
+struct sim *lab_group_sim(struct lab_group *g);
+const char *lab_group_verdict_name(enum lab_group_verdict v);
+/* every record, answer, role and fault as text, as it happens; call it before lab_group_go */
+void lab_group_history(struct lab_group *g, FILE *to);
+/* the report for people, or as one line of JSON; wall_s: how long it took */
+void lab_group_print(const struct lab_scenario *s, const struct lab_group_report *r, double wall_s,
+                     bool json);
+
+#endif

@@ -1,0 +1,350 @@
+/* sim/lab_group_check.c - the verdicts (see sim/lab_group.h).
+ *
+ * Whoever applies an index first says what is there, and a second machine, which never crashes,
+ * goes on with it; everybody else, and every restart, must agree. */
+#include <stdarg.h>
+#include "sim/lab_group_impl.h"
+
+const char *lab_group_verdict_name(enum lab_group_verdict v)
+{
+    static const char *const names[] = {"leaders", "log",      "answers",
+                                        "linear",  "liveness", "structure"};
+    return names[v];
+}
+
+void lab_group_fail(struct lab_group *g, enum lab_group_verdict v, const char *format, ...)
+{
+    struct lab_finding *f = &g->check.findings[v];
+    if (f->failures++)
+        return;
+    va_list args;
+    va_start(args, format);
+    fmt_into_v(f->what, sizeof f->what, format, args);
+    va_end(args);
+    f->at_ns = group_now_ns(g);
+    lab_group_note(g, "FAIL %s: %s", lab_group_verdict_name(v), f->what);
+}
+
+static void *check_room(struct lab_group *g, void *p, uint64_t need, uint64_t *cap, size_t size)
+{
+    uint64_t to = *cap ? *cap : 1024;
+    if (need <= *cap)
+        return p;
+    while (to < need)
+        to *= 2;
+    void *q = mem_zalloc(g->mem, to * size);
+    ASSERT(q != NULL);
+    if (*cap)
+        memcpy(q, p, *cap * size);
+    mem_free(g->mem, p, *cap * size);
+    *cap = to;
+    return q;
+}
+
+static struct group_entry *check_entry(struct lab_group *g, uint64_t index)
+{
+    struct group_check *c = &g->check;
+    if (index >= (uint64_t)1 << 24) {
+        lab_group_fail(g, LAB_GROUP_LOG, "index %llu", (unsigned long long)index);
+        index = 0;
+    }
+    c->entry = check_room(g, c->entry, index + 1, &c->cap_entries, sizeof *c->entry);
+    return &c->entry[index];
+}
+
+/* ---- leaders ---- */
+
+static struct group_epoch *check_epoch(struct lab_group *g, uint64_t epoch)
+{
+    struct group_check *c = &g->check;
+    uint64_t cap = c->cap_epochs;
+    for (uint32_t i = 0; i < c->n_epochs; i++)
+        if (c->epochs[i].epoch == epoch)
+            return &c->epochs[i];
+    c->epochs = check_room(g, c->epochs, c->n_epochs + 1, &cap, sizeof *c->epochs);
+    c->cap_epochs = (uint32_t)cap;
+    c->epochs[c->n_epochs] = (struct group_epoch){.epoch = epoch};
+    return &c->epochs[c->n_epochs++];
+}
+
+static void check_leader(struct group_node *n, uint64_t epoch, uint64_t applied)
+{
+    struct lab_group *g = n->g;
+    const char *name = sim_node_name(n->node);
+    struct group_epoch *e = check_epoch(g, epoch);
+    g->stats.leaderships++;
+    g->check.findings[LAB_GROUP_LEADERS].checks++;
+    if (e->by)
+        lab_group_fail(g, LAB_GROUP_LEADERS, "%s begins to lead in epoch %llu, as %s did before",
+                       name, (unsigned long long)epoch, sim_node_name(e->by->node));
+    if (epoch <= n->epoch)
+        lab_group_fail(g, LAB_GROUP_LEADERS, "%s: epoch %llu after %llu", name,
+                       (unsigned long long)epoch, (unsigned long long)n->epoch);
+    n->epoch = epoch;
+    e->by = n;
+    for (uint32_t i = 0; i < g->check.n_epochs; i++) {
+        const struct group_epoch *o = &g->check.epochs[i];
+        if (o->epoch < epoch && o->acked > applied)
+            lab_group_fail(g, LAB_GROUP_LEADERS,
+                           "%s leads in epoch %llu, has applied %llu; %llu was acknowledged in "
+                           "epoch %llu",
+                           name, (unsigned long long)epoch, (unsigned long long)applied,
+                           (unsigned long long)o->acked, (unsigned long long)o->epoch);
+    }
+}
+
+void lab_group_check_role(struct group_node *n, enum journal_role role, uint64_t epoch, int why,
+                          uint64_t applied)
+{
+    static const char *const names[] = {"starting", "standby", "leader", "failed"};
+    struct lab_group *g = n->g;
+    lab_group_note(g, "%s role %s epoch %llu applied %llu%s%s", sim_node_name(n->node), names[role],
+                   (unsigned long long)epoch, (unsigned long long)applied, why ? " " : "",
+                   why ? err_name(why) : "");
+    g->check.findings[LAB_GROUP_STRUCTURE].checks++;
+    if (role == JOURNAL_LEADER)
+        check_leader(n, epoch, applied);
+    if (role == JOURNAL_FAILED && group_now_ns(g) > n->excused_until_ns)
+        lab_group_fail(g, LAB_GROUP_STRUCTURE, "%s: the journal failed: %s", sim_node_name(n->node),
+                       err_name(why));
+}
+
+/* ---- log ---- */
+
+static void check_first(struct lab_group *g, uint64_t index, struct group_entry *e,
+                        const uint8_t *rec, uint32_t len)
+{
+    struct group_check *c = &g->check;
+    uint64_t key = base_get_u64(rec + 32);
+    e->ticket = base_get_u64(rec);
+    e->client = base_get_u64(rec + 8);
+    e->seq = base_get_u64(rec + 16);
+    uint64_t had = c->state.value[key];
+    e->executed = lab_group_state_apply(&c->state, index, rec, len, NULL, 0);
+    e->value = c->state.session[e->client].value;
+    e->did = c->state.session[e->client].did;
+    e->chain = c->state.chain;
+    c->last = index;
+    g->stats.records++;
+    g->stats.duplicates += !e->executed;
+    struct group_past *p = &c->past[key];
+    if (had != c->state.value[key]) {
+        uint64_t cap = p->cap, cap2 = p->cap;
+        p->index = check_room(g, p->index, p->n + 1, &cap, sizeof *p->index);
+        p->value = check_room(g, p->value, p->n + 1, &cap2, sizeof *p->value);
+        p->cap = (uint32_t)cap;
+        p->index[p->n] = index;
+        p->value[p->n++] = c->state.value[key];
+    }
+    c->ticket_index =
+        check_room(g, c->ticket_index, e->ticket + 1, &c->cap_tickets, sizeof *c->ticket_index);
+    if (e->ticket > g->tickets)
+        lab_group_fail(g, LAB_GROUP_LOG, "record %llu was never submitted",
+                       (unsigned long long)index);
+    else if (c->ticket_index[e->ticket])
+        lab_group_fail(g, LAB_GROUP_LOG, "records %llu and %llu are of one submit",
+                       (unsigned long long)c->ticket_index[e->ticket], (unsigned long long)index);
+    c->ticket_index[e->ticket] = index;
+}
+
+void lab_group_check_apply(struct group_node *n, uint64_t index, const uint8_t *rec, uint32_t len,
+                           uint64_t before, const struct group_state *st)
+{
+    struct lab_group *g = n->g;
+    struct group_check *c = &g->check;
+    struct group_entry *e = check_entry(g, index);
+    uint64_t hash = base_hash(rec, len, 0) | 1;
+    const char *name = sim_node_name(n->node);
+    c->findings[LAB_GROUP_LOG].checks++;
+    if (index <= before)
+        lab_group_fail(g, LAB_GROUP_LOG, "%s applies %llu after %llu", name,
+                       (unsigned long long)index, (unsigned long long)before);
+    if (index > c->last) {
+        e->hash = hash;
+        if (before != c->last)
+            lab_group_fail(g, LAB_GROUP_LOG,
+                           "%s applies %llu after %llu; others have applied up to %llu", name,
+                           (unsigned long long)index, (unsigned long long)before,
+                           (unsigned long long)c->last);
+        check_first(g, index, e, rec, len);
+        e->ballast_sum = st->ballast_sum;
+        lab_group_note(g, "%s record %llu ticket %llu client %llu seq %llu key %llu value %llu%s",
+                       name, (unsigned long long)index, (unsigned long long)e->ticket,
+                       (unsigned long long)e->client, (unsigned long long)e->seq,
+                       (unsigned long long)base_get_u64(rec + 32), (unsigned long long)e->value,
+                       e->executed ? "" : " known");
+        return;
+    }
+    if (e->hash != hash)
+        lab_group_fail(g, LAB_GROUP_LOG, "%s applies ticket %llu as record %llu, which is %llu",
+                       name, (unsigned long long)base_get_u64(rec), (unsigned long long)index,
+                       (unsigned long long)e->ticket);
+    else if (e->chain != st->chain || e->ballast_sum != st->ballast_sum)
+        lab_group_fail(g, LAB_GROUP_LOG, "%s: another state than others had after record %llu",
+                       name, (unsigned long long)index);
+}
+
+void lab_group_check_image(struct group_node *n, const struct group_state *st)
+{
+    struct lab_group *g = n->g;
+    const struct group_entry *e = check_entry(g, st->applied);
+    lab_group_note(g, "%s loads an image of %llu", sim_node_name(n->node),
+                   (unsigned long long)st->applied);
+    g->check.findings[LAB_GROUP_LOG].checks++;
+    if (st->applied && (e->chain != st->chain || e->ballast_sum != st->ballast_sum))
+        lab_group_fail(g, LAB_GROUP_LOG, "%s: an image of %llu is not what others had there",
+                       sim_node_name(n->node), (unsigned long long)st->applied);
+}
+
+void lab_group_check_done(struct group_node *n, uint64_t epoch, uint64_t ticket, uint64_t index,
+                          uint64_t applied)
+{
+    struct lab_group *g = n->g;
+    const struct group_entry *e = check_entry(g, index);
+    const char *name = sim_node_name(n->node);
+    struct group_epoch *o = check_epoch(g, epoch);
+    g->check.findings[LAB_GROUP_LOG].checks++;
+    if (index > applied)
+        lab_group_fail(g, LAB_GROUP_LOG, "%s acknowledges %llu, has applied %llu", name,
+                       (unsigned long long)index, (unsigned long long)applied);
+    if (e->ticket != ticket)
+        lab_group_fail(
+            g, LAB_GROUP_LOG, "%s acknowledges ticket %llu as record %llu, which is %llu", name,
+            (unsigned long long)ticket, (unsigned long long)index, (unsigned long long)e->ticket);
+    o->acked = base_max_u64(o->acked, index);
+}
+
+/* ---- answers ---- */
+
+static void check_op(struct lab_group *g, struct lab_wgl_op op)
+{
+    struct group_check *c = &g->check;
+    uint64_t cap = c->cap_ops;
+    c->ops = check_room(g, c->ops, c->n_ops + 1, &cap, sizeof *c->ops);
+    c->cap_ops = (uint32_t)cap;
+    op.tag = c->n_ops;
+    c->ops[c->n_ops++] = op;
+}
+
+void lab_group_check_write(struct lab_group *g, const struct group_request *q, int64_t from_ns,
+                           uint64_t floor, const struct group_answer *a)
+{
+    const struct group_entry *e = check_entry(g, a->index);
+    struct lab_wgl_op op = {.key = q->key, .from = from_ns, .to = group_now_ns(g)};
+    g->check.findings[LAB_GROUP_ANSWERS].checks++;
+    g->stats.writes++;
+    if (a->index <= floor)
+        lab_group_fail(
+            g, LAB_GROUP_ANSWERS, "client %llu: asked when %llu had been seen, and written as %llu",
+            (unsigned long long)q->client, (unsigned long long)floor, (unsigned long long)a->index);
+    if (e->client != q->client || e->seq != q->seq || !e->executed || e->value != a->value ||
+        e->did != a->did)
+        lab_group_fail(g, LAB_GROUP_ANSWERS,
+                       "client %llu: number %llu is answered as record %llu, value %llu, which is "
+                       "client %llu, number %llu, value %llu",
+                       (unsigned long long)q->client, (unsigned long long)q->seq,
+                       (unsigned long long)a->index, (unsigned long long)a->value,
+                       (unsigned long long)e->client, (unsigned long long)e->seq,
+                       (unsigned long long)e->value);
+    g->check.floor = base_max_u64(g->check.floor, a->index);
+    op.f = q->verb == GROUP_WRITE ? LAB_WGL_WRITE : a->did ? LAB_WGL_CAS : LAB_WGL_READ;
+    op.a = q->verb == GROUP_WRITE || a->did ? q->a : a->value;
+    op.b = q->b;
+    check_op(g, op);
+}
+
+static uint64_t check_value_at(const struct group_past *p, uint64_t index)
+{
+    uint32_t lo = 0, hi = p->n; /* of the changes, lo are at or before index */
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        if (p->index[mid] <= index)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo ? p->value[lo - 1] : 0;
+}
+
+void lab_group_check_read(struct lab_group *g, const struct group_request *q, int64_t from_ns,
+                          uint64_t floor, const struct group_answer *a)
+{
+    struct group_check *c = &g->check;
+    uint64_t want = check_value_at(&c->past[q->key], a->index);
+    c->findings[LAB_GROUP_ANSWERS].checks++;
+    g->stats.reads++;
+    if (a->index < floor)
+        lab_group_fail(
+            g, LAB_GROUP_ANSWERS, "client %llu: asked when %llu had been seen, and read as of %llu",
+            (unsigned long long)q->client, (unsigned long long)floor, (unsigned long long)a->index);
+    if (a->value != want)
+        lab_group_fail(g, LAB_GROUP_ANSWERS, "client %llu: key %llu as of %llu is %llu, not %llu",
+                       (unsigned long long)q->client, (unsigned long long)q->key,
+                       (unsigned long long)a->index, (unsigned long long)want,
+                       (unsigned long long)a->value);
+    c->floor = base_max_u64(c->floor, a->index);
+    check_op(g, (struct lab_wgl_op){.key = q->key,
+                                    .from = from_ns,
+                                    .to = group_now_ns(g),
+                                    .f = LAB_WGL_READ,
+                                    .a = a->value});
+}
+
+void lab_group_check_unknown(struct lab_group *g, const struct group_request *q, int64_t from_ns)
+{
+    g->stats.unanswered++;
+    check_op(g, (struct lab_wgl_op){.key = q->key,
+                                    .from = from_ns,
+                                    .to = INT64_MAX,
+                                    .f = q->verb == GROUP_WRITE ? LAB_WGL_WRITE : LAB_WGL_CAS_MAYBE,
+                                    .a = q->a,
+                                    .b = q->b});
+}
+
+/* ---- linear ---- */
+
+static uint64_t check_written(const struct lab_wgl_op *o)
+{
+    return o->f == LAB_WGL_WRITE ? o->a : o->b;
+}
+
+/* No value is written twice.  So what nobody was told of took effect before the first answer that
+ * shows its value; and if none does, it explains nothing, and may as well not have happened. */
+static void check_close(struct lab_group *g, struct lab_wgl_op *o)
+{
+    const struct group_check *c = &g->check;
+    for (uint32_t i = 0; i < c->n_ops; i++) {
+        const struct lab_wgl_op *x = &c->ops[i];
+        if ((x->f == LAB_WGL_READ || x->f == LAB_WGL_CAS) && x->a == check_written(o) &&
+            x->key == o->key && x->to < o->to)
+            o->to = x->to;
+    }
+    if (o->to == INT64_MAX)
+        o->f = LAB_WGL_DROPPED;
+    else if (o->f == LAB_WGL_CAS_MAYBE)
+        o->f = LAB_WGL_CAS;
+}
+
+void lab_group_check_end(struct lab_group *g)
+{
+    struct group_check *c = &g->check;
+    struct lab_wgl_result r;
+    for (uint32_t i = 0; i < c->n_ops; i++)
+        if (c->ops[i].to == INT64_MAX)
+            check_close(g, &c->ops[i]);
+    lab_wgl_check(g->mem, c->ops, c->n_ops, 0, 100000, &r);
+    c->findings[LAB_GROUP_LINEAR].checks += r.keys;
+    g->stats.wgl_steps = r.steps;
+    g->stats.wgl_unknown = r.verdict == LAB_WGL_UNKNOWN;
+    for (uint32_t i = 0; i < c->n_ops && r.verdict == LAB_WGL_BAD; i++) {
+        const struct lab_wgl_op *o = &c->ops[i];
+        if (o->tag == r.tag) {
+            lab_group_fail(g, LAB_GROUP_LINEAR,
+                           "no order explains the %s of key %llu, value %llu, from %.6f to %.6f s",
+                           o->f == LAB_WGL_READ ? "read" : "write", (unsigned long long)o->key,
+                           (unsigned long long)(o->f == LAB_WGL_CAS ? o->b : o->a),
+                           (double)o->from / 1e9, (double)o->to / 1e9);
+            break;
+        }
+    }
+}

@@ -1,0 +1,251 @@
+/* sim/lab_group_impl.h - shared by the files lab_group*.c.
+ *
+ * A record is eight 64-bit words and a filling: the ticket (unique: no two submits have the same),
+ * client, its sequence number, what to do, key, two values, a hash of the filling.  A client has
+ * one operation at a time; a record whose number is not above the last one executed for its client
+ * is not executed again, and answered from the session.
+ *
+ *   client --request--> member: submit -> apply -> done --answer--> client
+ *                               barrier -> done
+ *
+ * Members and clients talk in frames of the types below; a connection whose first frame is one of
+ * the journal's is given to the journal. */
+#ifndef SIM_LAB_GROUP_IMPL_H
+#define SIM_LAB_GROUP_IMPL_H
+
+#include "core/fmt.h"
+#include "core/prng.h"
+#include "journal/journal.h"
+#include "sim/lab_group.h"
+#include "sim/lab_wgl.h"
+
+enum {
+    GROUP_NODES = 9,
+    GROUP_KEYS = 16,
+    GROUP_CLIENTS = 96, /* threads of all client nodes */
+    GROUP_HEAD = 64,    /* bytes of a record before its filling */
+    GROUP_WINDOW_MS = 100,
+    GROUP_PORT = 7400,
+};
+#define GROUP_MS 1000000LL
+
+enum group_frame { GROUP_REQUEST = 1, GROUP_ANSWER = 2 };
+
+enum group_verb {
+    GROUP_WRITE = 1, /* key := a */
+    GROUP_CAS,       /* key := b if it is a */
+    GROUP_READ,
+    GROUP_CHANGE, /* of members: seq is the enum journal_verb, key the id, a the new id or priority
+                   */
+    GROUP_STATUS, /* after a barrier */
+    GROUP_IMAGE,
+};
+
+struct group_request { /* as sent; only 64-bit words, so that there is no padding */
+    uint64_t id, verb, client, seq, key, a, b, filling;
+    int64_t until_ns; /* of the world: not begun after it */
+    char addr[ENV_ADDR_MAX];
+};
+
+struct group_answer {
+    uint64_t id;
+    int64_t err;
+    uint64_t index, value, did; /* did: the comparison of a cas held */
+    uint64_t leader;            /* member id, as far as is known; 0: it is not */
+    uint64_t is_leader, is_changing, n;
+    uint64_t member[JOURNAL_MEMBERS_MAX]; /* GROUP_STATUS: id << 8 | votes, leads, joins, leaving */
+};
+
+enum { GROUP_VOTES = 1, GROUP_LEADS = 2, GROUP_JOINS = 4, GROUP_LEAVING = 8 };
+
+struct group_state {
+    uint64_t applied, chain; /* hash of all that was applied */
+    uint64_t ballast_sum;
+    uint64_t value[GROUP_KEYS];
+    struct group_session {
+        uint64_t seq, index, value, did;
+    } session[GROUP_CLIENTS];
+};
+
+struct lab_group;
+struct member;
+
+/* A machine for a master, and what its operator knows of it. */
+struct group_node {
+    struct lab_group *g;
+    struct sim_node *node;
+    char addr[64];
+    uint32_t id;      /* its journal's member id; 0: spare, not running */
+    bool founder;     /* began with the group */
+    bool joins;       /* with an empty directory */
+    bool was_in;      /* seen in the group's configuration */
+    struct member *m; /* NULL: down */
+    uint32_t down;    /* faults that keep it down */
+    bool paused;
+    uint32_t full, slow, unsynced; /* faults of its disk under way */
+    int64_t excused_until_ns;      /* it may fail for its disk's sake */
+    uint64_t epoch;                /* its last leadership's */
+    struct env_op exit_op, boot_op;
+    bool exiting;
+    uint32_t exit_incarnation;
+};
+
+struct group_entry { /* what was applied at an index */
+    uint64_t hash;   /* of the bytes; 0: nothing was, by anybody */
+    uint64_t chain, ballast_sum, ticket, client, seq, value, did;
+    bool executed;
+};
+
+struct group_epoch {
+    uint64_t epoch, acked;
+    struct group_node *by;
+};
+
+struct group_past { /* a register's past */
+    uint64_t *index, *value;
+    uint32_t n, cap;
+};
+
+struct group_check {
+    struct lab_finding findings[LAB_GROUP_VERDICTS];
+    struct group_entry *entry;  /* by index */
+    uint64_t cap_entries, last; /* last: the highest index applied by anybody */
+    struct group_state state;   /* the second machine's, as of last */
+    struct group_past past[GROUP_KEYS];
+    uint64_t *ticket_index; /* 0: not applied yet */
+    uint64_t cap_tickets;
+    struct group_epoch *epochs;
+    uint32_t n_epochs, cap_epochs;
+    uint64_t floor; /* the highest place of an answer so far */
+    struct lab_wgl_op *ops;
+    uint32_t n_ops, cap_ops;
+};
+
+/* What goes wrong. */
+struct group_event {
+    struct env_op begin, end;
+    struct lab_group *g;
+    struct lab_fault *f;
+    struct group_node *on;
+    bool did;
+};
+
+/* Connections of a client node to every master. */
+struct group_caller {
+    struct lab_group *g;
+    struct sim_node *node;
+    struct env *env;
+    struct group_line {
+        struct env_peer peer;
+        struct env_op op;
+        struct group_caller *c;
+        uint32_t to;
+        bool connecting;
+    } line[GROUP_NODES];
+    void (*on_boot)(struct group_caller *c);
+    void (*on_answer)(struct group_caller *c, uint32_t from, const struct group_answer *a);
+    /* connected; or a connection or an attempt has ended */
+    void (*on_line)(struct group_caller *c, uint32_t to, bool up);
+};
+
+enum group_phase { GROUP_LOAD, GROUP_TIDY, GROUP_DRAIN, GROUP_PROBE, GROUP_QUIET, GROUP_OVER };
+
+struct lab_group {
+    struct mem *mem;
+    struct lab_scenario s;
+    uint64_t seed;
+    struct sim *sim;
+    struct group_node node[GROUP_NODES];
+    uint32_t n_nodes;
+    char members[512];
+    uint32_t next_id;
+    uint64_t tickets;
+    struct group_check check;
+    struct group_load *load;
+    struct group_operator *oper;
+    struct group_event *events;
+    struct env_op tick;
+    enum group_phase phase;
+    int64_t phase_until_ns;
+    uint8_t *windows;
+    uint32_t n_windows;
+    int64_t last_fault_end_ns, healed_ns;
+    struct lab_group_report stats; /* what is counted as it happens */
+    FILE *history;
+};
+
+static inline int64_t group_now_ns(const struct lab_group *g)
+{
+    return sim_now_ns(g->sim);
+}
+
+/* ---- lab_group_run.c */
+void lab_group_boot(struct group_node *n);
+void lab_group_down(struct group_node *n, void (*how)(struct sim_node *n));
+/* its process ends, and starts again a little later */
+void lab_group_exit(struct group_node *n);
+/* the one that leads, by its own word, in the highest epoch; NULL: nobody */
+struct group_node *lab_group_leader(struct lab_group *g);
+struct group_node *lab_group_by_id(struct lab_group *g, uint64_t id); /* NULL: nobody has it */
+void lab_group_success(struct lab_group *g);
+void lab_group_note(struct lab_group *g, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* ---- lab_group_member.c: a master's process */
+struct member *lab_group_member_open(struct env *e, struct mem *m, struct group_node *n);
+bool lab_group_member_leads(const struct member *m, uint64_t *ret_epoch);
+const struct group_state *lab_group_member_state(const struct member *m);
+uint32_t lab_group_member_waiting(const struct member *m);
+/* what a record does; ret: it was executed, not known from before */
+bool lab_group_state_apply(struct group_state *st, uint64_t index, const uint8_t *rec, uint32_t len,
+                           uint64_t *ballast, uint32_t n_ballast);
+
+/* ---- lab_group_check.c */
+void lab_group_fail(struct lab_group *g, enum lab_group_verdict v, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+void lab_group_check_role(struct group_node *n, enum journal_role role, uint64_t epoch, int why,
+                          uint64_t applied);
+void lab_group_check_apply(struct group_node *n, uint64_t index, const uint8_t *rec, uint32_t len,
+                           uint64_t before, const struct group_state *st);
+void lab_group_check_image(struct group_node *n, const struct group_state *st);
+void lab_group_check_done(struct group_node *n, uint64_t epoch, uint64_t ticket, uint64_t index,
+                          uint64_t applied);
+/* an operation was asked at from_ns, when the floor was `floor`, and is answered now */
+void lab_group_check_write(struct lab_group *g, const struct group_request *q, int64_t from_ns,
+                           uint64_t floor, const struct group_answer *a);
+void lab_group_check_read(struct lab_group *g, const struct group_request *q, int64_t from_ns,
+                          uint64_t floor, const struct group_answer *a);
+/* nobody will ever be told */
+void lab_group_check_unknown(struct lab_group *g, const struct group_request *q, int64_t from_ns);
+void lab_group_check_end(struct lab_group *g);
+
+/* ---- lab_group_call.c */
+void lab_group_call_boot(struct group_caller *c);
+/* false: there is no connection; one is begun, and on_line will tell */
+bool lab_group_call(struct group_caller *c, uint32_t to, const struct group_request *q);
+
+/* ---- lab_group_load.c */
+struct group_load *lab_group_load_open(struct lab_group *g);
+void lab_group_load_boot(struct group_load *l);
+void lab_group_load_stop(struct group_load *l);
+bool lab_group_load_is_idle(const struct group_load *l);
+void lab_group_load_probe(struct group_load *l);
+bool lab_group_load_is_probed(const struct group_load *l);
+
+/* ---- lab_group_operator.c */
+struct group_operator *lab_group_operator_open(struct lab_group *g);
+void lab_group_operator_boot(struct group_operator *o);
+void lab_group_operator_tick(struct group_operator *o);
+/* LAB_FAULT_WIPE, _MEMBERS or _IMAGE, as soon as the group is tidy; on may be NULL */
+void lab_group_operator_wish(struct group_operator *o, enum lab_fault_kind k, struct group_node *on,
+                             uint64_t chance);
+/* no more wishes */
+void lab_group_operator_close(struct group_operator *o);
+/* every member of the group runs, and every machine that runs is one */
+bool lab_group_operator_is_tidy(const struct group_operator *o);
+void lab_group_operator_say(const struct group_operator *o, char *ret_text, size_t cap);
+
+/* ---- lab_group_nemesis.c */
+void lab_group_nemesis_open(struct lab_group *g);
+void lab_group_nemesis_heal(struct lab_group *g);
+
+#endif

@@ -1,0 +1,337 @@
+/* sim/lab_group_load.c - the clients: threads that write, compare and read, one operation at a time
+ * each, and ask again, under the same number, until somebody answers or their patience ends. */
+#include "sim/lab_group_impl.h"
+
+enum thread_state { THREAD_IDLE, THREAD_WAITS, THREAD_CONNECTS, THREAD_ASKED, THREAD_OVER };
+
+struct group_client;
+
+struct group_thread {
+    struct group_client *c;
+    struct env_timer timer;
+    uint32_t number;
+    enum thread_state state;
+    uint32_t target, attempts;
+    uint64_t seq, floor, seen[GROUP_KEYS];
+    int64_t from_ns, until_ns;
+    bool anywhere; /* a read that is asked of anybody */
+    struct group_request q;
+    struct prng p;
+    /* the last look */
+    bool probing;
+    uint32_t probed; /* members that it has read from */
+    uint64_t probe_value;
+};
+
+struct group_client {
+    struct group_caller caller;
+    struct group_load *l;
+    struct group_thread *threads;
+    uint32_t n, leader;
+};
+
+struct group_load {
+    struct lab_group *g;
+    struct group_client *clients;
+    uint32_t n;
+    bool stopped, probing;
+};
+
+static const int64_t thread_patience_ns = 5000 * GROUP_MS;
+static const int64_t thread_attempt_ns = 600 * GROUP_MS;
+
+static void thread_wait(struct group_thread *t, int64_t ns)
+{
+    t->state = THREAD_WAITS;
+    env_timer_set(t->c->caller.env, &t->timer, env_now_ns(t->c->caller.env) + ns);
+}
+
+static void thread_ask(struct group_thread *t)
+{
+    struct lab_group *g = t->c->l->g;
+    t->attempts++;
+    t->q.id = (uint64_t)t->attempts << 32 | t->number;
+    if (t->q.verb == GROUP_READ) { /* each attempt is a question of its own */
+        t->from_ns = group_now_ns(g);
+        t->floor = g->check.floor;
+    }
+    t->state = lab_group_call(&t->c->caller, t->target, &t->q) ? THREAD_ASKED : THREAD_CONNECTS;
+    env_timer_set(t->c->caller.env, &t->timer, env_now_ns(t->c->caller.env) + thread_attempt_ns);
+}
+
+static void thread_next(struct group_thread *t)
+{
+    struct group_load *l = t->c->l;
+    const struct lab_scenario *s = &l->g->s;
+    if (l->stopped && !t->probing) {
+        t->state = THREAD_OVER;
+        return;
+    }
+    thread_wait(t, t->probing ? 1 : 1 + prng_exp(&t->p, s->load.think_ns));
+    t->state = THREAD_IDLE;
+}
+
+static uint64_t thread_value(const struct group_thread *t)
+{
+    return (uint64_t)t->number << 32 | t->seq; /* never 0: seq begins with 1 */
+}
+
+static void thread_choose(struct group_thread *t)
+{
+    struct lab_group *g = t->c->l->g;
+    const struct lab_scenario *s = &g->s;
+    memset(&t->q, 0, sizeof t->q);
+    t->q.client = t->number;
+    t->q.key = prng_below(&t->p, s->journal.keys);
+    t->anywhere = false;
+    if (prng_chance_ppm(&t->p, s->journal.reads_ppm)) {
+        t->q.verb = GROUP_READ;
+        t->anywhere = prng_chance_ppm(&t->p, s->journal.standby_ppm);
+    } else {
+        bool cas = prng_below(&t->p, 3) == 0;
+        t->q.verb = cas ? GROUP_CAS : GROUP_WRITE;
+        t->q.seq = ++t->seq;
+        t->q.a = cas ? t->seen[t->q.key] : thread_value(t);
+        t->q.b = cas ? thread_value(t) : 0;
+        if (s->journal.record_bytes > GROUP_HEAD)
+            t->q.filling = prng_below(&t->p, s->journal.record_bytes - GROUP_HEAD + 1);
+    }
+}
+
+static void thread_begin(struct group_thread *t)
+{
+    struct lab_group *g = t->c->l->g;
+    if (t->probing) {
+        bool write = t->probed == 0;
+        memset(&t->q, 0, sizeof t->q);
+        t->q.client = t->number;
+        t->q.verb = write ? GROUP_WRITE : GROUP_READ;
+        if (write) {
+            t->q.seq = ++t->seq;
+            t->q.a = t->probe_value = thread_value(t);
+        }
+        t->anywhere = false;
+    } else {
+        thread_choose(t);
+    }
+    t->target = t->anywhere ? (uint32_t)prng_below(&t->p, g->n_nodes) : t->c->leader;
+    t->from_ns = group_now_ns(g);
+    t->until_ns = t->from_ns + thread_patience_ns;
+    t->floor = g->check.floor;
+    thread_ask(t);
+}
+
+/* the next member that a probe reads from; false: none is left */
+static bool thread_probe_on(struct group_thread *t)
+{
+    struct lab_group *g = t->c->l->g;
+    while (t->probed < g->n_nodes && (!g->node[t->probed].id || !g->node[t->probed].m))
+        t->probed++;
+    return t->probed < g->n_nodes;
+}
+
+static void thread_over(struct group_thread *t)
+{
+    env_timer_stop(t->c->caller.env, &t->timer);
+    thread_next(t);
+}
+
+/* nobody answered, or not with an answer */
+static void thread_again(struct group_thread *t, uint32_t hint)
+{
+    struct lab_group *g = t->c->l->g;
+    env_timer_stop(t->c->caller.env, &t->timer);
+    if (group_now_ns(g) >= t->until_ns && !t->probing) {
+        if (t->q.verb != GROUP_READ)
+            lab_group_check_unknown(g, &t->q, t->from_ns);
+        lab_group_note(g, "client %u gives up", t->number);
+        thread_next(t);
+        return;
+    }
+    if (t->probing && t->q.verb == GROUP_READ)
+        t->target = t->probed - 1;
+    else if (hint < g->n_nodes)
+        t->target = hint;
+    else
+        t->target = (uint32_t)prng_below(&t->p, g->n_nodes);
+    thread_wait(t, 1 + prng_exp(&t->p, 10 * GROUP_MS));
+}
+
+static void thread_probed(struct group_thread *t, const struct group_answer *a)
+{
+    struct lab_group *g = t->c->l->g;
+    if (t->q.verb == GROUP_READ && a->value != t->probe_value)
+        lab_group_fail(g, LAB_GROUP_LIVENESS, "%s does not show what was written last",
+                       sim_node_name(g->node[t->probed - 1].node));
+    if (!thread_probe_on(t)) {
+        t->probing = false;
+        t->state = THREAD_OVER;
+        return;
+    }
+    memset(&t->q, 0, sizeof t->q);
+    t->q.client = t->number;
+    t->q.verb = GROUP_READ;
+    t->target = t->probed++;
+    thread_ask(t);
+}
+
+static void thread_answered(struct group_thread *t, const struct group_answer *a)
+{
+    struct lab_group *g = t->c->l->g;
+    struct group_node *led = lab_group_by_id(g, a->leader);
+    uint32_t hint = led ? (uint32_t)(led - g->node) : UINT32_MAX;
+    if (a->err) {
+        thread_again(t, a->err == E_NOT_LEADER && hint != t->target ? hint : UINT32_MAX);
+        return;
+    }
+    lab_group_note(g,
+                   "client %u %s key %llu a %llu b %llu seq %llu from %.6f floor %llu: %s index "
+                   "%llu value %llu%s",
+                   t->number,
+                   t->q.verb == GROUP_READ    ? "read"
+                   : t->q.verb == GROUP_WRITE ? "write"
+                                              : "cas",
+                   (unsigned long long)t->q.key, (unsigned long long)t->q.a,
+                   (unsigned long long)t->q.b, (unsigned long long)t->q.seq,
+                   (double)t->from_ns / 1e9, (unsigned long long)t->floor,
+                   sim_node_name(g->node[t->target].node), (unsigned long long)a->index,
+                   (unsigned long long)a->value, a->did ? "" : " no");
+    t->seen[t->q.key] = a->value;
+    if (t->q.verb == GROUP_READ) {
+        lab_group_check_read(g, &t->q, t->from_ns, t->floor, a);
+        g->stats.standby_reads += !a->is_leader;
+    } else {
+        lab_group_check_write(g, &t->q, t->from_ns, t->floor, a);
+        lab_group_success(g);
+    }
+    if (!t->anywhere && a->is_leader)
+        t->c->leader = t->target;
+    if (t->probing) {
+        env_timer_stop(t->c->caller.env, &t->timer);
+        thread_probed(t, a);
+        return;
+    }
+    thread_over(t);
+}
+
+static void thread_timer(struct env_op *op)
+{
+    struct group_thread *t = container_of(op, struct group_thread, timer.op);
+    if (t->state == THREAD_IDLE)
+        thread_begin(t);
+    else if (t->state == THREAD_WAITS)
+        thread_ask(t);
+    else if (t->state != THREAD_OVER)
+        thread_again(t, UINT32_MAX);
+}
+
+/* ---- a client node ---- */
+
+static struct group_client *client_of(struct group_caller *c)
+{
+    return container_of(c, struct group_client, caller);
+}
+
+static void client_on_answer(struct group_caller *caller, uint32_t from,
+                             const struct group_answer *a)
+{
+    struct group_client *c = client_of(caller);
+    (void)from;
+    for (uint32_t i = 0; i < c->n; i++)
+        if (c->threads[i].q.id == a->id && c->threads[i].state == THREAD_ASKED)
+            thread_answered(&c->threads[i], a);
+}
+
+static void client_on_line(struct group_caller *caller, uint32_t to, bool up)
+{
+    struct group_client *c = client_of(caller);
+    for (uint32_t i = 0; i < c->n; i++) {
+        struct group_thread *t = &c->threads[i];
+        if (t->target != to || (t->state != THREAD_CONNECTS && t->state != THREAD_ASKED))
+            continue;
+        if (up)
+            thread_ask(t);
+        else
+            thread_again(t, UINT32_MAX);
+    }
+}
+
+static void client_on_boot(struct group_caller *caller)
+{
+    struct group_client *c = client_of(caller);
+    for (uint32_t i = 0; i < c->n; i++)
+        thread_next(&c->threads[i]);
+}
+
+/* ---- all of them ---- */
+
+struct group_load *lab_group_load_open(struct lab_group *g)
+{
+    const struct lab_scenario *s = &g->s;
+    struct group_load *l = mem_zalloc(g->mem, sizeof *l);
+    ASSERT(l != NULL);
+    l->g = g;
+    l->n = s->clients;
+    l->clients = mem_zalloc(g->mem, l->n * sizeof *l->clients);
+    ASSERT(l->clients && l->n * s->load.threads < GROUP_CLIENTS);
+    for (uint32_t i = 0; i < l->n; i++) {
+        struct group_client *c = &l->clients[i];
+        char name[32];
+        fmt_into(name, sizeof name, "c%u", i + 1);
+        c->l = l;
+        c->n = s->load.threads;
+        c->caller = (struct group_caller){.g = g,
+                                          .node = sim_node_add(g->sim, name),
+                                          .on_boot = client_on_boot,
+                                          .on_answer = client_on_answer,
+                                          .on_line = client_on_line};
+        c->threads = mem_zalloc(g->mem, c->n * sizeof *c->threads);
+        ASSERT(c->threads != NULL);
+        for (uint32_t k = 0; k < c->n; k++) {
+            struct group_thread *t = &c->threads[k];
+            t->c = c;
+            t->number = 1 + i * c->n + k;
+            t->timer.op.done = thread_timer;
+            prng_seed(&t->p, g->seed, "lab_group_load", t->number);
+        }
+    }
+    return l;
+}
+
+void lab_group_load_boot(struct group_load *l)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        lab_group_call_boot(&l->clients[i].caller);
+}
+
+void lab_group_load_stop(struct group_load *l)
+{
+    l->stopped = true;
+}
+
+bool lab_group_load_is_idle(const struct group_load *l)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        for (uint32_t k = 0; k < l->clients[i].n; k++)
+            if (l->clients[i].threads[k].state != THREAD_OVER)
+                return false;
+    return true;
+}
+
+void lab_group_load_probe(struct group_load *l)
+{
+    for (uint32_t i = 0; i < l->n; i++) {
+        struct group_thread *t = &l->clients[i].threads[0];
+        if (i)
+            continue;
+        t->probing = true;
+        t->probed = 0;
+        t->timer.op.done = thread_timer;
+        thread_next(t);
+    }
+}
+
+bool lab_group_load_is_probed(const struct group_load *l)
+{
+    return !l->clients[0].threads[0].probing;
+}
