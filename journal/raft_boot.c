@@ -311,6 +311,8 @@ void raft_drive_run(struct drive *d)
             drive_free(d);
         return;
     }
+    if (d->state == DRIVE_FAILED)
+        raft_drive_peers_end(d);
     if (d->state == DRIVE_FOUND && raft_log_stored(d->log) == 1)
         drive_founded(d);
     raft_drive_images(d); /* the reserve may be what a start waits for */

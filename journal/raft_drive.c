@@ -75,6 +75,7 @@ void raft_drive_fail(struct drive *d, int why)
     if (d->snap)
         snap_cancel(d->snap);
     d->host->role(d->host, JOURNAL_FAILED, d->epoch, why);
+    raft_drive_kick(d); /* the others shall see at once that nobody is here */
 }
 
 /* --- vote and term --- */

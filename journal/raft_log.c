@@ -374,8 +374,10 @@ static void raft_log_replayed(struct raft_log *l, uint64_t place, const struct l
         raft_log_bad(l, place, E_CORRUPT);
         return;
     }
-    if (l->n_spans == RAFT_LOG_SPANS - 4) /* the core stops before */
-        raft_log_span_trim(l, l->span[1].index), l->base_term = l->span[0].term;
+    if (l->n_spans == RAFT_LOG_SPANS - 4) { /* the core takes no more; there is an image by then */
+        l->base_term = l->span[1].term;
+        raft_log_span_trim(l, l->span[1].index);
+    }
     raft_log_span_push(l, index, place, r->epoch);
     l->last = index;
     l->to_wal = index + 1;
