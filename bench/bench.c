@@ -80,6 +80,12 @@ double bench_median(const struct bench_row *r)
     return bench_rank(r, r->n / 2);
 }
 
+double bench_quantile(const struct bench_row *r, int of_100)
+{
+    int rank = (r->n * of_100 + 99) / 100 - 1;
+    return bench_rank(r, rank > 0 ? rank : 0);
+}
+
 /* the first line that a command prints */
 static void bench_ask(const char *command, char *to, size_t cap)
 {
@@ -342,6 +348,7 @@ static int bench_usage(FILE *out, int code)
         "  journal appends to the journal of three masters, beside raw quorum writes, cowsql/raft, "
         "etcd,\n"
         "          ZooKeeper (those that are installed: deploy/setup bench)\n"
+        "  failover  how long a client gets no answer when the leader is killed, stopped, cut off\n"
         "  fuse    reads, stats and creates through the mount, beside a trivial in-memory mount\n"
         "  names   find, ls -l, tar and rm -r through the mount, beside the local file system\n\n"
         "options:\n"
@@ -357,6 +364,7 @@ static int bench_usage(FILE *out, int code)
         "  --only WHAT   meta: only create, or only stat; journal: of raw,cowsql,batched,tarn,\n"
         "                etcd,zk,tcp (batched: cowsql called in batches; tcp: ours over TCP; with\n"
         "                local: the journal of one master)\n"
+        "                failover: of kill,transfer,stop,link,cut,deaf,mute,busy\n"
         "  --quick       one round of 0.05 s: does it work?\n"
         "  --dir DIR     where files are made (default: the current directory)\n"
         "  --json        one JSON document\n");
@@ -372,7 +380,7 @@ static uint64_t bench_count(const char *text)
     return *end && (end[1] || !strchr("KM", *end)) ? 0 : n;
 }
 
-static const char *const bench_all[] = {"meta", "image", "journal", "fuse", "names"};
+static const char *const bench_all[] = {"meta", "image", "journal", "failover", "fuse", "names"};
 
 static int bench_unknown(const char *what, const char *word, const char *const *names, size_t n)
 {
@@ -455,6 +463,8 @@ int bench_main(int argc, char **argv)
         return bench_usage(argc < 1 ? stderr : stdout, argc < 1 ? 2 : 0);
     if (!strcmp(argv[0], "journal-node")) /* started by us, see bench_journal.h */
         return bench_journal_node(argc - 1, argv + 1);
+    if (!strcmp(argv[0], "journal-watch"))
+        return bench_journal_watch(argc - 1, argv + 1);
     if (!strcmp(argv[0], "journal-client"))
         return bench_journal_client(argc - 1, argv + 1);
     if (!strcmp(argv[0], "journal-raw"))
@@ -476,5 +486,7 @@ int bench_main(int argc, char **argv)
         return bench_image_main(&b);
     if (!strcmp(argv[0], "journal"))
         return bench_journal_main(&b);
+    if (!strcmp(argv[0], "failover"))
+        return bench_failover_main(&b);
     return bench_unknown("benchmark", argv[0], bench_all, ARRAY_LEN(bench_all));
 }

@@ -43,6 +43,7 @@ int bench_fuse_main(struct bench *b);
 int bench_names_main(struct bench *b);
 int bench_image_main(struct bench *b);
 int bench_journal_main(struct bench *b);
+int bench_failover_main(struct bench *b);
 
 /* bench_fuse_pass.c; false: the kernel does not read by itself here */
 bool bench_fuse_pass_warm(const char *path, pid_t mount, void *buf);
@@ -53,6 +54,8 @@ bool bench_fuse_pass_round(struct bench *b, const char *local, const char *mount
 int bench_row(struct bench *b, const char *name, const char *unit, int baseline);
 void bench_sample(struct bench *b, int row, double value);
 double bench_median(const struct bench_row *r);
+/* as many of a hundred samples are no larger */
+double bench_quantile(const struct bench_row *r, int of_100);
 void bench_report(const struct bench *b);
 
 /* says what errno means for `what`; false */

@@ -267,6 +267,9 @@ static void node_line(void *ctx, const char *line)
     if (!strcmp(line, "leads")) {
         printf("leads %d\n", n->role == JOURNAL_LEADER);
         fflush(stdout);
+    } else if (!strcmp(line, "applied")) {
+        printf("applied %llu\n", (unsigned long long)n->applied);
+        fflush(stdout);
     } else if (!strcmp(line, "status")) {
         node_status(n);
     } else if (sscanf(line, "elect %u", &id) == 1) {
@@ -309,7 +312,9 @@ static bool node_start(struct node *n, char **argv)
                             .node = argv[0],
                             .cluster_hi = 1,
                             .cluster_lo = 1,
-                            .log_level = ENV_LOG_INFO};
+                            .log_level = ENV_LOG_INFO,
+                            /* of a network namespace */
+                            .allow_non_loopback = strncmp(argv[2], "127.", 4) != 0};
     if (net_open(&nc, &n->net))
         return false;
     mem_init(&n->mem, net_mem_source(), (uint64_t)2 << 30);

@@ -1,0 +1,479 @@
+/* bench/bench_failover.c - for how long a client of three masters gets no answer when the one that
+ * leads is killed, stopped, cut off or asked to hand over; and that nobody else is elected without
+ * a reason when the machine is merely busy.
+ *
+ * Members are processes with nothing behind their journal (bench_journal_node.c), the client is
+ * another one (bench_journal_watch.c) that keeps BENCH_FAILOVER_DEPTH records outstanding all the
+ * time.  What counts is the longest time without an acknowledgement around the fault.  A victim is
+ * brought back, and all have caught up, before the next round.
+ *
+ * Partitions: every member in a network namespace of its own, routed through one of ours; all of
+ * them vanish with the processes.  Needs root.
+ *
+ * Busy: full load from within the leader, and as many threads that only spin as there are
+ * processors.  A canary, which sleeps 10 ms at a time, says how long the machine itself stood
+ * still: an election counts as unfounded only if that was less than half the time of suspicion. */
+#include "bench/bench_journal.h"
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "bench/bench_load.h"
+#include "bench/bench_proc.h"
+#include "journal/journal.h"
+
+enum { MEMBERS = 3, BENCH_FAILOVER_DEPTH = 64, FEW = 5 };
+
+enum fault { KILL, TRANSFER, STOP, LINK, CUT, DEAF, MUTE, BUSY, FAULTS };
+
+static const struct {
+    const char *word, *name;
+    bool routed, few; /* needs namespaces; takes seconds each: at most FEW rounds */
+    double wanted_ms; /* the median, at most */
+} bench_failover_known[FAULTS] = {
+    [KILL] = {"kill", "kill -9 of the leader", false, false, 300},
+    [TRANSFER] = {"transfer", "leadership handed over", false, false, 50},
+    [STOP] = {"stop", "SIGSTOP of the leader, 3 s", false, true, 3000},
+    [LINK] = {"link", "leader cut off from all", true, true, 3000},
+    [CUT] = {"cut", "leader cut off from the others", true, true, 3000},
+    [DEAF] = {"deaf", "leader does not hear the others", true, true, 3000},
+    [MUTE] = {"mute", "others do not hear the leader", true, true, 3000},
+    [BUSY] = {"busy", "busy", false, true, 0},
+};
+
+struct bench_failover {
+    struct bench *b;
+    char dir[512];
+    int ports;
+    bool routed;
+    char addr[MEMBERS][32], members[160];
+    struct bench_proc member[MEMBERS], watch;
+};
+
+struct member_status {
+    int role;
+    unsigned leader;
+    unsigned long long epoch, last, committed, applied, elections, lost;
+};
+
+static bool bench_failover_wants(const struct bench *b, enum fault f)
+{
+    const char *word = bench_failover_known[f].word;
+    size_t n = strlen(word);
+    for (const char *at = b->only; at && *at; at += strcspn(at, ","), at += *at == ',')
+        if (strcspn(at, ",") == n && !strncmp(at, word, n))
+            return true;
+    return !b->only;
+}
+
+static bool bench_failover_shell(const char *format, int i, int k)
+{
+    char command[400];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(command, sizeof command, format, i, k);
+#pragma GCC diagnostic pop
+    return system(command) == 0;
+}
+
+/* --- members --- */
+
+/* In a namespace of its own the program waits for its end of a pair of interfaces. */
+static bool bench_failover_start_routed(struct bench_failover *f, int i, char *const argv[],
+                                        const char *log)
+{
+    char unshare[] = "unshare", net[] = "--net", sh[] = "sh", flag[] = "-c", script[300],
+         name[] = "sh";
+    snprintf(
+        script, sizeof script,
+        "ip link set lo up; i=0; until ip link set tn%d up 2> /dev/null; do i=$((i+1)); [ $i -lt "
+        "500 ] || exit 1; sleep 0.02; done; ip addr add 10.77.%d.2/24 dev tn%d && ip route add "
+        "default via 10.77.%d.1 && exec \"$@\"",
+        i + 1, i + 1, i + 1, i + 1);
+    char *args[20] = {unshare, net, sh, flag, script, name};
+    for (int k = 0; argv[k] && k < 13; k++)
+        args[6 + k] = argv[k];
+    if (!bench_proc_start(&f->member[i], args, log, true))
+        return false;
+    /* it is in its namespace once that is not ours any more */
+    for (int tries = 0; tries < 200; tries++, usleep(10000)) {
+        char command[300];
+        snprintf(
+            command, sizeof command,
+            "[ \"$(readlink /proc/%d/ns/net)\" != \"$(readlink /proc/$$/ns/net)\" ] && ip link "
+            "add tnr%d type veth peer name tn%d netns %d && ip addr add 10.77.%d.1/24 dev tnr%d "
+            "&& ip link set tnr%d up",
+            (int)f->member[i].pid, i + 1, i + 1, (int)f->member[i].pid, i + 1, i + 1, i + 1);
+        if (system(command) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool bench_failover_start(struct bench_failover *f, int i)
+{
+    char verb[] = "bench", mode[] = "journal-node", id[16], dir[600], log[600];
+    snprintf(id, sizeof id, "%d", i + 1);
+    snprintf(dir, sizeof dir, "%s/%s%d", f->dir, f->routed ? "routed" : "member", i + 1);
+    snprintf(log, sizeof log, "%s/%s%d.log", f->dir, f->routed ? "routed" : "member", i + 1);
+    mkdir(dir, 0755);
+    char *argv[] = {f->b->self, verb, mode, id, dir, f->addr[i], f->members, NULL};
+    return f->routed ? bench_failover_start_routed(f, i, argv, log)
+                     : bench_proc_start(&f->member[i], argv, log, true);
+}
+
+static bool bench_failover_status(struct bench_failover *f, int i, struct member_status *ret)
+{
+    char line[512];
+    memset(ret, 0, sizeof *ret);
+    return bench_proc_ask(&f->member[i], "status", line, sizeof line, 5000) &&
+           sscanf(line,
+                  "status role %d epoch %llu leader %u last %llu committed %llu applied %llu "
+                  "elections %llu lost %llu",
+                  &ret->role, &ret->epoch, &ret->leader, &ret->last, &ret->committed, &ret->applied,
+                  &ret->elections, &ret->lost) == 8;
+}
+
+/* all are there, one leads, and nobody is far behind: the leader; -1 */
+static int bench_failover_settled(struct bench_failover *f)
+{
+    int64_t limit = bench_now_ns() + 60000000000LL;
+    for (int calm = 0; bench_now_ns() < limit; usleep(20000)) {
+        struct member_status st[MEMBERS];
+        int leader = -1;
+        bool ok = true;
+        unsigned long long least = UINT64_MAX, most = 0;
+        for (int i = 0; i < MEMBERS && ok; i++) {
+            ok = bench_failover_status(f, i, &st[i]);
+            if (st[i].role == JOURNAL_LEADER)
+                leader = i;
+            least = st[i].applied < least ? st[i].applied : least;
+            most = st[i].applied > most ? st[i].applied : most;
+        }
+        for (int i = 0; i < MEMBERS && leader >= 0; i++)
+            ok = ok && st[i].leader == (unsigned)leader + 1;
+        ok = ok && leader >= 0 && most - least < 20000;
+        calm = ok ? calm + 1 : 0;
+        if (calm == 3)
+            return leader;
+    }
+    fprintf(stderr, "tarn bench: the members do not settle; see %s\n", f->dir);
+    return -1;
+}
+
+static bool bench_failover_open(struct bench_failover *f, bool routed)
+{
+    char verb[] = "bench", mode[] = "journal-watch", depth[16], log[600];
+    f->routed = routed;
+    f->ports = bench_proc_ports(MEMBERS);
+    if (!f->ports)
+        return false;
+    f->members[0] = 0;
+    for (int i = 0, n = 0; i < MEMBERS; i++) {
+        snprintf(f->addr[i], sizeof f->addr[i], routed ? "10.77.%d.2:%d" : "127.0.0.%d:%d",
+                 routed ? i + 1 : 1, f->ports + i);
+        n += snprintf(f->members + n, sizeof f->members - (size_t)n, "%s%d@%s", i ? "," : "", i + 1,
+                      f->addr[i]);
+    }
+    for (int i = 0; i < MEMBERS; i++)
+        if (!bench_failover_start(f, i))
+            return false;
+    snprintf(depth, sizeof depth, "%d", BENCH_FAILOVER_DEPTH);
+    snprintf(log, sizeof log, "%s/watch.log", f->dir);
+    char *argv[] = {f->b->self, verb, mode, depth, f->addr[0], f->addr[1], f->addr[2], NULL};
+    return bench_proc_start(&f->watch, argv, log, true);
+}
+
+static void bench_failover_close(struct bench_failover *f)
+{
+    bench_proc_kill(&f->watch);
+    for (int i = 0; i < MEMBERS; i++)
+        bench_proc_kill(&f->member[i]);
+}
+
+/* --- faults --- */
+
+/* how long nobody but the victim has acknowledged, once others do; < 0: never */
+static double bench_failover_gap(struct bench_failover *f, int64_t least_ns)
+{
+    char line[128];
+    long long ns = 0;
+    unsigned long long others = 0, all;
+    int64_t from = bench_now_ns(), limit = from + 30000000000LL;
+    for (; bench_now_ns() < limit; usleep(10000))
+        if (bench_proc_ask(&f->watch, "gap", line, sizeof line, 5000) &&
+            sscanf(line, "gap %lld %llu %llu", &ns, &others, &all) == 3 &&
+            others >= BENCH_FAILOVER_DEPTH && bench_now_ns() - from >= least_ns)
+            return (double)ns / 1e6;
+    fprintf(stderr, "tarn bench: nobody answers any more; see %s\n", f->dir);
+    return -1;
+}
+
+/* packets from member a to member b vanish, or do not any more */
+static void bench_failover_drop(int a, int b, bool drop)
+{
+    char command[160];
+    snprintf(command, sizeof command, "ip rule %s from 10.77.%d.2 to 10.77.%d.2 blackhole",
+             drop ? "add" : "del", a + 1, b + 1);
+    if (system(command))
+        fprintf(stderr, "tarn bench: %s: failed\n", command);
+}
+
+static bool bench_failover_begin(struct bench_failover *f, enum fault fault, int victim)
+{
+    char line[128];
+    snprintf(line, sizeof line, "fault %d", victim + 1);
+    if (!bench_proc_ask(&f->watch, line, line, sizeof line, 5000))
+        return false;
+    switch (fault) {
+    case KILL:
+        bench_proc_kill(&f->member[victim]);
+        return true;
+    case TRANSFER:
+        return bench_proc_ask(&f->member[victim], "elect 0", line, sizeof line, 20000) &&
+               (!strcmp(line, "elected 0") || !fprintf(stderr, "tarn bench: %s\n", line));
+    case STOP:
+        return kill(f->member[victim].pid, SIGSTOP) == 0;
+    case LINK:
+        return bench_failover_shell("ip link set tnr%d down", victim + 1, 0);
+    case CUT:
+    case DEAF:
+    case MUTE:
+        for (int i = 0; i < MEMBERS; i++) {
+            if (i != victim && fault != MUTE)
+                bench_failover_drop(i, victim, true);
+            if (i != victim && fault != DEAF)
+                bench_failover_drop(victim, i, true);
+        }
+        return true;
+    case BUSY:
+    case FAULTS:
+        break;
+    }
+    return false;
+}
+
+static bool bench_failover_end(struct bench_failover *f, enum fault fault, int victim)
+{
+    switch (fault) {
+    case KILL:
+        return bench_failover_start(f, victim);
+    case STOP:
+        return kill(f->member[victim].pid, SIGCONT) == 0;
+    case LINK:
+        return bench_failover_shell("ip link set tnr%d up", victim + 1, 0);
+    case CUT:
+    case DEAF:
+    case MUTE:
+        for (int i = 0; i < MEMBERS; i++) {
+            if (i != victim && fault != MUTE)
+                bench_failover_drop(i, victim, false);
+            if (i != victim && fault != DEAF)
+                bench_failover_drop(victim, i, false);
+        }
+        return true;
+    case TRANSFER:
+    case BUSY:
+    case FAULTS:
+        break;
+    }
+    return true;
+}
+
+static bool bench_failover_round(struct bench_failover *f, enum fault fault)
+{
+    struct bench *b = f->b;
+    char name[64];
+    int victim = bench_failover_settled(f);
+    if (victim < 0)
+        return false;
+    usleep(50000 + (unsigned)(bench_now_ns() % 100) * 1000);
+    if (!bench_failover_begin(f, fault, victim))
+        return false;
+    double ms = bench_failover_gap(f, bench_failover_known[fault].few ? 3000000000LL : 0);
+    if (ms < 0 || !bench_failover_end(f, fault, victim))
+        return false;
+    snprintf(name, sizeof name, "%s (<= %.0f)", bench_failover_known[fault].name,
+             bench_failover_known[fault].wanted_ms);
+    bench_sample(b, bench_row(b, name, "ms", -1), ms);
+    return true;
+}
+
+static bool bench_failover_kind(struct bench_failover *f, enum fault fault)
+{
+    struct bench *b = f->b;
+    char name[64];
+    const char *what = bench_failover_known[fault].name;
+    int rounds = bench_failover_known[fault].few && b->rounds > FEW ? FEW : b->rounds;
+    for (int i = 0; i < rounds; i++)
+        if (!bench_failover_round(f, fault))
+            return false;
+    snprintf(name, sizeof name, "%s (<= %.0f)", what, bench_failover_known[fault].wanted_ms);
+    int row = bench_row(b, name, "ms", -1);
+    snprintf(name, sizeof name, "  95 of 100%s", fault == KILL ? " (<= 1000)" : "");
+    if (!bench_failover_known[fault].few) {
+        double p95 = bench_quantile(&b->row[row], 95);
+        bench_sample(b, bench_row(b, fault == KILL ? name : "  95 of 100, handed over", "ms", -1),
+                     p95);
+    }
+    fprintf(stderr, "%s: %d rounds\n", what, rounds);
+    return true;
+}
+
+/* every acknowledged record was applied: records may be sent twice, so there are more */
+static bool bench_failover_kept(struct bench_failover *f)
+{
+    char line[128];
+    long long ns;
+    unsigned long long others, all, applied;
+    struct member_status st;
+    int leader = bench_failover_settled(f);
+    if (leader < 0 || !bench_proc_ask(&f->watch, "gap", line, sizeof line, 5000) ||
+        sscanf(line, "gap %lld %llu %llu", &ns, &others, &all) != 3 ||
+        !bench_proc_ask(&f->member[leader], "applied", line, sizeof line, 5000) ||
+        sscanf(line, "applied %llu", &applied) != 1 || !bench_failover_status(f, leader, &st))
+        return false;
+    if (applied >= all)
+        return true;
+    fprintf(stderr, "tarn bench: %llu records were acknowledged, %llu applied\n", all, applied);
+    return false;
+}
+
+/* --- busy --- */
+
+static struct {
+    volatile bool stop;
+    int64_t worst_ns;
+    uint64_t long_ones; /* stalls of at least half the time of suspicion */
+} bench_failover_canary;
+
+static void *bench_failover_canary_main(void *arg)
+{
+    int64_t half_ns = journal_config_default().raft.suspect_min_ns / 2;
+    (void)arg;
+    while (!bench_failover_canary.stop) {
+        int64_t from = bench_now_ns();
+        usleep(10000);
+        int64_t late = bench_now_ns() - from - 10000000;
+        if (late > bench_failover_canary.worst_ns)
+            bench_failover_canary.worst_ns = late;
+        bench_failover_canary.long_ones += late >= half_ns;
+    }
+    return NULL;
+}
+
+static void *bench_failover_spin_main(void *arg)
+{
+    volatile uint64_t n = 0;
+    (void)arg;
+    while (!bench_failover_canary.stop)
+        n++;
+    return NULL;
+}
+
+static bool bench_failover_epoch(struct bench_failover *f, unsigned long long *ret_epoch,
+                                 unsigned long long *ret_elections)
+{
+    struct member_status st;
+    *ret_epoch = *ret_elections = 0;
+    for (int i = 0; i < MEMBERS; i++) {
+        if (!bench_failover_status(f, i, &st))
+            return false;
+        *ret_epoch = st.epoch > *ret_epoch ? st.epoch : *ret_epoch;
+        *ret_elections += st.elections;
+    }
+    return true;
+}
+
+static bool bench_failover_busy(struct bench_failover *f)
+{
+    struct bench *b = f->b;
+    pthread_t thread[17];
+    int n = 0, cpus = (int)sysconf(_SC_NPROCESSORS_ONLN), leader = bench_failover_settled(f);
+    unsigned long long epoch, elections, epoch_then, elections_then;
+    char question[64], line[256];
+    int64_t end = bench_now_ns() + (int64_t)(b->seconds * 1e9);
+    uint64_t done = 0;
+    if (leader < 0 || !bench_failover_epoch(f, &epoch, &elections))
+        return false;
+    memset(&bench_failover_canary, 0, sizeof bench_failover_canary);
+    for (int i = 0; i <= cpus && i < 17; i++)
+        if (!pthread_create(&thread[n], NULL,
+                            i ? bench_failover_spin_main : bench_failover_canary_main, NULL))
+            n++;
+    while (bench_now_ns() < end) {
+        unsigned long long count;
+        int ms = (int)((end - bench_now_ns()) / 1000000);
+        ms = ms > 5000 ? 5000 : ms < 10 ? 10 : ms;
+        snprintf(question, sizeof question, "run 64 100 %d", ms);
+        if (!bench_proc_ask(&f->member[leader], question, line, sizeof line, ms + 60000))
+            break;
+        if (sscanf(line, "ran %llu", &count) == 1)
+            done += count;
+        else if ((leader = bench_failover_settled(f)) < 0) /* another one leads */
+            break;
+    }
+    bench_failover_canary.stop = true;
+    while (n)
+        pthread_join(thread[--n], NULL);
+    if (bench_now_ns() < end || !bench_failover_epoch(f, &epoch_then, &elections_then))
+        return false;
+    bench_sample(b, bench_row(b, "busy: records", "op/s", -1), (double)done / b->seconds);
+    bench_sample(b, bench_row(b, "busy: new leaders", "", -1), (double)(epoch_then - epoch));
+    bench_sample(b, bench_row(b, "busy: elections begun", "", -1),
+                 (double)(elections_then - elections));
+    bench_sample(b, bench_row(b, "busy: longest stall of the machine", "ms", -1),
+                 (double)bench_failover_canary.worst_ns / 1e6);
+    bench_sample(b, bench_row(b, "busy: stalls of half the suspicion", "", -1),
+                 (double)bench_failover_canary.long_ones);
+    if (epoch_then == epoch || bench_failover_canary.long_ones)
+        return true;
+    fprintf(stderr, "tarn bench: %llu leaders were replaced, and the machine never stood still\n",
+            epoch_then - epoch);
+    return false;
+}
+
+/* --- */
+
+static bool bench_failover_group(struct bench_failover *f, bool routed)
+{
+    bool any = false, ok = true;
+    for (int i = 0; i < FAULTS; i++)
+        any |=
+            bench_failover_known[i].routed == routed && bench_failover_wants(f->b, (enum fault)i);
+    if (!any)
+        return true;
+    if (routed && (geteuid() || unshare(CLONE_NEWNET) ||
+                   system("ip link set lo up && echo 1 > /proc/sys/net/ipv4/ip_forward"))) {
+        fprintf(stderr, "partitions left out: they need root and network namespaces\n");
+        return true;
+    }
+    ok = bench_failover_open(f, routed);
+    for (int i = 0; i < FAULTS && ok; i++)
+        if (bench_failover_known[i].routed == routed && bench_failover_wants(f->b, (enum fault)i))
+            ok = i == BUSY ? bench_failover_busy(f) : bench_failover_kind(f, (enum fault)i);
+    ok = ok && bench_failover_kept(f);
+    bench_failover_close(f);
+    return ok;
+}
+
+int bench_failover_main(struct bench *b)
+{
+    static struct bench_failover f;
+    f.b = b;
+    if (!bench_temp_dir(b, f.dir, sizeof f.dir))
+        return 1;
+    b->title = "no answer at a client of three masters, by what happens to the one that leads";
+    snprintf(b->params, sizeof b->params, "%d records of 100 B outstanding, busy for %.3g s",
+             BENCH_FAILOVER_DEPTH, b->seconds);
+    bool ok = bench_failover_group(&f, false) && bench_failover_group(&f, true);
+    bench_failover_close(&f);
+    if (ok || b->n_rows)
+        bench_report(b);
+    if (ok)
+        bench_remove(f.dir);
+    return ok ? 0 : 1;
+}
