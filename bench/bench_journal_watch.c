@@ -4,9 +4,9 @@
  *     journal-watch DEPTH ADDR...      (one address for each member, by ascending id from 1)
  *
  * It looks for the leader as a client of masters does: it goes where a member that does not lead
- * says; when a connection is lost, or nothing came back for WATCH_PATIENCE_NS, it asks one member
- * after the other, one every WATCH_TICK_NS.  A record may be sent again, so more are applied than
- * were acknowledged, never less.
+ * says; when it does not say, a connection is lost, or nothing came back for WATCH_PATIENCE_NS, it
+ * asks one member after the other, one every WATCH_TICK_NS.  A record may be sent again, so more
+ * are applied than were acknowledged, never less.
  *
  *     fault N   ->  ok                 member N (1..) is about to fail; forget the longest silence
  *     gap       ->  gap NS COUNT ALL   the longest silence since, the one that goes on included;
@@ -20,7 +20,7 @@
 #include "net/net.h"
 
 enum { WATCH_MEMBERS = 5, WATCH_SIZE = 100, WATCH_PROBE = 0xffff };
-static const int64_t WATCH_TICK_NS = 5000000, WATCH_PATIENCE_NS = 100000000;
+static const int64_t WATCH_TICK_NS = 2000000, WATCH_PATIENCE_NS = 100000000;
 
 struct watch;
 
@@ -46,6 +46,7 @@ static struct watch {
     struct watch_member member[WATCH_MEMBERS];
     struct watch_slot slot[BENCH_LOAD_DEPTH_MAX];
     int64_t last_ns, longest_ns, turned_ns;
+    bool refused; /* the target said that it does not lead, and not who does */
     uint64_t others, all;
 } watch;
 
@@ -80,6 +81,7 @@ static void watch_acked(int member)
     if (now - watch.last_ns > watch.longest_ns)
         watch.longest_ns = now - watch.last_ns;
     watch.last_ns = now;
+    watch.refused = false;
     watch.all++;
     watch.others += member != watch.victim;
 }
@@ -108,8 +110,10 @@ static void watch_frame(struct env_peer *p, uint16_t type, const void *b, uint32
             watch_submit((int)i);
     } else if (leader && leader <= (uint32_t)watch.members && (int)leader - 1 != from &&
                (int)leader - 1 != watch.target && watch.member[leader - 1].up &&
-               bench_load_now_ns() - watch.turned_ns > WATCH_TICK_NS / 5) {
+               bench_load_now_ns() - watch.turned_ns > WATCH_TICK_NS / 2) {
         watch_turn_to((int)leader - 1);
+    } else {
+        watch.refused |= from == watch.target;
     }
     /* otherwise the tick asks around */
 }
@@ -146,7 +150,8 @@ static void watch_ticked(struct env_op *op)
     for (int i = 0; i < watch.members; i++)
         if (!watch.member[i].up && !watch.member[i].busy && watch.member[i].again_ns <= now)
             watch_connect(&watch.member[i]);
-    if (!watch.member[watch.target].up || clock - watch.last_ns > WATCH_PATIENCE_NS) {
+    if (watch.refused || !watch.member[watch.target].up ||
+        clock - watch.last_ns > WATCH_PATIENCE_NS) {
         watch.probe = (watch.probe + 1) % watch.members;
         watch_send(watch.probe, WATCH_PROBE);
     } else {
