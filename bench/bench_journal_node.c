@@ -313,8 +313,7 @@ static bool node_start(struct node *n, char **argv)
                             .cluster_hi = 1,
                             .cluster_lo = 1,
                             .log_level = ENV_LOG_INFO,
-                            /* of a network namespace */
-                            .allow_non_loopback = strncmp(argv[2], "127.", 4) != 0};
+                            .secret_file = getenv("TARN_BENCH_SECRET")};
     if (net_open(&nc, &n->net))
         return false;
     mem_init(&n->mem, net_mem_source(), (uint64_t)2 << 30);

@@ -192,7 +192,10 @@ static void watch_readable(uv_poll_t *h, int status, int events)
 
 int bench_journal_watch(int argc, char **argv)
 {
-    struct net_config nc = {.node = "watch", .cluster_hi = 1, .cluster_lo = 1};
+    struct net_config nc = {.node = "watch",
+                            .cluster_hi = 1,
+                            .cluster_lo = 1,
+                            .secret_file = getenv("TARN_BENCH_SECRET")};
     watch.depth = argc > 1 ? atoi(argv[0]) : 0;
     watch.members = argc - 1;
     if (watch.depth < 1 || watch.depth > BENCH_LOAD_DEPTH_MAX || watch.members > WATCH_MEMBERS)
