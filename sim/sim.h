@@ -165,6 +165,9 @@ void sim_net_nic(struct sim_node *n, uint64_t bytes_per_s);
 /* latency and loss of the link from a to b only */
 void sim_net_link(struct sim_node *a, struct sim_node *b, int64_t min_ns, int64_t mean_ns,
                   uint32_t loss_ppm);
+/* What n proves when it calls, and asks of who calls it, as the cluster secret does: E_AUTH unless
+ * two nodes have one in common, or both have none.  0: none; two while it is being changed. */
+void sim_net_secret(struct sim_node *n, uint64_t first, uint64_t second);
 /* nothing passes from a to b any more, and unless one_way nothing back */
 void sim_net_partition(struct sim_node *a, struct sim_node *b, bool one_way);
 void sim_net_partition_sets(struct sim_node *const *a, uint32_t n_a, struct sim_node *const *b,

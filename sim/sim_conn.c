@@ -463,11 +463,23 @@ static void sim_conn_syn_event(struct sim *s, struct sim_conn *c)
     sim_conn_knock(c, SIM_EV_ACCEPT, to, s->now_ns);
 }
 
+static bool sim_conn_may_talk(const struct sim_node *a, const struct sim_node *b)
+{
+    bool same = false;
+    for (int i = 0; i < 4; i++)
+        same |= a->secret[i / 2] && a->secret[i / 2] == b->secret[i % 2];
+    return same || !(a->secret[0] | a->secret[1] | b->secret[0] | b->secret[1]);
+}
+
 static void sim_conn_accept_event(struct sim *s, struct sim_conn *c)
 {
     struct sim_node *from = c->end[0].node, *to = c->end[1].node;
     struct sim_listener *l = sim_conn_listener(to, strchr(c->addr, ':') + 1);
     sim_conn_ev_drop(s, &c->knock_ev);
+    if (l && !sim_conn_may_talk(from, to)) {
+        sim_conn_fail(c, E_AUTH, s->now_ns + sim_net_latency_ns(s, to, from));
+        return;
+    }
     c->busy++;
     struct env_peer *p = l ? l->acc->on_open(l->acc, from->name) : NULL;
     c->busy--;

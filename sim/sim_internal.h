@@ -251,6 +251,7 @@ struct sim_node {
     int32_t drift_ppm;
     struct sim_disk disk;
     struct list ends, listeners;
+    uint64_t secret[2]; /* 0: none */
     struct sim_region *regions;
     uint32_t n_regions, cap_regions;
     int64_t tx_free_ns, rx_free_ns;

@@ -149,6 +149,12 @@ void sim_net_nic(struct sim_node *n, uint64_t bytes_per_s)
     n->nic_bytes_per_s = bytes_per_s;
 }
 
+void sim_net_secret(struct sim_node *n, uint64_t first, uint64_t second)
+{
+    n->secret[0] = first;
+    n->secret[1] = second;
+}
+
 void sim_net_link(struct sim_node *a, struct sim_node *b, int64_t min_ns, int64_t mean_ns,
                   uint32_t loss_ppm)
 {

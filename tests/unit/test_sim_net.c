@@ -143,6 +143,32 @@ static void test_net_connect_outcomes(void)
     world_end(&w);
 }
 
+static void test_net_secrets(void)
+{
+    static const struct {
+        uint64_t a[2], b[2];
+        int64_t ret;
+    } cases[] = {
+        {{1}, {1}, 0},       {{1}, {2}, E_AUTH},    {{1}, {0}, E_AUTH},  {{0}, {1}, E_AUTH},
+        {{1, 2}, {2}, 0},    {{2}, {1, 2}, 0},      {{1, 2}, {3, 1}, 0}, {{1, 2}, {3, 4}, E_AUTH},
+        {{0, 2}, {2, 0}, 0}, {{0, 2}, {0}, E_AUTH}, {{0}, {0}, 0}};
+    struct sim_config cfg = sim_config_quiet(1);
+    struct world w;
+    world_start(&w, &cfg);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        sim_net_secret(w.a, cases[i].a[0], cases[i].a[1]);
+        sim_net_secret(w.b, cases[i].b[0], cases[i].b[1]);
+        w.server.peer.conn = NULL;
+        CU_ASSERT_EQUAL(world_connect(&w), cases[i].ret);
+        CU_ASSERT_EQUAL(w.server.peer.conn != NULL, !cases[i].ret); /* not even its on_open */
+        if (!cases[i].ret)
+            env_hangup(w.client.peer.conn);
+        world_wait(&w, sec);
+    }
+    CU_ASSERT_EQUAL(w.server.closes, 6);
+    world_end(&w);
+}
+
 /* many frames under every kind of delay: each once, in order, or a close */
 static void test_net_fifo_under_delays(void)
 {
@@ -621,12 +647,13 @@ static void test_net_bandwidth_queues(void)
     world_end(&w);
 }
 
-UNIT_MAIN("sim_net", UNIT(test_net_connect_outcomes), UNIT(test_net_fifo_under_delays),
-          UNIT(test_net_quiet_has_no_faults), UNIT(test_net_one_turn_one_write),
-          UNIT(test_net_resets_lose_a_tail_only), UNIT(test_net_partition_heal_and_timeout),
-          UNIT(test_net_one_way_partition), UNIT(test_net_half_open), UNIT(test_net_clog_and_heal),
-          UNIT(test_net_random_half_opens), UNIT(test_net_heal_and_a_dead_reader),
-          UNIT(test_net_power_loss_is_silent), UNIT(test_net_hangup_delivers_then_closes),
-          UNIT(test_net_crash_with_all_under_way), UNIT(test_net_rma_write_before_frame),
-          UNIT(test_net_rma_late_until_revoked), UNIT(test_net_rma_ends_with_the_connection),
-          UNIT(test_net_latency_histogram), UNIT(test_net_bandwidth_queues))
+UNIT_MAIN("sim_net", UNIT(test_net_connect_outcomes), UNIT(test_net_secrets),
+          UNIT(test_net_fifo_under_delays), UNIT(test_net_quiet_has_no_faults),
+          UNIT(test_net_one_turn_one_write), UNIT(test_net_resets_lose_a_tail_only),
+          UNIT(test_net_partition_heal_and_timeout), UNIT(test_net_one_way_partition),
+          UNIT(test_net_half_open), UNIT(test_net_clog_and_heal), UNIT(test_net_random_half_opens),
+          UNIT(test_net_heal_and_a_dead_reader), UNIT(test_net_power_loss_is_silent),
+          UNIT(test_net_hangup_delivers_then_closes), UNIT(test_net_crash_with_all_under_way),
+          UNIT(test_net_rma_write_before_frame), UNIT(test_net_rma_late_until_revoked),
+          UNIT(test_net_rma_ends_with_the_connection), UNIT(test_net_latency_histogram),
+          UNIT(test_net_bandwidth_queues))
