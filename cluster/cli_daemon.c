@@ -11,11 +11,11 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#include "cluster/cli_group.h"
 #include "cluster/cli_local.h"
 #include "core/store.h"
 #include "journal/log_format.h"
@@ -174,29 +174,16 @@ void cli_daemon_close(struct cli_daemon *d)
 
 /* --- master --- */
 
-/* One cluster writes an under-store: two would undo each other's changes, and keep the bytes of
- * removed files under the same names.  The lock is free when its process is gone; where there can
- * be none (not our directory, a file system without locks) there is none. */
-static int cli_daemon_claim(const struct cli *c)
+/* The lock of the under-stores is the cluster's, for as long as we run.  A member that joins does
+ * not know its cluster yet. */
+static int cli_daemon_claim(struct cli_daemon *d, const struct cli *c)
 {
-    uint32_t n;
-    const struct master_mount *m = config_mounts(c->config, &n);
-    for (uint32_t i = 0; i < n; i++) {
-        char path[PATH_MAX];
-        if (m[i].mode != FSOP_MOUNT_THROUGH || strncmp(m[i].uri, "dir:", 4) ||
-            snprintf(path, sizeof path, "%s/.tarn", m[i].uri + 4) >= (int)sizeof path ||
-            (mkdir(path, 0700) && errno != EEXIST) ||
-            snprintf(path, sizeof path, "%s/.tarn/lock", m[i].uri + 4) >= (int)sizeof path)
-            continue;
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-            return cli_error(c, CLI_FAILED,
-                             "%s is written by the master of another cluster, which holds %s: use "
-                             "that one, or stop it",
-                             m[i].uri + 4, path);
-        /* it stays open for as long as we run */
-    }
-    return CLI_OK;
+    uint64_t hi = 0, lo = 0;
+    if (!cli_group_is(c->config))
+        return cli_group_claim(c, 0, 0);
+    if (cli_group_on_disk(d->net, &d->mem, &hi, &lo))
+        return CLI_OK; /* the journal says what is wrong there, or it joins */
+    return cli_group_claim(c, hi, lo);
 }
 
 struct cli_daemon_master {
@@ -208,9 +195,9 @@ static enum cli_daemon_state cli_daemon_master_state(struct cli_daemon *d, int *
 {
     struct cli_daemon_master *m = container_of(d, struct cli_daemon_master, d);
     enum master_state s = master_state(m->master, ret_why);
-    return s == MASTER_SERVING  ? CLI_DAEMON_SERVING
-           : s == MASTER_FAILED ? CLI_DAEMON_FAILED
-                                : CLI_DAEMON_STARTING;
+    return s == MASTER_SERVING || s == MASTER_STANDBY ? CLI_DAEMON_SERVING
+           : s == MASTER_FAILED                       ? CLI_DAEMON_FAILED
+                                                      : CLI_DAEMON_STARTING;
 }
 
 static void cli_daemon_master_stop(struct cli_daemon *d)
@@ -231,20 +218,24 @@ static int cli_daemon_master_run(struct cli *c)
     if (!*dir)
         return cli_error(c, CLI_CONFIG,
                          "master.dir is not set (--set master.dir=/path or in the configuration)");
-    int code = cli_daemon_open(&m.d, c, "master", dir, config_int(g, CONFIG_MASTER_MEMORY));
+    mc.journal = journal_config_default();
+    int code = cli_group_journal(c, cli_flag(c, "join"), &mc.journal);
     if (code)
         return code;
-    code = cli_daemon_claim(c);
+    code = cli_daemon_open(&m.d, c, "master", dir, config_int(g, CONFIG_MASTER_MEMORY));
+    if (code)
+        return code;
+    code = cli_daemon_claim(&m.d, c);
     if (code) {
         cli_daemon_close(&m.d);
         return code;
     }
     mc.listen = config_str(g, CONFIG_MASTER_LISTEN);
-    mc.journal = journal_config_default();
     mc.journal.dir = "";
     mc.journal.segment_bytes = (uint64_t)config_int(g, CONFIG_JOURNAL_SEGMENT);
     mc.journal.image_after_bytes = (uint64_t)config_int(g, CONFIG_JOURNAL_IMAGE_AFTER);
-    cli_daemon_cluster_id(c->config, dir, &mc.journal.cluster_hi, &mc.journal.cluster_lo);
+    cli_daemon_cluster_id(c->config, cli_group_is(g) ? NULL : dir, &mc.journal.cluster_hi,
+                          &mc.journal.cluster_lo);
     mc.limits.inodes_max = (uint64_t)config_int(g, CONFIG_MASTER_INODES_MAX);
     mc.mounts = config_mounts(g, &mc.n_mounts);
     mc.ufs = ufs_dir_factory();
@@ -376,11 +367,14 @@ const struct cli_command cli_daemon_master = {
     "",
     "run a master: the namespace and its journal",
     "Serves until SIGTERM.  Needs master.dir; listens on master.listen.  The mounts of the\n"
-    "configuration are added to the namespace when it begins to lead.",
+    "configuration are added to the namespace when it begins to lead.  One of a group\n"
+    "(journal.type raft) is a standby until it is elected; its directory was made by\n"
+    "`tarn journal bootstrap`, or it joins.",
     cli_daemon_master_run,
     0,
     0,
-    {CLI_DAEMON_READY}};
+    {CLI_DAEMON_READY,
+     {"join", 0, NULL, "with an empty directory: wait to be added to a cluster that runs"}}};
 
 const struct cli_command cli_daemon_worker = {NULL,
                                               "worker",

@@ -250,18 +250,19 @@ void rpc_hangup(struct rpc_conn *c)
     env_post(c->host->env, &c->op);
 }
 
-/* another's connection: it gets it, and what came on it */
-static bool rpc_give_away(struct rpc_conn *c, uint16_t type, const void *b, uint32_t n)
+/* another's connection: it gets it, and what came on it; or it does not want it (now) */
+static void rpc_give_away(struct rpc_conn *c, uint16_t type, const void *b, uint32_t n)
 {
     struct rpc_host *h = c->host;
     struct env_conn *conn = c->peer.conn;
     struct env_peer *to = h->on_foreign ? h->on_foreign(h, type, c->from) : NULL;
-    if (!to)
-        return false;
+    if (!to) {
+        rpc_hangup(c);
+        return;
+    }
     env_adopt(conn, to);
     rpc_conn_gone(c, E_CLOSED);
     to->on_frame(to, type, b, n);
-    return true;
 }
 
 static void rpc_on_frame(struct env_peer *p, uint16_t type, const void *b, uint32_t n)
@@ -272,9 +273,11 @@ static void rpc_on_frame(struct env_peer *p, uint16_t type, const void *b, uint3
         return;
     bool is_first = c->is_fresh;
     c->is_fresh = false;
-    if (is_first && type != RPC_FRAME_CALL && type != RPC_FRAME_REPLY &&
-        rpc_give_away(c, type, b, n))
+    bool is_ours = type == RPC_FRAME_CALL || type == RPC_FRAME_REPLY;
+    if (is_first && !is_ours && c->host->on_foreign) {
+        rpc_give_away(c, type, b, n);
         return;
+    }
     if (type == RPC_FRAME_CALL && n >= RPC_HEAD) {
         uint16_t method = rbuf_u16(&r);
         rbuf_u16(&r);

@@ -131,16 +131,16 @@ static const struct cli_command umount_command = {
 int main(int argc, char **argv)
 {
     static const struct cli_command *const commands[] = {
-        &cli_up,           &cli_daemon_master, &cli_daemon_worker,
-        &mount_command,    &umount_command,    &cli_status,
-        &cli_config_show,  &cli_config_check,  &cli_secret_new,
-        &cli_secret_check, &cli_fs_ls,         &cli_fs_stat,
-        &cli_fs_cat,       &cli_fs_cp,         &cli_fs_put,
-        &cli_fs_get,       &cli_fs_mkdir,      &cli_fs_mv,
-        &cli_fs_rm,        &cli_fs_ln,         &cli_fs_du,
-        &cli_fs_df,        &cli_fs_load,       &cli_fs_free,
-        &cli_fs_location,  &cli_fs_refresh,    &cli_fs_unmount,
-        &cli_journal_dump, &cli_journal_verify};
+        &cli_up,           &cli_daemon_master,  &cli_daemon_worker,
+        &mount_command,    &umount_command,     &cli_status,
+        &cli_config_show,  &cli_config_check,   &cli_secret_new,
+        &cli_secret_check, &cli_fs_ls,          &cli_fs_stat,
+        &cli_fs_cat,       &cli_fs_cp,          &cli_fs_put,
+        &cli_fs_get,       &cli_fs_mkdir,       &cli_fs_mv,
+        &cli_fs_rm,        &cli_fs_ln,          &cli_fs_du,
+        &cli_fs_df,        &cli_fs_load,        &cli_fs_free,
+        &cli_fs_location,  &cli_fs_refresh,     &cli_fs_unmount,
+        &cli_journal_dump, &cli_journal_verify, &cli_journal_bootstrap};
     base_panic_hook = panic;
     /* a standard descriptor that is closed must not be handed to the next open() */
     for (int fd = open("/dev/null", O_RDONLY); fd >= 0; fd = open("/dev/null", O_RDONLY))

@@ -103,7 +103,7 @@ struct meta_stats {
 int meta_open(struct mem *mem, const struct meta_limits *limits, struct meta **ret_m) MUST_CHECK;
 void meta_close(struct meta *m);
 
-/* Applies record `index` (exactly the last one + 1). */
+/* Applies record `index`, which is higher than the last one's. */
 void meta_apply(struct meta *m, uint64_t index, const struct fsop *op, struct meta_result *ret_r);
 
 /* Answers a query from applied state; variable data goes to buf.  E_NOT_LOADED where the answer

@@ -1,0 +1,222 @@
+/* cluster/cli_journal_bootstrap.c - `tarn journal bootstrap`: the directory of a first member.
+ *
+ * A cluster of several masters is made once: each of them gets a directory that begins with the
+ * same list of members and the same cluster id.  A master itself never does that, so a master whose
+ * disk was lost refuses to start, and cannot vote again under the promises of its old disk; and
+ * this command refuses where something lies, or where another member runs already. */
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include "cluster/cli_group.h"
+#include "cluster/cli_masters.h"
+
+enum { BOOTSTRAP_MEM = 128 << 20 };
+static const int64_t bootstrap_ask_ns = 1000000000LL;
+static const int64_t bootstrap_wait_ns = 60000000000LL;
+
+struct cli_journal_bootstrap {
+    const struct cli *cli;
+    struct net *net;
+    struct mem mem;
+    struct journal_host host;
+    struct env_op stop_op;
+    bool decided, stopped;
+    enum journal_role role;
+    int why;
+};
+
+static void bootstrap_apply(struct journal_host *h, uint64_t index, const void *rec, uint32_t len)
+{
+    (void)h, (void)index, (void)rec, (void)len;
+}
+
+static void bootstrap_role(struct journal_host *h, enum journal_role role, uint64_t epoch, int why)
+{
+    struct cli_journal_bootstrap *b = container_of(h, struct cli_journal_bootstrap, host);
+    (void)epoch;
+    if (role == JOURNAL_STARTING || b->decided)
+        return;
+    b->role = role;
+    b->why = why;
+    b->decided = true;
+}
+
+static void bootstrap_image_begin(struct journal_host *h)
+{
+    (void)h;
+}
+
+static uint32_t bootstrap_image_next(struct journal_host *h, void *buf, uint32_t cap)
+{
+    (void)h, (void)buf, (void)cap;
+    return 0;
+}
+
+static int bootstrap_image_load(struct journal_host *h, const void *piece, uint32_t len)
+{
+    (void)h, (void)piece, (void)len;
+    return 0;
+}
+
+static void bootstrap_stopped(struct env_op *op)
+{
+    container_of(op, struct cli_journal_bootstrap, stop_op)->stopped = true;
+}
+
+/* E_NOENT: nothing is there; 0: empty; E_EXIST: not empty; or errno's */
+static int bootstrap_look(const char *dir)
+{
+    DIR *d = opendir(dir);
+    int found = 0;
+    if (!d)
+        return errno == ENOENT ? E_NOENT : E_ACCES;
+    for (struct dirent *e; (e = readdir(d));)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            found = E_EXIST;
+    closedir(d);
+    return found;
+}
+
+/* Another member that runs has a cluster already. */
+static int bootstrap_others(const struct cli *c)
+{
+    static struct cli_masters m;
+    int code = cli_masters_open(&m, c);
+    if (code)
+        return code;
+    cli_masters_ask(&m, bootstrap_ask_ns);
+    for (unsigned i = 0; i < m.n && !code; i++)
+        if (cli_masters_u64(&m.one[i], "journal.members.count"))
+            code = cli_error(
+                c, CLI_FAILED,
+                "the master at %s runs, and has members: this cluster is there already.  A member "
+                "that is new or lost its disk starts with `tarn master --join`, and is added by "
+                "`tarn journal add` or `replace` (--force: make a directory all the same)",
+                m.one[i].addr);
+    cli_masters_close(&m);
+    return code;
+}
+
+static int bootstrap_id(const struct cli *c, uint64_t *ret_hi, uint64_t *ret_lo)
+{
+    const char *own = config_str(c->config, CONFIG_CLUSTER_ID);
+    const char *id = cli_value(c, "cluster", *own ? own : NULL);
+    uint64_t fresh[2];
+    if (id)
+        return cli_group_id(id, ret_hi, ret_lo)
+                   ? CLI_OK
+                   : cli_error(c, CLI_USAGE, "--cluster: \"%s\" is not 32 hex digits", id);
+    if (getrandom(fresh, sizeof fresh, 0) != sizeof fresh)
+        return cli_error(c, CLI_FAILED, "no random numbers: %s", strerror(errno));
+    *ret_hi = fresh[0] | 1;
+    *ret_lo = fresh[1];
+    return CLI_OK;
+}
+
+static int bootstrap_write(struct cli_journal_bootstrap *b, const struct journal_config *jc)
+{
+    const struct cli *c = b->cli;
+    struct env *e = net_env(b->net);
+    int err;
+    struct journal *j = raft_open(e, &b->mem, jc, &b->host);
+    if (!j)
+        return cli_error(c, CLI_FAILED, "%s", err_text(E_NOMEM));
+    err = net_run_until(b->net, &b->decided, env_now_ns(e) + bootstrap_wait_ns);
+    if (err)
+        return cli_error(c, CLI_FAILED, "the disk did not answer");
+    b->stop_op.done = bootstrap_stopped;
+    journal_stop(j, &b->stop_op);
+    err = net_run_until(b->net, &b->stopped, env_now_ns(e) + bootstrap_wait_ns);
+    if (!err && b->role == JOURNAL_FAILED)
+        err = b->why;
+    return err ? cli_error(c, CLI_FAILED, "%s: %s", config_str(c->config, CONFIG_MASTER_DIR),
+                           err_text(err))
+               : CLI_OK;
+}
+
+static void bootstrap_say(const struct cli *c, const char *dir, const struct journal_config *jc)
+{
+    char id[33];
+    cli_group_id_text(id, jc->cluster_hi, jc->cluster_lo);
+    if (c->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "cluster", id);
+        cJSON_AddNumberToObject(j, "id", jc->raft.id);
+        cJSON_AddStringToObject(j, "dir", dir);
+        cJSON_AddStringToObject(j, "members", jc->raft.members);
+        cli_print_json(j);
+        return;
+    }
+    printf("%s\n", id);
+    if (!c->quiet)
+        fprintf(stderr,
+                "member %u of cluster %s is made in %s; the other members: "
+                "tarn journal bootstrap --cluster %s\n",
+                jc->raft.id, id, dir, id);
+}
+
+static int cli_journal_bootstrap_run(struct cli *c)
+{
+    const char *dir = config_str(c->config, CONFIG_MASTER_DIR);
+    struct journal_config jc = journal_config_default();
+    struct cli_journal_bootstrap b = {.cli = c,
+                                      .host = {.apply = bootstrap_apply,
+                                               .role = bootstrap_role,
+                                               .image_begin = bootstrap_image_begin,
+                                               .image_next = bootstrap_image_next,
+                                               .image_end = bootstrap_image_begin,
+                                               .image_load = bootstrap_image_load}};
+    if (!*dir || !cli_group_is(c->config))
+        return cli_error(c, CLI_CONFIG, "%s",
+                         *dir ? "journal.type is local: a single master makes its directory itself"
+                              : "master.dir is not set (--set master.dir=/path)");
+    int code = cli_group_journal(c, false, &jc);
+    int found = code ? 0 : bootstrap_look(dir);
+    if (found == E_EXIST)
+        return cli_error(c, CLI_FAILED,
+                         "%s is not empty: a member's directory is made once.  If its journal is "
+                         "there, start the master; else name an empty directory",
+                         dir);
+    if (!code && found == E_ACCES)
+        return cli_error(c, CLI_FAILED, "%s: %s", dir, strerror(errno));
+    if (!code && !cli_flag(c, "force"))
+        code = bootstrap_others(c);
+    if (!code)
+        code = bootstrap_id(c, &jc.cluster_hi, &jc.cluster_lo);
+    if (code)
+        return code;
+    jc.raft.members = config_str(c->config, CONFIG_JOURNAL_MEMBERS);
+    jc.segment_bytes = (uint64_t)config_int(c->config, CONFIG_JOURNAL_SEGMENT);
+    struct net_config nc = {.dir = dir,
+                            .node = "bootstrap",
+                            .log_level = ENV_LOG_WARN,
+                            .secret_file = config_str(c->config, CONFIG_CLUSTER_SECRET_FILE)};
+    int err = net_open(&nc, &b.net);
+    if (err)
+        return cli_error(c, CLI_FAILED, "%s: %s", dir, err_text(err));
+    mem_init(&b.mem, net_mem_source(), BOOTSTRAP_MEM);
+    code = bootstrap_write(&b, &jc);
+    net_close(b.net);
+    mem_drop(&b.mem);
+    if (!code)
+        bootstrap_say(c, dir, &jc);
+    return code;
+}
+
+const struct cli_command cli_journal_bootstrap = {
+    "journal",
+    "bootstrap",
+    "",
+    "make the directory of one of a new cluster's masters",
+    "Once for each of journal.members, with journal.id set and master.dir empty or missing; "
+    "prints\n"
+    "the cluster's id, which the others are given by --cluster.  Then `tarn master` starts them.\n"
+    "Not for a member that lost its disk: see `tarn journal replace`.",
+    cli_journal_bootstrap_run,
+    0,
+    0,
+    {{"cluster", 0, "ID", "of the cluster, as the first one was told"},
+     {"force", 0, NULL, "also if a member runs already"}}};

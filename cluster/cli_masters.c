@@ -1,0 +1,216 @@
+/* cluster/cli_masters.c - masters asked one by one.  No session, no client: a few connections and
+ * calls on a loop of our own, all of a round at once, each with the round's deadline. */
+#include "cluster/cli_masters.h"
+#include <stdlib.h>
+
+enum { MASTERS_MEM = 32 << 20 };
+
+struct masters_ask {
+    struct cli_masters *m;
+    struct rpc_conn *conn;
+    struct env_op connecting;
+    struct rpc_call call;
+    bool done;
+    unsigned *left;
+    bool *all;
+    const char *addr;
+    uint16_t method;
+    const void *body;
+    uint32_t len;
+    int64_t until_ns;
+    int err;
+    char *to; /* malloc()ed */
+    uint32_t to_len;
+};
+
+static void masters_end(struct masters_ask *a, int err)
+{
+    a->err = err;
+    a->done = true;
+    if (a->conn)
+        rpc_hangup(a->conn);
+    a->conn = NULL;
+    *a->all = --*a->left == 0;
+}
+
+static void masters_called(struct env_op *op)
+{
+    struct masters_ask *a =
+        container_of(container_of(op, struct rpc_call, op), struct masters_ask, call);
+    a->to = malloc(a->call.reply_len + 2);
+    ASSERT(a->to);
+    a->to[0] = '\n';
+    if (a->call.reply_len)
+        memcpy(a->to + 1, a->call.reply, a->call.reply_len);
+    a->to_len = a->call.reply_len;
+    a->to[a->to_len + 1] = 0;
+    masters_end(a, (int)op->ret);
+}
+
+static void masters_connected(struct env_op *op)
+{
+    struct masters_ask *a = container_of(op, struct masters_ask, connecting);
+    if (op->ret < 0) {
+        a->conn = NULL;
+        masters_end(a, (int)op->ret);
+        return;
+    }
+    a->call.op.done = masters_called;
+    rpc_call(a->conn, a->method, a->body, a->len, a->until_ns, &a->call);
+}
+
+/* every one of them at once; each is done by its deadline */
+static void masters_round(struct cli_masters *m, struct masters_ask *a, unsigned n,
+                          int64_t timeout_ns)
+{
+    bool all = !n;
+    unsigned left = n;
+    int64_t now = env_now_ns(net_env(m->net));
+    for (unsigned i = 0; i < n; i++) {
+        a[i].m = m;
+        a[i].left = &left;
+        a[i].all = &all;
+        a[i].until_ns = now + timeout_ns;
+        a[i].connecting.done = masters_connected;
+        rpc_connect(&m->rpc, a[i].addr, timeout_ns, &a[i].connecting, &a[i].conn);
+    }
+    int err = 0;
+    while (!all && !err)
+        err = net_run_until(m->net, &all, now + timeout_ns + 5000000000LL);
+    ASSERT(all); /* connecting and calls have deadlines of their own */
+}
+
+static void masters_know(struct cli_masters *m, const char *addr, size_t len)
+{
+    if (!len || len >= ENV_ADDR_MAX || m->n == CLI_MASTERS_MAX)
+        return;
+    for (unsigned i = 0; i < m->n; i++)
+        if (strlen(m->one[i].addr) == len && !memcmp(m->one[i].addr, addr, len))
+            return;
+    snprintf(m->one[m->n++].addr, ENV_ADDR_MAX, "%.*s", (int)len, addr);
+}
+
+int cli_masters_open(struct cli_masters *m, const struct cli *c)
+{
+    memset(m, 0, sizeof *m);
+    int code = cli_secret_ready(c);
+    if (code)
+        return code;
+    struct net_config nc = {.node = "tarn",
+                            .log_level = ENV_LOG_ERROR,
+                            .held_max = 16 << 20,
+                            .secret_file = config_str(c->config, CONFIG_CLUSTER_SECRET_FILE)};
+    int err = net_open(&nc, &m->net);
+    if (err)
+        return cli_error(c, CLI_FAILED, "event loop: %s", err_text(err));
+    m->cli = c;
+    mem_init(&m->mem, net_mem_source(), MASTERS_MEM);
+    err = rpc_host_init(&m->rpc, net_env(m->net), &m->mem, 2 * CLI_MASTERS_MAX, 16);
+    ASSERT(!err);
+    for (const char *p = config_masters(c->config); *p;) {
+        size_t n = strcspn(p, ",");
+        masters_know(m, p, n);
+        p += n + (p[n] == ',');
+    }
+    return CLI_OK;
+}
+
+static void masters_forget(struct cli_masters *m)
+{
+    for (unsigned i = 0; i < m->n; i++) {
+        free(m->one[i].text);
+        m->one[i].text = NULL;
+        m->one[i].err = E_UNAVAILABLE;
+    }
+}
+
+void cli_masters_close(struct cli_masters *m)
+{
+    masters_forget(m);
+    net_close(m->net);
+    mem_drop(&m->mem);
+}
+
+void cli_masters_ask(struct cli_masters *m, int64_t timeout_ns)
+{
+    masters_forget(m);
+    for (unsigned from = 0, to; from < m->n; from = to) { /* the second round: whom they named */
+        struct masters_ask ask[CLI_MASTERS_MAX] = {0};
+        to = m->n;
+        for (unsigned i = from; i < to; i++) {
+            ask[i - from].addr = m->one[i].addr;
+            ask[i - from].method = RPC_STATUS;
+        }
+        masters_round(m, ask, to - from, timeout_ns);
+        for (unsigned i = from; i < to; i++) {
+            struct masters_ask *a = &ask[i - from];
+            m->one[i].err = a->err;
+            m->one[i].text = a->err ? NULL : a->to;
+            if (a->err)
+                free(a->to);
+        }
+        for (unsigned i = from; i < to; i++)
+            for (unsigned k = 0; k < cli_masters_u64(&m->one[i], "journal.members.count"); k++) {
+                char key[64], addr[ENV_ADDR_MAX];
+                snprintf(key, sizeof key, "journal.members.%u.addr", k);
+                cli_masters_str(&m->one[i], key, addr, sizeof addr);
+                masters_know(m, addr, strlen(addr));
+            }
+    }
+}
+
+int cli_masters_call(struct cli_masters *m, const char *addr, uint16_t method, const void *body,
+                     uint32_t len, int64_t timeout_ns, void *reply, uint32_t cap, uint32_t *ret_len)
+{
+    struct masters_ask a = {.addr = addr, .method = method, .body = body, .len = len};
+    masters_round(m, &a, 1, timeout_ns);
+    uint32_t n = a.to ? (uint32_t)base_min_u64(a.to_len, cap) : 0;
+    if (n)
+        memcpy(reply, a.to + 1, n);
+    if (ret_len)
+        *ret_len = n;
+    free(a.to);
+    return a.err;
+}
+
+const char *cli_masters_str(const struct cli_masters_one *o, const char *key, char *to, size_t cap)
+{
+    char line[96];
+    int n = snprintf(line, sizeof line, "\n%s ", key);
+    const char *at = o->text ? strstr(o->text, line) : NULL;
+    snprintf(to, cap, "%.*s", at ? (int)strcspn(at + n, "\n") : 0, at ? at + n : "");
+    return to;
+}
+
+uint64_t cli_masters_u64(const struct cli_masters_one *o, const char *key)
+{
+    char text[32];
+    return strtoull(cli_masters_str(o, key, text, sizeof text), NULL, 10);
+}
+
+uint64_t cli_masters_member(const struct cli_masters_one *o, unsigned n, const char *key)
+{
+    char full[96];
+    snprintf(full, sizeof full, "journal.members.%u.%s", n, key);
+    return cli_masters_u64(o, full);
+}
+
+const struct cli_masters_one *cli_masters_leader(const struct cli_masters *m)
+{
+    const struct cli_masters_one *best = NULL;
+    for (unsigned i = 0; i < m->n; i++) {
+        const struct cli_masters_one *o = &m->one[i];
+        if (o->text && strstr(o->text, "\nrole leader\n") &&
+            (!best || cli_masters_u64(o, "epoch") > cli_masters_u64(best, "epoch")))
+            best = o;
+    }
+    return best;
+}
+
+const struct cli_masters_one *cli_masters_at(const struct cli_masters *m, const char *addr)
+{
+    for (unsigned i = 0; i < m->n; i++)
+        if (!strcmp(m->one[i].addr, addr))
+            return &m->one[i];
+    return NULL;
+}

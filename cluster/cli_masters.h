@@ -1,0 +1,47 @@
+/* cluster/cli_masters.h - masters asked one by one, at their addresses, also those that do not
+ * lead. */
+#ifndef CLUSTER_CLI_MASTERS_H
+#define CLUSTER_CLI_MASTERS_H
+
+#include "cluster/cli_commands.h"
+#include "cluster/rpc.h"
+#include "cluster/rpc_format.h"
+#include "net/net.h"
+
+enum { CLI_MASTERS_MAX = 32 };
+
+struct cli_masters_one {
+    char addr[ENV_ADDR_MAX];
+    int err;    /* 0, or why there is no answer */
+    char *text; /* "\n" and its status, lines "key value\n"; NULL when err */
+};
+
+struct cli_masters {
+    const struct cli *cli;
+    struct net *net;
+    struct mem mem;
+    struct rpc_host rpc;
+    struct cli_masters_one one[CLI_MASTERS_MAX];
+    unsigned n;
+};
+
+/* knows the masters of the configuration; CLI_OK or an exit code */
+int cli_masters_open(struct cli_masters *m, const struct cli *c);
+void cli_masters_close(struct cli_masters *m);
+/* Asks all of them, and whom they name as members; what they said before is forgotten. */
+void cli_masters_ask(struct cli_masters *m, int64_t timeout_ns);
+/* the one that says it leads, in the highest term; NULL: none */
+const struct cli_masters_one *cli_masters_leader(const struct cli_masters *m);
+/* by address; NULL: not asked */
+const struct cli_masters_one *cli_masters_at(const struct cli_masters *m, const char *addr);
+/* One call to addr: its error; reply gets at most cap bytes. */
+int cli_masters_call(struct cli_masters *m, const char *addr, uint16_t method, const void *body,
+                     uint32_t len, int64_t timeout_ns, void *reply, uint32_t cap,
+                     uint32_t *ret_len);
+/* a value of a status; "" / 0 where there is none */
+const char *cli_masters_str(const struct cli_masters_one *o, const char *key, char *to, size_t cap);
+uint64_t cli_masters_u64(const struct cli_masters_one *o, const char *key);
+/* of its n-th member */
+uint64_t cli_masters_member(const struct cli_masters_one *o, unsigned n, const char *key);
+
+#endif
