@@ -93,7 +93,12 @@ static bool drive_make_parts(struct drive *d)
                              .busy_ctx = d};
     d->log = raft_log_create(d->env, d->mem, &d->log_cfg, &d->log_host);
     d->snap = snap_create(d->env, d->mem, &sc, &d->snap_host);
-    d->ship = ship_create(d->env, d->mem, d->own_dir);
+    struct ship_config hc = {.dir = d->own_dir,
+                             .cluster_hi = m->cluster_hi,
+                             .cluster_lo = m->cluster_lo,
+                             .busy = drive_is_busy,
+                             .busy_ctx = d};
+    d->ship = ship_create(d->env, d->mem, &hc);
     return d->log && d->snap && d->ship;
 }
 
@@ -250,6 +255,22 @@ static void drive_reader_closed(struct env_op *op)
     raft_drive_run(d);
 }
 
+static void drive_ship_stop_done(struct env_op *op)
+{
+    struct drive *d = container_of(op, struct drive, ship_stop_op);
+    d->ship_stopped = true;
+    raft_drive_run(d);
+}
+
+static void drive_ship_stop(struct drive *d)
+{
+    if (d->ship_stopping)
+        return;
+    d->ship_stopping = true;
+    d->ship_stop_op.done = drive_ship_stop_done;
+    ship_stop(d->ship, &d->ship_stop_op);
+}
+
 static void drive_log_stop_done(struct env_op *op)
 {
     struct drive *d = container_of(op, struct drive, log_stop_op);
@@ -286,6 +307,13 @@ static bool drive_stop_step(struct drive *d)
             d->reader = NULL;
         }
         if (!raft_drive_peers_end(d) || d->is_reading || d->reader_closing)
+            return false;
+        d->stop = DRIVE_STOP_SHIP;
+        return true;
+    case DRIVE_STOP_SHIP:
+        if (d->ship)
+            drive_ship_stop(d);
+        if (d->ship && !d->ship_stopped)
             return false;
         d->stop = DRIVE_STOP_LOG;
         return true;

@@ -88,6 +88,7 @@ enum drive_stop {
     DRIVE_STOP_NOT,
     DRIVE_STOP_SNAP,
     DRIVE_STOP_PEERS,
+    DRIVE_STOP_SHIP,
     DRIVE_STOP_LOG,
     DRIVE_STOPPED
 };
@@ -205,9 +206,9 @@ struct drive {
     uint64_t change_index;
 
     /* stop */
-    struct env_op *stop_op, log_stop_op;
+    struct env_op *stop_op, ship_stop_op, log_stop_op;
     enum drive_stop stop;
-    bool log_stopping, log_stopped;
+    bool ship_stopping, ship_stopped, log_stopping, log_stopped;
     uint64_t elections, lost, messages, message_bytes;
 };
 

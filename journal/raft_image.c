@@ -118,6 +118,18 @@ static void drive_image_write(struct drive *d)
     snap_write(d->snap, d->image_index, d->image_term, &d->snap_op);
 }
 
+/* What others may fetch from here: an image below the older kept one is of no use to them, as the
+ * log does not begin there any more.  Whoever writes images itself fetches none. */
+static void drive_images_kept(struct drive *d)
+{
+    ship_kept(d->ship, snap_trim_index(d->snap), snap_index(d->snap), snap_epoch(d->snap));
+    if (d->is_shipping || d->ship_wanted)
+        return;
+    d->is_shipping = true;
+    d->shipping_index = 0;
+    ship_sweep(d->ship, &d->ship_op);
+}
+
 static void drive_image_written(struct drive *d, int64_t ret)
 {
     raft_log_hold(d->log, false);
@@ -128,6 +140,7 @@ static void drive_image_written(struct drive *d, int64_t ret)
         d->reserve_due = true;
     if (ret < 0 || d->state != DRIVE_RUNNING || d->stop_op)
         return;
+    drive_images_kept(d);
     struct raft_event ev = {.type = RAFT_IMAGE_SAVED,
                             .u.image = {d->image_index, d->image_term, &d->image_conf}};
     raft_drive_event(d, &ev, NULL);
@@ -149,7 +162,12 @@ void raft_drive_ship_done(struct env_op *op)
         raft_drive_run(d);
         return;
     }
-    d->ship_again_ns = env_now_ns(d->env) + (op->ret == E_CLOSED ? 0 : DRIVE_SHIP_RETRY_NS);
+    if (d->shipping_index == 0) { /* a sweep */
+        raft_drive_settle(d);
+        return;
+    }
+    bool at_once = op->ret == E_CLOSED || op->ret == E_CANCELLED;
+    d->ship_again_ns = env_now_ns(d->env) + (at_once ? 0 : DRIVE_SHIP_RETRY_NS);
     if (op->ret == 0 && d->ship_index == d->shipping_index) {
         struct raft_conf conf = d->ship_conf;
         struct raft_event ev = {.type = RAFT_IMAGE_READY,
@@ -186,6 +204,7 @@ static void drive_installed(struct drive *d, int64_t ret)
         raft_drive_fail(d, (int)ret);
         return;
     }
+    ship_kept(d->ship, d->ship_index, d->ship_index, d->ship_term);
     raft_log_reset(d->log, d->ship_index, d->ship_term);
     d->applied = d->ship_index;
     d->installing = false;

@@ -451,10 +451,12 @@ static void drive_on_frame(struct env_peer *p, uint16_t type, const void *b, uin
             drive_conn_drop(c, E_PROTO);
     } else if (type == DRIVE_FRAME_MESSAGE) {
         drive_on_message(c, b, n);
-    } else if (type == SHIP_FRAME_GET) {
-        ship_on_get(d->ship, p, b, n);
-    } else if (type == SHIP_FRAME_DATA) {
-        ship_on_data(d->ship, p, b, n);
+    } else if (type == JOURNAL_FRAME_IMAGE_GET) {
+        if (ship_on_get(d->ship, p, b, n))
+            drive_conn_drop(c, E_PROTO);
+    } else if (type == JOURNAL_FRAME_IMAGE_DATA) {
+        if (ship_on_data(d->ship, p, b, n))
+            drive_conn_drop(c, E_PROTO);
     } else {
         drive_conn_drop(c, E_PROTO);
     }

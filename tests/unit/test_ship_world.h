@@ -8,6 +8,7 @@
 
 #include "core/fmt.h"
 #include "core/prng.h"
+#include "journal/ship.h"
 #include "journal/snap.h"
 #include "sim/sim.h"
 #include "tests/unit/unit.h"
@@ -32,7 +33,7 @@ static uint8_t ship_host_byte(uint64_t id, uint64_t at)
 {
     if (at < 8)
         return (uint8_t)(id >> at * 8);
-    return (uint8_t)(base_mix_u64(id + at / 8) >> at % 8 * 8);
+    return (uint8_t)((id + at / 8) * 0x9e3779b97f4a7c15ull >> 56 ^ at * 37);
 }
 
 static struct ship_host *ship_host_of(struct journal_host *h)
@@ -101,6 +102,14 @@ static int ship_host_load(struct journal_host *jh, const void *piece, uint32_t l
     return 0;
 }
 
+enum { SIDE_LINKS = 8 };
+
+struct side_link {
+    struct env_peer peer;
+    struct side *side;
+    bool used;
+};
+
 /* one master */
 struct side {
     struct sim *s;
@@ -110,7 +119,70 @@ struct side {
     struct ship_host host;
     struct snap *snap;
     bool is_busy; /* with appends */
+    struct ship *ship;
+    struct side_link links[SIDE_LINKS];
+    struct env_acceptor acceptor;
+    struct side_link *to; /* the connection to whom it fetches from */
+    struct env_op fetch_op;
+    bool fetching;
+    int64_t fetch_ret;
+    uint64_t data_bytes, data_frames, bad_frames; /* that came */
+    void (*on_data)(struct side *d);
 };
+
+static void side_on_frame(struct env_peer *p, uint16_t type, const void *b, uint32_t n)
+{
+    struct side *d = container_of(p, struct side_link, peer)->side;
+    int ret = E_PROTO;
+    if (type == JOURNAL_FRAME_IMAGE_GET) {
+        ret = ship_on_get(d->ship, p, b, n);
+    } else if (type == JOURNAL_FRAME_IMAGE_DATA) {
+        d->data_bytes += n - SHIP_FORMAT_DATA;
+        d->data_frames++;
+        ret = ship_on_data(d->ship, p, b, n);
+        if (d->on_data)
+            d->on_data(d);
+    }
+    d->bad_frames += ret != 0;
+}
+
+static void side_on_close(struct env_peer *p, int why)
+{
+    struct side_link *l = container_of(p, struct side_link, peer);
+    (void)why;
+    ship_lost(l->side->ship, p);
+    if (l->side->to == l)
+        l->side->to = NULL;
+    memset(p, 0xdd, sizeof *p); /* never touched again */
+    l->used = false;
+}
+
+static struct side_link *side_link(struct side *d)
+{
+    for (int i = 0; i < SIDE_LINKS; i++)
+        if (!d->links[i].used) {
+            d->links[i] =
+                (struct side_link){.peer = {.on_frame = side_on_frame, .on_close = side_on_close},
+                                   .side = d,
+                                   .used = true};
+            return &d->links[i];
+        }
+    return NULL;
+}
+
+static struct env_peer *side_on_open(struct env_acceptor *a, const char *from)
+{
+    struct side_link *l = side_link(container_of(a, struct side, acceptor));
+    (void)from;
+    return l ? &l->peer : NULL;
+}
+
+static void side_fetch_done(struct env_op *op)
+{
+    struct side *d = container_of(op, struct side, fetch_op);
+    d->fetching = false;
+    d->fetch_ret = op->ret;
+}
 
 /* a state image has 8 bytes at least */
 static UNUSED void side_state(struct side *d, uint64_t id, uint64_t bytes)
@@ -145,6 +217,69 @@ static void side_up(struct side *d)
                             .busy_ctx = d};
     d->snap = snap_create(d->env, d->mem, &c, &d->host.host);
     CU_ASSERT_FATAL(d->snap != NULL);
+    struct ship_config sc = {
+        .dir = "j", .cluster_hi = 7, .cluster_lo = 9, .busy = side_busy, .busy_ctx = d};
+    d->ship = ship_create(d->env, d->mem, &sc);
+    CU_ASSERT_FATAL(d->ship != NULL);
+    memset(d->links, 0, sizeof d->links);
+    d->to = NULL;
+    d->fetching = false;
+    d->acceptor = (struct env_acceptor){.on_open = side_on_open};
+    struct env_op op = {0};
+    char addr[ENV_ADDR_MAX];
+    snprintf(addr, sizeof addr, "%s:7", sim_node_name(d->n));
+    env_listen(d->env, addr, &d->acceptor, &op);
+    CU_ASSERT_FATAL(sim_run_op(d->s, &op, 1000 * SHIP_MS) == 0);
+}
+
+static UNUSED bool side_connect(struct side *d, const char *holder)
+{
+    char addr[ENV_ADDR_MAX];
+    struct env_op op = {0};
+    if (d->to)
+        return true;
+    struct side_link *l = side_link(d);
+    CU_ASSERT_FATAL(l != NULL);
+    snprintf(addr, sizeof addr, "%s:7", holder);
+    env_connect(d->env, addr, 2000 * SHIP_MS, &l->peer, &op);
+    if (sim_run_op(d->s, &op, 5000 * SHIP_MS)) {
+        l->used = false;
+        return false;
+    }
+    d->to = l->used ? l : NULL;
+    return d->to;
+}
+
+/* begins a fetch; side_fetched tells its end */
+static UNUSED void side_begin_fetch(struct side *d, uint64_t index, uint64_t term)
+{
+    CU_ASSERT_FATAL(d->to && !d->fetching);
+    d->fetching = true;
+    d->fetch_op = (struct env_op){.done = side_fetch_done};
+    ship_fetch(d->ship, index, term, &d->to->peer, &d->fetch_op);
+}
+
+static UNUSED int64_t side_fetched(struct side *d)
+{
+    int64_t until = sim_now_ns(d->s) + 600000 * SHIP_MS;
+    while (d->fetching && sim_now_ns(d->s) < until && sim_step(d->s))
+        ;
+    CU_ASSERT_FATAL(!d->fetching);
+    return d->fetch_ret;
+}
+
+/* as a master does it: connects, and calls again as long as that makes sense */
+static UNUSED int64_t side_fetch(struct side *d, const char *holder, uint64_t index, uint64_t term)
+{
+    int64_t ret = E_CLOSED;
+    for (int i = 0; i < 200 && (ret == E_CLOSED || ret == E_TIMEOUT || ret == E_AGAIN); i++) {
+        if (side_connect(d, holder)) {
+            side_begin_fetch(d, index, term);
+            ret = side_fetched(d);
+        }
+        sim_run_until(d->s, sim_now_ns(d->s) + 20 * SHIP_MS);
+    }
+    return ret;
 }
 
 static UNUSED int64_t side_open(struct side *d)

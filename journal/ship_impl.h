@@ -1,0 +1,134 @@
+/* journal/ship_impl.h - what ship.c (serving) and ship_fetch.c share.  Nobody else includes it. */
+#ifndef JOURNAL_SHIP_IMPL_H
+#define JOURNAL_SHIP_IMPL_H
+
+#include "core/fmt.h"
+#include "journal/image_check.h"
+#include "journal/ship.h"
+
+enum {
+    SHIP_SLOTS = 4,   /* chunks asked for at once, and so of a peer's that wait to be served */
+    SHIP_READS = 2,   /* chunks read at once for all peers */
+    SHIP_SERVES = 16, /* peers served at once */
+    SHIP_CHUNK_MIN = 16 * 1024,
+    SHIP_NAMES = 4096,
+    SHIP_BACKLOG = 4 * SHIP_CHUNK,
+};
+
+#define SHIP_PAUSE_NS   500000LL
+#define SHIP_IDLE_NS    10000000000LL /* a file that nobody asks for is closed */
+#define SHIP_SILENCE_NS 5000000000LL
+#define SHIP_SLOW_NS    40000000LL /* an answer that takes longer asks for smaller chunks */
+
+/* OPEN -> HEAD -> TAIL -> READY -> READ -> READY ... -> CLOSE -> REST */
+enum ship_serve_state {
+    SHIP_SERVE_REST,
+    SHIP_SERVE_OPEN,
+    SHIP_SERVE_HEAD,
+    SHIP_SERVE_TAIL,
+    SHIP_SERVE_READY,
+    SHIP_SERVE_READ,
+    SHIP_SERVE_CLOSE,
+};
+
+struct ship_serve {
+    struct ship *ship;
+    struct env_peer *peer; /* NULL: lost, or free */
+    enum ship_serve_state state;
+    bool busy;
+    struct env_op op;
+    struct env_timer timer;
+    struct env_file *file;
+    uint8_t *buf; /* while it reads */
+    struct ship_get wants[SHIP_SLOTS];
+    uint32_t n_wants;
+    uint64_t index, term, total;
+    uint32_t mark;
+    int64_t began_ns, pause_until_ns;
+};
+
+enum ship_slot_state { SHIP_SLOT_FREE, SHIP_SLOT_ASKED, SHIP_SLOT_WRITING, SHIP_SLOT_WRITTEN };
+
+/* asked, written, counted: a chunk on its way */
+struct ship_slot {
+    struct env_op op;
+    struct ship *ship;
+    enum ship_slot_state state;
+    uint64_t off;
+    uint32_t len;
+    int64_t asked_ns;
+    uint8_t *buf;
+};
+
+enum ship_fetch_state {
+    SHIP_REST,
+    SHIP_LIST,
+    SHIP_DISCARD,
+    SHIP_PROBE,
+    SHIP_OPEN,
+    SHIP_RECHECK,
+    SHIP_RESIZE,
+    SHIP_RUN,
+    SHIP_SYNC,
+    SHIP_VERIFY,
+    SHIP_CLOSE,
+    SHIP_RENAME,
+    SHIP_UNLINK,
+};
+
+/* an unfinished image: its name, and how far it goes */
+struct ship_part {
+    uint64_t index, term, total, have;
+    uint32_t mark;
+};
+
+struct ship_fetch {
+    enum ship_fetch_state state;
+    bool busy, fresh; /* op is under way; op.ret belongs to the present state */
+    bool asked;       /* the probe's answer is waited for */
+    bool found;       /* the directory has a part with found_mark */
+    bool named;       /* the part's file was made */
+    bool counts;      /* part.have says how far the file goes */
+    bool closing;     /* a failure waits for writes under way */
+    int ret;
+    struct env_op op, *user;
+    struct env_timer timer;
+    struct env_peer *holder;
+    struct env_file *file;
+    struct ship_part part;
+    uint32_t found_mark, tag, chunk;
+    uint64_t ask, size, pos;
+    uint8_t *memory; /* the slots' */
+    struct ship_slot slots[SHIP_SLOTS];
+    uint32_t first, used;
+    struct image_check check;
+    uint64_t newest, newest_term;
+    struct ship_part known; /* what this process wrote itself, and closed; index 0: nothing */
+    char names[SHIP_NAMES], after[ENV_NAME_MAX], drop[ENV_NAME_MAX];
+};
+
+struct ship {
+    struct env *env;
+    struct mem *mem;
+    struct ship_config cfg;
+    char own_dir[ENV_NAME_MAX], dir[ENV_NAME_MAX]; /* as given; with a '/' behind it */
+    struct ship_serve serves[SHIP_SERVES];
+    uint8_t *memory, *free_buf[SHIP_READS];
+    uint32_t n_free;
+    uint64_t oldest, newest, newest_term;
+    struct ship_fetch fetch;
+    struct env_op *stop_op, kick;
+    bool kicked, stopped;
+};
+
+/* ship.c: something came to rest; is that all that a stop waits for? */
+void ship_rest(struct ship *s);
+/* path of image-<index>, in ENV_NAME_MAX bytes */
+void ship_name(const struct ship *s, uint64_t index, char *ret_name);
+
+/* ship_fetch.c */
+void ship_fetch_init(struct ship *s);
+void ship_fetch_lost(struct ship *s, const struct env_peer *peer);
+void ship_fetch_data(struct ship *s, const struct ship_data *d);
+
+#endif
