@@ -39,6 +39,7 @@ static void cli_daemon_signal(uv_signal_t *s, int number)
     if (d->stopping)
         _exit(CLI_FAILED);
     d->stopping = true;
+    cli_watch_ending(&d->watch);
     d->stop_at_ns = env_now_ns(net_env(d->net)) + cli_daemon_stop_ns;
     d->stop(d);
 }
@@ -100,6 +101,20 @@ static void cli_daemon_cluster_id(const struct config *g, const char *master_dir
     }
 }
 
+static size_t cli_daemon_text(void *ctx, char *to, size_t cap)
+{
+    struct cli_daemon *d = ctx;
+    return d->text && !d->stopped ? d->text(d, to, cap) : 0;
+}
+
+/* what tells this process from others of its kind */
+static const char *cli_daemon_id(const struct cli *c, const char *node)
+{
+    return !strcmp(node, "master")   ? config_str(c->config, CONFIG_MASTER_LISTEN)
+           : !strcmp(node, "worker") ? config_str(c->config, CONFIG_WORKER_LISTEN)
+                                     : c->args[0];
+}
+
 int cli_daemon_open(struct cli_daemon *d, const struct cli *c, const char *node, const char *dir,
                     int64_t memory)
 {
@@ -107,7 +122,9 @@ int cli_daemon_open(struct cli_daemon *d, const struct cli *c, const char *node,
                             .pool_threads = DAEMON_POOL,
                             .node = node,
                             .held_max = config_net_share((uint64_t)memory),
-                            .log_level = (enum env_log)config_int(c->config, CONFIG_LOG_LEVEL),
+                            .log_level = ENV_LOG_DEBUG, /* the log chooses */
+                            .log = cli_log_line,
+                            .log_ctx = &d->watch.log,
                             .spin_ns = strcmp(node, "master") != 0
                                            ? config_int(c->config, CONFIG_NET_SPIN)
                                            : 0, /* its answers wait for a disk */
@@ -117,17 +134,24 @@ int cli_daemon_open(struct cli_daemon *d, const struct cli *c, const char *node,
                                           .log_max = LOG_VERSION,
                                           .image_min = STORE_VERSION_OLD,
                                           .image_max = STORE_VERSION};
+    char why[512];
     cli_daemon_cluster_id(c->config, NULL, &nc.cluster_hi, &nc.cluster_lo);
     int code = cli_secret_ready(c);
     if (code)
         return code;
     d->cli = c;
+    if (cli_watch_log(&d->watch, c->config, node, cli_daemon_id(c, node), why, sizeof why))
+        return cli_error(c, CLI_FAILED, "%s", why);
     int err = net_open(&nc, &d->net);
     if (err)
         return cli_error(c, CLI_FAILED, "%s: %s", dir ? dir : "event loop", err_text(err));
     d->opened_ns = env_now_ns(net_env(d->net));
     mem_init(&d->mem, net_mem_source(), (uint64_t)memory - nc.held_max);
-    return CLI_OK;
+    if (!cli_watch_open(&d->watch, d->net, c->config, cli_daemon_text, d, why, sizeof why))
+        return CLI_OK;
+    d->code = cli_error(c, CLI_FAILED, "%s", why);
+    cli_daemon_close(d);
+    return d->code;
 }
 
 int cli_daemon_run(struct cli_daemon *d)
@@ -168,8 +192,10 @@ void cli_daemon_close(struct cli_daemon *d)
     cli_daemon_code = d->code;
     signal(SIGALRM, cli_daemon_gone);
     alarm(DAEMON_CLOSE_S);
+    cli_watch_close(&d->watch);
     net_close(d->net);
     mem_drop(&d->mem);
+    cli_log_close(&d->watch.log);
 }
 
 /* --- master --- */
@@ -200,6 +226,12 @@ static enum cli_daemon_state cli_daemon_master_state(struct cli_daemon *d, int *
                                                       : CLI_DAEMON_STARTING;
 }
 
+static size_t cli_daemon_master_text(struct cli_daemon *d, char *to, size_t cap)
+{
+    struct cli_daemon_master *m = container_of(d, struct cli_daemon_master, d);
+    return m->master ? master_status_text(m->master, to, cap) : 0;
+}
+
 static void cli_daemon_master_stop(struct cli_daemon *d)
 {
     struct cli_daemon_master *m = container_of(d, struct cli_daemon_master, d);
@@ -211,6 +243,7 @@ static int cli_daemon_master_run(struct cli *c)
 {
     struct cli_daemon_master m = {.d = {.state = cli_daemon_master_state,
                                         .stop = cli_daemon_master_stop,
+                                        .text = cli_daemon_master_text,
                                         .waits_for = "reading its journal"}};
     const struct config *g = c->config;
     const char *dir = config_str(g, CONFIG_MASTER_DIR);
@@ -268,6 +301,12 @@ static enum cli_daemon_state cli_daemon_worker_state(struct cli_daemon *d, int *
                                 : CLI_DAEMON_STARTING;
 }
 
+static size_t cli_daemon_worker_text(struct cli_daemon *d, char *to, size_t cap)
+{
+    struct cli_daemon_worker *w = container_of(d, struct cli_daemon_worker, d);
+    return w->worker ? worker_status_text(w->worker, to, cap) : 0;
+}
+
 static void cli_daemon_worker_stop(struct cli_daemon *d)
 {
     struct cli_daemon_worker *w = container_of(d, struct cli_daemon_worker, d);
@@ -320,6 +359,7 @@ static int cli_daemon_worker_run(struct cli *c)
     char waits_for[256];
     struct cli_daemon_worker w = {.d = {.state = cli_daemon_worker_state,
                                         .stop = cli_daemon_worker_stop,
+                                        .text = cli_daemon_worker_text,
                                         .waits_for = waits_for}};
     const struct config *g = c->config;
     const char *dir = config_str(g, CONFIG_WORKER_DIR);

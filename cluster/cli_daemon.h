@@ -3,6 +3,7 @@
 #define CLUSTER_CLI_DAEMON_H
 
 #include "cluster/cli_commands.h"
+#include "cluster/cli_watch.h"
 #include "cluster/master.h"
 #include "cluster/ufs_dir.h"
 #include "cluster/worker.h"
@@ -14,7 +15,9 @@ struct cli_daemon {
     const struct cli *cli;
     struct net *net;
     struct mem mem;
+    struct cli_watch watch;
     enum cli_daemon_state (*state)(struct cli_daemon *d, int *ret_why);
+    size_t (*text)(struct cli_daemon *d, char *to, size_t cap); /* its status; until it stopped */
     void (*stop)(struct cli_daemon *d); /* must end in cli_daemon_stopped(&d->stop_op) */
     struct env_op stop_op;
     int64_t opened_ns, stop_at_ns;

@@ -196,7 +196,7 @@ static int config_value(const struct config_key *k, const char *text, int64_t *r
                                text, (long long)k->min, (long long)k->max);
         return 0;
     case CONFIG_ADDR:
-        if (!config_members_is_addr(text))
+        if (!config_members_is_addr(text) && (*text || *k->def)) /* "": off */
             return config_fail(err, cap, "%s: \"%s\" is not host:port", k->key, text);
         return 0;
     case CONFIG_SIZE:

@@ -39,6 +39,8 @@ enum config_type {
       "bytes of a file that stay on one worker; a multiple of the page")                          \
     X(MASTER_LISTEN, "master.listen", ADDR, "127.0.0.1:7700", 0, 0, NULL,                         \
       "host:port of the master")                                                                  \
+    X(MASTER_HTTP, "master.http", ADDR, "", 0, 0, NULL,                                           \
+      "host:port for /healthz, /readyz and /metrics; empty: off")                                 \
     X(MASTER_DIR, "master.dir", PATH, "", 0, 0, NULL, "directory of the journal; required")       \
     X(MASTER_LEASE, "master.lease", DURATION, "5s", 200000000LL, 600000000000LL, NULL,            \
       "how long a client may use cached names and attributes without contact")                    \
@@ -78,6 +80,7 @@ enum config_type {
       "log written between two state images; beside a large image it is a quarter of that")       \
     X(WORKER_LISTEN, "worker.listen", ADDR, "127.0.0.1:7710", 0, 0, NULL,                         \
       "host:port of the worker; `tarn up` counts the port up for each further one")               \
+    X(WORKER_HTTP, "worker.http", ADDR, "", 0, 0, NULL, "as master.http")                         \
     X(WORKER_DIR, "worker.dir", PATH, "", 0, 0, NULL, "directory of cached pages; required")      \
     X(WORKER_CAPACITY, "worker.capacity", SIZE, "10GiB", 1 << 20, 1LL << 50, NULL,                \
       "bytes of pages kept in worker.dir")                                                        \
@@ -110,6 +113,7 @@ enum config_type {
     X(CLIENT_MEMORY, "client.memory", SIZE, "1GiB", 32 << 20, 1LL << 44, NULL,                    \
       "most memory of a client")                                                                  \
     X(MOUNT_POINT, "mount.point", PATH, "", 0, 0, NULL, "where `tarn up` mounts; empty: nowhere") \
+    X(MOUNT_HTTP, "mount.http", ADDR, "", 0, 0, NULL, "as master.http")                           \
     X(MOUNT_OPTIONS, "mount.options", STR, "", 0, 1024, NULL, "as -o of `tarn mount`")            \
     X(MOUNT_READAHEAD, "mount.readahead", SIZE, "1MiB", 0, 64 << 20, NULL,                        \
       "the kernel's read-ahead for the mount")                                                    \
@@ -118,8 +122,13 @@ enum config_type {
     X(UP_WORKERS, "up.workers", INT, "2", 1, 64, NULL, "workers that `tarn up` starts")           \
     X(NET_SPIN, "net.spin", DURATION, "60us", 0, 10000000LL, NULL,                                \
       "a mount or worker looks for more that long before it sleeps, where that helps")            \
+    X(HTTP_ALLOW_REMOTE, "http.allow_remote", BOOL, "false", 0, 0, NULL,                          \
+      "health and metrics also on addresses other than loopback; they ask nobody who he is")      \
     X(LOG_LEVEL, "log.level", ENUM, "info", 0, 0, "error|warn|info|debug",                        \
-      "least serious lines kept")
+      "least serious lines kept; SIGUSR1 and SIGUSR2 raise and lower it while a process runs")    \
+    X(LOG_FILE, "log.file", PATH, "", 0, 0, NULL,                                                 \
+      "file of the log, opened again at SIGHUP; empty: standard error")                           \
+    X(LOG_FORMAT, "log.format", ENUM, "text", 0, 0, "text|json", "how lines of the log look")
 
 #define CONFIG_ENUM(id, key, type, def, min, max, values, doc) CONFIG_##id,
 enum config_id { CONFIG_KEYS(CONFIG_ENUM) CONFIG_COUNT };

@@ -288,7 +288,7 @@ static int http_socket(const struct http_config *cfg, uint16_t *ret_port, char *
     }
     int fd = -1, err = E_ACCES;
     if (!cfg->allow_non_loopback && !http_is_loopback(found->ai_addr)) {
-        fmt_into(err_to, cap, "%s is not loopback (net.allow_remote permits it)", cfg->listen);
+        fmt_into(err_to, cap, "%s is not loopback (http.allow_remote permits it)", cfg->listen);
     } else if ((fd = http_bind(found, ret_port)) < 0) {
         err = errno == EADDRINUSE ? E_ADDRINUSE : errno == EACCES ? E_ACCES : E_IO;
         fmt_into(err_to, cap, "cannot listen on %s: %s", cfg->listen, strerror(errno));

@@ -5,7 +5,7 @@
  *   /metrics   every number of the process in Prometheus' text format 0.0.4
  *
  * GET and HEAD; one answer a connection.  Nothing here changes anything, and there is no
- * authentication: addresses other than loopback need the same permission as everything else. */
+ * authentication: addresses other than loopback need http.allow_remote. */
 #ifndef CLUSTER_HTTP_H
 #define CLUSTER_HTTP_H
 

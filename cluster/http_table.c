@@ -332,6 +332,7 @@ const struct http_metric http_table[] = {
         "Connections ended for malformed bytes."),
     ONE("net.bad_hellos", "net_bad_hellos_total", COUNTER,
         "Connections that did not begin as they must."),
+    ONE("net.unauthorised", "net_unauthorised_total", COUNTER, "Connections without the right secret."),
     ONE("net.disk_ops", "net_disk_operations_total", COUNTER,
         "Operations on the disk by io_uring."),
     ONE("net.disk_submits", "net_disk_submits_total", COUNTER, "System calls that began them."),

@@ -31,10 +31,21 @@ static void on_ready(void *ctx, const char *mountpoint)
     cli_daemon_announce(c);
 }
 
+struct mount_daemon {
+    struct cli_daemon d;
+    struct fuse_mount *mount; /* while it is served */
+};
+
+static size_t mount_text(struct cli_daemon *d, char *to, size_t cap)
+{
+    struct mount_daemon *m = container_of(d, struct mount_daemon, d);
+    return m->mount ? fuse_mount_status_text(m->mount, to, cap) : 0;
+}
+
 static int mount_run(struct cli *c)
 {
     const struct config *g = c->config;
-    struct cli_daemon d = {0};
+    struct mount_daemon m = {.d.text = mount_text};
     struct client_config cc = client_config_default();
     struct fuse_mount_config mc = fuse_mount_config_default();
     char host[64] = "localhost", name[128], options[2048], err[CONFIG_ERROR_MAX];
@@ -51,6 +62,8 @@ static int mount_run(struct cli *c)
     mc.ready_fd = -1;
     mc.on_ready = on_ready;
     mc.ready_ctx = c;
+    mc.ret_mount = &m.mount;
+    mc.no_hangup = *config_str(g, CONFIG_LOG_FILE) != 0;
     signal(SIGPIPE, SIG_IGN);
     int code = fuse_mount_check(&mc, err, sizeof err);
     if (code)
@@ -68,13 +81,13 @@ static int mount_run(struct cli *c)
     cc.buffer_bytes = config_share(g, CONFIG_CLIENT_BUFFER, CONFIG_CLIENT_MEMORY, 4);
     cc.page_cache_bytes = config_share(g, CONFIG_CLIENT_PAGE_CACHE, CONFIG_CLIENT_MEMORY, 2);
     cc.cache_entries = (uint32_t)config_int(g, CONFIG_CLIENT_CACHE_ENTRIES);
-    code = cli_daemon_open(&d, c, "mount", NULL, config_int(g, CONFIG_CLIENT_MEMORY));
+    code = cli_daemon_open(&m.d, c, "mount", NULL, config_int(g, CONFIG_CLIENT_MEMORY));
     if (code)
         return code;
     cli_waiting(c, mc.start_timeout_ns);
-    code = fuse_mount_run(d.net, &cc, &mc);
+    code = fuse_mount_run(m.d.net, &cc, &mc);
     cli_waited();
-    cli_daemon_close(&d);
+    cli_daemon_close(&m.d);
     return code == FUSE_MOUNT_NO_MASTER ? CLI_UNREACHABLE
            : code == FUSE_MOUNT_USAGE   ? CLI_USAGE
            : code                       ? CLI_FAILED

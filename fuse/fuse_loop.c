@@ -284,7 +284,7 @@ static int loop_session(struct fuse_loop *l, const char *fsname)
     return l->se ? 0 : E_CONFIG;
 }
 
-static int loop_watch(struct fuse_loop *l, bool with_signals)
+static int loop_watch(struct fuse_loop *l, int n_signals)
 {
     uv_loop_t *uv = net_uv(l->net);
     int err = uv_poll_init(uv, &l->poll, l->fd);
@@ -293,7 +293,7 @@ static int loop_watch(struct fuse_loop *l, bool with_signals)
     l->poll.data = l;
     l->handles++;
     err = uv_poll_start(&l->poll, UV_READABLE | UV_DISCONNECT, loop_readable);
-    for (int i = 0; !err && with_signals && i < FUSE_LOOP_SIGNALS; i++) {
+    for (int i = 0; !err && i < n_signals; i++) {
         err = uv_signal_init(uv, &l->signals[i]);
         if (err)
             break;
@@ -305,7 +305,7 @@ static int loop_watch(struct fuse_loop *l, bool with_signals)
 }
 
 int fuse_loop_mount(struct fuse_loop *l, struct net *n, struct fuse_ops *o, const char *abs,
-                    const char *fsname, bool with_signals, char *err_text, size_t cap)
+                    const char *fsname, int n_signals, char *err_text, size_t cap)
 {
     static const struct fuse_custom_io io = {.writev = loop_writev, .read = loop_read};
     void (*on_ready)(struct fuse_loop *) = l->on_ready;
@@ -338,7 +338,7 @@ int fuse_loop_mount(struct fuse_loop *l, struct net *n, struct fuse_ops *o, cons
     o->se = l->se;
     fcntl(l->fd, F_SETFD, FD_CLOEXEC);
     if (fuse_session_custom_io(l->se, &io, l->fd) ||
-        fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) || loop_watch(l, with_signals) ||
+        fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) || loop_watch(l, n_signals) ||
         fuse_inval_start(&o->inval, l->se, l->mountpoint)) {
         fmt_into(err_text, cap, "cannot serve %s: %s", abs, strerror(errno));
         return FUSE_MOUNT_FAILED;

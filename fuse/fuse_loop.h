@@ -33,9 +33,10 @@ struct fuse_loop {
     void (*on_ready)(struct fuse_loop *l);
 };
 
-/* Mounts and begins to serve on net's loop.  enum fuse_mount_exit. */
+/* Mounts and begins to serve on net's loop; of SIGTERM, SIGINT and SIGHUP the first n_signals end
+ * it.  enum fuse_mount_exit. */
 int fuse_loop_mount(struct fuse_loop *l, struct net *n, struct fuse_ops *o, const char *abs,
-                    const char *fsname, bool with_signals, char *err_text, size_t cap);
+                    const char *fsname, int n_signals, char *err_text, size_t cap);
 /* Unmounts off the loop; a mount in use is detached.  l->ended follows.  A second call hurries. */
 void fuse_loop_unmount(struct fuse_loop *l);
 /* Stops serving (ended or not) and closes libuv's handles; the session stays for late answers. */

@@ -256,7 +256,10 @@ int fuse_mount_run(struct net *n, const struct client_config *cc,
     if (code)
         goto out;
     code = fuse_loop_mount(&m->loop, n, &m->ops, m->abs, cfg->fsname ? cfg->fsname : "tarn",
-                           !cfg->no_signals, m->text, sizeof m->text);
+                           cfg->no_signals  ? 0
+                           : cfg->no_hangup ? FUSE_LOOP_SIGNALS - 1
+                                            : FUSE_LOOP_SIGNALS,
+                           m->text, sizeof m->text);
     if (code)
         goto out;
     mount_serve(m);

@@ -30,6 +30,7 @@ struct fuse_mount_config {
     uint64_t memory_bytes;    /* budget of the client and of what the kernel holds; default 1 GiB */
     int64_t start_timeout_ns; /* for the first answer of a master; default 30 s */
     bool no_signals;          /* leave SIGTERM, SIGINT and SIGHUP alone; net_stop() unmounts too */
+    bool no_hangup;           /* leave SIGHUP alone */
     void (*on_ready)(void *ctx, const char *mountpoint); /* on the loop, once it is usable */
     void *ready_ctx;
     struct fuse_mount **ret_mount; /* set while it is served, else NULL; may be NULL */
