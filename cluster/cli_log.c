@@ -7,7 +7,7 @@
  *     writer needs a lock.
  *  3. Of one shape at most LOG_SHAPE lines are written in LOG_WINDOW_NS, of all together LOG_ALL;
  *     debug lines are not counted: who asks for them wants them.  What is held back is counted, and
- * told of by shape while there is a place to remember it.
+ *     told of by shape while there is a place to remember it.
  *  4. A line that cannot be written (a full disk) is counted, and no reason to stop. */
 #include "cluster/cli_log.h"
 #include <errno.h>
