@@ -79,6 +79,13 @@ struct journal_config {
         int64_t heartbeat_ns, promise_ns, suspect_min_ns, suspect_max_ns;
         uint32_t drift_ppm;    /* by which two members' clocks may differ in speed */
         uint64_t keep_entries; /* of the log, for members that are away */
+        /* Offline, after a majority was lost for good: this group, which names this member, begins
+         * behind the last entry here (raft_offline.c).  Ends in STANDBY or FAILED. */
+        const char *recover;
+        /* with check_only: what the log holds, in its order.  An entry voids what stands at its
+         * index and above; type 4 (raft_log.h) voids everything: an image up to index came. */
+        void (*entry)(struct journal_host *h, uint64_t index, uint64_t term, uint8_t type,
+                      const void *bytes, uint32_t len);
     } raft;
 };
 
@@ -100,6 +107,7 @@ struct journal_status {
     uint64_t image_index, image_bytes;
     uint64_t wal_bytes, wal_segments, records, batches, syncs;
     uint64_t cluster_hi, cluster_lo, disk;
+    uint64_t era, last_term; /* last_term: of a directory that was only looked at */
     /* of a group; a single master's have n 0 */
     uint32_t self, leader; /* leader 0: none is known */
     uint64_t conf_index;

@@ -113,7 +113,8 @@ struct log_meta {
     uint64_t trimmed;      /* records up to here may be missing from the log */
     uint64_t durable;      /* records up to here were durable: more evidence against damage */
     uint32_t member, vote; /* of a group: whose it is, whom it voted for in this term; else 0 */
-    uint64_t reserved2[2];
+    uint64_t era; /* of a group: in its upper half, how often it was recovered or restored */
+    uint64_t reserved2;
 };
 static_assert(sizeof(struct log_meta) == 96, "stored");
 

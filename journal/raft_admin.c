@@ -319,6 +319,9 @@ void raft_drive_status(struct journal *j, struct journal_status *ret_status)
                                           .lost = d->lost,
                                           .messages = d->messages,
                                           .message_bytes = d->message_bytes};
+    ret_status->era = d->file.meta.era;
     if (d->raft)
         drive_status_members(d, &s, ret_status);
+    else if (d->state == DRIVE_CHECKED)
+        raft_offline_status(d, ret_status);
 }

@@ -1,7 +1,7 @@
 /* journal/raft_boot.c - from a directory to a running member, and back.
  *
  *   LIST -> META -> (JOIN ->) IMAGES -> RECOVER -> (SAVE ->) BEGIN -> REPLAY -> (FOUND ->) RUNNING
- *   or, when only checking: RECOVER -> CHECKED
+ *   or, when only checking: RECOVER -> REPLAY -> CHECKED (raft_offline.c)
  *   any of them -> STOP_SNAP -> STOP_PEERS -> STOP_LOG -> STOPPED
  *
  * INVARIANTS
@@ -62,8 +62,10 @@ static void drive_identify(struct drive *d, int read)
         raft_drive_fail(d, ret);
         return;
     }
-    if (d->file.is_new)
+    if (d->file.is_new) {
         d->file.meta.disk = env_random(d->env) | 1;
+        d->file.meta.era = d->join_era;
+    }
     d->meta_want = (struct raft_meta){d->file.meta.epoch, {d->file.meta.vote}};
     d->state = DRIVE_IMAGES;
 }
@@ -177,6 +179,10 @@ static void drive_replayed(struct drive *d)
         raft_drive_fail(d, ret);
         return;
     }
+    if (d->cfg.check_only || d->cfg.raft.recover) {
+        raft_offline_replayed(d, &s);
+        return;
+    }
     uint64_t all = s.n, after = s.base + s.n - s.image.index;
     uint64_t written = raft_log_written(d->log);
     d->image_mark = all ? written - written / all * after : written;
@@ -216,9 +222,7 @@ static void drive_next(struct drive *d)
         return;
     }
     if (s == DRIVE_RECOVER && d->cfg.check_only) {
-        d->state = DRIVE_CHECKED;
-        d->role = JOURNAL_STANDBY;
-        d->host->role(d->host, JOURNAL_STANDBY, d->file.meta.epoch, 0);
+        d->state = DRIVE_REPLAY;
     } else if (s == DRIVE_REPLAY) {
         drive_replayed(d);
     } else {
@@ -343,6 +347,8 @@ void raft_drive_run(struct drive *d)
         raft_drive_peers_end(d);
     if (d->state == DRIVE_FOUND && raft_log_stored(d->log) == 1)
         drive_founded(d);
+    if (d->state == DRIVE_OFFLINE)
+        raft_offline_run(d);
     raft_drive_images(d); /* the reserve may be what a start waits for */
     while (!d->busy && d->state < DRIVE_FOUND && d->state != DRIVE_JOIN) {
         if (!d->begun) {
@@ -389,9 +395,10 @@ struct journal *raft_open(struct env *e, struct mem *m, const struct journal_con
         mem_free(m, d, sizeof *d);
         return NULL;
     }
-    if (cfg->raft.members && raft_drive_members_parse(cfg->raft.members, &d->first_conf)) {
+    const char *group = cfg->raft.recover ? cfg->raft.recover : cfg->raft.members;
+    if (group && raft_drive_members_parse(group, &d->first_conf)) {
         fmt_log(e, ENV_LOG_ERROR, "journal: members '%s': expected ID@HOST:PORT[=PRIORITY],...",
-                cfg->raft.members);
+                group);
         d->first_conf.n = 0;
     }
     raft_drive_kick(d);

@@ -566,6 +566,13 @@ static void drive_on_log_space(struct raft_log_host *h, bool full)
     raft_drive_on_space(container_of(h, struct drive, log_host), full);
 }
 
+static void drive_on_found(struct raft_log_host *h, uint64_t index, uint64_t term, uint8_t type,
+                           const void *bytes, uint32_t len)
+{
+    struct drive *d = container_of(h, struct drive, log_host);
+    d->cfg.raft.entry(d->host, index, term, type, bytes, len);
+}
+
 void raft_drive_launch(struct drive *d, const struct raft_start *s)
 {
     const struct journal_raft *c = &d->cfg.raft;
@@ -681,8 +688,10 @@ void raft_drive_init(struct drive *d)
                                          .accept = raft_drive_accept,
                                          .change = raft_drive_change};
     d->journal.vt = &vt;
-    d->log_host = (struct raft_log_host){
-        .stored = drive_on_stored, .failed = drive_on_failed, .space = drive_on_log_space};
+    d->log_host = (struct raft_log_host){.stored = drive_on_stored,
+                                         .failed = drive_on_failed,
+                                         .space = drive_on_log_space,
+                                         .found = d->cfg.raft.entry ? drive_on_found : NULL};
     d->kick_op.done = drive_kick_done;
     d->timer.op.done = drive_timer_done;
     d->stall.op.done = drive_stall_done;

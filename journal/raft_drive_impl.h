@@ -4,6 +4,7 @@
  *   raft_image.c   state images, own ones and those of others
  *   raft_boot.c    from a directory to a running member, and back
  *   raft_peer.c    connections between members: hello, messages, entries read back for them
+ *   raft_offline.c a directory without its group
  *   raft_admin.c   changes of the group, what the status says */
 #ifndef JOURNAL_RAFT_DRIVE_IMPL_H
 #define JOURNAL_RAFT_DRIVE_IMPL_H
@@ -76,7 +77,8 @@ enum drive_state {
     DRIVE_SAVE,
     DRIVE_BEGIN,
     DRIVE_REPLAY,
-    DRIVE_FOUND, /* the first entry of a new cluster becomes durable */
+    DRIVE_FOUND,   /* the first entry of a new cluster becomes durable */
+    DRIVE_OFFLINE, /* the first entry of a new era becomes durable */
     DRIVE_RUNNING,
     DRIVE_CHECKED,
     DRIVE_FAILED,
@@ -113,6 +115,12 @@ struct drive_source {
     bool is_queue; /* of the queue of submits */
 };
 
+struct drive_found { /* by those who only look */
+    uint64_t base, last, last_term, conf_index;
+    struct raft_conf conf;
+    bool appended;
+};
+
 struct drive {
     struct journal journal;
     struct env *env;
@@ -130,7 +138,9 @@ struct drive {
     bool has_data, busy, begun, is_new;
     struct env_op op;
     char names[LOG_BLOCK], after[ENV_NAME_MAX];
-    struct raft_conf first_conf; /* of a new cluster */
+    struct raft_conf first_conf; /* of a new cluster, or of a recovered one */
+    uint64_t join_era;           /* of who called an empty directory */
+    struct drive_found found;
 
     /* the core and its parts */
     struct raft *raft;
@@ -234,6 +244,14 @@ void raft_drive_init_images(struct drive *d);
 
 /* raft_boot.c */
 void raft_drive_run(struct drive *d);
+
+/* raft_offline.c */
+void raft_offline_replayed(struct drive *d, const struct raft_start *s); /* instead of a launch */
+void raft_offline_run(struct drive *d);
+void raft_offline_status(const struct drive *d, struct journal_status *st);
+/* another group of this cluster has come after this one: this member fails */
+bool raft_offline_outdated(struct drive *d, uint64_t hi, uint64_t lo, uint64_t era, uint32_t from);
+uint64_t raft_offline_era_next(uint64_t era, uint32_t chance);
 
 /* raft_peer.c */
 void raft_drive_send(struct drive *d, const struct raft_message *m);

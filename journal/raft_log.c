@@ -11,8 +11,6 @@
 #include "journal/wal_cursor.h"
 
 enum {
-    RAFT_LOG_HEAD = 8, /* of a record: the entry's index */
-    RAFT_LOG_RESET = RAFT_CONF + 1,
     RAFT_LOG_SPANS = RAFT_RUNS_MAX + 8,
     RAFT_LOG_CONFS = 8,
     RAFT_LOG_BLOCK = 256 * 1024,
@@ -348,6 +346,9 @@ static void raft_log_replayed(struct raft_log *l, uint64_t place, const struct l
         return;
     }
     uint64_t index = r->len >= RAFT_LOG_HEAD ? base_get_u64(bytes) : 0;
+    if (l->host->found && index)
+        l->host->found(l->host, index, r->epoch, r->type, bytes + RAFT_LOG_HEAD,
+                       r->len - RAFT_LOG_HEAD);
     bool first = l->last == 0 && l->base == 0;
     if (index == 0 || index > UINT64_MAX / 2 || r->epoch == 0 ||
         (!first && r->type != RAFT_LOG_RESET && index > l->last + 1)) {

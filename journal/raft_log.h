@@ -25,6 +25,14 @@ struct raft_log_host {
     void (*stored)(struct raft_log_host *h); /* raft_log_stored may have grown */
     void (*failed)(struct raft_log_host *h, int why);
     void (*space)(struct raft_log_host *h, bool full); /* as wal_host's */
+    /* may be NULL; in a replay, of every record as it stands there */
+    void (*found)(struct raft_log_host *h, uint64_t index, uint64_t term, uint8_t type,
+                  const void *bytes, uint32_t len);
+};
+
+enum {
+    RAFT_LOG_HEAD = 8, /* of a record: the entry's index */
+    RAFT_LOG_RESET = RAFT_CONF + 1,
 };
 
 struct raft_log_config {
@@ -44,8 +52,8 @@ void raft_log_free(struct raft_log *l); /* after raft_log_stop is done, or befor
 void raft_log_recover(struct raft_log *l, uint64_t from, uint64_t known, struct env_op *op);
 /* Makes the end sure, opens a segment (wal_recover_start).  ret: 0 or E_*. */
 void raft_log_begin(struct raft_log *l, struct env_op *op);
-/* Finds out what the log holds.  ret: 0; E_VERSION: records of another variant or release;
- * E_CORRUPT: records that check but make no sense. */
+/* Finds out what the log holds; also without a begin, to look only.  ret: 0; E_VERSION: records of
+ * another variant or release; E_CORRUPT: records that check but make no sense. */
 void raft_log_replay(struct raft_log *l, struct env_op *op);
 /* After the replay: completes s (base, n, runs, confs) beside s->meta and s->image, which the
  * caller has set.  Entries that do not continue the image are dropped.  What s points to belongs to

@@ -26,10 +26,11 @@ struct drive_hello {
     uint16_t proto, format; /* versions spoken, newest */
     uint64_t cluster_hi, cluster_lo;
     uint32_t from, to; /* members; to 0: whoever is there */
-    uint64_t disk;
+    uint64_t disk, era;
 };
 
 static void drive_dial(struct drive_link *k);
+static void drive_dial_later(struct drive_link *k);
 
 static void drive_hello_put(const struct drive *d, struct wbuf *w, uint32_t to)
 {
@@ -40,6 +41,7 @@ static void drive_hello_put(const struct drive *d, struct wbuf *w, uint32_t to)
     wbuf_u32(w, d->self.v);
     wbuf_u32(w, to);
     wbuf_u64(w, d->file.meta.disk);
+    wbuf_u64(w, d->file.meta.era);
 }
 
 static int drive_hello_get(struct rbuf *r, struct drive_hello *h)
@@ -51,6 +53,7 @@ static int drive_hello_get(struct rbuf *r, struct drive_hello *h)
     h->from = rbuf_u32(r);
     h->to = rbuf_u32(r);
     h->disk = rbuf_u64(r);
+    h->era = rbuf_u64(r);
     return r->bad || h->from == 0 ? E_PROTO : 0;
 }
 
@@ -179,17 +182,29 @@ static void drive_conn_drop(struct drive_conn *c, int why)
     drive_conn_gone(c, why);
 }
 
+/* the member that is dialled on c and has not answered the hello; it is to be dialled again */
+static struct drive_link *drive_conn_asking(const struct drive_conn *c)
+{
+    return c->is_out && !c->is_up ? c->link : NULL;
+}
+
 static void drive_hello_late(struct env_op *op)
 {
     struct drive_conn *c = container_of(op, struct drive_conn, deadline.op);
+    struct drive_link *k = drive_conn_asking(c);
     drive_conn_drop(c, E_TIMEOUT);
+    if (k)
+        drive_dial_later(k);
 }
 
 static void drive_on_close(struct env_peer *p, int why)
 {
     struct drive_conn *c = drive_conn_of(p);
     struct drive *d = c->d;
+    struct drive_link *k = drive_conn_asking(c);
     drive_conn_gone(c, why);
+    if (k)
+        drive_dial_later(k);
     if (d->stop_op)
         raft_drive_run(d);
 }
@@ -293,6 +308,8 @@ static int drive_hello_check(const struct drive *d, const struct drive_hello *h)
         return E_VERSION;
     if (h->cluster_hi != d->file.meta.cluster_hi || h->cluster_lo != d->file.meta.cluster_lo)
         return E_CLUSTER;
+    if (h->era != d->file.meta.era)
+        return E_CLUSTER; /* of before a recovery, or of another one (raft_offline.c) */
     if ((h->to && h->to != d->self.v) || h->from == d->self.v)
         return E_INVAL;
     if (m && m->disk && m->disk != h->disk && !MUTANT(RAFT_DISK_IGNORED))
@@ -313,6 +330,21 @@ static void drive_hello_said(struct drive *d, const struct drive_hello *h, const
                 "lost what it promised: replace it by a new id (`tarn journal replace %u "
                 "NEWID@HOST:PORT`).",
                 h->from, addr, h->from);
+    else if (why == E_CLUSTER && h->era != d->file.meta.era &&
+             h->cluster_hi == d->file.meta.cluster_hi && h->cluster_lo == d->file.meta.cluster_lo)
+        fmt_log(d->env, ENV_LOG_ERROR,
+                "journal: member %u (%s) is not of this group any more: %s. Nothing is taken from "
+                "it; it may come back as a new member, with an empty directory (--join).",
+                h->from, addr,
+                h->era >> 32 == d->file.meta.era >> 32
+                    ? "two members were recovered, each for itself, and only one can go on"
+                    : "the group was recovered or restored without it");
+    else if (why == E_VERSION)
+        fmt_log(d->env, ENV_LOG_ERROR,
+                "journal: member %u (%s) is of another release: it speaks version %u and writes "
+                "format %u, here it is %u and %u. Nothing is taken from it. Run the newer release "
+                "on every master; a downgrade is refused.",
+                h->from, addr, h->proto, h->format, DRIVE_PROTO, LOG_VERSION);
     else
         fmt_log(d->env, ENV_LOG_WARN,
                 "journal: member %u (%s) is not whom we talk to: %s (cluster %016llx%016llx here, "
@@ -345,6 +377,7 @@ static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
         (h.cluster_hi || h.cluster_lo)) {
         d->cfg.cluster_hi = h.cluster_hi;
         d->cfg.cluster_lo = h.cluster_lo;
+        d->join_era = h.era;
         fmt_log(d->env, ENV_LOG_INFO,
                 "journal: '%s': joining cluster %016llx%016llx, called by member %u.", d->dir,
                 (unsigned long long)h.cluster_hi, (unsigned long long)h.cluster_lo, h.from);
@@ -353,7 +386,12 @@ static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
         raft_drive_kick(d);
         return;
     }
+    bool over = raft_offline_outdated(d, h.cluster_hi, h.cluster_lo, h.era, h.from);
     int why = d->state == DRIVE_RUNNING ? drive_hello_check(d, &h) : E_UNAVAILABLE;
+    if (over) {
+        drive_conn_drop(c, E_CLOSED);
+        return;
+    }
     struct drive_link *k = why ? NULL : raft_drive_link_find(d, (struct raft_id){h.from});
     if (!why && !k)
         k = drive_link_new(d, (struct raft_id){h.from});
@@ -385,6 +423,10 @@ static void drive_on_welcome(struct drive_conn *c, const void *b, uint32_t n)
     struct drive_link *k = c->link;
     if (!c->is_out || c->is_up || drive_hello_get(&r, &h)) {
         drive_conn_drop(c, E_PROTO);
+        return;
+    }
+    if (raft_offline_outdated(d, h.cluster_hi, h.cluster_lo, h.era, h.from)) {
+        drive_conn_drop(c, E_CLOSED);
         return;
     }
     int why = err ? err_checked(err) : drive_hello_check(d, &h);

@@ -72,7 +72,8 @@ uint64_t wal_epoch(const struct wal *w);
 uint64_t wal_written(const struct wal *w);
 /* Erases beyond the end, secures the tail in a new segment of this epoch.  ret: 0 or an error. */
 void wal_recover_start(struct wal *w, uint64_t epoch, struct env_op *op);
-/* host->record for from..last, then done.  Comes before the first append. */
+/* host->record for from..last, then done.  Comes before the first append; without a start it only
+ * looks, and the log is stopped next. */
 void wal_recover_replay(struct wal *w, uint64_t from, struct env_op *op);
 
 /* Copies the record, the concatenation of its pieces, and gives it its index.  epoch is the

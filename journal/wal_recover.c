@@ -2,7 +2,7 @@
  *
  *   wal_recover         LIST -> HEADS -> SCAN -> EVIDENCE -> verdict          (reads only)
  *   wal_recover_start   ERASE -> DROP -> PREPARE -> HEADER -> COPY -> running
- *   wal_recover_replay  REPLAY
+ *   wal_recover_replay  REPLAY                        (reads only, with or without a start)
  *
  * INVARIANTS
  *  1. The accepted log is what intact batches hold, chained from the oldest segment on.  Segments
@@ -580,7 +580,7 @@ static void wal_rc_read_end(struct wal_recover *rc)
         wal_rc_finish(rc, E_VERSION);
     } else if (rc->state == WAL_RC_COPY || rc->state == WAL_RC_REPLAY) {
         struct wal_segment *s = &w->segs[rc->at_seg];
-        bool active = rc->at_seg == w->n_segs - 1;
+        bool active = w->state == WAL_RUNNING && rc->at_seg == w->n_segs - 1;
         if (rc->read.at < (active ? w->off : s->end)) {
             fmt_log(w->env, ENV_LOG_ERROR,
                     "journal: %s: offset %llu read well a moment ago and does not now: check the "
@@ -844,7 +844,8 @@ void wal_recover_start(struct wal *w, uint64_t epoch, struct env_op *op)
 void wal_recover_replay(struct wal *w, uint64_t from, struct env_op *op)
 {
     struct wal_recover *rc = w->recover;
-    ASSERT(w->state == WAL_RUNNING && rc && rc->state == WAL_RC_REST && wal_is_idle(w));
+    ASSERT(rc && rc->state == WAL_RC_REST && !rc->ret);
+    ASSERT(w->state == WAL_RECOVERED || (w->state == WAL_RUNNING && wal_is_idle(w)));
     rc->user = op;
     rc->next = from;
     rc->at_seg = 0;

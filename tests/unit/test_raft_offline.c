@@ -1,0 +1,320 @@
+/* tests/unit/test_raft_offline.c - a member's directory without its group: checked, and made the
+ * beginning of a new group after a majority was lost. */
+#include "journal/raft_drive_impl.h"
+#include "tests/unit/test_raft_world_sim.h"
+
+static struct gang *started(uint64_t seed, uint32_t n)
+{
+    struct sim_config c = sim_config_quiet(seed);
+    struct gang *g = gang_new(&c, n);
+    for (uint32_t i = 0; i < n; i++)
+        gang_start(g, i);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    return g;
+}
+
+static struct {
+    uint64_t n, last, crc;
+} seen;
+
+static void seen_entry(struct journal_host *h, uint64_t index, uint64_t term, uint8_t type,
+                       const void *bytes, uint32_t len)
+{
+    (void)h, (void)term;
+    seen.n++;
+    seen.last = index;
+    for (uint32_t i = 0; i < len; i++)
+        seen.crc = base_mix_u64(seen.crc ^ ((const uint8_t *)bytes)[i]);
+    seen.crc ^= type;
+}
+
+static void offline_apply(struct journal_host *h, uint64_t index, const void *rec, uint32_t len)
+{
+    (void)h, (void)index, (void)rec, (void)len;
+    CU_FAIL("a look applies nothing");
+}
+
+static int offline_load(struct journal_host *h, const void *piece, uint32_t len)
+{
+    (void)h, (void)piece, (void)len;
+    return 0;
+}
+
+static void offline_reset(struct journal_host *h)
+{
+    (void)h;
+}
+
+/* looks at member i's directory, or recovers with it; then lets go of it.  steps: at most so many
+ * steps of 100 us, then the power goes */
+static int offline(struct gang *g, uint32_t i, const char *recover, int steps,
+                   struct journal_status *ret_st)
+{
+    struct gang_member *m = &g->m[i];
+    struct env *e = sim_node_up(m->node);
+    struct journal_config c = g->cfg;
+    c.raft.id = m->id;
+    c.cluster_hi = c.cluster_lo = 0;
+    c.check_only = !recover;
+    c.raft.recover = recover;
+    c.raft.entry = recover ? NULL : seen_entry;
+    m->host = (struct journal_host){.apply = offline_apply,
+                                    .role = gang_role,
+                                    .image_load = offline_load,
+                                    .image_reset = offline_reset};
+    memset(&seen, 0, sizeof seen);
+    m->role = JOURNAL_STARTING;
+    m->j = raft_open(e, sim_mem(m->node), &c, &m->host);
+    CU_ASSERT_FATAL(m->j != NULL);
+    while (m->role == JOURNAL_STARTING && steps-- > 0)
+        sim_run_until(g->s, sim_now_ns(g->s) + GANG_MS / 10);
+    if (m->role == JOURNAL_STARTING) {
+        gang_crash(g, i, true);
+        return E_TIMEOUT;
+    }
+    int ret = m->role == JOURNAL_STANDBY ? 0 : m->why;
+    journal_status(m->j, ret_st);
+    struct gang_op o = {.op = {.done = gang_op_done}, .g = g, .busy = true};
+    journal_stop(m->j, &o.op);
+    for (int k = 0; k < 5000 && !o.done; k++)
+        gang_run(g, 1);
+    CU_ASSERT_FATAL(o.done);
+    CU_ASSERT(list_empty(&sim_mem(m->node)->large));
+    gang_crash(g, i, false);
+    m->found = false;
+    return ret;
+}
+
+enum { ALL = 1 << 20 };
+
+static void test_offline_check(void)
+{
+    struct gang *g = started(1, 3);
+    struct journal_status st[3];
+    uint64_t crc[3];
+    CU_ASSERT(gang_write(g, 500, 300));
+    CU_ASSERT(gang_await_equal(g, 1000));
+    gang_run(g, 1000);
+    for (uint32_t i = 0; i < 3; i++)
+        gang_crash(g, i, false);
+    for (uint32_t i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(offline(g, i, NULL, ALL, &st[i]), 0);
+        crc[i] = seen.crc;
+        CU_ASSERT(st[i].last_index > 500);
+        CU_ASSERT_EQUAL(seen.last, st[i].last_index);
+        CU_ASSERT_EQUAL(st[i].last_index, st[0].last_index);
+        CU_ASSERT_EQUAL(st[i].last_term, st[0].last_term);
+        CU_ASSERT_EQUAL(st[i].n, 3);
+        CU_ASSERT_EQUAL(st[i].self, i + 1);
+        CU_ASSERT(!strcmp(st[i].member[2].addr, "m3:1"));
+        CU_ASSERT_EQUAL(crc[i], crc[0]);
+    }
+    for (uint32_t i = 0; i < 3; i++) /* nothing has changed */
+        gang_start(g, i);
+    CU_ASSERT(gang_await_equal(g, 10000));
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_free(g);
+}
+
+/* two of three are lost; the third goes on alone, and those that come back do no harm */
+static void test_offline_recover(void)
+{
+    struct gang *g = started(2, 3);
+    struct journal_status st;
+    CU_ASSERT(gang_write(g, 200, 100));
+    gang_run(g, 1000);
+    uint32_t left = gang_leader(g)->id % 3, other = (left + 1) % 3, third = (left + 2) % 3;
+    for (uint32_t i = 0; i < 3; i++)
+        gang_crash(g, i, i == left);
+    CU_ASSERT_EQUAL(offline(g, left, "9@m9:1", ALL, &st), E_INVAL); /* not this member's group */
+    CU_ASSERT_EQUAL(offline(g, left, "nonsense", ALL, &st), E_INVAL);
+    char group[64];
+    fmt_into(group, sizeof group, "%u@%s", g->m[left].id, g->m[left].addr);
+    CU_ASSERT_EQUAL(offline(g, left, group, ALL, &st), 0);
+    CU_ASSERT_EQUAL(st.n, 1);
+    CU_ASSERT_EQUAL(st.era >> 32, 1);
+    gang_start(g, left);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) == &g->m[left]);
+    CU_ASSERT(g->m[left].n_applied == 200);
+    CU_ASSERT(gang_write(g, 100, 100));
+    /* the others are a majority of the group that was: they hear of the new era, and stop */
+    g->m[other].found = g->m[third].found = false;
+    gang_start(g, other);
+    gang_start(g, third);
+    gang_run(g, 5000);
+    CU_ASSERT_EQUAL(g->m[other].role, JOURNAL_FAILED);
+    CU_ASSERT_EQUAL(g->m[third].role, JOURNAL_FAILED);
+    CU_ASSERT(strstr(g->last_error, "recovered or restored without") != NULL);
+    CU_ASSERT(gang_leader(g) == &g->m[left]);
+    CU_ASSERT(gang_write(g, 100, 100));
+    /* they come back as new members: an empty directory, and then even the same id will do */
+    gang_crash(g, other, false);
+    gang_crash(g, third, false);
+    sim_node_wipe(g->m[other].node);
+    g->m[other].join = true;
+    gang_start(g, other);
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_ADD, g->m[other].id, 0, g->m[other].addr), 0);
+    CU_ASSERT(gang_await_equal(g, 10000));
+    CU_ASSERT_EQUAL(g->m[other].n_applied, 400);
+    gang_crash(g, left, false); /* the era survives with the others */
+    gang_crash(g, other, false);
+    gang_start(g, left);
+    g->m[other].join = false;
+    gang_start(g, other);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    CU_ASSERT(gang_write(g, 10, 100));
+    journal_status(gang_leader(g)->j, &st);
+    CU_ASSERT_EQUAL(st.era >> 32, 1);
+    gang_free(g);
+}
+
+/* the new group may name members that begin empty */
+static void test_offline_recover_with_new_ones(void)
+{
+    struct gang *g = started(3, 3);
+    struct journal_status st;
+    CU_ASSERT(gang_write(g, 200, 100));
+    CU_ASSERT(gang_await_equal(g, 1000));
+    gang_run(g, 1000);
+    for (uint32_t i = 0; i < 3; i++)
+        gang_crash(g, i, false);
+    CU_ASSERT_EQUAL(offline(g, 0, g->members, ALL, &st), 0);
+    gang_start(g, 0);
+    g->m[1].found = false;
+    gang_start(g, 1); /* not emptied */
+    gang_run(g, 5000);
+    CU_ASSERT(gang_leader(g) == NULL);
+    CU_ASSERT_EQUAL(g->m[1].role, JOURNAL_FAILED);
+    gang_crash(g, 1, false);
+    sim_node_wipe(g->m[1].node);
+    g->m[1].join = true;
+    gang_start(g, 1);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) == &g->m[0]);
+    CU_ASSERT(gang_write(g, 100, 100));
+    CU_ASSERT(gang_await_equal(g, 5000));
+    CU_ASSERT_EQUAL(g->m[1].n_applied, 300);
+    gang_free(g);
+}
+
+/* two survivors, each made a group of its own: neither takes anything from the other */
+static void test_offline_recovered_twice(void)
+{
+    struct gang *g = started(4, 3);
+    struct journal_status st;
+    CU_ASSERT(gang_write(g, 200, 100));
+    CU_ASSERT(gang_await_equal(g, 1000));
+    for (uint32_t i = 0; i < 3; i++)
+        gang_crash(g, i, false);
+    /* each names the other, so that they do call */
+    CU_ASSERT_EQUAL(offline(g, 0, "1@m1:1,2@m2:1", ALL, &st), 0);
+    CU_ASSERT_EQUAL(offline(g, 1, "1@m1:1,2@m2:1", ALL, &st), 0);
+    gang_start(g, 0);
+    gang_start(g, 1);
+    gang_run(g, 8000);
+    CU_ASSERT(gang_leader(g) == NULL);
+    CU_ASSERT(g->m[0].role == JOURNAL_STANDBY && g->m[1].role == JOURNAL_STANDBY);
+    CU_ASSERT(strstr(g->last_error, "only one can go on") != NULL);
+    /* the operator decides; one that was given up stops when it hears of it */
+    gang_crash(g, 0, false);
+    CU_ASSERT_EQUAL(offline(g, 0, "1@m1:1", ALL, &st), 0);
+    CU_ASSERT_EQUAL(st.era >> 32, 2);
+    gang_start(g, 0);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) == &g->m[0]);
+    gang_run(g, 3000);
+    CU_ASSERT_EQUAL(g->m[1].role, JOURNAL_FAILED);
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_free(g);
+}
+
+/* the power goes at any moment; the same command ends it, and nothing is lost */
+static void test_offline_recover_crashes(void)
+{
+    uint32_t whole = 0, early = 0;
+    for (int steps = 1; steps < 400 && !whole; steps += 1 + steps / 16) {
+        struct gang *g = started(5, 3);
+        struct journal_status st;
+        CU_ASSERT(gang_write(g, 20, 100));
+        CU_ASSERT(gang_await_equal(g, 1000));
+        for (uint32_t i = 0; i < 3; i++)
+            gang_crash(g, i, true);
+        if (offline(g, 2, "3@m3:1", steps, &st) == 0)
+            whole++;
+        else
+            early++;
+        /* as it is, it harms nobody: it is one of the old group, or it is alone */
+        g->m[0].found = g->m[1].found = g->m[2].found = false;
+        gang_start(g, 2);
+        gang_run(g, 3000);
+        bool alone = g->m[2].role == JOURNAL_LEADER;
+        gang_crash(g, 2, true);
+        if (!alone)
+            CU_ASSERT_EQUAL(offline(g, 2, "3@m3:1", ALL, &st), 0);
+        gang_start(g, 2);
+        CU_ASSERT_FATAL(gang_await_leader(g, 10000) == &g->m[2]);
+        CU_ASSERT_EQUAL(g->m[2].n_applied, 20);
+        CU_ASSERT(gang_write(g, 10, 100));
+        gang_free(g);
+    }
+    CU_ASSERT(whole == 1 && early >= 10);
+}
+
+/* --- another release calls --- */
+
+struct caller {
+    struct env_peer peer;
+    struct env_op op;
+    bool connected, answered;
+    int32_t err;
+};
+
+static void caller_connected(struct env_op *op)
+{
+    container_of(op, struct caller, op)->connected = op->ret == 0;
+}
+
+static void caller_frame(struct env_peer *p, uint16_t type, const void *b, uint32_t n)
+{
+    struct caller *c = container_of(p, struct caller, peer);
+    CU_ASSERT(type == DRIVE_FRAME_WELCOME && n >= 4);
+    c->err = (int32_t)base_get_u32(b);
+    c->answered = true;
+}
+
+static void caller_closed(struct env_peer *p, int why)
+{
+    (void)p, (void)why;
+}
+
+static void test_newer_release_is_refused(void)
+{
+    struct gang *g = started(6, 3);
+    gang_add(g);
+    struct env *e = sim_node_up(g->m[3].node);
+    struct caller c = {.peer = {.on_frame = caller_frame, .on_close = caller_closed},
+                       .op = {.done = caller_connected}};
+    env_connect(e, g->m[0].addr, 1000 * GANG_MS, &c.peer, &c.op);
+    gang_run(g, 100);
+    CU_ASSERT_FATAL(c.connected);
+    uint8_t b[64];
+    struct wbuf w = wbuf_make(b, sizeof b);
+    wbuf_u16(&w, DRIVE_PROTO + 1);
+    wbuf_u16(&w, LOG_VERSION + 1);
+    wbuf_u64(&w, 7);
+    wbuf_u64(&w, 8);
+    wbuf_u32(&w, 2);
+    wbuf_u32(&w, 1);
+    wbuf_u64(&w, 1);
+    wbuf_u64(&w, 0);
+    struct env_iov iov = {b, w.len};
+    env_send(c.peer.conn, DRIVE_FRAME_HELLO, &iov, 1);
+    gang_run(g, 100);
+    CU_ASSERT(c.answered);
+    CU_ASSERT_EQUAL(c.err, E_VERSION);
+    CU_ASSERT(strstr(g->last_error, "a downgrade is refused") != NULL);
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_free(g);
+}
+
+UNIT_MAIN("raft_offline", UNIT(test_offline_check), UNIT(test_offline_recover),
+          UNIT(test_offline_recover_with_new_ones), UNIT(test_offline_recovered_twice),
+          UNIT(test_offline_recover_crashes), UNIT(test_newer_release_is_refused))
