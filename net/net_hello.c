@@ -56,10 +56,11 @@ static bool net_hello_secret_changed(struct net *net)
 {
     struct stat st = {0};
     (void)!stat(net->secret_file, &st);
-    bool same = net->secret_ino == (uint64_t)st.st_ino &&
-                net->secret_ct.tv_sec == st.st_ctim.tv_sec &&
-                net->secret_ct.tv_nsec == st.st_ctim.tv_nsec;
+    bool same =
+        net->secret_ino == (uint64_t)st.st_ino && net->secret_size == (uint64_t)st.st_size &&
+        net->secret_ct.tv_sec == st.st_ctim.tv_sec && net->secret_ct.tv_nsec == st.st_ctim.tv_nsec;
     net->secret_ino = (uint64_t)st.st_ino;
+    net->secret_size = (uint64_t)st.st_size; /* cut and written again within a tick of the clock */
     net->secret_ct = st.st_ctim;
     return !same;
 }

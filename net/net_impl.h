@@ -213,7 +213,7 @@ struct net {
     struct net_secrets secrets;
     char *secret_file;         /* NULL: none */
     struct timespec secret_ct; /* of the file that was read last */
-    uint64_t secret_ino;
+    uint64_t secret_ino, secret_size;
     int64_t secret_look_ns; /* not looked at again before this */
     uint64_t held;          /* by all of them */
     uint8_t *rbuf;          /* NET_RBUF for items, NET_DISCARD for what nobody wants */
