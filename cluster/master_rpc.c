@@ -692,6 +692,8 @@ static void req_admin(struct master *m, struct rpc_token t, const void *body, ui
         err = req_admin_unmount(m, t, &admin);
         if (!err)
             return;
+    } else if (!err && admin.kind == RPC_ADMIN_CHECK && m->is_loading) {
+        err = E_AGAIN;
     } else if (!err && admin.kind == RPC_ADMIN_CHECK) {
         err = master_check(m, text, sizeof text - 1) ? 0 : E_CORRUPT;
         n = err ? strlen(text) : fmt_into(text, sizeof text, "check ok\n");
@@ -699,6 +701,15 @@ static void req_admin(struct master *m, struct rpc_token t, const void *body, ui
         err = E_NOTSUP;
     }
     rpc_reply(t, err, text, (uint32_t)n);
+}
+
+/* about this master, not about the cluster */
+static bool req_admin_is_own(const void *body, uint32_t len)
+{
+    struct rbuf b = rbuf_make(body, len);
+    struct rpc_admin a;
+    return rpc_format_admin_get(&b, &a) == 0 &&
+           (a.kind == RPC_ADMIN_IMAGE || a.kind == RPC_ADMIN_CHECK);
 }
 
 /* A lease lets the client use what it has without asking: only who surely leads may give one. */
@@ -722,6 +733,8 @@ void master_rpc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
         master_member_beat(m, t, body, len);
     } else if (method == RPC_STATUS) {
         master_status_reply(m, t);
+    } else if (m->state == MASTER_STANDBY && method == RPC_ADMIN && req_admin_is_own(body, len)) {
+        req_admin(m, t, body, len);
     } else if (!m->is_leading || m->state != MASTER_SERVING) {
         master_group_refuse(m, t);
     } else if (method == RPC_FS) {

@@ -65,6 +65,9 @@ static void status_member(const struct journal_member *e, const struct journal_s
 /* what only a group of masters has; all zero for a single one */
 static void status_group(const struct journal_status *j, struct status *s)
 {
+    status_line(s, "journal.cluster %016llx%016llx", (unsigned long long)j->cluster_hi,
+                (unsigned long long)j->cluster_lo);
+    status_line(s, "journal.disk %016llx", (unsigned long long)j->disk);
     status_u64(s, "journal.self", j->self);
     status_u64(s, "journal.leader", j->leader);
     status_u64(s, "journal.changing", j->is_changing);
