@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-enum { BENCH_ROUNDS_MAX = 512, BENCH_ROWS_MAX = 192, BENCH_DEPTH_MAX = 512 };
+enum { BENCH_ROUNDS_MAX = 512, BENCH_ROWS_MAX = 320, BENCH_DEPTH_MAX = 512 };
 
 struct bench_row {
     char name[64];

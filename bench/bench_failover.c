@@ -527,5 +527,7 @@ int bench_failover_main(struct bench *b)
         bench_report(b);
     if (ok)
         bench_remove(f.dir);
-    return ok ? 0 : 1;
+    if (ok && !b->n_rows)
+        fprintf(stderr, "tarn bench: --only %s: nothing to measure\n", b->only ? b->only : "");
+    return !ok ? 1 : b->n_rows ? 0 : 2;
 }

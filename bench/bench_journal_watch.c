@@ -104,9 +104,9 @@ static void watch_frame(struct env_peer *p, uint16_t type, const void *b, uint32
         return; /* sent again since */
     if (!err) {
         watch_acked(from);
-        if (from != watch.target)
-            watch_turn_to(from);
-        else if (!probe)
+        if (from != watch.target || probe)
+            watch_turn_to(from); /* what it refused before, too */
+        else
             watch_submit((int)i);
     } else if (leader && leader <= (uint32_t)watch.members && (int)leader - 1 != from &&
                (int)leader - 1 != watch.target && watch.member[leader - 1].up &&
