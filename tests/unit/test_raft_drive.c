@@ -55,7 +55,7 @@ static void test_group_restarts_whole(void)
     gang_free(g);
 }
 
-static UNUSED void test_group_ships_images(void)
+static void test_group_ships_images(void)
 {
     struct sim_config c = sim_config_quiet(4);
     struct gang *g = gang_new(&c, 3);
@@ -71,10 +71,12 @@ static UNUSED void test_group_ships_images(void)
     CU_ASSERT(gang_write(g, 4000, 4000));
     struct journal_status st;
     journal_status(gang_leader(g)->j, &st);
-    CU_ASSERT(st.first_index > 1000);
+    CU_ASSERT(st.first_index > 200);
     CU_ASSERT(st.image_index > 1000);
+    g->m[away].resets = 0;
     gang_start(g, away);
     CU_ASSERT(gang_await_equal(g, 20000));
+    CU_ASSERT_EQUAL(g->m[away].resets, 1); /* it took one over, at run time */
     CU_ASSERT(gang_write(g, 100, 100));
     gang_crash(g, away, true);
     gang_start(g, away);
@@ -203,6 +205,7 @@ static void test_group_stops(void)
 /* crashes and cuts at random; all that was acknowledged stays, all members end equal */
 static void test_group_storm(void)
 {
+    uint32_t taken = 0;
     const char *one = getenv("RAFT_DRIVE_SEED");
     uint64_t from = one ? strtoull(one, NULL, 10) : 1, n = one ? 1 : 12;
     for (uint64_t seed = from; seed < from + n; seed++) {
@@ -210,8 +213,10 @@ static void test_group_storm(void)
         c.disk.sync_fail_ppm = c.disk.write_eio_ppm = c.disk.read_eio_ppm = 0;
         c.disk.misdirect_ppm = 0;
         struct gang *g = gang_new(&c, seed % 2 ? 3 : 5);
-        g->cfg.image_after_bytes = 256 << 20;
-        g->cfg.raft.keep_entries = 50000;
+        bool images = seed % 3 != 1; /* those who were away fetch them */
+        g->cfg.image_after_bytes = images ? 300000 : 256 << 20;
+        g->cfg.raft.keep_entries = images ? 50 : 50000;
+        g->cfg.segment_bytes = 1 << 20;
         g->ballast = 3;
         for (uint32_t i = 0; i < g->n; i++)
             gang_start(g, i);
@@ -249,13 +254,17 @@ static void test_group_storm(void)
         CU_ASSERT(gang_write(g, 10, 100));
         bool equal = gang_await_equal(g, 30000);
         CU_ASSERT(equal);
+        for (uint32_t i = 0; i < g->n; i++)
+            taken += g->m[i].resets;
         if (!equal || g->bad)
             fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
         gang_free(g);
     }
+    CU_ASSERT(one || taken > 0); /* images of others */
 }
 
 UNIT_MAIN("raft_drive", UNIT(test_group_writes), UNIT(test_group_survives_its_leader),
-          UNIT(test_group_restarts_whole), UNIT(test_group_slow_follower_reads_the_log),
-          UNIT(test_group_changes), UNIT(test_group_elects), UNIT(test_group_reads),
-          UNIT(test_group_refuses_a_wiped_disk), UNIT(test_group_stops), UNIT(test_group_storm))
+          UNIT(test_group_restarts_whole), UNIT(test_group_ships_images),
+          UNIT(test_group_slow_follower_reads_the_log), UNIT(test_group_changes),
+          UNIT(test_group_elects), UNIT(test_group_reads), UNIT(test_group_refuses_a_wiped_disk),
+          UNIT(test_group_stops), UNIT(test_group_storm))

@@ -32,7 +32,8 @@ struct gang_member {
     uint32_t out_left;
     uint64_t in[3];
     bool in_open;
-    uint32_t roles; /* how often it was told one */
+    uint32_t roles;  /* how often it was told one */
+    uint32_t resets; /* images that it took over, or that were bad */
     bool join, found, wiped;
 };
 
@@ -155,6 +156,7 @@ static void gang_image_reset(struct journal_host *h)
     struct gang_member *m = gang_of(h);
     m->applied = m->sum = m->n_applied = 0;
     m->in_open = false;
+    m->resets++;
 }
 
 static struct env_peer *gang_open_conn(struct env_acceptor *a, const char *from)
