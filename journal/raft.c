@@ -217,9 +217,9 @@ static void raft_image_ready(struct raft *r, const struct raft_image *i)
     if (i->index != r->wanted_index || i->term != r->wanted_term || r->installing)
         return;
     r->wanted_index = 0;
-    if (i->index <= r->commit || r->role == RAFT_LEADER)
+    if ((i->index <= r->commit && !MUTANT(RAFT_IMAGE_LATE)) || r->role == RAFT_LEADER)
         return;
-    if (i->index <= r->trail.last && raft_trail_term(&r->trail, i->index) == i->term) {
+    if (i->index <= r->trail.last && !MUTANT(RAFT_IMAGE_LATE) && raft_trail_term(&r->trail, i->index) == i->term) {
         raft_set_commit(r, i->index); /* the log came here first */
         return;
     }

@@ -30,6 +30,8 @@ void raft_repl_lead(struct raft *r)
 {
     ASSERT(raft_meta_durable(r));
     r->role = RAFT_LEADER;
+    if (MUTANT(RAFT_STANDS_STORING))
+        r->stored = r->trail.last;
     r->leader = r->cfg.self;
     r->term_start = r->trail.last + 1;
     r->transfer = (struct raft_id){0};

@@ -52,25 +52,25 @@ static struct swarm swarm_draw(struct prng *p)
 {
     struct swarm m = {.cfg = rw_config(), .turn_ns = 400 * MS};
     static const uint8_t voters[] = {1, 2, 3, 3, 3, 4, 5, 5};
-    static const uint32_t drift[] = {1000, 1000, 50000, 200000}, batch[] = {8, 16, 64, 64};
+    static const uint32_t drift[] = {1000, 1000, 50000, 200000}, batch[] = {1, 8, 16, 64, 64};
     m.voters = voters[prng_below(p, ARRAY_LEN(voters))];
     for (uint32_t i = 0; i < SWARM_RIVALS; i++)
         m.chance[i] = prng_below(p, 3) ? (uint32_t)prng_below(p, 8) : 0;
-    uint32_t theme = (uint32_t)prng_below(p, 6);
-    if (theme < 4) { /* it, and little else */
+    uint32_t theme = SWARM_RIVALS + (uint32_t)prng_below(p, 6);
+    if (theme < SWARM_LOAD) { /* it, and little else */
         for (uint32_t i = 0; i < SWARM_RIVALS; i++)
             m.chance[i] = prng_below(p, 4) ? 0 : m.chance[i] / 2;
-        m.chance[SWARM_RIVALS + theme] = (uint32_t)prng_range(p, 20, 50);
+        m.chance[theme] = (uint32_t)prng_range(p, 20, 60);
     }
     m.chance[SWARM_RESTART] += m.chance[SWARM_CRASH] + 1;
     m.chance[SWARM_HEAL] += m.chance[SWARM_CUT] / 2 + 1;
     m.cfg.drift_ppm = drift[prng_below(p, ARRAY_LEN(drift))];
     m.cfg.batch_bytes = batch[prng_below(p, ARRAY_LEN(batch))];
-    if (prng_below(p, 2)) { /* elections all the time */
+    if (prng_below(p, theme < SWARM_LOAD ? 4 : 2)) { /* elections all the time */
         m.turn_ns = prng_range(p, 5, 100) * MS;
         m.cfg.suspect_min_ns = prng_range(p, 40, 200) * MS;
         m.cfg.suspect_max_ns = m.cfg.suspect_min_ns * 2;
-        m.cfg.round_min_ns = prng_range(p, 20, prng_below(p, 3) ? 100 : 400) * MS;
+        m.cfg.round_min_ns = prng_range(p, 20, prng_below(p, 3) ? 100 : 800) * MS;
         m.cfg.round_max_ns = m.cfg.round_min_ns * 2;
         m.cfg.heartbeat_ns = m.cfg.suspect_min_ns / 4;
         m.cfg.promise_ns = prng_below(p, 2) ? m.cfg.suspect_min_ns : 0;
@@ -80,6 +80,12 @@ static struct swarm swarm_draw(struct prng *p)
     } else if (prng_below(p, 2)) {
         m.cfg.promise_ns = m.cfg.suspect_min_ns;
     }
+    if (theme == SWARM_LEASE)
+        m.cfg.promise_ns = prng_below(p, 2) ? m.cfg.suspect_min_ns : 150 * MS;
+    else if (theme < SWARM_LOAD && prng_below(p, 4)) /* nobody keeps still for its sake */
+        m.cfg.promise_ns = 0;
+    if (m.cfg.promise_ns > m.cfg.suspect_min_ns)
+        m.cfg.promise_ns = m.cfg.suspect_min_ns;
     m.delay_ns = prng_range(p, MS / 10, prng_below(p, 2) ? 2 * MS : 30 * MS);
     m.disk_ns = prng_range(p, MS / 10, prng_below(p, 3) ? 10 * MS : 200 * MS);
     return m;
@@ -184,21 +190,55 @@ static void swarm_lose(struct rw *w, struct swarm *m)
     memset(&n->disk, 0, sizeof n->disk);
     n->meta = (struct raft_meta){0};
     n->image = (struct rw_image){0};
+    n->lost = true;
     n->gone = !MUTANT(RAFT_WIPED);
     rw_start(w, n);
+}
+
+static void swarm_speed(struct rw *w, const struct swarm *m)
+{
+    static const int32_t percent[] = {5, 30, 100, 100, 100, 300, 1000};
+    for (uint32_t i = 1; i <= w->n; i++) {
+        w->node[i].disk_ns = m->disk_ns * percent[swarm_pick(w, ARRAY_LEN(percent))] / 100;
+        for (uint32_t k = 1; k <= w->n; k++)
+            w->link[i][k].delay_ns = m->delay_ns * percent[swarm_pick(w, ARRAY_LEN(percent))] / 100;
+    }
+}
+
+/* Others would like to lead in place of l, one after the other, until one does. */
+static void swarm_usurp(struct rw *w, const struct swarm *m, const struct rw_node *l)
+{
+    for (uint32_t k = swarm_pick(w, 12); k && !w->broken; k--) {
+        struct rw_node *n = swarm_node(w);
+        if (n != l)
+            swarm_stand(w, n);
+        rw_run(w, w->now + swarm_trip(w, m, 4));
+        n = rw_leader(w);
+        if (n && n != l)
+            return;
+    }
 }
 
 /* two stand at once, and a voter crashes and comes back in the middle of it */
 static void swarm_rivals(struct rw *w, const struct swarm *m)
 {
     struct rw_node *n = swarm_node(w);
-    for (int k = 0; k < 2; k++) {
+    if (swarm_pick(w, 3) == 0)
+        swarm_speed(w, m);
+    if (swarm_pick(w, 3) == 0)
+        swarm_cut(w, swarm_node(w), 2);
+    for (uint32_t k = 2 + swarm_pick(w, 2); k; k--) {
         swarm_stand(w, swarm_node(w));
         if (swarm_pick(w, 2))
             rw_run(w, w->now + swarm_trip(w, m, 1));
     }
-    rw_run(w, w->now + swarm_trip(w, m, 2));
-    if (w->broken)
+    if (swarm_pick(w, 4))
+        rw_run(w, w->now + swarm_trip(w, m, 2));
+    else
+        rw_run(w, w->now + prng_range(&w->prng, 0, 2 * m->cfg.suspect_max_ns));
+    if (swarm_pick(w, 2))
+        swarm_heal(w);
+    if (w->broken || swarm_pick(w, 4) == 0)
         return;
     if (n->raft)
         rw_crash(w, n);
@@ -221,19 +261,32 @@ static void swarm_partial(struct rw *w, const struct swarm *m, struct rw_node *l
     swarm_restart(w, 2);
     if (swarm_pick(w, 2))
         swarm_heal(w);
-    swarm_stand(w, swarm_node(w));
-    rw_run(w, w->now + swarm_trip(w, m, 4));
+    swarm_usurp(w, m, l);
+}
+
+/* The lease shall rest on few: the others have not heard of l for a while, but of each other. */
+static void swarm_lease_rest(struct rw *w, const struct swarm *m, struct rw_node *l)
+{
+    for (uint32_t k = 1, left = (w->n - 1) / 2; k <= w->n && left; k++)
+        if (k != l->id.v && swarm_pick(w, 2)) {
+            w->link[l->id.v][k].cut = w->link[k][l->id.v].cut = true;
+            left--;
+        }
+    rw_run(w, w->now + prng_range(&w->prng, m->cfg.promise_ns, 3 * m->cfg.promise_ns));
 }
 
 /* a leader that may have a lease is cut off, and others would like to lead at once */
 static void swarm_lease(struct rw *w, const struct swarm *m, struct rw_node *l)
 {
-    rw_propose(w, l, 1);
-    rw_run(w, w->now + swarm_trip(w, m, 3));
     struct rw_node *v = swarm_node(w);
+    if (swarm_pick(w, 2))
+        swarm_lease_rest(w, m, l);
+    if (swarm_pick(w, 2) && l->raft)
+        rw_propose(w, l, 1);
+    rw_run(w, w->now + swarm_trip(w, m, 3));
     if (w->broken || !l->raft)
         return;
-    switch (swarm_pick(w, 5)) {
+    switch (swarm_pick(w, 6)) {
     case 0: /* a voter forgets */
         if (v->raft && v != l) {
             rw_crash(w, v);
@@ -246,8 +299,11 @@ static void swarm_lease(struct rw *w, const struct swarm *m, struct rw_node *l)
         rw_run(w, w->now + swarm_trip(w, m, 1));
         break;
     }
-    case 2: /* terms went up elsewhere */
+    case 2: /* it was away, and is back while another asks to lead */
+        rw_pause(w, l, m->cfg.promise_ns + swarm_trip(w, m, 1));
+        rw_run(w, w->now + m->cfg.promise_ns);
         swarm_stand(w, v);
+        rw_run(w, l->paused_until + swarm_trip(w, m, 4));
         break;
     case 3: /* it sleeps, and knows nothing of the time that goes by */
         rw_pause(w, l, m->cfg.promise_ns * 2);
@@ -284,20 +340,28 @@ static void swarm_changes(struct rw *w, const struct swarm *m, struct rw_node *l
     rw_run(w, w->now + swarm_trip(w, m, swarm_pick(w, 3) ? 3 : 20));
     if (w->broken)
         return;
-    switch (swarm_pick(w, 4)) {
+    switch (swarm_pick(w, 5)) {
     case 0:
         if (l->raft)
             rw_crash(w, l);
         break;
     case 1:
+    case 2:
         swarm_cut(w, l, 1);
         break;
     }
-    swarm_stand(w, swarm_node(w));
-    rw_run(w, w->now + swarm_trip(w, m, 4));
+    swarm_usurp(w, m, l);
     if (swarm_pick(w, 2)) {
         swarm_heal(w);
         swarm_restart(w, 1);
+    }
+    if (swarm_pick(w, 2)) { /* and it is called back */
+        rw_run(w, w->now + swarm_trip(w, m, 4));
+        swarm_stand(w, l);
+        rw_run(w, w->now + swarm_trip(w, m, 6));
+        if (swarm_pick(w, 2) && !w->broken)
+            swarm_cut(w, l, 1);
+        swarm_usurp(w, m, l);
     }
 }
 
@@ -321,16 +385,6 @@ static void swarm_remove(struct rw *w)
         if (w->node[i].raft)
             rw_crash(w, &w->node[i]);
         w->node[i].off = true;
-    }
-}
-
-static void swarm_speed(struct rw *w, const struct swarm *m)
-{
-    static const int32_t percent[] = {5, 30, 100, 100, 100, 300, 1000};
-    for (uint32_t i = 1; i <= w->n; i++) {
-        w->node[i].disk_ns = m->disk_ns * percent[swarm_pick(w, ARRAY_LEN(percent))] / 100;
-        for (uint32_t k = 1; k <= w->n; k++)
-            w->link[i][k].delay_ns = m->delay_ns * percent[swarm_pick(w, ARRAY_LEN(percent))] / 100;
     }
 }
 
@@ -487,7 +541,8 @@ static const char *swarm_soak(struct rw *w, uint64_t seed)
     w->late_ppm = prng_below(&p, 2) ? (uint32_t)prng_below(&p, 100000) : 0;
     w->unread_ppm = prng_below(&p, 2) ? 50000 : 0;
     w->install_ns = prng_range(&p, 1, prng_below(&p, 2) ? 10 * MS : 1000 * MS);
-    w->image_every = prng_below(&p, 2) ? (uint64_t)prng_range(&p, 5, 100) : 0;
+    w->image_every =
+        prng_below(&p, 2) ? (uint64_t)prng_range(&p, 2, prng_below(&p, 2) ? 10 : 100) : 0;
     w->remove_for_good = prng_below(&p, 2);
     int64_t skew = m.cfg.drift_ppm * 2 / 5;
     for (uint32_t i = 1; i <= w->n; i++) {
@@ -502,7 +557,8 @@ static const char *swarm_soak(struct rw *w, uint64_t seed)
         swarm_speed(w, &m);
     for (int i = 0; i < 400 && !w->broken; i++) {
         swarm_act(w, &m);
-        if (w->n_committed > RW_LOG / 2 || (!w->image_every && w->n_committed > 1500))
+        if (w->n_committed > RW_LOG / 2 || w->n_seen > RW_SEEN / 4 ||
+            (!w->image_every && (w->n_committed > 1500 || w->leaders > 500)))
             break;
         rw_run(w, w->now + prng_range(&w->prng, 0, m.turn_ns));
         if (!w->broken)
@@ -518,15 +574,17 @@ static const char *swarm_soak(struct rw *w, uint64_t seed)
 }
 
 /* A leader that is well and hears a quorum goes on leading, whatever becomes of one other at a
- * time. */
+ * time.  Without pre-votes that is so only while the other sleeps: then it finds the leader's
+ * messages when it wakes. */
 static const char *swarm_calm(struct rw *w, uint64_t seed)
 {
     struct prng p;
     prng_seed(&p, seed, "calm", 0);
     struct raft_config cfg = rw_config();
+    cfg.no_pre_vote = prng_below(&p, 3) == 0;
     uint32_t voters = prng_below(&p, 2) ? 3 : 5;
     rw_open(w, seed, voters + 1, voters, &cfg);
-    rw_run(w, 5000 * MS);
+    rw_run(w, 10000 * MS);
     struct rw_node *l = rw_leader(w);
     uint64_t leaders = w->leaders;
     rw_check(w, l != NULL, "no leader in a calm world");
@@ -534,7 +592,7 @@ static const char *swarm_calm(struct rw *w, uint64_t seed)
         struct rw_node *n = swarm_node(w);
         if (n == l)
             continue;
-        switch (swarm_pick(w, 4)) {
+        switch (cfg.no_pre_vote ? 0 : swarm_pick(w, 4)) {
         case 0:
             rw_pause(w, n, prng_range(&w->prng, 0, 8000 * MS));
             break;
@@ -552,7 +610,7 @@ static const char *swarm_calm(struct rw *w, uint64_t seed)
         rw_run(w, w->now + prng_range(&w->prng, 0, 6000 * MS));
         swarm_heal(w);
         swarm_restart(w, 1);
-        rw_run(w, base_max_u64((uint64_t)n->paused_until, (uint64_t)w->now) + 300 * MS);
+        rw_run(w, (int64_t)base_max_u64((uint64_t)n->paused_until, (uint64_t)w->now) + 300 * MS);
         rw_check(w, w->leaders == leaders && rw_leader(w) == l,
                  "a leader that was well did not stay");
     }

@@ -21,7 +21,7 @@ enum {
     RW_LOG = 4096,
     RW_QUEUE = 512,
     RW_CONFS = 512,
-    RW_TERMS = 4096,
+    RW_TERMS = 1 << 17,
     RW_OPS = 1024,
     RW_LATE = 64,
     RW_SEEN = 1 << 15,
@@ -92,7 +92,7 @@ struct rw_node {
     struct rw_entry fetched[16];
     uint64_t applied;
     uint64_t read_name, read_floor; /* one read at a time; 0: none */
-    bool gone;                      /* its disk is lost */
+    bool lost, gone;                /* its disk is lost; and it does not start any more */
     bool off;                       /* removed, and taken away */
 };
 
@@ -309,6 +309,23 @@ static void rw_check_leases(struct rw *w)
     }
 }
 
+static bool rw_has_majority(struct rw *w, uint64_t index, uint64_t term,
+                            const struct raft_conf *conf)
+{
+    uint32_t have[2] = {0, 0}, all[2] = {0, 0};
+    for (uint32_t k = 0; k < conf->n; k++)
+        for (uint32_t h = 0; h < 2; h++) {
+            if (!(conf->member[k].flags & (h ? RAFT_OLD : RAFT_VOTER)))
+                continue;
+            struct rw_node *o = &w->node[conf->member[k].id.v];
+            struct rw_entry *d = rw_at(&o->disk, index);
+            all[h]++;
+            have[h] += o->lost /* it had */ || index <= o->image.index || (d && d->term == term);
+        }
+    return have[0] * 2 > all[0] && (all[1] == 0 || have[1] * 2 > all[1]);
+}
+
+/* conf: in effect before the step; the one after it may have committed as well */
 static void rw_check_commit(struct rw *w, struct rw_node *n, const struct raft_conf *conf)
 {
     uint64_t c = raft_commit(n->raft);
@@ -323,19 +340,9 @@ static void rw_check_commit(struct rw *w, struct rw_node *n, const struct raft_c
                      "two entries committed at one index");
             continue;
         }
-        /* new: a majority has it on disk (by the leader's configuration) */
-        uint32_t have[2] = {0, 0}, all[2] = {0, 0};
-        for (uint32_t k = 0; k < conf->n; k++)
-            for (uint32_t h = 0; h < 2; h++) {
-                if (!(conf->member[k].flags & (h ? RAFT_OLD : RAFT_VOTER)))
-                    continue;
-                struct rw_node *o = &w->node[conf->member[k].id.v];
-                struct rw_entry *d = rw_at(&o->disk, i);
-                all[h]++;
-                have[h] +=
-                    o->gone || i <= o->image.index || (d && d->term == e->term); /* gone: it had */
-            }
-        rw_check(w, have[0] * 2 > all[0] && (all[1] == 0 || have[1] * 2 > all[1]),
+        rw_check(w,
+                 rw_has_majority(w, i, e->term, conf) ||
+                     rw_has_majority(w, i, e->term, raft_conf(n->raft)),
                  "committed without a majority of disks");
         struct raft_status s;
         raft_status(n->raft, &s);
