@@ -219,7 +219,8 @@ static void raft_image_ready(struct raft *r, const struct raft_image *i)
     r->wanted_index = 0;
     if ((i->index <= r->commit && !MUTANT(RAFT_IMAGE_LATE)) || r->role == RAFT_LEADER)
         return;
-    if (i->index <= r->trail.last && !MUTANT(RAFT_IMAGE_LATE) && raft_trail_term(&r->trail, i->index) == i->term) {
+    if (i->index <= r->trail.last && !MUTANT(RAFT_IMAGE_LATE) &&
+        raft_trail_term(&r->trail, i->index) == i->term) {
         raft_set_commit(r, i->index); /* the log came here first */
         return;
     }
