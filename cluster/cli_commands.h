@@ -20,4 +20,7 @@ extern const struct cli_command cli_fs_ls, cli_fs_stat, cli_fs_cat, cli_fs_cp, c
 /* can the file of cluster.secret_file be used, if one is set?  CLI_OK, or says why not */
 int cli_secret_ready(const struct cli *c);
 
+/* where the n-th process of a role, from 0, answers for health and metrics; false: nowhere */
+bool cli_up_http(const struct config *g, const char *role, int n, char *to, size_t cap);
+
 #endif

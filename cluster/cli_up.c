@@ -26,6 +26,7 @@ enum { UP_ARGS = 12, UP_START_MS = 60000, UP_STOP_MS = 12000, UP_CHILDREN = 66 }
 
 struct cli_up_child {
     char name[24], log[PATH_MAX], sets[2][PATH_MAX + 64];
+    char http[ENV_ADDR_MAX], http_set[ENV_ADDR_MAX + 24];
     const char *argv[UP_ARGS];
     pid_t pid;                                   /* 0: not running */
     int64_t started_ns, restart_at_ns, pause_ns; /* the pause before a restart doubles */
@@ -77,13 +78,17 @@ static int cli_up_spawn(struct cli_up *u, struct cli_up_child *k, int *ret_ready
         prctl(PR_SET_PDEATHSIG, SIGTERM); /* and none outlives it */
         if (getppid() != us)
             _exit(127);
-        const char *argv[UP_ARGS + 3];
+        const char *argv[UP_ARGS + 5];
         int n = 0;
         for (int i = 0; k->argv[i]; i++) {
             argv[n++] = k->argv[i];
             if (i == 1) {
                 argv[n++] = "--ready-fd";
                 argv[n++] = fd;
+                if (*k->http) {
+                    argv[n++] = "--set";
+                    argv[n++] = k->http_set;
+                }
             }
         }
         argv[n] = NULL;
@@ -173,6 +178,14 @@ static struct cli_up_child *cli_up_child(struct cli_up *u, const char *name, con
     k->argv[1] = command;
     k->argv[2] = "--config";
     k->argv[3] = u->config;
+    int before = 0;
+    for (const struct cli_up_child *other = u->child; other < k; other++)
+        before += !strcmp(other->argv[1], command);
+    char http[ENV_ADDR_MAX];
+    if (cli_up_http(u->cli->config, command, before, http, sizeof http)) {
+        snprintf(k->http, sizeof k->http, "%s", http);
+        snprintf(k->http_set, sizeof k->http_set, "%s.http=%s", command, http);
+    }
     return k;
 }
 
@@ -336,6 +349,18 @@ static int cli_up_options(struct cli_up *u)
     return CLI_OK;
 }
 
+static void cli_up_say_http(const struct cli_up *u)
+{
+    const char *before = "health and metrics:";
+    for (int i = 0; i < u->n; i++)
+        if (*u->child[i].http) {
+            printf("%s %s http://%s", before, u->child[i].name, u->child[i].http);
+            before = ",";
+        }
+    if (*before == ',')
+        printf("\n");
+}
+
 static void cli_up_say(const struct cli_up *u)
 {
     const struct config *g = u->cli->config;
@@ -344,8 +369,12 @@ static void cli_up_say(const struct cli_up *u)
         cJSON_AddStringToObject(j, "config", u->config);
         cJSON_AddStringToObject(j, "masters", config_masters(g));
         cJSON_AddStringToObject(j, "mount", config_str(g, CONFIG_MOUNT_POINT));
-        for (int i = 0; i < u->n; i++)
+        cJSON *http = cJSON_AddObjectToObject(j, "http");
+        for (int i = 0; i < u->n; i++) {
             cJSON_AddNumberToObject(pids, u->child[i].name, u->child[i].pid);
+            if (*u->child[i].http)
+                cJSON_AddStringToObject(http, u->child[i].name, u->child[i].http);
+        }
         cli_print_json(j);
     } else {
         printf("tarn is up: master at %s, %d worker%s, logs in %s\n", config_masters(g),
@@ -353,6 +382,7 @@ static void cli_up_say(const struct cli_up *u)
                config_int(g, CONFIG_UP_WORKERS) == 1 ? "" : "s", u->dir);
         if (*config_str(g, CONFIG_MOUNT_POINT))
             printf("mounted at %s\n", config_str(g, CONFIG_MOUNT_POINT));
+        cli_up_say_http(u);
         printf("other commands find it by: export TARN_CONFIG=%s\nCtrl-C ends it\n", u->config);
     }
     fflush(stdout);

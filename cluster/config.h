@@ -120,6 +120,8 @@ enum config_type {
     X(MOUNT_PASSTHROUGH, "mount.passthrough", ENUM, "auto", 0, 0, "off|auto",                     \
       "reads of whole files of a worker on this host go to its disk; needs CAP_SYS_ADMIN")        \
     X(UP_WORKERS, "up.workers", INT, "2", 1, 64, NULL, "workers that `tarn up` starts")           \
+    X(UP_HTTP, "up.http", BOOL, "true", 0, 0, NULL,                                               \
+      "`tarn up` finds a port for health and metrics of each process that has none configured")   \
     X(NET_SPIN, "net.spin", DURATION, "60us", 0, 10000000LL, NULL,                                \
       "a mount or worker looks for more that long before it sleeps, where that helps")            \
     X(HTTP_ALLOW_REMOTE, "http.allow_remote", BOOL, "false", 0, 0, NULL,                          \

@@ -504,7 +504,7 @@ static void test_rpc_calls_are_counted(void)
     CU_ASSERT(fs->within[0] == 1 && fs->ns == 0);
     CU_ASSERT(fail->calls == 1 && fail->errors == 1 && fail->bytes_out == 3);
     CU_ASSERT(late->calls == 1 && !late->errors && late->bytes_in == 4 && late->bytes_out == 1);
-    CU_ASSERT(late->ns > 90 * MS && late->ns < 110 * MS);
+    CU_ASSERT((int64_t)late->ns > 90 * MS && (int64_t)late->ns < 110 * MS);
     CU_ASSERT_EQUAL(late->within[6] + late->within[7], 1);
     CU_ASSERT_EQUAL(rpc_count_of(server.host.came, 999)->calls, 0);
     late = rpc_count_of(client.host.went, METHOD_LATER);
