@@ -163,8 +163,13 @@ static void drive_conn_gone(struct drive_conn *c, int why)
         k->out = NULL;
     if (k->in == c)
         k->in = NULL;
-    if (!was_up || d->stop_op || d->state != DRIVE_RUNNING)
+    if (d->stop_op || d->state != DRIVE_RUNNING)
         return;
+    if (!was_up) { /* hung up on before it said who it is: it starts, perhaps */
+        if (c->is_out)
+            drive_dial_later(k);
+        return;
+    }
     if (!k->was_told) {
         k->was_told = true;
         fmt_log(d->env, ENV_LOG_INFO, "journal: member %u at %s: connection lost: %s.", k->id.v,
@@ -286,7 +291,6 @@ static void drive_dialled(struct env_op *op)
     } else if (op->ret < 0 && op->ret != E_REFUSED && op->ret != E_TIMEOUT) {
         drive_say(k, ENV_LOG_WARN, "cannot connect", (int)op->ret);
     }
-    drive_dial_later(k);
 }
 
 /* --- hello --- */
@@ -439,7 +443,6 @@ static void drive_on_welcome(struct drive_conn *c, const void *b, uint32_t n)
         else
             drive_hello_said(d, &h, k->addr, why);
         drive_conn_drop(c, why);
-        drive_dial_later(k);
         return;
     }
     env_timer_stop(d->env, &c->deadline);
