@@ -41,6 +41,8 @@ struct client_config {
     int64_t deadline_ns;      /* of a request that gives none; default 30 s */
     uint32_t requests_max;    /* at once; default 1024 */
     uint32_t cache_entries;   /* attributes and names kept; default 100,000 */
+    bool ask_always;          /* every read asks the master: linearizable, where a cache may still
+                                 show what a change that is not answered yet replaces */
     uint32_t readahead_pages; /* most pages read ahead of a sequential reader; default 8; 0: none */
     uint64_t buffer_bytes;    /* for read-ahead; default 64 MiB */
     uint64_t

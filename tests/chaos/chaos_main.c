@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,14 @@ struct client_thread {
     int64_t worst_ns, last_ns; /* longest time between two answers */
     int err;
 };
+
+static volatile sig_atomic_t ending; /* SIGTERM: what is under way is finished, then judged */
+
+static void on_term(int sig)
+{
+    (void)sig;
+    ending = 1;
+}
 
 static int64_t now_ns(void)
 {
@@ -117,12 +126,11 @@ static void make_one(struct client_thread *c, struct tarn *t)
 {
     char path[512];
     uint64_t n = ++c->seq;
-    snprintf(path, sizeof path, "%s/made-%u-%llu", opt.path, c->n, (unsigned long long)n);
+    snprintf(path, sizeof path, "%s/made-%d-%u-%llu", opt.path, (int)getpid(), c->n,
+             (unsigned long long)n);
     int err = tarn_mkdir(t, path, 0755);
-    if (err == E_EXIST)
-        line("# twice made-%u-%llu\n", c->n, (unsigned long long)n);
-    else if (!err)
-        line("# made made-%u-%llu\n", c->n, (unsigned long long)n);
+    if (!err || err == E_EXIST)
+        line("# %s %s\n", err ? "twice" : "made", strstr(path, "made-"));
     if (err) {
         c->maybe++;
         c->err = err;
@@ -138,6 +146,7 @@ static struct tarn *connected(unsigned patience_s)
     struct tarn *t = NULL;
     int err = E_TIMEOUT;
     o.client.masters = opt.masters;
+    o.client.ask_always = true;
     o.secret_file = opt.secret;
     o.uid = o.gid = 0;
     for (int64_t end = now_ns() + patience_s * 1000000000LL; err && now_ns() < end;) {
@@ -156,7 +165,7 @@ static void *client_main(void *ctx)
     struct prng rng;
     struct tarn *t = connected(30);
     prng_seed(&rng, (uint64_t)now_ns(), "chaos", c->n);
-    while (t && now_ns() < opt.until_ns) {
+    while (t && !ending && now_ns() < opt.until_ns) {
         char path[512];
         unsigned key = (unsigned)prng_below(&rng, opt.keys), what = (unsigned)prng_below(&rng, 20);
         snprintf(path, sizeof path, "%s/register-%u", opt.path, key);
@@ -224,6 +233,7 @@ static int load(unsigned seconds)
     int err = registers_make();
     if (err)
         return 1;
+    signal(SIGTERM, on_term);
     opt.until_ns = now_ns() + seconds * 1000000000LL;
     for (unsigned i = 0; i < opt.clients; i++) {
         c[i].n = c[i].process = i;
