@@ -1,86 +1,39 @@
 /* cluster/cli_journal.c - `tarn journal`: looks into the directory of a stopped master.
  *
  *   dump    every record in the order of its index, as text or as one JSON object a line
- *   verify  what a start would read: identity, every image, the log to its end
  *
- * Both only read.  The directory is locked meanwhile, so a running master is noticed.  verify is
- * the journal's own start with nothing written, so it knows and says just what a start would. */
-#include <errno.h>
+ * It only reads.  The directory is locked meanwhile, so a running master is noticed.  Of a group's
+ * member the records are Raft's entries: each with its index, its term and its place in the log,
+ * which is never cut: an entry voids what stood at its index and above before, so a first pass
+ * finds out what counts in the end. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "cluster/cli_commands.h"
+#include "cluster/cli_dir.h"
 #include "core/fmt.h"
 #include "core/fsop.h"
-#include "journal/journal.h"
+#include "journal/raft_format.h"
+#include "journal/raft_log.h"
 #include "journal/wal_dump.h"
-#include "net/net.h"
 
-enum { CLI_JOURNAL_MEM = 64 << 20, CLI_JOURNAL_LINE = 1024 };
-
-struct cli_journal {
-    struct cli *cli;
-    struct net *net;
-    struct mem mem;
-    struct env_op op;
-    bool done;
-    uint32_t complaints;
-    char complaint[CLI_JOURNAL_LINE]; /* the last */
+/* entries from place on, as long as nothing voids them: index and place count up together */
+struct cli_journal_span {
+    uint64_t index, place, n;
 };
 
-static void cli_journal_done(struct env_op *op)
-{
-    container_of(op, struct cli_journal, op)->done = true;
-}
-
-static void cli_journal_log(void *ctx, enum env_log level, const char *node, const char *line)
-{
-    struct cli_journal *j = ctx;
-    (void)node;
-    if (level > ENV_LOG_WARN)
-        return;
-    j->complaints++;
-    fmt_into(j->complaint, sizeof j->complaint, "%s", line);
-    if (!j->cli->json)
-        cli_error(j->cli, 0, "%s", line);
-}
-
-/* a minute without a single disk operation done: give up */
-static int cli_journal_wait(struct cli_journal *j, const bool *flag)
-{
-    return net_run_until(j->net, flag, env_now_ns(net_env(j->net)) + 60000000000LL);
-}
-
-static int cli_journal_open(struct cli_journal *j, struct cli *c)
-{
-    const char *dir = c->n_args ? c->args[0] : config_str(c->config, CONFIG_MASTER_DIR);
-    memset(j, 0, sizeof *j);
-    j->cli = c;
-    j->op.done = cli_journal_done;
-    if (!*dir)
-        return cli_error(c, CLI_USAGE, "name a master's directory, or set master.dir");
-    if (access(dir, F_OK)) /* it would be made */
-        return cli_error(c, CLI_FAILED, "%s: %s", dir, strerror(errno));
-    struct net_config nc = {.dir = dir,
-                            .node = "journal",
-                            .log_level = ENV_LOG_WARN,
-                            .log = cli_journal_log,
-                            .log_ctx = j};
-    int err = net_open(&nc, &j->net);
-    if (err)
-        return cli_error(c, CLI_FAILED, "%s: %s", dir,
-                         err == E_BUSY ? "a running master has it; stop that first"
-                                       : err_text(err));
-    mem_init(&j->mem, net_mem_source(), CLI_JOURNAL_MEM);
-    return CLI_OK;
-}
-
-static void cli_journal_close(struct cli_journal *j)
-{
-    net_close(j->net);
-    mem_drop(&j->mem);
-}
-
-/* --- dump --- */
+struct cli_journal_dump {
+    struct cli_dir d;
+    struct cli *cli;
+    int64_t from, to;
+    bool all, is_raft, looking; /* looking: the first pass */
+    uint64_t last;              /* highest place printed or skipped */
+    uint64_t bad;               /* stretches that are not intact */
+    struct cli_journal_span *span;
+    size_t n_spans, cap_spans;
+};
 
 /* printable ASCII as it is, the rest as \xNN */
 static const char *cli_journal_text(char *buf, size_t cap, const char *s, uint32_t n)
@@ -160,7 +113,56 @@ static void cli_journal_fsop(struct cli_journal_line *l, const struct fsop *op)
     cli_journal_number(l, "time_ns", (uint64_t)op->time_ns);
 }
 
+/* "1@h:p(voter),..." or a list of objects */
+static void cli_journal_conf(struct cli_journal_line *l, const struct raft_conf *c)
+{
+    char text[RAFT_MEMBERS_MAX * (ENV_ADDR_MAX + 64)] = "", one[ENV_ADDR_MAX + 32];
+    size_t n = 0;
+    cJSON *list = l->json ? cJSON_AddArrayToObject(l->j, "members") : NULL;
+    for (uint32_t i = 0; i < c->n; i++) {
+        const struct raft_member *m = &c->member[i];
+        const char *role = m->flags & RAFT_LEARNER    ? m->flags & RAFT_PROMOTE ? "joining"
+                                                        : m->flags & RAFT_OLD   ? "becomes a learner"
+                                                                                : "learner"
+                           : !(m->flags & RAFT_VOTER) ? "leaving"
+                           : m->flags & RAFT_OLD      ? "voter, also before"
+                                                      : "voter";
+        cli_dir_member(one, sizeof one, m->id.v, m->addr, m->priority);
+        if (list) {
+            cJSON *o = cJSON_CreateObject();
+            cJSON_AddNumberToObject(o, "id", m->id.v);
+            cJSON_AddStringToObject(o, "addr", m->addr);
+            cJSON_AddStringToObject(o, "role", role);
+            cJSON_AddNumberToObject(o, "priority", m->priority);
+            cli_json_u64(o, "disk", m->disk);
+            cJSON_AddItemToArray(list, o);
+        } else {
+            n += fmt_into(text + n, sizeof text - n, "%s%s(%s)", i ? "," : "", one, role);
+        }
+    }
+    if (!list)
+        printf(" members=%s", text);
+}
+
 static struct cli_json_list cli_journal_records;
+
+static void cli_journal_end_line(struct cli_journal_line *l)
+{
+    if (l->json)
+        cli_json_item(&cli_journal_records, l->j);
+    else
+        putchar('\n');
+}
+
+static struct cli_journal_line cli_journal_begin_line(const struct cli *c, const char *kind)
+{
+    struct cli_journal_line l = {.json = c->json};
+    if (l.json) {
+        l.j = cJSON_CreateObject();
+        cJSON_AddStringToObject(l.j, "kind", kind);
+    }
+    return l;
+}
 
 static void cli_journal_record(struct cli *c, uint64_t index, const struct log_record *r,
                                const void *bytes)
@@ -169,15 +171,11 @@ static void cli_journal_record(struct cli *c, uint64_t index, const struct log_r
     struct fsop op;
     int err = fsop_get(&b, &op);
     const char *kind = err ? "unreadable" : fsop_kind_name(op.kind);
-    struct cli_journal_line l = {.json = c->json};
-    if (c->json) {
-        l.j = cJSON_CreateObject();
-        cJSON_AddStringToObject(l.j, "kind", kind);
-    } else {
-        printf("%llu", (unsigned long long)index);
-    }
+    struct cli_journal_line l = cli_journal_begin_line(c, kind);
     if (c->json)
         cli_journal_number(&l, "index", index);
+    else
+        printf("%llu", (unsigned long long)index);
     cli_journal_number(&l, "epoch", r->epoch);
     if (!c->json)
         printf(" %s", kind);
@@ -185,19 +183,160 @@ static void cli_journal_record(struct cli *c, uint64_t index, const struct log_r
         cli_journal_number(&l, "bytes", r->len);
     else
         cli_journal_fsop(&l, &op);
-    if (c->json)
-        cli_json_item(&cli_journal_records, l.j);
-    else
-        putchar('\n');
+    cli_journal_end_line(&l);
 }
 
-struct cli_journal_dump {
-    struct cli_journal j;
-    int64_t from, to;
-    bool all;
-    uint64_t last; /* highest index printed or skipped */
-    uint64_t bad;  /* stretches that are not intact */
-};
+/* --- of a group's member --- */
+
+static bool cli_journal_counts(const struct cli_journal_dump *d, uint64_t place)
+{
+    for (size_t i = d->n_spans; i-- > 0;)
+        if (place >= d->span[i].place)
+            return place - d->span[i].place < d->span[i].n;
+    return false;
+}
+
+/* the first pass: what this record voids goes, and it is there */
+static void cli_journal_span(struct cli_journal_dump *d, uint64_t place, uint64_t index,
+                             uint8_t type)
+{
+    while (d->n_spans && (type == RAFT_LOG_RESET || d->span[d->n_spans - 1].index >= index))
+        d->n_spans--;
+    struct cli_journal_span *s = d->n_spans ? &d->span[d->n_spans - 1] : NULL;
+    if (s && s->index + s->n > index)
+        s->n = index - s->index;
+    if (s && type != RAFT_LOG_RESET && s->index + s->n == index && s->place + s->n == place) {
+        s->n++;
+        return;
+    }
+    if (d->n_spans == d->cap_spans) {
+        d->cap_spans = 2 * d->cap_spans + 64;
+        d->span = realloc(d->span, d->cap_spans * sizeof *d->span);
+        ASSERT(d->span);
+    }
+    d->span[d->n_spans++] = (struct cli_journal_span){index, place, 1};
+}
+
+static void cli_journal_entry(struct cli_journal_dump *d, uint64_t place,
+                              const struct log_record *r, const uint8_t *bytes)
+{
+    struct cli *c = d->cli;
+    uint64_t index = r->len >= RAFT_LOG_HEAD ? base_get_u64(bytes) : 0;
+    struct rbuf b = rbuf_make(bytes + RAFT_LOG_HEAD, index ? r->len - RAFT_LOG_HEAD : 0);
+    struct raft_conf conf;
+    struct fsop op;
+    bool is_data = r->type == RAFT_DATA && index && !fsop_get(&b, &op);
+    bool is_conf = r->type == RAFT_CONF && index && !raft_format_conf_get(&b, &conf);
+    const char *kind = is_data                     ? fsop_kind_name(op.kind)
+                       : is_conf                   ? "configuration"
+                       : r->type == RAFT_NOOP      ? "noop"
+                       : r->type == RAFT_LOG_RESET ? "reset"
+                                                   : "unreadable";
+    if (d->looking) {
+        cli_journal_span(d, place, index, r->type);
+        return;
+    }
+    if (index < (uint64_t)d->from || index > (uint64_t)d->to)
+        return;
+    struct cli_journal_line l = cli_journal_begin_line(c, kind);
+    bool counts = cli_journal_counts(d, place);
+    if (c->json) {
+        cli_json_u64(l.j, "index", index);
+        cJSON_AddBoolToObject(l.j, "superseded", !counts);
+    } else {
+        printf("%llu", (unsigned long long)index);
+    }
+    cli_journal_number(&l, "term", r->epoch);
+    cli_journal_number(&l, "place", place);
+    if (!c->json)
+        printf(" %s", kind);
+    if (is_data)
+        cli_journal_fsop(&l, &op);
+    else if (is_conf)
+        cli_journal_conf(&l, &conf);
+    else if (!strcmp(kind, "unreadable"))
+        cli_journal_number(&l, "bytes", r->len);
+    if (!c->json && !counts)
+        printf(" (superseded)");
+    cli_journal_end_line(&l);
+}
+
+/* the image's first piece says where it stands in the group's history */
+static void cli_journal_image(struct cli_journal_dump *d, const char *leaf)
+{
+    static uint8_t b[LOG_BLOCK + sizeof(struct log_piece) + RAFT_FORMAT_IMAGE_MAX];
+    char path[PATH_MAX];
+    struct log_image h;
+    struct log_piece p;
+    struct raft_conf conf = {0};
+    uint64_t index, term = 0;
+    snprintf(path, sizeof path, "%s/%s", d->d.dir, leaf);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : pread(fd, b, sizeof b, 0);
+    if (fd >= 0)
+        close(fd);
+    if (n < (ssize_t)(LOG_BLOCK + sizeof p) || log_format_check(b, LOG_BLOCK, LOG_IMAGE_MAGIC)) {
+        d->bad++;
+        cli_error(d->cli, 0, "%s: its header is not intact", leaf);
+        return;
+    }
+    memcpy(&h, b, sizeof h);
+    memcpy(&p, b + LOG_BLOCK, sizeof p);
+    struct rbuf r =
+        rbuf_make(b + LOG_BLOCK + sizeof p, base_min_u64(p.len, (size_t)n - LOG_BLOCK - sizeof p));
+    bool is_raft = d->is_raft && !raft_format_image_get(&r, &index, &term, &conf);
+    struct cli_journal_line l = cli_journal_begin_line(d->cli, "image");
+    if (!l.json)
+        printf("# %s:", leaf);
+    cli_journal_number(&l, "index", h.index);
+    cli_journal_number(&l, is_raft ? "term" : "epoch", h.epoch);
+    if (is_raft)
+        cli_journal_conf(&l, &conf);
+    cli_journal_end_line(&l);
+}
+
+static int cli_journal_by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* --all: journal.meta and the images */
+static void cli_journal_beside(struct cli_journal_dump *d)
+{
+    const struct log_meta *m = &d->d.meta;
+    struct dirent **names;
+    char id[40];
+    uint64_t index;
+    if (d->d.meta_err) {
+        d->bad++;
+        cli_error(d->cli, 0, "journal.meta: %s", err_text(d->d.meta_err));
+    } else {
+        struct cli_journal_line l = cli_journal_begin_line(d->cli, "meta");
+        snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)m->cluster_hi,
+                 (unsigned long long)m->cluster_lo);
+        if (!l.json)
+            printf("# journal.meta:");
+        cli_journal_string(&l, "cluster", id, (uint32_t)strlen(id));
+        cli_journal_number(&l, "member", m->member);
+        cli_journal_number(&l, d->is_raft ? "term" : "epoch", m->epoch);
+        cli_journal_number(&l, "vote", m->vote);
+        cli_journal_number(&l, "disk", m->disk);
+        cli_journal_number(&l, "era", m->era);
+        cli_journal_number(&l, "trimmed", m->trimmed);
+        cli_journal_number(&l, "durable", m->durable);
+        cli_journal_end_line(&l);
+    }
+    int n = scandir(d->d.dir, &names, NULL, cli_journal_by_name);
+    for (int i = 0; i < n; i++) {
+        if (log_format_name_parse(names[i]->d_name, "image-", &index))
+            cli_journal_image(d, names[i]->d_name);
+        free(names[i]);
+    }
+    if (n >= 0)
+        free(names);
+}
+
+/* --- the log --- */
 
 /* A restart repeats what was not proven durable: records come once, the copies only with --all. */
 static void cli_journal_batch(struct cli_journal_dump *d, const struct wal_dump_item *it)
@@ -206,17 +345,21 @@ static void cli_journal_batch(struct cli_journal_dump *d, const struct wal_dump_
     const void *bytes;
     uint32_t at = 0;
     uint64_t index = it->batch.first_index;
-    if (!it->chained && !d->all)
+    if (!it->chained && (!d->all || d->looking))
         return;
-    if (d->last && index > d->last + 1)
-        cli_error(d->j.cli, 0, "%s: offset %llu: records %llu to %llu are missing before it",
+    if (d->last && index > d->last + 1 && !d->looking)
+        cli_error(d->cli, 0, "%s: offset %llu: records %llu to %llu are missing before it",
                   it->name, (unsigned long long)it->at, (unsigned long long)d->last + 1,
                   (unsigned long long)index - 1);
     while (log_format_record_next(it->payload, it->batch.payload_len, &at, &r, &bytes)) {
         bool again = index <= d->last;
         d->last = base_max_u64(d->last, index);
-        if ((d->all || !again) && index >= (uint64_t)d->from && index <= (uint64_t)d->to)
-            cli_journal_record(d->j.cli, index, &r, bytes);
+        if ((d->all && !d->looking) || !again) {
+            if (d->is_raft)
+                cli_journal_entry(d, index, &r, bytes);
+            else if (index >= (uint64_t)d->from && index <= (uint64_t)d->to)
+                cli_journal_record(d->cli, index, &r, bytes);
+        }
         index++;
     }
 }
@@ -224,11 +367,14 @@ static void cli_journal_batch(struct cli_journal_dump *d, const struct wal_dump_
 static void cli_journal_item(struct cli_journal_dump *d, const struct wal_dump_item *it)
 {
     unsigned long long at = it->at;
-    bool text = d->all && !d->j.cli->json;
+    bool text = d->all && !d->cli->json;
+    if (d->looking && it->kind != WAL_DUMP_BATCH)
+        return;
     switch (it->kind) {
     case WAL_DUMP_SEGMENT:
         if (it->verdict && it->verdict != E_NODATA)
-            cli_error(d->j.cli, 0, "%s: its header: %s", it->name, err_text(it->verdict));
+            cli_error(d->cli, 0, "%s: its header: %s%s", it->name, err_text(it->verdict),
+                      it->verdict == E_VERSION ? ": a newer release wrote it; run that one" : "");
         if (text && it->verdict == E_NODATA)
             printf("# %s: not in use\n", it->name);
         else if (text && !it->verdict)
@@ -238,7 +384,7 @@ static void cli_journal_item(struct cli_journal_dump *d, const struct wal_dump_i
                    (unsigned long long)it->segment.durable_upto);
         break;
     case WAL_DUMP_BATCH:
-        if (text)
+        if (text && !d->looking)
             printf("# offset %llu: %u records from %llu%s; up to %llu was durable\n", at,
                    it->batch.records, (unsigned long long)it->batch.first_index,
                    it->chained ? "" : ", NOT CHAINED", (unsigned long long)it->batch.durable_upto);
@@ -246,7 +392,7 @@ static void cli_journal_item(struct cli_journal_dump *d, const struct wal_dump_i
         break;
     case WAL_DUMP_BAD:
         d->bad++;
-        cli_error(d->j.cli, 0,
+        cli_error(d->cli, 0,
                   "%s: offset %llu: not intact (%s): a torn end, or damage; "
                   "`tarn journal verify` tells",
                   it->name, at, err_text(it->verdict));
@@ -256,33 +402,53 @@ static void cli_journal_item(struct cli_journal_dump *d, const struct wal_dump_i
     }
 }
 
+static int cli_journal_walk(struct cli_journal_dump *d)
+{
+    int err;
+    struct wal_dump *dump = wal_dump_open(net_env(d->d.net), &d->d.mem, "");
+    ASSERT(dump);
+    d->last = 0;
+    do {
+        d->d.done = false;
+        wal_dump_next(dump, &d->d.op);
+        err = cli_dir_wait(&d->d, &d->d.done);
+        if (!err && d->d.op.ret > 0)
+            cli_journal_item(d, wal_dump_item(dump));
+    } while (!err && d->d.op.ret > 0);
+    if (err)
+        return err; /* the disk still has its buffers */
+    wal_dump_free(dump);
+    return d->d.op.ret < 0 ? (int)d->d.op.ret : 0;
+}
+
 static int cli_journal_dump_run(struct cli *c)
 {
-    struct cli_journal_dump d = {.all = cli_flag(c, "all")};
+    struct cli_journal_dump d = {.cli = c, .all = cli_flag(c, "all")};
     if (!cli_number(c, "from", 1, 1, INT64_MAX, &d.from) ||
         !cli_number(c, "to", INT64_MAX, 1, INT64_MAX, &d.to))
         return CLI_USAGE;
-    int code = cli_journal_open(&d.j, c), err;
+    int err = 0, code = cli_dir_open(
+                     &d.d, c, c->n_args ? c->args[0] : config_str(c->config, CONFIG_MASTER_DIR));
     if (code)
         return code;
-    struct wal_dump *dump = wal_dump_open(net_env(d.j.net), &d.j.mem, "");
-    ASSERT(dump);
-    do {
-        d.j.done = false;
-        wal_dump_next(dump, &d.j.op);
-        err = cli_journal_wait(&d.j, &d.j.done);
-        if (!err && d.j.op.ret > 0)
-            cli_journal_item(&d, wal_dump_item(dump));
-    } while (!err && d.j.op.ret > 0);
-    if (!err && d.j.op.ret < 0)
-        err = (int)d.j.op.ret;
+    d.is_raft = d.d.meta.member != 0;
+    if (d.all)
+        cli_journal_beside(&d);
+    if (d.is_raft) {
+        d.looking = true;
+        err = cli_journal_walk(&d);
+        d.looking = false;
+    }
+    if (!err)
+        err = cli_journal_walk(&d);
     if (err)
         code = cli_error(c, CLI_FAILED, "reading the log: %s", err_text(err));
     else if (d.bad)
         code = CLI_DATA;
     if (c->json)
         cli_json_end(&cli_journal_records);
-    cli_journal_close(&d.j);
+    free(d.span);
+    cli_dir_close(&d.d);
     return code;
 }
 
@@ -292,129 +458,14 @@ const struct cli_command cli_journal_dump = {
     "[DIR]",
     "print the records of a stopped master's log",
     "DIR is the master's directory (default: master.dir).  One line a record: index, epoch, kind\n"
-    "and the fields that are not zero.  Exit status 5 when a stretch of the log is not intact;\n"
-    "a torn end after a crash is nothing to worry about, and the next start cuts it.",
+    "and the fields that are not zero.  Of a group's member: index, term, place in the log, kind;\n"
+    "an entry that a later one has replaced is marked as superseded.  Exit status 5 when a "
+    "stretch\n"
+    "of the log is not intact; a torn end after a crash is nothing to worry about, and the next\n"
+    "start cuts it.",
     cli_journal_dump_run,
     0,
     1,
     {{"from", 0, "N", "first index to print"},
      {"to", 0, "N", "last index to print"},
-     {"all", 'a', NULL, "segments, batches and repeated records too"}}};
-
-/* --- verify --- */
-
-struct cli_journal_verify {
-    struct cli_journal j;
-    struct journal_host host;
-    enum journal_role role;
-    uint64_t epoch;
-    int why;
-    bool decided;
-};
-
-static void cli_journal_apply(struct journal_host *h, uint64_t index, const void *rec, uint32_t len)
-{
-    (void)h;
-    (void)index;
-    (void)rec;
-    (void)len;
-    ASSERT(!"a check applies nothing");
-}
-
-static void cli_journal_role(struct journal_host *h, enum journal_role role, uint64_t epoch,
-                             int why)
-{
-    struct cli_journal_verify *v = container_of(h, struct cli_journal_verify, host);
-    v->role = role;
-    v->epoch = epoch;
-    v->why = why;
-    v->decided = true;
-}
-
-static int cli_journal_image(struct journal_host *h, const void *piece, uint32_t len)
-{
-    (void)h;
-    (void)piece;
-    (void)len;
-    return 0;
-}
-
-static void cli_journal_image_reset(struct journal_host *h)
-{
-    (void)h;
-}
-
-/* what was found; the exit code */
-static int cli_journal_verdict(struct cli_journal_verify *v, const struct journal_status *st)
-{
-    struct cli *c = v->j.cli;
-    bool readable = v->role == JOURNAL_STANDBY, ok = readable && !v->j.complaints;
-    bool damaged = readable || err_class(v->why) == ERR_CLASS_DATA || v->why == E_IO;
-    char size[16];
-    if (c->json) {
-        cJSON *j = cJSON_CreateObject();
-        cJSON_AddBoolToObject(j, "ok", ok);
-        cJSON_AddBoolToObject(j, "starts", readable);
-        cJSON_AddNumberToObject(j, "first_index", (double)st->first_index);
-        cJSON_AddNumberToObject(j, "last_index", (double)st->last_index);
-        cJSON_AddNumberToObject(j, "image_index", (double)st->image_index);
-        cJSON_AddNumberToObject(j, "epoch", (double)v->epoch);
-        cJSON_AddNumberToObject(j, "log_bytes", (double)st->wal_bytes);
-        if (!ok)
-            cJSON_AddStringToObject(j, "error",
-                                    *v->j.complaint ? v->j.complaint : err_text(v->why));
-        cli_print_json(j);
-    } else if (ok) {
-        printf("ok: records %llu to %llu in %llu segments (%s), image at %llu, epoch %llu\n",
-               (unsigned long long)st->first_index, (unsigned long long)st->last_index,
-               (unsigned long long)st->wal_segments, cli_bytes(size, st->wal_bytes),
-               (unsigned long long)st->image_index, (unsigned long long)v->epoch);
-    } else if (readable) {
-        cli_error(c, 0, "a master starts from here, with every record: %llu to %llu",
-                  (unsigned long long)st->image_index + 1, (unsigned long long)st->last_index);
-    } else if (!v->j.complaints) {
-        cli_error(c, 0, "%s", err_text(v->why));
-    }
-    return ok ? CLI_OK : damaged ? CLI_DATA : CLI_FAILED;
-}
-
-static int cli_journal_verify_run(struct cli *c)
-{
-    struct cli_journal_verify v = {.host = {.apply = cli_journal_apply,
-                                            .role = cli_journal_role,
-                                            .image_load = cli_journal_image,
-                                            .image_reset = cli_journal_image_reset}};
-    struct journal_config jc = journal_config_default();
-    struct journal_status st;
-    int code = cli_journal_open(&v.j, c);
-    if (code)
-        return code;
-    jc.check_only = true;
-    struct journal *j = local_open(net_env(v.j.net), &v.j.mem, &jc, &v.host);
-    ASSERT(j);
-    while (!v.decided &&
-           net_run_until(v.j.net, &v.decided, env_now_ns(net_env(v.j.net)) + 3600000000000LL) == 0)
-        ;
-    if (v.decided) {
-        journal_status(j, &st);
-        code = cli_journal_verdict(&v, &st);
-        journal_stop(j, &v.j.op);
-        cli_journal_wait(&v.j, &v.j.done);
-    } else {
-        code = cli_error(c, CLI_FAILED, "the disk did not answer");
-    }
-    cli_journal_close(&v.j);
-    return code;
-}
-
-const struct cli_command cli_journal_verify = {
-    "journal",
-    "verify",
-    "[DIR]",
-    "check a stopped master's log and images",
-    "DIR is the master's directory (default: master.dir).  Reads what a start would read and both\n"
-    "images, and changes nothing.  Exit status 5 names the file, the offset and what to do.",
-    cli_journal_verify_run,
-    0,
-    1,
-    {{0}}};
+     {"all", 'a', NULL, "journal.meta, images, segments, batches and repeated records too"}}};

@@ -171,7 +171,7 @@ int main(int argc, char **argv)
                                                          &cli_fs_refresh,
                                                          &cli_fs_unmount,
                                                          &cli_journal_dump,
-                                                         &cli_journal_verify,
+                                                         &cli_verify,
                                                          &cli_journal_bootstrap,
                                                          &cli_journal_group_status,
                                                          &cli_journal_group_members,

@@ -1,6 +1,8 @@
 /* journal/raft_format.c - see raft_format.h. */
 #include "journal/raft_format.h"
 
+enum { RAFT_FORMAT_IMAGE_MAGIC = 0x31475252 };
+
 enum { RAFT_FORMAT_REJECT = 1, RAFT_FORMAT_FORCE = 2, RAFT_FORMAT_UNFIT = 4 };
 
 void raft_format_conf_put(struct wbuf *w, const struct raft_conf *c)
@@ -38,6 +40,25 @@ int raft_format_conf_get(struct rbuf *r, struct raft_conf *ret_conf)
         memcpy(m->addr, addr, n);
     }
     return r->bad ? E_PROTO : 0;
+}
+
+void raft_format_image_put(struct wbuf *w, uint64_t index, uint64_t term, const struct raft_conf *c)
+{
+    wbuf_u32(w, RAFT_FORMAT_IMAGE_MAGIC);
+    wbuf_u64(w, index);
+    wbuf_u64(w, term);
+    raft_format_conf_put(w, c);
+}
+
+int raft_format_image_get(struct rbuf *r, uint64_t *ret_index, uint64_t *ret_term,
+                          struct raft_conf *ret_conf)
+{
+    uint32_t magic = rbuf_u32(r);
+    *ret_index = rbuf_u64(r);
+    *ret_term = rbuf_u64(r);
+    return r->bad || magic != RAFT_FORMAT_IMAGE_MAGIC || raft_format_conf_get(r, ret_conf)
+               ? E_VERSION
+               : 0;
 }
 
 void raft_format_head_put(struct wbuf *w, const struct raft_message *m)

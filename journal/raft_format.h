@@ -20,6 +20,14 @@ enum {
 void raft_format_conf_put(struct wbuf *w, const struct raft_conf *c);
 int raft_format_conf_get(struct rbuf *r, struct raft_conf *ret_conf);
 
+/* The first piece of a member's state image: what of it is Raft's.  get: E_VERSION: it is the image
+ * of a single master, which has no such piece. */
+enum { RAFT_FORMAT_IMAGE_MAX = 20 + RAFT_FORMAT_CONF_MAX };
+void raft_format_image_put(struct wbuf *w, uint64_t index, uint64_t term,
+                           const struct raft_conf *c);
+int raft_format_image_get(struct rbuf *r, uint64_t *ret_index, uint64_t *ret_term,
+                          struct raft_conf *ret_conf);
+
 /* the head; then m->n times raft_format_entry_put, or for RAFT_MSG_IMAGE the configuration */
 void raft_format_head_put(struct wbuf *w, const struct raft_message *m);
 void raft_format_entry_put(struct wbuf *w, const struct raft_entry *e, const void *bytes);

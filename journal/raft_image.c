@@ -9,8 +9,6 @@
  * One thing at a time: an image that is being written is given up when another is taken over. */
 #include "journal/raft_drive_impl.h"
 
-enum { DRIVE_IMAGE_MAGIC = 0x31475252 };
-
 static const int64_t DRIVE_SHIP_RETRY_NS = 500 * 1000000LL;
 
 static struct drive *drive_of_snap(struct journal_host *h)
@@ -23,10 +21,7 @@ static struct drive *drive_of_snap(struct journal_host *h)
 static uint32_t drive_conf_piece(const struct drive *d, void *buf, uint32_t cap)
 {
     struct wbuf w = wbuf_make(buf, cap);
-    wbuf_u32(&w, DRIVE_IMAGE_MAGIC);
-    wbuf_u64(&w, d->image_index);
-    wbuf_u64(&w, d->image_term);
-    raft_format_conf_put(&w, &d->image_conf);
+    raft_format_image_put(&w, d->image_index, d->image_term, &d->image_conf);
     ASSERT(!w.bad);
     return (uint32_t)w.len;
 }
@@ -34,10 +29,7 @@ static uint32_t drive_conf_piece(const struct drive *d, void *buf, uint32_t cap)
 static int drive_conf_load(struct drive *d, const void *piece, uint32_t len)
 {
     struct rbuf r = rbuf_make(piece, len);
-    uint32_t magic = rbuf_u32(&r);
-    d->image_index = rbuf_u64(&r);
-    d->image_term = rbuf_u64(&r);
-    if (r.bad || magic != DRIVE_IMAGE_MAGIC || raft_format_conf_get(&r, &d->image_conf)) {
+    if (raft_format_image_get(&r, &d->image_index, &d->image_term, &d->image_conf)) {
         fmt_log(d->env, ENV_LOG_ERROR,
                 "journal: '%s': the state image is of a single master's journal: migrate it.",
                 d->dir);

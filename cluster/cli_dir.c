@@ -1,0 +1,131 @@
+/* cluster/cli_dir.c - see cli_dir.h. */
+#include <errno.h>
+#include <unistd.h>
+#include "cluster/cli_dir.h"
+#include "core/fmt.h"
+#include "journal/log_meta.h"
+
+enum { CLI_DIR_MEM = 192 << 20 };
+static const int64_t dir_wait_ns = 60000000000LL, dir_journal_ns = 3600000000000LL;
+
+static void dir_done(struct env_op *op)
+{
+    container_of(op, struct cli_dir, op)->done = true;
+}
+
+static void dir_log(void *ctx, enum env_log level, const char *node, const char *line)
+{
+    struct cli_dir *d = ctx;
+    (void)node;
+    if (level > ENV_LOG_WARN)
+        return;
+    d->complaints++;
+    fmt_into(d->complaint, sizeof d->complaint, "%s", line);
+    if (!d->cli->json)
+        cli_error(d->cli, 0, "%s", line);
+}
+
+int cli_dir_wait(struct cli_dir *d, const bool *flag)
+{
+    return net_run_until(d->net, flag, env_now_ns(net_env(d->net)) + dir_wait_ns);
+}
+
+/* whose journal it is; what is wrong with the file is said by those who need it */
+static void dir_meta(struct cli_dir *d)
+{
+    struct log_meta_file f = {0};
+    d->meta_err = E_NOMEM;
+    if (!log_meta_init(&f, net_env(d->net), &d->mem, ""))
+        return;
+    d->done = false;
+    log_meta_read(&f, &d->op);
+    d->meta_err = cli_dir_wait(d, &d->done);
+    if (d->meta_err)
+        return;
+    d->meta_err = (int)d->op.ret;
+    if (!d->meta_err)
+        d->meta = f.meta;
+    log_meta_drop(&f);
+}
+
+int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir)
+{
+    memset(d, 0, sizeof *d);
+    d->cli = c;
+    d->dir = dir;
+    d->op.done = dir_done;
+    if (!*dir)
+        return cli_error(c, CLI_USAGE, "name a master's directory, or set master.dir");
+    if (access(dir, F_OK)) /* it would be made */
+        return cli_error(c, CLI_FAILED, "%s: %s", dir, strerror(errno));
+    struct net_config nc = {
+        .dir = dir, .node = "journal", .log_level = ENV_LOG_WARN, .log = dir_log, .log_ctx = d};
+    int err = net_open(&nc, &d->net);
+    if (err)
+        return cli_error(c, CLI_FAILED, "%s: %s", dir,
+                         err == E_BUSY ? "a running master has it; stop that first"
+                                       : err_text(err));
+    mem_init(&d->mem, net_mem_source(), CLI_DIR_MEM);
+    dir_meta(d);
+    return CLI_OK;
+}
+
+void cli_dir_close(struct cli_dir *d)
+{
+    net_close(d->net);
+    mem_drop(&d->mem);
+}
+
+static void dir_apply(struct journal_host *h, uint64_t index, const void *rec, uint32_t len)
+{
+    (void)h, (void)index, (void)rec, (void)len;
+    ASSERT(!"a look applies nothing");
+}
+
+static void dir_role(struct journal_host *h, enum journal_role role, uint64_t epoch, int why)
+{
+    struct cli_dir_journal *j = container_of(h, struct cli_dir_journal, host);
+    (void)epoch;
+    j->role = role;
+    j->why = why;
+    j->decided = true;
+}
+
+static int dir_image(struct journal_host *h, const void *piece, uint32_t len)
+{
+    (void)h, (void)piece, (void)len;
+    return 0;
+}
+
+static void dir_image_reset(struct journal_host *h)
+{
+    (void)h;
+}
+
+int cli_dir_journal(struct cli_dir *d, struct cli_dir_journal *j, const struct journal_config *cfg)
+{
+    struct journal_config jc = *cfg;
+    struct env *e = net_env(d->net);
+    j->host = (struct journal_host){.apply = dir_apply,
+                                    .role = dir_role,
+                                    .image_load = dir_image,
+                                    .image_reset = dir_image_reset};
+    j->decided = false;
+    jc.dir = "";
+    jc.raft.id = d->meta.member;
+    struct journal *of = d->meta.member ? raft_open(e, &d->mem, &jc, &j->host)
+                                        : local_open(e, &d->mem, &jc, &j->host);
+    ASSERT(of);
+    if (net_run_until(d->net, &j->decided, env_now_ns(e) + dir_journal_ns))
+        return E_TIMEOUT;
+    journal_status(of, &j->status);
+    d->done = false;
+    journal_stop(of, &d->op);
+    return cli_dir_wait(d, &d->done);
+}
+
+size_t cli_dir_member(char *to, size_t cap, uint32_t id, const char *addr, unsigned priority)
+{
+    size_t n = fmt_into(to, cap, "%u@%s", id, addr);
+    return priority ? n + fmt_into(to + n, cap - n, "=%u", priority) : n;
+}

@@ -1,0 +1,47 @@
+/* cluster/cli_dir.h - the directory of a stopped master, for commands that look into it. */
+#ifndef CLUSTER_CLI_DIR_H
+#define CLUSTER_CLI_DIR_H
+
+#include "cluster/cli.h"
+#include "journal/journal.h"
+#include "journal/log_format.h"
+#include "net/net.h"
+
+enum { CLI_DIR_LINE = 1024 };
+
+struct cli_dir {
+    const struct cli *cli;
+    const char *dir;
+    struct net *net;
+    struct mem mem;
+    struct env_op op;
+    bool done;
+    uint32_t complaints;          /* lines of warning or worse */
+    char complaint[CLI_DIR_LINE]; /* the last */
+    struct log_meta meta;         /* zeros if it cannot be read */
+    int meta_err;
+};
+
+/* Locks it, so that a running master is noticed, and reads journal.meta.  CLI_OK or an exit code
+ * that was explained.  A directory that is not there is not made. */
+int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir);
+void cli_dir_close(struct cli_dir *d);
+/* until *flag; an error: a minute passed without */
+int cli_dir_wait(struct cli_dir *d, const bool *flag);
+
+/* A journal there, opened to look or to recover, as cfg says; by journal.meta a single master's or
+ * a group member's.  Waits until it has said what it is. */
+struct cli_dir_journal {
+    struct journal_host host;
+    enum journal_role role;
+    int why;
+    bool decided;
+    struct journal_status status;
+};
+/* 0, or E_TIMEOUT: the disk did not answer */
+int cli_dir_journal(struct cli_dir *d, struct cli_dir_journal *j, const struct journal_config *cfg);
+
+/* "1@h:p" with "=PRIORITY" if it has one; returns bytes */
+size_t cli_dir_member(char *to, size_t cap, uint32_t id, const char *addr, unsigned priority);
+
+#endif
