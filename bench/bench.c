@@ -349,6 +349,7 @@ static int bench_usage(FILE *out, int code)
         "etcd,\n"
         "          ZooKeeper (those that are installed: deploy/setup bench)\n"
         "  failover  how long a client gets no answer when the leader is killed, stopped, cut off\n"
+        "  restart  a master of three is killed and started again with a large state\n"
         "  fuse    reads, stats and creates through the mount, beside a trivial in-memory mount\n"
         "  names   find, ls -l, tar and rm -r through the mount, beside the local file system\n\n"
         "options:\n"
@@ -357,13 +358,14 @@ static int bench_usage(FILE *out, int code)
         "  --pin WHERE   fuse: processes run free (default), all on one CPU, or on two: the "
         "reader\n"
         "                on one, everything that serves him on the other\n"
-        "  --files N     image: files of the state; names: of the tree that find walks; with K or "
+        "  --files N     image, restart: files of the state; names: of the tree that find walks; "
+        "with K or "
         "M\n"
         "                (default 1M)\n"
         "  --depth N     meta, journal: only with N requests outstanding (default: 1, 8, 64, 512)\n"
         "  --only WHAT   meta: only create, or only stat; journal: of raw,cowsql,batched,tarn,\n"
-        "                etcd,zk,tcp (batched: cowsql called in batches; tcp: ours over TCP; with\n"
-        "                local: the journal of one master)\n"
+        "                etcd,zk,tcp,masters (batched: cowsql called in batches; tcp: ours over\n"
+        "                TCP; masters: with a namespace; local: the journal of one)\n"
         "                failover: of kill,transfer,stop,link,cut,deaf,mute,busy\n"
         "  --quick       one round of 0.05 s: does it work?\n"
         "  --dir DIR     where files are made (default: the current directory)\n"
@@ -468,6 +470,8 @@ int bench_main(int argc, char **argv)
         return bench_journal_node(argc - 1, argv + 1);
     if (!strcmp(argv[0], "journal-watch"))
         return bench_journal_watch(argc - 1, argv + 1);
+    if (!strcmp(argv[0], "journal-meta"))
+        return bench_journal_meta(argc - 1, argv + 1);
     if (!strcmp(argv[0], "journal-client"))
         return bench_journal_client(argc - 1, argv + 1);
     if (!strcmp(argv[0], "journal-raw"))
@@ -489,6 +493,8 @@ int bench_main(int argc, char **argv)
         return bench_image_main(&b);
     if (!strcmp(argv[0], "journal"))
         return bench_journal_main(&b);
+    if (!strcmp(argv[0], "restart"))
+        return bench_restart_main(&b);
     if (!strcmp(argv[0], "failover"))
         return bench_failover_main(&b);
     return bench_unknown("benchmark", argv[0], bench_all, ARRAY_LEN(bench_all));

@@ -44,6 +44,11 @@ int bench_names_main(struct bench *b);
 int bench_image_main(struct bench *b);
 int bench_journal_main(struct bench *b);
 int bench_failover_main(struct bench *b);
+int bench_restart_main(struct bench *b);
+
+/* reads and checksums the files in dir whose names begin with prefix, past the page cache; seconds,
+ * or -1 */
+double bench_image_raw(const char *dir, const char *prefix, double *ret_bytes);
 
 /* bench_fuse_pass.c; false: the kernel does not read by itself here */
 bool bench_fuse_pass_warm(const char *path, pid_t mount, void *buf);

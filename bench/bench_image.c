@@ -412,15 +412,14 @@ static double bench_image_cpu(void)
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
-/* files whose names begin with prefix, past the page cache; seconds, or -1 */
-static double bench_image_raw(struct bench_image *bi, const char *prefix, double *ret_bytes)
+double bench_image_raw(const char *dir, const char *prefix, double *ret_bytes)
 {
     enum { CHUNK = 1 << 20 };
     char path[800];
     void *buf = NULL;
     uint32_t crc = 0;
     int64_t start = bench_now_ns();
-    DIR *d = opendir(bi->dir);
+    DIR *d = opendir(dir);
     *ret_bytes = 0;
     if (!d || posix_memalign(&buf, 4096, CHUNK)) {
         if (d)
@@ -428,7 +427,7 @@ static double bench_image_raw(struct bench_image *bi, const char *prefix, double
         return -1;
     }
     for (struct dirent *e; (e = readdir(d));) {
-        snprintf(path, sizeof path, "%s/%s", bi->dir, e->d_name);
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
         int fd = strncmp(e->d_name, prefix, strlen(prefix))
                      ? -1
                      : open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
@@ -461,7 +460,7 @@ static bool bench_image_loads(struct bench_image *bi)
     journal_status(bi->journal, &st);
     snprintf(name, sizeof name, "image-%016llx", (unsigned long long)st.image_index);
     for (int round = 0; round < b->rounds; round++) {
-        double raw = bench_image_raw(bi, name, &bytes), cpu = bench_image_cpu();
+        double raw = bench_image_raw(bi->dir, name, &bytes), cpu = bench_image_cpu();
         double load = bench_image_restart(bi);
         if (raw < 0 || load < 0)
             return false;
@@ -486,7 +485,7 @@ static bool bench_image_replays(struct bench_image *bi)
         if (round == 0 && !bench_image_round(bi, false))
             return false;
         journal_status(bi->journal, &st);
-        double raw = bench_image_raw(bi, "wal-", &bytes), cpu = bench_image_cpu();
+        double raw = bench_image_raw(bi->dir, "wal-", &bytes), cpu = bench_image_cpu();
         double load = bench_image_restart(bi);
         if (raw < 0 || load < 0)
             return false;

@@ -18,14 +18,14 @@
 #include <time.h>
 #include <unistd.h>
 #include "bench/bench_load.h"
-#include "bench/bench_proc.h"
+#include "bench/bench_masters.h"
 
 enum { MEMBERS = 3, DEPTHS = 4, SIZES = 2 };
 
 static const int bench_journal_depths[DEPTHS] = {1, 8, 64, 512};
 static const int bench_journal_sizes[SIZES] = {100, 1024};
 
-enum system { RAW, COWSQL, COWSQL_BATCH, TARN, ETCD, ZK, TARN_TCP, SYSTEMS };
+enum system { RAW, COWSQL, COWSQL_BATCH, TARN, ETCD, ZK, TARN_TCP, MASTERS, SYSTEMS };
 
 static const struct {
     const char *word, *name;
@@ -38,6 +38,7 @@ static const struct {
     [ETCD] = {"etcd", "etcd, TCP", ETCD},
     [ZK] = {"zk", "ZooKeeper, TCP", ZK},
     [TARN_TCP] = {"tcp", "tarn, TCP", ETCD},
+    [MASTERS] = {"masters", "tarn masters, TCP", ETCD},
 };
 
 struct measure {
@@ -57,6 +58,7 @@ struct bench_journal {
     char dir[512];
     int members; /* of ours */
     struct system_run sys[SYSTEMS];
+    struct bench_masters masters;
 };
 
 static bool bench_journal_wants(const struct bench *b, enum system s)
@@ -207,6 +209,15 @@ static bool bench_journal_start_zk(struct bench_journal *j, struct system_run *s
     return true;
 }
 
+static bool bench_journal_start_masters(struct bench_journal *j, struct system_run *s)
+{
+    if (!bench_masters_open(&j->masters, j->b, j->dir, MEMBERS, s->ports, "256MiB"))
+        return false;
+    for (int i = 0; i < MEMBERS; i++)
+        s->member[i].pid = j->masters.proc[i].pid; /* for their processor time */
+    return true;
+}
+
 /* --- who leads, and who makes the load --- */
 
 /* ZooKeeper's own answer to "srvr" */
@@ -233,10 +244,15 @@ static bool bench_journal_says_leads(struct bench_proc *p)
 static struct bench_proc *bench_journal_client_of(struct bench_journal *j, enum system which, int i)
 {
     struct system_run *s = &j->sys[which];
-    char program[600], verb[] = "bench", mode[] = "journal-client", addr[32], log[600];
+    char program[600], verb[] = "bench", mode[] = "journal-client", meta[] = "journal-meta",
+                       addr[32], log[600];
     if (s->client[i].pid)
         return &s->client[i];
     snprintf(log, sizeof log, "%s/client.log", j->dir);
+    if (which == MASTERS) {
+        char *args[] = {j->b->self, verb, meta, j->masters.all, NULL};
+        return bench_proc_start(&s->client[i], args, log, true) ? &s->client[i] : NULL;
+    }
     if (which == TARN_TCP) {
         snprintf(addr, sizeof addr, "127.0.0.1:%d", j->sys[TARN].ports + i);
         char *argv[] = {j->b->self, verb, mode, addr, NULL};
@@ -282,6 +298,8 @@ static struct bench_proc *bench_journal_loader(struct bench_journal *j, enum sys
                 if (bench_journal_zk_leads(s->ports + i))
                     return bench_journal_client_of(j, which, i);
                 break;
+            case MASTERS: /* it finds the leader itself, and goes after it */
+                return bench_journal_client_of(j, which, 0);
             case RAW:
             case SYSTEMS:
                 break;
@@ -405,6 +423,11 @@ static void bench_journal_targets(struct bench_journal *j)
                              etcd[2].rate, false, 4);
         bench_journal_target(j->b, "rate at 64 over TCP, tarn / ZooKeeper", size, tcp[2].rate,
                              zk[2].rate, false, 8);
+        const struct measure *masters = j->sys[MASTERS].m[i];
+        bench_journal_ratio(j->b, "rate at 64 over TCP, tarn masters / etcd", size, masters[2].rate,
+                            etcd[2].rate);
+        bench_journal_ratio(j->b, "rate at 64 over TCP, tarn masters / ZK", size, masters[2].rate,
+                            zk[2].rate);
     }
 }
 
@@ -439,6 +462,7 @@ static bool bench_journal_start(struct bench_journal *j)
         [TARN] = bench_journal_start_ours,
         [ETCD] = bench_journal_start_etcd,
         [ZK] = bench_journal_start_zk,
+        [MASTERS] = bench_journal_start_masters,
     };
     int ports = bench_proc_ports(SYSTEMS * 10);
     if (!ports)
@@ -483,8 +507,10 @@ int bench_journal_main(struct bench *b)
     for (int s = 0; s < SYSTEMS; s++)
         for (int i = 0; i < MEMBERS; i++) {
             bench_proc_kill(&j.sys[s].client[i]);
-            bench_proc_kill(&j.sys[s].member[i]);
+            if (s != MASTERS)
+                bench_proc_kill(&j.sys[s].member[i]);
         }
+    bench_masters_close(&j.masters);
     if (ok && b->n_rows)
         bench_report(b);
     if (ok)

@@ -15,6 +15,8 @@ enum { BENCH_JOURNAL_SUBMIT = 1, BENCH_JOURNAL_DONE = 2, BENCH_JOURNAL_DONE_LEN 
 int bench_journal_node(int argc, char **argv);
 /* ADDR: a client of the front of the member at ADDR */
 int bench_journal_client(int argc, char **argv);
+/* MASTERS: a client of masters (bench_journal_meta.c) */
+int bench_journal_meta(int argc, char **argv);
 /* DEPTH ADDR...: a client that never gives up (bench_journal_watch.c) */
 int bench_journal_watch(int argc, char **argv);
 /* DIR PORT [PORT PORT]: the least that a quorum costs; with other ports it leads the two */

@@ -28,8 +28,9 @@ expect 2 'did you mean --rounds' tarn bench meta --round 3
 expect 2 'needs a value' tarn bench meta --rounds
 expect 2 '--files is' tarn bench image --files 10Q
 expect 0 'image loaded.* x image read' tarn bench image --files 2K --rounds 1 --seconds 0.02 --dir "$work"
-expect 0 'p50 at 1, tarn / raw quorum' tarn bench journal --only raw,tarn,tcp --quick --dir "$work"
+expect 0 'p50 at 1, tarn / raw quorum' tarn bench journal --only raw,tarn,tcp,masters --quick --dir "$work"
 expect 0 'kill -9 of the leader.* ms ' tarn bench failover --only kill,transfer --quick --dir "$work"
+expect 0 'a standby that has everything' tarn bench restart --files 500 --rounds 1 --dir "$work"
 expect 4 'did you mean "worker.capacity"' tarn status --set worker.capacty=1
 expect 4 'not a size' tarn status --set worker.capacity=lots
 expect 4 'out of range' tarn status --set client.deadline=1ns
