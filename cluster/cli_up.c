@@ -1,12 +1,15 @@
 /* cluster/cli_up.c - `tarn up`: a master, workers and a mount on this host, from one configuration.
  *
  * A small supervisor: it starts each process with a pipe on which it says "ready", in the order
- * master, workers, mount; restarts one that died (a second later, or more if it dies again and
+ * masters, workers, mount; restarts one that died (a second later, or more if it dies again and
  * again); and on SIGINT or
- * SIGTERM ends them in the reverse order.  Everything lives below one directory:
+ * SIGTERM ends them in the reverse order.  One of several masters is not restarted: the others go
+ * on without it, which is what they are for; how to start it again is said.  Everything lives below
+ * one directory:
  *   tarn.json  the effective configuration: TARN_CONFIG=DIR/tarn.json makes other commands find it
- *   master/ worker-N/  data      master.log worker-N.log mount.log  what they said */
-#include "cluster/cli_commands.h"
+ *   master/ worker-N/  data      master.log worker-N.log mount.log  what they said
+ *   (master-N/, master-N.log where there are several) */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -14,24 +17,35 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "cluster/cli_group.h"
+#include "cluster/config_members.h"
 
-enum { UP_ARGS = 12, UP_START_MS = 60000, UP_STOP_MS = 12000, UP_CHILDREN = 66 };
+enum {
+    UP_ARGS = 16,
+    UP_START_MS = 60000,
+    UP_STOP_MS = 12000,
+    UP_MASTERS = 9,
+    UP_CHILDREN = 65 + UP_MASTERS,
+    UP_SETS = 3,
+};
 /* a process that lived shorter than this fails for a reason that stays for a while */
 #define UP_LIVED_NS     10000000000LL
 #define UP_PAUSE_NS     1000000000LL
 #define UP_PAUSE_MAX_NS 30000000000LL
 
 struct cli_up_child {
-    char name[24], log[PATH_MAX], sets[2][PATH_MAX + 64];
+    char name[24], log[PATH_MAX], sets[UP_SETS][PATH_MAX + 64];
     char http[ENV_ADDR_MAX], http_set[ENV_ADDR_MAX + 24];
     const char *argv[UP_ARGS];
     pid_t pid;                                   /* 0: not running */
     int64_t started_ns, restart_at_ns, pause_ns; /* the pause before a restart doubles */
     long log_from;                               /* where this start begins in the log */
-    bool is_mount;
+    bool is_mount, is_one_of;                    /* one of several masters */
+    bool is_over;
 };
 
 struct cli_up {
@@ -39,6 +53,8 @@ struct cli_up {
     char dir[PATH_MAX / 2], config[PATH_MAX], self[PATH_MAX];
     struct cli_up_child child[UP_CHILDREN];
     int n;
+    struct config_member member[JOURNAL_MEMBERS_MAX]; /* n_members 0: one master, without a group */
+    uint32_t n_members;
 };
 
 static volatile sig_atomic_t cli_up_signalled;
@@ -200,6 +216,32 @@ static int cli_up_write_config(struct cli_up *u)
     return ok ? CLI_OK : cli_error(u->cli, CLI_FAILED, "%s: %s", u->config, strerror(errno));
 }
 
+static void cli_up_sets(struct cli_up_child *k, int n)
+{
+    for (int s = 0; s < n; s++) {
+        k->argv[4 + 2 * s] = "--set";
+        k->argv[5 + 2 * s] = k->sets[s];
+    }
+}
+
+static const char *cli_up_master_dir(const struct cli_up *u, uint32_t id, char to[PATH_MAX])
+{
+    snprintf(to, PATH_MAX, "%.3000s-%u", config_str(u->cli->config, CONFIG_MASTER_DIR), id);
+    return to;
+}
+
+static void cli_up_master(struct cli_up *u, const struct config_member *m)
+{
+    char name[24], dir[PATH_MAX];
+    snprintf(name, sizeof name, "master-%u", m->id);
+    struct cli_up_child *k = cli_up_child(u, name, "master");
+    snprintf(k->sets[0], sizeof k->sets[0], "journal.id=%u", m->id);
+    snprintf(k->sets[1], sizeof k->sets[1], "master.listen=%s", m->addr);
+    snprintf(k->sets[2], sizeof k->sets[2], "master.dir=%s", cli_up_master_dir(u, m->id, dir));
+    cli_up_sets(k, UP_SETS);
+    k->is_one_of = true;
+}
+
 static int cli_up_plan(struct cli_up *u)
 {
     struct config *g = u->cli->config;
@@ -211,7 +253,10 @@ static int cli_up_plan(struct cli_up *u)
     const char *base = *config_str(g, CONFIG_WORKER_DIR) ? config_str(g, CONFIG_WORKER_DIR) : NULL;
     char worker_base[PATH_MAX];
     snprintf(worker_base, sizeof worker_base, "%s%s", base ? base : u->dir, base ? "" : "/worker");
-    cli_up_child(u, "master", "master");
+    for (uint32_t i = 0; i < u->n_members; i++)
+        cli_up_master(u, &u->member[i]);
+    if (!u->n_members)
+        cli_up_child(u, "master", "master");
     const char *listen = config_str(g, CONFIG_WORKER_LISTEN), *colon = strrchr(listen, ':');
     for (int i = 0; i < config_int(g, CONFIG_UP_WORKERS); i++) {
         char name[24];
@@ -220,10 +265,7 @@ static int cli_up_plan(struct cli_up *u)
         snprintf(k->sets[0], sizeof k->sets[0], "worker.dir=%s-%d", worker_base, i + 1);
         snprintf(k->sets[1], sizeof k->sets[1], "worker.listen=%.*s:%d", (int)(colon - listen),
                  listen, atoi(colon + 1) + i);
-        for (int s = 0; s < 2; s++) {
-            k->argv[4 + 2 * s] = "--set";
-            k->argv[5 + 2 * s] = k->sets[s];
-        }
+        cli_up_sets(k, 2);
     }
     if (*config_str(g, CONFIG_MOUNT_POINT)) {
         struct cli_up_child *k = cli_up_child(u, "mount", "mount");
@@ -361,6 +403,105 @@ static void cli_up_say_http(const struct cli_up *u)
         printf("\n");
 }
 
+/* --- several masters --- */
+
+/* as many as --masters says, or as the configuration names */
+static int cli_up_masters(struct cli_up *u)
+{
+    const struct cli *c = u->cli;
+    struct config *g = c->config;
+    char err[CONFIG_ERROR_MAX], list[JOURNAL_MEMBERS_MAX * 160];
+    const char *listen = config_str(g, CONFIG_MASTER_LISTEN), *colon = strrchr(listen, ':');
+    int64_t n;
+    uint32_t have;
+    if (!cli_number(c, "masters", 0, 1, UP_MASTERS, &n))
+        return CLI_USAGE;
+    if (config_members_parse(config_str(g, CONFIG_JOURNAL_MEMBERS), u->member, &have, err,
+                             sizeof err))
+        return cli_error(c, CLI_CONFIG, "%s", err);
+    if (have && n && (uint32_t)n != have)
+        return cli_error(c, CLI_USAGE, "--masters %d: the configuration names %u", (int)n, have);
+    if (!have && n > 1) {
+        size_t at = 0;
+        for (int i = 0; i < n; i++)
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s%d@%.*s:%d", i ? "," : "", i + 1,
+                                   (int)(colon - listen), listen, atoi(colon + 1) + i);
+        if (config_set(g, "journal.type", "raft", err, sizeof err) ||
+            config_set(g, "journal.members", list, err, sizeof err) ||
+            config_members_parse(list, u->member, &have, err, sizeof err) ||
+            config_check(g, err, sizeof err))
+            return cli_error(c, CLI_USAGE, "--masters: %s", err);
+    }
+    if (have > UP_MASTERS)
+        return cli_error(c, CLI_CONFIG, "journal.members: more than %d", UP_MASTERS);
+    u->n_members = have;
+    return CLI_OK;
+}
+
+static bool cli_up_is_empty(const char *dir)
+{
+    DIR *d = opendir(dir);
+    bool is_empty = true;
+    for (struct dirent *e; d && (e = readdir(d));)
+        is_empty = is_empty && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."));
+    if (d)
+        closedir(d);
+    return is_empty;
+}
+
+/* `tarn journal bootstrap` for one of them, with its log */
+static int cli_up_bootstrap_one(struct cli_up *u, const struct cli_up_child *k, const char *cluster)
+{
+    pid_t pid = fork();
+    int status = -1;
+    if (!pid) {
+        const char *argv[UP_ARGS + 6] = {u->self, "journal", "bootstrap", "--cluster", cluster};
+        int log = open(k->log, O_WRONLY | O_CREAT | O_APPEND, 0644), n = 5;
+        for (int i = 2; k->argv[i]; i++)
+            argv[n++] = k->argv[i];
+        dup2(log, 1);
+        dup2(log, 2);
+        if (log >= 0)
+            execv(u->self, (char *const *)(uintptr_t)argv);
+        _exit(127);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (pid > 0 && WIFEXITED(status) && !WEXITSTATUS(status))
+        return CLI_OK;
+    cli_up_tail(k);
+    return cli_error(u->cli, CLI_FAILED, "%s: its directory could not be made", k->name);
+}
+
+/* A new cluster is made once, on every master.  Where only some have a directory, others have lost
+ * theirs: that is no new cluster. */
+static int cli_up_bootstrap(struct cli_up *u)
+{
+    char dir[PATH_MAX], id[33];
+    uint64_t fresh[2];
+    uint32_t n_empty = 0, empty = 0;
+    for (uint32_t i = 0; i < u->n_members; i++)
+        if (cli_up_is_empty(cli_up_master_dir(u, u->member[i].id, dir)) && ++n_empty)
+            empty = u->member[i].id;
+    if (!n_empty)
+        return CLI_OK;
+    if (n_empty < u->n_members)
+        return cli_error(u->cli, CLI_FAILED,
+                         "%s is missing or empty, while other masters have theirs: it is not made "
+                         "anew, see `tarn journal replace --help`",
+                         cli_up_master_dir(u, empty, dir));
+    if (getrandom(fresh, sizeof fresh, 0) != sizeof fresh)
+        return cli_error(u->cli, CLI_FAILED, "no random numbers: %s", strerror(errno));
+    cli_group_id_text(id, fresh[0] | 1, fresh[1]);
+    const char *own = config_str(u->cli->config, CONFIG_CLUSTER_ID);
+    for (uint32_t i = 0; i < u->n_members; i++) {
+        int code = cli_up_bootstrap_one(u, &u->child[i], *own ? own : id);
+        if (code)
+            return code;
+    }
+    return CLI_OK;
+}
+
 static void cli_up_say(const struct cli_up *u)
 {
     const struct config *g = u->cli->config;
@@ -377,8 +518,8 @@ static void cli_up_say(const struct cli_up *u)
         }
         cli_print_json(j);
     } else {
-        printf("tarn is up: master at %s, %d worker%s, logs in %s\n", config_masters(g),
-               (int)config_int(g, CONFIG_UP_WORKERS),
+        printf("tarn is up: master%s at %s, %d worker%s, logs in %s\n", u->n_members ? "s" : "",
+               config_masters(g), (int)config_int(g, CONFIG_UP_WORKERS),
                config_int(g, CONFIG_UP_WORKERS) == 1 ? "" : "s", u->dir);
         if (*config_str(g, CONFIG_MOUNT_POINT))
             printf("mounted at %s\n", config_str(g, CONFIG_MOUNT_POINT));
@@ -386,6 +527,29 @@ static void cli_up_say(const struct cli_up *u)
         printf("other commands find it by: export TARN_CONFIG=%s\nCtrl-C ends it\n", u->config);
     }
     fflush(stdout);
+}
+
+/* what became of a process that ended, and what is done about it */
+static void cli_up_ended(struct cli_up_child *k, int status)
+{
+    const char *how = WIFSIGNALED(status) ? "signal" : "status";
+    int number = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+    if (k->is_one_of) {
+        k->is_over = true;
+        fprintf(stderr, "tarn up: %s ended (%s %d); its log: %s; to start it again:\n  ", k->name,
+                how, number, k->log);
+        for (int i = 0; k->argv[i]; i++)
+            fprintf(stderr, "%s ", k->argv[i]);
+        fprintf(stderr, "%s%s\n", *k->http ? "--set " : "", *k->http ? k->http_set : "");
+        return;
+    }
+    bool lived = cli_now_ns() - k->started_ns > UP_LIVED_NS;
+    k->pause_ns = lived ? UP_PAUSE_NS : 2 * k->pause_ns + UP_PAUSE_NS;
+    if (k->pause_ns > UP_PAUSE_MAX_NS)
+        k->pause_ns = UP_PAUSE_MAX_NS;
+    k->restart_at_ns = cli_now_ns() + k->pause_ns;
+    fprintf(stderr, "tarn up: %s ended (%s %d); starting it again in %lld s; its log: %s\n",
+            k->name, how, number, (long long)(k->pause_ns / 1000000000), k->log);
 }
 
 static void cli_up_supervise(struct cli_up *u)
@@ -400,19 +564,11 @@ static void cli_up_supervise(struct cli_up *u)
                 k->pid = 0;
                 if (k->is_mount && clean)
                     return; /* unmounted by the user: the cluster has served its purpose */
-                bool lived = cli_now_ns() - k->started_ns > UP_LIVED_NS;
-                k->pause_ns = lived ? UP_PAUSE_NS : 2 * k->pause_ns + UP_PAUSE_NS;
-                if (k->pause_ns > UP_PAUSE_MAX_NS)
-                    k->pause_ns = UP_PAUSE_MAX_NS;
-                k->restart_at_ns = cli_now_ns() + k->pause_ns;
-                fprintf(stderr,
-                        "tarn up: %s ended (%s %d); starting it again in %lld s; its log: %s\n",
-                        k->name, WIFSIGNALED(status) ? "signal" : "status",
-                        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
-                        (long long)(k->pause_ns / 1000000000), k->log);
+                cli_up_ended(k, status);
             }
             int ready;
-            if (!k->pid && cli_now_ns() > k->restart_at_ns && !cli_up_spawn(u, k, &ready))
+            if (!k->pid && !k->is_over && cli_now_ns() > k->restart_at_ns &&
+                !cli_up_spawn(u, k, &ready))
                 close(ready); /* a write to it fails with EPIPE, which the child ignores */
         }
     }
@@ -430,7 +586,11 @@ static int cli_up_run(struct cli *c)
     signal(SIGPIPE, SIG_IGN);
     int code = cli_up_options(u);
     if (!code)
+        code = cli_up_masters(u);
+    if (!code)
         code = cli_up_plan(u);
+    if (!code)
+        code = cli_up_bootstrap(u);
     for (int i = 0; i < u->n && !code; i++)
         code = cli_up_start(u, &u->child[i]);
     if (!code) {
@@ -447,8 +607,9 @@ const struct cli_command cli_up = {
     NULL,
     "up",
     "",
-    "start a cluster on this host: a master, workers, a mount",
-    "Runs until Ctrl-C.  A process that dies is started again.\n"
+    "start a cluster on this host: masters, workers, a mount",
+    "Runs until Ctrl-C.  A process that dies is started again, but for one of several masters:\n"
+    "the others go on, and how to start it again is said.\n"
     "example: tarn up --under-store /srv/data --mount ./mnt",
     cli_up_run,
     0,
@@ -457,5 +618,6 @@ const struct cli_command cli_up = {
       "serve this directory at / (default: mounts of the configuration)"},
      {"mode", 0, "ro|through", "of --under-store: read-only (default), or changes reach it"},
      {"mount", 'm', "DIR", "mount the cluster there"},
+     {"masters", 0, "N", "masters to start, which keep one journal together (default 1)"},
      {"workers", 'n', "N", "workers to start (up.workers)"},
      {"dir", 'd', "DIR", "journal, caches, logs below it (default: ./.tarn)"}}};

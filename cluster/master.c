@@ -137,6 +137,12 @@ static void master_on_apply(struct journal_host *h, uint64_t index, const void *
         memset(&op, 0, sizeof op); /* every master sees the same bytes, so all apply a NOOP */
     meta_apply(m->meta, index, &op, &res);
     res.reply.index = index;
+    if (op.kind == FSOP_LIMITS && (uint64_t)op.mtime_ns > m->cfg.limits.bytes_max)
+        fmt_log(m->env, ENV_LOG_ERROR,
+                "master: the leader's state may have %llu MiB, this master has room for %llu: give "
+                "all masters the same master.memory, or this one fails when the state has grown",
+                (unsigned long long)op.mtime_ns >> 20,
+                (unsigned long long)m->cfg.limits.bytes_max >> 20);
     if (m->cfg.observer)
         m->cfg.observer->on_apply(m->cfg.observer, index, &op, &res);
     if (sub) {
