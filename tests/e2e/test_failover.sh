@@ -1,0 +1,70 @@
+#!/bin/bash
+# Three masters by `tarn up --masters 3`: the one that leads is killed again and again while files are
+# written through the mount.  The mount goes on, nothing acknowledged is lost, and the killed one joins
+# again when it is started.
+. "$(dirname "$0")/lib.sh" "$@"
+need_fuse
+mkdir -p "$work/mnt"
+points[up]=$work/mnt
+unset TARN_CONFIG
+tarn up --under-store "$store" --mode through --mount "$work/mnt" --masters 3 --workers 1 --dir "$work/up" \
+    --set "master.listen=127.0.0.1:$port" --set "worker.listen=127.0.0.1:$((port + 10))" \
+    --set master.memory=256MiB --set worker.capacity=64MiB > "$work/up.log" 2>&1 &
+pids[up]=$!
+wait_for 90 grep -q "is up" "$work/up.log" || fail "the cluster did not start"
+export TARN_CONFIG=$work/up/tarn.json
+whole() { tarn journal status --json 2> /dev/null | tr -d ' \t\n' | grep -q '"voters_up":3,"tolerates":1,"ok":true'; }
+leader() { tarn journal status --json 2> /dev/null | tr -d ' \t\n' | grep -o '"leader":[0-9]*' | cut -d: -f2; }
+wait_for 30 whole || fail "three masters are not a group: $(tarn journal status 2>&1)"
+
+writer() { # each file at once, under its own name, with its name in it
+    local i=0
+    while [ ! -e "$work/stop" ]; do
+        i=$((i + 1))
+        if echo "content of $i" > "$work/mnt/f-$i" 2>> "$work/writer.log"; then echo $i >> "$work/acked"
+        else echo "f-$i: not written" >> "$work/refused"; fi
+    done
+}
+acked() { cat "$work/acked" 2> /dev/null | wc -l; }
+more() { [ "$(acked)" -ge "$1" ]; }
+writer & writing=$!
+wait_for 30 more 5 || fail "nothing can be written"
+
+for round in 1 2; do
+    wait_for 30 whole || fail "round $round: not whole: $(tarn journal status 2>&1)"
+    old=$(leader)
+    pid=$(pgrep -f "tarn master .*journal.id=$old .*$work/" | head -1)
+    [ "$old" ] && [ "$pid" ] || fail "round $round: who leads? ($old $pid)"
+    kill -9 "$pid"
+    n=$(acked)
+    wait_for 40 more $((n + 10)) || fail "round $round: after the death of $old nothing is written"
+    new=$(leader)
+    [ "$new" != "$old" ] || fail "round $round: $old leads still"
+    # as `tarn up` says it is started again
+    wait_for 10 grep -q "master-$old ended" "$work/up.log" || fail "round $round: tarn up does not tell"
+    $(grep -A 1 "master-$old ended" "$work/up.log" | tail -1) >> "$work/again.log" 2>&1 &
+    pids[again$round]=$!
+    wait_for 40 whole || fail "round $round: $old did not join again: $(tarn journal status 2>&1)"
+done
+touch "$work/stop"
+wait $writing
+[ ! -e "$work/refused" ] || fail "refused: $(head -3 "$work/refused" "$work/writer.log")"
+while read -r i; do
+    [ "$(cat "$work/mnt/f-$i" 2> /dev/null)" = "content of $i" ] || fail "f-$i was acknowledged, and is lost"
+    [ "$(cat "$store/f-$i" 2> /dev/null)" = "content of $i" ] || fail "f-$i is not in the under-store"
+done < "$work/acked"
+[ "$(ls "$work/mnt" | wc -l)" = "$(acked)" ] || fail "$(ls "$work/mnt" | wc -l) files for $(acked) acknowledged"
+
+# asked for, it goes at once; and what must not be is refused
+new=$(( $(leader) % 3 + 1 ))
+tarn journal elect $new > "$work/elect.log" 2>&1 || fail "elect: $(cat "$work/elect.log")"
+[ "$(leader)" = $new ] || fail "$new does not lead, it is $(leader)"
+tarn journal remove 9 2> /dev/null && fail "removed a member that is none"
+tarn journal add "4@127.0.0.1:$port" 2> /dev/null && fail "two members at one address"
+tarn journal bootstrap --set journal.id=1 --set "master.dir=$work/wiped" 2> "$work/boot.log" &&
+    fail "a wiped master was made anew in a cluster that runs"
+grep -q "this cluster is there already" "$work/boot.log" || fail "no good reason: $(cat "$work/boot.log")"
+for name in again1 again2; do term $name; done
+term up || fail "tarn up's end"
+mounted "$work/mnt" && fail "it is mounted still"
+echo "ok: $(acked) files"
