@@ -18,6 +18,11 @@ extern const struct cli_command cli_fs_ls, cli_fs_stat, cli_fs_cat, cli_fs_cp, c
     cli_fs_free, cli_fs_location, cli_fs_refresh, cli_fs_unmount, cli_fs_chmod, cli_fs_verify;
 
 /* can the file of cluster.secret_file be used, if one is set?  CLI_OK, or says why not */
+/* Where several masters are configured: waits for one that leads, through an election; without one
+ * says how they are.  CLI_OK or an exit code. */
+int cli_journal_group_ready(const struct cli *c);
+/* prints how they are */
+void cli_journal_group_page(const struct cli *c);
 int cli_secret_ready(const struct cli *c);
 
 /* where the n-th process of a role, from 0, answers for health and metrics; false: nowhere */

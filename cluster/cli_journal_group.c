@@ -250,6 +250,46 @@ static int cli_journal_group_status_run(struct cli *c)
     return code;
 }
 
+/* --- for `tarn status` --- */
+
+static const int64_t group_election_ns = 4000000000LL;
+
+int cli_journal_group_ready(const struct cli *c)
+{
+    static struct group g;
+    int code = CLI_OK;
+    if (!strchr(config_masters(c->config), ','))
+        return CLI_OK;
+    memset(&g, 0, sizeof g);
+    g.cli = c;
+    g.until_ns = cli_now_ns() + group_election_ns;
+    code = cli_masters_open(&g.m, c);
+    if (code)
+        return code;
+    for (group_look(&g); !g.has_leader && cli_now_ns() < g.until_ns; group_look(&g))
+        usleep(GROUP_PAUSE_US);
+    if (!g.has_leader) {
+        if (g.n && !c->json)
+            group_say(&g);
+        code = group_nobody(&g);
+    }
+    cli_masters_close(&g.m);
+    return code;
+}
+
+void cli_journal_group_page(const struct cli *c)
+{
+    static struct group g;
+    memset(&g, 0, sizeof g);
+    g.cli = c;
+    if (cli_masters_open(&g.m, c))
+        return;
+    group_look(&g);
+    if (g.n)
+        group_say(&g);
+    cli_masters_close(&g.m);
+}
+
 static int cli_journal_group_members_run(struct cli *c)
 {
     static struct group g;

@@ -89,11 +89,12 @@ int cli_status_freed(const struct cli *c, struct tarn *t)
 
 static cJSON *cli_status_value(const char *key, const char *text, unsigned depth)
 {
-    if (depth == 2 && (!strcmp(key, "alive") || !strcmp(key, "open")))
+    if (depth == 2 && (!strcmp(key, "alive") || !strcmp(key, "open") || !strcmp(key, "configured")))
         return cJSON_CreateBool(*text == '1');
     if (!strcmp(key, "why") && !strcmp(text, "-"))
         return cJSON_CreateNull();
-    bool is_name = !strcmp(key, "id") || !strcmp(key, "host") || !strcmp(key, "path");
+    bool is_name = !strcmp(key, "id") || !strcmp(key, "host") || !strcmp(key, "path") ||
+                   !strcmp(key, "cluster") || !strcmp(key, "disk");
     bool is_number = !is_name && *text && !text[strspn(text, "0123456789")];
     return is_number ? cJSON_CreateRaw(text) : cJSON_CreateString(text);
 }
@@ -145,6 +146,9 @@ static cJSON *cli_status_tree(char *text)
     }
     cli_status_array(j, "mounts");
     cli_status_array(j, "workers");
+    cJSON *journal = cJSON_GetObjectItemCaseSensitive(j, "journal");
+    if (cJSON_GetObjectItemCaseSensitive(journal, "members"))
+        cli_status_array(journal, "members");
     return j;
 }
 
@@ -246,7 +250,9 @@ static void cli_status_lines(char *text)
 static int cli_status_run(struct cli *c)
 {
     struct tarn *t;
-    int code = cli_fs_connect(c, &t);
+    int code = cli_journal_group_ready(c);
+    if (!code)
+        code = cli_fs_connect(c, &t);
     if (code)
         return code;
     char *text = malloc(CLI_STATUS_MAX + 1);
@@ -265,6 +271,8 @@ static int cli_status_run(struct cli *c)
             cli_print_json(j);
         } else {
             cli_status_page(j);
+            if (strchr(config_masters(c->config), ','))
+                cli_journal_group_page(c);
             cJSON_Delete(j);
         }
     }
