@@ -406,6 +406,8 @@ uint32_t master_group_hint(struct master *m, char to[ENV_ADDR_MAX]);
 /* E_NOT_LEADER with the hint: at once, or when there is one, or soon */
 void master_group_refuse(struct master *m, struct rpc_token t);
 void master_group_tick(struct master *m);
+/* master_backup.c */
+void master_backup_call(struct master *m, struct rpc_token t, const void *body, uint32_t len);
 void master_group_change(struct master *m, struct rpc_token t, const void *body, uint32_t len);
 /* everybody who waits is told */
 void master_group_tell(struct master *m);

@@ -747,6 +747,8 @@ void master_rpc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
         master_member_location(m, t, body, len);
     } else if (method == RPC_CHANGE) {
         master_group_change(m, t, body, len);
+    } else if (method == RPC_BACKUP) {
+        master_backup_call(m, t, body, len);
     } else {
         rpc_reply(t, E_NOTSUP, NULL, 0);
     }

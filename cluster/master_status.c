@@ -68,6 +68,7 @@ static void status_group(const struct journal_status *j, struct status *s)
     status_line(s, "journal.cluster %016llx%016llx", (unsigned long long)j->cluster_hi,
                 (unsigned long long)j->cluster_lo);
     status_line(s, "journal.disk %016llx", (unsigned long long)j->disk);
+    status_u64(s, "journal.era", j->era);
     status_u64(s, "journal.self", j->self);
     status_u64(s, "journal.leader", j->leader);
     status_u64(s, "journal.changing", j->is_changing);

@@ -28,6 +28,8 @@ enum rpc_method {
     RPC_ADMIN = 4,        /* rpc_admin -> text */
     RPC_LOCATION = 5,     /* rpc_file -> rpc_location */
     RPC_CHANGE = 6,       /* rpc_change -> empty: of the group of masters; done when it is whole */
+    RPC_BACKUP =
+        7, /* rpc_backup -> bytes of a state image's file; fewer than LIMIT_BATCH: its end */
     /* master -> client, on the connection that the client made */
     RPC_INVALIDATE = 16, /* rpc_inval... -> empty, sent when every cache dropped it */
     RPC_HOLDS = 17,      /* rpc_inos -> rpc_inos: those of them that this client holds open */

@@ -9,6 +9,7 @@
     X(ADMIN, "admin")                 \
     X(LOCATION, "location")           \
     X(CHANGE, "change")               \
+    X(BACKUP, "backup")               \
     X(INVALIDATE, "invalidate")       \
     X(HOLDS, "holds")                 \
     X(WORKER_BEAT, "worker_beat")     \

@@ -131,6 +131,19 @@ int rpc_format_change_get(struct rbuf *r, struct rpc_change *ret_c)
     return r->bad || !is_known || ret_c->addr_len >= ENV_ADDR_MAX ? E_PROTO : 0;
 }
 
+void rpc_format_backup_put(struct wbuf *w, const struct rpc_backup *b)
+{
+    wbuf_u64(w, b->index);
+    wbuf_u64(w, b->offset);
+}
+
+int rpc_format_backup_get(struct rbuf *r, struct rpc_backup *ret_b)
+{
+    ret_b->index = rbuf_u64(r);
+    ret_b->offset = rbuf_u64(r);
+    return r->bad || ret_b->offset > INT64_MAX ? E_PROTO : 0;
+}
+
 void rpc_format_file_put(struct wbuf *w, const struct rpc_file *f)
 {
     wbuf_u64(w, f->ino.v);

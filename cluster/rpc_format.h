@@ -64,6 +64,10 @@ struct rpc_change {
     uint32_t addr_len;
 };
 
+struct rpc_backup { /* RPC_BACKUP */
+    uint64_t index, offset;
+};
+
 struct rpc_file { /* RPC_LOCATION */
     struct ino ino;
     uint64_t version;
@@ -213,6 +217,8 @@ void rpc_format_admin_put(struct wbuf *w, const struct rpc_admin *a);
 int rpc_format_admin_get(struct rbuf *r, struct rpc_admin *ret_a);
 void rpc_format_change_put(struct wbuf *w, const struct rpc_change *c);
 int rpc_format_change_get(struct rbuf *r, struct rpc_change *ret_c);
+void rpc_format_backup_put(struct wbuf *w, const struct rpc_backup *b);
+int rpc_format_backup_get(struct rbuf *r, struct rpc_backup *ret_b);
 void rpc_format_file_put(struct wbuf *w, const struct rpc_file *f);
 int rpc_format_file_get(struct rbuf *r, struct rpc_file *ret_f);
 void rpc_format_location_put(struct wbuf *w, const struct rpc_location *l);

@@ -146,6 +146,8 @@ struct journal_vt {
     struct env_peer *(*accept)(struct journal *j, const char *from);
     void (*change)(struct journal *j, const struct journal_change *c, int64_t deadline_ns,
                    struct env_op *op);
+    void (*image_read)(struct journal *j, uint64_t index, uint64_t offset, void *to, uint32_t len,
+                       struct env_op *op);
 };
 
 struct journal {
@@ -166,6 +168,15 @@ static inline void journal_barrier(struct journal *j, struct env_op *op)
 static inline void journal_image_now(struct journal *j, struct env_op *op)
 {
     j->vt->image_now(j, op);
+}
+
+/* Of a group: bytes of the file of the state image up to index, for a backup.  ret: how many, fewer
+ * than len only at its end; E_NOENT: it is not there (any more); E_AGAIN, ...  `to` is the
+ * journal's until then. */
+static inline void journal_image_read(struct journal *j, uint64_t index, uint64_t offset, void *to,
+                                      uint32_t len, struct env_op *op)
+{
+    j->vt->image_read(j, index, offset, to, len, op);
 }
 
 static inline void journal_status(struct journal *j, struct journal_status *ret_status)

@@ -300,7 +300,8 @@ static bool drive_stop_step(struct drive *d)
         d->stop = DRIVE_STOP_SNAP;
         return true;
     case DRIVE_STOP_SNAP:
-        if (d->busy || d->snap_doing || d->is_shipping || d->meta_saving)
+        if (d->busy || d->snap_doing || d->is_shipping || d->meta_saving ||
+            !image_read_at_rest(&d->image_read))
             return false;
         d->stop = DRIVE_STOP_PEERS;
         return true;

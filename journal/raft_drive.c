@@ -663,6 +663,23 @@ static void drive_image_now(struct journal *j, struct env_op *op)
     raft_drive_kick(d);
 }
 
+static void drive_image_read(struct journal *j, uint64_t index, uint64_t offset, void *to,
+                             uint32_t len, struct env_op *op)
+{
+    struct drive *d = container_of(j, struct drive, journal);
+    if (d->state != DRIVE_RUNNING || d->stop_op)
+        raft_drive_reply(d, op, E_UNAVAILABLE);
+    else
+        image_read_start(&d->image_read, d->dir, index, offset, to, len, op);
+}
+
+static void drive_image_read_idle(struct image_read *r)
+{
+    struct drive *d = container_of(r, struct drive, image_read);
+    if (d->stop_op)
+        raft_drive_kick(d);
+}
+
 static void drive_stop_begin(struct journal *j, struct env_op *op)
 {
     struct drive *d = container_of(j, struct drive, journal);
@@ -683,6 +700,7 @@ void raft_drive_init(struct drive *d)
     static const struct journal_vt vt = {.submit = drive_submit,
                                          .barrier = drive_barrier,
                                          .image_now = drive_image_now,
+                                         .image_read = drive_image_read,
                                          .status = raft_drive_status,
                                          .stop = drive_stop_begin,
                                          .accept = raft_drive_accept,
@@ -692,6 +710,8 @@ void raft_drive_init(struct drive *d)
                                          .failed = drive_on_failed,
                                          .space = drive_on_log_space,
                                          .found = d->cfg.raft.entry ? drive_on_found : NULL};
+    d->image_read.env = d->env;
+    d->image_read.idle = drive_image_read_idle;
     d->kick_op.done = drive_kick_done;
     d->timer.op.done = drive_timer_done;
     d->stall.op.done = drive_stall_done;

@@ -10,6 +10,7 @@
 #define JOURNAL_RAFT_DRIVE_IMPL_H
 
 #include "core/fmt.h"
+#include "journal/image_read.h"
 #include "journal/journal.h"
 #include "journal/log_meta.h"
 #include "journal/raft_format.h"
@@ -187,6 +188,7 @@ struct drive {
     /* images */
     struct snap *snap;
     struct ship *ship;
+    struct image_read image_read; /* for a backup */
     struct journal_host snap_host;
     struct env_op snap_op, ship_op;
     enum drive_snap snap_doing;

@@ -187,29 +187,17 @@ static void drive_conn_drop(struct drive_conn *c, int why)
     drive_conn_gone(c, why);
 }
 
-/* the member that is dialled on c and has not answered the hello; it is to be dialled again */
-static struct drive_link *drive_conn_asking(const struct drive_conn *c)
-{
-    return c->is_out && !c->is_up ? c->link : NULL;
-}
-
 static void drive_hello_late(struct env_op *op)
 {
     struct drive_conn *c = container_of(op, struct drive_conn, deadline.op);
-    struct drive_link *k = drive_conn_asking(c);
     drive_conn_drop(c, E_TIMEOUT);
-    if (k)
-        drive_dial_later(k);
 }
 
 static void drive_on_close(struct env_peer *p, int why)
 {
     struct drive_conn *c = drive_conn_of(p);
     struct drive *d = c->d;
-    struct drive_link *k = drive_conn_asking(c);
     drive_conn_gone(c, why);
-    if (k)
-        drive_dial_later(k);
     if (d->stop_op)
         raft_drive_run(d);
 }

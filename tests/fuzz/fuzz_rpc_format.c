@@ -54,6 +54,7 @@ static void fuzz_rest(struct rbuf *r, unsigned pick)
     struct rpc_local lo;
     struct rpc_local_reply lr;
     struct rpc_change ch;
+    struct rpc_backup ba;
     if (pick == 4 && !rpc_format_admin_get(r, &a))
         fuzz_text(a.path, a.path_len);
     if (pick == 5)
@@ -78,6 +79,8 @@ static void fuzz_rest(struct rbuf *r, unsigned pick)
         fuzz_text(lr.address, lr.address_len);
     if (pick == 14 && !rpc_format_change_get(r, &ch))
         fuzz_text(ch.addr, ch.addr_len);
+    if (pick == 15 && !rpc_format_backup_get(r, &ba))
+        sum += ba.offset;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -85,9 +88,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!size)
         return 0;
     struct rbuf r = rbuf_make(data + 1, size - 1);
-    if (data[0] % 15 < 4)
-        fuzz_beats(&r, data[0] % 15);
+    if (data[0] % 16 < 4)
+        fuzz_beats(&r, data[0] % 16);
     else
-        fuzz_rest(&r, data[0] % 15);
+        fuzz_rest(&r, data[0] % 16);
     return 0;
 }

@@ -208,7 +208,7 @@ static void gang_start(struct gang *g, uint32_t i)
     env_listen(e, m->addr, &m->acceptor, &m->listen_op);
 }
 
-static void gang_crash(struct gang *g, uint32_t i, bool power)
+static UNUSED void gang_crash(struct gang *g, uint32_t i, bool power)
 {
     if (power)
         sim_node_power_loss(g->m[i].node);
@@ -355,8 +355,8 @@ static bool gang_await_equal(struct gang *g, int64_t ms)
     return false;
 }
 
-static int64_t gang_change(struct gang *g, enum journal_verb verb, uint32_t id, uint32_t new_id,
-                           const char *addr)
+static UNUSED int64_t gang_change(struct gang *g, enum journal_verb verb, uint32_t id,
+                                  uint32_t new_id, const char *addr)
 {
     static struct gang_op o;
     struct gang_member *m = gang_leader(g);

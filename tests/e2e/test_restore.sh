@@ -1,0 +1,106 @@
+#!/bin/bash
+# docs/recovery.md: a backup of a running group, a group that is restored from it, and what is refused.
+. "$(dirname "$0")/lib.sh" "$@"
+group() { echo "1@127.0.0.1:$1,2@127.0.0.1:$(($1 + 1)),3@127.0.0.1:$(($1 + 2))"; }
+write_config() { # write_config FILE PORT
+    cat > "$1" <<END
+{"master": {"memory": "256MiB", "lease": "2s", "session": "6s"}, "client": {"deadline": "20s"},
+ "journal": {"type": "raft", "members": "$(group "$2")", "segment": "1MiB", "image_after": "1MiB"},
+ "mounts": [{"path": "/", "ufs": "dir:$store", "mode": "through", "check_interval": "1s"}]}
+END
+}
+base=$port
+write_config "$TARN_CONFIG" "$base"
+own() { echo "--set journal.id=$1 --set master.dir=$work/$2$1 --set master.listen=127.0.0.1:$((base + $1 - 1))"; }
+member() { spawn "$2$1" tarn master $(own "$1" "$2") || fail "member $2$1 did not start"; }
+answers() { tarn journal status --json 2> /dev/null | tr -d ' \t\n' | grep -q "\"voters_up\":$1,.*\"ok\":true"; }
+files() { tarn fs ls / | wc -l; }
+
+id=$(tarn journal bootstrap $(own 1 m)) || fail "bootstrap"
+for n in 2 3; do tarn journal bootstrap $(own $n m) --cluster "$id" > /dev/null || fail "bootstrap of $n"; done
+for n in 1 2 3; do member $n m; done
+wait_for 30 answers 3 || fail "three masters are not a group: $(tarn journal status 2>&1)"
+for i in 1 2 3 4 5; do tarn fs mkdir "/kept-$i" || fail "mkdir"; done
+
+# --- backup ---
+tarn journal backup "$work/backup" > "$work/backup.log" 2>&1 || fail "backup: $(cat "$work/backup.log")"
+grep -q "cluster $id, up to entry" "$work/backup.log" || fail "backup says: $(cat "$work/backup.log")"
+tarn journal backup "$work/backup" 2> /dev/null && fail "a backup was written over"
+tarn journal backup "$work/backup2" --json | python3 -c 'import json,sys; d = json.load(sys.stdin); assert len(d["members"]) == 3 and d["index"] > 5 and d["format"] == 1' || fail "backup --json"
+tarn fs mkdir /after-the-backup || fail "mkdir"
+for n in 1 2 3; do kill9 m$n; done
+tarn journal backup "$work/backup3" --from "$work/m1" > "$work/from.log" 2>&1 # has an image only if it led
+[ ! -e "$work/backup3" ] || grep -q "up to entry" "$work/from.log" || fail "backup --from says: $(cat "$work/from.log")"
+
+# --- what is refused, before anything is written ---
+refuse() { # refuse WHAT FILE DIR
+    tarn journal restore "$2" --dir "$3" --id 1 > "$work/refuse.log" 2>&1 && fail "restored $2 to $3"
+    grep -q "$1" "$work/refuse.log" || fail "restore of $2 to $3 says: $(cat "$work/refuse.log")"
+}
+refuse "is not empty" "$work/backup" "$work/m1"
+head -c 100000 "$work/backup" | head -c -5000 > "$work/cut"
+refuse "no whole backup" "$work/cut" "$work/r1"
+cp "$work/backup" "$work/flipped"
+printf '\377' | dd of="$work/flipped" bs=1 seek=$(($(stat -c %s "$work/flipped") / 2)) conv=notrunc status=none
+refuse "no whole backup" "$work/flipped" "$work/r1"
+newer() { # newer FILE: the format's version in its first header becomes the next, and its checksum fits
+    python3 - "$1" <<'END'
+import struct, sys
+with open(sys.argv[1], "r+b") as f:
+    for at in (0, 4096) if sys.argv[1].endswith("meta") else (0,):
+        f.seek(at)
+        b = bytearray(f.read(4096))
+        if not any(b):
+            continue
+        struct.pack_into("<H", b, 4, struct.unpack_from("<H", b, 4)[0] + 1)
+        b[8:12] = bytes(4)
+        c = 0xffffffff
+        for x in b:
+            c ^= x
+            for _ in range(8):
+                c = c >> 1 ^ (0x82f63b78 if c & 1 else 0)
+        struct.pack_into("<I", b, 8, c ^ 0xffffffff)
+        f.seek(at)
+        f.write(b)
+END
+}
+cp "$work/backup" "$work/newer"
+newer "$work/newer"
+refuse "downgrade refused" "$work/newer" "$work/r1"
+[ ! -e "$work/r1" ] || [ -z "$(ls -A "$work/r1")" ] || fail "a refused restore left something"
+# a directory that a newer release wrote
+cp -r "$work/m3" "$work/n3"
+newer "$work/n3/journal.meta"
+before=$(sha256sum "$work"/n3/*)
+tarn master $(own 3 n) > "$work/newer.log" 2>&1 && fail "a newer directory is started"
+grep -q "written by a newer release: run that one" "$work/newer.log" || fail "a newer directory: $(cat "$work/newer.log")"
+tarn journal recover --dir "$work/n3" --yes > "$work/newer.log" 2>&1 && fail "a newer directory is recovered"
+grep -q "downgrade refused" "$work/newer.log" || fail "recover of a newer directory: $(cat "$work/newer.log")"
+[ "$before" = "$(sha256sum "$work"/n3/*)" ] || fail "a refused start changed something"
+
+# --- restore: as a cluster of its own beside the old one ---
+for n in 1 2 3; do
+    tarn journal restore "$work/backup" $(own $n r) --new-cluster > "$work/restore$n.log" 2>&1 || fail "restore of $n: $(cat "$work/restore$n.log")"
+    grep -q "member $n of cluster" "$work/restore$n.log" || fail "restore says: $(cat "$work/restore$n.log")"
+done
+grep -q "$id" "$work/restore1.log" && fail "it has the old cluster's id"
+cmp -s "$work"/r1/image-* "$work"/r2/image-* && cmp -s "$work"/r1/image-* "$work"/r3/image-* || fail "restored members differ"
+tarn journal verify "$work/r1" "$work/r2" "$work/r3" > "$work/verify.log" 2>&1 || fail "verify of the restored: $(cat "$work/verify.log")"
+# --- and in place: in the same cluster, in a new era ---
+for n in 1 2 3; do
+    tarn journal restore "$work/backup" $(own $n s) > "$work/restore$n.log" 2>&1 || fail "restore of $n: $(cat "$work/restore$n.log")"
+done
+grep -q "member 3 of cluster $id" "$work/restore3.log" || fail "restore says: $(cat "$work/restore3.log")"
+cmp -s "$work"/s1/image-* "$work"/s2/image-* || fail "restored members differ"
+rmdir "$store/after-the-backup"
+member 1 s; member 2 s
+wait_for 30 answers 2 || fail "the restored ones do not serve: $(tarn journal status 2>&1)"
+[ "$(files)" = 5 ] || fail "$(files) directories of 5"
+tarn fs mkdir /after-restore || fail "mkdir after the restore"
+# one that was not restored stops
+tarn master $(own 3 m) > "$work/late.log" 2>&1; code=$?
+[ $code = 1 ] && grep -q "recovered or restored without this one" "$work/late.log" || fail "a member of before ends with $code: $(cat "$work/late.log")"
+member 3 s
+wait_for 30 answers 3 || fail "not three: $(tarn journal status 2>&1)"
+[ "$(files)" = 6 ] || fail "$(files) directories of 6"
+echo "ok: $(head -1 "$work/backup.log")"
