@@ -513,6 +513,7 @@ void raft_drive_settle(struct drive *d)
     d->is_settling = false;
     if (d->state != DRIVE_RUNNING)
         return;
+    raft_log_flush(d->log);
     raft_drive_change_run(d);
     raft_drive_images(d);
     drive_time_set(d);
@@ -634,6 +635,8 @@ static void drive_submit(struct journal *j, const void *rec, uint32_t len, struc
         drive_queue_put(d, rec, len);
     list_push_back(&d->queued, &op->link);
     d->n_queued++;
+    if (waiting == 0 && !d->is_settling && drive_propose(d))
+        raft_log_flush(d->log); /* alone: there is nothing to be gathered */
     raft_drive_kick(d);
 }
 

@@ -666,6 +666,11 @@ void raft_log_hold(struct raft_log *l, bool on)
     wal_hold(l->wal, on);
 }
 
+void raft_log_flush(struct raft_log *l)
+{
+    wal_flush(l->wal);
+}
+
 bool raft_log_is_idle(const struct raft_log *l)
 {
     return wal_is_idle(l->wal);

@@ -184,6 +184,14 @@ int wal_append(struct wal *w, uint8_t type, uint64_t epoch, const struct env_iov
     return 0;
 }
 
+static bool wal_fill(struct wal *w);
+
+void wal_flush(struct wal *w)
+{
+    if (w->slots_used == 0 && w->queued && w->state == WAL_RUNNING && !w->recover && !w->failed)
+        wal_fill(w);
+}
+
 bool wal_is_idle(const struct wal *w)
 {
     return w->queued == 0 && w->slots_used == 0;

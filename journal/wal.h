@@ -83,6 +83,9 @@ int wal_append(struct wal *w, uint8_t type, uint64_t epoch, const struct env_iov
                unsigned n_iov, uint64_t *ret_index);
 /* records up to here are on disk for good; record() was called for them or is being called */
 uint64_t wal_durable(const struct wal *w);
+/* What waits is written now and not a turn later, if nothing is being written: for who knows that
+ * no more comes in this turn. */
+void wal_flush(struct wal *w);
 /* nothing queued, nothing being written */
 bool wal_is_idle(const struct wal *w);
 /* while on, a log that found no room for another segment does not look again */
