@@ -463,6 +463,49 @@ static void test_sweep_and_cancel(void)
     world_end();
 }
 
+static void test_what_has_arrived_survives_a_power_loss(void)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        world_begin(seed);
+        side_state(&one, 5, 700000);
+        CU_ASSERT_EQUAL_FATAL(side_write(&one, 10, 3), 0);
+        CU_ASSERT_EQUAL(side_fetch(&two, "one", 10, 3), 0);
+        sim_node_power_loss(two.n);
+        side_up(&two);
+        CU_ASSERT_EQUAL(side_open(&two), 0);
+        CU_ASSERT(two.host.good && two.host.id == 5 && snap_index(two.snap) == 10);
+        world_end();
+    }
+}
+
+/* more want something than may read at once, and one of them goes away in the middle */
+static void test_many_are_served_at_once(void)
+{
+    static struct side more[5];
+    char name[8];
+    world_begin(15);
+    side_state(&one, 5, 2 << 20);
+    CU_ASSERT_EQUAL_FATAL(side_write(&one, 10, 3), 0);
+    for (int i = 0; i < 5; i++) {
+        snprintf(name, sizeof name, "x%d", i);
+        more[i] = (struct side){.s = one.s, .n = sim_node_add(one.s, name)};
+        side_up(&more[i]);
+        CU_ASSERT_FATAL(side_open(&more[i]) == 0 && side_connect(&more[i], "one"));
+    }
+    for (int i = 0; i < 5; i++)
+        side_begin_fetch(&more[i], 10, 3);
+    sim_run_until(one.s, sim_now_ns(one.s) + 3 * SHIP_MS);
+    CU_ASSERT(more[4].fetching);
+    sim_node_crash(more[4].n);
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT_EQUAL(side_fetched(&more[i]), 0);
+        CU_ASSERT_EQUAL(side_install(&more[i], 10), 0);
+        CU_ASSERT(more[i].host.good && more[i].host.id == 5);
+        side_stop(&more[i]);
+    }
+    world_end();
+}
+
 /* everything at once: storms, crashes of both, images written and pruned, stops in the middle */
 static void storm(uint64_t seed)
 {
@@ -530,4 +573,5 @@ UNIT_MAIN("ship", UNIT(test_an_image_is_installed_at_run_time),
           UNIT(test_a_full_disk_is_given_its_space_back),
           UNIT(test_who_fetches_what_is_gone_is_told_the_newest),
           UNIT(test_images_are_written_meanwhile), UNIT(test_silence_has_an_end),
-          UNIT(test_sweep_and_cancel), UNIT(test_storms))
+          UNIT(test_sweep_and_cancel), UNIT(test_what_has_arrived_survives_a_power_loss),
+          UNIT(test_many_are_served_at_once), UNIT(test_storms))
