@@ -11,7 +11,7 @@
  *     found without proof that it is durable is copied into that segment, not rewritten in place.
  *  3. A bad batch is the end of the log unless something intact says that a record at or beyond it
  *     was durable (a later header, a later batch, a state image): then the log is damaged,
- *     wal_recover ends with E_CORRUPT, and no byte on disk has changed.
+ *     wal_recover ends with E_CORRUPT (but see wal_allow_hole), and no byte on disk has changed.
  *  4. A failed write or sync is final: host->failed once, nothing is handed out after it.
  *  5. The next segment is written with zeros beforehand, so an append is a plain overwrite and
  *     cannot run out of space.  When the next segment cannot be made, appends end with E_NOSPC
@@ -55,6 +55,16 @@ struct wal_stats {
     uint64_t first_index, last_index, durable, epoch, bytes, segments, records, batches, syncs;
 };
 
+/* Damage at a place that was durable: what is lost, and what can be told of it. */
+struct wal_hole {
+    uint64_t first_bad; /* the log ends before this place */
+    uint64_t known;     /* something intact says that places up to here, at least, were durable */
+    /* The last record behind the hole that checks; found 0: none.  If found < known, even the end
+     * of what was durable is lost. */
+    uint64_t found, found_epoch, found_head; /* head: its first 8 bytes */
+    uint8_t found_type;
+};
+
 struct wal;
 
 /* NULL: m cannot hold the buffers */
@@ -63,6 +73,14 @@ struct wal *wal_create(struct env *e, struct mem *m, const struct wal_config *cf
 /* Reads the log.  from: first index that is needed; known_durable: an index that others (an image)
  * know durable.  ret: 0, E_CORRUPT, E_VERSION, E_CLUSTER, E_IO, E_NOMEM; a log line says more. */
 void wal_recover(struct wal *w, uint64_t from, uint64_t known_durable, struct env_op *op);
+/* Before wal_recover, by an owner who can get back from others what is lost here: instead of
+ * E_CORRUPT the log ends before the damage (or, when its beginning is gone, is empty and goes on
+ * with `from`), nothing on disk has changed, and wal_hole says what is missing.  wal_recover_start
+ * then erases all that is behind, so the owner writes down before that what it has lost, and gives
+ * no higher known_durable than first_bad - 1 from then on. */
+void wal_allow_hole(struct wal *w);
+/* after wal_recover; false: there is none */
+bool wal_hole(const struct wal *w, struct wal_hole *ret_hole);
 /* after wal_recover: 0 for an empty log */
 uint64_t wal_last_index(const struct wal *w);
 /* the highest that it carries */

@@ -38,7 +38,7 @@ struct wal_segment {
     uint64_t erase_to; /* found by recovery: bytes that are no part of the log, from end to here */
     uint32_t chain, prev_chain; /* the header's crc, what it stands on */
     enum wal_verdict verdict;
-    bool accepted;
+    bool accepted, is_short;
     bool superseded; /* a later one stands before its first record and repeats it all */
 };
 
@@ -130,6 +130,8 @@ struct wal {
     struct wal_prep prep;
     struct wal_trim trim;
     struct wal_recover *recover;
+    bool holes; /* damage is cut off, not refused */
+    struct wal_hole hole;
     struct list cursors;
     struct env_op *stop_op;
     uint64_t records, batches, syncs;

@@ -1,6 +1,6 @@
 /* journal/wal_recover.c - from a directory of segments to a log that takes records.
  *
- *   wal_recover         LIST -> HEADS -> SCAN -> EVIDENCE -> verdict          (reads only)
+ *   wal_recover         LIST -> HEADS -> SCAN -> EVIDENCE (-> BEHIND) -> verdict    (reads only)
  *   wal_recover_start   ERASE -> DROP -> PREPARE -> HEADER -> COPY -> running
  *   wal_recover_replay  REPLAY                        (reads only, with or without a start)
  *
@@ -17,62 +17,8 @@
  *  4. Batches that no later one proves durable may be in a page cache or a device's cache only. The
  *     new segment stands on the last batch that is proven (not on one that may vanish), and holds a
  *     copy of all that comes after it, durable before anybody sees a record. */
-#include "journal/wal_impl.h"
 #include "core/mutant.h"
-
-enum wal_rc_state {
-    WAL_RC_REST,
-    WAL_RC_LIST,
-    WAL_RC_HEADS,
-    WAL_RC_SCAN,
-    WAL_RC_EVIDENCE,
-    WAL_RC_ERASE_OPEN,
-    WAL_RC_ERASE,
-    WAL_RC_DROP,
-    WAL_RC_DROP_HEADER,
-    WAL_RC_DROP_CLOSE,
-    WAL_RC_DROP_UNLINK,
-    WAL_RC_PREPARE,
-    WAL_RC_HEADER,
-    WAL_RC_COPY,
-    WAL_RC_COPIED,
-    WAL_RC_REPLAY,
-    WAL_RC_FINISH,
-};
-
-enum { WAL_RC_NAMES = 4096, WAL_RC_PLACES = 256 };
-
-/* a batch's end: where a segment may stand */
-struct wal_place {
-    uint64_t first_index, last_index;
-    uint32_t chain;
-};
-
-struct wal_recover {
-    struct wal *wal;
-    struct wal_read read;
-    struct env_op op;
-    bool busy, reading, disk_done; /* an op under way; the reader is in use; op.ret is fresh */
-    enum wal_rc_state state;
-    struct env_op *user;
-    int ret;
-    uint64_t from;
-    uint64_t evidence, evidence_seq; /* highest index known durable, and which segment says so */
-    uint32_t at_seg;                 /* segment being worked on */
-    uint32_t cut_seg;                /* last accepted one; n_segs when none */
-    struct wal_place places[WAL_RC_PLACES]; /* the first: last one proven durable, then the rest */
-    uint32_t n_places;
-    uint64_t first_seq; /* of the segment that this start began */
-    uint64_t erase_from;
-    uint64_t last; /* highest index accepted */
-    uint64_t next; /* next index to copy or hand out */
-    struct env_file *file;
-    uint8_t *copy_memory, *copy; /* one batch */
-    struct log_batch copy_batch;
-    bool replaying;  /* the last act */
-    bool copy_waits; /* the batch in `copy` found no room yet */
-    char names[WAL_RC_NAMES], after[ENV_NAME_MAX];
-};
+#include "journal/wal_recover_impl.h"
 
 static void wal_rc_done(struct env_op *op)
 {
@@ -160,7 +106,7 @@ static void wal_rc_head(struct wal_recover *rc, struct wal_segment *s)
         return;
     }
     /* a segment had its full size before it got its name */
-    if (v == E_EOF || (!v && s->bytes < h->bytes)) {
+    if ((v == E_EOF || (!v && s->bytes < h->bytes)) && !w->holes) {
         fmt_log(w->env, ENV_LOG_ERROR,
                 "journal: %s: it ends at offset %llu: something cut it. Nothing was changed. "
                 "Restore the file from a copy, or the directory from a backup.",
@@ -168,6 +114,7 @@ static void wal_rc_head(struct wal_recover *rc, struct wal_segment *s)
         wal_rc_finish(rc, E_CORRUPT);
         return;
     }
+    s->is_short = v == E_EOF || (!v && s->bytes < h->bytes);
     s->verdict = v == E_NODATA ? WAL_SEG_ZERO : WAL_SEG_BAD;
     if (v || h->seq != s->seq || h->first_index == 0 || h->first_index > UINT64_MAX / 2 ||
         h->durable_upto >= h->first_index)
@@ -201,6 +148,10 @@ static void wal_rc_heads(struct wal_recover *rc)
     for (uint32_t i = 0; i < w->n_segs; i++)
         if (w->segs[i].verdict == WAL_SEG_VALID) {
             struct wal_segment *s = &w->segs[i];
+            if (s->first_index > rc->from && w->holes) {
+                wal_rc_learn(rc, rc->from, s->seq); /* whatever it was, it is gone */
+                break;
+            }
             if (s->first_index > rc->from) {
                 char name[ENV_NAME_MAX];
                 wal_name(w, s->seq, name);
@@ -275,14 +226,116 @@ static void wal_rc_evidence_block(struct wal_recover *rc)
         return;
     if (w->segs[rc->at_seg].accepted)
         w->segs[rc->at_seg].erase_to = r->at + LOG_BLOCK;
-    if (!log_format_batch_head(r->block, &b) && b.seq == w->segs[rc->at_seg].seq)
-        wal_rc_learn(rc, b.durable_upto, b.seq);
+    if (log_format_batch_head(r->block, &b) || b.seq != w->segs[rc->at_seg].seq)
+        return;
+    wal_rc_learn(rc, b.durable_upto, b.seq);
+    uint64_t place = b.first_index + b.records - 1;
+    if (!w->holes || !b.records || place <= rc->last ||
+        (rc->n_behind && place < rc->behind[rc->n_behind - 1].place))
+        return;
+    if (rc->n_behind == WAL_RC_BATCHES)
+        memmove(rc->behind, rc->behind + 1, --rc->n_behind * sizeof *rc->behind);
+    rc->behind[rc->n_behind].seg = rc->at_seg;
+    rc->behind[rc->n_behind].place = place;
+    rc->behind[rc->n_behind++].at = r->at;
+}
+
+/* the log ends where it was accepted to */
+static void wal_rc_accept(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    w->next_index = rc->last + 1;
+    w->durable = w->sealed = rc->places[0].last_index;
+    w->chain = rc->places[0].chain;
+    wal_rc_finish(rc, 0);
+}
+
+/* the last intact record behind a hole: from the last batch on backwards */
+static void wal_rc_behind(struct wal_recover *rc)
+{
+    if (rc->n_behind == 0 || rc->behind[rc->n_behind - 1].place <= rc->last) {
+        wal_rc_accept(rc);
+        return;
+    }
+    rc->at_seg = rc->behind[--rc->n_behind].seg;
+    rc->read.any = true;
+    wal_rc_open_reader(rc, rc->wal->segs[rc->at_seg].seq);
+}
+
+static void wal_rc_behind_batch(struct wal_recover *rc)
+{
+    struct wal_hole *h = &rc->wal->hole;
+    const struct log_batch *b = &rc->read.batch;
+    struct log_record rec;
+    const void *bytes;
+    uint32_t at = 0;
+    while (log_format_record_next(rc->read.payload, b->payload_len, &at, &rec, &bytes)) {
+        h->found_epoch = rec.epoch;
+        h->found_type = rec.type;
+        h->found_head = rec.len < 8 ? 0 : base_get_u64(bytes);
+    }
+    h->found = b->first_index + b->records - 1;
+    rc->n_behind = 0;
+    wal_read_close(&rc->read);
+}
+
+/* nothing is accepted */
+static void wal_rc_forget(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    for (uint32_t i = 0; i < w->n_segs; i++) {
+        w->segs[i].accepted = w->segs[i].superseded = false;
+        w->segs[i].erase_to = 0;
+    }
+    rc->cut_seg = w->n_segs;
+    rc->n_places = 1;
+    rc->n_behind = 0;
+    w->written = 0;
+}
+
+/* The damage is before what is needed: once more, from the youngest segment that stands before
+ * that.  False: there is none. */
+static bool wal_rc_scan_second(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    uint32_t i = w->n_segs;
+    while (i > 0 &&
+           (w->segs[i - 1].verdict != WAL_SEG_VALID || w->segs[i - 1].first_index > rc->from))
+        i--;
+    if (i == 0 || rc->is_second)
+        return false;
+    rc->is_second = true;
+    wal_rc_forget(rc);
+    rc->last = w->segs[i - 1].first_index - 1;
+    rc->places[0] = (struct wal_place){0, rc->last, w->segs[i - 1].prev_chain};
+    rc->at_seg = i - 1;
+    rc->state = WAL_RC_SCAN;
+    return true;
+}
+
+/* the log is cut before what is damaged, although it was durable: its owner asked for that */
+static void wal_rc_hole(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    if (rc->last + 1 < rc->from) { /* nothing that is needed is left of it */
+        wal_rc_forget(rc);
+        rc->last = rc->from - 1;
+        rc->places[0] = (struct wal_place){0, rc->last, 0};
+    }
+    wal_rc_prove(rc, rc->evidence);
+    w->hole = (struct wal_hole){.first_bad = rc->last + 1, .known = rc->evidence};
+    rc->state = WAL_RC_BEHIND;
 }
 
 static void wal_rc_verdict(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
+    for (uint32_t i = 0; i < w->n_segs; i++) /* it had all of its size once: there was more */
+        if (w->segs[i].is_short && (!w->segs[i].accepted || i == rc->cut_seg))
+            wal_rc_learn(rc, rc->last + 1, w->segs[i].seq);
     if (rc->evidence > rc->last) {
+        if (w->holes && rc->last + 1 < rc->from && wal_rc_scan_second(rc))
+            return;
         char name[ENV_NAME_MAX] = "the log (no intact segment)", by[ENV_NAME_MAX];
         uint64_t at = 0;
         if (rc->cut_seg < w->n_segs) {
@@ -294,22 +347,23 @@ static void wal_rc_verdict(struct wal_recover *rc)
             wal_name(w, rc->evidence_seq, by);
         fmt_log(w->env, ENV_LOG_ERROR,
                 "journal: %s: damaged at offset %llu: record %llu does not check, but %s says that "
-                "records up to %llu were durable. Nothing was changed. Restore the file from a "
-                "copy, or the directory from a backup; cutting the log here would lose "
-                "acknowledged operations.",
+                "records up to %llu were durable. Nothing was changed. %s",
                 name, (unsigned long long)at, (unsigned long long)rc->last + 1, by,
-                (unsigned long long)rc->evidence);
-        wal_rc_finish(rc, E_CORRUPT);
+                (unsigned long long)rc->evidence,
+                w->holes ? "What is missing must come from the other members."
+                         : "Restore the file from a copy, or the directory from a backup; cutting "
+                           "the log here would lose acknowledged operations.");
+        if (w->holes)
+            wal_rc_hole(rc);
+        else
+            wal_rc_finish(rc, E_CORRUPT);
         return;
     }
-    w->next_index = rc->last + 1;
-    w->durable = w->sealed = rc->places[0].last_index;
-    w->chain = rc->places[0].chain;
     if (rc->cut_seg < w->n_segs && w->segs[rc->cut_seg].erase_to)
         fmt_log(w->env, ENV_LOG_INFO,
                 "journal: '%s': the last write was torn; the log ends at record %llu.", w->dir,
                 (unsigned long long)rc->last);
-    wal_rc_finish(rc, 0);
+    wal_rc_accept(rc);
 }
 
 static void wal_rc_evidence(struct wal_recover *rc)
@@ -366,7 +420,9 @@ static void wal_rc_erase(struct wal_recover *rc)
     }
 }
 
-/* segments that did not join: header to zeros, then away */
+/* Segments that did not join: header to zeros, then away.  Behind a hole they lose all they hold
+ * first: an unlink may be undone, and then their batches would speak of records as durable whose
+ * places others have by then. */
 static void wal_rc_drop(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
@@ -394,8 +450,16 @@ static void wal_rc_drop(struct wal_recover *rc)
     rc->busy = true;
     switch (rc->state) {
     case WAL_RC_DROP_HEADER:
-        rc->state = WAL_RC_DROP_CLOSE;
+        rc->state = w->hole.first_bad ? WAL_RC_DROP_RESIZE : WAL_RC_DROP_CLOSE;
         env_write(rc->file, w->zeros, LOG_BLOCK, 0, &rc->op);
+        break;
+    case WAL_RC_DROP_RESIZE:
+        rc->state = WAL_RC_DROP_SYNC;
+        env_resize(rc->file, LOG_BLOCK, &rc->op);
+        break;
+    case WAL_RC_DROP_SYNC:
+        rc->state = WAL_RC_DROP_CLOSE;
+        env_sync(rc->file, &rc->op);
         break;
     case WAL_RC_DROP_CLOSE:
         rc->file = NULL;
@@ -596,6 +660,7 @@ static void wal_rc_closed(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
     rc->reading = false;
+    rc->read.any = false;
     switch (rc->state) {
     case WAL_RC_HEADS:
     case WAL_RC_EVIDENCE:
@@ -631,6 +696,8 @@ static void wal_rc_batch(struct wal_recover *rc)
         if (rc->read.expect.index > rc->from)
             w->written += log_format_batch_size(b);
         w->epoch = base_max_u64(w->epoch, b->epoch);
+    } else if (rc->state == WAL_RC_BEHIND) {
+        wal_rc_behind_batch(rc);
     } else if (rc->state == WAL_RC_COPY) {
         wal_rc_copy(rc);
     } else if (rc->state == WAL_RC_REPLAY) {
@@ -646,6 +713,8 @@ static void wal_rc_read_header(struct wal_recover *rc)
         wal_read_close(&rc->read);
     } else if (rc->state == WAL_RC_EVIDENCE) {
         wal_read_raw(&rc->read, s->accepted ? s->end : 0);
+    } else if (rc->state == WAL_RC_BEHIND) {
+        wal_read_batches(&rc->read, rc->behind[rc->n_behind].at);
     } else if (rc->read.verdict || rc->read.segment.crc != s->chain) {
         rc->read.verdict = rc->read.verdict ? rc->read.verdict : E_CORRUPT;
         wal_rc_finish(rc, E_IO);
@@ -714,8 +783,9 @@ static bool wal_rc_end(struct wal_recover *rc)
 /* a stop need not wait for what only reads, or hands out what was read */
 static bool wal_rc_gives_up(const struct wal_recover *rc)
 {
-    return rc->wal->stop_op && (rc->state == WAL_RC_HEADS || rc->state == WAL_RC_SCAN ||
-                                rc->state == WAL_RC_EVIDENCE || rc->state == WAL_RC_REPLAY);
+    return rc->wal->stop_op &&
+           (rc->state == WAL_RC_HEADS || rc->state == WAL_RC_SCAN || rc->state == WAL_RC_EVIDENCE ||
+            rc->state == WAL_RC_BEHIND || rc->state == WAL_RC_REPLAY);
 }
 
 void wal_recover_run(struct wal *w)
@@ -755,12 +825,17 @@ void wal_recover_run(struct wal *w)
         case WAL_RC_EVIDENCE:
             wal_rc_evidence(rc);
             break;
+        case WAL_RC_BEHIND:
+            wal_rc_behind(rc);
+            break;
         case WAL_RC_ERASE_OPEN:
         case WAL_RC_ERASE:
             wal_rc_erase(rc);
             break;
         case WAL_RC_DROP:
         case WAL_RC_DROP_HEADER:
+        case WAL_RC_DROP_RESIZE:
+        case WAL_RC_DROP_SYNC:
         case WAL_RC_DROP_CLOSE:
         case WAL_RC_DROP_UNLINK:
             wal_rc_drop(rc);
@@ -793,6 +868,18 @@ static void wal_rc_fail_early(struct wal *w, int ret, struct env_op *op)
 {
     op->ret = ret;
     env_post(w->env, op);
+}
+
+void wal_allow_hole(struct wal *w)
+{
+    ASSERT(w->state == WAL_NEW);
+    w->holes = true;
+}
+
+bool wal_hole(const struct wal *w, struct wal_hole *ret_hole)
+{
+    *ret_hole = w->hole;
+    return w->hole.first_bad;
 }
 
 void wal_recover(struct wal *w, uint64_t from, uint64_t known_durable, struct env_op *op)

@@ -22,6 +22,7 @@ enum fake_kind {
     FAKE_RENAME,
     FAKE_UNLINK,
     FAKE_LIST,
+    FAKE_RESIZE,
 };
 
 struct fake_inode {
@@ -193,6 +194,11 @@ static void fake_sync(struct env_file *f, struct env_op *op)
     fake_on_file(f, FAKE_SYNC, op);
 }
 
+static void fake_resize(struct env_file *f, uint64_t size, struct env_op *op)
+{
+    fake_on_file(f, FAKE_RESIZE, op)->off = size;
+}
+
 static void fake_rename(struct env *e, const char *from, const char *to, struct env_op *op)
 {
     struct fake_op *o = fake_submit(e, FAKE_RENAME, op);
@@ -340,6 +346,20 @@ static const char *fake_inode_name(const struct fake *f, int inode)
     return "";
 }
 
+static int64_t fake_do_resize(struct fake *f, struct fake_op *o)
+{
+    struct fake_inode *n = &f->inodes[o->file->inode];
+    fake_grow(n, o->off);
+    for (uint64_t at = base_align_up(o->off, FAKE_SECTOR); at < n->size; at += FAKE_SECTOR) {
+        uint64_t size = n->size;
+        static const uint8_t zero[FAKE_SECTOR];
+        fake_put(n, zero, FAKE_SECTOR, at);
+        n->size = size;
+    }
+    n->size = o->off;
+    return 0;
+}
+
 static int64_t fake_do_open(struct fake *f, struct fake_op *o)
 {
     struct fake_name *n = fake_name(f, o->name, (o->flags & ENV_O_CREATE) != 0);
@@ -473,6 +493,8 @@ static int64_t fake_do(struct fake *f, struct fake_op *o)
     }
     case FAKE_LIST:
         return fake_do_list(f, o);
+    case FAKE_RESIZE:
+        return fake_do_resize(f, o);
     }
     return E_INVAL;
 }
@@ -493,6 +515,7 @@ static const struct env_vt fake_vt = {
     .read = fake_read,
     .write = fake_write,
     .sync = fake_sync,
+    .resize = fake_resize,
     .rename = fake_rename,
     .unlink = fake_unlink,
     .list = fake_list,

@@ -1,0 +1,269 @@
+/* tests/unit/test_wal_hole.c - a log that is damaged before its durable end: refused, or, when its
+ * owner can get back from others what is lost, cut before the damage, and said so. */
+#include "journal/wal_impl.h"
+#include "tests/unit/test_wal_log.h"
+
+static struct tlog log_one;
+static struct fake log_disk;
+
+static void hole_life(struct tlog *t, int turns, uint64_t *trimmed)
+{
+    for (int i = 0; i < turns; i++) {
+        uint64_t dice = prng_below(&t->rng, 100);
+        if (dice < 20)
+            tlog_append(t, (uint32_t)prng_below(&t->rng, dice ? 2000 : 15000));
+        else if (dice == 20 && prng_below(&t->rng, 4) == 0 && t->handed > *trimmed)
+            wal_trim(t->wal, *trimmed += prng_below(&t->rng, t->handed - *trimmed));
+        else
+            tlog_step(t);
+    }
+}
+
+/* damages one of the log's files; what was done, for the curious */
+static const char *hole_damage(struct tlog *t)
+{
+    struct fake_name *logs[64];
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < t->f->n_names; k++)
+        if (t->f->names[k].now >= 0 && !strncmp(t->f->names[k].name, "j/wal-", 6))
+            logs[n++] = &t->f->names[k];
+    struct fake_name *f = logs[prng_below(&t->rng, n)];
+    struct fake_inode *i = &t->f->inodes[f->now];
+    uint64_t used = i->size;
+    while (used && !i->now[used - 1])
+        used--;
+    uint64_t at = used ? prng_below(&t->rng, used) : 0;
+    switch (prng_below(&t->rng, 8)) {
+    case 0:
+        f->now = f->durable = -1;
+        return "removed";
+    case 1:
+        i->size = i->durable_size = at;
+        memset(i->now + at, 0, i->cap - at);
+        return "cut";
+    case 2:
+        memset(i->now + (at & ~(uint64_t)(LOG_BLOCK - 1)), 0, LOG_BLOCK);
+        return "zeros";
+    case 3:
+        i->now[prng_below(&t->rng, LOG_BLOCK)] ^= 0x10;
+        return "header";
+    default:
+        i->now[at] ^= 0x10;
+        return "flip";
+    }
+}
+
+static int64_t hole_recover(struct tlog *t, uint64_t from, uint64_t known, bool allow)
+{
+    struct tlog_op o = {.op.done = tlog_op_done};
+    unit_mem(&t->own, 256 << 20);
+    t->env = &t->f->env;
+    t->mem = &t->own;
+    t->wal = wal_create(t->env, t->mem, &t->cfg, &t->host);
+    CU_ASSERT_FATAL(t->wal != NULL);
+    if (allow)
+        wal_allow_hole(t->wal);
+    wal_recover(t->wal, from, known, &o.op);
+    CU_ASSERT_FATAL(tlog_wait(t, &o));
+    return o.op.ret;
+}
+
+static void hole_check(struct tlog *t, const struct wal_hole *h, uint64_t from)
+{
+    uint8_t want[8];
+    CU_ASSERT_FATAL(h->first_bad >= from && h->known >= h->first_bad);
+    CU_ASSERT_FATAL(wal_last_index(t->wal) == h->first_bad - 1);
+    CU_ASSERT_FATAL(h->found <= t->appended);
+    if (!h->found)
+        return;
+    const struct tlog_record *m = &t->at[h->found];
+    tlog_fill(want, m->id, 8);
+    CU_ASSERT(h->found >= h->first_bad && h->found_epoch == m->epoch && h->found_type == m->type);
+    CU_ASSERT_EQUAL(h->found_head, m->len < 8 ? 0 : base_get_u64(want));
+}
+
+/* starts the log that hole_recover has read; false: the process died on the way */
+static bool hole_start(struct tlog *t, uint64_t from, bool die)
+{
+    struct tlog_op o = {.op.done = tlog_op_done};
+    wal_recover_start(t->wal, t->epoch, &o.op);
+    for (uint64_t n = prng_below(&t->rng, 30); die && n; n--)
+        tlog_step(t);
+    if (die && !o.done) {
+        tlog_crash(t, prng_below(&t->rng, 2));
+        return false;
+    }
+    CU_ASSERT_FATAL(tlog_wait(t, &o) && o.op.ret == 0);
+    o.done = false;
+    t->handed = base_min_u64(from, wal_last_index(t->wal) + 1) - 1;
+    wal_recover_replay(t->wal, t->handed + 1, &o.op);
+    CU_ASSERT_FATAL(tlog_wait(t, &o) && o.op.ret == 0);
+    CU_ASSERT_FATAL(t->handed == t->appended);
+    return true;
+}
+
+static uint32_t n_holes, n_found, n_exact;
+
+static void hole_seed(uint64_t seed)
+{
+    struct tlog *t = &log_one;
+    struct wal_hole h, again;
+    uint64_t trimmed = 0;
+    tlog_init_fake(t, &log_disk, seed);
+    t->epoch = 3;
+    t->cfg.segment_bytes = 128 * 1024;
+    for (int life = (int)prng_below(&t->rng, 3); life >= 0; life--) {
+        CU_ASSERT_FATAL(tlog_open(t, trimmed + 1));
+        hole_life(t, 400 + (int)prng_below(&t->rng, 3000), &trimmed);
+        t->epoch += 2;
+        if (life || prng_below(&t->rng, 2))
+            tlog_crash(t, prng_below(&t->rng, 2));
+        else
+            tlog_stop(t);
+    }
+    uint64_t from = trimmed + 1, known = base_max_u64(t->seen, trimmed);
+    const char *how = hole_damage(t);
+    uint64_t hash = fake_hash(t->f);
+    int64_t ret = hole_recover(t, from, known, false);
+    tlog_crash(t, false);
+    CU_ASSERT_FATAL(fake_hash(t->f) == hash && (ret == 0 || ret == E_CORRUPT));
+    CU_ASSERT_FATAL(hole_recover(t, from, known, true) == 0);
+    CU_ASSERT_FATAL(fake_hash(t->f) == hash);
+    bool is_hole = wal_hole(t->wal, &h);
+    /* damage of what is not needed any more is no hole */
+    CU_ASSERT(is_hole ? ret == E_CORRUPT : ret == 0 || trimmed > 0);
+    if (is_hole && ret == 0)
+        fprintf(stderr, "seed %llu: %s: %d\n", (unsigned long long)seed, how, (int)ret);
+    if (is_hole) {
+        hole_check(t, &h, from);
+        n_holes++;
+        n_found += h.found != 0;
+        n_exact += h.found >= h.known;
+        for (bool up = false; !up;) {
+            t->appended = t->seen = base_min_u64(t->seen, h.first_bad - 1);
+            t->appended = h.first_bad - 1;
+            t->seen = base_min_u64(t->seen, t->appended);
+            up = hole_start(t, from, prng_below(&t->rng, 3));
+            if (up)
+                break;
+            CU_ASSERT_FATAL(hole_recover(t, from, h.first_bad - 1, true) == 0);
+            /* what was cut stays cut */
+            CU_ASSERT_FATAL(wal_last_index(t->wal) == h.first_bad - 1);
+            CU_ASSERT(!wal_hole(t->wal, &again) || again.first_bad == h.first_bad);
+        }
+    } else {
+        t->appended = wal_last_index(t->wal);
+        CU_ASSERT_FATAL(t->appended >= t->seen);
+        hole_start(t, from, false);
+    }
+    hole_life(t, 500, &trimmed);
+    /* and from here on it is a log like any other */
+    tlog_crash(t, prng_below(&t->rng, 2));
+    CU_ASSERT_FATAL(hole_recover(t, trimmed + 1, base_max_u64(t->seen, trimmed), true) == 0);
+    CU_ASSERT_FATAL(!wal_hole(t->wal, &h));
+    t->appended = wal_last_index(t->wal);
+    CU_ASSERT_FATAL(t->appended >= t->seen);
+    hole_start(t, trimmed + 1, false);
+    tlog_stop(t);
+    tlog_drop(t);
+}
+
+static void test_holes_are_cut_off(void)
+{
+    n_holes = n_found = n_exact = 0;
+    for (uint64_t seed = 1; seed <= 150; seed++)
+        hole_seed(seed);
+    CU_ASSERT(n_holes > 50);
+    CU_ASSERT(n_found > 20);
+    CU_ASSERT(n_exact > 20);
+}
+
+static void test_what_is_behind_a_hole_is_told(void)
+{
+    struct tlog *t = &log_one;
+    struct wal_hole h;
+    tlog_init_fake(t, &log_disk, 5);
+    t->epoch = 9;
+    CU_ASSERT_FATAL(tlog_open(t, 1));
+    for (int i = 1; i <= 9; i++) { /* a block each */
+        CU_ASSERT_FATAL(tlog_append(t, 100) == 0);
+        while (t->handed < (uint64_t)i)
+            CU_ASSERT_FATAL(tlog_step(t));
+    }
+    tlog_crash(t, false);
+    struct fake_inode *n = fake_file(t->f, "j/wal-0000000000000001");
+    CU_ASSERT_FATAL(n != NULL);
+    n->now[5 * LOG_BLOCK + 70] ^= 4; /* record 5 */
+    n->now[9 * LOG_BLOCK + 70] ^= 4; /* and 9, in its bytes: its head is good */
+    CU_ASSERT_EQUAL(hole_recover(t, 1, 0, true), 0);
+    CU_ASSERT(wal_hole(t->wal, &h));
+    CU_ASSERT_EQUAL(h.first_bad, 5);
+    CU_ASSERT_EQUAL(h.known, 8); /* says the head of 9 */
+    CU_ASSERT_EQUAL(h.found, 8);
+    CU_ASSERT_EQUAL(h.found_epoch, t->at[8].epoch);
+    tlog_crash(t, false);
+    CU_ASSERT_EQUAL(hole_recover(t, 1, 9, true), 0);
+    CU_ASSERT(wal_hole(t->wal, &h) && h.known == 9 && h.found == 8);
+    CU_ASSERT(strstr(t->f->last_error, "other members") != NULL);
+    tlog_crash(t, false);
+    tlog_drop(t);
+}
+
+/* three segments and more, all durable; the process is gone */
+static void hole_three(struct tlog *t)
+{
+    tlog_init_fake(t, &log_disk, 6);
+    t->epoch = 9;
+    t->cfg.segment_bytes = 128 * 1024;
+    CU_ASSERT_FATAL(tlog_open(t, 1));
+    for (int i = 1; i <= 100; i++) { /* a block each */
+        CU_ASSERT_FATAL(tlog_append(t, 100) == 0);
+        while (t->handed < (uint64_t)i)
+            CU_ASSERT_FATAL(tlog_step(t));
+    }
+    CU_ASSERT_FATAL(t->wal->n_segs >= 4);
+    tlog_crash(t, false);
+}
+
+static void test_damage_before_what_is_needed_is_passed_over(void)
+{
+    struct tlog *t = &log_one;
+    struct wal_hole h;
+    hole_three(t);
+    fake_file(t->f, "j/wal-0000000000000001")->now[5 * LOG_BLOCK + 70] ^= 4;
+    CU_ASSERT_EQUAL(hole_recover(t, 60, 100, false), E_CORRUPT);
+    tlog_crash(t, false);
+    CU_ASSERT_EQUAL(hole_recover(t, 60, 100, true), 0);
+    CU_ASSERT(!wal_hole(t->wal, &h));
+    CU_ASSERT_EQUAL(wal_last_index(t->wal), 100);
+    CU_ASSERT(hole_start(t, 60, false));
+    tlog_stop(t);
+    tlog_drop(t);
+}
+
+static void test_a_file_that_lost_its_end_is_a_hole(void)
+{
+    struct tlog *t = &log_one;
+    struct wal_hole h;
+    for (int how = 0; how < 2; how++) {
+        hole_three(t);
+        struct fake_inode *n = fake_file(t->f, "j/wal-0000000000000004");
+        CU_ASSERT_FATAL(n != NULL && !memcmp(n->now, "TSeg", 4));
+        n->size = n->durable_size = how ? 100 : LOG_BLOCK; /* nothing tells what was there */
+        CU_ASSERT_EQUAL(hole_recover(t, 1, 0, true), 0);
+        CU_ASSERT(wal_hole(t->wal, &h));
+        CU_ASSERT(h.first_bad > 60 && h.first_bad <= 100 && h.found == 0);
+        t->appended = t->seen = h.first_bad - 1;
+        CU_ASSERT(hole_start(t, 1, false));
+        tlog_crash(t, false);
+        CU_ASSERT_EQUAL(hole_recover(t, 1, t->seen, true), 0);
+        CU_ASSERT(!wal_hole(t->wal, &h)); /* it is told once */
+        CU_ASSERT(hole_start(t, 1, false));
+        tlog_stop(t);
+        tlog_drop(t);
+    }
+}
+
+UNIT_MAIN("wal_hole", UNIT(test_holes_are_cut_off), UNIT(test_what_is_behind_a_hole_is_told),
+          UNIT(test_damage_before_what_is_needed_is_passed_over),
+          UNIT(test_a_file_that_lost_its_end_is_a_hole))
