@@ -351,7 +351,8 @@ static int bench_usage(FILE *out, int code)
         "  failover  how long a client gets no answer when the leader is killed, stopped, cut off\n"
         "  restart  a master of three is killed and started again with a large state\n"
         "  fuse    reads, stats and creates through the mount, beside a trivial in-memory mount\n"
-        "  names   find, ls -l, tar and rm -r through the mount, beside the local file system\n\n"
+        "  names   find, ls -l, tar and rm -r through the mount, beside the local file system\n"
+        "  connect connections made, with the cluster secret and without\n\n"
         "options:\n"
         "  --rounds N    of each measurement; medians are printed (default 5)\n"
         "  --seconds S   of each measurement (default 1); --minutes M is the same\n"
@@ -382,7 +383,8 @@ static uint64_t bench_count(const char *text)
     return *end && (end[1] || !strchr("KM", *end)) ? 0 : n;
 }
 
-static const char *const bench_all[] = {"meta", "image", "journal", "failover", "fuse", "names"};
+static const char *const bench_all[] = {"meta", "image", "journal", "failover",
+                                        "fuse", "names", "connect"};
 
 static int bench_unknown(const char *what, const char *word, const char *const *names, size_t n)
 {
@@ -497,5 +499,7 @@ int bench_main(int argc, char **argv)
         return bench_restart_main(&b);
     if (!strcmp(argv[0], "failover"))
         return bench_failover_main(&b);
+    if (!strcmp(argv[0], "connect"))
+        return bench_connect_main(&b);
     return bench_unknown("benchmark", argv[0], bench_all, ARRAY_LEN(bench_all));
 }

@@ -27,6 +27,7 @@ expect 2 'unknown benchmark "mta", did you mean meta' tarn bench mta
 expect 2 'did you mean --rounds' tarn bench meta --round 3
 expect 2 'needs a value' tarn bench meta --rounds
 expect 2 '--files is' tarn bench image --files 10Q
+expect 0 "secret: 16 at a time.* x no secret" tarn bench connect --quick --dir "$work"
 expect 0 'image loaded.* x image read' tarn bench image --files 2K --rounds 1 --seconds 0.02 --dir "$work"
 expect 0 'p50 at 1, tarn / raw quorum' tarn bench journal --only raw,tarn,tcp,masters --quick --dir "$work"
 expect 0 'kill -9 of the leader.* ms ' tarn bench failover --only kill,transfer --quick --dir "$work"

@@ -2,6 +2,7 @@
 # tests/e2e/test_secret.sh BUILD_DIR - two hosts (network namespaces of our own, joined by a veth): without a
 # cluster secret nothing but loopback; with it a cluster over both; with another one, or none, E_AUTH and a
 # line on both sides; a change of the secret without a restart; strangers that only connect.
+PATH=$PATH:/usr/sbin:/sbin
 flags=-nm
 [ "$(id -u)" = 0 ] || flags=-Urnm
 if [ -z "${TARN_TEST_NETNS:-}" ]; then
