@@ -283,7 +283,7 @@ static void test_going_on_costs_no_new_scan(void)
     while (at <= t->handed) {
         reader_read(&d, at, UINT32_MAX, 3);
         reader_wait(&d);
-        CU_ASSERT_EQUAL_FATAL(d.ret, base_min_u64(3, t->handed + 1 - at));
+        CU_ASSERT_EQUAL_FATAL(d.ret, (int64_t)base_min_u64(3, t->handed + 1 - at));
         at += (uint64_t)d.ret;
     }
     uint64_t log_bytes = wal_written(t->wal);
