@@ -129,6 +129,46 @@ const char *cli_backup_time(char to[32], int64_t ns)
     return to;
 }
 
+int cli_backup_show(struct cli *c, const char *path, uint64_t behind)
+{
+    struct cli_backup f;
+    char id[40], size[16], time[32], one[ENV_ADDR_MAX + 32];
+    int code = cli_backup_open(&f, c, path);
+    if (code)
+        return code;
+    const struct backup_head *h = &f.b.head;
+    snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)h->cluster_hi,
+             (unsigned long long)h->cluster_lo);
+    if (c->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddStringToObject(j, "file", path);
+        cJSON_AddStringToObject(j, "cluster", id);
+        cli_json_u64(j, "index", h->index);
+        cli_json_u64(j, "term", h->term);
+        cli_json_u64(j, "era", h->era >> 32);
+        cJSON_AddStringToObject(j, "time", cli_backup_time(time, h->time_ns));
+        cli_json_u64(j, "bytes", f.n);
+        cJSON_AddNumberToObject(j, "format", h->version);
+        cli_json_u64(j, "entries_not_in_it", behind);
+        cJSON *m = cJSON_AddArrayToObject(j, "members");
+        for (uint32_t i = 0; i < f.b.conf.n; i++) {
+            const struct raft_member *o = &f.b.conf.member[i];
+            cli_dir_member(one, sizeof one, o->id.v, o->addr, o->priority);
+            cJSON_AddItemToArray(m, cJSON_CreateString(one));
+        }
+        cli_print_json(j);
+    } else {
+        printf("%s: cluster %s, up to entry %llu of term %llu, %s, taken at %s\n", path, id,
+               (unsigned long long)h->index, (unsigned long long)h->term, cli_bytes(size, f.n),
+               cli_backup_time(time, h->time_ns));
+        if (behind)
+            printf("note: %llu entries behind it are in the log only, and not in this backup\n",
+                   (unsigned long long)behind);
+    }
+    cli_backup_close(&f);
+    return CLI_OK;
+}
+
 /* --- taking one --- */
 
 static int backup_begin(struct backup_take *t, struct cli *c)
@@ -209,45 +249,6 @@ static int backup_seal(struct backup_take *t)
     if (!code && fsync(t->fd))
         code = cli_error(t->cli, CLI_FAILED, "%s: %s", t->tmp, strerror(errno));
     return code ? code : backup_sync_name(t);
-}
-
-static void backup_say(const struct backup_take *t)
-{
-    const struct cli *c = t->cli;
-    struct cli_backup f;
-    char id[40], size[16], time[32], one[ENV_ADDR_MAX + 32];
-    if (cli_backup_open(&f, c, t->path))
-        return;
-    const struct backup_head *h = &f.b.head;
-    snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)h->cluster_hi,
-             (unsigned long long)h->cluster_lo);
-    if (c->json) {
-        cJSON *j = cJSON_CreateObject();
-        cJSON_AddStringToObject(j, "file", t->path);
-        cJSON_AddStringToObject(j, "cluster", id);
-        cli_json_u64(j, "index", h->index);
-        cli_json_u64(j, "term", h->term);
-        cli_json_u64(j, "era", h->era >> 32);
-        cJSON_AddStringToObject(j, "time", cli_backup_time(time, h->time_ns));
-        cli_json_u64(j, "bytes", f.n);
-        cJSON_AddNumberToObject(j, "format", h->version);
-        cli_json_u64(j, "entries_not_in_it", t->behind);
-        cJSON *m = cJSON_AddArrayToObject(j, "members");
-        for (uint32_t i = 0; i < f.b.conf.n; i++) {
-            const struct raft_member *o = &f.b.conf.member[i];
-            cli_dir_member(one, sizeof one, o->id.v, o->addr, o->priority);
-            cJSON_AddItemToArray(m, cJSON_CreateString(one));
-        }
-        cli_print_json(j);
-    } else {
-        printf("%s: cluster %s, up to entry %llu of term %llu, %s, taken at %s\n", t->path, id,
-               (unsigned long long)h->index, (unsigned long long)h->term, cli_bytes(size, f.n),
-               cli_backup_time(time, h->time_ns));
-        if (t->behind)
-            printf("note: %llu entries behind it are in the log only, and not in this backup\n",
-                   (unsigned long long)t->behind);
-    }
-    cli_backup_close(&f);
 }
 
 /* --- of a running group --- */
@@ -410,7 +411,7 @@ static int cli_backup_run(struct cli *c)
     if (code)
         unlink(t.tmp);
     else
-        backup_say(&t);
+        code = cli_backup_show(c, t.path, t.behind);
     return code;
 }
 

@@ -14,6 +14,8 @@
 #include <dirent.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include "cluster/cli_backup.h"
 #include "cluster/cli_commands.h"
 #include "cluster/cli_dir.h"
 #include "core/crc.h"
@@ -339,6 +341,9 @@ static int cli_verify_run(struct cli *c)
     static struct verify v[VERIFY_MAX];
     struct verify_all a = {.cli = c, .v = v, .n = c->n_args ? c->n_args : 1};
     int code = CLI_OK;
+    struct stat st;
+    if (c->n_args == 1 && !stat(c->args[0], &st) && S_ISREG(st.st_mode))
+        return cli_backup_show(c, c->args[0], 0);
     for (int i = 0; i < a.n && !code; i++) {
         code = verify_look(
             &v[i], c, c->n_args ? c->args[i] : config_str(c->config, CONFIG_MASTER_DIR), a.n > 1);
@@ -361,11 +366,12 @@ static int cli_verify_run(struct cli *c)
 const struct cli_command cli_verify = {
     "journal",
     "verify",
-    "[DIR...]",
+    "[DIR... | FILE]",
     "check stopped masters' logs and images, and compare members",
     "DIR is a master's directory (default: master.dir).  Reads what a start would read and all\n"
     "images, and changes nothing.  Exit status 5 names the file, the offset and what to do.\n"
-    "Of several members of a group: do their logs and images agree, and whose is most complete?",
+    "Of several members of a group: do their logs and images agree, and whose is most complete?\n"
+    "A file is a backup (`tarn journal backup`), and is checked to its last byte.",
     cli_verify_run,
     0,
     VERIFY_MAX,

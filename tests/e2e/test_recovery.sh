@@ -28,11 +28,10 @@ dead=$((lead % 3 + 1))
 kill9 "m$dead"
 rm -rf "$work/m$dead"
 tarn fs mkdir /while-one-is-dead || fail "two of three do not serve"
-tarn master $(own "$dead") > "$work/wiped.log" 2>&1 && fail "a member without its disk starts"
+timeout 60 tarn master $(own "$dead") > "$work/wiped.log" 2>&1 && fail "a member without its disk starts"
 grep -q "there is no journal here" "$work/wiped.log" || fail "a wiped member says: $(cat "$work/wiped.log")"
 member 4 --join --set "journal.members=$members"
 tarn journal replace "$dead" "4@127.0.0.1:$((port + 3))" > "$work/replace.log" 2>&1 || fail "replace: $(cat "$work/replace.log")"
-export TARN_CONFIG2=$TARN_CONFIG
 sed -i "s#$three#$members#" "$TARN_CONFIG"
 wait_for 30 answers 3 || fail "not whole after the replacement: $(tarn journal status 2>&1)"
 
@@ -71,7 +70,7 @@ wait_for 30 answers 1 || fail "the survivor does not lead: $(tarn journal status
 [ "$(files)" = 6 ] || fail "$(files) directories of 6"
 tarn fs mkdir /after-recovery || fail "nothing can be done after the recovery"
 # one of before comes back as it was: it stops, and says what to do
-tarn master $(own "$two") > "$work/late.log" 2>&1; code=$?
+timeout 60 tarn master $(own "$two") > "$work/late.log" 2>&1; code=$?
 [ $code = 1 ] || fail "a member of before ends with $code"
 grep -q "recovered or restored without this one.*come back as a new member" "$work/late.log" || fail "a member of before says: $(cat "$work/late.log")"
 rm -rf "$work/m$two"

@@ -27,6 +27,7 @@ tarn journal backup "$work/backup" > "$work/backup.log" 2>&1 || fail "backup: $(
 grep -q "cluster $id, up to entry" "$work/backup.log" || fail "backup says: $(cat "$work/backup.log")"
 tarn journal backup "$work/backup" 2> /dev/null && fail "a backup was written over"
 tarn journal backup "$work/backup2" --json | python3 -c 'import json,sys; d = json.load(sys.stdin); assert len(d["members"]) == 3 and d["index"] > 5 and d["format"] == 1' || fail "backup --json"
+tarn journal verify "$work/backup" | grep -q "cluster $id, up to entry" || fail "verify of a backup"
 tarn fs mkdir /after-the-backup || fail "mkdir"
 for n in 1 2 3; do kill9 m$n; done
 tarn journal backup "$work/backup3" --from "$work/m1" > "$work/from.log" 2>&1 # has an image only if it led
@@ -43,6 +44,7 @@ refuse "no whole backup" "$work/cut" "$work/r1"
 cp "$work/backup" "$work/flipped"
 printf '\377' | dd of="$work/flipped" bs=1 seek=$(($(stat -c %s "$work/flipped") / 2)) conv=notrunc status=none
 refuse "no whole backup" "$work/flipped" "$work/r1"
+tarn journal verify "$work/flipped" 2> /dev/null; [ $? = 5 ] || fail "verify of a damaged backup"
 newer() { # newer FILE: the format's version in its first header becomes the next, and its checksum fits
     python3 - "$1" <<'END'
 import struct, sys
@@ -72,7 +74,7 @@ refuse "downgrade refused" "$work/newer" "$work/r1"
 cp -r "$work/m3" "$work/n3"
 newer "$work/n3/journal.meta"
 before=$(sha256sum "$work"/n3/*)
-tarn master $(own 3 n) > "$work/newer.log" 2>&1 && fail "a newer directory is started"
+timeout 60 tarn master $(own 3 n) > "$work/newer.log" 2>&1 && fail "a newer directory is started"
 grep -q "written by a newer release: run that one" "$work/newer.log" || fail "a newer directory: $(cat "$work/newer.log")"
 tarn journal recover --dir "$work/n3" --yes > "$work/newer.log" 2>&1 && fail "a newer directory is recovered"
 grep -q "downgrade refused" "$work/newer.log" || fail "recover of a newer directory: $(cat "$work/newer.log")"
@@ -98,7 +100,7 @@ wait_for 30 answers 2 || fail "the restored ones do not serve: $(tarn journal st
 [ "$(files)" = 5 ] || fail "$(files) directories of 5"
 tarn fs mkdir /after-restore || fail "mkdir after the restore"
 # one that was not restored stops
-tarn master $(own 3 m) > "$work/late.log" 2>&1; code=$?
+timeout 60 tarn master $(own 3 m) > "$work/late.log" 2>&1; code=$?
 [ $code = 1 ] && grep -q "recovered or restored without this one" "$work/late.log" || fail "a member of before ends with $code: $(cat "$work/late.log")"
 member 3 s
 wait_for 30 answers 3 || fail "not three: $(tarn journal status 2>&1)"
