@@ -6,7 +6,7 @@
  *  2. A worker is lost after four silent beats, or at once when it says that it leaves.  Every
  * change of who is alive raises workers_version, and clients learn the list with their next beat.
  *  3. Only a leader orders pages freed, and only for versions that its applied state has left
- * behind. The order is repeated until the worker answers it.
+ * behind or has not come to. The order is repeated until the worker answers it.
  *  4. Workers report to every master.  One that begins to lead knows them at once, and looks
  *     through what they reported before, a part of it at each tick, for what is to be freed.
  *
@@ -138,7 +138,8 @@ static void member_order(struct master *m, struct master_worker *w)
     rpc_call(c, RPC_FREE, b.p, (uint32_t)b.len, env_now_ns(m->env) + MASTER_CALL_NS, &w->free_call);
 }
 
-/* to be freed, if its version is not the file's any more */
+/* to be freed, if its version is not the file's any more; or not yet: then the state went back (a
+ * backup was restored, a majority lost), and that version will be given to other bytes */
 static void member_judge(struct master *m, struct master_page *p)
 {
     struct fsattr a;
@@ -146,6 +147,8 @@ static void member_judge(struct master *m, struct master_page *p)
         member_mark(m, p, UINT64_MAX);
     else if (p->version < a.version)
         member_mark(m, p, a.version);
+    else if (p->version > a.version)
+        member_mark(m, p, UINT64_MAX);
 }
 
 void master_member_lead(struct master *m)

@@ -560,6 +560,26 @@ static void test_master_member_orders_old_pages_freed(void)
     w_close();
 }
 
+/* after a restore the state is older than what workers cached of it: those versions will be others
+ */
+static void test_master_member_orders_pages_freed_that_are_ahead(void)
+{
+    struct rpc_worker_beat_reply rep;
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    wu_add("f", FSOP_S_IFREG | 0644, 1);
+    struct wc *c = wc_new(0, true), *w = wc_new(1, false);
+    w->host.on_call = worker_on_call;
+    n_freed = 0;
+    struct ino ino = w_lookup(c, INO_ROOT, "f", 0);
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &a), 0);
+    struct rpc_page_delta d = {ino, a.reply.attr.version + 1, 3, 300};
+    worker_beat(w, 5, 1, RPC_BEAT_FULL_BEGIN | RPC_BEAT_FULL_END, &d, 1, &a, &rep);
+    w_run_ms(50);
+    CU_ASSERT_EQUAL(n_freed, 1);
+    CU_ASSERT(freed[0].ino.v == ino.v && freed[0].below == UINT64_MAX);
+    w_close();
+}
+
 /* an order that got lost is given again */
 static void test_master_member_repeats_a_lost_order(void)
 {
@@ -855,4 +875,5 @@ UNIT_MAIN("master_lease", UNIT(test_master_lease_repeated_open_revives_nobody),
           UNIT(test_master_member_beats_lists_and_losses),
           UNIT(test_master_member_orders_old_pages_freed),
           UNIT(test_master_member_repeats_a_lost_order),
+          UNIT(test_master_member_orders_pages_freed_that_are_ahead),
           UNIT(test_master_status_is_lines_of_key_and_value))
