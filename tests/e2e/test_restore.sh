@@ -94,6 +94,8 @@ for n in 1 2 3; do
 done
 grep -q "member 3 of cluster $id" "$work/restore3.log" || fail "restore says: $(cat "$work/restore3.log")"
 cmp -s "$work"/s1/image-* "$work"/s2/image-* || fail "restored members differ"
+tarn journal restore "$work/backup" $(own 1 t) --json 2> /dev/null | python3 -c 'import json,sys; d = json.load(sys.stdin); assert d["era"] == 1 and d["id"] == 1 and d["index"] > 5' || fail "restore --json"
+cmp -s "$work"/s1/image-* "$work"/t1/image-* || fail "the same backup gives other bytes"
 rmdir "$store/after-the-backup"
 member 1 s; member 2 s
 wait_for 30 answers 2 || fail "the restored ones do not serve: $(tarn journal status 2>&1)"
