@@ -122,6 +122,25 @@ static void test_a_configuration_comes_last(void)
     CU_ASSERT_EQUAL(raft_format_get(wire, w.len, &got), E_PROTO);
 }
 
+static void test_an_image_begins_with_its_group(void)
+{
+    struct raft_conf c = two(), d;
+    struct wbuf w = wbuf_make(wire, sizeof wire);
+    uint64_t index, term;
+    raft_format_image_put(&w, 1ULL << 40, 77, &c);
+    CU_ASSERT(!w.bad && w.len <= RAFT_FORMAT_IMAGE_MAX);
+    struct rbuf r = rbuf_make(wire, w.len);
+    CU_ASSERT_EQUAL(raft_format_image_get(&r, &index, &term, &d), 0);
+    CU_ASSERT(index == 1ULL << 40 && term == 77 && !memcmp(&c, &d, sizeof c));
+    for (size_t n = 0; n < w.len; n++) {
+        r = rbuf_make(wire, n);
+        CU_ASSERT_EQUAL(raft_format_image_get(&r, &index, &term, &d), E_VERSION);
+    }
+    wire[0] ^= 1; /* a single master's */
+    r = rbuf_make(wire, w.len);
+    CU_ASSERT_EQUAL(raft_format_image_get(&r, &index, &term, &d), E_VERSION);
+}
+
 UNIT_MAIN("raft_format", UNIT(test_append_survives), UNIT(test_every_cut_is_refused),
           UNIT(test_flags_and_image_survive), UNIT(test_unsound_configurations_are_refused),
-          UNIT(test_a_configuration_comes_last))
+          UNIT(test_a_configuration_comes_last), UNIT(test_an_image_begins_with_its_group))
