@@ -168,6 +168,36 @@ static void test_offline_recover(void)
     gang_free(g);
 }
 
+/* the majority was alive after all: it stopped, but lost nothing, and goes on without the other */
+static void test_offline_recovered_by_mistake(void)
+{
+    struct gang *g = started(7, 3);
+    struct journal_status st;
+    CU_ASSERT(gang_write(g, 200, 100));
+    gang_run(g, 1000);
+    uint32_t alone = gang_leader(g)->id % 3, one = (alone + 1) % 3, two = (alone + 2) % 3;
+    char group[64];
+    fmt_into(group, sizeof group, "%u@%s", g->m[alone].id, g->m[alone].addr);
+    gang_crash(g, alone, false);
+    CU_ASSERT(gang_write(g, 50, 100)); /* what the recovered one will not have */
+    CU_ASSERT_EQUAL(offline(g, alone, group, ALL, &st), 0);
+    gang_start(g, alone);
+    gang_run(g, 3000);
+    CU_ASSERT_EQUAL(g->m[one].role, JOURNAL_FAILED);
+    CU_ASSERT_EQUAL(g->m[two].role, JOURNAL_FAILED);
+    for (uint32_t i = 0; i < 3; i++)
+        gang_crash(g, i, false);
+    sim_node_wipe(g->m[alone].node);
+    memset(g->value_at, 0, sizeof g->value_at); /* of the group that was given up */
+    g->m[one].found = g->m[two].found = false;
+    gang_start(g, one);
+    gang_start(g, two);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    CU_ASSERT_EQUAL(gang_leader(g)->n_applied, 250);
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_free(g);
+}
+
 /* the new group may name members that begin empty */
 static void test_offline_recover_with_new_ones(void)
 {
@@ -316,5 +346,6 @@ static void test_newer_release_is_refused(void)
 }
 
 UNIT_MAIN("raft_offline", UNIT(test_offline_check), UNIT(test_offline_recover),
-          UNIT(test_offline_recover_with_new_ones), UNIT(test_offline_recovered_twice),
-          UNIT(test_offline_recover_crashes), UNIT(test_newer_release_is_refused))
+          UNIT(test_offline_recovered_by_mistake), UNIT(test_offline_recover_with_new_ones),
+          UNIT(test_offline_recovered_twice), UNIT(test_offline_recover_crashes),
+          UNIT(test_newer_release_is_refused))
