@@ -116,6 +116,73 @@ static void test_offline_check(void)
     gang_free(g);
 }
 
+static void ignore_stored(struct raft_log_host *h)
+{
+    (void)h;
+}
+
+static void ignore_failed(struct raft_log_host *h, int why)
+{
+    (void)h, (void)why;
+    CU_FAIL("the log failed");
+}
+
+static void ignore_space(struct raft_log_host *h, bool full)
+{
+    (void)h, (void)full;
+}
+
+static void waited(struct gang *g, struct gang_op *o)
+{
+    for (int k = 0; k < 5000 && !o->done; k++)
+        gang_run(g, 1);
+    CU_ASSERT_FATAL(o->done && o->op.ret == 0);
+    o->done = false;
+}
+
+/* an intact log whose last entry is of a term before the one before it: no member writes that */
+static void test_offline_check_finds_nonsense(void)
+{
+    struct gang *g = started(8, 1);
+    struct journal_status st;
+    CU_ASSERT(gang_write(g, 20, 100));
+    gang_run(g, 1000);
+    gang_crash(g, 0, false);
+    CU_ASSERT_EQUAL(offline(g, 0, NULL, ALL, &st), 0);
+    CU_ASSERT(st.last_index > 20 && st.last_term > 1);
+    struct env *e = sim_node_up(g->m[0].node);
+    struct raft_log_host host = {
+        .stored = ignore_stored, .failed = ignore_failed, .space = ignore_space};
+    struct raft_log_config c = {.mem_entries = 1024,
+                                .wal = {.dir = "",
+                                        .segment_bytes = 1 << 20,
+                                        .batch_bytes = 256 << 10,
+                                        .batches_in_flight = 4,
+                                        .queue_bytes = 1 << 20,
+                                        .cluster_hi = 7,
+                                        .cluster_lo = 8}};
+    struct raft_log *l = raft_log_create(e, sim_mem(g->m[0].node), &c, &host);
+    struct gang_op o = {.op = {.done = gang_op_done}, .g = g, .busy = true};
+    struct raft_conf none = {0};
+    struct raft_start s = {.image = {.conf = &none}};
+    raft_log_recover(l, 1, 0, &o.op);
+    waited(g, &o);
+    raft_log_begin(l, &o.op);
+    waited(g, &o);
+    raft_log_replay(l, &o.op);
+    waited(g, &o);
+    CU_ASSERT_EQUAL(raft_log_start(l, &s), 0);
+    struct raft_entry entry = {.term = 1, .type = RAFT_NOOP};
+    CU_ASSERT_EQUAL(raft_log_append(l, st.last_index + 1, &entry, NULL), 0);
+    raft_log_stop(l, &o.op);
+    waited(g, &o);
+    gang_crash(g, 0, false);
+    CU_ASSERT_EQUAL(offline(g, 0, NULL, ALL, &st), E_CORRUPT);
+    CU_ASSERT(strstr(g->last_error, "does not continue") != NULL);
+    CU_ASSERT_EQUAL(offline(g, 0, "1@m1:1", ALL, &st), E_CORRUPT); /* nor is it recovered */
+    gang_free(g);
+}
+
 /* two of three are lost; the third goes on alone, and those that come back do no harm */
 static void test_offline_recover(void)
 {
@@ -345,7 +412,7 @@ static void test_newer_release_is_refused(void)
     gang_free(g);
 }
 
-UNIT_MAIN("raft_offline", UNIT(test_offline_check), UNIT(test_offline_recover),
-          UNIT(test_offline_recovered_by_mistake), UNIT(test_offline_recover_with_new_ones),
-          UNIT(test_offline_recovered_twice), UNIT(test_offline_recover_crashes),
-          UNIT(test_newer_release_is_refused))
+UNIT_MAIN("raft_offline", UNIT(test_offline_check), UNIT(test_offline_check_finds_nonsense),
+          UNIT(test_offline_recover), UNIT(test_offline_recovered_by_mistake),
+          UNIT(test_offline_recover_with_new_ones), UNIT(test_offline_recovered_twice),
+          UNIT(test_offline_recover_crashes), UNIT(test_newer_release_is_refused))
