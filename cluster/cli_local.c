@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,10 +19,10 @@ struct cli_local_answer {
     uint32_t zero;
 };
 
-union cli_local_control { /* aligned room for one descriptor or one set of credentials */
+union cli_local_control { /* aligned room for a descriptor and credentials */
     struct cmsghdr head;
     char fd[CMSG_SPACE(sizeof(int))];
-    char cred[CMSG_SPACE(sizeof(struct ucred))];
+    char both[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
 };
 
 void cli_local_kernel(char to[CLI_LOCAL_TEXT])
@@ -44,6 +45,33 @@ static socklen_t cli_local_addr(const char *text, struct sockaddr_un *ret_a)
         return 0;
     memcpy(ret_a->sun_path + 1, text + 1, n - 1);
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
+}
+
+/* Whose process sent it: root's or uid's?  *ret_fd: a descriptor that came with it, or -1; more
+ * than one are closed. */
+static bool cli_local_is_from(struct msghdr *m, uid_t uid, int *ret_fd)
+{
+    struct ucred who;
+    bool is = false;
+    *ret_fd = -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS &&
+            c->cmsg_len == CMSG_LEN(sizeof who)) {
+            memcpy(&who, CMSG_DATA(c), sizeof who);
+            is = who.uid == 0 || who.uid == uid;
+        }
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + at, sizeof fd);
+            if (*ret_fd >= 0)
+                close(fd);
+            else
+                *ret_fd = fd;
+        }
+    }
+    return is;
 }
 
 /* --- the worker's side --- */
@@ -77,7 +105,7 @@ static int cli_local_file(struct cli_local *l, uint64_t token)
 static void cli_local_reply(struct cli_local *l, struct sockaddr_un *to, socklen_t to_len, int fd)
 {
     struct cli_local_answer a = {.err = fd < 0 ? fd : 0};
-    union cli_local_control control = {.fd = {0}};
+    union cli_local_control control = {.both = {0}};
     struct iovec iov = {&a, sizeof a};
     struct msghdr m = {.msg_name = to, .msg_namelen = to_len, .msg_iov = &iov, .msg_iovlen = 1};
     if (fd >= 0) {
@@ -93,16 +121,6 @@ static void cli_local_reply(struct cli_local *l, struct sockaddr_un *to, socklen
     (void)!sendmsg(l->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (fd >= 0)
         close(fd);
-}
-
-static bool cli_local_may(struct msghdr *m)
-{
-    struct ucred who;
-    struct cmsghdr *c = CMSG_FIRSTHDR(m);
-    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS)
-        return false;
-    memcpy(&who, CMSG_DATA(c), sizeof who);
-    return who.uid == 0 || who.uid == geteuid();
 }
 
 static void cli_local_readable(uv_poll_t *p, int status, int events)
@@ -123,16 +141,12 @@ static void cli_local_readable(uv_poll_t *p, int status, int events)
         ssize_t n = recvmsg(l->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n < 0)
             return;
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        int sent = -1;
-        if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-            c->cmsg_len >= CMSG_LEN(sizeof sent)) {
-            memcpy(&sent, CMSG_DATA(c), sizeof sent);
+        int sent;
+        bool ok = cli_local_is_from(&m, geteuid(), &sent) && n == (ssize_t)sizeof token;
+        if (sent >= 0)
             close(sent);
-        }
         if (m.msg_namelen <= offsetof(struct sockaddr_un, sun_path))
             continue; /* nobody to answer */
-        bool ok = n == (ssize_t)sizeof token && cli_local_may(&m);
         cli_local_reply(l, &from, m.msg_namelen, ok ? cli_local_file(l, token) : E_ACCES);
     }
 }
@@ -147,7 +161,8 @@ int cli_local_open(struct cli_local *l, struct net *n, const char *dir)
     cli_local_kernel(l->host);
     if (!l->host[0] || getrandom(&random, sizeof random, 0) != sizeof random)
         return E_NOTSUP;
-    snprintf(l->address, sizeof l->address, "@tarn-worker-%016llx", (unsigned long long)random);
+    snprintf(l->address, sizeof l->address, "@tarn-worker-%016llx-%u", (unsigned long long)random,
+             (unsigned)getuid());
     socklen_t len = cli_local_addr(l->address, &a);
     l->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     l->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -179,7 +194,8 @@ void cli_local_close(struct cli_local *l)
 
 /* --- the mount's side --- */
 
-static int cli_local_receive(int s)
+/* what came from uid's process, or root's */
+static int cli_local_receive(int s, uid_t uid)
 {
     struct cli_local_answer a = {0};
     union cli_local_control control;
@@ -191,12 +207,12 @@ static int cli_local_receive(int s)
     ssize_t n = recvmsg(s, &m, MSG_CMSG_CLOEXEC);
     if (n < 0)
         return errno == EAGAIN ? E_TIMEOUT : net_errno_to_err(errno);
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    int fd = -1;
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len == CMSG_LEN(sizeof fd))
-        memcpy(&fd, CMSG_DATA(c), sizeof fd);
-    int err = n != (ssize_t)sizeof a ? E_PROTO : a.err < 0 ? err_checked(a.err) : 0;
+    int fd;
+    bool is_worker = cli_local_is_from(&m, uid, &fd);
+    int err = !is_worker               ? E_ACCES
+              : n != (ssize_t)sizeof a ? E_PROTO
+              : a.err < 0              ? err_checked(a.err)
+                                       : 0;
     if (!err && fd < 0)
         err = E_PROTO;
     if (err && fd >= 0)
@@ -208,8 +224,12 @@ int cli_local_fetch(const char *address, uint64_t token)
 {
     struct sockaddr_un a, us = {.sun_family = AF_UNIX};
     struct timeval patience = {.tv_sec = 1};
+    const char *user = strrchr(address, '-');
+    char *end = NULL;
+    uid_t uid = user ? (uid_t)strtoul(user + 1, &end, 10) : 0;
+    int on = 1;
     socklen_t len = cli_local_addr(address, &a);
-    if (!len)
+    if (!len || !user || end == user + 1 || *end)
         return E_PROTO;
     int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (s < 0)
@@ -217,13 +237,14 @@ int cli_local_fetch(const char *address, uint64_t token)
     int ret;
     /* a name of our own, chosen by the kernel; connected, so that nobody else can answer */
     if (bind(s, (struct sockaddr *)&us, sizeof us.sun_family) ||
+        setsockopt(s, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) ||
         setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
         setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) ||
         connect(s, (struct sockaddr *)&a, len) ||
         send(s, &token, sizeof token, MSG_NOSIGNAL) != sizeof token)
         ret = net_errno_to_err(errno);
     else
-        ret = cli_local_receive(s);
+        ret = cli_local_receive(s, uid);
     close(s);
     return ret;
 }

@@ -2,8 +2,10 @@
  *
  * One datagram each way on an abstract Unix socket: u64 token; then i32 error, u32 0 with the
  * read-only descriptor (SCM_RIGHTS).  The token comes from RPC_LOCAL (cluster/worker_local.c), and
- * only root and the worker's own user are answered.  Why datagrams: there is no state to keep for
- * one who asks, and who holds what is known by the connection to the worker. */
+ * only root and the worker's own user are answered.  The address ends in the user that the worker
+ * runs as, and comes over a connection that was proven: an answer of another user's process, which
+ * took the name when the worker died, is not believed.  Why datagrams: there is no state to keep
+ * for one who asks, and who holds what is known by the connection to the worker. */
 #ifndef CLUSTER_CLI_LOCAL_H
 #define CLUSTER_CLI_LOCAL_H
 
