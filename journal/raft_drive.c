@@ -716,6 +716,7 @@ void raft_drive_init(struct drive *d)
     d->image_read.env = d->env;
     d->image_read.idle = drive_image_read_idle;
     d->kick_op.done = drive_kick_done;
+    d->read_name = env_random(d->env) | 1; /* a leader may still have some of our last process */
     d->timer.op.done = drive_timer_done;
     d->stall.op.done = drive_stall_done;
     d->meta_op.done = drive_meta_saved;

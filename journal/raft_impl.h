@@ -89,6 +89,7 @@ struct raft_pending_read {
     uint64_t name, round;
     uint64_t index;      /* commit when it came; UINT64_MAX: not known before the first commit */
     struct raft_id from; /* self: our own */
+    int64_t asked_ns;    /* a follower's: when it asked the leader last */
 };
 
 struct raft {

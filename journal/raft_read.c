@@ -7,7 +7,10 @@
  *  2. Before an entry of its own term is committed a leader does not know what is: reads wait.
  *  3. The lease begins when the messages were sent that a quorum has answered, and lasts for their
  *     promise, shortened by what two clocks may drift apart.  It never holds again in a term in
- *     which a transfer was told to anybody: his voters need not keep their promise. */
+ *     which a transfer was told to anybody: his voters need not keep their promise.
+ *  4. A follower repeats what it asked until it is answered, or knows of another leader or of none:
+ *     question and answer may be lost with a connection.  A name is never used for another read,
+ *     by no later process either. */
 #include "journal/raft_impl.h"
 
 static uint64_t raft_read_acked(const struct raft *r, struct raft_id id)
@@ -64,9 +67,22 @@ static void raft_read_round(struct raft *r)
         r->peer[i].read_due = true;
 }
 
+static void raft_read_again(struct raft *r)
+{
+    for (uint32_t i = 0; i < r->n_reads && r->leader.v; i++) {
+        struct raft_pending_read *p = &r->reads[i];
+        if (r->now - p->asked_ns < 2 * r->cfg.heartbeat_ns || !raft_may_send(r))
+            continue;
+        p->asked_ns = r->now;
+        raft_send(r, RAFT_MSG_READ, r->leader)->read = p->name;
+    }
+}
+
 /* a leader's: those whose proof is there */
 void raft_read_run(struct raft *r)
 {
+    if (r->role != RAFT_LEADER)
+        raft_read_again(r);
     if (r->role != RAFT_LEADER || r->n_reads == 0 ||
         (r->commit < r->term_start && !MUTANT(RAFT_READ_EARLY)))
         return;
@@ -108,7 +124,8 @@ int raft_read_ask(struct raft *r, uint64_t name)
     }
     if (r->leader.v == 0 || r->installing)
         return E_NOT_LEADER;
-    r->reads[r->n_reads++] = (struct raft_pending_read){.name = name, .from = r->cfg.self};
+    r->reads[r->n_reads++] =
+        (struct raft_pending_read){.name = name, .from = r->cfg.self, .asked_ns = r->now};
     struct raft_message *m = raft_send(r, RAFT_MSG_READ, r->leader);
     m->read = name;
     return 0;
@@ -116,6 +133,9 @@ int raft_read_ask(struct raft *r, uint64_t name)
 
 void raft_read_asked(struct raft *r, const struct raft_message *m)
 {
+    for (uint32_t i = 0; i < r->n_reads && r->role == RAFT_LEADER; i++)
+        if (r->reads[i].name == m->read && raft_id_eq(r->reads[i].from, m->from))
+            return; /* asked again */
     if (r->role == RAFT_LEADER && r->n_reads < RAFT_READS_MAX) {
         raft_read_begin(r, m->read, m->from);
         return;

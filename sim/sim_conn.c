@@ -90,6 +90,8 @@ static void sim_conn_put(struct sim_conn *c)
 
 /* ---- leaving ---- */
 
+static void sim_conn_unacked(struct sim_end *e);
+
 static void sim_conn_schedule(struct sim_end *e)
 {
     struct sim *s = e->conn->sim;
@@ -171,8 +173,10 @@ static void sim_conn_flush_end(struct sim_end *e)
     while (l != &e->out) {
         struct sim_item *it = container_of(l, struct sim_item, link);
         l = l->next;
-        if (e->conn->broken) {
+        if (e->conn->broken) { /* nobody acknowledges it, should the reset not get through */
             sim_conn_item_free(e, it);
+            if (e->state == SIM_END_OPEN)
+                sim_conn_unacked(e);
             continue;
         }
         if (!sim_conn_depart(e, it))
