@@ -84,7 +84,7 @@
     X(RAFT_CONF_STALE, "an image leaves the old configuration in effect") \
     X(RAFT_CONF_OF_COMMIT, "a start takes up the configuration before the last") \
     X(RAFT_IMAGE_STUCK, "who installed the image of the last entry is probed for ever") \
-    X(RAFT_STANDS_STORING, "who still writes its log stands, and takes it for written") \
+    X(RAFT_APPENDS_INSTALLING, "entries are taken while an image replaces the log") \
     X(RAFT_IMAGE_LATE, "an image is installed though the log has come further meanwhile") \
     X(RAFT_ACK_ABA, "a write's completion counts for what replaced it") \
     X(RAFT_READ_EARLY, "a new leader answers reads before an entry of its term is committed") \

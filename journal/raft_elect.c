@@ -99,10 +99,8 @@ static bool raft_elect_may_stand(const struct raft *r, bool forced)
         !(pending && !MUTANT(RAFT_PENDING_SILENT) &&
           raft_member_votes(&r->conf[r->n_confs - 2], r->cfg.self)))
         return false;
-    if (r->installing || (r->stored < r->trail.last && !MUTANT(RAFT_STANDS_STORING)))
-        return false;
-    return r->fit && raft_meta_durable(r) && raft_trail_has_room(&r->trail, 2) &&
-           r->now >= r->silent_until_ns &&
+    return !r->installing && r->stored == r->trail.last && r->fit && raft_meta_durable(r) &&
+           raft_trail_has_room(&r->trail, 2) && r->now >= r->silent_until_ns &&
            (forced || MUTANT(RAFT_STANDS_BOUND) || !raft_elect_is_bound(r));
 }
 

@@ -249,7 +249,7 @@ static void raft_member_promote(struct raft *r)
     bool any = false;
     for (uint32_t i = 0; i < c.n; i++) {
         const struct raft_peer *p = raft_member_peer(r, c.member[i].id);
-        if (c.member[i].flags & RAFT_VOTER)
+        if ((c.member[i].flags & RAFT_VOTER) && !MUTANT(RAFT_CHANGE_BEFORE_TERM))
             c.member[i].flags |= RAFT_OLD;
         else if ((c.member[i].flags & RAFT_PROMOTE) && p && p->caught_up) {
             c.member[i].flags = RAFT_VOTER;

@@ -30,8 +30,6 @@ void raft_repl_lead(struct raft *r)
 {
     ASSERT(raft_meta_durable(r));
     r->role = RAFT_LEADER;
-    if (MUTANT(RAFT_STANDS_STORING))
-        r->stored = r->trail.last;
     r->leader = r->cfg.self;
     r->term_start = r->trail.last + 1;
     r->transfer = (struct raft_id){0};
@@ -365,7 +363,7 @@ void raft_repl_append(struct raft *r, const struct raft_message *m)
         return;
     }
     raft_repl_echo(r, m);
-    if (r->installing) {
+    if (r->installing && !MUTANT(RAFT_APPENDS_INSTALLING)) {
         raft_repl_answer(r);
         return;
     }

@@ -57,6 +57,8 @@ static struct swarm swarm_draw(struct prng *p)
     for (uint32_t i = 0; i < SWARM_RIVALS; i++)
         m.chance[i] = prng_below(p, 3) ? (uint32_t)prng_below(p, 8) : 0;
     uint32_t theme = SWARM_RIVALS + (uint32_t)prng_below(p, 6);
+    if (theme == SWARM_MEMBER && prng_below(p, 2))
+        m.voters = 4;
     if (theme < SWARM_LOAD) { /* it, and little else */
         for (uint32_t i = 0; i < SWARM_RIVALS; i++)
             m.chance[i] = prng_below(p, 4) ? 0 : m.chance[i] / 2;
@@ -70,7 +72,8 @@ static struct swarm swarm_draw(struct prng *p)
         m.turn_ns = prng_range(p, 5, 100) * MS;
         m.cfg.suspect_min_ns = prng_range(p, 40, 200) * MS;
         m.cfg.suspect_max_ns = m.cfg.suspect_min_ns * 2;
-        m.cfg.round_min_ns = prng_range(p, 20, prng_below(p, 3) ? 100 : 800) * MS;
+        m.cfg.round_min_ns =
+            prng_range(p, 20, theme != SWARM_RIVALS && prng_below(p, 3) ? 100 : 800) * MS;
         m.cfg.round_max_ns = m.cfg.round_min_ns * 2;
         m.cfg.heartbeat_ns = m.cfg.suspect_min_ns / 4;
         m.cfg.promise_ns = prng_below(p, 2) ? m.cfg.suspect_min_ns : 0;
@@ -246,6 +249,38 @@ static void swarm_rivals(struct rw *w, const struct swarm *m)
         rw_start(w, n);
 }
 
+/* Two want to lead the same term, and one of them is slow.  Meanwhile who voted crashes, or the
+ * winner loses touch for so long that it steps down. */
+static void swarm_duel(struct rw *w, const struct swarm *m)
+{
+    struct rw_node *v = swarm_node(w), *a = swarm_node(w), *b = swarm_node(w);
+    b->disk_ns = swarm_pick(w, 3) ? m->disk_ns * prng_range(&w->prng, 1, 30)
+                                  : prng_range(&w->prng, m->disk_ns, 2 * m->cfg.suspect_max_ns);
+    if (swarm_pick(w, 4)) /* they do not hear of each other */
+        w->link[a->id.v][b->id.v].cut = w->link[b->id.v][a->id.v].cut = true;
+    swarm_stand(w, b);
+    if (swarm_pick(w, 2))
+        rw_run(w, w->now + swarm_trip(w, m, 1));
+    swarm_stand(w, a);
+    rw_run(w, w->now + swarm_trip(w, m, 6));
+    if (w->broken)
+        return;
+    if (swarm_pick(w, 2))
+        swarm_cut(w, a, 1 + swarm_pick(w, 2));
+    w->link[b->id.v][v->id.v].cut = w->link[v->id.v][b->id.v].cut = false;
+    if (swarm_pick(w, 3) == 0) {
+        rw_run(w, w->now + prng_range(&w->prng, 0, 2 * m->cfg.suspect_max_ns));
+        if (swarm_pick(w, 2))
+            swarm_heal(w);
+    } else if (v->raft) {
+        rw_crash(w, v);
+        rw_start(w, v);
+    }
+    rw_run(w, w->now + prng_range(&w->prng, 0, 2 * m->cfg.suspect_max_ns));
+    b->disk_ns = m->disk_ns;
+    swarm_heal(w);
+}
+
 /* leaders that are gone before what they took has got round (Fig. 8) */
 static void swarm_partial(struct rw *w, const struct swarm *m, struct rw_node *l)
 {
@@ -302,8 +337,13 @@ static void swarm_lease(struct rw *w, const struct swarm *m, struct rw_node *l)
     case 2: /* it was away, and is back while another asks to lead */
         rw_pause(w, l, m->cfg.promise_ns + swarm_trip(w, m, 1));
         rw_run(w, w->now + m->cfg.promise_ns);
-        swarm_stand(w, v);
-        rw_run(w, l->paused_until + swarm_trip(w, m, 4));
+        for (int k = 0; k < 4; k++) {
+            swarm_stand(w, swarm_node(w));
+            rw_run(w, w->now + swarm_trip(w, m, 2));
+            if (swarm_pick(w, 3) == 0)
+                swarm_speed(w, m);
+        }
+        rw_run(w, l->paused_until + swarm_trip(w, m, 6));
         break;
     case 3: /* it sleeps, and knows nothing of the time that goes by */
         rw_pause(w, l, m->cfg.promise_ns * 2);
@@ -351,17 +391,29 @@ static void swarm_changes(struct rw *w, const struct swarm *m, struct rw_node *l
         break;
     }
     swarm_usurp(w, m, l);
-    if (swarm_pick(w, 2)) {
-        swarm_heal(w);
-        swarm_restart(w, 1);
-    }
-    if (swarm_pick(w, 2)) { /* and it is called back */
+    struct rw_node *x = rw_leader(w);
+    if (x && swarm_pick(w, 2)) { /* the next one begins another at once */
+        if (swarm_pick(w, 2))
+            swarm_cut(w, x, 2);
+        swarm_member(w, x);
         rw_run(w, w->now + swarm_trip(w, m, 4));
-        swarm_stand(w, l);
+    }
+    if (w->broken || swarm_pick(w, 3) == 0)
+        return;
+    swarm_heal(w);
+    swarm_restart(w, 1);
+    if (swarm_pick(w, 2)) { /* and the first one is called back */
         rw_run(w, w->now + swarm_trip(w, m, 6));
+        swarm_stand(w, l);
+        rw_run(w, w->now + swarm_trip(w, m, 8));
         if (swarm_pick(w, 2) && !w->broken)
-            swarm_cut(w, l, 1);
+            swarm_cut(w, l, 1 + swarm_pick(w, 2));
+        if (l->raft && !w->broken)
+            rw_propose(w, l, 1);
         swarm_usurp(w, m, l);
+        x = rw_leader(w);
+        if (x && !w->broken)
+            rw_propose(w, x, 1);
     }
 }
 
@@ -451,7 +503,10 @@ static void swarm_act(struct rw *w, struct swarm *m)
         swarm_lose(w, m);
         return;
     case SWARM_RIVALS:
-        swarm_rivals(w, m);
+        if (swarm_pick(w, 2))
+            swarm_rivals(w, m);
+        else
+            swarm_duel(w, m);
         return;
     case SWARM_PARTIAL:
         swarm_partial(w, m, l);
