@@ -252,6 +252,27 @@ static void test_trap_07_commit_only_what_was_verified(void)
     end();
 }
 
+static void test_trap_09_entries_read_late_are_not_sent_as_others(void)
+{
+    open_voters(3, 1, 5, (uint64_t[]){1, 1, 1, 1, 1}); /* on disk, not in memory */
+    lead(3);
+    message((struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                  .from = {3},
+                                  .term = st.term,
+                                  .index = 5,
+                                  .hint = 1,
+                                  .log_term = 1,
+                                  .reject = true});
+    ack(3, 1);
+    CU_ASSERT(fx.n_fetches == 1 && fx.fetch[0].id.v == 3 && fx.fetch[0].from == 2);
+    ack(3, 3); /* it has got further by another way */
+    struct raft_entry e[4] = {{1, 8, 1}, {1, 8, 1}, {1, 8, 1}, {1, 8, 1}};
+    step((struct raft_event){.type = RAFT_FETCHED, .u.fetched = {{3}, 2, 4, e, NULL}});
+    CU_ASSERT_PTR_NULL(sent(RAFT_MSG_APPEND, 3));
+    CU_ASSERT(fx.n_fetches == 1 && fx.fetch[0].from == 4);
+    end();
+}
+
 static void test_trap_10_hint_is_the_last_index(void)
 {
     open_voters(3, 1, 2, (uint64_t[]){1, 1});
@@ -428,6 +449,37 @@ static void test_trap_18_new_leader_leaves_joint_consensus(void)
     stored(1);
     ack(2, 1);
     CU_ASSERT(st.commit == 1 && !st.joint && st.last == 2 && raft_conf(r)->n == 2);
+    end();
+}
+
+static void test_trap_19_configuration_counts_from_its_append_on(void)
+{
+    struct raft_conf one = voters(1);
+    struct raft_entry e = {2, 40, RAFT_CONF};
+    open_voters(2, 1, 0, NULL);
+    message((struct raft_message){
+        .type = RAFT_MSG_APPEND, .from = {2}, .term = 2, .n = 1, .entry = &e, .conf = &one});
+    meta_stored();
+    stored(1);
+    at(now + 2100 * MS); /* 2 removed itself and is gone: 1 needs nobody */
+    CU_ASSERT_EQUAL(st.role, RAFT_CANDIDATE);
+    meta_stored();
+    stored(st.last);
+    CU_ASSERT(st.role == RAFT_LEADER && st.commit == 2);
+    end();
+}
+
+static void test_trap_26_what_waits_is_answered(void)
+{
+    open_voters(3, 1, 0, NULL);
+    append(2, 1, 0, 0, 0, 0, 0);
+    step((struct raft_event){.type = RAFT_READ, .u.seq = 7});
+    CU_ASSERT(fx.ret == 0 && fx.n_reads == 0);
+    append(3, 2, 0, 0, 0, 0, 0); /* another leads: 2 will not answer */
+    CU_ASSERT(fx.n_reads == 1 && fx.read[0].name == 7 && fx.read[0].ret == E_NOT_LEADER);
+    step((struct raft_event){.type = RAFT_READ, .u.seq = 8});
+    step((struct raft_event){.type = RAFT_CONTACT, .u.contact = {{3}, true}});
+    CU_ASSERT(fx.n_reads == 1 && fx.read[0].name == 8); /* it may have been lost on its way */
     end();
 }
 
@@ -712,7 +764,10 @@ UNIT_MAIN("raft traps", UNIT(test_trap_01_only_own_term_is_counted),
           UNIT(test_trap_05_candidate_counts_itself_when_durable),
           UNIT(test_trap_06_late_append_keeps_the_suffix),
           UNIT(test_trap_07_commit_only_what_was_verified),
+          UNIT(test_trap_09_entries_read_late_are_not_sent_as_others),
           UNIT(test_trap_10_hint_is_the_last_index),
+          UNIT(test_trap_19_configuration_counts_from_its_append_on),
+          UNIT(test_trap_26_what_waits_is_answered),
           UNIT(test_trap_11_votes_compare_term_then_index),
           UNIT(test_trap_12_refused_pre_vote_tells_the_term),
           UNIT(test_trap_13_pre_candidate_forgets_the_leader),
