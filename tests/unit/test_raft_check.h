@@ -118,6 +118,7 @@ struct rw {
     uint32_t loss_ppm, late_ppm, unread_ppm;
     int64_t install_ns;
     uint64_t image_every; /* 0: no images */
+    bool images_aligned;
     bool remove_for_good; /* who is removed is taken away at once */
     bool trace;
 };

@@ -67,7 +67,7 @@ static struct swarm swarm_draw(struct prng *p)
     m.chance[SWARM_RESTART] += m.chance[SWARM_CRASH] + 1;
     m.chance[SWARM_HEAL] += m.chance[SWARM_CUT] / 2 + 1;
     m.cfg.drift_ppm = drift[prng_below(p, ARRAY_LEN(drift))];
-    m.cfg.batch_bytes = batch[prng_below(p, ARRAY_LEN(batch))];
+    m.cfg.batch_bytes = batch[prng_below(p, theme == SWARM_PARTIAL ? 3 : ARRAY_LEN(batch))];
     if (prng_below(p, theme < SWARM_LOAD ? 4 : 2)) { /* elections all the time */
         m.turn_ns = prng_range(p, 5, 100) * MS;
         m.cfg.suspect_min_ns = prng_range(p, 40, 200) * MS;
@@ -208,6 +208,18 @@ static void swarm_speed(struct rw *w, const struct swarm *m)
     }
 }
 
+/* until something is committed, or another than l leads; some trips at most */
+static void swarm_watch(struct rw *w, const struct swarm *m, const struct rw_node *l)
+{
+    uint64_t before = w->n_committed;
+    for (int i = 0; i < 32 && !w->broken; i++) {
+        rw_run(w, w->now + (m->delay_ns + m->disk_ns) / 8);
+        const struct rw_node *n = rw_leader(w);
+        if (w->n_committed != before || (n && n != l))
+            return;
+    }
+}
+
 /* Others would like to lead in place of l, one after the other, until one does. */
 static void swarm_usurp(struct rw *w, const struct swarm *m, const struct rw_node *l)
 {
@@ -215,7 +227,7 @@ static void swarm_usurp(struct rw *w, const struct swarm *m, const struct rw_nod
         struct rw_node *n = swarm_node(w);
         if (n != l)
             swarm_stand(w, n);
-        rw_run(w, w->now + swarm_trip(w, m, 4));
+        swarm_watch(w, m, l);
         n = rw_leader(w);
         if (n && n != l)
             return;
@@ -287,7 +299,10 @@ static void swarm_partial(struct rw *w, const struct swarm *m, struct rw_node *l
     if (l) {
         swarm_cut(w, l, 2);
         rw_propose(w, l, 1 + swarm_pick(w, 3));
-        rw_run(w, w->now + swarm_trip(w, m, 3));
+        if (swarm_pick(w, 2))
+            rw_run(w, w->now + swarm_trip(w, m, 3));
+        else /* as soon as it has committed anything */
+            swarm_watch(w, m, l);
         if (w->broken)
             return;
         if (l->raft && swarm_pick(w, 4))
@@ -599,6 +614,7 @@ static const char *swarm_soak(struct rw *w, uint64_t seed)
     w->image_every =
         prng_below(&p, 2) ? (uint64_t)prng_range(&p, 2, prng_below(&p, 2) ? 10 : 100) : 0;
     w->remove_for_good = prng_below(&p, 2);
+    w->images_aligned = prng_below(&p, 2);
     int64_t skew = m.cfg.drift_ppm * 2 / 5;
     for (uint32_t i = 1; i <= w->n; i++) {
         w->node[i].skew_ppm = prng_below(&p, 2)   ? prng_range(&p, -skew, skew)

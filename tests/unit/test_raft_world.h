@@ -405,7 +405,10 @@ static void rw_image_came(struct rw *w, struct rw_node *n)
 
 static void rw_apply(struct rw *w, struct rw_node *n)
 {
-    n->applied = raft_commit(n->raft);
+    uint64_t to = raft_commit(n->raft), every = w->image_every;
+    if (w->images_aligned && every) /* every member takes its images at the same entries */
+        to = base_min_u64(to, (n->applied / every + 1) * every);
+    n->applied = to;
     struct raft_event ev = {.type = RAFT_APPLIED, .u.index = n->applied};
     rw_step(w, n, &ev);
 }
