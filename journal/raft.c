@@ -214,7 +214,10 @@ static void raft_contact(struct raft *r, struct raft_id id, bool up)
 
 static void raft_image_ready(struct raft *r, const struct raft_image *i)
 {
-    if (i->index != r->wanted_index || i->term != r->wanted_term || r->installing)
+    /* one that was wanted before a newer one was is as good: images are of committed entries */
+    bool is_wanted =
+        i->index == r->wanted_index ? i->term == r->wanted_term : i->index < r->wanted_index;
+    if (!is_wanted || r->installing)
         return;
     r->wanted_index = 0;
     if ((i->index <= r->commit && !MUTANT(RAFT_IMAGE_LATE)) || r->role == RAFT_LEADER)

@@ -186,16 +186,20 @@ static void drive_install(struct drive *d)
             (unsigned long long)d->ship_index);
 }
 
+/* An image that is on its way from the same member comes to its end first: there may always be a
+ * newer one before it is here. */
 static void drive_want_image(struct drive *d)
 {
+    bool goes_on = d->shipping_index && d->shipping_index < d->fx.image_index &&
+                   d->shipping_from.v == d->fx.image_from.v;
     d->ship_from = d->fx.image_from;
     d->ship_index = d->fx.image_index;
     d->ship_term = d->fx.image_term;
     d->ship_conf = *d->in.message.conf;
     d->ship_wanted = true;
     d->ship_again_ns = 0;
-    if (d->is_shipping)
-        ship_cancel(d->ship); /* an older one */
+    if (d->is_shipping && !goes_on)
+        ship_cancel(d->ship);
 }
 
 static void drive_read_done(struct drive *d, const struct raft_read *r)

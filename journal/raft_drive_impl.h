@@ -200,7 +200,12 @@ struct drive {
     struct list image_ops, image_ops_running;
     bool installing, ship_wanted, is_shipping;
     struct raft_id ship_from;
-    uint64_t ship_index, ship_term, shipping_index;
+    uint64_t ship_index, ship_term;
+    /* the one that is on its way; the wanted one may be newer by now */
+    struct raft_id shipping_from;
+    uint64_t shipping_index, shipping_term;
+    struct raft_conf shipping_conf;
+    bool ship_resume; /* it was cut off */
     int64_t ship_again_ns;
     struct raft_conf ship_conf;
 

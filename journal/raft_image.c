@@ -9,6 +9,8 @@
  * One thing at a time: an image that is being written is given up when another is taken over. */
 #include "journal/raft_drive_impl.h"
 
+enum { DRIVE_HOLD_IMAGES = 4 }; /* of log, beside images */
+
 static const int64_t DRIVE_SHIP_RETRY_NS = 500 * 1000000LL;
 
 static struct drive *drive_of_snap(struct journal_host *h)
@@ -110,15 +112,28 @@ static void drive_image_write(struct drive *d)
     snap_write(d->snap, d->image_index, d->image_term, &d->snap_op);
 }
 
+/* The log is kept for whoever fetches an image from here, or it would come in vain; but not for
+ * ever. */
+static uint64_t drive_image_hold(const struct drive *d)
+{
+    uint64_t serving = ship_serving(d->ship);
+    struct wal_stats w;
+    raft_log_stats(d->log, &w);
+    bool is_much = w.bytes / DRIVE_HOLD_IMAGES > d->cfg.image_after_bytes + snap_bytes(d->snap);
+    return serving && !is_much && !d->full ? serving : UINT64_MAX;
+}
+
 /* What others may fetch from here: an image below the older kept one is of no use to them, as the
  * log does not begin there any more.  Whoever writes images itself fetches none. */
 static void drive_images_kept(struct drive *d)
 {
-    ship_kept(d->ship, snap_trim_index(d->snap), snap_index(d->snap), snap_epoch(d->snap));
+    uint64_t oldest = base_min_u64(snap_trim_index(d->snap), drive_image_hold(d));
+    ship_kept(d->ship, oldest, snap_index(d->snap), snap_epoch(d->snap));
     if (d->is_shipping || d->ship_wanted)
         return;
     d->is_shipping = true;
     d->shipping_index = 0;
+    d->ship_resume = false;
     ship_sweep(d->ship, &d->ship_op);
 }
 
@@ -138,6 +153,7 @@ static void drive_image_written(struct drive *d, int64_t ret)
     raft_drive_event(d, &ev, NULL);
     uint64_t trim =
         base_min_u64(snap_trim_index(d->snap), raft_trim_limit(d->raft, d->cfg.raft.keep_entries));
+    trim = base_min_u64(trim, drive_image_hold(d));
     if (raft_log_place(d->log, trim)) {
         d->trim_want = trim;
         raft_drive_meta_save(d);
@@ -158,10 +174,13 @@ void raft_drive_ship_done(struct env_op *op)
         raft_drive_settle(d);
         return;
     }
+    d->ship_resume = op->ret == E_CLOSED || op->ret == E_TIMEOUT;
     bool at_once = op->ret == E_CLOSED || op->ret == E_CANCELLED;
     d->ship_again_ns = env_now_ns(d->env) + (at_once ? 0 : DRIVE_SHIP_RETRY_NS);
-    if (op->ret == 0 && d->ship_index == d->shipping_index) {
-        struct raft_conf conf = d->ship_conf;
+    if (op->ret == 0) {
+        struct raft_conf conf = d->shipping_conf;
+        d->ship_index = d->shipping_index;
+        d->ship_term = d->shipping_term;
         struct raft_event ev = {.type = RAFT_IMAGE_READY,
                                 .u.image = {d->ship_index, d->ship_term, &conf}};
         d->ship_wanted = false;
@@ -181,8 +200,13 @@ static void drive_ship(struct drive *d)
     if (!d->ship_wanted || d->is_shipping || !p || env_now_ns(d->env) < d->ship_again_ns)
         return;
     d->is_shipping = true;
-    d->shipping_index = d->ship_index;
-    ship_fetch(d->ship, d->ship_index, d->ship_term, p, &d->ship_op);
+    if (!d->ship_resume || d->shipping_from.v != d->ship_from.v) {
+        d->shipping_from = d->ship_from;
+        d->shipping_index = d->ship_index;
+        d->shipping_term = d->ship_term;
+        d->shipping_conf = d->ship_conf;
+    }
+    ship_fetch(d->ship, d->shipping_index, d->shipping_term, p, &d->ship_op);
 }
 
 static void drive_installed(struct drive *d, int64_t ret)

@@ -325,6 +325,15 @@ void ship_kept(struct ship *s, uint64_t oldest, uint64_t newest, uint64_t newest
     }
 }
 
+uint64_t ship_serving(const struct ship *s)
+{
+    uint64_t index = 0;
+    for (int i = 0; i < SHIP_SERVES; i++)
+        if (s->serves[i].file && (index == 0 || s->serves[i].index < index))
+            index = s->serves[i].index;
+    return index;
+}
+
 static void ship_kicked(struct env_op *op)
 {
     struct ship *s = container_of(op, struct ship, kick);

@@ -55,6 +55,9 @@ void ship_lost(struct ship *s, struct env_peer *peer);
  * Without it an image is served until its file is gone. */
 void ship_kept(struct ship *s, uint64_t oldest, uint64_t newest, uint64_t newest_term);
 
+/* the oldest image that somebody fetches from here, or has a moment ago; 0: nobody does */
+uint64_t ship_serving(const struct ship *s);
+
 /* Fetches image (index, term) from holder.  term is the epoch that snap_write was given; 0: any.
  * ret: 0, it is called image-<index> now;
  * E_CLOSED, E_TIMEOUT (silence), E_AGAIN (the holder serves too many): call again, it goes on;

@@ -16,7 +16,7 @@ enum {
 };
 
 #define SHIP_PAUSE_NS   500000LL
-#define SHIP_IDLE_NS    10000000000LL /* a file that nobody asks for is closed */
+#define SHIP_IDLE_NS    30000000000LL /* a file that nobody asks for is closed */
 #define SHIP_SILENCE_NS 5000000000LL
 #define SHIP_SLOW_NS    40000000LL /* an answer that takes longer asks for smaller chunks */
 

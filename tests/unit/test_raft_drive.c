@@ -89,6 +89,34 @@ static void test_group_ships_images(void)
     gang_free(g);
 }
 
+/* An image takes a second to come, and every half second there is a newer one. */
+static void test_group_images_do_not_outrun_a_slow_line(void)
+{
+    struct sim_config c = sim_config_quiet(14);
+    struct gang *g = gang_new(&c, 3);
+    g->cfg.image_after_bytes = 1 << 20;
+    g->cfg.raft.keep_entries = 10;
+    g->ballast = 80;
+    for (uint32_t i = 0; i < 3; i++)
+        gang_start(g, i);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    CU_ASSERT(gang_write(g, 100, 100));
+    uint32_t away = gang_leader(g)->id % 3;
+    gang_crash(g, away, false);
+    CU_ASSERT(gang_write(g, 4000, 4000));
+    sim_net_nic(g->m[away].node, 4 << 20);
+    gang_start(g, away);
+    bool caught_up = false;
+    for (int ms = 0; ms < 15000 && !caught_up; ms++) {
+        gang_submit(g, 2000);
+        gang_run(g, 1);
+        struct gang_member *l = gang_leader(g);
+        caught_up = l && g->m[away].applied + 100 > l->applied;
+    }
+    CU_ASSERT(caught_up);
+    gang_free(g);
+}
+
 static void test_group_slow_follower_reads_the_log(void)
 {
     struct gang *g = started(5, 3);
@@ -270,6 +298,7 @@ static void test_group_storm(void)
 
 UNIT_MAIN("raft_drive", UNIT(test_group_writes), UNIT(test_group_survives_its_leader),
           UNIT(test_group_restarts_whole), UNIT(test_group_ships_images),
+          UNIT(test_group_images_do_not_outrun_a_slow_line),
           UNIT(test_group_slow_follower_reads_the_log), UNIT(test_group_changes),
           UNIT(test_group_elects), UNIT(test_group_reads), UNIT(test_group_refuses_a_wiped_disk),
           UNIT(test_group_stops), UNIT(test_group_storm))
