@@ -398,6 +398,31 @@ static void test_rpc_link_waits_for_a_server_that_comes_back(void)
     world_close();
 }
 
+/* A secret may be on its way to a host: who is refused for another one asks again until its
+ * deadline, and gets in without a restart; the other side's calls never hear of it before. */
+static void test_rpc_link_outlives_another_secret(void)
+{
+    world_open(16);
+    struct rpc_link l;
+    struct probe a, b;
+    struct sim_node *c = sim_node_find(s, "client");
+    sim_net_secret(sim_node_find(s, "server"), 1, 2);
+    sim_net_secret(c, 3, 0);
+    rpc_link_init(&l, &client.host, "server:1");
+    ask_link(&l, &a, "one", 1000);
+    run_ms(2000);
+    CU_ASSERT(a.done == 1 && a.err == E_TIMEOUT);
+    CU_ASSERT_EQUAL(l.last_err, E_AUTH);
+    ask_link(&l, &b, "two", 20000);
+    run_ms(2000);
+    CU_ASSERT_EQUAL(b.done + server.opens, 0);
+    sim_net_secret(c, 2, 0);
+    run_ms(3000);
+    CU_ASSERT(b.done == 1 && b.err == 0 && !memcmp(b.reply, "two", 3));
+    CU_ASSERT(server.opens == 1 && server.calls == 1);
+    world_close();
+}
+
 static bool refusing;
 
 static void end_call_or_close(struct rpc_host *h, struct rpc_token t, uint16_t method,
@@ -545,5 +570,6 @@ UNIT_MAIN("rpc", UNIT(test_rpc_calls_are_counted), UNIT(test_rpc_text_is_cut_at_
           UNIT(test_rpc_malformed_frame_hangs_up), UNIT(test_rpc_too_big_is_said),
           UNIT(test_rpc_first_frame_of_another_kind_moves_the_connection),
           UNIT(test_rpc_link_waits_for_a_server_that_comes_back),
+          UNIT(test_rpc_link_outlives_another_secret),
           UNIT(test_rpc_link_does_not_hammer_who_accepts_and_closes),
           UNIT(test_rpc_link_close_ends_what_waits), UNIT(test_rpc_host_close_and_free))
