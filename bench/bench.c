@@ -147,7 +147,7 @@ void bench_report(const struct bench *b)
            b->title, machine, commit, b->params, b->rounds);
     for (int i = 0; i < b->n_rows; i++) {
         const struct bench_row *r = &b->row[i];
-        int digits = strcmp(r->unit, "x") ? 1 : 2;
+        int digits = strcmp(r->unit, "x") && strcmp(r->unit, "/rec") ? 1 : 2;
         printf("  %-44s %10.*f %-5s [%.*f..%.*f]", r->name, digits, bench_median(r), r->unit,
                digits, bench_rank(r, 0), digits, bench_rank(r, r->n ? r->n - 1 : 0));
         if (r->baseline >= 0 && bench_median(&b->row[r->baseline]) > 0)

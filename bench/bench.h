@@ -14,7 +14,7 @@ enum { BENCH_ROUNDS_MAX = 512, BENCH_ROWS_MAX = 320, BENCH_DEPTH_MAX = 512 };
 
 struct bench_row {
     char name[64];
-    char unit[16]; /* "op/s", "MB/s", "us" */
+    char unit[16]; /* "op/s", "MB/s", "us", "/rec" for one record */
     int baseline;  /* index of the row it is compared with; -1: none */
     double sample[BENCH_ROUNDS_MAX];
     int n;

@@ -43,7 +43,8 @@ static const struct {
 
 struct measure {
     double rate, p50_us, p99_us;
-    double cpu_us; /* for one record, in all processes of this system */
+    double cpu_us;           /* for one record, in all processes of this system */
+    double writes, messages; /* ours: of all members, for one record */
 };
 
 struct system_run {
@@ -324,6 +325,21 @@ static double bench_journal_cpu_us(const struct bench_journal *j, enum system wh
     return us;
 }
 
+/* what our members have written and sent to each other so far */
+static void bench_journal_counts(struct bench_journal *j, double *ret_writes, double *ret_messages)
+{
+    *ret_writes = *ret_messages = 0;
+    for (int i = 0; i < j->members; i++) {
+        char line[512];
+        struct bench_proc *p = &j->sys[TARN].member[i];
+        if (!p->pid || !bench_proc_ask(p, "status", line, sizeof line, 5000))
+            continue;
+        const char *writes = strstr(line, " batches "), *messages = strstr(line, " messages ");
+        *ret_writes += writes ? atof(writes + 9) : 0;
+        *ret_messages += messages ? atof(messages + 10) : 0;
+    }
+}
+
 static bool bench_journal_measure(struct bench_journal *j, enum system which, int size, int depth,
                                   struct measure *ret)
 {
@@ -336,14 +352,24 @@ static bool bench_journal_measure(struct bench_journal *j, enum system which, in
         struct bench_proc *p = bench_journal_loader(j, which);
         if (!p)
             break;
-        double cpu = bench_journal_cpu_us(j, which);
+        bool ours = which == TARN || which == TARN_TCP;
+        double cpu = bench_journal_cpu_us(j, which), writes[2], messages[2];
+        if (ours)
+            bench_journal_counts(j, &writes[0], &messages[0]);
         if (!bench_proc_ask(p, question, line, sizeof line, ms + 30000))
             snprintf(line, sizeof line, "no answer");
         if (sscanf(line, "ran %llu %llu %llu %llu", &n, &ns, &p50, &p99) == 4) {
             /* the warm-up was not counted, but took its tenth */
-            *ret = (struct measure){
-                (double)n * 1e9 / (double)ns, (double)p50 / 1e3, (double)p99 / 1e3,
-                (bench_journal_cpu_us(j, which) - cpu) * 0.9 / (n ? (double)n : 1)};
+            double all = (n ? (double)n : 1) / 0.9;
+            *ret = (struct measure){.rate = (double)n * 1e9 / (double)ns,
+                                    .p50_us = (double)p50 / 1e3,
+                                    .p99_us = (double)p99 / 1e3,
+                                    .cpu_us = (bench_journal_cpu_us(j, which) - cpu) / all};
+            if (ours) {
+                bench_journal_counts(j, &writes[1], &messages[1]);
+                ret->writes = (writes[1] - writes[0]) / all;
+                ret->messages = (messages[1] - messages[0]) / all;
+            }
             return true;
         }
         fprintf(stderr, "tarn bench: %s, %d B, %d outstanding: %s; see %s\n", name, size, depth,
@@ -366,10 +392,13 @@ static int bench_journal_rows(struct bench_journal *j, enum system s, int size, 
     if (beside != s && j->sys[beside].has)
         base = bench_journal_rows(j, beside, size, depth);
     int first = 0;
-    for (int k = 0; k < 4; k++) {
+    static const char *const what[] = {"",         ", p50",     ", p99", ", processor",
+                                       ", writes", ", messages"};
+    static const char *const unit[] = {"op/s", "us", "us", "us", "/rec", "/rec"};
+    for (int k = 0; k < (s == TARN || s == TARN_TCP ? 6 : 4); k++) {
         snprintf(name, sizeof name, "%s: %d B, %d outstanding%s", bench_journal_known[s].name, size,
-                 depth, (const char *[]){"", ", p50", ", p99", ", processor"}[k]);
-        int row = bench_row(b, name, k ? "us" : "op/s", base < 0 ? -1 : base + k);
+                 depth, what[k]);
+        int row = bench_row(b, name, unit[k], base < 0 || k > 3 ? -1 : base + k);
         first = k ? first : row;
     }
     return first;
@@ -448,6 +477,10 @@ static bool bench_journal_round(struct bench_journal *j)
                 bench_sample(j->b, row + 1, m->p50_us);
                 bench_sample(j->b, row + 2, m->p99_us);
                 bench_sample(j->b, row + 3, m->cpu_us);
+                if (s == TARN || s == TARN_TCP) {
+                    bench_sample(j->b, row + 4, m->writes);
+                    bench_sample(j->b, row + 5, m->messages);
+                }
             }
     bench_journal_targets(j);
     return true;
