@@ -446,6 +446,7 @@ static bool drive_propose(struct drive *d)
     }
     if (n == 0)
         return false;
+    d->last_batch = n;
     struct raft_event ev = {.type = RAFT_PROPOSE, .u.propose = {n, len}};
     struct drive_source src = {.is_queue = true};
     return drive_step(d, &ev, &src) == 0;
@@ -639,8 +640,9 @@ static void drive_submit(struct journal *j, const void *rec, uint32_t len, struc
         drive_queue_put(d, rec, len);
     list_push_back(&d->queued, &op->link);
     d->n_queued++;
-    if (waiting == 0 && !d->is_settling && drive_propose(d))
-        raft_log_flush(d->log); /* alone: there is nothing to be gathered */
+    /* alone, as the last one was: it is not the first of many that this turn brings */
+    if (waiting == 0 && d->last_batch <= 1 && !d->is_settling && drive_propose(d))
+        raft_log_flush(d->log);
     raft_drive_kick(d);
 }
 

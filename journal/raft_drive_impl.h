@@ -169,6 +169,7 @@ struct drive {
     uint64_t queue_head, queue_tail;
     struct list queued; /* their ops */
     uint32_t n_queued;
+    uint32_t last_batch;     /* records of the last proposal */
     struct drive_wait *wait; /* DRIVE_MEM_ENTRIES of them, a ring */
     uint64_t wait_head, wait_tail;
     struct env_op kick_op;
