@@ -74,6 +74,20 @@ void master_group_tell(struct master *m)
         group_answer(m, hint, len);
 }
 
+void master_group_addresses(struct master *m, struct wbuf *w)
+{
+    struct journal_status s;
+    memset(&s, 0, sizeof s);
+    if (!m->is_group)
+        return;
+    journal_status(m->journal, &s);
+    for (uint32_t i = 0; i < s.n; i++) {
+        uint32_t len = (uint32_t)strlen(s.member[i].addr);
+        if (w->cap - w->len > len + 2)
+            rpc_format_addr_put(w, s.member[i].addr, len);
+    }
+}
+
 /* --- changes --- */
 
 static_assert((int)RPC_CHANGE_ADD == (int)JOURNAL_ADD &&

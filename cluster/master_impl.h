@@ -406,12 +406,15 @@ uint32_t master_group_hint(struct master *m, char to[ENV_ADDR_MAX]);
 /* E_NOT_LEADER with the hint: at once, or when there is one, or soon */
 void master_group_refuse(struct master *m, struct rpc_token t);
 void master_group_tick(struct master *m);
-/* master_backup.c */
-void master_backup_call(struct master *m, struct rpc_token t, const void *body, uint32_t len);
+/* the addresses of all members, as far as there is room */
+void master_group_addresses(struct master *m, struct wbuf *w);
 void master_group_change(struct master *m, struct rpc_token t, const void *body, uint32_t len);
 /* everybody who waits is told */
 void master_group_tell(struct master *m);
 struct env_peer *master_group_foreign(struct rpc_host *h, uint16_t type, const char *from);
+
+/* ---- master_backup.c */
+void master_backup_call(struct master *m, struct rpc_token t, const void *body, uint32_t len);
 
 /* ---- master_mount.c */
 const struct master_ufs *master_mount_at(const struct master *m, uint16_t mount);

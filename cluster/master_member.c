@@ -253,6 +253,7 @@ static void member_reply(struct master *m, struct rpc_token t, bool want_full)
         }
         rep.n_mounts++;
     }
+    master_group_addresses(m, &items);
     rpc_format_worker_beat_reply_put(&w, &rep);
     wbuf_bytes(&w, items.p, items.len);
     rpc_reply(t, w.bad ? E_TOOBIG : 0, w.p, w.bad ? 0 : (uint32_t)w.len);

@@ -318,6 +318,17 @@ int rpc_format_mount_get(struct rbuf *r, struct rpc_mount_item *ret_m)
     return r->bad ? E_PROTO : 0;
 }
 
+void rpc_format_addr_put(struct wbuf *w, const char *addr, uint32_t len)
+{
+    wbuf_str16(w, addr, len);
+}
+
+int rpc_format_addr_get(struct rbuf *r, const char **ret_addr, uint32_t *ret_len)
+{
+    *ret_addr = rpc_format_text(r, ret_len);
+    return r->bad || *ret_len >= ENV_ADDR_MAX ? E_PROTO : 0;
+}
+
 void rpc_format_io_put(struct wbuf *w, const struct rpc_io *io)
 {
     wbuf_u64(w, io->ino.v);

@@ -136,7 +136,7 @@ struct rpc_worker_beat_reply {
     uint64_t page_bytes;
     uint32_t want_full; /* the master does not know this incarnation: send a full report */
     uint32_t n_mounts;
-    struct rbuf items;
+    struct rbuf items; /* the mounts; then, to the end, the addresses of all masters of a group */
 };
 
 /* RPC_READ, RPC_WRITE, RPC_SYNC, RPC_LOAD, RPC_ALLOC */
@@ -237,6 +237,8 @@ void rpc_format_worker_beat_reply_put(struct wbuf *w, const struct rpc_worker_be
 int rpc_format_worker_beat_reply_get(struct rbuf *r, struct rpc_worker_beat_reply *ret_b);
 void rpc_format_mount_put(struct wbuf *w, const struct rpc_mount_item *m);
 int rpc_format_mount_get(struct rbuf *r, struct rpc_mount_item *ret_m);
+void rpc_format_addr_put(struct wbuf *w, const char *addr, uint32_t len);
+int rpc_format_addr_get(struct rbuf *r, const char **ret_addr, uint32_t *ret_len);
 void rpc_format_io_put(struct wbuf *w, const struct rpc_io *io);
 int rpc_format_io_get(struct rbuf *r, struct rpc_io *ret_io);
 void rpc_format_io_reply_put(struct wbuf *w, const struct rpc_io_reply *io);

@@ -6,6 +6,9 @@
  * goes back when it does not.  A full report is a run of beats from FULL_BEGIN to FULL_END that
  * follow each other without a pause; if one is lost, the report begins again.
  *
+ * The masters are those of the configuration, and those that a leader names since: the group may
+ * have changed.
+ *
  * Masters need not lead to be told; what they tell us (mounts, page size) counts only from the
  * highest epoch seen. */
 #include "cluster/worker_impl.h"
@@ -131,6 +134,27 @@ static void worker_beat_send(struct worker_master *m, uint32_t flags)
     rpc_link_call(&m->link, RPC_WORKER_BEAT, m->body, (uint32_t)body.len, now + patience, &m->call);
 }
 
+static int worker_beat_add(struct worker *w, const char *addr, size_t len);
+
+/* masters that are named behind the mounts, and that nobody told us of before */
+static void worker_beat_learn(struct worker *w, struct rbuf items, uint32_t n_mounts)
+{
+    struct rpc_mount_item mount;
+    const char *addr;
+    uint32_t len;
+    while (n_mounts--)
+        if (rpc_format_mount_get(&items, &mount))
+            return;
+    while (rbuf_left(&items) && rpc_format_addr_get(&items, &addr, &len) == 0) {
+        bool is_known = false;
+        for (uint32_t i = 0; i < w->n_masters; i++)
+            is_known = is_known || (strlen(w->masters[i].addr) == len &&
+                                    !memcmp(w->masters[i].addr, addr, len));
+        if (!is_known && len && worker_beat_add(w, addr, len) == 0)
+            worker_beat_send(&w->masters[w->n_masters - 1], 0);
+    }
+}
+
 static void worker_beat_answer(struct worker_master *m, const void *b, uint32_t n)
 {
     struct worker *w = m->w;
@@ -148,6 +172,7 @@ static void worker_beat_answer(struct worker_master *m, const void *b, uint32_t 
     if (r.epoch < w->epoch)
         return;
     w->epoch = r.epoch;
+    worker_beat_learn(w, r.items, r.n_mounts);
     if (r.n_mounts)
         worker_mounts_set(w, r.items, r.n_mounts);
     if (r.page_bytes && r.page_bytes <= UINT32_MAX)
@@ -183,6 +208,24 @@ static void worker_beat_done(struct env_op *op)
 
 /* ---- all masters ---- */
 
+static int worker_beat_add(struct worker *w, const char *addr, size_t len)
+{
+    struct worker_master *m = &w->masters[w->n_masters];
+    if (w->n_masters == WORKER_MASTERS_MAX)
+        return E_AGAIN;
+    m->body = mem_alloc(w->mem, RPC_BODY_MAX);
+    if (!m->body)
+        return E_NOMEM;
+    memcpy(m->addr, addr, len);
+    m->addr[len] = 0;
+    m->w = w;
+    m->interval_ns = WORKER_BEAT_NS;
+    m->timer.op.done = worker_beat_timer;
+    rpc_link_init(&m->link, &w->host, m->addr);
+    w->n_masters++;
+    return 0;
+}
+
 static bool worker_beat_next_addr(const char **at, char to[ENV_ADDR_MAX])
 {
     while (**at == ',' || **at == ' ')
@@ -205,17 +248,12 @@ int worker_beat_open(struct worker *w)
         return E_NOMEM;
     const char *at = w->cfg.masters;
     while (w->n_masters < WORKER_MASTERS_MAX) {
-        struct worker_master *m = &w->masters[w->n_masters];
-        if (!worker_beat_next_addr(&at, m->addr))
+        char addr[ENV_ADDR_MAX];
+        if (!worker_beat_next_addr(&at, addr))
             break;
-        m->w = w;
-        m->interval_ns = WORKER_BEAT_NS;
-        m->timer.op.done = worker_beat_timer;
-        m->body = mem_alloc(w->mem, RPC_BODY_MAX);
-        if (!m->body)
-            return E_NOMEM;
-        rpc_link_init(&m->link, &w->host, m->addr);
-        w->n_masters++;
+        int err = worker_beat_add(w, addr, strlen(addr));
+        if (err)
+            return err;
     }
     return *at ? E_INVAL : 0;
 }

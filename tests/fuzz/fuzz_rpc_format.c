@@ -37,6 +37,10 @@ static void fuzz_beats(struct rbuf *r, unsigned pick)
     if (pick == 3 && !rpc_format_worker_beat_reply_get(r, &wr))
         for (uint32_t i = 0; i < wr.n_mounts && !rpc_format_mount_get(&wr.items, &mi); i++)
             fuzz_text(mi.uri, mi.uri_len);
+    const char *addr;
+    uint32_t len;
+    while (pick == 3 && rbuf_left(r) && !rpc_format_addr_get(r, &addr, &len))
+        fuzz_text(addr, len);
 }
 
 static void fuzz_rest(struct rbuf *r, unsigned pick)

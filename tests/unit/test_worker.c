@@ -550,6 +550,48 @@ static void test_worker_beats_are_not_a_storm(void)
     end_world();
 }
 
+static unsigned other_beats;
+
+static void other_call(struct rpc_host *h, struct rpc_token t, uint16_t method, const void *body,
+                       uint32_t len)
+{
+    (void)h, (void)body, (void)len;
+    CU_ASSERT_EQUAL(method, RPC_WORKER_BEAT);
+    struct rpc_worker_beat_reply a = {.interval_ns = SECOND / 10, .page_bytes = page_bytes};
+    uint8_t out[64];
+    struct wbuf w = wbuf_make(out, sizeof out);
+    other_beats++;
+    rpc_format_worker_beat_reply_put(&w, &a);
+    rpc_reply(t, 0, out, (uint32_t)w.len);
+}
+
+/* A master that was added to the group since the worker began is reported to, as well. */
+static void test_worker_hears_of_new_masters(void)
+{
+    static struct rpc_host other;
+    struct env_op op = {0};
+    make_world(17, 64 * PAGE);
+    struct sim_node *n = sim_node_add(sim, "new");
+    memset(&other, 0, sizeof other);
+    other.on_call = other_call;
+    struct env *en = sim_node_up(n);
+    CU_ASSERT_EQUAL_FATAL(rpc_host_init(&other, en, sim_mem(n), 16, 64), 0);
+    rpc_listen(&other, "new:1", &op);
+    CU_ASSERT_EQUAL_FATAL(sim_run_op(sim, &op, SECOND), 0);
+    run_for(SECOND);
+    other_beats = 0;
+    beats = 0;
+    named[0] = "m:1"; /* known */
+    named[1] = "new:1";
+    two_mounts = true; /* the names are behind all of them */
+    run_for(5 * SECOND);
+    CU_ASSERT(other_beats > 30 && other_beats < 70);
+    CU_ASSERT(beats > 30 && beats < 70);
+    named[0] = named[1] = NULL;
+    two_mounts = false;
+    end_world();
+}
+
 static void test_worker_page_size_changes_under_a_read(void)
 {
     make_world(18, 64 * PAGE);
@@ -662,7 +704,8 @@ UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_fli
           UNIT(test_worker_power_loss_serves_no_wrong_byte),
           UNIT(test_worker_keeps_pages_in_memory), UNIT(test_worker_flipped_bit),
           UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),
-          UNIT(test_worker_lost_beats), UNIT(test_worker_beats_are_not_a_storm),
-          UNIT(test_worker_freed_while_a_page_is_written), UNIT(test_worker_does_not_fill_the_log),
-          UNIT(test_worker_stop), UNIT(test_worker_hostile_calls),
-          UNIT(test_worker_eviction_gives_blocks_back), UNIT(test_worker_storm))
+          UNIT(test_worker_lost_beats), UNIT(test_worker_hears_of_new_masters),
+          UNIT(test_worker_beats_are_not_a_storm), UNIT(test_worker_freed_while_a_page_is_written),
+          UNIT(test_worker_does_not_fill_the_log), UNIT(test_worker_stop),
+          UNIT(test_worker_hostile_calls), UNIT(test_worker_eviction_gives_blocks_back),
+          UNIT(test_worker_storm))

@@ -179,6 +179,7 @@ static uint64_t told_incarnation, page_bytes;
 static uint64_t page_cache_bytes; /* of the worker's memory */
 static uint32_t beats, full_reports, leaving;
 static bool drop_beats, want_full, two_mounts;
+static const char *named[3]; /* masters, in the answer to a beat */
 static uint16_t use_mount = 1;
 static const char *policy;
 
@@ -237,6 +238,8 @@ static void master_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
     rpc_format_mount_put(&w, &m);
     if (two_mounts)
         rpc_format_mount_put(&w, &m2);
+    for (unsigned i = 0; i < ARRAY_LEN(named) && named[i]; i++)
+        rpc_format_addr_put(&w, named[i], (uint32_t)strlen(named[i]));
     rpc_reply(t, 0, out, (uint32_t)w.len);
 }
 
