@@ -6,7 +6,8 @@
  *     each it has passed (a LOAD's is its listing).
  *  2. An intent of an earlier leadership is performed with UFS_F_RESUME: it may have been done.
  *  3. Leadership is checked right before an effect is submitted; the effect is idempotent, so the
- *     moment that remains does no harm.
+ *     moment that remains does no harm.  Of one intent this master has one effect under way at
+ * most: what an earlier leadership of its own began, and what still hangs, is waited for.
  *  4. A parent's new attributes are recorded only if what was known of it was true just before the
  *     effect: else a change made behind our back would be taken for ours and never be listed.  What
  *     remains is a change between the look before and the look after: it shows when the directory
@@ -42,11 +43,18 @@ static bool effect_has_job(struct master *m, uint64_t intent)
 {
     list_each(it, &m->job_list) {
         const struct master_job *j = list_entry(it, struct master_job, link);
-        if (j->epoch == m->epoch &&
-            (j->load == intent || (j->kind == JOB_EFFECT && j->intent.id == intent)))
+        if (j->kind == JOB_EFFECT ? j->intent.id == intent
+                                  : j->load == intent && j->epoch == m->epoch)
             return true;
     }
     return false;
+}
+
+void master_effect_ended(const struct master_job *j)
+{
+    struct master *m = j->m;
+    if (j->kind == JOB_EFFECT && j->epoch != m->epoch && m->intent_cursor >= j->intent.id)
+        m->intent_cursor = j->intent.id - 1; /* passed over, because this was under way */
 }
 
 /* --- outcome --- */

@@ -523,6 +523,8 @@ int64_t master_names_verified_ns(const struct master *m, const struct master_req
 /* starts what is owed as far as jobs are free */
 void master_effect_kick(struct master *m);
 void master_effect_step(struct master_job *j);
+/* j is about to go */
+void master_effect_ended(const struct master_job *j);
 /* false: no job is free */
 bool master_effect_reclaim(struct master *m, struct ino orphan);
 

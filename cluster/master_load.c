@@ -160,6 +160,7 @@ void master_load_job_end(struct master_job *j, int err)
         r->statfs = j->uop.statfs;
     }
     master_load_page_put(m, j->page, j->page_bytes);
+    master_effect_ended(j);
     list_remove(&j->link);
     m->jobs_used[load_is_effect(j->kind)]--;
     pool_put(&m->jobs, j);

@@ -251,8 +251,10 @@ static void test_master_group_changes_while_it_begins(void)
         w_run_ms(i);
     }
     CU_ASSERT(w.done && w.err == E_NOT_LEADER);
+    CU_ASSERT_PTR_NOT_NULL(strstr(g_status(c), "\nufs.jobs 1\n")); /* not one for each leadership */
     wu.hang = false;
     CU_ASSERT_EQUAL(g_insist(c, op, &w), 0);
+    CU_ASSERT(wu.count[UFS_MKDIR] <= 2 && wu.resumed >= 1);
     CU_ASSERT_EQUAL(w_readdir(c, INO_ROOT), 1);
     w_run_ms(3000);
     CU_ASSERT_PTR_NOT_NULL(strstr(g_status(c), "\nufs.jobs 0\n"));
