@@ -29,10 +29,17 @@ static size_t cli_option_count(const struct cli_command *cmd)
     return n;
 }
 
-static void cli_help_options(FILE *out, const struct cli_option *o, size_t n)
+/* what `own` means itself is left out */
+static void cli_help_options(FILE *out, const struct cli_option *o, size_t n,
+                             const struct cli_command *own)
 {
     for (size_t i = 0; i < n; i++) {
         char left[64];
+        bool is_own = false;
+        for (size_t k = 0; own && k < cli_option_count(own); k++)
+            is_own = is_own || !strcmp(own->options[k].name, o[i].name);
+        if (is_own)
+            continue;
         snprintf(left, sizeof left, "%c%c%s --%s%s%s", o[i].letter ? '-' : ' ',
                  o[i].letter ? o[i].letter : ' ', o[i].letter ? "," : " ", o[i].name,
                  o[i].arg ? " " : "", o[i].arg ? o[i].arg : "");
@@ -50,10 +57,10 @@ static void cli_help(const struct cli_command *cmd)
     size_t n = cli_option_count(cmd);
     if (n) {
         printf("\noptions:\n");
-        cli_help_options(stdout, cmd->options, n);
+        cli_help_options(stdout, cmd->options, n, NULL);
     }
     printf("\ncommon options:\n");
-    cli_help_options(stdout, cli_common, ARRAY_LEN(cli_common));
+    cli_help_options(stdout, cli_common, ARRAY_LEN(cli_common), cmd);
     printf("\nexit status: 0 done, 1 failed, 2 usage, 3 nobody answered, 4 configuration, 5 wrong "
            "data\n");
 }
