@@ -14,7 +14,11 @@
 
 #define MS 1000000LL
 
-enum { WU_FILES = 256, WU_PATH = 128, WC_MAX = 4 };
+#ifndef MASTER_WORLD_FILES
+#define MASTER_WORLD_FILES 256
+#endif
+
+enum { WU_FILES = MASTER_WORLD_FILES, WU_PATH = 128, WC_MAX = 4 };
 
 struct wu_file {
     bool used;
@@ -582,7 +586,7 @@ static void wc_dial(struct wc *c)
     CU_ASSERT_PTR_NOT_NULL_FATAL(c->conn);
 }
 
-static struct wc *wc_new(int i, bool with_session)
+UNUSED static struct wc *wc_new(int i, bool with_session)
 {
     static struct wcall w;
     struct wc *c = &wclients[i];
@@ -684,7 +688,7 @@ UNUSED static void w_open(enum fsop_mount_mode mode, int64_t check_interval_ns)
     w_master_start();
 }
 
-static void w_close(void)
+UNUSED static void w_close(void)
 {
     char text[256] = "";
     if (wmaster && sim_node_is_up(sim_node_find(ws, "master")))

@@ -1,0 +1,299 @@
+/* tests/unit/test_master_raft.c - three real masters on the Raft journal, real clients, one
+ * under-store, in the simulated world: masters are killed, lose power and are cut off while the
+ * clients work in pairs.  One makes, renames and removes names; the other one looked before, so it
+ * may have cached what was, and looks right after each answer.
+ *
+ * So every answer is checked: a change carried out twice, or lost, or an old answer given by a
+ * leader that was deposed or a lease that was not honoured, shows as a wrong one. */
+#define MASTER_WORLD_FILES 2048
+#include "cluster/client.h"
+#include "tests/unit/master_world.h"
+
+enum { R_MASTERS = 3, R_PAIRS = 3, R_STEPS = 9, R_STAYS = 64 /* each such name stays */ };
+
+struct r_master {
+    struct ufs_factory factory; /* first */
+    struct sim_node *node;
+    struct master *master;
+    struct master_config cfg;
+    char name[8], listen[16];
+};
+
+struct r_pair {
+    struct sim_node *node[2];
+    struct client *c[2]; /* writes, looks */
+    struct client_req req;
+    unsigned id, k, step, done;
+    char a[32], b[32];
+    bool is_busy;
+};
+
+static struct r_master rm[R_MASTERS];
+static struct r_pair rp[R_PAIRS];
+static bool r_stopping;
+static uint64_t r_seed;
+
+static int r_open(struct ufs_factory *f, struct env *e, const char *uri, struct ufs **ret_u)
+{
+    static const struct ufs_vt vt = {wu_submit, wu_close};
+    struct r_master *m = container_of(f, struct r_master, factory);
+    (void)uri;
+    struct mem *mem = sim_mem(m->node);
+    struct wu_store *s = mem_zalloc(mem, sizeof *s);
+    s->ufs.vt = &vt;
+    s->env = e;
+    s->mem = mem;
+    *ret_u = &s->ufs;
+    return 0;
+}
+
+static void r_boot(struct env *e, struct mem *mem, void *ctx)
+{
+    struct r_master *m = ctx;
+    CU_ASSERT_EQUAL_FATAL(master_open(e, mem, &m->cfg, &m->master), 0);
+}
+
+static void r_start(struct r_master *m)
+{
+    m->master = NULL;
+    sim_node_start(m->node, r_boot, m);
+}
+
+static struct r_master *r_leader(void)
+{
+    for (int i = 0; i < R_MASTERS; i++)
+        if (sim_node_is_up(rm[i].node) && rm[i].master &&
+            master_state(rm[i].master, NULL) == MASTER_SERVING)
+            return &rm[i];
+    return NULL;
+}
+
+/* --- the pairs */
+
+/* who does it, what, and what must come of it */
+static const struct {
+    uint16_t kind;
+    bool looks, second; /* the other client; the second name */
+    int want;
+} r_steps[R_STEPS] = {
+    {FSOP_LOOKUP, true, false, E_NOENT}, {FSOP_LOOKUP, true, true, E_NOENT},
+    {FSOP_MKNOD, false, false, 0},       {FSOP_LOOKUP, true, false, 0},
+    {FSOP_RENAME, false, false, 0},      {FSOP_LOOKUP, true, false, E_NOENT},
+    {FSOP_LOOKUP, true, true, 0},        {FSOP_UNLINK, false, true, 0},
+    {FSOP_LOOKUP, true, true, E_NOENT},
+};
+
+static void r_next(struct r_pair *p);
+
+static void r_done(struct env_op *op)
+{
+    struct r_pair *p = container_of(op, struct r_pair, req.op);
+    int want = r_steps[p->step].want;
+    if (op->ret != want) {
+        CU_FAIL("a wrong answer");
+        fprintf(stderr, "seed %llu, %.3f s: pair %u, %s, step %u: %s, not %s\n",
+                (unsigned long long)r_seed, (double)sim_now_ns(ws) / 1e9, p->id, p->a, p->step,
+                err_name((int)op->ret), err_name(want));
+        r_stopping = true;
+    }
+    p->is_busy = false;
+    p->done++;
+    p->step++;
+    if (p->step == R_STEPS || (p->step == 7 && p->k % R_STAYS == 0)) {
+        p->step = 0;
+        p->k++;
+    }
+    if (!r_stopping)
+        r_next(p);
+}
+
+static void r_next(struct r_pair *p)
+{
+    if (!p->step) {
+        snprintf(p->a, sizeof p->a, "a%u-%u", p->id, p->k);
+        snprintf(p->b, sizeof p->b, "b%u-%u", p->id, p->k);
+    }
+    const char *name = r_steps[p->step].second ? p->b : p->a;
+    memset(&p->req, 0, sizeof p->req);
+    p->req.op.done = r_done;
+    p->req.fsop = w_name(r_steps[p->step].kind, INO_ROOT, name);
+    p->req.fsop.ino2 = INO_ROOT;
+    p->req.fsop.name2 = p->b;
+    p->req.fsop.name2_len = r_steps[p->step].kind == FSOP_RENAME ? (uint32_t)strlen(p->b) : 0;
+    p->is_busy = true;
+    client_fs(p->c[r_steps[p->step].looks], &p->req);
+}
+
+/* --- the world */
+
+static void r_world(uint64_t seed)
+{
+    w_config(FSOP_MOUNT_THROUGH, 100 * MS);
+    sim_close(ws);
+    struct sim_config sc = sim_config_quiet(seed);
+    sc.node_mem_bytes = 96 << 20;
+    sc.on_log = w_log;
+    ws = sim_open(&wm, &sc);
+    wu.latency_ns = 10 * MS;
+    memset(rm, 0, sizeof rm);
+    memset(rp, 0, sizeof rp);
+    r_stopping = false;
+    r_seed = seed;
+    wcfg.session_ns = 30000 * MS;
+    wcfg.journal.raft.members = "1@m1:1,2@m2:1,3@m3:1";
+    for (unsigned i = 0; i < R_MASTERS; i++) {
+        struct r_master *m = &rm[i];
+        snprintf(m->name, sizeof m->name, "m%u", i + 1);
+        snprintf(m->listen, sizeof m->listen, "m%u:1", i + 1);
+        m->factory.open = r_open;
+        m->cfg = wcfg;
+        m->cfg.listen = m->listen;
+        m->cfg.journal.raft.id = i + 1;
+        m->cfg.ufs = &m->factory;
+        m->node = sim_node_add(ws, m->name);
+        r_start(m);
+    }
+    for (unsigned i = 0; i < R_PAIRS; i++)
+        for (unsigned k = 0; k < 2; k++) {
+            struct client_config cc = client_config_default();
+            char name[16];
+            snprintf(name, sizeof name, "c%u-%u", i, k);
+            cc.masters = "m1:1,m2:1,m3:1";
+            cc.name = "pair";
+            cc.deadline_ns = 60000 * MS;
+            cc.cache_entries = 1000;
+            cc.buffer_bytes = 1 << 20;
+            cc.page_cache_bytes = 0;
+            rp[i].id = i;
+            rp[i].node[k] = sim_node_add(ws, name);
+            struct env *e = sim_node_up(rp[i].node[k]);
+            CU_ASSERT_EQUAL_FATAL(client_open(e, sim_mem(rp[i].node[k]), &cc, NULL, &rp[i].c[k]),
+                                  0);
+        }
+}
+
+static void r_cut(struct r_master *m, bool one_way)
+{
+    for (int i = 0; i < R_MASTERS; i++)
+        if (&rm[i] != m)
+            sim_net_partition(m->node, rm[i].node, one_way);
+}
+
+/* one fault, and its end */
+static void r_fault(uint64_t *chance)
+{
+    uint64_t dice = *chance = base_mix_u64(*chance + 1);
+    struct r_master *m = r_leader();
+    if (!m || dice % 4 == 0)
+        m = &rm[dice / 8 % R_MASTERS];
+    int64_t ms = 20 + (int64_t)(dice / 64 % 3500);
+    switch (dice / 1024 % 4) {
+    case 0:
+        sim_node_crash(m->node);
+        break;
+    case 1:
+        sim_node_power_loss(m->node);
+        break;
+    case 2:
+        r_cut(m, false);
+        break;
+    default:
+        r_cut(m, true);
+        break;
+    }
+    w_run_ms(ms);
+    sim_net_heal_all(ws);
+    if (!sim_node_is_up(m->node))
+        r_start(m);
+}
+
+static bool r_is_quiet(void)
+{
+    struct meta_stats a, b;
+    bool is_busy = false;
+    for (unsigned i = 0; i < R_PAIRS; i++)
+        is_busy = is_busy || rp[i].is_busy;
+    if (is_busy || !r_leader())
+        return false;
+    meta_stats(master_meta(r_leader()->master), &a);
+    for (int i = 0; i < R_MASTERS; i++) {
+        meta_stats(master_meta(rm[i].master), &b);
+        if (a.applied != b.applied || a.intents || a.dentries != b.dentries || a.inodes != b.inodes)
+            return false;
+    }
+    return true;
+}
+
+static void r_check(void)
+{
+    unsigned stays = 0, files = 0;
+    struct meta_stats s;
+    char why[256] = "", path[40];
+    for (int i = 0; i < R_MASTERS; i++) {
+        CU_ASSERT(master_check(rm[i].master, why, sizeof why));
+        if (why[0])
+            fprintf(stderr, "m%d: %s\n", i + 1, why);
+    }
+    for (unsigned i = 0; i < R_PAIRS; i++)
+        for (unsigned k = 0; k <= rp[i].k; k++) {
+            bool is_last = k == rp[i].k;
+            unsigned step = is_last ? rp[i].step : R_STEPS;
+            bool is_a = is_last && step > 2 && step <= 4;
+            bool is_b = (is_last && step > 4 && step <= 7) || (!is_last && k % R_STAYS == 0);
+            snprintf(path, sizeof path, "a%u-%u", i, k);
+            CU_ASSERT_EQUAL(wu_find(path) != NULL, is_a);
+            snprintf(path, sizeof path, "b%u-%u", i, k);
+            CU_ASSERT_EQUAL(wu_find(path) != NULL, is_b);
+            stays += is_a || is_b;
+        }
+    for (int i = 0; i < WU_FILES; i++)
+        files += wu.files[i].used && wu.files[i].path[0] && strncmp(wu.files[i].path, ".tarn", 5);
+    CU_ASSERT_EQUAL(files, stays);
+    meta_stats(master_meta(r_leader()->master), &s);
+    CU_ASSERT_EQUAL(s.dentries, stays);
+}
+
+static void r_run(uint64_t seed, unsigned faults)
+{
+    uint64_t chance = seed;
+    unsigned done = 0;
+    r_world(seed);
+    for (unsigned i = 0; i < R_PAIRS; i++)
+        r_next(&rp[i]);
+    w_run_ms(4000);
+    CU_ASSERT_PTR_NOT_NULL(r_leader());
+    for (unsigned i = 0; i < faults && !r_stopping; i++) {
+        w_run_ms((int64_t)(base_mix_u64(chance) % 700));
+        r_fault(&chance);
+    }
+    r_stopping = true;
+    for (int i = 0; i < 400 && !r_is_quiet(); i++)
+        w_run_ms(100);
+    CU_ASSERT(r_is_quiet());
+    if (r_is_quiet())
+        r_check();
+    for (unsigned i = 0; i < R_PAIRS; i++)
+        done += rp[i].done;
+    CU_ASSERT(done > 20 * faults);
+    if (getenv("UNIT_LOG"))
+        fprintf(stderr, "seed %llu: %u answers, %.1f s\n", (unsigned long long)seed, done,
+                (double)sim_now_ns(ws) / 1e9);
+    sim_close(ws);
+    mem_drop(&wm);
+}
+
+static void test_master_raft_without_faults(void)
+{
+    r_run(1, 0);
+}
+
+/* MASTER_RAFT_SEEDS: how many, from 100 on */
+static void test_master_raft_failovers(void)
+{
+    const char *n = getenv("MASTER_RAFT_SEEDS");
+    unsigned seeds = n ? (unsigned)strtoul(n, NULL, 10) : 4;
+    for (unsigned i = 0; i < seeds; i++)
+        r_run(100 + i, 12);
+}
+
+UNIT_MAIN("master_raft", UNIT(test_master_raft_without_faults), UNIT(test_master_raft_failovers))
