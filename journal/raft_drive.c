@@ -344,8 +344,7 @@ static void drive_apply_read(struct drive *d)
                   &d->read_op);
 }
 
-/* true: something was applied */
-static bool drive_apply(struct drive *d)
+static void drive_apply(struct drive *d)
 {
     uint64_t from = d->applied;
     while (!d->installing && !d->is_reading && d->applied < raft_commit(d->raft)) {
@@ -363,7 +362,6 @@ static bool drive_apply(struct drive *d)
         const void *bytes = raft_log_bytes(d->log, i, &len);
         drive_apply_one(d, i, type, bytes, len);
     }
-    return d->applied > from;
 }
 
 /* --- who serves --- */
@@ -499,7 +497,9 @@ void raft_drive_settle(struct drive *d)
             drive_step(d, &ev, NULL);
             d->settle_again = true;
         }
-        if (drive_apply(d)) {
+        drive_apply(d);
+        if (d->applied > d->applied_told) { /* also what was read back since the last time */
+            d->applied_told = d->applied;
             struct raft_event ev = {.type = RAFT_APPLIED, .u.index = d->applied};
             drive_step(d, &ev, NULL);
             d->settle_again = true;

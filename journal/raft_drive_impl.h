@@ -149,9 +149,9 @@ struct drive {
     struct raft_log_host log_host;
     struct raft_log_config log_cfg;
     struct raft_effects fx;
-    struct raft_format_message in; /* the message being handled */
-    uint8_t *frame;                /* one to be sent */
-    uint64_t store_seq, applied;
+    struct raft_format_message in;             /* the message being handled */
+    uint8_t *frame;                            /* one to be sent */
+    uint64_t store_seq, applied, applied_told; /* told: to the core */
     bool is_settling, settle_again, has_stored;
     struct env_timer timer, stall;
     bool fit, full;
