@@ -284,6 +284,9 @@ int ship_on_get(struct ship *s, struct env_peer *from, const void *b, uint32_t n
     for (int i = 0; i < SHIP_SERVES && !v; i++)
         if (!s->serves[i].peer && !s->serves[i].busy && s->serves[i].state == SHIP_SERVE_REST)
             v = &s->serves[i];
+    /* a new fetch: nobody waits for the answers to an old one, but for the one being read */
+    if (v && v->n_wants && v->wants[v->n_wants - 1].tag != g.tag)
+        v->n_wants = v->busy;
     if (!v || v->n_wants == SHIP_SLOTS) {
         ship_refuse(s, from, &g, E_AGAIN);
         return 0;

@@ -463,6 +463,28 @@ static void test_sweep_and_cancel(void)
     world_end();
 }
 
+/* what an earlier fetch still waits for is not in the way of the next one */
+static void test_a_new_fetch_does_not_wait_for_the_old(void)
+{
+    world_begin(16);
+    side_state(&one, 5, 3 << 20);
+    CU_ASSERT_EQUAL_FATAL(side_write(&one, 10, 3), 0);
+    side_state(&one, 6, 100000);
+    CU_ASSERT_EQUAL_FATAL(side_write(&one, 11, 3), 0);
+    CU_ASSERT_FATAL(side_connect(&two, "one"));
+    one.is_busy = true; /* slow */
+    for (int i = 0; i < 20; i++) {
+        side_begin_fetch(&two, 10, 3);
+        run_until_came(100000 + (uint64_t)i * 8192);
+        ship_cancel(two.ship);
+        CU_ASSERT_EQUAL(side_fetched(&two), E_CANCELLED);
+        side_begin_fetch(&two, 11, 3);
+        CU_ASSERT_EQUAL(side_fetched(&two), 0);
+    }
+    arrived(11, 6, 100000);
+    world_end();
+}
+
 static void test_what_has_arrived_survives_a_power_loss(void)
 {
     for (uint64_t seed = 1; seed <= 10; seed++) {
@@ -573,5 +595,6 @@ UNIT_MAIN("ship", UNIT(test_an_image_is_installed_at_run_time),
           UNIT(test_a_full_disk_is_given_its_space_back),
           UNIT(test_who_fetches_what_is_gone_is_told_the_newest),
           UNIT(test_images_are_written_meanwhile), UNIT(test_silence_has_an_end),
-          UNIT(test_sweep_and_cancel), UNIT(test_what_has_arrived_survives_a_power_loss),
-          UNIT(test_many_are_served_at_once), UNIT(test_storms))
+          UNIT(test_sweep_and_cancel), UNIT(test_a_new_fetch_does_not_wait_for_the_old),
+          UNIT(test_what_has_arrived_survives_a_power_loss), UNIT(test_many_are_served_at_once),
+          UNIT(test_storms))
