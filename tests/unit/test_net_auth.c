@@ -411,6 +411,28 @@ static void test_auth_over_tcp(void)
     }
 }
 
+/* two masters, of whose journals' formats none fits both; and a client, to whom it is all the same
+ */
+static void test_auth_formats_over_tcp(void)
+{
+    struct side a, b, c;
+    int64_t ret;
+    const char *secret = secret_write("s", SECRET_A);
+    side_init_with(
+        &a, (struct net_config){.node = "a", .secret_file = secret, .formats = {1, 1, 4, 5}});
+    side_init_with(
+        &b, (struct net_config){.node = "b", .secret_file = secret, .formats = {2, 3, 5, 6}});
+    side_init_with(&c, (struct net_config){.node = "c", .secret_file = secret});
+    uint16_t port = side_listen(&b, "127.0.0.1:0", &ret);
+    CU_ASSERT_EQUAL(side_connect(&a, &b, port), E_VERSION);
+    expect_log(&a, &b, &a, "2..2 (log 2..3, image 5..6), this node 2..2 (1..1, 4..5)");
+    expect_log(&a, &b, &b, "2..2 (log 1..1, image 4..5), this node 2..2 (2..3, 5..6)");
+    CU_ASSERT_EQUAL(side_connect(&c, &b, port), 0);
+    net_close(c.net);
+    pair_close(&a, &b);
+    secret_clean();
+}
+
 /* in step with a caller without the secret: what it says after its hello */
 static void test_auth_nothing_before_proof(void)
 {
@@ -601,6 +623,7 @@ static void test_auth_file_must_be_good(void)
 UNIT_MAIN("net_auth", UNIT(test_secret_text), UNIT(test_secret_file), UNIT(test_auth_vector),
           UNIT(test_auth_outcomes), UNIT(test_auth_byte_by_byte), UNIT(test_auth_flipped),
           UNIT(test_auth_hello_is_proven), UNIT(test_auth_replayed), UNIT(test_auth_reflected),
-          UNIT(test_auth_over_tcp), UNIT(test_auth_nothing_before_proof),
-          UNIT(test_auth_slow_caller), UNIT(test_auth_flood), UNIT(test_auth_rotation),
-          UNIT(test_auth_other_addresses), UNIT(test_auth_file_must_be_good))
+          UNIT(test_auth_over_tcp), UNIT(test_auth_formats_over_tcp),
+          UNIT(test_auth_nothing_before_proof), UNIT(test_auth_slow_caller), UNIT(test_auth_flood),
+          UNIT(test_auth_rotation), UNIT(test_auth_other_addresses),
+          UNIT(test_auth_file_must_be_good))

@@ -470,7 +470,7 @@ static void test_tcp_bad_hellos(void)
         const char *what, *log;
         uint16_t version;
         uint64_t cluster;
-    } cases[] = {{"version", "upgrade the older", 9, 7},
+    } cases[] = {{"version", "speaks protocol 9..9", 9, 7},
                  {"cluster", "belongs to cluster", NET_FRAME_VERSION, 8},
                  {"http", "did not say a tarn hello", 0, 0},
                  {"flip", "did not say a tarn hello", NET_FRAME_VERSION, 7},
