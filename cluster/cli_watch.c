@@ -124,6 +124,11 @@ int cli_watch_log(struct cli_watch *w, const struct config *g, const char *role,
     return cli_log_open(&w->log, &lc, err_to, cap);
 }
 
+bool cli_watch_keeps_hangup(const struct config *g)
+{
+    return *config_str(g, CONFIG_LOG_FILE) || cli_notify_is_wanted();
+}
+
 static enum config_id cli_watch_key(const char *role)
 {
     return !strcmp(role, "master")   ? CONFIG_MASTER_HTTP
@@ -136,7 +141,7 @@ int cli_watch_open(struct cli_watch *w, struct net *n, const struct config *g,
                    size_t cap)
 {
     static const int numbers[] = {SIGUSR1, SIGUSR2, SIGHUP};
-    size_t n_signals = ARRAY_LEN(numbers) - (w->log.fd == STDERR_FILENO);
+    size_t n_signals = ARRAY_LEN(numbers) - !cli_watch_keeps_hangup(g);
     const char *listen = config_str(g, cli_watch_key(w->log.cfg.role));
     w->net = n;
     w->text = text;

@@ -2,7 +2,8 @@
  * HTTP, the service manager's notifications, and the signals for them:
  *
  *   SIGUSR1  one level more of log      SIGUSR2  one level less
- *   SIGHUP   log.file is opened again, where there is one; else it ends the process as ever */
+ *   SIGHUP   log.file is opened again; without one it means nothing to a process that a service
+ *            manager runs, and ends another one, whose terminal has gone */
 #ifndef CLUSTER_CLI_WATCH_H
 #define CLUSTER_CLI_WATCH_H
 
@@ -33,6 +34,8 @@ int cli_watch_log(struct cli_watch *w, const struct config *g, const char *role,
 int cli_watch_open(struct cli_watch *w, struct net *n, const struct config *g,
                    size_t (*text)(void *ctx, char *to, size_t cap), void *ctx, char *err_text,
                    size_t cap) MUST_CHECK;
+/* SIGHUP is not the end */
+bool cli_watch_keeps_hangup(const struct config *g);
 /* the process is about to end */
 void cli_watch_ending(struct cli_watch *w);
 /* Nothing is asked any more; w must live on until net_close. */

@@ -57,6 +57,17 @@ static bool http_fits(const struct http_line *l, const char *pattern, const char
     return *ret_part_len && l->key_len == at + rest && !memcmp(k + at, star + 1, rest);
 }
 
+const struct http_metric *http_metrics_find(const char *key)
+{
+    struct http_line l = {.key = key, .key_len = strlen(key)};
+    const char *part;
+    size_t part_len;
+    for (size_t row = 0; row < http_table_rows; row++)
+        if (http_fits(&l, http_table[row].key, &part, &part_len))
+            return &http_table[row];
+    return NULL;
+}
+
 /* a label's value, escaped */
 static void http_escape(char to[HTTP_LABEL], const char *from, size_t n)
 {

@@ -30,6 +30,8 @@ struct http_metric {
 extern const struct http_metric http_table[];
 extern const size_t http_table_rows;
 
+/* the row of a key; NULL: none */
+const struct http_metric *http_metrics_find(const char *key);
 void http_metrics(FILE *out, const char *text);
 /* memory, descriptors, processor time, build; from /proc */
 void http_metrics_process(FILE *out);

@@ -61,6 +61,8 @@ const struct http_metric http_table[] = {
     ONE("journal.records", "journal_records_total", COUNTER, "Records written to the log."),
     ONE("journal.batches", "journal_batches_total", COUNTER, "Writes to the log; one carries many records."),
     ONE("journal.syncs", "journal_syncs_total", COUNTER, "Times that the log was made durable."),
+    SILENT("journal.cluster"),
+    SILENT("journal.disk"),
     ONE("journal.self", "journal_member_self", GAUGE, "Number of this member; 0: a single master."),
     ONE("journal.leader", "journal_member_leading", GAUGE, "Number of the member that leads; 0: none is known."),
     ONE("journal.changing", "journal_members_changing", GAUGE, "1 while a change of members is under way."),

@@ -63,7 +63,7 @@ static int mount_run(struct cli *c)
     mc.on_ready = on_ready;
     mc.ready_ctx = c;
     mc.ret_mount = &m.mount;
-    mc.no_hangup = *config_str(g, CONFIG_LOG_FILE) != 0;
+    mc.no_hangup = cli_watch_keeps_hangup(g);
     signal(SIGPIPE, SIG_IGN);
     int code = fuse_mount_check(&mc, err, sizeof err);
     if (code)
