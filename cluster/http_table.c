@@ -61,6 +61,7 @@ const struct http_metric http_table[] = {
     ONE("journal.records", "journal_records_total", COUNTER, "Records written to the log."),
     ONE("journal.batches", "journal_batches_total", COUNTER, "Writes to the log; one carries many records."),
     ONE("journal.syncs", "journal_syncs_total", COUNTER, "Times that the log was made durable."),
+    ONE("journal.era", "journal_era", GAUGE, "How often the group was made anew from what was left of it."),
     SILENT("journal.cluster"),
     SILENT("journal.disk"),
     ONE("journal.self", "journal_member_self", GAUGE, "Number of this member; 0: a single master."),

@@ -1,43 +1,13 @@
-/* cluster/master_status.c - RPC_STATUS: what a master has to say, as lines "key value\n".
- *
- * Keys are dotted and never change their meaning; new ones may appear.  The text is cut at a whole
- * line when it does not fit, and then ends with "truncated 1".  The same lines become /metrics:
- * cluster/http_metrics.c knows what each number is. */
+/* cluster/master_status.c - RPC_STATUS: what a master has to say, as lines "key value\n"
+ * (cluster/rpc_text.h).  The same lines become /metrics: cluster/http_table.c knows what each is.
+ */
 #include "cluster/master_impl.h"
 #include "cluster/rpc_text.h"
 
-struct status {
-    char *p;
-    size_t len, cap;
-    bool is_full;
-};
-
 static const char *const journal_roles[] = {"starting", "standby", "leader", "failed"};
 
-static void status_line(struct status *s, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static void status_line(struct status *s, const char *format, ...)
-{
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    size_t n = fmt_into_v(line, sizeof line - 1, format, args);
-    va_end(args);
-    line[n++] = '\n';
-    s->is_full = s->is_full || n > s->cap - s->len;
-    if (s->is_full)
-        return;
-    memcpy(s->p + s->len, line, n);
-    s->len += n;
-}
-
-static void status_u64(struct status *s, const char *key, uint64_t v)
-{
-    status_line(s, "%s %llu", key, (unsigned long long)v);
-}
-
 static void status_member(const struct journal_member *e, const struct journal_status *j,
-                          uint32_t n, struct status *s)
+                          uint32_t n, struct rpc_text *s)
 {
     const struct {
         const char *key;
@@ -50,104 +20,107 @@ static void status_member(const struct journal_member *e, const struct journal_s
         {"connected", e->connected},
         {"unfit", e->unfit},
         {"priority", e->priority},
+        /* what only the leader knows of others */
         {"match", e->match},
         {"lag", j->last_index > e->match ? j->last_index - e->match : 0},
     };
-    status_line(s, "journal.members.%u.id %u", n, e->id);
-    status_line(s, "journal.members.%u.addr %s", n, e->addr);
-    for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
-        status_line(s, "journal.members.%u.%s %llu", n, rows[i].key, (unsigned long long)rows[i].v);
+    bool knows = j->role == JOURNAL_LEADER || e->id == j->self;
+    rpc_text_line(s, "journal.members.%u.id %u", n, e->id);
+    rpc_text_line(s, "journal.members.%u.addr %s", n, e->addr);
+    for (unsigned i = 0; i < ARRAY_LEN(rows) - (knows ? 0 : 2); i++)
+        rpc_text_line(s, "journal.members.%u.%s %llu", n, rows[i].key,
+                      (unsigned long long)rows[i].v);
     if (e->heard_ago_ns >= 0)
-        status_line(s, "journal.members.%u.heard_ago_ns %llu", n,
-                    (unsigned long long)e->heard_ago_ns);
+        rpc_text_line(s, "journal.members.%u.heard_ago_ns %llu", n,
+                      (unsigned long long)e->heard_ago_ns);
 }
 
 /* what only a group of masters has; all zero for a single one */
-static void status_group(const struct journal_status *j, struct status *s)
+static void status_group(const struct journal_status *j, struct rpc_text *s)
 {
-    status_line(s, "journal.cluster %016llx%016llx", (unsigned long long)j->cluster_hi,
-                (unsigned long long)j->cluster_lo);
-    status_line(s, "journal.disk %016llx", (unsigned long long)j->disk);
-    status_u64(s, "journal.era", j->era);
-    status_u64(s, "journal.self", j->self);
-    status_u64(s, "journal.leader", j->leader);
-    status_u64(s, "journal.changing", j->is_changing);
-    status_u64(s, "journal.lease", j->lease);
-    status_u64(s, "journal.elections", j->elections);
-    status_u64(s, "journal.leaderships_lost", j->lost);
-    status_u64(s, "journal.messages", j->messages);
-    status_u64(s, "journal.message_bytes", j->message_bytes);
-    status_u64(s, "journal.members.count", j->n);
+    rpc_text_line(s, "journal.cluster %016llx%016llx", (unsigned long long)j->cluster_hi,
+                  (unsigned long long)j->cluster_lo);
+    rpc_text_line(s, "journal.disk %016llx", (unsigned long long)j->disk);
+    rpc_text_u64(s, "journal.era", j->era);
+    rpc_text_u64(s, "journal.self", j->self);
+    rpc_text_u64(s, "journal.leader", j->leader);
+    rpc_text_u64(s, "journal.changing", j->is_changing);
+    rpc_text_u64(s, "journal.lease", j->lease);
+    rpc_text_u64(s, "journal.elections", j->elections);
+    rpc_text_u64(s, "journal.leaderships_lost", j->lost);
+    rpc_text_u64(s, "journal.messages", j->messages);
+    rpc_text_u64(s, "journal.message_bytes", j->message_bytes);
+    rpc_text_u64(s, "journal.members.count", j->n);
     for (uint32_t i = 0; i < j->n; i++)
         status_member(&j->member[i], j, i, s);
 }
 
-static void status_journal(struct master *m, struct status *s)
+static void status_journal(struct master *m, struct rpc_text *s)
 {
     struct journal_status j;
     memset(&j, 0, sizeof j);
     journal_status(m->journal, &j);
-    status_u64(s, "journal.first", j.first_index);
-    status_u64(s, "journal.last", j.last_index);
-    status_u64(s, "journal.committed", j.committed);
-    status_u64(s, "journal.applied", j.applied);
-    status_u64(s, "journal.image.index", j.image_index);
-    status_u64(s, "journal.image.bytes", j.image_bytes);
-    status_u64(s, "journal.wal.bytes", j.wal_bytes);
-    status_u64(s, "journal.wal.segments", j.wal_segments);
-    status_u64(s, "journal.records", j.records);
-    status_u64(s, "journal.batches", j.batches);
-    status_u64(s, "journal.syncs", j.syncs);
-    status_line(s, "journal.role %s", journal_roles[j.role]);
-    status_u64(s, "journal.term", j.epoch);
-    status_u64(s, "journal.lag", j.committed > j.applied ? j.committed - j.applied : 0);
+    rpc_text_u64(s, "journal.first", j.first_index);
+    rpc_text_u64(s, "journal.last", j.last_index);
+    rpc_text_u64(s, "journal.committed", j.committed);
+    rpc_text_u64(s, "journal.applied", j.applied);
+    rpc_text_u64(s, "journal.image.index", j.image_index);
+    rpc_text_u64(s, "journal.image.bytes", j.image_bytes);
+    rpc_text_u64(s, "journal.wal.bytes", j.wal_bytes);
+    rpc_text_u64(s, "journal.wal.segments", j.wal_segments);
+    rpc_text_u64(s, "journal.records", j.records);
+    rpc_text_u64(s, "journal.batches", j.batches);
+    rpc_text_u64(s, "journal.syncs", j.syncs);
+    rpc_text_line(s, "journal.role %s", journal_roles[j.role]);
+    rpc_text_u64(s, "journal.term", j.epoch);
+    rpc_text_u64(s, "journal.lag", j.committed > j.applied ? j.committed - j.applied : 0);
     status_group(&j, s);
 }
 
-static void status_requests(struct master *m, struct status *s)
+static void status_requests(struct master *m, struct rpc_text *s)
 {
-    status_u64(s, "requests.now", m->reqs.count - m->reqs.free_count);
-    status_u64(s, "requests.max", m->reqs.count);
-    status_u64(s, "requests.calls", m->n.requests);
-    status_u64(s, "requests.answers", m->n.answers);
-    status_u64(s, "requests.again", m->n.again);
-    status_u64(s, "requests.timeouts", m->n.timeouts);
-    status_u64(s, "requests.duplicates", m->n.duplicates);
-    status_u64(s, "requests.conflicts", m->n.conflicts);
-    status_u64(s, "ufs.jobs", m->jobs.count - m->jobs.free_count);
-    status_u64(s, "ufs.loads", m->n.loads);
-    status_u64(s, "ufs.checks", m->n.checks);
-    status_u64(s, "ufs.refreshes", m->n.refreshes);
-    status_u64(s, "ufs.names", m->n.names);
-    status_u64(s, "ufs.looks", m->n.looks);
-    status_u64(s, "ufs.effects", m->n.effects);
-    status_u64(s, "ufs.resumed", m->n.resumed);
-    status_u64(s, "ufs.reclaimed", m->n.reclaimed);
-    status_u64(s, "sessions.now", m->sessions_used);
-    status_u64(s, "sessions.expired", m->n.expired);
-    status_u64(s, "sessions.holds", m->holds_used);
-    status_u64(s, "sessions.invalidations", m->n.invalidations);
+    rpc_text_u64(s, "requests.now", m->reqs.count - m->reqs.free_count);
+    rpc_text_u64(s, "requests.max", m->reqs.count);
+    rpc_text_u64(s, "requests.calls", m->n.requests);
+    rpc_text_u64(s, "requests.answers", m->n.answers);
+    rpc_text_u64(s, "requests.again", m->n.again);
+    rpc_text_u64(s, "requests.timeouts", m->n.timeouts);
+    rpc_text_u64(s, "requests.duplicates", m->n.duplicates);
+    rpc_text_u64(s, "requests.conflicts", m->n.conflicts);
+    rpc_text_u64(s, "ufs.jobs", m->jobs.count - m->jobs.free_count);
+    rpc_text_u64(s, "ufs.loads", m->n.loads);
+    rpc_text_u64(s, "ufs.checks", m->n.checks);
+    rpc_text_u64(s, "ufs.refreshes", m->n.refreshes);
+    rpc_text_u64(s, "ufs.names", m->n.names);
+    rpc_text_u64(s, "ufs.looks", m->n.looks);
+    rpc_text_u64(s, "ufs.effects", m->n.effects);
+    rpc_text_u64(s, "ufs.resumed", m->n.resumed);
+    rpc_text_u64(s, "ufs.reclaimed", m->n.reclaimed);
+    rpc_text_u64(s, "sessions.now", m->sessions_used);
+    rpc_text_u64(s, "sessions.expired", m->n.expired);
+    rpc_text_u64(s, "sessions.holds", m->holds_used);
+    rpc_text_u64(s, "sessions.invalidations", m->n.invalidations);
 }
 
-static void status_meta(struct master *m, struct status *s)
+static void status_meta(struct master *m, struct rpc_text *s)
 {
     struct meta_stats st;
     meta_stats(m->meta, &st);
-    status_u64(s, "meta.applied", st.applied);
-    status_u64(s, "meta.inodes", st.inodes);
-    status_u64(s, "meta.dentries", st.dentries);
-    status_u64(s, "meta.sessions", st.sessions);
-    status_u64(s, "meta.intents", st.intents);
-    status_u64(s, "meta.orphans", st.orphans);
-    status_u64(s, "meta.bytes", st.bytes);
-    status_u64(s, "meta.bytes_max", meta_limits(m->meta).bytes_max);
-    status_u64(s, "meta.full", m->n.full);
-    status_u64(s, "memory.used", m->mem->used);
-    status_u64(s, "memory.max", m->mem->used_max);
-    status_u64(s, "memory.budget", m->mem->budget);
+    rpc_text_u64(s, "meta.applied", st.applied);
+    rpc_text_u64(s, "meta.inodes", st.inodes);
+    rpc_text_u64(s, "meta.dentries", st.dentries);
+    rpc_text_u64(s, "meta.sessions", st.sessions);
+    rpc_text_u64(s, "meta.intents", st.intents);
+    rpc_text_u64(s, "meta.orphans", st.orphans);
+    rpc_text_u64(s, "meta.bytes", st.bytes);
+    rpc_text_u64(s, "meta.bytes_max", meta_limits(m->meta).bytes_max);
+    rpc_text_u64(s, "meta.full", m->n.full);
+    rpc_text_u64(s, "memory.used", m->mem->used);
+    rpc_text_u64(s, "memory.max", m->mem->used_max);
+    rpc_text_u64(s, "memory.budget", m->mem->budget);
 }
 
-static void status_mounts(struct master *m, struct status *s)
+static void status_mounts(struct master *m, struct rpc_text *s)
 {
     uint32_t n = 0;
     for (uint16_t k = 1; k <= LIMIT_MOUNTS; k++) { /* 0 is the namespace around them */
@@ -155,22 +128,22 @@ static void status_mounts(struct master *m, struct status *s)
         static const char *const modes[] = {"?", "ro", "through", "meta"};
         if (meta_mount_get(m->meta, k, &i) != 0 || !i.path_len)
             continue;
-        status_line(s, "mounts.%u.path %.*s", n, (int)base_min_u64(i.path_len, 256), i.path);
-        status_line(s, "mounts.%u.uri %.*s", n, (int)base_min_u64(i.uri_len, 256),
-                    i.uri ? i.uri : "");
-        status_line(s, "mounts.%u.mode %s", n, modes[i.mode < ARRAY_LEN(modes) ? i.mode : 0]);
-        status_line(s, "mounts.%u.number %u", n, k);
-        status_line(s, "mounts.%u.check_interval_ns %llu", n,
-                    (unsigned long long)i.check_interval_ns);
-        status_line(s, "mounts.%u.open %d", n, m->ufs[k].ufs != NULL);
-        status_line(s, "mounts.%u.configured %d", n,
-                    master_mount_is_configured(m, i.path, i.path_len));
+        rpc_text_line(s, "mounts.%u.path %.*s", n, (int)base_min_u64(i.path_len, 256), i.path);
+        rpc_text_line(s, "mounts.%u.uri %.*s", n, (int)base_min_u64(i.uri_len, 256),
+                      i.uri ? i.uri : "");
+        rpc_text_line(s, "mounts.%u.mode %s", n, modes[i.mode < ARRAY_LEN(modes) ? i.mode : 0]);
+        rpc_text_line(s, "mounts.%u.number %u", n, k);
+        rpc_text_line(s, "mounts.%u.check_interval_ns %llu", n,
+                      (unsigned long long)i.check_interval_ns);
+        rpc_text_line(s, "mounts.%u.open %d", n, m->ufs[k].ufs != NULL);
+        rpc_text_line(s, "mounts.%u.configured %d", n,
+                      master_mount_is_configured(m, i.path, i.path_len));
         n++;
     }
-    status_u64(s, "mounts.count", n);
+    rpc_text_u64(s, "mounts.count", n);
 }
 
-static void status_worker(const struct master_worker *w, uint32_t n, struct status *s)
+static void status_worker(const struct master_worker *w, uint32_t n, struct rpc_text *s)
 {
     const struct rpc_worker_beat *b = &w->last;
     const struct {
@@ -187,14 +160,14 @@ static void status_worker(const struct master_worker *w, uint32_t n, struct stat
         {"errors", b->errors},         {"handed_out", b->handed_out},
         {"held_bytes", b->held_bytes},
     };
-    status_line(s, "workers.%u.id %016llx", n, (unsigned long long)w->id.v);
-    status_line(s, "workers.%u.addr %s", n, w->addr);
-    status_line(s, "workers.%u.host %s", n, w->host);
+    rpc_text_line(s, "workers.%u.id %016llx", n, (unsigned long long)w->id.v);
+    rpc_text_line(s, "workers.%u.addr %s", n, w->addr);
+    rpc_text_line(s, "workers.%u.host %s", n, w->host);
     for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
-        status_line(s, "workers.%u.%s %llu", n, rows[i].key, (unsigned long long)rows[i].v);
+        rpc_text_line(s, "workers.%u.%s %llu", n, rows[i].key, (unsigned long long)rows[i].v);
 }
 
-static void status_workers(struct master *m, struct status *s)
+static void status_workers(struct master *m, struct rpc_text *s)
 {
     uint64_t alive = 0, capacity = 0, used = 0, hits = 0, misses = 0, ufs = 0, served = 0,
              handed = 0, to_free = 0;
@@ -214,43 +187,32 @@ static void status_workers(struct master *m, struct status *s)
         handed += w->last.handed_out;
         to_free += w->is_alive ? master_member_to_free(w) : 0;
     }
-    status_u64(s, "workers.count", n);
-    status_u64(s, "workers.alive", alive);
-    status_u64(s, "workers.version", m->workers_version);
-    status_u64(s, "total.capacity", capacity);
-    status_u64(s, "total.used", used);
-    status_u64(s, "total.hits", hits);
-    status_u64(s, "total.misses", misses);
-    status_u64(s, "total.ufs_bytes", ufs);
-    status_u64(s, "total.bytes_served", served);
-    status_u64(s, "total.handed_out", handed);
-    status_u64(s, "total.to_free", to_free);
+    rpc_text_u64(s, "workers.count", n);
+    rpc_text_u64(s, "workers.alive", alive);
+    rpc_text_u64(s, "workers.version", m->workers_version);
+    rpc_text_u64(s, "total.capacity", capacity);
+    rpc_text_u64(s, "total.used", used);
+    rpc_text_u64(s, "total.hits", hits);
+    rpc_text_u64(s, "total.misses", misses);
+    rpc_text_u64(s, "total.ufs_bytes", ufs);
+    rpc_text_u64(s, "total.bytes_served", served);
+    rpc_text_u64(s, "total.handed_out", handed);
+    rpc_text_u64(s, "total.to_free", to_free);
     n = 0;
     for (uint32_t i = 0; i < m->n_workers; i++)
         if (m->workers[i].id.v)
             status_worker(&m->workers[i], n++, s);
 }
 
-static void status_calls(struct master *m, struct status *s)
-{
-    if (s->cap - s->len < 64)
-        return;
-    struct rpc_text t = rpc_text_make(s->p + s->len, s->cap - s->len);
-    rpc_text_calls(&t, &m->rpc);
-    s->is_full = s->is_full || t.is_full;
-    s->len += t.len;
-}
-
 size_t master_status_text(struct master *m, char *to, size_t cap)
 {
     static const char *const states[] = {"starting", "standby", "serving", "failed", "stopped"};
-    static const char cut[] = "truncated 1\n";
-    struct status s = {to, 0, cap - sizeof cut, false};
-    status_line(&s, "state %s", states[m->state]);
-    status_line(&s, "role %s", m->is_leading ? "leader" : "standby");
-    status_u64(&s, "epoch", m->epoch);
-    status_line(&s, "why %s", m->why ? err_name(m->why) : "-");
-    status_line(&s, "listen %s", m->cfg.listen);
+    struct rpc_text s = rpc_text_make(to, cap);
+    rpc_text_line(&s, "state %s", states[m->state]);
+    rpc_text_line(&s, "role %s", m->is_leading ? "leader" : "standby");
+    rpc_text_u64(&s, "epoch", m->epoch);
+    rpc_text_line(&s, "why %s", m->why ? err_name(m->why) : "-");
+    rpc_text_line(&s, "listen %s", m->cfg.listen);
     status_journal(m, &s);
     if (!m->is_loading)
         status_meta(m, &s);
@@ -258,12 +220,8 @@ size_t master_status_text(struct master *m, char *to, size_t cap)
     if (!m->is_loading)
         status_mounts(m, &s);
     status_workers(m, &s);
-    status_calls(m, &s);
-    if (s.is_full) {
-        memcpy(s.p + s.len, cut, sizeof cut - 1);
-        s.len += sizeof cut - 1;
-    }
-    return s.len;
+    rpc_text_calls(&s, &m->rpc);
+    return rpc_text_end(&s);
 }
 
 void master_status_reply(struct master *m, struct rpc_token t)
