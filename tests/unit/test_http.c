@@ -270,8 +270,10 @@ static void test_http_closes_with_a_question_under_way(void)
     CU_ASSERT_EQUAL_FATAL(pthread_create(&t, NULL, ask_pending, NULL), 0);
     while (http_is_quiet(http)) /* nobody runs the loop */
         usleep(1000);
+    int64_t began = clock_ms();
     server_close();
     pthread_join(t, NULL);
+    CU_ASSERT(clock_ms() - began < 30000); /* not the 60 s that the asker would wait */
     CU_ASSERT(pending_status == 503 || pending_status == -1);
 }
 
@@ -317,8 +319,9 @@ static void ask_beyond_the_bound(void)
     int idle[8];
     static char a[4096];
     for (int i = 0; i < 8; i++) {
-        idle[i] = dial(); /* says nothing: closed after a second of silence */
+        idle[i] = dial(); /* begins, and says no more: closed after a second of silence */
         CU_ASSERT_FATAL(idle[i] >= 0);
+        CU_ASSERT_EQUAL(send(idle[i], "GET /", 5, MSG_NOSIGNAL), 5);
     }
     CU_ASSERT(becomes("/healthz", 200));
     for (int i = 0; i < 8; i++)
