@@ -29,7 +29,7 @@ wait_for 30 eval '[ "$(grep -c READY=1 "$work/heard")" = 2 ]' || fail "master an
 n=$(heard WATCHDOG=1)
 wait_for 30 eval '[ "$(grep -c WATCHDOG=1 "$work/heard")" -ge $((n + 6)) ]' || fail "the watchdog starves"
 kill -STOP "${pids[master]}" "${pids[worker1]}" # who stands still feeds nobody
-sleep 0.5; n=$(heard WATCHDOG=1); sleep 2
+sleep 1.5; n=$(heard WATCHDOG=1); sleep 2
 [ "$(heard WATCHDOG=1)" = "$n" ] || fail "a stopped process feeds the watchdog"
 kill -CONT "${pids[master]}" "${pids[worker1]}"
 wait_for 30 eval '[ "$(grep -c WATCHDOG=1 "$work/heard")" -gt $n ]' || fail "no food after SIGCONT"
