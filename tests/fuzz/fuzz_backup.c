@@ -18,7 +18,7 @@ static void put_right(uint64_t n)
         h.len %= 4096;
         h.number = k;
         h.kind = h.kind & 1 ? LOG_PIECE_DATA : LOG_PIECE_END;
-        if (n - at - sizeof h < h.len)
+        if (h.len == 0 || n - at - sizeof h < h.len)
             return;
         crc = h.crc = log_format_piece_crc(&h, copy + at + sizeof h, crc);
         memcpy(copy + at, &h, sizeof h);
@@ -28,21 +28,30 @@ static void put_right(uint64_t n)
     }
 }
 
+/* The first bytes are the beginning of block 0, the rest is what follows that block: most of a
+ * block is zeros, and no fuzzer finds that. */
+enum { FUZZ_HEAD = 160 };
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct backup b;
     struct backup_walk w;
     const uint8_t *bytes;
     uint32_t len;
-    uint64_t sum = 0, n = size < sizeof copy ? size : sizeof copy;
+    uint64_t sum = 0, head = base_min_u64(size, FUZZ_HEAD);
+    uint64_t n = LOG_BLOCK + base_min_u64(size - head, sizeof copy - LOG_BLOCK);
     int ret;
-    if (size < LOG_BLOCK)
-        return 0;
-    memcpy(copy, data, n);
+    memset(copy, 0, LOG_BLOCK);
+    memcpy(copy, data, head);
+    memcpy(copy + LOG_BLOCK, data + head, n - LOG_BLOCK);
+    bool is_right = size && data[0] & 1;
     log_format_seal(copy, LOG_BLOCK, BACKUP_MAGIC);
-    if (!backup_head_get(copy, &b))
-        sum += b.conf.n;
-    if (data[0] & 1)
+    if (!backup_head_get(copy, &b)) {
+        struct raft_conf members = {.n = 1,
+                                    .member = {{.id = {1}, .flags = RAFT_VOTER, .addr = "a:1"}}};
+        sum += b.conf.n + backup_restore_plan(&b, b.conf.n ? &b.conf : &members, true).era;
+    }
+    if (is_right)
         put_right(n);
     ret = backup_walk_begin(&w, copy, n);
     while (!ret && (ret = backup_walk_next(&w, &bytes, &len)) == 1)
