@@ -94,8 +94,8 @@ cluster=
 for i in $(seq "$masters"); do
     out=$(ip netns exec "$tag-$i" tarn journal bootstrap $(own "$i") ${cluster:+--cluster $cluster} 2>&1) || fail "bootstrap: $out"
     cluster=$(grep -oE '[0-9a-f]{32}' <<< "$out" | head -1)
-    start "$i"
 done
+for i in $(seq "$masters"); do start "$i"; done
 
 # who leads in the highest term, by the masters' own words
 leader() {
