@@ -110,7 +110,8 @@
     X(RAFT_CLOCK_FROZEN, "a lease is judged by the time before a pause (of the driver; played by the tests)") \
     X(RAFT_TIMER_FIRST, "timers fire before messages that came earlier (of the driver; played by the tests)") \
     X(RAFT_WIPED, "who lost its disk starts under its old name (of the driver; played by the tests)") \
-    X(RAFT_DISK_IGNORED, "a member that lost its disk is taken for the one it was")
+    X(RAFT_DISK_IGNORED, "a member that lost its disk is taken for the one it was") \
+    X(RAFT_FLOOR_FORGOTTEN, "a member whose log was damaged forgets that it ever had more")
 /* clang-format on */
 
 enum mutant {

@@ -111,6 +111,7 @@ struct journal_status {
     /* of a group; a single master's have n 0 */
     uint32_t self, leader; /* leader 0: none is known */
     uint64_t conf_index;
+    bool repairing;           /* damage took entries of this member's log that are not back yet */
     bool is_changing, lease;  /* a change of members is under way; reads need no question */
     uint64_t elections, lost; /* that this member began; leaderships that it lost */
     uint64_t messages, message_bytes;

@@ -114,9 +114,11 @@ struct log_meta {
     uint64_t durable;      /* records up to here were durable: more evidence against damage */
     uint32_t member, vote; /* of a group: whose it is, whom it voted for in this term; else 0 */
     uint64_t era; /* of a group: in its upper half, how often it was recovered or restored */
-    uint64_t reserved2;
+    uint64_t lost, lost_term;   /* damage took entries, the last of which was this one or one before
+                                   it, and they are not back; lost_term 0: nothing */
+    uint32_t voters, reserved2; /* of the group, when this was written */
 };
-static_assert(sizeof(struct log_meta) == 96, "stored");
+static_assert(sizeof(struct log_meta) == 112, "stored");
 
 /* Seals a header of n bytes: magic, version 1 and crc. */
 void log_format_seal(void *header, size_t n, uint32_t magic);

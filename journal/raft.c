@@ -334,6 +334,8 @@ void raft_step(struct raft *r, const struct raft_event *ev, struct raft_effects 
     raft_elect_transfer_run(r);
     raft_repl_pump(r);
     raft_evict(r);
+    if (r->floor_term && raft_is_whole(r))
+        r->floor_term = 0;
     if (fx->cut || fx->store_n)
         fx->store_seq = ++r->store_seq;
     if (fx->cut)
@@ -352,6 +354,8 @@ static void raft_load(struct raft *r, const struct raft_start *s)
     t->n_runs = s->n_runs;
     if (s->n_runs)
         memcpy(t->run, s->run, s->n_runs * sizeof *s->run);
+    r->floor = s->floor;
+    r->floor_term = s->floor_term;
     r->image_index = s->image.index;
     r->image_term = s->image.term;
     r->commit = r->applied = r->verified = s->image.index;
@@ -422,6 +426,14 @@ int64_t raft_deadline_ns(const struct raft *r)
         break;
     }
     return r->transfer.v && r->transfer_ns < r->heartbeat_ns ? r->transfer_ns : r->heartbeat_ns;
+}
+
+bool raft_is_whole(const struct raft *r)
+{
+    uint64_t term = raft_trail_term(&r->trail, r->stored);
+    return r->floor_term == 0 || term > r->floor_term ||
+           (term == r->floor_term && r->stored >= r->floor) ||
+           (r->floor_seen && base_min_u64(r->stored, r->verified) >= r->floor_seen);
 }
 
 bool raft_lease_holds(const struct raft *r, int64_t now_ns)

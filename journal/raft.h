@@ -21,7 +21,10 @@
  *     lead, unless the leader itself asks for it; a voter that starts keeps still as long.  A
  * leader answers reads from its lease only within the promises that a quorum has made, shortened by
  *     the stated drift of clocks, and never again in a term in which it began a transfer.
- *  8. Nothing here grows: every queue has a bound, and what does not fit is refused or sent later.
+ *  8. Who lost entries from his disk that he had answered for (raft_start.floor) neither stands nor
+ *     helps anybody whose log ends before them, until his own log reaches as far again: so what was
+ *     committed with his answer stays (protocol-aware recovery, Alagappan 2018).
+ *  9. Nothing here grows: every queue has a bound, and what does not fit is refused or sent later.
  *
  * TIME.  Two speeds of suspicion: the promise is short, so that a lease ends soon; suspicion of a
  * silent leader is long, because a busy machine delays timers.  A leader whose connection broke and
@@ -120,7 +123,8 @@ struct raft_message {
     uint64_t index; /* VOTE: last; APPEND: before the first entry; IMAGE: its; APPEND_REPLY: stored
                        and equal to the leader's up to here, or the rejected index; READ_REPLY */
     uint64_t log_term; /* of index; APPEND_REPLY that rejects: of hint */
-    uint64_t hint; /* APPEND_REPLY: equal up to here, perhaps not stored; or where to try next */
+    uint64_t hint;     /* APPEND_REPLY: equal up to here, perhaps not stored; or where to try next;
+                          APPEND: the last of the leader's log */
     uint64_t commit;
     uint64_t read;   /* APPEND: number of the read round, echoed; READ: what the asker calls it */
     int64_t sent_ns; /* APPEND: the sender's clock, echoed in the reply */
@@ -128,6 +132,7 @@ struct raft_message {
     bool force;   /* VOTE: the leader itself asked for it */
     bool fetched; /* leaving APPEND: the entries are those of the RAFT_FETCHED event */
     bool unfit;   /* APPEND_REPLY: the sender's disk is full or stalls: not a leader to be */
+    bool lost;    /* APPEND_REPLY: the sender's disk lost entries that it had answered for */
     uint32_t n;   /* entries index+1 .. index+n */
     const struct raft_entry *entry; /* arriving APPEND: n of them */
     const struct raft_conf *conf;   /* APPEND: of the last entry if it is RAFT_CONF (never another
@@ -230,6 +235,8 @@ enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER 
 struct raft_start { /* what the disk says */
     struct raft_meta meta;
     struct raft_image image;    /* index 0: none; its conf is that of an empty log */
+    uint64_t floor, floor_term; /* more than the log holds: its last entry once was this one, or one
+                                   before it (damage); 0: nothing is missing */
     uint64_t base, base_term;   /* the log holds the entries behind this one; base <= image.index */
     uint64_t n;                 /* entries base+1 .. base+n: */
     const struct raft_run *run; /* where terms begin among them */
@@ -284,6 +291,8 @@ struct raft_entry raft_entry_at(const struct raft *r, uint64_t index);
  * be read from disk for that */
 uint64_t raft_mem_first(const struct raft *r);
 uint64_t raft_commit(const struct raft *r);
+/* false: damage took entries that are not back yet */
+bool raft_is_whole(const struct raft *r);
 /* of an entry of the log, or the last of the image; 0: not known */
 uint64_t raft_term_at(const struct raft *r, uint64_t index);
 /* entries up to here are not needed for any member that answers; margin: entries kept for those

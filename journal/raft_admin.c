@@ -314,6 +314,7 @@ void raft_drive_status(struct journal *j, struct journal_status *ret_status)
                                           .leader = s.leader.v,
                                           .conf_index = s.conf_index,
                                           .is_changing = s.joint || s.conf_index > s.commit,
+                                          .repairing = d->raft && !raft_is_whole(d->raft),
                                           .lease = s.lease,
                                           .elections = d->elections,
                                           .lost = d->lost,

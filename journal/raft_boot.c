@@ -104,6 +104,29 @@ static bool drive_make_parts(struct drive *d)
     return d->log && d->snap && d->ship;
 }
 
+/* What damage took comes back from the others, if there are any.  false: it has to be written down
+ * first that it is missing. */
+static bool drive_is_undamaged(struct drive *d)
+{
+    struct log_meta *m = &d->file.meta;
+    uint64_t index, term, known;
+    if (!raft_log_loss(d->log, &index, &term, &known))
+        return true;
+    /* of a term that is not known it is one that was answered for, so not above the current one */
+    if (!term)
+        term = base_max_u64(base_max_u64(m->epoch, snap_epoch(d->snap)), m->lost_term);
+    if (term > m->lost_term || (term == m->lost_term && index > m->lost)) {
+        m->lost = index;
+        m->lost_term = term;
+    }
+    m->durable = known;
+    fmt_log(d->env, ENV_LOG_ERROR,
+            "journal: '%s': damaged: member %u lost entries that it had answered for. It votes for "
+            "nobody who lacks them, and leads when it has got them back. Check its disk.",
+            d->dir, d->self.v);
+    return false;
+}
+
 /* starts the operation of the present state; false: it has none */
 static bool drive_begin(struct drive *d)
 {
@@ -118,6 +141,8 @@ static bool drive_begin(struct drive *d)
         snap_open(d->snap, &d->op);
         return true;
     case DRIVE_RECOVER:
+        if (d->file.meta.voters > 1 && !d->cfg.check_only && !d->cfg.raft.recover)
+            raft_log_allow_loss(d->log);
         raft_log_recover(d->log, d->file.meta.trimmed + 1, d->file.meta.durable, &d->op);
         return true;
     case DRIVE_SAVE:
@@ -140,6 +165,8 @@ static struct raft_start drive_start_of(struct drive *d)
     if (!has)
         memset(&d->image_conf, 0, sizeof d->image_conf);
     return (struct raft_start){.meta = d->meta_want,
+                               .floor = d->file.meta.lost,
+                               .floor_term = d->file.meta.lost_term,
                                .image = {.index = has ? d->image_index : 0,
                                          .term = has ? d->image_term : 0,
                                          .conf = &d->image_conf}};
@@ -226,7 +253,8 @@ static void drive_next(struct drive *d)
     } else if (s == DRIVE_REPLAY) {
         drive_replayed(d);
     } else {
-        d->state = s == DRIVE_RECOVER && !d->file.is_new ? DRIVE_BEGIN : s + 1;
+        bool skips = s == DRIVE_RECOVER && !d->file.is_new && drive_is_undamaged(d);
+        d->state = skips ? DRIVE_BEGIN : s + 1;
     }
 }
 

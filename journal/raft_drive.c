@@ -101,6 +101,11 @@ void raft_drive_meta_save(struct drive *d)
     m->epoch = d->meta_want.term;
     m->vote = d->meta_want.vote.v;
     m->durable = base_max_u64(m->durable, raft_log_durable(d->log));
+    m->voters = 0;
+    for (uint32_t i = 0; i < raft_conf(d->raft)->n; i++)
+        m->voters += (raft_conf(d->raft)->member[i].flags & (RAFT_VOTER | RAFT_OLD)) != 0;
+    if (raft_is_whole(d->raft))
+        m->lost = m->lost_term = 0;
     if (d->trim_want)
         m->trimmed = base_max_u64(m->trimmed, raft_log_place(d->log, d->trim_want));
     log_meta_save(&d->file, &d->meta_op);

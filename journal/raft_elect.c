@@ -18,7 +18,8 @@
  *     or who has no vote in the last configuration nor, while that one may be uncommitted, in the
  * one before: he may be the only one whose log is long enough to commit it (dissertation, 4.2.2).
  *     A low priority only delays, for the same reason.
- *  6. From the moment a successor is told, this leader has no lease for the rest of its term. */
+ *  6. What damage took counts as if it were there, for the vote and against standing.
+ *  7. From the moment a successor is told, this leader has no lease for the rest of its term. */
 #include "journal/raft_impl.h"
 
 static int64_t raft_elect_uniform(struct raft *r, int64_t lo, int64_t hi)
@@ -54,6 +55,7 @@ void raft_elect_follow(struct raft *r, uint64_t term, struct raft_id leader)
         r->term = term;
         r->vote = (struct raft_id){0};
         r->grant = (struct raft_id){0};
+        r->floor_seen = 0;
         raft_save_meta(r);
     }
     if (fresh || !raft_id_eq(leader, r->leader) || r->role != RAFT_FOLLOWER) {
@@ -98,6 +100,8 @@ static bool raft_elect_may_stand(const struct raft *r, bool forced)
     if (!MUTANT(RAFT_REMOVED_STANDS) && !raft_member_votes(raft_member_conf(r), r->cfg.self) &&
         !(pending && !MUTANT(RAFT_PENDING_SILENT) &&
           raft_member_votes(&r->conf[r->n_confs - 2], r->cfg.self)))
+        return false;
+    if (!raft_is_whole(r) && !MUTANT(RAFT_FLOOR_FORGOTTEN))
         return false;
     return !r->installing && r->stored == r->trail.last && r->fit && raft_meta_durable(r) &&
            raft_trail_has_room(&r->trail, 2) && r->now >= r->silent_until_ns &&
@@ -216,10 +220,15 @@ void raft_elect_meta(struct raft *r)
 
 static bool raft_elect_is_behind(const struct raft *r, const struct raft_message *m)
 {
-    uint64_t term = raft_last_term(r);
+    uint64_t term = raft_last_term(r), last = r->trail.last;
     if (MUTANT(RAFT_VOTE_BY_LENGTH))
-        return m->index < r->trail.last;
-    return m->log_term < term || (m->log_term == term && m->index < r->trail.last);
+        return m->index < last;
+    if (!MUTANT(RAFT_FLOOR_FORGOTTEN) &&
+        (r->floor_term > term || (r->floor_term == term && r->floor > last))) {
+        term = r->floor_term;
+        last = r->floor;
+    }
+    return m->log_term < term || (m->log_term == term && m->index < last);
 }
 
 void raft_elect_pre_vote(struct raft *r, const struct raft_message *m)

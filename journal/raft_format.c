@@ -3,7 +3,7 @@
 
 enum { RAFT_FORMAT_IMAGE_MAGIC = 0x31475252 };
 
-enum { RAFT_FORMAT_REJECT = 1, RAFT_FORMAT_FORCE = 2, RAFT_FORMAT_UNFIT = 4 };
+enum { RAFT_FORMAT_REJECT = 1, RAFT_FORMAT_FORCE = 2, RAFT_FORMAT_UNFIT = 4, RAFT_FORMAT_LOST = 8 };
 
 void raft_format_conf_put(struct wbuf *w, const struct raft_conf *c)
 {
@@ -65,7 +65,7 @@ void raft_format_head_put(struct wbuf *w, const struct raft_message *m)
 {
     wbuf_u8(w, (uint8_t)m->type);
     wbuf_u8(w, (uint8_t)((m->reject ? RAFT_FORMAT_REJECT : 0) | (m->force ? RAFT_FORMAT_FORCE : 0) |
-                         (m->unfit ? RAFT_FORMAT_UNFIT : 0)));
+                         (m->unfit ? RAFT_FORMAT_UNFIT : 0) | (m->lost ? RAFT_FORMAT_LOST : 0)));
     wbuf_u32(w, m->from.v);
     wbuf_u32(w, m->to.v);
     wbuf_u64(w, m->term);
@@ -120,6 +120,7 @@ int raft_format_get(const void *p, size_t n, struct raft_format_message *ret)
                                .reject = flags & RAFT_FORMAT_REJECT,
                                .force = flags & RAFT_FORMAT_FORCE,
                                .unfit = flags & RAFT_FORMAT_UNFIT,
+                               .lost = flags & RAFT_FORMAT_LOST,
                                .entry = ret->entry};
     m->from.v = rbuf_u32(&r);
     m->to.v = rbuf_u32(&r);
@@ -133,7 +134,7 @@ int raft_format_get(const void *p, size_t n, struct raft_format_message *ret)
     rbuf_u64(&r);
     m->n = rbuf_u32(&r);
     rbuf_u32(&r);
-    if (r.bad || type < RAFT_MSG_PRE_VOTE || type > RAFT_MSG_TIMEOUT_NOW || flags > 7 ||
+    if (r.bad || type < RAFT_MSG_PRE_VOTE || type > RAFT_MSG_TIMEOUT_NOW || flags > 15 ||
         m->from.v == 0)
         return E_PROTO;
     int ret_code = raft_format_entries(&r, ret);

@@ -110,6 +110,9 @@ struct raft {
     uint64_t commit, applied, stored;
     uint64_t verified; /* follower: equal to the leader's log up to here */
     uint64_t store_seq, cut_seq, cut_floor;
+    uint64_t floor, floor_term; /* what damage took; floor_term 0: nothing */
+    uint64_t
+        floor_seen; /* a leader of no lower term had this as its last since: it has all of it */
 
     /* follower */
     struct raft_id grant; /* a vote to be told once it is durable */

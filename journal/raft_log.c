@@ -466,6 +466,25 @@ void raft_log_recover(struct raft_log *l, uint64_t from, uint64_t known, struct 
     wal_recover(l->wal, from, known, &l->op);
 }
 
+void raft_log_allow_loss(struct raft_log *l)
+{
+    wal_allow_hole(l->wal);
+}
+
+bool raft_log_loss(const struct raft_log *l, uint64_t *ret_index, uint64_t *ret_term,
+                   uint64_t *ret_known)
+{
+    struct wal_hole h;
+    if (!wal_hole(l->wal, &h))
+        return false;
+    bool told = h.found && h.found >= h.known && h.found_type >= RAFT_DATA &&
+                h.found_type <= RAFT_LOG_RESET;
+    *ret_index = told ? h.found_head : UINT64_MAX;
+    *ret_term = told ? h.found_epoch : 0;
+    *ret_known = h.first_bad - 1;
+    return true;
+}
+
 void raft_log_begin(struct raft_log *l, struct env_op *op)
 {
     l->user = op;

@@ -50,6 +50,12 @@ void raft_log_free(struct raft_log *l); /* after raft_log_stop is done, or befor
 /* Reads everything, changes nothing.  from: the first place that must be there; known: a place that
  * is known durable.  ret: as wal_recover. */
 void raft_log_recover(struct raft_log *l, uint64_t from, uint64_t known, struct env_op *op);
+/* Before the recovery: damage is no error, for others have what is lost.  After it: what the last
+ * entry was, or one behind it (index UINT64_MAX: nobody knows); false: no damage.  It is written
+ * down, with *ret_known as the last durable place, before raft_log_begin erases the rest. */
+void raft_log_allow_loss(struct raft_log *l);
+bool raft_log_loss(const struct raft_log *l, uint64_t *ret_index, uint64_t *ret_term,
+                   uint64_t *ret_known);
 /* Makes the end sure, opens a segment (wal_recover_start).  ret: 0 or E_*. */
 void raft_log_begin(struct raft_log *l, struct env_op *op);
 /* Finds out what the log holds; also without a begin, to look only.  ret: 0; E_VERSION: records of

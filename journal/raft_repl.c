@@ -14,7 +14,7 @@
  *  1. An append cuts the log only where an entry of it contradicts one that is there, and never at
  *     or below commit: so a late or repeated append takes nothing away that was answered for.
  *  2. An answer's index is stored here and equal to the leader's log: min(stored, verified).
- *  3. match only grows while a leadership lasts; next > match.
+ *  3. match only grows while a leadership lasts, but for a member that lost entries; next > match.
  *  4. An answer of a past term, or to a message of one, moves nothing. */
 #include "journal/raft_impl.h"
 
@@ -53,6 +53,7 @@ static void raft_repl_send(struct raft *r, struct raft_peer *p, uint64_t first, 
     struct raft_message *m = raft_send(r, RAFT_MSG_APPEND, p->id);
     m->index = first - 1;
     m->log_term = raft_trail_term(&r->trail, first - 1);
+    m->hint = r->trail.last;
     m->commit = r->commit;
     m->read = r->read_round;
     m->sent_ns = r->now;
@@ -227,6 +228,14 @@ void raft_repl_commit(struct raft *r)
 
 static void raft_repl_rejected(struct raft *r, struct raft_peer *p, const struct raft_message *m)
 {
+    if (m->lost && m->hint < p->match && m->index <= r->trail.last) {
+        /* what it had answered for counts on, for it helps nobody who lacks that; but it is sent
+         * once more */
+        p->match = m->hint;
+        if (p->progress != RAFT_IMAGE)
+            raft_repl_to_probe(p, m->hint + 1);
+        return;
+    }
     if (p->progress == RAFT_IMAGE || m->index <= p->match || m->index > r->trail.last)
         return;
     if (p->progress == RAFT_PROBE && m->index != p->next - 1)
@@ -301,6 +310,7 @@ void raft_repl_answer(struct raft *r)
     m->sent_ns = r->ack_sent_ns;
     m->read = r->ack_read;
     m->unfit = !r->fit;
+    m->lost = !raft_is_whole(r);
 }
 
 /* term of the entry before which ours may agree: saves a round trip for each entry of a wrong term
@@ -363,6 +373,8 @@ void raft_repl_append(struct raft *r, const struct raft_message *m)
         return;
     }
     raft_repl_echo(r, m);
+    if (r->floor_term && r->floor_seen == 0 && m->term >= r->floor_term)
+        r->floor_seen = m->hint;
     if (r->installing && !MUTANT(RAFT_APPENDS_INSTALLING)) {
         raft_repl_answer(r);
         return;

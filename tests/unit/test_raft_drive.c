@@ -1,4 +1,5 @@
 /* tests/unit/test_raft_drive.c - the journal of a group, in the simulated world. */
+#include "core/mutant.h"
 #include "tests/unit/test_raft_world_sim.h"
 
 static struct gang *started(uint64_t seed, uint32_t n)
@@ -218,6 +219,85 @@ static void test_group_refuses_a_wiped_disk(void)
     gang_free(g);
 }
 
+/* flips a bit in the middle of what member i has written of its log */
+static void damage(struct gang *g, uint32_t i, double at)
+{
+    static uint8_t b[1 << 20];
+    const char *seg = NULL;
+    char name[ENV_NAME_MAX] = "";
+    for (const char *f = ""; (f = sim_disk_next(g->m[i].node, f));)
+        if ((seg = strstr(f, "wal-")) && !name[0])
+            fmt_into(name, sizeof name, "%s", f);
+    int64_t n = sim_disk_read(g->m[i].node, name, b, sizeof b, 0), used = 0;
+    for (int64_t k = 0; k < n; k++)
+        used = b[k] ? k : used;
+    CU_ASSERT(sim_disk_flip(g->m[i].node, name, (uint64_t)((double)used * at), 3) == 0);
+}
+
+/* 300 records acknowledged, 200 of them by the leader and a alone; then the leader is dead, a's log
+ * is damaged, and b never had them */
+static struct gang *damaged(int k, uint32_t *ret_a, uint32_t *ret_leader)
+{
+    struct gang *g = started(20 + (uint64_t)k, 3);
+    struct gang_member *l = gang_leader(g);
+    uint32_t a = l->id % 3, b = (l->id + 1) % 3;
+    CU_ASSERT(gang_write(g, 100, 300));
+    CU_ASSERT(gang_await_equal(g, 1000));
+    gang_crash(g, b, false);
+    CU_ASSERT(gang_write(g, 200, 300));
+    gang_run(g, 200);
+    gang_crash(g, a, false);
+    gang_crash(g, l->id - 1, false);
+    damage(g, a, k == 0 ? 0.2 : k == 1 ? 0.6 : 0.9);
+    gang_start(g, a);
+    gang_start(g, b);
+    gang_run(g, 10000);
+    *ret_a = a;
+    *ret_leader = l->id - 1;
+    return g;
+}
+
+/* A member whose log was damaged gets it back from the others; until then it helps nobody who
+ * lacks what it had answered for. */
+static void test_group_repairs_a_damaged_log(void)
+{
+    for (int k = 0; k < 3; k++) {
+        uint32_t a, l;
+        struct gang *g = damaged(k, &a, &l);
+        CU_ASSERT(gang_leader(g) == NULL);
+        struct journal_status st;
+        journal_status(g->m[a].j, &st);
+        CU_ASSERT(st.repairing);
+        gang_start(g, l);
+        CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+        CU_ASSERT(gang_await_equal(g, 5000));
+        CU_ASSERT(g->m[a].n_applied >= 300);
+        gang_run(g, 500);
+        journal_status(g->m[a].j, &st);
+        CU_ASSERT(!st.repairing);
+        CU_ASSERT(gang_write(g, 10, 100));
+        CU_ASSERT(gang_await_equal(g, 1000));
+        /* whole again: with either of the others it is a majority */
+        gang_crash(g, gang_leader(g)->id - 1, false);
+        CU_ASSERT(gang_await_leader(g, 10000) != NULL);
+        gang_free(g);
+    }
+}
+
+#ifdef TARN_MUTANTS
+static void test_group_that_forgets_its_damage(void)
+{
+    uint32_t a, l;
+    mutant_on = MUTANT_RAFT_FLOOR_FORGOTTEN;
+    struct gang *g = damaged(1, &a, &l);
+    CU_ASSERT(gang_leader(g) != NULL); /* without what was acknowledged */
+    mutant_on = MUTANT_NONE;
+    gang_free(g);
+}
+#else
+static void test_group_that_forgets_its_damage(void) {}
+#endif
+
 static void test_group_stops(void)
 {
     struct gang *g = started(10, 3);
@@ -301,4 +381,5 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes), UNIT(test_group_survives_its_le
           UNIT(test_group_images_do_not_outrun_a_slow_line),
           UNIT(test_group_slow_follower_reads_the_log), UNIT(test_group_changes),
           UNIT(test_group_elects), UNIT(test_group_reads), UNIT(test_group_refuses_a_wiped_disk),
-          UNIT(test_group_stops), UNIT(test_group_storm))
+          UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
+          UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm))
