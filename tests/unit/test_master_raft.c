@@ -9,7 +9,7 @@
 #include "cluster/client.h"
 #include "tests/unit/master_world.h"
 
-enum { R_MASTERS = 3, R_PAIRS = 3, R_STEPS = 9, R_STAYS = 64 /* each such name stays */ };
+enum { R_MASTERS = 3, R_PAIRS = 3, R_STEPS = 12, R_STAYS = 64 /* each such name stays */ };
 
 struct r_master {
     struct ufs_factory factory; /* first */
@@ -26,6 +26,7 @@ struct r_pair {
     unsigned id, k, step, done;
     char a[32], b[32];
     bool is_busy;
+    struct ino dir; /* its own */
 };
 
 static struct r_master rm[R_MASTERS];
@@ -76,10 +77,12 @@ static const struct {
     bool looks, second; /* the other client; the second name */
     int want;
 } r_steps[R_STEPS] = {
-    {FSOP_LOOKUP, true, false, E_NOENT}, {FSOP_LOOKUP, true, true, E_NOENT},
-    {FSOP_MKNOD, false, false, 0},       {FSOP_LOOKUP, true, false, 0},
-    {FSOP_RENAME, false, false, 0},      {FSOP_LOOKUP, true, false, E_NOENT},
-    {FSOP_LOOKUP, true, true, 0},        {FSOP_UNLINK, false, true, 0},
+    {FSOP_GETATTR, true, false, 0}, /* of the directory: without it nothing below is answered */
+    {FSOP_LOOKUP, true, false, E_NOENT}, {FSOP_MKNOD, false, false, 0},
+    {FSOP_LOOKUP, true, false, 0},       {FSOP_GETATTR, true, false, 0},
+    {FSOP_LOOKUP, true, false, 0},       {FSOP_RENAME, false, false, 0},
+    {FSOP_LOOKUP, true, false, E_NOENT}, {FSOP_LOOKUP, true, true, 0},
+    {FSOP_GETATTR, true, false, 0},      {FSOP_UNLINK, false, true, 0},
     {FSOP_LOOKUP, true, true, E_NOENT},
 };
 
@@ -88,6 +91,13 @@ static void r_next(struct r_pair *p);
 static void r_done(struct env_op *op)
 {
     struct r_pair *p = container_of(op, struct r_pair, req.op);
+    if (!p->dir.v) {
+        p->is_busy = false;
+        p->dir = p->req.reply.attr.ino;
+        CU_ASSERT_FATAL(op->ret == 0 && p->dir.v);
+        r_next(p);
+        return;
+    }
     int want = r_steps[p->step].want;
     if (op->ret != want) {
         CU_FAIL("a wrong answer");
@@ -99,7 +109,7 @@ static void r_done(struct env_op *op)
     p->is_busy = false;
     p->done++;
     p->step++;
-    if (p->step == R_STEPS || (p->step == 7 && p->k % R_STAYS == 0)) {
+    if (p->step == R_STEPS || (p->step == 10 && p->k % R_STAYS == 0)) {
         p->step = 0;
         p->k++;
     }
@@ -116,8 +126,14 @@ static void r_next(struct r_pair *p)
     const char *name = r_steps[p->step].second ? p->b : p->a;
     memset(&p->req, 0, sizeof p->req);
     p->req.op.done = r_done;
-    p->req.fsop = w_name(r_steps[p->step].kind, INO_ROOT, name);
-    p->req.fsop.ino2 = INO_ROOT;
+    p->req.fsop = w_name(r_steps[p->step].kind, p->dir, name);
+    if (!p->dir.v) {
+        snprintf(p->b, sizeof p->b, "d%u", p->id);
+        p->req.fsop = w_name(FSOP_LOOKUP, INO_ROOT, p->b);
+    }
+    if (p->req.fsop.kind == FSOP_GETATTR)
+        p->req.fsop.name_len = 0;
+    p->req.fsop.ino2 = p->dir;
     p->req.fsop.name2 = p->b;
     p->req.fsop.name2_len = r_steps[p->step].kind == FSOP_RENAME ? (uint32_t)strlen(p->b) : 0;
     p->is_busy = true;
@@ -128,7 +144,7 @@ static void r_next(struct r_pair *p)
 
 static void r_world(uint64_t seed)
 {
-    w_config(FSOP_MOUNT_THROUGH, 100 * MS);
+    w_config(FSOP_MOUNT_THROUGH, seed % 2 ? 5000 * MS : 100 * MS);
     sim_close(ws);
     struct sim_config sc = sim_config_quiet(seed);
     sc.node_mem_bytes = 96 << 20;
@@ -149,9 +165,19 @@ static void r_world(uint64_t seed)
         m->cfg = wcfg;
         m->cfg.listen = m->listen;
         m->cfg.journal.raft.id = i + 1;
+        if (seed % 2) { /* another one leads while old leases last */
+            m->cfg.lease_ns = 3000 * MS;
+            m->cfg.journal.raft.suspect_min_ns = 400 * MS;
+            m->cfg.journal.raft.suspect_max_ns = 700 * MS;
+        }
         m->cfg.ufs = &m->factory;
         m->node = sim_node_add(ws, m->name);
         r_start(m);
+    }
+    for (unsigned i = 0; i < R_PAIRS; i++) {
+        char dir[8];
+        snprintf(dir, sizeof dir, "d%u", i);
+        wu_add(dir, FSOP_S_IFDIR | 0755, 0);
     }
     for (unsigned i = 0; i < R_PAIRS; i++)
         for (unsigned k = 0; k < 2; k++) {
@@ -187,7 +213,13 @@ static void r_fault(uint64_t *chance)
     if (!m || dice % 4 == 0)
         m = &rm[dice / 8 % R_MASTERS];
     int64_t ms = 20 + (int64_t)(dice / 64 % 3500);
-    switch (dice / 1024 % 4) {
+    switch (dice / 1024 % 5) {
+    case 4: /* those who look hear nothing of the change of leaders: they have their leases */
+        for (int i = 0; i < R_PAIRS; i++)
+            for (int k = 0; k < R_MASTERS; k++)
+                sim_net_partition(rp[i].node[1], rm[k].node, false);
+        sim_node_crash(m->node);
+        break;
     case 0:
         sim_node_crash(m->node);
         break;
@@ -238,16 +270,17 @@ static void r_check(void)
         for (unsigned k = 0; k <= rp[i].k; k++) {
             bool is_last = k == rp[i].k;
             unsigned step = is_last ? rp[i].step : R_STEPS;
-            bool is_a = is_last && step > 2 && step <= 4;
-            bool is_b = (is_last && step > 4 && step <= 7) || (!is_last && k % R_STAYS == 0);
-            snprintf(path, sizeof path, "a%u-%u", i, k);
+            bool is_a = is_last && step > 2 && step <= 6;
+            bool is_b = (is_last && step > 6 && step <= 10) || (!is_last && k % R_STAYS == 0);
+            snprintf(path, sizeof path, "d%u/a%u-%u", i, i, k);
             CU_ASSERT_EQUAL(wu_find(path) != NULL, is_a);
-            snprintf(path, sizeof path, "b%u-%u", i, k);
+            snprintf(path, sizeof path, "d%u/b%u-%u", i, i, k);
             CU_ASSERT_EQUAL(wu_find(path) != NULL, is_b);
             stays += is_a || is_b;
         }
     for (int i = 0; i < WU_FILES; i++)
         files += wu.files[i].used && wu.files[i].path[0] && strncmp(wu.files[i].path, ".tarn", 5);
+    stays += R_PAIRS; /* directories */
     CU_ASSERT_EQUAL(files, stays);
     meta_stats(master_meta(r_leader()->master), &s);
     CU_ASSERT_EQUAL(s.dentries, stays);
@@ -275,6 +308,13 @@ static void r_run(uint64_t seed, unsigned faults)
     for (unsigned i = 0; i < R_PAIRS; i++)
         done += rp[i].done;
     CU_ASSERT(done > 20 * faults);
+    uint64_t hits = 0;
+    for (unsigned i = 0; i < R_PAIRS; i++) {
+        struct client_stats cs;
+        client_stats(rp[i].c[1], &cs);
+        hits += cs.cache_hits;
+    }
+    CU_ASSERT(seed % 2 == 0 || hits > 10); /* else nobody could have looked at something old */
     if (getenv("UNIT_LOG"))
         fprintf(stderr, "seed %llu: %u answers, %.1f s\n", (unsigned long long)seed, done,
                 (double)sim_now_ns(ws) / 1e9);
