@@ -744,7 +744,7 @@ static int cmd_points(const struct options *o)
 
 static const char *const mutants[][2] = {
 #define MUTANT_TEXT(name, what) {#name, what},
-    MUTANTS(MUTANT_TEXT)
+    MUTANTS(MUTANT_TEXT) RAFT_MUTANTS(MUTANT_TEXT)
 #undef MUTANT_TEXT
 };
 
@@ -768,7 +768,7 @@ static int cmd_mutants(void)
 {
 #ifdef TARN_MUTANTS
     for (uint32_t i = 0; i < ARRAY_LEN(mutants); i++)
-        printf("%-20s %s\n", mutants[i][0], mutants[i][1]);
+        printf("%-24s %s\n", mutants[i][0], mutants[i][1]);
 #else
     (void)mutants;
     fprintf(stderr, "tarn-sim: this build has no known bugs; configure one with -Dmutants=true\n");
