@@ -352,7 +352,8 @@ static void drive_apply_read(struct drive *d)
 static void drive_apply(struct drive *d)
 {
     uint64_t from = d->applied;
-    while (!d->installing && !d->is_reading && d->applied < raft_commit(d->raft)) {
+    while (d->state == DRIVE_RUNNING && !d->installing && !d->is_reading &&
+           d->applied < raft_commit(d->raft)) {
         uint64_t i = d->applied + 1;
         if (i < raft_mem_first(d->raft)) {
             drive_apply_read(d);
@@ -502,6 +503,10 @@ void raft_drive_settle(struct drive *d)
             drive_step(d, &ev, NULL);
             d->settle_again = true;
         }
+        struct raft_status s;
+        raft_status(d->raft, &s);
+        if (d->state == DRIVE_RUNNING)
+            drive_set_role(d, &s);
         drive_apply(d);
         if (d->applied > d->applied_told) { /* also what was read back since the last time */
             d->applied_told = d->applied;
@@ -509,10 +514,6 @@ void raft_drive_settle(struct drive *d)
             drive_step(d, &ev, NULL);
             d->settle_again = true;
         }
-        struct raft_status s;
-        raft_status(d->raft, &s);
-        if (d->state == DRIVE_RUNNING)
-            drive_set_role(d, &s);
         if (s.conf_index != d->conf_seen)
             raft_drive_links_follow(d);
         if (d->state == DRIVE_RUNNING && (drive_reads(d) || drive_propose(d)))

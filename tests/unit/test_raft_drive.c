@@ -23,6 +23,49 @@ static void test_group_writes(void)
     }
 }
 
+/* A leader that was cut off hears of its successor by an append that brings what is committed in
+ * place of its own records: those were not. */
+static void overtaken(uint64_t seed)
+{
+    struct gang *g = started(seed, 3);
+    CU_ASSERT(gang_write(g, 10, 100));
+    CU_ASSERT(gang_await_equal(g, 1000));
+    struct gang_member *l = gang_leader(g), *a = &g->m[l->id % 3], *b = &g->m[(l->id + 1) % 3];
+    gang_crash(g, a->id - 1, false);
+    g->cfg.raft.suspect_min_ns = 300 * GANG_MS; /* it suspects before the leader gives up */
+    g->cfg.raft.suspect_max_ns = 400 * GANG_MS;
+    gang_start(g, a->id - 1);
+    CU_ASSERT(gang_await_equal(g, 5000));
+    sim_net_partition(l->node, b->node, false);
+    sim_net_partition(l->node, a->node, false);
+    for (int i = 0; i < 5; i++)
+        CU_ASSERT(gang_submit(g, 100));
+    for (int i = 0; i < 700 && a->role != JOURNAL_LEADER; i++)
+        gang_run(g, 1);
+    CU_ASSERT_FATAL(a->role == JOURNAL_LEADER && l->role == JOURNAL_LEADER);
+    for (int i = 0; i < 20; i++)
+        CU_ASSERT(gang_submit(g, 100));
+    gang_run(g, 20);
+    CU_ASSERT(a->applied > l->applied && l->role == JOURNAL_LEADER);
+    /* its answers take their time: it hears the append first */
+    sim_net_link(l->node, a->node, 60 * GANG_MS, 60 * GANG_MS, 0);
+    sim_net_heal(l->node, a->node);
+    sim_net_reset(l->node, a->node);
+    gang_run(g, 70); /* the old leader has said what it has to say */
+    sim_net_reset(l->node, a->node);
+    gang_run(g, 400);
+    sim_net_heal_all(g->s);
+    CU_ASSERT(gang_await_equal(g, 5000));
+    CU_ASSERT(g->n_refused >= 5);
+    gang_free(g);
+}
+
+static void test_group_does_not_take_anothers_record_for_its_own(void)
+{
+    for (uint64_t seed = 31; seed < 51; seed++)
+        overtaken(seed);
+}
+
 static void test_group_survives_its_leader(void)
 {
     struct gang *g = started(2, 3);
@@ -376,9 +419,10 @@ static void test_group_storm(void)
     CU_ASSERT(one || taken > 0); /* images of others */
 }
 
-UNIT_MAIN("raft_drive", UNIT(test_group_writes), UNIT(test_group_survives_its_leader),
-          UNIT(test_group_restarts_whole), UNIT(test_group_ships_images),
-          UNIT(test_group_images_do_not_outrun_a_slow_line),
+UNIT_MAIN("raft_drive", UNIT(test_group_writes),
+          UNIT(test_group_does_not_take_anothers_record_for_its_own),
+          UNIT(test_group_survives_its_leader), UNIT(test_group_restarts_whole),
+          UNIT(test_group_ships_images), UNIT(test_group_images_do_not_outrun_a_slow_line),
           UNIT(test_group_slow_follower_reads_the_log), UNIT(test_group_changes),
           UNIT(test_group_elects), UNIT(test_group_reads), UNIT(test_group_refuses_a_wiped_disk),
           UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
