@@ -311,8 +311,6 @@ static void raft_event(struct raft *r, const struct raft_event *ev)
                         base_min_u64(ev->u.index, base_min_u64(r->image_index, r->stored)));
         return;
     case RAFT_HEALTH:
-        if (r->fit && !ev->u.fit)
-            r->stalled_ns = r->now;
         r->fit = ev->u.fit;
         return;
     }

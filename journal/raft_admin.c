@@ -104,8 +104,11 @@ static int drive_change_plan(struct raft_conf *c, const struct journal_change *c
         drive_conf_remove(c, m);
         return c->n ? 0 : E_INVAL;
     case JOURNAL_REPLACE: {
-        if (!m || drive_conf_find(c, ch->new_id))
-            return m ? E_EXIST : E_INVAL;
+        const struct raft_member *now = drive_conf_find(c, ch->new_id);
+        if (!m && (!now || strcmp(now->addr, ch->addr)))
+            return E_INVAL;
+        if (now)
+            return E_EXIST; /* it was asked for before, perhaps of another leader */
         struct raft_member old = *m;
         drive_conf_remove(c, m);
         return drive_conf_add(c, ch->new_id, ch->addr, old.flags, old.priority);
@@ -130,7 +133,8 @@ static bool drive_conf_settled(const struct drive *d, struct raft_conf *ret_conf
     raft_status(d->raft, &s);
     *ret_conf = *raft_conf(d->raft);
     for (uint32_t i = 0; i < ret_conf->n; i++)
-        ret_conf->member[i].flags &= (uint8_t)~RAFT_PROMOTE;
+        if (ret_conf->member[i].flags & RAFT_PROMOTE)
+            ret_conf->member[i].flags = RAFT_VOTER; /* as it shall be */
     return !s.joint && s.conf_index <= s.commit;
 }
 
@@ -200,8 +204,12 @@ static int drive_change_begin(struct drive *d, const struct journal_change *ch)
     }
     bool settled = drive_conf_settled(d, &d->change_want);
     int ret = drive_change_plan(&d->change_want, ch);
-    if (ret || !settled)
-        return ret ? ret : E_AGAIN;
+    for (uint32_t i = 0; ret == E_EXIST && i < raft_conf(d->raft)->n; i++)
+        settled &= !(raft_conf(d->raft)->member[i].flags & RAFT_PROMOTE);
+    if (!settled && (ret == 0 || ret == E_EXIST))
+        return E_AGAIN; /* also if that is what is on its way */
+    if (ret)
+        return ret;
     struct raft_event ev = {.type = RAFT_CHANGE, .u.conf = &d->change_want};
     d->change_index = raft_log_last(d->log) + 1;
     return raft_drive_event(d, &ev, NULL);

@@ -371,11 +371,8 @@ static void raft_elect_lead_time(struct raft *r)
             return;
         }
     }
-    if (!r->fit && !r->transfer.v && raft_elect_transfer(r, (struct raft_id){0}) && r->n_peers &&
-        r->now - r->stalled_ns >= r->cfg.suspect_min_ns) {
-        raft_elect_follow(r, r->term, (struct raft_id){0});
-        return;
-    }
+    if (!r->fit && !r->transfer.v) /* if nobody is fitter it stays: a leader is better than none */
+        (void)raft_elect_transfer(r, (struct raft_id){0});
     if (!raft_elect_prefers(r))
         r->prefer_ns = r->now;
     else if (r->now - r->prefer_ns >= 2 * r->cfg.suspect_max_ns && !r->transfer.v)

@@ -104,7 +104,6 @@ struct raft {
     struct raft_id vote, leader;
     uint64_t meta_seq, meta_done;
     bool fit;           /* our disk can take what a leader must write */
-    int64_t stalled_ns; /* since when not */
 
     struct raft_trail trail;
     uint64_t commit, applied, stored;

@@ -206,6 +206,8 @@ static void test_group_changes(void)
     CU_ASSERT(gang_write(g, 100, 100));
     CU_ASSERT(gang_await_equal(g, 5000));
     CU_ASSERT_EQUAL(gang_change(g, JOURNAL_REPLACE, dead, 6, "x:1"), E_INVAL);
+    /* asked once more, by somebody who did not hear the answer */
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_REPLACE, dead, 5, g->m[4].addr), E_EXIST);
     gang_free(g);
 }
 
