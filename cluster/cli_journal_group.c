@@ -18,6 +18,7 @@
 
 static const int64_t group_ask_ns = 1000000000LL;
 static const int64_t group_timeout_ns = 30000000000LL;
+static const int64_t group_reach_ns = 3000000000LL;
 enum { GROUP_PAUSE_US = 100000, GROUP_MEMBERS = JOURNAL_MEMBERS_MAX };
 
 /* one line of a status: a member as its leader, or else somebody, knows it, and as it says itself
@@ -335,7 +336,7 @@ static bool group_id_addr(const struct cli *c, const char *text, struct config_m
     char err[CONFIG_ERROR_MAX];
     uint32_t n;
     if (config_members_parse(text, m, &n, err, sizeof err) || n != 1) {
-        cli_error(c, CLI_USAGE, "\"%s\" is not ID@HOST:PORT", text);
+        cli_error(c, CLI_USAGE, "\"%s\" is not ID@HOST:PORT or ID@HOST:PORT=PRIORITY", text);
         return false;
     }
     *ret_m = m[0];
@@ -411,6 +412,8 @@ static int group_end(struct group *g, const struct rpc_change *ch, int err, cons
         code = cli_error(c, CLI_FAILED,
                          "another change is under way; try again when it is over "
                          "(`tarn journal status`)");
+    } else if (err == E_BUSY && ch->verb == RPC_CHANGE_ELECT) {
+        code = cli_error(c, CLI_FAILED, "the leader is handing over already; try again");
     } else if (err == E_UNAVAILABLE && ch->verb == RPC_CHANGE_ELECT) {
         code = cli_error(c, CLI_FAILED,
                          "it did not come to the front in time: the old leader goes on (is that "
@@ -420,7 +423,8 @@ static int group_end(struct group *g, const struct rpc_change *ch, int err, cons
             cli_error(c, CLI_UNREACHABLE,
                       "not whole in time; it may come to be later, `tarn journal status` tells%s",
                       ch->verb == RPC_CHANGE_ADD || ch->verb == RPC_CHANGE_REPLACE
-                          ? ".  A new member must run (`tarn master --join`) and catch up first"
+                          ? ".  A new member must run (`tarn master --join`) and catch up first; "
+                            "`tarn journal remove` takes it back"
                           : "");
     } else {
         code = cli_fail(c, "the change", err);
@@ -464,6 +468,19 @@ static int group_see_leader(struct group *g, uint32_t id, char *done, size_t cap
     return E_TIMEOUT;
 }
 
+/* the member, once the leader reaches it: one that has just begun to lead needs a moment */
+static const struct group_member *group_wait_member(struct group *g, uint32_t id)
+{
+    int64_t until_ns = cli_now_ns() + group_reach_ns;
+    const struct group_member *m = group_find(g, id);
+    while (m && !m->connected && cli_now_ns() < until_ns && cli_now_ns() < g->until_ns) {
+        usleep(GROUP_PAUSE_US);
+        group_look(g);
+        m = group_find(g, id);
+    }
+    return m;
+}
+
 static int cli_journal_group_elect_run(struct cli *c)
 {
     static struct group g;
@@ -476,12 +493,16 @@ static int cli_journal_group_elect_run(struct cli *c)
         return code;
     code = group_wait_leader(&g);
     if (!code) {
-        const struct group_member *m = group_find(&g, ch.id);
+        const struct group_member *m = group_wait_member(&g, ch.id);
         uint64_t old = cli_masters_u64(g.view, "journal.self");
         int err = 0;
         if (ch.id && (!m || !m->votes))
             code = cli_error(c, CLI_FAILED, "%u is %s", ch.id,
                              m ? "a learner, which cannot lead" : "no member");
+        else if (ch.id && old != ch.id && !m->connected)
+            code = g.has_leader
+                       ? cli_error(c, CLI_FAILED, "the leader does not reach member %u", ch.id)
+                       : group_nobody(&g);
         else if (old != ch.id)
             err = group_call(&g, &ch);
         if (!code && (!err || err == E_EXIST))
@@ -505,6 +526,8 @@ static int group_may_add(struct group *g, const struct rpc_change *ch)
     if (m && strcmp(m->addr, ch->addr) != 0)
         return cli_error(g->cli, CLI_FAILED, "member %u is at %s; give the new one another number",
                          ch->id, m->addr);
+    if (m && m->votes)
+        return cli_error(g->cli, CLI_FAILED, "%u is a member already, and votes", ch->id);
     return CLI_OK;
 }
 
@@ -634,6 +657,8 @@ static int cli_journal_group_snapshot_run(struct cli *c)
     uint32_t id = 0;
     if (c->n_args && !group_id(c, c->args[0], &id))
         return CLI_USAGE;
+    if (id && cli_flag(c, "all"))
+        return cli_error(c, CLI_USAGE, "either ID or --all");
     int code = group_open(&g, c), worst = CLI_OK;
     if (code)
         return code;
@@ -660,7 +685,8 @@ static int cli_journal_group_snapshot_run(struct cli *c)
         }
     }
     if (!code && !known)
-        worst = cli_error(c, CLI_FAILED, "member %u does not answer", id);
+        worst = cli_error(c, CLI_FAILED, "%u %s", id,
+                          group_find(&g, id) ? "does not answer" : "is no member");
     if (!code && c->json && !worst)
         cli_json_end(&list);
     cli_masters_close(&g.m);

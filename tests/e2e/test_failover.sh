@@ -61,10 +61,18 @@ tarn journal elect $new > "$work/elect.log" 2>&1 || fail "elect: $(cat "$work/el
 [ "$(leader)" = $new ] || fail "$new does not lead, it is $(leader)"
 tarn journal remove 9 2> /dev/null && fail "removed a member that is none"
 tarn journal add "4@127.0.0.1:$port" 2> /dev/null && fail "two members at one address"
+tarn journal snapshot 9 2>&1 | grep -q "9 is no member" || fail "an image of a member that is none"
 tarn journal bootstrap --set journal.id=1 --set "master.dir=$work/wiped" 2> "$work/boot.log" &&
     fail "a wiped master was made anew in a cluster that runs"
 grep -q "this cluster is there already" "$work/boot.log" || fail "no good reason: $(cat "$work/boot.log")"
-for name in again1 again2; do term $name; done
+# one that is dead is not waited for
+[ "$(leader)" != $old ] || tarn journal elect > /dev/null || fail "$old goes on leading"
+term again2
+two() { tarn journal status --json 2> /dev/null | tr -d ' \t\n' | grep -q '"voters_up":2,"tolerates":0,"ok":true'; }
+wait_for 30 two || fail "not two: $(tarn journal status 2>&1)"
+tarn journal elect $old -t 10m 2>&1 | grep -q "does not reach member $old" || fail "elected a dead one"
+term again1
+
 term up || fail "tarn up's end"
 mounted "$work/mnt" && fail "it is mounted still"
 echo "ok: $(acked) files"
