@@ -60,8 +60,9 @@ struct drive_link {
     /* entries that left memory, on their way to it */
     struct raft_log_reader *reader;
     struct env_op read_op, close_op;
-    bool is_reading, is_fetching, is_closing;
+    bool is_reading, is_closing;
     uint64_t fetch_from;
+    uint64_t fetch_next; /* asked for while another read is under way; 0: nothing */
     uint32_t fetch_n, fetch_bytes;
     uint8_t *fetch; /* DRIVE_FETCH_BYTES */
     struct raft_entry fetch_entry[RAFT_BATCH_ENTRIES];

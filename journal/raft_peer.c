@@ -554,6 +554,12 @@ static void drive_link_read_done(struct env_op *op)
         raft_drive_run(d);
         return;
     }
+    if (k->fetch_next) { /* what was read is of an earlier leadership, or membership */
+        struct raft_fetch f = {k->id, k->fetch_next};
+        k->fetch_next = 0;
+        raft_drive_fetch(d, &f);
+        return;
+    }
     uint32_t n = op->ret < 0 ? 0 : k->fetch_n;
     if (op->ret < 0 && op->ret != E_NOENT) /* it gets an image once the log is trimmed */
         drive_say(k, ENV_LOG_ERROR, "entries for it cannot be read from the log", (int)op->ret);
@@ -581,8 +587,11 @@ void raft_drive_fetch(struct drive *d, const struct raft_fetch *f)
 {
     struct drive_link *k = raft_drive_link_find(d, f->id);
     if (!k)
-        return; /* the core hears nothing, and its member has gone anyway */
-    ASSERT(!k->is_reading);
+        return;          /* the core hears nothing, and its member has gone anyway */
+    if (k->is_reading) { /* the core has forgotten that, as this master did not lead in between */
+        k->fetch_next = f->from;
+        return;
+    }
     if (!k->reader)
         k->reader = raft_log_reader_open(d->log);
     if (!k->fetch)
