@@ -87,6 +87,15 @@ static void drive_trim(struct drive *d, uint64_t index)
     raft_drive_event(d, &ev, NULL);
 }
 
+static uint32_t drive_voters(const struct drive *d)
+{
+    const struct raft_conf *c = raft_conf(d->raft);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c->n; i++)
+        n += (c->member[i].flags & (RAFT_VOTER | RAFT_OLD)) != 0;
+    return n;
+}
+
 void raft_drive_meta_save(struct drive *d)
 {
     struct log_meta *m = &d->file.meta;
@@ -101,9 +110,7 @@ void raft_drive_meta_save(struct drive *d)
     m->epoch = d->meta_want.term;
     m->vote = d->meta_want.vote.v;
     m->durable = base_max_u64(m->durable, raft_log_durable(d->log));
-    m->voters = 0;
-    for (uint32_t i = 0; i < raft_conf(d->raft)->n; i++)
-        m->voters += (raft_conf(d->raft)->member[i].flags & (RAFT_VOTER | RAFT_OLD)) != 0;
+    m->voters = drive_voters(d);
     if (raft_is_whole(d->raft))
         m->lost = m->lost_term = 0;
     if (d->trim_want)
@@ -516,6 +523,8 @@ void raft_drive_settle(struct drive *d)
         }
         if (s.conf_index != d->conf_seen)
             raft_drive_links_follow(d);
+        if (drive_voters(d) != d->file.meta.voters && !d->meta_saving)
+            raft_drive_meta_save(d); /* who is alone has nobody to repair its log */
         if (d->state == DRIVE_RUNNING && (drive_reads(d) || drive_propose(d)))
             d->settle_again = true;
         if (d->state == DRIVE_RUNNING)
