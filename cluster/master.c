@@ -260,8 +260,9 @@ static void master_on_role(struct journal_host *h, enum journal_role role, uint6
     if (role == JOURNAL_LEADER) {
         master_lead(m, epoch);
     } else if (role == JOURNAL_FAILED) {
-        fmt_log(m->env, ENV_LOG_ERROR,
-                "master: the journal failed: %s; repair its disk and restart", err_text(why));
+        fmt_log(m->env, ENV_LOG_ERROR, "master: the journal failed: %s; %s", err_text(why),
+                why == E_IO || why == E_NOSPC || why == E_CORRUPT ? "repair its disk and restart"
+                                                                  : "the line above says more");
         master_fail(m, why);
     } else if (m->is_group) {
         env_timer_set(m->env, &m->tick, env_now_ns(m->env) + MASTER_TICK_NS);

@@ -338,8 +338,7 @@ static void local_next(struct local *l)
         ret = log_meta_identify(&l->file, (int)ret, l->has_data, l->cfg.cluster_hi,
                                 l->cfg.cluster_lo, 0);
         if (ret == E_NOENT)
-            fmt_log(l->env, ENV_LOG_ERROR,
-                    "journal: '%s': there is no journal here. Format it first.", l->dir);
+            fmt_log(l->env, ENV_LOG_ERROR, "journal: '%s': there is no journal here.", l->dir);
         if (ret)
             local_fail(l, (int)ret);
         ret = 0;
