@@ -85,7 +85,8 @@ static uint64_t member_ballast_sum(const uint64_t *ballast, uint32_t n)
 static void member_empty(struct member *m)
 {
     memset(&m->st, 0, sizeof m->st);
-    memset(m->ballast, 0, m->n_ballast * sizeof *m->ballast);
+    if (m->n_ballast)
+        memset(m->ballast, 0, m->n_ballast * sizeof *m->ballast);
     m->st.ballast_sum = member_ballast_sum(m->ballast, m->n_ballast);
 }
 

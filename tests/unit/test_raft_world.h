@@ -520,13 +520,14 @@ static struct rw_next rw_next(struct rw *w, int64_t until)
 
 static void rw_do(struct rw *w, struct rw_next x)
 {
-    struct rw_node *n = &w->node[x.what == RW_MESSAGE ? x.b : x.a];
+    struct rw_node *n = &w->node[x.what == RW_MESSAGE        ? x.b
+                                 : x.what == RW_LATE_MESSAGE ? w->late[x.a].m.to.v
+                                                             : x.a];
     switch (x.what) {
     case RW_MESSAGE:
         rw_deliver(w, x.a, x.b);
         break;
     case RW_LATE_MESSAGE:
-        n = &w->node[w->late[x.a].m.to.v];
         if (n->raft && !w->link[w->late[x.a].m.from.v][n->id.v].cut)
             rw_deliver_late(w, x.a);
         else
