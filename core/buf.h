@@ -90,6 +90,27 @@ static inline void wbuf_str32(struct wbuf *w, const void *s, size_t n)
     wbuf_bytes(w, s, n);
 }
 
+/* A ring of cap bytes: n bytes at position pos, which counts on for ever. */
+static inline void buf_ring_put(uint8_t *ring, uint64_t cap, uint64_t pos, const void *from,
+                                uint64_t n)
+{
+    uint64_t at = pos % cap, first = base_min_u64(n, cap - at);
+    if (first)
+        memcpy(ring + at, from, first);
+    if (n > first)
+        memcpy(ring, (const uint8_t *)from + first, n - first);
+}
+
+static inline void buf_ring_get(const uint8_t *ring, uint64_t cap, uint64_t pos, void *to,
+                                uint64_t n)
+{
+    uint64_t at = pos % cap, first = base_min_u64(n, cap - at);
+    if (first)
+        memcpy(to, ring + at, first);
+    if (n > first)
+        memcpy((uint8_t *)to + first, ring, n - first);
+}
+
 static inline size_t rbuf_left(const struct rbuf *r)
 {
     return r->bad ? 0 : r->len - r->pos;

@@ -46,7 +46,6 @@ struct local {
     struct wal_host wal_host;
     enum local_state state;
     enum journal_role role;
-    int failed;
     bool has_data, busy, begun; /* files of a journal are there; op is under way; or was */
     struct env_op op;
     struct log_meta_file file;
@@ -90,7 +89,6 @@ static void local_fail(struct local *l, int why)
     if (l->role == JOURNAL_FAILED)
         return;
     l->role = JOURNAL_FAILED;
-    l->failed = why;
     if (l->state < LOCAL_FAILED)
         l->state = LOCAL_FAILED;
     local_reply_all(l, &l->waiting, E_NOT_LEADER);
@@ -231,17 +229,12 @@ static void local_images(struct local *l)
 
 static bool local_listed(struct local *l)
 {
-    uint64_t n;
     if (l->op.ret <= 0) {
         if (l->op.ret < 0)
             local_fail(l, (int)l->op.ret);
         return l->op.ret == 0;
     }
-    for (const char *c = l->names; c < l->names + l->op.ret; c += strlen(c) + 1) {
-        fmt_into(l->after, sizeof l->after, "%s", c);
-        if (log_format_name_parse(c, "wal-", &n) || log_format_name_parse(c, "image-", &n))
-            l->has_data = true;
-    }
+    l->has_data |= log_meta_listed(l->names, l->op.ret, l->after, sizeof l->after);
     return false;
 }
 

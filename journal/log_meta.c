@@ -178,3 +178,15 @@ int log_meta_identify(struct log_meta_file *f, int read, bool has_data, uint64_t
         fmt_log(f->env, ENV_LOG_ERROR, "journal: '%s': %s", f->name, say);
     return ret;
 }
+
+bool log_meta_listed(const char *names, int64_t n, char *after, size_t cap)
+{
+    bool has_data = false;
+    uint64_t number;
+    for (const char *c = names; c < names + n; c += strlen(c) + 1) {
+        fmt_into(after, cap, "%s", c);
+        has_data |= log_format_name_parse(c, "wal-", &number) ||
+                    log_format_name_parse(c, "image-", &number);
+    }
+    return has_data;
+}

@@ -49,6 +49,9 @@ void log_meta_drop(struct log_meta_file *f); /* at rest only */
 void log_meta_read(struct log_meta_file *f, struct env_op *op);
 /* ret: 0, or an error after which nobody knows what is on the disk: the caller stops */
 void log_meta_save(struct log_meta_file *f, struct env_op *op);
+/* names as env_list gave them, n bytes: is a segment or an image among them?  after: the last of
+ * them, for the next list. */
+bool log_meta_listed(const char *names, int64_t n, char *after, size_t cap);
 /* After a read that came to `read`: is this the journal that is looked for?  has_data: there are
  * segments or images.  cluster: 0, 0 takes what is there.  member: of a group, or 0.  Without a
  * file it becomes a new one (is_new), if there is a cluster to be in.  ret: 0, or an error that the

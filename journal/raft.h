@@ -40,6 +40,8 @@ enum {
     RAFT_BATCH_ENTRIES = 512, /* entries of one message */
     RAFT_READS_MAX = 128,     /* reads that wait for a leader's proof */
     RAFT_MESSAGES_MAX = 64,   /* that leave in one step */
+    RAFT_RUNS_MAX = 1024,     /* terms in a log; more, and it takes nothing until it is trimmed */
+    RAFT_CONFS_MAX = 4,       /* configurations that may still be asked for or come back */
 };
 
 struct raft_id { /* a master; chosen by the operator, never given to another disk; 0 is none */
@@ -281,6 +283,8 @@ int64_t raft_deadline_ns(const struct raft *r);
  * arrived, from a clock that goes on while the machine sleeps. */
 bool raft_lease_holds(const struct raft *r, int64_t now_ns);
 void raft_status(const struct raft *r, struct raft_status *ret_status);
+/* NULL: it is none of them */
+const struct raft_member *raft_member_find(const struct raft_conf *c, struct raft_id id);
 /* the configuration in effect */
 const struct raft_conf *raft_conf(const struct raft *r);
 /* the one that was in effect at an index not below the last image's; for images and records */

@@ -6,58 +6,12 @@
  * on: the core finishes what is in the log, whoever leads. */
 #include "journal/raft_drive_impl.h"
 
-/* --- "ID@HOST:PORT[=PRIORITY],..." --- */
-
-static bool drive_number(const char **p, uint32_t max, uint32_t *ret)
-{
-    uint64_t v = 0;
-    const char *from = *p;
-    for (; **p >= '0' && **p <= '9' && v <= max; (*p)++)
-        v = v * 10 + (uint64_t)(**p - '0');
-    *ret = (uint32_t)v;
-    return *p > from && v <= max;
-}
-
-int raft_drive_members_parse(const char *text, struct raft_conf *ret_conf)
-{
-    struct raft_conf *c = ret_conf;
-    memset(c, 0, sizeof *c);
-    for (const char *p = text; *p;) {
-        struct raft_member m = {.flags = RAFT_VOTER};
-        uint32_t priority = 0, at = c->n, n = 0;
-        if (c->n == RAFT_MEMBERS_MAX || !drive_number(&p, UINT32_MAX, &m.id.v) || m.id.v == 0 ||
-            *p++ != '@')
-            return E_INVAL;
-        while (p[n] && p[n] != ',' && p[n] != '=')
-            n++;
-        if (n == 0 || n >= sizeof m.addr)
-            return E_INVAL;
-        memcpy(m.addr, p, n);
-        p += n;
-        if (*p == '=' && (p++, !drive_number(&p, UINT8_MAX, &priority)))
-            return E_INVAL;
-        m.priority = (uint8_t)priority;
-        if (*p && (*p++ != ',' || !*p))
-            return E_INVAL;
-        for (; at > 0 && c->member[at - 1].id.v >= m.id.v; at--) {
-            if (c->member[at - 1].id.v == m.id.v)
-                return E_INVAL;
-            c->member[at] = c->member[at - 1];
-        }
-        c->member[at] = m;
-        c->n++;
-    }
-    return c->n ? 0 : E_INVAL;
-}
-
-/* --- what a change wants --- */
+/* --- a configuration that is being made --- */
 
 static struct raft_member *drive_conf_find(struct raft_conf *c, uint32_t id)
 {
-    for (uint32_t i = 0; i < c->n; i++)
-        if (c->member[i].id.v == id)
-            return &c->member[i];
-    return NULL;
+    const struct raft_member *m = raft_member_find(c, (struct raft_id){id});
+    return m ? &c->member[m - c->member] : NULL;
 }
 
 static int drive_conf_add(struct raft_conf *c, uint32_t id, const char *addr, uint8_t flags,
@@ -81,6 +35,45 @@ static void drive_conf_remove(struct raft_conf *c, struct raft_member *m)
     memmove(m, m + 1, (c->n - at) * sizeof *m);
     memset(&c->member[c->n], 0, sizeof *m);
 }
+
+/* --- "ID@HOST:PORT[=PRIORITY],..." --- */
+
+static bool drive_number(const char **p, uint32_t max, uint32_t *ret)
+{
+    uint64_t v = 0;
+    const char *from = *p;
+    for (; **p >= '0' && **p <= '9' && v <= max; (*p)++)
+        v = v * 10 + (uint64_t)(**p - '0');
+    *ret = (uint32_t)v;
+    return *p > from && v <= max;
+}
+
+int raft_drive_members_parse(const char *text, struct raft_conf *ret_conf)
+{
+    struct raft_conf *c = ret_conf;
+    memset(c, 0, sizeof *c);
+    for (const char *p = text; *p;) {
+        char addr[ENV_ADDR_MAX] = "";
+        uint32_t id, priority = 0, n = 0;
+        if (!drive_number(&p, UINT32_MAX, &id) || *p++ != '@')
+            return E_INVAL;
+        while (p[n] && p[n] != ',' && p[n] != '=')
+            n++;
+        if (n >= sizeof addr)
+            return E_INVAL;
+        memcpy(addr, p, n);
+        p += n;
+        if (*p == '=' && (p++, !drive_number(&p, UINT8_MAX, &priority)))
+            return E_INVAL;
+        if (*p && (*p++ != ',' || !*p))
+            return E_INVAL;
+        if (drive_conf_find(c, id) || drive_conf_add(c, id, addr, RAFT_VOTER, (uint8_t)priority))
+            return E_INVAL;
+    }
+    return c->n ? 0 : E_INVAL;
+}
+
+/* --- what a change wants --- */
 
 /* the configuration that the change asks for */
 static int drive_change_plan(struct raft_conf *c, const struct journal_change *ch)
@@ -258,7 +251,7 @@ void raft_drive_learn_disks(struct drive *d)
 
 /* --- status --- */
 
-static void drive_status_members(const struct drive *d, const struct raft_status *s,
+static void drive_status_members(struct drive *d, const struct raft_status *s,
                                  struct journal_status *st)
 {
     const struct raft_conf *c = raft_conf(d->raft);
@@ -268,10 +261,7 @@ static void drive_status_members(const struct drive *d, const struct raft_status
         const struct raft_member *m = &c->member[i];
         struct journal_member *o = &st->member[i];
         bool self = m->id.v == d->self.v;
-        const struct drive_link *k = NULL;
-        for (uint32_t l = 0; l < DRIVE_LINKS; l++)
-            if (d->link[l].id.v == m->id.v)
-                k = &d->link[l];
+        const struct drive_link *k = raft_drive_link_find(d, m->id);
         *o = (struct journal_member){.id = m->id.v,
                                      .votes = m->flags & (RAFT_VOTER | RAFT_OLD),
                                      .leads = m->id.v == s->leader.v,

@@ -21,17 +21,12 @@ static void drive_op_done(struct env_op *op)
 
 static bool drive_listed(struct drive *d)
 {
-    uint64_t n;
     if (d->op.ret <= 0) {
         if (d->op.ret < 0)
             raft_drive_fail(d, (int)d->op.ret);
         return d->op.ret == 0;
     }
-    for (const char *c = d->names; c < d->names + d->op.ret; c += strlen(c) + 1) {
-        fmt_into(d->after, sizeof d->after, "%s", c);
-        if (log_format_name_parse(c, "wal-", &n) || log_format_name_parse(c, "image-", &n))
-            d->has_data = true;
-    }
+    d->has_data |= log_meta_listed(d->names, d->op.ret, d->after, sizeof d->after);
     return false;
 }
 
@@ -260,6 +255,16 @@ static void drive_next(struct drive *d)
 
 /* --- stop --- */
 
+/* its own memory; the parts are gone */
+static void drive_drop(struct drive *d)
+{
+    mem_free(d->mem, d->queue, d->cfg.queue_bytes);
+    mem_free(d->mem, d->wait, DRIVE_MEM_ENTRIES * sizeof *d->wait);
+    mem_free(d->mem, d->frame, ENV_FRAME_MAX);
+    mem_free(d->mem, d->record, JOURNAL_RECORD_MAX);
+    mem_free(d->mem, d, sizeof *d);
+}
+
 static void drive_free(struct drive *d)
 {
     struct env_op *op = d->stop_op;
@@ -272,12 +277,8 @@ static void drive_free(struct drive *d)
     if (d->ship)
         ship_free(d->ship);
     log_meta_drop(&d->file);
-    mem_free(d->mem, d->queue, d->cfg.queue_bytes);
-    mem_free(d->mem, d->wait, DRIVE_MEM_ENTRIES * sizeof *d->wait);
-    mem_free(d->mem, d->frame, ENV_FRAME_MAX);
-    mem_free(d->mem, d->record, JOURNAL_RECORD_MAX);
     raft_drive_reply(d, op, 0);
-    mem_free(d->mem, d, sizeof *d);
+    drive_drop(d);
 }
 
 static void drive_reader_closed(struct env_op *op)
@@ -415,13 +416,9 @@ struct journal *raft_open(struct env *e, struct mem *m, const struct journal_con
     d->wait = mem_alloc(m, DRIVE_MEM_ENTRIES * sizeof *d->wait);
     d->frame = mem_alloc(m, ENV_FRAME_MAX);
     d->record = mem_alloc(m, JOURNAL_RECORD_MAX);
-    bool ok = d->queue && d->wait && d->frame && d->record;
-    if (!ok || !log_meta_init(&d->file, e, m, d->dir)) {
-        mem_free(m, d->queue, d->cfg.queue_bytes);
-        mem_free(m, d->wait, DRIVE_MEM_ENTRIES * sizeof *d->wait);
-        mem_free(m, d->frame, ENV_FRAME_MAX);
-        mem_free(m, d->record, JOURNAL_RECORD_MAX);
-        mem_free(m, d, sizeof *d);
+    if (!d->queue || !d->wait || !d->frame || !d->record ||
+        !log_meta_init(&d->file, e, m, d->dir)) {
+        drive_drop(d);
         return NULL;
     }
     const char *group = cfg->raft.recover ? cfg->raft.recover : cfg->raft.members;

@@ -67,7 +67,6 @@ void raft_drive_fail(struct drive *d, int why)
     if (d->role == JOURNAL_FAILED)
         return;
     d->role = JOURNAL_FAILED;
-    d->failed = why;
     d->state = DRIVE_FAILED;
     env_timer_stop(d->env, &d->timer);
     env_timer_stop(d->env, &d->stall);
@@ -149,18 +148,12 @@ static void drive_meta_saved(struct env_op *op)
 
 static void drive_queue_peek(const struct drive *d, uint64_t pos, void *p, uint64_t n)
 {
-    uint64_t cap = d->cfg.queue_bytes, at = pos % cap, first = base_min_u64(n, cap - at);
-    memcpy(p, d->queue + at, first);
-    if (n > first)
-        memcpy((uint8_t *)p + first, d->queue, n - first);
+    buf_ring_get(d->queue, d->cfg.queue_bytes, pos, p, n);
 }
 
 static void drive_queue_put(struct drive *d, const void *p, uint64_t n)
 {
-    uint64_t cap = d->cfg.queue_bytes, at = d->queue_head % cap, first = base_min_u64(n, cap - at);
-    memcpy(d->queue + at, p, first);
-    if (n > first)
-        memcpy(d->queue, (const uint8_t *)p + first, n - first);
+    buf_ring_put(d->queue, d->cfg.queue_bytes, d->queue_head, p, n);
     d->queue_head += n;
 }
 
@@ -521,10 +514,14 @@ void raft_drive_settle(struct drive *d)
             drive_step(d, &ev, NULL);
             d->settle_again = true;
         }
-        if (s.conf_index != d->conf_seen)
+        uint64_t conf_term = raft_term_at(d->raft, s.conf_index);
+        if (s.conf_index != d->conf_seen || conf_term != d->conf_seen_term) {
+            d->conf_seen = s.conf_index;
+            d->conf_seen_term = conf_term; /* another one may take its index */
             raft_drive_links_follow(d);
-        if (drive_voters(d) != d->file.meta.voters && !d->meta_saving)
-            raft_drive_meta_save(d); /* who is alone has nobody to repair its log */
+            if (drive_voters(d) != d->file.meta.voters)
+                raft_drive_meta_save(d); /* who is alone has nobody to repair its log */
+        }
         if (d->state == DRIVE_RUNNING && (drive_reads(d) || drive_propose(d)))
             d->settle_again = true;
         if (d->state == DRIVE_RUNNING)
@@ -651,8 +648,7 @@ static void drive_submit(struct journal *j, const void *rec, uint32_t len, struc
         return;
     }
     drive_queue_put(d, &len, 4);
-    if (len)
-        drive_queue_put(d, rec, len);
+    drive_queue_put(d, rec, len);
     list_push_back(&d->queued, &op->link);
     d->n_queued++;
     /* alone, as the last one was: it is not the first of many that this turn brings */

@@ -134,10 +134,9 @@ struct drive {
     enum drive_state state;
     enum journal_role role;
     uint64_t epoch;
-    int failed;
 
     /* start */
-    bool has_data, busy, begun, is_new;
+    bool has_data, busy, begun;
     struct env_op op;
     char names[LOG_BLOCK], after[ENV_NAME_MAX];
     struct raft_conf first_conf; /* of a new cluster, or of a recovered one */
@@ -214,7 +213,7 @@ struct drive {
     /* other members */
     struct drive_link link[DRIVE_LINKS];
     struct drive_conn conn[DRIVE_CONNS];
-    uint64_t conf_seen; /* index of the configuration that the links follow */
+    uint64_t conf_seen, conf_seen_term; /* the configuration that the links follow */
     int64_t hello_said_ns;
 
     /* a change of the group */

@@ -14,8 +14,6 @@
 #include "journal/raft.h"
 
 enum {
-    RAFT_RUNS_MAX = 1024,   /* terms in a log; more, and it takes nothing until it is trimmed */
-    RAFT_CONFS_MAX = 4,     /* configurations that may still be asked for or come back */
     RAFT_INFLIGHT_MAX = 64, /* messages to a peer, unanswered */
     RAFT_SPARE = 8,         /* places in memory for entries that the core makes itself */
 };
@@ -216,7 +214,6 @@ static inline const struct raft_conf *raft_member_conf(const struct raft *r)
         last--;
     return &r->conf[last];
 }
-const struct raft_member *raft_member_find(const struct raft_conf *c, struct raft_id id);
 bool raft_member_is_joint(const struct raft_conf *c);
 /* votes in either half of the configuration */
 bool raft_member_votes(const struct raft_conf *c, struct raft_id id);

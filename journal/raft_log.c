@@ -7,7 +7,6 @@
 #include "core/buf.h"
 #include "core/fmt.h"
 #include "journal/raft_format.h"
-#include "journal/raft_impl.h"
 #include "journal/wal_cursor.h"
 
 enum {

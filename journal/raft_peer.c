@@ -283,19 +283,10 @@ static void drive_dialled(struct env_op *op)
 
 /* --- hello --- */
 
-static const struct raft_member *drive_member(const struct drive *d, uint32_t id)
-{
-    const struct raft_conf *c = d->raft ? raft_conf(d->raft) : NULL;
-    for (uint32_t i = 0; c && i < c->n; i++)
-        if (c->member[i].id.v == id)
-            return &c->member[i];
-    return NULL;
-}
-
 /* 0, or why the one who says this is not whom we talk to */
 static int drive_hello_check(const struct drive *d, const struct drive_hello *h)
 {
-    const struct raft_member *m = drive_member(d, h->from);
+    const struct raft_member *m = raft_member_find(raft_conf(d->raft), (struct raft_id){h->from});
     if (h->proto < DRIVE_PROTO || h->format != LOG_VERSION)
         return E_VERSION;
     if (h->cluster_hi != d->file.meta.cluster_hi || h->cluster_lo != d->file.meta.cluster_lo)
@@ -612,9 +603,6 @@ void raft_drive_fetch(struct drive *d, const struct raft_fetch *f)
 void raft_drive_links_follow(struct drive *d)
 {
     const struct raft_conf *c = raft_conf(d->raft);
-    struct raft_status s;
-    raft_status(d->raft, &s);
-    d->conf_seen = s.conf_index;
     for (uint32_t i = 0; i < DRIVE_LINKS; i++)
         d->link[i].is_member = false;
     for (uint32_t i = 0; i < c->n; i++) {

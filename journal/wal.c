@@ -7,6 +7,7 @@
  *   slot:  FREE --fill, checksum--> WRITING --done--> WRITTEN --publish, in order--> FREE
  *
  * wal_run() moves everything as far as it goes; every completion ends in it. */
+#include "core/buf.h"
 #include "core/mutant.h"
 #include "journal/wal_impl.h"
 
@@ -131,21 +132,13 @@ void wal_free(struct wal *w)
 
 static void wal_queue_put(struct wal *w, const void *p, uint64_t n)
 {
-    uint64_t cap = w->cfg.queue_bytes, at = w->queue_head % cap, first = base_min_u64(n, cap - at);
-    if (first)
-        memcpy(w->queue + at, p, first);
-    if (n > first)
-        memcpy(w->queue, (const uint8_t *)p + first, n - first);
+    buf_ring_put(w->queue, w->cfg.queue_bytes, w->queue_head, p, n);
     w->queue_head += n;
 }
 
 static void wal_queue_peek(const struct wal *w, uint64_t pos, void *p, uint64_t n)
 {
-    uint64_t cap = w->cfg.queue_bytes, at = pos % cap, first = base_min_u64(n, cap - at);
-    if (first)
-        memcpy(p, w->queue + at, first);
-    if (n > first)
-        memcpy((uint8_t *)p + first, w->queue, n - first);
+    buf_ring_get(w->queue, w->cfg.queue_bytes, pos, p, n);
 }
 
 /* bytes a record takes in the queue */
