@@ -202,6 +202,7 @@ static void drive_want_image(struct drive *d)
     d->ship_term = d->fx.image_term;
     d->ship_conf = *d->in.message.conf;
     d->ship_wanted = true;
+    d->ship_fails = 0;
     d->ship_again_ns = 0;
     if (d->is_shipping && !goes_on)
         ship_cancel(d->ship);

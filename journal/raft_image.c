@@ -12,6 +12,7 @@
 enum { DRIVE_HOLD_IMAGES = 4 }; /* of log, beside images */
 
 static const int64_t DRIVE_SHIP_RETRY_NS = 500 * 1000000LL;
+enum { DRIVE_SHIP_FAILS = 6 }; /* after so many in a row it waits no longer: half a minute */
 
 static struct drive *drive_of_snap(struct journal_host *h)
 {
@@ -123,18 +124,24 @@ static uint64_t drive_image_hold(const struct drive *d)
     return serving && !is_much && !d->full ? serving : UINT64_MAX;
 }
 
-/* What others may fetch from here: an image below the older kept one is of no use to them, as the
- * log does not begin there any more.  Whoever writes images itself fetches none. */
-static void drive_images_kept(struct drive *d)
+/* what is left of images that nobody wants any more */
+static void drive_ship_sweep(struct drive *d)
 {
-    uint64_t oldest = base_min_u64(snap_trim_index(d->snap), drive_image_hold(d));
-    ship_kept(d->ship, oldest, snap_index(d->snap), snap_epoch(d->snap));
     if (d->is_shipping || d->ship_wanted)
         return;
     d->is_shipping = true;
     d->shipping_index = 0;
     d->ship_resume = false;
     ship_sweep(d->ship, &d->ship_op);
+}
+
+/* What others may fetch from here: an image below the older kept one is of no use to them, as the
+ * log does not begin there any more.  Whoever writes images itself fetches none. */
+static void drive_images_kept(struct drive *d)
+{
+    uint64_t oldest = base_min_u64(snap_trim_index(d->snap), drive_image_hold(d));
+    ship_kept(d->ship, oldest, snap_index(d->snap), snap_epoch(d->snap));
+    drive_ship_sweep(d);
 }
 
 static void drive_image_written(struct drive *d, int64_t ret)
@@ -162,45 +169,81 @@ static void drive_image_written(struct drive *d, int64_t ret)
 
 /* --- taking one over --- */
 
+/* It may be older than what was wished for meanwhile.  The core takes it, or it knows better: then
+ * that is still to be fetched. */
+static void drive_ship_came(struct drive *d)
+{
+    struct raft_conf conf = d->shipping_conf;
+    uint64_t index = d->ship_index, term = d->ship_term;
+    bool other = d->ship_wanted && (index != d->shipping_index || term != d->shipping_term);
+    d->ship_fails = 0;
+    d->ship_resume = false;
+    d->ship_wanted = false;
+    d->ship_index = d->shipping_index;
+    d->ship_term = d->shipping_term;
+    struct raft_event ev = {.type = RAFT_IMAGE_READY,
+                            .u.image = {d->ship_index, d->ship_term, &conf}};
+    raft_drive_event(d, &ev, NULL);
+    if (!other || d->installing || d->ship_wanted)
+        return;
+    d->ship_index = index;
+    d->ship_term = term;
+    d->ship_wanted = true;
+    raft_drive_kick(d);
+}
+
+static void drive_ship_failed(struct drive *d, int why)
+{
+    bool at_once = why == E_CLOSED || why == E_CANCELLED;
+    bool soon = at_once || why == E_TIMEOUT || why == E_AGAIN;
+    d->ship_resume = why == E_CLOSED || why == E_TIMEOUT;
+    d->ship_fails = soon ? 0 : (uint32_t)base_min_u64(d->ship_fails + 1, DRIVE_SHIP_FAILS);
+    int64_t wait_ns = soon ? DRIVE_SHIP_RETRY_NS : DRIVE_SHIP_RETRY_NS << d->ship_fails;
+    d->ship_again_ns = env_now_ns(d->env) + (at_once ? 0 : wait_ns);
+    if (!at_once)
+        fmt_log(d->env, ENV_LOG_WARN, "journal: '%s': the image of record %llu did not come: %s.",
+                d->dir, (unsigned long long)d->shipping_index, err_text(why));
+    drive_ship_sweep(d);
+    raft_drive_settle(d);
+}
+
 void raft_drive_ship_done(struct env_op *op)
 {
     struct drive *d = container_of(op, struct drive, ship_op);
     d->is_shipping = false;
-    if (d->state != DRIVE_RUNNING || d->stop_op) {
+    if (d->state != DRIVE_RUNNING || d->stop_op)
         raft_drive_run(d);
-        return;
-    }
-    if (d->shipping_index == 0) { /* a sweep */
+    else if (d->shipping_index == 0) /* a sweep */
         raft_drive_settle(d);
-        return;
-    }
-    d->ship_resume = op->ret == E_CLOSED || op->ret == E_TIMEOUT;
-    bool at_once = op->ret == E_CLOSED || op->ret == E_CANCELLED;
-    d->ship_again_ns = env_now_ns(d->env) + (at_once ? 0 : DRIVE_SHIP_RETRY_NS);
-    if (op->ret == 0) {
-        struct raft_conf conf = d->shipping_conf;
-        d->ship_index = d->shipping_index;
-        d->ship_term = d->shipping_term;
-        struct raft_event ev = {.type = RAFT_IMAGE_READY,
-                                .u.image = {d->ship_index, d->ship_term, &conf}};
+    else if (op->ret == 0)
+        drive_ship_came(d);
+    else
+        drive_ship_failed(d, (int)op->ret);
+}
+
+/* what an image was wanted for has come by the log, from another leader perhaps */
+static void drive_ship_overtaken(struct drive *d)
+{
+    uint64_t commit = raft_commit(d->raft);
+    if (d->ship_wanted && d->ship_index <= commit) {
         d->ship_wanted = false;
-        raft_drive_event(d, &ev, NULL);
-        return;
+        drive_ship_sweep(d);
     }
-    if (op->ret < 0 && op->ret != E_CLOSED && op->ret != E_CANCELLED)
-        fmt_log(d->env, ENV_LOG_WARN, "journal: '%s': the image of record %llu did not come: %s.",
-                d->dir, (unsigned long long)d->shipping_index, err_text((int)op->ret));
-    raft_drive_settle(d);
+    if (d->is_shipping && d->shipping_index && d->shipping_index <= commit)
+        ship_cancel(d->ship);
 }
 
 static void drive_ship(struct drive *d)
 {
     struct drive_link *k = raft_drive_link_find(d, d->ship_from);
     struct env_peer *p = k ? raft_drive_link_peer(k) : NULL;
+    drive_ship_overtaken(d);
     if (!d->ship_wanted || d->is_shipping || !p || env_now_ns(d->env) < d->ship_again_ns)
         return;
     d->is_shipping = true;
-    if (!d->ship_resume || d->shipping_from.v != d->ship_from.v) {
+    bool goes_on = d->ship_resume && d->shipping_from.v == d->ship_from.v &&
+                   d->shipping_index > raft_commit(d->raft);
+    if (!goes_on) {
         d->shipping_from = d->ship_from;
         d->shipping_index = d->ship_index;
         d->shipping_term = d->ship_term;

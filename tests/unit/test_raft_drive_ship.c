@@ -1,0 +1,159 @@
+/* tests/unit/test_raft_drive_ship.c - what goes wrong around images, connections and proposals of a
+ * group of journals: wishes that are void, fetches that fail, places that are all taken. */
+#include "journal/raft_drive_impl.h"
+#include "journal/ship_impl.h"
+#include "tests/unit/test_raft_world_sim.h"
+
+static struct drive *drive_of(const struct gang_member *m)
+{
+    return container_of(m->j, struct drive, journal);
+}
+
+static uint32_t files(const struct gang_member *m, const char *what)
+{
+    uint32_t n = 0;
+    for (const char *f = ""; (f = sim_disk_next(m->node, f));)
+        n += strstr(f, what) != NULL;
+    return n;
+}
+
+static uint64_t first_index(const struct gang_member *m)
+{
+    struct journal_status st;
+    journal_status(m->j, &st);
+    return st.first_index;
+}
+
+/* Three members, the first of which leads and keeps little of its log; the second keeps all if
+ * `long_log`; the third was away and is ready to be started. */
+static struct gang *one_is_behind(uint64_t seed, uint32_t ballast, bool long_log)
+{
+    struct sim_config c = sim_config_quiet(seed);
+    struct gang *g = gang_new(&c, 3);
+    g->ballast = ballast;
+    for (uint32_t i = 0; i < 3; i++) {
+        bool is_long = i == 1 && long_log;
+        g->cfg.image_after_bytes = is_long ? 256 << 20 : 1 << 20;
+        g->cfg.raft.keep_entries = is_long ? 1000000 : 10;
+        gang_start(g, i);
+    }
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    if (gang_leader(g)->id != 1)
+        CU_ASSERT_EQUAL(gang_change(g, JOURNAL_ELECT, 1, 0, NULL), 0);
+    gang_run(g, 100);
+    CU_ASSERT(gang_write(g, 100, 100) && gang_await_equal(g, 1000));
+    gang_crash(g, 2, false);
+    CU_ASSERT(gang_write(g, 3000, 2000));
+    for (int i = 0; i < 50 && first_index(&g->m[0]) < 200; i++) {
+        CU_ASSERT(gang_write(g, 100, 2000));
+        gang_run(g, 100);
+    }
+    CU_ASSERT_FATAL(first_index(&g->m[0]) >= 200);
+    CU_ASSERT_FATAL(gang_leader(g) == &g->m[0]);
+    return g;
+}
+
+/* until member i has something of an image, but not all */
+static bool await_part(struct gang *g, uint32_t i)
+{
+    struct ship_progress p;
+    for (int ms = 0; ms < 10000; ms++) {
+        struct drive *d = drive_of(&g->m[i]);
+        if (d->ship) {
+            ship_progress(d->ship, &p);
+            if (p.under_way && p.have && p.have < p.total)
+                return true;
+        }
+        gang_run(g, 1);
+    }
+    return false;
+}
+
+/* What an image was wanted for came by another leader's log: nobody asks for it any more. */
+static void test_a_wish_that_the_log_has_overtaken_is_given_up(void)
+{
+    struct gang *g = one_is_behind(1, 200, true);
+    struct gang_member *away = &g->m[2];
+    sim_net_nic(away->node, 8 << 20);
+    g->cfg.image_after_bytes = 256 << 20;
+    gang_start(g, 2);
+    CU_ASSERT_FATAL(await_part(g, 2));
+    gang_crash(g, 0, false);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) == &g->m[1]);
+    CU_ASSERT(gang_await_equal(g, 30000));
+    CU_ASSERT_EQUAL(away->resets, 0); /* the log came */
+    uint32_t images = files(away, "image-");
+    gang_start(g, 0); /* who was asked for the image is back */
+    CU_ASSERT(gang_await_equal(g, 30000));
+    gang_run(g, 5000);
+    CU_ASSERT(!drive_of(away)->ship_wanted && !drive_of(away)->is_shipping);
+    CU_ASSERT_EQUAL(files(away, "image.recv"), 0);
+    CU_ASSERT_EQUAL(files(away, "image-"), images);
+    gang_free(g);
+}
+
+/* an offer of an image in the name of a member, as if that led */
+static void offer(struct drive *d, uint32_t from, uint64_t term, uint64_t index, uint64_t log_term)
+{
+    static struct raft_conf conf;
+    conf = *raft_conf(d->raft);
+    struct raft_message *m = &d->in.message;
+    *m = (struct raft_message){.type = RAFT_MSG_IMAGE,
+                               .from = {from},
+                               .to = d->self,
+                               .term = term,
+                               .index = index,
+                               .log_term = log_term,
+                               .conf = &conf};
+    struct raft_event ev = {.type = RAFT_MESSAGE, .u.message = m};
+    raft_drive_event(d, &ev, NULL);
+}
+
+/* A fetch that is too far to be cancelled ends well after another image was wished for, which the
+ * core still wants then: it knows nothing of the one that came. */
+static void test_a_newer_wish_outlives_an_older_fetch(void)
+{
+    struct gang *g = one_is_behind(2, 20, false);
+    struct gang_member *away = &g->m[2];
+    gang_start(g, 2);
+    struct drive *d = drive_of(away);
+    for (int i = 0; i < 100000 && !(d->ship && d->is_shipping &&
+                                    d->ship->fetch.state == SHIP_RENAME && d->shipping_index);
+         i++)
+        sim_step(g->s);
+    CU_ASSERT_FATAL(d->ship && d->ship->fetch.state == SHIP_RENAME);
+    uint64_t came = d->shipping_index;
+    struct raft_status s;
+    raft_status(d->raft, &s);
+    offer(d, 2, s.term + 1, came - 5, d->shipping_term);
+    CU_ASSERT(d->ship_wanted && d->ship_index == came - 5);
+    for (int i = 0; i < 100000 && d->is_shipping; i++)
+        sim_step(g->s);
+    sim_step(g->s);
+    CU_ASSERT(away->resets > 0 || d->installing || (d->ship_wanted && d->ship_index == came - 5));
+    CU_ASSERT(gang_await_equal(g, 30000));
+    gang_free(g);
+}
+
+/* An image that does not fit is not sent again and again. */
+static void test_a_full_disk_does_not_fetch_for_ever(void)
+{
+    struct gang *g = one_is_behind(3, 40, false);
+    struct gang_member *away = &g->m[2];
+    struct sim_disk_config full = *sim_disk_get(away->node), roomy = full;
+    gang_start(g, 2);
+    full.capacity = sim_disk_used(away->node) + (1 << 20);
+    sim_disk_set(away->node, &full);
+    gang_run(g, 60000);
+    CU_ASSERT(away->role == JOURNAL_STANDBY && away->resets == 0);
+    uint32_t fetches = drive_of(away)->ship->fetch.tag;
+    CU_ASSERT(fetches > 3 && fetches < 16);
+    sim_disk_set(away->node, &roomy);
+    CU_ASSERT(gang_await_equal(g, 60000));
+    CU_ASSERT_EQUAL(away->resets, 1);
+    gang_free(g);
+}
+
+UNIT_MAIN("raft_drive_ship", UNIT(test_a_wish_that_the_log_has_overtaken_is_given_up),
+          UNIT(test_a_newer_wish_outlives_an_older_fetch),
+          UNIT(test_a_full_disk_does_not_fetch_for_ever))
