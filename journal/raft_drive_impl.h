@@ -206,7 +206,7 @@ struct drive {
     struct raft_id shipping_from;
     uint64_t shipping_index, shipping_term;
     struct raft_conf shipping_conf;
-    bool ship_resume; /* it was cut off */
+    bool ship_resume;    /* it was cut off */
     uint32_t ship_fails; /* in a row, of the kind that another try does not help at once */
     int64_t ship_again_ns;
     struct raft_conf ship_conf;
