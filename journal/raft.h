@@ -28,7 +28,8 @@
  *
  * TIME.  Two speeds of suspicion: the promise is short, so that a lease ends soon; suspicion of a
  * silent leader is long, because a busy machine delays timers.  A leader whose connection broke and
- * whose host refuses another (RAFT_CONTACT) is suspected as soon as its promise has lapsed. */
+ * whose host refuses another (RAFT_CONTACT) is suspected as soon as its promise has lapsed.  Who
+ * starts waits for two to four promises only: a leader that lives is heard before. */
 #ifndef JOURNAL_RAFT_H
 #define JOURNAL_RAFT_H
 

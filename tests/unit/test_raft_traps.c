@@ -651,6 +651,33 @@ static void test_trap_30_voter_that_starts_keeps_still(void)
     end();
 }
 
+static void test_first_suspicion_is_short_but_outlasts_a_promise(void)
+{
+    const struct raft_conf c = voters(3);
+    int64_t lo = INT64_MAX, hi = 0;
+    for (uint64_t seed = 1; seed <= 64; seed++) {
+        struct raft_config cfg = config();
+        struct raft_start s = {.meta = {1, {0}}, .image.conf = &c};
+        cfg.seed = seed;
+        unit_mem(&mem, 1 << 24);
+        now = 1000000 * MS;
+        r = raft_create(&mem, &cfg, &s, now);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+        int64_t wait = raft_deadline_ns(r) - now;
+        lo = wait < lo ? wait : lo;
+        hi = wait > hi ? wait : hi;
+        now += wait;
+        step((struct raft_event){.type = RAFT_TIME});
+        CU_ASSERT_EQUAL(st.role, RAFT_PRE_CANDIDATE); /* which changes nothing of anybody */
+        CU_ASSERT(st.term == 1 && !fx.save_meta);
+        append(2, 1, 0, 0, 0, 0, 0); /* from here on it is patient */
+        CU_ASSERT(raft_deadline_ns(r) - now >= cfg.suspect_min_ns);
+        end();
+    }
+    CU_ASSERT(lo >= 2 * config().promise_ns && hi <= 4 * config().promise_ns);
+    CU_ASSERT(hi - lo > config().promise_ns); /* not all at once */
+}
+
 static void test_trap_40_uncommitted_tail_is_bounded(void)
 {
     open_voters(3, 1, 0, NULL);
@@ -787,6 +814,7 @@ UNIT_MAIN("raft traps", UNIT(test_trap_01_only_own_term_is_counted),
           UNIT(test_trap_29_single_leader_reads_after_its_first_commit),
           UNIT(test_trap_30_lease_ends_in_time_and_with_a_transfer),
           UNIT(test_trap_30_voter_that_starts_keeps_still),
+          UNIT(test_first_suspicion_is_short_but_outlasts_a_promise),
           UNIT(test_trap_30_a_higher_term_does_not_end_the_promise),
           UNIT(test_trap_30_who_promised_does_not_stand),
           UNIT(test_trap_38_image_is_fetched_from_whoever_leads),
