@@ -144,7 +144,7 @@ static void master_on_apply(struct journal_host *h, uint64_t index, const void *
                 (unsigned long long)op.mtime_ns >> 20,
                 (unsigned long long)m->cfg.limits.bytes_max >> 20);
     if (m->cfg.observer)
-        m->cfg.observer->on_apply(m->cfg.observer, index, &op, &res);
+        m->cfg.observer->on_apply(m->cfg.observer, index, &op, &res, m->meta);
     if (sub) {
         sub->reply = res.reply;
         sub->reply.data = NULL;
@@ -243,6 +243,8 @@ static void master_lead(struct master *m, uint64_t epoch)
 static void master_step_down(struct master *m, int err)
 {
     m->is_leading = m->is_mounted = false;
+    if (m->cfg.observer && m->cfg.observer->on_step_down)
+        m->cfg.observer->on_step_down(m->cfg.observer);
     env_timer_stop(m->env, &m->tick);
     master_rpc_end_all(m, err);
     master_lease_reset(m);
@@ -292,6 +294,8 @@ static int master_on_image_load(struct journal_host *h, const void *piece, uint3
     ASSERT(!m->is_leading);
     int err = meta_image_load(m->meta, piece, len);
     m->is_loading = !err && len;
+    if (!err && !len && m->cfg.observer && m->cfg.observer->on_image)
+        m->cfg.observer->on_image(m->cfg.observer, m->meta);
     if (err == E_VERSION) {
         uint32_t version = meta_image_version(m->meta, &oldest, &newest);
         fmt_log(m->env, ENV_LOG_ERROR,
@@ -529,6 +533,12 @@ void master_stop(struct master *m, struct env_op *op)
 const struct meta *master_meta(const struct master *m)
 {
     return m->meta;
+}
+
+void master_journal_status(const struct master *m, struct journal_status *ret_status)
+{
+    memset(ret_status, 0, sizeof *ret_status);
+    journal_status(m->journal, ret_status);
 }
 
 bool master_check(const struct master *m, char *err_text_buf, size_t cap)

@@ -19,12 +19,15 @@ struct master_mount {
     int64_t check_interval_ns; /* how old a comparison with the under-store may be; 0: each open */
 };
 
-/* Sees every record that is applied, and the state when leadership begins: the simulator's
- * checkers.  It must not call into the master. */
+/* Sees every record that is applied, every image that is loaded, and when leadership begins and
+ * ends: the simulator's checkers.  It must not call into the master. */
 struct master_observer {
     void (*on_apply)(struct master_observer *o, uint64_t index, const struct fsop *op,
-                     const struct meta_result *res);
+                     const struct meta_result *res, const struct meta *state);
     void (*on_lead)(struct master_observer *o, uint64_t epoch, const struct meta *state);
+    /* these may be NULL */
+    void (*on_image)(struct master_observer *o, const struct meta *state);
+    void (*on_step_down)(struct master_observer *o);
 };
 
 struct master_config {
@@ -71,6 +74,8 @@ size_t master_status_text(struct master *m, char *to, size_t cap);
 void master_stop(struct master *m, struct env_op *op);
 const struct meta *master_meta(const struct master *m); /* for the simulator's checkers */
 bool master_check(const struct master *m, char *err_text, size_t cap);
+/* its journal's own word */
+void master_journal_status(const struct master *m, struct journal_status *ret_status);
 /* how many pages the worker that is reached there has reported; false: it is not known or not alive
  */
 bool master_member_pages(const struct master *m, const char *addr, uint64_t *ret_pages);

@@ -71,7 +71,7 @@ const struct meta *lab_check_state(const struct lab_check *c)
 
 uint64_t lab_check_records(const struct lab_check *c)
 {
-    return c->n_log;
+    return c->n_records;
 }
 
 /* ---- the log ---- */
@@ -101,7 +101,7 @@ static uint64_t check_key(const struct fsop *op)
     return op->kind == FSOP_WRITE_CLOSE ? h : base_hash(op->data, op->data_len, h);
 }
 
-static uint64_t check_hash(const struct fsop *op)
+uint64_t lab_check_hash(const struct fsop *op)
 {
     static uint8_t buf[JOURNAL_RECORD_MAX];
     struct wbuf w = wbuf_make(buf, sizeof buf);
@@ -109,10 +109,12 @@ static uint64_t check_hash(const struct fsop *op)
     return base_hash(buf, w.len, 7);
 }
 
-static struct check_record *check_push(struct lab_check *c)
+static struct check_record *check_push(struct lab_check *c, uint64_t index)
 {
-    if (c->n_log + 1 >= c->cap_log) {
+    if (index >= c->cap_log) {
         uint64_t cap = c->cap_log ? 2 * c->cap_log : 1024;
+        while (cap <= index)
+            cap *= 2;
         struct check_record *more = mem_zalloc(c->mem, cap * sizeof *more);
         ASSERT(more != NULL);
         if (c->cap_log)
@@ -121,7 +123,9 @@ static struct check_record *check_push(struct lab_check *c)
         c->log = more;
         c->cap_log = cap;
     }
-    return &c->log[++c->n_log]; /* by index, from 1 */
+    c->n_log = index;
+    c->n_records++;
+    return &c->log[index];
 }
 
 static struct check_session *check_session(struct lab_check *c, uint64_t id)
@@ -216,21 +220,25 @@ static void check_outcome(struct lab_check *c, uint64_t index, const struct fsop
     }
 }
 
-static void check_new(struct lab_check *c, uint64_t index, const struct fsop *op,
-                      const struct meta_result *real)
+void lab_check_new(struct lab_check *c, uint64_t index, const struct fsop *op,
+                   const struct meta_result *real)
 {
     struct meta_result res;
     char why[LAB_MODEL_WHY];
-    struct check_record *r = check_push(c);
+    struct check_record *r = check_push(c, index);
+    if (op->kind == FSOP_OUTCOME)
+        lab_check_closes(c, op->arg);
     meta_apply(c->state, index, op, &res);
     int err = res.reply.err;
     /* a repetition names the intent of the first, and the outcome answers the first */
     bool repeated = (res.reply.flags & FSOP_R_DUPLICATE) != 0;
     *r = (struct check_record){
-        .hash = check_hash(op),
+        .hash = lab_check_hash(op),
         .key = check_key(op),
         .session = op->session.v,
         .seq = op->seq,
+        .answer = lab_check_answer_hash(&res),
+        .state = c->cfg.is_group && index % CHECK_STATE_EVERY == 0 ? meta_hash(c->state) : 0,
         .kind = op->kind,
         .tag = check_tag(op),
         .err = err,
@@ -259,47 +267,6 @@ static void check_new(struct lab_check *c, uint64_t index, const struct fsop *op
     check_found(c, index, op);
     if (r->ino.v && op->kind == FSOP_LOAD)
         r->ino.v = 0;
-}
-
-static void check_on_apply(struct master_observer *o, uint64_t index, const struct fsop *op,
-                           const struct meta_result *res)
-{
-    struct lab_check *c = container_of(o, struct lab_check, observer);
-    c->findings[LAB_LOG].checks++;
-    if (index == c->n_log + 1)
-        check_new(c, index, op, res);
-    else if (index > c->n_log)
-        lab_check_fail(c, LAB_LOG, "record %llu was applied, but the last one was %llu",
-                       (unsigned long long)index, (unsigned long long)c->n_log);
-    else if (c->log[index].hash != check_hash(op))
-        lab_check_fail(c, LAB_LOG,
-                       "record %llu (%s) differs from what it was when first applied (%s)",
-                       (unsigned long long)index, fsop_kind_name(op->kind),
-                       fsop_kind_name(c->log[index].kind));
-}
-
-static void check_on_lead(struct master_observer *o, uint64_t epoch, const struct meta *state)
-{
-    struct lab_check *c = container_of(o, struct lab_check, observer);
-    c->findings[LAB_LOG].checks++;
-    if (epoch <= c->epoch)
-        lab_check_fail(c, LAB_LOG, "epoch %llu does not rise above %llu", (unsigned long long)epoch,
-                       (unsigned long long)c->epoch);
-    c->epoch = epoch;
-    if (meta_applied(state) != c->n_log)
-        lab_check_fail(c, LAB_LOG, "epoch %llu begins with record %llu, %llu had been applied",
-                       (unsigned long long)epoch, (unsigned long long)meta_applied(state),
-                       (unsigned long long)c->n_log);
-    else if (meta_hash(state) != meta_hash(c->state))
-        lab_check_fail(c, LAB_LOG,
-                       "epoch %llu begins with another state than the log's %llu records give",
-                       (unsigned long long)epoch, (unsigned long long)c->n_log);
-}
-
-struct master_observer *lab_check_observer(struct lab_check *c)
-{
-    c->observer = (struct master_observer){check_on_apply, check_on_lead};
-    return &c->observer;
 }
 
 /* ---- answers ---- */

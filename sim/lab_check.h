@@ -1,7 +1,10 @@
 /* sim/lab_check.h - the checkers: what must hold of a run, whatever happened to the machines.
  *
  *   log        a committed record is never lost or changed, no request takes effect twice, and a
- *              master begins to lead with exactly the state that the log gives
+ *              master begins to lead with exactly the state that the log gives; of several, every
+ *              master applies the same records at the same indices, with the same answers and
+ *              states, also from images; an epoch has one leader, who has all that was applied by
+ *              leaders of earlier ones
  *   answers    every answer is what an independent model foretells at its place in the log, and
  *              places agree with real time
  *   data       bytes read are those of one state of the file that the reader may see, within one
@@ -43,6 +46,7 @@ struct lab_check_config {
     int64_t slack_ns;  /* a change that nobody was told of must be seen after this */
     int64_t behind_ns; /* and one made behind the cluster's back after this */
     bool store_fails;  /* the scenario makes the under-store fail */
+    bool is_group;     /* several masters: indices have gaps */
     struct meta_limits limits;
     const char *store; /* name of the under-store that is mounted on "/" */
 };
@@ -67,11 +71,18 @@ struct lab_finding *lab_check_finding(struct lab_check *c, enum lab_verdict v);
 const char *lab_check_name(enum lab_verdict v);
 void lab_check_fail(struct lab_check *c, enum lab_verdict v, const char *format, ...)
     PRINTF_LIKE(3, 4);
-/* one for each master */
-struct master_observer *lab_check_observer(struct lab_check *c);
+/* One for each master, for all its lives. */
+struct master_observer *lab_check_observer(struct lab_check *c, const char *name);
+/* a life of that master begins; it has applied nothing */
+void lab_check_starts(struct master_observer *o);
+/* that master's state, when all is quiet, is the log's; false: it is not there yet */
+bool lab_check_even(struct lab_check *c, struct master_observer *o, const struct meta *state,
+                    char *ret_why, size_t cap);
 struct lab_model *lab_check_model(struct lab_check *c);
 const struct meta *lab_check_state(const struct lab_check *c);
 uint64_t lab_check_records(const struct lab_check *c);
+/* times that a master began to lead */
+uint64_t lab_check_leaderships(const struct lab_check *c);
 
 /* called for each record when it is first applied */
 void lab_check_on_record(struct lab_check *c,

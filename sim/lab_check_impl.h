@@ -1,16 +1,26 @@
-/* sim/lab_check_impl.h - shared by lab_check.c (log, answers) and lab_check_data.c (bytes, store).
- */
+/* sim/lab_check_impl.h - shared by lab_check.c (log, answers), lab_check_machine.c (masters),
+ * lab_check_effect.c (changes below) and lab_check_data.c (bytes, store). */
 #ifndef SIM_LAB_CHECK_IMPL_H
 #define SIM_LAB_CHECK_IMPL_H
 
 #include "sim/lab_check.h"
 
-enum { CHECK_SESSIONS = 4096, CHECK_BUCKETS = 16384, CHECK_DOUBTS = 4096, CHECK_WRITES = 1024 };
+enum {
+    CHECK_SESSIONS = 4096,
+    CHECK_BUCKETS = 16384,
+    CHECK_DOUBTS = 4096,
+    CHECK_WRITES = 1024,
+    CHECK_MACHINES = 9,
+    CHECK_CLOSED = 64,
+    CHECK_STATE_EVERY = 16, /* records: the state's hash is kept of each so many */
+};
 
 struct check_record {
     uint64_t hash, key, session, seq, intent;
     uint64_t before; /* the record before it in its bucket of requests */
     uint64_t final;  /* the record that gave its answer; 0: its effect is awaited */
+    uint64_t answer; /* hash of what a machine answered */
+    uint64_t state;  /* hash of the state after it; 0: not kept */
     struct ino ino;
     int err;
     uint16_t kind;
@@ -33,23 +43,41 @@ struct check_session {
     char client[64];
 };
 
+/* A master, all its lives. */
+struct check_machine {
+    struct master_observer observer;
+    struct lab_check *check;
+    char name[32];
+    uint64_t applied; /* in this life */
+    uint64_t epoch;   /* of its last leadership */
+    bool leads;
+};
+
+struct check_epoch {
+    uint64_t epoch, applied; /* applied: by its leader */
+    const struct check_machine *by;
+};
+
 struct lab_check {
     struct mem *mem;
     struct sim *sim;
     struct lab_ufs *ufs;
     struct lab_check_config cfg;
-    struct master_observer observer;
+    struct check_machine machines[CHECK_MACHINES];
+    uint32_t n_machines;
     struct lab_finding findings[LAB_VERDICTS];
     struct lab_model *model;
     struct meta *state; /* a machine that never crashes */
-    uint64_t epoch;
+    struct check_epoch *epochs;
+    uint64_t n_epochs, cap_epochs;
     void (*on_record)(void *ctx, int64_t at_ns, uint64_t index, const struct fsop *op,
                       const struct meta_result *res);
     void *record_ctx;
     bool (*is_writer)(void *ctx, const char *client, struct ino ino);
     void *writer_ctx;
     struct check_record *log;
-    uint64_t n_log, cap_log;
+    uint64_t n_log, cap_log; /* n_log: the last one's index */
+    uint64_t n_records;
     uint64_t bucket[CHECK_BUCKETS]; /* the last record of the requests that hash to it */
     struct check_session sessions[CHECK_SESSIONS];
     uint32_t n_sessions;
@@ -58,13 +86,30 @@ struct lab_check {
     struct check_write writes[CHECK_WRITES];
     uint32_t n_writes;
     struct meta_intent owed; /* scratch */
-    uint64_t *tags;          /* the record of each numbered request */
+    /* a ring of the intents that were closed last: see lab_check_effect.c */
+    struct check_closed {
+        struct meta_intent intent;
+        int64_t at_ns;
+    } closed[CHECK_CLOSED];
+    uint32_t n_closed;
+    uint64_t *tags; /* the record of each numbered request */
     uint32_t cap_tags;
     uint64_t vanished; /* lab_model_vanished() after the last record */
     uint64_t behind;   /* changes by nobody in the cluster before the run */
 };
 
+/* ---- lab_check.c */
+/* a record that nobody applied before */
+void lab_check_new(struct lab_check *c, uint64_t index, const struct fsop *op,
+                   const struct meta_result *real);
+uint64_t lab_check_hash(const struct fsop *op);
+
+/* ---- lab_check_machine.c */
+uint64_t lab_check_answer_hash(const struct meta_result *res);
+
 /* ---- lab_check_effect.c */
+/* intent is about to be closed */
+void lab_check_closes(struct lab_check *c, uint64_t intent);
 void lab_check_effect(void *ctx, const struct lab_ufs_effect *e);
 
 /* ---- lab_check_data.c */

@@ -476,9 +476,11 @@ static bool model_mutation(struct lab_model *m, uint64_t index, const struct fso
 
 static void model_stamp(struct lab_model *m, uint64_t index, int64_t now_ns)
 {
-    m->stamps = model_grow(m, m->stamps, index, &m->cap_stamps, sizeof *m->stamps);
-    m->stamps[index] = (struct model_stamp){now_ns, now_ns + m->slack_ns};
-    m->applied = index;
+    while (m->applied < index) { /* places without a record share the next one's time */
+        m->applied++;
+        m->stamps = model_grow(m, m->stamps, m->applied, &m->cap_stamps, sizeof *m->stamps);
+        m->stamps[m->applied] = (struct model_stamp){now_ns, now_ns + m->slack_ns};
+    }
 }
 
 static void model_learn_mounts(struct lab_model *m, const struct meta *state)
@@ -499,7 +501,7 @@ bool lab_model_apply(struct lab_model *m, uint64_t index, int64_t now_ns, const 
         model_take_live(m, now_ns, state, op->ino);
     else if (op->kind == FSOP_OUTCOME && res->reply.attr.ino.v)
         model_take_live(m, now_ns, state, res->reply.attr.ino);
-    if (index != m->applied + 1) {
+    if (index <= m->applied) {
         fmt_into(ret_why, LAB_MODEL_WHY, "record %llu follows record %llu",
                  (unsigned long long)index, (unsigned long long)m->applied);
         return false;

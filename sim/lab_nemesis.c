@@ -2,41 +2,94 @@
  * (see sim/lab_scenario.h for what they are). */
 #include "sim/lab_run_impl.h"
 
-/* fn for every node that `to` means */
-static void nemesis_each(struct run_event *e, void (*fn)(struct run_event *e, struct sim_node *to))
+/* is n of those that `to` means, seen from e->on? */
+static bool nemesis_means(const struct run_event *e, const struct run_node *n)
+{
+    const char *to = e->f->f.to;
+    if (n == e->on)
+        return false;
+    if (!strcmp(to, "half"))
+        return base_mix_u64((uint64_t)e->f->f.at_ns) >> sim_node_id(n->node) % 64 & 1;
+    return !strcmp(to, "*") || (!strcmp(to, "leader") && n == e->to_leader) ||
+           !strcmp(to, sim_node_name(n->node));
+}
+
+/* fn for every link that is meant; "half": the node and whoever is not meant stand on one side */
+static void nemesis_each(struct run_event *e, void (*fn)(struct run_event *e, struct sim_node *from,
+                                                         struct sim_node *to))
 {
     struct lab_run *r = e->r;
+    bool half = !strcmp(e->f->f.to, "half");
     for (uint32_t i = 0; i < r->n_nodes; i++) {
-        struct run_node *n = &r->nodes[i];
-        bool meant = !strcmp(e->f->f.to, "*") || !strcmp(e->f->f.to, sim_node_name(n->node));
-        if (n != e->on && meant)
-            fn(e, n->node);
+        struct run_node *from = &r->nodes[i];
+        if (half ? nemesis_means(e, from) : from != e->on)
+            continue;
+        for (uint32_t k = 0; k < r->n_nodes; k++)
+            if (nemesis_means(e, &r->nodes[k]))
+                fn(e, from->node, r->nodes[k].node);
     }
 }
 
-static void nemesis_partition(struct run_event *e, struct sim_node *to)
+static void nemesis_partition(struct run_event *e, struct sim_node *from, struct sim_node *to)
 {
-    sim_net_partition(e->on->node, to, e->f->f.one_way);
+    sim_net_partition(from, to, e->f->f.one_way);
 }
 
-static void nemesis_clog(struct run_event *e, struct sim_node *to)
+static void nemesis_clog(struct run_event *e, struct sim_node *from, struct sim_node *to)
 {
-    sim_net_clog(e->on->node, to, e->f->f.for_ns);
+    sim_net_clog(from, to, e->f->f.for_ns);
 }
 
-static void nemesis_reset(struct run_event *e, struct sim_node *to)
+static void nemesis_reset(struct run_event *e, struct sim_node *from, struct sim_node *to)
 {
-    sim_net_reset(e->on->node, to);
+    (void)e;
+    sim_net_reset(from, to);
 }
 
-static void nemesis_heal(struct run_event *e, struct sim_node *to)
+static void nemesis_heal(struct run_event *e, struct sim_node *from, struct sim_node *to)
 {
-    sim_net_heal(e->on->node, to);
+    (void)e;
+    sim_net_heal(from, to);
+}
+
+/* a disk as the faults that are under way want it */
+static void nemesis_disk(struct run_node *n)
+{
+    struct sim_disk_config d = n->r->s.sim.disk;
+    if (n->full)
+        d.capacity = sim_disk_used(n->node) + 1;
+    if (n->slow) {
+        d.write_mean_ns *= 50;
+        d.sync_mean_ns *= 50;
+        d.stall_ppm = 5000;
+    }
+    if (n->unsynced)
+        d.sync_fail_ppm = 200000;
+    sim_disk_set(n->node, &d);
+}
+
+/* Of several masters' disks only a minority's are ever damaged, from the first ones on. */
+static bool nemesis_may_damage(const struct run_node *n)
+{
+    const struct lab_run *r = n->r;
+    uint32_t members = r->s.journal.members ? r->s.journal.members : r->s.masters;
+    return n->role != RUN_MASTER || (uint32_t)(n - r->nodes) < (members - 1) / 2;
+}
+
+/* is it only given up where no disk of the others is damaged? */
+static bool nemesis_may_wipe(const struct run_node *n)
+{
+    bool damages = false;
+    for (uint32_t i = 0; i < n->r->s.n_faults; i++)
+        damages |= n->r->s.faults[i].kind == LAB_FAULT_BIT_FLIP;
+    return !damages || nemesis_may_damage(n);
 }
 
 static void nemesis_flip(struct run_event *e)
 {
     struct lab_run *r = e->r;
+    if (!nemesis_may_damage(e->on))
+        e->on = &r->nodes[0];
     struct sim_node *n = e->on->node;
     const char *name = "", *found = NULL;
     uint32_t files = 0;
@@ -89,11 +142,32 @@ static void nemesis_kill(struct run_event *e, void (*how)(struct sim_node *n))
         lab_run_down(n, how);
 }
 
+/* one of several masters */
+static bool nemesis_is_member(const struct run_node *n)
+{
+    return n->r->oper && n->role == RUN_MASTER;
+}
+
+static void nemesis_disk_begin(struct run_event *e, int64_t until_ns)
+{
+    struct run_node *n = e->on;
+    int64_t excused_ns = until_ns + 2000 * RUN_MS;
+    n->full += e->f->f.kind == LAB_FAULT_DISK_FULL;
+    n->slow += e->f->f.kind == LAB_FAULT_DISK_SLOW;
+    n->unsynced += e->f->f.kind == LAB_FAULT_SYNC_FAIL;
+    if (e->f->f.kind == LAB_FAULT_SYNC_FAIL && excused_ns > n->excused_until_ns)
+        n->excused_until_ns = excused_ns;
+    nemesis_disk(n);
+}
+
 static void nemesis_begin(struct env_op *op)
 {
     struct run_event *e = container_of(op, struct run_event, begin);
     struct lab_run *r = e->r;
     int64_t until_ns = sim_now_ns(r->sim) + e->f->f.for_ns;
+    e->to_leader = !strcmp(e->f->f.to, "leader") ? lab_run_leader(r) : NULL;
+    if (!strcmp(e->f->f.node, "leader") && !(e->on = lab_run_leader(r)))
+        return;
     e->did = true;
     e->f->began_ns = sim_now_ns(r->sim);
     switch (e->f->f.kind) {
@@ -102,11 +176,17 @@ static void nemesis_begin(struct env_op *op)
         break;
     case LAB_FAULT_CRASH:
     case LAB_FAULT_RESTART:
-    case LAB_FAULT_WIPE:
         nemesis_kill(e, sim_node_crash);
         break;
+    case LAB_FAULT_WIPE:
+        e->did = !nemesis_is_member(e->on);
+        if (e->did)
+            nemesis_kill(e, sim_node_crash);
+        else if (nemesis_may_wipe(e->on))
+            lab_run_operator_wish(r->oper, e->f->f.kind, e->on, 0);
+        break;
     case LAB_FAULT_PAUSE:
-        e->did = !e->on->paused && !e->on->down;
+        e->did = !e->on->paused && !e->on->down && (!nemesis_is_member(e->on) || e->on->id);
         if (e->did)
             sim_node_pause(e->on->node);
         e->on->paused |= e->did;
@@ -132,12 +212,20 @@ static void nemesis_begin(struct env_op *op)
     case LAB_FAULT_STORE_FULL:
         lab_ufs_full(r->ufs, until_ns);
         break;
-    case LAB_FAULT_DISK_FULL: /* for journals alone, so far: sim/lab_group_nemesis.c */
+    case LAB_FAULT_DISK_FULL:
     case LAB_FAULT_DISK_SLOW:
     case LAB_FAULT_SYNC_FAIL:
+        nemesis_disk_begin(e, until_ns);
+        break;
     case LAB_FAULT_STALL:
+        if (sim_node_is_up(e->on->node))
+            sim_node_stall(e->on->node, (uint32_t)sim_random(r->sim, 8), e->f->f.for_ns);
+        break;
     case LAB_FAULT_IMAGE:
     case LAB_FAULT_MEMBERS:
+        if (r->oper)
+            lab_run_operator_wish(r->oper, e->f->f.kind, e->on, sim_random(r->sim, 1 << 30));
+        break;
     case LAB_FAULTS:
         break;
     }
@@ -170,6 +258,14 @@ static void nemesis_end(struct env_op *op)
         break;
     case LAB_FAULT_PARTITION:
         nemesis_each(e, nemesis_heal);
+        break;
+    case LAB_FAULT_DISK_FULL:
+    case LAB_FAULT_DISK_SLOW:
+    case LAB_FAULT_SYNC_FAIL:
+        n->full -= e->f->f.kind == LAB_FAULT_DISK_FULL;
+        n->slow -= e->f->f.kind == LAB_FAULT_DISK_SLOW;
+        n->unsynced -= e->f->f.kind == LAB_FAULT_SYNC_FAIL;
+        nemesis_disk(n);
         break;
     default:
         break;
@@ -207,6 +303,12 @@ void lab_nemesis_heal(struct lab_run *r)
             nemesis_end(&r->events[i].end);
     sim_net_heal_all(r->sim);
     sim_net_set(r->sim, &quiet.net);
+    if (r->oper) {
+        r->s.sim.disk.stall_ppm = 0;
+        r->s.sim.disk.sync_fail_ppm = 0;
+        for (uint32_t i = 0; i < r->s.masters; i++)
+            nemesis_disk(&r->nodes[i]);
+    }
     lab_ufs_outage(r->ufs, 0);
     lab_ufs_full(r->ufs, 0);
     lab_ufs_eio(r->ufs, 0);

@@ -1,109 +1,7 @@
-/* sim/lab_run.c - the machines of a run and its course (see sim/lab_run.h). */
+/* sim/lab_run.c - the course of a run (see sim/lab_run.h). */
 #include "sim/lab_run_impl.h"
 
-static const int64_t RUN_MS = 1000000;
-static const int64_t RUN_TICK_NS = 250 * 1000000LL;
 static const int64_t RUN_LATE_NS = 3000 * 1000000LL;
-
-/* ---- machines ---- */
-
-static void run_boot_master(struct env *e, struct mem *m, void *ctx)
-{
-    struct run_node *n = ctx;
-    struct lab_run *r = n->r;
-    struct master_config cfg = master_config_default();
-    cfg.listen = n->addr;
-    cfg.journal.dir = "journal";
-    cfg.journal.segment_bytes = r->s.segment_bytes;
-    cfg.journal.image_after_bytes = r->s.image_after_bytes;
-    if (lab_check_records(r->check) == 0) { /* as an operator formats it: once */
-        cfg.journal.cluster_hi = 1;
-        cfg.journal.cluster_lo = r->seed + 1;
-    }
-    cfg.limits = (struct meta_limits){.inodes_max = 100000, .sessions_max = 256};
-    cfg.mounts = &r->mount;
-    cfg.n_mounts = 1;
-    cfg.ufs = lab_ufs_factory(r->ufs);
-    cfg.page_bytes = r->s.page_bytes;
-    cfg.stripe_bytes = 4 * r->s.page_bytes;
-    cfg.lease_ns = r->s.lease_ns;
-    cfg.session_ns = r->s.session_ns;
-    cfg.requests_max = 512;
-    cfg.clients_max = 256 + 2 * (r->s.workers + r->s.clients);
-    cfg.observer = lab_check_observer(r->check);
-    int err = master_open(e, m, &cfg, &n->master);
-    if (err)
-        lab_check_fail(r->check, LAB_STRUCTURE, "%s: master_open: %s", sim_node_name(n->node),
-                       err_name(err));
-}
-
-static void run_boot_worker(struct env *e, struct mem *m, void *ctx)
-{
-    struct run_node *n = ctx;
-    struct lab_run *r = n->r;
-    struct worker_config cfg = worker_config_default();
-    cfg.listen = cfg.advertise = n->addr;
-    cfg.host = sim_node_name(n->node);
-    cfg.masters = r->masters;
-    cfg.dir = "cache";
-    cfg.capacity_bytes = r->s.capacity_bytes;
-    cfg.ufs = lab_ufs_factory(r->ufs);
-    cfg.requests_max = 128;
-    cfg.buffer_bytes = 32 * r->s.page_bytes;
-    cfg.page_cache_bytes = 6 * r->s.page_bytes;
-    int err = worker_open(e, m, &cfg, &n->worker);
-    if (err)
-        lab_check_fail(r->check, LAB_STRUCTURE, "%s: worker_open: %s", sim_node_name(n->node),
-                       err_name(err));
-}
-
-void lab_run_boot(struct run_node *n)
-{
-    if (n->role == RUN_MASTER)
-        sim_node_start(n->node, run_boot_master, n);
-    else if (n->role == RUN_WORKER)
-        sim_node_start(n->node, run_boot_worker, n);
-    else
-        lab_load_boot(n->r->load, n->node);
-}
-
-void lab_run_down(struct run_node *n, void (*how)(struct sim_node *n))
-{
-    if (n->paused)
-        sim_node_resume(n->node);
-    n->paused = false;
-    how(n->node);
-    n->master = NULL;
-    n->worker = NULL;
-    if (n->role == RUN_CLIENT)
-        lab_load_crashed(n->r->load, n->node);
-}
-
-struct run_node *lab_run_node(struct lab_run *r, const char *name)
-{
-    for (uint32_t i = 0; i < r->n_nodes; i++)
-        if (!strcmp(sim_node_name(r->nodes[i].node), name))
-            return &r->nodes[i];
-    return NULL;
-}
-
-static void run_add(struct lab_run *r, enum run_role role, uint32_t number)
-{
-    ASSERT(r->n_nodes < r->max_nodes);
-    struct run_node *n = &r->nodes[r->n_nodes++];
-    char name[32];
-    fmt_into(name, sizeof name, "%c%u", "mwc"[role], number + 1);
-    n->r = r;
-    n->role = role;
-    n->node = sim_node_add(r->sim, name);
-    fmt_into(n->addr, sizeof n->addr, "%s:%u", name, role == RUN_MASTER ? 7400u : 7401u);
-    if (role == RUN_MASTER) {
-        size_t at = strlen(r->masters);
-        fmt_into(r->masters + at, sizeof r->masters - at, "%s%s", at ? "," : "", n->addr);
-    }
-    if (role == RUN_CLIENT)
-        lab_load_add(r->load, n->node);
-}
 
 static void run_store(struct lab_run *r)
 {
@@ -137,59 +35,6 @@ static void run_success(void *ctx, int64_t at_ns)
         r->healed_ns = at_ns;
 }
 
-/* What a worker with a damaged directory asks of the operator. */
-static void run_repair(struct run_node *n)
-{
-    n->r->repairs++;
-    n->flipped = false;
-    lab_run_down(n, sim_node_crash);
-    sim_node_wipe(n->node);
-    lab_run_boot(n);
-}
-
-/* A worker's files stay within its limit, but for maps, what is under way and what it is about to
- * clear after a start. */
-static bool run_check_disk(const struct run_node *n, char *err_text, size_t cap)
-{
-    int err;
-    uint64_t used = sim_disk_used(n->node), most = n->r->s.capacity_bytes;
-    most += most / 2 + 40 * n->r->s.page_bytes;
-    if (used <= most || worker_state(n->worker, &err) != WORKER_SERVING)
-        return true;
-    fmt_into(err_text, cap, "%llu bytes on disk, the cache may have %llu", (unsigned long long)used,
-             (unsigned long long)n->r->s.capacity_bytes);
-    return false;
-}
-
-static void run_check_nodes(struct lab_run *r)
-{
-    struct lab_finding *f = lab_check_finding(r->check, LAB_STRUCTURE);
-    for (uint32_t i = 0; i < r->n_nodes; i++) {
-        struct run_node *n = &r->nodes[i];
-        char why[256] = "";
-        int err = 0;
-        bool ok = true;
-        f->checks++;
-        if (n->master && master_state(n->master, &err) == MASTER_FAILED)
-            lab_check_fail(r->check, LAB_LIVENESS, "%s: the master failed: %s",
-                           sim_node_name(n->node), err_name(err));
-        else if (n->master && master_state(n->master, &err) == MASTER_SERVING)
-            ok = master_check(n->master, why, sizeof why);
-        if (n->worker && worker_state(n->worker, &err) == WORKER_FAILED && err == E_CORRUPT &&
-            n->flipped && !n->paused)
-            run_repair(n);
-        else if (n->worker && worker_state(n->worker, &err) == WORKER_FAILED && !n->flipped)
-            lab_check_fail(r->check, LAB_LIVENESS, "%s: the worker failed: %s",
-                           sim_node_name(n->node), err_name(err));
-        else if (n->worker)
-            ok = worker_check(n->worker, why, sizeof why) && run_check_disk(n, why, sizeof why);
-        if (n->role == RUN_CLIENT && n->paused)
-            lab_load_paused(r->load, n->node, RUN_TICK_NS);
-        if (!ok)
-            lab_check_fail(r->check, LAB_STRUCTURE, "%s: %s", sim_node_name(n->node), why);
-    }
-}
-
 static void run_next(struct lab_run *r, enum run_phase phase, int64_t for_ns)
 {
     r->phase = phase;
@@ -204,13 +49,10 @@ static bool run_is_settled(const struct lab_run *r)
 }
 
 /* the leading master knows of every page that a worker has; or a text that says what is not so */
-static bool run_is_reported(const struct lab_run *r, char *ret_why, size_t cap)
+static bool run_is_reported(struct lab_run *r, char *ret_why, size_t cap)
 {
-    const struct master *lead = NULL;
+    const struct run_node *lead = lab_run_leader(r);
     int err;
-    for (uint32_t i = 0; i < r->n_nodes && !lead; i++)
-        if (r->nodes[i].master && master_state(r->nodes[i].master, &err) == MASTER_SERVING)
-            lead = r->nodes[i].master;
     for (uint32_t i = 0; i < r->n_nodes && lead; i++) {
         const struct run_node *n = &r->nodes[i];
         struct worker_stats s;
@@ -218,11 +60,26 @@ static bool run_is_reported(const struct lab_run *r, char *ret_why, size_t cap)
         if (!n->worker || worker_state(n->worker, &err) != WORKER_SERVING)
             continue;
         worker_stats(n->worker, &s);
-        if (master_member_pages(lead, n->addr, &pages) && pages == s.pages)
+        if (master_member_pages(lead->master, n->addr, &pages) && pages == s.pages)
             continue;
         fmt_into(ret_why, cap, "%s has %llu pages, the master knows of %llu",
                  sim_node_name(n->node), (unsigned long long)s.pages, (unsigned long long)pages);
         return false;
+    }
+    return true;
+}
+
+/* every master has applied everything, and has the log's state; or a text */
+static bool run_is_even(struct lab_run *r, char *ret_why, size_t cap)
+{
+    for (uint32_t i = 0; i < r->n_nodes && r->oper; i++) {
+        const struct run_node *n = &r->nodes[i];
+        if (n->role != RUN_MASTER || !n->id)
+            continue;
+        fmt_into(ret_why, cap, "%s does not run", sim_node_name(n->node));
+        if (!n->master ||
+            !lab_check_even(r->check, n->observer, master_meta(n->master), ret_why, cap))
+            return false;
     }
     return true;
 }
@@ -239,20 +96,25 @@ static void run_course(struct lab_run *r)
 {
     int64_t now = sim_now_ns(r->sim);
     bool late = now > r->phase_until_ns;
-    char why[128];
+    char why[300];
     switch (r->phase) {
     case RUN_LOAD:
         if (now < r->s.duration_ns)
             break;
         lab_nemesis_heal(r);
         lab_load_stop(r->load);
+        if (r->oper)
+            lab_run_operator_close(r->oper);
         run_next(r, RUN_DRAIN, r->s.bound_ns);
         break;
     case RUN_DRAIN:
-        if (lab_load_is_idle(r->load)) {
+        if (lab_load_is_idle(r->load) && (!r->oper || lab_run_operator_is_tidy(r->oper))) {
             /* longer than a comparison with the under-store is good for, and leases last */
             run_next(r, RUN_SETTLE, 0);
             r->settled_ns = now + r->s.check_interval_ns + r->s.lease_ns;
+        } else if (late && lab_load_is_idle(r->load)) {
+            lab_run_operator_say(r->oper, why, sizeof why);
+            run_late(r, why);
         } else if (late) {
             run_late(r, "requests have not ended");
         }
@@ -270,7 +132,8 @@ static void run_course(struct lab_run *r)
             run_late(r, "a client's last walk has not ended");
         break;
     case RUN_QUIET:
-        if (run_is_settled(r) && run_is_reported(r, why, sizeof why)) {
+        if (run_is_settled(r) && run_is_reported(r, why, sizeof why) &&
+            run_is_even(r, why, sizeof why)) {
             lab_check_finding(r->check, LAB_LIVENESS)->checks++;
             lab_check_end(r->check);
             run_next(r, RUN_OVER, 0);
@@ -286,13 +149,15 @@ static void run_course(struct lab_run *r)
 static void run_tick(struct env_op *op)
 {
     struct lab_run *r = container_of(op, struct lab_run, tick);
-    run_check_nodes(r);
+    lab_run_check_nodes(r);
     lab_load_check(r->load, RUN_LATE_NS);
     if (++r->ticks % 8 == 0)
         lab_check_interval(r->check);
+    if (r->oper)
+        lab_run_operator_tick(r->oper);
     run_course(r);
     if (r->phase != RUN_OVER)
-        sim_at(r->sim, sim_now_ns(r->sim) + RUN_TICK_NS, &r->tick);
+        sim_at(r->sim, sim_now_ns(r->sim) + LAB_RUN_TICK_NS, &r->tick);
 }
 
 /* ---- from outside ---- */
@@ -316,6 +181,7 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
         .slack_ns = 4 * s->lease_ns + s->session_ns + 5000 * RUN_MS,
         .behind_ns = 2 * s->check_interval_ns + 2 * s->lease_ns + s->load.deadline_ns,
         .store_fails = store_fails,
+        .is_group = s->masters > 1,
         .limits = {.inodes_max = 100000, .sessions_max = 256},
         .store = "main",
     };
@@ -351,21 +217,25 @@ struct lab_run *lab_run_open(struct mem *m, const struct lab_scenario *s, uint64
     r->nodes = mem_zalloc(m, r->max_nodes * sizeof *r->nodes);
     ASSERT(r->nodes != NULL);
     for (uint32_t i = 0; i < s->masters; i++)
-        run_add(r, RUN_MASTER, i);
+        lab_run_add(r, RUN_MASTER, i);
     for (uint32_t i = 0; i < s->workers; i++)
-        run_add(r, RUN_WORKER, i);
+        lab_run_add(r, RUN_WORKER, i);
     for (uint32_t i = 0; i < s->clients; i++)
-        run_add(r, RUN_CLIENT, i);
+        lab_run_add(r, RUN_CLIENT, i);
     r->n_windows = (uint32_t)(s->duration_ns / (RUN_WINDOW_MS * RUN_MS));
     r->windows = mem_zalloc(m, r->n_windows + 1);
     r->faults = mem_zalloc(m, (r->s.n_faults + 1) * sizeof *r->faults);
     r->events = mem_zalloc(m, (r->s.n_faults + 1) * sizeof *r->events);
     ASSERT(r->windows && r->faults && r->events);
+    if (s->masters > 1)
+        r->oper = lab_run_operator_open(r);
     for (uint32_t i = 0; i < r->n_nodes; i++)
         lab_run_boot(&r->nodes[i]);
+    if (r->oper)
+        lab_run_operator_boot(r->oper);
     lab_nemesis_open(r);
     r->tick.done = run_tick;
-    sim_at(r->sim, RUN_TICK_NS, &r->tick);
+    sim_at(r->sim, LAB_RUN_TICK_NS, &r->tick);
     return r;
 }
 
@@ -410,6 +280,9 @@ void lab_run_report(const struct lab_run *r, struct lab_report *ret_rep)
     p->healed_ns = r->healed_ns ? r->healed_ns - r->last_fault_end_ns : -1;
     p->records = lab_check_records(r->check);
     p->repairs = r->repairs;
+    p->leaderships = lab_check_leaderships(r->check);
+    p->exits = r->exits;
+    p->changes = r->changes;
     for (uint32_t i = 0; i < r->s.n_faults; i++) {
         struct lab_run_fault *f = &m->faults[i];
         f->down_ns = run_down_ns(r, f->began_ns, f->began_ns + f->f.for_ns);

@@ -25,6 +25,10 @@ struct lab_report {
     int64_t longest_down_ns, healed_ns; /* until the first success after the last fault ended */
     uint64_t records;
     uint32_t repairs; /* damaged workers that were given an empty directory */
+    /* of several masters: times that one began to lead, processes that ended for their disk's sake,
+     * changes of the group */
+    uint64_t leaderships;
+    uint32_t exits, changes;
     const struct lab_run_fault *faults;
     uint32_t n_faults;
     const struct lab_load_stats *load;

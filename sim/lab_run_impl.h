@@ -1,5 +1,5 @@
-/* sim/lab_run_impl.h - shared by lab_run.c (machines, course of a run) and lab_nemesis.c (faults).
- */
+/* sim/lab_run_impl.h - shared by lab_run.c (course of a run), lab_run_node.c (machines),
+ * lab_run_operator.c (the masters' group) and lab_nemesis.c (faults). */
 #ifndef SIM_LAB_RUN_IMPL_H
 #define SIM_LAB_RUN_IMPL_H
 
@@ -7,7 +7,9 @@
 #include "core/prng.h"
 #include "sim/lab_run.h"
 
-enum { RUN_WINDOW_MS = 100 };
+enum { RUN_WINDOW_MS = 100, RUN_MASTERS = 9 };
+#define RUN_MS          1000000LL
+#define LAB_RUN_TICK_NS (250 * RUN_MS)
 
 enum run_role { RUN_MASTER, RUN_WORKER, RUN_CLIENT };
 
@@ -21,13 +23,26 @@ struct run_node {
     uint32_t down; /* faults that keep it down */
     bool paused;
     bool flipped; /* a bit of its disk: it may say so and want an empty directory */
+    /* of a master */
+    struct master_observer *observer;
+    uint32_t id;                   /* its journal's member id; 0: spare, not running */
+    bool founder;                  /* began with the group */
+    bool joins;                    /* with an empty directory */
+    bool was_in;                   /* seen in the group's configuration */
+    uint32_t full, slow, unsynced; /* faults of its disk under way */
+    int64_t excused_until_ns;      /* it may fail for its disk's sake */
+    uint32_t corrupt;              /* how often in a row it ended with E_CORRUPT */
+    struct env_op again;           /* its process has ended, and starts again */
+    bool is_ending;
 };
+
+struct run_operator;
 
 struct run_event {
     struct env_op begin, end;
     struct lab_run *r;
     struct lab_run_fault *f;
-    struct run_node *on;
+    struct run_node *on, *to_leader;
     bool did;
 };
 
@@ -44,6 +59,9 @@ struct lab_run {
     struct run_node *nodes;
     uint32_t n_nodes, max_nodes;
     char masters[512]; /* addresses */
+    char members[512]; /* the group's, to begin with */
+    uint32_t next_id;
+    struct run_operator *oper; /* NULL: there is one master */
     struct master_mount mount;
     struct env_op tick;
     enum run_phase phase;
@@ -54,14 +72,32 @@ struct lab_run {
     uint8_t *windows;
     uint32_t n_windows;
     int64_t last_fault_end_ns, healed_ns;
-    uint32_t repairs;
+    uint32_t repairs, exits, changes;
 };
 
-/* ---- lab_run.c */
+/* ---- lab_run_node.c */
 struct run_node *lab_run_node(struct lab_run *r, const char *name);
+void lab_run_add(struct lab_run *r, enum run_role role, uint32_t number);
 void lab_run_boot(struct run_node *n);
 /* it runs no more; called with the world's function that does it */
 void lab_run_down(struct run_node *n, void (*how)(struct sim_node *n));
+/* the own checks of every machine; who fails with reason starts again, or is repaired */
+void lab_run_check_nodes(struct lab_run *r);
+/* the master that leads, by its journal's word, in the highest epoch; NULL: none does */
+struct run_node *lab_run_leader(struct lab_run *r);
+
+/* ---- lab_run_operator.c */
+struct run_operator *lab_run_operator_open(struct lab_run *r);
+void lab_run_operator_boot(struct run_operator *o);
+void lab_run_operator_tick(struct run_operator *o);
+/* LAB_FAULT_WIPE, _MEMBERS or _IMAGE, as soon as the group is tidy */
+void lab_run_operator_wish(struct run_operator *o, enum lab_fault_kind k, struct run_node *on,
+                           uint64_t chance);
+/* no more wishes */
+void lab_run_operator_close(struct run_operator *o);
+/* every member of the group runs, and every machine that runs is one */
+bool lab_run_operator_is_tidy(const struct run_operator *o);
+void lab_run_operator_say(const struct run_operator *o, char *ret_text, size_t cap);
 
 /* ---- lab_nemesis.c */
 void lab_nemesis_open(struct lab_run *r);

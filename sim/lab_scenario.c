@@ -616,16 +616,26 @@ static void swarm_draw(struct lab_scenario *s, uint64_t seed)
             swarm_key(s, &keys[i], "0 0 = = /2 *3", seed);
 }
 
+/* what only a master can be hit by */
+static bool draw_is_journals(enum lab_fault_kind kind)
+{
+    return kind == LAB_FAULT_DISK_FULL || kind == LAB_FAULT_DISK_SLOW ||
+           kind == LAB_FAULT_SYNC_FAIL || kind == LAB_FAULT_IMAGE || kind == LAB_FAULT_MEMBERS;
+}
+
 static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fault_kind kind,
                       char *to, size_t cap)
 {
     uint64_t m = s->random_masters ? s->masters : 0;
     uint64_t w = s->random_workers ? s->workers : 0, c = s->random_clients ? s->clients : 0;
+    bool is_group = s->masters > 1;
     if (s->journal.only && kind != LAB_FAULT_PARTITION && kind != LAB_FAULT_CLOG &&
         kind != LAB_FAULT_RESET)
         c = 0;
     else if (kind == LAB_FAULT_WIPE || kind == LAB_FAULT_BIT_FLIP)
-        m = c = 0; /* what a single master keeps is kept nowhere else */
+        m = is_group ? m : 0, c = 0; /* what a single master keeps is kept nowhere else */
+    else if (draw_is_journals(kind))
+        w = c = 0;
     if (m + w + c == 0)
         return;
     if (s->random_leader_ppm && m && prng_chance_ppm(p, s->random_leader_ppm)) {
@@ -656,7 +666,7 @@ static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kin
         draw_node(s, p, kind, f.node, sizeof f.node);
         if (kind == LAB_FAULT_PARTITION || kind == LAB_FAULT_CLOG || kind == LAB_FAULT_RESET) {
             f.one_way = prng_below(p, 4) == 0;
-            if (s->journal.only && prng_below(p, 3) == 0)
+            if ((s->journal.only || s->masters > 1) && prng_below(p, 3) == 0)
                 fmt_into(f.to, sizeof f.to, "half");
             else if (prng_below(p, 2))
                 draw_node(s, p, kind, f.to, sizeof f.to);

@@ -315,6 +315,11 @@ static void print_report(const struct lab_scenario *s, const struct lab_report *
     if (p->repairs)
         printf("  repaired    %u damaged cache directories were emptied, as their workers asked\n",
                p->repairs);
+    if (s->masters > 1)
+        printf(
+            "  masters     %llu leaderships, %u changes of the group, %u processes that ended for "
+            "their disk's sake\n",
+            (unsigned long long)p->leaderships, p->changes, p->exits);
     print_verdicts(p);
     printf("\n  speed       %llu events in %.2f s: %.0f events/s, %.0f x real time\n\n",
            (unsigned long long)p->events, wall_s, wall_s > 0 ? (double)p->events / wall_s : 0,
@@ -474,10 +479,6 @@ static int load_scenario(const struct options *o, struct lab_scenario *s)
     int err = lab_scenario_load(s, o->scenario, why);
     for (unsigned i = 0; i < o->n_sets && !err; i++)
         err = lab_scenario_set(s, o->sets[i], why);
-    if (!err && s->masters > 1 && !s->journal.only) {
-        err = E_CONFIG;
-        fmt_into(why, sizeof why, "several masters need \"journal.only\" so far");
-    }
     if (err) {
         fprintf(stderr, "tarn-sim: %s: %s\n", o->scenario, why);
         return EXIT_USAGE;

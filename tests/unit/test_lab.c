@@ -172,7 +172,7 @@ static struct meta_result lie_apply(struct lie *l, const struct fsop *op)
 {
     struct meta_result res;
     meta_apply(l->real, ++l->index, op, &res);
-    l->o->on_apply(l->o, l->index, op, &res);
+    l->o->on_apply(l->o, l->index, op, &res, l->real);
     return res;
 }
 
@@ -187,7 +187,7 @@ static struct fsop lie_mkdir(const char *name, uint64_t seq)
                          .mode = 0755};
 }
 
-static void lie_open(struct lie *l)
+static void lie_open_as(struct lie *l, bool is_group)
 {
     memset(l, 0, sizeof *l);
     unit_mem(&l->m, 512 << 20);
@@ -198,15 +198,21 @@ static void lie_open(struct lie *l)
     lab_ufs_mkdir(l->u, "main");
     struct lab_check_config cc = {.slack_ns = 10 * sec,
                                   .behind_ns = 5 * sec,
+                                  .is_group = is_group,
                                   .limits = {.inodes_max = 1000, .sessions_max = 10},
                                   .store = "main"};
     l->c = lab_check_open(&l->m, l->s, l->u, &cc);
-    l->o = lab_check_observer(l->c);
+    l->o = lab_check_observer(l->c, "m1");
     CU_ASSERT_EQUAL_FATAL(meta_open(&l->m, &cc.limits, &l->real), 0);
     struct fsop op = {.kind = FSOP_SESSION_OPEN, .name = "c1", .name_len = 2};
     lie_apply(l, &op);
     op = lie_mkdir("d", 1);
     lie_apply(l, &op);
+}
+
+static void lie_open(struct lie *l)
+{
+    lie_open_as(l, false);
 }
 
 static uint64_t lie_close(struct lie *l, enum lab_verdict v)
@@ -229,19 +235,19 @@ static void test_lab_check_log(void)
     lie_open(&l);
     struct fsop op = lie_mkdir("e", 2);
     meta_apply(l.real, ++l.index, &op, &res);
-    l.o->on_apply(l.o, l.index, &op, &res);
-    l.o->on_apply(l.o, l.index, &op, &res); /* replayed after a restart */
+    l.o->on_apply(l.o, l.index, &op, &res, l.real);
+    l.o->on_apply(l.o, l.index, &op, &res, l.real); /* replayed after a restart */
     l.o->on_lead(l.o, 1, l.real);
     CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 0);
 
     lie_open(&l); /* a record that is another one after the restart */
     op = lie_mkdir("x", 1);
-    l.o->on_apply(l.o, 2, &op, &res);
+    l.o->on_apply(l.o, 2, &op, &res, l.real);
     CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
 
     lie_open(&l); /* a record that was left out */
     op = lie_mkdir("e", 2);
-    l.o->on_apply(l.o, 4, &op, &res);
+    l.o->on_apply(l.o, 4, &op, &res, l.real);
     CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
 
     lie_open(&l); /* a master that leads without the last record */
@@ -260,6 +266,117 @@ static void test_lab_check_log(void)
     CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 3);
 }
 
+/* ---- lies of several masters ---- */
+
+struct lie_master {
+    struct master_observer *o;
+    struct meta *m;
+};
+
+static struct lie_master lie_master(struct lie *l, const char *name)
+{
+    struct meta_limits limits = {.inodes_max = 1000, .sessions_max = 10};
+    struct lie_master x = {.o = lab_check_observer(l->c, name)};
+    CU_ASSERT_EQUAL_FATAL(meta_open(&l->m, &limits, &x.m), 0);
+    return x;
+}
+
+static void lie_master_apply(struct lie_master *x, uint64_t index, const struct fsop *op)
+{
+    struct meta_result res;
+    meta_apply(x->m, index, op, &res);
+    x->o->on_apply(x->o, index, op, &res, x->m);
+}
+
+/* m1 has applied 1, 2 and, as entries of the journal's own are between, 16; m2 1 and 2 */
+static struct lie_master lie_group(struct lie *l, struct fsop *ret_last)
+{
+    lie_open_as(l, true);
+    struct lie_master x = lie_master(l, "m2");
+    struct fsop op = {.kind = FSOP_SESSION_OPEN, .name = "c1", .name_len = 2};
+    lie_master_apply(&x, 1, &op);
+    op = lie_mkdir("d", 1);
+    lie_master_apply(&x, 2, &op);
+    l->index = 15;
+    *ret_last = lie_mkdir("e", 2);
+    lie_apply(l, ret_last);
+    return x;
+}
+
+static void test_lab_check_group(void)
+{
+    struct lie l;
+    struct fsop last, op;
+    struct lie_master x = lie_group(&l, &last);
+    char why[200];
+    CU_ASSERT(!lab_check_even(l.c, x.o, x.m, why, sizeof why));
+    lie_master_apply(&x, 16, &last);
+    CU_ASSERT(lab_check_even(l.c, x.o, x.m, why, sizeof why));
+    x.o->on_image(x.o, l.real);
+    lab_check_starts(x.o);
+    x.o->on_lead(x.o, 3, x.m);
+    op = lie_mkdir("f", 3); /* from the image on */
+    x.o->on_image(x.o, l.real);
+    lie_master_apply(&x, 18, &op);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 0);
+
+    x = lie_group(&l, &last); /* another record at the same place */
+    op = lie_mkdir("x", 2);
+    lie_master_apply(&x, 16, &op);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
+
+    x = lie_group(&l, &last); /* at a place that has none */
+    lie_master_apply(&x, 15, &last);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
+
+    x = lie_group(&l, &last); /* the last one was left out */
+    op = lie_mkdir("f", 3);
+    lie_master_apply(&x, 17, &op);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
+
+    x = lie_group(&l, &last); /* the state is another one: this machine lacks record 2 */
+    struct lie_master y = lie_master(&l, "m3");
+    op = (struct fsop){.kind = FSOP_SESSION_OPEN, .name = "c1", .name_len = 2};
+    lie_master_apply(&y, 1, &op);
+    lie_master_apply(&y, 16, &last);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_LOG)->failures, 1);
+    y.o->on_image(y.o, y.m);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_LOG)->failures, 2);
+    y.o->on_lead(y.o, 1, y.m);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_LOG)->failures, 3);
+    CU_ASSERT(lab_check_even(l.c, y.o, y.m, why, sizeof why));
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 4);
+}
+
+static void test_lab_check_leaders(void)
+{
+    struct lie l;
+    struct fsop last, op;
+    struct lie_master x = lie_group(&l, &last);
+    /* m1 leads in 5; that it led in 4 m2 learns late, and then lacks nothing of 3 or before */
+    l.o->on_lead(l.o, 5, l.real);
+    x.o->on_lead(x.o, 4, x.m);
+    x.o->on_step_down(x.o);
+    lie_master_apply(&x, 16, &last);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_LOG)->failures, 0);
+    x.o->on_lead(x.o, 5, x.m); /* another's epoch */
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
+
+    x = lie_group(&l, &last); /* m2 lacks what was applied in 3, by m1 that led then */
+    l.o->on_lead(l.o, 3, l.real);
+    op = lie_mkdir("f", 3);
+    lie_apply(&l, &op);
+    lie_master_apply(&x, 16, &last);
+    x.o->on_lead(x.o, 4, x.m);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
+
+    x = lie_group(&l, &last); /* an epoch of its own again */
+    lie_master_apply(&x, 16, &last);
+    x.o->on_lead(x.o, 4, x.m);
+    x.o->on_lead(x.o, 4, x.m);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
+}
+
 static void test_lab_check_twice(void)
 {
     struct lie l;
@@ -273,7 +390,7 @@ static void test_lab_check_twice(void)
     meta_apply(l.real, ++l.index, &op, &res);
     CU_ASSERT(res.reply.flags & FSOP_R_DUPLICATE);
     res.reply.err = E_EXIST;
-    l.o->on_apply(l.o, l.index, &op, &res);
+    l.o->on_apply(l.o, l.index, &op, &res, l.real);
     CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 1);
 }
 
@@ -591,7 +708,8 @@ static void test_lab_check_model(void)
 
 UNIT_MAIN("lab", UNIT(test_lab_scenario), UNIT(test_lab_scenario_bad), UNIT(test_lab_scenario_draw),
           UNIT(test_lab_run), UNIT(test_lab_run_liveness), UNIT(test_lab_check_log),
-          UNIT(test_lab_check_twice), UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale),
-          UNIT(test_lab_check_listing), UNIT(test_lab_check_data), UNIT(test_lab_check_size),
+          UNIT(test_lab_check_group), UNIT(test_lab_check_leaders), UNIT(test_lab_check_twice),
+          UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale), UNIT(test_lab_check_listing),
+          UNIT(test_lab_check_data), UNIT(test_lab_check_size),
           UNIT(test_lab_check_replaced_from_outside), UNIT(test_lab_check_written),
           UNIT(test_lab_check_store), UNIT(test_lab_check_model))

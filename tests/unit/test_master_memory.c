@@ -18,10 +18,11 @@ static struct wcall call[MM_CALLS], one;
 static char mm_value[60000];
 
 static void mm_on_apply(struct master_observer *o, uint64_t index, const struct fsop *op,
-                        const struct meta_result *res)
+                        const struct meta_result *res, const struct meta *state)
 {
     static struct meta_result r;
     (void)o;
+    (void)state;
     (void)res;
     shadow.first = shadow.first ? shadow.first : index;
     if (index == meta_applied(shadow.m) + 1)
@@ -49,7 +50,7 @@ static void test_master_images_under_load(void)
     unit_mem(&shadow.mem, 256 << 20);
     w_open(FSOP_MOUNT_META, 0);
     CU_ASSERT_EQUAL_FATAL(meta_open(&shadow.mem, &wcfg.limits, &shadow.m), 0);
-    shadow.observer = (struct master_observer){mm_on_apply, mm_on_lead};
+    shadow.observer = (struct master_observer){.on_apply = mm_on_apply, .on_lead = mm_on_lead};
     wcfg.observer = &shadow.observer;
     wcfg.journal.image_after_bytes = 48 << 10;
     wcfg.limits.inodes_max = 1 << 16;
