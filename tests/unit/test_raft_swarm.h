@@ -26,6 +26,8 @@ enum swarm_act {
     SWARM_PARTIAL,
     SWARM_LEASE,
     SWARM_MEMBER,
+    SWARM_SCHISM,
+    SWARM_HEIR,
     SWARM_LOAD, /* proposals and reads: what is left of the hundred */
 };
 
@@ -35,7 +37,7 @@ struct swarm {
     int64_t turn_ns;           /* between two acts, at most */
     int64_t delay_ns, disk_ns; /* the usual ones */
     uint32_t voters;
-    bool lost; /* a disk */
+    bool lost; /* a disk, or a member for good */
 };
 
 static uint32_t swarm_pick(struct rw *w, uint32_t n)
@@ -56,8 +58,8 @@ static struct swarm swarm_draw(struct prng *p)
     m.voters = voters[prng_below(p, ARRAY_LEN(voters))];
     for (uint32_t i = 0; i < SWARM_RIVALS; i++)
         m.chance[i] = prng_below(p, 3) ? (uint32_t)prng_below(p, 8) : 0;
-    uint32_t theme = SWARM_RIVALS + (uint32_t)prng_below(p, 6);
-    if (theme == SWARM_MEMBER && prng_below(p, 2))
+    uint32_t theme = SWARM_RIVALS + (uint32_t)prng_below(p, 8);
+    if (theme == SWARM_SCHISM || (theme == SWARM_MEMBER && prng_below(p, 2)))
         m.voters = 4;
     if (theme < SWARM_LOAD) { /* it, and little else */
         for (uint32_t i = 0; i < SWARM_RIVALS; i++)
@@ -79,7 +81,7 @@ static struct swarm swarm_draw(struct prng *p)
         m.cfg.promise_ns = prng_below(p, 2) ? m.cfg.suspect_min_ns : 0;
         m.cfg.no_pre_vote = prng_below(p, 3) == 0;
         if (m.cfg.no_pre_vote) /* a removed member would disturb for ever: that is what it is for */
-            m.chance[SWARM_CHANGE] = m.chance[SWARM_MEMBER] = 0;
+            m.chance[SWARM_CHANGE] = m.chance[SWARM_MEMBER] = m.chance[SWARM_SCHISM] = 0;
     } else if (prng_below(p, 2)) {
         m.cfg.promise_ns = m.cfg.suspect_min_ns;
     }
@@ -161,11 +163,10 @@ static void swarm_members(struct rw *w, struct rw_node *l)
 }
 
 /* one comes, goes or changes its rank */
-static void swarm_member(struct rw *w, struct rw_node *l)
+static void swarm_member(struct rw *w, struct rw_node *l, uint32_t k)
 {
     const struct raft_conf *have = raft_conf(l->raft);
     struct raft_conf c = {0};
-    uint32_t k = 1 + swarm_pick(w, w->n);
     for (uint32_t i = 1; i <= w->n; i++) {
         const struct raft_member fresh = {.id = {i}, .priority = 1}, *m = NULL;
         for (uint32_t j = 0; j < have->n; j++)
@@ -182,10 +183,17 @@ static void swarm_member(struct rw *w, struct rw_node *l)
     swarm_change(w, l, &c);
 }
 
+/* one of those who began, and who are voters for ever, may be lost */
+static bool swarm_may_lose(const struct swarm *m)
+{
+    return !m->lost && m->voters >= 3 && !m->chance[SWARM_CHANGE] && !m->chance[SWARM_MEMBER] &&
+           !m->chance[SWARM_SCHISM];
+}
+
 static void swarm_lose(struct rw *w, struct swarm *m)
 {
     struct rw_node *n = &w->node[1 + swarm_pick(w, m->voters)];
-    if (m->lost || m->voters < 3 || m->chance[SWARM_CHANGE] || m->chance[SWARM_MEMBER])
+    if (!swarm_may_lose(m))
         return;
     m->lost = true;
     if (n->raft)
@@ -389,7 +397,7 @@ static void swarm_changes(struct rw *w, const struct swarm *m, struct rw_node *l
     if (swarm_pick(w, 2))
         swarm_cut(w, l, 2);
     if (swarm_pick(w, 3))
-        swarm_member(w, l);
+        swarm_member(w, l, 1 + swarm_pick(w, w->n));
     else
         swarm_members(w, l);
     rw_run(w, w->now + swarm_trip(w, m, swarm_pick(w, 3) ? 3 : 20));
@@ -410,7 +418,7 @@ static void swarm_changes(struct rw *w, const struct swarm *m, struct rw_node *l
     if (x && swarm_pick(w, 2)) { /* the next one begins another at once */
         if (swarm_pick(w, 2))
             swarm_cut(w, x, 2);
-        swarm_member(w, x);
+        swarm_member(w, x, 1 + swarm_pick(w, w->n));
         rw_run(w, w->now + swarm_trip(w, m, 4));
     }
     if (w->broken || swarm_pick(w, 3) == 0)
@@ -430,6 +438,112 @@ static void swarm_changes(struct rw *w, const struct swarm *m, struct rw_node *l
         if (x && !w->broken)
             rw_propose(w, x, 1);
     }
+}
+
+/* Between n and each other, one way or the other: is there a connection? */
+static void swarm_touch(struct rw *w, const struct rw_node *n, bool cut, uint32_t one_in)
+{
+    for (uint32_t k = 1; k <= w->n; k++)
+        if (k != n->id.v && swarm_pick(w, one_in) == 0)
+            w->link[n->id.v][k].cut = w->link[k][n->id.v].cut = cut;
+}
+
+/* As in the beginning: all are there, and those vote who did.  false: it is so already. */
+static bool swarm_reunite(struct rw *w, const struct swarm *m, struct rw_node *l)
+{
+    struct raft_conf c = {0};
+    uint32_t voters = 0;
+    const struct raft_conf *have = raft_conf(l->raft);
+    for (uint32_t i = 0; i < have->n; i++)
+        voters += have->member[i].flags == RAFT_VOTER;
+    if (voters == m->voters)
+        return false;
+    swarm_heal(w);
+    swarm_restart(w, 1);
+    for (uint32_t k = 1; k <= m->voters; k++)
+        c.member[c.n++] =
+            (struct raft_member){.id = {k}, .flags = RAFT_VOTER, .priority = (uint8_t)(k % 2)};
+    swarm_change(w, l, &c);
+    rw_run(w, w->now + swarm_trip(w, m, 40));
+    return true;
+}
+
+/* Two leaders, one after the other, each of whom changes the members as soon as it can and reaches
+ * some only; then the first one comes back to those whom the second did not reach. */
+static void swarm_schism(struct rw *w, const struct swarm *m, struct rw_node *l)
+{
+    if (swarm_reunite(w, m, l))
+        return;
+    swarm_touch(w, l, true, 1 + swarm_pick(w, 2));
+    swarm_member(w, l, 1 + swarm_pick(w, m->voters));
+    rw_run(w, w->now + swarm_trip(w, m, 2));
+    swarm_usurp(w, m, l);
+    struct rw_node *x = rw_leader(w);
+    if (!x || x == l || w->broken)
+        return;
+    swarm_touch(w, x, true, 2);
+    swarm_member(w, x, 1 + swarm_pick(w, m->voters));
+    swarm_watch(w, m, x);
+    if (swarm_pick(w, 2))
+        rw_run(w, w->now + swarm_trip(w, m, 2));
+    if (w->broken)
+        return;
+    swarm_touch(w, x, true, 1); /* now that one is alone, or nearly so, and l is not */
+    if (swarm_pick(w, 2))
+        swarm_touch(w, swarm_node(w), true, 1);
+    swarm_touch(w, l, false, 1);
+    w->link[x->id.v][l->id.v].cut = w->link[l->id.v][x->id.v].cut = true;
+    swarm_restart(w, 2);
+    for (int k = 0; k < 3 && !w->broken; k++) {
+        swarm_stand(w, l);
+        swarm_watch(w, m, x);
+        if (l->raft && !w->broken && rw_leader(w) == l) {
+            rw_propose(w, l, 1);
+            swarm_watch(w, m, l);
+        }
+    }
+    if (swarm_pick(w, 2))
+        swarm_heal(w);
+}
+
+/* Somebody was away for so long that it needs an image; while that comes to it, its leader is gone,
+ * perhaps for good, and another one goes on. */
+static void swarm_heir(struct rw *w, struct swarm *m, struct rw_node *l)
+{
+    struct rw_node *f = swarm_node(w);
+    if (f == l)
+        return;
+    swarm_touch(w, f, true, 1);
+    for (uint32_t k = 1 + swarm_pick(w, 8); k && !w->broken && l->raft; k--) {
+        rw_propose(w, l, 8);
+        rw_run(w, w->now + swarm_trip(w, m, 3));
+    }
+    swarm_touch(w, f, false, 1);
+    for (int k = 0; k < 64 && !w->broken && f->raft && !f->coming.index; k++)
+        rw_run(w, w->now + 1 + (m->delay_ns + m->disk_ns) / 8);
+    if (w->broken || !f->raft || !f->coming.index)
+        return;
+    struct rw_node *from = &w->node[f->coming_from.v];
+    switch (swarm_pick(w, 4)) {
+    case 0:
+    case 1:
+        if (!swarm_may_lose(m) || from->id.v > m->voters)
+            break;
+        m->lost = true;
+        if (from->raft)
+            rw_crash(w, from);
+        from->gone = true;
+        break;
+    case 2:
+        if (from->raft)
+            rw_crash(w, from);
+        break;
+    case 3:
+        swarm_touch(w, from, true, 1);
+        break;
+    }
+    rw_run(w, w->now + swarm_trip(w, m, 2));
+    swarm_usurp(w, m, from);
 }
 
 /* Whoever was removed is taken away, as an operator does once it is committed. */
@@ -538,6 +652,18 @@ static void swarm_act(struct rw *w, struct swarm *m)
         else
             swarm_restart(w, 1);
         return;
+    case SWARM_SCHISM:
+        if (l)
+            swarm_schism(w, m, l);
+        else
+            swarm_restart(w, 1);
+        return;
+    case SWARM_HEIR:
+        if (l)
+            swarm_heir(w, m, l);
+        else
+            swarm_restart(w, 1);
+        return;
     case SWARM_LOAD:
         swarm_load(w, n, l);
         return;
@@ -551,8 +677,8 @@ static void swarm_act(struct rw *w, struct swarm *m)
 static bool swarm_peace(struct rw *w, const struct swarm *m)
 {
     w->loss_ppm = w->late_ppm = w->unread_ppm = 0;
-    bool all = m->chance[SWARM_CHANGE] || m->chance[SWARM_MEMBER] || m->cfg.no_pre_vote ||
-               m->cfg.promise_ns == 0 || swarm_pick(w, 2);
+    bool all = m->chance[SWARM_CHANGE] || m->chance[SWARM_MEMBER] || m->chance[SWARM_SCHISM] ||
+               m->cfg.no_pre_vote || m->cfg.promise_ns == 0 || swarm_pick(w, 2);
     bool core[RW_NODES + 1] = {false};
     for (uint32_t need = m->voters / 2 + 1; need;) {
         uint32_t i = 1 + swarm_pick(w, m->voters);
@@ -613,6 +739,8 @@ static const char *swarm_soak(struct rw *w, uint64_t seed)
     w->install_ns = prng_range(&p, 1, prng_below(&p, 2) ? 10 * MS : 1000 * MS);
     w->image_every =
         prng_below(&p, 2) ? (uint64_t)prng_range(&p, 2, prng_below(&p, 2) ? 10 : 100) : 0;
+    if (m.chance[SWARM_HEIR] && !w->image_every)
+        w->image_every = (uint64_t)prng_range(&p, 2, 10);
     w->remove_for_good = prng_below(&p, 2);
     w->images_aligned = prng_below(&p, 2);
     int64_t skew = m.cfg.drift_ppm * 2 / 5;
