@@ -367,7 +367,10 @@ static int bench_usage(FILE *out, int code)
         "  --only WHAT   meta: only create, or only stat; journal: of raw,cowsql,batched,tarn,\n"
         "                etcd,zk,tcp,masters (batched: cowsql called in batches; tcp: ours over\n"
         "                TCP; masters: with a namespace; local: the journal of one)\n"
-        "                failover: of kill,transfer,stop,link,cut,deaf,mute,busy\n"
+        "                failover: of kill,transfer,stop,link,cut,deaf,mute,busy (at the journal\n"
+        "                alone), masters (kill, transfer, stop at a client of masters), mount "
+        "(the\n"
+        "                same at a program that writes files)\n"
         "  --quick       one round of 0.05 s: does it work?\n"
         "  --dir DIR     where files are made (default: the current directory)\n"
         "  --json        one JSON document\n");
@@ -474,6 +477,8 @@ int bench_main(int argc, char **argv)
         return bench_journal_watch(argc - 1, argv + 1);
     if (!strcmp(argv[0], "journal-meta"))
         return bench_journal_meta(argc - 1, argv + 1);
+    if (!strcmp(argv[0], "failover-files"))
+        return bench_failover_files(argc - 1, argv + 1);
     if (!strcmp(argv[0], "journal-client"))
         return bench_journal_client(argc - 1, argv + 1);
     if (!strcmp(argv[0], "journal-raw"))

@@ -19,7 +19,13 @@ int bench_journal_client(int argc, char **argv);
 int bench_journal_meta(int argc, char **argv);
 /* DEPTH ADDR...: a client that never gives up (bench_journal_watch.c) */
 int bench_journal_watch(int argc, char **argv);
+/* DIR THREADS: writes small files there and never gives up (bench_failover_files.c) */
+int bench_failover_files(int argc, char **argv);
 /* DIR PORT [PORT PORT]: the least that a quorum costs; with other ports it leads the two */
 int bench_journal_raw(int argc, char **argv);
+
+/* the rows of `failover` that are measured through a client of masters, and through a mount
+ * (bench_failover_fs.c); dir is there */
+bool bench_failover_fs(struct bench *b, const char *dir, bool wants_masters, bool wants_mount);
 
 #endif

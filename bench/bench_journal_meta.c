@@ -2,7 +2,10 @@
  * setxattr, each outstanding request on a file of its own, which is what setting a key or a node is
  * elsewhere.  With everything: sessions, so that none is applied twice, checks, the namespace.
  *
- *     journal-meta MASTERS     (told by lines, see bench_load.h) */
+ *     journal-meta MASTERS     (told by lines, see bench_load.h)
+ *
+ * "watch N" begins a load of N outstanding that never ends, whatever fails; the lines of bench_gap
+ * then say for how long nothing was acknowledged. */
 #include "bench/bench_journal.h"
 #include <poll.h>
 #include <string.h>
@@ -21,8 +24,9 @@ static struct meta_client {
     struct bench_load load;
     struct meta_slot slot[BENCH_LOAD_DEPTH_MAX];
     uint8_t value[BENCH_LOAD_SIZE_MAX];
-    bool over;
+    bool over, watches;
     int err;
+    struct bench_gap gap;
 } meta_client;
 
 static void meta_submit(struct meta_slot *s);
@@ -31,6 +35,13 @@ static void meta_answered(struct env_op *op)
 {
     struct client_req *r = container_of(op, struct client_req, op);
     struct meta_slot *s = container_of(r, struct meta_slot, req);
+    if (meta_client.watches) {
+        if (op->ret)
+            fprintf(stderr, "tarn bench: a change failed: %s\n", err_text((int)op->ret));
+        bench_gap_done(&meta_client.gap, s->began_ns, !op->ret);
+        meta_submit(s);
+        return;
+    }
     if (op->ret && !meta_client.err) {
         meta_client.err = (int)op->ret;
         meta_client.load.end_ns = 0;
@@ -75,10 +86,26 @@ static void meta_load(void)
         _exit(1);
 }
 
+static void meta_watch(int depth)
+{
+    meta_client.watches = true;
+    meta_client.load.size = 100;
+    for (int i = 0; i < depth; i++)
+        meta_submit(&meta_client.slot[i]);
+    puts("ok");
+    fflush(stdout);
+}
+
 static void meta_line(void *ctx, const char *line)
 {
+    int depth;
     (void)ctx;
-    if (bench_load_parse(&meta_client.load, line))
+    if (bench_gap_line(&meta_client.gap, line))
+        return;
+    if (sscanf(line, "watch %d", &depth) == 1 && depth > 0 && depth <= BENCH_LOAD_DEPTH_MAX &&
+        !meta_client.watches)
+        meta_watch(depth);
+    else if (bench_load_parse(&meta_client.load, line))
         meta_load();
     else
         bench_load_failed("not understood: %s", line);
@@ -120,7 +147,8 @@ int bench_journal_meta(int argc, char **argv)
     }
     for (;;) {
         struct pollfd in = {.fd = 0, .events = POLLIN};
-        if (poll(&in, 1, 20) > 0 && !bench_load_read(&lines, 0, meta_line, NULL))
+        if (poll(&in, 1, meta_client.watches ? 0 : 20) > 0 &&
+            !bench_load_read(&lines, 0, meta_line, NULL))
             break;
         /* the session is kept alive meanwhile */
         if (tarn_run_until(meta_client.t, &never, meta_in_ns(1000000)) == 0)

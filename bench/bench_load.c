@@ -97,6 +97,41 @@ void bench_load_failed(const char *format, ...)
     fflush(stdout);
 }
 
+void bench_gap_done(struct bench_gap *g, int64_t began_ns, bool ok)
+{
+    int64_t now = bench_load_now_ns();
+    g->failed += !ok;
+    if (!ok)
+        return;
+    if (g->last_ns && now - g->last_ns > g->longest_ns)
+        g->longest_ns = now - g->last_ns;
+    g->last_ns = now;
+    g->all++;
+    g->marked += g->mark_ns && began_ns >= g->mark_ns;
+}
+
+bool bench_gap_line(struct bench_gap *g, const char *line)
+{
+    int64_t now = bench_load_now_ns(), open = g->last_ns ? now - g->last_ns : 0;
+    if (!strcmp(line, "fault")) {
+        g->longest_ns = g->mark_ns = 0;
+        g->marked = 0;
+        puts("ok");
+    } else if (!strcmp(line, "mark")) {
+        g->mark_ns = now;
+        puts("ok");
+    } else if (!strcmp(line, "gap")) {
+        printf("gap %lld %llu %llu %llu\n",
+               (long long)(open > g->longest_ns ? open : g->longest_ns),
+               (unsigned long long)g->marked, (unsigned long long)g->all,
+               (unsigned long long)g->failed);
+    } else {
+        return false;
+    }
+    fflush(stdout);
+    return true;
+}
+
 bool bench_load_read(struct bench_load_lines *b, int fd, void (*line)(void *ctx, const char *text),
                      void *ctx)
 {

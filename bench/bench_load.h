@@ -35,6 +35,20 @@ bool bench_load_done(struct bench_load *l, int64_t began_ns);
 void bench_load_print(const struct bench_load *l);
 void bench_load_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* For how long nothing was acknowledged, told by lines as well:
+ *
+ *     fault   ->  ok         what will go wrong begins now: forget the longest silence
+ *     mark    ->  ok         it has begun
+ *     gap     ->  gap NS MARKED ALL FAILED      the longest silence since, the one that goes on
+ *                            included; how many were acknowledged that began after the mark; how
+ *                            many ever; how many failed */
+struct bench_gap {
+    int64_t last_ns, longest_ns, mark_ns;
+    uint64_t marked, all, failed;
+};
+void bench_gap_done(struct bench_gap *g, int64_t began_ns, bool ok);
+bool bench_gap_line(struct bench_gap *g, const char *line); /* false: something else */
+
 /* Lines as they come in on a descriptor that may be read now. */
 struct bench_load_lines {
     char text[512];

@@ -68,8 +68,8 @@ bool bench_masters_open(struct bench_masters *m, struct bench *b, const char *di
         return bench_fail(m->config);
     fprintf(f,
             "{\"journal\": {\"type\": \"raft\", \"members\": \"%s\"},\n \"master\": {\"memory\": "
-            "\"%s\"},\n \"mounts\": [{\"path\": \"/\", \"mode\": \"meta\"}]}\n",
-            members, memory);
+            "\"%s\"},\n \"mounts\": %s}\n",
+            members, memory, m->mounts ? m->mounts : "[{\"path\": \"/\", \"mode\": \"meta\"}]");
     fclose(f);
     for (int i = 0; i < n; i++)
         if (!bench_masters_bootstrap(m, i, cluster))

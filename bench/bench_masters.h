@@ -1,5 +1,6 @@
 /* bench/bench_masters.h - a cluster of several masters, as an operator makes one: bootstrapped,
- * then started; no worker, and names that are held by the journal alone (mode meta). */
+ * then started; no worker, and names that are held by the journal alone (mode meta) unless it is
+ * said otherwise. */
 #ifndef BENCH_BENCH_MASTERS_H
 #define BENCH_BENCH_MASTERS_H
 
@@ -11,11 +12,14 @@ struct bench_masters {
     struct bench *b;
     char dir[512], config[600]; /* the masters' directories are dir/master1, ... */
     char listen[BENCH_MASTERS_MAX][32], all[200];
+    const char
+        *mounts; /* JSON of all mounts, and what follows it; NULL: "/" by the journal alone */
     int n;
     struct bench_proc proc[BENCH_MASTERS_MAX];
 };
 
-/* n masters at ports, ports + 1, ...; memory as master.memory has it; false: said */
+/* With m->mounts set or m zeroed: n masters at ports, ports + 1, ...; memory as master.memory has
+ * it; false: said */
 bool bench_masters_open(struct bench_masters *m, struct bench *b, const char *dir, int n, int ports,
                         const char *memory);
 /* starts master i (from 0) again */
