@@ -234,7 +234,7 @@ bool bench_failover_fs(struct bench *b, const char *dir, bool wants_masters, boo
         for (int i = 0; i < FS_FAULTS && ok; i++)
             ok = bench_fs_kind(&f, is_mount, (enum fs_fault)i);
         ok = ok && (!is_mount || bench_fs_kept(&f));
-        bench_proc_kill(&f.client);
+        bench_proc_end(&f.client, 20000);
     }
     bench_fs_close(&f);
     return ok;

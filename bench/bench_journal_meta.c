@@ -5,7 +5,8 @@
  *     journal-meta MASTERS     (told by lines, see bench_load.h)
  *
  * "watch N" begins a load of N outstanding that never ends, whatever fails; the lines of bench_gap
- * then say for how long nothing was acknowledged. */
+ * then say for how long nothing was acknowledged.  At the end of the input it ends and closes its
+ * session, for which a new leader would wait otherwise. */
 #include "bench/bench_journal.h"
 #include <poll.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static struct meta_client {
     struct bench_load load;
     struct meta_slot slot[BENCH_LOAD_DEPTH_MAX];
     uint8_t value[BENCH_LOAD_SIZE_MAX];
-    bool over, watches;
+    bool over, watches, ends;
     int err;
     struct bench_gap gap;
 } meta_client;
@@ -39,7 +40,10 @@ static void meta_answered(struct env_op *op)
         if (op->ret)
             fprintf(stderr, "tarn bench: a change failed: %s\n", err_text((int)op->ret));
         bench_gap_done(&meta_client.gap, s->began_ns, !op->ret);
-        meta_submit(s);
+        if (meta_client.ends)
+            meta_client.over = --meta_client.load.busy == 0;
+        else
+            meta_submit(s);
         return;
     }
     if (op->ret && !meta_client.err) {
@@ -90,6 +94,7 @@ static void meta_watch(int depth)
 {
     meta_client.watches = true;
     meta_client.load.size = 100;
+    meta_client.load.busy = depth;
     for (int i = 0; i < depth; i++)
         meta_submit(&meta_client.slot[i]);
     puts("ok");
@@ -154,5 +159,9 @@ int bench_journal_meta(int argc, char **argv)
         if (tarn_run_until(meta_client.t, &never, meta_in_ns(1000000)) == 0)
             break;
     }
+    meta_client.ends = true;
+    if (meta_client.watches)
+        (void)tarn_run_until(meta_client.t, &meta_client.over, meta_in_ns(10000000000LL));
+    tarn_disconnect(meta_client.t);
     _exit(0);
 }

@@ -94,10 +94,25 @@ void bench_proc_kill(struct bench_proc *p)
     kill(p->pid, SIGKILL);
     waitpid(p->pid, NULL, 0);
     bench_forget(p->pid);
-    close(p->in);
+    if (p->in >= 0)
+        close(p->in);
     if (p->out >= 0)
         close(p->out);
     p->pid = 0;
+}
+
+void bench_proc_end(struct bench_proc *p, int timeout_ms)
+{
+    if (!p->pid)
+        return;
+    close(p->in);
+    p->in = -1;
+    siginfo_t info = {0};
+    for (int64_t limit = bench_now_ns() + timeout_ms * 1000000LL; bench_now_ns() < limit;
+         usleep(10000))
+        if (waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid)
+            break;
+    bench_proc_kill(p);
 }
 
 bool bench_proc_beside(const struct bench *b, const char *name, char *path, size_t cap)

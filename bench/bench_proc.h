@@ -21,6 +21,8 @@ bool bench_proc_ask(struct bench_proc *p, const char *question, char *line, size
                     int timeout_ms);
 /* kills it at once, as a power loss of its own; and reaps */
 void bench_proc_kill(struct bench_proc *p);
+/* ends its input, and kills it unless it is gone by then */
+void bench_proc_end(struct bench_proc *p, int timeout_ms);
 /* of a program beside this one, e.g. "bench-etcd"; false: it is not there */
 bool bench_proc_beside(const struct bench *b, const char *name, char *path, size_t cap);
 /* a range of n ports on loopback that are free now; 0: none */
