@@ -504,6 +504,12 @@ void raft_drive_settle(struct drive *d)
             drive_step(d, &ev, NULL);
             d->settle_again = true;
         }
+        if (d->n_unread) {
+            const struct raft_fetch *f = &d->unread[--d->n_unread];
+            struct raft_event ev = {.type = RAFT_FETCHED, .u.fetched = {f->id, f->from, 0}};
+            drive_step(d, &ev, NULL);
+            d->settle_again = true;
+        }
         struct raft_status s;
         raft_status(d->raft, &s);
         if (d->state == DRIVE_RUNNING)

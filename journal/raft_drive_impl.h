@@ -214,6 +214,8 @@ struct drive {
     /* other members */
     struct drive_link link[DRIVE_LINKS];
     struct drive_conn conn[DRIVE_CONNS];
+    struct raft_fetch unread[RAFT_MEMBERS_MAX]; /* asked for by the core, for nobody's link */
+    uint32_t n_unread;
     uint64_t conf_seen, conf_seen_term; /* the configuration that the links follow */
     int64_t hello_said_ns;
 

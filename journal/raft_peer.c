@@ -536,6 +536,8 @@ static void drive_fetched_entry(void *ctx, uint64_t index, const struct raft_ent
     k->fetch_n++;
 }
 
+static void drive_link_reader_close(struct drive_link *k);
+
 static void drive_link_read_done(struct env_op *op)
 {
     struct drive_link *k = container_of(op, struct drive_link, read_op);
@@ -565,20 +567,45 @@ static void drive_link_read_done(struct env_op *op)
     struct raft_event ev = {.type = RAFT_FETCHED,
                             .u.fetched = {k->id, k->fetch_from, n, k->fetch_entry, conf}};
     raft_drive_event(d, &ev, NULL);
+    if (!k->is_member && d->state == DRIVE_RUNNING)
+        drive_link_reader_close(k);
 }
 
 static void drive_link_reader_closed(struct env_op *op)
 {
     struct drive_link *k = container_of(op, struct drive_link, close_op);
+    struct drive *d = k->d;
     k->is_closing = false;
-    raft_drive_run(k->d);
+    if (d->state == DRIVE_RUNNING && !d->stop_op)
+        raft_drive_kick(d); /* somebody may wait for its place */
+    else
+        raft_drive_run(d);
+}
+
+static void drive_link_reader_close(struct drive_link *k)
+{
+    if (!k->reader || k->is_reading || k->is_closing)
+        return;
+    k->is_closing = true;
+    raft_log_reader_close(k->reader, &k->close_op);
+    k->reader = NULL;
+}
+
+/* the core is told in the next step, and asks again with a heartbeat */
+static void drive_fetch_nothing(struct drive *d, const struct raft_fetch *f)
+{
+    if (d->n_unread < RAFT_MEMBERS_MAX)
+        d->unread[d->n_unread++] = *f;
+    raft_drive_kick(d);
 }
 
 void raft_drive_fetch(struct drive *d, const struct raft_fetch *f)
 {
     struct drive_link *k = raft_drive_link_find(d, f->id);
-    if (!k)
-        return;          /* the core hears nothing, and its member has gone anyway */
+    if (!k) {
+        drive_fetch_nothing(d, f);
+        return;
+    }
     if (k->is_reading) { /* the core has forgotten that, as this master did not lead in between */
         k->fetch_next = f->from;
         return;
@@ -587,8 +614,10 @@ void raft_drive_fetch(struct drive *d, const struct raft_fetch *f)
         k->reader = raft_log_reader_open(d->log);
     if (!k->fetch)
         k->fetch = mem_alloc(d->mem, DRIVE_FETCH_BYTES);
-    if (!k->reader || !k->fetch) {
-        raft_drive_fail(d, E_NOMEM);
+    if (!k->reader || !k->fetch) { /* it stays behind; that is no reason to lead no more */
+        drive_say(k, ENV_LOG_ERROR, "the log is not read for it; raise the master's budget",
+                  E_NOMEM);
+        drive_fetch_nothing(d, f);
         return;
     }
     k->is_reading = true;
@@ -625,7 +654,10 @@ void raft_drive_links_follow(struct drive *d)
         drive_dial(k);
     }
     /* one that is a member no more may still need to hear that: its connections stay until it ends
-     * them, or its place is needed */
+     * them, and then its place is free */
+    for (uint32_t i = 0; i < DRIVE_LINKS; i++)
+        if (!d->link[i].is_member)
+            drive_link_reader_close(&d->link[i]);
 }
 
 bool raft_drive_peers_end(struct drive *d)
@@ -641,11 +673,7 @@ bool raft_drive_peers_end(struct drive *d)
     for (uint32_t i = 0; i < DRIVE_LINKS; i++) {
         struct drive_link *k = &d->link[i];
         env_timer_stop(d->env, &k->retry);
-        if (k->reader && !k->is_reading) {
-            k->is_closing = true;
-            raft_log_reader_close(k->reader, &k->close_op);
-            k->reader = NULL;
-        }
+        drive_link_reader_close(k);
         done &= !k->is_reading && !k->is_closing;
         if (k->fetch && done) {
             mem_free(d->mem, k->fetch, DRIVE_FETCH_BYTES);

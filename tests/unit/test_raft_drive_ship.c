@@ -1,6 +1,7 @@
 /* tests/unit/test_raft_drive_ship.c - what goes wrong around images, connections and proposals of a
  * group of journals: wishes that are void, fetches that fail, places that are all taken. */
 #include "journal/raft_drive_impl.h"
+#include "journal/raft_impl.h"
 #include "journal/ship_impl.h"
 #include "tests/unit/test_raft_world_sim.h"
 
@@ -154,6 +155,136 @@ static void test_a_full_disk_does_not_fetch_for_ever(void)
     gang_free(g);
 }
 
+/* --- places --- */
+
+static struct drive_link *link_of(struct drive *d, uint32_t id)
+{
+    return raft_drive_link_find(d, (struct raft_id){id});
+}
+
+/* Entries of the log for a member without a place among the links: the core hears that there are
+ * none, or it would never ask again. */
+static void test_a_fetch_without_a_link_is_answered(void)
+{
+    struct gang *g = one_is_behind(4, 5, false);
+    struct drive *d = drive_of(&g->m[0]);
+    struct drive_link *k = link_of(d, 3);
+    struct raft_peer *p = raft_member_peer(d->raft, (struct raft_id){3});
+    CU_ASSERT_FATAL(k && p);
+    p->fetching = true; /* as the core does when it asks */
+    k->id.v = 99;
+    struct raft_fetch f = {{3}, p->next};
+    raft_drive_fetch(d, &f);
+    gang_run(g, 10);
+    CU_ASSERT(!p->fetching);
+    k->id.v = 3;
+    struct mem *mem = sim_mem(g->m[0].node); /* nor is one without memory */
+    uint64_t budget = mem->budget;
+    CU_ASSERT_FATAL(!k->reader);
+    mem->budget = mem->used;
+    p->fetching = true;
+    f.from = p->next;
+    raft_drive_fetch(d, &f);
+    gang_run(g, 10);
+    mem->budget = budget;
+    CU_ASSERT(!p->fetching && g->m[0].role == JOURNAL_LEADER);
+    gang_start(g, 2);
+    CU_ASSERT(gang_await_equal(g, 20000));
+    gang_free(g);
+}
+
+/* Those who were members once, and read the log while they were, leave their places to others. */
+static void test_places_of_former_members_are_given_back(void)
+{
+    struct sim_config c = sim_config_quiet(5);
+    struct gang *g = gang_new(&c, 3);
+    g->cfg.queue_bytes = 1 << 18; /* of what is in memory, too */
+    for (uint32_t i = 0; i < 3; i++)
+        gang_start(g, i);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    CU_ASSERT(gang_write(g, 300, 4000));
+    gang_add(g);
+    struct gang_member *guest = &g->m[3];
+    guest->join = true;
+    uint32_t readers = 0;
+    for (uint32_t id = 4; id < 4 + DRIVE_LINKS + 4 && !g->bad; id++) {
+        guest->id = id;
+        sim_node_wipe(guest->node);
+        gang_start(g, 3);
+        CU_ASSERT_EQUAL_FATAL(gang_change(g, JOURNAL_ADD_LEARNER, id, 0, guest->addr), 0);
+        CU_ASSERT_FATAL(gang_await_equal(g, 5000));
+        struct drive *d = drive_of(gang_leader(g));
+        readers += link_of(d, id) && link_of(d, id)->reader;
+        CU_ASSERT_EQUAL(gang_change(g, JOURNAL_REMOVE, id, 0, NULL), 0);
+        gang_crash(g, 3, false);
+    }
+    CU_ASSERT(readers > DRIVE_LINKS);
+    struct drive *d = drive_of(gang_leader(g));
+    gang_run(g, 1000);
+    readers = 0;
+    for (uint32_t i = 0; i < DRIVE_LINKS; i++)
+        readers += d->link[i].reader != NULL;
+    CU_ASSERT(readers <= 2);
+    gang_free(g);
+}
+
+/* --- proposals --- */
+
+static struct drive *burst(struct gang *g, uint32_t n)
+{
+    struct drive *d = drive_of(gang_leader(g));
+    for (uint32_t i = 0; i < n; i++)
+        CU_ASSERT(gang_submit(g, 100));
+    return d;
+}
+
+/* Who is alone leaves at once; of the many of a turn the first does not, if there were many in the
+ * last: one message and one batch for all. */
+static void test_proposals_of_a_turn_go_together(void)
+{
+    struct sim_config c = sim_config_quiet(6);
+    struct gang *g = gang_new(&c, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        gang_start(g, i);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    CU_ASSERT(gang_write(g, 1, 100));
+    gang_run(g, 300);
+    struct drive *d = burst(g, 1);
+    uint64_t last = raft_log_last(d->log);
+    CU_ASSERT(d->n_queued == 0 && d->last_batch == 1); /* proposed within the call */
+    gang_run(g, 300);
+    burst(g, 10);
+    CU_ASSERT(d->n_queued == 9 && raft_log_last(d->log) == last + 1);
+    for (int i = 0; i < 1000 && d->n_queued; i++)
+        sim_step(g->s);
+    CU_ASSERT(d->last_batch == 9 && raft_log_last(d->log) == last + 10);
+    gang_run(g, 300);
+    uint64_t messages = d->messages, batches;
+    struct wal_stats w;
+    raft_log_stats(d->log, &w);
+    batches = w.batches;
+    burst(g, 10);
+    CU_ASSERT(d->n_queued == 10 && raft_log_last(d->log) == last + 10);
+    for (int i = 0; i < 1000 && d->n_queued; i++)
+        sim_step(g->s);
+    CU_ASSERT(d->last_batch == 10 && raft_log_last(d->log) == last + 20);
+    CU_ASSERT_EQUAL(d->messages - messages, 2); /* one for each of the others */
+    raft_log_stats(d->log, &w);
+    CU_ASSERT(w.batches <= batches + 1);
+    gang_run(g, 300);
+    burst(g, 1); /* it waits for the others of its turn, in vain */
+    CU_ASSERT(d->n_queued == 1);
+    gang_run(g, 300);
+    burst(g, 1);
+    CU_ASSERT(d->n_queued == 0);
+    gang_run(g, 300);
+    CU_ASSERT_EQUAL(g->n_acked, 24);
+    gang_free(g);
+}
+
 UNIT_MAIN("raft_drive_ship", UNIT(test_a_wish_that_the_log_has_overtaken_is_given_up),
           UNIT(test_a_newer_wish_outlives_an_older_fetch),
-          UNIT(test_a_full_disk_does_not_fetch_for_ever))
+          UNIT(test_a_full_disk_does_not_fetch_for_ever),
+          UNIT(test_a_fetch_without_a_link_is_answered),
+          UNIT(test_places_of_former_members_are_given_back),
+          UNIT(test_proposals_of_a_turn_go_together))
