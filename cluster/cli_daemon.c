@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "cluster/cli_group.h"
 #include "cluster/cli_local.h"
+#include "core/fmt.h"
 #include "core/store.h"
 #include "journal/log_format.h"
 
@@ -65,8 +66,10 @@ static void cli_daemon_tick(uv_timer_t *t)
         fprintf(stderr, "tarn %s: not serving yet: %s\n", d->cli->command->name, d->waits_for);
     }
     if (s == CLI_DAEMON_FAILED) {
-        d->code = cli_error(d->cli, CLI_FAILED, "cannot serve: %s (the log lines above say where)",
-                            err_text(why));
+        d->code = cli_error(d->cli, CLI_FAILED, "cannot serve%s%s: %s (the log lines above say %s)",
+                            d->dir ? " from " : "", d->dir ? d->dir : "",
+                            why == E_CLUSTER ? "it is not this one's" : err_text(why),
+                            why == E_CLUSTER ? "whose" : "where");
         net_stop(d->net);
     }
 }
@@ -140,6 +143,7 @@ int cli_daemon_open(struct cli_daemon *d, const struct cli *c, const char *node,
     if (code)
         return code;
     d->cli = c;
+    d->dir = dir;
     if (cli_watch_log(&d->watch, c->config, node, cli_daemon_id(c, node), why, sizeof why))
         return cli_error(c, CLI_FAILED, "%s", why);
     int err = net_open(&nc, &d->net);
@@ -212,6 +216,17 @@ static int cli_daemon_claim(struct cli_daemon *d, const struct cli *c)
     return cli_group_claim(c, hi, lo);
 }
 
+/* --join is for an empty directory, and means nothing where a member is already */
+static void cli_daemon_joins(struct cli_daemon *d, const struct cli *c)
+{
+    uint64_t hi, lo;
+    if (cli_flag(c, "join") && !cli_group_on_disk(d->net, &d->mem, &hi, &lo))
+        fmt_log(net_env(d->net), ENV_LOG_WARN,
+                "master: --join: %s has a member's journal already, of cluster %016llx%016llx: it "
+                "goes on with that, and joins nothing.",
+                d->dir, (unsigned long long)hi, (unsigned long long)lo);
+}
+
 struct cli_daemon_master {
     struct cli_daemon d;
     struct master *master;
@@ -258,6 +273,7 @@ static int cli_daemon_master_run(struct cli *c)
     code = cli_daemon_open(&m.d, c, "master", dir, config_int(g, CONFIG_MASTER_MEMORY));
     if (code)
         return code;
+    cli_daemon_joins(&m.d, c);
     code = cli_daemon_claim(&m.d, c);
     if (code) {
         cli_daemon_close(&m.d);

@@ -14,6 +14,7 @@ enum cli_daemon_state { CLI_DAEMON_STARTING, CLI_DAEMON_SERVING, CLI_DAEMON_FAIL
 struct cli_daemon {
     const struct cli *cli;
     struct net *net;
+    const char *dir; /* its disk; NULL: none */
     struct mem mem;
     struct cli_watch watch;
     enum cli_daemon_state (*state)(struct cli_daemon *d, int *ret_why);

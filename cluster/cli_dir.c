@@ -1,5 +1,7 @@
 /* cluster/cli_dir.c - see cli_dir.h. */
+#include <dirent.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include "cluster/cli_dir.h"
 #include "core/fmt.h"
@@ -48,6 +50,54 @@ static void dir_meta(struct cli_dir *d)
     log_meta_drop(&f);
 }
 
+static int dir_by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+unsigned cli_dir_members(const char *base, char (*to)[CLI_DIR_PATH], unsigned cap)
+{
+    char parent[CLI_DIR_PATH];
+    uint32_t id[JOURNAL_MEMBERS_MAX];
+    unsigned n = 0;
+    const char *slash = strrchr(base, '/'), *leaf = slash ? slash + 1 : base;
+    size_t len = strlen(leaf);
+    snprintf(parent, sizeof parent, "%.*s", slash ? (int)(slash - base) + 1 : 1,
+             slash ? base : ".");
+    DIR *d = opendir(parent);
+    for (struct dirent *e; d && (e = readdir(d)) && n < cap && n < ARRAY_LEN(id);) {
+        char *end, meta[CLI_DIR_PATH + 32];
+        if (strncmp(e->d_name, leaf, len) != 0 || e->d_name[len] != '-' ||
+            e->d_name[len + 1] < '1' || e->d_name[len + 1] > '9')
+            continue;
+        unsigned long v = strtoul(e->d_name + len + 1, &end, 10);
+        snprintf(meta, sizeof meta, "%s-%lu/journal.meta", base, v);
+        if (!*end && v <= UINT32_MAX && !access(meta, F_OK))
+            id[n++] = (uint32_t)v;
+    }
+    if (d)
+        closedir(d);
+    qsort(id, n, sizeof *id, dir_by_number);
+    for (unsigned i = 0; i < n; i++)
+        snprintf(to[i], CLI_DIR_PATH, "%s-%u", base, id[i]);
+    return n;
+}
+
+static int dir_missing(const struct cli *c, const char *dir)
+{
+    static char member[JOURNAL_MEMBERS_MAX][CLI_DIR_PATH];
+    char text[CLI_DIR_LINE] = "";
+    size_t at = 0;
+    int why = errno;
+    unsigned n = cli_dir_members(dir, member, ARRAY_LEN(member));
+    for (unsigned i = 0; i < n; i++)
+        at += fmt_into(text + at, sizeof text - at, " %s", member[i]);
+    return n ? cli_error(c, CLI_FAILED, "%s: %s; the members of its group lie in%s: name one", dir,
+                         strerror(why), text)
+             : cli_error(c, CLI_FAILED, "%s: %s", dir, strerror(why));
+}
+
 int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir)
 {
     memset(d, 0, sizeof *d);
@@ -57,7 +107,7 @@ int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir)
     if (!*dir)
         return cli_error(c, CLI_USAGE, "name a master's directory, or set master.dir");
     if (access(dir, F_OK)) /* it would be made */
-        return cli_error(c, CLI_FAILED, "%s: %s", dir, strerror(errno));
+        return dir_missing(c, dir);
     struct net_config nc = {
         .dir = dir, .node = "journal", .log_level = ENV_LOG_WARN, .log = dir_log, .log_ctx = d};
     int err = net_open(&nc, &d->net);

@@ -7,7 +7,7 @@
 #include "journal/log_format.h"
 #include "net/net.h"
 
-enum { CLI_DIR_LINE = 1024 };
+enum { CLI_DIR_LINE = 1024, CLI_DIR_PATH = 4096 };
 
 struct cli_dir {
     const struct cli *cli;
@@ -25,6 +25,9 @@ struct cli_dir {
 /* Locks it, so that a running master is noticed, and reads journal.meta.  CLI_OK or an exit code
  * that was explained.  A directory that is not there is not made. */
 int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir);
+/* "BASE-ID" for each directory of a group's member beside `base`, as `tarn up --masters` makes
+ * them; how many, at most cap, by their numbers */
+unsigned cli_dir_members(const char *base, char (*to)[CLI_DIR_PATH], unsigned cap);
 void cli_dir_close(struct cli_dir *d);
 /* until *flag; an error: a minute passed without */
 int cli_dir_wait(struct cli_dir *d, const bool *flag);

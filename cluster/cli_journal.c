@@ -427,6 +427,9 @@ static int cli_journal_dump_run(struct cli *c)
     if (!cli_number(c, "from", 1, 1, INT64_MAX, &d.from) ||
         !cli_number(c, "to", INT64_MAX, 1, INT64_MAX, &d.to))
         return CLI_USAGE;
+    if (d.from > d.to)
+        return cli_error(c, CLI_USAGE, "--from %lld lies behind --to %lld: nothing to print",
+                         (long long)d.from, (long long)d.to);
     int err = 0, code = cli_dir_open(
                      &d.d, c, c->n_args ? c->args[0] : config_str(c->config, CONFIG_MASTER_DIR));
     if (code)

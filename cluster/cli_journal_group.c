@@ -38,8 +38,8 @@ struct group {
     const struct cli_masters_one *view; /* whose word it is: the leader's, or the newest; or NULL */
     bool has_leader;
     struct group_member member[GROUP_MEMBERS];
-    unsigned n, voters, up; /* up: voters that answer the leader */
-    int64_t until_ns;
+    unsigned n, voters, up;   /* up: voters that answer the leader */
+    int64_t until_ns, ask_ns; /* ask_ns: how long one of them has to answer */
     bool was_tried;
 };
 
@@ -56,7 +56,7 @@ static void group_read_member(struct group *g, unsigned k)
     struct group_member *m = &g->member[g->n++];
     char key[64];
     snprintf(key, sizeof key, "journal.members.%u.addr", k);
-    cli_masters_str(o, key, m->addr, sizeof m->addr);
+    char heard[24];
     *m = (struct group_member){.id = (uint32_t)cli_masters_member(o, k, "id"),
                                .priority = (uint32_t)cli_masters_member(o, k, "priority"),
                                .votes = group_flag(o, k, "votes"),
@@ -68,6 +68,9 @@ static void group_read_member(struct group *g, unsigned k)
                                .match = cli_masters_member(o, k, "match"),
                                .lag = cli_masters_member(o, k, "lag")};
     cli_masters_str(o, key, m->addr, sizeof m->addr);
+    snprintf(key, sizeof key, "journal.members.%u.heard_ago_ns", k);
+    cli_masters_str(o, key, heard, sizeof heard);
+    m->heard_ago_ns = *heard ? strtoll(heard, NULL, 10) : -1;
     const struct cli_masters_one *self = cli_masters_at(&g->m, m->addr);
     m->self = self && self->text && cli_masters_u64(self, "journal.self") == m->id ? self : NULL;
     m->leads = m->leads && g->has_leader && m->self == g->view;
@@ -82,7 +85,7 @@ static void group_read_member(struct group *g, unsigned k)
 /* asks everybody anew */
 static void group_look(struct group *g)
 {
-    cli_masters_ask(&g->m, group_ask_ns);
+    cli_masters_ask(&g->m, g->ask_ns);
     g->view = cli_masters_leader(&g->m);
     g->has_leader = g->view != NULL;
     g->n = g->voters = g->up = 0;
@@ -98,15 +101,36 @@ static void group_look(struct group *g)
         group_read_member(g, k);
 }
 
+static int64_t group_ask_within(int64_t timeout_ns)
+{
+    return timeout_ns < group_ask_ns ? timeout_ns : group_ask_ns;
+}
+
+static int group_begin(struct group *g, const struct cli *c, int64_t timeout_ns, int64_t ask_ns)
+{
+    memset(g, 0, sizeof *g);
+    g->cli = c;
+    g->ask_ns = ask_ns < 1000000 ? 1000000 : ask_ns;
+    g->until_ns = cli_now_ns() + timeout_ns;
+    return cli_masters_open(&g->m, c);
+}
+
+/* for a change: it takes its time, and each look must not */
 static int group_open(struct group *g, const struct cli *c)
 {
     int64_t timeout_ns;
-    memset(g, 0, sizeof *g);
-    g->cli = c;
     if (!cli_duration(c, "timeout", group_timeout_ns, &timeout_ns))
         return CLI_USAGE;
-    g->until_ns = cli_now_ns() + timeout_ns;
-    return cli_masters_open(&g->m, c);
+    return group_begin(g, c, timeout_ns, group_ask_within(timeout_ns));
+}
+
+/* for a look: each master may take as long as was given */
+static int group_open_look(struct group *g, const struct cli *c)
+{
+    int64_t timeout_ns;
+    if (!cli_duration(c, "timeout", group_ask_ns, &timeout_ns))
+        return CLI_USAGE;
+    return group_begin(g, c, timeout_ns, timeout_ns);
 }
 
 static const struct group_member *group_find(const struct group *g, uint32_t id)
@@ -146,7 +170,8 @@ static int group_nobody(struct group *g)
 
 static const char *group_role(const struct group_member *m)
 {
-    return m->leads     ? "leader"
+    return !m->self     ? "unreachable"
+           : m->leads   ? "leader"
            : m->joins   ? "joining"
            : !m->votes  ? "learner"
            : m->leaving ? "leaving"
@@ -163,6 +188,8 @@ static cJSON *group_member_json(const struct group *g, const struct group_member
     cJSON_AddNumberToObject(j, "priority", m->priority);
     cJSON_AddBoolToObject(j, "answers", m->self != NULL);
     cJSON_AddBoolToObject(j, "connected", m->connected);
+    if (m->heard_ago_ns >= 0)
+        cJSON_AddNumberToObject(j, "heard_ago_s", (double)(m->heard_ago_ns / 1000000000));
     cJSON_AddBoolToObject(j, "fit", !m->unfit);
     cli_json_u64(j, "match", m->match);
     if (g->has_leader)
@@ -194,30 +221,48 @@ static void group_say_health(const struct group *g)
         printf("tolerates the loss of %d more\n", spare);
 }
 
+/* what is wrong with a member; "" when nothing is */
+static const char *group_trouble(const struct group *g, const struct group_member *m, char to[128])
+{
+    int64_t s = m->heard_ago_ns / 1000000000;
+    const char *unfit = m->unfit ? "  its disk is full or stalls" : "";
+    if (m->self)
+        snprintf(to, 128, "%s%s", m->connected ? "" : "not connected to the leader", unfit);
+    else if (!g->has_leader)
+        snprintf(to, 128, "does not answer");
+    else if (m->connected)
+        snprintf(to, 128, "does not answer here; the leader hears it%s", unfit);
+    else if (m->heard_ago_ns >= 0)
+        snprintf(to, 128, "does not answer; last heard by the leader %" PRId64 "%s ago",
+                 s < 600 ? s : s / 60, s < 600 ? " s" : " min");
+    else
+        snprintf(to, 128, "does not answer; not heard since this leader was elected");
+    return to;
+}
+
 static void group_say(const struct group *g)
 {
-    char image[32], log[16];
+    char image[32], log[16], trouble[128];
     group_say_health(g);
-    printf("  %4s %-24s %-8s %6s %10s %8s %12s %10s  %s\n", "id", "address", "role", "term",
+    printf("  %4s %-24s %-11s %6s %10s %8s %12s %10s  %s\n", "id", "address", "role", "term",
            "match", "lag", "last image", "log", "");
     for (unsigned i = 0; i < g->n; i++) {
         const struct group_member *m = &g->member[i];
         const struct cli_masters_one *s = m->self;
         snprintf(image, sizeof image, "%" PRIu64,
                  s ? cli_masters_u64(s, "journal.image.index") : 0);
-        printf("  %4u %-24s %-8s %6" PRIu64 " %10" PRIu64 " %8" PRIu64 " %12s %10s  %s%s%s\n",
-               m->id, m->addr, group_role(m), s ? cli_masters_u64(s, "journal.term") : 0, m->match,
+        printf("  %4u %-24s %-11s %6" PRIu64 " %10" PRIu64 " %8" PRIu64 " %12s %10s  %s\n", m->id,
+               m->addr, group_role(m), s ? cli_masters_u64(s, "journal.term") : 0, m->match,
                g->has_leader ? m->lag : 0, s ? image : "?",
                s ? cli_bytes(log, cli_masters_u64(s, "journal.wal.bytes")) : "?",
-               s ? "" : "does not answer", m->connected || !s ? "" : "not connected to the leader",
-               m->unfit ? "  its disk is full or stalls" : "");
+               group_trouble(g, m, trouble));
     }
 }
 
 static int cli_journal_group_status_run(struct cli *c)
 {
     static struct group g;
-    int code = group_open(&g, c);
+    int code = group_open_look(&g, c);
     if (code)
         return code;
     group_look(&g);
@@ -258,13 +303,13 @@ static const int64_t group_election_ns = 4000000000LL;
 int cli_journal_group_ready(const struct cli *c)
 {
     static struct group g;
+    int64_t timeout_ns;
     int code = CLI_OK;
     if (!strchr(config_masters(c->config), ','))
         return CLI_OK;
-    memset(&g, 0, sizeof g);
-    g.cli = c;
-    g.until_ns = cli_now_ns() + group_election_ns;
-    code = cli_masters_open(&g.m, c);
+    if (!cli_duration(c, "timeout", group_election_ns, &timeout_ns))
+        return CLI_USAGE;
+    code = group_begin(&g, c, timeout_ns, group_ask_within(timeout_ns));
     if (code)
         return code;
     for (group_look(&g); !g.has_leader && cli_now_ns() < g.until_ns; group_look(&g))
@@ -281,9 +326,7 @@ int cli_journal_group_ready(const struct cli *c)
 void cli_journal_group_page(const struct cli *c)
 {
     static struct group g;
-    memset(&g, 0, sizeof g);
-    g.cli = c;
-    if (cli_masters_open(&g.m, c))
+    if (group_begin(&g, c, group_ask_ns, group_ask_ns))
         return;
     group_look(&g);
     if (g.n)
@@ -295,7 +338,7 @@ static int cli_journal_group_members_run(struct cli *c)
 {
     static struct group g;
     struct cli_json_list list = {0};
-    int code = group_open(&g, c);
+    int code = group_open_look(&g, c);
     if (code)
         return code;
     group_look(&g);
@@ -341,6 +384,18 @@ static bool group_id_addr(const struct cli *c, const char *text, struct config_m
     }
     *ret_m = m[0];
     return true;
+}
+
+/* Without a secret nobody connects to another host, so a member there could never take part. */
+static int group_may_reach(const struct cli *c, const char *addr)
+{
+    if (*config_str(c->config, CONFIG_CLUSTER_SECRET_FILE) || net_hello_is_local(addr))
+        return CLI_OK;
+    return cli_error(c, CLI_CONFIG,
+                     "%s is not a loopback address, and this cluster has no secret: the masters "
+                     "would refuse to connect to it.  Make one by `tarn secret new FILE`, copy it "
+                     "to every host, set cluster.secret_file everywhere and restart the processes",
+                     addr);
 }
 
 /* it may pass, or another leader may have to be asked */
@@ -537,6 +592,9 @@ static int cli_journal_group_add_run(struct cli *c)
     char done[256];
     if (!group_id_addr(c, c->args[0], &m))
         return CLI_USAGE;
+    int code = group_may_reach(c, m.addr);
+    if (code)
+        return code;
     bool learns = cli_flag(c, "learner");
     struct rpc_change ch = {.verb = learns ? RPC_CHANGE_ADD_LEARNER : RPC_CHANGE_ADD,
                             .id = m.id,
@@ -604,6 +662,9 @@ static int cli_journal_group_replace_run(struct cli *c)
     char done[256];
     if (!group_id(c, c->args[0], &ch.id) || !group_id_addr(c, c->args[1], &m))
         return CLI_USAGE;
+    int code = group_may_reach(c, m.addr);
+    if (code)
+        return code;
     ch.new_id = m.id;
     ch.priority = m.priority;
     ch.addr = m.addr;
@@ -698,6 +759,11 @@ static int cli_journal_group_snapshot_run(struct cli *c)
         "timeout", 't', "TIME", "give up then (default 30s)" \
     }
 
+#define GROUP_TIMEOUT_LOOK                                              \
+    {                                                                   \
+        "timeout", 't', "TIME", "for each master's answer (default 1s)" \
+    }
+
 const struct cli_command cli_journal_group_status = {
     "journal",
     "status",
@@ -708,7 +774,7 @@ const struct cli_command cli_journal_group_status = {
     cli_journal_group_status_run,
     0,
     0,
-    {GROUP_TIMEOUT}};
+    {GROUP_TIMEOUT_LOOK}};
 
 const struct cli_command cli_journal_group_members = {
     "journal",
@@ -719,7 +785,7 @@ const struct cli_command cli_journal_group_members = {
     cli_journal_group_members_run,
     0,
     0,
-    {GROUP_TIMEOUT}};
+    {GROUP_TIMEOUT_LOOK}};
 
 const struct cli_command cli_journal_group_elect = {
     "journal",

@@ -250,6 +250,10 @@ static void cli_status_lines(char *text)
 static int cli_status_run(struct cli *c)
 {
     struct tarn *t;
+    char why[CONFIG_ERROR_MAX];
+    const char *timeout = cli_value(c, "timeout", NULL);
+    if (timeout && config_set(c->config, "client.deadline", timeout, why, sizeof why))
+        return cli_error(c, CLI_USAGE, "--timeout: %s", why);
     int code = cli_journal_group_ready(c);
     if (!code)
         code = cli_fs_connect(c, &t);
@@ -263,7 +267,7 @@ static int cli_status_run(struct cli *c)
     tarn_disconnect(t);
     if (err) {
         code = cli_fail(c, "status", err);
-    } else if (!c->json && !cli_flag(c, "page") && (cli_flag(c, "all") || !isatty(1))) {
+    } else if (!c->json && cli_flag(c, "all")) {
         cli_status_lines(text);
     } else {
         cJSON *j = cli_status_tree(text);
@@ -285,11 +289,11 @@ const struct cli_command cli_status = {
     "status",
     "",
     "what the cluster is doing",
-    "On a terminal one page; elsewhere, or with --all, every counter, one a line.  What workers\n"
-    "count is as old as their last report (master.worker_beat).",
+    "One page; for programs --json, or with --all every counter, one a line.  What workers count\n"
+    "is as old as their last report (master.worker_beat).",
     cli_status_run,
     0,
     0,
     {{"all", 'a', NULL, "every counter, one a line"},
-     {"page", 'p', NULL, "one page, also where standard output is no terminal"},
-     {"fresh", 'f', NULL, "first wait for reports that the workers begin from now on"}}};
+     {"fresh", 'f', NULL, "first wait for reports that the workers begin from now on"},
+     {"timeout", 't', "TIME", "give up then (client.deadline; for an election 4s)"}}};

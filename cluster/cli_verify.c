@@ -339,14 +339,19 @@ static int verify_several(struct verify_all *a)
 static int cli_verify_run(struct cli *c)
 {
     static struct verify v[VERIFY_MAX];
+    static char member[VERIFY_MAX][CLI_DIR_PATH];
     struct verify_all a = {.cli = c, .v = v, .n = c->n_args ? c->n_args : 1};
+    const char *base = config_str(c->config, CONFIG_MASTER_DIR);
     int code = CLI_OK;
+    unsigned members = 0;
     struct stat st;
+    if (!c->n_args && *base && stat(base, &st))
+        members = cli_dir_members(base, member, VERIFY_MAX);
+    a.n = members ? (int)members : a.n;
     if (c->n_args == 1 && !stat(c->args[0], &st) && S_ISREG(st.st_mode))
         return cli_backup_show(c, c->args[0], 0);
     for (int i = 0; i < a.n && !code; i++) {
-        code = verify_look(
-            &v[i], c, c->n_args ? c->args[i] : config_str(c->config, CONFIG_MASTER_DIR), a.n > 1);
+        code = verify_look(&v[i], c, c->n_args ? c->args[i] : members ? member[i] : base, a.n > 1);
         if (!code && !c->json)
             verify_print(&v[i], c);
     }
@@ -368,8 +373,9 @@ const struct cli_command cli_verify = {
     "verify",
     "[DIR... | FILE]",
     "check stopped masters' logs and images, and compare members",
-    "DIR is a master's directory (default: master.dir).  Reads what a start would read and all\n"
-    "images, and changes nothing.  Exit status 5 names the file, the offset and what to do.\n"
+    "DIR is a master's directory (default: master.dir; after `tarn up --masters` all of them).\n"
+    "Reads what a start would read and all images, and changes nothing.  Exit status 5 names the\n"
+    "file, the offset and what to do.\n"
     "Of several members of a group: do their logs and images agree, and whose is most complete?\n"
     "A file is a backup (`tarn journal backup`), and is checked to its last byte.",
     cli_verify_run,

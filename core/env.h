@@ -153,6 +153,7 @@ struct env_vt {
 /* First member of every backend's env, file and connection. */
 struct env {
     const struct env_vt *vt;
+    const char *disk; /* where its disk names lie, for messages; may be NULL */
 };
 struct env_file {
     struct env *env;
@@ -186,6 +187,12 @@ static inline uint64_t env_random(struct env *e)
 static inline bool env_fault(struct env *e, const char *site)
 {
     return e->vt->fault(e, site);
+}
+
+/* A directory's disk name as a message shall have it: "", the env's own, by where that lies. */
+static inline const char *env_disk(const struct env *e, const char *dir)
+{
+    return *dir || !e->disk ? dir : e->disk;
 }
 
 /* One line for operators: what, where, what to do. */

@@ -303,8 +303,8 @@ static void local_lead(struct local *l)
     l->role = JOURNAL_LEADER;
     l->reserve_due = true;
     l->image_wanted = local_image_due(l);
-    fmt_log(l->env, ENV_LOG_INFO, "journal: '%s' open: %llu records, epoch %llu.", l->dir,
-            (unsigned long long)l->applied, (unsigned long long)l->epoch);
+    fmt_log(l->env, ENV_LOG_INFO, "journal: '%s' open: %llu records, epoch %llu.",
+            env_disk(l->env, l->dir), (unsigned long long)l->applied, (unsigned long long)l->epoch);
     l->host->role(l->host, JOURNAL_LEADER, l->epoch, 0);
 }
 
@@ -331,7 +331,8 @@ static void local_next(struct local *l)
         ret = log_meta_identify(&l->file, (int)ret, l->has_data, l->cfg.cluster_hi,
                                 l->cfg.cluster_lo, 0);
         if (ret == E_NOENT)
-            fmt_log(l->env, ENV_LOG_ERROR, "journal: '%s': there is no journal here.", l->dir);
+            fmt_log(l->env, ENV_LOG_ERROR, "journal: '%s': there is no journal here.",
+                    env_disk(l->env, l->dir));
         if (ret)
             local_fail(l, (int)ret);
         ret = 0;
@@ -339,8 +340,8 @@ static void local_next(struct local *l)
     if (ret < 0) {
         bool said = s == LOCAL_IMAGES && ret == E_NOMEM;
         if (ret != E_CORRUPT && ret != E_VERSION && ret != E_CLUSTER && ret != E_CANCELLED && !said)
-            fmt_log(l->env, ENV_LOG_ERROR, "journal: '%s': cannot start: %s%s.", l->dir,
-                    err_text((int)ret),
+            fmt_log(l->env, ENV_LOG_ERROR, "journal: '%s': cannot start: %s%s.",
+                    env_disk(l->env, l->dir), err_text((int)ret),
                     ret == E_NOSPC ? "; free some space there, or give it more" : "");
         local_fail(l, (int)ret);
         return;
@@ -351,7 +352,8 @@ static void local_next(struct local *l)
         local_set_epoch(l);
     if (s == LOCAL_META && l->role != JOURNAL_FAILED && !local_make_parts(l)) {
         fmt_log(l->env, ENV_LOG_ERROR,
-                "journal: '%s': no memory for its buffers; raise the master's budget.", l->dir);
+                "journal: '%s': no memory for its buffers; raise the master's budget.",
+                env_disk(l->env, l->dir));
         local_fail(l, E_NOMEM);
     }
     if (l->role == JOURNAL_FAILED)

@@ -142,16 +142,39 @@ void log_meta_save(struct log_meta_file *f, struct env_op *op)
     log_meta_start(f, LOG_META_OPEN, op);
 }
 
+/* why a directory is not the one that was asked for; to cap 256 */
+static const char *log_meta_wrong(const struct log_meta *m, uint64_t cluster_hi,
+                                  uint64_t cluster_lo, uint32_t member, char *to)
+{
+    if (member != m->member && (!member || !m->member))
+        return !member ? "this is the journal of a member of a group: journal.type must be raft."
+                       : "this is a single master's journal: journal.type must be local "
+                         "(`tarn journal backup --from` and `restore` make a group of it).";
+    if (member != m->member)
+        fmt_into(to, 256,
+                 "this is the journal of member %u, and journal.id is %u. Start each member with "
+                 "its own number and its own master.dir.",
+                 m->member, member);
+    else
+        fmt_into(to, 256,
+                 "this journal is of cluster %016llx%016llx, and %016llx%016llx is expected: it "
+                 "belongs to another cluster. Name the right directory (master.dir), or set "
+                 "cluster.id to the former.",
+                 (unsigned long long)m->cluster_hi, (unsigned long long)m->cluster_lo,
+                 (unsigned long long)cluster_hi, (unsigned long long)cluster_lo);
+    return to;
+}
+
 int log_meta_identify(struct log_meta_file *f, int read, bool has_data, uint64_t cluster_hi,
                       uint64_t cluster_lo, uint32_t member)
 {
     const char *say = NULL;
+    char wrong[256];
     bool given = cluster_hi || cluster_lo;
     int ret = read;
     if (ret == E_NODATA && has_data) {
         ret = E_CORRUPT;
-        say = "journal.meta is missing or damaged while a log is there. Nothing was changed. "
-              "Restore it from a copy.";
+        say = "missing or damaged while a log is there. Restore it from a copy.";
     } else if (ret == E_NODATA && !given) {
         return E_NOENT;
     } else if (ret == E_NODATA) {
@@ -161,21 +184,16 @@ int log_meta_identify(struct log_meta_file *f, int read, bool has_data, uint64_t
         f->meta.cluster_lo = cluster_lo;
         f->meta.member = member;
     } else if (ret == E_VERSION) {
-        say = "journal.meta was written by a newer release: run that one.";
-    } else if (ret == 0 && given &&
-               (cluster_hi != f->meta.cluster_hi || cluster_lo != f->meta.cluster_lo)) {
+        say = "written by a newer release: run that one.";
+    } else if (ret == 0 &&
+               (member != f->meta.member || (given && (cluster_hi != f->meta.cluster_hi ||
+                                                       cluster_lo != f->meta.cluster_lo)))) {
         ret = E_CLUSTER;
-        say = "this journal belongs to another cluster. Nothing was changed. Give each cluster a "
-              "directory of its own.";
-    } else if (ret == 0 && member != f->meta.member) {
-        ret = E_CLUSTER;
-        say = !member           ? "this journal is of a group of masters (journal.type = raft)."
-              : !f->meta.member ? "this journal is of a single master (journal.type = local)."
-                                : "this journal is another member's. Give each member a directory "
-                                  "of its own; journal.id never changes.";
+        say = log_meta_wrong(&f->meta, cluster_hi, cluster_lo, member, wrong);
     }
     if (say)
-        fmt_log(f->env, ENV_LOG_ERROR, "journal: '%s': %s", f->name, say);
+        fmt_log(f->env, ENV_LOG_ERROR, "journal: '%s%s%s': %s Nothing was changed.",
+                env_disk(f->env, ""), *env_disk(f->env, "") ? "/" : "", f->name, say);
     return ret;
 }
 

@@ -41,7 +41,7 @@ static void drive_identify(struct drive *d, int read)
         fmt_log(d->env, ENV_LOG_INFO,
                 "journal: '%s': member %u waits to be added to a cluster "
                 "(`tarn journal add %u@HOST:PORT` there).",
-                d->dir, d->self.v, d->self.v);
+                env_disk(d->env, d->dir), d->self.v, d->self.v);
         d->role = JOURNAL_STANDBY;
         d->host->role(d->host, JOURNAL_STANDBY, 0, 0);
         return;
@@ -50,7 +50,7 @@ static void drive_identify(struct drive *d, int read)
         fmt_log(d->env, ENV_LOG_ERROR,
                 "journal: '%s': there is no journal here. A new cluster is made by `tarn journal "
                 "bootstrap`; a new or replaced member of one that exists starts with --join.",
-                d->dir);
+                env_disk(d->env, d->dir));
         ret = E_NOENT;
     }
     if (ret) {
@@ -118,7 +118,7 @@ static bool drive_is_undamaged(struct drive *d)
     fmt_log(d->env, ENV_LOG_ERROR,
             "journal: '%s': damaged: member %u lost entries that it had answered for. It votes for "
             "nobody who lacks them, and leads when it has got them back. Check its disk.",
-            d->dir, d->self.v);
+            env_disk(d->env, d->dir), d->self.v);
     return false;
 }
 
@@ -228,7 +228,8 @@ static void drive_next(struct drive *d)
         drive_identify(d, (int)ret);
         if (d->state == DRIVE_IMAGES && !drive_make_parts(d)) {
             fmt_log(d->env, ENV_LOG_ERROR,
-                    "journal: '%s': no memory for its buffers; raise the master's budget.", d->dir);
+                    "journal: '%s': no memory for its buffers; raise the master's budget.",
+                    env_disk(d->env, d->dir));
             raft_drive_fail(d, E_NOMEM);
         }
         return;
@@ -237,8 +238,8 @@ static void drive_next(struct drive *d)
         bool said = ret == E_CORRUPT || ret == E_VERSION || ret == E_CLUSTER ||
                     ret == E_CANCELLED || (s == DRIVE_IMAGES && ret == E_NOMEM);
         if (!said)
-            fmt_log(d->env, ENV_LOG_ERROR, "journal: '%s': cannot start: %s%s.", d->dir,
-                    err_text((int)ret),
+            fmt_log(d->env, ENV_LOG_ERROR, "journal: '%s': cannot start: %s%s.",
+                    env_disk(d->env, d->dir), err_text((int)ret),
                     ret == E_NOSPC ? "; free some space there, or give it more" : "");
         raft_drive_fail(d, (int)ret);
         return;

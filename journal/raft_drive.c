@@ -122,10 +122,11 @@ static void drive_meta_saved(struct env_op *op)
     struct drive *d = container_of(op, struct drive, meta_op);
     d->meta_saving = false;
     if (op->ret < 0) {
-        fmt_log(d->env, ENV_LOG_ERROR,
-                "journal: '%sjournal.meta' cannot be written: %s. This master stops: nobody knows "
-                "what it promised. Check the disk and restart.",
-                d->dir, err_text((int)op->ret));
+        fmt_log(
+            d->env, ENV_LOG_ERROR,
+            "journal: '%s': journal.meta cannot be written: %s. This master stops: nobody knows "
+            "what it promised. Check the disk and restart.",
+            env_disk(d->env, d->dir), err_text((int)op->ret));
         raft_drive_fail(d, (int)op->ret);
     }
     if (d->state != DRIVE_RUNNING || d->stop_op) {
@@ -187,8 +188,8 @@ static int drive_store(struct drive *d, uint64_t index, const struct drive_sourc
 static void drive_install(struct drive *d)
 {
     d->installing = true;
-    fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': taking over the image of record %llu.", d->dir,
-            (unsigned long long)d->ship_index);
+    fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': taking over the image of record %llu.",
+            env_disk(d->env, d->dir), (unsigned long long)d->ship_index);
 }
 
 /* An image that is on its way from the same member comes to its end first: there may always be a
@@ -243,7 +244,7 @@ static void drive_effects(struct drive *d, const struct drive_source *src)
         if (ret) {
             fmt_log(d->env, ENV_LOG_ERROR,
                     "journal: '%s': no memory for the log's tail; raise the master's budget.",
-                    d->dir);
+                    env_disk(d->env, d->dir));
             raft_drive_fail(d, ret);
             return;
         }
@@ -284,7 +285,7 @@ int raft_drive_event(struct drive *d, struct raft_event *ev, const struct drive_
                 "journal: '%s': the leader's log and this one contradict each other where both are "
                 "committed. This master stops. Compare `tarn journal dump` of the members; replace "
                 "the one that is wrong.",
-                d->dir);
+                env_disk(d->env, d->dir));
         raft_drive_fail(d, E_CORRUPT);
         return ret;
     }
@@ -324,8 +325,9 @@ static void drive_apply_read_done(struct env_op *op)
     struct drive *d = container_of(op, struct drive, read_op);
     d->is_reading = false;
     if (op->ret < 0 && op->ret != E_CANCELLED && op->ret != E_NOENT && d->state == DRIVE_RUNNING) {
-        fmt_log(d->env, ENV_LOG_ERROR, "journal: '%s': entry %llu cannot be read back: %s.", d->dir,
-                (unsigned long long)d->applied + 1, err_text((int)op->ret));
+        fmt_log(d->env, ENV_LOG_ERROR, "journal: '%s': entry %llu cannot be read back: %s.",
+                env_disk(d->env, d->dir), (unsigned long long)d->applied + 1,
+                err_text((int)op->ret));
         raft_drive_fail(d, (int)op->ret);
     }
     if (d->state == DRIVE_RUNNING && !d->stop_op)
@@ -381,16 +383,16 @@ static void drive_set_role(struct drive *d, const struct raft_status *s)
         d->lost++;
         d->role = JOURNAL_STANDBY;
         drive_end_submits(d, E_NOT_LEADER);
-        fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': member %u leads no more (term %llu).", d->dir,
-                d->self.v, (unsigned long long)s->term);
+        fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': member %u leads no more (term %llu).",
+                env_disk(d->env, d->dir), d->self.v, (unsigned long long)s->term);
         d->host->role(d->host, JOURNAL_STANDBY, s->term, 0);
         led = false;
     }
     if (leads && !led) {
         d->role = JOURNAL_LEADER;
         d->epoch = s->term;
-        fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': member %u leads in term %llu.", d->dir,
-                d->self.v, (unsigned long long)s->term);
+        fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': member %u leads in term %llu.",
+                env_disk(d->env, d->dir), d->self.v, (unsigned long long)s->term);
         d->host->role(d->host, JOURNAL_LEADER, d->epoch, 0);
     }
 }
@@ -476,7 +478,8 @@ static void drive_health(struct drive *d)
     bool fit = !d->full && !(since && now - since >= stall);
     if (fit != d->fit) {
         d->fit = fit;
-        fmt_log(d->env, fit ? ENV_LOG_INFO : ENV_LOG_WARN, "journal: '%s': the disk %s.", d->dir,
+        fmt_log(d->env, fit ? ENV_LOG_INFO : ENV_LOG_WARN, "journal: '%s': the disk %s.",
+                env_disk(d->env, d->dir),
                 fit       ? "takes writes again"
                 : d->full ? "is full: this member cannot lead"
                           : "stalls: this member cannot lead");
@@ -631,9 +634,9 @@ void raft_drive_launch(struct drive *d, const struct raft_start *s)
     d->reserve_due = true;
     d->conf_seen = UINT64_MAX;
     fmt_log(d->env, ENV_LOG_INFO,
-            "journal: '%s' open: member %u, term %llu, image %llu, entries up to %llu.", d->dir,
-            d->self.v, (unsigned long long)s->meta.term, (unsigned long long)s->image.index,
-            (unsigned long long)(s->base + s->n));
+            "journal: '%s' open: member %u, term %llu, image %llu, entries up to %llu.",
+            env_disk(d->env, d->dir), d->self.v, (unsigned long long)s->meta.term,
+            (unsigned long long)s->image.index, (unsigned long long)(s->base + s->n));
     d->host->role(d->host, JOURNAL_STANDBY, s->meta.term, 0);
     raft_drive_kick(d);
 }

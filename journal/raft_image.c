@@ -35,7 +35,7 @@ static int drive_conf_load(struct drive *d, const void *piece, uint32_t len)
     if (raft_format_image_get(&r, &d->image_index, &d->image_term, &d->image_conf)) {
         fmt_log(d->env, ENV_LOG_ERROR,
                 "journal: '%s': the state image is of a single master's journal: migrate it.",
-                d->dir);
+                env_disk(d->env, d->dir));
         return E_VERSION;
     }
     d->conf_loaded = true;
@@ -202,7 +202,7 @@ static void drive_ship_failed(struct drive *d, int why)
     d->ship_again_ns = env_now_ns(d->env) + (at_once ? 0 : wait_ns);
     if (!at_once)
         fmt_log(d->env, ENV_LOG_WARN, "journal: '%s': the image of record %llu did not come: %s.",
-                d->dir, (unsigned long long)d->shipping_index, err_text(why));
+                env_disk(d->env, d->dir), (unsigned long long)d->shipping_index, err_text(why));
     drive_ship_sweep(d);
     raft_drive_settle(d);
 }
@@ -259,7 +259,8 @@ static void drive_installed(struct drive *d, int64_t ret)
             fmt_log(d->env, ENV_LOG_ERROR,
                     "journal: '%s': the image of record %llu cannot be taken over: %s. This master "
                     "stops; a restart begins with its own.",
-                    d->dir, (unsigned long long)d->ship_index, err_text((int)ret));
+                    env_disk(d->env, d->dir), (unsigned long long)d->ship_index,
+                    err_text((int)ret));
         raft_drive_fail(d, (int)ret);
         return;
     }
@@ -268,8 +269,8 @@ static void drive_installed(struct drive *d, int64_t ret)
     d->applied = d->ship_index;
     d->installing = false;
     d->image_mark = raft_log_written(d->log);
-    fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': took over the image of record %llu.", d->dir,
-            (unsigned long long)d->applied);
+    fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': took over the image of record %llu.",
+            env_disk(d->env, d->dir), (unsigned long long)d->applied);
     struct raft_event ev = {.type = RAFT_IMAGE_INSTALLED};
     raft_drive_event(d, &ev, NULL);
 }

@@ -444,8 +444,8 @@ static void raft_log_op_done(struct env_op *op)
         l->replaying = false;
         if (l->bad)
             fmt_log(l->env, ENV_LOG_ERROR,
-                    "journal: '%s': record %llu %s Nothing more was changed.", l->cfg.wal.dir,
-                    (unsigned long long)l->bad_place,
+                    "journal: '%s': record %llu %s Nothing more was changed.",
+                    env_disk(l->env, l->cfg.wal.dir), (unsigned long long)l->bad_place,
                     l->bad == E_VERSION
                         ? "is of a single master's journal or of a newer release: start that one, "
                           "or migrate it."
@@ -517,7 +517,8 @@ int raft_log_start(struct raft_log *l, struct raft_start *s)
         fmt_log(l->env, ENV_LOG_ERROR,
                 "journal: '%s': the newest good image ends at record %llu, the log begins behind "
                 "%llu.  Nothing is lost on the other members: replace this one.",
-                l->cfg.wal.dir, (unsigned long long)i->index, (unsigned long long)l->base);
+                env_disk(l->env, l->cfg.wal.dir), (unsigned long long)i->index,
+                (unsigned long long)l->base);
         return E_CORRUPT;
     }
     bool has = i->index == l->base ? !i->index || i->term == l->base_term

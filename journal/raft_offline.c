@@ -40,7 +40,8 @@ bool raft_offline_outdated(struct drive *d, uint64_t hi, uint64_t lo, uint64_t e
             "journal: '%s': member %u says that the group was recovered or restored without this "
             "one (era %llu there, %llu here). This master stops: what it has beyond the others is "
             "lost. Move its directory away and let it come back as a new member (--join).",
-            d->dir, from, (unsigned long long)(era >> 32), (unsigned long long)(m->era >> 32));
+            env_disk(d->env, d->dir), from, (unsigned long long)(era >> 32),
+            (unsigned long long)(m->era >> 32));
     raft_drive_fail(d, E_CLUSTER);
     return true;
 }
@@ -71,7 +72,8 @@ static void offline_end(struct drive *d)
 
 static int offline_refuse(struct drive *d, const char *why)
 {
-    fmt_log(d->env, ENV_LOG_ERROR, "journal: '%s': %s. Nothing was changed.", d->dir, why);
+    fmt_log(d->env, ENV_LOG_ERROR, "journal: '%s': %s. Nothing was changed.",
+            env_disk(d->env, d->dir), why);
     return E_INVAL;
 }
 

@@ -362,8 +362,9 @@ static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
         d->cfg.cluster_lo = h.cluster_lo;
         d->join_era = h.era;
         fmt_log(d->env, ENV_LOG_INFO,
-                "journal: '%s': joining cluster %016llx%016llx, called by member %u.", d->dir,
-                (unsigned long long)h.cluster_hi, (unsigned long long)h.cluster_lo, h.from);
+                "journal: '%s': joining cluster %016llx%016llx, called by member %u.",
+                env_disk(d->env, d->dir), (unsigned long long)h.cluster_hi,
+                (unsigned long long)h.cluster_lo, h.from);
         d->state = DRIVE_META;
         drive_conn_drop(c, E_CLOSED); /* it will try again */
         raft_drive_kick(d);

@@ -526,7 +526,7 @@ static void snap_abort(struct snap *s, int ret)
             s->env, ENV_LOG_WARN,
             "journal: no state image at record %llu in '%s': %s. The log stays longer until one "
             "can be written.",
-            (unsigned long long)s->index, s->dir, err_text(ret));
+            (unsigned long long)s->index, env_disk(s->env, s->dir), err_text(ret));
     if (s->file) {
         snap_close(s, SNAP_ABORT_CLOSE);
     } else {

@@ -208,7 +208,7 @@ void wal_fail(struct wal *w, int why, const char *what)
     fmt_log(w->env, ENV_LOG_ERROR,
             "journal: %s in '%s' failed: %s. What is on disk is unknown now, so nothing more is "
             "acknowledged. Check the disk and restart; acknowledged records are kept.",
-            what, w->dir, err_text(why));
+            what, env_disk(w->env, w->dir), err_text(why));
     w->queued = 0;
     w->queue_tail = w->queue_head;
     if (w->state == WAL_RUNNING)
@@ -224,7 +224,7 @@ void wal_set_full(struct wal *w, bool full)
             full ? "journal: no space for another segment in '%s': read-only until there is. Free "
                    "some space there."
                  : "journal: there is space in '%s' again: accepting records.",
-            w->dir);
+            env_disk(w->env, w->dir));
     w->host->space(w->host, full);
     if (full && !w->failed)
         wal_reject(w, E_NOSPC);

@@ -361,8 +361,8 @@ static void wal_rc_verdict(struct wal_recover *rc)
     }
     if (rc->cut_seg < w->n_segs && w->segs[rc->cut_seg].erase_to)
         fmt_log(w->env, ENV_LOG_INFO,
-                "journal: '%s': the last write was torn; the log ends at record %llu.", w->dir,
-                (unsigned long long)rc->last);
+                "journal: '%s': the last write was torn; the log ends at record %llu.",
+                env_disk(w->env, w->dir), (unsigned long long)rc->last);
     wal_rc_accept(rc);
 }
 

@@ -59,6 +59,10 @@ struct net_stats {
 
 struct net;
 
+/* Does "HOST:PORT" stand for loopback addresses only, which are reached without a cluster secret?
+ * Blocks while the name is looked up; of one that nobody knows it is true. */
+bool net_hello_is_local(const char *addr);
+
 /* E_ACCES, E_BUSY (another process has the directory), E_NOMEM, E_IO; the log says which and why */
 int net_open(const struct net_config *config, struct net **ret_net) MUST_CHECK;
 struct env *net_env(struct net *net);

@@ -187,6 +187,8 @@ int net_disk_open(struct net *net)
     if (fd < 0)
         return fd;
     net->dir_fd = fd;
+    net->disk_name = strdup(net->config.dir);
+    net->env.disk = net->disk_name;
     if (net->config.disk == NET_DISK_POOL)
         return 0;
     int err = net_disk_ring(net);

@@ -46,6 +46,24 @@ bool net_hello_is_loopback(const struct sockaddr *sa)
             (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == 127));
 }
 
+bool net_hello_is_local(const char *addr)
+{
+    char host[ENV_ADDR_MAX];
+    const char *colon = strrchr(addr, ':');
+    struct addrinfo *list, hints = {.ai_socktype = SOCK_STREAM};
+    bool is_local = true;
+    bool bracket = *addr == '[';
+    if (!colon || colon - addr <= 2 * bracket || colon - addr >= ENV_ADDR_MAX)
+        return true;
+    snprintf(host, sizeof host, "%.*s", (int)(colon - addr) - 2 * bracket, addr + bracket);
+    if (getaddrinfo(host, NULL, &hints, &list))
+        return true;
+    for (const struct addrinfo *a = list; a; a = a->ai_next)
+        is_local &= net_hello_is_loopback(a->ai_addr);
+    freeaddrinfo(list);
+    return is_local;
+}
+
 bool net_hello_may_reach(const struct net *net, const struct sockaddr *sa)
 {
     return net->secrets.n || net_hello_is_loopback(sa);

@@ -223,6 +223,7 @@ struct net {
     uint32_t mr_n, mr_free;
 
     int dir_fd;
+    char *disk_name;   /* of that directory */
     struct list files; /* open ones */
     struct net_uring *uring;
     struct net_spin spin;

@@ -600,6 +600,7 @@ void net_close(struct net *net)
     pthread_mutex_destroy(&net->post_lock);
     if (net->dir_fd >= 0)
         close(net->dir_fd);
+    free(net->disk_name);
     free(net->secret_file);
     net_secret_wipe(&net->secrets);
     free(net->mr);

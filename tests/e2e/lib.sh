@@ -106,4 +106,4 @@ wait_for() { # wait_for SECONDS COMMAND...
         sleep 0.2
     done
 }
-total() { tarn status | awk -v k="total.$1" '$1 == k {print $2}'; }
+total() { tarn status --all | awk -v k="total.$1" '$1 == k {print $2}'; }

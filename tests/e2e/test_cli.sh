@@ -73,7 +73,7 @@ for i in 1 2 3 4 5; do
 done
 expect 3 'no worker is alive' tarn fs load /
 start_worker 1
-expect 0 'role' tarn status
+expect 0 '^master  ' tarn status
 tarn status --json | python3 -m json.tool > /dev/null || fail "status --json is not JSON"
 expect 1 'no such file' tarn fs stat /nothing
 expect 1 'read-only' tarn fs mkdir /new

@@ -80,8 +80,8 @@ is_json() { tarn status --json | python3 -c 'import json, sys
 s = json.load(sys.stdin)
 assert [w["alive"] for w in s["workers"]] == [True, True] and s["mounts"][0]["path"] == "/" and s["total"]["workers_alive"] == 2'; }
 wait_for 20 is_json || fail "status --json: $(tarn status --json)" # a worker that is not scheduled is not alive for a while
-is_page() { tarn status --page | grep -q '^workers  2 of 2 alive'; }
-wait_for 20 is_page || fail "status --page: $(tarn status --page)"
+is_page() { tarn status | grep -q '^workers  2 of 2 alive'; }
+wait_for 20 is_page || fail "status --page: $(tarn status)"
 # a user's other groups count
 as() { env -u TARN_CONFIG setpriv --reuid 65534 --regid 65534 --groups "$1" "${@:2}"; }
 if [ "$(id -u)" = 0 ] && command -v setpriv > /dev/null && as 4242 test -x "$build/tarn" 2> /dev/null; then

@@ -55,7 +55,7 @@ python3 "$here/tests/e2e/prom.py" --values "$work/master.prom" tarn_rpc_server_d
 # both ways to ask say the same (of what asking does not change)
 for k in meta.inodes:tarn_master_inodes workers.alive:tarn_master_workers_alive total.capacity:tarn_cluster_capacity_bytes; do
     scrape $M master
-    a=$(tarn status | awk -v k="${k%:*}" '$1 == k {print $2}') b=$(value master "${k#*:}")
+    a=$(tarn status --all | awk -v k="${k%:*}" '$1 == k {print $2}') b=$(value master "${k#*:}")
     [ "$a" = "$b" ] || fail "$k: $a and $b"
 done
 

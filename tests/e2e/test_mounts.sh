@@ -36,7 +36,7 @@ json.dump(c, open(sys.argv[1], "w"))
 P
 start_master
 [ "$(tarn fs cat /data/sub/two)" = second ] || fail "a mount went with its line in the configuration"
-grep -q '/data is still mounted' "$work/master.log" && tarn status | grep -q 'mounts.1.configured *0' || fail "nobody says that /data is left over: $(tarn status)"
+grep -q '/data is still mounted' "$work/master.log" && tarn status --all | grep -q 'mounts.1.configured *0' || fail "nobody says that /data is left over: $(tarn status)"
 tarn fs unmount --json /data | grep -q unmounted || fail "unmount"
 tarn fs ls / | grep -qx data && fail "/data is still there"
 [ "$(cat "$work/second/sub/two")" = second ] || fail "the under-store lost its files"

@@ -52,7 +52,7 @@ same "$(hold sum one)" "$a" "warm bytes"
 same "$(hold open two "$work/m/a")" ok "a second open"
 same "$(hold passed two "${pids[mount-m]}" 10)" yes "passthrough of the second open"
 same "$(hold sum two)" "$a" "bytes of the second open"
-[ "$(tarn status --fresh | awk '$1 == "total.handed_out" {print $2}')" -gt 0 ] || fail "handed_out is not counted"
+[ "$(tarn status --all --fresh | awk '$1 == "total.handed_out" {print $2}')" -gt 0 ] || fail "handed_out is not counted"
 hold close two > /dev/null
 hold map one > /dev/null
 

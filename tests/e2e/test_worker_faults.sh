@@ -26,13 +26,13 @@ for f in $(find "$work"/worker[12] -name '*.data' -size +1000k); do
 done
 [ $flipped -gt 0 ] || fail "no cached files were found"
 start_worker 1; start_worker 2
-wait_for 10 sh -c '[ "$(tarn status | grep -c "alive *\(1\|true\|yes\)")" -ge 2 ]' || true
+wait_for 10 sh -c '[ "$(tarn status --all | grep -c "alive *\(1\|true\|yes\)")" -ge 2 ]' || true
 umount "$work/m" 2>/dev/null || fusermount3 -u "$work/m"; unset 'points[m]'
 start_mount n
 for i in 1 2 3 4 5 6 7 8; do cmp "$store/f$i" "$work/n/f$i" || fail "wrong bytes from a damaged page of f$i"; done
 cmp "$store/big" "$work/n/big" || fail "wrong bytes from a damaged page of big"
-corrupt=$(tarn status --fresh | awk '$1 ~ /corrupt$/ {s += $2} END {print s + 0}')
-[ "$corrupt" -gt 0 ] || fail "damaged pages were not counted: $(tarn status | grep corrupt)"
+corrupt=$(tarn status --all --fresh | awk '$1 ~ /corrupt$/ {s += $2} END {print s + 0}')
+[ "$corrupt" -gt 0 ] || fail "damaged pages were not counted: $(tarn status --all | grep corrupt)"
 # replaced while read: one open never sees two versions
 exec 5< "$work/n/f1"
 head -c 100000 <&5 | cmp -n 100000 - "$store/f1" || fail "first part"

@@ -1,0 +1,77 @@
+#!/bin/bash
+# What the commands for a group of masters say: of members that are silent, of what is refused, and of
+# directories that are another's.
+. "$(dirname "$0")/lib.sh" "$@"
+unset TARN_CONFIG
+expect() { # expect STATUS PATTERN COMMAND...
+    local want=$1 pattern=$2 out status; shift 2
+    out=$(timeout 60 "$@" 2>&1); status=$?
+    [ $status = "$want" ] || fail "$*: status $status, not $want: $out"
+    grep -qE -- "$pattern" <<< "$out" || fail "$*: says \"$out\", not $pattern"
+}
+tarn up --under-store "$store" --mode through --masters 3 --workers 1 --dir "$work/up" \
+    --set "master.listen=127.0.0.1:$port" --set "worker.listen=127.0.0.1:$((port + 10))" \
+    --set master.memory=256MiB --set worker.capacity=64MiB > "$work/up.log" 2>&1 &
+pids[up]=$!
+wait_for 90 grep -q "is up" "$work/up.log" || fail "the cluster did not start"
+export TARN_CONFIG=$work/up/tarn.json
+json() { tarn journal status --json "$@" 2> /dev/null | tr -d ' \t\n'; }
+whole() { json | grep -q '"voters_up":3,"tolerates":1,"ok":true'; }
+leader() { json | grep -o '"leader":[0-9]*' | cut -d: -f2; }
+wait_for 60 whole || fail "three masters are not a group: $(tarn journal status 2>&1)"
+tarn fs mkdir /dir || fail "mkdir"
+
+# lines say whose directory they speak of
+grep -q "journal: '$work/up/master-1': member 1 leads\|journal: '$work/up/master-2': member 2 leads\|journal: '$work/up/master-3': member 3 leads" "$work"/up/master-*.log ||
+    fail "no directory in the journals' lines: $(grep journal: "$work"/up/master-1.log | tail -3)"
+grep -q "journal: ''" "$work"/up/*.log && fail "a line without a directory: $(grep "journal: ''" "$work"/up/*.log | head -1)"
+
+# to where nobody may connect without a secret, no member goes
+expect 4 'not a loopback address.*tarn secret new' tarn journal add 4@192.0.2.1:7700
+expect 4 'not a loopback address.*tarn secret new' tarn journal replace 3 4@192.0.2.1:7700
+
+# a page is short, also in a pipe
+n=$(tarn status | wc -l)
+[ "$n" -lt 40 ] || fail "tarn status prints $n lines"
+[ "$(tarn status --all | wc -l)" -gt 100 ] || fail "tarn status --all prints $(tarn status --all | wc -l) lines"
+expect 2 'timeout' tarn status --timeout soon
+
+# directories of running masters, and what there is to look at
+expect 1 'a running master has it' tarn journal verify
+expect 1 "the members of its group lie in $work/up/master-1 $work/up/master-2 $work/up/master-3" tarn journal dump
+expect 2 'from 9 lies behind --to 5' tarn journal dump --from 9 --to 5 "$work/up/master-1"
+
+# one dies: it is not a standby, and how long ago it was heard is known
+dead=$(($(leader) % 3 + 1)) other=$((($(leader) + 1) % 3 + 1))
+kill -9 "$(pgrep -f "tarn master .*journal.id=$dead .*$work/" | head -1)"
+two() { json | grep -q '"voters_up":2,"tolerates":0,"ok":true'; }
+wait_for 60 two || fail "not two: $(tarn journal status 2>&1)"
+expect 0 "^ *$dead .* unreachable .*does not answer; last heard by the leader [0-9]+ s ago" tarn journal status
+expect 0 "^$dead@127.0.0.1:[0-9]*=[0-9]* unreachable" tarn journal members
+json | grep -q '"role":"unreachable".*"heard_ago_s":[0-9]' || fail "status --json: $(json)"
+
+# with one down the other must stay: removed or replaced by what does not run, nothing could be decided
+expect 1 'of the 2 that would be left to vote only 1 answers, and 2 are needed.*--force' tarn journal remove "$other"
+expect 0 "does not tolerate the loss of another" tarn journal remove "$dead"
+
+# a member's directory is its own: whose it is, whose it was taken for, and what to do
+term up || fail "tarn up's end"
+expect 0 "most complete: member [0-9]" tarn journal verify
+listen() { grep -o "$1@[^,\"]*" "$TARN_CONFIG" | head -1 | cut -d@ -f2; }
+expect 1 "'$work/up/master-1/journal.meta': this is the journal of member 1, and journal.id is 2.*cannot serve from $work/up/master-1: it is not" \
+    sh -c "tarn master --set journal.id=2 --set 'master.dir=$work/up/master-1' --set 'master.listen=$(listen 2)' 2>&1 | tr '\n' ' '; exit 1"
+expect 1 "is of cluster [0-9a-f]{32}, and 0{31}7 is expected" \
+    tarn master --set journal.id=1 --set "master.dir=$work/up/master-1" --set "master.listen=$(listen 1)" --set cluster.id=00000000000000000000000000000007
+# --join where a member is already: it goes on as that one, and says so
+tarn master --join --set journal.id=1 --set "master.dir=$work/up/master-1" --set "master.listen=$(listen 1)" > "$work/join.log" 2>&1 &
+pids[join]=$!
+wait_for 60 grep -q "join: $work/up/master-1 has a member's journal already, of cluster [0-9a-f]*: it goes on" "$work/join.log" || fail "--join is not spoken of"
+expect 3 'no master leads' tarn journal members --timeout 5s
+began=$SECONDS
+# one that accepts and says nothing is given up when it was said
+kill -STOP "${pids[join]}"
+expect 3 'no master answers' tarn journal status --timeout 300ms
+kill -CONT "${pids[join]}"
+[ $((SECONDS - began)) -lt 20 ] || fail "--timeout 300ms took $((SECONDS - began)) s"
+kill9 join
+echo "ok"
