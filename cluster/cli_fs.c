@@ -13,6 +13,7 @@ int cli_fs_connect(const struct cli *c, struct tarn **ret_t)
     o.client.masters = config_masters(g);
     o.client.name = "tarn fs";
     o.client.deadline_ns = config_int(g, CONFIG_CLIENT_DEADLINE);
+    o.client.read_any = config_int(g, CONFIG_CLIENT_READ_FROM) != 0;
     o.client.readahead_pages = (uint32_t)config_int(g, CONFIG_CLIENT_READAHEAD);
     o.client.buffer_bytes = config_share(g, CONFIG_CLIENT_BUFFER, CONFIG_CLIENT_MEMORY, 4);
     o.client.page_cache_bytes = config_share(g, CONFIG_CLIENT_PAGE_CACHE, CONFIG_CLIENT_MEMORY, 2);

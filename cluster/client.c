@@ -57,6 +57,7 @@ static void client_free(struct client *c)
     if (c->rpc.conns.base)
         rpc_host_free(&c->rpc);
     client_worker_free(c);
+    client_standby_free(c);
     client_readahead_free(c);
     client_pages_free(c);
     mem_free(m, c->piece_pool.base, (size_t)c->piece_pool.object_size * c->piece_pool.count);
@@ -94,6 +95,8 @@ int client_open(struct env *e, struct mem *m, const struct client_config *cfg,
         err = client_cache_init(c);
     if (!err)
         err = client_pages_init(c);
+    if (!err)
+        err = client_standby_init(c);
     c->rpc.on_call = client_session_on_call;
     c->rpc.on_close = client_session_on_close;
     if (!err) /* beside the requests: the session's own, plain calls, pieces */

@@ -43,6 +43,7 @@ struct client_config {
     uint32_t cache_entries;   /* attributes and names kept; default 100,000 */
     bool ask_always;          /* every read asks the master: linearizable, where a cache may still
                                  show what a change that is not answered yet replaces */
+    bool read_any;            /* questions that need no lease go to all masters in turn */
     uint32_t readahead_pages; /* most pages read ahead of a sequential reader; default 8; 0: none */
     uint64_t buffer_bytes;    /* for read-ahead; default 64 MiB */
     uint64_t
@@ -100,6 +101,7 @@ struct client_stats {
     uint64_t requests, cache_hits, retries, reads, bytes_read, writes, bytes_written;
     uint64_t worker_hits, worker_misses, fallback_reads, failovers, invalidations, readahead_pages;
     uint64_t page_hits, pages_kept;
+    uint64_t asides, asides_refused; /* questions that standbys answered; that they did not */
     uint64_t epoch;
     bool connected;
 };

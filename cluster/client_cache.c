@@ -259,6 +259,31 @@ void client_cache_own(struct client *c, const struct fsop *op, const struct fsop
         cache_drop_ino(c, rep->attr.ino.v);
 }
 
+/* Nobody told us of the change that a standby has seen already: the leader's word is on its way. */
+void client_cache_aside(struct client *c, const struct fsop *op, const struct fsop_reply *rep)
+{
+    struct client_cache *k = &c->cache;
+    const uint64_t inos[2] = {op->ino.v, rep->err ? 0 : rep->attr.ino.v};
+    bool is_same = false;
+    for (int i = 0; i < 2; i++) {
+        uint64_t *index = &k->aside_index[stamp_slot(inos[i])];
+        *index = base_max_u64(*index, rep->index);
+    }
+    if (inos[1]) {
+        struct client_cent *a = cent_find(c, CENT_ATTR, inos[1], NULL, 0);
+        is_same = a && !memcmp(a->data, &rep->attr, sizeof rep->attr);
+        if (a && !is_same)
+            cache_drop_ino(c, inos[1]);
+    }
+    if (op->kind == FSOP_LOOKUP) {
+        struct client_cent *e = cent_find(c, CENT_NAME, op->ino.v, op->name, op->name_len);
+        if (e && e->value != inos[1])
+            cache_drop_name(c, op->ino.v, op->name, op->name_len);
+    } else if (op->kind == FSOP_READDIR && !is_same) {
+        k->dir_stamp[stamp_slot(op->ino.v)] = ++k->stamp;
+    }
+}
+
 /* --- answering --- */
 
 /* May the caller do it, by mode bits?  Only a yes counts: a no is asked of the master. */
@@ -487,6 +512,9 @@ bool client_cache_learn(struct client *c, const struct fsop *op, const struct fs
     struct client_cache *k = &c->cache;
     const struct fsattr *a = &rep->attr;
     if (!cache_is_news(k, op->ino.v, stamp) || (a->ino.v && !cache_is_news(k, a->ino.v, stamp)))
+        return false;
+    if (rep->index < k->aside_index[stamp_slot(op->ino.v)] ||
+        (a->ino.v && rep->index < k->aside_index[stamp_slot(a->ino.v)]))
         return false;
     bool dir_is_news = stamp >= k->dir_stamp[stamp_slot(op->ino.v)];
     switch (op->kind) {

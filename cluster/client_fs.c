@@ -241,8 +241,15 @@ static int fsr_send(struct client_req *r)
     struct client_fsr *s = client_fsr_of(r);
     struct client *c = s->c;
     struct fsop w = r->fsop;
+    struct rpc_conn *aside = NULL;
     if (s->f)
         client_file_wire(r, &w);
+    if (!s->is_mutation && !s->is_internal && !s->f && !s->was_aside)
+        aside = client_standby_conn(c, &w);
+    s->is_aside = aside;
+    s->was_aside = s->was_aside || aside;
+    if (aside)
+        w.flags |= FSOP_F_ASIDE;
     if (s->seq && MUTANT(RESEND_RENUMBERED))
         fsr_settle(s);
     if (!s->seq && s->is_mutation) {
@@ -263,7 +270,7 @@ static int fsr_send(struct client_req *r)
     fsr_unlink(s);
     list_push_back(&c->active, &s->link);
     s->state = FSR_CALL;
-    s->conn = c->conn;
+    s->conn = aside ? aside : c->conn;
     s->sent_ns = env_now_ns(c->env);
     s->stamp = c->cache.stamp;
     if (s->tries++)
@@ -271,7 +278,8 @@ static int fsr_send(struct client_req *r)
     s->was_sent = true;
     s->call.op.done = fsr_called;
     c->n_calls++;
-    rpc_call(c->conn, RPC_FS, b.p, (uint32_t)b.len, s->deadline_ns, &s->call);
+    rpc_call(s->conn, RPC_FS, b.p, (uint32_t)b.len,
+             aside ? client_standby_deadline_ns(c, s->deadline_ns) : s->deadline_ns, &s->call);
     return 0;
 }
 
@@ -339,6 +347,10 @@ static void fsr_learn(struct client_req *r)
     if (w.kind == FSOP_GETATTR && w.size)
         return; /* a place to append to, no attribute */
     int64_t lease_ns = (int64_t)base_min_u64(r->reply.lease_ns, INT64_MAX / 4);
+    if (s->is_aside) {
+        client_cache_aside(c, &w, &r->reply);
+        lease_ns = MUTANT(READ_STANDBY_KEPT) ? c->lease_ns : 0;
+    }
     int64_t until_ns = s->sent_ns + lease_ns;
     until_ns = until_ns < c->lease_until_ns ? until_ns : c->lease_until_ns;
     int64_t left_ns = until_ns - env_now_ns(c->env);
@@ -374,7 +386,15 @@ static void fsr_called(struct env_op *op)
     c->n_calls--;
     int err = fsr_decode(r);
     bool late = env_now_ns(c->env) >= s->deadline_ns;
-    switch (err) {
+    if (s->is_aside) {
+        client_standby_done(c, s->conn, (int)op->ret);
+        if (op->ret < 0 && !late && c->state < CLIENT_STOPPING) {
+            fsr_wait(r, FSR_QUEUED); /* to the leader */
+            client_fs_pump(c);
+            return;
+        }
+    }
+    switch (op->ret < 0 && s->is_aside ? E_TIMEOUT : err) {
     case E_CLOSED:
     case E_REFUSED:
     case E_NOT_LEADER:

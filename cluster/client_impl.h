@@ -3,6 +3,7 @@
  *   client.c            start, stop, statistics, checks
  *   client_session.c    the leading master, the session and its lease, invalidations
  *   client_master.c     which master is tried next
+ *   client_standby.c    questions that go to the other masters
  *   client_fs.c         metadata requests: queue, send, retry, answer
  *   client_walk.c       paths
  *   client_cache.c      attributes, names, link targets, layouts
@@ -29,6 +30,7 @@ enum {
     CLIENT_DIRTY_MAX = 16,   /* workers with unsynced writes of one file */
     CLIENT_RANKS = 3,        /* workers that are tried for one piece */
     CLIENT_STAYS_MAX = 3,
+    CLIENT_ONCE = 4096,
 };
 
 #define CLIENT_MS 1000000LL
@@ -60,6 +62,7 @@ struct client_fsr { /* in client_req.impl */
     uint16_t tries;
     uint8_t state, phase;
     bool is_mutation, was_sent, is_internal;
+    bool is_aside, was_aside; /* under way to another master than the leader; it was once */
 };
 static_assert(sizeof(struct client_fsr) <= sizeof(((struct client_req *)0)->impl), "must fit");
 
@@ -285,6 +288,7 @@ struct client_cache {
     uint64_t layout_stamp;
     uint64_t dir_stamp[CLIENT_STAMPS];   /* names in a directory up to here are void */
     uint64_t inval_stamp[CLIENT_STAMPS]; /* answers asked for before this are not kept */
+    uint64_t aside_index[CLIENT_STAMPS]; /* nor those older than what a standby has said since */
 };
 
 /* What was paid for reads inside one page. */
@@ -300,6 +304,21 @@ struct client_pages {
     uint32_t inflation;
     struct list lru;
     uint64_t bytes, max;
+};
+
+/* Another master than the leader. */
+struct client_aside {
+    struct client *c;
+    struct rpc_conn *conn, *conn_new;
+    struct env_op connecting;
+    bool is_connecting;
+    int64_t away_until_ns, away_ns; /* left alone until then; how long it was the last time */
+};
+
+/* A question that went aside. */
+struct client_once {
+    uint64_t hash;
+    int64_t at_ns;
 };
 
 /* An RPC_INVALIDATE that the owner is dealing with. */
@@ -350,6 +369,11 @@ struct client {
     uint32_t stays; /* how often a connection was asked again */
     int64_t dead_until_ns[CLIENT_MASTERS_MAX];
     int64_t lost_since_ns;
+
+    /* client_standby.c */
+    struct client_aside asides[CLIENT_MASTERS_MAX];
+    uint32_t aside_next;
+    struct client_once *once; /* CLIENT_ONCE, with read_any only */
 
     /* the session */
     struct session_id session;
@@ -413,6 +437,17 @@ uint32_t client_master_hint(struct client *c, const void *hint, uint32_t len);
 /* sets c->master; how long to wait before */
 int64_t client_master_next(struct client *c);
 
+/* client_standby.c */
+int client_standby_init(struct client *c) MUST_CHECK;
+void client_standby_free(struct client *c);
+/* where a question may go but to the leader; NULL: to the leader */
+struct rpc_conn *client_standby_conn(struct client *c, const struct fsop *op);
+int64_t client_standby_deadline_ns(const struct client *c, int64_t deadline_ns);
+/* what became of it there; err is the call's, not the answer's */
+void client_standby_done(struct client *c, struct rpc_conn *conn, int err);
+/* false: it was no such connection */
+bool client_standby_closed(struct client *c, const struct rpc_conn *conn);
+
 /* client.c */
 void client_quiet(struct client *c); /* something ended: is the stop complete? */
 
@@ -452,6 +487,8 @@ bool client_cache_learn(struct client *c, const struct fsop *op, const struct fs
 bool client_cache_is_news(struct client *c, const struct fsop *op, const struct fsop_reply *rep,
                           uint64_t stamp);
 void client_cache_own(struct client *c, const struct fsop *op, const struct fsop_reply *rep);
+/* drops what a standby's answer contradicts */
+void client_cache_aside(struct client *c, const struct fsop *op, const struct fsop_reply *rep);
 void client_cache_inval(struct client *c, const struct rpc_inval *i);
 void client_cache_inval_all(struct client *c);
 bool client_cache_check(const struct client *c, char *err_text, size_t cap);

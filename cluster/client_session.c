@@ -77,7 +77,7 @@ void client_session_on_close(struct rpc_host *h, struct rpc_conn *conn)
     struct client_worker *w = *rpc_conn_tag(conn);
     if (w && w->conn == conn)
         client_worker_closed(w);
-    else if (c->conn == conn)
+    else if (!client_standby_closed(c, conn) && c->conn == conn)
         session_down(c, E_CLOSED);
     client_quiet(c);
 }

@@ -20,6 +20,8 @@ size_t client_status_text(const struct client *c, char *to, size_t cap)
         {"cache_hits", s->cache_hits},
         {"cache_entries", c->cache.n},
         {"retries", s->retries},
+        {"asides", s->asides},
+        {"asides_refused", s->asides_refused},
         {"invalidations", s->invalidations},
         {"reads", s->reads},
         {"bytes_read", s->bytes_read},

@@ -98,6 +98,9 @@ enum config_type {
       "most memory of the worker process")                                                        \
     X(CLIENT_MASTERS, "client.masters", STR, "", 0, 4096, NULL,                                   \
       "host:port[,host:port...]; empty: those of journal.members, else master.listen")            \
+    X(CLIENT_READ_FROM, "client.read_from", ENUM, "leader", 0, 0, "leader|any",                   \
+      "who is asked about names and attributes: the leader, who lets a client keep the answer; "  \
+      "or any master in turn, for what is asked once (docs/ha.md)")                               \
     X(CLIENT_DEADLINE, "client.deadline", DURATION, "30s", 100000000LL, 3600000000000LL, NULL,    \
       "a request that is not answered by then ends with an error")                                \
     X(CLIENT_READAHEAD, "client.readahead_pages", INT, "8", 0, 256, NULL,                         \

@@ -258,6 +258,8 @@ static void master_on_role(struct journal_host *h, enum journal_role role, uint6
         return;
     if (m->is_leading)
         master_step_down(m, role == JOURNAL_FAILED ? E_UNAVAILABLE : E_NOT_LEADER);
+    else if (role != JOURNAL_STANDBY)
+        master_standby_end(m);
     m->is_standby = role == JOURNAL_STANDBY;
     if (role == JOURNAL_LEADER) {
         master_lead(m, epoch);
@@ -267,6 +269,7 @@ static void master_on_role(struct journal_host *h, enum journal_role role, uint6
                                                                   : "the line above says more");
         master_fail(m, why);
     } else if (m->is_group) {
+        m->is_idle = false;
         env_timer_set(m->env, &m->tick, env_now_ns(m->env) + MASTER_TICK_NS);
     }
     master_settle(m);
@@ -328,7 +331,7 @@ static bool master_is_idle(const struct master *m)
 
 void master_busy(struct master *m)
 {
-    if (!m->is_idle || !m->is_leading)
+    if (!m->is_idle || m->is_stopping)
         return;
     m->is_idle = false;
     env_timer_set(m->env, &m->tick, env_now_ns(m->env) + MASTER_TICK_NS);
@@ -338,8 +341,11 @@ static void master_tick(struct env_op *op)
 {
     struct master *m = container_of(op, struct master, tick.op);
     if (!m->is_leading || !m->is_mounted) {
+        m->is_idle = !m->n_askers && list_empty(&m->live);
         env_timer_set(m->env, &m->tick,
-                      env_now_ns(m->env) + (m->n_askers ? MASTER_TICK_NS : MASTER_IDLE_NS));
+                      env_now_ns(m->env) + (m->is_idle ? MASTER_IDLE_NS : MASTER_TICK_NS));
+        if (!m->is_leading)
+            master_rpc_tick(m);
         master_member_tick(m);
         master_group_tick(m);
         return;

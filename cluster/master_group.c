@@ -45,7 +45,7 @@ void master_group_refuse(struct master *m, struct rpc_token t)
     }
     struct master_asker *a = &m->askers[(m->ask_first + m->n_askers++) % MASTER_ASKERS];
     *a = (struct master_asker){t, env_now_ns(m->env) + MASTER_ASK_NS};
-    env_timer_set(m->env, &m->tick, env_now_ns(m->env) + MASTER_TICK_NS);
+    master_busy(m);
 }
 
 static void group_answer(struct master *m, const char *hint, uint32_t len)

@@ -83,6 +83,7 @@ struct master_req {
     uint16_t method;
     bool is_answered; /* by its deadline; goes on only until its operation is done */
     bool is_checked, is_live_known, is_intent_closed;
+    bool is_aside;   /* a standby answers it: see master_standby.c */
     uint8_t loads;   /* E_NOT_LOADED answers so far */
     uint8_t absents; /* of them, names that were not found below */
     struct rpc_token token;
@@ -374,7 +375,7 @@ struct master {
 
     struct {
         uint64_t requests, answers, again, timeouts, duplicates, conflicts, loads, checks,
-            refreshes, names, looks;
+            refreshes, names, looks, asides, refused;
         uint64_t effects, invalidations, expired, reclaimed, resumed, full;
     } n;
     struct {
@@ -390,7 +391,7 @@ void master_append_cut(struct master *m, struct ino ino);
 void master_append_session_gone(struct master *m, struct session_id s);
 
 /* ---- master.c */
-/* somebody waits: the tick comes soon */
+/* somebody waits: the tick comes soon; on a standby, too */
 void master_busy(struct master *m);
 /* zeroed, given back when the master goes; NULL over the budget */
 void *master_keep(struct master *m, size_t n) MUST_CHECK;
@@ -413,6 +414,17 @@ void master_group_change(struct master *m, struct rpc_token t, const void *body,
 void master_group_tell(struct master *m);
 struct env_peer *master_group_foreign(struct rpc_host *h, uint16_t type, const char *from);
 
+/* ---- master_standby.c */
+/* a call that came to a standby is one that it may answer */
+bool master_standby_may(const struct master *m, uint16_t method, const void *body, uint32_t len);
+void master_standby_begin(struct master_req *r);
+/* rep, of applied state, is the answer: nobody need look below, and nothing is the leader's */
+bool master_standby_knows(struct master_req *r, const struct fsop_reply *rep);
+/* r's answer is the leader's to give */
+void master_standby_refuse(struct master_req *r);
+/* this master is no standby any more: every such request is answered */
+void master_standby_end(struct master *m);
+
 /* ---- master_backup.c */
 void master_backup_call(struct master *m, struct rpc_token t, const void *body, uint32_t len);
 
@@ -432,6 +444,8 @@ void master_rpc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
                         uint32_t len);
 /* goes on with a request that waited, at once or after those that are at it */
 void master_rpc_wake(struct master_req *r);
+/* the call failed; the request goes when what is under way for it has come back */
+void master_rpc_fail(struct master_req *r, int err);
 /* n parked requests are tried again */
 void master_rpc_unpark(struct master *m, uint32_t n);
 struct master_req *master_rpc_by_intent(struct master *m, uint64_t intent);

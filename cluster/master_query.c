@@ -18,7 +18,7 @@
 uint64_t master_query_lease(struct master_req *r, struct ino about, uint64_t key, uint16_t mount)
 {
     struct master *m = r->m;
-    int64_t left = master_lease_left_ns(m, r->op.session);
+    int64_t left = r->is_aside ? 0 : master_lease_left_ns(m, r->op.session);
     const struct master_ufs *u = master_mount_at(m, mount);
     if (left <= 0 || (about.v && !master_lease_give(m, r->op.session, about)))
         return 0;
@@ -86,7 +86,8 @@ static void query_answer(struct master_req *r, struct fsop_reply *rep)
         rep->lease_ns = query_lease_readdir(r, rep);
     } else if (rep->err == 0 && rep->attr.ino.v) {
         rep->lease_ns = master_query_lease(r, rep->attr.ino, rep->attr.ino.v, rep->attr.mount);
-        if (r->op.kind == FSOP_LOOKUP && !master_lease_give(m, r->op.session, r->op.ino))
+        if (r->op.kind == FSOP_LOOKUP && rep->lease_ns &&
+            !master_lease_give(m, r->op.session, r->op.ino))
             rep->lease_ns = 0;
         if ((rep->attr.flags & FSATTR_LIVE) && !MUTANT(LIVE_CACHED))
             rep->lease_ns = 0;
@@ -234,7 +235,7 @@ void master_query_run(struct master_req *r)
     struct master *m = r->m;
     struct fsop_reply rep;
     struct fsop op = r->op;
-    if (master_names_may(m, r)) {
+    if (!r->is_aside && master_names_may(m, r)) {
         struct fsop ask = op;
         ask.arg = 0;
         meta_query(m->meta, &ask, m->qbuf, 0, &rep);
@@ -259,7 +260,12 @@ void master_query_run(struct master_req *r)
     bool is_moving = (is_conflict || is_other) && r->is_live_known && !rep.err &&
                      (r->blocker || r->loads < MASTER_LOADS_MAX - 2);
     bool is_orphan = op.kind == FSOP_OPEN && !rep.err && (rep.attr.flags & FSATTR_ORPHAN);
-    if (is_orphan && !master_lease_orphan_opened(m, op.ino)) {
+    if (r->is_aside && !master_standby_knows(r, &rep)) {
+        master_standby_refuse(r);
+    } else if (r->is_aside) {
+        m->n.asides++;
+        query_answer(r, &rep);
+    } else if (is_orphan && !master_lease_orphan_opened(m, op.ino)) {
         master_rpc_answer_err(r, E_STALE);
     } else if (is_conflict && rep.err == E_NOT_LOADED) {
         r->is_checked = false;

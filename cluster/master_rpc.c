@@ -19,6 +19,7 @@
 /* A query:
  *
  *   NEW -> [BARRIER] -> QUERY --answer-------------------------------> (gone)
+ *                       (on a standby no further: master_standby.c)
  *                       ^   |
  *                       |   | not loaded, or due for a comparison
  *                       |   v
@@ -114,8 +115,7 @@ static void req_send(struct master_req *r, int err, const void *body, uint32_t l
     }
 }
 
-/* the call failed; r dies unless its operation is still under way */
-static void req_fail(struct master_req *r, int err)
+void master_rpc_fail(struct master_req *r, int err)
 {
     char hint[ENV_ADDR_MAX];
     req_send(r, err, hint, err == E_NOT_LEADER ? master_group_hint(r->m, hint) : 0);
@@ -186,7 +186,7 @@ void master_rpc_wait_job(struct master_req *r, enum master_job_kind kind, struct
     if (master_load_wait(r->m, kind, ino, name, name_len, r))
         return;
     if (r->method == RPC_ADMIN) {
-        req_fail(r, E_AGAIN);
+        master_rpc_fail(r, E_AGAIN);
         return;
     }
     /* no job is free: what led here is done again */
@@ -272,7 +272,7 @@ static void req_applied(struct env_op *op)
     r->state = REQ_NEW; /* nothing is under way any more */
     bool is_wanted = !r->is_answered || !list_empty(&r->echoes);
     if (!m->is_leading || op->ret < 0 || !is_wanted) {
-        req_fail(r, op->ret < 0 ? (int)op->ret : E_NOT_LEADER);
+        master_rpc_fail(r, op->ret < 0 ? (int)op->ret : E_NOT_LEADER);
         return;
     }
     if (r->is_intent_closed) {
@@ -368,8 +368,8 @@ static void req_barrier_done(struct env_op *op)
     struct master_req *r = container_of(op, struct master_req, barrier);
     struct master *m = r->m;
     r->state = REQ_NEW;
-    if (op->ret < 0 || r->is_answered || !m->is_leading) {
-        req_fail(r, op->ret < 0 ? (int)op->ret : r->is_answered ? E_TIMEOUT : E_NOT_LEADER);
+    if (op->ret < 0 || r->is_answered || m->is_leading == r->is_aside || m->is_loading) {
+        master_rpc_fail(r, op->ret < 0 ? (int)op->ret : r->is_answered ? E_TIMEOUT : E_NOT_LEADER);
     } else if (r->method == RPC_SESSION_BEAT) {
         m->n.answers++;
         master_lease_beat(m, r->token, r->body, r->body_len);
@@ -380,11 +380,17 @@ static void req_barrier_done(struct env_op *op)
     }
 }
 
-/* Nobody else led before this request came: what is read now is what is so. */
+/* Nobody else led before this request came, or, on a standby, what was committed by then is applied:
+ * what is read now is what is so. */
 static void req_barrier(struct master_req *r)
 {
     r->state = REQ_BARRIER;
     r->barrier.done = req_barrier_done;
+    if (r->is_aside && MUTANT(READ_STANDBY_STALE)) {
+        r->barrier.ret = 0;
+        env_post(r->m->env, &r->barrier);
+        return;
+    }
     journal_barrier(r->m->journal, &r->barrier);
 }
 
@@ -483,7 +489,7 @@ static void req_woken(struct master_req *r)
         r->state = r->resume;
     if (!r->m->is_leading) {
         r->state = REQ_NEW;
-        req_fail(r, E_NOT_LEADER);
+        master_rpc_fail(r, E_NOT_LEADER);
         return;
     }
     if (r->state == REQ_QUERY && r->m->is_group)
@@ -567,9 +573,11 @@ static void req_fs(struct master *m, struct rpc_token t, const void *body, uint3
         rpc_reply(t, E_AGAIN, NULL, 0);
         return;
     }
+    if (!m->is_leading)
+        master_standby_begin(r);
     struct rbuf b = rbuf_make(r->body, len);
     if (fsop_get(&b, &r->op) != 0) {
-        req_fail(r, E_PROTO);
+        master_rpc_fail(r, E_PROTO);
         return;
     }
     r->op.flags &= REQ_FLAGS;
@@ -579,7 +587,7 @@ static void req_fs(struct master *m, struct rpc_token t, const void *body, uint3
         master_rpc_answer_err(r, E_PERM);
         return;
     }
-    if (r->op.session.v)
+    if (r->op.session.v && !r->is_aside)
         master_lease_seen(m, r->op.session, t);
     if (req_is_keyed(r)) {
         struct master_req *twin = req_twin(m, &r->op);
@@ -735,6 +743,8 @@ void master_rpc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
         master_status_reply(m, t);
     } else if (m->state == MASTER_STANDBY && method == RPC_ADMIN && req_admin_is_own(body, len)) {
         req_admin(m, t, body, len);
+    } else if (master_standby_may(m, method, body, len)) {
+        req_fs(m, t, body, len);
     } else if (!m->is_leading || m->state != MASTER_SERVING) {
         master_group_refuse(m, t);
     } else if (method == RPC_FS) {
@@ -769,7 +779,7 @@ void master_rpc_tick(struct master *m)
             r->deadline_ns = now + MASTER_DEADLINE_NS;
             list_push_back(&m->live, &r->live);
         }
-        req_fail(r, E_TIMEOUT);
+        master_rpc_fail(r, r->is_aside ? E_NOT_LEADER : E_TIMEOUT);
     }
     for (struct list *it = m->acking.next, *next; it != &m->acking; it = next) {
         struct master_req *r = list_entry(it, struct master_req, link);
@@ -791,7 +801,7 @@ void master_rpc_end_all(struct master *m, int err)
             list_push_back(&m->live, &r->live); /* the journal knows what became of it */
             continue;
         }
-        req_fail(r, err); /* also ends its echoes, which leave the list themselves */
+        master_rpc_fail(r, err); /* also ends its echoes, which leave the list themselves */
     }
 }
 

@@ -87,6 +87,8 @@ static void status_requests(struct master *m, struct rpc_text *s)
     rpc_text_u64(s, "requests.timeouts", m->n.timeouts);
     rpc_text_u64(s, "requests.duplicates", m->n.duplicates);
     rpc_text_u64(s, "requests.conflicts", m->n.conflicts);
+    rpc_text_u64(s, "requests.standby", m->n.asides);
+    rpc_text_u64(s, "requests.standby_refused", m->n.refused);
     rpc_text_u64(s, "ufs.jobs", m->jobs.count - m->jobs.free_count);
     rpc_text_u64(s, "ufs.loads", m->n.loads);
     rpc_text_u64(s, "ufs.checks", m->n.checks);

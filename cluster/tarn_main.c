@@ -77,6 +77,7 @@ static int mount_run(struct cli *c)
     cc.kernel = kernel;
     cc.ufs = config_int(g, CONFIG_CLIENT_DIRECT) ? ufs_dir_factory() : NULL;
     cc.deadline_ns = config_int(g, CONFIG_CLIENT_DEADLINE);
+    cc.read_any = config_int(g, CONFIG_CLIENT_READ_FROM) != 0;
     cc.readahead_pages = (uint32_t)config_int(g, CONFIG_CLIENT_READAHEAD);
     cc.buffer_bytes = config_share(g, CONFIG_CLIENT_BUFFER, CONFIG_CLIENT_MEMORY, 4);
     cc.page_cache_bytes = config_share(g, CONFIG_CLIENT_PAGE_CACHE, CONFIG_CLIENT_MEMORY, 2);

@@ -93,6 +93,7 @@ enum fsop_flag {
     FSOP_F_OPEN = 1 << 8,
     FSOP_F_PART = 1 << 9, /* LOAD, REFRESH: takes away a bounded number of names; reply.value 1:
                              there is more of it, the same record again */
+    FSOP_F_ASIDE = 1 << 10, /* of a query: a standby may answer it (cluster/master_standby.c) */
 };
 
 enum fsop_set { /* bits of fsop.valid */

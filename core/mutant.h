@@ -58,7 +58,9 @@
     X(VERSIONS_MIXED, "an open file goes on with a newer version after it was read") \
     X(FENCE_IGNORED, "a write that was given up is carried out later all the same") \
     X(DELTA_LOST, "pages that a lost report named are never reported again") \
-    X(NOTE_NOT_KEPT, "what an exchange is about is not written down before it is done")
+    X(NOTE_NOT_KEPT, "what an exchange is about is not written down before it is done") \
+    X(READ_STANDBY_STALE, "a standby answers without asking the leader how far the journal is") \
+    X(READ_STANDBY_KEPT, "a client keeps what a standby said as if it had a lease for it")
 
 /* Those of the Raft core; docs/raft-traps.md */
 #define RAFT_MUTANTS(X) \
