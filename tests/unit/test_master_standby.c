@@ -2,6 +2,7 @@
  * answer, never a promise, never without an end.  Three real masters on the Raft journal; a raw
  * client with a connection to each.  (Clients that read so through failovers: test_master_raft.c.)
  */
+#include "cluster/client.h"
 #include "tests/unit/master_world.h"
 
 enum { S_MASTERS = 3, S_MANY = 60 };
@@ -278,8 +279,120 @@ static void test_master_standby_that_comes_to_lead(void)
     s_close();
 }
 
+/* --- the client's side */
+
+static struct client_req s_req;
+
+static struct client *s_client(const char *name, bool read_any, bool ask_always)
+{
+    struct client_config cc = client_config_default();
+    struct sim_node *n = sim_node_add(ws, name);
+    struct client *c;
+    cc.masters = "m1:1,m2:1,m3:1";
+    cc.name = name;
+    cc.cache_entries = 1000;
+    cc.buffer_bytes = 1 << 20;
+    cc.page_cache_bytes = 0;
+    cc.read_any = read_any;
+    cc.ask_always = ask_always;
+    struct env *e = sim_node_up(n);
+    CU_ASSERT_EQUAL_FATAL(client_open(e, sim_mem(n), &cc, NULL, &c), 0);
+    return c;
+}
+
+static int s_ask(struct client *c, struct fsop op)
+{
+    memset(&s_req, 0, sizeof s_req);
+    s_req.fsop = op;
+    client_fs(c, &s_req);
+    return (int)sim_run_op(ws, &s_req.op, 60000 * MS);
+}
+
+static struct client_stats s_stats(const struct client *c)
+{
+    struct client_stats s;
+    client_stats(c, &s);
+    return s;
+}
+
+/* Asked once: anybody; asked again: the leader, who lets it be kept.  What a standby said is not. */
+static void test_master_standby_client_keeps_the_leaders_word_only(void)
+{
+    s_open(FSOP_MOUNT_META);
+    struct client *a = s_client("writer", false, false), *b = s_client("reader", true, false);
+    struct fsop look = {.kind = FSOP_GETATTR, .ino = INO_ROOT};
+    for (int i = 0; i < 6; i++) {
+        CU_ASSERT_EQUAL(s_ask(b, (struct fsop){.kind = FSOP_LISTXATTR, .ino = INO_ROOT}), 0);
+        w_run_ms(50); /* connections to all are made */
+    }
+    for (int i = 0; i < 30; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%d", i);
+        CU_ASSERT_EQUAL(s_ask(a, w_name(FSOP_MKDIR, INO_ROOT, name)), 0);
+        look.ino = s_req.reply.attr.ino;
+        struct client_stats was = s_stats(b);
+        CU_ASSERT_EQUAL(s_ask(b, look), 0);
+        bool is_aside = s_stats(b).asides > was.asides;
+        CU_ASSERT((s_req.reply.lease_ns == 0) == is_aside);
+        struct fsop set = {
+            .kind = FSOP_SETATTR, .ino = look.ino, .valid = FSOP_SET_MODE, .mode = 0700};
+        CU_ASSERT_EQUAL(s_ask(a, set), 0);
+        was = s_stats(b);
+        CU_ASSERT_EQUAL(s_ask(b, look), 0);
+        CU_ASSERT_EQUAL(s_req.reply.attr.mode & 07777, 0700);
+        CU_ASSERT(s_req.reply.lease_ns && s_stats(b).asides == was.asides);
+        CU_ASSERT_EQUAL(s_ask(b, look), 0);
+        CU_ASSERT_EQUAL(s_stats(b).cache_hits, was.cache_hits + 1);
+    }
+    struct client_stats st = s_stats(b);
+    CU_ASSERT(st.asides >= 18 && st.asides < 40 && !st.asides_refused);
+    s_close();
+}
+
+/* With nothing kept, every master has its turn; one that is gone costs no error, and little time.
+ */
+static void test_master_standby_client_goes_round(void)
+{
+    s_open(FSOP_MOUNT_META);
+    struct client *c = s_client("reader", true, true);
+    struct fsop look = {.kind = FSOP_GETATTR, .ino = INO_ROOT};
+    for (int i = 0; i < 310; i++) {
+        CU_ASSERT_EQUAL(s_ask(c, look), 0);
+        w_run_ms(i < 10 ? 50 : 0);
+    }
+    for (int k = 0; k < 2; k++)
+        CU_ASSERT(s_status(s_standby(k), "requests.standby") >= 100);
+    struct s_master *m = s_standby(0);
+    sim_node_crash(m->node);
+    int64_t from = sim_now_ns(ws), worst = 0;
+    for (int i = 0; i < 300; i++) {
+        int64_t at = sim_now_ns(ws);
+        CU_ASSERT_EQUAL(s_ask(c, look), 0);
+        worst = base_max_u64((uint64_t)worst, (uint64_t)(sim_now_ns(ws) - at));
+        w_run_ms(10);
+    }
+    CU_ASSERT(worst < 1100 * MS && sim_now_ns(ws) - from < 6000 * MS);
+    /* one that is cut off from the leader, but not from us */
+    sim_node_start(m->node, s_boot, m);
+    w_run_ms(15000);
+    uint64_t served = s_status(m, "requests.standby");
+    for (int i = 0; i < 30; i++)
+        CU_ASSERT_EQUAL(s_ask(c, look), 0);
+    CU_ASSERT(s_status(m, "requests.standby") > served);
+    s_cut(m);
+    from = sim_now_ns(ws);
+    for (int i = 0; i < 300; i++) {
+        CU_ASSERT_EQUAL(s_ask(c, look), 0);
+        w_run_ms(10);
+    }
+    CU_ASSERT(sim_now_ns(ws) - from < 6000 * MS);
+    s_close();
+}
+
 UNIT_MAIN("master_standby", UNIT(test_master_standby_answers_at_once_what_was_just_made),
           UNIT(test_master_standby_sends_the_rest_to_the_leader),
           UNIT(test_master_standby_that_is_behind_says_so),
           UNIT(test_master_standby_many_share_a_barrier),
-          UNIT(test_master_standby_that_comes_to_lead))
+          UNIT(test_master_standby_that_comes_to_lead),
+          UNIT(test_master_standby_client_keeps_the_leaders_word_only),
+          UNIT(test_master_standby_client_goes_round))
