@@ -2,23 +2,24 @@
 # tests/chaos/chaos.sh - a cluster of real masters, each in a network namespace of its own, is broken
 # again and again while clients use it; then the simulator's checker judges their history.
 #
-#   chaos.sh BUILD_DIR [--masters N] [--rounds N] [--faults LIST] [--seed N] [--keep]
+#   chaos.sh BUILD_DIR [--masters N] [--rounds N] [--faults LIST] [--seed N] [--reads leader|any] [--keep]
 #
 # Faults: kill (SIGKILL, started again), stop (SIGSTOP for 1 to 10 s), cut (nothing in, nothing out),
 # mute (nothing out), deaf (nothing in), part (cut from one other master), full (its disk).
-# Ten rounds share one history.  Exit status: 0 all is well, 1 failed, 77 skipped (not root, no nft).
+# Ten rounds share one history; in every other ten clients read from any master.  Exit status: 0 all is well, 1 failed, 77 skipped (not root, no nft).
 set -u
-build=$(cd "${1:?usage: $0 BUILD_DIR [--masters N] [--rounds N] [--faults LIST] [--seed N] [--keep]}" && pwd)
+build=$(cd "${1:?usage: $0 BUILD_DIR [--masters N] [--rounds N] [--faults LIST] [--seed N] [--reads leader|any] [--keep]}" && pwd)
 shift
-masters=3 rounds=20 faults=kill,stop,cut,mute,deaf,part,full seed=$RANDOM keep=
+masters=3 rounds=20 faults=kill,stop,cut,mute,deaf,part,full seed=$RANDOM reads= keep=
 while [ $# -gt 0 ]; do
     case $1 in
     --masters) masters=$2; shift ;;
     --rounds) rounds=$2; shift ;;
     --faults) faults=$2; shift ;;
     --seed) seed=$2; shift ;;
+    --reads) reads=$2; shift ;;
     --keep) keep=1 ;;
-    *) echo "chaos.sh: $1: unknown; expected --masters, --rounds, --faults, --seed or --keep" >&2; exit 2 ;;
+    *) echo "chaos.sh: $1: unknown; expected --masters, --rounds, --faults, --seed, --reads or --keep" >&2; exit 2 ;;
     esac
     shift
 done
@@ -135,7 +136,9 @@ all=$(seq -f "$net.%g:7700" -s, "$masters")
 say "seed $seed, $masters masters, $rounds rounds, faults $faults"
 for ((r = 1; r <= rounds;)); do
     history=$work/history-$r
-    chaos load "$all" / "$history" -t 100000 -s "$work/secret" > "$work/load.log" 2>&1 &
+    from=${reads:-$([ $((r / 10 % 2)) = 1 ] && echo any || echo leader)}
+    say "reads from $from"
+    chaos load "$all" / "$history" -t 100000 -s "$work/secret" $([ "$from" = any ] && echo -a) > "$work/load.log" 2>&1 &
     load[pid]=$!
     sleep 1
     for ((k = 0; k < 10 && r <= rounds; k++, r++)); do

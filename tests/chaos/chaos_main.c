@@ -1,12 +1,14 @@
 /* tests/chaos/chaos_main.c - clients of a real cluster that is being broken, and a judge.
  *
- *   chaos load  MASTERS PATH FILE [-c CLIENTS] [-k KEYS] [-t SECONDS] [-s SECRET-FILE]
+ *   chaos load  MASTERS PATH FILE [-c CLIENTS] [-k KEYS] [-t SECONDS] [-s SECRET-FILE] [-a]
  *   chaos check FILE
  *
  * Registers are directories below PATH, a value is a modification time: written by utimens, read by
  * stat.  Beside that each client makes directories whose names nobody else uses: that one is there
  * already means that a request was applied twice, that one is missing at the end means that an
  * answer was a lie.
+ *
+ * -a: clients read from any master (client.read_from), not from the leader alone.
  *
  * The history is text as sim/lab_wgl.h reads it, the checker is the simulator's.  A line is one
  * write() with O_APPEND before a call and after its answer, so the order of lines is real time.  A
@@ -32,6 +34,7 @@ static struct {
     const char *masters, *path, *secret;
     int file;
     unsigned clients, keys;
+    bool read_any;
     int64_t until_ns;
 } opt = {.clients = 6, .keys = 4};
 
@@ -147,6 +150,7 @@ static struct tarn *connected(unsigned patience_s)
     int err = E_TIMEOUT;
     o.client.masters = opt.masters;
     o.client.ask_always = true;
+    o.client.read_any = opt.read_any;
     o.secret_file = opt.secret;
     o.uid = o.gid = 0;
     for (int64_t end = now_ns() + patience_s * 1000000000LL; err && now_ns() < end;) {
@@ -366,7 +370,7 @@ static int check(const char *file)
 static int usage(void)
 {
     fprintf(stderr, "usage: chaos load MASTERS PATH FILE [-c CLIENTS] [-k KEYS] [-t SECONDS] [-s "
-                    "SECRET-FILE]\n       chaos check FILE\n"
+                    "SECRET-FILE] [-a]\n       chaos check FILE\n"
                     "Exit status: 0 all is well, 1 nobody answered, 2 usage, 3 a lie was found.\n");
     return 2;
 }
@@ -387,9 +391,11 @@ int main(int argc, char **argv)
         return 2;
     }
     optind = 5;
-    while ((o = getopt(argc, argv, "c:k:t:s:")) >= 0) {
-        unsigned v = (unsigned)atoi(optarg);
-        if (o == 's')
+    while ((o = getopt(argc, argv, "c:k:t:s:a")) >= 0) {
+        unsigned v = optarg ? (unsigned)atoi(optarg) : 0;
+        if (o == 'a')
+            opt.read_any = true;
+        else if (o == 's')
             opt.secret = optarg;
         else if (o == 't')
             seconds = v;
