@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/mem.h"
+#include "core/mutant.h"
 
 struct unit_case {
     const char *name;
@@ -39,6 +40,22 @@ static inline void unit_put(void *ctx, void *p, size_t n)
     free(p);
 }
 
+/* UNIT_MUTANT names the known bug that is on, in a build with -Dmutants=true */
+static inline void unit_mutant(void)
+{
+#ifdef TARN_MUTANTS
+#define UNIT_MUTANT_NAME(name, what) {#name, MUTANT_##name},
+    static const struct {
+        const char *name;
+        uint32_t n;
+    } all[] = {MUTANTS(UNIT_MUTANT_NAME)};
+    const char *want = getenv("UNIT_MUTANT");
+    for (size_t i = 0; want && i < sizeof all / sizeof all[0]; i++)
+        if (!strcmp(all[i].name, want))
+            mutant_on = all[i].n;
+#endif
+}
+
 /* memory from the C library, for components under test */
 static inline void unit_mem(struct mem *m, uint64_t budget)
 {
@@ -49,6 +66,7 @@ static inline int unit_main(const char *suite, const struct unit_case *cases, si
                             char **argv)
 {
     base_panic_hook = unit_panic;
+    unit_mutant();
     if (CU_initialize_registry() != CUE_SUCCESS)
         return 2;
     CU_pSuite s = CU_add_suite(suite, NULL, NULL);
