@@ -380,8 +380,8 @@ static void req_barrier_done(struct env_op *op)
     }
 }
 
-/* Nobody else led before this request came, or, on a standby, what was committed by then is applied:
- * what is read now is what is so. */
+/* Nobody else led before this request came, or, on a standby, what was committed by then is
+ * applied: what is read now is what is so. */
 static void req_barrier(struct master_req *r)
 {
     r->state = REQ_BARRIER;

@@ -1,5 +1,5 @@
-/* cluster/master_standby.c - questions that a standby answers, so that reads grow with the number of
- * masters.
+/* cluster/master_standby.c - questions that a standby answers, so that reads grow with the number
+ * of masters.
  *
  * Who asks says that a standby may answer (FSOP_F_ASIDE).  The way is the leader's own: barrier,
  * applied state, answer (master_rpc.c, master_query.c).
@@ -8,13 +8,13 @@
  *  1. An answer is linearizable: the journal's barrier is asked for after the call came; it ends
  *     when all that the leader had committed by then is applied here.  So an answer is never older
  *     than any answer that anybody, the asker included, had got from any master before.
- *  2. An answer promises nothing: lease_ns is 0 and nobody remembers who got it.  What lets a client
- *     keep something - its lease, who cached what - is the leader's alone.
+ *  2. An answer promises nothing: lease_ns is 0 and nobody remembers who got it.  What lets a
+ * client keep something - its lease, who cached what - is the leader's alone.
  *  3. What rests on the leader's own memory is not answered here: an open (the leader asks on the
  *     connection that it answers on who holds a file), a place to append to, anything in a mount
  *     whose under-store would have to be compared, listed or synced first.
- *  4. A call waits at most MASTER_ASIDE_NS; then, at once where no leader is known, when this master
- *     begins to lead, and where 3 holds, the answer is E_NOT_LEADER and who leads: ask there.
+ *  4. A call waits at most MASTER_ASIDE_NS; then, at once where no leader is known, when this
+ * master begins to lead, and where 3 holds, the answer is E_NOT_LEADER and who leads: ask there.
  *  5. Calls that wait at the same time share a barrier (raft_drive.c); a round of messages is paid
  *     for all that came while the last ones were under way.
  *  6. A standby that is being given an image has no state to answer from. */

@@ -91,8 +91,8 @@ enum fsop_flag {
     FSOP_F_ABSENT = 1 << 7, /* names the tree does not know are known to be absent below, so
                                answer E_NOENT (or go on) instead of E_NOT_LOADED */
     FSOP_F_OPEN = 1 << 8,
-    FSOP_F_PART = 1 << 9, /* LOAD, REFRESH: takes away a bounded number of names; reply.value 1:
-                             there is more of it, the same record again */
+    FSOP_F_PART = 1 << 9,   /* LOAD, REFRESH: takes away a bounded number of names; reply.value 1:
+                               there is more of it, the same record again */
     FSOP_F_ASIDE = 1 << 10, /* of a query: a standby may answer it (cluster/master_standby.c) */
 };
 

@@ -315,7 +315,8 @@ static struct client_stats s_stats(const struct client *c)
     return s;
 }
 
-/* Asked once: anybody; asked again: the leader, who lets it be kept.  What a standby said is not. */
+/* Asked once: anybody; asked again: the leader, who lets it be kept.  What a standby said is not.
+ */
 static void test_master_standby_client_keeps_the_leaders_word_only(void)
 {
     s_open(FSOP_MOUNT_META);
