@@ -11,7 +11,8 @@
  *     then apply for the records after it, then role().
  *  2. submit: done with ret = index (>= 1) after apply() of that index returned, or a negative
  *     error: E_NOT_LEADER (the record may or may not become committed), E_NOSPC (it will not),
- *     E_TOOBIG.  The record's bytes are copied before submit returns.
+ *     E_TOOBIG, E_AGAIN (it will not: later; also of a leader whose disk is full while another
+ *     member takes over).  The record's bytes are copied before submit returns.
  *  3. Applies and the dones of their submits come in index order.
  *  4. role() says when this master may serve (LEADER, with its epoch, after everything before was
  *     applied) and when it may not (STANDBY), any number of times; the waiting submits of a master

@@ -643,6 +643,20 @@ void raft_drive_launch(struct drive *d, const struct raft_start *s)
 
 /* --- the door --- */
 
+/* May another voter lead instead?  Then what does not fit here need not be refused. */
+static bool drive_has_fitter(const struct drive *d)
+{
+    const struct raft_conf *c = raft_conf(d->raft);
+    struct raft_status s;
+    raft_status(d->raft, &s);
+    for (uint32_t i = 0; i < s.n_peers; i++) {
+        const struct raft_member *m = raft_member_find(c, s.peer[i].id);
+        if (m && (m->flags & RAFT_VOTER) && !s.peer[i].unfit)
+            return true;
+    }
+    return false;
+}
+
 static void drive_submit(struct journal *j, const void *rec, uint32_t len, struct env_op *op)
 {
     struct drive *d = container_of(j, struct drive, journal);
@@ -650,6 +664,7 @@ static void drive_submit(struct journal *j, const void *rec, uint32_t len, struc
     uint64_t waiting = d->wait_head - d->wait_tail + d->n_queued;
     int ret = d->role != JOURNAL_LEADER || d->stop_op                    ? E_NOT_LEADER
               : len > JOURNAL_RECORD_MAX                                 ? E_TOOBIG
+              : d->full && drive_has_fitter(d)                           ? E_AGAIN
               : d->full                                                  ? E_NOSPC
               : room < 4 + (uint64_t)len || waiting >= DRIVE_MEM_ENTRIES ? E_AGAIN
                                                                          : 0;

@@ -226,6 +226,58 @@ static void test_group_elects(void)
     gang_free(g);
 }
 
+/* a large record, submitted there; its answer, or 0: there is none within a second */
+static int64_t large(struct gang *g, struct gang_member *m, struct gang_op *o)
+{
+    static uint8_t rec[60000];
+    *o = (struct gang_op){.op = {.done = gang_op_done}, .g = g, .busy = true};
+    o->value = ++g->next_value;
+    memset(rec, (int)o->value, sizeof rec);
+    base_put_u64(rec, o->value);
+    journal_submit(m->j, rec, sizeof rec, &o->op);
+    for (int k = 0; k < 1000 && !o->done; k++)
+        gang_run(g, 1);
+    return o->done ? o->op.ret : 0;
+}
+
+static void fill(struct gang_member *m)
+{
+    struct sim_disk_config full = sim_config_quiet(0).disk;
+    full.capacity = sim_disk_used(m->node) + 1;
+    sim_disk_set(m->node, &full);
+}
+
+/* A leader whose disk fills up hands over.  Meanwhile records are to come again, not refused for
+ * good: others have space.  A member that is alone says that it has none. */
+static void test_group_moves_from_a_full_disk(void)
+{
+    static struct gang_op o, last;
+    uint32_t again = 0, no_space = 0;
+    struct gang *g = started(21, 3);
+    CU_ASSERT(gang_write(g, 100, 100));
+    struct gang_member *l = gang_leader(g);
+    fill(l);
+    for (int i = 0; i < 4000 && l->role == JOURNAL_LEADER; i++) {
+        int64_t ret = large(g, l, &o);
+        CU_ASSERT_FATAL(ret != 0);
+        again += ret == E_AGAIN;
+        no_space += ret == E_NOSPC;
+    }
+    CU_ASSERT(again > 0);
+    CU_ASSERT_EQUAL(no_space, 0);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    CU_ASSERT(gang_leader(g) != l && gang_write(g, 100, 100));
+    gang_free(g);
+    g = started(22, 1);
+    fill(&g->m[0]);
+    int64_t ret = 1;
+    for (int i = 0; i < 4000 && ret > 0; i++) /* the one that does not fit waits for space */
+        ret = large(g, &g->m[0], &o);
+    no_space += large(g, &g->m[0], &last) == E_NOSPC;
+    CU_ASSERT(no_space > 0);
+    gang_free(g);
+}
+
 static void test_group_reads(void)
 {
     struct gang *g = started(8, 3);
@@ -426,6 +478,7 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_survives_its_leader), UNIT(test_group_restarts_whole),
           UNIT(test_group_ships_images), UNIT(test_group_images_do_not_outrun_a_slow_line),
           UNIT(test_group_slow_follower_reads_the_log), UNIT(test_group_changes),
-          UNIT(test_group_elects), UNIT(test_group_reads), UNIT(test_group_refuses_a_wiped_disk),
-          UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
-          UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm))
+          UNIT(test_group_elects), UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
+          UNIT(test_group_refuses_a_wiped_disk), UNIT(test_group_stops),
+          UNIT(test_group_repairs_a_damaged_log), UNIT(test_group_that_forgets_its_damage),
+          UNIT(test_group_storm))
