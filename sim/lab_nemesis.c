@@ -157,6 +157,8 @@ static void nemesis_disk_begin(struct run_event *e, int64_t until_ns)
     n->unsynced += e->f->f.kind == LAB_FAULT_SYNC_FAIL;
     if (e->f->f.kind == LAB_FAULT_SYNC_FAIL && excused_ns > n->excused_until_ns)
         n->excused_until_ns = excused_ns;
+    if (e->f->f.kind == LAB_FAULT_DISK_FULL && excused_ns > n->full_until_ns)
+        n->full_until_ns = excused_ns;
     nemesis_disk(n);
 }
 

@@ -31,6 +31,7 @@ struct run_node {
     bool was_in;                   /* seen in the group's configuration */
     uint32_t full, slow, unsynced; /* faults of its disk under way */
     int64_t excused_until_ns;      /* it may fail for its disk's sake */
+    int64_t full_until_ns;         /* it may not start for want of space */
     uint32_t corrupt;              /* how often in a row it ended with E_CORRUPT */
     struct env_op again;           /* its process has ended, and starts again */
     bool is_ending;

@@ -182,7 +182,8 @@ static void node_exit(struct run_node *n)
 static void node_failed(struct run_node *n, int why)
 {
     struct lab_run *r = n->r;
-    bool excused = sim_now_ns(r->sim) <= n->excused_until_ns || (why == E_CORRUPT && n->flipped);
+    bool excused = sim_now_ns(r->sim) <= n->excused_until_ns || (why == E_CORRUPT && n->flipped) ||
+                   (why == E_NOSPC && sim_now_ns(r->sim) <= n->full_until_ns);
     if (!r->oper || !excused) {
         lab_check_fail(r->check, LAB_LIVENESS, "%s: the master failed: %s", sim_node_name(n->node),
                        err_name(why));
