@@ -165,9 +165,8 @@ static void ship_serve_done(struct env_op *op)
     default:
         ship_serve_read_done(v, op->ret);
     }
-    ship_serve_run(v);
-    for (int i = 0; i < SHIP_SERVES && s->n_free; i++) /* whoever waits for a buffer */
-        ship_serve_run(&s->serves[i]);
+    for (int i = 1; i <= SHIP_SERVES; i++) /* whoever waits for a buffer, and this one last */
+        ship_serve_run(&s->serves[(v - s->serves + i) % SHIP_SERVES]);
     ship_rest(s);
 }
 

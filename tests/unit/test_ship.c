@@ -528,6 +528,40 @@ static void test_many_are_served_at_once(void)
     world_end();
 }
 
+/* of those who want chunks all the time none has to wait until the others have their image */
+static void test_all_are_served_alike(void)
+{
+    enum { N = 5 };
+    static struct side more[N];
+    char name[8];
+    world_begin(17);
+    side_state(&one, 5, 8 << 20);
+    CU_ASSERT_EQUAL_FATAL(side_write(&one, 10, 3), 0);
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "x%d", i);
+        more[i] = (struct side){.s = one.s, .n = sim_node_add(one.s, name)};
+        side_up(&more[i]);
+        CU_ASSERT_FATAL(side_open(&more[i]) == 0 && side_connect(&more[i], "one"));
+    }
+    for (int i = 0; i < N; i++)
+        side_begin_fetch(&more[i], 10, 3);
+    uint64_t most = 0, least = 0;
+    for (int k = 0; k < 1000000 && most < 8 << 20; k++) {
+        sim_step(one.s);
+        least = UINT64_MAX;
+        for (int i = 0; i < N; i++) {
+            most = base_max_u64(most, more[i].data_bytes);
+            least = base_min_u64(least, more[i].data_bytes);
+        }
+    }
+    CU_ASSERT(most >= 8 << 20 && least > most / 2);
+    for (int i = 0; i < N; i++) {
+        CU_ASSERT_EQUAL(side_fetched(&more[i]), 0);
+        side_stop(&more[i]);
+    }
+    world_end();
+}
+
 /* everything at once: storms, crashes of both, images written and pruned, stops in the middle */
 static void storm(uint64_t seed)
 {
@@ -597,4 +631,4 @@ UNIT_MAIN("ship", UNIT(test_an_image_is_installed_at_run_time),
           UNIT(test_images_are_written_meanwhile), UNIT(test_silence_has_an_end),
           UNIT(test_sweep_and_cancel), UNIT(test_a_new_fetch_does_not_wait_for_the_old),
           UNIT(test_what_has_arrived_survives_a_power_loss), UNIT(test_many_are_served_at_once),
-          UNIT(test_storms))
+          UNIT(test_all_are_served_alike), UNIT(test_storms))
