@@ -13,8 +13,10 @@
  *     answer.  So a loop that hangs collects nothing.
  *  3. A text is not changed once it is published; the last one who lets go of it frees it.
  *  4. /healthz needs no turn of the loop: it compares the clock with the last beat.
- *  5. At most conns_max connections and as many threads; each ends: by its one answer, or after
- *     idle_seconds of silence.  What a request may take of memory is bounded by the library's pool.
+ *  5. At most conns_max connections and as many threads; each ends: by its one answer, after
+ *     idle_seconds of silence, or when it is most_seconds old: else a few that say a byte now and
+ *     then would keep everybody out.  What a request may take of memory is bounded by the library's
+ *     pool.
  *
  * Why threads: a server inside the loop could not say that the loop hangs.  Why one a connection:
  * an answer may wait for the loop, and /healthz must not wait behind it. */
@@ -47,6 +49,11 @@ struct http_text {
     char p[];
 };
 
+struct http_conn {
+    int fd; /* -1: free */
+    int64_t began_ns;
+};
+
 struct http {
     struct http_config cfg;
     struct MHD_Daemon *daemon;
@@ -54,6 +61,10 @@ struct http {
     struct env_timer beat;
     atomic_llong beat_ns; /* when the loop turned last */
     char *work;           /* the loop's */
+
+    pthread_mutex_t
+        conns_lock;          /* held while a socket is shut, so that it is not another's by then */
+    struct http_conn *conns; /* conns_max of them */
 
     pthread_mutex_t lock;
     pthread_cond_t answered;
@@ -76,12 +87,44 @@ static void http_text_put(struct http_text *t)
         free(t);
 }
 
+/* ---- connections ---- */
+
+static void http_conn_told(void *cls, struct MHD_Connection *c, void **con,
+                           enum MHD_ConnectionNotificationCode code)
+{
+    struct http *h = cls;
+    const union MHD_ConnectionInfo *i =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int was = code == MHD_CONNECTION_NOTIFY_STARTED ? -1 : i ? (int)i->connect_fd : -2;
+    (void)con;
+    pthread_mutex_lock(&h->conns_lock);
+    for (unsigned k = 0; i && k < h->cfg.conns_max; k++)
+        if (h->conns[k].fd == was) {
+            int fd = was < 0 ? (int)i->connect_fd : -1;
+            h->conns[k] = (struct http_conn){fd, http_clock_ns()};
+            break;
+        }
+    pthread_mutex_unlock(&h->conns_lock);
+}
+
+/* shuts those that are too old; their threads then end them */
+static void http_conns_age(struct http *h, int64_t now)
+{
+    pthread_mutex_lock(&h->conns_lock);
+    for (unsigned k = 0; k < h->cfg.conns_max; k++)
+        if (h->conns[k].fd >= 0 &&
+            now - h->conns[k].began_ns > (int64_t)h->cfg.most_seconds * 1000000000)
+            shutdown(h->conns[k].fd, SHUT_RDWR);
+    pthread_mutex_unlock(&h->conns_lock);
+}
+
 /* ---- on the loop ---- */
 
 static void http_beaten(struct env_op *op)
 {
     struct http *h = container_of(op, struct http, beat.op);
     atomic_store(&h->beat_ns, http_clock_ns());
+    http_conns_age(h, http_clock_ns());
     env_timer_set(h->cfg.env, &h->beat, env_now_ns(h->cfg.env) + http_beat_ns);
 }
 
@@ -304,6 +347,8 @@ static void http_free(struct http *h)
     http_text_put(h->text);
     pthread_cond_destroy(&h->answered);
     pthread_mutex_destroy(&h->lock);
+    pthread_mutex_destroy(&h->conns_lock);
+    free(h->conns);
     free(h->work);
     free(h);
 }
@@ -318,8 +363,13 @@ static struct http *http_new(const struct http_config *cfg)
     h->cfg.wait_ns = cfg->wait_ns ? cfg->wait_ns : 2000000000LL;
     h->cfg.conns_max = cfg->conns_max ? cfg->conns_max : 16;
     h->cfg.idle_seconds = cfg->idle_seconds ? cfg->idle_seconds : 10;
+    h->cfg.most_seconds = cfg->most_seconds ? cfg->most_seconds : 30;
     h->work = malloc(HTTP_TEXT_MAX);
-    ASSERT(h->work);
+    h->conns = calloc(h->cfg.conns_max, sizeof *h->conns);
+    ASSERT(h->work && h->conns);
+    for (unsigned i = 0; i < h->cfg.conns_max; i++)
+        h->conns[i].fd = -1;
+    pthread_mutex_init(&h->conns_lock, NULL);
     pthread_mutex_init(&h->lock, NULL);
     pthread_condattr_init(&by_clock);
     pthread_condattr_setclock(&by_clock, CLOCK_MONOTONIC);
@@ -343,7 +393,8 @@ int http_open(const struct http_config *cfg, struct http **ret_h, char *err_to, 
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL, 0, NULL,
         NULL, http_request, h, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
         h->cfg.conns_max, MHD_OPTION_CONNECTION_TIMEOUT, h->cfg.idle_seconds,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL, MHD_OPTION_NOTIFY_CONNECTION,
+        http_conn_told, h, MHD_OPTION_END);
     if (!h->daemon) {
         fmt_into(err_to, cap, "%s: the HTTP server does not start: %s", cfg->listen,
                  strerror(errno));

@@ -27,6 +27,7 @@ struct http_config {
     int64_t wait_ns;       /* for the loop's numbers; default 2 s */
     unsigned conns_max;    /* at once; one more waits; default 16 */
     unsigned idle_seconds; /* a connection that is silent so long is closed; default 10 */
+    unsigned most_seconds; /* and any that is so old, however busy; default 30 */
 };
 
 struct http;

@@ -44,7 +44,8 @@ static void server_open(int64_t stall_ms, int64_t wait_ms, unsigned conns, unsig
                              .stall_ns = stall_ms * 1000000,
                              .wait_ns = wait_ms * 1000000,
                              .conns_max = conns,
-                             .idle_seconds = idle_s};
+                             .idle_seconds = idle_s,
+                             .most_seconds = idle_s == 10 ? 1 : 0};
     CU_ASSERT_EQUAL_FATAL(http_open(&hc, &http, err, sizeof err), 0);
     CU_ASSERT(http_port(http) != 0);
 }
@@ -335,6 +336,41 @@ static void test_http_idle_connections_go(void)
     server_close();
 }
 
+static void *say_slowly(void *arg)
+{
+    intptr_t ended = 0;
+    int fd = dial();
+    (void)arg;
+    if (fd < 0)
+        return (void *)0;
+    for (int64_t until = clock_ms() + 60000; clock_ms() < until && !ended; usleep(100000))
+        ended = send(fd, "x", 1, MSG_NOSIGNAL) != 1;
+    close(fd);
+    return (void *)ended;
+}
+
+/* those who always have something to say, and never come to an end, do not keep others out */
+static void ask_beside_slow_ones(void)
+{
+    pthread_t t[4];
+    void *ended;
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&t[i], NULL, say_slowly, NULL), 0);
+    CU_ASSERT(becomes("/healthz", 200));
+    for (int i = 0; i < 4; i++) {
+        pthread_join(t[i], &ended);
+        CU_ASSERT(ended != NULL);
+    }
+    CU_ASSERT(becomes("/healthz", 200));
+}
+
+static void test_http_slow_connections_go(void)
+{
+    server_open(60000, 60000, 4, 10);
+    beside(ask_beside_slow_ones);
+    server_close();
+}
+
 static void test_http_addresses(void)
 {
     char err[256] = "", taken[64];
@@ -507,6 +543,7 @@ static void test_http_metrics_table(void)
 UNIT_MAIN("http", UNIT(test_http_routes), UNIT(test_http_nonsense_ends),
           UNIT(test_http_a_hung_loop_is_told), UNIT(test_http_closes_with_a_question_under_way),
           UNIT(test_http_many_at_once), UNIT(test_http_idle_connections_go),
-          UNIT(test_http_addresses), UNIT(test_http_ready_master),
-          UNIT(test_http_ready_worker_and_mount), UNIT(test_http_metrics_kinds),
-          UNIT(test_http_metrics_groups), UNIT(test_http_metrics_table))
+          UNIT(test_http_slow_connections_go), UNIT(test_http_addresses),
+          UNIT(test_http_ready_master), UNIT(test_http_ready_worker_and_mount),
+          UNIT(test_http_metrics_kinds), UNIT(test_http_metrics_groups),
+          UNIT(test_http_metrics_table))
