@@ -258,21 +258,6 @@ static bool backup_is_late(const struct backup_take *t)
     return cli_now_ns() >= t->until_ns;
 }
 
-static int backup_image(struct cli_masters *m, const char *addr, uint64_t *ret_index)
-{
-    uint8_t body[64];
-    char text[64] = "";
-    uint32_t n = 0;
-    struct wbuf w = wbuf_make(body, sizeof body);
-    struct rpc_admin a = {.kind = RPC_ADMIN_IMAGE};
-    rpc_format_admin_put(&w, &a);
-    int err = cli_masters_call(m, addr, RPC_ADMIN, w.p, (uint32_t)w.len, 60 * backup_ask_ns, text,
-                               sizeof text - 1, &n);
-    text[n] = 0;
-    *ret_index = err ? 0 : strtoull(text + strcspn(text, " "), NULL, 10);
-    return err;
-}
-
 /* E_*; or 0 with *ret_code: the file could not be written, or it is all there */
 static int backup_pull(struct backup_take *t, struct cli_masters *m, const char *addr,
                        int *ret_code)
@@ -329,7 +314,7 @@ static int backup_online(struct backup_take *t)
         attempt++;
         t->era = cli_masters_u64(leader, "journal.era");
         t->member = (uint32_t)cli_masters_u64(leader, "journal.self");
-        err = backup_image(&m, leader->addr, &t->index);
+        err = cli_masters_image(&m, leader->addr, 60 * backup_ask_ns, &t->index);
         if (!err)
             err = backup_pull(t, &m, leader->addr, &code);
         if (code)

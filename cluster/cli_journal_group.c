@@ -694,23 +694,6 @@ static int cli_journal_group_priority_run(struct cli *c)
 
 /* --- snapshot --- */
 
-/* 0 or an error of the one at addr; *ret_index is its image's */
-static int group_snapshot(struct group *g, const char *addr, uint64_t *ret_index)
-{
-    uint8_t body[64];
-    char text[64] = "";
-    uint32_t n = 0;
-    struct wbuf w = wbuf_make(body, sizeof body);
-    struct rpc_admin a = {.kind = RPC_ADMIN_IMAGE};
-    rpc_format_admin_put(&w, &a);
-    int64_t left_ns = g->until_ns - cli_now_ns();
-    int err = cli_masters_call(&g->m, addr, RPC_ADMIN, w.p, (uint32_t)w.len,
-                               left_ns > 0 ? left_ns : 1, text, sizeof text - 1, &n);
-    text[n] = 0;
-    *ret_index = err ? 0 : strtoull(text + strcspn(text, " "), NULL, 10);
-    return err;
-}
-
 static int cli_journal_group_snapshot_run(struct cli *c)
 {
     static struct group g;
@@ -732,7 +715,8 @@ static int cli_journal_group_snapshot_run(struct cli *c)
         if (!wanted || !o->text)
             continue;
         known = true;
-        int err = group_snapshot(&g, o->addr, &index);
+        int64_t left_ns = g.until_ns - cli_now_ns();
+        int err = cli_masters_image(&g.m, o->addr, left_ns > 0 ? left_ns : 1, &index);
         if (err)
             worst = cli_fail(c, o->addr, err);
         else if (c->json) {

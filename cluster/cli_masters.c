@@ -173,6 +173,22 @@ int cli_masters_call(struct cli_masters *m, const char *addr, uint16_t method, c
     return a.err;
 }
 
+int cli_masters_image(struct cli_masters *m, const char *addr, int64_t timeout_ns,
+                      uint64_t *ret_index)
+{
+    uint8_t body[64];
+    char text[64] = "";
+    uint32_t n = 0;
+    struct wbuf w = wbuf_make(body, sizeof body);
+    struct rpc_admin a = {.kind = RPC_ADMIN_IMAGE};
+    rpc_format_admin_put(&w, &a);
+    int err = cli_masters_call(m, addr, RPC_ADMIN, w.p, (uint32_t)w.len, timeout_ns, text,
+                               sizeof text - 1, &n);
+    text[n] = 0;
+    *ret_index = err ? 0 : strtoull(text + strcspn(text, " "), NULL, 10);
+    return err;
+}
+
 const char *cli_masters_str(const struct cli_masters_one *o, const char *key, char *to, size_t cap)
 {
     char line[96];

@@ -38,6 +38,9 @@ const struct cli_masters_one *cli_masters_at(const struct cli_masters *m, const 
 int cli_masters_call(struct cli_masters *m, const char *addr, uint16_t method, const void *body,
                      uint32_t len, int64_t timeout_ns, void *reply, uint32_t cap,
                      uint32_t *ret_len);
+/* Has addr write a state image; *ret_index is what it goes up to. */
+int cli_masters_image(struct cli_masters *m, const char *addr, int64_t timeout_ns,
+                      uint64_t *ret_index);
 /* a value of a status; "" / 0 where there is none */
 const char *cli_masters_str(const struct cli_masters_one *o, const char *key, char *to, size_t cap);
 uint64_t cli_masters_u64(const struct cli_masters_one *o, const char *key);

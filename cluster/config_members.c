@@ -3,7 +3,6 @@
  * The list is what a new cluster is made of, and where clients look for masters.  Once there is a
  * cluster, who belongs to it is in its journal; `tarn journal members` says so. */
 #include "cluster/config_members.h"
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -29,32 +28,9 @@ bool config_members_is_addr(const char *s)
 /* one of the list, n bytes; false: not of that form */
 static bool members_one(const char *s, size_t n, struct config_member *to)
 {
-    char one[ENV_ADDR_MAX + 32], *end, *at, *equals;
     memset(to, 0, sizeof *to);
-    if (n >= sizeof one)
-        return false;
-    memcpy(one, s, n);
-    one[n] = 0;
-    if (*one < '0' || *one > '9')
-        return false;
-    errno = 0;
-    unsigned long long id = strtoull(one, &end, 10);
-    if (errno || *end != '@' || !id || id > UINT32_MAX)
-        return false;
-    at = end + 1;
-    equals = strchr(at, '=');
-    if (equals) {
-        *equals++ = 0;
-        long priority = strtol(equals, &end, 10);
-        if (end == equals || *end || priority < 0 || priority > 255)
-            return false;
-        to->priority = (uint8_t)priority;
-    }
-    if (!config_members_is_addr(at))
-        return false;
-    to->id = (uint32_t)id;
-    snprintf(to->addr, sizeof to->addr, "%.*s", ENV_ADDR_MAX - 1, at);
-    return true;
+    return journal_member_parse(s, n, &to->id, to->addr, &to->priority) &&
+           config_members_is_addr(to->addr);
 }
 
 int config_members_parse(const char *text, struct config_member to[JOURNAL_MEMBERS_MAX],

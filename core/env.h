@@ -222,6 +222,20 @@ static inline void env_post(struct env *e, struct env_op *op)
     e->vt->post(e, op);
 }
 
+/* posts op with that answer; all of a list, which is empty then */
+static inline void env_reply(struct env *e, struct env_op *op, int64_t ret)
+{
+    op->ret = ret;
+    env_post(e, op);
+}
+
+static inline void env_reply_all(struct env *e, struct list *ops, int64_t ret)
+{
+    struct list *l;
+    while ((l = list_pop(ops)))
+        env_reply(e, list_entry(l, struct env_op, link), ret);
+}
+
 /* fn(op) off the loop, where it may block and must set op->ret; then op->done on the loop */
 static inline void env_work(struct env *e, struct env_op *op, void (*fn)(struct env_op *op))
 {

@@ -1,4 +1,4 @@
-/* journal/journal.c - what all variants share: the defaults. */
+/* journal/journal.c - what all variants share: the defaults, and how members are written. */
 #include "journal/journal.h"
 
 struct journal_config journal_config_default(void)
@@ -15,4 +15,35 @@ struct journal_config journal_config_default(void)
                                             .suspect_max_ns = 2000 * 1000000LL,
                                             .drift_ppm = 500,
                                             .keep_entries = 100000}};
+}
+
+/* a number up to max that ends before `end`; NULL: none */
+static const char *journal_number(const char *p, const char *end, uint32_t max, uint32_t *ret)
+{
+    uint64_t v = 0;
+    const char *from = p;
+    for (; p < end && *p >= '0' && *p <= '9' && v <= max; p++)
+        v = v * 10 + (uint64_t)(*p - '0');
+    *ret = (uint32_t)v;
+    return p > from && v <= max ? p : NULL;
+}
+
+bool journal_member_parse(const char *text, size_t n, uint32_t *ret_id, char ret_addr[ENV_ADDR_MAX],
+                          uint8_t *ret_priority)
+{
+    const char *end = text + n, *p = journal_number(text, end, UINT32_MAX, ret_id), *addr;
+    uint32_t priority = 0;
+    if (!p || !*ret_id || p == end || *p++ != '@')
+        return false;
+    for (addr = p; p < end && *p != '=' && *p != '@' && *p != ','; p++)
+        ;
+    size_t len = (size_t)(p - addr);
+    if (!len || len >= ENV_ADDR_MAX)
+        return false;
+    memcpy(ret_addr, addr, len);
+    ret_addr[len] = 0;
+    if (p < end && *p == '=')
+        p = journal_number(p + 1, end, UINT8_MAX, &priority);
+    *ret_priority = (uint8_t)priority;
+    return p == end;
 }

@@ -208,6 +208,11 @@ static inline void journal_change(struct journal *j, const struct journal_change
     j->vt->change(j, c, deadline_ns, op);
 }
 
+/* One of a list "ID@HOST:PORT[=PRIORITY],...", n bytes at text: ID from 1 on, PRIORITY 0 to 255.
+ * false: not of that form.  HOST:PORT is any text without '@', '=' and ','. */
+bool journal_member_parse(const char *text, size_t n, uint32_t *ret_id, char ret_addr[ENV_ADDR_MAX],
+                          uint8_t *ret_priority);
+
 /* The defaults named above. */
 struct journal_config journal_config_default(void);
 

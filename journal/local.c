@@ -64,24 +64,11 @@ struct local {
 
 static void local_run(struct local *l);
 
-static void local_reply(struct local *l, struct env_op *op, int64_t ret)
-{
-    op->ret = ret;
-    env_post(l->env, op);
-}
-
 static void local_op_done(struct env_op *op)
 {
     struct local *l = container_of(op, struct local, op);
     l->busy = false;
     local_run(l);
-}
-
-static void local_reply_all(struct local *l, struct list *ops, int64_t ret)
-{
-    struct list *e;
-    while ((e = list_pop(ops)))
-        local_reply(l, list_entry(e, struct env_op, link), ret);
 }
 
 static void local_fail(struct local *l, int why)
@@ -91,8 +78,8 @@ static void local_fail(struct local *l, int why)
     l->role = JOURNAL_FAILED;
     if (l->state < LOCAL_FAILED)
         l->state = LOCAL_FAILED;
-    local_reply_all(l, &l->waiting, E_NOT_LEADER);
-    local_reply_all(l, &l->image_ops, E_NOT_LEADER);
+    env_reply_all(l->env, &l->waiting, E_NOT_LEADER);
+    env_reply_all(l->env, &l->image_ops, E_NOT_LEADER);
     if (l->snap)
         snap_cancel(l->snap);
     l->host->role(l->host, JOURNAL_FAILED, l->epoch, why);
@@ -146,7 +133,7 @@ static void local_on_rejected(struct wal_host *h, uint32_t n, int why)
         list_remove(e);
         list_push_front(&dropped, e);
     }
-    local_reply_all(l, &dropped, why);
+    env_reply_all(l->env, &dropped, why);
 }
 
 static void local_on_failed(struct wal_host *h, int why)
@@ -185,7 +172,7 @@ static void local_snap_done(struct env_op *op)
         l->retry_bytes =
             op->ret < 0 ? wal_written(l->wal) - l->image_mark + l->cfg.image_after_bytes / 4 + 1
                         : 0;
-        local_reply_all(l, &l->image_ops_running, ret);
+        env_reply_all(l->env, &l->image_ops_running, ret);
         if (op->ret == 0)
             wal_trim(l->wal, snap_trim_index(l->snap));
         if (op->ret == 0 || op->ret == E_NOSPC) /* it has grown, or was used up in vain */
@@ -207,7 +194,7 @@ static void local_images(struct local *l)
     if (l->state != LOCAL_LEADER)
         return;
     if (!list_empty(&l->image_ops) && l->applied == snap_index(l->snap))
-        local_reply_all(l, &l->image_ops, (int64_t)l->applied);
+        env_reply_all(l->env, &l->image_ops, (int64_t)l->applied);
     if (l->image_wanted || !list_empty(&l->image_ops)) {
         l->image_wanted = false;
         if (l->applied == snap_index(l->snap))
@@ -375,7 +362,7 @@ static void local_free(struct local *l)
         wal_free(l->wal);
     if (l->snap)
         snap_free(l->snap);
-    local_reply(l, op, 0);
+    env_reply(l->env, op, 0);
     log_meta_drop(&l->file);
     mem_free(l->mem, l, sizeof *l);
 }
@@ -466,7 +453,7 @@ static void local_submit(struct journal *j, const void *rec, uint32_t len, struc
               : len > JOURNAL_RECORD_MAX ? E_TOOBIG
                                          : wal_append(l->wal, 0, l->epoch, &iov, 1, &index);
     if (ret)
-        local_reply(l, op, ret);
+        env_reply(l->env, op, ret);
     else
         list_push_back(&l->waiting, &op->link);
 }
@@ -475,7 +462,7 @@ static void local_barrier(struct journal *j, struct env_op *op)
 {
     struct local *l = local_self(j);
     /* one master, and a record is applied in the same turn in which it becomes durable */
-    local_reply(l, op, local_leads(l) ? 0 : E_NOT_LEADER);
+    env_reply(l->env, op, local_leads(l) ? 0 : E_NOT_LEADER);
 }
 
 static void local_kick_done(struct env_op *op)
@@ -489,7 +476,7 @@ static void local_image_now(struct journal *j, struct env_op *op)
 {
     struct local *l = local_self(j);
     if (!local_leads(l)) {
-        local_reply(l, op, E_NOT_LEADER);
+        env_reply(l->env, op, E_NOT_LEADER);
         return;
     }
     list_push_back(&l->image_ops, &op->link);
@@ -525,7 +512,7 @@ static void local_stop(struct journal *j, struct env_op *op)
     struct local *l = local_self(j);
     ASSERT(!l->stop_op);
     l->stop_op = op;
-    local_reply_all(l, &l->image_ops, E_CANCELLED);
+    env_reply_all(l->env, &l->image_ops, E_CANCELLED);
     if (l->state == LOCAL_IMAGES)
         snap_cancel(l->snap); /* a large state takes seconds */
     if (l->state == LOCAL_RECOVER || l->state == LOCAL_START || l->state == LOCAL_REPLAY)

@@ -38,39 +38,22 @@ static void drive_conf_remove(struct raft_conf *c, struct raft_member *m)
 
 /* --- "ID@HOST:PORT[=PRIORITY],..." --- */
 
-static bool drive_number(const char **p, uint32_t max, uint32_t *ret)
-{
-    uint64_t v = 0;
-    const char *from = *p;
-    for (; **p >= '0' && **p <= '9' && v <= max; (*p)++)
-        v = v * 10 + (uint64_t)(**p - '0');
-    *ret = (uint32_t)v;
-    return *p > from && v <= max;
-}
-
 int raft_drive_members_parse(const char *text, struct raft_conf *ret_conf)
 {
     struct raft_conf *c = ret_conf;
     memset(c, 0, sizeof *c);
-    for (const char *p = text; *p;) {
-        char addr[ENV_ADDR_MAX] = "";
-        uint32_t id, priority = 0, n = 0;
-        if (!drive_number(&p, UINT32_MAX, &id) || *p++ != '@')
+    for (const char *p = text, *end;; p = end + 1) {
+        char addr[ENV_ADDR_MAX];
+        uint8_t priority;
+        uint32_t id;
+        for (end = p; *end && *end != ','; end++)
+            ;
+        if (!journal_member_parse(p, (size_t)(end - p), &id, addr, &priority) ||
+            drive_conf_find(c, id) || drive_conf_add(c, id, addr, RAFT_VOTER, priority))
             return E_INVAL;
-        while (p[n] && p[n] != ',' && p[n] != '=')
-            n++;
-        if (n >= sizeof addr)
-            return E_INVAL;
-        memcpy(addr, p, n);
-        p += n;
-        if (*p == '=' && (p++, !drive_number(&p, UINT8_MAX, &priority)))
-            return E_INVAL;
-        if (*p && (*p++ != ',' || !*p))
-            return E_INVAL;
-        if (drive_conf_find(c, id) || drive_conf_add(c, id, addr, RAFT_VOTER, (uint8_t)priority))
-            return E_INVAL;
+        if (!*end)
+            return 0;
     }
-    return c->n ? 0 : E_INVAL;
 }
 
 /* --- what a change wants --- */

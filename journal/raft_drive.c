@@ -20,19 +20,6 @@
 
 /* --- small --- */
 
-void raft_drive_reply(struct drive *d, struct env_op *op, int64_t ret)
-{
-    op->ret = ret;
-    env_post(d->env, op);
-}
-
-void raft_drive_reply_all(struct drive *d, struct list *ops, int64_t ret)
-{
-    struct list *e;
-    while ((e = list_pop(ops)))
-        raft_drive_reply(d, list_entry(e, struct env_op, link), ret);
-}
-
 void raft_drive_kick(struct drive *d)
 {
     if (d->kicked)

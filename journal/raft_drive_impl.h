@@ -234,8 +234,14 @@ struct drive {
 };
 
 /* raft_drive.c */
-void raft_drive_reply(struct drive *d, struct env_op *op, int64_t ret);
-void raft_drive_reply_all(struct drive *d, struct list *ops, int64_t ret);
+static inline void raft_drive_reply(struct drive *d, struct env_op *op, int64_t ret)
+{
+    env_reply(d->env, op, ret);
+}
+static inline void raft_drive_reply_all(struct drive *d, struct list *ops, int64_t ret)
+{
+    env_reply_all(d->env, ops, ret);
+}
 void raft_drive_fail(struct drive *d, int why);
 /* one event of the core with all that follows from it */
 int raft_drive_event(struct drive *d, struct raft_event *ev, const struct drive_source *src);

@@ -87,6 +87,15 @@ static bool ship_fetch_keeps(int why)
            why == E_NOENT || why == E_NOMEM;
 }
 
+static void ship_fetch_close(struct ship_fetch *f)
+{
+    struct env_file *file = f->file;
+    f->file = NULL;
+    f->state = SHIP_CLOSE;
+    f->busy = true;
+    env_close(file, &f->op);
+}
+
 /* what comes after a failure; waits for the writes under way */
 static void ship_fetch_give_up(struct ship *s)
 {
@@ -99,11 +108,7 @@ static void ship_fetch_give_up(struct ship *s)
         }
     f->closing = false;
     if (f->file) {
-        struct env_file *file = f->file;
-        f->file = NULL;
-        f->state = SHIP_CLOSE;
-        f->busy = true;
-        env_close(file, &f->op);
+        ship_fetch_close(f);
         return;
     }
     if (!f->named || ship_fetch_keeps(f->ret) || f->state == SHIP_UNLINK) {
@@ -419,11 +424,7 @@ static void ship_fetch_verify(struct ship *s)
         return;
     bool whole = f->pos == f->part.total && image_check_is_whole(&f->check, f->part.total);
     if (whole) {
-        struct env_file *file = f->file;
-        f->file = NULL;
-        f->state = SHIP_CLOSE;
-        f->busy = true;
-        env_close(file, &f->op);
+        ship_fetch_close(f);
         return;
     }
     int why = f->check.verdict ? f->check.verdict : E_CORRUPT;

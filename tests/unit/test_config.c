@@ -122,6 +122,13 @@ static void test_config_members(void)
     CU_ASSERT_EQUAL_FATAL(n, 3);
     CU_ASSERT(m[1].id == 20 && m[1].priority == 3 && m[2].priority == 0);
     CU_ASSERT_STRING_EQUAL(m[1].addr, "[::1]:77");
+    static const char *const bad[] = {
+        "0@a:1", "1@",  "1@a:1=256", "1@a:1=",       "4294967296@a:1", "1@a@b:1",  "@a:1",
+        "1a:1",  "1@a", "1@a:1=3x",  "1@a:1,,2@b:1", "-1@a:1",         "1@a:65536"};
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+        CU_ASSERT_EQUAL(config_members_parse(bad[i], m, &n, err, sizeof err), E_CONFIG);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err, "is not ID@HOST:PORT"));
+    }
     int at = 0;
     for (int i = 1; i <= JOURNAL_MEMBERS_MAX + 1; i++)
         at += snprintf(text + at, sizeof text - (size_t)at, "%s%d@h:%d", at ? "," : "", i, i);
