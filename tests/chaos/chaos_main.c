@@ -82,6 +82,16 @@ static void answered(struct client_thread *c)
     c->last_ns = now;
 }
 
+/* one operation more, of what it was or, if it failed, of what that means */
+static void count(struct client_thread *c, int err, uint64_t *did, uint64_t *not_done)
+{
+    ++*(err ? not_done : did);
+    if (err)
+        c->err = err;
+    else
+        answered(c);
+}
+
 /* a number that no other write has */
 static int64_t value_new(struct client_thread *c)
 {
@@ -96,14 +106,8 @@ static void write_one(struct client_thread *c, struct tarn *t, unsigned key, con
     int err = tarn_utimens(t, path, v, v);
     line("{:process %u, :type :%s, :f :write, :key \"%u\", :value %lld}\n", c->process,
          err ? "info" : "ok", key, (long long)v);
-    if (err) {
-        c->maybe++;
-        c->err = err;
-        c->process += CLIENTS_MAX;
-    } else {
-        c->did++;
-        answered(c);
-    }
+    count(c, err, &c->did, &c->maybe);
+    c->process += err ? CLIENTS_MAX : 0;
 }
 
 static void read_one(struct client_thread *c, struct tarn *t, unsigned key, const char *path)
@@ -116,13 +120,7 @@ static void read_one(struct client_thread *c, struct tarn *t, unsigned key, cons
     else
         line("{:process %u, :type :ok, :f :read, :key \"%u\", :value %lld}\n", c->process, key,
              (long long)a.mtime_ns);
-    if (err) {
-        c->failed++;
-        c->err = err;
-    } else {
-        c->did++;
-        answered(c);
-    }
+    count(c, err, &c->did, &c->failed);
 }
 
 static void make_one(struct client_thread *c, struct tarn *t)
@@ -134,13 +132,7 @@ static void make_one(struct client_thread *c, struct tarn *t)
     int err = tarn_mkdir(t, path, 0755);
     if (!err || err == E_EXIST)
         line("# %s %s\n", err ? "twice" : "made", strstr(path, "made-"));
-    if (err) {
-        c->maybe++;
-        c->err = err;
-    } else {
-        c->made++;
-        answered(c);
-    }
+    count(c, err, &c->made, &c->maybe);
 }
 
 static struct tarn *connected(unsigned patience_s)

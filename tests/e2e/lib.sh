@@ -106,4 +106,26 @@ wait_for() { # wait_for SECONDS COMMAND...
         sleep 0.2
     done
 }
+# Files f-N with "content of N", the numbers in $work/acked as they are acknowledged, until $work/stop
+# is there: a loop to run in the background.  What could not be written is in $work/refused.
+write_files() { # write_files DIR [PAUSE_SECONDS]
+    local i=0
+    while [ ! -e "$work/stop" ]; do
+        i=$((i + 1))
+        if echo "content of $i" > "$1/f-$i" 2>> "$work/writer.log"; then echo $i >> "$work/acked"
+        else echo "f-$i: not written" >> "$work/refused"; fi
+        [ -z "${2:-}" ] || sleep "$2"
+    done
+}
+acked() { cat "$work/acked" 2> /dev/null | wc -l; }
+acked_more() { [ "$(acked)" -ge "$1" ]; }
+acked_are_there() { # acked_are_there DIR: every one, and no more, there and in the under-store
+    local i
+    [ ! -e "$work/refused" ] || fail "refused: $(head -3 "$work/refused" "$work/writer.log")"
+    while read -r i; do
+        [ "$(cat "$1/f-$i" 2> /dev/null)" = "content of $i" ] || fail "f-$i was acknowledged, and is lost"
+        [ "$(cat "$store/f-$i" 2> /dev/null)" = "content of $i" ] || fail "f-$i is not in the under-store"
+    done < "$work/acked"
+    [ "$(ls "$1" | wc -l)" = "$(acked)" ] || fail "$(ls "$1" | wc -l) files for $(acked) acknowledged"
+}
 total() { tarn status --all | awk -v k="total.$1" '$1 == k {print $2}'; }

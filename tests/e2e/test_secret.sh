@@ -2,23 +2,14 @@
 # tests/e2e/test_secret.sh BUILD_DIR - two hosts (network namespaces of our own, joined by a veth): without a
 # cluster secret nothing but loopback; with it a cluster over both; with another one, or none, E_AUTH and a
 # line on both sides; a change of the secret without a restart; strangers that only connect.
-PATH=$PATH:/usr/sbin:/sbin
-flags=-nm
-[ "$(id -u)" = 0 ] || flags=-Urnm
-if [ -z "${TARN_TEST_NETNS:-}" ]; then
-    command -v ip > /dev/null || { echo "SKIP: no iproute2"; exit 77; }
-    unshare $flags true 2> /dev/null || { echo "SKIP: no network namespaces here"; exit 77; }
-    TARN_TEST_NETNS=1 exec unshare $flags "$0" "$@"
-fi
+. "$(dirname "$0")/netns.sh"
 . "$(dirname "$0")/lib.sh" "$@"
 need_fuse
-unshare -n sleep 300 &
-far=$!
-wait_for 10 bash -c "[ \"\$(readlink /proc/$far/ns/net)\" != \"\$(readlink /proc/self/ns/net)\" ]" || fail "no second namespace"
+netns_host far
 ip link set lo up && ip link add here0 type veth peer name there0 && ip link set there0 netns $far &&
     ip addr add 10.77.0.1/24 dev here0 && ip link set here0 up || skip "no veth here"
-at_far() { nsenter -t $far -n "$@"; }
-at_far ip link set lo up && at_far ip addr add 10.77.0.2/24 dev there0 && at_far ip link set there0 up || fail "the second host"
+at_far() { on $far "$@"; }
+at_far ip addr add 10.77.0.2/24 dev there0 && at_far ip link set there0 up || fail "the second host"
 
 conf() { # conf FILE SECRET_FILE : the cluster as that host sees it
     cat > "$1" <<END
