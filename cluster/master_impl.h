@@ -122,7 +122,8 @@ enum master_job_kind {
     JOB_EXPIRE,
     JOB_RECLAIM,
     JOB_STATFS,
-    JOB_SYNC, /* of a directory */
+    JOB_SYNC,  /* of a directory */
+    JOB_ASIDE, /* a standby compares, and changes nothing */
 };
 
 enum master_job_step {
@@ -418,10 +419,9 @@ struct env_peer *master_group_foreign(struct rpc_host *h, uint16_t type, const c
 /* a call that came to a standby is one that it may answer */
 bool master_standby_may(const struct master *m, uint16_t method, const void *body, uint32_t len);
 void master_standby_begin(struct master_req *r);
-/* rep, of applied state, is the answer: nobody need look below, and nothing is the leader's */
+/* rep, of applied state, is the answer; false: r waits for a look below, or is the leader's */
 bool master_standby_knows(struct master_req *r, const struct fsop_reply *rep);
-/* r's answer is the leader's to give */
-void master_standby_refuse(struct master_req *r);
+void master_standby_step(struct master_job *j);
 /* this master is no standby any more: every such request is answered */
 void master_standby_end(struct master *m);
 
@@ -430,6 +430,8 @@ void master_backup_call(struct master *m, struct rpc_token t, const void *body, 
 
 /* ---- master_mount.c */
 const struct master_ufs *master_mount_at(const struct master *m, uint16_t mount);
+/* what this one mount is in the applied state, for a standby */
+void master_mount_look(struct master *m, uint16_t mount);
 /* opens the under-stores of the applied state */
 void master_mount_open_all(struct master *m);
 bool master_mount_is_configured(const struct master *m, const char *path, uint32_t len);

@@ -173,7 +173,8 @@ void master_load_job_end(struct master_job *j, int err)
 
 bool master_load_job_leads(struct master_job *j)
 {
-    if (j->m->is_leading && j->epoch == j->m->epoch)
+    bool is_here = j->kind == JOB_ASIDE ? j->m->is_standby && !j->m->is_loading : j->m->is_leading;
+    if (is_here && j->epoch == j->m->epoch)
         return true;
     if (j->is_listing) {
         j->is_listing = false;
@@ -199,6 +200,9 @@ static void load_job_step(struct master_job *j)
     case JOB_NAMES:
     case JOB_LOOK:
         master_names_step(j);
+        break;
+    case JOB_ASIDE:
+        master_standby_step(j);
         break;
     case JOB_EFFECT:
     case JOB_RECLAIM:

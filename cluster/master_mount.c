@@ -70,6 +70,13 @@ static void mount_open(struct master *m, uint16_t number)
     u->backoff_ns = err ? u->backoff_ns : 0;
 }
 
+void master_mount_look(struct master *m, uint16_t mount)
+{
+    const struct master_ufs *u = master_mount_at(m, mount);
+    if (mount <= LIMIT_MOUNTS && !(u->is_broken && env_now_ns(m->env) < u->retry_ns))
+        mount_open(m, mount);
+}
+
 void master_mount_open_all(struct master *m)
 {
     for (uint16_t n = 0; n <= LIMIT_MOUNTS; n++)

@@ -246,7 +246,7 @@ void master_query_run(struct master_req *r)
     bool is_conflict = r->job_err == E_CONFLICT;
     if (is_conflict)
         r->job_err = 0;
-    if (r->job_err && (op.kind != FSOP_STATFS || op.mode)) {
+    if (r->job_err && !r->is_aside && (op.kind != FSOP_STATFS || op.mode)) {
         master_rpc_answer_err(r, r->job_err);
         return;
     }
@@ -260,11 +260,9 @@ void master_query_run(struct master_req *r)
     bool is_moving = (is_conflict || is_other) && r->is_live_known && !rep.err &&
                      (r->blocker || r->loads < MASTER_LOADS_MAX - 2);
     bool is_orphan = op.kind == FSOP_OPEN && !rep.err && (rep.attr.flags & FSATTR_ORPHAN);
-    if (r->is_aside && !master_standby_knows(r, &rep)) {
-        master_standby_refuse(r);
-    } else if (r->is_aside) {
-        m->n.asides++;
-        query_answer(r, &rep);
+    if (r->is_aside) {
+        if (master_standby_knows(r, &rep))
+            query_answer(r, &rep);
     } else if (is_orphan && !master_lease_orphan_opened(m, op.ino)) {
         master_rpc_answer_err(r, E_STALE);
     } else if (is_conflict && rep.err == E_NOT_LOADED) {

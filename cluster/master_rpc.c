@@ -487,12 +487,12 @@ static void req_woken(struct master_req *r)
 {
     if (r->state == REQ_WAIT_JOB || r->state == REQ_PARKED)
         r->state = r->resume;
-    if (!r->m->is_leading) {
+    if (r->m->is_leading == r->is_aside || r->m->is_loading) {
         r->state = REQ_NEW;
         master_rpc_fail(r, E_NOT_LEADER);
         return;
     }
-    if (r->state == REQ_QUERY && r->m->is_group)
+    if (r->state == REQ_QUERY && r->m->is_group && !r->is_aside)
         req_barrier(r);
     else
         req_run(r);

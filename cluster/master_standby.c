@@ -20,7 +20,8 @@
  *  6. A standby that is being given an image has no state to answer from. */
 #include "cluster/master_impl.h"
 
-#define MASTER_ASIDE_NS (500 * MASTER_MS)
+#define MASTER_ASIDE_NS       (500 * MASTER_MS)
+#define MASTER_ASIDE_FRESH_NS (1000 * MASTER_MS)
 
 static bool standby_may(const struct fsop *op)
 {
@@ -73,22 +74,109 @@ static bool standby_is_whole(const struct master *m, uint16_t mount)
     return meta_mount_get(m->meta, mount, &i) != 0 || i.mode == FSOP_MOUNT_META || !i.uri_len;
 }
 
-bool master_standby_knows(struct master_req *r, const struct fsop_reply *rep)
+/* these very attributes, whatever the inode's other ones were when it was looked at */
+static struct ino standby_key(const struct fsattr *a)
 {
-    struct master *m = r->m;
-    struct fsattr a;
-    if (rep->err == E_NOT_LOADED)
-        return false;
-    if (r->op.ino.v && master_load_attr(m, r->op.ino, &a) == 0 && !standby_is_whole(m, a.mount))
-        return false;
-    return rep->err || !rep->attr.ino.v || standby_is_whole(m, rep->attr.mount);
+    static_assert(sizeof *a == 88, "no padding: taken as bytes");
+    return (struct ino){base_hash(a, sizeof *a, 3) | 1ULL << 63};
 }
 
-void master_standby_refuse(struct master_req *r)
+static bool standby_is_fresh(struct master_req *r, const struct fsattr *a)
+{
+    struct master *m = r->m;
+    master_mount_look(m, a->mount);
+    int64_t interval = master_mount_at(m, a->mount)->check_interval_ns;
+    int64_t at = master_load_verified_ns(m, standby_key(a));
+    if (interval > MASTER_ASIDE_FRESH_NS)
+        interval = MASTER_ASIDE_FRESH_NS;
+    return at != INT64_MIN &&
+           (env_now_ns(m->env) - at < interval || (r->is_checked && at >= r->token.came_ns));
+}
+
+/* What must be as it is below for the answer to be given: 1, and *ret_a; 0: nothing; -1: it is not
+ * to be given here. */
+static int standby_rests_on(struct master_req *r, const struct fsop_reply *rep, struct fsattr *ret_a)
+{
+    const struct fsop *op = &r->op;
+    bool is_name = op->kind == FSOP_LOOKUP && !rep->err, is_here = true;
+    if (rep->err == E_NOT_LOADED)
+        return -1;
+    *ret_a = rep->attr;
+    if (!is_name)
+        is_here = op->ino.v && master_load_attr(r->m, op->ino, ret_a) == 0;
+    if (!is_here || standby_is_whole(r->m, ret_a->mount) || (ret_a->flags & FSATTR_ORPHAN))
+        return 0;
+    switch (op->kind) {
+    case FSOP_LOOKUP: /* a name is not there as long as its directory is the same */
+        if (rep->err && rep->err != E_NOENT)
+            return 0;
+        break;
+    case FSOP_GETATTR:
+        break;
+    case FSOP_READDIR:
+        if (!op->mode)
+            return -1; /* each entry would have to be compared */
+        if (op->arg)
+            return 0;
+        break;
+    case FSOP_STATFS:
+        return -1;
+    default:
+        return 0;
+    }
+    return ret_a->flags & FSATTR_LIVE ? -1 : 1;
+}
+
+static void standby_refuse(struct master_req *r)
 {
     r->m->n.refused++;
     r->state = REQ_NEW;
     master_rpc_fail(r, E_NOT_LEADER);
+}
+
+bool master_standby_knows(struct master_req *r, const struct fsop_reply *rep)
+{
+    struct fsattr a;
+    int rests = r->job_err ? -1 : standby_rests_on(r, rep, &a);
+    if (rests > 0 && standby_is_fresh(r, &a))
+        rests = 0;
+    if (rests < 0 || (rests > 0 && r->is_checked)) {
+        standby_refuse(r);
+        return false;
+    }
+    r->is_checked = true;
+    if (rests > 0)
+        master_rpc_wait_job(r, JOB_ASIDE, a.ino, NULL, 0, REQ_QUERY);
+    else
+        r->m->n.asides++;
+    return rests == 0;
+}
+
+/* What was seen below may be the work of a change that has not come here yet. */
+static void standby_looked(struct env_op *op)
+{
+    struct master_job *j = container_of(op, struct master_job, sub.op);
+    struct master *m = j->m;
+    struct fsattr a;
+    uint64_t intent;
+    if (!master_load_job_leads(j))
+        return;
+    bool is_same = op->ret >= 0 && meta_path_steady(m->meta, j->ino, j->mark, &intent) == 0 &&
+                   master_load_attr(m, j->ino, &a) == 0 && master_load_is_same(&a, &j->ent);
+    if (is_same)
+        master_load_verified_set(m, standby_key(&a), j->began_ns);
+    master_load_job_end(j, is_same ? 0 : E_NOT_LEADER);
+}
+
+void master_standby_step(struct master_job *j)
+{
+    if (j->ret < 0) {
+        master_load_job_end(j, E_NOT_LEADER);
+        return;
+    }
+    j->ent = j->uop.ent;
+    j->sub.op.done = standby_looked;
+    journal_barrier(j->m->journal, &j->sub.op);
 }
 
 void master_standby_end(struct master *m)

@@ -200,6 +200,62 @@ static void test_master_standby_sends_the_rest_to_the_leader(void)
     s_close();
 }
 
+/* A standby looks below itself; what is not as its state says is the leader's to take in. */
+static void test_master_standby_compares_with_the_under_store(void)
+{
+    s_open(FSOP_MOUNT_THROUGH);
+    struct s_master *m = s_standby(0);
+    struct fsop get = {.kind = FSOP_GETATTR};
+    s_make("d"); /* a name alone is found in a directory that is not loaded */
+    CU_ASSERT_EQUAL(s_look(m, "d"), 0);
+    get.ino = w.reply.attr.ino;
+    CU_ASSERT_EQUAL(s_look(m, "x"), E_NOT_LEADER);
+    CU_ASSERT_EQUAL(w_readdir(s_leader()->c, INO_ROOT), 1);
+    CU_ASSERT_EQUAL(s_look(m, "x"), E_NOENT);
+    /* within the check interval nobody looks again */
+    unsigned stats = wu.count[UFS_STAT];
+    for (int i = 0; i < 20; i++) {
+        CU_ASSERT_EQUAL(s_look(m, "x"), E_NOENT);
+        CU_ASSERT_EQUAL(w_fs(m->c, s_aside(get), &w), 0);
+    }
+    CU_ASSERT(wu.count[UFS_STAT] <= stats + 1);
+    /* somebody else makes and changes files */
+    for (int i = 0; i < 5; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "x%d", i);
+        wu_add(name, FSOP_S_IFREG | 0644, 5);
+        w_run_ms(101);
+        CU_ASSERT_EQUAL(s_look(m, name), E_NOT_LEADER);
+        CU_ASSERT_EQUAL(w_fs(s_leader()->c, w_name(FSOP_LOOKUP, INO_ROOT, name), &w), 0);
+        CU_ASSERT_EQUAL(s_look(m, name), 0);
+        CU_ASSERT_EQUAL(w.reply.attr.size, 5);
+        struct wu_file *f = wu_find(name);
+        f->size = 6;
+        wu_touch(f);
+        w_run_ms(101);
+        CU_ASSERT_EQUAL(s_look(m, name), E_NOT_LEADER);
+    }
+    /* what hangs below does not hang here */
+    wu.hang = true;
+    w_run_ms(101);
+    int64_t from = sim_now_ns(ws);
+    CU_ASSERT_EQUAL(w_fs(m->c, s_aside(get), &w), E_NOT_LEADER);
+    CU_ASSERT(sim_now_ns(ws) - from < 600 * MS);
+    wu.hang = false;
+    w_run_ms(200);
+    CU_ASSERT_EQUAL(w_fs(m->c, s_aside(get), &w), 0);
+    /* and what a change through us has done there already is not news */
+    CU_ASSERT_EQUAL(w_readdir(s_leader()->c, INO_ROOT), 6);
+    s_cut(m);
+    s_make("e");
+    w_run_ms(101);
+    sim_net_heal_all(ws);
+    CU_ASSERT_EQUAL(s_look(m, "e"), 0);
+    w_run_ms(100);
+    CU_ASSERT(s_status(m, "requests.now") == 0 && s_status(m, "ufs.jobs") == 0);
+    s_close();
+}
+
 /* A standby that hears nobody has the old state, and must not show it. */
 static void test_master_standby_that_is_behind_says_so(void)
 {
@@ -392,6 +448,7 @@ static void test_master_standby_client_goes_round(void)
 
 UNIT_MAIN("master_standby", UNIT(test_master_standby_answers_at_once_what_was_just_made),
           UNIT(test_master_standby_sends_the_rest_to_the_leader),
+          UNIT(test_master_standby_compares_with_the_under_store),
           UNIT(test_master_standby_that_is_behind_says_so),
           UNIT(test_master_standby_many_share_a_barrier),
           UNIT(test_master_standby_that_comes_to_lead),
