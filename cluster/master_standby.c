@@ -11,13 +11,18 @@
  *  2. An answer promises nothing: lease_ns is 0 and nobody remembers who got it.  What lets a
  * client keep something - its lease, who cached what - is the leader's alone.
  *  3. What rests on the leader's own memory is not answered here: an open (the leader asks on the
- *     connection that it answers on who holds a file), a place to append to, anything in a mount
- *     whose under-store would have to be compared, listed or synced first.
- *  4. A call waits at most MASTER_ASIDE_NS; then, at once where no leader is known, when this
- * master begins to lead, and where 3 holds, the answer is E_NOT_LEADER and who leads: ask there.
- *  5. Calls that wait at the same time share a barrier (raft_drive.c); a round of messages is paid
+ *     connection that it answers on who holds a file), a place to append to, a file that is being
+ *     written below, a sync, what is not loaded yet.
+ *  4. Where the leader would compare with the under-store, a standby does so itself, as often as
+ * the leader would and at least every MASTER_ASIDE_FRESH_NS (it does not hear of a `refresh`).  It
+ *     changes nothing: what differs is the leader's to take in, and so is the answer.  That a thing
+ *     is the same is remembered of its very attributes, so a change through the journal voids it.
+ *  5. A call waits at most MASTER_ASIDE_NS; then, at once where no leader is known, when this
+ * master begins to lead, and where 3 or 4 say so, the answer is E_NOT_LEADER and who leads: ask
+ * there.
+ *  6. Calls that wait at the same time share a barrier (raft_drive.c); a round of messages is paid
  *     for all that came while the last ones were under way.
- *  6. A standby that is being given an image has no state to answer from. */
+ *  7. A standby that is being given an image has no state to answer from. */
 #include "cluster/master_impl.h"
 
 #define MASTER_ASIDE_NS       (500 * MASTER_MS)
@@ -95,7 +100,8 @@ static bool standby_is_fresh(struct master_req *r, const struct fsattr *a)
 
 /* What must be as it is below for the answer to be given: 1, and *ret_a; 0: nothing; -1: it is not
  * to be given here. */
-static int standby_rests_on(struct master_req *r, const struct fsop_reply *rep, struct fsattr *ret_a)
+static int standby_rests_on(struct master_req *r, const struct fsop_reply *rep,
+                            struct fsattr *ret_a)
 {
     const struct fsop *op = &r->op;
     bool is_name = op->kind == FSOP_LOOKUP && !rep->err, is_here = true;
@@ -104,7 +110,7 @@ static int standby_rests_on(struct master_req *r, const struct fsop_reply *rep, 
     *ret_a = rep->attr;
     if (!is_name)
         is_here = op->ino.v && master_load_attr(r->m, op->ino, ret_a) == 0;
-    if (!is_here || standby_is_whole(r->m, ret_a->mount) || (ret_a->flags & FSATTR_ORPHAN))
+    if (!is_here || standby_is_whole(r->m, ret_a->mount))
         return 0;
     switch (op->kind) {
     case FSOP_LOOKUP: /* a name is not there as long as its directory is the same */
@@ -124,7 +130,9 @@ static int standby_rests_on(struct master_req *r, const struct fsop_reply *rep, 
     default:
         return 0;
     }
-    return ret_a->flags & FSATTR_LIVE ? -1 : 1;
+    if (ret_a->flags & FSATTR_LIVE)
+        return -1; /* its size is what it has below right now */
+    return ret_a->flags & FSATTR_ORPHAN ? 0 : 1;
 }
 
 static void standby_refuse(struct master_req *r)
