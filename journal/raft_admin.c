@@ -144,6 +144,29 @@ static bool drive_change_is_done(const struct drive *d, const struct raft_status
     return true;
 }
 
+/* is it so, whoever made it so?  Another leader may have put another change in its place. */
+static bool drive_change_holds(const struct drive *d)
+{
+    const struct journal_change *ch = &d->change;
+    const struct raft_conf *c = raft_conf(d->raft);
+    const struct raft_member *m = raft_member_find(c, (struct raft_id){ch->id});
+    switch (ch->verb) {
+    case JOURNAL_ADD:
+        return m && m->flags & RAFT_VOTER;
+    case JOURNAL_ADD_LEARNER:
+        return m && m->flags & RAFT_LEARNER;
+    case JOURNAL_REMOVE:
+        return !m;
+    case JOURNAL_REPLACE:
+        return !m && raft_member_find(c, (struct raft_id){ch->new_id});
+    case JOURNAL_PRIORITY:
+        return m && m->priority == ch->priority;
+    case JOURNAL_ELECT:
+        break;
+    }
+    return false;
+}
+
 void raft_drive_change_run(struct drive *d)
 {
     struct raft_status s;
@@ -160,10 +183,9 @@ void raft_drive_change_run(struct drive *d)
             raft_drive_change_end(d, E_UNAVAILABLE); /* it did not come to the front in time */
         return;
     }
-    if (s.role != RAFT_LEADER && !drive_change_is_done(d, &s))
-        raft_drive_change_end(d, E_NOT_LEADER);
-    else if (drive_change_is_done(d, &s))
-        raft_drive_change_end(d, 0);
+    bool is_done = drive_change_is_done(d, &s) && drive_change_holds(d);
+    if (is_done || s.role != RAFT_LEADER)
+        raft_drive_change_end(d, is_done ? 0 : E_NOT_LEADER);
 }
 
 static int drive_change_begin(struct drive *d, const struct journal_change *ch)

@@ -282,9 +282,63 @@ static void test_proposals_of_a_turn_go_together(void)
     gang_free(g);
 }
 
+/* --- changes --- */
+
+static void begin_change(struct gang *g, struct gang_member *m, struct journal_change c,
+                         struct gang_op *o)
+{
+    *o = (struct gang_op){.op = {.done = gang_op_done}, .g = g, .busy = true};
+    journal_change(m->j, &c, env_now_ns(sim_env(m->node)) + 20000 * GANG_MS, &o->op);
+}
+
+/* A leader that was cut off hears of its successor by an append that brings another change in place
+ * of its own: that one was not made. */
+static void test_a_change_is_not_taken_for_another_leaders(void)
+{
+    static struct gang_op mine, other;
+    struct sim_config c = sim_config_quiet(7);
+    struct gang *g = gang_new(&c, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        gang_start(g, i);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    CU_ASSERT(gang_write(g, 10, 100) && gang_await_equal(g, 1000));
+    struct gang_member *l = gang_leader(g), *a = &g->m[l->id % 3], *b = &g->m[(l->id + 1) % 3];
+    gang_crash(g, a->id - 1, false);
+    g->cfg.raft.suspect_min_ns = 300 * GANG_MS; /* it suspects before the leader gives up */
+    g->cfg.raft.suspect_max_ns = 400 * GANG_MS;
+    gang_start(g, a->id - 1);
+    CU_ASSERT(gang_await_equal(g, 5000));
+    gang_run(g, 300);
+    sim_net_partition(l->node, b->node, false);
+    sim_net_partition(l->node, a->node, false);
+    begin_change(g, l, (struct journal_change){.verb = JOURNAL_ADD_LEARNER, .id = 9, .addr = "x:1"},
+                 &mine);
+    for (int i = 0; i < 700 && a->role != JOURNAL_LEADER; i++)
+        gang_run(g, 1);
+    CU_ASSERT_FATAL(a->role == JOURNAL_LEADER && l->role == JOURNAL_LEADER);
+    begin_change(g, a, (struct journal_change){.verb = JOURNAL_PRIORITY, .id = 1, .priority = 3},
+                 &other);
+    gang_run(g, 30);
+    CU_ASSERT(other.done && other.op.ret == 0 && !mine.done);
+    sim_net_link(l->node, a->node, 60 * GANG_MS, 60 * GANG_MS, 0);
+    sim_net_heal(l->node, a->node);
+    sim_net_reset(l->node, a->node);
+    gang_run(g, 70); /* the old leader has said what it has to say */
+    sim_net_reset(l->node, a->node);
+    gang_run(g, 400);
+    sim_net_heal_all(g->s);
+    CU_ASSERT(gang_await_equal(g, 5000));
+    CU_ASSERT(mine.done && mine.op.ret == E_NOT_LEADER);
+    struct journal_status st;
+    journal_status(a->j, &st);
+    CU_ASSERT_EQUAL(st.n, 3);
+    gang_free(g);
+}
+
 UNIT_MAIN("raft_drive_ship", UNIT(test_a_wish_that_the_log_has_overtaken_is_given_up),
           UNIT(test_a_newer_wish_outlives_an_older_fetch),
           UNIT(test_a_full_disk_does_not_fetch_for_ever),
           UNIT(test_a_fetch_without_a_link_is_answered),
           UNIT(test_places_of_former_members_are_given_back),
-          UNIT(test_proposals_of_a_turn_go_together))
+          UNIT(test_proposals_of_a_turn_go_together),
+          UNIT(test_a_change_is_not_taken_for_another_leaders))
