@@ -34,6 +34,7 @@ static int client_masters(struct client *c, const char *list)
         }
         list += n + (list[n] == ',');
     }
+    c->n_given = c->n_masters;
     return c->n_masters ? 0 : E_CONFIG;
 }
 

@@ -357,6 +357,7 @@ struct client {
     /* the master */
     char masters[CLIENT_MASTERS_MAX][ENV_ADDR_MAX];
     uint32_t n_masters, master;
+    uint32_t n_given, learned; /* configured ones; whose place the next unknown one takes */
     struct rpc_conn *conn, *conn_new;
     struct env_op connecting;
     struct env_timer retry, beat_timer;

@@ -6,7 +6,8 @@
  *  2. A master that says who leads is believed, if that one was not asked in this round and was
  *     not just found dead; else the next in order is asked, those found dead last.
  *  3. What leads may be a master that nobody configured here: the group has changed since.  It is
- *     asked like the others from then on.
+ *     asked like the others from then on, until there are too many such: then the new one takes the
+ *     place of an older one, never of one that was configured.
  *
  * Found dead: no answer within a time-out, for 2 s; a lost or refused connection, for 100 ms.  In
  * the first seconds without a leader the pauses stay short where there are several masters: an
@@ -45,6 +46,26 @@ void client_master_dead(struct client *c, int why)
             env_now_ns(c->env) + (why == E_TIMEOUT ? CLIENT_SILENT_NS : CLIENT_REFUSED_NS);
 }
 
+/* a place for a master that nobody named before; of many, one that was learned long ago goes */
+static uint32_t master_place(struct client *c)
+{
+    if (c->n_masters < CLIENT_MASTERS_MAX)
+        return c->n_masters++;
+    for (uint32_t k = c->n_given; k < CLIENT_MASTERS_MAX; k++) {
+        if (c->learned < c->n_given || c->learned >= CLIENT_MASTERS_MAX)
+            c->learned = c->n_given;
+        uint32_t i = c->learned++;
+        const struct client_aside *a = &c->asides[i];
+        if (i == c->master || a->conn || a->is_connecting)
+            continue;
+        c->asked &= ~(1u << i);
+        c->dead_until_ns[i] = 0;
+        memset(&c->asides[i], 0, sizeof c->asides[i]);
+        return i;
+    }
+    return UINT32_MAX;
+}
+
 uint32_t client_master_hint(struct client *c, const void *hint, uint32_t len)
 {
     uint32_t i = 0;
@@ -53,13 +74,13 @@ uint32_t client_master_hint(struct client *c, const void *hint, uint32_t len)
     while (i < c->n_masters &&
            (strlen(c->masters[i]) != len || memcmp(c->masters[i], hint, len) != 0))
         i++;
-    if (i == c->n_masters && i < CLIENT_MASTERS_MAX) {
+    if (i == c->n_masters) {
+        i = master_place(c);
+        if (i == UINT32_MAX)
+            return i;
         memcpy(c->masters[i], hint, len);
         c->masters[i][len] = 0;
-        c->n_masters++;
     }
-    if (i == c->n_masters)
-        return UINT32_MAX;
     c->hint = i;
     return i;
 }

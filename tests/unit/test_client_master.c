@@ -18,7 +18,7 @@ static void world_open(uint32_t n)
     c.env = sim_node_up(sim_node_add(s, "client"));
     for (uint32_t i = 0; i < n; i++)
         snprintf(c.masters[i], ENV_ADDR_MAX, "m%u:1", i);
-    c.n_masters = n;
+    c.n_masters = c.n_given = n;
     client_master_reset(&c);
 }
 
@@ -135,7 +135,31 @@ static void test_client_master_hints_are_any_bytes(void)
     world_close();
 }
 
+/* The masters of a group are replaced again and again while a client runs: it finds the last. */
+static void test_client_master_new_ones_are_found_after_many(void)
+{
+    world_open(3);
+    for (uint32_t i = 0; i < 3 * CLIENT_MASTERS_MAX; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "new%u:1", i);
+        uint32_t was = c.master;
+        client_master_reset(&c);
+        hint(text);
+        CU_ASSERT(c.master == was && next(1, 1) != was);
+        CU_ASSERT_STRING_EQUAL(c.masters[c.master], text);
+        client_master_dead(&c, E_TIMEOUT);
+        pass_ms(10);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "m%u:1", i);
+        CU_ASSERT_STRING_EQUAL(c.masters[i], text); /* what was configured stays */
+    }
+    world_close();
+}
+
 UNIT_MAIN("client_master", UNIT(test_client_master_each_once_then_a_pause),
           UNIT(test_client_master_one_alone_is_tried_again_and_again),
           UNIT(test_client_master_a_hint_is_followed_once_a_round),
+          UNIT(test_client_master_new_ones_are_found_after_many),
           UNIT(test_client_master_the_dead_come_last), UNIT(test_client_master_hints_are_any_bytes))
