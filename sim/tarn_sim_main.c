@@ -14,8 +14,7 @@
 #include "sim/lab_group.h"
 #include "sim/lab_points.h"
 #include "sim/lab_run.h"
-
-enum { EXIT_USAGE = 2, EXIT_SAFETY = 3, EXIT_LIVENESS = 4, EXIT_DIVERGED = 5, EXIT_PANIC = 6 };
+#include "sim/tarn_sim.h"
 
 static const char usage[] =
     "tarn-sim - the whole cluster in one thread, on virtual time, from a seed\n"
@@ -24,6 +23,9 @@ static const char usage[] =
     "  tarn-sim seeds SCENARIO --from A --to B         many runs; prints those that fail\n"
     "  tarn-sim points [OPERATION] [--stride N]        the master dies at every point of every "
     "one\n"
+    "  tarn-sim campaign SCENARIO... --seeds A..B --db F   many runs at once, kept in a database\n"
+    "  tarn-sim merge OUT.db IN.db...                  joins databases of campaigns\n"
+    "  tarn-sim report --db F                          what is in one, as a page of HTML\n"
     "  tarn-sim list                                   scenarios beside the program's folder\n"
     "  tarn-sim keys [SCENARIO]                        every key of a scenario and its value\n"
     "  tarn-sim mutants                                known bugs that this build can switch on\n"
@@ -94,6 +96,11 @@ static void source_put(void *ctx, void *p, size_t n)
         free(p);
     else
         munmap(p, n);
+}
+
+void tarn_sim_mem(struct mem *m)
+{
+    mem_init(m, (struct mem_source){source_get, source_put, NULL}, (uint64_t)8 << 30);
 }
 
 /* ---- what is seen of a run while it runs ---- */
@@ -380,7 +387,7 @@ struct outcome {
     int status;
 };
 
-static double wall_now(void)
+double tarn_sim_wall_s(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -402,9 +409,9 @@ static int run_group(const struct options *o, const struct lab_scenario *s, uint
 {
     struct mem m;
     struct lab_group_report r;
-    mem_init(&m, (struct mem_source){source_get, source_put, NULL}, (uint64_t)8 << 30);
+    tarn_sim_mem(&m);
     panic_seed = seed;
-    double t0 = wall_now();
+    double t0 = tarn_sim_wall_s();
     struct lab_group *g = lab_group_open(&m, s, seed, w ? watch_log : NULL, w);
     panic_sim = lab_group_sim(g);
     if (w) {
@@ -416,7 +423,7 @@ static int run_group(const struct options *o, const struct lab_scenario *s, uint
     lab_group_go(g, o->until_ns);
     lab_group_report(g, &r);
     if (!quiet)
-        lab_group_print(s, &r, wall_now() - t0, o->json);
+        lab_group_print(s, &r, tarn_sim_wall_s() - t0, o->json);
     memcpy(ret_out->report.hash, r.hash, sizeof r.hash);
     ret_out->report.events = r.events;
     for (unsigned v = 0; v < LAB_VERDICTS; v++) {
@@ -436,9 +443,9 @@ static int run_one(const struct options *o, const struct lab_scenario *s, uint64
     struct mem m;
     if (s->journal.only)
         return run_group(o, s, seed, w, quiet, ret_out);
-    mem_init(&m, (struct mem_source){source_get, source_put, NULL}, (uint64_t)8 << 30);
+    tarn_sim_mem(&m);
     panic_seed = seed;
-    double t0 = wall_now();
+    double t0 = tarn_sim_wall_s();
     struct lab_run *r = lab_run_open(&m, s, seed, w ? watch_log : NULL, w);
     panic_sim = lab_run_sim(r);
     if (w) {
@@ -451,7 +458,7 @@ static int run_one(const struct options *o, const struct lab_scenario *s, uint64
             lab_check_on_record(lab_run_check(r), watch_record, w);
     }
     bool over = lab_run_go(r, o->until_ns);
-    double wall_s = wall_now() - t0;
+    double wall_s = tarn_sim_wall_s() - t0;
     lab_run_report(r, &ret_out->report);
     for (unsigned v = 0; v < LAB_VERDICTS; v++) {
         ret_out->findings[v] = *ret_out->report.findings[v];
@@ -473,21 +480,26 @@ static int run_one(const struct options *o, const struct lab_scenario *s, uint64
     return ret_out->status;
 }
 
+int tarn_sim_load(struct lab_scenario *s, const char *path, const char *const *sets,
+                  unsigned n_sets)
+{
+    char why[LAB_ERROR] = "";
+    int err = lab_scenario_load(s, path, why);
+    for (unsigned i = 0; i < n_sets && !err; i++)
+        err = lab_scenario_set(s, sets[i], why);
+    if (err)
+        fprintf(stderr, "tarn-sim: %s: %s\n", path, why);
+    return err ? EXIT_USAGE : 0;
+}
+
 static int load_scenario(const struct options *o, struct lab_scenario *s)
 {
-    char why[LAB_ERROR] = "", line[600];
-    int err = lab_scenario_load(s, o->scenario, why);
-    for (unsigned i = 0; i < o->n_sets && !err; i++)
-        err = lab_scenario_set(s, o->sets[i], why);
-    if (err) {
-        fprintf(stderr, "tarn-sim: %s: %s\n", o->scenario, why);
-        return EXIT_USAGE;
-    }
+    int err = tarn_sim_load(s, o->scenario, o->sets, o->n_sets);
+    if (err)
+        return err;
     size_t n = fmt_into(panic_scenario, sizeof panic_scenario, "%s", o->scenario);
-    for (unsigned i = 0; i < o->n_sets; i++) {
-        fmt_into(line, sizeof line, " --set %s", o->sets[i]);
-        n += fmt_into(panic_scenario + n, sizeof panic_scenario - n, "%s", line);
-    }
+    for (unsigned i = 0; i < o->n_sets; i++)
+        n += fmt_into(panic_scenario + n, sizeof panic_scenario - n, " --set %s", o->sets[i]);
     return 0;
 }
 
@@ -540,7 +552,7 @@ static int cmd_seeds(const struct options *o)
     if (err)
         return err;
     bool tty = isatty(2);
-    double t0 = wall_now();
+    double t0 = tarn_sim_wall_s();
     for (uint64_t seed = o->from; seed <= o->to; seed++) {
         int status = run_one(o, &s, seed, NULL, true, &out);
         events += out.report.events;
@@ -563,7 +575,7 @@ static int cmd_seeds(const struct options *o)
         if (o->first)
             break;
     }
-    double wall_s = wall_now() - t0;
+    double wall_s = tarn_sim_wall_s() - t0;
     if (tty)
         fprintf(stderr, "\n");
     printf("%llu seeds, %llu failed, %llu events, %.0f events/s\n",
@@ -587,7 +599,8 @@ static const char *const option_names[] = {
     "--seed", "--from",   "--to",    "--until",   "--log", "--stride", "--at",   "--at2",
     "--mode", "--mutant", "--trace", "--history", "--set", "--twice",  "--json", "--first",
 };
-static const char *const command_names[] = {"run", "seeds", "points", "list", "keys", "mutants"};
+static const char *const command_names[] = {"run",     "seeds",    "points", "list",  "keys",
+                                            "mutants", "campaign", "merge",  "report"};
 
 /* how many letters must be changed, added or dropped to make b of a; at most 32 letters count */
 static unsigned distance(const char *a, const char *b)
@@ -609,7 +622,7 @@ static unsigned distance(const char *a, const char *b)
     return row[n];
 }
 
-static int unknown(const char *what, const char *word, const char *const *names, size_t n)
+int tarn_sim_unknown(const char *what, const char *word, const char *const *names, size_t n)
 {
     const char *near = NULL;
     unsigned best = 3;
@@ -625,7 +638,7 @@ static int unknown(const char *what, const char *word, const char *const *names,
     return EXIT_USAGE;
 }
 
-static int bad(const char *what, const char *arg)
+int tarn_sim_bad(const char *what, const char *arg)
 {
     fprintf(stderr, "tarn-sim: %s %s (see --help)\n", what, arg ? arg : "");
     return EXIT_USAGE;
@@ -644,7 +657,7 @@ static void point_run(struct sweep *w, enum lab_points_mode mode, uint32_t at, u
                       struct lab_points_result *r)
 {
     struct mem m;
-    mem_init(&m, (struct mem_source){source_get, source_put, NULL}, (uint64_t)8 << 30);
+    tarn_sim_mem(&m);
     fmt_into(panic_scenario, sizeof panic_scenario, "points \"%s\" --mode %s --at %u --at2 %u",
              lab_points_name(w->op), lab_points_mode_name(mode), at, at2);
     panic_seed = w->o->seed;
@@ -699,7 +712,7 @@ static int cmd_points(const struct options *o)
 {
     uint32_t runs = 0, failed = 0, ops = 0;
     uint64_t events = 0;
-    double t0 = wall_now();
+    double t0 = tarn_sim_wall_s();
     bool is_known = !o->scenario;
     for (uint32_t i = 0; !is_known && lab_points_name(i); i++)
         is_known = !strcmp(o->scenario, lab_points_name(i));
@@ -725,7 +738,7 @@ static int cmd_points(const struct options *o)
                    strcmp(o->mode, lab_points_mode_name((enum lab_points_mode)mode)) != 0)
                 mode++;
             if (mode == LAB_POINTS_MODES)
-                return bad("mode", o->mode);
+                return tarn_sim_bad("mode", o->mode);
             point_run(&w, LAB_POINTS_CRASH, 0, 0, &r);
             point_run(&w, (enum lab_points_mode)mode, (uint32_t)o->at, (uint32_t)o->at2, &r);
             printf("%s: %s\n", lab_points_name(i), r.ok ? "ok" : r.why);
@@ -737,7 +750,7 @@ static int cmd_points(const struct options *o)
         events += w.events;
     }
     printf("%u operations, %u runs, %u failed, %llu events, %.1f s\n", ops, runs, failed,
-           (unsigned long long)events, wall_now() - t0);
+           (unsigned long long)events, tarn_sim_wall_s() - t0);
     return failed ? EXIT_SAFETY : 0;
 }
 
@@ -749,7 +762,7 @@ static const char *const mutants[][2] = {
 #undef MUTANT_TEXT
 };
 
-static bool set_mutant(const char *name)
+bool tarn_sim_mutant(const char *name)
 {
 #ifdef TARN_MUTANTS
     for (uint32_t i = 0; name && i < ARRAY_LEN(mutants); i++) {
@@ -801,14 +814,14 @@ static int cmd_list(void)
 
 /* ---- the command line ---- */
 
-static bool parse_number(const char *s, uint64_t *ret_v)
+bool tarn_sim_number(const char *s, uint64_t *ret_v)
 {
     char *end = NULL;
     *ret_v = s ? strtoull(s, &end, 10) : 0;
     return s && *s >= '0' && *s <= '9' && !*end;
 }
 
-static bool parse_time(const char *s, int64_t *ret_ns)
+bool tarn_sim_time(const char *s, int64_t *ret_ns)
 {
     static struct lab_scenario scratch;
     char assignment[80], why[LAB_ERROR];
@@ -824,25 +837,25 @@ static int parse(int argc, char **argv, struct options *o)
         const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
         bool takes = true, ok = true;
         if (!strcmp(a, "--seed"))
-            ok = parse_number(v, &o->seed);
+            ok = tarn_sim_number(v, &o->seed);
         else if (!strcmp(a, "--from"))
-            ok = parse_number(v, &o->from);
+            ok = tarn_sim_number(v, &o->from);
         else if (!strcmp(a, "--to"))
-            ok = parse_number(v, &o->to);
+            ok = tarn_sim_number(v, &o->to);
         else if (!strcmp(a, "--until"))
-            ok = parse_time(v, &o->until_ns);
+            ok = tarn_sim_time(v, &o->until_ns);
         else if (!strcmp(a, "--log"))
             ok = (o->log_node = v) != NULL;
         else if (!strcmp(a, "--stride"))
-            ok = parse_number(v, &o->stride) && o->stride;
+            ok = tarn_sim_number(v, &o->stride) && o->stride;
         else if (!strcmp(a, "--at"))
-            ok = parse_number(v, &o->at);
+            ok = tarn_sim_number(v, &o->at);
         else if (!strcmp(a, "--at2"))
-            ok = parse_number(v, &o->at2);
+            ok = tarn_sim_number(v, &o->at2);
         else if (!strcmp(a, "--mode"))
             ok = (o->mode = v) != NULL;
         else if (!strcmp(a, "--mutant"))
-            ok = set_mutant(v);
+            ok = tarn_sim_mutant(v);
         else if (!strcmp(a, "--trace"))
             ok = (o->trace = v) != NULL;
         else if (!strcmp(a, "--history"))
@@ -858,14 +871,14 @@ static int parse(int argc, char **argv, struct options *o)
             else if (!strcmp(a, "--first"))
                 o->first = true;
             else if (a[0] == '-')
-                return unknown("option", a, option_names, ARRAY_LEN(option_names));
+                return tarn_sim_unknown("option", a, option_names, ARRAY_LEN(option_names));
             else if (o->scenario)
-                return bad("unexpected operand", a);
+                return tarn_sim_bad("unexpected operand", a);
             else
                 o->scenario = a;
         }
         if (!ok)
-            return bad("missing or bad value of", a);
+            return tarn_sim_bad("missing or bad value of", a);
         i += takes;
     }
     return 0;
@@ -886,6 +899,12 @@ int main(int argc, char **argv)
     const char *cmd = argc > 1 ? argv[1] : "";
     base_panic_hook = on_panic;
     keep_memory();
+    if (!strcmp(cmd, "campaign"))
+        return tarn_sim_campaign(argc, argv);
+    if (!strcmp(cmd, "merge"))
+        return tarn_sim_merge(argc, argv);
+    if (!strcmp(cmd, "report"))
+        return tarn_sim_report(argc, argv);
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(usage, stdout);
@@ -900,7 +919,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(command_names); i++)
         is_known |= !strcmp(cmd, command_names[i]);
     if (!is_known)
-        return unknown("command", cmd, command_names, ARRAY_LEN(command_names));
+        return tarn_sim_unknown("command", cmd, command_names, ARRAY_LEN(command_names));
     int err = parse(argc, argv, &o);
     if (err)
         return err;
@@ -913,8 +932,8 @@ int main(int argc, char **argv)
     if (!strcmp(cmd, "keys"))
         return cmd_keys(&o);
     if (!o.scenario)
-        return bad("which scenario?", "");
+        return tarn_sim_bad("which scenario?", "");
     if (o.from > o.to)
-        return bad("--from is above --to,", "so there is no seed to run");
+        return tarn_sim_bad("--from is above --to,", "so there is no seed to run");
     return !strcmp(cmd, "run") ? cmd_run(&o) : cmd_seeds(&o);
 }

@@ -30,6 +30,8 @@ def layer(path):
         return "core", {"core"}, lambda h: h in FREESTANDING or (base == "fmt.c" and h == "stdio.h")
     if folder == "journal":
         return "journal", {"core", "journal"}, lambda h: h in FREESTANDING
+    if folder == "sim" and base.startswith("tarn_sim"):
+        return "sim edge", {"core", "journal", "cluster", "sim", "tarn_sim_commit.h"}, lambda h: posix(h) or h == "sqlite3.h"
     if folder == "sim" and not base.startswith("lab"):
         return "sim", {"core", "sim"}, lambda h: h in FREESTANDING
     if folder == "sim":

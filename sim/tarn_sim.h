@@ -1,0 +1,43 @@
+/* sim/tarn_sim.h - what the files of the program tarn-sim share; nobody else includes it.
+ *
+ * They stand at the edge: they may use POSIX and SQLite.  Nothing of them is in the archives. */
+#ifndef SIM_TARN_SIM_H
+#define SIM_TARN_SIM_H
+
+#include "core/mem.h"
+#include "sim/lab_scenario.h"
+
+/* exit status, and the class of a run's end */
+enum {
+    EXIT_BROKEN = 1, /* the campaign itself could not go on */
+    EXIT_USAGE,
+    EXIT_SAFETY,
+    EXIT_LIVENESS,
+    EXIT_DIVERGED,
+    EXIT_PANIC,
+    EXIT_UNREACHED, /* a campaign never came to a fault site or mark */
+};
+
+/* ---- tarn_sim_main.c ---- */
+
+/* the source of memory for a run */
+void tarn_sim_mem(struct mem *m);
+/* scenario and --set; ret: 0, or EXIT_USAGE when it has said why not */
+int tarn_sim_load(struct lab_scenario *s, const char *path, const char *const *sets,
+                  unsigned n_sets);
+/* true when there is such a bug, and it is on now */
+bool tarn_sim_mutant(const char *name);
+double tarn_sim_wall_s(void);
+bool tarn_sim_number(const char *s, uint64_t *ret_v);
+bool tarn_sim_time(const char *s, int64_t *ret_ns);
+/* says what is wrong; ret: EXIT_USAGE */
+int tarn_sim_unknown(const char *what, const char *word, const char *const *names, size_t n);
+int tarn_sim_bad(const char *what, const char *arg);
+
+/* ---- subcommands: argv is the whole command line ---- */
+
+int tarn_sim_campaign(int argc, char **argv);
+int tarn_sim_merge(int argc, char **argv);
+int tarn_sim_report(int argc, char **argv);
+
+#endif

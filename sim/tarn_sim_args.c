@@ -1,0 +1,258 @@
+/* sim/tarn_sim_args.c - see sim/tarn_sim_args.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "core/fmt.h"
+#include "sim/tarn_sim_args.h"
+
+static const char usage[] =
+    "tarn-sim campaign SCENARIO... --seeds A..B [options]\n"
+    "\n"
+    "Runs every scenario with every seed from A to B (or 1 to N: --seeds N), several at once, and "
+    "says what came\n"
+    "of it: verdicts, distributions with 95 % intervals, each failure with the line that "
+    "reproduces it.\n"
+    "\n"
+    "  --db FILE       keeps a row for each run in SQLite (docs/simulator.md has the schema); the "
+    "same command\n"
+    "                  goes on where it was interrupted\n"
+    "  --jobs N        processes at once (default: processors)\n"
+    "  --shard I/N     only the I-th of N parts of the seeds, from 0; join the databases by "
+    "tarn-sim merge\n"
+    "  --budget T      begins nothing more after that time (90s, 30m, 8h)\n"
+    "  --twice         runs each seed twice, in two processes where it can, and compares the "
+    "hashes\n"
+    "  --first         stops at the first failure\n"
+    "  --set K=V       overrides a key of every scenario (tarn-sim keys); may be repeated\n"
+    "  --mutant NAME   with that known bug (builds with -Dmutants=true only)\n"
+    "  --seed-timeout T  a run that takes longer is ended and counts as a crash (default 10m)\n"
+    "  --marks fail|warn|off  what a mark that no run came to is (default: a failure)\n"
+    "  --excuse NAME,...  marks that need not be reached; \"group.*\" is all of a group\n"
+    "  --plant KIND@SEED  a failure of that seed, to see what happens then: panic, abort, hang, "
+    "diverge,\n"
+    "                  safety, liveness\n"
+    "  --json          the summary as JSON\n"
+    "  --quiet         no progress\n"
+    "\n"
+    "Exit status, the first that applies: 3 a safety checker failed, 6 a run crashed, 5 two runs "
+    "of one seed\n"
+    "differ, 4 a cluster did not recover in time, 7 a mark was not reached, 0 none of these; 2 "
+    "usage, 1 the campaign\n"
+    "itself could not go on.\n";
+
+static const char *const names[] = {"--seeds",  "--db",     "--jobs",         "--shard",
+                                    "--budget", "--twice",  "--first",        "--set",
+                                    "--marks",  "--excuse", "--mutant",       "--plant",
+                                    "--json",   "--quiet",  "--seed-timeout", "--help"};
+static const char *const plants[] = {"panic", "abort", "hang", "diverge", "safety", "liveness"};
+
+bool tarn_sim_args_marks(const char *word, enum summary_marks *ret_m)
+{
+    if (!word)
+        return false;
+    *ret_m = !strcmp(word, "off")    ? SUMMARY_MARKS_OFF
+             : !strcmp(word, "warn") ? SUMMARY_MARKS_WARN
+                                     : SUMMARY_MARKS_FAIL;
+    return *ret_m != SUMMARY_MARKS_FAIL || !strcmp(word, "fail");
+}
+
+bool tarn_sim_args_excuse(const char *list, char **to, unsigned *n)
+{
+    char *copy = list ? strdup(list) : NULL, *rest = NULL;
+    if (!copy)
+        return false;
+    for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+        if (*n == SUMMARY_EXCUSES)
+            return false;
+        to[(*n)++] = word;
+    }
+    return true; /* the words stay in the copy */
+}
+
+static bool parse_range(const char *v, struct args *a)
+{
+    char first[24];
+    const char *dots = v ? strstr(v, "..") : NULL;
+    a->from = 1;
+    if (!dots)
+        return tarn_sim_number(v, &a->to) && a->to > 0;
+    fmt_into(first, sizeof first, "%.*s", (int)(dots - v), v);
+    return tarn_sim_number(first, &a->from) && tarn_sim_number(dots + 2, &a->to) &&
+           a->from <= a->to;
+}
+
+static bool parse_shard(const char *v, struct args *a)
+{
+    char first[24];
+    const char *slash = v ? strchr(v, '/') : NULL;
+    if (!slash)
+        return false;
+    fmt_into(first, sizeof first, "%.*s", (int)(slash - v), v);
+    return tarn_sim_number(first, &a->shard) && tarn_sim_number(slash + 1, &a->shards) &&
+           a->shard < a->shards;
+}
+
+static bool parse_time(const char *v, int64_t *ret_ns)
+{
+    uint64_t hours;
+    char number[24];
+    size_t n = v ? strlen(v) : 0;
+    if (!n || n >= sizeof number || v[n - 1] != 'h')
+        return n && tarn_sim_time(v, ret_ns) && *ret_ns > 0;
+    fmt_into(number, sizeof number, "%.*s", (int)(n - 1), v);
+    *ret_ns = 0;
+    if (!tarn_sim_number(number, &hours) || hours > 100000)
+        return false;
+    *ret_ns = (int64_t)hours * 3600 * 1000000000;
+    return hours > 0;
+}
+
+static bool parse_plant(const char *v, struct args *a)
+{
+    const char *at = v ? strchr(v, '@') : NULL;
+    if (!at || a->plan.n_plants == ROW_PLANTS)
+        return false;
+    struct row_plant *p = &a->plan.plants[a->plan.n_plants++];
+    for (size_t i = 0; i < ARRAY_LEN(plants); i++)
+        if (strlen(plants[i]) == (size_t)(at - v) && !strncmp(plants[i], v, (size_t)(at - v)))
+            p->kind = plants[i];
+    return p->kind && tarn_sim_number(at + 1, &p->seed);
+}
+
+/* ret: 1 when it is such an option with a good value, 0 when its value is bad, -1 when there is no
+ * such */
+static int parse_valued(const char *o, const char *v, struct args *a)
+{
+    if (!strcmp(o, "--seeds"))
+        return parse_range(v, a);
+    if (!strcmp(o, "--jobs"))
+        return tarn_sim_number(v, &a->jobs) && a->jobs > 0 && a->jobs <= 512;
+    if (!strcmp(o, "--shard"))
+        return parse_shard(v, a);
+    if (!strcmp(o, "--budget"))
+        return parse_time(v, &a->budget_ns);
+    if (!strcmp(o, "--seed-timeout"))
+        return parse_time(v, &a->seed_timeout_ns);
+    if (!strcmp(o, "--db"))
+        return (a->db = v) != NULL;
+    if (!strcmp(o, "--set"))
+        return v && a->plan.n_sets < ROW_SETS && (a->plan.sets[a->plan.n_sets++] = v) != NULL;
+    if (!strcmp(o, "--mutant"))
+        return (a->plan.mutant = v) && tarn_sim_mutant(v);
+    if (!strcmp(o, "--plant"))
+        return parse_plant(v, a);
+    if (!strcmp(o, "--marks"))
+        return tarn_sim_args_marks(v, &a->marks);
+    if (!strcmp(o, "--excuse"))
+        return tarn_sim_args_excuse(v, a->excuses, &a->n_excuses);
+    return -1;
+}
+
+static bool parse_flag(const char *o, struct args *a)
+{
+    bool *flag = !strcmp(o, "--twice")                      ? &a->twice
+                 : !strcmp(o, "--first")                    ? &a->first
+                 : !strcmp(o, "--json")                     ? &a->json
+                 : !strcmp(o, "--quiet")                    ? &a->quiet
+                 : !strcmp(o, "--worker")                   ? &a->is_worker
+                 : !strcmp(o, "--help") || !strcmp(o, "-h") ? &a->help
+                                                            : NULL;
+    if (flag)
+        *flag = true;
+    return flag != NULL;
+}
+
+/* ---- scenarios ---- */
+
+static char *settings_text(const struct lab_scenario *s)
+{
+    char *text = NULL, line[200];
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    for (uint32_t i = 0; lab_scenario_key(s, i, line, sizeof line); i++)
+        fprintf(f, "%s\n", line);
+    for (uint32_t i = 0; i < s->n_faults; i++) {
+        const struct lab_fault *t = &s->faults[i];
+        fprintf(f, "fault %lld %s %s %s for %lld%s\n", (long long)t->at_ns,
+                lab_scenario_fault_name(t->kind), t->node, t->to, (long long)t->for_ns,
+                t->one_way ? " one way" : "");
+    }
+    return fclose(f) ? NULL : text;
+}
+
+static void digest(const struct row_plan *p, struct row_scenario *r)
+{
+    uint64_t h[2];
+    for (unsigned k = 0; k < 2; k++) {
+        h[k] = base_hash(r->settings, strlen(r->settings), k + 1);
+        h[k] = base_hash(r->text, strlen(r->text), h[k]);
+        if (p->mutant)
+            h[k] = base_hash(p->mutant, strlen(p->mutant), h[k]);
+        for (unsigned i = 0; i < p->n_plants; i++) {
+            h[k] = base_hash(p->plants[i].kind, strlen(p->plants[i].kind), h[k]);
+            h[k] = base_hash(&p->plants[i].seed, sizeof p->plants[i].seed, h[k]);
+        }
+    }
+    fmt_into(r->digest, sizeof r->digest, "%016llx%016llx", (unsigned long long)h[0],
+             (unsigned long long)h[1]);
+}
+
+static int load_all(struct row_plan *p)
+{
+    for (uint32_t i = 0; i < p->n_scenarios; i++) {
+        struct row_scenario *r = &p->scenarios[i];
+        int err = tarn_sim_load(&r->s, r->path, p->sets, p->n_sets);
+        if (err)
+            return err;
+        fmt_into(r->text, sizeof r->text, "%s", r->s.name);
+        r->settings = settings_text(&r->s);
+        if (!r->settings)
+            return tarn_sim_bad("out of memory", "");
+        digest(p, r);
+        for (uint32_t k = 0; k < i; k++)
+            if (!strcmp(p->scenarios[k].digest, r->digest))
+                return tarn_sim_bad("the same scenario twice:", r->path);
+    }
+    return 0;
+}
+
+int tarn_sim_args(int argc, char **argv, struct args *a)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    *a = (struct args){.jobs = processors > 0 && processors < 512 ? (uint64_t)processors : 1,
+                       .shards = 1};
+    a->seed_timeout_ns = (int64_t)600 * 1000000000;
+    a->plan.scenarios = calloc(ROW_SCENARIOS, sizeof *a->plan.scenarios);
+    if (!a->plan.scenarios)
+        return tarn_sim_bad("out of memory", "");
+    for (int i = 2; i < argc; i++) {
+        const char *o = argv[i];
+        if (o[0] == '-' && parse_flag(o, a))
+            continue;
+        int ok = o[0] == '-' ? parse_valued(o, argv[i + 1], a) : 1;
+        if (ok < 0)
+            return tarn_sim_unknown("option", o, names, ARRAY_LEN(names));
+        if (!ok)
+            return tarn_sim_bad("missing or bad value of", o);
+        if (o[0] == '-')
+            i++;
+        else if (a->plan.n_scenarios == ROW_SCENARIOS)
+            return tarn_sim_bad("too many scenarios, from", o);
+        else
+            a->plan.scenarios[a->plan.n_scenarios++].path = o;
+    }
+    if (a->help) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (!a->plan.n_scenarios)
+        return tarn_sim_bad("which scenarios?", "");
+    if (!a->to)
+        return tarn_sim_bad("which seeds? --seeds A..B", "");
+    if (a->to - a->from >= (uint64_t)1 << 32 || a->to >> 63)
+        return tarn_sim_bad("so many seeds are not kept in mind: use --shard, or fewer;",
+                            "--seeds");
+    return load_all(&a->plan);
+}

@@ -1,0 +1,355 @@
+/* sim/tarn_sim_summary.c - see sim/tarn_sim_summary.h. */
+#include <stdlib.h>
+#include "core/fmt.h"
+#include "sim/lab_stats.h"
+#include "sim/tarn_sim_db.h"
+#include "sim/tarn_sim_summary.h"
+
+static const uint32_t quantiles[] = {500000, 950000, 990000};
+static const char *const quantile_names[] = {"p50", "p95", "p99"};
+/* in the order in which a campaign's exit status looks for them */
+static const int classes[] = {EXIT_SAFETY, EXIT_PANIC, EXIT_DIVERGED, EXIT_LIVENESS};
+
+static const char *column(sqlite3_stmt *st, int i)
+{
+    const char *text = (const char *)sqlite3_column_text(st, i);
+    return text ? text : "";
+}
+
+/* ---- pieces ---- */
+
+uint64_t tarn_sim_summary_values(sqlite3 *db, int64_t scenario, const char *measure,
+                                 int64_t **ret_v)
+{
+    char sql[200];
+    uint64_t n = 0;
+    fmt_into(sql, sizeof sql, "SELECT count(*) FROM run WHERE scenario = %lld AND %s IS NOT NULL",
+             (long long)scenario, measure);
+    uint64_t cap = (uint64_t)tarn_sim_db_number(db, sql);
+    *ret_v = malloc((cap + 1) * sizeof **ret_v);
+    fmt_into(sql, sizeof sql,
+             "SELECT %s FROM run WHERE scenario = %lld AND %s IS NOT NULL ORDER BY 1", measure,
+             (long long)scenario, measure);
+    sqlite3_stmt *st = tarn_sim_db_ask(db, sql);
+    while (*ret_v && n < cap && tarn_sim_db_row(st))
+        (*ret_v)[n++] = sqlite3_column_int64(st, 0);
+    sqlite3_finalize(st);
+    return n;
+}
+
+const char *tarn_sim_summary_text(int64_t v, const char *unit, char *ret, size_t cap)
+{
+    if (!strcmp(unit, "ppm"))
+        fmt_into(ret, cap, "%.2f %%", (double)v / 1e4);
+    else if (strcmp(unit, "ns") != 0)
+        fmt_into(ret, cap, "%lld", (long long)v);
+    else if (v >= 10000000000)
+        fmt_into(ret, cap, "%.2f s", (double)v / 1e9);
+    else if (v >= 10000000)
+        fmt_into(ret, cap, "%.0f ms", (double)v / 1e6);
+    else
+        fmt_into(ret, cap, "%.3f ms", (double)v / 1e6);
+    return ret;
+}
+
+bool tarn_sim_summary_excused(const char *mark, const struct summary_options *o)
+{
+    for (unsigned i = 0; i < o->n_excuses; i++) {
+        size_t n = strlen(o->excuses[i]);
+        if (n && o->excuses[i][n - 1] == '*' ? !strncmp(mark, o->excuses[i], n - 1)
+                                             : !strcmp(mark, o->excuses[i]))
+            return true;
+    }
+    return false;
+}
+
+void tarn_sim_summary_again(sqlite3_stmt *st, char *ret, size_t cap)
+{
+    size_t n = fmt_into(ret, cap, "tarn-sim run %s", column(st, 0));
+    const char *set = column(st, 1);
+    while (*set) {
+        size_t len = strcspn(set, " ");
+        n += fmt_into(ret + n, cap - n, " --set %.*s", (int)len, set);
+        set += len + (set[len] == ' ');
+    }
+    if (*column(st, 2))
+        n += fmt_into(ret + n, cap - n, " --mutant %s", column(st, 2));
+    fmt_into(ret + n, cap - n, " --seed %lld%s", (long long)sqlite3_column_int64(st, 3),
+             !strcmp(column(st, 5), "divergence") ? " --twice" : "");
+}
+
+static const char failure_sql[] = "SELECT s.path, s.sets, s.mutant, r.seed, r.runs, r.verdict, "
+                                  "s.name, r.checker, r.at_ns, r.what FROM run r"
+                                  " JOIN scenario s ON s.id = r.scenario WHERE r.status != 0";
+
+static void print_failure(sqlite3_stmt *st, FILE *to)
+{
+    char again[3000];
+    tarn_sim_summary_again(st, again, sizeof again);
+    fprintf(to, "FAIL  %s seed %lld: %s, %s", column(st, 6), (long long)sqlite3_column_int64(st, 3),
+            column(st, 5), column(st, 7));
+    if (sqlite3_column_int64(st, 8))
+        fprintf(to, " at %.6f s", (double)sqlite3_column_int64(st, 8) / 1e9);
+    fprintf(to, ": %s\n  reproduce: %s\n", column(st, 9), again);
+}
+
+void tarn_sim_summary_failure(sqlite3 *db, int64_t scenario, uint64_t seed, FILE *to)
+{
+    char sql[700];
+    fmt_into(sql, sizeof sql, "%s AND r.scenario = %lld AND r.seed = %llu", failure_sql,
+             (long long)scenario, (unsigned long long)seed);
+    sqlite3_stmt *st = to ? tarn_sim_db_ask(db, sql) : NULL;
+    if (st && tarn_sim_db_row(st))
+        print_failure(st, to);
+    sqlite3_finalize(st);
+}
+
+/* ---- text ---- */
+
+static void print_measure(const struct row_measure_text *m, const int64_t *v, uint64_t n)
+{
+    char a[32], b[32], c[32], cell[100];
+    if (!v[0] && !v[n - 1])
+        return;
+    printf("    %-16s", m->name);
+    for (size_t q = 0; q < ARRAY_LEN(quantiles); q++) {
+        struct lab_stats_ranks r = lab_stats_quantile(n, quantiles[q]);
+        fmt_into(cell, sizeof cell, "%s [%s, %s]",
+                 tarn_sim_summary_text(v[r.at - 1], m->unit, a, sizeof a),
+                 r.lo ? tarn_sim_summary_text(v[r.lo - 1], m->unit, b, sizeof b) : "?",
+                 r.hi <= n ? tarn_sim_summary_text(v[r.hi - 1], m->unit, c, sizeof c) : "?");
+        printf(" %-32s", cell);
+    }
+    printf(" %s\n", tarn_sim_summary_text(v[n - 1], m->unit, a, sizeof a));
+}
+
+static void print_scenario(sqlite3 *db, int64_t id, const char *name, const char *sets)
+{
+    char sql[200];
+    fmt_into(sql, sizeof sql, "SELECT count(*) FROM run WHERE scenario = %lld", (long long)id);
+    uint64_t n = (uint64_t)tarn_sim_db_number(db, sql);
+    printf("%s%s%s: %llu seeds\n", name, *sets ? " with " : "", sets, (unsigned long long)n);
+    if (!n)
+        return;
+    for (size_t i = 0; i <= ARRAY_LEN(classes); i++) { /* failed, then each kind that there is */
+        double lo, hi;
+        bool any = i == 0;
+        fmt_into(sql, sizeof sql, "SELECT count(*) FROM run WHERE scenario = %lld AND status %s %d",
+                 (long long)id, any ? "!=" : "=", any ? 0 : classes[i - 1]);
+        uint64_t k = (uint64_t)tarn_sim_db_number(db, sql);
+        lab_stats_wilson(k, n, &lo, &hi);
+        if (k || any)
+            printf("  %-10s %6llu, %.3f %% [%.3f, %.3f]\n",
+                   any ? "failed" : tarn_sim_db_verdict(classes[i - 1]), (unsigned long long)k,
+                   100.0 * (double)k / (double)n, 100 * lo, 100 * hi);
+    }
+    printf("    %-16s %-32s %-32s %-32s %s\n", "measure", "median [95 % interval]", "p95", "p99",
+           "largest");
+    for (int m = 0; m < ROW_COUNT; m++) {
+        int64_t *v;
+        uint64_t got = tarn_sim_summary_values(db, id, tarn_sim_measures[m].name, &v);
+        if (got && v)
+            print_measure(&tarn_sim_measures[m], v, got);
+        free(v);
+    }
+}
+
+static uint64_t print_failures(sqlite3 *db)
+{
+    char sql[700];
+    uint64_t n = 0;
+    fmt_into(sql, sizeof sql, "%s ORDER BY r.scenario, r.seed", failure_sql);
+    sqlite3_stmt *st = tarn_sim_db_ask(db, sql);
+    for (; tarn_sim_db_row(st); n++)
+        if (n < SUMMARY_FAILURES)
+            print_failure(st, stdout);
+    if (n > SUMMARY_FAILURES)
+        printf("... and %llu more: SELECT * FROM run WHERE status != 0\n",
+               (unsigned long long)(n - SUMMARY_FAILURES));
+    sqlite3_finalize(st);
+    return n;
+}
+
+/* ret: marks that no run came to, and that nobody excused */
+static uint64_t judge_marks(sqlite3 *db, const struct summary_options *o)
+{
+    uint64_t reached = 0, unreached = 0, excused = 0;
+    sqlite3_stmt *st = tarn_sim_db_ask(
+        db, "SELECT m.name, sum(r.runs), sum(r.armed) FROM reached r JOIN mark m ON m.id = r.mark"
+            " GROUP BY m.id ORDER BY m.name");
+    while (o->marks != SUMMARY_MARKS_OFF && tarn_sim_db_row(st)) {
+        if (sqlite3_column_int64(st, 1)) {
+            reached++;
+        } else if (tarn_sim_summary_excused(column(st, 0), o)) {
+            excused++;
+        } else {
+            unreached++;
+            if (!o->json && o->marks != SUMMARY_MARKS_LATER)
+                printf("%s  %s was never reached in %lld runs that could\n",
+                       o->marks == SUMMARY_MARKS_FAIL ? "FAIL" : "warn", column(st, 0),
+                       (long long)sqlite3_column_int64(st, 2));
+        }
+    }
+    sqlite3_finalize(st);
+    if (o->json || o->marks == SUMMARY_MARKS_OFF)
+        return unreached;
+    printf("marks: %llu reached, %llu not, %llu of them excused%s\n", (unsigned long long)reached,
+           (unsigned long long)(unreached + excused), (unsigned long long)excused,
+           o->marks == SUMMARY_MARKS_LATER ? "; judged when the shards are merged"
+           : unreached ? "; more seeds may reach them, --excuse NAME excuses one, --marks warn all"
+                       : "");
+    return unreached;
+}
+
+static void print_text(sqlite3 *db)
+{
+    sqlite3_stmt *st = tarn_sim_db_ask(db, "SELECT id, name, sets FROM scenario ORDER BY id");
+    while (tarn_sim_db_row(st))
+        print_scenario(db, sqlite3_column_int64(st, 0), column(st, 1), column(st, 2));
+    sqlite3_finalize(st);
+    printf("\n");
+}
+
+/* ---- JSON ---- */
+
+static void json_text(const char *s)
+{
+    putchar('"');
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            putchar('\\');
+        if ((unsigned char)*s >= 32)
+            putchar(*s);
+    }
+    putchar('"');
+}
+
+static void json_measures(sqlite3 *db, int64_t id)
+{
+    bool any = false;
+    for (int m = 0; m < ROW_COUNT; m++) {
+        int64_t *v;
+        uint64_t n = tarn_sim_summary_values(db, id, tarn_sim_measures[m].name, &v);
+        if (n && v) {
+            printf("%s\"%s\": {\"n\": %llu, \"min\": %lld, \"max\": %lld", any ? ", " : "",
+                   tarn_sim_measures[m].name, (unsigned long long)n, (long long)v[0],
+                   (long long)v[n - 1]);
+            for (size_t q = 0; q < ARRAY_LEN(quantiles); q++) {
+                struct lab_stats_ranks r = lab_stats_quantile(n, quantiles[q]);
+                char lo[24] = "null", hi[24] = "null";
+                if (r.lo)
+                    fmt_into(lo, sizeof lo, "%lld", (long long)v[r.lo - 1]);
+                if (r.hi <= n)
+                    fmt_into(hi, sizeof hi, "%lld", (long long)v[r.hi - 1]);
+                printf(", \"%s\": [%lld, %s, %s]", quantile_names[q], (long long)v[r.at - 1], lo,
+                       hi);
+            }
+            printf("}");
+            any = true;
+        }
+        free(v);
+    }
+}
+
+static void json_scenarios(sqlite3 *db)
+{
+    sqlite3_stmt *st =
+        tarn_sim_db_ask(db, "SELECT s.id, s.name, s.sets, s.digest, (SELECT count(*) FROM run r "
+                            "WHERE r.scenario = s.id),"
+                            " (SELECT count(*) FROM run r WHERE r.scenario = s.id AND status = 0)"
+                            " FROM scenario s ORDER BY s.id");
+    for (unsigned i = 0; tarn_sim_db_row(st); i++) {
+        printf("%s{\"name\": ", i ? ", " : "");
+        json_text(column(st, 1));
+        printf(", \"sets\": ");
+        json_text(column(st, 2));
+        printf(", \"digest\": \"%s\", \"seeds\": %lld, \"ok\": %lld, \"measures\": {",
+               column(st, 3), (long long)sqlite3_column_int64(st, 4),
+               (long long)sqlite3_column_int64(st, 5));
+        json_measures(db, sqlite3_column_int64(st, 0));
+        printf("}}");
+    }
+    sqlite3_finalize(st);
+}
+
+static void json_failures(sqlite3 *db)
+{
+    char sql[700], again[3000];
+    fmt_into(sql, sizeof sql, "%s ORDER BY r.scenario, r.seed", failure_sql);
+    sqlite3_stmt *st = tarn_sim_db_ask(db, sql);
+    for (unsigned i = 0; tarn_sim_db_row(st); i++) {
+        tarn_sim_summary_again(st, again, sizeof again);
+        printf("%s{\"scenario\": ", i ? ", " : "");
+        json_text(column(st, 6));
+        printf(", \"seed\": %lld, \"verdict\": \"%s\", \"checker\": ",
+               (long long)sqlite3_column_int64(st, 3), column(st, 5));
+        json_text(column(st, 7));
+        printf(", \"what\": ");
+        json_text(column(st, 9));
+        printf(", \"reproduce\": ");
+        json_text(again);
+        printf("}");
+    }
+    sqlite3_finalize(st);
+}
+
+static void json_marks(sqlite3 *db, const struct summary_options *o)
+{
+    sqlite3_stmt *st =
+        tarn_sim_db_ask(db, "SELECT m.name, sum(r.armed), sum(r.runs), sum(r.hits) FROM reached r"
+                            " JOIN mark m ON m.id = r.mark GROUP BY m.id ORDER BY m.name");
+    for (unsigned i = 0; tarn_sim_db_row(st); i++) {
+        printf("%s{\"name\": ", i ? ", " : "");
+        json_text(column(st, 0));
+        printf(", \"armed\": %lld, \"runs\": %lld, \"hits\": %lld, \"excused\": %s}",
+               (long long)sqlite3_column_int64(st, 1), (long long)sqlite3_column_int64(st, 2),
+               (long long)sqlite3_column_int64(st, 3),
+               tarn_sim_summary_excused(column(st, 0), o) ? "true" : "false");
+    }
+    sqlite3_finalize(st);
+}
+
+static void print_json(sqlite3 *db, const struct summary_options *o, uint64_t unreached, int status)
+{
+    char commit[80];
+    printf("{\"commit\": ");
+    json_text(tarn_sim_db_meta(db, "commit", commit, sizeof commit));
+    printf(", \"left\": %llu, \"scenarios\": [", (unsigned long long)o->left);
+    json_scenarios(db);
+    printf("], \"failures\": [");
+    json_failures(db);
+    printf("], \"marks\": [");
+    json_marks(db, o);
+    printf("], \"unreached\": %llu, \"status\": %d}\n", (unsigned long long)unreached, status);
+}
+
+/* ---- both ---- */
+
+int tarn_sim_summary(sqlite3 *db, const struct summary_options *o)
+{
+    int status = 0;
+    char sql[120];
+    for (size_t i = 0; !status && i < ARRAY_LEN(classes); i++) {
+        fmt_into(sql, sizeof sql, "SELECT count(*) FROM run WHERE status = %d", classes[i]);
+        status = tarn_sim_db_number(db, sql) ? classes[i] : 0;
+    }
+    if (!o->json)
+        print_text(db);
+    uint64_t failures = o->json ? 0 : print_failures(db), unreached = judge_marks(db, o);
+    if (!status && unreached && o->marks == SUMMARY_MARKS_FAIL)
+        status = EXIT_UNREACHED;
+    if (o->json) {
+        print_json(db, o, unreached, status);
+        return status;
+    }
+    printf("%lld seeds, %lld of them run twice, %llu failed, %lld events",
+           (long long)tarn_sim_db_number(db, "SELECT count(*) FROM run"),
+           (long long)tarn_sim_db_number(db, "SELECT count(*) FROM run WHERE runs > 1"),
+           (unsigned long long)failures,
+           (long long)tarn_sim_db_number(db, "SELECT sum(events) FROM run"));
+    if (o->left)
+        printf("; %llu runs are left, %s: the same command goes on", (unsigned long long)o->left,
+               o->why_left);
+    printf("\n");
+    return status;
+}
