@@ -32,6 +32,7 @@
 #include "cluster/client_impl.h"
 #include "core/fmt.h"
 #include "core/mutant.h"
+#include "core/sometimes.h"
 
 static const int64_t PIECE_ATTEMPT_MIN_NS = 1000 * CLIENT_MS;
 static const int64_t PIECE_BACKOFF_MIN_NS = 20 * CLIENT_MS;
@@ -195,6 +196,7 @@ static void piece_refreshed(struct client_piece *p)
             piece_end(p, cf->refresh_err == E_NOENT ? E_STALE : cf->refresh_err);
     } else if (!cf->live && p->kind != IO_WRITE && p->kind != IO_SYNC &&
                f->pin.version != cf->attr.version) {
+        SOMETIMES(CLIENT_STALE);
         piece_end(p, E_STALE); /* some of the old version was read already */
     } else if (p->refreshes > 1) {
         piece_back_off(p); /* the master may not have noticed yet what the worker saw */

@@ -18,6 +18,7 @@
  *     dealt with is answered with E_AGAIN, and the master waits for the lease instead. */
 #include "cluster/client_impl.h"
 #include "core/fmt.h"
+#include "core/sometimes.h"
 
 static const int64_t CLIENT_CONNECT_NS = 2000 * CLIENT_MS;
 /* of several masters another one may lead: it is looked for sooner */
@@ -211,6 +212,7 @@ static void session_beaten(struct env_op *op)
     if (!err)
         err = rpc_format_beat_reply_get(&r, &b);
     if (err == E_SESSION_EXPIRED || (!err && !b.lease_ns)) {
+        SOMETIMES(CLIENT_EXPIRED);
         client_session_lost(c, c->session);
         if (c->state == CLIENT_BEATING)
             session_next(c);

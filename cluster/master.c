@@ -17,6 +17,7 @@
  * serving.  A single master listens from then on, one of a group from its start. */
 #include "cluster/master_impl.h"
 #include "core/mutant.h"
+#include "core/sometimes.h"
 
 struct master_config master_config_default(void)
 {
@@ -231,6 +232,8 @@ static void master_lead(struct master *m, uint64_t epoch)
     m->intent_cursor = m->intent_resume = 0;
     while (meta_intent_next(m->meta, m->intent_resume, &m->scratch) == 0)
         m->intent_resume = m->scratch.id;
+    if (m->intent_resume)
+        SOMETIMES(MASTER_INTENT_RESUMED);
     if (MUTANT(INTENT_FORGOTTEN))
         m->intent_cursor = m->intent_resume;
     master_load_reset(m);

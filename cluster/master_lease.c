@@ -26,6 +26,7 @@
  * sixteenth for clocks that run apart: the client's ends first. */
 #include "cluster/master_impl.h"
 #include "core/mutant.h"
+#include "core/sometimes.h"
 
 static void lease_flush(struct master_session *s);
 
@@ -322,6 +323,8 @@ static void lease_inval_done(struct env_op *op)
     struct rpc_call *call = container_of(op, struct rpc_call, op);
     struct master_session *s = container_of(call, struct master_session, inval_call);
     s->is_calling = false;
+    if (op->ret < 0)
+        SOMETIMES(MASTER_INVAL_LOST);
     if (op->ret < 0 && !MUTANT(INVAL_LOST))
         return; /* sent again on its next connection, or at the next tick */
     s->sending_len = 0;
@@ -467,8 +470,10 @@ bool master_lease_must_wait(const struct master *m, const struct master_req *r)
             const struct master_session *s = &m->sessions[w * 64 + (uint32_t)__builtin_ctzll(bits)];
             bool is_old = (s->sending_len && s->sending_first <= r->inval) ||
                           (s->building_len && s->building_first <= r->inval) || s->is_void;
-            if (s->id.v && is_old && now < s->lease_until_ns)
+            if (s->id.v && is_old && now < s->lease_until_ns) {
+                SOMETIMES(MASTER_ACK_WAITED);
                 return true;
+            }
         }
     return false;
 }

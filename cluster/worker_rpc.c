@@ -23,6 +23,7 @@
 #include "core/crc.h"
 #include "core/fmt.h"
 #include "core/mutant.h"
+#include "core/sometimes.h"
 
 enum { WORKER_CHUNK = 256 * 1024 };
 
@@ -434,8 +435,10 @@ bool worker_rpc_verify(const struct worker *w, const struct cache_slot *s, const
     uint32_t first = (uint32_t)(off % w->id.page_bytes) / WORKER_FORMAT_BLOCK;
     for (uint32_t at = 0, i = first; at < len; at += WORKER_FORMAT_BLOCK, i++) {
         uint64_t n = base_min_u64(WORKER_FORMAT_BLOCK, len - at);
-        if (crc_update(0, bytes + at, n) != crc[i])
+        if (crc_update(0, bytes + at, n) != crc[i]) {
+            SOMETIMES(WORKER_DAMAGED);
             return false;
+        }
     }
     return true;
 }

@@ -22,8 +22,35 @@ enum sometimes_group {
 /* X(NAME, group, "name", "what has come true") */
 /* clang-format off */
 #define SOMETIMES_MARKS(X) \
-    X(RAFT_ELECTED, RAFT, "raft.elected", "a master was elected") \
-    X(RAFT_DEPOSED, RAFT, "raft.deposed", "a leader heard of a higher term")
+    X(RAFT_ELECTED, RAFT, "raft.elected", "a master begins to lead") \
+    X(RAFT_DEPOSED, RAFT, "raft.deposed", "one that led leads no more") \
+    X(RAFT_ALONE, RAFT, "raft.alone", "a leader that hears no quorum gives up") \
+    X(RAFT_PRE_VOTE_REFUSED, RAFT, "raft.pre_vote_refused", "a pre-vote is refused") \
+    X(RAFT_VOTE_REFUSED, RAFT, "raft.vote_refused", "a vote is refused") \
+    X(RAFT_TRANSFER, RAFT, "raft.transfer", "a leader calls its successor") \
+    X(RAFT_TRANSFER_LATE, RAFT, "raft.transfer_late", "the successor that was called does not come") \
+    X(RAFT_CUT, RAFT, "raft.cut", "entries that contradict the leader are cut off") \
+    X(RAFT_STORED_STALE, RAFT, "raft.stored_stale", "a write completes after its entries were cut off") \
+    X(RAFT_IMAGE_OVERTAKEN, RAFT, "raft.image_overtaken", "the log came before the image that was fetched") \
+    X(RAFT_IMAGE_INSTALLED, RAFT, "raft.image_installed", "the image of another replaces the log") \
+    X(RAFT_OLD_TERM, RAFT, "raft.old_term", "a quorum has entries of an earlier term only: they wait") \
+    X(RAFT_LOST, RAFT, "raft.lost", "a member lost what it had answered for, and gets it again") \
+    X(RAFT_REJECTED, RAFT, "raft.rejected", "entries do not fit what a follower has") \
+    X(RAFT_APPEND_INSTALLING, RAFT, "raft.append_installing", "entries come while an image is installed") \
+    X(RAFT_IMAGE_WANTED, RAFT, "raft.image_wanted", "a member needs an image") \
+    X(RAFT_JOINT, RAFT, "raft.joint", "joint consensus was reached, and is left") \
+    X(RAFT_CONF_CUT, RAFT, "raft.conf_cut", "a configuration is cut from the log, the one before is in effect again") \
+    X(RAFT_PROMOTED, RAFT, "raft.promoted", "a learner has caught up and becomes a voter") \
+    X(RAFT_READ_WAITS, RAFT, "raft.read_waits", "a read waits for the first entry of a term") \
+    X(WAL_TORN, JOURNAL, "wal.torn", "the last write of a log was torn") \
+    X(SHIP_REFUSED, RAFT, "ship.refused", "a holder does not give the image that it offered") \
+    X(SHIP_BROKEN, RAFT, "ship.broken", "the fetching of an image breaks off and what came is kept") \
+    X(MASTER_INTENT_RESUMED, FS, "master.intent_resumed", "a new leader finds changes that its predecessor owed the under-store") \
+    X(MASTER_ACK_WAITED, FS, "master.ack_waited", "a change waits until another client has dropped what it cached") \
+    X(MASTER_INVAL_LOST, FS, "master.inval_lost", "an invalidation is not delivered, and sent again") \
+    X(CLIENT_EXPIRED, FS, "client.expired", "a client learns that its session has expired") \
+    X(CLIENT_STALE, FS, "client.stale", "a file changes under an open handle that has read some of it") \
+    X(WORKER_DAMAGED, FS, "worker.damaged", "a cached page does not check")
 /* clang-format on */
 
 enum sometimes {

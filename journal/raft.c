@@ -3,6 +3,7 @@
  * A step handles one event, then does what follows from the new state: commit, changes of members,
  * transfer, reads, messages to members.  Nothing is left over for "later" except what did not fit
  * into the effects (fx.more). */
+#include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
 /* --- effects --- */
@@ -55,6 +56,7 @@ void raft_cut(struct raft *r, uint64_t to)
     r->stored = base_min_u64(r->stored, to);
     r->cut_floor = base_min_u64(r->cut_floor, to);
     r->fx->cut = true;
+    SOMETIMES(RAFT_CUT);
     r->fx->cut_to = to;
 }
 
@@ -83,10 +85,12 @@ void raft_evict(struct raft *r)
 
 static void raft_stored(struct raft *r, uint64_t seq, uint64_t index)
 {
-    if (seq < r->cut_seq && !MUTANT(RAFT_ACK_ABA))
+    if (seq < r->cut_seq && !MUTANT(RAFT_ACK_ABA)) {
+        SOMETIMES(RAFT_STORED_STALE);
         index = base_min_u64(index, r->cut_floor); /* some of that may have been cut since */
-    else
+    } else {
         r->cut_floor = UINT64_MAX;
+    }
     index = base_min_u64(index, r->trail.last);
     if (index <= r->stored)
         return;
@@ -224,6 +228,7 @@ static void raft_image_ready(struct raft *r, const struct raft_image *i)
         return;
     if (i->index <= r->trail.last && !MUTANT(RAFT_IMAGE_LATE) &&
         raft_trail_term(&r->trail, i->index) == i->term) {
+        SOMETIMES(RAFT_IMAGE_OVERTAKEN);
         raft_set_commit(r, i->index); /* the log came here first */
         return;
     }
@@ -237,6 +242,7 @@ static void raft_image_ready(struct raft *r, const struct raft_image *i)
 static void raft_image_installed(struct raft *r)
 {
     ASSERT(r->installing);
+    SOMETIMES(RAFT_IMAGE_INSTALLED);
     r->installing = false;
     raft_trail_reset(&r->trail, r->install_index, r->install_term);
     r->commit = r->applied = r->stored = r->verified = r->install_index;

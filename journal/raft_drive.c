@@ -17,6 +17,7 @@
  *  6. What may leave the disk is written down (journal.meta) before it does. */
 #include "journal/raft_drive_impl.h"
 #include "core/mutant.h"
+#include "core/sometimes.h"
 
 /* --- small --- */
 
@@ -368,6 +369,7 @@ static void drive_set_role(struct drive *d, const struct raft_status *s)
     bool led = d->role == JOURNAL_LEADER;
     if (led && (s->role != RAFT_LEADER || s->term != d->epoch)) {
         d->lost++;
+        SOMETIMES(RAFT_DEPOSED);
         d->role = JOURNAL_STANDBY;
         drive_end_submits(d, E_NOT_LEADER);
         fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': member %u leads no more (term %llu).",
@@ -378,6 +380,7 @@ static void drive_set_role(struct drive *d, const struct raft_status *s)
     if (leads && !led) {
         d->role = JOURNAL_LEADER;
         d->epoch = s->term;
+        SOMETIMES(RAFT_ELECTED);
         fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': member %u leads in term %llu.",
                 env_disk(d->env, d->dir), d->self.v, (unsigned long long)s->term);
         d->host->role(d->host, JOURNAL_LEADER, d->epoch, 0);

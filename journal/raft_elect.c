@@ -20,6 +20,7 @@
  *     A low priority only delays, for the same reason.
  *  6. What damage took counts as if it were there, for the vote and against standing.
  *  7. From the moment a successor is told, this leader has no lease for the rest of its term. */
+#include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
 static int64_t raft_elect_uniform(struct raft *r, int64_t lo, int64_t hi)
@@ -235,6 +236,8 @@ void raft_elect_pre_vote(struct raft *r, const struct raft_message *m)
 {
     bool no = raft_elect_is_bound(r) || m->term <= r->term || raft_elect_is_behind(r, m);
     struct raft_message *a = raft_send(r, RAFT_MSG_PRE_VOTE_REPLY, m->from);
+    if (no)
+        SOMETIMES(RAFT_PRE_VOTE_REFUSED);
     a->term = no && !MUTANT(RAFT_PRE_VOTE_MUTE) ? r->term : m->term;
     a->reject = no;
 }
@@ -252,6 +255,7 @@ void raft_elect_vote(struct raft *r, const struct raft_message *m)
               (!m->force && raft_elect_is_bound(r)) ||
               (MUTANT(RAFT_LEARNER_MUTE) && !raft_member_votes(raft_member_conf(r), r->cfg.self));
     if (no) {
+        SOMETIMES(RAFT_VOTE_REFUSED);
         raft_send(r, RAFT_MSG_VOTE_REPLY, m->from)->reject = true;
         return;
     }
@@ -322,6 +326,7 @@ void raft_elect_transfer_run(struct raft *r)
     if (p->match < r->trail.last || !raft_may_send(r))
         return;
     r->transfer_told = r->lease_void = true;
+    SOMETIMES(RAFT_TRANSFER);
     raft_send(r, RAFT_MSG_TIMEOUT_NOW, p->id);
 }
 
@@ -360,10 +365,12 @@ static void raft_elect_lead_time(struct raft *r)
     uint64_t heard = raft_member_quorum(r, raft_elect_heard);
     if (!r->cfg.no_check_quorum && heard < INT64_MAX && !MUTANT(RAFT_LEADER_STAYS) &&
         r->now - (int64_t)heard >= r->cfg.suspect_min_ns) {
+        SOMETIMES(RAFT_ALONE);
         raft_elect_follow(r, r->term, (struct raft_id){0});
         return;
     }
     if (r->transfer.v && r->now >= r->transfer_ns) {
+        SOMETIMES(RAFT_TRANSFER_LATE);
         r->transfer = (struct raft_id){0};
         r->transfer_told = false;
         if (!me || !r->fit) { /* not without reason: whoever comes is better */

@@ -14,6 +14,7 @@
  *     that was in effect at `applied`, of which an image may be taken.
  *  4. Everybody votes who is asked, whatever his own log says of his rank: the asker may know more.
  */
+#include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
 const struct raft_member *raft_member_find(const struct raft_conf *c, struct raft_id id)
@@ -127,8 +128,10 @@ void raft_member_cut(struct raft *r, uint64_t to)
     while (r->n_confs > 1 && r->conf_index[r->n_confs - 1] > to)
         r->n_confs--;
     ASSERT(r->conf_index[r->n_confs - 1] <= to);
-    if (r->n_confs != n)
+    if (r->n_confs != n) {
+        SOMETIMES(RAFT_CONF_CUT);
         raft_member_peers(r);
+    }
 }
 
 void raft_member_reset(struct raft *r, uint64_t index, const struct raft_conf *c)
@@ -237,6 +240,7 @@ int raft_member_change(struct raft *r, const struct raft_conf *want)
 static void raft_member_leave_joint(struct raft *r)
 {
     struct raft_conf c = *raft_member_conf(r);
+    SOMETIMES(RAFT_JOINT);
     for (uint32_t i = 0; i < c.n; i++)
         c.member[i].flags &= (uint8_t)~RAFT_OLD;
     raft_member_pack(&c);
@@ -256,8 +260,10 @@ static void raft_member_promote(struct raft *r)
             any = true;
         }
     }
-    if (any)
+    if (any) {
+        SOMETIMES(RAFT_PROMOTED);
         raft_member_propose(r, &c);
+    }
 }
 
 void raft_member_run(struct raft *r)

@@ -11,6 +11,7 @@
  *  4. A follower repeats what it asked until it is answered, or knows of another leader or of none:
  *     question and answer may be lost with a connection.  A name is never used for another read,
  *     by no later process either. */
+#include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
 static uint64_t raft_read_acked(const struct raft *r, struct raft_id id)
@@ -110,6 +111,8 @@ static void raft_read_begin(struct raft *r, uint64_t name, struct raft_id from)
         .round = r->read_round + 1,
         .index = r->commit < r->term_start && !MUTANT(RAFT_READ_EARLY) ? UINT64_MAX : r->commit,
         .from = from};
+    if (r->commit < r->term_start)
+        SOMETIMES(RAFT_READ_WAITS);
     if (!raft_lease_holds(r, r->now))
         raft_read_round(r);
 }

@@ -16,6 +16,7 @@
  *  2. An answer's index is stored here and equal to the leader's log: min(stored, verified).
  *  3. match only grows while a leadership lasts, but for a member that lost entries; next > match.
  *  4. An answer of a past term, or to a message of one, moves nothing. */
+#include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
 /* --- leader: sending --- */
@@ -224,11 +225,14 @@ void raft_repl_commit(struct raft *r)
     q = base_min_u64(q, r->trail.last);
     if (q > r->commit && (MUTANT(RAFT_COMMIT_OLD_TERM) || raft_trail_term(&r->trail, q) == r->term))
         raft_set_commit(r, q);
+    else if (q > r->commit)
+        SOMETIMES(RAFT_OLD_TERM);
 }
 
 static void raft_repl_rejected(struct raft *r, struct raft_peer *p, const struct raft_message *m)
 {
     if (m->lost && m->hint < p->match && m->index <= r->trail.last) {
+        SOMETIMES(RAFT_LOST);
         /* what it had answered for counts on, for it helps nobody who lacks that; but it is sent
          * once more */
         p->match = m->hint;
@@ -317,6 +321,7 @@ void raft_repl_answer(struct raft *r)
  */
 static void raft_repl_reject(struct raft *r, const struct raft_message *m)
 {
+    SOMETIMES(RAFT_REJECTED);
     raft_repl_answer(r);
     if (r->ack_due) /* what is sent then finds out as well */
         return;
@@ -376,6 +381,7 @@ void raft_repl_append(struct raft *r, const struct raft_message *m)
     if (r->floor_term && r->floor_seen == 0 && m->term >= r->floor_term)
         r->floor_seen = m->hint;
     if (r->installing && !MUTANT(RAFT_APPENDS_INSTALLING)) {
+        SOMETIMES(RAFT_APPEND_INSTALLING);
         raft_repl_answer(r);
         return;
     }
@@ -425,6 +431,7 @@ void raft_repl_image(struct raft *r, const struct raft_message *m)
         raft_set_commit(r, base_max_u64(r->commit, here ? m->index : 0));
     } else if (r->wanted_index != m->index || r->wanted_term != m->log_term ||
                (!raft_id_eq(r->wanted_from, m->from) && !MUTANT(RAFT_WISH_KEPT))) {
+        SOMETIMES(RAFT_IMAGE_WANTED);
         r->wanted_from = m->from; /* the one before may be gone for good */
         r->wanted_index = m->index;
         r->wanted_term = m->log_term;

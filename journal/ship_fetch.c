@@ -2,6 +2,7 @@
  *
  * ship_fetch_run() takes the one operation of the present state on; the chunks have their own:
  * a ring of slots, asked for, written and counted in the order of the file. */
+#include "core/sometimes.h"
 #include "journal/ship_impl.h"
 
 enum { SHIP_READ_BACK = SHIP_SLOTS * SHIP_CHUNK };
@@ -112,8 +113,10 @@ static void ship_fetch_give_up(struct ship *s)
         return;
     }
     if (!f->named || ship_fetch_keeps(f->ret) || f->state == SHIP_UNLINK) {
-        if (f->counts && ship_fetch_keeps(f->ret))
+        if (f->counts && ship_fetch_keeps(f->ret)) {
+            SOMETIMES(SHIP_BROKEN);
             f->known = f->part;
+        }
         ship_fetch_finish(s);
         return;
     }
@@ -223,6 +226,7 @@ static void ship_fetch_chunk(struct ship *s, const struct ship_data *d)
 static void ship_fetch_refused(struct ship *s, const struct ship_data *d)
 {
     struct ship_fetch *f = &s->fetch;
+    SOMETIMES(SHIP_REFUSED);
     f->newest = d->newest;
     f->newest_term = d->newest_term;
     if (d->err != E_NOENT && d->err != E_AGAIN)

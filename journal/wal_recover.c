@@ -18,6 +18,7 @@
  *     new segment stands on the last batch that is proven (not on one that may vanish), and holds a
  *     copy of all that comes after it, durable before anybody sees a record. */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/wal_recover_impl.h"
 
 static void wal_rc_done(struct env_op *op)
@@ -359,10 +360,12 @@ static void wal_rc_verdict(struct wal_recover *rc)
             wal_rc_finish(rc, E_CORRUPT);
         return;
     }
-    if (rc->cut_seg < w->n_segs && w->segs[rc->cut_seg].erase_to)
+    if (rc->cut_seg < w->n_segs && w->segs[rc->cut_seg].erase_to) {
+        SOMETIMES(WAL_TORN);
         fmt_log(w->env, ENV_LOG_INFO,
                 "journal: '%s': the last write was torn; the log ends at record %llu.",
                 env_disk(w->env, w->dir), (unsigned long long)rc->last);
+    }
     wal_rc_accept(rc);
 }
 

@@ -186,6 +186,8 @@ static void worker_start(struct campaign *c, struct worker *w)
 
 static void worker_give(struct campaign *c, struct worker *w)
 {
+    c->stop |= interrupted ||
+               (c->a.budget_ns && (tarn_sim_wall_s() - c->began_s) * 1e9 > (double)c->a.budget_ns);
     if (c->stop || !next_job(c, (uint32_t)(w - c->workers), &w->job))
         return;
     if (!w->pid) {
@@ -300,8 +302,6 @@ static void worker_read(struct campaign *c, struct worker *w)
 static void look_at_clocks(struct campaign *c)
 {
     double now = tarn_sim_wall_s();
-    if (interrupted || (c->a.budget_ns && now - c->began_s > (double)c->a.budget_ns / 1e9))
-        c->stop = true;
     if (now - c->committed_s > 1) {
         tarn_sim_db_do(c->db, "COMMIT; BEGIN");
         c->committed_s = now;

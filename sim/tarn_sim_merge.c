@@ -1,7 +1,7 @@
 /* sim/tarn_sim_merge.c - tarn-sim merge: the databases of shards, or of several builds, become one.
  *
  *  1. All are of one commit and the same scenarios with the same settings; others are refused, and
- *     then OUT is as it was.
+ *     those before them stay merged.
  *  2. A seed that is in several must have ended the same way with the same hash, or its row becomes
  *     a divergence: so two compilers, or two machines, are compared.
  *  3. Numbers of scenarios, builds and marks differ between databases: names are what counts.
