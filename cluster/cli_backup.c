@@ -304,13 +304,6 @@ static int backup_online(struct backup_take *t)
             usleep(BACKUP_PAUSE_US);
             continue;
         }
-        if (!cli_masters_u64(leader, "journal.members.count")) {
-            code = cli_error(c, CLI_FAILED,
-                             "the master at %s is alone (journal.type local): stop it, then "
-                             "`tarn journal backup FILE --from DIR`",
-                             leader->addr);
-            break;
-        }
         attempt++;
         t->era = cli_masters_u64(leader, "journal.era");
         t->member = (uint32_t)cli_masters_u64(leader, "journal.self");
@@ -372,7 +365,7 @@ static int backup_offline(struct backup_take *t, const char *dir)
     else if (!t->index)
         code = cli_error(c, CLI_FAILED,
                          "%s holds no state image yet, only a log: start the master and take the "
-                         "backup from it, or keep the directory itself",
+                         "backup from it (without --from), or keep the directory itself",
                          dir);
     else
         code = backup_copy(t, dir);
@@ -404,7 +397,7 @@ const struct cli_command cli_backup = {
     "journal",
     "backup",
     "FILE",
-    "write the state of the group to one file",
+    "write the state of the group, or of a single master, to one file",
     "The leader makes a state image, as it does from time to time anyway, and its bytes come "
     "here;\n"
     "nobody waits for that.  FILE is whole and checked when the command has ended with 0.  It "

@@ -10,11 +10,13 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "cluster/cli_group.h"
 #include "cluster/cli_masters.h"
 
 enum { BOOTSTRAP_MEM = 128 << 20 };
 static const int64_t bootstrap_ask_ns = 1000000000LL;
+static const int64_t bootstrap_others_ns = 5000000000LL;
 static const int64_t bootstrap_wait_ns = 60000000000LL;
 
 struct cli_journal_bootstrap {
@@ -80,22 +82,42 @@ static int bootstrap_look(const char *dir)
     return found;
 }
 
-/* Another member that runs has a cluster already. */
+/* one whose host did not say that nobody listens there, and that said nothing itself; NULL: none */
+static const struct cli_masters_one *bootstrap_silent(const struct cli_masters *m)
+{
+    for (unsigned i = 0; i < m->n; i++)
+        if (m->one[i].err && m->one[i].err != E_REFUSED)
+            return &m->one[i];
+    return NULL;
+}
+
+/* Another member that runs has a cluster already.  One that cannot be asked may, too. */
 static int bootstrap_others(const struct cli *c)
 {
     static struct cli_masters m;
+    const struct cli_masters_one *silent;
+    int64_t until_ns = cli_now_ns() + bootstrap_others_ns;
     int code = cli_masters_open(&m, c);
     if (code)
         return code;
-    cli_masters_ask(&m, bootstrap_ask_ns);
-    for (unsigned i = 0; i < m.n && !code; i++)
-        if (cli_masters_u64(&m.one[i], "journal.members.count"))
-            code = cli_error(
-                c, CLI_FAILED,
-                "the master at %s runs, and has members: this cluster is there already.  A member "
-                "that is new or lost its disk starts with `tarn master --join`, and is added by "
-                "`tarn journal add` or `replace` (--force: make a directory all the same)",
-                m.one[i].addr);
+    do {
+        cli_masters_ask(&m, bootstrap_ask_ns);
+        for (unsigned i = 0; i < m.n && !code; i++)
+            if (cli_masters_u64(&m.one[i], "journal.members.count"))
+                code = cli_error(
+                    c, CLI_FAILED,
+                    "the master at %s runs, and has members: this cluster is there already.  A "
+                    "member that is new or lost its disk starts with `tarn master --join`, and is "
+                    "added by `tarn journal add` or `replace` (--force: make a directory all the "
+                    "same)",
+                    m.one[i].addr);
+        silent = bootstrap_silent(&m);
+    } while (!code && silent && cli_now_ns() < until_ns && !usleep(100000));
+    if (!code && silent)
+        code = cli_error(c, CLI_UNREACHABLE,
+                         "%s cannot be reached (%s), so whether it has this cluster already is not "
+                         "known.  If it is new as well: --force",
+                         silent->addr, err_text(silent->err));
     cli_masters_close(&m);
     return code;
 }
@@ -219,4 +241,4 @@ const struct cli_command cli_journal_bootstrap = {
     0,
     0,
     {{"cluster", 0, "ID", "of the cluster, as the first one was told"},
-     {"force", 0, NULL, "also if a member runs already"}}};
+     {"force", 0, NULL, "also if a member runs already, or cannot be asked"}}};

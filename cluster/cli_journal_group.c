@@ -154,6 +154,12 @@ static int group_nobody(struct group *g)
     const struct cli *c = g->cli;
     if (!g->view) {
         for (unsigned i = 0; i < g->m.n; i++)
+            if (cli_masters_u64(&g->m.one[i], "journal.self"))
+                return cli_error(c, CLI_UNREACHABLE,
+                                 "no master leads: the one at %s reads its journal, or waits to be "
+                                 "added to the group",
+                                 g->m.one[i].addr);
+        for (unsigned i = 0; i < g->m.n; i++)
             if (g->m.one[i].text)
                 return cli_error(
                     c, CLI_FAILED,
@@ -823,7 +829,8 @@ const struct cli_command cli_journal_group_priority = {
     "priority",
     "ID N",
     "how gladly a master leads, 0 to 255: the highest that is fit does",
-    NULL,
+    "Over when it is written down.  Who is preferred leads after it has kept up for twice\n"
+    "journal.suspect_max (4s).",
     cli_journal_group_priority_run,
     2,
     2,

@@ -18,7 +18,7 @@ void master_backup_call(struct master *m, struct rpc_token t, const void *body, 
 {
     struct rbuf b = rbuf_make(body, len);
     struct rpc_backup q;
-    int err = !m->is_group ? E_NOTSUP : rpc_format_backup_get(&b, &q);
+    int err = rpc_format_backup_get(&b, &q);
     if (err) {
         rpc_reply(t, err, NULL, 0);
         return;

@@ -172,7 +172,7 @@ static inline void journal_image_now(struct journal *j, struct env_op *op)
     j->vt->image_now(j, op);
 }
 
-/* Of a group: bytes of the file of the state image up to index, for a backup.  ret: how many, fewer
+/* Bytes of the file of the state image up to index, for a backup.  ret: how many, fewer
  * than len only at its end; E_NOENT: it is not there (any more); E_AGAIN, ...  `to` is the
  * journal's until then. */
 static inline void journal_image_read(struct journal *j, uint64_t index, uint64_t offset, void *to,

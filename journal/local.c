@@ -12,6 +12,7 @@
  *     the waiting submits are a queue whose head belongs to the next record that the log hands
  *     out. */
 #include "core/fmt.h"
+#include "journal/image_read.h"
 #include "journal/journal.h"
 #include "journal/log_meta.h"
 #include "journal/snap.h"
@@ -43,6 +44,7 @@ struct local {
     char own_dir[ENV_NAME_MAX], dir[ENV_NAME_MAX]; /* as given; with a '/' behind it */
     struct wal *wal;
     struct snap *snap;
+    struct image_read image_read; /* for a backup */
     struct wal_host wal_host;
     enum local_state state;
     enum journal_role role;
@@ -388,7 +390,7 @@ static void local_stop_step(struct local *l)
     case LOCAL_STOP_SNAP:
         if (l->snap)
             snap_cancel(l->snap);
-        if (!l->snap_busy)
+        if (!l->snap_busy && image_read_at_rest(&l->image_read))
             l->state = LOCAL_STOP_WAL;
         break;
     case LOCAL_STOP_WAL:
@@ -486,6 +488,21 @@ static void local_image_now(struct journal *j, struct env_op *op)
     }
 }
 
+static void local_image_read(struct journal *j, uint64_t index, uint64_t offset, void *to,
+                             uint32_t len, struct env_op *op)
+{
+    struct local *l = local_self(j);
+    if (local_leads(l))
+        image_read_start(&l->image_read, l->dir, index, offset, to, len, op);
+    else
+        env_reply(l->env, op, E_UNAVAILABLE);
+}
+
+static void local_image_read_idle(struct image_read *r)
+{
+    local_run(container_of(r, struct local, image_read));
+}
+
 static void local_status(struct journal *j, struct journal_status *ret_status)
 {
     struct local *l = local_self(j);
@@ -531,6 +548,7 @@ struct journal *local_open(struct env *e, struct mem *m, const struct journal_co
         .barrier = local_barrier,
         .image_now = local_image_now,
         .status = local_status,
+        .image_read = local_image_read,
         .stop = local_stop,
     };
     struct local *l = mem_zalloc(m, sizeof *l);
@@ -555,6 +573,8 @@ struct journal *local_open(struct env *e, struct mem *m, const struct journal_co
     l->op.done = local_op_done;
     l->snap_op.done = local_snap_done;
     l->kick_op.done = local_kick_done;
+    l->image_read.env = e;
+    l->image_read.idle = local_image_read_idle;
     l->wal_stop_op.done = local_wal_stop_done;
     list_init(&l->waiting);
     list_init(&l->image_ops);

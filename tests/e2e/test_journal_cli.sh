@@ -7,6 +7,10 @@ tarn journal verify "$work/master" > /dev/null 2> "$work/busy.log" && fail "veri
 grep -q "running master" "$work/busy.log" || fail "no word about the running master"
 for i in 1 2 3; do tarn fs mkdir "/dir-$i" || fail "mkdir"; done
 tarn fs mv /dir-3 "/dir three" || fail "mv"
+# a backup while it runs; what comes later is not in it
+tarn journal backup "$work/backup" > "$work/backup.log" 2>&1 || fail "backup: $(cat "$work/backup.log")"
+grep -q 'cluster [0-9a-f]*, up to entry [1-9]' "$work/backup.log" || fail "backup says $(cat "$work/backup.log")"
+tarn fs mkdir /later || fail "mkdir"
 sleep 0.3 # the end is vouched for
 kill9 master
 sums() { (cd "$work/master" && sha256sum ./*); }
@@ -38,4 +42,11 @@ tarn master > "$work/refused.log" 2>&1; code=$?
 [ "$before" = "$(sums)" ] || fail "a refused start changed something"
 tarn journal verify "$work/nowhere" 2> /dev/null; [ $? = 1 ] || fail "verify of nothing"
 [ ! -e "$work/nowhere" ] || fail "verify made a directory"
+# the backup makes a group of the single master
+sed 's/"journal": {/"journal": {"type": "raft", "id": 1, "members": "1@127.0.0.1:'$port'", /' "$TARN_CONFIG" > "$work/group.json"
+export TARN_CONFIG=$work/group.json
+tarn journal restore "$work/backup" --dir "$work/master1" > "$work/restore.log" 2>&1 || fail "restore: $(cat "$work/restore.log")"
+start_master --set "master.dir=$work/master1"
+wait_for 30 tarn fs stat "/dir three" || fail "what was in the backup is lost: $(tarn fs ls / 2>&1)"
+tarn journal members | grep -q '^1@.* leader' || fail "no group: $(tarn journal members 2>&1)"
 echo "ok: $last records"

@@ -3,6 +3,7 @@
 # directories that are another's.
 . "$(dirname "$0")/lib.sh" "$@"
 unset TARN_CONFIG
+command -v curl > /dev/null || skip "curl is not installed"
 expect() { # expect STATUS PATTERN COMMAND...
     local want=$1 pattern=$2 out status; shift 2
     out=$(timeout 60 "$@" 2>&1); status=$?
@@ -36,6 +37,23 @@ n=$(tarn status | wc -l)
 [ "$(tarn status --all | wc -l)" -gt 100 ] || fail "tarn status --all prints $(tarn status --all | wc -l) lines"
 expect 2 'timeout' tarn status --timeout soon
 
+# each that leads or hears its leader is ready; who leads is whom priority prefers, after a while
+ready() { # ready ID CODE PATTERN
+    [ "$(curl -s --max-time 10 -o "$work/body" -w '%{http_code}' "http://$(grep -o "master-$1 http://[0-9.:]*" "$work/up.log" | head -1 | cut -d/ -f3)/readyz")" = "$2" ] &&
+        grep -q "$3" "$work/body"
+}
+first=$(leader) preferred=$(($(leader) % 3 + 1))
+for i in 1 2 3; do
+    role=standby
+    [ $i != "$first" ] || role=leader
+    wait_for 20 ready $i 200 "\"role\": \"$role\"" || fail "/readyz of $i: $(cat "$work/body")"
+done
+tarn journal priority "$preferred" 9 > /dev/null || fail "priority"
+leads() { [ "$(leader)" = "$1" ]; }
+wait_for 60 leads "$preferred" || fail "$preferred, of priority 9, does not lead: $(tarn journal status 2>&1)"
+wait_for 20 ready "$preferred" 200 '"role": "leader"' || fail "/readyz of the new leader: $(cat "$work/body")"
+wait_for 20 ready "$first" 200 "\"role\": \"standby\".*\"leader\": $preferred," || fail "/readyz of the old leader: $(cat "$work/body")"
+
 # directories of running masters, and what there is to look at
 expect 1 'a running master has it' tarn journal verify
 expect 1 "the members of its group lie in $work/up/master-1 $work/up/master-2 $work/up/master-3" tarn journal dump
@@ -53,6 +71,12 @@ json | grep -q '"role":"unreachable".*"heard_ago_s":[0-9]' || fail "status --jso
 # with one down the other must stay: removed or replaced by what does not run, nothing could be decided
 expect 1 'of the 2 that would be left to vote only 1 answers, and 2 are needed.*--force' tarn journal remove "$other"
 expect 0 "does not tolerate the loss of another" tarn journal remove "$dead"
+
+# one of two that is left alone is not ready, whatever it was before
+last=$(leader)
+kill -9 "$(pgrep -f "tarn master .*journal.id=$(( 6 - dead - last )) .*$work/" | head -1)"
+wait_for 60 ready "$last" 503 '"reason": "no leader is known"' || fail "/readyz of one without a quorum: $(cat "$work/body")"
+expect 1 'nobody leads: too few' tarn journal status
 
 # a member's directory is its own: whose it is, whose it was taken for, and what to do
 term up || fail "tarn up's end"
