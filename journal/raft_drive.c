@@ -530,6 +530,7 @@ void raft_drive_settle(struct drive *d)
     d->is_settling = false;
     if (d->state != DRIVE_RUNNING)
         return;
+    raft_drive_links_heed(d);
     raft_log_flush(d->log);
     raft_drive_change_run(d);
     raft_drive_images(d);

@@ -57,6 +57,8 @@ struct drive_link {
     struct env_op connecting;
     struct env_timer retry;
     int64_t backoff_ns, said_ns;
+    int64_t asked_ns; /* since when what was asked has had no answer; 0: nothing is */
+    bool is_silent;   /* for too long: its connections are made anew */
     /* entries that left memory, on their way to it */
     struct raft_log_reader *reader;
     struct env_op read_op, close_op;
@@ -274,6 +276,7 @@ uint64_t raft_offline_era_next(uint64_t era, uint32_t chance);
 void raft_drive_send(struct drive *d, const struct raft_message *m);
 void raft_drive_fetch(struct drive *d, const struct raft_fetch *f);
 void raft_drive_links_follow(struct drive *d); /* the configuration has changed */
+void raft_drive_links_heed(struct drive *d);   /* the silent ones are called anew */
 struct drive_link *raft_drive_link_find(struct drive *d, struct raft_id id);
 struct env_peer *raft_drive_link_peer(const struct drive_link *k); /* NULL: not connected */
 struct env_peer *raft_drive_accept(struct journal *j, const char *from);

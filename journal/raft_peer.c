@@ -18,7 +18,7 @@
 
 static const int64_t DRIVE_DIAL_MIN_NS = 20 * 1000000LL;
 static const int64_t DRIVE_DIAL_MAX_NS = 500 * 1000000LL;
-static const int64_t DRIVE_CONNECT_NS = 2000 * 1000000LL;
+static const int64_t DRIVE_CONNECT_NS = 700 * 1000000LL; /* the system's next try is at 1 s */
 static const int64_t DRIVE_HELLO_NS = 3000 * 1000000LL;
 static const int64_t DRIVE_SAY_NS = 10000 * 1000000LL;
 
@@ -211,6 +211,8 @@ static void drive_link_up(struct drive_link *k)
     k->is_refused = k->was_told = false;
     k->said_ns = 0;
     k->backoff_ns = 0;
+    k->asked_ns = 0;
+    k->is_silent = false;
     struct raft_event ev = {.type = RAFT_CONTACT, .u.contact = {k->id, true}};
     raft_drive_event(d, &ev, NULL);
 }
@@ -267,6 +269,8 @@ static void drive_dialled(struct env_op *op)
         env_send(c->peer.conn, DRIVE_FRAME_HELLO, &iov, 1);
         return;
     }
+    if (op->ret == E_TIMEOUT)
+        k->backoff_ns = 0; /* it has waited long enough */
     drive_conn_drop(c, E_CLOSED);
     if (d->stop_op) {
         raft_drive_run(d);
@@ -467,6 +471,8 @@ static void drive_on_frame(struct env_peer *p, uint16_t type, const void *b, uin
     struct drive *d = c->d;
     if (d->stop_op)
         return;
+    if (c->is_up)
+        c->link->asked_ns = 0;
     if (type == DRIVE_FRAME_HELLO) {
         drive_on_hello(c, b, n);
     } else if (type == DRIVE_FRAME_WELCOME) {
@@ -499,6 +505,42 @@ static void drive_put_entry(struct drive *d, struct wbuf *w, const struct raft_m
     raft_format_entry_put(w, &e, bytes);
 }
 
+/* Each of these is answered at once by a member that is well. */
+static bool drive_is_question(enum raft_message_type type)
+{
+    return type == RAFT_MSG_APPEND || type == RAFT_MSG_READ || type == RAFT_MSG_VOTE ||
+           type == RAFT_MSG_PRE_VOTE;
+}
+
+/* After a cut the system sends what was lost again only after a pause that may be as long as the
+ * cut was; a new connection does not wait. */
+static void drive_asks(struct drive_link *k)
+{
+    struct drive *d = k->d;
+    int64_t now = env_now_ns(d->env);
+    if (!k->asked_ns) {
+        k->asked_ns = now;
+    } else if (now - k->asked_ns >= d->cfg.raft.suspect_min_ns) {
+        k->is_silent = true;
+        raft_drive_kick(d);
+    }
+}
+
+void raft_drive_links_heed(struct drive *d)
+{
+    for (uint32_t i = 0; i < DRIVE_LINKS; i++) {
+        struct drive_link *k = &d->link[i];
+        if (!k->is_silent)
+            continue;
+        k->is_silent = false;
+        k->asked_ns = 0;
+        if (k->in)
+            drive_conn_drop(k->in, E_TIMEOUT);
+        if (k->out && k->out->is_up)
+            drive_conn_drop(k->out, E_TIMEOUT);
+    }
+}
+
 void raft_drive_send(struct drive *d, const struct raft_message *m)
 {
     struct drive_link *k = raft_drive_link_find(d, m->to);
@@ -514,6 +556,8 @@ void raft_drive_send(struct drive *d, const struct raft_message *m)
     ASSERT(!w.bad);
     d->messages++;
     d->message_bytes += w.len;
+    if (drive_is_question(m->type))
+        drive_asks(k);
     struct env_iov iov = {d->frame, w.len};
     env_send(p->conn, DRIVE_FRAME_MESSAGE, &iov, 1);
 }

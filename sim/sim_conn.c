@@ -259,6 +259,19 @@ uint32_t sim_conn_break(struct sim_conn *c, bool silent)
     return 1;
 }
 
+/* When the system sends again what a cut has held up: its tries are further and further apart, so
+ * the wait after the cut may be as long as the cut (RFC 6298, 5.5). */
+static int64_t sim_conn_again_ns(struct sim *s, const struct sim_end *e)
+{
+    int64_t rto_ns = s->net.cfg.rto_ns, jitter_ns = prng_range(&s->net.prng, 0, rto_ns / 4);
+    int64_t at_ns = e->stuck_since_ns;
+    if (rto_ns <= 0)
+        return s->now_ns;
+    for (int64_t gap_ns = rto_ns; at_ns < s->now_ns; gap_ns *= 2)
+        at_ns += gap_ns;
+    return at_ns + jitter_ns;
+}
+
 void sim_conn_heal(struct sim *s)
 {
     list_each(l, &s->net.conns) {
@@ -278,7 +291,7 @@ void sim_conn_heal(struct sim *s)
             struct sim_item *it = container_of(e->out.next, struct sim_item, link);
             if (e->stuck) {
                 e->stuck = false;
-                it->due_ns = s->now_ns + prng_range(&s->net.prng, 0, s->net.cfg.rto_ns);
+                it->due_ns = sim_conn_again_ns(s, e);
             } else if (it->clogged && sim_net_clogged_until(s, e->node, o->node) <= s->now_ns) {
                 it->due_ns = s->now_ns;
                 if (e->ev && sim_ev_is_queued(s, e->ev))
@@ -352,6 +365,8 @@ static bool sim_conn_obstacle(struct sim_end *e, struct sim_end *o, struct sim_i
     struct sim *s = e->conn->sim;
     int64_t clog_ns = sim_net_clogged_until(s, e->node, o->node);
     if (e->conn->silent || sim_net_blocked(s, e->node, o->node)) {
+        if (!e->stuck)
+            e->stuck_since_ns = s->now_ns;
         e->stuck = true;
         sim_conn_unacked(e);
         return true;

@@ -171,6 +171,7 @@ struct sim_end {
     struct env_peer *peer; /* the process's memory: only while the state is not CLOSED */
     uint8_t state, index;
     bool stuck; /* the head of out waits for a partition to heal, or for ever */
+    int64_t stuck_since_ns;
     int why;
     uint64_t backlog;
     int64_t last_due_ns;

@@ -43,6 +43,7 @@ struct client_thread {
     unsigned n, process;
     uint64_t seq, did, maybe, failed, made;
     int64_t worst_ns, last_ns; /* longest time between two answers */
+    time_t worst_at;           /* its end */
     int err;
 };
 
@@ -77,8 +78,10 @@ __attribute__((format(printf, 1, 2))) static void line(const char *fmt, ...)
 static void answered(struct client_thread *c)
 {
     int64_t now = now_ns();
-    if (c->last_ns && now - c->last_ns > c->worst_ns)
+    if (c->last_ns && now - c->last_ns > c->worst_ns) {
         c->worst_ns = now - c->last_ns;
+        c->worst_at = time(NULL);
+    }
     c->last_ns = now;
 }
 
@@ -226,6 +229,8 @@ static int load(unsigned seconds)
     static struct client_thread c[CLIENTS_MAX];
     uint64_t did = 0, maybe = 0, failed = 0, made = 0;
     int64_t worst = 0;
+    time_t worst_at = 0;
+    char at[16] = "";
     int err = registers_make();
     if (err)
         return 1;
@@ -242,16 +247,20 @@ static int load(unsigned seconds)
         maybe += c[i].maybe;
         failed += c[i].failed;
         made += c[i].made;
-        worst = c[i].worst_ns > worst ? c[i].worst_ns : worst;
+        if (c[i].worst_ns > worst) {
+            worst = c[i].worst_ns;
+            worst_at = c[i].worst_at;
+        }
         err = c[i].err ? c[i].err : err;
     }
     if (names_list())
         return 1;
+    strftime(at, sizeof at, "%T", localtime(&worst_at));
     printf("chaos: %llu reads and writes, %llu names, %llu unknown, %llu reads failed (last error: "
-           "%s), longest silence of a client %lld ms\n",
+           "%s), longest silence of a client %lld ms, until %s\n",
            (unsigned long long)did, (unsigned long long)made, (unsigned long long)maybe,
            (unsigned long long)failed, err ? tarn_strerror(err) : "none",
-           (long long)(worst / 1000000));
+           (long long)(worst / 1000000), at);
     return did ? 0 : 1;
 }
 
