@@ -7,7 +7,7 @@
  * follow each other without a pause; if one is lost, the report begins again.
  *
  * The masters are those of the configuration, and those that a leader names since: the group may
- * have changed.
+ * have changed.  When there are too many, one that was learned and is named no more goes.
  *
  * Masters need not lead to be told; what they tell us (mounts, page size) counts only from the
  * highest epoch seen. */
@@ -135,6 +135,41 @@ static void worker_beat_send(struct worker_master *m, uint32_t flags)
 }
 
 static int worker_beat_add(struct worker *w, const char *addr, size_t len);
+static void worker_beat_begin(struct worker_master *m, const char *addr, size_t len);
+
+static bool worker_beat_is_named(struct rbuf names, const char *master)
+{
+    const char *addr;
+    uint32_t len;
+    while (rbuf_left(&names) && rpc_format_addr_get(&names, &addr, &len) == 0)
+        if (strlen(master) == len && !memcmp(master, addr, len))
+            return true;
+    return false;
+}
+
+static bool worker_beat_knows(const struct worker *w, const char *addr, uint32_t len)
+{
+    for (uint32_t i = 0; i < w->n_masters; i++)
+        if (strlen(w->masters[i].addr) == len && !memcmp(w->masters[i].addr, addr, len))
+            return true;
+    return false;
+}
+
+/* One that was learned, belongs to the group no more and is at rest; its place is free then. */
+static struct worker_master *worker_beat_drop_one(struct worker *w, struct rbuf names)
+{
+    for (uint32_t i = w->n_given; i < w->n_masters; i++) {
+        struct worker_master *m = &w->masters[i];
+        if (m->is_calling || m->link.is_connecting || worker_beat_is_named(names, m->addr))
+            continue;
+        env_timer_stop(w->env, &m->timer);
+        rpc_link_close(&m->link);
+        if (m->has_cursor)
+            cache_cursor_close(&w->cache, &m->cursor);
+        return m;
+    }
+    return NULL;
+}
 
 /* masters that are named behind the mounts, and that nobody told us of before */
 static void worker_beat_learn(struct worker *w, struct rbuf items, uint32_t n_mounts)
@@ -145,13 +180,17 @@ static void worker_beat_learn(struct worker *w, struct rbuf items, uint32_t n_mo
     while (n_mounts--)
         if (rpc_format_mount_get(&items, &mount))
             return;
+    struct rbuf names = items;
     while (rbuf_left(&items) && rpc_format_addr_get(&items, &addr, &len) == 0) {
-        bool is_known = false;
-        for (uint32_t i = 0; i < w->n_masters; i++)
-            is_known = is_known || (strlen(w->masters[i].addr) == len &&
-                                    !memcmp(w->masters[i].addr, addr, len));
-        if (!is_known && len && worker_beat_add(w, addr, len) == 0)
-            worker_beat_send(&w->masters[w->n_masters - 1], 0);
+        struct worker_master *m = NULL;
+        if (!len || worker_beat_knows(w, addr, len))
+            continue;
+        if (worker_beat_add(w, addr, len) == 0)
+            m = &w->masters[w->n_masters - 1];
+        else if ((m = worker_beat_drop_one(w, names)))
+            worker_beat_begin(m, addr, len); /* else with a later answer */
+        if (m)
+            worker_beat_send(m, 0);
     }
 }
 
@@ -208,20 +247,30 @@ static void worker_beat_done(struct env_op *op)
 
 /* ---- all masters ---- */
 
+/* in a free place */
+static void worker_beat_begin(struct worker_master *m, const char *addr, size_t len)
+{
+    struct worker *w = m->w;
+    uint8_t *body = m->body;
+    memset(m, 0, sizeof *m);
+    memcpy(m->addr, addr, len);
+    m->body = body;
+    m->w = w;
+    m->interval_ns = WORKER_BEAT_NS;
+    m->timer.op.done = worker_beat_timer;
+    rpc_link_init(&m->link, &w->host, m->addr);
+}
+
 static int worker_beat_add(struct worker *w, const char *addr, size_t len)
 {
     struct worker_master *m = &w->masters[w->n_masters];
     if (w->n_masters == WORKER_MASTERS_MAX)
         return E_AGAIN;
+    m->w = w;
     m->body = mem_alloc(w->mem, RPC_BODY_MAX);
     if (!m->body)
         return E_NOMEM;
-    memcpy(m->addr, addr, len);
-    m->addr[len] = 0;
-    m->w = w;
-    m->interval_ns = WORKER_BEAT_NS;
-    m->timer.op.done = worker_beat_timer;
-    rpc_link_init(&m->link, &w->host, m->addr);
+    worker_beat_begin(m, addr, len);
     w->n_masters++;
     return 0;
 }
@@ -254,6 +303,7 @@ int worker_beat_open(struct worker *w)
         int err = worker_beat_add(w, addr, strlen(addr));
         if (err)
             return err;
+        w->n_given = w->n_masters;
     }
     return *at ? E_INVAL : 0;
 }

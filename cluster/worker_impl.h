@@ -233,7 +233,7 @@ struct worker {
     struct env_op listening;
     bool is_listening; /* the bind is under way */
     struct worker_master *masters;
-    uint32_t n_masters;
+    uint32_t n_masters, n_given; /* the first were configured */
     uint64_t epoch;
     struct list mounts;
     uint32_t n_mounts;

@@ -592,6 +592,39 @@ static void test_worker_hears_of_new_masters(void)
     end_world();
 }
 
+/* So is one that comes after more have come and gone than a worker keeps. */
+static void test_worker_hears_of_the_newest_masters(void)
+{
+    static struct rpc_host other;
+    static char gone[2 * 16][16];
+    struct env_op op = {0};
+    make_world(19, 64 * PAGE);
+    struct sim_node *n = sim_node_add(sim, "new");
+    memset(&other, 0, sizeof other);
+    other.on_call = other_call;
+    struct env *en = sim_node_up(n);
+    CU_ASSERT_EQUAL_FATAL(rpc_host_init(&other, en, sim_mem(n), 16, 64), 0);
+    rpc_listen(&other, "new:1", &op);
+    CU_ASSERT_EQUAL_FATAL(sim_run_op(sim, &op, SECOND), 0);
+    named[0] = "m:1";
+    two_mounts = true;
+    for (int i = 0; i < 2 * 16; i++) {
+        snprintf(gone[i], sizeof gone[i], "gone%d:1", i);
+        named[1] = gone[i];
+        run_for(5 * SECOND);
+    }
+    other_beats = 0;
+    named[1] = "new:1";
+    run_for(20 * SECOND);
+    CU_ASSERT(other_beats > 30);
+    beats = 0;
+    run_for(SECOND);
+    CU_ASSERT(beats > 5);
+    named[0] = named[1] = NULL;
+    two_mounts = false;
+    end_world();
+}
+
 static void test_worker_page_size_changes_under_a_read(void)
 {
     make_world(18, 64 * PAGE);
@@ -705,7 +738,7 @@ UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_fli
           UNIT(test_worker_keeps_pages_in_memory), UNIT(test_worker_flipped_bit),
           UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),
           UNIT(test_worker_lost_beats), UNIT(test_worker_hears_of_new_masters),
-          UNIT(test_worker_beats_are_not_a_storm), UNIT(test_worker_freed_while_a_page_is_written),
-          UNIT(test_worker_does_not_fill_the_log), UNIT(test_worker_stop),
-          UNIT(test_worker_hostile_calls), UNIT(test_worker_eviction_gives_blocks_back),
-          UNIT(test_worker_storm))
+          UNIT(test_worker_hears_of_the_newest_masters), UNIT(test_worker_beats_are_not_a_storm),
+          UNIT(test_worker_freed_while_a_page_is_written), UNIT(test_worker_does_not_fill_the_log),
+          UNIT(test_worker_stop), UNIT(test_worker_hostile_calls),
+          UNIT(test_worker_eviction_gives_blocks_back), UNIT(test_worker_storm))
