@@ -254,6 +254,8 @@ static void drive_ship(struct drive *d)
 
 static void drive_installed(struct drive *d, int64_t ret)
 {
+    if (ret == E_CANCELLED && d->stop_op)
+        return; /* the state is empty, and nobody asks for it any more */
     if (ret < 0) {
         if (ret != E_CANCELLED)
             fmt_log(d->env, ENV_LOG_ERROR,

@@ -392,8 +392,10 @@ static void snap_install_verdict(struct snap *s, int ret)
     if (s->ret) {
         s->host->image_reset(s->host);
         snap_name(s, f->index, name);
-        fmt_log(s->env, ENV_LOG_ERROR, "journal: %s: %s; another master's image cannot be used.",
-                name, err_text(s->ret));
+        if (s->ret != E_CANCELLED)
+            fmt_log(s->env, ENV_LOG_ERROR,
+                    "journal: %s: %s; another master's image cannot be used.", name,
+                    err_text(s->ret));
     } else {
         s->named = base_max_u64(s->named, f->index);
     }

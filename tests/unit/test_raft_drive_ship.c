@@ -155,6 +155,36 @@ static void test_a_full_disk_does_not_fetch_for_ever(void)
     gang_free(g);
 }
 
+/* A master that is stopped while it takes over an image, or fetches one, has not failed. */
+static void test_a_stop_in_the_middle_of_an_image(void)
+{
+    for (int k = 0; k < 4; k++) {
+        struct gang *g = one_is_behind(8, 200, false);
+        struct gang_member *away = &g->m[2];
+        gang_start(g, 2);
+        if (k < 2)
+            CU_ASSERT(await_part(g, 2));
+        for (int i = 0; i < 1000000 && k >= 2 && !drive_of(away)->installing; i++)
+            sim_step(g->s);
+        CU_ASSERT(k < 2 || drive_of(away)->installing);
+        if (k % 2)
+            gang_run(g, 1);
+        struct gang_op o = {.op = {.done = gang_op_done}, .g = g, .busy = true};
+        g->last_error[0] = 0;
+        env_unlisten(sim_env(away->node), &away->acceptor);
+        journal_stop(away->j, &o.op);
+        for (int ms = 0; ms < 5000 && !o.done; ms++)
+            gang_run(g, 1);
+        CU_ASSERT_FATAL(o.done);
+        CU_ASSERT(away->role == JOURNAL_STANDBY && !g->last_error[0]);
+        CU_ASSERT(list_empty(&sim_mem(away->node)->large));
+        gang_crash(g, 2, false);
+        gang_start(g, 2);
+        CU_ASSERT(gang_await_equal(g, 20000));
+        gang_free(g);
+    }
+}
+
 /* --- places --- */
 
 static struct drive_link *link_of(struct drive *d, uint32_t id)
@@ -338,6 +368,7 @@ static void test_a_change_is_not_taken_for_another_leaders(void)
 UNIT_MAIN("raft_drive_ship", UNIT(test_a_wish_that_the_log_has_overtaken_is_given_up),
           UNIT(test_a_newer_wish_outlives_an_older_fetch),
           UNIT(test_a_full_disk_does_not_fetch_for_ever),
+          UNIT(test_a_stop_in_the_middle_of_an_image),
           UNIT(test_a_fetch_without_a_link_is_answered),
           UNIT(test_places_of_former_members_are_given_back),
           UNIT(test_proposals_of_a_turn_go_together),
