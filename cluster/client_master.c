@@ -26,7 +26,7 @@ static bool master_is_asked(const struct client *c, uint32_t i)
     return c->asked >> i & 1;
 }
 
-static bool master_is_dead(const struct client *c, uint32_t i)
+bool client_master_is_dead(const struct client *c, uint32_t i)
 {
     return env_now_ns(c->env) < c->dead_until_ns[i];
 }
@@ -103,19 +103,19 @@ int64_t client_master_next(struct client *c)
     int64_t wait_ns = CLIENT_MS;
     uint32_t last = c->master, n = c->n_masters, next = UINT32_MAX;
     c->asked |= 1u << last;
-    if (c->hint < n && !master_is_asked(c, c->hint) && !master_is_dead(c, c->hint))
+    if (c->hint < n && !master_is_asked(c, c->hint) && !client_master_is_dead(c, c->hint))
         next = c->hint;
     for (uint32_t pass = 0; pass < 2 && next == UINT32_MAX; pass++)
         for (uint32_t k = 1; k <= n && next == UINT32_MAX; k++) {
             uint32_t i = (last + k) % n;
-            if (!master_is_asked(c, i) && (pass || !master_is_dead(c, i)))
+            if (!master_is_asked(c, i) && (pass || !client_master_is_dead(c, i)))
                 next = i;
         }
     if (next == UINT32_MAX) {
         wait_ns = master_pause(c);
         c->asked = 0;
         next = (last + 1) % n;
-        for (uint32_t k = 1; k < n && master_is_dead(c, next); k++)
+        for (uint32_t k = 1; k < n && client_master_is_dead(c, next); k++)
             next = (next + 1) % n;
     }
     c->hint = UINT32_MAX;

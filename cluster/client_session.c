@@ -23,6 +23,8 @@
 static const int64_t CLIENT_CONNECT_NS = 2000 * CLIENT_MS;
 /* of several masters another one may lead: it is looked for sooner */
 static const int64_t CLIENT_GROUP_CONNECT_NS = 1000 * CLIENT_MS;
+static const int64_t CLIENT_DEAD_CONNECT_NS =
+    200 * CLIENT_MS; /* one found dead: has it come back? */
 static const int64_t CLIENT_GROUP_BEAT_NS = 500 * CLIENT_MS;
 static const int64_t CLIENT_GROUP_WAIT_NS = 1500 * CLIENT_MS;
 static const int64_t CLIENT_LASTED_NS = 1000 * CLIENT_MS; /* READY so long: worth its making */
@@ -111,8 +113,10 @@ static void session_connect(struct env_op *op)
     c->connecting.done = session_connected;
     c->pending++;
     rpc_connect(&c->rpc, c->masters[c->master],
-                c->n_masters > 1 ? CLIENT_GROUP_CONNECT_NS : CLIENT_CONNECT_NS, &c->connecting,
-                &c->conn_new);
+                client_master_is_dead(c, c->master) ? CLIENT_DEAD_CONNECT_NS
+                : c->n_masters > 1                  ? CLIENT_GROUP_CONNECT_NS
+                                                    : CLIENT_CONNECT_NS,
+                &c->connecting, &c->conn_new);
 }
 
 /* --- opening a session --- */

@@ -250,6 +250,7 @@ static void master_step_down(struct master *m, int err)
         m->cfg.observer->on_step_down(m->cfg.observer);
     env_timer_stop(m->env, &m->tick);
     master_rpc_end_all(m, err);
+    master_lease_hang_up(m);
     master_lease_reset(m);
     master_load_hurry(m);
 }
@@ -346,7 +347,9 @@ static void master_tick(struct env_op *op)
     if (!m->is_leading || !m->is_mounted) {
         m->is_idle = !m->n_askers && list_empty(&m->live);
         env_timer_set(m->env, &m->tick,
-                      env_now_ns(m->env) + (m->is_idle ? MASTER_IDLE_NS : MASTER_TICK_NS));
+                      env_now_ns(m->env) + (m->n_askers  ? MASTER_ASK_TICK_NS
+                                            : m->is_idle ? MASTER_IDLE_NS
+                                                         : MASTER_TICK_NS));
         if (!m->is_leading)
             master_rpc_tick(m);
         master_member_tick(m);

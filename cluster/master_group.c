@@ -3,7 +3,8 @@
  *
  * INVARIANTS
  *  1. A master that does not serve answers E_NOT_LEADER; the body is the leader's address, where
- *     the journal knows another master for the leader, else empty.
+ *     the journal knows another master for the leader and is connected with it, else empty: whose
+ *     connection is lost is dead, as a rule, and another election under way.
  *  2. While no leader is known who asks waits here: for one, for this master's own leadership (then
  *     the body is its own address: ask again), or MASTER_ASK_NS.  So an election is not
  *     accompanied by everybody's trying every master again and again.  A full ring answers at
@@ -24,7 +25,8 @@ static uint32_t group_leader(struct master *m, bool is_own, char to[ENV_ADDR_MAX
         return 0;
     journal_status(m->journal, &s);
     for (uint32_t i = 0; i < s.n; i++)
-        if (s.leader && s.member[i].id == s.leader && (s.leader == s.self) == is_own)
+        if (s.leader && s.member[i].id == s.leader && (s.leader == s.self) == is_own &&
+            s.member[i].connected)
             return (uint32_t)fmt_into(to, ENV_ADDR_MAX, "%s", s.member[i].addr);
     return 0;
 }
@@ -44,8 +46,11 @@ void master_group_refuse(struct master *m, struct rpc_token t)
         return;
     }
     struct master_asker *a = &m->askers[(m->ask_first + m->n_askers++) % MASTER_ASKERS];
-    *a = (struct master_asker){t, env_now_ns(m->env) + MASTER_ASK_NS};
-    master_busy(m);
+    int64_t now = env_now_ns(m->env), soon = now + MASTER_ASK_TICK_NS;
+    *a = (struct master_asker){t, now + MASTER_ASK_NS};
+    m->is_idle = false;
+    if (!env_timer_is_set(&m->tick) || m->tick.at_ns > soon)
+        env_timer_set(m->env, &m->tick, soon);
 }
 
 static void group_answer(struct master *m, const char *hint, uint32_t len)

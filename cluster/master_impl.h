@@ -43,6 +43,7 @@ enum {
 };
 
 #define MASTER_TICK_NS     (20 * MASTER_MS)
+#define MASTER_ASK_TICK_NS (5 * MASTER_MS)   /* while somebody waits to hear who leads */
 #define MASTER_IDLE_NS     (100 * MASTER_MS) /* ... of a master that nobody waits for */
 #define MASTER_DEADLINE_NS (60000 * MASTER_MS)
 #define MASTER_FULL_NS     (60000 * MASTER_MS) /* between lines that say so */
@@ -549,6 +550,7 @@ int master_lease_init(struct master *m);
 void master_lease_free(struct master *m);
 void master_lease_begin(struct master *m); /* leadership */
 void master_lease_reset(struct master *m);
+void master_lease_hang_up(struct master *m); /* all sessions' connections */
 void master_lease_tick(struct master *m);
 /* whoever answers must lead: see master_rpc_on_call() */
 void master_lease_beat(struct master *m, struct rpc_token t, const void *body, uint32_t len);

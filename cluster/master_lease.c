@@ -230,6 +230,17 @@ void master_lease_reset(struct master *m)
     m->orphan_after.v = 0;
 }
 
+/* Also who asks for nothing now must look for the next leader, which answers no change before it
+ * has heard of everybody: an end of the connection is what all of them notice. */
+void master_lease_hang_up(struct master *m)
+{
+    for (uint32_t i = 1; i < m->n_sessions && m->is_group; i++) {
+        struct rpc_conn *c = m->sessions[i].id.v ? rpc_token_conn(m->sessions[i].token) : NULL;
+        if (c)
+            rpc_hangup(c);
+    }
+}
+
 void master_lease_opened(struct master *m, struct session_id id, struct rpc_token t)
 {
     struct master_session *s = master_lease_find(m, id);

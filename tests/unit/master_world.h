@@ -419,6 +419,10 @@ struct wc {
     bool no_beats;
     unsigned frees; /* orders to free pages, and what the last began with */
     struct ino freed;
+    /* one that dials again when it loses the connection, as a client does */
+    bool redials;
+    struct env_op dialling;
+    struct rpc_conn *dialled;
 };
 
 static struct wc wclients[WC_MAX];
@@ -474,11 +478,22 @@ static void wc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method, 
     }
 }
 
+static void wc_redialled(struct env_op *op)
+{
+    struct wc *c = container_of(op, struct wc, dialling);
+    CU_ASSERT_EQUAL(op->ret, 0);
+    c->conn = c->dialled;
+}
+
 static void wc_on_close(struct rpc_host *h, struct rpc_conn *conn)
 {
     struct wc *c = container_of(h, struct wc, host);
-    if (c->conn == conn)
-        c->conn = NULL;
+    if (c->conn != conn)
+        return;
+    c->conn = NULL;
+    c->dialling.done = wc_redialled;
+    if (c->redials)
+        rpc_connect(&c->host, "master:1", 100 * MS, &c->dialling, &c->dialled);
 }
 
 static void w_run_ms(int64_t ms)
@@ -532,6 +547,8 @@ static void w_call(struct wc *c, uint16_t method, const void *body, uint32_t len
     w->done = false;
     w->err = 1;
     w->call.op.done = wcall_done;
+    for (int i = 0; i < 100 && !c->conn && c->redials; i++)
+        w_run_ms(1);
     rpc_call(c->conn, method, body, len, env_now_ns(c->env) + 100000 * MS, &w->call);
 }
 

@@ -32,6 +32,7 @@ static struct fj {
     struct fj_sub sub[FJ_SUBS];
     unsigned n, barriers, accepts, frames, closes;
     uint32_t leader; /* as it says; itself is 1 */
+    uint32_t lost;   /* the member with which it is not connected */
     struct env_peer peer;
     struct env_op *change;
     struct journal_change changed;
@@ -115,6 +116,7 @@ static void fj_status(struct journal *j, struct journal_status *s)
     for (uint32_t i = 0; i < 3; i++) {
         s->member[i].id = i + 1;
         s->member[i].votes = true;
+        s->member[i].connected = i + 1 != fj.lost;
         snprintf(s->member[i].addr, ENV_ADDR_MAX, i ? "other%u:1" : "master:1", i + 1);
     }
 }

@@ -29,9 +29,17 @@ static void g_open(enum fsop_mount_mode mode)
     CU_ASSERT_EQUAL(master_state(wmaster, NULL), MASTER_STANDBY);
 }
 
+static struct wc *g_client(int i)
+{
+    struct wc *c = wc_new(i, true);
+    c->redials = true;
+    return c;
+}
+
 static const char *g_status(struct wc *c)
 {
     static char text[RPC_BODY_MAX + 1];
+    w_run_ms(1); /* who was just deposed hangs up */
     w_call(c, RPC_STATUS, NULL, 0, &w2);
     CU_ASSERT(w_wait(&w2, 1000) && w2.call.op.ret == 0);
     memcpy(text, w2.body, w2.len);
@@ -82,6 +90,39 @@ static void test_master_group_standby_says_who_leads(void)
     CU_ASSERT(w.done && w.call.op.ret == E_NOT_LEADER && !memcmp(w.body, "master:1", 8));
     CU_ASSERT_EQUAL(w_fs(c, op, &w), 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(g_status(c), "state serving\nrole leader\n"));
+    w_close();
+}
+
+/* Whose connection is lost is dead, as a rule: nobody is sent there. */
+static void test_master_group_a_lost_leader_is_not_named(void)
+{
+    g_open(FSOP_MOUNT_META);
+    struct wc *c = wc_new(0, false);
+    fj.leader = 2;
+    fj.lost = 2;
+    g_refused(c, "", 450, 600);
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = INO_ROOT};
+    w_send(c, &op, &w);
+    w_run_ms(200);
+    CU_ASSERT(!w.done);
+    fj.leader = 3;
+    w_run_ms(10); /* the news is looked for more often than MASTER_TICK_NS */
+    CU_ASSERT(w.done && w.call.op.ret == E_NOT_LEADER && !memcmp(w.body, "other3:1", 8));
+    w_close();
+}
+
+/* A change waits until the new leader has heard of everybody, also of who asks for nothing: so he
+ * must hear at once that there is one. */
+static void test_master_group_who_is_idle_hears_of_the_end(void)
+{
+    g_open(FSOP_MOUNT_META);
+    g_lead();
+    struct wc *busy = g_client(0), *idle = wc_new(1, true);
+    CU_ASSERT_EQUAL(w_fs(busy, w_name(FSOP_MKNOD, INO_ROOT, "f"), &w), 0);
+    idle->no_beats = true;
+    g_depose();
+    w_run_ms(10);
+    CU_ASSERT_PTR_NULL(idle->conn);
     w_close();
 }
 
@@ -141,7 +182,8 @@ static int g_insist(struct wc *c, struct fsop op, struct wcall *call)
             if (!fj.leads && i % 7 == 6)
                 g_lead();
         }
-        if (call->err != E_NOT_LEADER && call->err != E_AGAIN && call->err != E_TIMEOUT)
+        if (call->err != E_NOT_LEADER && call->err != E_AGAIN && call->err != E_TIMEOUT &&
+            call->err != E_CLOSED)
             return call->err;
         if (!fj.leads)
             g_lead();
@@ -157,7 +199,7 @@ static void test_master_group_many_changes_with_requests_under_way(void)
 {
     g_open(FSOP_MOUNT_THROUGH);
     g_lead();
-    struct wc *c = wc_new(0, true);
+    struct wc *c = g_client(0);
     unsigned deposed = 0;
     for (int round = 0; round < 240; round++) {
         char name[16], other[16];
@@ -234,7 +276,7 @@ static void test_master_group_changes_while_it_begins(void)
     }
     g_depose();
     g_lead();
-    struct wc *c = wc_new(0, true);
+    struct wc *c = g_client(0);
     wu.hang = true;
     struct fsop op = w_name(FSOP_MKDIR, INO_ROOT, "d");
     op.seq = ++c->seq;
@@ -266,7 +308,7 @@ static void test_master_group_old_leases_are_honoured(void)
 {
     g_open(FSOP_MOUNT_META);
     g_lead();
-    struct wc *a = wc_new(0, true), *b = wc_new(1, true);
+    struct wc *a = g_client(0), *b = g_client(1);
     CU_ASSERT_EQUAL(w_fs(a, w_name(FSOP_MKNOD, INO_ROOT, "f"), &w), 0);
     struct ino f = w_lookup(b, INO_ROOT, "f", 0);
     CU_ASSERT(f.v != 0);
@@ -301,7 +343,7 @@ static void test_master_group_deposed_unawares(void)
 {
     g_open(FSOP_MOUNT_THROUGH);
     g_lead();
-    struct wc *c = wc_new(0, true);
+    struct wc *c = g_client(0);
     CU_ASSERT_EQUAL(w_fs(c, w_name(FSOP_MKDIR, INO_ROOT, "d"), &w), 0);
     w_run_ms(300);
     unsigned made = wu.count[UFS_MKDIR];
@@ -330,7 +372,7 @@ static void test_master_group_image_on_a_standby(void)
 {
     g_open(FSOP_MOUNT_META);
     g_lead();
-    struct wc *c = wc_new(0, true);
+    struct wc *c = g_client(0);
     for (int i = 0; i < 300; i++) {
         char name[32];
         snprintf(name, sizeof name, "name-%d", i);
@@ -435,7 +477,7 @@ static void test_master_group_reports_to_a_standby_count(void)
 {
     g_open(FSOP_MOUNT_META);
     g_lead();
-    struct wc *c = wc_new(0, true);
+    struct wc *c = g_client(0);
     struct wc *k = wc_new(1, false); /* the worker */
     CU_ASSERT_EQUAL(w_fs(c, w_name(FSOP_MKNOD, INO_ROOT, "f"), &w), 0);
     struct ino f = w.reply.attr.ino;
@@ -462,6 +504,8 @@ static void test_master_group_reports_to_a_standby_count(void)
 }
 
 UNIT_MAIN("master_group", UNIT(test_master_group_standby_says_who_leads),
+          UNIT(test_master_group_a_lost_leader_is_not_named),
+          UNIT(test_master_group_who_is_idle_hears_of_the_end),
           UNIT(test_master_group_more_askers_than_places),
           UNIT(test_master_group_frames_of_the_journal_go_there),
           UNIT(test_master_group_many_changes_with_requests_under_way),
