@@ -10,7 +10,7 @@
  *  2. A question goes aside once.  Whatever becomes of it there but an answer - a refusal, silence
  *     for CLIENT_ASIDE_NS, a lost connection - it goes to the leader next, within its deadline.
  *  3. A master that did not answer is left alone for a while, which grows as long as it does not;
- *     one that said "not here", for a shorter one.
+ *     one that is not to be asked this, for a moment: the next question may be as hopeless.
  *  4. Rent, then buy: what is asked again within a lease goes to the leader, whose answer may be
  *     kept.  So what is used often is cached, and what is looked at once costs the leader nothing.
  *     With ask_always nothing is kept, and all goes round.
@@ -21,6 +21,8 @@ static const int64_t CLIENT_ASIDE_NS = 1000 * CLIENT_MS;
 static const int64_t CLIENT_ASIDE_CONNECT_NS = 1000 * CLIENT_MS;
 static const int64_t CLIENT_ASIDE_LOST_NS = 1000 * CLIENT_MS; /* left alone: no answer */
 static const int64_t CLIENT_ASIDE_REFUSED_NS = 100 * CLIENT_MS;
+static const int64_t CLIENT_ASIDE_NOT_THIS_NS =
+    64 * CLIENT_MS;                                            /* many questions in turn: at most */
 static const int64_t CLIENT_ASIDE_AWAY_NS = 10000 * CLIENT_MS; /* at most */
 
 /* every kind that a standby answers (master_standby.c), less those whose answers are worth their
@@ -61,10 +63,10 @@ static bool standby_is_again(struct client *c, const struct fsop *op)
 }
 
 /* for twice as long as the last time */
-static void standby_away(struct client_aside *a, int64_t least_ns)
+static void standby_away(struct client_aside *a, int64_t least_ns, int64_t most_ns)
 {
-    int64_t ns = 2 * a->away_ns < CLIENT_ASIDE_AWAY_NS ? 2 * a->away_ns : CLIENT_ASIDE_AWAY_NS;
-    a->away_ns = ns > least_ns ? ns : least_ns;
+    a->away_ns = 2 * a->away_ns < most_ns ? 2 * a->away_ns : most_ns;
+    a->away_ns = a->away_ns > least_ns ? a->away_ns : least_ns;
     a->away_until_ns = env_now_ns(a->c->env) + a->away_ns;
 }
 
@@ -75,7 +77,7 @@ static void standby_connected(struct env_op *op)
     c->pending--;
     a->is_connecting = false;
     if (op->ret < 0)
-        standby_away(a, CLIENT_ASIDE_LOST_NS);
+        standby_away(a, CLIENT_ASIDE_LOST_NS, CLIENT_ASIDE_AWAY_NS);
     else if (c->state >= CLIENT_STOPPING)
         rpc_hangup(a->conn_new);
     else
@@ -128,14 +130,17 @@ static struct client_aside *standby_find(struct client *c, const struct rpc_conn
 void client_standby_done(struct client *c, struct rpc_conn *conn, int err)
 {
     struct client_aside *a = standby_find(c, conn);
-    bool is_word = err == E_NOT_LEADER || err == E_AGAIN;
+    int64_t least_ns = err == E_NOTSUP                         ? CLIENT_MS
+                       : err == E_NOT_LEADER || err == E_AGAIN ? CLIENT_ASIDE_REFUSED_NS
+                                                               : CLIENT_ASIDE_LOST_NS;
     *(err ? &c->stats.asides_refused : &c->stats.asides) += 1;
     if (!a)
         return;
     if (!err)
         a->away_ns = 0;
     else if (env_now_ns(c->env) >= a->away_until_ns) /* one of many at once counts */
-        standby_away(a, is_word ? CLIENT_ASIDE_REFUSED_NS : CLIENT_ASIDE_LOST_NS);
+        standby_away(a, least_ns,
+                     err == E_NOTSUP ? CLIENT_ASIDE_NOT_THIS_NS : CLIENT_ASIDE_AWAY_NS);
     if (err == E_TIMEOUT) /* the next connection is made without anybody waiting */
         rpc_hangup(conn);
 }
@@ -147,7 +152,7 @@ bool client_standby_closed(struct client *c, const struct rpc_conn *conn)
         return false;
     a->conn = NULL;
     if (env_now_ns(c->env) >= a->away_until_ns)
-        standby_away(a, CLIENT_ASIDE_REFUSED_NS);
+        standby_away(a, CLIENT_ASIDE_REFUSED_NS, CLIENT_ASIDE_AWAY_NS);
     return true;
 }
 

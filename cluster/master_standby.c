@@ -17,9 +17,9 @@
  * the leader would and at least every MASTER_ASIDE_FRESH_NS (it does not hear of a `refresh`).  It
  *     changes nothing: what differs is the leader's to take in, and so is the answer.  That a thing
  *     is the same is remembered of its very attributes, so a change through the journal voids it.
- *  5. A call waits at most MASTER_ASIDE_NS; then, at once where no leader is known, when this
- * master begins to lead, and where 3 or 4 say so, the answer is E_NOT_LEADER and who leads: ask
- * there.
+ *  5. A call waits at most MASTER_ASIDE_NS; then, at once where no leader is known, and when this
+ *     master begins to lead, the answer is E_NOT_LEADER and who leads.  Where 3 or 4 say so it is
+ *     E_NOTSUP: ask the leader this, and here the next.
  *  6. Calls that wait at the same time share a barrier (raft_drive.c); a round of messages is paid
  *     for all that came while the last ones were under way.
  *  7. A standby that is being given an image has no state to answer from. */
@@ -139,7 +139,7 @@ static void standby_refuse(struct master_req *r)
 {
     r->m->n.refused++;
     r->state = REQ_NEW;
-    master_rpc_fail(r, E_NOT_LEADER);
+    master_rpc_fail(r, E_NOTSUP);
 }
 
 bool master_standby_knows(struct master_req *r, const struct fsop_reply *rep)
