@@ -184,9 +184,34 @@ static const char *group_role(const struct group_member *m)
                         : "standby";
 }
 
+/* in what a member is configured otherwise than whose word counts: a list, "" for nothing */
+static const char *group_differs(const struct group *g, const struct group_member *m, char to[256])
+{
+    static const char *const keys[][2] = {{"mounts", "mounts"},
+                                          {"lease_ns", "master.lease"},
+                                          {"session_ns", "master.session"},
+                                          {"promise_ns", "journal.promise"},
+                                          {"page_bytes", "cluster.page"},
+                                          {"stripe_bytes", "cluster.stripe"},
+                                          {"inodes_max", "master.inodes_max"},
+                                          {"state_bytes_max", "master.memory"}};
+    char key[64], a[32], b[32];
+    int n = 0;
+    to[0] = 0;
+    for (unsigned i = 0; m->self && i < ARRAY_LEN(keys); i++) {
+        snprintf(key, sizeof key, "settings.%s", keys[i][0]);
+        cli_masters_str(g->view, key, a, sizeof a);
+        cli_masters_str(m->self, key, b, sizeof b);
+        if (*a && *b && strcmp(a, b) != 0)
+            n += snprintf(to + n, 256 - (size_t)n, "%s%s", n ? ", " : "", keys[i][1]);
+    }
+    return to;
+}
+
 static cJSON *group_member_json(const struct group *g, const struct group_member *m)
 {
     cJSON *j = cJSON_CreateObject();
+    char differs[256];
     cJSON_AddNumberToObject(j, "id", m->id);
     cJSON_AddStringToObject(j, "address", m->addr);
     cJSON_AddStringToObject(j, "role", group_role(m));
@@ -205,6 +230,7 @@ static cJSON *group_member_json(const struct group *g, const struct group_member
         cli_json_u64(j, "applied", cli_masters_u64(m->self, "journal.applied"));
         cli_json_u64(j, "image", cli_masters_u64(m->self, "journal.image.index"));
         cli_json_u64(j, "log_bytes", cli_masters_u64(m->self, "journal.wal.bytes"));
+        cJSON_AddStringToObject(j, "configured_otherwise", group_differs(g, m, differs));
     }
     return j;
 }
@@ -248,7 +274,7 @@ static const char *group_trouble(const struct group *g, const struct group_membe
 
 static void group_say(const struct group *g)
 {
-    char image[32], log[16], trouble[128];
+    char image[32], log[16], trouble[128], differs[256];
     group_say_health(g);
     printf("  %4s %-24s %-11s %6s %10s %8s %12s %10s  %s\n", "id", "address", "role", "term",
            "match", "lag", "last image", "log", "");
@@ -263,6 +289,11 @@ static void group_say(const struct group *g)
                s ? cli_bytes(log, cli_masters_u64(s, "journal.wal.bytes")) : "?",
                group_trouble(g, m, trouble));
     }
+    for (unsigned i = 0; i < g->n; i++)
+        if (*group_differs(g, &g->member[i], differs))
+            printf("note: member %u is configured otherwise than member %" PRIu64
+                   ": %s; make them equal, and restart it\n",
+                   g->member[i].id, cli_masters_u64(g->view, "journal.self"), differs);
 }
 
 static int cli_journal_group_status_run(struct cli *c)

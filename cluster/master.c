@@ -464,6 +464,7 @@ int master_open(struct env *e, struct mem *mem, const struct master_config *cfg,
         err = master_state_open(m);
     if (!err) {
         *ret_m = m;
+        m->cfg.journal.raft.settings = master_settings_sum(m);
         m->journal = (cfg->journal_open        ? cfg->journal_open
                       : m->cfg.journal.raft.id ? raft_open
                                                : local_open)(e, mem, &m->cfg.journal, &m->host);

@@ -436,6 +436,10 @@ void master_mount_look(struct master *m, uint16_t mount);
 /* opens the under-stores of the applied state */
 void master_mount_open_all(struct master *m);
 bool master_mount_is_configured(const struct master *m, const char *path, uint32_t len);
+/* of what all masters must be configured alike in */
+uint32_t master_settings_sum(const struct master *m);
+struct rpc_text;
+void master_settings_text(const struct master *m, struct rpc_text *t);
 /* journals the configured mounts that are missing, then serves */
 void master_mount_begin(struct master *m);
 void master_mount_done(struct env_op *op);

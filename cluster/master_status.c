@@ -216,6 +216,7 @@ size_t master_status_text(struct master *m, char *to, size_t cap)
     rpc_text_line(&s, "why %s", m->why ? err_name(m->why) : "-");
     rpc_text_line(&s, "listen %s", m->cfg.listen);
     status_journal(m, &s);
+    master_settings_text(m, &s);
     if (!m->is_loading)
         status_meta(m, &s);
     status_requests(m, &s);

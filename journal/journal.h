@@ -80,6 +80,7 @@ struct journal_config {
         int64_t heartbeat_ns, promise_ns, suspect_min_ns, suspect_max_ns;
         uint32_t drift_ppm;    /* by which two members' clocks may differ in speed */
         uint64_t keep_entries; /* of the log, for members that are away */
+        uint32_t settings;     /* of the host, to be the same on each member; 0: not compared */
         /* Offline, after a majority was lost for good: this group, which names this member, begins
          * behind the last entry here (raft_offline.c).  Ends in STANDBY or FAILED. */
         const char *recover;

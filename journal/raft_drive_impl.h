@@ -52,6 +52,7 @@ struct drive_link {
     struct raft_id id; /* 0: free */
     char addr[ENV_ADDR_MAX];
     uint64_t disk;
+    uint32_t settings; /* of its host; 0: not known */
     bool is_member, is_connecting, is_refused, was_told;
     struct drive_conn *out, *in;
     struct env_op connecting;

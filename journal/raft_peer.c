@@ -27,6 +27,7 @@ struct drive_hello {
     uint64_t cluster_hi, cluster_lo;
     uint32_t from, to; /* members; to 0: whoever is there */
     uint64_t disk, era;
+    uint32_t settings; /* 0: not said */
 };
 
 static void drive_dial(struct drive_link *k);
@@ -42,6 +43,7 @@ static void drive_hello_put(const struct drive *d, struct wbuf *w, uint32_t to)
     wbuf_u32(w, to);
     wbuf_u64(w, d->file.meta.disk);
     wbuf_u64(w, d->file.meta.era);
+    wbuf_u32(w, d->cfg.raft.settings);
 }
 
 static int drive_hello_get(struct rbuf *r, struct drive_hello *h)
@@ -54,6 +56,7 @@ static int drive_hello_get(struct rbuf *r, struct drive_hello *h)
     h->to = rbuf_u32(r);
     h->disk = rbuf_u64(r);
     h->era = rbuf_u64(r);
+    h->settings = rbuf_left(r) ? rbuf_u32(r) : 0;
     return r->bad || h->from == 0 ? E_PROTO : 0;
 }
 
@@ -200,6 +203,18 @@ static void drive_on_close(struct env_peer *p, int why)
     drive_conn_gone(c, why);
     if (d->stop_op)
         raft_drive_run(d);
+}
+
+/* Said once for each that differs, however often it connects. */
+static void drive_link_settings(struct drive_link *k, uint32_t settings)
+{
+    uint32_t own = k->d->cfg.raft.settings;
+    if (own && settings && settings != own && settings != k->settings)
+        fmt_log(k->d->env, ENV_LOG_WARN,
+                "journal: member %u at %s is configured otherwise than this one (mounts, limits, "
+                "leases, ...): `tarn journal status` says in what; make them equal.",
+                k->id.v, k->addr);
+    k->settings = settings;
 }
 
 /* the member answers: the core sends again what was lost */
@@ -399,6 +414,7 @@ static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
     c->is_up = true;
     k->in = c;
     k->disk = h.disk;
+    drive_link_settings(k, h.settings);
     drive_link_up(k);
 }
 
@@ -432,6 +448,7 @@ static void drive_on_welcome(struct drive_conn *c, const void *b, uint32_t n)
     env_timer_stop(d->env, &c->deadline);
     c->is_up = true;
     k->disk = h.disk;
+    drive_link_settings(k, h.settings);
     drive_link_up(k);
 }
 

@@ -68,6 +68,18 @@ expect 0 "^ *$dead .* unreachable .*does not answer; last heard by the leader [0
 expect 0 "^$dead@127.0.0.1:[0-9]*=[0-9]* unreachable" tarn journal members
 json | grep -q '"role":"unreachable".*"heard_ago_s":[0-9]' || fail "status --json: $(json)"
 
+# one that comes back with another configuration is told of, on both sides
+restart=$(grep -A 1 "master-$dead ended" "$work/up.log" | tail -1)
+json | grep -q '"configured_otherwise":"[^"]' && fail "equal configurations differ: $(json)"
+$restart --set master.lease=7s --set master.inodes_max=1000000 >> "$work/other.log" 2>&1 &
+pids[other]=$!
+wait_for 60 whole || fail "$dead does not come back: $(tarn journal status 2>&1)"
+expect 0 "note: member $dead is configured otherwise than member [0-9]: master.lease, .*master.inodes_max" tarn journal status
+grep -q "member [0-9] at .* is configured otherwise than this one" "$work/other.log" || fail "no word in its log"
+wait_for 10 grep -q "member $dead at .* is configured otherwise than this one" "$work/up/master-$other.log" || fail "no word in the others' logs"
+kill9 other
+wait_for 60 two || fail "not two: $(tarn journal status 2>&1)"
+
 # with one down the other must stay: removed or replaced by what does not run, nothing could be decided
 expect 1 'of the 2 that would be left to vote only 1 answers, and 2 are needed.*--force' tarn journal remove "$other"
 expect 0 "does not tolerate the loss of another" tarn journal remove "$dead"
