@@ -22,6 +22,8 @@
 #include "journal/log_format.h"
 
 enum { DAEMON_POLL_MS = 20, DAEMON_CLOSE_S = 5, DAEMON_POOL = 10 };
+static const int64_t cli_daemon_hand_over_ns = 1000000000LL; /* of the time to stop */
+static const int64_t cli_daemon_linger_ns = 200000000LL;
 static const int64_t cli_daemon_stop_ns = 10000000000LL;
 
 void cli_daemon_announce(const struct cli *c)
@@ -230,6 +232,7 @@ static void cli_daemon_joins(struct cli_daemon *d, const struct cli *c)
 struct cli_daemon_master {
     struct cli_daemon d;
     struct master *master;
+    struct env_timer linger;
 };
 
 static enum cli_daemon_state cli_daemon_master_state(struct cli_daemon *d, int *ret_why)
@@ -247,11 +250,30 @@ static size_t cli_daemon_master_text(struct cli_daemon *d, char *to, size_t cap)
     return m->master ? master_status_text(m->master, to, cap) : 0;
 }
 
+static void cli_daemon_master_end(struct env_op *op)
+{
+    struct cli_daemon_master *m = container_of(op, struct cli_daemon_master, linger.op);
+    m->d.stop_op.done = cli_daemon_stopped;
+    master_stop(m->master, &m->d.stop_op);
+}
+
+/* who asks here still is told for a moment who leads */
+static void cli_daemon_handed_over(struct env_op *op)
+{
+    struct cli_daemon *d = container_of(op, struct cli_daemon, stop_op);
+    struct cli_daemon_master *m = container_of(d, struct cli_daemon_master, d);
+    struct env *e = net_env(d->net);
+    m->linger.op.done = cli_daemon_master_end;
+    if (!op->ret)
+        fmt_log(e, ENV_LOG_INFO, "master: another one leads now, and this one ends");
+    env_timer_set(e, &m->linger, env_now_ns(e) + (op->ret ? 0 : cli_daemon_linger_ns));
+}
+
 static void cli_daemon_master_stop(struct cli_daemon *d)
 {
     struct cli_daemon_master *m = container_of(d, struct cli_daemon_master, d);
-    d->stop_op.done = cli_daemon_stopped;
-    master_stop(m->master, &d->stop_op);
+    d->stop_op.done = cli_daemon_handed_over;
+    master_hand_over(m->master, cli_daemon_hand_over_ns, &d->stop_op);
 }
 
 static int cli_daemon_master_run(struct cli *c)

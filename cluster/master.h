@@ -70,6 +70,10 @@ enum master_state master_state(const struct master *m, int *ret_why);
 /* What it has to say, lines "key value\n" as RPC_STATUS gives them; at least 256 bytes; the length.
  */
 size_t master_status_text(struct master *m, char *to, size_t cap);
+/* Has another one of its group lead, if this one does: ret 0 when it leads, or why not (it led not,
+ * nobody else can, not in time).  It goes on serving meanwhile.  Before master_stop, so that nobody
+ * waits for an election. */
+void master_hand_over(struct master *m, int64_t timeout_ns, struct env_op *op);
 /* ends requests, flushes the journal, closes; done once */
 void master_stop(struct master *m, struct env_op *op);
 const struct meta *master_meta(const struct master *m); /* for the simulator's checkers */

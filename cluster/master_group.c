@@ -132,6 +132,15 @@ void master_group_change(struct master *m, struct rpc_token t, const void *body,
     journal_change(m->journal, &j, env_now_ns(m->env) + for_ns, &r->barrier);
 }
 
+void master_hand_over(struct master *m, int64_t timeout_ns, struct env_op *op)
+{
+    const struct journal_change c = {.verb = JOURNAL_ELECT};
+    if (m->is_group)
+        journal_change(m->journal, &c, env_now_ns(m->env) + timeout_ns, op);
+    else
+        env_reply(m->env, op, E_NOTSUP);
+}
+
 /* --- the journal's connections --- */
 
 struct env_peer *master_group_foreign(struct rpc_host *h, uint16_t type, const char *from)

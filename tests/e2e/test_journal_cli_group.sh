@@ -77,7 +77,10 @@ wait_for 60 whole || fail "$dead does not come back: $(tarn journal status 2>&1)
 expect 0 "note: member $dead is configured otherwise than member [0-9]: master.lease, .*master.inodes_max" tarn journal status
 grep -q "member [0-9] at .* is configured otherwise than this one" "$work/other.log" || fail "no word in its log"
 wait_for 10 grep -q "member $dead at .* is configured otherwise than this one" "$work/up/master-$other.log" || fail "no word in the others' logs"
-kill9 other
+# asked to end while it leads it hands over, and ends well
+tarn journal elect "$dead" > /dev/null && leads "$dead" || fail "$dead does not lead: $(tarn journal status 2>&1)"
+term other || fail "the end of $dead: $?"
+grep -q "another one leads now, and this one ends" "$work/other.log" || echo "note: it did not hand over in time"
 wait_for 60 two || fail "not two: $(tarn journal status 2>&1)"
 
 # with one down the other must stay: removed or replaced by what does not run, nothing could be decided

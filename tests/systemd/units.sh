@@ -74,6 +74,7 @@ n=$(wc -l < /tmp/acked)
 wait_for 30 eval '[ "$(wc -l < /tmp/acked)" -ge $((n + 20)) ]' || fail "nothing is written after $old was stopped"
 [ "$(systemctl show -P Result -P ExecMainStatus -P ActiveState tarn-master@m$old | tr '\n' ' ')" = "success 0 inactive " ] ||
     fail "the end of $old: $(systemctl show -P Result -P ExecMainStatus -P ActiveState tarn-master@m$old | tr '\n' ' ')"
+grep -q "another one leads now" /var/log/tarn/m$old.log || fail "the leader did not hand over: $(tail -5 /var/log/tarn/m$old.log)"
 say "the leader was stopped: it took $(awk -v f="$from" '$1 > f {if ($1 - l > w && l) w = $1 - l} {l = $1} END {printf "%d", w / 1000000}' /tmp/acked) ms at the most between two writes"
 systemctl start tarn-master@m$old || fail "start of $old"
 wait_for 60 whole || fail "$old does not join: $(tarn journal status 2>&1)"
