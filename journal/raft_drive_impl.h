@@ -44,9 +44,10 @@ struct drive_conn { /* one connection */
     struct drive_link *link;   /* NULL: nobody knows yet whose it is */
     struct env_timer deadline; /* for the hello */
     bool is_used, is_out, is_up;
+    uint64_t up_no; /* the later it came up the higher */
 };
 
-/* Another member.  Each dials the other, so there may be two connections; either will do. */
+/* Another member.  Each dials the other, so there may be two connections. */
 struct drive_link {
     struct drive *d;
     struct raft_id id; /* 0: free */
@@ -217,6 +218,7 @@ struct drive {
     /* other members */
     struct drive_link link[DRIVE_LINKS];
     struct drive_conn conn[DRIVE_CONNS];
+    uint64_t ups;                               /* connections that came up */
     struct raft_fetch unread[RAFT_MEMBERS_MAX]; /* asked for by the core, for nobody's link */
     uint32_t n_unread;
     uint64_t conf_seen, conf_seen_term; /* the configuration that the links follow */

@@ -1,8 +1,9 @@
 /* journal/raft_peer.c - connections between members.
  *
  * Each member dials each other one of its configuration; whoever is dialled answers on the same
- * connection, and messages take whichever is up.  So a member that was just added, and knows
- * nobody, can answer its leader.
+ * connection, and messages take the one that came up last.  So a member that was just added, and
+ * knows nobody, can answer its leader, and one whose host went away without a word is talked to
+ * again as soon as it is back, not when the old connection is given up.
  *
  *   dialling:  connect -> HELLO -> WELCOME -> up        accepted:  HELLO -> WELCOME back -> up
  *
@@ -103,11 +104,11 @@ static struct drive_link *drive_link_new(struct drive *d, struct raft_id id)
 
 struct env_peer *raft_drive_link_peer(const struct drive_link *k)
 {
-    if (k->out && k->out->is_up)
-        return &k->out->peer;
-    if (k->in && k->in->is_up)
-        return &k->in->peer;
-    return NULL;
+    struct drive_conn *out = k->out && k->out->is_up ? k->out : NULL;
+    struct drive_conn *in = k->in && k->in->is_up ? k->in : NULL;
+    if (out && in) /* the other one may lead nowhere since */
+        return out->up_no > in->up_no ? &out->peer : &in->peer;
+    return out ? &out->peer : in ? &in->peer : NULL;
 }
 
 static void drive_say(struct drive_link *k, enum env_log level, const char *what, int why)
@@ -412,6 +413,7 @@ static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
         drive_conn_drop(k->in, E_CLOSED);
     c->link = k;
     c->is_up = true;
+    c->up_no = ++d->ups;
     k->in = c;
     k->disk = h.disk;
     drive_link_settings(k, h.settings);
@@ -447,6 +449,7 @@ static void drive_on_welcome(struct drive_conn *c, const void *b, uint32_t n)
     }
     env_timer_stop(d->env, &c->deadline);
     c->is_up = true;
+    c->up_no = ++d->ups;
     k->disk = h.disk;
     drive_link_settings(k, h.settings);
     drive_link_up(k);

@@ -258,6 +258,28 @@ static void test_places_of_former_members_are_given_back(void)
     gang_free(g);
 }
 
+/* A member whose host went away without a word comes back: it is talked to on the connection that
+ * it makes, not on the one that leads nowhere. */
+static void test_a_member_is_talked_to_where_it_was_heard_last(void)
+{
+    for (uint64_t seed = 9; seed < 13; seed++) {
+        struct sim_config c = sim_config_quiet(seed);
+        struct gang *g = gang_new(&c, 3);
+        for (uint32_t i = 0; i < 3; i++)
+            gang_start(g, i);
+        CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+        CU_ASSERT(gang_write(g, 10, 100) && gang_await_equal(g, 1000));
+        gang_run(g, 1000);
+        struct gang_member *l = gang_leader(g), *f = &g->m[l->id % 3];
+        CU_ASSERT(sim_net_half_open(l->node, f->node) > 0);
+        gang_crash(g, f->id - 1, true);
+        gang_start(g, f->id - 1);
+        CU_ASSERT(gang_write(g, 10, 100));
+        CU_ASSERT(gang_await_equal(g, 2000));
+        gang_free(g);
+    }
+}
+
 /* --- proposals --- */
 
 static struct drive *burst(struct gang *g, uint32_t n)
@@ -371,5 +393,6 @@ UNIT_MAIN("raft_drive_ship", UNIT(test_a_wish_that_the_log_has_overtaken_is_give
           UNIT(test_a_stop_in_the_middle_of_an_image),
           UNIT(test_a_fetch_without_a_link_is_answered),
           UNIT(test_places_of_former_members_are_given_back),
+          UNIT(test_a_member_is_talked_to_where_it_was_heard_last),
           UNIT(test_proposals_of_a_turn_go_together),
           UNIT(test_a_change_is_not_taken_for_another_leaders))
