@@ -38,5 +38,6 @@ int tarn_sim_bad(const char *what, const char *arg);
 
 int tarn_sim_campaign(int argc, char **argv);
 int tarn_sim_merge(int argc, char **argv);
+int tarn_sim_report(int argc, char **argv);
 
 #endif

@@ -25,6 +25,7 @@ static const char usage[] =
     "one\n"
     "  tarn-sim campaign SCENARIO... --seeds A..B --db F   many runs at once, kept in a database\n"
     "  tarn-sim merge OUT.db IN.db...                  joins databases of campaigns\n"
+    "  tarn-sim report --db F > report.html            what is in one, as a page with plots\n"
     "  tarn-sim list                                   scenarios beside the program's folder\n"
     "  tarn-sim keys [SCENARIO]                        every key of a scenario and its value\n"
     "  tarn-sim mutants                                known bugs that this build can switch on\n"
@@ -902,6 +903,8 @@ int main(int argc, char **argv)
         return tarn_sim_campaign(argc, argv);
     if (!strcmp(cmd, "merge"))
         return tarn_sim_merge(argc, argv);
+    if (!strcmp(cmd, "report"))
+        return tarn_sim_report(argc, argv);
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(usage, stdout);
