@@ -3,7 +3,8 @@
  *   static void test_list_push_orders(void) { ... CU_ASSERT_EQUAL(...); }
  *   UNIT_MAIN("list", UNIT(test_list_push_orders))
  *
- * Prints CUnit's summary; exit status 1 when an assertion failed.  One argument runs one test. */
+ * Prints CUnit's summary; exit status 1 when an assertion failed.  One argument runs one test.
+ * With -Dmutants=true UNIT_MUTANT=NAME turns that bug of core/mutant.h on: a test can fail. */
 #ifndef TESTS_UNIT_UNIT_H
 #define TESTS_UNIT_UNIT_H
 
@@ -40,34 +41,33 @@ static inline void unit_put(void *ctx, void *p, size_t n)
     free(p);
 }
 
-/* UNIT_MUTANT names the known bug that is on, in a build with -Dmutants=true */
-static inline void unit_mutant(void)
-{
-#ifdef TARN_MUTANTS
-#define UNIT_MUTANT_NAME(name, what) {#name, MUTANT_##name},
-    static const struct {
-        const char *name;
-        uint32_t n;
-    } all[] = {MUTANTS(UNIT_MUTANT_NAME)};
-    const char *want = getenv("UNIT_MUTANT");
-    for (size_t i = 0; want && i < sizeof all / sizeof all[0]; i++)
-        if (!strcmp(all[i].name, want))
-            mutant_on = all[i].n;
-#endif
-}
-
 /* memory from the C library, for components under test */
 static inline void unit_mem(struct mem *m, uint64_t budget)
 {
     mem_init(m, (struct mem_source){unit_get, unit_put, NULL}, budget);
 }
 
+/* false: there is no such bug */
+static inline bool unit_mutant(void)
+{
+    const char *want = getenv("UNIT_MUTANT");
+#ifdef TARN_MUTANTS
+#define UNIT_NAME(name, what) #name,
+    static const char *const names[] = {MUTANTS(UNIT_NAME) RAFT_MUTANTS(UNIT_NAME)};
+    for (uint32_t i = 0; want && i < sizeof names / sizeof names[0]; i++)
+        if (!strcmp(names[i], want))
+            mutant_on = i + 1;
+    return !want || mutant_on;
+#else
+    return !want;
+#endif
+}
+
 static inline int unit_main(const char *suite, const struct unit_case *cases, size_t n, int argc,
                             char **argv)
 {
     base_panic_hook = unit_panic;
-    unit_mutant();
-    if (CU_initialize_registry() != CUE_SUCCESS)
+    if (!unit_mutant() || CU_initialize_registry() != CUE_SUCCESS)
         return 2;
     CU_pSuite s = CU_add_suite(suite, NULL, NULL);
     for (size_t i = 0; i < n; i++)
