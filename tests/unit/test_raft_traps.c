@@ -203,6 +203,17 @@ static void test_trap_03_vote_is_durable_before_it_is_told(void)
     end();
 }
 
+static void test_trap_03_start_knows_its_vote(void)
+{
+    struct raft_conf c = voters(3);
+    open_conf(&c, 4, 2, 0, NULL);
+    CU_ASSERT(st.term == 4 && st.vote.v == 2);
+    ask_vote(3, 4, 9, 3);
+    const struct raft_message *m = sent(RAFT_MSG_VOTE_REPLY, 3);
+    CU_ASSERT(m && m->reject);
+    end();
+}
+
 static void test_trap_04_step_down_keeps_the_vote(void)
 {
     open_voters(3, 1, 0, NULL);
@@ -497,6 +508,42 @@ static void test_trap_20_demoted_member_counts_its_vote_in_the_old_half(void)
     end();
 }
 
+static void test_trap_20_left_out_by_an_uncommitted_change_it_stands(void)
+{
+    struct raft_conf c = voters(3);
+    struct raft_entry e = {2, 40, RAFT_CONF};
+    open_voters(3, 1, 0, NULL);
+    c.member[0] = c.member[1]; /* without 1 */
+    c.member[1] = c.member[2];
+    c.n = 2;
+    message((struct raft_message){
+        .type = RAFT_MSG_APPEND, .from = {2}, .term = 2, .n = 1, .entry = &e, .conf = &c});
+    meta_stored();
+    stored(1);
+    at(now + 2100 * MS); /* perhaps nobody else has the entry */
+    CU_ASSERT_EQUAL(st.role, RAFT_PRE_CANDIDATE);
+    end();
+}
+
+static void test_trap_21_image_has_the_configuration_of_its_index(void)
+{
+    struct raft_conf two = voters(2);
+    struct raft_entry e = {1, 40, RAFT_CONF};
+    open_voters(3, 1, 1, (uint64_t[]){1});
+    message((struct raft_message){.type = RAFT_MSG_APPEND,
+                                  .from = {2},
+                                  .term = 1,
+                                  .index = 1,
+                                  .log_term = 1,
+                                  .commit = 1,
+                                  .n = 1,
+                                  .entry = &e,
+                                  .conf = &two});
+    CU_ASSERT(st.commit == 1 && raft_conf(r)->n == 2);
+    CU_ASSERT_EQUAL(raft_conf_at(r, 1)->n, 3); /* an image of what is committed */
+    end();
+}
+
 static void test_trap_21_configuration_is_cut_with_its_entry(void)
 {
     struct raft_conf two = voters(2);
@@ -732,6 +779,40 @@ static void test_trap_38_image_is_fetched_from_whoever_leads(void)
     end();
 }
 
+static void ready(uint64_t index, uint64_t term)
+{
+    struct raft_conf three = voters(3);
+    step((struct raft_event){.type = RAFT_IMAGE_READY, .u.image = {index, term, &three}});
+}
+
+static void test_trap_25_nothing_is_taken_while_installing(void)
+{
+    open_voters(3, 1, 0, NULL);
+    offer(2, 1, 90);
+    ready(90, 1);
+    CU_ASSERT_TRUE(fx.install);
+    append(2, 1, 0, 0, 2, 1, 0);
+    CU_ASSERT_EQUAL(fx.store_n, 0);
+    at(now + 2100 * MS);
+    CU_ASSERT_EQUAL(st.role, RAFT_FOLLOWER);
+    step((struct raft_event){.type = RAFT_IMAGE_INSTALLED});
+    append(2, 1, 90, 1, 2, 1, 0);
+    CU_ASSERT_EQUAL(fx.store_n, 2);
+    end();
+}
+
+static void test_trap_38_image_that_comes_too_late_is_not_installed(void)
+{
+    open_voters(3, 1, 0, NULL);
+    offer(2, 1, 3);
+    CU_ASSERT_TRUE(fx.image_wanted);
+    append(2, 1, 0, 0, 5, 1, 4);
+    stored(5);
+    ready(3, 1);
+    CU_ASSERT(!fx.install && st.last == 5 && st.commit == 4);
+    end();
+}
+
 static void test_trap_39_log_is_not_kept_for_a_member_that_is_gone(void)
 {
     open_voters(3, 1, 0, NULL);
@@ -787,7 +868,7 @@ static void test_start_takes_up_the_term_of_its_log(void)
 UNIT_MAIN("raft traps", UNIT(test_trap_01_only_own_term_is_counted),
           UNIT(test_trap_02_no_change_before_own_term_is_committed),
           UNIT(test_trap_03_vote_is_durable_before_it_is_told),
-          UNIT(test_trap_04_step_down_keeps_the_vote),
+          UNIT(test_trap_03_start_knows_its_vote), UNIT(test_trap_04_step_down_keeps_the_vote),
           UNIT(test_trap_05_candidate_counts_itself_when_durable),
           UNIT(test_trap_06_late_append_keeps_the_suffix),
           UNIT(test_trap_07_commit_only_what_was_verified),
@@ -804,11 +885,14 @@ UNIT_MAIN("raft traps", UNIT(test_trap_01_only_own_term_is_counted),
           UNIT(test_trap_17_learner_votes_when_asked),
           UNIT(test_trap_18_new_leader_leaves_joint_consensus),
           UNIT(test_trap_20_demoted_member_counts_its_vote_in_the_old_half),
+          UNIT(test_trap_20_left_out_by_an_uncommitted_change_it_stands),
           UNIT(test_trap_21_configuration_is_cut_with_its_entry),
+          UNIT(test_trap_21_image_has_the_configuration_of_its_index),
           UNIT(test_trap_22_image_replaces_the_configuration),
           UNIT(test_trap_23_start_takes_the_last_appended_configuration),
           UNIT(test_trap_24_image_of_the_last_entry_ends_probing),
           UNIT(test_trap_25_no_candidacy_while_storing_or_installing),
+          UNIT(test_trap_25_nothing_is_taken_while_installing),
           UNIT(test_trap_27_completion_of_what_was_cut_does_not_count),
           UNIT(test_trap_28_no_read_before_own_term_is_committed),
           UNIT(test_trap_29_single_leader_reads_after_its_first_commit),
@@ -818,6 +902,7 @@ UNIT_MAIN("raft traps", UNIT(test_trap_01_only_own_term_is_counted),
           UNIT(test_trap_30_a_higher_term_does_not_end_the_promise),
           UNIT(test_trap_30_who_promised_does_not_stand),
           UNIT(test_trap_38_image_is_fetched_from_whoever_leads),
+          UNIT(test_trap_38_image_that_comes_too_late_is_not_installed),
           UNIT(test_trap_39_log_is_not_kept_for_a_member_that_is_gone),
           UNIT(test_trap_40_uncommitted_tail_is_bounded),
           UNIT(test_trap_40_tail_that_is_not_in_memory_counts_as_full),
