@@ -109,11 +109,14 @@
     X(RAFT_STANDS_BOUND, "who has promised a leader to keep still stands") \
     X(RAFT_TRIM_WAITS, "the log is kept for a member that does not answer") \
     X(RAFT_TAIL_UNBOUNDED, "a leader takes in whatever it is given") \
-    X(RAFT_CLOCK_FROZEN, "a lease is judged by the time before a pause (of the driver; played by the tests)") \
-    X(RAFT_TIMER_FIRST, "timers fire before messages that came earlier (of the driver; played by the tests)") \
-    X(RAFT_WIPED, "who lost its disk starts under its old name (of the driver; played by the tests)") \
+    X(RAFT_CLOCK_FROZEN, "a lease is judged by the time before a pause") \
+    X(RAFT_TIMER_FIRST, "timers fire before messages that came earlier") \
+    X(RAFT_WIPED, "who lost its disk starts under its old name") \
     X(RAFT_DISK_IGNORED, "a member that lost its disk is taken for the one it was") \
-    X(RAFT_FLOOR_FORGOTTEN, "a member whose log was damaged forgets that it ever had more")
+    X(RAFT_FLOOR_FORGOTTEN, "a member whose log was damaged forgets that it ever had more") \
+    X(RAFT_FULL_STAYS, "a log that was full takes nothing though there is space again") \
+    X(RAFT_SHIP_UNCHECKED, "an image that came is taken over unchecked") \
+    X(RAFT_SHIP_NOT_SYNCED, "an image that came is taken over before it is durable")
 /* clang-format on */
 
 enum mutant {

@@ -319,6 +319,7 @@ void raft_drive_status(struct journal *j, struct journal_status *ret_status)
                                           .is_changing = s.joint || s.conf_index > s.commit,
                                           .repairing = d->raft && !raft_is_whole(d->raft),
                                           .lease = s.lease,
+                                          .lease_until_ns = s.lease_until_ns,
                                           .elections = d->elections,
                                           .lost = d->lost,
                                           .messages = d->messages,

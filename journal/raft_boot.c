@@ -10,6 +10,7 @@
  *     disk was lost comes back as another one, never under its old promises.
  *  3. A new cluster begins with the same first entry on every member: its configuration, of term 1.
  *     It is only written where no term was ever known. */
+#include "core/mutant.h"
 #include "journal/raft_drive_impl.h"
 
 static void drive_op_done(struct env_op *op)
@@ -58,7 +59,7 @@ static void drive_identify(struct drive *d, int read)
         return;
     }
     if (d->file.is_new) {
-        d->file.meta.disk = env_random(d->env) | 1;
+        d->file.meta.disk = MUTANT(RAFT_WIPED) ? d->self.v : env_random(d->env) | 1;
         d->file.meta.era = d->join_era;
     }
     d->meta_want = (struct raft_meta){d->file.meta.epoch, {d->file.meta.vote}};

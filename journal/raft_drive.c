@@ -249,6 +249,16 @@ static void drive_effects(struct drive *d, const struct drive_source *src)
         drive_want_image(d);
 }
 
+/* the time now, however long this turn has lasted */
+static int64_t drive_clock_ns(const struct drive *d)
+{
+#ifdef TARN_MUTANTS
+    if (MUTANT(RAFT_CLOCK_FROZEN)) /* as of the last timer: perhaps before a pause */
+        return d->timer_clock_ns;
+#endif
+    return env_clock_ns(d->env);
+}
+
 static int drive_step(struct drive *d, struct raft_event *ev, const struct drive_source *src)
 {
     ev->now_ns = env_clock_ns(d->env);
@@ -391,7 +401,7 @@ static void drive_set_role(struct drive *d, const struct raft_status *s)
 
 static bool drive_read_at_once(const struct drive *d)
 {
-    return d->role == JOURNAL_LEADER && raft_lease_holds(d->raft, env_clock_ns(d->env)) &&
+    return d->role == JOURNAL_LEADER && raft_lease_holds(d->raft, drive_clock_ns(d)) &&
            d->applied >= raft_commit(d->raft);
 }
 
@@ -541,6 +551,9 @@ static void drive_timer_done(struct env_op *op)
 {
     struct drive *d = container_of(op, struct drive, timer.op);
     struct raft_event ev = {.type = RAFT_TIME};
+#ifdef TARN_MUTANTS
+    d->timer_clock_ns = env_clock_ns(d->env);
+#endif
     raft_drive_event(d, &ev, NULL);
     if (d->state == DRIVE_RUNNING && d->role == JOURNAL_LEADER)
         raft_drive_learn_disks(d);

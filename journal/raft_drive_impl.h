@@ -138,6 +138,9 @@ struct drive {
     enum drive_state state;
     enum journal_role role;
     uint64_t epoch;
+#ifdef TARN_MUTANTS
+    int64_t timer_clock_ns;
+#endif
 
     /* start */
     bool has_data, busy, begun;

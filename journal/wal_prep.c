@@ -79,7 +79,7 @@ static void wal_prep_done(struct env_op *op)
     case WAL_PREP_REOPEN:
         p->state = WAL_PREP_READY;
         p->tight = false;
-        wal_set_full(w, false);
+        wal_set_full(w, MUTANT(RAFT_FULL_STAYS) && w->full);
         break;
     case WAL_PREP_DROP_CLOSE:
         break;

@@ -30,6 +30,7 @@
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+#include "core/mutant.h"
 #include "net/net_impl.h"
 
 enum {
@@ -196,6 +197,8 @@ static void net_loop_on_timer(uv_timer_t *t)
 
 static void net_loop_arm(struct net *net)
 {
+    if (MUTANT(RAFT_TIMER_FIRST))
+        net_loop_fire(net);
     struct env_timer *t = heap_peek(&net->heap);
     if (!t) {
         uv_timer_stop(&net->timer);

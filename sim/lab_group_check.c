@@ -111,6 +111,19 @@ void lab_group_check_role(struct group_node *n, enum journal_role role, uint64_t
 
 /* ---- log ---- */
 
+/* What is committed is known to whoever may answer reads by himself. */
+static void check_leases(struct group_node *by, uint64_t index)
+{
+    struct lab_group *g = by->g;
+    for (uint32_t i = 0; i < g->n_nodes; i++) {
+        struct group_node *n = &g->node[i];
+        if (n != by && n->m && lab_group_member_trusts(n->m, index))
+            lab_group_fail(g, LAB_GROUP_LEADERS, "%s applies %llu while %s has a lease without it",
+                           sim_node_name(by->node), (unsigned long long)index,
+                           sim_node_name(n->node));
+    }
+}
+
 static void check_first(struct lab_group *g, uint64_t index, struct group_entry *e,
                         const uint8_t *rec, uint32_t len)
 {
@@ -167,6 +180,7 @@ void lab_group_check_apply(struct group_node *n, uint64_t index, const uint8_t *
                            (unsigned long long)index, (unsigned long long)before,
                            (unsigned long long)c->last);
         check_first(g, index, e, rec, len);
+        check_leases(n, index);
         e->ballast_sum = st->ballast_sum;
         lab_group_note(g, "%s record %llu ticket %llu client %llu seq %llu key %llu value %llu%s",
                        name, (unsigned long long)index, (unsigned long long)e->ticket,

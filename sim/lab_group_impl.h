@@ -79,6 +79,7 @@ struct group_node {
     bool founder;     /* began with the group */
     bool joins;       /* with an empty directory */
     bool was_in;      /* seen in the group's configuration */
+    bool lost;        /* its disk was; it is not replaced yet */
     struct member *m; /* NULL: down */
     uint32_t down;    /* faults that keep it down */
     bool paused;
@@ -128,6 +129,10 @@ struct group_event {
     struct lab_fault *f;
     struct group_node *on;
     bool did;
+    /* of several steps */
+    struct group_node *led, *other;
+    uint32_t step;
+    bool paused, healing;
 };
 
 /* Connections of a client node to every master. */
@@ -195,6 +200,9 @@ struct member *lab_group_member_open(struct env *e, struct mem *m, struct group_
 bool lab_group_member_leads(const struct member *m, uint64_t *ret_epoch);
 const struct group_state *lab_group_member_state(const struct member *m);
 uint32_t lab_group_member_waiting(const struct member *m);
+/* may it answer reads by itself though it has not committed `index`? */
+bool lab_group_member_trusts(struct member *m, uint64_t index);
+bool lab_group_member_is_damaged(struct member *m);
 /* what a record does; ret: it was executed, not known from before */
 bool lab_group_state_apply(struct group_state *st, uint64_t index, const uint8_t *rec, uint32_t len,
                            uint64_t *ballast, uint32_t n_ballast);

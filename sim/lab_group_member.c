@@ -490,6 +490,22 @@ const struct group_state *lab_group_member_state(const struct member *m)
     return &m->st;
 }
 
+bool lab_group_member_trusts(struct member *m, uint64_t index)
+{
+    struct journal_status s;
+    if (m->role != JOURNAL_LEADER)
+        return false;
+    journal_status(m->journal, &s);
+    return s.committed < index && env_clock_ns(m->env) < s.lease_until_ns;
+}
+
+bool lab_group_member_is_damaged(struct member *m)
+{
+    struct journal_status s;
+    journal_status(m->journal, &s);
+    return s.repairing;
+}
+
 uint32_t lab_group_member_waiting(const struct member *m)
 {
     return m->waiting;

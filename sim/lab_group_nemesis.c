@@ -78,6 +78,161 @@ static void nemesis_kill(struct group_event *e, void (*how)(struct sim_node *n))
         lab_group_down(n, how);
 }
 
+/* --- in several steps --- */
+
+/* Everybody is there and whole, and nobody is about to change that. */
+static bool plot_is_calm(struct lab_group *g)
+{
+    for (uint32_t i = 0; i < g->n_nodes; i++) {
+        struct group_node *n = &g->node[i];
+        if (n->lost || n->paused || (n->id && (!n->m || lab_group_member_is_damaged(n->m))))
+            return false;
+    }
+    return lab_group_operator_is_tidy(g->oper);
+}
+
+static struct group_node *plot_some(struct lab_group *g, const struct group_node * not,
+                                    const struct group_node *nor)
+{
+    uint32_t from = (uint32_t)sim_random(g->sim, g->n_nodes);
+    for (uint32_t i = 0; i < g->n_nodes; i++) {
+        struct group_node *n = &g->node[(from + i) % g->n_nodes];
+        if (n->id && n != not &&n != nor)
+            return n;
+    }
+    return NULL;
+}
+
+static void plot_next(struct group_event *e, int64_t ns)
+{
+    e->step++;
+    sim_at(e->g->sim, group_now_ns(e->g) + ns, &e->end);
+}
+
+/* A bit of what node n has written of its log, but not of the last segment: nothing may prove yet
+ * that its end was ever there, so that damage of it looks like a write that a crash tore. */
+static void plot_flip(struct group_node *n)
+{
+    static uint8_t b[1 << 20];
+    const char *seg = NULL, *last = "";
+    for (const char *f = ""; (f = sim_disk_next(n->node, f));)
+        if (strstr(f, "wal-") && strcmp(f, last) > 0)
+            last = f;
+    for (const char *f = ""; (f = sim_disk_next(n->node, f));)
+        if (strstr(f, "wal-") && strcmp(f, last) < 0 && (!seg || sim_random(n->g->sim, 2)))
+            seg = f;
+    int64_t len = seg ? sim_disk_read(n->node, seg, b, sizeof b, 0) : 0, used = 0;
+    for (int64_t k = 0; k < len; k++)
+        used = b[k] ? k : used;
+    if (used < 16384)
+        return;
+    uint64_t at = 8192 + sim_random(n->g->sim, (uint64_t)used - 8192);
+    lab_group_note(n->g, "%s: '%s' is damaged at %llu of %lld", sim_node_name(n->node), seg,
+                   (unsigned long long)at, (long long)used);
+    sim_disk_flip(n->node, seg, at, (unsigned)sim_random(n->g->sim, 8));
+}
+
+/* One member is away for a while, so that others' disks alone hold what comes; then one of them is
+ * damaged or lost, and the leader is gone. */
+static void plot_disk_begin(struct group_event *e)
+{
+    struct lab_group *g = e->g;
+    e->led = lab_group_leader(g);
+    e->did = false;
+    if (!e->led || !plot_is_calm(g))
+        return;
+    if (e->on == e->led)
+        e->on = plot_some(g, e->led, NULL);
+    e->other = e->on ? plot_some(g, e->led, e->on) : NULL;
+    if (!e->other || (e->f->kind == LAB_FAULT_LOSE && !e->on->founder))
+        return;
+    e->did = true;
+    e->step = 0;
+    if (e->other->down++ == 0 && sim_node_is_up(e->other->node))
+        lab_group_down(e->other, sim_node_crash);
+}
+
+static void plot_disk_next(struct group_event *e)
+{
+    struct group_node *a = e->on, *l = e->led, *b = e->other;
+    if (e->step == 2) {
+        l->down--;
+        lab_group_boot(l);
+        e->did = false;
+        return;
+    }
+    b->down--;
+    e->did = !e->healing && !a->lost;
+    if (e->did) {
+        if (sim_node_is_up(a->node))
+            lab_group_down(a, sim_node_crash);
+        a->lost = e->f->kind == LAB_FAULT_LOSE;
+        if (a->lost)
+            sim_node_wipe(a->node);
+        else
+            plot_flip(a);
+        a->epoch = a->lost ? 0 : a->epoch;
+        lab_group_boot(a);
+        if (l->down++ == 0 && sim_node_is_up(l->node))
+            lab_group_down(l, sim_node_crash);
+        plot_next(e, 1500 * GROUP_MS);
+    }
+    lab_group_boot(b);
+}
+
+static void plot_siege_cut(struct group_event *e, bool cut)
+{
+    struct lab_group *g = e->g;
+    for (uint32_t i = 0; i < g->n_nodes; i++) {
+        struct group_node *n = &g->node[i];
+        if (n == e->led)
+            continue;
+        if (cut)
+            sim_net_partition(e->led->node, n->node, e->f->one_way);
+        else
+            sim_net_heal(e->led->node, n->node);
+    }
+}
+
+/* The leader reaches clients only; it may sleep through its successor's election, and a voter may
+ * forget that it has a promise to keep. */
+static void plot_siege_begin(struct group_event *e)
+{
+    struct lab_group *g = e->g;
+    e->led = lab_group_leader(g);
+    e->did = e->led != NULL;
+    e->step = 0;
+    e->paused = false;
+    if (!e->did)
+        return;
+    plot_siege_cut(e, true);
+    uint64_t how = sim_random(g->sim, 4);
+    if (how < 2 && !e->led->paused && sim_node_is_up(e->led->node)) {
+        e->paused = e->led->paused = true;
+        sim_node_pause(e->led->node);
+    }
+    e->other = plot_some(g, e->led, NULL);
+    if (how % 2 && e->other && sim_node_is_up(e->other->node)) {
+        lab_group_down(e->other, sim_node_crash);
+        lab_group_boot(e->other);
+    }
+}
+
+static void plot_siege_next(struct group_event *e)
+{
+    if (e->paused && e->led->paused && sim_node_is_up(e->led->node))
+        sim_node_resume(e->led->node);
+    if (e->paused)
+        e->led->paused = false;
+    if (e->paused && !e->healing) {
+        e->paused = false;
+        plot_next(e, 60 * GROUP_MS);
+        return;
+    }
+    plot_siege_cut(e, false);
+    e->did = false;
+}
+
 static struct group_node *nemesis_node(struct group_event *e)
 {
     struct lab_group *g = e->g;
@@ -134,6 +289,13 @@ static void nemesis_do(struct group_event *e)
         if (sim_node_is_up(n->node))
             sim_node_stall(n->node, (uint32_t)sim_random(e->g->sim, 8), e->f->for_ns);
         break;
+    case LAB_FAULT_BIT_FLIP:
+    case LAB_FAULT_LOSE:
+        plot_disk_begin(e);
+        break;
+    case LAB_FAULT_SIEGE:
+        plot_siege_begin(e);
+        break;
     case LAB_FAULT_WIPE:
     case LAB_FAULT_IMAGE:
     case LAB_FAULT_MEMBERS:
@@ -154,7 +316,8 @@ static void nemesis_begin(struct env_op *op)
     lab_group_note(e->g, "fault %s %s to %s for %.3f s", lab_scenario_fault_name(e->f->kind),
                    sim_node_name(e->on->node), e->f->to, (double)e->f->for_ns / 1e9);
     nemesis_do(e);
-    sim_at(e->g->sim, group_now_ns(e->g) + e->f->for_ns, &e->end);
+    if (e->did)
+        plot_next(e, e->f->for_ns);
 }
 
 static void nemesis_end(struct env_op *op)
@@ -165,6 +328,13 @@ static void nemesis_end(struct env_op *op)
         return;
     e->did = false;
     switch (e->f->kind) {
+    case LAB_FAULT_BIT_FLIP:
+    case LAB_FAULT_LOSE:
+        plot_disk_next(e);
+        break;
+    case LAB_FAULT_SIEGE:
+        plot_siege_next(e);
+        break;
     case LAB_FAULT_POWER_LOSS:
     case LAB_FAULT_CRASH:
     case LAB_FAULT_RESTART:
@@ -221,8 +391,10 @@ void lab_group_nemesis_heal(struct lab_group *g)
     quiet.net.latency_min_ns = g->s.sim.net.latency_min_ns;
     quiet.net.latency_mean_ns = g->s.sim.net.latency_mean_ns;
     for (uint32_t i = 0; i < g->s.n_faults; i++)
-        if (g->events[i].did)
-            nemesis_end(&g->events[i].end);
+        for (struct group_event *e = &g->events[i]; e->did;) {
+            e->healing = true;
+            nemesis_end(&e->end);
+        }
     sim_net_heal_all(g->sim);
     sim_net_set(g->sim, &quiet.net);
     g->s.sim.disk.stall_ppm = 0;

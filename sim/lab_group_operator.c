@@ -167,6 +167,10 @@ static bool operator_mend(struct group_operator *o)
     struct group_node *joiner = NULL;
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         struct group_node *n = &g->node[i];
+        if (n->lost) {
+            n->lost = false;
+            operator_fresh(n); /* another one, in the place of the old */
+        }
         bool in = n->id && operator_in_view(o, n->id);
         n->was_in |= in;
         if (n->id && !in && n->was_in)

@@ -225,6 +225,8 @@ static void nemesis_begin(struct env_op *op)
         break;
     case LAB_FAULT_IMAGE:
     case LAB_FAULT_MEMBERS:
+    case LAB_FAULT_LOSE:
+    case LAB_FAULT_SIEGE:
         if (r->oper)
             lab_run_operator_wish(r->oper, e->f->f.kind, e->on, sim_random(r->sim, 1 << 30));
         break;

@@ -146,6 +146,8 @@ static const struct key keys[] = {
     EVERY("stall", LAB_FAULT_STALL),
     EVERY("image", LAB_FAULT_IMAGE),
     EVERY("members", LAB_FAULT_MEMBERS),
+    EVERY("lose", LAB_FAULT_LOSE),
+    EVERY("siege", LAB_FAULT_SIEGE),
     EVERY("store_change", LAB_FAULT_STORE_CHANGE),
     EVERY("store_outage", LAB_FAULT_STORE_OUTAGE),
     EVERY("store_full", LAB_FAULT_STORE_FULL),
@@ -159,9 +161,9 @@ static const struct key keys[] = {
 };
 
 static const char *const fault_names[] = {
-    "power_loss", "crash", "restart",  "wipe",         "pause",        "partition",
-    "clog",       "reset", "bit_flip", "disk_full",    "disk_slow",    "sync_fail",
-    "stall",      "image", "members",  "store_change", "store_outage", "store_full"};
+    "power_loss", "crash",    "restart",   "wipe",         "pause",        "partition", "clog",
+    "reset",      "bit_flip", "disk_full", "disk_slow",    "sync_fail",    "stall",     "image",
+    "members",    "lose",     "siege",     "store_change", "store_outage", "store_full"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {

@@ -30,6 +30,8 @@ enum lab_fault_kind {
     LAB_FAULT_STALL,        /* its process stops for `for` in the middle of its next turn */
     LAB_FAULT_IMAGE,        /* its journal is told to write a state image */
     LAB_FAULT_MEMBERS,      /* its operator adds, removes or prefers masters, or elects one */
+    LAB_FAULT_LOSE,         /* its disk is lost, and it starts as if nothing had happened */
+    LAB_FAULT_SIEGE,        /* the leader reaches no other master for `for`, and may stand still */
     LAB_FAULT_STORE_CHANGE, /* somebody changes a file of the under-store */
     LAB_FAULT_STORE_OUTAGE, /* every operation on the under-store fails for `for` */
     LAB_FAULT_STORE_FULL,

@@ -1,4 +1,5 @@
 /* sim/sim.c - the event queue, nodes and their processes, the run loop, the trace. */
+#include "core/mutant.h"
 #include "sim/sim_internal.h"
 
 __extension__ typedef unsigned __int128 sim_u128;
@@ -119,7 +120,7 @@ void sim_ev_at(struct sim *s, struct sim_ev *ev, int64_t at_ns)
     s->heap = sim_grow(s, s->heap, &s->cap_heap, s->n_heap, sizeof *s->heap);
     ev->at_ns = at_ns > s->now_ns ? at_ns : s->now_ns;
     ev->seq = ++s->seq;
-    if (ev->kind == SIM_EV_TIMER)
+    if ((ev->kind == SIM_EV_TIMER) != MUTANT(RAFT_TIMER_FIRST))
         ev->seq |= 1ULL << 63;
     struct sim_heap_entry x = {ev->at_ns, ev->seq, ev->id};
     sim_heap_up(s, s->n_heap++, x);

@@ -315,6 +315,36 @@ static void test_group_reads(void)
     gang_free(g);
 }
 
+/* A leader that stood still through its successor's election is asked before its timers tell it
+ * anything: the clock does. */
+static void test_group_reads_by_the_clock_of_now(void)
+{
+    struct gang *g = started(31, 3);
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_run(g, 200);
+    struct gang_member *l = gang_leader(g);
+    struct gang_op o = {.op = {.done = gang_op_done}, .g = g, .busy = true};
+    journal_barrier(l->j, &o.op);
+    gang_run(g, 1);
+    CU_ASSERT(o.done && o.op.ret == 0); /* it has a lease */
+    for (uint32_t i = 0; i < 3; i++)
+        if (&g->m[i] != l)
+            sim_net_partition(l->node, g->m[i].node, false);
+    sim_node_pause(l->node);
+    gang_run(g, 5000);
+    CU_ASSERT(gang_leader(g) != l && gang_write(g, 5, 100));
+    sim_node_resume(l->node);
+    o = (struct gang_op){.op = {.done = gang_op_done}, .g = g, .busy = true};
+    journal_barrier(l->j, &o.op);
+    gang_run(g, 20);
+    CU_ASSERT(!o.done || o.op.ret < 0);
+    gang_run(g, 5000);
+    CU_ASSERT(o.done && l->n_applied == 10);
+    sim_net_heal_all(g->s);
+    CU_ASSERT(gang_await_equal(g, 10000));
+    gang_free(g);
+}
+
 /* its promises went with its disk: the others do not talk to it */
 static void test_group_refuses_a_wiped_disk(void)
 {
@@ -502,6 +532,6 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_slow_follower_reads_the_log), UNIT(test_group_is_whole_soon_after_a_cut),
           UNIT(test_group_changes), UNIT(test_group_elects),
           UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
-          UNIT(test_group_refuses_a_wiped_disk), UNIT(test_group_stops),
-          UNIT(test_group_repairs_a_damaged_log), UNIT(test_group_that_forgets_its_damage),
-          UNIT(test_group_storm))
+          UNIT(test_group_reads_by_the_clock_of_now), UNIT(test_group_refuses_a_wiped_disk),
+          UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
+          UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm))
