@@ -57,9 +57,9 @@ static inline bool unit_mutant(void)
     for (uint32_t i = 0; want && i < sizeof names / sizeof names[0]; i++)
         if (!strcmp(names[i], want))
             mutant_on = i + 1;
-    return !want || mutant_on;
+    return !want || !*want || mutant_on;
 #else
-    return !want;
+    return !want || !*want;
 #endif
 }
 
