@@ -363,6 +363,8 @@ static int bench_usage(FILE *out, int code)
         "with K or "
         "M\n"
         "                (default 1M)\n"
+        "  --tail N      restart: files that are made while the master is down (default: a "
+        "twentieth)\n"
         "  --depth N     meta, journal: only with N requests outstanding (default: 1, 8, 64, 512)\n"
         "  --only WHAT   meta: only create, or only stat; journal: of raw,cowsql,batched,tarn,\n"
         "                etcd,zk,tcp,masters (batched: cowsql called in batches; tcp: ours over\n"
@@ -407,6 +409,8 @@ static void bench_option(struct bench *b, const char *name, const char *value)
         b->seconds = atof(value) * 60;
     else if (!strcmp(name, "--files"))
         b->files = bench_count(value);
+    else if (!strcmp(name, "--tail"))
+        b->tail = bench_count(value);
     else if (!strcmp(name, "--dir"))
         b->dir = value;
     else if (!strcmp(name, "--pin"))
@@ -420,15 +424,15 @@ static void bench_option(struct bench *b, const char *name, const char *value)
 /* 0, or an exit code + 1 */
 static int bench_options(struct bench *b, int argc, char **argv)
 {
-    static const char *const names[] = {"--rounds", "--seconds", "--files",   "--dir",
-                                        "--pin",    "--depth",   "--only",    "--json",
-                                        "--quick",  "--help",    "--minutes", "-h"};
+    static const char *const names[] = {"--rounds",  "--seconds", "--files", "--dir",   "--pin",
+                                        "--depth",   "--only",    "--json",  "--quick", "--help",
+                                        "--minutes", "-h",        "--tail"};
     for (int i = 1; i < argc; i++) {
         size_t k = 0;
         while (k < ARRAY_LEN(names) && strcmp(names[k], argv[i]))
             k++;
         if (k == ARRAY_LEN(names))
-            return bench_unknown("option", argv[i], names, 11) + 1;
+            return bench_unknown("option", argv[i], names, ARRAY_LEN(names)) + 1;
         if (k == 9 || k == 11)
             return bench_usage(stdout, 0) + 1;
         if (k == 7) {

@@ -30,6 +30,7 @@ struct bench {
     const char *pin;  /* --pin: free (default), one, two */
     int depth;        /* --depth: meta, journal with this many outstanding only; 0: 1, 8, 64, 512 */
     uint64_t files;   /* --files of a large state or tree, default 1M */
+    uint64_t tail;    /* --tail of a log; 0: a twentieth of the files */
     const char *only; /* --only: meta's create or stat, journal's systems; NULL: all */
     const char *dir;  /* --dir, where files are made; default: the current directory */
     bool json;

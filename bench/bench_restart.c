@@ -132,6 +132,11 @@ static bool bench_restart_image(const char *dir, char *ret_name, size_t cap)
     return *ret_name;
 }
 
+static uint64_t bench_restart_tail(const struct bench *b)
+{
+    return b->tail ? b->tail : b->files / 20;
+}
+
 static bool bench_restart_round(struct bench_restart *r)
 {
     struct bench *b = r->b;
@@ -149,7 +154,7 @@ static bool bench_restart_round(struct bench_restart *r)
         return false;
     int victim = (leader + 1) % r->masters.n;
     bench_proc_kill(&r->masters.proc[victim]);
-    if (!bench_restart_fill(b->files / 20))
+    if (!bench_restart_fill(bench_restart_tail(b)))
         return false;
     snprintf(path, sizeof path, "%s/master%d", r->dir, victim + 1);
     if (!bench_restart_image(path, image, sizeof image))
@@ -178,8 +183,8 @@ int bench_restart_main(struct bench *b)
         return 1;
     b->title = "a master of three started again with a large state";
     snprintf(b->params, sizeof b->params,
-             "%llu files in directories of %d, names of 12 bytes; a tail of a twentieth of them",
-             (unsigned long long)b->files, RESTART_DIR);
+             "%llu files in directories of %d, names of 12 bytes; a tail of %llu more",
+             (unsigned long long)b->files, RESTART_DIR, (unsigned long long)bench_restart_tail(b));
     /* the tables may be copied while an image is written */
     uint64_t mib = 512 + b->files * 2 / 1000;
     snprintf(memory, sizeof memory, "%lluMiB", (unsigned long long)mib);
