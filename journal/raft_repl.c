@@ -15,7 +15,10 @@
  *     or below commit: so a late or repeated append takes nothing away that was answered for.
  *  2. An answer's index is stored here and equal to the leader's log: min(stored, verified).
  *  3. match only grows while a leadership lasts, but for a member that lost entries; next > match.
- *  4. An answer of a past term, or to a message of one, moves nothing. */
+ *  4. An answer of a past term, or to a message of one, moves nothing.
+ *  5. What is sent to a member and not durable there is bounded, in messages, bytes and entries
+ *     (half of what it can hold): so a member whose disk is slower than its network is never sent
+ *     what it must refuse, which costs a probe and is read from disk and sent once more. */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
@@ -127,6 +130,13 @@ static void raft_repl_fetch(struct raft *r, struct raft_peer *p)
     r->fx->fetch[r->fx->n_fetches++] = (struct raft_fetch){p->id, p->next};
 }
 
+static bool raft_repl_may_fly(const struct raft *r, const struct raft_peer *p)
+{
+    uint64_t entries = p->next - 1 - p->match, most = (r->trail.mask + 1) / 2;
+    return p->flights < r->cfg.inflight_messages && p->flight_bytes < r->cfg.inflight_bytes &&
+           entries < most;
+}
+
 static void raft_repl_pump_peer(struct raft *r, struct raft_peer *p)
 {
     if (p->progress == RAFT_IMAGE)
@@ -144,8 +154,7 @@ static void raft_repl_pump_peer(struct raft *r, struct raft_peer *p)
         raft_repl_send(r, p, p->next, n, false);
         return;
     }
-    while (p->next <= r->trail.last && p->flights < r->cfg.inflight_messages &&
-           p->flight_bytes < r->cfg.inflight_bytes && raft_may_send(r)) {
+    while (p->next <= r->trail.last && raft_repl_may_fly(r, p) && raft_may_send(r)) {
         if (p->next < r->trail.mem_first) {
             raft_repl_fetch(r, p);
             return;
@@ -256,7 +265,7 @@ static void raft_repl_accepted(struct raft *r, struct raft_peer *p, const struct
     if (m->index > r->trail.last || hint > r->trail.last)
         return; /* no member of this cluster says that */
     p->match = base_max_u64(p->match, m->index);
-    while (p->flights && p->flight[p->flight_first].last <= hint) {
+    while (p->flights && p->flight[p->flight_first].last <= m->index) { /* durable there */
         p->flight_bytes -= p->flight[p->flight_first].bytes;
         p->flight_first = (p->flight_first + 1) % RAFT_INFLIGHT_MAX;
         p->flights--;
@@ -361,6 +370,8 @@ static bool raft_repl_is_sound(const struct raft_message *m)
 static uint32_t raft_repl_take(struct raft *r, const struct raft_message *m, uint32_t k)
 {
     raft_evict(r);
+    if (r->trail.mem_bytes > r->cfg.mem_bytes) /* which waits for the disk, all of it */
+        return k;
     for (; k < m->n; k++) {
         bool conf = m->entry[k].type == RAFT_CONF;
         if (!raft_trail_has_room(&r->trail, RAFT_SPARE) || (conf && !raft_member_has_room(r)))

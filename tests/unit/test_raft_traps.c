@@ -725,6 +725,74 @@ static void test_first_suspicion_is_short_but_outlasts_a_promise(void)
     CU_ASSERT(hi - lo > config().promise_ns); /* not all at once */
 }
 
+/* Who was away gets what left the leader's memory, but not more than he can hold until his disk has
+ * it: what he had to refuse would be read and sent once more. */
+static void slow_disk(uint32_t batch, uint64_t most)
+{
+    uint64_t terms[200], from = 1;
+    struct raft_entry e[8];
+    for (int i = 0; i < 200; i++)
+        terms[i] = 1;
+    for (int i = 0; i < 8; i++)
+        e[i] = (struct raft_entry){1, 4, RAFT_DATA};
+    open_voters(3, 1, 200, terms);
+    lead(3);
+    message((struct raft_message){
+        .type = RAFT_MSG_APPEND_REPLY, .from = {2}, .term = st.term, .index = 200, .reject = true});
+    ack(2, 0);
+    for (; fx.n_fetches == 1 && from < 100; from += batch) { /* all is taken, nothing stored */
+        CU_ASSERT_EQUAL(fx.fetch[0].from, from);
+        step((struct raft_event){.type = RAFT_FETCHED, .u.fetched = {{2}, from, batch, e, NULL}});
+        CU_ASSERT_PTR_NOT_NULL(sent(RAFT_MSG_APPEND, 2));
+    }
+    CU_ASSERT_EQUAL(from, most + 1);
+    message((struct raft_message){
+        .type = RAFT_MSG_APPEND_REPLY, .from = {2}, .term = st.term, .hint = most, .sent_ns = now});
+    CU_ASSERT_EQUAL(fx.n_fetches, 0);
+    ack(2, batch);
+    CU_ASSERT(fx.n_fetches == 1 && fx.fetch[0].from == most + 1);
+    end();
+}
+
+static void test_slow_disk_is_not_flooded(void)
+{
+    slow_disk(8, 32); /* half of the 64 entries that he can hold */
+    slow_disk(2, 16); /* eight messages */
+}
+
+/* ... and if he was sent too much after all, what waits for his disk is bounded in bytes, too. */
+static void test_tail_of_a_slow_disk_is_bounded(void)
+{
+    struct raft_entry e[4];
+    open_voters(3, 1, 0, NULL);
+    for (uint64_t i = 0; i < 16; i++) {
+        for (int k = 0; k < 4; k++)
+            e[k] = (struct raft_entry){1, 100 << 10, RAFT_DATA};
+        message((struct raft_message){.type = RAFT_MSG_APPEND,
+                                      .from = {2},
+                                      .term = 1,
+                                      .index = 4 * i,
+                                      .log_term = i ? 1 : 0,
+                                      .n = 4,
+                                      .entry = e});
+        if (st.last == 4 * i)
+            break;
+    }
+    CU_ASSERT_EQUAL(st.last, 12); /* the first that is more than 1 MiB */
+    const struct raft_message *m = sent(RAFT_MSG_APPEND_REPLY, 2);
+    CU_ASSERT(m && m->index == 0 && m->hint == 12);
+    stored(12);
+    message((struct raft_message){.type = RAFT_MSG_APPEND,
+                                  .from = {2},
+                                  .term = 1,
+                                  .index = 12,
+                                  .log_term = 1,
+                                  .n = 4,
+                                  .entry = e});
+    CU_ASSERT_EQUAL(st.last, 16);
+    end();
+}
+
 static void test_trap_40_uncommitted_tail_is_bounded(void)
 {
     open_voters(3, 1, 0, NULL);
@@ -899,6 +967,7 @@ UNIT_MAIN("raft traps", UNIT(test_trap_01_only_own_term_is_counted),
           UNIT(test_trap_30_lease_ends_in_time_and_with_a_transfer),
           UNIT(test_trap_30_voter_that_starts_keeps_still),
           UNIT(test_first_suspicion_is_short_but_outlasts_a_promise),
+          UNIT(test_slow_disk_is_not_flooded), UNIT(test_tail_of_a_slow_disk_is_bounded),
           UNIT(test_trap_30_a_higher_term_does_not_end_the_promise),
           UNIT(test_trap_30_who_promised_does_not_stand),
           UNIT(test_trap_38_image_is_fetched_from_whoever_leads),
