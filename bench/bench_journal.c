@@ -12,6 +12,7 @@
  *
  * Ratios are taken within a round, and their median is what is compared with what is wanted. */
 #include "bench/bench_journal.h"
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -448,6 +449,8 @@ static void bench_journal_targets(struct bench_journal *j)
                             raw[2].p50_us);
         bench_journal_target(j->b, "p99 / p50 at 64, tarn", size, tarn[2].p99_us, tarn[2].p50_us,
                              true, 5);
+        bench_journal_ratio(j->b, "p99 at 64, tarn / raw quorum", size, tarn[2].p99_us,
+                            raw[2].p99_us);
         bench_journal_target(j->b, "rate at 64 over TCP, tarn / etcd", size, tcp[2].rate,
                              etcd[2].rate, false, 4);
         bench_journal_target(j->b, "rate at 64 over TCP, tarn / ZooKeeper", size, tcp[2].rate,
@@ -460,8 +463,45 @@ static void bench_journal_targets(struct bench_journal *j)
     }
 }
 
+/* what the disk itself does, one process and one write at a time, before each round */
+static bool bench_journal_disk(struct bench_journal *j)
+{
+    static struct bench_load l;
+    static const char *const name[4] = {"disk: durable write of 4 KiB, p50", "disk: p90",
+                                        "disk: p99", "disk: p99.9"};
+    static const uint64_t of_1000[4] = {500, 900, 990, 999};
+    char line[64], path[600];
+    void *block = NULL;
+    snprintf(path, sizeof path, "%s/disk", j->dir);
+    snprintf(line, sizeof line, "run 1 4096 %d", (int)(j->b->seconds * 1000) + 10);
+    int fd = open(path, O_RDWR | O_CREAT | O_DIRECT | O_DSYNC | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 && !posix_memalign(&block, 4096, 1 << 20);
+    if (ok) {
+        memset(block, 0, 1 << 20);
+        for (off_t at = 0; at < 16 << 20 && ok; at += 1 << 20) /* written before, as a segment is */
+            ok = pwrite(fd, block, 1 << 20, at) == 1 << 20;
+        off_t at = 0;
+        int64_t began;
+        ok = ok && bench_load_parse(&l, line);
+        do {
+            began = bench_load_now_ns();
+            ok = ok && pwrite(fd, block, 4096, at) == 4096;
+            at = (at + 4096) % (16 << 20);
+        } while (ok && bench_load_done(&l, began));
+    }
+    for (int i = 0; i < 4 && ok; i++)
+        bench_sample(j->b, bench_row(j->b, name[i], "us", -1),
+                     (double)bench_load_quantile(&l, of_1000[i]) / 1e3);
+    if (fd >= 0)
+        close(fd);
+    free(block);
+    return ok || bench_fail(path);
+}
+
 static bool bench_journal_round(struct bench_journal *j)
 {
+    if (j->sys[RAW].has && !bench_journal_disk(j))
+        return false;
     for (int i = 0; i < SIZES; i++)
         for (int k = 0; k < DEPTHS; k++)
             for (int s = 0; s < SYSTEMS; s++) {

@@ -66,7 +66,7 @@ bool bench_load_done(struct bench_load *l, int64_t began_ns)
     return false;
 }
 
-static uint64_t bench_load_quantile(const struct bench_load *l, uint64_t of_1000)
+uint64_t bench_load_quantile(const struct bench_load *l, uint64_t of_1000)
 {
     uint64_t want = l->n * of_1000 / 1000, seen = 0;
     for (unsigned i = 0; i < BENCH_LOAD_BUCKETS; i++) {

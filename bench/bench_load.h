@@ -31,6 +31,8 @@ int64_t bench_load_now_ns(void);
 bool bench_load_parse(struct bench_load *l, const char *line);
 /* One that began at began_ns is done; true: begin another.  At false one less is busy. */
 bool bench_load_done(struct bench_load *l, int64_t began_ns);
+/* so many of a thousand took no longer, in ns */
+uint64_t bench_load_quantile(const struct bench_load *l, uint64_t of_1000);
 /* the answer, when nothing is busy any more */
 void bench_load_print(const struct bench_load *l);
 void bench_load_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
