@@ -19,6 +19,7 @@
  *   NAME:  STAT -> LOAD -> end           (absent: end)
  *   CHECK: STAT -> [REFRESH] -> end      (a directory that differs is not loaded any more) */
 #include "cluster/master_impl.h"
+#include "core/mutant.h"
 
 static void load_step(struct master_job *j);
 
@@ -287,7 +288,7 @@ void master_load_submit_ufs(struct master_job *j, enum ufs_kind kind, enum maste
     if (kind != UFS_LIST && kind != UFS_LIST_END)
         memset(j->uop.impl, 0, sizeof j->uop.impl);
     memset(&j->uop.ent, 0, sizeof j->uop.ent);
-    if (m->is_group && kind >= UFS_CREATE && kind <= UFS_SETATTR) {
+    if (m->is_group && kind >= UFS_CREATE && kind <= UFS_SETATTR && !MUTANT(EFFECT_UNASKED)) {
         j->sub.op.done = load_ufs_sure;
         journal_barrier(m->journal, &j->sub.op);
     } else {

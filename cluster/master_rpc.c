@@ -386,7 +386,9 @@ static void req_barrier(struct master_req *r)
 {
     r->state = REQ_BARRIER;
     r->barrier.done = req_barrier_done;
-    if (r->is_aside && MUTANT(READ_STANDBY_STALE)) {
+    bool is_beat = r->method == RPC_SESSION_BEAT;
+    if ((r->is_aside && MUTANT(READ_STANDBY_STALE)) || (is_beat && MUTANT(LEASE_UNASKED)) ||
+        (!r->is_aside && !is_beat && MUTANT(READ_UNASKED))) {
         r->barrier.ret = 0;
         env_post(r->m->env, &r->barrier);
         return;

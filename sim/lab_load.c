@@ -544,6 +544,7 @@ static void load_booted(struct env *e, struct mem *m, void *ctx)
     struct client_config cfg = lc->l->cfg.client;
     cfg.name = sim_node_name(lc->node);
     cfg.host = cfg.name;
+    cfg.read_any = lc->l->cfg.read_any > sim_node_id(lc->node) % 2;
     lc->env = e;
     int err = client_open(e, m, &cfg, NULL, &lc->client);
     if (err) {

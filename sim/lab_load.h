@@ -45,6 +45,7 @@ struct lab_load_config {
     uint32_t users;      /* callers: root and so many others */
     uint32_t weights[LAB_LOAD_KINDS];
     int64_t deadline_ns;
+    uint32_t read_any; /* 1: every other client asks standbys, too; 2: all do */
     struct client_config client;
 };
 

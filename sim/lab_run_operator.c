@@ -38,6 +38,7 @@ struct run_operator {
     uint8_t body[256];
     bool is_calling, is_changing;
     int64_t until_ns; /* nothing new is begun before */
+    int64_t led_since_ns;
     struct journal_status view;
     struct run_node *lead;
     bool tidy, closed;
@@ -89,13 +90,20 @@ static void operator_change(struct run_operator *o, enum rpc_change_verb verb, u
     operator_call(o, o->lead, RPC_CHANGE, w.len, patience_ns);
 }
 
+/* Is it the word of who surely leads?  Whoever has led for a while has, unless it stood still,
+ * heard of a majority a moment ago; after a hand-over in vain it has no lease any more. */
 static bool operator_look(struct run_operator *o)
 {
+    int64_t now = sim_now_ns(o->r->sim);
+    uint64_t epoch = o->view.epoch;
+    struct run_node *before = o->lead;
     o->lead = lab_run_leader(o->r);
-    if (!o->lead || o->lead->paused)
-        return false;
-    master_journal_status(o->lead->master, &o->view);
-    return o->view.lease;
+    if (o->lead)
+        master_journal_status(o->lead->master, &o->view);
+    if (!o->lead || o->lead->paused || o->lead != before || o->view.epoch != epoch)
+        o->led_since_ns = now;
+    return o->lead && !o->lead->paused &&
+           (o->view.lease || now - o->led_since_ns >= OPERATOR_LATE_NS);
 }
 
 /* ---- the group's order ---- */
@@ -260,8 +268,11 @@ bool lab_run_operator_is_tidy(const struct run_operator *o)
 
 void lab_run_operator_say(const struct run_operator *o, char *ret_text, size_t cap)
 {
-    size_t at = fmt_into(ret_text, cap, "the group of masters is not in order: %s leads; ",
-                         o->lead ? sim_node_name(o->lead->node) : "nobody");
+    size_t at = fmt_into(ret_text, cap, "the group of masters is not in order: %s leads%s%s%s; ",
+                         o->lead ? sim_node_name(o->lead->node) : "nobody",
+                         o->view.lease ? "" : ", without a lease",
+                         o->view.is_changing ? ", a change is under way" : "",
+                         o->is_calling ? ", a call is out" : "");
     for (uint32_t i = 0; i < o->view.n && at < cap; i++) {
         const struct journal_member *m = &o->view.member[i];
         at += fmt_into(ret_text + at, cap - at, "%u%s%s%s ", m->id, m->votes ? "" : " (no voter)",

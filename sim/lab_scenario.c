@@ -96,6 +96,7 @@ static const struct key keys[] = {
     U32("client.direct", client_direct, 0, 1),
     U32("client.read_any", client_read_any, 0, 1),
     TIME("client.deadline", load.deadline_ns),
+    U32("client.read_any", load.read_any, 0, 2),
     U32("load.threads", load.threads, 1, 256),
     TIME("load.think", load.think_ns),
     TIME("load.linger", load.linger_ns),
