@@ -5,8 +5,9 @@
  * still waits for the answer.  intent_cursor passes over open intents in id order; a job exists for
  *     each it has passed (a LOAD's is its listing).
  *  2. An intent of an earlier leadership is performed with UFS_F_RESUME: it may have been done.
- *  3. Leadership is checked right before an effect is submitted; the effect is idempotent, so the
- *     moment that remains does no harm.  Of one intent this master has one effect under way at
+ *  3. Leadership is checked right before an effect is submitted, and an effect that would begin
+ *     when another may lead already does not; it is idempotent, so what remains (a hand-over while
+ *     it is under way) does no harm.  Of one intent this master has one effect under way at
  * most: what an earlier leadership of its own began, and what still hangs, is waited for.
  *  4. A parent's new attributes are recorded only if what was known of it was true just before the
  *     effect: else a change made behind our back would be taken for ours and never be listed.  What

@@ -278,6 +278,16 @@ static void load_ufs_sure(struct env_op *op)
     load_job_step(j);
 }
 
+/* Nobody else leads before that, unless this master hands over: who answers for it now suspects it
+ * later.  So a master that stands still between its question and the effect does no harm. */
+static int64_t load_sure_until_ns(const struct master *m)
+{
+    const struct journal_raft *c = &m->cfg.journal.raft;
+    int64_t for_ns = c->suspect_min_ns - c->promise_ns;
+    for_ns -= for_ns / 1000000 * c->drift_ppm;
+    return for_ns > 0 ? env_now_ns(m->env) + for_ns : 0;
+}
+
 /* One of a group may be deposed and not know it yet: before it changes anything below, it asks. */
 void master_load_submit_ufs(struct master_job *j, enum ufs_kind kind, enum master_job_step step)
 {
@@ -288,7 +298,9 @@ void master_load_submit_ufs(struct master_job *j, enum ufs_kind kind, enum maste
     if (kind != UFS_LIST && kind != UFS_LIST_END)
         memset(j->uop.impl, 0, sizeof j->uop.impl);
     memset(&j->uop.ent, 0, sizeof j->uop.ent);
+    j->uop.not_after_ns = 0;
     if (m->is_group && kind >= UFS_CREATE && kind <= UFS_SETATTR && !MUTANT(EFFECT_UNASKED)) {
+        j->uop.not_after_ns = load_sure_until_ns(m);
         j->sub.op.done = load_ufs_sure;
         journal_barrier(m->journal, &j->sub.op);
     } else {

@@ -81,8 +81,8 @@ struct ufs_op {
     uint64_t expect_fp;
     uint64_t expect_ino;  /* READ, WRITE, SYNC, ALLOC: E_CHANGED if another file; 0: any */
     uint64_t expect_ino2; /* RENAME, EXCHANGE */
-    int64_t not_after_ns; /* WRITE, ALLOC: E_TIMEOUT, nothing done, if it would begin later than
-                             that on the env's clock (now_ns); 0: whenever */
+    int64_t not_after_ns; /* WRITE, ALLOC, CREATE ... SETATTR: E_TIMEOUT, nothing done, if it would
+                             begin later than that on the env's clock (now_ns); 0: whenever */
     uint32_t mode, uid, gid, rdev, valid;
     uint64_t size;
     int64_t atime_ns, mtime_ns;

@@ -861,6 +861,9 @@ void ufs_dir_put(struct ufs_dir *d)
 
 static int64_t ufs_dir_do(struct ufs_dir *d, struct ufs_op *o)
 {
+    bool is_effect = o->kind >= UFS_CREATE && o->kind <= UFS_SETATTR;
+    if (is_effect && o->not_after_ns && ufs_dir_now_ns() > o->not_after_ns)
+        return E_TIMEOUT;
     switch (o->kind) {
     case UFS_STAT:
         return ufs_dir_stat(d, o);

@@ -140,6 +140,11 @@ static void test_ufs_dir_files(void)
     CU_ASSERT_EQUAL(RUN(.kind = UFS_ALLOC, .path = "f", .size = 9, .mode = 8), E_INVAL);
     CU_ASSERT_EQUAL(RUN(.kind = UFS_ALLOC, .path = "f", .size = UINT64_MAX), E_INVAL);
     CU_ASSERT_EQUAL(RUN(.kind = UFS_ALLOC, .path = "f", .size = 9, .not_after_ns = 1), E_TIMEOUT);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_MKDIR, .path = "late", .mode = 0755, .not_after_ns = 1),
+                    E_TIMEOUT);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_UNLINK, .path = "f", .not_after_ns = 1), E_TIMEOUT);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_STAT, .path = "late"), E_NOENT);
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_STAT, .path = "f"), 0);
     CU_ASSERT_EQUAL(RUN(.kind = UFS_ALLOC, .path = "f", .size = 9, .expect_ino = 1), E_CHANGED);
     struct ufs_op s = {.kind = UFS_STATFS};
     CU_ASSERT_EQUAL(run(&s), 0);
