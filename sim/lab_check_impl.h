@@ -92,7 +92,8 @@ struct lab_check {
         int64_t at_ns;
     } closed[CHECK_CLOSED];
     uint32_t n_closed;
-    uint64_t *tags; /* the record of each numbered request */
+    uint64_t n_late; /* effects of intents that were closed already */
+    uint64_t *tags;  /* the record of each numbered request */
     uint32_t cap_tags;
     uint64_t vanished; /* lab_model_vanished() after the last record */
     uint64_t behind;   /* changes by nobody in the cluster before the run */

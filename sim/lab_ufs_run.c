@@ -160,6 +160,7 @@ static struct lab_ufs_call *call_new(struct run_store *st, const struct ufs_op *
 {
     struct lab_ufs *u = st->u;
     struct lab_ufs_call *c = lab_ufs_alloc(u, sizeof *c);
+    bool is_effect = o->kind >= UFS_CREATE && o->kind <= UFS_SETATTR;
     *c = (struct lab_ufs_call){
         .u = u,
         .by = st->by,
@@ -185,7 +186,7 @@ static struct lab_ufs_call *call_new(struct run_store *st, const struct ufs_op *
         .valid = o->valid,
         .atime_ns = o->atime_ns,
         .mtime_ns = o->mtime_ns,
-        .not_after_ns = o->kind == UFS_WRITE ? o->not_after_ns : 0,
+        .not_after_ns = is_effect || o->kind == UFS_WRITE ? o->not_after_ns : 0,
         .env = st->env,
     };
     if (o->kind != UFS_READ)
