@@ -195,7 +195,6 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
     s->load.client = client_config_default();
     s->load.client.masters = r->masters;
     s->load.client.ufs = s->client_direct ? lab_ufs_factory(r->ufs) : NULL;
-    s->load.client.read_any = s->client_read_any;
     s->load.client.requests_max = 64;
     s->load.client.cache_entries = 2048;
     s->load.client.readahead_pages = s->readahead_pages;

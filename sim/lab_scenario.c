@@ -94,7 +94,6 @@ static const struct key keys[] = {
     U64("worker.capacity_bytes", capacity_bytes),
     U32("client.readahead_pages", readahead_pages, 0, 64),
     U32("client.direct", client_direct, 0, 1),
-    U32("client.read_any", client_read_any, 0, 1),
     TIME("client.deadline", load.deadline_ns),
     U32("client.read_any", load.read_any, 0, 2),
     U32("load.threads", load.threads, 1, 256),
@@ -572,7 +571,7 @@ static const char *const swarms[][2] = {
     {"stall_ppm", "= 0 *10"},
     {"fault_on_ppm", "= 0 1000000"},
     {"load.think", "= = /4 *4"},
-    {"client.read_any", "= 1"},
+    {"client.read_any", "= 0 1 2"},
 };
 
 static void swarm_key(struct lab_scenario *s, const struct key *k, const char *values,

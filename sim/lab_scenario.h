@@ -72,7 +72,6 @@ struct lab_scenario {
     uint64_t image_after_bytes, segment_bytes;
     uint64_t page_bytes, capacity_bytes;
     uint32_t readahead_pages;
-    uint32_t client_read_any;
     uint32_t client_direct; /* clients may reach the under-store without a worker */
     struct lab_load_config load;
     struct lab_scenario_journal journal;
