@@ -606,7 +606,8 @@ static void call_done(struct env_op *op)
     struct rpc_link_call *call = container_of(op, struct rpc_link_call, call.op);
     struct client *c = call_client(call);
     bool late = env_now_ns(c->env) >= call->deadline_ns;
-    bool lost = op->ret == E_CLOSED || op->ret == E_NOT_LEADER || op->ret == E_UNAVAILABLE;
+    bool lost = op->ret == E_CLOSED || op->ret == E_NOT_LEADER || op->ret == E_UNAVAILABLE ||
+                op->ret == E_CANCELLED; /* by a master that was stopped */
     if (!lost || late || c->state >= CLIENT_STOPPING) {
         call_end(call, (int)op->ret);
         return;

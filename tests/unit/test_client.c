@@ -331,6 +331,11 @@ static void test_client_everything_ends_by_its_deadline(void)
     call = (struct rpc_link_call){0};
     client_call(k->c, RPC_STATUS, NULL, 0, 0, &call);
     CU_ASSERT_EQUAL(sim_run_op(k->sim, &call.op, SEC), 0);
+    k->cancels = 1; /* its master is stopped: it is asked again, of whoever leads then */
+    call = (struct rpc_link_call){0};
+    client_call(k->c, RPC_STATUS, NULL, 0, 0, &call);
+    CU_ASSERT_EQUAL(sim_run_op(k->sim, &call.op, 5 * SEC), 0);
+    CU_ASSERT_EQUAL(k->cancels, 0);
     fake_close(k);
 }
 

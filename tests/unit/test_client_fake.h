@@ -53,6 +53,7 @@ struct fake_worker {
 };
 
 struct fake {
+    uint32_t cancels; /* so many plain calls end with a master that is stopped */
     struct mem mem;
     struct sim *sim;
     struct sim_node *mn[2], *cn;
@@ -272,6 +273,8 @@ static inline void fake_master_call(struct rpc_host *h, struct rpc_token t, uint
         fake_fs(m->k, t, body, len);
     else if (method == RPC_SESSION_BEAT)
         fake_beat(m->k, t, body, len);
+    else if (m->k->cancels)
+        rpc_reply(t, E_CANCELLED, NULL, 0), m->k->cancels--;
     else
         rpc_reply(t, 0, "ok\n", 3);
 }
