@@ -23,6 +23,7 @@ static const char usage[] =
     "\n"
     "  --marks fail|warn|off  what a mark that no run came to is (default: a failure)\n"
     "  --excuse NAME,...  marks that need not be reached; \"group.*\" is all of a group\n"
+    "  --same-sources  builds of sources that were not committed are of the same: you know it\n"
     "  --json          the summary as JSON\n"
     "\n"
     "Exit status: as tarn-sim campaign.\n";
@@ -90,7 +91,7 @@ static int refuse(const char *path, const char *what)
     return EXIT_USAGE;
 }
 
-static int fits(sqlite3 *db, const char *path)
+static int fits(sqlite3 *db, const char *path, bool same_sources)
 {
     char a[80], b[80], program_a[80], program_b[80], what[300];
     if (!tarn_sim_db_number(db, "SELECT count(*) FROM src.sqlite_master WHERE name = 'meta'"))
@@ -109,9 +110,10 @@ static int fits(sqlite3 *db, const char *path)
                  "is of commit %s and the others of %s; run it again by one program", b, a);
         return refuse(path, what);
     }
-    if ((strstr(a, "dirty") || !strcmp(a, "unknown")) && strcmp(program_a, program_b) != 0)
-        return refuse(path,
-                      "is of another build than the others, and its sources were not committed");
+    if (!same_sources && (strstr(a, "dirty") || !strcmp(a, "unknown")) &&
+        strcmp(program_a, program_b) != 0)
+        return refuse(path, "is of another build than the others, and its sources were not "
+                            "committed (see --same-sources)");
     if (tarn_sim_db_number(db, "SELECT count(*) FROM (SELECT digest FROM src.scenario EXCEPT "
                                "SELECT digest FROM main.scenario)") ||
         tarn_sim_db_number(db, "SELECT count(*) FROM (SELECT digest FROM main.scenario EXCEPT "
@@ -161,6 +163,7 @@ static const char rows_sql[] =
 struct merge {
     sqlite3 *db;
     uint64_t both, differ;
+    bool same_sources;
 };
 
 static int merge_one(struct merge *m, const char *path)
@@ -180,7 +183,7 @@ static int merge_one(struct merge *m, const char *path)
         fprintf(stderr, "tarn-sim: %s: %s\n", path, sqlite3_errmsg(db));
         return EXIT_USAGE;
     }
-    err = fits(db, path);
+    err = fits(db, path, m->same_sources);
     if (err)
         return err;
     tarn_sim_db_do(db, "BEGIN");
@@ -204,9 +207,10 @@ static void say_builds(sqlite3 *db)
     sqlite3_finalize(st);
 }
 
-static int merge_all(const char *out, const char *const *in, unsigned n, struct summary_options *so)
+static int merge_all(const char *out, const char *const *in, unsigned n, bool same_sources,
+                     struct summary_options *so)
 {
-    struct merge m = {0};
+    struct merge m = {.same_sources = same_sources};
     int err = tarn_sim_db_open(out, true, &m.db);
     if (err)
         return err;
@@ -234,11 +238,13 @@ static int merge_all(const char *out, const char *const *in, unsigned n, struct 
 
 int tarn_sim_merge(int argc, char **argv)
 {
-    static const char *const names[] = {"--marks", "--excuse", "--json", "--help"};
+    static const char *const names[] = {"--marks", "--excuse", "--json", "--same-sources",
+                                        "--help"};
     static char *excuses[SUMMARY_EXCUSES];
     struct summary_options so = {.excuses = excuses};
     const char **paths = calloc((size_t)argc + 1, sizeof *paths);
     unsigned n = 0;
+    bool same_sources = false;
     for (int i = 2; paths && i < argc; i++) {
         const char *o = argv[i];
         if (!strcmp(o, "--help") || !strcmp(o, "-h")) {
@@ -247,6 +253,8 @@ int tarn_sim_merge(int argc, char **argv)
         }
         if (!strcmp(o, "--json"))
             so.json = true;
+        else if (!strcmp(o, "--same-sources"))
+            same_sources = true;
         else if (!strcmp(o, "--marks") && tarn_sim_args_marks(argv[i + 1], &so.marks))
             i++;
         else if (!strcmp(o, "--excuse") &&
@@ -261,7 +269,7 @@ int tarn_sim_merge(int argc, char **argv)
     }
     if (!paths || n < 2)
         return tarn_sim_bad("what into what? merge OUT.db IN.db...", "");
-    int err = merge_all(paths[0], paths + 1, n - 1, &so);
+    int err = merge_all(paths[0], paths + 1, n - 1, same_sources, &so);
     free(paths);
     return err;
 }
