@@ -352,7 +352,8 @@ static int bench_usage(FILE *out, int code)
         "  restart  a master of three is killed and started again with a large state\n"
         "  fuse    reads, stats and creates through the mount, beside a trivial in-memory mount\n"
         "  names   find, ls -l, tar and rm -r through the mount, beside the local file system\n"
-        "  connect connections made, with the cluster secret and without\n\n"
+        "  connect connections made, with the cluster secret and without\n"
+        "  reads   questions to three masters: to the leader, and to all in turn\n\n"
         "options:\n"
         "  --rounds N    of each measurement; medians are printed (default 5)\n"
         "  --seconds S   of each measurement (default 1); --minutes M is the same\n"
@@ -365,7 +366,8 @@ static int bench_usage(FILE *out, int code)
         "                (default 1M)\n"
         "  --tail N      restart: files that are made while the master is down (default: a "
         "twentieth)\n"
-        "  --depth N     meta, journal: only with N requests outstanding (default: 1, 8, 64, 512)\n"
+        "  --depth N     meta, journal, reads: only with N requests outstanding (default: 1, 8, "
+        "64, 512)\n"
         "  --only WHAT   meta: only create, or only stat; journal: of raw,cowsql,batched,tarn,\n"
         "                etcd,zk,tcp,masters (batched: cowsql called in batches; tcp: ours over\n"
         "                TCP; masters: with a namespace; local: the journal of one)\n"
@@ -389,7 +391,7 @@ static uint64_t bench_count(const char *text)
 }
 
 static const char *const bench_all[] = {"meta", "image", "journal", "failover",
-                                        "fuse", "names", "connect"};
+                                        "fuse", "names", "connect", "reads"};
 
 static int bench_unknown(const char *what, const char *word, const char *const *names, size_t n)
 {
@@ -510,5 +512,7 @@ int bench_main(int argc, char **argv)
         return bench_failover_main(&b);
     if (!strcmp(argv[0], "connect"))
         return bench_connect_main(&b);
+    if (!strcmp(argv[0], "reads"))
+        return bench_reads_main(&b);
     return bench_unknown("benchmark", argv[0], bench_all, ARRAY_LEN(bench_all));
 }
