@@ -409,6 +409,7 @@ static bool drive_read_at_once(const struct drive *d)
 static bool drive_reads(struct drive *d)
 {
     struct drive_read *free = NULL;
+    bool is_asking = false;
     for (uint32_t i = 0; i < DRIVE_READS; i++) {
         struct drive_read *g = &d->reads[i];
         if (g->name && g->index && d->applied >= g->index) {
@@ -417,8 +418,10 @@ static bool drive_reads(struct drive *d)
         }
         if (!g->name)
             free = g;
+        is_asking = is_asking || (g->name && !g->index);
     }
-    if (list_empty(&d->reads_new) || !free)
+    /* a standby asks again when it is answered: for all that came meanwhile */
+    if (list_empty(&d->reads_new) || !free || (is_asking && d->role != JOURNAL_LEADER))
         return false;
     if (drive_read_at_once(d)) {
         raft_drive_reply_all(d, &d->reads_new, 0);
