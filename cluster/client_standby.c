@@ -10,7 +10,8 @@
  *  2. A question goes aside once.  Whatever becomes of it there but an answer - a refusal, silence
  *     for CLIENT_ASIDE_NS, a lost connection - it goes to the leader next, within its deadline.
  *  3. A master that did not answer is left alone for a while, which grows as long as it does not;
- *     one that is not to be asked this, for a moment: the next question may be as hopeless.
+ * one that cannot be reached, or hears no leader, for a shorter one: nobody waits for that; one
+ * that is not to be asked this, for a moment: the next question may be as hopeless.
  *  4. Rent, then buy: what is asked again within a lease goes to the leader, whose answer may be
  *     kept.  So what is used often is cached, and what is looked at once costs the leader nothing.
  *     With ask_always nothing is kept, and all goes round.
@@ -19,7 +20,7 @@
 
 static const int64_t CLIENT_ASIDE_NS = 1000 * CLIENT_MS;
 static const int64_t CLIENT_ASIDE_CONNECT_NS = 1000 * CLIENT_MS;
-static const int64_t CLIENT_ASIDE_LOST_NS = 1000 * CLIENT_MS; /* left alone: no answer */
+static const int64_t CLIENT_ASIDE_SILENT_NS = 1000 * CLIENT_MS; /* left alone: no answer */
 static const int64_t CLIENT_ASIDE_REFUSED_NS = 100 * CLIENT_MS;
 static const int64_t CLIENT_ASIDE_NOT_THIS_NS =
     64 * CLIENT_MS;                                            /* many questions in turn: at most */
@@ -77,7 +78,7 @@ static void standby_connected(struct env_op *op)
     c->pending--;
     a->is_connecting = false;
     if (op->ret < 0)
-        standby_away(a, CLIENT_ASIDE_LOST_NS, CLIENT_ASIDE_AWAY_NS);
+        standby_away(a, CLIENT_ASIDE_REFUSED_NS, CLIENT_ASIDE_AWAY_NS);
     else if (c->state >= CLIENT_STOPPING)
         rpc_hangup(a->conn_new);
     else
@@ -130,9 +131,9 @@ static struct client_aside *standby_find(struct client *c, const struct rpc_conn
 void client_standby_done(struct client *c, struct rpc_conn *conn, int err)
 {
     struct client_aside *a = standby_find(c, conn);
-    int64_t least_ns = err == E_NOTSUP                         ? CLIENT_MS
-                       : err == E_NOT_LEADER || err == E_AGAIN ? CLIENT_ASIDE_REFUSED_NS
-                                                               : CLIENT_ASIDE_LOST_NS;
+    int64_t least_ns = err == E_NOTSUP    ? CLIENT_MS
+                       : err == E_TIMEOUT ? CLIENT_ASIDE_SILENT_NS
+                                          : CLIENT_ASIDE_REFUSED_NS;
     *(err ? &c->stats.asides_refused : &c->stats.asides) += 1;
     if (!a)
         return;
