@@ -36,6 +36,6 @@ n=$(served) # of the one that is left
 wait_for 40 served_more $((n + 60)) || fail "after the death of one: $(served), not more than $n"
 term load || fail "the clients: $(cat "$work/load.log")"
 chaos check "$work/history" || fail "the history"
-term up || fail "tarn up's end"
 cat "$work/load.log"
 echo "standbys answered $(served) times"
+term up || fail "tarn up's end"
