@@ -80,6 +80,9 @@ static void nemesis_kill(struct group_event *e, void (*how)(struct sim_node *n))
 
 /* --- in several steps --- */
 
+/* Clients give up on who sleeps, and come back to it with questions of a later time. */
+static const int64_t PLOT_SLEEP_NS = 900 * GROUP_MS;
+
 /* Everybody is there and whole, and nobody is about to change that. */
 static bool plot_is_calm(struct lab_group *g)
 {
@@ -199,10 +202,13 @@ static void plot_siege_cut(struct group_event *e, bool cut)
 static void plot_siege_begin(struct group_event *e)
 {
     struct lab_group *g = e->g;
+    e->did = false;
+    for (uint32_t i = 0; i < g->s.n_faults; i++)
+        if (g->events[i].did && g->events[i].f->kind == LAB_FAULT_SIEGE)
+            return; /* one at a time: the successor is wanted */
     e->led = lab_group_leader(g);
     e->did = e->led != NULL;
     e->step = 0;
-    e->paused = false;
     if (!e->did)
         return;
     plot_siege_cut(e, true);
@@ -313,11 +319,12 @@ static void nemesis_begin(struct env_op *op)
     if (!e->on || e->g->phase != GROUP_LOAD)
         return;
     e->did = true;
+    e->paused = false;
     lab_group_note(e->g, "fault %s %s to %s for %.3f s", lab_scenario_fault_name(e->f->kind),
                    sim_node_name(e->on->node), e->f->to, (double)e->f->for_ns / 1e9);
     nemesis_do(e);
     if (e->did)
-        plot_next(e, e->f->for_ns);
+        plot_next(e, e->f->for_ns + (e->f->kind == LAB_FAULT_SIEGE ? PLOT_SLEEP_NS : 0));
 }
 
 static void nemesis_end(struct env_op *op)
