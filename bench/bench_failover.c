@@ -29,7 +29,7 @@
 #include "bench/bench_proc.h"
 #include "journal/journal.h"
 
-enum { MEMBERS = 3, BENCH_FAILOVER_DEPTH = 64, FEW = 10, CALM_MS = 10 };
+enum { MEMBERS = 3, BENCH_FAILOVER_DEPTH = 64, FEW = 10, CALM_MS = 10, TRANSFERS = 5 };
 
 enum fault { KILL, TRANSFER, STOP, LINK, CUT, DEAF, MUTE, BUSY, FAULTS };
 
@@ -239,6 +239,21 @@ static void bench_failover_drop(int a, int b, bool drop)
         fprintf(stderr, "tarn bench: %s: failed\n", command);
 }
 
+/* The one that was chosen may not come to the front in time on a busy machine; the old one goes on,
+ * and is asked again: what that costs is in the pause that is measured. */
+static bool bench_failover_transfer(struct bench_failover *f, int victim)
+{
+    char line[128] = "", missed[32];
+    snprintf(missed, sizeof missed, "elected %d", E_UNAVAILABLE);
+    for (int tries = 0; tries < TRANSFERS; tries++) {
+        if (!bench_proc_ask(&f->member[victim], "elect 0", line, sizeof line, 20000))
+            return false;
+        if (strcmp(line, missed) != 0)
+            break;
+    }
+    return !strcmp(line, "elected 0") || !fprintf(stderr, "tarn bench: %s\n", line);
+}
+
 static bool bench_failover_begin(struct bench_failover *f, enum fault fault, int victim)
 {
     char line[128];
@@ -250,8 +265,7 @@ static bool bench_failover_begin(struct bench_failover *f, enum fault fault, int
         bench_proc_kill(&f->member[victim]);
         return true;
     case TRANSFER:
-        return bench_proc_ask(&f->member[victim], "elect 0", line, sizeof line, 20000) &&
-               (!strcmp(line, "elected 0") || !fprintf(stderr, "tarn bench: %s\n", line));
+        return bench_failover_transfer(f, victim);
     case STOP:
         return kill(f->member[victim].pid, SIGSTOP) == 0;
     case LINK:
