@@ -513,7 +513,8 @@ void tarn_sim_db_reached(sqlite3 *db)
         tarn_sim_db_ask(db, "SELECT scenario, marks FROM run ORDER BY scenario, seed");
     tarn_sim_db_do(db, "DELETE FROM reached");
     while (to && tarn_sim_db_row(st)) {
-        const uint8_t *at = sqlite3_column_blob(st, 1), *end = at + sqlite3_column_bytes(st, 1);
+        const uint8_t *at = sqlite3_column_blob(st, 1);
+        const uint8_t *end = at ? at + sqlite3_column_bytes(st, 1) : at; /* NULL: none */
         if (scenario && scenario != sqlite3_column_int64(st, 0))
             reached_put(db, scenario, to, n);
         scenario = sqlite3_column_int64(st, 0);

@@ -55,9 +55,11 @@ static struct renumber renumber_make(sqlite3 *db)
 static void renumbered(sqlite3_context *ctx, int n, sqlite3_value **v)
 {
     const struct renumber *r = sqlite3_user_data(ctx);
-    const uint8_t *at = sqlite3_value_blob(v[0]), *end = at + sqlite3_value_bytes(v[0]);
+    const uint8_t *at = sqlite3_value_blob(v[0]);
+    size_t size = at ? (size_t)sqlite3_value_bytes(v[0]) : 0; /* NULL: none */
+    const uint8_t *end = at ? at + size : at;
     /* a number may come to be longer, at most ten bytes, where it was one */
-    uint8_t *to = malloc((size_t)(end - at) * 10 + 1);
+    uint8_t *to = malloc(size * 10 + 1);
     size_t len = 0;
     (void)n;
     while (to && r->to && at < end) {
