@@ -104,7 +104,10 @@ void lab_group_check_role(struct group_node *n, enum journal_role role, uint64_t
     g->check.findings[LAB_GROUP_STRUCTURE].checks++;
     if (role == JOURNAL_LEADER)
         check_leader(n, epoch, applied);
-    if (role == JOURNAL_FAILED && group_now_ns(g) > n->excused_until_ns)
+    /* a disk that is full has no place for a new member's first files; one of before has a reserve
+     */
+    bool no_place = n->joins && n->full && why == E_NOSPC;
+    if (role == JOURNAL_FAILED && !no_place && group_now_ns(g) > n->excused_until_ns)
         lab_group_fail(g, LAB_GROUP_STRUCTURE, "%s: the journal failed: %s", sim_node_name(n->node),
                        err_name(why));
 }
