@@ -608,6 +608,13 @@ void sim_conn_crash(struct sim_node *n, bool power)
     struct sim *s = n->sim;
     while (!list_empty(&n->ends))
         sim_conn_crash_end(container_of(n->ends.next, struct sim_end, link), power);
+    /* what is for a process of before this one waited for it, too; now the kernel answers */
+    for (struct list *l = n->held.next, *next; l != &n->held; l = next) {
+        struct sim_ev *ev = container_of(l, struct sim_ev, hold);
+        next = l->next;
+        if (ev->kind == SIM_EV_DIR)
+            sim_ev_at(s, ev, s->now_ns);
+    }
     list_each(l, &s->net.conns) {
         struct sim_conn *c = container_of(l, struct sim_conn, link);
         if (c->knock_ev && c->knock_ev->node == n)
