@@ -419,6 +419,26 @@ static void test_net_power_loss_is_silent(void)
     world_end(&w);
 }
 
+/* what was sent to a process that is gone, and waits because the next one stands still, is answered
+ * by the kernel when that one dies, too */
+static void test_net_two_deaths_and_a_pause(void)
+{
+    struct sim_config cfg = sim_config_quiet(5);
+    struct world w;
+    world_start(&w, &cfg);
+    CU_ASSERT_EQUAL_FATAL(world_connect(&w), 0);
+    sim_node_power_loss(w.b);
+    w.eb = sim_node_up(w.b);
+    sim_node_pause(w.b);
+    put(&w.client, 1, 10);
+    world_wait(&w, sec);
+    CU_ASSERT_EQUAL(w.client.closes, 0);
+    sim_node_crash(w.b);
+    world_wait(&w, sec);
+    CU_ASSERT_EQUAL(w.client.closes, 1);
+    world_end(&w);
+}
+
 static void test_net_hangup_delivers_then_closes(void)
 {
     struct sim_config cfg = sim_config_quiet(5);
@@ -655,7 +675,7 @@ UNIT_MAIN("sim_net", UNIT(test_net_connect_outcomes), UNIT(test_net_secrets),
           UNIT(test_net_partition_heal_and_timeout), UNIT(test_net_one_way_partition),
           UNIT(test_net_half_open), UNIT(test_net_clog_and_heal), UNIT(test_net_random_half_opens),
           UNIT(test_net_heal_and_a_dead_reader), UNIT(test_net_power_loss_is_silent),
-          UNIT(test_net_hangup_delivers_then_closes), UNIT(test_net_crash_with_all_under_way),
-          UNIT(test_net_rma_write_before_frame), UNIT(test_net_rma_late_until_revoked),
-          UNIT(test_net_rma_ends_with_the_connection), UNIT(test_net_latency_histogram),
-          UNIT(test_net_bandwidth_queues))
+          UNIT(test_net_two_deaths_and_a_pause), UNIT(test_net_hangup_delivers_then_closes),
+          UNIT(test_net_crash_with_all_under_way), UNIT(test_net_rma_write_before_frame),
+          UNIT(test_net_rma_late_until_revoked), UNIT(test_net_rma_ends_with_the_connection),
+          UNIT(test_net_latency_histogram), UNIT(test_net_bandwidth_queues))
