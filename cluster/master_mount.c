@@ -166,11 +166,22 @@ static void mount_complain(struct master *m, const char *path, int err)
                 err_text(err));
 }
 
+/* How often the group was recovered or restored.  It is in the state before anybody is served, so
+ * that no version of a file is one that was given, and cached by workers, in a past that is lost.
+ */
+static uint32_t mount_era(const struct master *m)
+{
+    struct journal_status j;
+    master_journal_status(m, &j);
+    return (uint32_t)base_min_u64(j.era >> 32, UINT16_MAX);
+}
+
 static void mount_limits(struct master *m)
 {
     struct meta_limits have = meta_limits(m->meta), want = m->cfg.limits;
+    uint32_t era = mount_era(m);
     bool is_same = have.inodes_max == want.inodes_max && have.sessions_max == want.sessions_max &&
-                   have.bytes_max == want.bytes_max;
+                   have.bytes_max == want.bytes_max && meta_era(m->meta) >= era;
     if (is_same && meta_applied(m->meta)) {
         mount_next(m);
         return;
@@ -178,7 +189,8 @@ static void mount_limits(struct master *m)
     struct fsop op = {.kind = FSOP_LIMITS,
                       .size = want.inodes_max,
                       .arg = want.sessions_max,
-                      .mtime_ns = (int64_t)want.bytes_max};
+                      .mtime_ns = (int64_t)want.bytes_max,
+                      .mode = era};
     m->is_limiting = true;
     master_submit(m, &op, &m->mount_sub);
 }
@@ -199,7 +211,10 @@ void master_mount_done(struct env_op *op)
         if (err)
             fmt_log(m->env, ENV_LOG_ERROR, "master: cannot set the limits: %s; see its config",
                     err_text(err));
-        mount_next(m);
+        if (meta_era(m->meta) < mount_era(m))
+            m->is_limiting = true; /* nobody is served before that: the next tick tries again */
+        else
+            mount_next(m);
         return;
     }
     if (err == E_NOT_LOADED) { /* nothing to complain of: see mount_find_parent */
@@ -286,6 +301,8 @@ void master_mount_begin(struct master *m)
 
 void master_mount_tick(struct master *m)
 {
+    if (m->is_limiting && m->is_leading && !m->mount_sub.len)
+        mount_limits(m);
     int64_t now = env_now_ns(m->env);
     for (uint16_t n = 1; n <= LIMIT_MOUNTS; n++)
         if (m->ufs[n].is_broken && now >= m->ufs[n].retry_ns)

@@ -207,7 +207,7 @@ void dir_touch(struct meta *m, uint32_t dir, int64_t time_ns)
 {
     struct meta_inode *i = inode_mut(m, dir);
     i->mtime_ns = i->ctime_ns = time_ns;
-    i->version++;
+    inode_change(m, dir);
 }
 
 static int dir_path_push(struct meta_path_buf *p, const char *s, uint32_t n)

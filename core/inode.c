@@ -4,7 +4,9 @@
  *  1. A number is a slot and the slot's generation; freeing an inode raises the generation, so a
  *     number is never used twice.  A slot whose generation is exhausted is retired.
  *  2. mode is 0 exactly in free slots.
- *  3. The orphan bit of a slot is set exactly while its inode has INODE_ORPHAN. */
+ *  3. A version of a file is never given to two contents, not even when the group was recovered or
+ *     restored in between and a number comes again: the group's era is its high bits.
+ *  4. The orphan bit of a slot is set exactly while its inode has INODE_ORPHAN. */
 #include "core/meta_internal.h"
 #include "core/mutant.h"
 
@@ -37,6 +39,18 @@ int inode_room(const struct meta *m)
     return m->st.t[TABLE_INODE].live < meta_limits(m).inodes_max ? room_inode(m) : E_NOSPC;
 }
 
+/* above all that was given before, also to what a recovery or restore lost: workers may have it */
+uint64_t inode_version_next(const struct meta *m, uint64_t version)
+{
+    return base_max_u64(version, (uint64_t)meta_super(m)->era << 48) + 1;
+}
+
+void inode_change(struct meta *m, uint32_t slot)
+{
+    struct meta_inode *i = inode_mut(m, slot);
+    i->version = inode_version_next(m, i->version);
+}
+
 static void inode_orphan_place(struct meta *m, uint32_t slot)
 {
     while (m->st.t[TABLE_ORPHAN].high <= slot / 64 + 1)
@@ -52,7 +66,7 @@ uint32_t inode_new(struct meta *m, uint32_t mode, uint32_t uid, uint32_t gid, ui
     uint32_t gen = i->gen;
     memset(i, 0, sizeof *i);
     i->gen = gen;
-    i->version = 1;
+    i->version = inode_version_next(m, 0);
     i->atime_ns = i->mtime_ns = i->ctime_ns = time_ns;
     i->mode = mode;
     i->nlink = (mode & FSOP_S_IFMT) == FSOP_S_IFDIR ? 2 : 0;

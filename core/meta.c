@@ -121,13 +121,15 @@ static int meta_version(struct meta *m, const struct fsop *op)
 {
     if (op->arg == 0 || op->arg > META_RULES)
         return E_VERSION;
-    meta_super_mut(m)->rules = (uint32_t)op->arg;
+    meta_super_mut(m)->rules = (uint16_t)op->arg;
     return 0;
 }
 
 static int meta_limits_set(struct meta *m, const struct fsop *op)
 {
     uint64_t bytes = (uint64_t)op->mtime_ns, mib = bytes >> 20;
+    if (op->mode > meta_super(m)->era)
+        meta_super_mut(m)->era = (uint16_t)base_min_u64(op->mode, UINT16_MAX);
     if (!op->size || !op->arg || op->arg > UINT32_MAX)
         return E_INVAL;
     if (mib > UINT32_MAX || (bytes && bytes < META_BYTES_LEAST))
@@ -136,6 +138,11 @@ static int meta_limits_set(struct meta *m, const struct fsop *op)
     meta_super_mut(m)->inodes_max = op->size;
     meta_super_mut(m)->sessions_max = (uint32_t)op->arg;
     return 0;
+}
+
+uint32_t meta_era(const struct meta *m)
+{
+    return meta_super(m)->era;
 }
 
 struct meta_limits meta_limits(const struct meta *m)

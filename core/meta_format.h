@@ -32,7 +32,8 @@ enum { META_GONE = 128 };
 
 /* One record, slot 1: what belongs to no other table. */
 struct meta_super {
-    uint32_t rules; /* version of the state machine's rules (FSOP_VERSION) */
+    uint16_t rules; /* version of the state machine's rules (FSOP_VERSION) */
+    uint16_t era;   /* of the group (FSOP_LIMITS): the high bits of versions given from then on */
     uint32_t tree_locks;
     uint64_t applied;
     uint64_t intent_count; /* intents ever opened: the high bits of their ids */

@@ -64,6 +64,8 @@ uint32_t inode_new(struct meta *m, uint32_t mode, uint32_t uid, uint32_t gid, ui
                    int64_t time_ns);
 /* without links, children, writers; xattrs and target go with it */
 void inode_free(struct meta *m, uint32_t slot);
+uint64_t inode_version_next(const struct meta *m, uint64_t version);
+void inode_change(struct meta *m, uint32_t slot); /* other contents: another version */
 void inode_attr(const struct meta *m, uint32_t slot, struct fsattr *ret_a);
 /* what the caller of op may do: FSOP_ACCESS_* bits; E_ACCES */
 int inode_may(const struct meta *m, uint32_t slot, const struct fsop *op, uint32_t access);

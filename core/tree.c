@@ -189,7 +189,7 @@ static void tree_outcome_adopt_node(struct meta *m, const struct tree_plan *p, u
         (e->mode & FSOP_S_IFMT) != (inode_at(m, node)->mode & FSOP_S_IFMT))
         return;
     if (tree_outcome_is_other(m, p, node, e)) {
-        inode_mut(m, node)->version++;
+        inode_change(m, node);
         meta_changed(m, META_CHANGE_DATA, node);
     }
     inode_adopt(m, node, e);

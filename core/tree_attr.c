@@ -120,7 +120,8 @@ static void tree_attr_write_open(struct meta *m, struct tree_plan *p)
     if (!session || session_writes(m, session, p->node))
         return; /* the session may have ended while its truncation was under way */
     if (!i->file.writers) {
-        i->version += !MUTANT(WRITE_KEEPS_VERSION);
+        if (!MUTANT(WRITE_KEEPS_VERSION))
+            inode_change(m, p->node);
         meta_changed(m, META_CHANGE_DATA, p->node);
     }
     session_writer_add(m, session, p->node);
@@ -140,7 +141,7 @@ void tree_attr_perform(struct meta *m, struct tree_plan *p)
         i->size = op->size;
         i->mtime_ns = op->time_ns;
         i->fp = 0;
-        i->version++;
+        inode_change(m, p->node);
     }
     if (op->valid & FSOP_SET_ATIME)
         i->atime_ns = op->atime_ns;
@@ -180,7 +181,8 @@ int tree_attr_write_close(struct meta *m, const struct fsop *op)
     } else {
         i->fp = 0; /* what was written is not known */
     }
-    i->version += !MUTANT(WRITE_KEEPS_VERSION);
+    if (!MUTANT(WRITE_KEEPS_VERSION))
+        inode_change(m, node);
     meta_super_mut(m)->attr_index = meta_applied(m);
     meta_changed(m, META_CHANGE_DATA, node);
     return 0;

@@ -171,7 +171,7 @@ static bool tree_load_adopt(struct meta *m, uint32_t node, const struct fsent *e
         i->flags &= (uint16_t)~INODE_LOADED; /* the listing is of what was there before */
         meta_changed(m, META_CHANGE_DIR, node);
     } else {
-        i->version++;
+        inode_change(m, node);
         meta_changed(m, META_CHANGE_DATA, node);
     }
     return true;
@@ -319,7 +319,7 @@ static void tree_load_last(struct meta *m, const struct fsop *op, uint32_t dir,
 {
     struct meta_inode *i = inode_mut(m, dir);
     i->flags |= INODE_LOADED;
-    i->version++;
+    inode_change(m, dir);
     bool is_as_listed = self->mode && !tree_load_is_older(m, op, dir, self) &&
                         i->n_locks == 1; /* the listing's own */
     if (is_as_listed)
@@ -429,7 +429,7 @@ int tree_load(struct meta *m, const struct fsop *op, struct meta_result *r)
         intent_close(m, intent);
         r->reply.intent = 0;
     } else if (changed) {
-        inode_mut(m, dir)->version++;
+        inode_change(m, dir);
     }
     inode_attr(m, dir, &r->reply.attr);
     return err;

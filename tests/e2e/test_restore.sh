@@ -101,6 +101,9 @@ member 1 s; member 2 s
 wait_for 30 answers 2 || fail "the restored ones do not serve: $(tarn journal status 2>&1)"
 [ "$(files)" = 5 ] || fail "$(files) directories of 5"
 tarn fs mkdir /after-restore || fail "mkdir after the restore"
+# what workers kept of the past that is lost is of other versions
+version() { tarn fs stat --json "$1" | python3 -c 'import json,sys; print(int(str(json.load(sys.stdin)[0]["version"])) >> 48)'; }
+[ "$(version /after-restore)" = 1 ] && [ "$(version /kept-1)" = 0 ] || fail "versions: $(tarn fs stat --json /after-restore)"
 # one that was not restored stops
 timeout 60 tarn master $(own 3 m) > "$work/late.log" 2>&1; code=$?
 [ $code = 1 ] && grep -q "recovered or restored without this one" "$work/late.log" || fail "a member of before ends with $code: $(cat "$work/late.log")"

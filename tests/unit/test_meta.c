@@ -494,9 +494,35 @@ static void test_meta_limits(void)
     kit_close(&k);
 }
 
-UNIT_MAIN("meta", UNIT(test_meta_new_machine), UNIT(test_meta_create_and_lookup),
-          UNIT(test_meta_symlink_and_nodes), UNIT(test_meta_links_and_orphans),
-          UNIT(test_meta_rmdir), UNIT(test_meta_rename_cases), UNIT(test_meta_permissions),
-          UNIT(test_meta_setattr), UNIT(test_meta_xattrs), UNIT(test_meta_sessions),
-          UNIT(test_meta_writers), UNIT(test_meta_creates_for_a_writer), UNIT(test_meta_mounts),
-          UNIT(test_meta_limits))
+/* A group that was recovered or restored gives numbers again that it gave in a past that is lost.
+ */
+static void test_meta_versions_of_eras(void)
+{
+    kit_open(&k, 1000);
+    struct ino a = kit_make(&k, FSOP_MKNOD, INO_ROOT, "a"),
+               b = kit_make(&k, FSOP_MKNOD, INO_ROOT, "b");
+    uint64_t was = kit_attr(&k, a).version;
+    CU_ASSERT(was >= 1 && was < 100);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_LIMITS, .size = 1000, .arg = 10, .mode = 2), 0);
+    CU_ASSERT_EQUAL(meta_era(k.m), 2);
+    CU_ASSERT_EQUAL(kit_attr(&k, a).version, was); /* what is cached of it is right */
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_SETATTR, .ino = a, .valid = FSOP_SET_SIZE, .size = 1), 0);
+    CU_ASSERT_EQUAL(kit_attr(&k, a).version, (2ull << 48) + 1);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_SETATTR, .ino = a, .valid = FSOP_SET_SIZE, .size = 2), 0);
+    CU_ASSERT_EQUAL(kit_attr(&k, a).version, (2ull << 48) + 2);
+    CU_ASSERT(kit_attr(&k, kit_make(&k, FSOP_MKNOD, INO_ROOT, "c")).version > 2ull << 48);
+    CU_ASSERT(kit_attr(&k, INO_ROOT).version > 2ull << 48);
+    CU_ASSERT_EQUAL(kit_attr(&k, b).version, was);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_LIMITS, .size = 1000, .arg = 10, .mode = 1), 0);
+    CU_ASSERT_EQUAL(meta_era(k.m), 2); /* it does not go back */
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_LIMITS, .mode = 3), E_INVAL);
+    CU_ASSERT_EQUAL(meta_era(k.m), 3); /* whatever else is wrong */
+    kit_close(&k);
+}
+
+UNIT_MAIN("meta", UNIT(test_meta_versions_of_eras), UNIT(test_meta_new_machine),
+          UNIT(test_meta_create_and_lookup), UNIT(test_meta_symlink_and_nodes),
+          UNIT(test_meta_links_and_orphans), UNIT(test_meta_rmdir), UNIT(test_meta_rename_cases),
+          UNIT(test_meta_permissions), UNIT(test_meta_setattr), UNIT(test_meta_xattrs),
+          UNIT(test_meta_sessions), UNIT(test_meta_writers), UNIT(test_meta_creates_for_a_writer),
+          UNIT(test_meta_mounts), UNIT(test_meta_limits))
