@@ -19,7 +19,9 @@
  * one before: he may be the only one whose log is long enough to commit it (dissertation, 4.2.2).
  *     A low priority only delays, for the same reason.
  *  6. What damage took counts as if it were there, for the vote and against standing.
- *  7. From the moment a successor is told, this leader has no lease for the rest of its term. */
+ *  7. A round of votes is not over before its votes were asked for, and when several have failed
+ * the next ones are longer: each vote waits for a disk, and disks may be slower than any constant.
+ *  8. From the moment a successor is told, this leader has no lease for the rest of its term. */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
@@ -31,7 +33,15 @@ static int64_t raft_elect_uniform(struct raft *r, int64_t lo, int64_t hi)
 static void raft_elect_rest(struct raft *r)
 {
     r->yielded = false;
+    r->rounds = 0;
     r->suspect_ns = r->now + raft_elect_uniform(r, r->cfg.suspect_min_ns, r->cfg.suspect_max_ns);
+}
+
+static void raft_elect_round(struct raft *r)
+{
+    int64_t ns = raft_elect_uniform(r, r->cfg.round_min_ns, r->cfg.round_max_ns);
+    uint32_t longer = r->role == RAFT_CANDIDATE && r->rounds > 2 ? r->rounds - 2 : 0;
+    r->round_ns = r->now + (ns << base_min_u64(longer, 3));
 }
 
 void raft_elect_contact(struct raft *r)
@@ -153,7 +163,7 @@ static void raft_elect_stand(struct raft *r, enum raft_role role, bool forced)
         r->leader = (struct raft_id){0};
     r->forced = forced;
     r->asked = false;
-    r->round_ns = r->now + raft_elect_uniform(r, r->cfg.round_min_ns, r->cfg.round_max_ns);
+    raft_elect_round(r);
     raft_read_drop(r);
     for (uint32_t i = 0; i < r->n_peers; i++)
         r->peer[i].granted = false;
@@ -212,6 +222,7 @@ void raft_elect_meta(struct raft *r)
     }
     if (r->role == RAFT_CANDIDATE && !r->asked) {
         r->asked = true;
+        raft_elect_round(r);
         raft_elect_ask(r);
         raft_elect_count(r);
     }
@@ -401,6 +412,11 @@ void raft_elect_time(struct raft *r)
     case RAFT_CANDIDATE:
         if (r->now < r->round_ns)
             break;
+        if (r->role == RAFT_CANDIDATE && !r->asked) {
+            raft_elect_round(r);
+            break;
+        }
+        r->rounds += r->role == RAFT_CANDIDATE;
         if (raft_elect_campaign(r, false)) /* not now: as a follower that suspects */
             raft_elect_follow(r, r->term, (struct raft_id){0});
         break;

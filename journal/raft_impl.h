@@ -128,6 +128,7 @@ struct raft {
 
     /* candidate */
     int64_t round_ns;
+    uint32_t rounds;    /* that ended without enough votes, since a leader was heard or helped */
     bool forced, asked; /* by the old leader; the votes were asked for */
 
     /* leader */

@@ -447,6 +447,25 @@ static void test_group_that_forgets_its_damage(void)
 static void test_group_that_forgets_its_damage(void) {}
 #endif
 
+/* Each vote is written to a file that has to be opened, and that takes longer than a round of votes
+ * at first. */
+static void test_group_elects_on_slow_disks(void)
+{
+    struct gang *g = started(77, 3);
+    CU_ASSERT(gang_write(g, 100, 100));
+    CU_ASSERT(gang_await_equal(g, 5000));
+    for (uint32_t i = 0; i < 3; i++) {
+        struct sim_disk_config c = *sim_disk_get(g->m[i].node);
+        c.read_min_ns = c.read_mean_ns = 1000 * GANG_MS;
+        sim_disk_set(g->m[i].node, &c);
+    }
+    gang_run(g, 5000);
+    CU_ASSERT_FATAL(gang_leader(g) != NULL); /* who leads needs no reads */
+    gang_crash(g, gang_leader(g)->id - 1, false);
+    CU_ASSERT(gang_await_leader(g, 30000) != NULL);
+    gang_free(g);
+}
+
 static void test_group_stops(void)
 {
     struct gang *g = started(10, 3);
@@ -534,4 +553,5 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
           UNIT(test_group_reads_by_the_clock_of_now), UNIT(test_group_refuses_a_wiped_disk),
           UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
-          UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm))
+          UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm),
+          UNIT(test_group_elects_on_slow_disks))
