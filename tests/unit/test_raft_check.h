@@ -161,7 +161,8 @@ static uint64_t rw_conf_put(struct rw *w, const struct raft_conf *c)
 
 static int64_t rw_clock(const struct rw *w, const struct rw_node *n)
 {
-    return w->now + w->now / 1000000 * n->skew_ppm;
+    /* exact, so that it never goes back */
+    return w->now + w->now / 1000000 * n->skew_ppm + w->now % 1000000 * n->skew_ppm / 1000000;
 }
 
 /* --- checks --- */

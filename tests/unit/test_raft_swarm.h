@@ -275,7 +275,7 @@ static void swarm_duel(struct rw *w, const struct swarm *m)
 {
     struct rw_node *v = swarm_node(w), *a = swarm_node(w), *b = swarm_node(w);
     b->disk_ns = swarm_pick(w, 3) ? m->disk_ns * prng_range(&w->prng, 1, 30)
-                                  : prng_range(&w->prng, m->disk_ns, 2 * m->cfg.suspect_max_ns);
+                                  : m->disk_ns + prng_range(&w->prng, 0, 2 * m->cfg.suspect_max_ns);
     if (swarm_pick(w, 4)) /* they do not hear of each other */
         w->link[a->id.v][b->id.v].cut = w->link[b->id.v][a->id.v].cut = true;
     swarm_stand(w, b);
