@@ -28,6 +28,7 @@ struct drive_hello {
     uint64_t cluster_hi, cluster_lo;
     uint32_t from, to; /* members; to 0: whoever is there */
     uint64_t disk, era;
+    int64_t promise_ns;
     uint32_t settings; /* 0: not said */
 };
 
@@ -44,6 +45,7 @@ static void drive_hello_put(const struct drive *d, struct wbuf *w, uint32_t to)
     wbuf_u32(w, to);
     wbuf_u64(w, d->file.meta.disk);
     wbuf_u64(w, d->file.meta.era);
+    wbuf_u64(w, (uint64_t)d->cfg.raft.promise_ns);
     wbuf_u32(w, d->cfg.raft.settings);
 }
 
@@ -57,6 +59,7 @@ static int drive_hello_get(struct rbuf *r, struct drive_hello *h)
     h->to = rbuf_u32(r);
     h->disk = rbuf_u64(r);
     h->era = rbuf_u64(r);
+    h->promise_ns = rbuf_left(r) ? (int64_t)rbuf_u64(r) : 0; /* other versions may say less */
     h->settings = rbuf_left(r) ? rbuf_u32(r) : 0;
     return r->bad || h->from == 0 ? E_PROTO : 0;
 }
@@ -315,6 +318,8 @@ static int drive_hello_check(const struct drive *d, const struct drive_hello *h)
         return E_CLUSTER; /* of before a recovery, or of another one (raft_offline.c) */
     if ((h->to && h->to != d->self.v) || h->from == d->self.v)
         return E_INVAL;
+    if (h->promise_ns != d->cfg.raft.promise_ns)
+        return E_INVAL; /* a leader's lease is as long as what it believes the others promise */
     if (m && m->disk && m->disk != h->disk && !MUTANT(RAFT_DISK_IGNORED))
         return E_STALE; /* it lost its promises with its disk: it must come back as another */
     return 0;
@@ -348,6 +353,13 @@ static void drive_hello_said(struct drive *d, const struct drive_hello *h, const
                 "format %u, here it is %u and %u. Nothing is taken from it. Run the newer release "
                 "on every master; a downgrade is refused.",
                 h->from, addr, h->proto, h->format, DRIVE_PROTO, LOG_VERSION);
+    else if (why == E_INVAL && h->promise_ns != d->cfg.raft.promise_ns)
+        fmt_log(d->env, ENV_LOG_ERROR,
+                "journal: member %u (%s) has another journal.promise (%lld us; here %lld us): a "
+                "lease would not be safe, so nothing is taken from it. Give all masters the same "
+                "one while all are stopped.",
+                h->from, addr, (long long)h->promise_ns / 1000,
+                (long long)d->cfg.raft.promise_ns / 1000);
     else
         fmt_log(d->env, ENV_LOG_WARN,
                 "journal: member %u (%s) is not whom we talk to: %s (cluster %016llx%016llx here, "

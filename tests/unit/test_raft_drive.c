@@ -195,6 +195,25 @@ static void test_group_is_whole_soon_after_a_cut(void)
     }
 }
 
+/* a lease is as long as what the others are believed to promise */
+static void test_group_takes_nothing_from_another_promise(void)
+{
+    struct gang *g = started(44, 3);
+    uint32_t odd = gang_leader(g)->id % 3;
+    int64_t promise_ns = g->cfg.raft.promise_ns;
+    gang_crash(g, odd, false);
+    g->cfg.raft.promise_ns = promise_ns / 2;
+    gang_start(g, odd);
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_run(g, 3000);
+    CU_ASSERT(g->m[odd].applied < gang_leader(g)->applied);
+    gang_crash(g, odd, false);
+    g->cfg.raft.promise_ns = promise_ns;
+    gang_start(g, odd);
+    CU_ASSERT(gang_await_equal(g, 5000));
+    gang_free(g);
+}
+
 static void test_group_changes(void)
 {
     struct gang *g = started(6, 3);
@@ -549,8 +568,8 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_survives_its_leader), UNIT(test_group_restarts_whole),
           UNIT(test_group_ships_images), UNIT(test_group_images_do_not_outrun_a_slow_line),
           UNIT(test_group_slow_follower_reads_the_log), UNIT(test_group_is_whole_soon_after_a_cut),
-          UNIT(test_group_changes), UNIT(test_group_elects),
-          UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
+          UNIT(test_group_takes_nothing_from_another_promise), UNIT(test_group_changes),
+          UNIT(test_group_elects), UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
           UNIT(test_group_reads_by_the_clock_of_now), UNIT(test_group_refuses_a_wiped_disk),
           UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
           UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm),
