@@ -294,6 +294,14 @@ void raft_elect_reply(struct raft *r, const struct raft_message *m)
 
 /* --- transfer --- */
 
+/* could it lead in a moment?  Who is dead, or far behind, would only hold up what is proposed. */
+static bool raft_elect_is_ready(const struct raft *r, const struct raft_member *m,
+                                const struct raft_peer *p)
+{
+    return (m->flags & RAFT_VOTER) && !p->unfit && p->progress == RAFT_REPLICATE &&
+           p->match >= r->term_start && r->now - p->heard_ns < r->cfg.suspect_min_ns;
+}
+
 int raft_elect_transfer(struct raft *r, struct raft_id to)
 {
     const struct raft_conf *c = raft_member_conf(r);
@@ -308,7 +316,7 @@ int raft_elect_transfer(struct raft *r, struct raft_id to)
         struct raft_peer *p = raft_member_peer(r, m->id);
         if (!p || !(m->flags & RAFT_VOTER) || (to.v && !raft_id_eq(m->id, to)))
             continue;
-        if (!to.v && p->unfit)
+        if (!to.v && !raft_elect_is_ready(r, m, p))
             continue;
         if (!best || m->priority > best->priority ||
             (m->priority == best->priority && p->match > best_peer->match)) {
@@ -362,9 +370,7 @@ static bool raft_elect_prefers(const struct raft *r)
     for (uint32_t i = 0; me && i < c->n; i++) {
         const struct raft_member *m = &c->member[i];
         const struct raft_peer *p = raft_member_look(r, m->id);
-        if (p && (m->flags & RAFT_VOTER) && m->priority > me->priority && !p->unfit &&
-            p->progress == RAFT_REPLICATE && p->match >= r->term_start &&
-            r->now - p->heard_ns < r->cfg.suspect_min_ns)
+        if (p && m->priority > me->priority && raft_elect_is_ready(r, m, p))
             return true;
     }
     return false;
@@ -384,7 +390,8 @@ static void raft_elect_lead_time(struct raft *r)
         SOMETIMES(RAFT_TRANSFER_LATE);
         r->transfer = (struct raft_id){0};
         r->transfer_told = false;
-        if (!me || !r->fit) { /* not without reason: whoever comes is better */
+        r->prefer_ns = r->now; /* not again at once */
+        if (!me || !r->fit) {  /* not without reason: whoever comes is better */
             raft_elect_follow(r, r->term, (struct raft_id){0});
             return;
         }

@@ -214,6 +214,28 @@ static void test_group_takes_nothing_from_another_promise(void)
     gang_free(g);
 }
 
+/* who is preferred most is dead: the next one is handed over to, and nobody is held up */
+static void test_group_prefers_who_lives(void)
+{
+    struct gang *g = started(46, 3);
+    struct gang_member *l = gang_leader(g), *b = &g->m[l->id % 3], *dead = &g->m[(l->id + 1) % 3];
+    gang_crash(g, dead->id - 1, false);
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_PRIORITY, dead->id, 3, NULL), 0);
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_PRIORITY, b->id, 2, NULL), 0);
+    for (int i = 0; i < 10; i++) {
+        gang_run(g, 900);
+        CU_ASSERT(gang_write(g, 1, 100));
+    }
+    CU_ASSERT(gang_leader(g) == b);
+    gang_start(g, dead->id - 1);
+    for (int i = 0; i < 10; i++) {
+        gang_run(g, 900);
+        CU_ASSERT(gang_write(g, 1, 100));
+    }
+    CU_ASSERT(gang_leader(g) == dead);
+    gang_free(g);
+}
+
 static void test_group_changes(void)
 {
     struct gang *g = started(6, 3);
@@ -568,8 +590,9 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_survives_its_leader), UNIT(test_group_restarts_whole),
           UNIT(test_group_ships_images), UNIT(test_group_images_do_not_outrun_a_slow_line),
           UNIT(test_group_slow_follower_reads_the_log), UNIT(test_group_is_whole_soon_after_a_cut),
-          UNIT(test_group_takes_nothing_from_another_promise), UNIT(test_group_changes),
-          UNIT(test_group_elects), UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
+          UNIT(test_group_takes_nothing_from_another_promise), UNIT(test_group_prefers_who_lives),
+          UNIT(test_group_changes), UNIT(test_group_elects),
+          UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
           UNIT(test_group_reads_by_the_clock_of_now), UNIT(test_group_refuses_a_wiped_disk),
           UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
           UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm),

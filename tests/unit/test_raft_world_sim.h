@@ -355,12 +355,15 @@ static bool gang_await_equal(struct gang *g, int64_t ms)
     return false;
 }
 
+/* new_id: of JOURNAL_PRIORITY the priority */
 static UNUSED int64_t gang_change(struct gang *g, enum journal_verb verb, uint32_t id,
                                   uint32_t new_id, const char *addr)
 {
     static struct gang_op o;
     struct gang_member *m = gang_leader(g);
     struct journal_change c = {.verb = verb, .id = id, .new_id = new_id, .addr = addr};
+    if (verb == JOURNAL_PRIORITY)
+        c.priority = (uint8_t)new_id;
     o = (struct gang_op){.op = {.done = gang_op_done}, .g = g, .busy = true};
     if (!m)
         return E_UNAVAILABLE;
