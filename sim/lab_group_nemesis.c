@@ -1,5 +1,6 @@
 /* sim/lab_group_nemesis.c - what goes wrong with journals: each fault begins at its time, and is
  * put right at its end (see sim/lab_scenario.h for what they are). */
+#include "sim/lab_fault.h"
 #include "sim/lab_group_impl.h"
 
 /* is node i of those that f->to means, seen from `on`? */
@@ -17,8 +18,8 @@ static bool nemesis_means(const struct group_event *e, struct sim_node *n)
 }
 
 /* "half": the node and whoever is not meant stand on one side */
-static void nemesis_link(struct group_event *e,
-                         void (*fn)(struct group_event *e, struct sim_node *a, struct sim_node *b))
+static void nemesis_link(struct group_event *e, void (*fn)(const struct lab_fault *f,
+                                                           struct sim_node *a, struct sim_node *b))
 {
     struct sim *s = e->g->sim;
     uint32_t n = sim_node_count(s);
@@ -29,46 +30,14 @@ static void nemesis_link(struct group_event *e,
             continue;
         for (uint32_t k = 0; k < n; k++)
             if (nemesis_means(e, sim_node_at(s, k)))
-                fn(e, a, sim_node_at(s, k));
+                fn(e->f, a, sim_node_at(s, k));
     }
-}
-
-static void nemesis_partition(struct group_event *e, struct sim_node *a, struct sim_node *b)
-{
-    sim_net_partition(a, b, e->f->one_way);
-}
-
-static void nemesis_clog(struct group_event *e, struct sim_node *a, struct sim_node *b)
-{
-    sim_net_clog(a, b, e->f->for_ns);
-}
-
-static void nemesis_reset(struct group_event *e, struct sim_node *a, struct sim_node *b)
-{
-    (void)e;
-    sim_net_reset(a, b);
-}
-
-static void nemesis_heal(struct group_event *e, struct sim_node *a, struct sim_node *b)
-{
-    (void)e;
-    sim_net_heal(a, b);
 }
 
 /* the disk as the faults that are under way want it */
 static void nemesis_disk(struct group_node *n)
 {
-    struct sim_disk_config d = n->g->s.sim.disk;
-    if (n->full)
-        d.capacity = sim_disk_used(n->node) + 1;
-    if (n->slow) {
-        d.write_mean_ns *= 50;
-        d.sync_mean_ns *= 50;
-        d.stall_ppm = 5000;
-    }
-    if (n->unsynced)
-        d.sync_fail_ppm = 200000;
-    sim_disk_set(n->node, &d);
+    lab_fault_disk(n->node, n->g->s.sim.disk, n->full, n->slow, n->unsynced);
 }
 
 static void nemesis_kill(struct group_event *e, void (*how)(struct sim_node *n))
@@ -268,13 +237,13 @@ static void nemesis_do(struct group_event *e)
         n->paused |= e->did;
         break;
     case LAB_FAULT_PARTITION:
-        nemesis_link(e, nemesis_partition);
+        nemesis_link(e, lab_fault_partition);
         break;
     case LAB_FAULT_CLOG:
-        nemesis_link(e, nemesis_clog);
+        nemesis_link(e, lab_fault_clog);
         break;
     case LAB_FAULT_RESET:
-        nemesis_link(e, nemesis_reset);
+        nemesis_link(e, lab_fault_reset);
         break;
     case LAB_FAULT_DISK_FULL:
         n->full++;
@@ -354,7 +323,7 @@ static void nemesis_end(struct env_op *op)
         n->paused = false;
         break;
     case LAB_FAULT_PARTITION:
-        nemesis_link(e, nemesis_heal);
+        nemesis_link(e, lab_fault_heal);
         break;
     case LAB_FAULT_DISK_FULL:
         n->full--;

@@ -1,5 +1,6 @@
 /* sim/lab_nemesis.c - what goes wrong: each fault begins at its time, and is put right at its end
  * (see sim/lab_scenario.h for what they are). */
+#include "sim/lab_fault.h"
 #include "sim/lab_run_impl.h"
 
 /* is n of those that `to` means, seen from e->on? */
@@ -15,8 +16,9 @@ static bool nemesis_means(const struct run_event *e, const struct run_node *n)
 }
 
 /* fn for every link that is meant; "half": the node and whoever is not meant stand on one side */
-static void nemesis_each(struct run_event *e, void (*fn)(struct run_event *e, struct sim_node *from,
-                                                         struct sim_node *to))
+static void nemesis_each(struct run_event *e,
+                         void (*fn)(const struct lab_fault *f, struct sim_node *from,
+                                    struct sim_node *to))
 {
     struct lab_run *r = e->r;
     bool half = !strcmp(e->f->f.to, "half");
@@ -26,46 +28,14 @@ static void nemesis_each(struct run_event *e, void (*fn)(struct run_event *e, st
             continue;
         for (uint32_t k = 0; k < r->n_nodes; k++)
             if (nemesis_means(e, &r->nodes[k]))
-                fn(e, from->node, r->nodes[k].node);
+                fn(&e->f->f, from->node, r->nodes[k].node);
     }
-}
-
-static void nemesis_partition(struct run_event *e, struct sim_node *from, struct sim_node *to)
-{
-    sim_net_partition(from, to, e->f->f.one_way);
-}
-
-static void nemesis_clog(struct run_event *e, struct sim_node *from, struct sim_node *to)
-{
-    sim_net_clog(from, to, e->f->f.for_ns);
-}
-
-static void nemesis_reset(struct run_event *e, struct sim_node *from, struct sim_node *to)
-{
-    (void)e;
-    sim_net_reset(from, to);
-}
-
-static void nemesis_heal(struct run_event *e, struct sim_node *from, struct sim_node *to)
-{
-    (void)e;
-    sim_net_heal(from, to);
 }
 
 /* a disk as the faults that are under way want it */
 static void nemesis_disk(struct run_node *n)
 {
-    struct sim_disk_config d = n->r->s.sim.disk;
-    if (n->full)
-        d.capacity = sim_disk_used(n->node) + 1;
-    if (n->slow) {
-        d.write_mean_ns *= 50;
-        d.sync_mean_ns *= 50;
-        d.stall_ppm = 5000;
-    }
-    if (n->unsynced)
-        d.sync_fail_ppm = 200000;
-    sim_disk_set(n->node, &d);
+    lab_fault_disk(n->node, n->r->s.sim.disk, n->full, n->slow, n->unsynced);
 }
 
 /* Of several masters' disks only a minority's are ever damaged, from the first ones on. */
@@ -194,13 +164,13 @@ static void nemesis_begin(struct env_op *op)
         e->on->paused |= e->did;
         break;
     case LAB_FAULT_PARTITION:
-        nemesis_each(e, nemesis_partition);
+        nemesis_each(e, lab_fault_partition);
         break;
     case LAB_FAULT_CLOG:
-        nemesis_each(e, nemesis_clog);
+        nemesis_each(e, lab_fault_clog);
         break;
     case LAB_FAULT_RESET:
-        nemesis_each(e, nemesis_reset);
+        nemesis_each(e, lab_fault_reset);
         break;
     case LAB_FAULT_BIT_FLIP:
         nemesis_flip(e);
@@ -261,7 +231,7 @@ static void nemesis_end(struct env_op *op)
         n->paused = false;
         break;
     case LAB_FAULT_PARTITION:
-        nemesis_each(e, nemesis_heal);
+        nemesis_each(e, lab_fault_heal);
         break;
     case LAB_FAULT_DISK_FULL:
     case LAB_FAULT_DISK_SLOW:

@@ -1,0 +1,17 @@
+/* sim/lab_fault.h - what a fault does to a link or a disk, in whole clusters and in groups of
+ * journals alike. */
+#ifndef SIM_LAB_FAULT_H
+#define SIM_LAB_FAULT_H
+
+#include "sim/lab_scenario.h"
+
+/* one way: from cannot reach to */
+void lab_fault_partition(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
+void lab_fault_clog(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
+void lab_fault_reset(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
+void lab_fault_heal(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
+/* n's disk as the faults that are under way want it; d: how it is without any */
+void lab_fault_disk(struct sim_node *n, struct sim_disk_config d, bool full, bool slow,
+                    bool unsynced);
+
+#endif
