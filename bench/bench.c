@@ -374,7 +374,8 @@ static int bench_usage(FILE *out, int code)
         "                failover: of kill,transfer,stop,link,cut,deaf,mute,busy (at the journal\n"
         "                alone), masters (kill, transfer, stop at a client of masters), mount "
         "(the\n"
-        "                same at a program that writes files)\n"
+        "                same at a program that writes files); graceful beside these: only\n"
+        "                their hand-overs\n"
         "  --quick       one round of 0.05 s: does it work?\n"
         "  --dir DIR     where files are made (default: the current directory)\n"
         "  --json        one JSON document\n");

@@ -504,7 +504,8 @@ int bench_failover_main(struct bench *b)
     bool ok = bench_failover_group(&f, false);
     bench_failover_close(&f);
     ok = ok && bench_failover_fs(b, f.dir, bench_failover_wants(b, "masters"),
-                                 bench_failover_wants(b, "mount"));
+                                 bench_failover_wants(b, "mount"),
+                                 b->only && bench_failover_wants(b, "graceful"));
     ok = ok && bench_failover_group(&f, true); /* in another namespace from here on */
     bench_failover_close(&f);
     if (ok || b->n_rows)

@@ -26,6 +26,7 @@ int bench_journal_raw(int argc, char **argv);
 
 /* the rows of `failover` that are measured through a client of masters, and through a mount
  * (bench_failover_fs.c); dir is there */
-bool bench_failover_fs(struct bench *b, const char *dir, bool wants_masters, bool wants_mount);
+bool bench_failover_fs(struct bench *b, const char *dir, bool wants_masters, bool wants_mount,
+                       bool graceful);
 
 #endif

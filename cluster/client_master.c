@@ -2,7 +2,8 @@
  *
  * INVARIANTS
  *  1. A round asks every master once at most; then there is a pause, which grows.  So nothing is
- *     hammered, however the masters point at each other.
+ *     hammered, however the masters point at each other.  Who led for a tenth of a second ends the
+ *     round and its pauses: leadership may be handed over several times a second.
  *  2. A master that says who leads is believed, if that one was not asked in this round and was
  *     not just found dead; else the next in order is asked, those found dead last.
  *  3. What leads may be a master that nobody configured here: the group has changed since.  It is

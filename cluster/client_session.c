@@ -27,7 +27,8 @@ static const int64_t CLIENT_DEAD_CONNECT_NS =
     200 * CLIENT_MS; /* one found dead: has it come back? */
 static const int64_t CLIENT_GROUP_BEAT_NS = 500 * CLIENT_MS;
 static const int64_t CLIENT_GROUP_WAIT_NS = 1500 * CLIENT_MS;
-static const int64_t CLIENT_LASTED_NS = 1000 * CLIENT_MS; /* READY so long: worth its making */
+/* READY so long: who leads there did, and its end begins a new round (client_master.c) */
+static const int64_t CLIENT_LASTED_NS = 100 * CLIENT_MS;
 static const int64_t CLIENT_BEAT_MIN_NS = 100 * CLIENT_MS;
 static const int64_t CLIENT_BEAT_WAIT_NS = 1000 * CLIENT_MS;
 static const int64_t CLIENT_FIRST_BEAT_NS = 3000 * CLIENT_MS;

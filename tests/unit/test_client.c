@@ -101,6 +101,28 @@ static void test_client_finds_the_leader(void)
     fake_close(k);
 }
 
+/* Leadership goes to and fro, several times a second: each time it is found at once.  Rounds of
+ * asking are over when somebody leads, and so are their pauses. */
+static void test_client_follows_one_hand_over_after_the_other(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    int64_t longest_ns = 0;
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_MKDIR, 1, "a"), 0);
+    for (int i = 0; i < 20; i++) {
+        fake_run(k, 150 * MS);
+        k->m[i % 2].leads = false;
+        k->m[1 - i % 2].leads = true;
+        k->epoch++;
+        int64_t from_ns = sim_now_ns(k->sim);
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_MKDIR, 1, "b"), 0);
+        int64_t ns = sim_now_ns(k->sim) - from_ns;
+        longest_ns = ns > longest_ns ? ns : longest_ns;
+    }
+    CU_ASSERT(longest_ns < 20 * MS);
+    fake_close(k);
+}
+
 static void test_client_surfaces_an_expired_session(void)
 {
     struct client_config cfg = fake_config();
@@ -503,7 +525,9 @@ static void test_client_opens_by_name_and_place(void)
 UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
           UNIT(test_client_lookup_asks_for_permission),
           UNIT(test_client_repeats_with_the_same_number), UNIT(test_client_waits_for_busy_ones),
-          UNIT(test_client_finds_the_leader), UNIT(test_client_surfaces_an_expired_session),
+          UNIT(test_client_finds_the_leader),
+          UNIT(test_client_follows_one_hand_over_after_the_other),
+          UNIT(test_client_surfaces_an_expired_session),
           UNIT(test_client_acknowledges_after_its_owner),
           UNIT(test_client_drops_names_of_a_directory), UNIT(test_client_forgets_at_a_new_epoch),
           UNIT(test_client_drops_what_it_changed), UNIT(test_client_cache_is_bounded),
