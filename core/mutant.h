@@ -119,7 +119,8 @@
     X(RAFT_FLOOR_FORGOTTEN, "a member whose log was damaged forgets that it ever had more") \
     X(RAFT_FULL_STAYS, "a log that was full takes nothing though there is space again") \
     X(RAFT_SHIP_UNCHECKED, "an image that came is taken over unchecked") \
-    X(RAFT_SHIP_NOT_SYNCED, "an image that came is taken over before it is durable")
+    X(RAFT_SHIP_NOT_SYNCED, "an image that came is taken over before it is durable") \
+    X(RAFT_META_ONCE, "vote and term are told when one of their two copies is durable")
 /* clang-format on */
 
 enum mutant {

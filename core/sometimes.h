@@ -42,6 +42,7 @@ enum sometimes_group {
     X(RAFT_CONF_CUT, RAFT, "raft.conf_cut", "a configuration is cut from the log, the one before is in effect again") \
     X(RAFT_PROMOTED, RAFT, "raft.promoted", "a learner has caught up and becomes a voter") \
     X(RAFT_READ_WAITS, RAFT, "raft.read_waits", "a read waits for the first entry of a term") \
+    X(META_SINGLE, RAFT, "meta.single", "of the two copies of vote and term one is bad, or older, at a start") \
     X(WAL_TORN, JOURNAL, "wal.torn", "the last write of a log was torn") \
     X(SHIP_REFUSED, RAFT, "ship.refused", "a holder does not give the image that it offered") \
     X(SHIP_BROKEN, RAFT, "ship.broken", "the fetching of an image breaks off and what came is kept") \

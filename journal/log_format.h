@@ -25,7 +25,7 @@
  *
  * An image is image-<index, 16 hex digits>: struct log_image in one block, then pieces (struct
  * log_piece and its bytes, padded to 8; a kind of 0 says: go on at the next LOG_BLOCK), then a
- * LOG_PIECE_END.  The meta file is two blocks of struct log_meta, written in turn. */
+ * LOG_PIECE_END.  The meta file is two blocks of struct log_meta, one after the other. */
 #ifndef JOURNAL_LOG_FORMAT_H
 #define JOURNAL_LOG_FORMAT_H
 

@@ -1,14 +1,16 @@
 /* journal/log_meta.c - see log_meta.h. */
 #include "journal/log_meta.h"
 #include "core/fmt.h"
+#include "core/mutant.h"
+#include "core/sometimes.h"
 
 enum { LOG_META_BYTES = 2 * LOG_BLOCK };
 
-/* the better of the two blocks, of which len bytes are there */
+/* the better of the two copies, of which len bytes are there */
 static int log_meta_check(struct log_meta_file *f, int64_t len)
 {
-    bool found = false;
-    for (unsigned i = 0; i < 2 && (i + 1) * LOG_BLOCK <= len; i++) {
+    uint32_t good = 0;
+    for (uint32_t i = 0; i < 2 && (i + 1) * LOG_BLOCK <= len; i++) {
         struct log_meta m;
         int ret = log_format_check(f->block + i * LOG_BLOCK, LOG_BLOCK, LOG_META_MAGIC);
         if (ret == E_VERSION)
@@ -16,11 +18,21 @@ static int log_meta_check(struct log_meta_file *f, int64_t len)
         if (ret)
             continue;
         memcpy(&m, f->block + i * LOG_BLOCK, sizeof m);
-        if (!found || m.counter > f->meta.counter)
+        f->is_single = good == 0 || m.counter != f->meta.counter;
+        if (good == 0 || m.counter > f->meta.counter) {
             f->meta = m;
-        found = true;
+            f->worse = !i;
+        }
+        good++;
     }
-    return found ? 0 : E_NODATA;
+    if (good == 1)
+        fmt_log(f->env, ENV_LOG_INFO,
+                "journal: '%s%s%s': one of its two copies does not check: a crash while it was "
+                "written, or damage. The other one has all that was told.",
+                env_disk(f->env, ""), *env_disk(f->env, "") ? "/" : "", f->name);
+    if (f->is_single)
+        SOMETIMES(META_SINGLE);
+    return good ? 0 : E_NODATA;
 }
 
 static void log_meta_begin(struct log_meta_file *f)
@@ -40,21 +52,26 @@ static void log_meta_begin(struct log_meta_file *f)
         return;
     case LOG_META_OPEN:
         env_open(f->env, f->is_new ? f->new_name : f->name,
-                 ENV_O_WRITE | ENV_O_DIRECT | (f->is_new ? ENV_O_CREATE | ENV_O_TRUNC : 0),
+                 ENV_O_WRITE | ENV_O_DIRECT |
+                     (f->is_new ? ENV_O_CREATE | ENV_O_TRUNC : ENV_O_DSYNC),
                  &f->file, &f->op);
         return;
     case LOG_META_WRITE:
-        f->meta.counter += f->is_new ? 2 : 1; /* the first goes to block 0 */
+        f->meta.counter++;
         memset(f->block, 0, LOG_META_BYTES);
         memcpy(f->block, &f->meta, sizeof f->meta);
         log_format_seal(f->block, LOG_BLOCK, LOG_META_MAGIC);
+        memcpy(f->block + LOG_BLOCK, f->block, LOG_BLOCK);
         if (f->is_new)
-            env_write(f->file, f->block, LOG_META_BYTES, 0, &f->op);
+            env_write(file, f->block, LOG_META_BYTES, 0, &f->op);
         else
-            env_write(f->file, f->block, LOG_BLOCK, f->meta.counter % 2 * LOG_BLOCK, &f->op);
+            env_write(file, f->block, LOG_BLOCK, f->worse * LOG_BLOCK, &f->op);
+        return;
+    case LOG_META_WRITE_OTHER:
+        env_write(file, f->block, LOG_BLOCK, !f->worse * LOG_BLOCK, &f->op);
         return;
     case LOG_META_SYNC:
-        env_sync(f->file, &f->op);
+        env_sync(file, &f->op);
         return;
     case LOG_META_RENAME:
         env_rename(f->env, f->new_name, f->name, &f->op);
@@ -74,7 +91,34 @@ static void log_meta_end(struct log_meta_file *f)
     op->done(op);
 }
 
-/* what follows the operation that has ended */
+/* what follows when all is well */
+static enum log_meta_state log_meta_next(const struct log_meta_file *f)
+{
+    switch (f->state) {
+    case LOG_META_READ_OPEN:
+        return LOG_META_READ;
+    case LOG_META_READ:
+        return LOG_META_READ_CLOSE;
+    case LOG_META_OPEN:
+        return LOG_META_WRITE;
+    case LOG_META_WRITE:
+        if (!f->is_new && !MUTANT(RAFT_META_ONCE))
+            return LOG_META_WRITE_OTHER;
+        return f->is_new ? LOG_META_SYNC : f->keeps_open ? LOG_META_REST : LOG_META_CLOSE;
+    case LOG_META_WRITE_OTHER:
+        return f->keeps_open ? LOG_META_REST : LOG_META_CLOSE;
+    case LOG_META_SYNC:
+        return LOG_META_CLOSE;
+    case LOG_META_CLOSE:
+        return f->is_new ? LOG_META_RENAME : LOG_META_REST;
+    case LOG_META_READ_CLOSE:
+    case LOG_META_RENAME:
+    case LOG_META_REST:
+        break;
+    }
+    return LOG_META_REST;
+}
+
 static void log_meta_done(struct env_op *op)
 {
     struct log_meta_file *f = container_of(op, struct log_meta_file, op);
@@ -90,17 +134,21 @@ static void log_meta_done(struct env_op *op)
     bool opening = f->state == LOG_META_READ_OPEN || f->state == LOG_META_OPEN;
     if (opening && op->ret < 0)
         f->file = NULL;
-    if (f->ret && f->file) {
+    if (f->ret == 0)
+        f->state = log_meta_next(f);
+    else if (f->file)
         f->state = reads ? LOG_META_READ_CLOSE : LOG_META_CLOSE;
-    } else if (f->ret || f->state == LOG_META_READ_CLOSE || f->state == LOG_META_RENAME ||
-               (f->state == LOG_META_CLOSE && !f->is_new)) {
-        f->is_new = f->is_new && f->state != LOG_META_RENAME;
-        log_meta_end(f);
+    else
+        f->state = LOG_META_REST;
+    if (f->state != LOG_META_REST) {
+        log_meta_begin(f);
         return;
-    } else {
-        f->state++;
     }
-    log_meta_begin(f);
+    if (!reads && f->ret == 0) {
+        f->is_new = f->is_single = false;
+        f->worse = MUTANT(RAFT_META_ONCE) ? !f->worse : 0;
+    }
+    log_meta_end(f);
 }
 
 bool log_meta_init(struct log_meta_file *f, struct env *e, struct mem *m, const char *dir)
@@ -139,7 +187,17 @@ void log_meta_read(struct log_meta_file *f, struct env_op *op)
 
 void log_meta_save(struct log_meta_file *f, struct env_op *op)
 {
-    log_meta_start(f, LOG_META_OPEN, op);
+    log_meta_start(f, f->file ? LOG_META_WRITE : LOG_META_OPEN, op);
+}
+
+void log_meta_close(struct log_meta_file *f, struct env_op *op)
+{
+    if (f->file) {
+        f->keeps_open = false;
+        log_meta_start(f, LOG_META_CLOSE, op);
+    } else {
+        env_reply(f->env, op, 0);
+    }
 }
 
 /* why a directory is not the one that was asked for; to cap 256 */

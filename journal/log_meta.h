@@ -2,11 +2,16 @@
  * a master must never forget: the highest epoch it used, and in whose favour it voted.
  *
  * INVARIANTS
- *  1. Two checksummed blocks are written in turn: a torn write leaves the other one, and of two
- *     good ones the later counts.
- *  2. It gets its name when its first block is durable, so it is never there without one.  That
- *     one is written twice, so that a later save needs no space.
- *  3. A save is durable when it is done.  One at a time. */
+ *  1. There are two copies, each a checksummed block.  A save writes one, and when that is durable
+ *     the other, and is done when both are.  So whatever was told stands in both: one that rots, or
+ *     a write that never came to the disk, leaves the other, and a write that a crash tears leaves
+ *     what was there before, or what was to be.  Of two good ones the later counts.  Nobody needs
+ *     to tell rot from a torn write; with both bad there is no start.
+ *  2. The first write of a save goes to the worse copy.  Who finds that they differ saves before it
+ *     tells anybody anything (is_single).
+ *  3. It gets its name when both copies are durable, so it is never there without one, and a later
+ *     save needs no space.
+ *  4. A save is durable when it is done.  One at a time. */
 #ifndef JOURNAL_LOG_META_H
 #define JOURNAL_LOG_META_H
 
@@ -14,7 +19,8 @@
 #include "core/mem.h"
 #include "journal/log_format.h"
 
-/* READ_OPEN -> READ -> READ_CLOSE -> REST;  OPEN -> WRITE -> SYNC -> CLOSE (-> RENAME) -> REST */
+/* READ_OPEN -> READ -> READ_CLOSE -> REST;  (OPEN ->) WRITE -> WRITE_OTHER (-> CLOSE) -> REST;
+ * a new one: OPEN -> WRITE -> SYNC -> CLOSE -> RENAME -> REST */
 enum log_meta_state {
     LOG_META_REST,
     LOG_META_READ_OPEN,
@@ -22,6 +28,7 @@ enum log_meta_state {
     LOG_META_READ_CLOSE,
     LOG_META_OPEN,
     LOG_META_WRITE,
+    LOG_META_WRITE_OTHER,
     LOG_META_SYNC,
     LOG_META_CLOSE,
     LOG_META_RENAME,
@@ -30,6 +37,8 @@ enum log_meta_state {
 struct log_meta_file {
     struct log_meta meta; /* as read; the owner changes it, then saves */
     bool is_new;          /* there is no file yet: the first save makes it */
+    bool is_single;       /* as read: one copy is bad, or older than the other */
+    bool keeps_open;      /* the owner's wish: between saves too, until log_meta_close */
     /* own */
     struct env *env;
     struct mem *mem;
@@ -37,6 +46,7 @@ struct log_meta_file {
     struct env_file *file;
     enum log_meta_state state;
     int ret;
+    uint32_t worse; /* copy, to be written first */
     uint8_t *memory, *block;
     char name[ENV_NAME_MAX], new_name[ENV_NAME_MAX];
 };
@@ -49,6 +59,8 @@ void log_meta_drop(struct log_meta_file *f); /* at rest only */
 void log_meta_read(struct log_meta_file *f, struct env_op *op);
 /* ret: 0, or an error after which nobody knows what is on the disk: the caller stops */
 void log_meta_save(struct log_meta_file *f, struct env_op *op);
+/* what keeps_open kept.  ret: 0 */
+void log_meta_close(struct log_meta_file *f, struct env_op *op);
 /* names as env_list gave them, n bytes: is a segment or an image among them?  after: the last of
  * them, for the next list. */
 bool log_meta_listed(const char *names, int64_t n, char *after, size_t cap);

@@ -2,7 +2,7 @@
  *
  *   LIST -> META -> (JOIN ->) IMAGES -> RECOVER -> (SAVE ->) BEGIN -> REPLAY -> (FOUND ->) RUNNING
  *   or, when only checking: RECOVER -> REPLAY -> CHECKED (raft_offline.c)
- *   any of them -> STOP_SNAP -> STOP_PEERS -> STOP_LOG -> STOPPED
+ *   any of them -> STOP_SNAP -> STOP_PEERS -> STOP_SHIP -> STOP_META -> STOP_LOG -> STOPPED
  *
  * INVARIANTS
  *  1. Nothing on disk changes until identity, images and log have been checked.
@@ -250,7 +250,8 @@ static void drive_next(struct drive *d)
     } else if (s == DRIVE_REPLAY) {
         drive_replayed(d);
     } else {
-        bool skips = s == DRIVE_RECOVER && !d->file.is_new && drive_is_undamaged(d);
+        bool skips =
+            s == DRIVE_RECOVER && !d->file.is_new && drive_is_undamaged(d) && !d->file.is_single;
         d->state = skips ? DRIVE_BEGIN : s + 1;
     }
 }
@@ -351,6 +352,13 @@ static bool drive_stop_step(struct drive *d)
             drive_ship_stop(d);
         if (d->ship && !d->ship_stopped)
             return false;
+        d->stop = DRIVE_STOP_META;
+        d->busy = true;
+        log_meta_close(&d->file, &d->op);
+        return true;
+    case DRIVE_STOP_META:
+        if (d->busy)
+            return false;
         d->stop = DRIVE_STOP_LOG;
         return true;
     case DRIVE_STOP_LOG:
@@ -423,6 +431,7 @@ struct journal *raft_open(struct env *e, struct mem *m, const struct journal_con
         drive_drop(d);
         return NULL;
     }
+    d->file.keeps_open = true; /* a vote waits for it, and to open may take longer than to write */
     const char *group = cfg->raft.recover ? cfg->raft.recover : cfg->raft.members;
     if (group && raft_drive_members_parse(group, &d->first_conf)) {
         fmt_log(e, ENV_LOG_ERROR, "journal: members '%s': expected ID@HOST:PORT[=PRIORITY],...",

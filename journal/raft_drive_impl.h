@@ -97,6 +97,7 @@ enum drive_stop {
     DRIVE_STOP_SNAP,
     DRIVE_STOP_PEERS,
     DRIVE_STOP_SHIP,
+    DRIVE_STOP_META,
     DRIVE_STOP_LOG,
     DRIVE_STOPPED
 };

@@ -104,6 +104,20 @@ static void plot_flip(struct group_node *n)
     sim_disk_flip(n->node, seg, at, (unsigned)sim_random(n->g->sim, 8));
 }
 
+/* One of the two copies of a member's vote and term, unless a crash has torn the other one. */
+static void plot_flip_meta(struct group_node *n)
+{
+    static uint8_t b[2][4096];
+    if (sim_disk_read(n->node, "journal/journal.meta", b, sizeof b, 0) != sizeof b ||
+        memcmp(b[0], b[1], sizeof b[0]) != 0)
+        return;
+    uint64_t copy = sim_random(n->g->sim, 2), at = sim_random(n->g->sim, 112);
+    lab_group_note(n->g, "%s: copy %u of 'journal.meta' is damaged", sim_node_name(n->node),
+                   (unsigned)copy);
+    sim_disk_flip(n->node, "journal/journal.meta", copy * sizeof b[0] + at,
+                  (unsigned)sim_random(n->g->sim, 8));
+}
+
 /* One member is away for a while, so that others' disks alone hold what comes; then one of them is
  * damaged or lost, and the leader is gone. */
 static void plot_disk_begin(struct group_event *e)
@@ -141,8 +155,10 @@ static void plot_disk_next(struct group_event *e)
         a->lost = e->f->kind == LAB_FAULT_LOSE;
         if (a->lost)
             sim_node_wipe(a->node);
-        else
+        else if (sim_random(e->g->sim, 3))
             plot_flip(a);
+        else
+            plot_flip_meta(a);
         a->epoch = a->lost ? 0 : a->epoch;
         lab_group_boot(a);
         if (l->down++ == 0 && sim_node_is_up(l->node))

@@ -1,5 +1,6 @@
 /* tests/unit/test_raft_drive.c - the journal of a group, in the simulated world. */
 #include "core/mutant.h"
+#include "journal/log_format.h"
 #include "tests/unit/test_raft_world_sim.h"
 
 static struct gang *started(uint64_t seed, uint32_t n)
@@ -409,6 +410,60 @@ static void test_group_refuses_a_wiped_disk(void)
     gang_free(g);
 }
 
+/* what journal.meta of member i says; copy 0 or 1, or 2: the one that counts.  false: it is bad */
+static bool meta_of(struct gang *g, uint32_t i, uint32_t copy, struct log_meta *ret_m)
+{
+    static uint8_t b[2 * LOG_BLOCK];
+    bool found = false;
+    CU_ASSERT_EQUAL(sim_disk_read(g->m[i].node, "journal.meta", b, sizeof b, 0), sizeof b);
+    for (uint32_t k = 0; k < 2; k++) {
+        struct log_meta m;
+        memcpy(&m, b + k * LOG_BLOCK, sizeof m);
+        if (log_format_check(b + k * LOG_BLOCK, LOG_BLOCK, LOG_META_MAGIC) ||
+            (copy < 2 && copy != k) || (found && m.counter < ret_m->counter))
+            continue;
+        found = true;
+        *ret_m = m;
+    }
+    return found;
+}
+
+/* Whatever it told of its vote it knows again, with any one copy gone; and both are good again
+ * before it tells anything. */
+static void test_group_keeps_its_vote_though_a_copy_rots(void)
+{
+    for (uint32_t copy = 0; copy < 2; copy++) {
+        struct gang *g = started(92, 3);
+        CU_ASSERT(gang_write(g, 10, 100));
+        gang_crash(g, gang_leader(g)->id - 1, false); /* another term, another vote */
+        CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+        CU_ASSERT(gang_write(g, 10, 100));
+        gang_run(g, 100);
+        for (uint32_t i = 0; i < 3; i++)
+            if (g->m[i].j)
+                gang_crash(g, i, true);
+        for (uint32_t i = 0; i < 3; i++) {
+            struct log_meta was, is, other;
+            CU_ASSERT_FATAL(meta_of(g, i, 2, &was));
+            sim_disk_flip(g->m[i].node, "journal.meta", copy * LOG_BLOCK + 50, 3);
+            CU_ASSERT_FATAL(meta_of(g, i, 2, &is));
+            CU_ASSERT(is.epoch == was.epoch && is.vote == was.vote);
+            gang_start(g, i);
+            gang_run(g, 100); /* alone, and before it stands */
+            CU_ASSERT(g->m[i].role == JOURNAL_STANDBY);
+            CU_ASSERT(meta_of(g, i, 0, &is) && meta_of(g, i, 1, &other));
+            CU_ASSERT(is.epoch == was.epoch && is.vote == was.vote);
+            CU_ASSERT_EQUAL(is.counter, other.counter);
+            gang_crash(g, i, true);
+        }
+        for (uint32_t i = 0; i < 3; i++)
+            gang_start(g, i);
+        CU_ASSERT(gang_await_leader(g, 10000) != NULL);
+        CU_ASSERT(gang_await_equal(g, 5000));
+        gang_free(g);
+    }
+}
+
 /* flips a bit in the middle of what member i has written of its log */
 static void damage(struct gang *g, uint32_t i, double at)
 {
@@ -596,4 +651,4 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_reads_by_the_clock_of_now), UNIT(test_group_refuses_a_wiped_disk),
           UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
           UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm),
-          UNIT(test_group_elects_on_slow_disks))
+          UNIT(test_group_elects_on_slow_disks), UNIT(test_group_keeps_its_vote_though_a_copy_rots))
