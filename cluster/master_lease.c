@@ -656,15 +656,24 @@ bool master_lease_expire(struct master *m, struct session_id id, struct master_r
 
 /* --- orphans --- */
 
+/* Who made a file to write it does not know that it has it before the answer comes, and that waits
+ * for others: the state tells. */
+static bool orphan_is_held(struct master *m, uint32_t i)
+{
+    struct fsattr a;
+    return m->is_held[i] || (master_load_attr(m, m->orphans[i], &a) == 0 && a.flags & FSATTR_LIVE);
+}
+
 /* Everybody has answered: those that nobody holds go, as fast as jobs are free.  Where some went
  * there may be more; where none could, asking again soon would not help. */
 static void orphan_round_end(struct master *m)
 {
     while (!m->ask_failed && m->n_reclaimed < m->n_orphans) {
         uint32_t i = m->n_reclaimed;
-        if (!m->is_held[i] && !master_effect_reclaim(m, m->orphans[i]))
+        bool is_held = orphan_is_held(m, i);
+        if (!is_held && !master_effect_reclaim(m, m->orphans[i]))
             return; /* at the next tick */
-        m->orphan_gone += !m->is_held[i];
+        m->orphan_gone += !is_held;
         m->n_reclaimed++;
     }
     m->is_asking = false;

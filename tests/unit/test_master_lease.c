@@ -395,6 +395,31 @@ static void test_master_lease_orphan_opened_while_all_are_asked(void)
     w_close();
 }
 
+/* its maker is not told yet that it is there, so it says that it holds nothing */
+static void test_master_lease_orphan_that_is_written(void)
+{
+    struct meta_stats st;
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    struct wc *c1 = wc_new(0, true);
+    struct fsop make = w_name(FSOP_MKNOD, INO_ROOT, "f");
+    make.flags = FSOP_F_OPEN;
+    CU_ASSERT_EQUAL(w_fs(c1, make, &a), 0);
+    struct ino f = a.reply.attr.ino;
+    (void)unlink_ms(c1, "f");
+    unsigned asked = c1->holds_asked;
+    w_run_ms(5000);
+    CU_ASSERT(c1->holds_asked > asked);
+    unsigned left = 0;
+    for (int i = 0; i < WU_FILES; i++)
+        left += wu.files[i].used && !strncmp(wu.files[i].path, ".tarn/", 6);
+    CU_ASSERT_EQUAL(left, 1);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_CLOSE, .ino = f}, &a), 0);
+    w_run_ms(20000);
+    meta_stats(master_meta(wmaster), &st);
+    CU_ASSERT_EQUAL(st.orphans, 0);
+    w_close();
+}
+
 /* what was written is not known when it ends: the next question looks */
 static void test_master_lease_write_close_that_could_not_look(void)
 {
@@ -871,6 +896,7 @@ UNIT_MAIN("master_lease", UNIT(test_master_lease_repeated_open_revives_nobody),
           UNIT(test_master_lease_orphans_go_when_nobody_holds_them),
           UNIT(test_master_lease_orphan_waits_for_a_session_that_is_away),
           UNIT(test_master_lease_orphan_opened_while_all_are_asked),
+          UNIT(test_master_lease_orphan_that_is_written),
           UNIT(test_master_lease_write_close_that_could_not_look),
           UNIT(test_master_member_beats_lists_and_losses),
           UNIT(test_master_member_orders_old_pages_freed),
