@@ -372,8 +372,13 @@ static void model_take(struct lab_model *m, uint64_t index, const struct fsop *o
     }
     if (op->kind == FSOP_LOAD)
         model_take_batch(m, op, state);
-    if (op->kind == FSOP_REFRESH && op->data_len && fsop_ent_get(&r, &e) == 0)
-        model_file_is(m, lab_model_find(m, op->ino), &e);
+    if (op->kind == FSOP_REFRESH && op->data_len && fsop_ent_get(&r, &e) == 0) {
+        struct fsop q = {.kind = FSOP_GETATTR, .ino = op->ino};
+        struct fsop_reply rep;
+        meta_query(state, &q, NULL, 0, &rep);
+        if (!rep.err && rep.attr.ufs_ino == e.ufs_ino) /* it was taken over, not refused */
+            model_file_is(m, lab_model_find(m, op->ino), &e);
+    }
 }
 
 /* ---- records ---- */
