@@ -84,6 +84,8 @@ const struct meta *lab_check_state(const struct lab_check *c);
 uint64_t lab_check_records(const struct lab_check *c);
 /* effects below that came when their intent was closed already: of who leads no more */
 uint64_t lab_check_late(const struct lab_check *c);
+/* sessions that have not ended, though their clients have later ones: of those that died */
+uint32_t lab_check_ghosts(struct lab_check *c);
 /* times that a master began to lead */
 uint64_t lab_check_leaderships(const struct lab_check *c);
 

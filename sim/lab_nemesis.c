@@ -39,20 +39,28 @@ static void nemesis_disk(struct run_node *n)
 }
 
 /* Of several masters' disks only a minority's are ever damaged, from the first ones on. */
+static uint32_t nemesis_damages(const struct lab_run *r)
+{
+    return ((r->s.journal.members ? r->s.journal.members : r->s.masters) - 1) / 2;
+}
+
 static bool nemesis_may_damage(const struct run_node *n)
 {
-    const struct lab_run *r = n->r;
-    uint32_t members = r->s.journal.members ? r->s.journal.members : r->s.masters;
-    return n->role != RUN_MASTER || (uint32_t)(n - r->nodes) < (members - 1) / 2;
+    return n->role != RUN_MASTER || (uint32_t)(n - n->r->nodes) < nemesis_damages(n->r);
+}
+
+uint32_t lab_nemesis_damaged(const struct lab_run *r)
+{
+    for (uint32_t i = 0; i < r->s.n_faults; i++)
+        if (r->s.faults[i].kind == LAB_FAULT_BIT_FLIP)
+            return nemesis_damages(r);
+    return 0;
 }
 
 /* is it only given up where no disk of the others is damaged? */
 static bool nemesis_may_wipe(const struct run_node *n)
 {
-    bool damages = false;
-    for (uint32_t i = 0; i < n->r->s.n_faults; i++)
-        damages |= n->r->s.faults[i].kind == LAB_FAULT_BIT_FLIP;
-    return !damages || nemesis_may_damage(n);
+    return !lab_nemesis_damaged(n->r) || nemesis_may_damage(n);
 }
 
 static void nemesis_flip(struct run_event *e)

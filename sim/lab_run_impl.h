@@ -102,6 +102,8 @@ void lab_run_operator_say(const struct run_operator *o, char *ret_text, size_t c
 
 /* ---- lab_nemesis.c */
 void lab_nemesis_open(struct lab_run *r);
+/* how many of several masters may have a damaged disk, all through the run */
+uint32_t lab_nemesis_damaged(const struct lab_run *r);
 /* whatever is still wrong is put right */
 void lab_nemesis_heal(struct lab_run *r);
 

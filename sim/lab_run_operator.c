@@ -14,7 +14,8 @@
  *  3. What was asked for and not answered by its deadline may have happened; only the leader's word
  *     a good while after that says.
  *  4. Disks are damaged on the same few masters all through a run, fewer than half of them
- *     (lab_nemesis.c); where some are, no other master's disk is given up. */
+ *     (lab_nemesis.c); where some are, no other master's disk is given up, and nobody is removed
+ * who would leave so few voters that the damaged ones are not fewer than half of them. */
 #include "cluster/rpc.h"
 #include "cluster/rpc_format.h"
 #include "sim/lab_run_impl.h"
@@ -184,10 +185,16 @@ static uint32_t operator_some_member(const struct run_operator *o, uint64_t chan
     return o->view.n ? o->view.member[chance % o->view.n].id : 0;
 }
 
+/* a group of one voter less still stands what is damaged */
+static bool operator_may_shrink(const struct run_operator *o)
+{
+    return operator_voters(o) >= 3 && operator_voters(o) - 1 > 2 * lab_nemesis_damaged(o->r);
+}
+
 static void operator_grant_members(struct run_operator *o, uint64_t chance)
 {
     struct lab_run *r = o->r;
-    uint32_t voters = operator_voters(o), what = (uint32_t)(chance % 8);
+    uint32_t what = (uint32_t)(chance % 8);
     struct run_node *spare = NULL;
     chance /= 8;
     for (uint32_t i = 0; i < r->s.masters && !spare; i++)
@@ -195,7 +202,7 @@ static void operator_grant_members(struct run_operator *o, uint64_t chance)
             spare = &r->nodes[i];
     if (what < 3 && spare)
         operator_fresh(spare);
-    else if (what < 4 && voters >= 3)
+    else if (what < 4 && operator_may_shrink(o))
         operator_change(o, RPC_CHANGE_REMOVE, operator_some_member(o, chance), 0, 0, NULL);
     else if (what == 5)
         operator_change(o, RPC_CHANGE_PRIORITY, operator_some_member(o, chance), 0, chance / 16 % 4,

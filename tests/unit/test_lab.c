@@ -648,6 +648,58 @@ static void test_lab_check_replaced_from_outside(void)
     CU_ASSERT_EQUAL(lie_close(&l, LAB_ANSWERS), 0);
 }
 
+/* Somebody outside puts another file in its place while its attributes are being changed: a look
+ * that the lock refuses brings nothing, and the outcome the other one's. */
+static void test_lab_check_replaced_in_an_effect(void)
+{
+    struct lie l;
+    struct fsent e;
+    uint8_t buf[256];
+    lie_open(&l);
+    struct ino ino = lie_file(&l);
+    struct fsop op = {.kind = FSOP_SETATTR,
+                      .session = {1},
+                      .seq = 2,
+                      .ino = ino,
+                      .valid = FSOP_SET_MODE,
+                      .mode = 0600};
+    uint64_t intent = lie_apply(&l, &op).reply.intent;
+    CU_ASSERT(intent != 0);
+    lab_ufs_remove(l.u, "main/f");
+    lab_ufs_file(l.u, "main/f", 5);
+    lab_ufs_look(l.u, "main/f", &e, NULL);
+    e.uid = 7;
+    struct wbuf w = wbuf_make(buf, sizeof buf);
+    fsop_ent_put(&w, &e);
+    op = (struct fsop){.kind = FSOP_REFRESH, .ino = ino, .data = buf, .data_len = (uint32_t)w.len};
+    CU_ASSERT_EQUAL(lie_apply(&l, &op).reply.err, E_CONFLICT);
+    e.mode = FSOP_S_IFREG | 0600;
+    w = wbuf_make(buf, sizeof buf);
+    fsop_ent_put(&w, &e);
+    op = (struct fsop){
+        .kind = FSOP_OUTCOME, .arg = intent, .data = buf, .data_len = (uint32_t)w.len};
+    CU_ASSERT_EQUAL(lie_apply(&l, &op).reply.attr.uid, 7);
+    lab_check_interval(l.c);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_ANSWERS), 0);
+}
+
+/* a client that died has a session left, until it ends */
+static void test_lab_check_ghosts(void)
+{
+    struct lie l;
+    lie_open(&l);
+    struct fsop op = {.kind = FSOP_SESSION_OPEN, .name = "c2", .name_len = 2};
+    lie_apply(&l, &op);
+    CU_ASSERT_EQUAL(lab_check_ghosts(l.c), 0);
+    op.name = "c1";
+    lie_apply(&l, &op);
+    CU_ASSERT_EQUAL(lab_check_ghosts(l.c), 1);
+    op = (struct fsop){.kind = FSOP_SESSION_CLOSE, .arg = 1};
+    CU_ASSERT_EQUAL(lie_apply(&l, &op).reply.err, 0);
+    CU_ASSERT_EQUAL(lab_check_ghosts(l.c), 0);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_LOG), 0);
+}
+
 static void test_lab_check_written(void)
 {
     struct lie l;
@@ -711,5 +763,6 @@ UNIT_MAIN("lab", UNIT(test_lab_scenario), UNIT(test_lab_scenario_bad), UNIT(test
           UNIT(test_lab_check_group), UNIT(test_lab_check_leaders), UNIT(test_lab_check_twice),
           UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale), UNIT(test_lab_check_listing),
           UNIT(test_lab_check_data), UNIT(test_lab_check_size),
-          UNIT(test_lab_check_replaced_from_outside), UNIT(test_lab_check_written),
-          UNIT(test_lab_check_store), UNIT(test_lab_check_model))
+          UNIT(test_lab_check_replaced_from_outside), UNIT(test_lab_check_replaced_in_an_effect),
+          UNIT(test_lab_check_ghosts), UNIT(test_lab_check_written), UNIT(test_lab_check_store),
+          UNIT(test_lab_check_model))
