@@ -6,7 +6,7 @@
  *
  * WHAT IS CHECKED, always
  *  leaders   an epoch has one leader; a node's epochs rise; a leader has all that was acknowledged
- *            in earlier epochs; nobody else commits while a leader has a lease
+ *            in earlier epochs; nobody else begins to lead, or commits, while a leader has a lease
  *  log       every member applies the same bytes at the same index, skips nothing, and has the same
  *            state after it, also from images; a submit is applied once at most; what was answered
  *            with an index is there

@@ -82,6 +82,12 @@ static void check_leader(struct group_node *n, uint64_t epoch, uint64_t applied)
                        (unsigned long long)epoch, (unsigned long long)n->epoch);
     n->epoch = epoch;
     e->by = n;
+    for (uint32_t i = 0; i < g->n_nodes; i++) {
+        const struct group_node *o = &g->node[i];
+        if (o != n && o->m && lab_group_member_trusts(o->m, UINT64_MAX))
+            lab_group_fail(g, LAB_GROUP_LEADERS, "%s begins to lead while %s has a lease", name,
+                           sim_node_name(o->node));
+    }
     for (uint32_t i = 0; i < g->check.n_epochs; i++) {
         const struct group_epoch *o = &g->check.epochs[i];
         if (o->epoch < epoch && o->acked > applied)

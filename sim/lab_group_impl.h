@@ -131,7 +131,8 @@ struct group_event {
     bool did;
     /* of several steps */
     struct group_node *led, *other;
-    uint32_t step;
+    uint32_t step, hit; /* hit: by whom, a bit for each */
+    int64_t until_ns;
     bool paused, healing;
 };
 
@@ -175,6 +176,7 @@ struct lab_group {
     uint8_t *windows;
     uint32_t n_windows;
     int64_t last_fault_end_ns, healed_ns;
+    bool rests;                    /* clients begin no writes until somebody begins to lead */
     struct lab_group_report stats; /* what is counted as it happens */
     FILE *history;
 };
@@ -203,6 +205,8 @@ uint32_t lab_group_member_waiting(const struct member *m);
 /* may it answer reads by itself though it has not committed `index`? */
 bool lab_group_member_trusts(struct member *m, uint64_t index);
 bool lab_group_member_is_damaged(struct member *m);
+/* it shall hand over to that member */
+void lab_group_member_elect(struct member *m, uint32_t id);
 /* what a record does; ret: it was executed, not known from before */
 bool lab_group_state_apply(struct group_state *st, uint64_t index, const uint8_t *rec, uint32_t len,
                            uint64_t *ballast, uint32_t n_ballast);
@@ -251,6 +255,18 @@ void lab_group_operator_close(struct group_operator *o);
 /* every member of the group runs, and every machine that runs is one */
 bool lab_group_operator_is_tidy(const struct group_operator *o);
 void lab_group_operator_say(const struct group_operator *o, char *ret_text, size_t cap);
+
+/* ---- lab_group_plot.c: faults of several steps; each step is begun by the last one's time */
+void lab_group_plot_next(struct group_event *e, int64_t ns);
+/* a member that is neither; NULL: there is none */
+struct group_node *lab_group_plot_some(struct lab_group *g, const struct group_node *not_this,
+                                       const struct group_node *nor_this);
+/* a leader's links to all other members */
+void lab_group_plot_cut(struct group_event *e, bool cut);
+void lab_group_plot_usurp(struct group_event *e); /* its first step */
+void lab_group_plot_usurp_next(struct group_event *e);
+void lab_group_plot_blackout(struct group_event *e);
+void lab_group_plot_blackout_end(struct group_event *e);
 
 /* ---- lab_group_nemesis.c */
 void lab_group_nemesis_open(struct lab_group *g);

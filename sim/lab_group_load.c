@@ -38,7 +38,6 @@ struct group_load {
 };
 
 static const int64_t thread_patience_ns = 5000 * GROUP_MS;
-static const int64_t thread_attempt_ns = 600 * GROUP_MS;
 
 static void thread_wait(struct group_thread *t, int64_t ns)
 {
@@ -56,7 +55,8 @@ static void thread_ask(struct group_thread *t)
         t->floor = g->check.floor;
     }
     t->state = lab_group_call(&t->c->caller, t->target, &t->q) ? THREAD_ASKED : THREAD_CONNECTS;
-    env_timer_set(t->c->caller.env, &t->timer, env_now_ns(t->c->caller.env) + thread_attempt_ns);
+    env_timer_set(t->c->caller.env, &t->timer,
+                  env_now_ns(t->c->caller.env) + g->s.journal.attempt_ns);
 }
 
 static void thread_next(struct group_thread *t)
@@ -84,7 +84,7 @@ static void thread_choose(struct group_thread *t)
     t->q.client = t->number;
     t->q.key = prng_below(&t->p, s->journal.keys);
     t->anywhere = false;
-    if (prng_chance_ppm(&t->p, s->journal.reads_ppm)) {
+    if (prng_chance_ppm(&t->p, s->journal.reads_ppm) || g->rests) {
         t->q.verb = GROUP_READ;
         t->anywhere = prng_chance_ppm(&t->p, s->journal.standby_ppm);
     } else {

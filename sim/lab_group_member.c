@@ -40,6 +40,8 @@ struct member {
     uint32_t n_ballast; /* words */
     struct member_image out, in;
     uint32_t waiting;
+    struct env_op elect_op;
+    bool electing;
 };
 
 static struct member *member_of(struct journal_host *h)
@@ -112,6 +114,8 @@ static void member_role(struct journal_host *h, enum journal_role role, uint64_t
     m->role = role;
     m->epoch = epoch;
     lab_group_check_role(m->n, role, epoch, why, m->st.applied);
+    if (role == JOURNAL_LEADER)
+        m->n->g->rests = false;
     if (role == JOURNAL_FAILED)
         lab_group_exit(m->n);
 }
@@ -497,6 +501,21 @@ bool lab_group_member_trusts(struct member *m, uint64_t index)
         return false;
     journal_status(m->journal, &s);
     return s.committed < index && env_clock_ns(m->env) < s.lease_until_ns;
+}
+
+static void member_elected(struct env_op *op)
+{
+    container_of(op, struct member, elect_op)->electing = false;
+}
+
+void lab_group_member_elect(struct member *m, uint32_t id)
+{
+    struct journal_change c = {.verb = JOURNAL_ELECT, .id = id};
+    if (m->electing || !m->journal->vt->change)
+        return;
+    m->electing = true;
+    m->elect_op.done = member_elected;
+    journal_change(m->journal, &c, env_now_ns(m->env) + 1000 * GROUP_MS, &m->elect_op);
 }
 
 bool lab_group_member_is_damaged(struct member *m)

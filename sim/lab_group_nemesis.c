@@ -63,24 +63,6 @@ static bool plot_is_calm(struct lab_group *g)
     return lab_group_operator_is_tidy(g->oper);
 }
 
-static struct group_node *plot_some(struct lab_group *g, const struct group_node * not,
-                                    const struct group_node *nor)
-{
-    uint32_t from = (uint32_t)sim_random(g->sim, g->n_nodes);
-    for (uint32_t i = 0; i < g->n_nodes; i++) {
-        struct group_node *n = &g->node[(from + i) % g->n_nodes];
-        if (n->id && n != not &&n != nor)
-            return n;
-    }
-    return NULL;
-}
-
-static void plot_next(struct group_event *e, int64_t ns)
-{
-    e->step++;
-    sim_at(e->g->sim, group_now_ns(e->g) + ns, &e->end);
-}
-
 /* A bit of what node n has written of its log, but not of the last segment: nothing may prove yet
  * that its end was ever there, so that damage of it looks like a write that a crash tore. */
 static void plot_flip(struct group_node *n)
@@ -128,8 +110,8 @@ static void plot_disk_begin(struct group_event *e)
     if (!e->led || !plot_is_calm(g))
         return;
     if (e->on == e->led)
-        e->on = plot_some(g, e->led, NULL);
-    e->other = e->on ? plot_some(g, e->led, e->on) : NULL;
+        e->on = lab_group_plot_some(g, e->led, NULL);
+    e->other = e->on ? lab_group_plot_some(g, e->led, e->on) : NULL;
     if (!e->other || (e->f->kind == LAB_FAULT_LOSE && !e->on->founder))
         return;
     e->did = true;
@@ -163,23 +145,9 @@ static void plot_disk_next(struct group_event *e)
         lab_group_boot(a);
         if (l->down++ == 0 && sim_node_is_up(l->node))
             lab_group_down(l, sim_node_crash);
-        plot_next(e, 1500 * GROUP_MS);
+        lab_group_plot_next(e, 1500 * GROUP_MS);
     }
     lab_group_boot(b);
-}
-
-static void plot_siege_cut(struct group_event *e, bool cut)
-{
-    struct lab_group *g = e->g;
-    for (uint32_t i = 0; i < g->n_nodes; i++) {
-        struct group_node *n = &g->node[i];
-        if (n == e->led)
-            continue;
-        if (cut)
-            sim_net_partition(e->led->node, n->node, e->f->one_way);
-        else
-            sim_net_heal(e->led->node, n->node);
-    }
 }
 
 /* The leader reaches clients only; it may sleep through its successor's election, and a voter may
@@ -196,13 +164,13 @@ static void plot_siege_begin(struct group_event *e)
     e->step = 0;
     if (!e->did)
         return;
-    plot_siege_cut(e, true);
+    lab_group_plot_cut(e, true);
     uint64_t how = sim_random(g->sim, 4);
     if (how < 2 && !e->led->paused && sim_node_is_up(e->led->node)) {
         e->paused = e->led->paused = true;
         sim_node_pause(e->led->node);
     }
-    e->other = plot_some(g, e->led, NULL);
+    e->other = lab_group_plot_some(g, e->led, NULL);
     if (how % 2 && e->other && sim_node_is_up(e->other->node)) {
         lab_group_down(e->other, sim_node_crash);
         lab_group_boot(e->other);
@@ -217,10 +185,10 @@ static void plot_siege_next(struct group_event *e)
         e->led->paused = false;
     if (e->paused && !e->healing) {
         e->paused = false;
-        plot_next(e, 60 * GROUP_MS);
+        lab_group_plot_next(e, 60 * GROUP_MS);
         return;
     }
-    plot_siege_cut(e, false);
+    lab_group_plot_cut(e, false);
     e->did = false;
 }
 
@@ -287,6 +255,12 @@ static void nemesis_do(struct group_event *e)
     case LAB_FAULT_SIEGE:
         plot_siege_begin(e);
         break;
+    case LAB_FAULT_USURP:
+        lab_group_plot_usurp(e);
+        break;
+    case LAB_FAULT_BLACKOUT:
+        lab_group_plot_blackout(e);
+        break;
     case LAB_FAULT_WIPE:
     case LAB_FAULT_IMAGE:
     case LAB_FAULT_MEMBERS:
@@ -308,8 +282,8 @@ static void nemesis_begin(struct env_op *op)
     lab_group_note(e->g, "fault %s %s to %s for %.3f s", lab_scenario_fault_name(e->f->kind),
                    sim_node_name(e->on->node), e->f->to, (double)e->f->for_ns / 1e9);
     nemesis_do(e);
-    if (e->did)
-        plot_next(e, e->f->for_ns + (e->f->kind == LAB_FAULT_SIEGE ? PLOT_SLEEP_NS : 0));
+    if (e->did && e->f->kind != LAB_FAULT_USURP)
+        lab_group_plot_next(e, e->f->for_ns + (e->f->kind == LAB_FAULT_SIEGE ? PLOT_SLEEP_NS : 0));
 }
 
 static void nemesis_end(struct env_op *op)
@@ -326,6 +300,12 @@ static void nemesis_end(struct env_op *op)
         break;
     case LAB_FAULT_SIEGE:
         plot_siege_next(e);
+        break;
+    case LAB_FAULT_USURP:
+        lab_group_plot_usurp_next(e);
+        break;
+    case LAB_FAULT_BLACKOUT:
+        lab_group_plot_blackout_end(e);
         break;
     case LAB_FAULT_POWER_LOSS:
     case LAB_FAULT_CRASH:

@@ -208,6 +208,8 @@ static void nemesis_begin(struct env_op *op)
         if (r->oper)
             lab_run_operator_wish(r->oper, e->f->f.kind, e->on, sim_random(r->sim, 1 << 30));
         break;
+    case LAB_FAULT_USURP:
+    case LAB_FAULT_BLACKOUT:
     case LAB_FAULTS:
         break;
     }

@@ -125,6 +125,7 @@ static const struct key keys[] = {
     U32("journal.ballast_bytes", journal.ballast_bytes, 0, 16 << 20),
     PPM("journal.reads_ppm", journal.reads_ppm),
     PPM("journal.standby_ppm", journal.standby_ppm),
+    TIME("journal.attempt", journal.attempt_ns),
     TIME("journal.heartbeat", journal.heartbeat_ns),
     TIME("journal.promise", journal.promise_ns),
     TIME("journal.suspect_min", journal.suspect_min_ns),
@@ -148,6 +149,8 @@ static const struct key keys[] = {
     EVERY("members", LAB_FAULT_MEMBERS),
     EVERY("lose", LAB_FAULT_LOSE),
     EVERY("siege", LAB_FAULT_SIEGE),
+    EVERY("usurp", LAB_FAULT_USURP),
+    EVERY("blackout", LAB_FAULT_BLACKOUT),
     EVERY("store_change", LAB_FAULT_STORE_CHANGE),
     EVERY("store_outage", LAB_FAULT_STORE_OUTAGE),
     EVERY("store_full", LAB_FAULT_STORE_FULL),
@@ -161,9 +164,10 @@ static const struct key keys[] = {
 };
 
 static const char *const fault_names[] = {
-    "power_loss", "crash",    "restart",   "wipe",         "pause",        "partition", "clog",
-    "reset",      "bit_flip", "disk_full", "disk_slow",    "sync_fail",    "stall",     "image",
-    "members",    "lose",     "siege",     "store_change", "store_outage", "store_full"};
+    "power_loss", "crash",        "restart",      "wipe",      "pause",     "partition",
+    "clog",       "reset",        "bit_flip",     "disk_full", "disk_slow", "sync_fail",
+    "stall",      "image",        "members",      "lose",      "siege",     "usurp",
+    "blackout",   "store_change", "store_outage", "store_full"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {
@@ -208,6 +212,7 @@ void lab_scenario_default(struct lab_scenario *s)
                                                .record_bytes = 200,
                                                .reads_ppm = 400000,
                                                .standby_ppm = 300000,
+                                               .attempt_ns = 600 * ms,
                                                .heartbeat_ns = 50 * ms,
                                                .promise_ns = 150 * ms,
                                                .suspect_min_ns = sec,
@@ -624,7 +629,8 @@ static void swarm_draw(struct lab_scenario *s, uint64_t seed)
 static bool draw_is_journals(enum lab_fault_kind kind)
 {
     return kind == LAB_FAULT_DISK_FULL || kind == LAB_FAULT_DISK_SLOW ||
-           kind == LAB_FAULT_SYNC_FAIL || kind == LAB_FAULT_IMAGE || kind == LAB_FAULT_MEMBERS;
+           kind == LAB_FAULT_SYNC_FAIL || kind == LAB_FAULT_IMAGE || kind == LAB_FAULT_MEMBERS ||
+           kind == LAB_FAULT_USURP || kind == LAB_FAULT_BLACKOUT;
 }
 
 static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fault_kind kind,

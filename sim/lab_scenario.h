@@ -32,6 +32,8 @@ enum lab_fault_kind {
     LAB_FAULT_MEMBERS,      /* its operator adds, removes or prefers masters, or elects one */
     LAB_FAULT_LOSE,         /* its disk is lost, and it starts as if nothing had happened */
     LAB_FAULT_SIEGE,        /* the leader reaches no other master for `for`, and may stand still */
+    LAB_FAULT_USURP,        /* another one gets to lead while the leader may not notice */
+    LAB_FAULT_BLACKOUT,     /* most masters lose power at once, for `for` */
     LAB_FAULT_STORE_CHANGE, /* somebody changes a file of the under-store */
     LAB_FAULT_STORE_OUTAGE, /* every operation on the under-store fails for `for` */
     LAB_FAULT_STORE_FULL,
@@ -55,6 +57,7 @@ struct lab_scenario_journal {
     uint32_t keys, record_bytes, ballast_bytes;
     uint32_t reads_ppm, standby_ppm; /* of the operations; of the reads: asked of anybody */
     int64_t heartbeat_ns, promise_ns, suspect_min_ns, suspect_max_ns;
+    int64_t attempt_ns; /* after which a client asks somebody else */
     uint64_t keep_entries;
 };
 

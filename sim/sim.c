@@ -342,6 +342,7 @@ static void sim_node_release(struct sim_node *n)
     if (n->paused || n->stalled)
         return;
     sim_record(n->sim, n, SIM_K_PAUSE, 0, 0);
+    n->released_ns = n->sim->now_ns;
     while (!list_empty(&n->held)) {
         struct sim_ev *ev = container_of(n->held.next, struct sim_ev, hold);
         sim_ev_at(n->sim, ev, n->sim->now_ns);

@@ -384,7 +384,9 @@ static bool sim_conn_obstacle(struct sim_end *e, struct sim_end *o, struct sim_i
     it->clogged = false;
     if (!it->queued) {
         it->queued = true;
-        it->due_ns = sim_net_rx_ns(o->node, it->wire);
+        /* what came while its process stood still its machine has received meanwhile */
+        bool waited = o->node->released_ns == s->now_ns && it->due_ns < s->now_ns;
+        it->due_ns = waited ? s->now_ns : sim_net_rx_ns(o->node, it->wire);
     }
     return it->due_ns > s->now_ns;
 }

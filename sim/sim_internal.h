@@ -237,6 +237,7 @@ struct sim_node {
     char name[64];
     bool up, powered;
     bool paused, stalled; /* by a driver; inside a turn that is not over */
+    int64_t released_ns;  /* when it went on last */
     uint8_t doomed;       /* at the end of this turn: 1 crash, 2 power loss */
     struct mem mem;
     struct list evs, held;

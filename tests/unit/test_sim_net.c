@@ -110,6 +110,39 @@ static void put(struct side *x, uint32_t number, uint32_t len)
     env_send(x->peer.conn, 7, iov, 2);
 }
 
+struct look { /* a timer that counts the frames that are there when it fires */
+    struct env_timer t;
+    const struct side *x;
+    unsigned saw;
+};
+
+static void look_done(struct env_op *op)
+{
+    struct look *k = container_of(op, struct look, t.op);
+    k->saw = k->x->frames;
+}
+
+/* all that a machine received while its process stood still comes before the timers */
+static void test_net_what_came_in_a_pause_comes_first(void)
+{
+    struct world w;
+    struct sim_config cfg = sim_config_quiet(1);
+    world_start(&w, &cfg);
+    struct look k = {.t.op.done = look_done, .x = &w.server};
+    CU_ASSERT_EQUAL_FATAL(world_connect(&w), 0);
+    env_timer_set(w.eb, &k.t, env_now_ns(w.eb) + ms);
+    sim_node_pause(w.b);
+    for (uint32_t i = 0; i < 20; i++) {
+        put(&w.client, i, 60000);
+        world_wait(&w, 10 * ms);
+    }
+    CU_ASSERT_EQUAL(w.server.frames, 0);
+    sim_node_resume(w.b);
+    world_wait(&w, ms);
+    CU_ASSERT_EQUAL(k.saw, 20);
+    world_end(&w);
+}
+
 static void test_net_connect_outcomes(void)
 {
     struct sim_config cfg = sim_config_quiet(1);
@@ -669,13 +702,14 @@ static void test_net_bandwidth_queues(void)
     world_end(&w);
 }
 
-UNIT_MAIN("sim_net", UNIT(test_net_connect_outcomes), UNIT(test_net_secrets),
-          UNIT(test_net_fifo_under_delays), UNIT(test_net_quiet_has_no_faults),
-          UNIT(test_net_one_turn_one_write), UNIT(test_net_resets_lose_a_tail_only),
-          UNIT(test_net_partition_heal_and_timeout), UNIT(test_net_one_way_partition),
-          UNIT(test_net_half_open), UNIT(test_net_clog_and_heal), UNIT(test_net_random_half_opens),
-          UNIT(test_net_heal_and_a_dead_reader), UNIT(test_net_power_loss_is_silent),
-          UNIT(test_net_two_deaths_and_a_pause), UNIT(test_net_hangup_delivers_then_closes),
-          UNIT(test_net_crash_with_all_under_way), UNIT(test_net_rma_write_before_frame),
-          UNIT(test_net_rma_late_until_revoked), UNIT(test_net_rma_ends_with_the_connection),
-          UNIT(test_net_latency_histogram), UNIT(test_net_bandwidth_queues))
+UNIT_MAIN("sim_net", UNIT(test_net_what_came_in_a_pause_comes_first),
+          UNIT(test_net_connect_outcomes), UNIT(test_net_secrets), UNIT(test_net_fifo_under_delays),
+          UNIT(test_net_quiet_has_no_faults), UNIT(test_net_one_turn_one_write),
+          UNIT(test_net_resets_lose_a_tail_only), UNIT(test_net_partition_heal_and_timeout),
+          UNIT(test_net_one_way_partition), UNIT(test_net_half_open), UNIT(test_net_clog_and_heal),
+          UNIT(test_net_random_half_opens), UNIT(test_net_heal_and_a_dead_reader),
+          UNIT(test_net_power_loss_is_silent), UNIT(test_net_two_deaths_and_a_pause),
+          UNIT(test_net_hangup_delivers_then_closes), UNIT(test_net_crash_with_all_under_way),
+          UNIT(test_net_rma_write_before_frame), UNIT(test_net_rma_late_until_revoked),
+          UNIT(test_net_rma_ends_with_the_connection), UNIT(test_net_latency_histogram),
+          UNIT(test_net_bandwidth_queues))
