@@ -44,6 +44,7 @@
     X(TAIL_NOT_REWRITTEN, "records found after a kill -9 are served before they are durable") \
     X(SECTOR_REWRITTEN, "a sector with acknowledged records is written again") \
     X(SEGMENT_NAME_LOST, "a segment is used before its name is durable") \
+    X(SEGMENT_REUSED_RAW, "a segment that is used again keeps its old records behind the new ones") \
     X(EPOCH_REPEATED, "two leaderships have the same epoch") \
     X(IMAGE_NOT_SYNCED, "the log is cut before the image is durable") \
     X(REPLAY_GAP, "the record after an image is not replayed") \

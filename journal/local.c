@@ -179,6 +179,10 @@ static void local_snap_done(struct env_op *op)
             wal_trim(l->wal, snap_trim_index(l->snap));
         if (op->ret == 0 || op->ret == E_NOSPC) /* it has grown, or was used up in vain */
             l->reserve_due = true;
+        if (op->ret == E_NOSPC && wal_give(l->wal))
+            l->image_wanted = true;
+    } else if (op->ret == E_NOSPC && wal_give(l->wal)) {
+        l->reserve_due = true;
     }
     local_run(l);
 }

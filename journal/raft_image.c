@@ -152,6 +152,8 @@ static void drive_image_written(struct drive *d, int64_t ret)
     raft_drive_reply_all(d, &d->image_ops_running, ret < 0 ? ret : (int64_t)d->image_index);
     if (ret == 0 || ret == E_NOSPC) /* the reserve shall grow, or was used up in vain */
         d->reserve_due = true;
+    if (ret == E_NOSPC && raft_log_give(d->log))
+        d->image_wanted = true;
     if (ret < 0 || d->state != DRIVE_RUNNING || d->stop_op)
         return;
     drive_images_kept(d);
@@ -195,6 +197,8 @@ static void drive_ship_came(struct drive *d)
 static void drive_ship_failed(struct drive *d, int why)
 {
     bool at_once = why == E_CLOSED || why == E_CANCELLED;
+    if (why == E_NOSPC)
+        (void)raft_log_give(d->log);
     bool soon = at_once || why == E_TIMEOUT || why == E_AGAIN;
     d->ship_resume = why == E_CLOSED || why == E_TIMEOUT;
     d->ship_fails = soon ? 0 : (uint32_t)base_min_u64(d->ship_fails + 1, DRIVE_SHIP_FAILS);
@@ -288,6 +292,8 @@ void raft_drive_snap_done(struct env_op *op)
         drive_image_written(d, op->ret);
     else if (did == DRIVE_SNAP_INSTALL)
         drive_installed(d, op->ret);
+    else if (op->ret == E_NOSPC && raft_log_give(d->log))
+        d->reserve_due = true;
     if (d->state == DRIVE_RUNNING && !d->stop_op)
         raft_drive_settle(d);
     else

@@ -680,6 +680,11 @@ void raft_log_free(struct raft_log *l)
     mem_free(m, l, sizeof *l);
 }
 
+bool raft_log_give(struct raft_log *l)
+{
+    return wal_give(l->wal);
+}
+
 void raft_log_hold(struct raft_log *l, bool on)
 {
     wal_hold(l->wal, on);

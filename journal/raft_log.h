@@ -98,6 +98,7 @@ uint64_t raft_log_place(const struct raft_log *l, uint64_t index);
 uint64_t raft_log_durable(const struct raft_log *l); /* a place */
 /* entries up to this index, which is stored, may leave the disk */
 void raft_log_trim(struct raft_log *l, uint64_t index);
+bool raft_log_give(struct raft_log *l); /* wal_give */
 /* records that are not held back for space any more: an image is being written (wal_hold) */
 void raft_log_hold(struct raft_log *l, bool on);
 void raft_log_flush(struct raft_log *l); /* wal_flush */

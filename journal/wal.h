@@ -20,8 +20,9 @@
  *     keeps a block free for that.
  *
  * Why not rewrite the tail in place after a restart: a power loss in the middle of that write could
- * destroy records that were acknowledged before the restart.  Why not recycle old segments instead
- * of writing zeros: zeros keep "end of the log" and "damage" apart for people reading a dump. */
+ * destroy records that were acknowledged before the restart.  Why zeros are written into a segment
+ * that is used again: they keep "end of the log" and "damage" apart, for a restart and for people
+ * reading a dump; and what makes appends wait is files that come and go, not these writes. */
 #ifndef JOURNAL_WAL_H
 #define JOURNAL_WAL_H
 
@@ -106,6 +107,9 @@ uint64_t wal_durable(const struct wal *w);
 void wal_flush(struct wal *w);
 /* nothing queued, nothing being written */
 bool wal_is_idle(const struct wal *w);
+/* Somebody found the disk full: old segments that were kept to be used again go, and none is kept
+ * until there was room for a new one.  True: there were some, so that it is worth trying again. */
+bool wal_give(struct wal *w);
 /* while on, a log that found no room for another segment does not look again */
 void wal_hold(struct wal *w, bool on);
 /* segments that hold no record above upto may go */

@@ -20,7 +20,7 @@ struct wal_dump {
     struct wal_read read;
     struct env_op op, *user;
     enum wal_dump_state state;
-    bool busy, reading, seek_next;
+    bool busy, reading, seek_next, unused; /* unused: the segment has no header */
     int failed;
     struct log_expect expect;
     struct wal_dump_item item;
@@ -117,7 +117,7 @@ static void wal_dump_batch(struct wal_dump *d)
     const struct log_batch *b = &d->read.batch;
     d->item.batch = *b;
     d->item.payload = d->read.payload;
-    d->item.chained = b->seq == d->expect.seq && b->first_index == d->expect.index &&
+    d->item.chained = !d->unused && b->seq == d->expect.seq && b->first_index == d->expect.index &&
                       b->prev_chain == d->expect.chain;
     d->expect = (struct log_expect){b->seq, b->first_index + b->records, b->crc};
     wal_dump_give(d, WAL_DUMP_BATCH, 0);
@@ -138,6 +138,7 @@ static void wal_dump_read(struct wal_dump *d)
     case WAL_READ_HEADER:
         d->item.segment = r->segment;
         d->expect = r->expect;
+        d->unused = r->verdict == E_NODATA;
         wal_dump_give(d, WAL_DUMP_SEGMENT, r->verdict);
         break;
     case WAL_READ_BATCH:

@@ -10,6 +10,7 @@
 enum {
     WAL_ZERO_BYTES = 256 * 1024,
     WAL_SEGMENTS_MAX = 4096,
+    WAL_SPARES_MAX = 4, /* what one image lets go of with the defaults: the next ones take them */
     WAL_SEAL_NS = 50 * 1000 * 1000,      /* quiet time after which the end is vouched for */
     WAL_PREP_PAUSE_NS = 4 * 1000 * 1000, /* between blocks of zeros while there is time */
     WAL_SPACE_RETRY_NS = 500 * 1000 * 1000,
@@ -43,7 +44,8 @@ struct wal_segment {
 };
 
 /* IDLE -> OPEN -> ZERO -> (PAUSE -> ZERO)* -> SYNC -> CLOSE -> RENAME -> REOPEN -> READY -> IDLE
- * no space: -> DROP_CLOSE -> DROP_UNLINK -> FULL -> OPEN */
+ * no space: -> DROP_CLOSE -> DROP_UNLINK -> FULL -> OPEN
+ * A spare goes the same way; only that its blocks are there already. */
 enum wal_prep_state {
     WAL_PREP_IDLE,
     WAL_PREP_OPEN,
@@ -67,12 +69,15 @@ struct wal_prep {
     bool busy;
     struct env_file *file;
     uint64_t seq, at, bytes;
+    uint64_t from_seq;    /* the spare that becomes this segment; 0: a new file does */
+    bool is_proof;        /* begun after the disk was full: if it gets ready there is room again */
     uint64_t least_bytes; /* the next segment must hold this */
     bool hold;            /* no retry now */
     bool tight;           /* a start found no room: the smallest segment will do */
 };
 
-/* IDLE -> OPEN -> ERASE -> CLOSE -> UNLINK -> IDLE, one segment at a time */
+/* IDLE -> OPEN -> ERASE -> CLOSE -> UNLINK -> IDLE, one segment at a time; from CLOSE to IDLE with
+ * one that is kept as a spare; UNLINK -> IDLE with a spare that is given back */
 enum wal_trim_state {
     WAL_TRIM_IDLE,
     WAL_TRIM_OPEN,
@@ -129,6 +134,9 @@ struct wal {
 
     struct wal_prep prep;
     struct wal_trim trim;
+    uint64_t spare[WAL_SPARES_MAX]; /* segments without a header, by the names they had */
+    uint32_t n_spares;
+    bool giving; /* the disk is full: what is spare goes, until there was room for a new file */
     struct wal_recover *recover;
     bool holes; /* damage is cut off, not refused */
     struct wal_hole hole;

@@ -8,10 +8,19 @@
  *     that a power loss undoes brings back a segment that no restart takes for part of the log.
  *  4. Superseded segments go first, then the oldest, and that only when the header of its successor
  *     is known durable: what is left is always a chain from its first segment on.
- *  5. A start needs a segment.  When there is no room for one of the usual size, a small one is
+ *  5. A segment that is removed becomes a spare when few are there: without its header it keeps its
+ *     blocks and its name, and a restart takes it for a file of zeros and removes it.  The next
+ * segment is made of a spare: all of it is written with zeros again, synced, and only then it gets
+ * its new name, so 1 holds for it, and nobody ever meets an old record in a new segment.  (And
+ *     would not take it for one: a batch says the segment's number, its place and what it stands
+ * on.) So a log that is trimmed as fast as it is filled makes and removes no files: each of these
+ * has the file system write its own journal, and appends wait for that.  Spares are given back when
+ *     anything finds the disk full (wal_give), and at a stop.
+ *  6. A start needs a segment.  When there is no room for one of the usual size, a small one is
  *     made: a master on a full disk can at least be read. */
 #include "journal/wal_impl.h"
 #include "core/mutant.h"
+#include "core/sometimes.h"
 
 static void wal_prep_wake(struct wal *w)
 {
@@ -20,9 +29,13 @@ static void wal_prep_wake(struct wal *w)
         wal_recover_run(w);
 }
 
-static void wal_prep_new_name(const struct wal *w, char *ret_name)
+/* the file that becomes the segment */
+static void wal_prep_from_name(const struct wal *w, char *ret_name)
 {
-    fmt_into(ret_name, ENV_NAME_MAX, "%swal.new", w->dir);
+    if (w->prep.from_seq)
+        wal_name(w, w->prep.from_seq, ret_name);
+    else
+        fmt_into(ret_name, ENV_NAME_MAX, "%swal.new", w->dir);
 }
 
 static void wal_prep_drop(struct wal *w)
@@ -47,7 +60,10 @@ static void wal_prep_done(struct env_op *op)
     if (op->ret < 0 && !dropping) {
         if (op->ret == E_NOSPC || op->ret == E_DQUOT) {
             p->tight = w->state == WAL_STARTING;
+            w->giving = true;
             wal_prep_drop(w);
+        } else if (op->ret == E_NOENT && p->from_seq && p->state == WAL_PREP_OPEN) {
+            p->state = WAL_PREP_IDLE; /* somebody made room by hand */
         } else {
             wal_fail(w, (int)op->ret, "preparing a segment");
         }
@@ -57,7 +73,7 @@ static void wal_prep_done(struct env_op *op)
     switch (p->state) {
     case WAL_PREP_OPEN:
         p->at = 0;
-        p->state = WAL_PREP_ZERO;
+        p->state = MUTANT(SEGMENT_REUSED_RAW) && p->from_seq ? WAL_PREP_SYNC : WAL_PREP_ZERO;
         break;
     case WAL_PREP_ZERO:
         p->at += (uint64_t)op->ret;
@@ -79,6 +95,8 @@ static void wal_prep_done(struct env_op *op)
     case WAL_PREP_REOPEN:
         p->state = WAL_PREP_READY;
         p->tight = false;
+        if (p->is_proof)
+            w->giving = false;
         wal_set_full(w, MUTANT(RAFT_FULL_STAYS) && w->full);
         break;
     case WAL_PREP_DROP_CLOSE:
@@ -106,6 +124,23 @@ static void wal_prep_timer(struct env_op *op)
     wal_prep_wake(w);
 }
 
+/* What the next segment is made of.  A start takes a new file: it has no spares. */
+static void wal_prep_choose(struct wal *w)
+{
+    struct wal_prep *p = &w->prep;
+    if (p->seq <= w->seq_max)
+        p->seq = w->seq_max = w->seq_max + 1;
+    p->bytes = p->tight ? 2 * LOG_BLOCK + 2 * (uint64_t)wal_batch_cap(w) : w->cfg.segment_bytes;
+    p->bytes = base_max_u64(p->bytes, p->least_bytes);
+    p->from_seq = 0;
+    p->is_proof = w->giving;
+    if (w->n_spares && !w->giving && p->bytes == w->cfg.segment_bytes) {
+        SOMETIMES(WAL_REUSED);
+        p->from_seq = w->spare[0];
+        memmove(w->spare, w->spare + 1, --w->n_spares * sizeof *w->spare);
+    }
+}
+
 /* Starts whatever the state asks for, unless it is under way already. */
 void wal_prep_run(struct wal *w)
 {
@@ -115,18 +150,17 @@ void wal_prep_run(struct wal *w)
         return;
     p->op.done = wal_prep_done;
     p->timer.op.done = wal_prep_timer;
-    wal_prep_new_name(w, name);
+    if (p->state == WAL_PREP_IDLE)
+        wal_prep_choose(w);
+    wal_prep_from_name(w, name);
     wal_name(w, p->seq, to);
     switch (p->state) {
     case WAL_PREP_IDLE:
-        if (p->seq <= w->seq_max)
-            p->seq = w->seq_max = w->seq_max + 1;
-        p->bytes = p->tight ? 2 * LOG_BLOCK + 2 * (uint64_t)wal_batch_cap(w) : w->cfg.segment_bytes;
-        p->bytes = base_max_u64(p->bytes, p->least_bytes);
         p->state = WAL_PREP_OPEN;
         p->busy = true;
         env_open(w->env, MUTANT(SEGMENT_NAME_LOST) ? to : name,
-                 ENV_O_WRITE | ENV_O_CREATE | ENV_O_TRUNC | ENV_O_DIRECT, &p->file, &p->op);
+                 ENV_O_WRITE | ENV_O_DIRECT | (p->from_seq ? 0 : ENV_O_CREATE | ENV_O_TRUNC),
+                 &p->file, &p->op);
         break;
     case WAL_PREP_ZERO:
         p->busy = true;
@@ -198,11 +232,43 @@ static uint32_t wal_trim_pick(const struct wal *w)
     return w->n_segs;
 }
 
+/* t->seq is no part of the log any more */
+static void wal_trim_gone(struct wal *w)
+{
+    uint32_t i = 0;
+    while (i < w->n_segs && w->segs[i].seq != w->trim.seq)
+        i++;
+    if (i < w->n_segs) { /* else it was a spare */
+        w->n_segs--;
+        memmove(w->segs + i, w->segs + i + 1, (w->n_segs - i) * sizeof *w->segs);
+    }
+    w->trim.state = WAL_TRIM_IDLE;
+    wal_cursor_gone(w);
+}
+
+/* Without its header it is a spare, or not wanted: true. */
+static bool wal_trim_keep(struct wal *w)
+{
+    struct wal_prep *p = &w->prep;
+    uint32_t i = 0;
+    while (w->segs[i].seq != w->trim.seq)
+        i++;
+    if (w->n_spares == WAL_SPARES_MAX || w->giving || w->stop_op || MUTANT(SEGMENT_NAME_LOST) ||
+        w->segs[i].bytes != w->cfg.segment_bytes)
+        return false;
+    w->spare[w->n_spares++] = w->trim.seq;
+    wal_trim_gone(w);
+    if (p->state == WAL_PREP_FULL) { /* it needs no room now */
+        env_timer_stop(w->env, &p->timer);
+        p->state = WAL_PREP_IDLE;
+    }
+    return true;
+}
+
 static void wal_trim_done(struct env_op *op)
 {
     struct wal_trim *t = container_of(op, struct wal_trim, op);
     struct wal *w = container_of(t, struct wal, trim);
-    uint32_t i;
     t->busy = false;
     if (op->ret < 0 && op->ret != E_NOENT) {
         wal_fail(w, (int)op->ret, "removing an old segment");
@@ -215,15 +281,11 @@ static void wal_trim_done(struct env_op *op)
             t->state = WAL_TRIM_CLOSE;
             break;
         case WAL_TRIM_CLOSE:
-            t->state = WAL_TRIM_UNLINK;
+            if (!wal_trim_keep(w))
+                t->state = WAL_TRIM_UNLINK;
             break;
         case WAL_TRIM_UNLINK:
-            for (i = 0; w->segs[i].seq != t->seq;)
-                i++;
-            w->n_segs--;
-            memmove(w->segs + i, w->segs + i + 1, (w->n_segs - i) * sizeof *w->segs);
-            t->state = WAL_TRIM_IDLE;
-            wal_cursor_gone(w);
+            wal_trim_gone(w);
             break;
         case WAL_TRIM_IDLE:
             ASSERT(false);
@@ -239,6 +301,10 @@ void wal_prep_trim_run(struct wal *w)
     if (t->busy || w->failed || w->state != WAL_RUNNING || w->recover)
         return;
     t->op.done = wal_trim_done;
+    if (t->state == WAL_TRIM_IDLE && w->n_spares && (w->giving || w->stop_op)) {
+        t->seq = w->spare[--w->n_spares];
+        t->state = WAL_TRIM_UNLINK;
+    }
     if (t->state == WAL_TRIM_IDLE) {
         uint32_t i = wal_trim_pick(w);
         if (w->stop_op || i == w->n_segs)
@@ -274,6 +340,14 @@ void wal_trim(struct wal *w, uint64_t upto)
     wal_prep_trim_run(w);
 }
 
+bool wal_give(struct wal *w)
+{
+    bool any = w->n_spares;
+    w->giving = true;
+    wal_prep_trim_run(w);
+    return any;
+}
+
 bool wal_prep_end(struct wal *w)
 {
     struct wal_prep *p = &w->prep;
@@ -294,5 +368,5 @@ bool wal_prep_end(struct wal *w)
         env_close(f, &p->op);
         return false;
     }
-    return w->failed || t->state == WAL_TRIM_IDLE;
+    return w->failed || (t->state == WAL_TRIM_IDLE && !w->n_spares);
 }
