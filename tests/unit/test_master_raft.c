@@ -25,6 +25,7 @@ struct r_pair {
     struct client *c[2]; /* writes, looks */
     struct client_req req;
     unsigned id, k, step, done;
+    int64_t asked_ns;
     char a[32], b[32];
     bool is_busy;
     struct ino dir; /* its own */
@@ -32,7 +33,8 @@ struct r_pair {
 
 static struct r_master rm[R_MASTERS];
 static struct r_pair rp[R_PAIRS];
-static bool r_stopping, r_any, r_meta;
+static bool r_stopping, r_any, r_meta, r_is_meta;
+static int64_t r_longest_ns; /* without an answer, of any pair */
 static uint64_t r_seed;
 
 static int r_open(struct ufs_factory *f, struct env *e, const char *uri, struct ufs **ret_u)
@@ -108,6 +110,8 @@ static void r_done(struct env_op *op)
         r_stopping = true;
     }
     p->is_busy = false;
+    if (sim_now_ns(ws) - p->asked_ns > r_longest_ns)
+        r_longest_ns = sim_now_ns(ws) - p->asked_ns;
     p->done++;
     p->step++;
     if (p->step == R_STEPS || (p->step == 10 && p->k % R_STAYS == 0)) {
@@ -138,6 +142,7 @@ static void r_next(struct r_pair *p)
     p->req.fsop.name2 = p->b;
     p->req.fsop.name2_len = r_steps[p->step].kind == FSOP_RENAME ? (uint32_t)strlen(p->b) : 0;
     p->is_busy = true;
+    p->asked_ns = sim_now_ns(ws);
     client_fs(p->c[r_steps[p->step].looks], &p->req);
 }
 
@@ -145,7 +150,7 @@ static void r_next(struct r_pair *p)
 
 static void r_world(uint64_t seed)
 {
-    r_meta = r_any && seed / 2 % 2;
+    r_meta = r_is_meta || (r_any && seed / 2 % 2);
     w_config(r_meta ? FSOP_MOUNT_META : FSOP_MOUNT_THROUGH, seed % 2 ? 5000 * MS : 100 * MS);
     sim_close(ws);
     struct sim_config sc = sim_config_quiet(seed);
@@ -351,5 +356,52 @@ static void test_master_raft_standbys_answer(void)
     r_any = false;
 }
 
-UNIT_MAIN("master_raft", UNIT(test_master_raft_without_faults), UNIT(test_master_raft_failovers),
-          UNIT(test_master_raft_standbys_answer))
+static void r_handed(struct env_op *op)
+{
+    (void)op;
+}
+
+/* Leadership is handed over in all directions, now and then several times a second.  Nobody waits
+ * for long, though the new leader must first hear of a client that asks for nothing. */
+static void r_hand_overs(uint64_t seed, unsigned rounds)
+{
+    struct env_op op = {.done = r_handed};
+    unsigned handed = 0;
+    uint64_t chance = seed;
+    r_is_meta = true; /* the under-store's time is not in it */
+    r_world(seed);
+    for (unsigned i = 0; i + 1 < R_PAIRS; i++) /* the last one is idle */
+        r_next(&rp[i]);
+    w_run_ms(4000);
+    for (unsigned i = 0; i < rounds && !r_stopping; i++) {
+        struct r_master *m = r_leader();
+        CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+        chance = base_mix_u64(chance + 1);
+        r_longest_ns = 0;
+        master_hand_over(m->master, 2000 * MS, &op);
+        w_run_ms(150 + (int64_t)(chance % 1000));
+        handed += r_leader() != m;
+        CU_ASSERT(r_longest_ns > 0 && r_longest_ns <= 50 * MS);
+        if (getenv("UNIT_LOG") || r_longest_ns > 50 * MS)
+            fprintf(stderr, "seed %llu, %.3f s, round %u, %s to %s: %.1f ms\n",
+                    (unsigned long long)seed, (double)sim_now_ns(ws) / 1e9, i, m->name,
+                    r_leader() ? r_leader()->name : "nobody", (double)r_longest_ns / 1e6);
+    }
+    CU_ASSERT_EQUAL(handed, rounds);
+    r_stopping = true;
+    w_run_ms(2000);
+    sim_close(ws);
+    mem_drop(&wm);
+    r_is_meta = false;
+}
+
+static void test_master_raft_hand_overs(void)
+{
+    const char *n = getenv("MASTER_RAFT_SEEDS");
+    unsigned seeds = n ? (unsigned)strtoul(n, NULL, 10) : 3;
+    for (unsigned i = 0; i < seeds; i++)
+        r_hand_overs(100 + i, 25);
+}
+
+UNIT_MAIN("master_raft", UNIT(test_master_raft_without_faults), UNIT(test_master_raft_hand_overs),
+          UNIT(test_master_raft_failovers), UNIT(test_master_raft_standbys_answer))
