@@ -7,9 +7,9 @@
  *         machine that shall join is added; one that was removed is stopped
  *         all in order: the next wish
  *
- *  1. A machine's disk is given up only while the group is in order and has three voters or more,
- *     and the next one only when the group has let go of the lost one: what was acknowledged is
- *     then on a majority of those that may vote.
+ *  1. A voter's disk is given up only while the group is in order and has three voters or more, and
+ *     the next one only when the group has let go of the lost one: what was acknowledged is then
+ *     on a majority of those that may vote.
  *  2. No member id is ever given to a second disk.
  *  3. What was asked for and not answered by its deadline may have happened; only the leader's word
  *     a good while after that says.
@@ -226,12 +226,26 @@ static void operator_grant(struct run_operator *o, const struct operator_wish *w
     }
 }
 
+/* one that is on its way in and whose disk is lost never comes: it is replaced meanwhile */
 static bool operator_is_changing(const struct run_operator *o)
 {
     bool changing = o->view.is_changing;
-    for (uint32_t i = 0; i < o->view.n; i++)
-        changing |= o->view.member[i].joins || o->view.member[i].leaving;
+    for (uint32_t i = 0; i < o->view.n; i++) {
+        const struct journal_member *m = &o->view.member[i];
+        changing |= (m->joins && operator_by_id(o, m->id)) || m->leaving;
+    }
     return changing;
+}
+
+/* It has no vote yet, so nothing rests on its disk. */
+static void operator_give_up_joiner(struct run_operator *o)
+{
+    for (uint32_t i = 0; i < o->view.n; i++) {
+        const struct journal_member *m = &o->view.member[i];
+        struct run_node *n = operator_by_id(o, m->id);
+        if (n && n->corrupt > 1 && m->joins && !m->votes)
+            operator_fresh(n);
+    }
 }
 
 void lab_run_operator_tick(struct run_operator *o)
@@ -239,6 +253,7 @@ void lab_run_operator_tick(struct run_operator *o)
     if (o->is_calling || sim_now_ns(o->r->sim) < o->until_ns || !operator_look(o))
         return;
     o->tidy = false;
+    operator_give_up_joiner(o);
     if (operator_is_changing(o) || operator_mend(o))
         return;
     o->tidy = true;

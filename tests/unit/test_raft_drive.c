@@ -275,6 +275,28 @@ static void test_group_changes(void)
     gang_free(g);
 }
 
+/* One that was to take another's place dies before it is in: the next one takes its place. */
+static void test_group_replaces_who_never_came(void)
+{
+    struct gang *g = started(7, 3);
+    struct journal_status st;
+    CU_ASSERT(gang_write(g, 20, 100));
+    uint32_t dead = gang_leader(g)->id % 3 + 1;
+    gang_crash(g, dead - 1, false);
+    gang_add(g);
+    gang_add(g);
+    g->m[4].join = true;
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_REPLACE, dead, 4, g->m[3].addr), E_TIMEOUT);
+    journal_status(gang_leader(g)->j, &st);
+    CU_ASSERT(st.n == 3 && st.member[2].id == 4 && st.member[2].joins);
+    gang_start(g, 4);
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_REPLACE, 4, 5, g->m[4].addr), 0);
+    journal_status(gang_leader(g)->j, &st);
+    CU_ASSERT(st.n == 3 && st.member[2].id == 5 && st.member[2].votes);
+    CU_ASSERT(gang_write(g, 20, 100));
+    gang_free(g);
+}
+
 static void test_group_elects(void)
 {
     struct gang *g = started(7, 3);
@@ -646,8 +668,8 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_ships_images), UNIT(test_group_images_do_not_outrun_a_slow_line),
           UNIT(test_group_slow_follower_reads_the_log), UNIT(test_group_is_whole_soon_after_a_cut),
           UNIT(test_group_takes_nothing_from_another_promise), UNIT(test_group_prefers_who_lives),
-          UNIT(test_group_changes), UNIT(test_group_elects),
-          UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
+          UNIT(test_group_changes), UNIT(test_group_replaces_who_never_came),
+          UNIT(test_group_elects), UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
           UNIT(test_group_reads_by_the_clock_of_now), UNIT(test_group_refuses_a_wiped_disk),
           UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
           UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm),
