@@ -117,7 +117,9 @@ void *mem_alloc(struct mem *m, size_t n)
 void *mem_zalloc(struct mem *m, size_t n)
 {
     void *p = mem_alloc(m, n);
-    if (p)
+    size_t min = m->source.zeroed_min;
+    bool is_zero = min && n > MEM_SMALL_MAX && n + MEM_HEAD >= min; /* it stays untouched */
+    if (p && !is_zero)
         memset(p, 0, n);
     return p;
 }

@@ -14,11 +14,12 @@
 #include "core/err.h"
 #include "core/list.h"
 
-/* get returns n bytes aligned to 64, not zeroed, or NULL; put takes the same n back */
+/* get returns n bytes aligned to 64, or NULL; put takes the same n back */
 struct mem_source {
     void *(*get)(void *ctx, size_t n);
     void (*put)(void *ctx, void *p, size_t n);
     void *ctx;
+    size_t zeroed_min; /* blocks of so many bytes and more are zeros when got; 0: none are */
 };
 
 enum { MEM_CLASSES = 48, MEM_CHUNK = 64 * 1024 };

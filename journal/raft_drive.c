@@ -679,6 +679,8 @@ static void drive_submit(struct journal *j, const void *rec, uint32_t len, struc
         raft_drive_reply(d, op, ret);
         return;
     }
+    if (d->queue_head == d->queue_tail) /* the few bytes at its beginning stay in the caches */
+        d->queue_head = d->queue_tail = 0;
     drive_queue_put(d, &len, 4);
     drive_queue_put(d, rec, len);
     list_push_back(&d->queued, &op->link);

@@ -166,6 +166,8 @@ int wal_append(struct wal *w, uint8_t type, uint64_t epoch, const struct env_iov
     uint64_t size = wal_queued_size(len);
     if (w->queue_head - w->queue_tail + size > w->cfg.queue_bytes)
         return E_AGAIN;
+    if (w->queue_head == w->queue_tail) /* the few bytes at its beginning stay in the caches */
+        w->queue_head = w->queue_tail = 0;
     struct wal_queued head = {(uint32_t)len, type, epoch};
     wal_queue_put(w, &head, sizeof head);
     for (unsigned i = 0; i < n_iov; i++)

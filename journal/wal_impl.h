@@ -120,7 +120,7 @@ struct wal {
 
     /* records that wait for a batch: {u32 len, u32 type}, bytes, padded to 8; a ring */
     uint8_t *queue;
-    uint64_t queue_head, queue_tail; /* bytes ever put in, taken out; position is modulo capacity */
+    uint64_t queue_head, queue_tail; /* bytes put in, taken out; position is modulo capacity */
     uint32_t queued;
 
     struct wal_slot slots[WAL_SLOTS_MAX];

@@ -571,7 +571,8 @@ struct env *sim_node_up(struct sim_node *n)
     n->paused = n->stalled = n->stall_armed = false;
     n->lag_ns = 0;
     n->incarnation++;
-    mem_init(&n->mem, (struct mem_source){sim_node_get, sim_node_put, n},
+    size_t zeroed_min = n->sim->mem->source.zeroed_min ? SIM_ZEROED_MIN : 0;
+    mem_init(&n->mem, (struct mem_source){sim_node_get, sim_node_put, n, zeroed_min},
              n->sim->cfg.node_mem_bytes);
     sim_record(n->sim, n, SIM_K_BOOT, n->incarnation, 0);
     return &n->env;

@@ -20,8 +20,6 @@ enum {
 
 /* ---- tarn_sim_main.c ---- */
 
-/* the source of memory for a run */
-void tarn_sim_mem(struct mem *m);
 /* scenario and --set; ret: 0, or EXIT_USAGE when it has said why not */
 int tarn_sim_load(struct lab_scenario *s, const char *path, const char *const *sets,
                   unsigned n_sets);
@@ -33,6 +31,11 @@ bool tarn_sim_time(const char *s, int64_t *ret_ns);
 /* says what is wrong; ret: EXIT_USAGE */
 int tarn_sim_unknown(const char *what, const char *word, const char *const *names, size_t n);
 int tarn_sim_bad(const char *what, const char *arg);
+
+/* ---- tarn_sim_mem.c ---- */
+
+/* the source of memory for a run */
+void tarn_sim_mem(struct mem *m);
 
 /* ---- subcommands: argv is the whole command line ---- */
 

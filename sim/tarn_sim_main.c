@@ -2,11 +2,8 @@
  *
  * The only file of the simulator that reads a clock, and only to say how fast it was. */
 #include <dirent.h>
-#include <limits.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include "core/fmt.h"
@@ -76,31 +73,6 @@ static void on_panic(const char *file, int line, const char *what)
     if (dump && *dump)
         abort();
     _exit(EXIT_PANIC);
-}
-
-/* ---- memory ---- */
-
-static void *source_get(void *ctx, size_t n)
-{
-    (void)ctx;
-    if (n < SIM_ZEROED_MIN)
-        return aligned_alloc(64, (n + 63) & ~(size_t)63);
-    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
-static void source_put(void *ctx, void *p, size_t n)
-{
-    (void)ctx;
-    if (n < SIM_ZEROED_MIN)
-        free(p);
-    else
-        munmap(p, n);
-}
-
-void tarn_sim_mem(struct mem *m)
-{
-    mem_init(m, (struct mem_source){source_get, source_put, NULL}, (uint64_t)8 << 30);
 }
 
 /* ---- what is seen of a run while it runs ---- */
@@ -884,21 +856,11 @@ static int parse(int argc, char **argv, struct options *o)
     return 0;
 }
 
-/* What a run gives back is kept for the next: otherwise every large buffer costs a system call and
- * fresh pages, a sixth of the time. */
-static void keep_memory(void)
-{
-    mallopt(M_MMAP_THRESHOLD, 1 << 30);
-    mallopt(M_TRIM_THRESHOLD, INT_MAX);
-    mallopt(M_TOP_PAD, 64 << 20);
-}
-
 int main(int argc, char **argv)
 {
     struct options o = {.seed = 1, .from = 1, .to = 100, .stride = 1};
     const char *cmd = argc > 1 ? argv[1] : "";
     base_panic_hook = on_panic;
-    keep_memory();
     if (!strcmp(cmd, "campaign"))
         return tarn_sim_campaign(argc, argv);
     if (!strcmp(cmd, "merge"))
