@@ -133,16 +133,15 @@ static void check_leases(struct group_node *by, uint64_t index)
     }
 }
 
-static void check_first(struct lab_group *g, uint64_t index, struct group_entry *e,
-                        const uint8_t *rec, uint32_t len)
+static void check_first(struct lab_group *g, const struct group_record *r, struct group_entry *e)
 {
     struct group_check *c = &g->check;
-    uint64_t key = base_get_u64(rec + 32);
-    e->ticket = base_get_u64(rec);
-    e->client = base_get_u64(rec + 8);
-    e->seq = base_get_u64(rec + 16);
+    uint64_t index = r->index, key = base_get_u64(r->bytes + 32);
+    e->ticket = r->ticket;
+    e->client = base_get_u64(r->bytes + 8);
+    e->seq = base_get_u64(r->bytes + 16);
     uint64_t had = c->state.value[key];
-    e->executed = lab_group_state_apply(&c->state, index, rec, len, NULL, 0);
+    e->executed = lab_group_state_apply(&c->state, r, NULL, 0);
     e->value = c->state.session[e->client].value;
     e->did = c->state.session[e->client].did;
     e->chain = c->state.chain;
@@ -169,13 +168,13 @@ static void check_first(struct lab_group *g, uint64_t index, struct group_entry 
     c->ticket_index[e->ticket] = index;
 }
 
-void lab_group_check_apply(struct group_node *n, uint64_t index, const uint8_t *rec, uint32_t len,
-                           uint64_t before, const struct group_state *st)
+void lab_group_check_apply(struct group_node *n, const struct group_record *r, uint64_t before,
+                           const struct group_state *st)
 {
     struct lab_group *g = n->g;
     struct group_check *c = &g->check;
+    uint64_t index = r->index, hash = r->digest | 1;
     struct group_entry *e = check_entry(g, index);
-    uint64_t hash = base_hash(rec, len, 0) | 1;
     const char *name = sim_node_name(n->node);
     c->findings[LAB_GROUP_LOG].checks++;
     if (index <= before)
@@ -188,19 +187,19 @@ void lab_group_check_apply(struct group_node *n, uint64_t index, const uint8_t *
                            "%s applies %llu after %llu; others have applied up to %llu", name,
                            (unsigned long long)index, (unsigned long long)before,
                            (unsigned long long)c->last);
-        check_first(g, index, e, rec, len);
+        check_first(g, r, e);
         check_leases(n, index);
         e->ballast_sum = st->ballast_sum;
         lab_group_note(g, "%s record %llu ticket %llu client %llu seq %llu key %llu value %llu%s",
                        name, (unsigned long long)index, (unsigned long long)e->ticket,
                        (unsigned long long)e->client, (unsigned long long)e->seq,
-                       (unsigned long long)base_get_u64(rec + 32), (unsigned long long)e->value,
-                       e->executed ? "" : " known");
+                       (unsigned long long)base_get_u64(r->bytes + 32),
+                       (unsigned long long)e->value, e->executed ? "" : " known");
         return;
     }
     if (e->hash != hash)
         lab_group_fail(g, LAB_GROUP_LOG, "%s applies ticket %llu as record %llu, which is %llu",
-                       name, (unsigned long long)base_get_u64(rec), (unsigned long long)index,
+                       name, (unsigned long long)r->ticket, (unsigned long long)index,
                        (unsigned long long)e->ticket);
     else if (e->chain != st->chain || e->ballast_sum != st->ballast_sum)
         lab_group_fail(g, LAB_GROUP_LOG, "%s: another state than others had after record %llu",

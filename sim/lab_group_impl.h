@@ -25,6 +25,7 @@ enum {
     GROUP_CLIENTS = 96, /* threads of all client nodes */
     GROUP_HEAD = 64,    /* bytes of a record before its filling */
     GROUP_WINDOW_MS = 100,
+    GROUP_KNOWN = 4096, /* records whose hashes are remembered */
     GROUP_PORT = 7400,
 };
 #define GROUP_MS 1000000LL
@@ -65,6 +66,14 @@ struct group_state {
     struct group_session {
         uint64_t seq, index, value, did;
     } session[GROUP_CLIENTS];
+};
+
+struct group_record { /* one that is being applied */
+    const uint8_t *bytes;
+    uint32_t len;
+    uint64_t index, ticket;
+    uint64_t digest; /* of the bytes: the fast one, which never leaves the process */
+    uint64_t link;   /* of the chain: the slow one, of the bytes and the index */
 };
 
 struct lab_group;
@@ -166,6 +175,7 @@ struct lab_group {
     char members[512];
     uint32_t next_id;
     uint64_t tickets;
+    struct group_record *known; /* by ticket, modulo GROUP_KNOWN; bytes: NULL */
     struct group_check check;
     struct group_load *load;
     struct group_operator *oper;
@@ -208,16 +218,20 @@ bool lab_group_member_is_damaged(struct member *m);
 /* it shall hand over to that member */
 void lab_group_member_elect(struct member *m, uint32_t id);
 /* what a record does; ret: it was executed, not known from before */
-bool lab_group_state_apply(struct group_state *st, uint64_t index, const uint8_t *rec, uint32_t len,
-                           uint64_t *ballast, uint32_t n_ballast);
+bool lab_group_state_apply(struct group_state *st, const struct group_record *r, uint64_t *ballast,
+                           uint32_t n_ballast);
+/* What all of a group apply is hashed and looked at once: later a digest tells that it is the same.
+ * false: it is none that was submitted. */
+bool lab_group_record(struct lab_group *g, uint64_t index, const void *rec, uint32_t len,
+                      struct group_record *ret_r);
 
 /* ---- lab_group_check.c */
 void lab_group_fail(struct lab_group *g, enum lab_group_verdict v, const char *format, ...)
     PRINTF_LIKE(3, 4);
 void lab_group_check_role(struct group_node *n, enum journal_role role, uint64_t epoch, int why,
                           uint64_t applied);
-void lab_group_check_apply(struct group_node *n, uint64_t index, const uint8_t *rec, uint32_t len,
-                           uint64_t before, const struct group_state *st);
+void lab_group_check_apply(struct group_node *n, const struct group_record *r, uint64_t before,
+                           const struct group_state *st);
 void lab_group_check_image(struct group_node *n, const struct group_state *st);
 void lab_group_check_done(struct group_node *n, uint64_t epoch, uint64_t ticket, uint64_t index,
                           uint64_t applied);

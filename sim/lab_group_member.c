@@ -51,16 +51,38 @@ static struct member *member_of(struct journal_host *h)
 
 /* ---- the state ---- */
 
-bool lab_group_state_apply(struct group_state *st, uint64_t index, const uint8_t *rec, uint32_t len,
-                           uint64_t *ballast, uint32_t n_ballast)
+bool lab_group_record(struct lab_group *g, uint64_t index, const void *rec, uint32_t len,
+                      struct group_record *ret_r)
 {
+    const uint8_t *bytes = rec;
+    if (len < GROUP_HEAD)
+        return false;
+    if (!g->known)
+        g->known = mem_zalloc(g->mem, GROUP_KNOWN * sizeof *g->known);
+    ASSERT(g->known != NULL);
+    uint64_t ticket = base_get_u64(bytes), digest = sim_digest(bytes, len);
+    struct group_record *k = &g->known[ticket % GROUP_KNOWN];
+    if (k->index != index || k->ticket != ticket || k->digest != digest || k->len != len) {
+        if (base_hash(bytes + GROUP_HEAD, len - GROUP_HEAD, 0) != base_get_u64(bytes + 56))
+            return false;
+        *k = (struct group_record){NULL, len, index, ticket, digest, base_hash(bytes, len, index)};
+    }
+    *ret_r = *k;
+    ret_r->bytes = bytes;
+    return true;
+}
+
+bool lab_group_state_apply(struct group_state *st, const struct group_record *r, uint64_t *ballast,
+                           uint32_t n_ballast)
+{
+    const uint8_t *rec = r->bytes;
     uint64_t client = base_get_u64(rec + 8), seq = base_get_u64(rec + 16);
     uint64_t verb = base_get_u64(rec + 24), key = base_get_u64(rec + 32);
     uint64_t a = base_get_u64(rec + 40), b = base_get_u64(rec + 48);
     ASSERT(client < GROUP_CLIENTS && key < GROUP_KEYS);
     struct group_session *s = &st->session[client];
-    st->applied = index;
-    st->chain = base_mix_u64(st->chain ^ base_hash(rec, len, index));
+    st->applied = r->index;
+    st->chain = base_mix_u64(st->chain ^ r->link);
     if (n_ballast) {
         uint64_t at = base_mix_u64(st->chain) % n_ballast;
         st->ballast_sum -= base_mix_u64(ballast[at] + at);
@@ -72,7 +94,7 @@ bool lab_group_state_apply(struct group_state *st, uint64_t index, const uint8_t
     bool did = verb == GROUP_WRITE || st->value[key] == a;
     if (did)
         st->value[key] = verb == GROUP_WRITE ? a : b;
-    *s = (struct group_session){seq, index, st->value[key], did};
+    *s = (struct group_session){seq, r->index, st->value[key], did};
     return true;
 }
 
@@ -98,14 +120,14 @@ static void member_apply(struct journal_host *h, uint64_t index, const void *rec
 {
     struct member *m = member_of(h);
     uint64_t before = m->st.applied;
-    if (len < GROUP_HEAD || base_hash((const uint8_t *)rec + GROUP_HEAD, len - GROUP_HEAD, 0) !=
-                                base_get_u64((const uint8_t *)rec + 56)) {
+    struct group_record r;
+    if (!lab_group_record(m->n->g, index, rec, len, &r)) {
         lab_group_fail(m->n->g, LAB_GROUP_LOG, "%s: record %llu is none that was submitted",
                        sim_node_name(m->n->node), (unsigned long long)index);
         return;
     }
-    lab_group_state_apply(&m->st, index, rec, len, m->ballast, m->n_ballast);
-    lab_group_check_apply(m->n, index, rec, len, before, &m->st);
+    lab_group_state_apply(&m->st, &r, m->ballast, m->n_ballast);
+    lab_group_check_apply(m->n, &r, before, &m->st);
 }
 
 static void member_role(struct journal_host *h, enum journal_role role, uint64_t epoch, int why)

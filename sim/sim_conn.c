@@ -324,7 +324,7 @@ static void sim_conn_deliver_frames(struct sim_end *o, struct sim_item *it,
                                     const struct sim_node *from)
 {
     struct sim *s = o->conn->sim;
-    sim_record(s, o->node, SIM_K_FRAMES, sim_hash_bytes(it->bytes, it->n),
+    sim_record(s, o->node, SIM_K_FRAMES, sim_digest(it->bytes, it->n),
                (uint64_t)from->id << 32 | it->frames);
     for (uint32_t at = 0; at < it->n && o->state == SIM_END_OPEN;) {
         uint8_t *p = it->bytes + at;

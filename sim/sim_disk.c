@@ -442,8 +442,7 @@ void sim_disk_lose(struct sim_node *n)
         if (x->cur != x->dur) {
             bool undo = prng_chance_ppm(&d->prng, d->cfg.lose_name_ppm);
             n->sim->stats.names_undone += undo;
-            sim_record(n->sim, n, SIM_K_SECTOR, 16 + undo,
-                       sim_hash_bytes(x->name, strlen(x->name)));
+            sim_record(n->sim, n, SIM_K_SECTOR, 16 + undo, sim_digest(x->name, strlen(x->name)));
             if (x->cur && undo)
                 x->cur->name = NULL;
             if (undo)

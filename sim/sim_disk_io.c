@@ -135,7 +135,7 @@ void sim_disk_io_write(struct env_file *f, const void *from, uint32_t len, uint6
     memcpy(&ev->b, &from, sizeof from);
     ev->y = len;
     ev->x = off;
-    ev->z = len <= SIM_DISK_CHECK_MAX ? sim_hash_bytes(from, len) : 0;
+    ev->z = len <= SIM_DISK_CHECK_MAX ? sim_digest(from, len) : 0;
 }
 
 void sim_disk_io_sync(struct env_file *f, struct env_op *op)
@@ -248,7 +248,7 @@ static int64_t sim_disk_io_do_read(struct sim_node *n, struct sim_ev *ev)
     sim_hash_begin(&run);
     bool on_its_way = ev->x % SIM_HASH_STEP == 0;
     sim_disk_file_read(h->file, ev->b, got, ev->x, on_its_way ? &run : NULL);
-    ev->z = on_its_way ? sim_hash_end(&run) : sim_hash_bytes(ev->b, got);
+    ev->z = on_its_way ? sim_hash_end(&run) : sim_digest(ev->b, got);
     return (int64_t)got;
 }
 
@@ -272,7 +272,7 @@ static void sim_disk_io_unchanged(struct sim_ev *ev, uint64_t hash)
 
 static int64_t sim_disk_io_write_failed(struct sim_ev *ev, int err)
 {
-    sim_disk_io_unchanged(ev, sim_hash_bytes(ev->b, ev->y));
+    sim_disk_io_unchanged(ev, sim_digest(ev->b, ev->y));
     return err;
 }
 
@@ -303,7 +303,7 @@ static int64_t sim_disk_io_do_write(struct sim_node *n, struct sim_ev *ev)
         n->sim->stats.eio++;
         return sim_disk_io_write_failed(ev, E_IO);
     }
-    sim_disk_io_unchanged(ev, on_its_way ? sim_hash_end(&run) : sim_hash_bytes(ev->b, ev->y));
+    sim_disk_io_unchanged(ev, on_its_way ? sim_hash_end(&run) : sim_digest(ev->b, ev->y));
     return (int64_t)ev->y;
 }
 

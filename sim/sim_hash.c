@@ -109,7 +109,7 @@ void sim_hash_words(uint64_t h[2], uint64_t a, uint64_t b, uint64_t c, uint64_t 
     h[1] = sim_hash_fold(y, sim_hash_key[1] ^ d) ^ y ^ h[0];
 }
 
-uint64_t sim_hash_bytes(const void *p, size_t n)
+uint64_t sim_digest(const void *p, size_t n)
 {
     struct sim_hash_run h;
     sim_hash_begin(&h);

@@ -319,7 +319,6 @@ int64_t sim_draw_ns(struct prng *p, int64_t min_ns, int64_t mean_ns);
 int64_t sim_transfer_ns(uint64_t bytes, uint64_t bytes_per_s);
 
 /* sim_hash.c: for traces, strong enough to tell runs apart, fast enough for bulk bytes */
-uint64_t sim_hash_bytes(const void *p, size_t n);
 void sim_hash_begin(struct sim_hash_run *h);
 /* copies a part, and hashes it; to NULL: hashes it */
 void sim_hash_copy(struct sim_hash_run *h, void *to, const void *from, size_t n);

@@ -251,7 +251,7 @@ static void sim_rma_ghost_event(struct sim *s, struct sim_ev *ev)
         memcpy(to, ev->a, ev->y);
         s->stats.rma_late++;
         s->stats.rma_bytes += ev->y;
-        sim_record(s, n, SIM_K_RMA, sim_hash_bytes(to, ev->y), ev->y);
+        sim_record(s, n, SIM_K_RMA, sim_digest(to, ev->y), ev->y);
     } else {
         s->stats.rma_dropped++;
     }

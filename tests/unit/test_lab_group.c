@@ -53,8 +53,10 @@ static void apply(struct truth *t, uint32_t who, uint64_t index, uint32_t rec)
 {
     struct group_node *n = who ? &t->b : &t->a;
     uint64_t before = t->st[who].applied;
-    lab_group_state_apply(&t->st[who], index, t->rec[rec], GROUP_HEAD, NULL, 0);
-    lab_group_check_apply(n, index, t->rec[rec], GROUP_HEAD, before, &t->st[who]);
+    struct group_record r;
+    CU_ASSERT_FATAL(lab_group_record(t->g, index, t->rec[rec], GROUP_HEAD, &r));
+    lab_group_state_apply(&t->st[who], &r, NULL, 0);
+    lab_group_check_apply(n, &r, before, &t->st[who]);
 }
 
 /* client 1 writes 11, client 2 makes 22 of it; gaps between the indices */
