@@ -22,7 +22,7 @@
 int64_t bench_now_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_BOOTTIME, &t);
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 

@@ -12,7 +12,7 @@ enum { BENCH_LOAD_SUB = 64 }; /* buckets to a power of two: a quantile is right 
 int64_t bench_load_now_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_BOOTTIME, &t);
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 

@@ -485,7 +485,7 @@ const char *cli_bytes(char *buf, uint64_t bytes)
 int64_t cli_now_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_BOOTTIME, &t);
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 

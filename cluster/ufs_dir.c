@@ -433,7 +433,7 @@ static int64_t ufs_dir_read(struct ufs_dir *d, struct ufs_op *o)
 static int64_t ufs_dir_now_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_BOOTTIME, &t);
     return ufs_dir_ns(t);
 }
 

@@ -8,9 +8,10 @@
  *     exactly once, later, from this env's loop, with the outcome in op->ret: 0 or a count, or a
  *     negative E_*.  Until then the env owns the op and every buffer named in the call.
  *  2. Ops are embedded in the request that waits for them; done() gets back with container_of.
- *  3. now_ns is monotonic and constant during one turn of the loop.  clock_ns is taken at the call
- *     and goes on while the machine sleeps: leases are measured by it; its zero is another one.
- *     wall_ns is for file times and log lines; no decision may depend on it.
+ *  3. now_ns is monotonic, goes on while the machine sleeps (a suspended host or VM has no lease
+ *     that outlives it) and is constant during one turn of the loop.  clock_ns is taken at the
+ *     call: masters' leases are measured by it; its zero may be another one.  wall_ns is for file
+ *     times and log lines; no decision may depend on it.
  *  4. A stopped timer does not complete.  A timer may be set again at any time; the last set wins.
  *     After hangup() neither on_frame nor on_close is called for that connection any more.
  *  5. Frames are FIFO within one connection, and an rma WRITE is placed before any frame that was

@@ -18,7 +18,9 @@
  *  4. The loop never sleeps while `later` holds something, or when what net_run_until waits for has
  *     come: the idle handle makes its timeout 0.
  *  5. Timers set while timers fire wait for the next turn, so that sockets are looked at between.
- *  6. Work that hangs (an under-store that does not answer) leaves threads to the disk.
+ *  6. The clock goes on while the machine sleeps: whoever wakes finds its leases over.  libuv's
+ * timer stands still meanwhile, so what is due may fire late by as long as it had to wait.
+ *  7. Work that hangs (an under-store that does not answer) leaves threads to the disk.
  *
  * Why rounds are counted, of deferred completions in check and of disk completions in prepare: each
  * may start others, and without an end sockets would starve.  Why there is more than one: a turn
@@ -80,10 +82,11 @@ struct mem_source net_mem_source(void)
 
 /* ---- time, chance, log ---- */
 
+/* not CLOCK_MONOTONIC, which stands still while the machine sleeps */
 int64_t net_loop_clock(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_BOOTTIME, &t);
     return net_seconds(t.tv_sec) + t.tv_nsec;
 }
 
@@ -96,12 +99,10 @@ int64_t net_loop_now(struct net *net)
     return net->now_ns;
 }
 
-static int64_t net_loop_boot(struct env *e)
+static int64_t net_loop_clock_vt(struct env *e)
 {
-    struct timespec t;
     (void)e;
-    clock_gettime(CLOCK_BOOTTIME, &t);
-    return net_seconds(t.tv_sec) + t.tv_nsec;
+    return net_loop_clock();
 }
 
 static int64_t net_loop_now_vt(struct env *e)
@@ -438,7 +439,7 @@ static const struct env_vt *net_loop_vt(void)
     pthread_mutex_lock(&lock);
     if (!vt.now_ns) {
         vt = (struct env_vt){
-            .clock_ns = net_loop_boot,
+            .clock_ns = net_loop_clock_vt,
             .wall_ns = net_loop_wall,
             .random = net_loop_random_vt,
             .fault = net_loop_fault,

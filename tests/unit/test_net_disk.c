@@ -31,7 +31,7 @@ static void wait_done(struct env_op *op)
 static int64_t await(struct disk *d, struct wait *w)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_BOOTTIME, &t);
     CU_ASSERT_EQUAL_FATAL(net_run_until(d->net, &w->done, (t.tv_sec + 20LL) * 1000000000), 0);
     return w->op.ret;
 }

@@ -104,7 +104,7 @@ static inline void side_init(struct side *s, const char *name, uint64_t cluster)
 static inline int64_t now_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_BOOTTIME, &t);
     return (int64_t)t.tv_sec * SEC + t.tv_nsec;
 }
 

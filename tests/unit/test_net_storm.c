@@ -23,7 +23,7 @@ static void wait_done(struct env_op *op)
 static int64_t now_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_BOOTTIME, &t);
     return (int64_t)t.tv_sec * SEC + t.tv_nsec;
 }
 
