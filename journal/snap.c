@@ -95,6 +95,7 @@ struct snap {
     bool is_reading, is_drained;          /* the last: verdict is to be given */
     int verdict;
     bool checking, installing, ended, has_reserve, has_tmp;
+    bool reserve_safe; /* as large as it is, the reserve is durable */
     int64_t write_began_ns, freed_until_ns;
     char names[SNAP_NAMES], after[ENV_NAME_MAX];
 };
@@ -596,7 +597,7 @@ static bool snap_write_step(struct snap *s)
         if (s->op.ret == E_NOSPC && s->has_reserve) {
             char name[ENV_NAME_MAX];
             snap_path(s, "journal.reserve", name);
-            s->has_reserve = false;
+            s->has_reserve = s->reserve_safe = false;
             s->state = SNAP_FREE_RESERVE;
             env_unlink(s->env, name, &s->op);
             return false;
@@ -690,6 +691,10 @@ static bool snap_reserve_step(struct snap *s)
             env_timer_set(s->env, &s->timer, env_now_ns(s->env) + 4 * SNAP_PAUSE_NS);
             return false;
         }
+    }
+    if (s->pos >= want && !s->len && s->reserve_safe) { /* a sync for nothing holds up appends */
+        snap_close(s, SNAP_RESERVE_CLOSE);
+        return false;
     }
     if (s->pos >= want || s->cancel) {
         s->state = SNAP_RESERVE_SYNC;
@@ -814,6 +819,7 @@ static bool snap_step(struct snap *s)
     case SNAP_RESERVE_SYNC:
         s->fresh = false;
         s->ret = s->op.ret < 0 ? (int)s->op.ret : 0;
+        s->reserve_safe = !s->ret;
         snap_close(s, SNAP_RESERVE_CLOSE);
         return false;
     case SNAP_ABORT_UNLINK:
@@ -888,7 +894,7 @@ void snap_reserve(struct snap *s, struct env_op *op)
 void snap_release(struct snap *s, struct env_op *op)
 {
     snap_begin(s, SNAP_RELEASE, op);
-    s->has_reserve = false;
+    s->has_reserve = s->reserve_safe = false;
     snap_reserve_begin(s, SNAP_RELEASE);
 }
 

@@ -290,6 +290,13 @@ int64_t net_file_punch(struct net_job *job)
     return rc ? net_file_errno() : 0;
 }
 
+/* bytes of a name's directory, with its slash */
+static size_t net_file_dir_len(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    return slash ? (size_t)(slash - name) + 1 : 0;
+}
+
 int64_t net_file_rename(struct net_job *job)
 {
     int fd = job->net->dir_fd;
@@ -303,7 +310,9 @@ int64_t net_file_rename(struct net_job *job)
     if (rc)
         return net_file_errno();
     int64_t err = net_file_sync_dirs(job->net, job->name2);
-    return err ? err : net_file_sync_dirs(job->net, job->name);
+    bool same = net_file_dir_len(job->name) == net_file_dir_len(job->name2) &&
+                !memcmp(job->name, job->name2, net_file_dir_len(job->name));
+    return err || same ? err : net_file_sync_dirs(job->net, job->name);
 }
 
 int64_t net_file_unlink(struct net_job *job)
