@@ -108,6 +108,7 @@ struct master_req {
     bool page_is_end, is_looked_at, is_looked; /* asked for; done */
     int64_t looked_ns; /* is_looked: what it lists was true then, or is newer */
     uint64_t mark;     /* of the path where it looked */
+    uint64_t seen;     /* the record applied when it looked */
     struct fsop_statfs statfs;
     uint64_t inval; /* number of its last invalidation */
     uint64_t *acks; /* bit per session slot that must still acknowledge */

@@ -589,6 +589,7 @@ static void lease_expire_next(struct master_job *j)
     } else if (meta_path(m->meta, j->ino, j->path, sizeof j->path, &j->mount) == 0 &&
                master_mount_at(m, j->mount)->ufs) {
         j->mark = meta_path_mark(m->meta, j->ino);
+        j->seen = meta_applied(m->meta);
         j->uop.path = j->path;
         j->uop.buf = j->target;
         j->uop.len = sizeof j->target;
@@ -612,6 +613,7 @@ void master_lease_expire_step(struct master_job *j)
                           .session = j->session,
                           .ino = j->ino,
                           .size = j->mark,
+                          .mtime_ns = (int64_t)j->seen,
                           .data = ent,
                           .data_len = (uint32_t)w.len};
         master_load_submit_rec(j, &op, STEP_CLOSE_WRITER);

@@ -156,6 +156,7 @@ void master_load_job_end(struct master_job *j, int err)
         r->absents = (uint8_t)(r->absents + j->is_absent);
         r->found = j->ent;
         r->mark = j->mark;
+        r->seen = j->seen;
         r->found.name = r->found.target = NULL;
         r->found.name_len = r->found.target_len = 0;
         r->statfs = j->uop.statfs;

@@ -317,6 +317,7 @@ static void req_submit(struct master_req *r)
         r->op.data = ent;
         r->op.data_len = (uint32_t)w.len;
         r->op.size = r->is_live_known ? r->mark : 0;
+        r->op.mtime_ns = (int64_t)(r->is_live_known ? r->seen : 0);
     }
     r->state = REQ_JOURNAL;
     r->intent = 0;

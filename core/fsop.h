@@ -47,7 +47,8 @@ enum fsop_kind {
     FSOP_REMOVEXATTR = 17,  /* ino, name */
     FSOP_WRITE_OPEN = 18,   /* ino: the session begins to write it (once per session and file);
                                FSOP_F_TRUNC: size to 0 as an effect of its own */
-    FSOP_WRITE_CLOSE = 19,  /* ino: the session ended writing; data: one fsent (master fills in) */
+    FSOP_WRITE_CLOSE = 19,  /* ino: the session ended writing; data: one fsent (master fills in);
+                               mtime_ns: record applied when it was looked for, as for LOAD */
     FSOP_OUTCOME = 20,      /* arg: intent id, err: 0 or the under-store's error; data: fsents of
                                target, parent, second parent; an empty name and type 0 is "none".
                                Of an exchange, one more: of what was behind name2 */

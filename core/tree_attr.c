@@ -156,6 +156,25 @@ void tree_attr_perform(struct meta *m, struct tree_plan *p)
         tree_attr_write_open(m, p);
 }
 
+/* Attributes were changed through us since the file was looked at, and its own are others now:
+ * those may be the newer ones, so they stay, and it is compared again.  (The mark does not tell:
+ * they may have been what they are before they were what was seen.) */
+static void tree_attr_adopt_written(struct meta *m, const struct fsop *op, uint32_t node,
+                                    const struct fsent *e)
+{
+    struct meta_inode *i = inode_mut(m, node);
+    struct fsent own = *e;
+    bool is_older = op->mtime_ns && (uint64_t)op->mtime_ns < meta_super(m)->attr_index &&
+                    ((i->mode ^ e->mode) & 07777 || i->uid != e->uid || i->gid != e->gid);
+    if (is_older) {
+        own.mode = i->mode;
+        own.uid = i->uid;
+        own.gid = i->gid;
+        own.fp = 0;
+    }
+    inode_adopt(m, node, &own);
+}
+
 int tree_attr_write_close(struct meta *m, const struct fsop *op)
 {
     uint32_t node = inode_find(m, op->ino), session = session_find(m, op->session);
@@ -173,7 +192,7 @@ int tree_attr_write_close(struct meta *m, const struct fsop *op)
     struct meta_inode *i = inode_mut(m, node);
     bool found = op->data_len && !fsop_ent_get(&r, &e) && (e.mode & FSOP_S_IFMT) == FSOP_S_IFREG;
     if (found && !i->file.writers) {
-        inode_adopt(m, node, &e);
+        tree_attr_adopt_written(m, op, node, &e);
     } else if (found) {
         i->size = e.size;
         i->mtime_ns = e.mtime_ns;

@@ -321,6 +321,28 @@ static void test_through_setattr_and_writers(void)
                           .data_len = (uint32_t)ents_w.len),
                     0);
     CU_ASSERT(kit_attr(&k, f).size == 10 && kit_attr(&k, f).fp == 8);
+    /* looked at, and then changed to what it had been before: what was seen is no news */
+    CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_WRITE_OPEN, .ino = f), 0);
+    uint64_t seen = meta_applied(k.m);
+    for (int w = 0; w < 2; w++) {
+        CU_ASSERT_EQUAL(
+            CLIENT(.kind = FSOP_SETATTR, .ino = f, .valid = FSOP_SET_MODE, .mode = w ? 0644 : 0777),
+            0);
+        CU_ASSERT_EQUAL(outcome(k.r.reply.intent, 0), 0);
+    }
+    ents_begin();
+    ent("f", FSOP_S_IFREG | 0777, 20, 9);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_WRITE_CLOSE, .session = ses, .ino = f, .data = ents,
+                          .data_len = (uint32_t)ents_w.len, .size = meta_path_mark(k.m, f),
+                          .mtime_ns = (int64_t)seen),
+                    0);
+    CU_ASSERT_EQUAL(kit_attr(&k, f).mode & 07777, 0644);
+    CU_ASSERT(kit_attr(&k, f).size == 20 && kit_attr(&k, f).fp == 0);
+    ents_begin();
+    ent("f", FSOP_S_IFREG | 0644, 20, 8);
+    CU_ASSERT_EQUAL(
+        APPLY(.kind = FSOP_REFRESH, .ino = f, .data = ents, .data_len = (uint32_t)ents_w.len), 0);
+    CU_ASSERT_EQUAL(kit_attr(&k, f).fp, 8);
     CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_WRITE_OPEN, .ino = f, .flags = FSOP_F_TRUNC), 0);
     CU_ASSERT_EQUAL(meta_intent_get(k.m, k.r.reply.intent, &i), 0);
     CU_ASSERT(i.valid == FSOP_SET_SIZE && i.size == 0 && i.fp == 8);
