@@ -95,7 +95,9 @@ static bool drive_make_parts(struct drive *d)
                              .cluster_hi = m->cluster_hi,
                              .cluster_lo = m->cluster_lo,
                              .busy = drive_is_busy,
-                             .busy_ctx = d};
+                             .busy_ctx = d,
+                             .bad = raft_drive_image_bad,
+                             .bad_ctx = d};
     d->ship = ship_create(d->env, d->mem, &hc);
     return d->log && d->snap && d->ship;
 }

@@ -201,7 +201,7 @@ struct drive {
     struct journal_host snap_host;
     struct env_op snap_op, ship_op;
     enum drive_snap snap_doing;
-    bool image_wanted, reserve_due, release_due, conf_due, conf_loaded;
+    bool image_wanted, image_again, reserve_due, release_due, conf_due, conf_loaded;
     uint64_t image_mark;              /* raft_log_written when the last one began */
     uint64_t retry_bytes;             /* bytes since then at which to try again after a failure */
     uint64_t image_index, image_term; /* of the one that is written, or was loaded */
@@ -267,6 +267,7 @@ void raft_drive_on_space(struct drive *d, bool full);
 void raft_drive_snap_done(struct env_op *op);
 void raft_drive_ship_done(struct env_op *op);
 void raft_drive_init_images(struct drive *d);
+bool raft_drive_image_bad(void *d, uint64_t index); /* for ship_config */
 
 /* raft_boot.c */
 void raft_drive_run(struct drive *d);

@@ -6,6 +6,9 @@
  *   own:    due -> written while entries are applied -> told to the core -> old entries leave
  *   taken:  the core wants it -> shipped, checked -> the core says install -> it is the state
  *
+ * An image that others want and that is damaged is written anew at once, whatever is due: until
+ * then nobody who needs one could join in.
+ *
  * One thing at a time: an image that is being written is given up when another is taken over. */
 #include "journal/raft_drive_impl.h"
 
@@ -167,6 +170,20 @@ static void drive_image_written(struct drive *d, int64_t ret)
         d->trim_want = trim;
         raft_drive_meta_save(d);
     }
+}
+
+bool raft_drive_image_bad(void *ctx, uint64_t index)
+{
+    struct drive *d = ctx;
+    if (!snap_mark_bad(d->snap, index))
+        return false;
+    fmt_log(d->env, ENV_LOG_ERROR,
+            "journal: '%s': the image of record %llu is damaged: another member could not use it. "
+            "A new one is written. Check the disk.",
+            env_disk(d->env, d->dir), (unsigned long long)index);
+    d->image_again = true;
+    raft_drive_kick(d);
+    return true;
 }
 
 /* --- taking one over --- */
@@ -333,12 +350,12 @@ void raft_drive_images(struct drive *d)
         snap_install(d->snap, d->ship_index, &d->snap_op);
         return;
     }
-    bool is_new = d->applied > snap_index(d->snap);
+    bool is_new = d->applied > snap_index(d->snap) || (d->image_again && d->applied);
     if (!is_new)
         raft_drive_reply_all(d, &d->image_ops, (int64_t)d->applied);
     d->image_wanted |= drive_image_due(d);
-    if (is_new && (d->image_wanted || !list_empty(&d->image_ops))) {
-        d->image_wanted = false;
+    if (is_new && (d->image_wanted || d->image_again || !list_empty(&d->image_ops))) {
+        d->image_wanted = d->image_again = false;
         drive_image_write(d);
     } else if (d->reserve_due) {
         d->reserve_due = false;

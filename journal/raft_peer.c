@@ -520,7 +520,7 @@ static void drive_on_frame(struct env_peer *p, uint16_t type, const void *b, uin
     } else if (type == JOURNAL_FRAME_IMAGE_DATA) {
         if (ship_on_data(d->ship, p, b, n))
             drive_conn_drop(c, E_PROTO);
-    } else {
+    } else if (type != JOURNAL_FRAME_IMAGE_BAD || ship_on_bad(d->ship, b, n)) {
         drive_conn_drop(c, E_PROTO);
     }
 }

@@ -71,6 +71,13 @@ static void ship_serve_close(struct ship_serve *v)
     env_close(f, &v->op);
 }
 
+static void ship_is_bad(struct ship *s, uint64_t index)
+{
+    if (index < s->oldest || !s->cfg.bad || !s->cfg.bad(s->cfg.bad_ctx, index))
+        return;
+    s->bad = index;
+}
+
 /* the file is no image, or cannot be read */
 static void ship_serve_bad(struct ship_serve *v, int err)
 {
@@ -81,6 +88,7 @@ static void ship_serve_bad(struct ship_serve *v, int err)
             err_text(err));
     ship_serve_refuse(v, err);
     ship_serve_close(v);
+    ship_is_bad(v->ship, v->index);
 }
 
 static int ship_serve_head(struct ship_serve *v)
@@ -155,6 +163,7 @@ static void ship_serve_done(struct env_op *op)
             v->file = NULL;
             v->state = SHIP_SERVE_REST;
             ship_serve_refuse(v, (int)op->ret);
+            ship_is_bad(s, v->index);
         } else if (v->total < SHIP_TAIL || v->total % LOG_BLOCK) {
             ship_serve_bad(v, E_CORRUPT);
         }
@@ -189,6 +198,7 @@ static void ship_serve_open(struct ship_serve *v)
     v->index = v->wants[0].index;
     v->state = SHIP_SERVE_OPEN;
     v->busy = true;
+    v->is_stale = false;
     ship_name(v->ship, v->index, name);
     env_open(v->ship->env, name, ENV_O_READ | ENV_O_DIRECT, &v->file, &v->op);
 }
@@ -231,12 +241,16 @@ static bool ship_serve_step(struct ship_serve *v)
     }
     const struct ship_get *g = &v->wants[0];
     bool pruned = g->index < s->oldest;
-    if (v->file && (pruned || v->index != g->index)) {
+    if (v->file && (pruned || v->is_stale || v->index != g->index)) {
         ship_serve_close(v);
         return false;
     }
     if (pruned) {
         ship_serve_refuse(v, E_NOENT);
+        return true;
+    }
+    if (g->index == s->bad) {
+        ship_serve_refuse(v, E_AGAIN);
         return true;
     }
     if (now < v->pause_until_ns || env_backlog(v->peer->conn) > SHIP_BACKLOG) {
@@ -305,6 +319,17 @@ int ship_on_data(struct ship *s, struct env_peer *from, const void *b, uint32_t 
     return ret;
 }
 
+int ship_on_bad(struct ship *s, const void *b, uint32_t n)
+{
+    struct rbuf r = rbuf_make(b, n);
+    uint64_t index = rbuf_u64(&r);
+    if (r.bad || rbuf_left(&r) || index == 0)
+        return E_PROTO;
+    if (!s->stop_op)
+        ship_is_bad(s, index);
+    return 0;
+}
+
 void ship_lost(struct ship *s, struct env_peer *peer)
 {
     struct ship_serve *v = ship_serve_of(s, peer);
@@ -320,9 +345,11 @@ void ship_kept(struct ship *s, uint64_t oldest, uint64_t newest, uint64_t newest
     s->oldest = oldest;
     s->newest = newest;
     s->newest_term = newest_term;
+    s->bad = 0;
     for (int i = 0; i < SHIP_SERVES; i++) {
         struct ship_serve *v = &s->serves[i];
-        if (v->file && !v->busy && v->n_wants == 0 && v->index < oldest)
+        v->is_stale |= v->index == newest; /* it may have been written anew */
+        if (v->file && !v->busy && v->n_wants == 0 && (v->index < oldest || v->is_stale))
             ship_serve_close(v); /* its blocks are wanted */
     }
 }

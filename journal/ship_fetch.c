@@ -434,6 +434,11 @@ static void ship_fetch_verify(struct ship *s)
         return;
     }
     int why = f->check.verdict ? f->check.verdict : E_CORRUPT;
+    uint8_t b[8];
+    struct env_iov iov = {b, sizeof b};
+    base_put_u64(b, f->part.index);
+    if (f->holder && why == E_CORRUPT)
+        env_send(f->holder->conn, JOURNAL_FRAME_IMAGE_BAD, &iov, 1);
     fmt_log(s->env, ENV_LOG_WARN,
             "journal: the image at record %llu came, and it is not what it should be: %s.",
             (unsigned long long)f->part.index, err_text(why));

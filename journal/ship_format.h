@@ -1,4 +1,4 @@
-/* journal/ship_format.h - the two frames of a state image on its way (version 1), little-endian.
+/* journal/ship_format.h - the frames of a state image on its way (version 1), little-endian.
  * Every get takes any bytes and says 0 or E_PROTO. */
 #ifndef JOURNAL_SHIP_FORMAT_H
 #define JOURNAL_SHIP_FORMAT_H
@@ -9,6 +9,7 @@
 enum {
     JOURNAL_FRAME_IMAGE_GET = JOURNAL_FRAME_MIN + 0x10,
     JOURNAL_FRAME_IMAGE_DATA = JOURNAL_FRAME_MIN + 0x11,
+    JOURNAL_FRAME_IMAGE_BAD = JOURNAL_FRAME_MIN + 0x12, /* u64 index: it came whole and is not */
 };
 
 enum {

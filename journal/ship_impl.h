@@ -35,7 +35,7 @@ struct ship_serve {
     struct ship *ship;
     struct env_peer *peer; /* NULL: lost, or free */
     enum ship_serve_state state;
-    bool busy;
+    bool busy, is_stale; /* its file is not the one of that name any more */
     struct env_op op;
     struct env_timer timer;
     struct env_file *file;
@@ -116,6 +116,7 @@ struct ship {
     uint8_t *memory, *free_buf[SHIP_READS];
     uint32_t n_free;
     uint64_t oldest, newest, newest_term;
+    uint64_t bad; /* an image that is not served until there is another; 0: none */
     struct ship_fetch fetch;
     struct env_op *stop_op, kick;
     bool kicked, stopped;

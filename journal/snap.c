@@ -169,6 +169,16 @@ uint64_t snap_trim_index(const struct snap *s)
     return 0;
 }
 
+bool snap_mark_bad(struct snap *s, uint64_t index)
+{
+    for (uint32_t i = 0; i < s->n_files; i++)
+        if (s->files[i].index == index && !s->files[i].bad) {
+            s->files[i].bad = true;
+            return true;
+        }
+    return false;
+}
+
 uint64_t snap_bytes(const struct snap *s)
 {
     return s->n_files ? s->files[s->n_files - 1].bytes : 0;

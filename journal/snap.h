@@ -43,6 +43,9 @@ uint64_t snap_epoch(const struct snap *s);
 uint64_t snap_named(const struct snap *s);
 /* records up to here are in both kept images; 0 when there are not two */
 uint64_t snap_trim_index(const struct snap *s);
+/* The image of that index turned out to be bad: the older one is the last that counts.  false: that
+ * is known, or there is none. */
+bool snap_mark_bad(struct snap *s, uint64_t index);
 uint64_t snap_bytes(const struct snap *s); /* of the newest */
 bool snap_at_rest(const struct snap *s);
 /* Writes an image; calls image_begin at once.  ret: 0, E_NOSPC, E_IO, E_CANCELLED, ... */

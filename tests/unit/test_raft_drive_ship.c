@@ -387,7 +387,50 @@ static void test_a_change_is_not_taken_for_another_leaders(void)
     gang_free(g);
 }
 
-UNIT_MAIN("raft_drive_ship", UNIT(test_a_wish_that_the_log_has_overtaken_is_given_up),
+static void image_done(struct env_op *op)
+{
+    CU_ASSERT(op->ret > 0);
+}
+
+/* the newest image of the leader is damaged at its begin, in the middle, at its end, or is gone;
+ * nothing is written any more, and it may be of the very last record */
+static void test_a_damaged_image_is_written_anew(void)
+{
+    for (int k = 0; k < 8; k++) {
+        struct gang *g = one_is_behind(60 + (uint64_t)k, 4, false);
+        struct gang_member *l = &g->m[0];
+        struct env_op cut = {.done = image_done};
+        char name[ENV_NAME_MAX] = "";
+        CU_ASSERT(gang_await_equal(g, 1000));
+        if (k % 2)
+            journal_image_now(l->j, &cut);
+        gang_run(g, 2000);
+        for (const char *f = ""; (f = sim_disk_next(l->node, f));)
+            if (!strncmp(f, "image-", 6))
+                fmt_into(name, sizeof name, "%s", f);
+        uint64_t size = (uint64_t)sim_disk_size(l->node, name);
+        CU_ASSERT_FATAL(size > 3 * LOG_BLOCK);
+        struct env_op op;
+        if (k / 2 == 3) {
+            env_unlink(sim_env(l->node), name, &op);
+            CU_ASSERT_EQUAL(sim_run_op(g->s, &op, sim_now_ns(g->s) + 1000 * GANG_MS), 0);
+        } else {
+            uint64_t at = k / 2 == 0 ? 50 : k / 2 == 1 ? size / 2 : size - LOG_BLOCK;
+            CU_ASSERT_EQUAL(sim_disk_flip(l->node, name, at, 2), 0);
+        }
+        gang_start(g, 2);
+        CU_ASSERT(gang_await_equal(g, 8000));
+        CU_ASSERT_EQUAL(g->m[2].resets, 1);
+        CU_ASSERT(strstr(g->last_error, "is damaged: another member could not use it") != NULL);
+        gang_crash(g, 0, true); /* and what it has now is good */
+        gang_start(g, 0);
+        CU_ASSERT(gang_await_leader(g, 10000) != NULL && gang_await_equal(g, 5000));
+        gang_free(g);
+    }
+}
+
+UNIT_MAIN("raft_drive_ship", UNIT(test_a_damaged_image_is_written_anew),
+          UNIT(test_a_wish_that_the_log_has_overtaken_is_given_up),
           UNIT(test_a_newer_wish_outlives_an_older_fetch),
           UNIT(test_a_full_disk_does_not_fetch_for_ever),
           UNIT(test_a_stop_in_the_middle_of_an_image),
