@@ -584,6 +584,32 @@ static void test_group_elects_on_slow_disks(void)
     gang_free(g);
 }
 
+/* All masters start at once, and each disk takes a second to open or read anything. */
+static void test_group_restarts_whole_on_slow_disks(void)
+{
+    for (uint64_t k = 0; k < 4; k++) {
+        struct gang *g = started(80 + k, 3);
+        CU_ASSERT(gang_write(g, 300, 200));
+        for (uint32_t i = 0; i < 3; i++) {
+            struct sim_disk_config c = *sim_disk_get(g->m[i].node);
+            gang_crash(g, i, k % 2);
+            c.read_min_ns = c.read_mean_ns = 1000 * GANG_MS;
+            sim_disk_set(g->m[i].node, &c);
+        }
+        for (uint32_t i = 0; i < 3; i++)
+            gang_start(g, i);
+        uint32_t open = 0;
+        for (int ms = 0; ms < 120000 && open < 3; ms += 10, gang_run(g, 10))
+            for (open = 0; open < 3 && g->m[open].role == JOURNAL_STANDBY;)
+                open++;
+        CU_ASSERT_FATAL(open == 3);
+        CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL); /* one open of the file of votes */
+        CU_ASSERT(gang_await_equal(g, 60000));
+        CU_ASSERT(g->m[0].n_applied >= 300);
+        gang_free(g);
+    }
+}
+
 static void test_group_stops(void)
 {
     struct gang *g = started(10, 3);
@@ -673,4 +699,5 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_reads_by_the_clock_of_now), UNIT(test_group_refuses_a_wiped_disk),
           UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
           UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm),
-          UNIT(test_group_elects_on_slow_disks), UNIT(test_group_keeps_its_vote_though_a_copy_rots))
+          UNIT(test_group_elects_on_slow_disks), UNIT(test_group_restarts_whole_on_slow_disks),
+          UNIT(test_group_keeps_its_vote_though_a_copy_rots))
