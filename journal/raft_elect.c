@@ -376,6 +376,18 @@ static bool raft_elect_prefers(const struct raft *r)
     return false;
 }
 
+/* is there a voter that is fit, and has (nearly) everything? */
+static bool raft_elect_has_ready(const struct raft *r)
+{
+    const struct raft_conf *c = raft_member_conf(r);
+    for (uint32_t i = 0; i < c->n; i++) {
+        const struct raft_peer *p = raft_member_look(r, c->member[i].id);
+        if (p && raft_elect_is_ready(r, &c->member[i], p))
+            return true;
+    }
+    return false;
+}
+
 static void raft_elect_lead_time(struct raft *r)
 {
     const struct raft_member *me = raft_member_find(raft_member_conf(r), r->cfg.self);
@@ -390,8 +402,8 @@ static void raft_elect_lead_time(struct raft *r)
         SOMETIMES(RAFT_TRANSFER_LATE);
         r->transfer = (struct raft_id){0};
         r->transfer_told = false;
-        r->prefer_ns = r->now; /* not again at once */
-        if (!me || !r->fit) {  /* not without reason: whoever comes is better */
+        r->prefer_ns = r->now;                             /* not again at once */
+        if (!me || (!r->fit && raft_elect_has_ready(r))) { /* whoever comes is better */
             raft_elect_follow(r, r->term, (struct raft_id){0});
             return;
         }

@@ -364,6 +364,34 @@ static void test_group_moves_from_a_full_disk(void)
     gang_free(g);
 }
 
+/* With all disks full who leads goes on: what is there can be read. */
+static void test_group_that_is_full_answers_reads(void)
+{
+    static struct gang_op o;
+    struct gang *g = started(23, 3);
+    CU_ASSERT(gang_write(g, 100, 100));
+    CU_ASSERT(gang_await_equal(g, 1000));
+    for (uint32_t i = 0; i < 3; i++)
+        fill(&g->m[i]);
+    struct gang_member *l = gang_leader(g);
+    int64_t ret = 1;
+    for (int i = 0; i < 400 && ret != E_NOSPC && ret; i++)
+        ret = large(g, l, &o);
+    gang_run(g, 20000);
+    CU_ASSERT_FATAL(gang_leader(g) == l && l->role == JOURNAL_LEADER);
+    struct gang_op b = {.op = {.done = gang_op_done}, .g = g, .busy = true};
+    journal_barrier(l->j, &b.op);
+    gang_run(g, 1000);
+    CU_ASSERT(b.done && b.op.ret == 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct sim_disk_config c = sim_config_quiet(0).disk;
+        sim_disk_set(g->m[i].node, &c);
+    }
+    gang_run(g, 10000);
+    CU_ASSERT(gang_write(g, 10, 100)); /* there is space again */
+    gang_free(g);
+}
+
 static void test_group_reads(void)
 {
     struct gang *g = started(8, 3);
@@ -696,8 +724,9 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_takes_nothing_from_another_promise), UNIT(test_group_prefers_who_lives),
           UNIT(test_group_changes), UNIT(test_group_replaces_who_never_came),
           UNIT(test_group_elects), UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
-          UNIT(test_group_reads_by_the_clock_of_now), UNIT(test_group_refuses_a_wiped_disk),
-          UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
-          UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm),
-          UNIT(test_group_elects_on_slow_disks), UNIT(test_group_restarts_whole_on_slow_disks),
+          UNIT(test_group_that_is_full_answers_reads), UNIT(test_group_reads_by_the_clock_of_now),
+          UNIT(test_group_refuses_a_wiped_disk), UNIT(test_group_stops),
+          UNIT(test_group_repairs_a_damaged_log), UNIT(test_group_that_forgets_its_damage),
+          UNIT(test_group_storm), UNIT(test_group_elects_on_slow_disks),
+          UNIT(test_group_restarts_whole_on_slow_disks),
           UNIT(test_group_keeps_its_vote_though_a_copy_rots))
