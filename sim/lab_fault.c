@@ -1,6 +1,17 @@
 /* sim/lab_fault.c - what a fault does to a link or a disk. */
 #include "sim/lab_fault.h"
 
+uint64_t lab_fault_chance(struct lab_fault *f, struct sim *s, uint64_t bound)
+{
+    uint64_t v = sim_random(s, bound); /* also when it is given: others draw after it */
+    if (f->n_chance >= LAB_CHANCES)
+        return v;
+    if (f->n_chance < f->n_given)
+        v = f->chance[f->n_chance] % bound;
+    f->chance[f->n_chance++] = v;
+    return v;
+}
+
 void lab_fault_partition(const struct lab_fault *f, struct sim_node *from, struct sim_node *to)
 {
     sim_net_partition(from, to, f->one_way);

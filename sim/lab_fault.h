@@ -5,6 +5,9 @@
 
 #include "sim/lab_scenario.h"
 
+/* A draw below `bound` that makes a fault what it is: as given, or else from the world's chance; is
+ * recorded in f. */
+uint64_t lab_fault_chance(struct lab_fault *f, struct sim *s, uint64_t bound);
 /* one way: from cannot reach to */
 void lab_fault_partition(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
 void lab_fault_clog(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);

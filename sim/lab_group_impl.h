@@ -189,6 +189,7 @@ struct lab_group {
     bool rests;                    /* clients begin no writes until somebody begins to lead */
     struct lab_group_report stats; /* what is counted as it happens */
     FILE *history;
+    struct lab_ops *record;
 };
 
 static inline int64_t group_now_ns(const struct lab_group *g)
@@ -271,9 +272,11 @@ bool lab_group_operator_is_tidy(const struct group_operator *o);
 void lab_group_operator_say(const struct group_operator *o, char *ret_text, size_t cap);
 
 /* ---- lab_group_plot.c: faults of several steps; each step is begun by the last one's time */
+/* a draw of the fault itself, which a recorded run gives back */
+uint64_t lab_group_chance(const struct group_event *e, uint64_t bound);
 void lab_group_plot_next(struct group_event *e, int64_t ns);
 /* a member that is neither; NULL: there is none */
-struct group_node *lab_group_plot_some(struct lab_group *g, const struct group_node *not_this,
+struct group_node *lab_group_plot_some(struct group_event *e, const struct group_node *not_this,
                                        const struct group_node *nor_this);
 /* a leader's links to all other members */
 void lab_group_plot_cut(struct group_event *e, bool cut);

@@ -21,6 +21,9 @@ struct group_thread {
     bool probing;
     uint32_t probed; /* members that it has read from */
     uint64_t probe_value;
+    /* explicit or recorded: sim/lab_op.h */
+    const struct lab_op *op;
+    uint32_t next_op, step, record;
 };
 
 struct group_client {
@@ -59,12 +62,71 @@ static void thread_ask(struct group_thread *t)
                   env_now_ns(t->c->caller.env) + g->s.journal.attempt_ns);
 }
 
+/* ---- explicit operations ---- */
+
+/* the next step of this kind, or NULL */
+static const struct lab_step *thread_step(struct group_thread *t, enum lab_step_kind kind)
+{
+    while (t->op && t->step < t->op->n_steps)
+        if (t->op->steps[t->step++].kind == kind)
+            return &t->op->steps[t->step - 1];
+    return NULL;
+}
+
+/* the timer of its next operation; without one it is over */
+static void thread_op_wait(struct group_thread *t)
+{
+    const struct lab_scenario *s = &t->c->l->g->s;
+    struct env *e = t->c->caller.env;
+    uint32_t client = (uint32_t)(t->c - t->c->l->clients), own = (uint32_t)(t - t->c->threads);
+    t->state = THREAD_OVER;
+    while (t->next_op < s->ops.n && t->state == THREAD_OVER) {
+        const struct lab_op *op = &s->ops.op[t->next_op++];
+        if (op->client != client || op->thread != own)
+            continue;
+        int64_t now = env_now_ns(e), at = sim_clock_at(t->c->caller.node, op->at_ns);
+        t->op = op;
+        t->step = 0;
+        env_timer_set(e, &t->timer, at > now ? at : now);
+        t->state = THREAD_IDLE;
+    }
+}
+
+static void thread_record(struct group_thread *t)
+{
+    struct lab_group *g = t->c->l->g;
+    struct lab_op *o = g->record ? lab_ops_add(g->record) : NULL;
+    if (!o)
+        return;
+    t->record = g->record->n;
+    o->at_ns = t->from_ns;
+    o->client = (uint32_t)(t->c - t->c->l->clients);
+    o->thread = (uint32_t)(t - t->c->threads);
+    o->kind = t->q.verb == GROUP_READ  ? LAB_OP_GET
+              : t->q.verb == GROUP_CAS ? LAB_OP_CAS
+                                       : LAB_OP_SET;
+    o->key = (uint32_t)t->q.key;
+    o->size = t->q.filling;
+}
+
+static void thread_record_step(struct group_thread *t, enum lab_step_kind kind, int64_t wait_ns)
+{
+    struct lab_step s = {.kind = kind, .off = t->target, .wait_ns = wait_ns};
+    if (t->record && !t->probing)
+        lab_op_step_add(&t->c->l->g->record->op[t->record - 1], &s);
+}
+
 static void thread_next(struct group_thread *t)
 {
     struct group_load *l = t->c->l;
     const struct lab_scenario *s = &l->g->s;
     if (l->stopped && !t->probing) {
         t->state = THREAD_OVER;
+        return;
+    }
+    t->op = NULL;
+    if (s->has_ops && !t->probing) {
+        thread_op_wait(t);
         return;
     }
     thread_wait(t, t->probing ? 1 : 1 + prng_exp(&t->p, s->load.think_ns));
@@ -80,20 +142,24 @@ static void thread_choose(struct group_thread *t)
 {
     struct lab_group *g = t->c->l->g;
     const struct lab_scenario *s = &g->s;
+    const struct lab_op *o = t->op;
     memset(&t->q, 0, sizeof t->q);
     t->q.client = t->number;
-    t->q.key = prng_below(&t->p, s->journal.keys);
+    t->q.key = o ? o->key % s->journal.keys : prng_below(&t->p, s->journal.keys);
     t->anywhere = false;
-    if (prng_chance_ppm(&t->p, s->journal.reads_ppm) || g->rests) {
+    if (o ? o->kind == LAB_OP_GET : prng_chance_ppm(&t->p, s->journal.reads_ppm) || g->rests) {
         t->q.verb = GROUP_READ;
-        t->anywhere = prng_chance_ppm(&t->p, s->journal.standby_ppm);
+        t->anywhere = o ? o->n_steps && o->steps[0].kind == LAB_STEP_ASK
+                        : prng_chance_ppm(&t->p, s->journal.standby_ppm);
     } else {
-        bool cas = prng_below(&t->p, 3) == 0;
+        bool cas = o ? o->kind == LAB_OP_CAS : prng_below(&t->p, 3) == 0;
         t->q.verb = cas ? GROUP_CAS : GROUP_WRITE;
         t->q.seq = ++t->seq;
         t->q.a = cas ? t->seen[t->q.key] : thread_value(t);
         t->q.b = cas ? thread_value(t) : 0;
-        if (s->journal.record_bytes > GROUP_HEAD)
+        if (o)
+            t->q.filling = base_min_u64(o->size, s->journal.record_bytes - GROUP_HEAD);
+        else if (s->journal.record_bytes > GROUP_HEAD)
             t->q.filling = prng_below(&t->p, s->journal.record_bytes - GROUP_HEAD + 1);
     }
 }
@@ -114,8 +180,16 @@ static void thread_begin(struct group_thread *t)
     } else {
         thread_choose(t);
     }
-    t->target = t->anywhere ? (uint32_t)prng_below(&t->p, g->n_nodes) : t->c->leader;
+    const struct lab_step *ask = t->anywhere ? thread_step(t, LAB_STEP_ASK) : NULL;
+    if (ask)
+        t->target = (uint32_t)(ask->off % g->n_nodes);
+    else
+        t->target = t->anywhere ? (uint32_t)prng_below(&t->p, g->n_nodes) : t->c->leader;
     t->from_ns = group_now_ns(g);
+    if (!t->probing)
+        thread_record(t);
+    if (t->anywhere)
+        thread_record_step(t, LAB_STEP_ASK, 0);
     t->until_ns = t->from_ns + thread_patience_ns;
     t->floor = g->check.floor;
     thread_ask(t);
@@ -154,7 +228,14 @@ static void thread_again(struct group_thread *t, uint32_t hint)
         t->target = hint;
     else
         t->target = (uint32_t)prng_below(&t->p, g->n_nodes);
-    thread_wait(t, 1 + prng_exp(&t->p, 10 * GROUP_MS));
+    int64_t wait_ns = 1 + prng_exp(&t->p, 10 * GROUP_MS);
+    const struct lab_step *again = thread_step(t, LAB_STEP_AGAIN);
+    if (again) {
+        t->target = (uint32_t)(again->off % g->n_nodes);
+        wait_ns = again->wait_ns;
+    }
+    thread_record_step(t, LAB_STEP_AGAIN, wait_ns);
+    thread_wait(t, wait_ns);
 }
 
 static void thread_probed(struct group_thread *t, const struct group_answer *a)
@@ -307,6 +388,14 @@ void lab_group_load_boot(struct group_load *l)
 void lab_group_load_stop(struct group_load *l)
 {
     l->stopped = true;
+    for (uint32_t i = 0; i < l->n; i++)
+        for (uint32_t k = 0; k < l->clients[i].n; k++) {
+            struct group_thread *t = &l->clients[i].threads[k];
+            if (!t->op || t->state != THREAD_IDLE)
+                continue;
+            env_timer_stop(t->c->caller.env, &t->timer); /* its next operation is not begun */
+            t->state = THREAD_OVER;
+        }
 }
 
 bool lab_group_load_is_idle(const struct group_load *l)

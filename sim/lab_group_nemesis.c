@@ -65,7 +65,7 @@ static bool plot_is_calm(struct lab_group *g)
 
 /* A bit of what node n has written of its log, but not of the last segment: nothing may prove yet
  * that its end was ever there, so that damage of it looks like a write that a crash tore. */
-static void plot_flip(struct group_node *n)
+static void plot_flip(struct group_event *e, struct group_node *n)
 {
     static uint8_t b[1 << 20];
     const char *seg = NULL, *last = "";
@@ -73,31 +73,31 @@ static void plot_flip(struct group_node *n)
         if (strstr(f, "wal-") && strcmp(f, last) > 0)
             last = f;
     for (const char *f = ""; (f = sim_disk_next(n->node, f));)
-        if (strstr(f, "wal-") && strcmp(f, last) < 0 && (!seg || sim_random(n->g->sim, 2)))
+        if (strstr(f, "wal-") && strcmp(f, last) < 0 && (!seg || lab_group_chance(e, 2)))
             seg = f;
     int64_t len = seg ? sim_disk_read(n->node, seg, b, sizeof b, 0) : 0, used = 0;
     for (int64_t k = 0; k < len; k++)
         used = b[k] ? k : used;
     if (used < 16384)
         return;
-    uint64_t at = 8192 + sim_random(n->g->sim, (uint64_t)used - 8192);
+    uint64_t at = 8192 + lab_group_chance(e, (uint64_t)used - 8192);
     lab_group_note(n->g, "%s: '%s' is damaged at %llu of %lld", sim_node_name(n->node), seg,
                    (unsigned long long)at, (long long)used);
-    sim_disk_flip(n->node, seg, at, (unsigned)sim_random(n->g->sim, 8));
+    sim_disk_flip(n->node, seg, at, (unsigned)lab_group_chance(e, 8));
 }
 
 /* One of the two copies of a member's vote and term, unless a crash has torn the other one. */
-static void plot_flip_meta(struct group_node *n)
+static void plot_flip_meta(struct group_event *e, struct group_node *n)
 {
     static uint8_t b[2][4096];
     if (sim_disk_read(n->node, "journal/journal.meta", b, sizeof b, 0) != sizeof b ||
         memcmp(b[0], b[1], sizeof b[0]) != 0)
         return;
-    uint64_t copy = sim_random(n->g->sim, 2), at = sim_random(n->g->sim, 112);
+    uint64_t copy = lab_group_chance(e, 2), at = lab_group_chance(e, 112);
     lab_group_note(n->g, "%s: copy %u of 'journal.meta' is damaged", sim_node_name(n->node),
                    (unsigned)copy);
     sim_disk_flip(n->node, "journal/journal.meta", copy * sizeof b[0] + at,
-                  (unsigned)sim_random(n->g->sim, 8));
+                  (unsigned)lab_group_chance(e, 8));
 }
 
 /* One member is away for a while, so that others' disks alone hold what comes; then one of them is
@@ -110,8 +110,8 @@ static void plot_disk_begin(struct group_event *e)
     if (!e->led || !plot_is_calm(g))
         return;
     if (e->on == e->led)
-        e->on = lab_group_plot_some(g, e->led, NULL);
-    e->other = e->on ? lab_group_plot_some(g, e->led, e->on) : NULL;
+        e->on = lab_group_plot_some(e, e->led, NULL);
+    e->other = e->on ? lab_group_plot_some(e, e->led, e->on) : NULL;
     if (!e->other || (e->f->kind == LAB_FAULT_LOSE && !e->on->founder))
         return;
     e->did = true;
@@ -137,10 +137,10 @@ static void plot_disk_next(struct group_event *e)
         a->lost = e->f->kind == LAB_FAULT_LOSE;
         if (a->lost)
             sim_node_wipe(a->node);
-        else if (sim_random(e->g->sim, 3))
-            plot_flip(a);
+        else if (lab_group_chance(e, 3))
+            plot_flip(e, a);
         else
-            plot_flip_meta(a);
+            plot_flip_meta(e, a);
         a->epoch = a->lost ? 0 : a->epoch;
         lab_group_boot(a);
         if (l->down++ == 0 && sim_node_is_up(l->node))
@@ -165,12 +165,12 @@ static void plot_siege_begin(struct group_event *e)
     if (!e->did)
         return;
     lab_group_plot_cut(e, true);
-    uint64_t how = sim_random(g->sim, 4);
+    uint64_t how = lab_group_chance(e, 4);
     if (how < 2 && !e->led->paused && sim_node_is_up(e->led->node)) {
         e->paused = e->led->paused = true;
         sim_node_pause(e->led->node);
     }
-    e->other = lab_group_plot_some(g, e->led, NULL);
+    e->other = lab_group_plot_some(e, e->led, NULL);
     if (how % 2 && e->other && sim_node_is_up(e->other->node)) {
         lab_group_down(e->other, sim_node_crash);
         lab_group_boot(e->other);
@@ -246,7 +246,7 @@ static void nemesis_do(struct group_event *e)
         break;
     case LAB_FAULT_STALL:
         if (sim_node_is_up(n->node))
-            sim_node_stall(n->node, (uint32_t)sim_random(e->g->sim, 8), e->f->for_ns);
+            sim_node_stall(n->node, (uint32_t)lab_group_chance(e, 8), e->f->for_ns);
         break;
     case LAB_FAULT_BIT_FLIP:
     case LAB_FAULT_LOSE:
@@ -264,7 +264,7 @@ static void nemesis_do(struct group_event *e)
     case LAB_FAULT_WIPE:
     case LAB_FAULT_IMAGE:
     case LAB_FAULT_MEMBERS:
-        lab_group_operator_wish(e->g->oper, e->f->kind, n, sim_random(e->g->sim, 1 << 30));
+        lab_group_operator_wish(e->g->oper, e->f->kind, n, lab_group_chance(e, 1 << 30));
         break;
     default:
         break;
@@ -279,6 +279,7 @@ static void nemesis_begin(struct env_op *op)
         return;
     e->did = true;
     e->paused = false;
+    e->f->n_chance = 0;
     lab_group_note(e->g, "fault %s %s to %s for %.3f s", lab_scenario_fault_name(e->f->kind),
                    sim_node_name(e->on->node), e->f->to, (double)e->f->for_ns / 1e9);
     nemesis_do(e);

@@ -11,7 +11,13 @@
  * clients only -> all is as before
  *
  * BLACKOUT: a majority of the masters, or all, lose power at the same moment. */
+#include "sim/lab_fault.h"
 #include "sim/lab_group_impl.h"
+
+uint64_t lab_group_chance(const struct group_event *e, uint64_t bound)
+{
+    return lab_fault_chance(e->f, e->g->sim, bound);
+}
 
 void lab_group_plot_next(struct group_event *e, int64_t ns)
 {
@@ -19,10 +25,11 @@ void lab_group_plot_next(struct group_event *e, int64_t ns)
     sim_at(e->g->sim, group_now_ns(e->g) + ns, &e->end);
 }
 
-struct group_node *lab_group_plot_some(struct lab_group *g, const struct group_node *not_this,
+struct group_node *lab_group_plot_some(struct group_event *e, const struct group_node *not_this,
                                        const struct group_node *nor_this)
 {
-    uint32_t from = (uint32_t)sim_random(g->sim, g->n_nodes);
+    struct lab_group *g = e->g;
+    uint32_t from = (uint32_t)lab_group_chance(e, g->n_nodes);
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         struct group_node *n = &g->node[(from + i) % g->n_nodes];
         if (n->id && n != not_this && n != nor_this)
@@ -51,7 +58,7 @@ static const int64_t USURP_LOOK_NS = 10 * GROUP_MS;
 
 static int64_t usurp_some_ns(const struct group_event *e, int64_t max_ns)
 {
-    return 1 + (int64_t)sim_random(e->g->sim, (uint64_t)max_ns);
+    return 1 + (int64_t)lab_group_chance(e, (uint64_t)max_ns);
 }
 
 /* how: 0 both ways, 1 what the leader sends, 2 what is sent to it */
@@ -68,7 +75,7 @@ static void usurp_cut(struct group_event *e, const struct group_node *from, uint
 
 static void usurp_cut_all(struct group_event *e)
 {
-    uint64_t how = sim_random(e->g->sim, 3);
+    uint64_t how = lab_group_chance(e, 3);
     for (uint32_t i = 0; i < e->g->n_nodes; i++)
         if (&e->g->node[i] != e->led)
             usurp_cut(e, &e->g->node[i], how);
@@ -85,10 +92,10 @@ void lab_group_plot_usurp(struct group_event *e)
     e->led = lab_group_leader(g);
     if (!e->led)
         return;
-    e->other = lab_group_plot_some(g, e->led, NULL);
+    e->other = lab_group_plot_some(e, e->led, NULL);
     e->did = e->other != NULL;
     e->step = 0;
-    g->rests = sim_random(g->sim, 4) != 0;
+    g->rests = lab_group_chance(e, 4) != 0;
     if (e->did)
         lab_group_plot_next(e, usurp_some_ns(e, 50 * GROUP_MS));
 }
@@ -96,8 +103,8 @@ void lab_group_plot_usurp(struct group_event *e)
 static void usurp_turn(struct group_event *e)
 {
     struct lab_group *g = e->g;
-    uint64_t how = sim_random(g->sim, 64);
-    struct group_node *voter = lab_group_plot_some(g, e->led, e->other);
+    uint64_t how = lab_group_chance(e, 64);
+    struct group_node *voter = lab_group_plot_some(e, e->led, e->other);
     lab_group_note(g, "usurp: %s, heir %s: %llu", sim_node_name(e->led->node),
                    sim_node_name(e->other->node), (unsigned long long)how);
     if (how & 1)
@@ -111,7 +118,7 @@ static void usurp_turn(struct group_event *e)
     if (!(how & 16) || e->led->paused || !sim_node_is_up(e->led->node))
         return;
     if (how & 32) {
-        sim_node_stall(e->led->node, (uint32_t)sim_random(g->sim, 8),
+        sim_node_stall(e->led->node, (uint32_t)lab_group_chance(e, 8),
                        usurp_some_ns(e, 2 * g->s.journal.suspect_max_ns));
         return;
     }
@@ -137,9 +144,9 @@ void lab_group_plot_usurp_next(struct group_event *e)
     e->did = !e->healing;
     switch (e->did ? e->step : 0) {
     case 1:
-        how = sim_random(e->g->sim, 4);
+        how = lab_group_chance(e, 4);
         if (how < 2)
-            usurp_cut(e, e->other, sim_random(e->g->sim, 3));
+            usurp_cut(e, e->other, lab_group_chance(e, 3));
         else if (how == 2)
             usurp_cut_all(e);
         lab_group_plot_next(e, usurp_some_ns(e, 2 * suspect_ns));
@@ -174,10 +181,10 @@ void lab_group_plot_usurp_next(struct group_event *e)
 void lab_group_plot_blackout(struct group_event *e)
 {
     struct lab_group *g = e->g;
-    uint32_t n = 0, hit = 0, at = (uint32_t)sim_random(g->sim, g->n_nodes);
+    uint32_t n = 0, hit = 0, at = (uint32_t)lab_group_chance(e, g->n_nodes);
     for (uint32_t i = 0; i < g->n_nodes; i++)
         n += g->node[i].id != 0;
-    uint32_t want = n / 2 + 1 + (uint32_t)sim_random(g->sim, n - n / 2);
+    uint32_t want = n / 2 + 1 + (uint32_t)lab_group_chance(e, n - n / 2);
     e->hit = 0;
     for (uint32_t i = 0; i < g->n_nodes && hit < want; i++) {
         struct group_node *x = &g->node[(at + i) % g->n_nodes];

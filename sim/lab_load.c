@@ -130,6 +130,10 @@ void lab_load_io(struct load_thread *t, enum load_state state)
     t->io.file = t->file;
     t->io.buf = t->buf;
     t->io.deadline_ns = env_now_ns(lc->env) + lc->l->cfg.deadline_ns;
+    if (state != LOAD_RELEASE)
+        lab_load_record_step(t, state == LOAD_READ    ? LAB_STEP_READ
+                                : state == LOAD_WRITE ? LAB_STEP_WRITE
+                                                      : LAB_STEP_SYNC);
     if (state == LOAD_READ)
         client_read(lc->client, &t->io);
     else if (state == LOAD_WRITE)
@@ -154,10 +158,10 @@ static void thread_read(struct load_thread *t)
 static void thread_write(struct load_thread *t)
 {
     const struct lab_load_config *cfg = &t->lc->l->cfg;
-    uint64_t seed = prng_u64(&t->prng);
+    t->fill = prng_u64(&t->prng);
     t->io.len = 1 + (uint32_t)prng_below(&t->prng, cfg->io_bytes);
     t->io.off = t->sequential ? t->at : prng_below(&t->prng, cfg->file_bytes);
-    lab_load_fill(t->buf, t->io.len, seed);
+    lab_load_fill(t->buf, t->io.len, t->fill);
     lab_load_io(t, LOAD_WRITE);
 }
 
@@ -171,7 +175,7 @@ static void thread_file_next(struct load_thread *t);
 static void thread_lingered(struct env_op *op)
 {
     struct load_thread *t = container_of(op, struct load_thread, timer.op);
-    t->lingers = false;
+    t->lingers = t->op != NULL;
     thread_file_next(t);
 }
 
@@ -179,13 +183,44 @@ static void thread_linger(struct load_thread *t)
 {
     t->state = LOAD_LINGER;
     t->timer.op.done = thread_lingered;
-    env_timer_set(t->lc->env, &t->timer,
-                  env_now_ns(t->lc->env) + 1 + prng_exp(&t->prng, t->lc->l->cfg.linger_ns));
+    env_timer_set(t->lc->env, &t->timer, env_now_ns(t->lc->env) + t->linger_ns);
+}
+
+/* as the list says */
+static void thread_file_step(struct load_thread *t)
+{
+    const struct lab_step *s = lab_load_op_step(t);
+    if (!s) {
+        lab_load_io(t, LOAD_RELEASE);
+        return;
+    }
+    if (s->wait_ns && !t->lingers && !t->lc->l->stopping) {
+        t->lingers = true; /* until it has */
+        t->linger_ns = s->wait_ns;
+        thread_linger(t);
+        return;
+    }
+    t->step = (uint32_t)(s - t->op->steps) + 1;
+    t->lingers = false;
+    t->io.off = s->off;
+    t->io.len = (uint32_t)base_min_u64(s->len, t->buf_bytes);
+    if (s->kind == LAB_STEP_WRITE) {
+        t->fill = s->fill ? s->fill : base_mix_u64(s->off + 1);
+        lab_load_fill(t->buf, t->io.len, t->fill);
+    }
+    lab_load_io(t, s->kind == LAB_STEP_READ    ? LOAD_READ
+                   : s->kind == LAB_STEP_WRITE ? LOAD_WRITE
+                                               : LOAD_SYNC);
 }
 
 static void thread_file_next(struct load_thread *t)
 {
+    if (t->op) {
+        thread_file_step(t);
+        return;
+    }
     if (t->lingers && t->steps && !t->lc->l->stopping) {
+        t->linger_ns = 1 + prng_exp(&t->prng, t->lc->l->cfg.linger_ns);
         thread_linger(t);
         return;
     }
@@ -226,6 +261,7 @@ static void thread_reopen(struct load_thread *t)
     struct ino ino = t->req.fsop.ino;
     uint32_t uid = t->req.fsop.uid, gid = t->req.fsop.gid;
     t->read_back = false;
+    lab_load_record_step(t, LAB_STEP_REOPEN);
     memset(&t->req.fsop, 0, sizeof t->req.fsop);
     t->req.fsop =
         (struct fsop){.kind = FSOP_OPEN, .ino = ino, .mode = FSOP_ACCESS_R, .uid = uid, .gid = gid};
@@ -262,13 +298,15 @@ static void thread_io_check(struct load_thread *t, int64_t ret)
     }
     if (t->state == LOAD_WRITE && ret < 0)
         lab_check_doubt(l->check, t->reading.ino);
-    if (ret < 0)
+    if (ret < 0) {
         t->steps = 0;
+        lab_load_op_skip(t);
+    }
 }
 
 static void thread_next_io(struct load_thread *t)
 {
-    bool may = t->lc->l->cfg.linger_ns != 0;
+    bool may = !t->op && t->lc->l->cfg.linger_ns != 0;
     t->lingers = may && prng_below(&t->prng, 2);
     thread_file_next(t);
 }
@@ -290,11 +328,12 @@ static void thread_io_done(struct env_op *op)
         return;
     }
     if (was != LOAD_RELEASE) {
-        if (was == LOAD_WRITE && ret >= 0 && t->steps == 0 && prng_below(&t->prng, 3) == 0)
+        if (!t->op && was == LOAD_WRITE && ret >= 0 && t->steps == 0 &&
+            prng_below(&t->prng, 3) == 0)
             lab_load_io(t, LOAD_SYNC);
         else
             thread_next_io(t);
-    } else if (t->read_back && ret >= 0) {
+    } else if ((t->op ? lab_load_op_reopen(t) : t->read_back) && ret >= 0) {
         thread_reopen(t);
     } else {
         thread_think(t);
@@ -312,14 +351,18 @@ static void thread_list_on(struct env_op *op)
 static void thread_list_next(struct load_thread *t)
 {
     const struct lab_load *l = t->lc->l;
-    if (!l->cfg.linger_ns || l->stopping || prng_below(&t->prng, 2)) {
+    const struct lab_step *s = lab_load_op_step(t);
+    bool drawn = !t->op && l->cfg.linger_ns && !l->stopping && !prng_below(&t->prng, 2);
+    if (!drawn && (!s || l->stopping)) {
         lab_load_fs(t);
         return;
     }
+    t->linger_ns = s ? s->wait_ns : 1 + prng_exp(&t->prng, l->cfg.linger_ns);
+    t->step++;
+    lab_load_record_step(t, LAB_STEP_WAIT);
     t->state = LOAD_LINGER;
     t->timer.op.done = thread_list_on;
-    env_timer_set(t->lc->env, &t->timer,
-                  env_now_ns(t->lc->env) + 1 + prng_exp(&t->prng, l->cfg.linger_ns));
+    env_timer_set(t->lc->env, &t->timer, env_now_ns(t->lc->env) + t->linger_ns);
 }
 
 static void thread_listed(struct load_thread *t, const struct fsop_reply *rep)
@@ -450,8 +493,9 @@ static void thread_begin(struct env_op *op)
         t->state = LOAD_IDLE;
         return;
     }
-    for (int tries = 0; tries < 8; tries++) {
-        if (lab_load_pick(t)) {
+    for (int tries = 0; tries < (t->op ? 1 : 8); tries++) {
+        if (t->op ? lab_load_op_pick(t) : lab_load_pick(t)) {
+            lab_load_record_op(t);
             lab_load_fs(t);
             return;
         }
@@ -462,6 +506,9 @@ static void thread_begin(struct env_op *op)
 static void thread_think(struct load_thread *t)
 {
     struct load_client *lc = t->lc;
+    t->record = 0;
+    t->lingers &= t->op == NULL;
+    t->op = NULL;
     if (lc->l->stopping) {
         t->state = LOAD_IDLE;
         if (lc->probe && t == lc->threads)
@@ -470,8 +517,11 @@ static void thread_think(struct load_thread *t)
     }
     t->state = LOAD_THINK;
     t->timer.op.done = thread_begin;
-    env_timer_set(lc->env, &t->timer,
-                  env_now_ns(lc->env) + 1 + prng_exp(&t->prng, lc->l->cfg.think_ns));
+    if (!lc->l->cfg.is_explicit)
+        env_timer_set(lc->env, &t->timer,
+                      env_now_ns(lc->env) + 1 + prng_exp(&t->prng, lc->l->cfg.think_ns));
+    else if (!lab_load_op_wait(t))
+        t->state = LOAD_IDLE;
 }
 
 /* ---- life ---- */
@@ -504,6 +554,7 @@ struct lab_load *lab_load_open(struct mem *m, struct sim *s, struct lab_check *c
     l->sim = s;
     l->check = c;
     l->cfg = *cfg;
+    l->names = cfg->is_explicit ? lab_names_open(m) : NULL;
     lab_check_on_writer(c, load_is_writer, l);
     return l;
 }
@@ -558,6 +609,7 @@ static void load_booted(struct env *e, struct mem *m, void *ctx)
         memset(&t->req, 0, sizeof t->req);
         memset(&t->io, 0, sizeof t->io);
         t->file = NULL;
+        lab_load_op_boot(t);
         thread_think(t);
     }
 }
@@ -587,6 +639,14 @@ void lab_load_crashed(struct lab_load *l, struct sim_node *n)
 void lab_load_stop(struct lab_load *l)
 {
     l->stopping = true;
+    for (uint32_t i = 0; i < l->n_clients && l->cfg.is_explicit; i++)
+        for (uint32_t k = 0; k < l->cfg.threads; k++) {
+            struct load_thread *t = &l->clients[i]->threads[k];
+            if (!l->clients[i]->client || t->state != LOAD_THINK)
+                continue;
+            env_timer_stop(l->clients[i]->env, &t->timer); /* its next operation is not begun */
+            t->state = LOAD_IDLE;
+        }
 }
 
 bool lab_load_is_idle(const struct lab_load *l)

@@ -5,7 +5,8 @@
  * to the checkers with the times at which it was asked and given.
  *
  * INVARIANTS
- *  1. What a thread does is drawn from its own stream of the seed.
+ *  1. What a thread does is drawn from its own stream of the seed, or given as a list of explicit
+ *     operations; what was drawn can be recorded as such a list, which makes the same run.
  *  2. Threads live in the lab's memory, their clients in the node's: a crash leaves the thread to
  *     begin anew, its operation unanswered.
  *  3. Inode numbers and names come from answers, so they may be stale, as with any client. */
@@ -14,6 +15,7 @@
 
 #include "cluster/client.h"
 #include "sim/lab_check.h"
+#include "sim/lab_op.h"
 
 enum lab_load_kind {
     LAB_LOAD_CREATE,
@@ -45,6 +47,9 @@ struct lab_load_config {
     uint32_t users;      /* callers: root and so many others */
     uint32_t weights[LAB_LOAD_KINDS];
     int64_t deadline_ns;
+    const struct lab_op *ops; /* they do these, and nothing else; sorted by time */
+    uint32_t n_ops;
+    bool is_explicit;
     uint32_t read_any; /* 1: every other client asks standbys, too; 2: all do */
     struct client_config client;
 };
@@ -92,6 +97,8 @@ struct lab_load_answer {
 };
 void lab_load_on_answer(struct lab_load *l, void (*fn)(void *ctx, const struct lab_load_answer *a),
                         void *ctx);
+/* keeps every operation that is begun from now on; call it before any is */
+void lab_load_record(struct lab_load *l, struct lab_ops *to);
 const char *lab_load_kind_name(enum lab_load_kind k);
 /* a client of its node, or NULL when it is down */
 struct client *lab_load_client(struct lab_load *l, uint32_t i);

@@ -6,6 +6,7 @@
 #include "core/fmt.h"
 #include "core/prng.h"
 #include "sim/lab_load.h"
+#include "sim/lab_name.h"
 
 enum { LOAD_KNOWN = 128, LOAD_LIST = LAB_MODEL_NAMES, LOAD_DIRS = 256 };
 
@@ -64,6 +65,11 @@ struct load_thread {
     uint32_t steps; /* reads or writes still to come */
     uint64_t at;    /* of a sequential reader */
     bool sequential, read_back, lingers;
+    const struct lab_op *op; /* explicit: the one under way */
+    uint32_t next_op, step;  /* explicit: where in the list, and in its steps */
+    uint32_t record;         /* recorded: index + 1 of the one under way */
+    int64_t linger_ns;       /* before the next step */
+    uint64_t fill;           /* of what it writes */
     struct lab_model_name *list;
     uint32_t n_list;
     int64_t list_from_ns;
@@ -97,7 +103,9 @@ struct lab_load {
     struct load_client *clients[LOAD_CLIENTS];
     uint32_t n_clients;
     bool stopping;
-    uint32_t n_requests; /* see LAB_CHECK_TAGS */
+    uint32_t n_requests;     /* see LAB_CHECK_TAGS */
+    struct lab_names *names; /* of a load that is explicit or recorded */
+    struct lab_ops *record;
     void (*on_success)(void *ctx, int64_t at_ns);
     void *success_ctx;
     void (*on_answer)(void *ctx, const struct lab_load_answer *a);
@@ -117,6 +125,22 @@ bool lab_load_pick(struct load_thread *t);
 void lab_load_learn(struct load_client *lc, struct ino parent, const char *name, uint32_t len,
                     const struct fsattr *a);
 void lab_load_forget(struct load_client *lc, struct ino parent, const char *name, uint32_t len);
+
+/* ---- lab_load_explicit.c */
+/* sets the timer for its next operation; false: there is none */
+bool lab_load_op_wait(struct load_thread *t);
+/* fills t->req.fsop from it; false: it is on what nobody has heard of */
+bool lab_load_op_pick(struct load_thread *t);
+/* the next step with the open file, or NULL: none until it is closed */
+const struct lab_step *lab_load_op_step(const struct load_thread *t);
+/* no more steps until it is opened again */
+void lab_load_op_skip(struct load_thread *t);
+/* is it opened again now that it is closed? */
+bool lab_load_op_reopen(struct load_thread *t);
+void lab_load_op_boot(struct load_thread *t);
+/* an operation, and a step of it, has begun */
+void lab_load_record_op(struct load_thread *t);
+void lab_load_record_step(struct load_thread *t, enum lab_step_kind kind);
 
 /* ---- lab_load_probe.c */
 void lab_load_probe_begin(struct load_client *lc);

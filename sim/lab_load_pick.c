@@ -14,6 +14,8 @@ void lab_load_learn(struct load_client *lc, struct ino parent, const char *name,
 {
     if (!a->ino.v || len > LIMIT_NAME || a->flags & FSATTR_MOUNT_ROOT)
         return;
+    if (lc->l->names)
+        lab_names_learn(lc->l->names, parent, name, len, a->ino);
     uint32_t at = lc->n_known;
     for (uint32_t i = 0; i < lc->n_known; i++) {
         const struct load_known *k = &lc->known[i];

@@ -75,7 +75,7 @@ static void nemesis_flip(struct run_event *e)
         files += sim_disk_size(n, name) > 0;
     if (!files)
         return;
-    uint64_t at = sim_random(r->sim, files);
+    uint64_t at = lab_fault_chance(&e->f->f, r->sim, files);
     for (name = ""; (name = sim_disk_next(n, name));) {
         if (sim_disk_size(n, name) > 0 && at-- == 0) {
             found = name;
@@ -84,23 +84,23 @@ static void nemesis_flip(struct run_event *e)
     }
     e->on->flipped = true;
     uint64_t size = (uint64_t)sim_disk_size(n, found);
-    uint64_t off = sim_random(r->sim, size); /* not in the call: order matters */
-    unsigned bit = (unsigned)sim_random(r->sim, 8);
+    uint64_t off = lab_fault_chance(&e->f->f, r->sim, size); /* not in the call: order matters */
+    unsigned bit = (unsigned)lab_fault_chance(&e->f->f, r->sim, 8);
     sim_disk_flip(n, found, off, bit);
 }
 
-static void nemesis_store_change(struct lab_run *r)
+static void nemesis_store_change(struct lab_run *r, struct lab_fault *f)
 {
     char path[64];
-    uint64_t file = sim_random(r->sim, r->s.store_files ? r->s.store_files : 1);
-    uint64_t size = sim_random(r->sim, r->s.store_file_bytes + 1);
+    uint64_t file = lab_fault_chance(f, r->sim, r->s.store_files ? r->s.store_files : 1);
+    uint64_t size = lab_fault_chance(f, r->sim, r->s.store_file_bytes + 1);
     uint64_t dirs = r->s.store_dirs + 1, dir = file % dirs;
     if (dir)
         fmt_into(path, sizeof path, "main/d%llu/f%llu", (unsigned long long)dir,
                  (unsigned long long)file);
     else
         fmt_into(path, sizeof path, "main/f%llu", (unsigned long long)file);
-    switch (sim_random(r->sim, 3)) {
+    switch (lab_fault_chance(f, r->sim, 3)) {
     case 0:
         lab_ufs_file(r->ufs, path, size);
         break;
@@ -149,6 +149,7 @@ static void nemesis_begin(struct env_op *op)
     if (!strcmp(e->f->f.node, "leader") && !(e->on = lab_run_leader(r)))
         return;
     e->did = true;
+    e->f->f.n_chance = 0;
     e->f->began_ns = sim_now_ns(r->sim);
     switch (e->f->f.kind) {
     case LAB_FAULT_POWER_LOSS:
@@ -184,7 +185,7 @@ static void nemesis_begin(struct env_op *op)
         nemesis_flip(e);
         break;
     case LAB_FAULT_STORE_CHANGE:
-        nemesis_store_change(r);
+        nemesis_store_change(r, &e->f->f);
         break;
     case LAB_FAULT_STORE_OUTAGE:
         lab_ufs_outage(r->ufs, until_ns);
@@ -199,14 +200,16 @@ static void nemesis_begin(struct env_op *op)
         break;
     case LAB_FAULT_STALL:
         if (sim_node_is_up(e->on->node))
-            sim_node_stall(e->on->node, (uint32_t)sim_random(r->sim, 8), e->f->f.for_ns);
+            sim_node_stall(e->on->node, (uint32_t)lab_fault_chance(&e->f->f, r->sim, 8),
+                           e->f->f.for_ns);
         break;
     case LAB_FAULT_IMAGE:
     case LAB_FAULT_MEMBERS:
     case LAB_FAULT_LOSE:
     case LAB_FAULT_SIEGE:
         if (r->oper)
-            lab_run_operator_wish(r->oper, e->f->f.kind, e->on, sim_random(r->sim, 1 << 30));
+            lab_run_operator_wish(r->oper, e->f->f.kind, e->on,
+                                  lab_fault_chance(&e->f->f, r->sim, 1 << 30));
         break;
     case LAB_FAULT_USURP:
     case LAB_FAULT_BLACKOUT:

@@ -212,6 +212,9 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
     };
     r->check = lab_check_open(r->mem, r->sim, r->ufs, &cc);
     s->load.seed = r->seed;
+    s->load.ops = s->ops.op;
+    s->load.n_ops = s->ops.n;
+    s->load.is_explicit = s->has_ops;
     s->load.client = client_config_default();
     s->load.client.masters = r->masters;
     s->load.client.ufs = s->client_direct ? lab_ufs_factory(r->ufs) : NULL;

@@ -132,6 +132,7 @@ static const struct key keys[] = {
     TIME("journal.suspect_max", journal.suspect_max_ns),
     U64("journal.keep_entries", journal.keep_entries),
     U32("swarm", swarm, 0, 1),
+    U64("seed", seed),
     EVERY("power_loss", LAB_FAULT_POWER_LOSS),
     EVERY("crash", LAB_FAULT_CRASH),
     EVERY("restart", LAB_FAULT_RESTART),
@@ -320,11 +321,7 @@ static int key_set(struct lab_scenario *s, const char *name, const char *value, 
                  (unsigned long long)k->min, (unsigned long long)k->max);
         return E_CONFIG;
     }
-    void *at = (char *)s + k->at;
-    if (k->type == KEY_U32)
-        *(uint32_t *)at = (uint32_t)v;
-    else
-        *(uint64_t *)at = v;
+    lab_scenario_put(s, (uint32_t)(k - keys), v);
     return 0;
 }
 
@@ -346,12 +343,39 @@ int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_w
     return err;
 }
 
+const char *lab_scenario_key_name(uint32_t i)
+{
+    return i < ARRAY_LEN(keys) ? keys[i].name : NULL;
+}
+
+uint64_t lab_scenario_get(const struct lab_scenario *s, uint32_t i)
+{
+    const void *at = (const char *)s + keys[i].at;
+    return keys[i].type == KEY_U32 ? *(const uint32_t *)at : *(const uint64_t *)at;
+}
+
+bool lab_scenario_put(struct lab_scenario *s, uint32_t i, uint64_t v)
+{
+    void *at = (char *)s + keys[i].at;
+    if (v < keys[i].min || v > keys[i].max || (keys[i].type == KEY_POW2 && (v & (v - 1))))
+        return false;
+    if (keys[i].type == KEY_U32)
+        *(uint32_t *)at = (uint32_t)v;
+    else
+        *(uint64_t *)at = v;
+    return true;
+}
+
+bool lab_scenario_key_is_time(uint32_t i)
+{
+    return keys[i].type == KEY_TIME;
+}
+
 bool lab_scenario_key(const struct lab_scenario *s, uint32_t i, char *ret_line, size_t cap)
 {
     if (i >= ARRAY_LEN(keys))
         return false;
-    const void *at = (const char *)s + keys[i].at;
-    uint64_t v = keys[i].type == KEY_U32 ? *(const uint32_t *)at : *(const uint64_t *)at;
+    uint64_t v = lab_scenario_get(s, i);
     if (keys[i].type == KEY_TIME && v % 1000000 == 0)
         fmt_into(ret_line, cap, "%-26s %llums", keys[i].name, (unsigned long long)(v / 1000000));
     else if (keys[i].type == KEY_TIME)
@@ -391,6 +415,22 @@ static int fault_kind(const char *name, char *ret_why)
     return E_CONFIG;
 }
 
+/* numbers below 2^53 */
+static int fault_chance(struct lab_fault *f, const cJSON *list, char *ret_why)
+{
+    const cJSON *j;
+    cJSON_ArrayForEach(j, list)
+    {
+        bool ok = cJSON_IsNumber(j) && j->valuedouble >= 0 && j->valuedouble < 9e15;
+        if (!ok || f->n_given == LAB_CHANCES) {
+            fmt_into(ret_why, LAB_ERROR, "faults: chance: at most %d numbers", LAB_CHANCES);
+            return E_CONFIG;
+        }
+        f->chance[f->n_given++] = (uint64_t)j->valuedouble;
+    }
+    return 0;
+}
+
 static int fault_field(struct lab_fault *f, const cJSON *j, char *ret_why)
 {
     char text[64];
@@ -416,9 +456,11 @@ static int fault_field(struct lab_fault *f, const cJSON *j, char *ret_why)
         fmt_into(f->to, sizeof f->to, "%s", text);
     } else if (!strcmp(j->string, "one_way")) {
         f->one_way = cJSON_IsTrue(j);
+    } else if (!strcmp(j->string, "chance")) {
+        return fault_chance(f, j, ret_why);
     } else {
-        fmt_into(ret_why, LAB_ERROR, "faults: unknown key \"%s\" (at, do, node, to, for, one_way)",
-                 j->string);
+        fmt_into(ret_why, LAB_ERROR,
+                 "faults: unknown key \"%s\" (at, do, node, to, for, one_way, chance)", j->string);
         return E_CONFIG;
     }
     return 0;
@@ -456,6 +498,29 @@ static int faults_parse(struct lab_scenario *s, const cJSON *list, char *ret_why
     return 0;
 }
 
+static int operations_parse(struct lab_scenario *s, const cJSON *list, char *ret_why)
+{
+    const cJSON *j;
+    if (!cJSON_IsArray(list)) {
+        fmt_into(ret_why, LAB_ERROR, "operations: not a list");
+        return E_CONFIG;
+    }
+    s->has_ops = true;
+    cJSON_ArrayForEach(j, list)
+    {
+        struct lab_op *op = lab_ops_add(&s->ops);
+        if (!op) {
+            fmt_into(ret_why, LAB_ERROR, "operations: more than %d", LAB_OPS_MAX);
+            return E_CONFIG;
+        }
+        int err = lab_op_parse(op, j, ret_why, LAB_ERROR);
+        if (err)
+            return err;
+    }
+    lab_ops_sort(&s->ops);
+    return 0;
+}
+
 static bool is_group(const char *name)
 {
     size_t n = strlen(name);
@@ -478,6 +543,10 @@ static int object_parse(struct lab_scenario *s, const cJSON *o, const char *pref
             continue;
         if (!strcmp(name, "about"))
             fmt_into(s->about, sizeof s->about, "%s", cJSON_IsString(j) ? j->valuestring : "");
+        else if (!strcmp(name, "mutant"))
+            fmt_into(s->mutant, sizeof s->mutant, "%s", text);
+        else if (!strcmp(name, "operations"))
+            err = operations_parse(s, j, ret_why);
         else if (!strcmp(name, "faults"))
             err = faults_parse(s, j, ret_why);
         else if (cJSON_IsObject(j) && !*prefix && is_group(name))
@@ -527,13 +596,18 @@ int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
 
 int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why)
 {
+    const size_t most = (size_t)64 << 20; /* a recorded run has thousands of operations */
     FILE *f = fopen(path, "rb");
-    char *text = f ? calloc(1, 1 << 20) : NULL;
+    bool sized = f && fseek(f, 0, SEEK_END) == 0;
+    long size = sized ? ftell(f) : 0;
+    char *text = size >= 0 && (size_t)size < most ? calloc(1, (size_t)size + 2) : NULL;
     int err = E_CONFIG;
+    if (sized)
+        rewind(f);
     if (!f)
         fmt_into(ret_why, LAB_ERROR, "cannot open it; `tarn-sim list` shows what there is");
-    else if (!text || fread(text, 1, (1 << 20) - 1, f) == (1 << 20) - 1)
-        fmt_into(ret_why, LAB_ERROR, "too large");
+    else if (!text || fread(text, 1, (size_t)size + 1, f) != (size_t)size)
+        fmt_into(ret_why, LAB_ERROR, "cannot read it, or too large");
     else
         err = lab_scenario_parse(s, text, ret_why);
     free(text);

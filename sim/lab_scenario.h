@@ -40,11 +40,17 @@ enum lab_fault_kind {
     LAB_FAULTS
 };
 
+enum { LAB_CHANCES = 24 };
+
 struct lab_fault {
     int64_t at_ns, for_ns;
     enum lab_fault_kind kind;
     char node[32], to[32];
     bool one_way;
+    /* what chance made of it, in the order of asking (which file, which bit): recorded as it
+     * happens, or given */
+    uint64_t chance[LAB_CHANCES];
+    uint32_t n_chance, n_given;
 };
 
 enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 256, LAB_DRAWN_MAX = 1500 };
@@ -88,6 +94,10 @@ struct lab_scenario {
     uint32_t random_masters, random_workers, random_clients; /* may they be hit? */
     struct lab_fault faults[LAB_FAULTS_MAX];
     uint32_t n_faults;
+    uint64_t seed;      /* unless the command line has one; 0: none */
+    char mutant[32];    /* with that known bug */
+    struct lab_ops ops; /* what the clients do, if has_ops; else the seed draws it */
+    bool has_ops;
 };
 
 void lab_scenario_default(struct lab_scenario *s);
@@ -99,6 +109,19 @@ int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_w
 /* draws keys if it is a swarm, then the random faults, and sorts them all */
 void lab_scenario_draw(struct lab_scenario *s, uint64_t seed);
 const char *lab_scenario_fault_name(enum lab_fault_kind k);
+/* machines that are named are there, operations are of clients that are; E_CONFIG */
+int lab_scenario_check(const struct lab_scenario *s, char *ret_why);
+/* as JSON that says everything: what the seed drew, too, if it was drawn; lab_scenario_parse gives
+ * the same */
+void lab_scenario_write(const struct lab_scenario *s, FILE *to);
+/* what it holds of the heap */
+void lab_scenario_drop(struct lab_scenario *s);
+/* for other tools: the i-th key's name, what it is, and its value there */
+const char *lab_scenario_key_name(uint32_t i); /* NULL: there are no more */
+uint64_t lab_scenario_get(const struct lab_scenario *s, uint32_t i);
+bool lab_scenario_key_is_time(uint32_t i);
+/* within the key's limits; false: it is not */
+bool lab_scenario_put(struct lab_scenario *s, uint32_t i, uint64_t v);
 /* every key with its value, for --help and docs: the i-th as "key  value"; false at the end */
 bool lab_scenario_key(const struct lab_scenario *s, uint32_t i, char *ret_line, size_t cap);
 

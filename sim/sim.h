@@ -199,6 +199,8 @@ uint64_t sim_disk_used(const struct sim_node *n); /* bytes of blocks */
 
 void sim_clock_set(struct sim_node *n, int32_t drift_ppm);
 void sim_clock_step_wall(struct sim_node *n, int64_t by_ns);
+/* what n's clock will show when the world's time is t_ns, as it runs now */
+int64_t sim_clock_at(const struct sim_node *n, int64_t t_ns);
 
 /* ---- chance ---- */
 

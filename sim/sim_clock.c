@@ -32,7 +32,12 @@ void sim_clock_boot(struct sim_node *n, bool power)
 
 int64_t sim_clock_local_ns(const struct sim_node *n)
 {
-    sim_clock_i128 d = n->sim->now_ns - n->clock_world_ns;
+    return sim_clock_at(n, n->sim->now_ns);
+}
+
+int64_t sim_clock_at(const struct sim_node *n, int64_t t_ns)
+{
+    sim_clock_i128 d = t_ns - n->clock_world_ns;
     return n->clock_local_ns + (int64_t)(d * (1000000 + n->drift_ppm) / 1000000);
 }
 

@@ -20,7 +20,7 @@ enum {
 
 /* ---- tarn_sim_main.c ---- */
 
-/* scenario and --set; ret: 0, or EXIT_USAGE when it has said why not */
+/* scenario and --set, and its mutant is on; ret: 0, or EXIT_USAGE when it has said why not */
 int tarn_sim_load(struct lab_scenario *s, const char *path, const char *const *sets,
                   unsigned n_sets);
 /* true when there is such a bug, and it is on now */
@@ -42,5 +42,6 @@ void tarn_sim_mem(struct mem *m);
 int tarn_sim_campaign(int argc, char **argv);
 int tarn_sim_merge(int argc, char **argv);
 int tarn_sim_report(int argc, char **argv);
+int tarn_sim_shrink(int argc, char **argv);
 
 #endif

@@ -23,11 +23,13 @@ static const char usage[] =
     "  tarn-sim campaign SCENARIO... --seeds A..B --db F   many runs at once, kept in a database\n"
     "  tarn-sim merge OUT.db IN.db...                  joins databases of campaigns\n"
     "  tarn-sim report --db F > report.html            what is in one, as a page with plots\n"
+    "  tarn-sim shrink SCENARIO --seed N               a failure becomes a small scenario file\n"
     "  tarn-sim list                                   scenarios beside the program's folder\n"
     "  tarn-sim keys [SCENARIO]                        every key of a scenario and its value\n"
     "  tarn-sim mutants                                known bugs that this build can switch on\n"
     "\n"
-    "  --seed N        default 1; the same seed gives the same run, on every machine\n"
+    "  --seed N        default: the scenario's, or 1; the same seed gives the same run, on every "
+    "machine\n"
     "  --set K=V       overrides a key of the scenario (see keys); may be repeated\n"
     "  --twice         runs twice and shows the first event that differs, if any\n"
     "  --stride N      points: at every N-th point only\n"
@@ -49,7 +51,7 @@ struct options {
     uint64_t seed, from, to;
     const char *sets[64];
     unsigned n_sets;
-    bool twice, json, first;
+    bool twice, json, first, has_seed;
     uint64_t stride, at, at2;
     const char *mode;
     int64_t until_ns;
@@ -459,8 +461,12 @@ int tarn_sim_load(struct lab_scenario *s, const char *path, const char *const *s
     int err = lab_scenario_load(s, path, why);
     for (unsigned i = 0; i < n_sets && !err; i++)
         err = lab_scenario_set(s, sets[i], why);
+    if (!err)
+        err = lab_scenario_check(s, why);
     if (err)
         fprintf(stderr, "tarn-sim: %s: %s\n", path, why);
+    else if (*s->mutant && !tarn_sim_mutant(s->mutant))
+        err = tarn_sim_bad("the scenario is for a build with a known bug:", s->mutant);
     return err ? EXIT_USAGE : 0;
 }
 
@@ -475,13 +481,15 @@ static int load_scenario(const struct options *o, struct lab_scenario *s)
     return 0;
 }
 
-static int cmd_run(const struct options *o)
+static int cmd_run(struct options *o)
 {
     static struct lab_scenario s;
     static struct outcome out, again;
     int err = load_scenario(o, &s);
     if (err)
         return err;
+    if (!o->has_seed && s.seed)
+        o->seed = s.seed;
     struct watch w = {.o = o};
     bool watched = o->twice || o->trace || o->log_node || o->history;
     if ((o->trace && !(w.trace = fopen(o->trace, "w"))) ||
@@ -571,8 +579,8 @@ static const char *const option_names[] = {
     "--seed", "--from",   "--to",    "--until",   "--log", "--stride", "--at",   "--at2",
     "--mode", "--mutant", "--trace", "--history", "--set", "--twice",  "--json", "--first",
 };
-static const char *const command_names[] = {"run",     "seeds",    "points", "list",  "keys",
-                                            "mutants", "campaign", "merge",  "report"};
+static const char *const command_names[] = {"run",     "seeds",    "points", "list",   "keys",
+                                            "mutants", "campaign", "merge",  "report", "shrink"};
 
 /* how many letters must be changed, added or dropped to make b of a; at most 32 letters count */
 static unsigned distance(const char *a, const char *b)
@@ -809,7 +817,7 @@ static int parse(int argc, char **argv, struct options *o)
         const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
         bool takes = true, ok = true;
         if (!strcmp(a, "--seed"))
-            ok = tarn_sim_number(v, &o->seed);
+            ok = o->has_seed = tarn_sim_number(v, &o->seed);
         else if (!strcmp(a, "--from"))
             ok = tarn_sim_number(v, &o->from);
         else if (!strcmp(a, "--to"))
@@ -867,6 +875,8 @@ int main(int argc, char **argv)
         return tarn_sim_merge(argc, argv);
     if (!strcmp(cmd, "report"))
         return tarn_sim_report(argc, argv);
+    if (!strcmp(cmd, "shrink"))
+        return tarn_sim_shrink(argc, argv);
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(usage, stdout);

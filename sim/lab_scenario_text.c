@@ -1,0 +1,173 @@
+/* sim/lab_scenario_text.c - scenarios as text again, and whether they make sense (see
+ * sim/lab_scenario.h). */
+#include <stdlib.h>
+#include "core/fmt.h"
+#include "sim/lab_scenario.h"
+
+void lab_scenario_drop(struct lab_scenario *s)
+{
+    lab_ops_free(&s->ops);
+}
+
+/* ---- sense ---- */
+
+static bool number_in(const char *p, uint32_t most)
+{
+    uint32_t v = 0;
+    if (*p < '1' || *p > '9')
+        return false;
+    for (; *p >= '0' && *p <= '9' && v < 100000; p++)
+        v = 10 * v + (uint32_t)(*p - '0');
+    return !*p && v <= most;
+}
+
+static bool machine_is(const struct lab_scenario *s, const char *name)
+{
+    return (name[0] == 'm' && number_in(name + 1, s->masters)) ||
+           (name[0] == 'w' && number_in(name + 1, s->workers)) ||
+           (name[0] == 'c' && number_in(name + 1, s->clients)) ||
+           (!strcmp(name, "leader") && s->masters > 1);
+}
+
+int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
+{
+    for (uint32_t i = 0; i < s->n_faults; i++) {
+        const struct lab_fault *f = &s->faults[i];
+        bool to_ok = !strcmp(f->to, "*") || !strcmp(f->to, "half") || machine_is(s, f->to);
+        if ((!f->node[0] || machine_is(s, f->node)) && to_ok)
+            continue;
+        fmt_into(ret_why, LAB_ERROR,
+                 "faults: number %u (%s): there is no machine \"%s\" (%u masters, %u workers, %u "
+                 "clients)",
+                 i + 1, lab_scenario_fault_name(f->kind), to_ok ? f->node : f->to, s->masters,
+                 s->workers, s->clients);
+        return E_CONFIG;
+    }
+    for (uint32_t i = 0; i < s->ops.n; i++) {
+        const struct lab_op *op = &s->ops.op[i];
+        bool known = op->client < s->clients && op->thread < s->load.threads;
+        bool fits = (op->kind >= LAB_OP_SET) == (s->journal.only != 0);
+        if (known && fits)
+            continue;
+        if (!known)
+            fmt_into(ret_why, LAB_ERROR,
+                     "operations: there is no c%u.%u (%u clients with %u threads, from c1.0)",
+                     op->client + 1, op->thread, s->clients, s->load.threads);
+        else
+            fmt_into(ret_why, LAB_ERROR, "operations: \"%s\" is for %s", lab_op_kind_name(op->kind),
+                     s->journal.only ? "a file system; journals know set, cas and get"
+                                     : "journals alone (journal.only)");
+        return E_CONFIG;
+    }
+    return 0;
+}
+
+/* ---- text ---- */
+
+static void text_string(FILE *to, const char *s)
+{
+    fputc('"', to);
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            fputc('\\', to);
+        if ((unsigned char)*s >= 32)
+            fputc(*s, to);
+    }
+    fputc('"', to);
+}
+
+/* Keys that only say how something is drawn: not of who draws no more. */
+static bool key_is_drawing(const struct lab_scenario *s, const char *name)
+{
+    static const char *const of_load[] = {"load.think", "load.linger",       "load.names",
+                                          "load.users", "journal.reads_ppm", "journal.standby_ppm"};
+    bool is_weight = false;
+    if (!strncmp(name, "random.", 7) || !strcmp(name, "swarm"))
+        return true;
+    if (!s->has_ops)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(of_load); i++)
+        if (!strcmp(name, of_load[i]))
+            return true;
+    for (unsigned k = 0; k < LAB_LOAD_KINDS; k++)
+        is_weight |= !strncmp(name, "load.", 5) &&
+                     !strcmp(name + 5, lab_load_kind_name((enum lab_load_kind)k));
+    return is_weight;
+}
+
+static void text_keys(const struct lab_scenario *s, FILE *to)
+{
+    static struct lab_scenario usual;
+    char group[32] = "";
+    const char *name;
+    lab_scenario_default(&usual);
+    for (uint32_t i = 0; (name = lab_scenario_key_name(i)); i++) {
+        uint64_t v = lab_scenario_get(s, i);
+        const char *dot = strchr(name, '.');
+        char value[40];
+        if (v == lab_scenario_get(&usual, i) || key_is_drawing(s, name))
+            continue;
+        size_t len = dot ? (size_t)(dot - name) : 0;
+        bool same = *group && dot && strlen(group) == len && !strncmp(group, name, len);
+        if (*group && !same)
+            fputc('}', to);
+        fputs(same ? ", " : ",\n    ", to);
+        if (dot && !same)
+            fprintf(to, "\"%.*s\": {", (int)len, name);
+        fmt_into(group, sizeof group, "%.*s", (int)len, name);
+        if (lab_scenario_key_is_time(i)) {
+            lab_op_time((int64_t)v, value, sizeof value);
+            fprintf(to, "\"%s\": \"%s\"", dot ? dot + 1 : name, value);
+        } else if (v >> 53) {
+            fprintf(to, "\"%s\": \"%llu\"", dot ? dot + 1 : name, (unsigned long long)v);
+        } else {
+            fprintf(to, "\"%s\": %llu", dot ? dot + 1 : name, (unsigned long long)v);
+        }
+    }
+    if (*group)
+        fputc('}', to);
+}
+
+static void text_fault(const struct lab_fault *f, FILE *to)
+{
+    char at[40], time[40];
+    uint32_t n = f->n_chance > f->n_given ? f->n_chance : f->n_given;
+    lab_op_time(f->at_ns, at, sizeof at);
+    lab_op_time(f->for_ns, time, sizeof time);
+    fprintf(to, "{\"at\": \"%s\", \"do\": \"%s\"", at, lab_scenario_fault_name(f->kind));
+    if (f->node[0])
+        fprintf(to, ", \"node\": \"%s\"", f->node);
+    if (strcmp(f->to, "*") != 0)
+        fprintf(to, ", \"to\": \"%s\"", f->to);
+    if (f->one_way)
+        fprintf(to, ", \"one_way\": true");
+    fprintf(to, ", \"for\": \"%s\"", time);
+    for (uint32_t i = 0; i < n; i++)
+        fprintf(to, "%s%llu%s", i ? ", " : ", \"chance\": [", (unsigned long long)f->chance[i],
+                i + 1 == n ? "]" : "");
+    fputc('}', to);
+}
+
+void lab_scenario_write(const struct lab_scenario *s, FILE *to)
+{
+    fprintf(to, "{\n    \"about\": ");
+    text_string(to, s->about);
+    if (*s->mutant) {
+        fprintf(to, ",\n    \"mutant\": ");
+        text_string(to, s->mutant);
+    }
+    text_keys(s, to);
+    for (uint32_t i = 0; i < s->n_faults; i++) {
+        fputs(i ? ",\n        " : ",\n    \"faults\": [\n        ", to);
+        text_fault(&s->faults[i], to);
+    }
+    if (s->n_faults)
+        fputs("\n    ]", to);
+    if (s->has_ops)
+        fputs(",\n    \"operations\": [", to);
+    for (uint32_t i = 0; i < s->ops.n; i++) {
+        fputs(i ? ",\n        " : "\n        ", to);
+        lab_op_write(&s->ops.op[i], to);
+    }
+    fputs(!s->has_ops ? "\n}\n" : s->ops.n ? "\n    ]\n}\n" : "]\n}\n", to);
+}

@@ -1,0 +1,601 @@
+/* sim/tarn_sim_shrink.c - tarn-sim shrink: a failure becomes a small scenario file that fails in
+ * the same way, alone (see sim/lab_shrink.h for how).
+ *
+ * Each candidate runs in a process of its own: what fails an assertion or crashes is a failure like
+ * the others.  A run ends as soon as the checker in question objects; what is written at the end
+ * has been run to its end, too, and if that gives another verdict all is done again with whole
+ * runs. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "core/fmt.h"
+#include "sim/lab_group.h"
+#include "sim/lab_run.h"
+#include "sim/lab_shrink.h"
+#include "sim/tarn_sim_db.h"
+
+static const char usage[] =
+    "tarn-sim shrink SCENARIO --seed N [options]      a run that fails\n"
+    "tarn-sim shrink --db F [--scenario NAME] [--seed N]   the first failure in a campaign's "
+    "database\n"
+    "\n"
+    "Writes a small scenario that fails in the same way (same checker, same kind of failure), and "
+    "says everything\n"
+    "itself: machines, knobs, when which fault happens, who begins which operation when, on what. "
+    " It runs by\n"
+    "`tarn-sim run FILE` alone.\n"
+    "\n"
+    "  --out FILE      default: shrunk-SCENARIO-SEED.json here\n"
+    "  --budget T      writes the best there is after that time (default 10m)\n"
+    "  --record        writes the run as it is, with every fault and operation, and stops there; "
+    "it need not fail\n"
+    "  --set K=V       overrides a key of the scenario; may be repeated\n"
+    "  --mutant NAME   with that known bug (builds with -Dmutants=true only); the file says so\n"
+    "  --json          what came of it, as JSON\n"
+    "  --quiet         no progress\n"
+    "\n"
+    "Exit status: 0 a file was written, 1 it could not be, or the run does not fail, 2 usage.\n";
+
+enum { KIND = 512 };
+
+/* how a run ended */
+struct ending {
+    int32_t status; /* 0 or EXIT_* */
+    int64_t at_ns;
+    uint64_t events;
+    char checker[24], what[KIND], kind[KIND];
+};
+
+struct shrink {
+    const char *path, *out, *db, *scenario, *mutant;
+    const char *sets[64];
+    unsigned n_sets;
+    uint64_t seed;
+    bool has_seed, json, quiet, help, record;
+    int64_t budget_ns;
+    double t0, told_s;
+    bool to_end; /* runs are not ended by their first failure */
+    struct ending target;
+    uint64_t runs, most_events;
+    struct lab_shrink_size before, after;
+};
+
+static volatile sig_atomic_t interrupted;
+
+/* ---- one run, in a process of its own ---- */
+
+static struct {
+    int fd;
+    struct sim *sim;
+    struct ending e;
+    struct lab_run *run;
+    struct lab_group *group;
+    const struct lab_ops *record;
+} child;
+
+static void put(const void *from, size_t n)
+{
+    const char *at = from;
+    while (n) {
+        ssize_t k = write(child.fd, at, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            _exit(EXIT_BROKEN);
+        at += k;
+        n -= (size_t)k;
+    }
+}
+
+/* how it ended, and if it is recorded, what was done */
+static void child_tell(void)
+{
+    child.e.events = child.sim ? sim_events(child.sim) : 0;
+    put(&child.e, sizeof child.e);
+    if (!child.record)
+        return;
+    struct lab_group_report g = {.n_faults = 0};
+    struct lab_report r = {.n_faults = 0};
+    if (child.group)
+        lab_group_report(child.group, &g);
+    else
+        lab_run_report(child.run, &r);
+    uint32_t n = child.group ? g.n_faults : r.n_faults;
+    put(&n, sizeof n);
+    for (uint32_t i = 0; i < n; i++)
+        put(child.group ? &g.faults[i] : &r.faults[i].f, sizeof g.faults[0]);
+    put(&child.record->n, sizeof child.record->n);
+    put(child.record->op, child.record->n * sizeof child.record->op[0]);
+}
+
+static void child_panic(const char *file, int line, const char *what)
+{
+    child.e.status = EXIT_PANIC;
+    child.e.at_ns = child.sim ? sim_now_ns(child.sim) : 0;
+    fmt_into(child.e.checker, sizeof child.e.checker, "assertion");
+    fmt_into(child.e.what, KIND, "%s:%d: %s", file, line, what);
+    fmt_into(child.e.kind, KIND, "%s:%d: %s", file, line, what);
+    child_tell();
+    _exit(0);
+}
+
+/* as the exit status of a run has it: the first verdict that is about safety, or else liveness */
+static bool child_judge(const struct lab_finding *const *f, bool group)
+{
+    child.e.status = 0;
+    for (unsigned v = 0; v < LAB_VERDICTS; v++) {
+        bool live = v == LAB_LIVENESS;
+        if (!f[v]->failures || child.e.status == EXIT_SAFETY || (child.e.status && live))
+            continue;
+        child.e.status = live ? EXIT_LIVENESS : EXIT_SAFETY;
+        child.e.at_ns = f[v]->at_ns;
+        fmt_into(child.e.checker, sizeof child.e.checker, "%s",
+                 group ? lab_group_verdict_name((enum lab_group_verdict)v)
+                       : lab_check_name((enum lab_verdict)v));
+        fmt_into(child.e.what, KIND, "%s", f[v]->what);
+        lab_shrink_kind(f[v]->what, child.e.kind, KIND);
+    }
+    return child.e.status != 0;
+}
+
+static bool child_judge_group(void)
+{
+    struct lab_group_report r;
+    const struct lab_finding *f[LAB_VERDICTS];
+    lab_group_report(child.group, &r);
+    for (unsigned v = 0; v < LAB_VERDICTS; v++)
+        f[v] = &r.findings[v];
+    return child_judge(f, true);
+}
+
+static bool child_judge_run(void)
+{
+    const struct lab_finding *f[LAB_VERDICTS];
+    for (unsigned v = 0; v < LAB_VERDICTS; v++)
+        f[v] = lab_check_finding(lab_run_check(child.run), (enum lab_verdict)v);
+    return child_judge(f, false);
+}
+
+static bool ends_alike(const struct ending *a, const struct ending *b)
+{
+    return a->status == b->status && !strcmp(a->checker, b->checker) && !strcmp(a->kind, b->kind);
+}
+
+/* runs in steps, until it is over, too long, or what is looked for has come */
+static void child_go(const struct shrink *k)
+{
+    const int64_t step_ns = 20000000;
+    bool over = false;
+    for (int64_t t = step_ns; !over; t += step_ns) {
+        over = child.group ? lab_group_go(child.group, t) : lab_run_go(child.run, t);
+        if (k->most_events && sim_events(child.sim) > k->most_events)
+            return;
+        bool failed = child.group ? child_judge_group() : child_judge_run();
+        if (failed && !k->to_end && child.e.status == EXIT_SAFETY &&
+            ends_alike(&child.e, &k->target))
+            return;
+    }
+}
+
+__attribute__((noreturn)) static void child_main(const struct shrink *k,
+                                                 const struct lab_scenario *s, int fd, bool record)
+{
+    static struct lab_ops ops;
+    struct mem m;
+    tarn_sim_mem(&m);
+    child.fd = fd;
+    child.record = record ? &ops : NULL;
+    base_panic_hook = child_panic;
+    alarm(900); /* an event that never ends is no failure of this kind */
+    if (s->journal.only) {
+        child.group = lab_group_open(&m, s, s->seed, NULL, NULL);
+        child.sim = lab_group_sim(child.group);
+        if (record)
+            lab_group_record(child.group, &ops);
+    } else {
+        child.run = lab_run_open(&m, s, s->seed, NULL, NULL);
+        child.sim = lab_run_sim(child.run);
+        if (record)
+            lab_load_record(lab_run_load(child.run), &ops);
+    }
+    child_go(k);
+    child_tell();
+    _exit(0);
+}
+
+static bool get(int fd, void *to, size_t n)
+{
+    char *at = to;
+    while (n) {
+        ssize_t k = read(fd, at, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return false;
+        at += k;
+        n -= (size_t)k;
+    }
+    return true;
+}
+
+/* what was done takes the place of what is drawn */
+static bool take_record(int fd, struct lab_scenario *s)
+{
+    uint32_t n;
+    if (!get(fd, &n, sizeof n) || n > LAB_FAULTS_MAX ||
+        !get(fd, s->faults, n * sizeof s->faults[0]))
+        return false;
+    s->n_faults = n;
+    for (uint32_t i = 0; i < n; i++)
+        s->faults[i].n_given = s->faults[i].n_chance;
+    if (!get(fd, &n, sizeof n) || n > LAB_OPS_MAX)
+        return false;
+    s->ops.n = 0;
+    while (s->ops.n < n) {
+        struct lab_op *op = lab_ops_add(&s->ops);
+        if (!op || !get(fd, op, sizeof *op))
+            return false;
+    }
+    s->has_ops = true;
+    return true;
+}
+
+/* runs s with its seed; record: s becomes the list of what was done.  false: it cannot be run */
+static bool run(struct shrink *k, const struct lab_scenario *s, struct ending *ret_e,
+                struct lab_scenario *record)
+{
+    int ends[2], status;
+    if (pipe(ends))
+        return false;
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        child_main(k, s, ends[1], record != NULL);
+    }
+    close(ends[1]);
+    memset(ret_e, 0, sizeof *ret_e);
+    bool ok =
+        pid > 0 && get(ends[0], ret_e, sizeof *ret_e) && (!record || take_record(ends[0], record));
+    close(ends[0]);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    k->runs++;
+    if (pid > 0 && !ok && WIFSIGNALED(status)) {
+        ret_e->status = EXIT_PANIC;
+        fmt_into(ret_e->checker, sizeof ret_e->checker, "signal");
+        fmt_into(ret_e->kind, KIND, "signal %d", WTERMSIG(status));
+        fmt_into(ret_e->what, KIND, "signal %d", WTERMSIG(status));
+        return !record && WTERMSIG(status) != SIGALRM;
+    }
+    return ok;
+}
+
+/* ---- what the shrinker asks ---- */
+
+static void tell(struct shrink *k, const struct lab_scenario *s, bool now)
+{
+    double t = tarn_sim_wall_s();
+    if (k->quiet || (!now && t - k->told_s < 1))
+        return;
+    k->told_s = t;
+    lab_shrink_measure(s, &k->after);
+    fprintf(stderr, "%s%5.0f s  %5llu runs  %4u faults  %5u operations  %um %uw %uc  %.3f s%s",
+            isatty(2) ? "\r" : "", t - k->t0, (unsigned long long)k->runs, k->after.faults,
+            k->after.operations, s->masters, s->workers, s->clients, (double)s->duration_ns / 1e9,
+            isatty(2) ? "   " : "\n");
+}
+
+static bool fails(void *ctx, const struct lab_scenario *s, int64_t *ret_at_ns)
+{
+    struct shrink *k = ctx;
+    struct ending e;
+    if (!run(k, s, &e, NULL) || !ends_alike(&e, &k->target))
+        return false;
+    *ret_at_ns = e.at_ns;
+    return true;
+}
+
+static bool may_go_on(void *ctx)
+{
+    const struct shrink *k = ctx;
+    return !interrupted && (tarn_sim_wall_s() - k->t0) * 1e9 < (double)k->budget_ns;
+}
+
+static void on_smaller(void *ctx, const struct lab_scenario *best)
+{
+    tell(ctx, best, false);
+}
+
+/* ---- all of it ---- */
+
+static int write_file(const struct shrink *k, struct lab_scenario *s, const struct ending *e,
+                      const char *from)
+{
+    char about[sizeof s->about], at[40];
+    lab_op_time(e->at_ns, at, sizeof at);
+    if (e->status)
+        fmt_into(about, sizeof about, "%s of %s: %s at %s: %s", k->record ? "recorded" : "shrunk",
+                 from, e->checker, at, e->what);
+    else
+        fmt_into(about, sizeof about, "recorded of %s: all verdicts are ok", from);
+    memcpy(s->about, about, sizeof about);
+    FILE *f = fopen(k->out, "w");
+    if (f)
+        lab_scenario_write(s, f);
+    if (f && !ferror(f) && fclose(f) == 0)
+        return 0;
+    fprintf(stderr, "tarn-sim: cannot write %s: %s\n", k->out, strerror(errno));
+    return EXIT_BROKEN;
+}
+
+static void json_string(const char *s)
+{
+    putchar('"');
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            putchar('\\');
+        if ((unsigned char)*s >= 32)
+            putchar(*s);
+    }
+    putchar('"');
+}
+
+static void json_size(const char *name, const struct lab_shrink_size *z)
+{
+    printf(", \"%s\": {\"faults\": %u, \"operations\": %u, \"steps\": %u, \"masters\": %u, "
+           "\"workers\": %u, \"clients\": %u, \"duration_ns\": %lld}",
+           name, z->faults, z->operations, z->steps, z->masters, z->workers, z->clients,
+           (long long)z->duration_ns);
+}
+
+static void print_result(const struct shrink *k, const struct ending *e, bool whole)
+{
+    const struct lab_shrink_size *a = &k->before, *b = &k->after;
+    if (k->json) {
+        printf("{\"file\": ");
+        json_string(k->out);
+        printf(", \"status\": %d, \"checker\": ", e->status);
+        json_string(e->checker);
+        printf(", \"kind\": ");
+        json_string(e->kind);
+        printf(", \"what\": ");
+        json_string(e->what);
+        printf(", \"at_ns\": %lld, \"runs\": %llu, \"wall_s\": %.1f, \"done\": %s",
+               (long long)e->at_ns, (unsigned long long)k->runs, tarn_sim_wall_s() - k->t0,
+               whole ? "true" : "false");
+        json_size("before", a);
+        json_size("after", b);
+        printf("}\n");
+        return;
+    }
+    printf("%s, %llu runs, %.1f s%s\n", k->out, (unsigned long long)k->runs,
+           tarn_sim_wall_s() - k->t0, whole ? "" : " (the best when the time was over)");
+    printf("  %-12s %9s %11s %6s %8s %8s %8s %11s\n", "", "faults", "operations", "steps",
+           "masters", "workers", "clients", "duration");
+    for (int i = 0; i < 2; i++) {
+        const struct lab_shrink_size *z = i ? b : a;
+        printf("  %-12s %9u %11u %6u %8u %8u %8u %9.3f s\n", i ? "after" : "before", z->faults,
+               z->operations, z->steps, z->masters, z->workers, z->clients,
+               (double)z->duration_ns / 1e9);
+    }
+    if (e->status)
+        printf("  %s: at %.6f s: %s\n", e->checker, (double)e->at_ns / 1e9, e->what);
+    printf("reproduce: tarn-sim run %s\n", k->out);
+}
+
+static void on_interrupt(int sig)
+{
+    (void)sig;
+    interrupted = 1;
+}
+
+/* the run with everything in it that was drawn */
+static bool make_explicit(struct shrink *k, struct lab_scenario *s, struct ending *ret_e)
+{
+    static struct lab_scenario drawn;
+    drawn = *s;
+    lab_scenario_draw(&drawn, s->seed);
+    drawn.swarm = 0;
+    memset(drawn.every_ns, 0, sizeof drawn.every_ns);
+    *s = drawn;
+    return run(k, &drawn, ret_e, s);
+}
+
+static int shrink_all(struct shrink *k, struct lab_scenario *s, struct ending *e, bool *ret_whole)
+{
+    static struct lab_scenario first;
+    struct ending again;
+    const struct lab_shrink how = {k, fails, may_go_on, on_smaller};
+    first = *s;
+    first.ops = (struct lab_ops){NULL, 0, 0};
+    for (uint32_t i = 0; i < s->ops.n; i++) {
+        struct lab_op *op = lab_ops_add(&first.ops);
+        if (!op)
+            return tarn_sim_bad("out of memory", "");
+        *op = s->ops.op[i];
+    }
+    for (int strict = 0; strict < 2; strict++) {
+        k->to_end = strict;
+        *ret_whole = lab_shrink(s, e->at_ns, &how);
+        k->to_end = true;
+        if (run(k, s, &again, NULL) && ends_alike(&again, &k->target)) {
+            *e = again;
+            return 0;
+        }
+        if (!k->quiet)
+            fprintf(stderr, "tarn-sim: run to its end it fails otherwise (%s): all again, slower\n",
+                    again.kind);
+        *s = first;
+    }
+    return 0; /* nothing is taken away, then */
+}
+
+static int shrink_run(struct shrink *k, struct lab_scenario *s, const char *from)
+{
+    struct ending e, replay;
+    bool whole = true;
+    k->to_end = true;
+    if (!make_explicit(k, s, &e)) {
+        fprintf(stderr, "tarn-sim: the run of %s cannot be recorded: %s\n", from,
+                e.status ? e.what : "no memory or no processes");
+        return EXIT_BROKEN;
+    }
+    lab_shrink_measure(s, &k->before);
+    k->target = e;
+    k->most_events = 3 * e.events + 1000000;
+    if (!k->record && !e.status) {
+        fprintf(stderr, "tarn-sim: %s does not fail: all verdicts are ok\n", from);
+        return EXIT_BROKEN;
+    }
+    tell(k, s, true);
+    if (!run(k, s, &replay, NULL) || !ends_alike(&replay, &e)) {
+        fprintf(stderr,
+                "tarn-sim: with explicit operations %s ends otherwise (%s); they stay drawn\n",
+                from, replay.status ? replay.kind : "ok");
+        s->has_ops = false;
+        s->ops.n = 0;
+        replay = e;
+    }
+    e = replay;
+    int err = k->record ? 0 : shrink_all(k, s, &e, &whole);
+    lab_shrink_measure(s, &k->after);
+    if (!k->quiet && isatty(2))
+        fprintf(stderr, "\n");
+    if (!err)
+        err = write_file(k, s, &e, from);
+    if (!err)
+        print_result(k, &e, whole);
+    return err;
+}
+
+/* ---- the command line ---- */
+
+static const char *const names[] = {"--seed", "--out",    "--budget", "--record",
+                                    "--set",  "--mutant", "--db",     "--scenario",
+                                    "--json", "--quiet",  "--help"};
+
+static int parse_valued(struct shrink *k, const char *o, const char *v)
+{
+    if (!strcmp(o, "--seed"))
+        return k->has_seed = tarn_sim_number(v, &k->seed) && k->seed;
+    if (!strcmp(o, "--out"))
+        return (k->out = v) && *v;
+    if (!strcmp(o, "--budget"))
+        return v && tarn_sim_time(v, &k->budget_ns) && k->budget_ns > 0;
+    if (!strcmp(o, "--set"))
+        return v && k->n_sets < ARRAY_LEN(k->sets) && (k->sets[k->n_sets++] = v) != NULL;
+    if (!strcmp(o, "--mutant"))
+        return (k->mutant = v) && tarn_sim_mutant(v);
+    if (!strcmp(o, "--db"))
+        return (k->db = v) != NULL;
+    if (!strcmp(o, "--scenario"))
+        return (k->scenario = v) != NULL;
+    return -1;
+}
+
+static int parse(int argc, char **argv, struct shrink *k)
+{
+    for (int i = 2; i < argc; i++) {
+        const char *o = argv[i];
+        bool *flag = !strcmp(o, "--json")                       ? &k->json
+                     : !strcmp(o, "--quiet")                    ? &k->quiet
+                     : !strcmp(o, "--record")                   ? &k->record
+                     : !strcmp(o, "--help") || !strcmp(o, "-h") ? &k->help
+                                                                : NULL;
+        if (flag) {
+            *flag = true;
+            continue;
+        }
+        if (o[0] != '-' && k->path)
+            return tarn_sim_bad("unexpected operand", o);
+        int ok = o[0] == '-' ? parse_valued(k, o, i + 1 < argc ? argv[i + 1] : NULL) : 1;
+        if (ok < 0)
+            return tarn_sim_unknown("option", o, names, ARRAY_LEN(names));
+        if (!ok)
+            return tarn_sim_bad("missing or bad value of", o);
+        if (o[0] == '-')
+            i++;
+        else
+            k->path = o;
+    }
+    if (k->help)
+        return 0;
+    if (k->path && k->db)
+        return tarn_sim_bad("a scenario or --db, not both:", k->path);
+    return k->path || k->db ? 0 : tarn_sim_bad("which failure? SCENARIO --seed N, or --db F", "");
+}
+
+/* the failure of a database: its scenario, seed and settings */
+static int pick_from_db(struct shrink *k)
+{
+    static char path[600], sets[2000], mutant[40];
+    sqlite3 *db;
+    int err = tarn_sim_db_open(k->db, false, &db);
+    if (err)
+        return err;
+    sqlite3_stmt *st = tarn_sim_db_ask(
+        db,
+        "SELECT s.path, s.sets, s.mutant, r.seed, r.checker FROM run r JOIN scenario s ON s.id = "
+        "r.scenario WHERE r.status IN (3, 4, 6) AND (?1 IS NULL OR s.name = ?1) AND (?2 IS NULL "
+        "OR r.seed = ?2) ORDER BY s.id, r.seed LIMIT 1");
+    if (k->scenario)
+        sqlite3_bind_text(st, 1, k->scenario, -1, SQLITE_STATIC);
+    if (k->has_seed)
+        sqlite3_bind_int64(st, 2, (int64_t)k->seed);
+    bool found = tarn_sim_db_row(st);
+    if (found) {
+        const unsigned char *m = sqlite3_column_text(st, 2);
+        fmt_into(path, sizeof path, "%s", (const char *)sqlite3_column_text(st, 0));
+        fmt_into(sets, sizeof sets, "%s", (const char *)sqlite3_column_text(st, 1));
+        fmt_into(mutant, sizeof mutant, "%s", m ? (const char *)m : "");
+        k->seed = (uint64_t)sqlite3_column_int64(st, 3);
+        k->has_seed = true;
+    }
+    sqlite3_finalize(st);
+    err = tarn_sim_db_close(db);
+    if (!found) {
+        fprintf(stderr,
+                "tarn-sim: %s has no such failure of a single run (safety, liveness or crash)\n",
+                k->db);
+        return EXIT_USAGE;
+    }
+    k->path = path;
+    for (char *w = strtok(sets, " "); w && k->n_sets < ARRAY_LEN(k->sets); w = strtok(NULL, " "))
+        k->sets[k->n_sets++] = w;
+    if (!err && *mutant && (k->mutant = mutant) && !tarn_sim_mutant(mutant))
+        return EXIT_USAGE;
+    return err;
+}
+
+int tarn_sim_shrink(int argc, char **argv)
+{
+    static struct shrink k = {.budget_ns = (int64_t)600 * 1000000000};
+    static struct lab_scenario s;
+    static char out[700], from[700];
+    int err = parse(argc, argv, &k);
+    if (k.help)
+        fputs(usage, stdout);
+    if (err || k.help)
+        return err;
+    err = k.db ? pick_from_db(&k) : 0;
+    if (!err)
+        err = tarn_sim_load(&s, k.path, k.sets, k.n_sets);
+    if (err)
+        return err;
+    if (k.has_seed || !s.seed)
+        s.seed = k.has_seed ? k.seed : 1;
+    if (k.mutant)
+        fmt_into(s.mutant, sizeof s.mutant, "%s", k.mutant);
+    fmt_into(out, sizeof out, "%s-%s-%llu.json", k.record ? "recorded" : "shrunk", s.name,
+             (unsigned long long)s.seed);
+    fmt_into(from, sizeof from, "%s, seed %llu%s%s", s.name, (unsigned long long)s.seed,
+             *s.mutant ? ", with " : "", s.mutant);
+    k.out = k.out ? k.out : out;
+    k.t0 = tarn_sim_wall_s();
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
+    return shrink_run(&k, &s, from);
+}
