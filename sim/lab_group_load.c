@@ -387,11 +387,13 @@ void lab_group_load_boot(struct group_load *l)
 
 void lab_group_load_stop(struct group_load *l)
 {
+    const int64_t soon_ns =
+        1000 * GROUP_MS; /* who thinks already does one more, as if it were drawn */
     l->stopped = true;
     for (uint32_t i = 0; i < l->n; i++)
         for (uint32_t k = 0; k < l->clients[i].n; k++) {
             struct group_thread *t = &l->clients[i].threads[k];
-            if (!t->op || t->state != THREAD_IDLE)
+            if (!t->op || t->state != THREAD_IDLE || t->op->at_ns < group_now_ns(l->g) + soon_ns)
                 continue;
             env_timer_stop(t->c->caller.env, &t->timer); /* its next operation is not begun */
             t->state = THREAD_OVER;

@@ -184,6 +184,7 @@ static void thread_linger(struct load_thread *t)
     t->state = LOAD_LINGER;
     t->timer.op.done = thread_lingered;
     env_timer_set(t->lc->env, &t->timer, env_now_ns(t->lc->env) + t->linger_ns);
+    lab_load_record_step(t, LAB_STEP_WAIT);
 }
 
 /* as the list says */
@@ -202,8 +203,14 @@ static void thread_file_step(struct load_thread *t)
     }
     t->step = (uint32_t)(s - t->op->steps) + 1;
     t->lingers = false;
-    t->io.off = s->off;
-    t->io.len = (uint32_t)base_min_u64(s->len, t->buf_bytes);
+    if (s->kind == LAB_STEP_WAIT) {
+        thread_file_next(t);
+        return;
+    }
+    if (s->kind != LAB_STEP_SYNC) {
+        t->io.off = s->off;
+        t->io.len = (uint32_t)base_min_u64(s->len, t->buf_bytes);
+    }
     if (s->kind == LAB_STEP_WRITE) {
         t->fill = s->fill ? s->fill : base_mix_u64(s->off + 1);
         lab_load_fill(t->buf, t->io.len, t->fill);
@@ -353,16 +360,20 @@ static void thread_list_next(struct load_thread *t)
     const struct lab_load *l = t->lc->l;
     const struct lab_step *s = lab_load_op_step(t);
     bool drawn = !t->op && l->cfg.linger_ns && !l->stopping && !prng_below(&t->prng, 2);
-    if (!drawn && (!s || l->stopping)) {
+    t->linger_ns = 0;
+    if (!drawn && (!s || !s->wait_ns || l->stopping)) {
+        t->step++;
+        if (l->cfg.linger_ns)
+            lab_load_record_step(t, LAB_STEP_WAIT);
         lab_load_fs(t);
         return;
     }
     t->linger_ns = s ? s->wait_ns : 1 + prng_exp(&t->prng, l->cfg.linger_ns);
     t->step++;
-    lab_load_record_step(t, LAB_STEP_WAIT);
     t->state = LOAD_LINGER;
     t->timer.op.done = thread_list_on;
     env_timer_set(t->lc->env, &t->timer, env_now_ns(t->lc->env) + t->linger_ns);
+    lab_load_record_step(t, LAB_STEP_WAIT);
 }
 
 static void thread_listed(struct load_thread *t, const struct fsop_reply *rep)
@@ -646,6 +657,7 @@ void lab_load_stop(struct lab_load *l)
                 continue;
             env_timer_stop(l->clients[i]->env, &t->timer); /* its next operation is not begun */
             t->state = LOAD_IDLE;
+            t->op = NULL;
         }
 }
 

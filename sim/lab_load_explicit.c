@@ -36,6 +36,7 @@ void lab_load_op_boot(struct load_thread *t)
 {
     const struct lab_load_config *cfg = &t->lc->l->cfg;
     int64_t now = sim_now_ns(t->lc->l->sim);
+    t->next_op = 0; /* one whose time had not come is begun after all */
     while (t->next_op < cfg->n_ops && cfg->ops[t->next_op].at_ns < now)
         t->next_op++;
 }
@@ -185,6 +186,13 @@ void lab_load_record_step(struct load_thread *t, enum lab_step_kind kind)
     s.off = bytes ? t->io.off : 0;
     s.len = bytes ? t->io.len : 0;
     s.fill = kind == LAB_STEP_WRITE ? t->fill : 0;
-    lab_op_step_add(&l->record->op[t->record - 1], &s);
+    struct lab_op *op = &l->record->op[t->record - 1];
+    struct lab_step *last = op->n_steps ? &op->steps[op->n_steps - 1] : NULL;
+    if (last && last->kind == LAB_STEP_WAIT && bytes) {
+        s.wait_ns = last->wait_ns; /* it was waited for this */
+        *last = s;
+    } else {
+        lab_op_step_add(op, &s);
+    }
     t->linger_ns = 0;
 }

@@ -147,7 +147,7 @@ bool lab_model_answer(const struct lab_model *m, const struct fsop *op,
         return ask_may(m, n, op, access, true, w) || ask_wrong(op, rep, "it is allowed", ret_why);
     if (rep->err == E_ROFS && m->mount_mode[n->mount] == FSOP_MOUNT_RO)
         return true;
-    if (rep->err == E_NOTDIR && op->kind == FSOP_LOOKUP)
+    if (rep->err == E_NOTDIR && (op->kind == FSOP_LOOKUP || op->kind == FSOP_READDIR))
         return type != FSOP_S_IFDIR || ask_wrong(op, rep, "it is a directory", ret_why);
     if (rep->err == 0 && access && !ask_may(m, n, op, access, false, w))
         return ask_wrong(op, rep, "it is not allowed", ret_why);

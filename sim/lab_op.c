@@ -60,6 +60,8 @@ void lab_ops_sort(struct lab_ops *l)
         l->op[i].order = i;
     if (l->n)
         qsort(l->op, l->n, sizeof *l->op, op_order);
+    for (uint32_t i = 0; i < l->n; i++)
+        l->op[i].order = i;
 }
 
 void lab_ops_free(struct lab_ops *l)
@@ -99,7 +101,7 @@ static void steps_write(const struct lab_op *op, FILE *to)
         bool again = s->kind == LAB_STEP_AGAIN, reopen = s->kind == LAB_STEP_REOPEN;
         bool first = i == 0 || op->steps[i - 1].kind == LAB_STEP_REOPEN;
         fputs(reopen ? "" : first ? "" : ", ", to);
-        if (s->wait_ns && !again)
+        if ((s->wait_ns && !again) || s->kind == LAB_STEP_WAIT)
             fprintf(to, "wait %s%s", wait, s->kind == LAB_STEP_WAIT || reopen ? "" : ", ");
         if (s->kind == LAB_STEP_READ || s->kind == LAB_STEP_WRITE)
             fprintf(to, "%s %llu+%u", step_names[s->kind], (unsigned long long)s->off, s->len);
@@ -176,9 +178,9 @@ static bool number(const char **p, uint64_t *ret_v)
     if (*at < '0' || *at > '9')
         return false;
     for (; *at >= '0' && *at <= '9'; at++) {
-        if (v > (UINT64_MAX - 9) / 10)
+        if (__builtin_mul_overflow(v, 10, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(*at - '0'), &v))
             return false;
-        v = 10 * v + (uint64_t)(*at - '0');
     }
     *ret_v = v;
     *p = at;
@@ -244,6 +246,7 @@ static bool step_body(const char **p, struct lab_step *s)
 int lab_op_steps_parse(struct lab_op *op, const char *p)
 {
     int64_t wait_ns = 0;
+    bool waits = false;
     op->n_steps = 0;
     for (p = skip(p); *p; p = skip(p)) {
         struct lab_step s = {.kind = LAB_STEP_READ};
@@ -255,7 +258,8 @@ int lab_op_steps_parse(struct lab_op *op, const char *p)
             return E_CONFIG;
         s.wait_ns = wait_ns;
         p = skip(p);
-        bool waits = s.kind == LAB_STEP_WAIT, comma = *p == ',', last = !*p;
+        waits = s.kind == LAB_STEP_WAIT;
+        bool comma = *p == ',', last = !*p;
         const char *next = comma ? skip(p + 1) : p;
         if (waits && comma && strncmp(next, "wait", 4) != 0) { /* it belongs to what follows */
             p = next;
@@ -264,6 +268,7 @@ int lab_op_steps_parse(struct lab_op *op, const char *p)
         if (!step_body(&p, &s) || !lab_op_step_add(op, &s))
             return E_CONFIG;
         wait_ns = 0;
+        waits = false;
         p = skip(p);
         last = !*p;
         if (*p == ',')
@@ -271,7 +276,7 @@ int lab_op_steps_parse(struct lab_op *op, const char *p)
         else if (!last && *p != ';' && s.kind != LAB_STEP_REOPEN)
             return E_CONFIG;
     }
-    return wait_ns ? E_CONFIG : 0;
+    return waits ? E_CONFIG : 0;
 }
 
 static bool by_parse(struct lab_op *op, const char *p)

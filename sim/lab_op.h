@@ -21,7 +21,7 @@
 #include <stdio.h>
 #include "core/fsop.h"
 
-enum { LAB_OP_PATH = 96, LAB_OP_NAME = 32, LAB_OP_STEPS = 16, LAB_OPS_MAX = 200000 };
+enum { LAB_OP_PATH = 96, LAB_OP_NAME = 32, LAB_OP_STEPS = 48, LAB_OPS_MAX = 200000 };
 
 /* beside enum fsop_kind: of a journal's clients */
 enum { LAB_OP_SET = 1000, LAB_OP_CAS, LAB_OP_GET };
@@ -38,7 +38,7 @@ enum lab_step_kind {
 };
 
 struct lab_step {
-    enum lab_step_kind kind;
+    uint32_t kind; /* enum lab_step_kind */
     uint32_t len;
     uint64_t off, fill;
     int64_t wait_ns; /* before it */

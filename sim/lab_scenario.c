@@ -590,6 +590,8 @@ int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
     int err = profile_parse(s, o, ret_why);
     if (!err)
         err = object_parse(s, o, "", ret_why);
+    if (err)
+        lab_ops_free(&s->ops);
     cJSON_Delete(o);
     return err;
 }

@@ -229,7 +229,7 @@ static void earlier(struct lab_scenario *s, int64_t from_ns, int64_t by_ns)
         s->faults[i].at_ns -= s->faults[i].at_ns >= from_ns ? by_ns : 0;
     for (uint32_t i = 0; i < s->ops.n; i++)
         s->ops.op[i].at_ns -= s->ops.op[i].at_ns >= from_ns ? by_ns : 0;
-    s->duration_ns -= by_ns;
+    s->duration_ns = (s->duration_ns - by_ns + 999999) / 1000000 * 1000000;
 }
 
 /* what nothing happens in takes less time */
@@ -502,11 +502,11 @@ static const char *const chances[] = {
 static const struct {
     const char *name;
     uint64_t least;
-} smaller[] = {{"store.files", 0},           {"store.dirs", 0},
-               {"store.file_bytes", 0},      {"load.io_bytes", 100},
-               {"load.file_bytes", 100},     {"journal.keys", 1},
-               {"journal.record_bytes", 64}, {"journal.ballast_bytes", 0},
-               {"client.readahead_pages", 0}};
+    bool drawn; /* says nothing to explicit operations */
+} smaller[] = {{"store.files", 0, false},           {"store.dirs", 0, false},
+               {"store.file_bytes", 1000, false},   {"load.io_bytes", 1000, true},
+               {"load.file_bytes", 1000, true},     {"journal.keys", 1, false},
+               {"journal.record_bytes", 64, false}, {"journal.ballast_bytes", 0, false}};
 /* what is promised or asked of the cluster, what is done otherwise here, and what says nothing */
 static const char *const kept[] = {"bound",           "duration",
                                    "masters",         "workers",
@@ -559,7 +559,9 @@ static void shrink_sizes(struct shrink *k)
     for (size_t i = 0; i < ARRAY_LEN(smaller); i++) {
         uint32_t at = knob(smaller[i].name);
         uint64_t least = smaller[i].least;
-        if (lab_scenario_get(k->best, at) <= least || knob_try(k, at, least))
+        bool journals = !strncmp(smaller[i].name, "journal.", 8);
+        if (journals != (k->best->journal.only != 0) || (smaller[i].drawn && k->best->has_ops) ||
+            lab_scenario_get(k->best, at) <= least || knob_try(k, at, least))
             continue;
         for (int halves = 0; halves < 12; halves++) {
             uint64_t v = lab_scenario_get(k->best, at);
