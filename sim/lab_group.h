@@ -54,6 +54,8 @@ struct lab_group *lab_group_open(struct mem *m, const struct lab_scenario *s, ui
                                  sim_log_fn on_log, void *log_ctx);
 /* until_ns 0: to the end; ret: false when it was cut short by until_ns */
 bool lab_group_go(struct lab_group *g, int64_t until_ns);
+/* from now on chance has it otherwise, in the k-th way; the faults stay; k > 0 */
+void lab_group_vary(struct lab_group *g, uint64_t k);
 void lab_group_report(struct lab_group *g, struct lab_group_report *ret_rep);
 void lab_group_close(struct lab_group *g);
 struct sim *lab_group_sim(struct lab_group *g);

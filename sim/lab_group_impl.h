@@ -254,6 +254,7 @@ bool lab_group_call(struct group_caller *c, uint32_t to, const struct group_requ
 struct group_load *lab_group_load_open(struct lab_group *g);
 void lab_group_load_boot(struct group_load *l);
 void lab_group_load_stop(struct group_load *l);
+void lab_group_load_vary(struct group_load *l, uint64_t seed);
 bool lab_group_load_is_idle(const struct group_load *l);
 void lab_group_load_probe(struct group_load *l);
 bool lab_group_load_is_probed(const struct group_load *l);

@@ -426,3 +426,11 @@ bool lab_group_load_is_probed(const struct group_load *l)
 {
     return !l->clients[0].threads[0].probing;
 }
+
+void lab_group_load_vary(struct group_load *l, uint64_t seed)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        for (uint32_t k = 0; k < l->clients[i].n; k++)
+            prng_seed(&l->clients[i].threads[k].p, seed, "lab_group_load",
+                      l->clients[i].threads[k].number);
+}

@@ -298,3 +298,9 @@ void lab_group_record(struct lab_group *g, struct lab_ops *to)
 {
     g->record = to;
 }
+
+void lab_group_vary(struct lab_group *g, uint64_t k)
+{
+    sim_vary(g->sim, k);
+    lab_group_load_vary(g->load, base_mix_u64(g->seed + base_mix_u64(k)));
+}

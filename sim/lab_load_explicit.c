@@ -196,3 +196,10 @@ void lab_load_record_step(struct load_thread *t, enum lab_step_kind kind)
     }
     t->linger_ns = 0;
 }
+
+void lab_load_vary(struct lab_load *l, uint64_t seed)
+{
+    for (uint32_t i = 0; i < l->n_clients; i++)
+        for (uint32_t k = 0; k < l->cfg.threads; k++)
+            prng_seed(&l->clients[i]->threads[k].prng, seed, "lab_load", (uint64_t)i << 32 | k);
+}

@@ -357,3 +357,11 @@ int64_t lab_run_quantile(const struct lab_load_stats *s, uint32_t ppm)
     }
     return 0;
 }
+
+void lab_run_vary(struct lab_run *r, uint64_t k)
+{
+    uint64_t seed = base_mix_u64(r->seed + base_mix_u64(k));
+    sim_vary(r->sim, k);
+    lab_ufs_vary(r->ufs, seed);
+    lab_load_vary(r->load, seed);
+}

@@ -42,6 +42,8 @@ struct lab_run *lab_run_open(struct mem *m, const struct lab_scenario *s, uint64
                              sim_log_fn on_log, void *log_ctx);
 /* until_ns 0: to the end; ret: false when it was cut short by until_ns */
 bool lab_run_go(struct lab_run *r, int64_t until_ns);
+/* from now on chance has it otherwise, in the k-th way; the faults stay; k > 0 */
+void lab_run_vary(struct lab_run *r, uint64_t k);
 void lab_run_report(const struct lab_run *r, struct lab_report *ret_rep);
 void lab_run_close(struct lab_run *r);
 struct sim *lab_run_sim(struct lab_run *r);

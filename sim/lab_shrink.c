@@ -460,6 +460,19 @@ static void compact(struct lab_scenario *s)
     s->load.threads = threads;
 }
 
+/* all that is done, by threads of the first client */
+static void gather(struct lab_scenario *s)
+{
+    uint32_t threads = s->load.threads;
+    s->load.threads *= s->clients;
+    for (uint32_t i = 0; i < s->ops.n; i++) {
+        s->ops.op[i].thread += s->ops.op[i].client * threads;
+        s->ops.op[i].client = 0;
+    }
+    compact(s);
+    cut_strangers(s);
+}
+
 static void shrink_machines(struct shrink *k)
 {
     static const uint32_t masters[] = {1, 3};
@@ -468,6 +481,11 @@ static void shrink_machines(struct shrink *k)
         cut_strangers(k->next);
         if (k->next->clients < k->best->clients || k->next->load.threads < k->best->load.threads)
             shrink_try(k);
+    }
+    if (k->best->has_ops && k->best->clients > 1 &&
+        k->best->clients * k->best->load.threads < 256) {
+        gather(shrink_next(k));
+        shrink_try(k);
     }
     for (uint32_t n = 0; n < k->best->workers && n < 3 && !k->over; n++) {
         shrink_next(k)->workers = n;

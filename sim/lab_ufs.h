@@ -63,6 +63,8 @@ int lab_ufs_file(struct lab_ufs *u, const char *path, uint64_t size);
 int lab_ufs_rewrite(struct lab_ufs *u, const char *path, uint64_t size);
 int lab_ufs_remove(struct lab_ufs *u, const char *path);
 /* every operation fails until then */
+/* chance goes on with other streams */
+void lab_ufs_vary(struct lab_ufs *u, uint64_t seed);
 void lab_ufs_outage(struct lab_ufs *u, int64_t until_ns);
 void lab_ufs_full(struct lab_ufs *u, int64_t until_ns);
 void lab_ufs_eio(struct lab_ufs *u, uint32_t ppm);

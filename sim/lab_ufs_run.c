@@ -263,3 +263,8 @@ int lab_ufs_run_open(struct ufs_factory *f, struct env *e, const char *uri, stru
     *ret_u = &st->ufs;
     return 0;
 }
+
+void lab_ufs_vary(struct lab_ufs *u, uint64_t seed)
+{
+    prng_seed(&u->prng, seed, "lab_ufs", 0);
+}

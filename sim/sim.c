@@ -431,7 +431,7 @@ bool sim_step(struct sim *s)
 {
     ASSERT(!s->running);
     sim_conn_flush(s);
-    if (!s->n_heap)
+    if (!s->n_heap || s->halted)
         return false;
     struct sim_ev *ev = sim_ev_by_id(s, s->heap[0].id);
     ASSERT(ev->at_ns >= s->now_ns);
@@ -491,6 +491,24 @@ void sim_at(struct sim *s, int64_t t_ns, struct env_op *op)
     struct sim_ev *ev = sim_ev_new(s, NULL, SIM_EV_DRIVER);
     ev->op = op;
     sim_ev_at(s, ev, t_ns);
+}
+
+void sim_halt(struct sim *s)
+{
+    s->halted = true;
+}
+
+void sim_vary(struct sim *s, uint64_t k)
+{
+    uint64_t seed = base_mix_u64(s->cfg.seed + base_mix_u64(k));
+    prng_seed(&s->driver, seed, "driver", 0);
+    prng_seed(&s->stall, seed, "stall", 0);
+    prng_seed(&s->net.prng, seed, "net", 0);
+    for (uint32_t i = 0; i < s->n_nodes; i++) { /* clocks go on as they run */
+        prng_seed(&s->nodes[i]->random, seed, "node", i);
+        prng_seed(&s->nodes[i]->fault, seed, "fault", i);
+        prng_seed(&s->nodes[i]->disk.prng, seed, "disk", i);
+    }
 }
 
 uint64_t sim_random(struct sim *s, uint64_t bound)

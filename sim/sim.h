@@ -126,6 +126,10 @@ void sim_run_until(struct sim *s, int64_t t_ns);
 int64_t sim_run_op(struct sim *s, struct env_op *op, int64_t timeout_ns);
 /* op->done at t_ns (now, if that is past), outside every node: for drivers */
 void sim_at(struct sim *s, int64_t t_ns, struct env_op *op);
+/* sim_step does nothing from now on */
+void sim_halt(struct sim *s);
+/* whatever chance decides from now on comes from other streams, the k-th others; k > 0 */
+void sim_vary(struct sim *s, uint64_t k);
 /* a stream of chance for drivers */
 uint64_t sim_random(struct sim *s, uint64_t bound);
 

@@ -278,6 +278,7 @@ struct sim {
     struct sim_node *turn; /* whose loop runs now */
     struct list world_evs;
     struct prng driver, stall;
+    bool halted;
     struct sim_net net;
     struct sim_site_state sites[SIM_SITES];
     uint32_t n_sites;

@@ -2,6 +2,7 @@
  *
  * The only file of the simulator that reads a clock, and only to say how fast it was. */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -20,15 +21,19 @@ static const char usage[] =
     "  tarn-sim seeds SCENARIO --from A --to B         many runs; prints those that fail\n"
     "  tarn-sim points [OPERATION] [--stride N]        the master dies at every point of every "
     "one\n"
-    "  tarn-sim campaign SCENARIO... --seeds A..B --db F   many runs at once, kept in a database\n"
+    "  tarn-sim campaign SCENARIO... --seeds A..B --db F   many runs at once, kept in a "
+    "database\n"
     "  tarn-sim merge OUT.db IN.db...                  joins databases of campaigns\n"
     "  tarn-sim report --db F > report.html            what is in one, as a page with plots\n"
-    "  tarn-sim shrink SCENARIO --seed N               a failure becomes a small scenario file\n"
+    "  tarn-sim shrink SCENARIO --seed N               a failure becomes a small scenario "
+    "file\n"
     "  tarn-sim list                                   scenarios beside the program's folder\n"
     "  tarn-sim keys [SCENARIO]                        every key of a scenario and its value\n"
-    "  tarn-sim mutants                                known bugs that this build can switch on\n"
+    "  tarn-sim mutants                                known bugs that this build can switch "
+    "on\n"
     "\n"
-    "  --seed N        default: the scenario's, or 1; the same seed gives the same run, on every "
+    "  --seed N        default: the scenario's, or 1; the same seed gives the same run, on "
+    "every "
     "machine\n"
     "  --set K=V       overrides a key of the scenario (see keys); may be repeated\n"
     "  --twice         runs twice and shows the first event that differs, if any\n"
@@ -37,6 +42,13 @@ static const char usage[] =
     "  --first         seeds: stops at the first one that fails\n"
     "  --mutant NAME   with that known bug (builds with -Dmutants=true only)\n"
     "  --until T       stops at a virtual time (2s, 150ms)\n"
+    "  --stop-at-event N   stops at the N-th line of --trace: under a debugger by SIGTRAP, "
+    "else "
+    "with "
+    "what there is\n"
+    "  --branch T --vary N   the run up to T, then N continuations with other chances: how "
+    "many "
+    "fail?\n"
     "  --log NODE      shows the log lines of a node (\"all\": of every node)\n"
     "  --trace FILE    writes every event as a line of text\n"
     "  --history FILE  writes every answer that a client got, and every record, as text\n"
@@ -54,7 +66,8 @@ struct options {
     bool twice, json, first, has_seed;
     uint64_t stride, at, at2;
     const char *mode;
-    int64_t until_ns;
+    int64_t until_ns, branch_ns;
+    uint64_t vary, stop_event;
     const char *log_node, *trace, *history;
 };
 
@@ -84,7 +97,7 @@ struct watch {
     struct sim *sim;
     FILE *trace, *history;
     uint64_t *events; /* of the first run of two */
-    uint64_t n, cap, diverged;
+    uint64_t n, cap, diverged, seen;
     bool is_second;
     struct sim_trace first_other;
 };
@@ -160,11 +173,37 @@ static void watch_event_text(const struct watch *w, const struct sim_trace *t, F
             (unsigned long long)t->b);
 }
 
+/* is somebody tracing this process? */
+static bool is_debugged(void)
+{
+    char line[200];
+    bool is = false;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        is |= !strncmp(line, "TracerPid:", 10) && atoi(line + 10) > 0;
+    if (f)
+        fclose(f);
+    return is;
+}
+
+static void watch_stop(const struct watch *w, const struct sim_trace *t)
+{
+    printf("event %llu: ", (unsigned long long)w->seen);
+    watch_event_text(w, t, stdout);
+    fflush(stdout);
+    if (is_debugged())
+        raise(SIGTRAP); /* up a few frames: whose turn this is */
+    else
+        sim_halt(w->sim);
+}
+
 static void watch_event(void *ctx, const struct sim_trace *t)
 {
     struct watch *w = ctx;
     if (w->trace)
         watch_event_text(w, t, w->trace);
+    if (++w->seen == w->o->stop_event)
+        watch_stop(w, t);
     if (!w->o->twice)
         return;
     uint64_t h = base_hash(t, sizeof *t, 1);
@@ -390,7 +429,7 @@ static int run_group(const struct options *o, const struct lab_scenario *s, uint
     panic_sim = lab_group_sim(g);
     if (w) {
         w->sim = panic_sim;
-        if (w->trace || o->twice)
+        if (w->trace || o->twice || o->stop_event)
             sim_trace_hook(w->sim, watch_event, w);
         lab_group_history(g, w->history);
     }
@@ -424,7 +463,7 @@ static int run_one(const struct options *o, const struct lab_scenario *s, uint64
     panic_sim = lab_run_sim(r);
     if (w) {
         w->sim = panic_sim;
-        if (w->trace || o->twice)
+        if (w->trace || o->twice || o->stop_event)
             sim_trace_hook(w->sim, watch_event, w);
         if (w->history)
             lab_load_on_answer(lab_run_load(r), watch_answer, w);
@@ -490,8 +529,12 @@ static int cmd_run(struct options *o)
         return err;
     if (!o->has_seed && s.seed)
         o->seed = s.seed;
+    if (o->branch_ns) {
+        s.seed = o->seed;
+        return tarn_sim_branch(&s, o->branch_ns, o->vary, o->json);
+    }
     struct watch w = {.o = o};
-    bool watched = o->twice || o->trace || o->log_node || o->history;
+    bool watched = o->twice || o->trace || o->log_node || o->history || o->stop_event;
     if ((o->trace && !(w.trace = fopen(o->trace, "w"))) ||
         (o->history && !(w.history = fopen(o->history, "w")))) {
         fprintf(stderr, "tarn-sim: cannot write %s\n",
@@ -576,8 +619,9 @@ static int cmd_keys(const struct options *o)
 }
 
 static const char *const option_names[] = {
-    "--seed", "--from",   "--to",    "--until",   "--log", "--stride", "--at",   "--at2",
-    "--mode", "--mutant", "--trace", "--history", "--set", "--twice",  "--json", "--first",
+    "--seed",    "--from", "--to",     "--until", "--log",           "--stride", "--at",
+    "--at2",     "--mode", "--branch", "--vary",  "--stop-at-event", "--mutant", "--trace",
+    "--history", "--set",  "--twice",  "--json",  "--first",
 };
 static const char *const command_names[] = {"run",     "seeds",    "points", "list",   "keys",
                                             "mutants", "campaign", "merge",  "report", "shrink"};
@@ -824,6 +868,12 @@ static int parse(int argc, char **argv, struct options *o)
             ok = tarn_sim_number(v, &o->to);
         else if (!strcmp(a, "--until"))
             ok = tarn_sim_time(v, &o->until_ns);
+        else if (!strcmp(a, "--branch"))
+            ok = tarn_sim_time(v, &o->branch_ns) && o->branch_ns > 0;
+        else if (!strcmp(a, "--vary"))
+            ok = tarn_sim_number(v, &o->vary) && o->vary <= 100000;
+        else if (!strcmp(a, "--stop-at-event"))
+            ok = tarn_sim_number(v, &o->stop_event) && o->stop_event;
         else if (!strcmp(a, "--log"))
             ok = (o->log_node = v) != NULL;
         else if (!strcmp(a, "--stride"))
@@ -866,7 +916,7 @@ static int parse(int argc, char **argv, struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = 1, .from = 1, .to = 100, .stride = 1};
+    struct options o = {.seed = 1, .from = 1, .to = 100, .stride = 1, .vary = 20};
     const char *cmd = argc > 1 ? argv[1] : "";
     base_panic_hook = on_panic;
     if (!strcmp(cmd, "campaign"))

@@ -9,12 +9,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "core/fmt.h"
-#include "sim/lab_group.h"
-#include "sim/lab_run.h"
 #include "sim/lab_shrink.h"
+#include "sim/tarn_sim_child.h"
 #include "sim/tarn_sim_db.h"
 
 static const char usage[] =
@@ -39,16 +37,6 @@ static const char usage[] =
     "\n"
     "Exit status: 0 a file was written, 1 it could not be, or the run does not fail, 2 usage.\n";
 
-enum { KIND = 512 };
-
-/* how a run ended */
-struct ending {
-    int32_t status; /* 0 or EXIT_* */
-    int64_t at_ns;
-    uint64_t events;
-    char checker[24], what[KIND], kind[KIND];
-};
-
 struct shrink {
     const char *path, *out, *db, *scenario, *mutant;
     const char *sets[64];
@@ -58,7 +46,7 @@ struct shrink {
     int64_t budget_ns;
     double t0, told_s;
     bool to_end; /* runs are not ended by their first failure */
-    struct ending target;
+    struct child_end target;
     uint64_t runs, most_events;
     struct lab_shrink_size before, after;
 };
@@ -67,115 +55,17 @@ static volatile sig_atomic_t interrupted;
 
 /* ---- one run, in a process of its own ---- */
 
-static struct {
-    int fd;
-    struct sim *sim;
-    struct ending e;
-    struct lab_run *run;
-    struct lab_group *group;
-    const struct lab_ops *record;
-} child;
-
-static void put(const void *from, size_t n)
-{
-    const char *at = from;
-    while (n) {
-        ssize_t k = write(child.fd, at, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            _exit(EXIT_BROKEN);
-        at += k;
-        n -= (size_t)k;
-    }
-}
-
-/* how it ended, and if it is recorded, what was done */
-static void child_tell(void)
-{
-    child.e.events = child.sim ? sim_events(child.sim) : 0;
-    put(&child.e, sizeof child.e);
-    if (!child.record)
-        return;
-    struct lab_group_report g = {.n_faults = 0};
-    struct lab_report r = {.n_faults = 0};
-    if (child.group)
-        lab_group_report(child.group, &g);
-    else
-        lab_run_report(child.run, &r);
-    uint32_t n = child.group ? g.n_faults : r.n_faults;
-    put(&n, sizeof n);
-    for (uint32_t i = 0; i < n; i++)
-        put(child.group ? &g.faults[i] : &r.faults[i].f, sizeof g.faults[0]);
-    put(&child.record->n, sizeof child.record->n);
-    put(child.record->op, child.record->n * sizeof child.record->op[0]);
-}
-
-static void child_panic(const char *file, int line, const char *what)
-{
-    child.e.status = EXIT_PANIC;
-    child.e.at_ns = child.sim ? sim_now_ns(child.sim) : 0;
-    fmt_into(child.e.checker, sizeof child.e.checker, "assertion");
-    fmt_into(child.e.what, KIND, "%s:%d: %s", file, line, what);
-    fmt_into(child.e.kind, KIND, "%s:%d: %s", file, line, what);
-    child_tell();
-    _exit(0);
-}
-
-/* as the exit status of a run has it: the first verdict that is about safety, or else liveness */
-static bool child_judge(const struct lab_finding *const *f, bool group)
-{
-    child.e.status = 0;
-    for (unsigned v = 0; v < LAB_VERDICTS; v++) {
-        bool live = v == LAB_LIVENESS;
-        if (!f[v]->failures || child.e.status == EXIT_SAFETY || (child.e.status && live))
-            continue;
-        child.e.status = live ? EXIT_LIVENESS : EXIT_SAFETY;
-        child.e.at_ns = f[v]->at_ns;
-        fmt_into(child.e.checker, sizeof child.e.checker, "%s",
-                 group ? lab_group_verdict_name((enum lab_group_verdict)v)
-                       : lab_check_name((enum lab_verdict)v));
-        fmt_into(child.e.what, KIND, "%s", f[v]->what);
-        lab_shrink_kind(f[v]->what, child.e.kind, KIND);
-    }
-    return child.e.status != 0;
-}
-
-static bool child_judge_group(void)
-{
-    struct lab_group_report r;
-    const struct lab_finding *f[LAB_VERDICTS];
-    lab_group_report(child.group, &r);
-    for (unsigned v = 0; v < LAB_VERDICTS; v++)
-        f[v] = &r.findings[v];
-    return child_judge(f, true);
-}
-
-static bool child_judge_run(void)
-{
-    const struct lab_finding *f[LAB_VERDICTS];
-    for (unsigned v = 0; v < LAB_VERDICTS; v++)
-        f[v] = lab_check_finding(lab_run_check(child.run), (enum lab_verdict)v);
-    return child_judge(f, false);
-}
-
-static bool ends_alike(const struct ending *a, const struct ending *b)
-{
-    return a->status == b->status && !strcmp(a->checker, b->checker) && !strcmp(a->kind, b->kind);
-}
-
 /* runs in steps, until it is over, too long, or what is looked for has come */
-static void child_go(const struct shrink *k)
+static void child_go(const struct shrink *k, struct child_world *w, struct child_end *e)
 {
     const int64_t step_ns = 20000000;
     bool over = false;
     for (int64_t t = step_ns; !over; t += step_ns) {
-        over = child.group ? lab_group_go(child.group, t) : lab_run_go(child.run, t);
-        if (k->most_events && sim_events(child.sim) > k->most_events)
+        over = tarn_sim_child_go(w, t);
+        if (k->most_events && sim_events(w->sim) > k->most_events)
             return;
-        bool failed = child.group ? child_judge_group() : child_judge_run();
-        if (failed && !k->to_end && child.e.status == EXIT_SAFETY &&
-            ends_alike(&child.e, &k->target))
+        bool failed = tarn_sim_child_judge(w, e);
+        if (failed && !k->to_end && e->status == EXIT_SAFETY && tarn_sim_child_alike(e, &k->target))
             return;
     }
 }
@@ -184,59 +74,33 @@ __attribute__((noreturn)) static void child_main(const struct shrink *k,
                                                  const struct lab_scenario *s, int fd, bool record)
 {
     static struct lab_ops ops;
+    static struct child_end e;
+    struct child_world w;
     struct mem m;
     tarn_sim_mem(&m);
-    child.fd = fd;
-    child.record = record ? &ops : NULL;
-    base_panic_hook = child_panic;
     alarm(900); /* an event that never ends is no failure of this kind */
-    if (s->journal.only) {
-        child.group = lab_group_open(&m, s, s->seed, NULL, NULL);
-        child.sim = lab_group_sim(child.group);
-        if (record)
-            lab_group_record(child.group, &ops);
-    } else {
-        child.run = lab_run_open(&m, s, s->seed, NULL, NULL);
-        child.sim = lab_run_sim(child.run);
-        if (record)
-            lab_load_record(lab_run_load(child.run), &ops);
-    }
-    child_go(k);
-    child_tell();
-    _exit(0);
-}
-
-static bool get(int fd, void *to, size_t n)
-{
-    char *at = to;
-    while (n) {
-        ssize_t k = read(fd, at, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return false;
-        at += k;
-        n -= (size_t)k;
-    }
-    return true;
+    tarn_sim_child_open(&w, &m, s, record ? &ops : NULL);
+    tarn_sim_child_begin(fd, &w);
+    child_go(k, &w, &e);
+    tarn_sim_child_tell(&e);
 }
 
 /* what was done takes the place of what is drawn */
 static bool take_record(int fd, struct lab_scenario *s)
 {
     uint32_t n;
-    if (!get(fd, &n, sizeof n) || n > LAB_FAULTS_MAX ||
-        !get(fd, s->faults, n * sizeof s->faults[0]))
+    if (!tarn_sim_child_get(fd, &n, sizeof n) || n > LAB_FAULTS_MAX ||
+        !tarn_sim_child_get(fd, s->faults, n * sizeof s->faults[0]))
         return false;
     s->n_faults = n;
     for (uint32_t i = 0; i < n; i++)
         s->faults[i].n_given = s->faults[i].n_chance;
-    if (!get(fd, &n, sizeof n) || n > LAB_OPS_MAX)
+    if (!tarn_sim_child_get(fd, &n, sizeof n) || n > LAB_OPS_MAX)
         return false;
     s->ops.n = 0;
     while (s->ops.n < n) {
         struct lab_op *op = lab_ops_add(&s->ops);
-        if (!op || !get(fd, op, sizeof *op))
+        if (!op || !tarn_sim_child_get(fd, op, sizeof *op))
             return false;
     }
     s->has_ops = true;
@@ -244,10 +108,10 @@ static bool take_record(int fd, struct lab_scenario *s)
 }
 
 /* runs s with its seed; record: s becomes the list of what was done.  false: it cannot be run */
-static bool run(struct shrink *k, const struct lab_scenario *s, struct ending *ret_e,
+static bool run(struct shrink *k, const struct lab_scenario *s, struct child_end *ret_e,
                 struct lab_scenario *record)
 {
-    int ends[2], status;
+    int ends[2];
     if (pipe(ends))
         return false;
     pid_t pid = fork();
@@ -257,20 +121,11 @@ static bool run(struct shrink *k, const struct lab_scenario *s, struct ending *r
     }
     close(ends[1]);
     memset(ret_e, 0, sizeof *ret_e);
-    bool ok =
-        pid > 0 && get(ends[0], ret_e, sizeof *ret_e) && (!record || take_record(ends[0], record));
+    bool ok = pid > 0 && tarn_sim_child_get(ends[0], ret_e, sizeof *ret_e) &&
+              (!record || take_record(ends[0], record));
     close(ends[0]);
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
     k->runs++;
-    if (pid > 0 && !ok && WIFSIGNALED(status)) {
-        ret_e->status = EXIT_PANIC;
-        fmt_into(ret_e->checker, sizeof ret_e->checker, "signal");
-        fmt_into(ret_e->kind, KIND, "signal %d", WTERMSIG(status));
-        fmt_into(ret_e->what, KIND, "signal %d", WTERMSIG(status));
-        return !record && WTERMSIG(status) != SIGALRM;
-    }
-    return ok;
+    return pid > 0 && tarn_sim_child_wait(pid, ok, ret_e) && (ok || !record);
 }
 
 /* ---- what the shrinker asks ---- */
@@ -291,8 +146,8 @@ static void tell(struct shrink *k, const struct lab_scenario *s, bool now)
 static bool fails(void *ctx, const struct lab_scenario *s, int64_t *ret_at_ns)
 {
     struct shrink *k = ctx;
-    struct ending e;
-    if (!run(k, s, &e, NULL) || !ends_alike(&e, &k->target))
+    struct child_end e;
+    if (!run(k, s, &e, NULL) || !tarn_sim_child_alike(&e, &k->target))
         return false;
     *ret_at_ns = e.at_ns;
     return true;
@@ -311,7 +166,7 @@ static void on_smaller(void *ctx, const struct lab_scenario *best)
 
 /* ---- all of it ---- */
 
-static int write_file(const struct shrink *k, struct lab_scenario *s, const struct ending *e,
+static int write_file(const struct shrink *k, struct lab_scenario *s, const struct child_end *e,
                       const char *from)
 {
     char about[sizeof s->about], at[40];
@@ -351,7 +206,7 @@ static void json_size(const char *name, const struct lab_shrink_size *z)
            (long long)z->duration_ns);
 }
 
-static void print_result(const struct shrink *k, const struct ending *e, bool whole)
+static void print_result(const struct shrink *k, const struct child_end *e, bool whole)
 {
     const struct lab_shrink_size *a = &k->before, *b = &k->after;
     if (k->json) {
@@ -393,7 +248,7 @@ static void on_interrupt(int sig)
 }
 
 /* the run with everything in it that was drawn */
-static bool make_explicit(struct shrink *k, struct lab_scenario *s, struct ending *ret_e)
+static bool make_explicit(struct shrink *k, struct lab_scenario *s, struct child_end *ret_e)
 {
     static struct lab_scenario drawn;
     drawn = *s;
@@ -404,10 +259,11 @@ static bool make_explicit(struct shrink *k, struct lab_scenario *s, struct endin
     return run(k, &drawn, ret_e, s);
 }
 
-static int shrink_all(struct shrink *k, struct lab_scenario *s, struct ending *e, bool *ret_whole)
+static int shrink_all(struct shrink *k, struct lab_scenario *s, struct child_end *e,
+                      bool *ret_whole)
 {
     static struct lab_scenario first;
-    struct ending again;
+    struct child_end again;
     const struct lab_shrink how = {k, fails, may_go_on, on_smaller};
     first = *s;
     first.ops = (struct lab_ops){NULL, 0, 0};
@@ -421,7 +277,7 @@ static int shrink_all(struct shrink *k, struct lab_scenario *s, struct ending *e
         k->to_end = strict;
         *ret_whole = lab_shrink(s, e->at_ns, &how);
         k->to_end = true;
-        if (run(k, s, &again, NULL) && ends_alike(&again, &k->target)) {
+        if (run(k, s, &again, NULL) && tarn_sim_child_alike(&again, &k->target)) {
             *e = again;
             return 0;
         }
@@ -435,7 +291,7 @@ static int shrink_all(struct shrink *k, struct lab_scenario *s, struct ending *e
 
 static int shrink_run(struct shrink *k, struct lab_scenario *s, const char *from)
 {
-    struct ending e, replay;
+    struct child_end e, replay;
     bool whole = true;
     k->to_end = true;
     if (!make_explicit(k, s, &e)) {
@@ -451,7 +307,7 @@ static int shrink_run(struct shrink *k, struct lab_scenario *s, const char *from
         return EXIT_BROKEN;
     }
     tell(k, s, true);
-    if (!run(k, s, &replay, NULL) || !ends_alike(&replay, &e)) {
+    if (!run(k, s, &replay, NULL) || !tarn_sim_child_alike(&replay, &e)) {
         fprintf(stderr,
                 "tarn-sim: with explicit operations %s ends otherwise (%s); they stay drawn\n",
                 from, replay.status ? replay.kind : "ok");

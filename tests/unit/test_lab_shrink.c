@@ -293,6 +293,35 @@ static void test_shrink_replay_group(void)
     lab_scenario_drop(&list);
 }
 
+/* ---- another continuation of the same past ---- */
+
+static void vary_fs(const struct lab_scenario *s, uint64_t k, uint64_t ret_hash[2])
+{
+    struct mem m;
+    unit_mem(&m, (uint64_t)4 << 30);
+    struct lab_run *r = lab_run_open(&m, s, 1, NULL, NULL);
+    CU_ASSERT(!lab_run_go(r, sec));
+    if (k)
+        lab_run_vary(r, k);
+    CU_ASSERT(lab_run_go(r, 0));
+    sim_hash(lab_run_sim(r), ret_hash);
+    lab_run_close(r);
+    mem_drop(&m);
+}
+
+static void test_shrink_vary(void)
+{
+    static struct lab_scenario s;
+    char why[LAB_ERROR];
+    uint64_t h[4][2];
+    CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&s, "{\"duration\": \"2s\", \"clients\": 2}", why), 0);
+    for (unsigned i = 0; i < 4; i++)
+        vary_fs(&s, i < 2 ? i : i - 1, h[i]);
+    CU_ASSERT_NOT_EQUAL(h[0][0], h[1][0]);
+    CU_ASSERT_EQUAL(h[1][0], h[2][0]);
+    CU_ASSERT_NOT_EQUAL(h[2][0], h[3][0]);
+}
+
 /* ---- the shrinker, on failures that are made up ---- */
 
 struct fake {
@@ -408,4 +437,4 @@ static void test_shrink_keeps_what_it_needs(void)
 
 UNIT_MAIN("lab_shrink", UNIT(test_shrink_text), UNIT(test_shrink_text_bad), UNIT(test_shrink_names),
           UNIT(test_shrink_kind), UNIT(test_shrink_replay), UNIT(test_shrink_replay_group),
-          UNIT(test_shrink_smallest), UNIT(test_shrink_keeps_what_it_needs))
+          UNIT(test_shrink_vary), UNIT(test_shrink_smallest), UNIT(test_shrink_keeps_what_it_needs))
