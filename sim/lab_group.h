@@ -63,7 +63,7 @@ const char *lab_group_verdict_name(enum lab_group_verdict v);
 /* every record, answer, role and fault as text, as it happens; call it before lab_group_go */
 void lab_group_history(struct lab_group *g, FILE *to);
 /* keeps every operation that is begun; call it before lab_group_go */
-void lab_group_record(struct lab_group *g, struct lab_ops *to);
+void lab_group_keep(struct lab_group *g, struct lab_ops *to);
 /* the report for people, or as one line of JSON; wall_s: how long it took */
 void lab_group_print(const struct lab_scenario *s, const struct lab_group_report *r, double wall_s,
                      bool json);

@@ -294,7 +294,7 @@ void lab_group_history(struct lab_group *g, FILE *to)
     g->history = to;
 }
 
-void lab_group_record(struct lab_group *g, struct lab_ops *to)
+void lab_group_keep(struct lab_group *g, struct lab_ops *to)
 {
     g->record = to;
 }

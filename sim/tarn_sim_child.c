@@ -18,7 +18,7 @@ void tarn_sim_child_open(struct child_world *w, struct mem *m, const struct lab_
         w->group = lab_group_open(m, s, s->seed, NULL, NULL);
         w->sim = lab_group_sim(w->group);
         if (record)
-            lab_group_record(w->group, record);
+            lab_group_keep(w->group, record);
     } else {
         w->run = lab_run_open(m, s, s->seed, NULL, NULL);
         w->sim = lab_run_sim(w->run);

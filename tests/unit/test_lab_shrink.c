@@ -258,7 +258,7 @@ static uint64_t run_group(const struct lab_scenario *s, struct lab_ops *record)
     FILE *f = open_memstream(&text, &size);
     lab_group_history(g, f);
     if (record)
-        lab_group_record(g, record);
+        lab_group_keep(g, record);
     lab_group_go(g, 0);
     lab_group_report(g, &p);
     for (int v = 0; v < LAB_GROUP_VERDICTS; v++)
