@@ -8,7 +8,8 @@
  *     one is put only the pages that it really has are wiped; /proc/self/pagemap tells which (a
  *     page that was swapped out counts).  Where nobody tells, or when enough is kept already, such
  *     a block goes back to the kernel.
- *  3. Smaller ones are cut from slabs, which are never given back.
+ *  3. Smaller ones are cut from slabs, which are never given back.  Not of huge pages: to clear
+ *     those of a short run costs more than their faults.
  *  4. Under AddressSanitizer small blocks are malloc's and nothing is kept, so that a use of what
  *     a dead process had is seen. */
 #include <fcntl.h>
@@ -69,17 +70,10 @@ static void *map(size_t size)
 static void *cut(size_t size)
 {
     if (all.slab_left < size) {
-        char *p = map(2 * (size_t)SLAB);
+        char *p = map(SLAB);
         if (!p)
             return NULL;
-        char *end = p + 2 * (size_t)SLAB;
-        char *slab = (char *)(((uintptr_t)p + SLAB - 1) & ~(uintptr_t)(SLAB - 1));
-        if (slab > p)
-            munmap(p, (size_t)(slab - p));
-        if (end > slab + SLAB)
-            munmap(slab + SLAB, (size_t)(end - slab - SLAB));
-        madvise(slab, SLAB, MADV_HUGEPAGE); /* all of it will be used */
-        all.slab = slab;
+        all.slab = p;
         all.slab_left = SLAB;
     }
     void *ret = all.slab;
