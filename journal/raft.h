@@ -20,7 +20,8 @@
  *  7. While promise_ns has not passed since a follower heard its leader, it helps nobody else to
  *     lead, unless the leader itself asks for it; a voter that starts keeps still as long.  A
  * leader answers reads from its lease only within the promises that a quorum has made, shortened by
- *     the stated drift of clocks, and never again in a term in which it began a transfer.
+ *     the stated drift of clocks; whom it called to lead is helped until the call is over, and till
+ *     a quorum has heard of that there is no lease.
  *  8. Who lost entries from his disk that he had answered for (raft_start.floor) neither stands nor
  *     helps anybody whose log ends before them, until his own log reaches as far again: so what was
  *     committed with his answer stays (protocol-aware recovery, Alagappan 2018).
@@ -130,7 +131,8 @@ struct raft_message {
                           APPEND: the last of the leader's log */
     uint64_t commit;
     uint64_t read;   /* APPEND: number of the read round, echoed; READ: what the asker calls it */
-    int64_t sent_ns; /* APPEND: the sender's clock, echoed in the reply */
+    int64_t sent_ns; /* APPEND: the sender's clock, echoed in the reply; TIMEOUT_NOW, and VOTE that
+                        is forced: when the call to lead is over, by the clock of who called */
     bool reject;
     bool force;   /* VOTE: the leader itself asked for it */
     bool fetched; /* leaving APPEND: the entries are those of the RAFT_FETCHED event */

@@ -21,7 +21,9 @@
  *  6. What damage took counts as if it were there, for the vote and against standing.
  *  7. A round of votes is not over before its votes were asked for, and when several have failed
  * the next ones are longer: each vote waits for a disk, and disks may be slower than any constant.
- *  8. From the moment a successor is told, this leader has no lease for the rest of its term. */
+ *  8. From the moment a successor is told until a quorum has heard that the call is over, this
+ *     leader has no lease.  A call and the votes that it forces say by the caller's clock when it
+ * is over; who has heard a later time from it follows neither, nor does who has just started. */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
@@ -153,6 +155,7 @@ static void raft_elect_ask(struct raft *r)
         m->index = r->trail.last;
         m->log_term = raft_last_term(r);
         m->force = r->forced;
+        m->sent_ns = r->forced ? r->forced_ns : 0;
     }
 }
 
@@ -253,17 +256,29 @@ void raft_elect_pre_vote(struct raft *r, const struct raft_message *m)
     a->reject = no;
 }
 
+/* Has the leader of that term, as far as is known here, given up whom it called to lead?  Its lease
+ * may hold again.  Who starts does not know what he knew. */
+static bool raft_elect_is_late(const struct raft *r, uint64_t term, int64_t until_ns)
+{
+    if (!until_ns || MUTANT(RAFT_CALLED_LATE))
+        return false;
+    if (r->role == RAFT_LEADER)
+        return r->term == term && until_ns <= r->now;
+    return r->now < r->silent_until_ns || (r->seen_term == term && until_ns <= r->seen_ns);
+}
+
 void raft_elect_vote(struct raft *r, const struct raft_message *m)
 {
+    bool force = m->force && !raft_elect_is_late(r, m->term - 1, m->sent_ns);
     if (m->term > r->term) {
-        if (!m->force && raft_elect_is_bound(r))
+        if (!force && raft_elect_is_bound(r))
             return;
         raft_elect_follow(r, m->term, (struct raft_id){0});
     }
     bool mine = raft_id_eq(r->vote, m->from);
     bool no = m->term < r->term || r->role != RAFT_FOLLOWER || (r->vote.v && !mine) ||
               r->leader.v || raft_elect_is_behind(r, m) || r->installing ||
-              (!m->force && raft_elect_is_bound(r)) ||
+              (!force && raft_elect_is_bound(r)) ||
               (MUTANT(RAFT_LEARNER_MUTE) && !raft_member_votes(raft_member_conf(r), r->cfg.self));
     if (no) {
         SOMETIMES(RAFT_VOTE_REFUSED);
@@ -344,15 +359,19 @@ void raft_elect_transfer_run(struct raft *r)
     }
     if (p->match < r->trail.last || !raft_may_send(r))
         return;
-    r->transfer_told = r->lease_void = true;
+    r->transfer_told = true;
+    r->void_ns = r->now + r->cfg.suspect_min_ns;
     SOMETIMES(RAFT_TRANSFER);
-    raft_send(r, RAFT_MSG_TIMEOUT_NOW, p->id);
+    raft_send(r, RAFT_MSG_TIMEOUT_NOW, p->id)->sent_ns = r->void_ns;
 }
 
 void raft_elect_timeout_now(struct raft *r, const struct raft_message *m)
 {
-    if (r->role == RAFT_FOLLOWER && raft_id_eq(m->from, r->leader))
-        raft_elect_campaign(r, true);
+    if (r->role != RAFT_FOLLOWER || !raft_id_eq(m->from, r->leader) ||
+        raft_elect_is_late(r, m->term, m->sent_ns))
+        return;
+    r->forced_ns = m->sent_ns;
+    raft_elect_campaign(r, true);
 }
 
 /* --- time --- */

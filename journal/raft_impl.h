@@ -115,6 +115,8 @@ struct raft {
     struct raft_id grant; /* a vote to be told once it is durable */
     bool ack_due;         /* an answer to the leader, likewise */
     int64_t ack_sent_ns;  /* newest clock to be echoed */
+    uint64_t seen_term;   /* the newest clock of this term's leader: */
+    int64_t seen_ns;
     uint64_t ack_read;
     uint64_t acked;                      /* the last answer said */
     int64_t promise_ns, silent_until_ns; /* promise to the leader; after a start */
@@ -130,6 +132,7 @@ struct raft {
     int64_t round_ns;
     uint32_t rounds;    /* that ended without enough votes, since a leader was heard or helped */
     bool forced, asked; /* by the old leader; the votes were asked for */
+    int64_t forced_ns;  /* by its clock the call holds so long */
 
     /* leader */
     uint64_t term_start; /* index of its first entry */
@@ -137,8 +140,9 @@ struct raft {
     uint64_t uncommitted_bytes;
     struct raft_id transfer;
     int64_t transfer_ns;
-    bool transfer_told, lease_void;
-    int64_t prefer_ns;                /* since when a member of higher priority could lead */
+    bool transfer_told;
+    int64_t void_ns;   /* who was called to lead may come till then: see raft_read.c */
+    int64_t prefer_ns; /* since when a member of higher priority could lead */
     uint64_t image_index, image_term; /* newest of our own */
 
     /* configurations in the log, by index; the last is in effect */

@@ -6,8 +6,10 @@
  *     to a round that began then.
  *  2. Before an entry of its own term is committed a leader does not know what is: reads wait.
  *  3. The lease begins when the messages were sent that a quorum has answered, and lasts for their
- *     promise, shortened by what two clocks may drift apart.  It never holds again in a term in
- *     which a transfer was told to anybody: his voters need not keep their promise.
+ *     promise, shortened by what two clocks may drift apart.  Who was called to lead is voted for
+ *     against all promises, but not by those who have heard, by the leader's clock, that the call
+ * is over (nor does he stand then, nor do they in the silence after a start).  So where a transfer
+ *     came to nothing the lease holds again once a quorum has answered what was sent after that.
  *  4. A follower repeats what it asked until it is answered, or knows of another leader or of none:
  *     question and answer may be lost with a connection.  A name is never used for another read,
  *     by no later process either. */
@@ -24,14 +26,12 @@ static uint64_t raft_read_acked(const struct raft *r, struct raft_id id)
 
 int64_t raft_read_lease_ns(const struct raft *r)
 {
-    if (r->role != RAFT_LEADER ||
-        ((r->lease_void || r->transfer_told) && !MUTANT(RAFT_LEASE_TRANSFER)) ||
-        r->cfg.promise_ns == 0 || r->commit < r->term_start)
+    if (r->role != RAFT_LEADER || r->cfg.promise_ns == 0 || r->commit < r->term_start)
         return 0;
     uint64_t since = raft_member_quorum(r, raft_read_acked);
     if (since >= INT64_MAX)
         return INT64_MAX; /* alone */
-    if (since == 0)
+    if (since == 0 || ((int64_t)since < r->void_ns && !MUTANT(RAFT_LEASE_TRANSFER)))
         return 0;
     if (MUTANT(RAFT_LEASE_LONGER))
         return (int64_t)since + r->cfg.suspect_max_ns;

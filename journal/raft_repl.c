@@ -37,7 +37,8 @@ void raft_repl_lead(struct raft *r)
     r->leader = r->cfg.self;
     r->term_start = r->trail.last + 1;
     r->transfer = (struct raft_id){0};
-    r->transfer_told = r->lease_void = false;
+    r->transfer_told = false;
+    r->void_ns = 0;
     r->prefer_ns = r->now;
     r->heartbeat_ns = r->now + r->cfg.heartbeat_ns;
     r->wanted_index = 0;
@@ -346,6 +347,9 @@ static void raft_repl_reject(struct raft *r, const struct raft_message *m)
 static void raft_repl_echo(struct raft *r, const struct raft_message *m)
 {
     r->ack_sent_ns = m->sent_ns > r->ack_sent_ns ? m->sent_ns : r->ack_sent_ns;
+    if (r->seen_term != r->term || m->sent_ns > r->seen_ns)
+        r->seen_ns = m->sent_ns;
+    r->seen_term = r->term;
     r->ack_read = base_max_u64(r->ack_read, m->read);
 }
 

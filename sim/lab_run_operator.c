@@ -92,7 +92,7 @@ static void operator_change(struct run_operator *o, enum rpc_change_verb verb, u
 }
 
 /* Is it the word of who surely leads?  Whoever has led for a while has, unless it stood still,
- * heard of a majority a moment ago; after a hand-over in vain it has no lease any more. */
+ * heard of a majority a moment ago; after a hand-over in vain it has no lease for a while. */
 static bool operator_look(struct run_operator *o)
 {
     int64_t now = sim_now_ns(o->r->sim);

@@ -333,6 +333,30 @@ static void swarm_lease_rest(struct rw *w, const struct swarm *m, struct rw_node
     rw_run(w, w->now + prng_range(&w->prng, m->cfg.promise_ns, 3 * m->cfg.promise_ns));
 }
 
+/* It calls a successor, whose disk takes longer for the vote than the call holds, and does not hear
+ * of him: so it gives him up and has a lease again when he asks for votes. */
+static void swarm_called_late(struct rw *w, const struct swarm *m, struct rw_node *l)
+{
+    struct rw_node *v = swarm_node(w);
+    struct raft_event ev = {.type = RAFT_TRANSFER, .u.id = v->id};
+    if (v == l || !v->raft || !l->raft)
+        return;
+    v->disk_ns = m->cfg.suspect_min_ns + prng_range(&w->prng, 0, m->cfg.suspect_min_ns);
+    rw_step(w, l, &ev);
+    rw_run(w, w->now + swarm_trip(w, m, 2));
+    v->disk_ns = m->disk_ns;
+    w->link[l->id.v][v->id.v].cut = w->link[v->id.v][l->id.v].cut = true;
+    int64_t until = w->now + 3 * m->cfg.suspect_min_ns;
+    while (w->now < until && !w->broken) {
+        rw_run(w, w->now + prng_range(&w->prng, 0, m->cfg.promise_ns / 5));
+        if (v->raft)
+            rw_propose(w, v, 1);
+        if (l->raft && !w->broken)
+            rw_read(w, l);
+    }
+    swarm_heal(w);
+}
+
 /* a leader that may have a lease is cut off, and others would like to lead at once */
 static void swarm_lease(struct rw *w, const struct swarm *m, struct rw_node *l)
 {
@@ -352,6 +376,10 @@ static void swarm_lease(struct rw *w, const struct swarm *m, struct rw_node *l)
         }
         break;
     case 1: { /* it calls a successor */
+        if (swarm_pick(w, 2)) {
+            swarm_called_late(w, m, l);
+            return;
+        }
         struct raft_event ev = {.type = RAFT_TRANSFER, .u.id = v->id};
         rw_step(w, l, &ev);
         rw_run(w, w->now + swarm_trip(w, m, 1));

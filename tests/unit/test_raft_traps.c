@@ -1,159 +1,6 @@
 /* tests/unit/test_raft_traps.c - the ways in which Raft implementations have gone wrong, each as
  * the smallest schedule of one core that shows it.  Numbers are those of docs/raft-traps.md. */
-#include "tests/unit/test_raft_config.h"
-#include "tests/unit/unit.h"
-
-static struct mem mem;
-static struct raft *r;
-static struct raft_effects fx;
-static struct raft_status st;
-static int64_t now;
-static uint64_t store_seq, meta_seq;
-
-static struct raft_config config(void)
-{
-    struct raft_config c = raft_test_config();
-    c.self = (struct raft_id){1};
-    c.seed = 7;
-    c.refused_max_ns = 20 * MS;
-    c.uncommitted_bytes = 200;
-    c.batch_bytes = 4096;
-    c.inflight_bytes = 8192;
-    c.inflight_messages = 8;
-    return c;
-}
-
-static struct raft_conf voters(uint32_t n)
-{
-    struct raft_conf c = {.n = n};
-    for (uint32_t i = 0; i < n; i++)
-        c.member[i] = (struct raft_member){.id = {i + 1}, .flags = RAFT_VOTER, .priority = 1};
-    return c;
-}
-
-static void step(struct raft_event ev)
-{
-    ev.now_ns = now;
-    raft_step(r, &ev, &fx);
-    raft_status(r, &st);
-    if (fx.save_meta)
-        meta_seq = fx.meta_seq;
-    if (fx.cut || fx.store_n)
-        store_seq = fx.store_seq;
-}
-
-/* member 1 of the configuration, with entries of these terms in its log */
-static void open_conf(const struct raft_conf *conf, uint64_t term, uint32_t vote, uint32_t n,
-                      const uint64_t *terms)
-{
-    struct raft_run run[16];
-    struct raft_config cfg = config();
-    struct raft_start s = {.meta = {term, {vote}}, .image.conf = conf, .n = n, .run = run};
-    for (uint32_t i = 0; i < n; i++)
-        if (i == 0 || terms[i] != terms[i - 1])
-            run[s.n_runs++] = (struct raft_run){i + 1, terms[i]};
-    unit_mem(&mem, 1 << 24);
-    now = 1000000 * MS;
-    r = raft_create(&mem, &cfg, &s, now);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(r);
-    raft_status(r, &st);
-    now += 200 * MS; /* the promise that it may have made before */
-}
-
-static void open_voters(uint32_t n_voters, uint64_t term, uint32_t n, const uint64_t *terms)
-{
-    struct raft_conf c = voters(n_voters);
-    open_conf(&c, term, 0, n, terms);
-}
-
-static void end(void)
-{
-    raft_free(r);
-    mem_drop(&mem);
-}
-
-static void message(struct raft_message m)
-{
-    m.to = (struct raft_id){1};
-    step((struct raft_event){.type = RAFT_MESSAGE, .u.message = &m});
-}
-
-static const struct raft_message *sent(enum raft_message_type type, uint32_t to)
-{
-    for (uint32_t i = 0; i < fx.n_messages; i++)
-        if (fx.message[i].type == type && (to == 0 || fx.message[i].to.v == to))
-            return &fx.message[i];
-    return NULL;
-}
-
-static void meta_stored(void)
-{
-    step((struct raft_event){.type = RAFT_META_STORED, .u.seq = meta_seq});
-}
-
-static void stored(uint64_t index)
-{
-    step((struct raft_event){.type = RAFT_STORED, .u.stored = {store_seq, index}});
-}
-
-static void at(int64_t t)
-{
-    now = t;
-    step((struct raft_event){.type = RAFT_TIME});
-}
-
-/* an append of n entries of one term */
-static void append(uint32_t from, uint64_t term, uint64_t prev, uint64_t prev_term, uint32_t n,
-                   uint64_t entry_term, uint64_t commit)
-{
-    struct raft_entry e[16];
-    for (uint32_t i = 0; i < n; i++)
-        e[i] = (struct raft_entry){entry_term, 4, RAFT_DATA};
-    message((struct raft_message){.type = RAFT_MSG_APPEND,
-                                  .from = {from},
-                                  .term = term,
-                                  .index = prev,
-                                  .log_term = prev_term,
-                                  .commit = commit,
-                                  .sent_ns = now,
-                                  .n = n,
-                                  .entry = e});
-}
-
-static void ack(uint32_t from, uint64_t index)
-{
-    message((struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
-                                  .from = {from},
-                                  .term = st.term,
-                                  .index = index,
-                                  .hint = index,
-                                  .sent_ns = now});
-}
-
-/* suspicion, pre-votes and votes of 2 (and 3): it leads, its first entry is stored */
-static void lead(uint32_t n)
-{
-    at(now + 2100 * MS);
-    CU_ASSERT_EQUAL(st.role, n == 1 ? RAFT_CANDIDATE : RAFT_PRE_CANDIDATE);
-    for (uint32_t i = 2; i <= n / 2 + 1; i++)
-        message((struct raft_message){
-            .type = RAFT_MSG_PRE_VOTE_REPLY, .from = {i}, .term = st.term + 1});
-    meta_stored();
-    for (uint32_t i = 2; i <= n / 2 + 1; i++)
-        message((struct raft_message){.type = RAFT_MSG_VOTE_REPLY, .from = {i}, .term = st.term});
-    CU_ASSERT_EQUAL_FATAL(st.role, RAFT_LEADER);
-    stored(st.last);
-}
-
-static void propose(uint32_t n)
-{
-    uint32_t len[16];
-    for (uint32_t i = 0; i < n; i++)
-        len[i] = 8;
-    step((struct raft_event){.type = RAFT_PROPOSE, .u.propose = {n, len}});
-}
-
-/* --- the traps --- */
+#include "tests/unit/test_raft_one.h"
 
 static void test_trap_01_only_own_term_is_counted(void)
 {
@@ -680,12 +527,72 @@ static void test_trap_30_lease_ends_in_time_and_with_a_transfer(void)
     CU_ASSERT_FALSE(raft_lease_holds(r, t));
     now += 600 * MS;
     ack(2, 1);
-    at(now + 500 * MS); /* the transfer came to nothing: no lease all the same */
-    now += MS;
-    ack(2, 1);
-    ack(3, 1);
+    at(now + 500 * MS); /* the transfer came to nothing: no lease all the same, */
     CU_ASSERT(st.role == RAFT_LEADER && st.transfer_to.v == 0);
+    message((struct raft_message){.type = RAFT_MSG_APPEND_REPLY,
+                                  .from = {3},
+                                  .term = st.term,
+                                  .index = 1,
+                                  .hint = 1,
+                                  .sent_ns = now - 101 * MS});
     CU_ASSERT_FALSE(raft_lease_holds(r, now));
+    ack(3, 1); /* until a quorum has heard of that */
+    CU_ASSERT_TRUE(raft_lease_holds(r, now));
+    message((struct raft_message){.type = RAFT_MSG_VOTE,
+                                  .from = {2},
+                                  .term = st.term + 1,
+                                  .index = 1,
+                                  .log_term = 1,
+                                  .force = true,
+                                  .sent_ns = t + 1000 * MS});
+    CU_ASSERT(st.role == RAFT_LEADER); /* it comes too late */
+    end();
+}
+
+static void ask_forced(uint32_t from, uint64_t term, int64_t until_ns)
+{
+    message((struct raft_message){.type = RAFT_MSG_VOTE,
+                                  .from = {from},
+                                  .term = term,
+                                  .index = 9,
+                                  .log_term = term - 1,
+                                  .force = true,
+                                  .sent_ns = until_ns});
+}
+
+/* A call to lead holds until the leader's clock, as its followers hear it, says otherwise: then its
+ * lease may hold again. */
+static void test_trap_30_a_call_to_lead_is_over_when_the_leader_says_so(void)
+{
+    struct raft_message call = {.type = RAFT_MSG_TIMEOUT_NOW, .from = {2}, .term = 1};
+    for (int late = 0; late < 2; late++) {
+        open_voters(3, 1, 0, NULL);
+        now += 500 * MS;
+        append(2, 1, 0, 0, 0, 0, 0);
+        call.sent_ns = now + (late ? 0 : 1);
+        message(call);
+        CU_ASSERT_EQUAL(st.role, late ? RAFT_FOLLOWER : RAFT_CANDIDATE);
+        end();
+        open_voters(3, 1, 0, NULL);
+        now += 500 * MS;
+        append(2, 1, 0, 0, 0, 0, 0);
+        ask_forced(3, 2, now + (late ? 0 : 1));
+        CU_ASSERT_EQUAL(st.vote.v, late ? 0 : 3);
+        CU_ASSERT_EQUAL(st.term, late ? 1 : 2);
+        end();
+    }
+    open_voters(3, 1, 0, NULL); /* who has just started may have heard so */
+    now -= 100 * MS;
+    append(2, 1, 0, 0, 0, 0, 0);
+    ask_forced(3, 2, now + 500 * MS);
+    CU_ASSERT(st.vote.v == 0 && st.term == 1);
+    end();
+    open_voters(3, 1, 0, NULL); /* another leader's clock says nothing of it */
+    now += 500 * MS;
+    append(2, 1, 0, 0, 0, 0, 0);
+    append(3, 2, 0, 0, 0, 0, 0);
+    ask_forced(2, 3, now + 1);
+    CU_ASSERT_EQUAL(st.vote.v, 2);
     end();
 }
 
@@ -964,6 +871,7 @@ UNIT_MAIN("raft traps", UNIT(test_trap_01_only_own_term_is_counted),
           UNIT(test_trap_27_completion_of_what_was_cut_does_not_count),
           UNIT(test_trap_28_no_read_before_own_term_is_committed),
           UNIT(test_trap_29_single_leader_reads_after_its_first_commit),
+          UNIT(test_trap_30_a_call_to_lead_is_over_when_the_leader_says_so),
           UNIT(test_trap_30_lease_ends_in_time_and_with_a_transfer),
           UNIT(test_trap_30_voter_that_starts_keeps_still),
           UNIT(test_first_suspicion_is_short_but_outlasts_a_promise),
