@@ -474,11 +474,14 @@ static void drive_time_set(struct drive *d)
         env_timer_set(d->env, &d->timer, due);
 }
 
+/* Whether the disk stalls is for the timer to say: it fires when what has come meanwhile is served.
+ * Who stood still itself sees old writes before that, and has nobody but itself to blame. */
 static void drive_health(struct drive *d)
 {
     int64_t since = raft_log_waiting_since(d->log), now = env_now_ns(d->env);
     int64_t stall = d->cfg.raft.suspect_min_ns / 2;
-    bool fit = !d->full && !(since && now - since >= stall);
+    bool stalls = since && now - since >= stall && (d->is_late || !d->fit);
+    bool fit = !d->full && !stalls;
     if (fit != d->fit) {
         d->fit = fit;
         fmt_log(d->env, fit ? ENV_LOG_INFO : ENV_LOG_WARN, "journal: '%s': the disk %s.",
@@ -490,7 +493,7 @@ static void drive_health(struct drive *d)
         drive_step(d, &ev, NULL);
     }
     if (since && !env_timer_is_set(&d->stall))
-        env_timer_set(d->env, &d->stall, now - since >= stall ? now + stall : since + stall);
+        env_timer_set(d->env, &d->stall, stalls ? now + stall : since + stall);
 }
 
 /* Steps make work for others: until nothing moves any more. */
@@ -565,8 +568,10 @@ static void drive_timer_done(struct env_op *op)
 static void drive_stall_done(struct env_op *op)
 {
     struct drive *d = container_of(op, struct drive, stall.op);
+    d->is_late = true;
     if (d->state == DRIVE_RUNNING && !d->stop_op)
         raft_drive_settle(d);
+    d->is_late = false;
 }
 
 static void drive_kick_done(struct env_op *op)

@@ -162,6 +162,7 @@ struct drive {
     uint64_t store_seq, applied, applied_told; /* told: to the core */
     bool is_settling, settle_again, has_stored;
     struct env_timer timer, stall;
+    bool is_late; /* the second one fires */
     bool fit, full;
 
     /* vote and term */

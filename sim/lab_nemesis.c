@@ -212,7 +212,11 @@ static void nemesis_begin(struct env_op *op)
                                   lab_fault_chance(&e->f->f, r->sim, 1 << 30));
         break;
     case LAB_FAULT_USURP:
+        lab_run_plot_usurp(e);
+        return;
     case LAB_FAULT_BLACKOUT:
+        lab_run_plot_blackout(e);
+        break;
     case LAB_FAULTS:
         break;
     }
@@ -245,6 +249,12 @@ static void nemesis_end(struct env_op *op)
         break;
     case LAB_FAULT_PARTITION:
         nemesis_each(e, lab_fault_heal);
+        break;
+    case LAB_FAULT_USURP:
+        lab_run_plot_usurp_next(e);
+        break;
+    case LAB_FAULT_BLACKOUT:
+        lab_run_plot_blackout_end(e);
         break;
     case LAB_FAULT_DISK_FULL:
     case LAB_FAULT_DISK_SLOW:
@@ -286,8 +296,10 @@ void lab_nemesis_heal(struct lab_run *r)
     quiet.net.latency_min_ns = r->s.sim.net.latency_min_ns;
     quiet.net.latency_mean_ns = r->s.sim.net.latency_mean_ns;
     for (uint32_t i = 0; i < r->s.n_faults; i++)
-        if (r->events[i].did)
+        if (r->events[i].did) {
+            r->events[i].healing = true;
             nemesis_end(&r->events[i].end);
+        }
     sim_net_heal_all(r->sim);
     sim_net_set(r->sim, &quiet.net);
     if (r->oper) {

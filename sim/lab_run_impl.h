@@ -45,6 +45,11 @@ struct run_event {
     struct lab_run_fault *f;
     struct run_node *on, *to_leader;
     bool did;
+    /* of several steps */
+    struct run_node *led;
+    uint32_t step, hit; /* hit: by whom, a bit for each */
+    int64_t until_ns;
+    bool paused, healing;
 };
 
 enum run_phase { RUN_LOAD, RUN_DRAIN, RUN_SETTLE, RUN_PROBE, RUN_QUIET, RUN_OVER };
@@ -99,6 +104,12 @@ void lab_run_operator_close(struct run_operator *o);
 /* every member of the group runs, and every machine that runs is one */
 bool lab_run_operator_is_tidy(const struct run_operator *o);
 void lab_run_operator_say(const struct run_operator *o, char *ret_text, size_t cap);
+
+/* ---- lab_run_plot.c: faults of several steps; the first step, and what comes next */
+void lab_run_plot_usurp(struct run_event *e);
+void lab_run_plot_usurp_next(struct run_event *e);
+void lab_run_plot_blackout(struct run_event *e);
+void lab_run_plot_blackout_end(struct run_event *e);
 
 /* ---- lab_nemesis.c */
 void lab_nemesis_open(struct lab_run *r);

@@ -437,6 +437,35 @@ static void test_group_reads_by_the_clock_of_now(void)
     gang_free(g);
 }
 
+/* A leader that stood still itself does not blame its disk, and hands nothing over. */
+static void test_group_stays_with_who_paused(void)
+{
+    struct gang *g = started(32, 3);
+    CU_ASSERT(gang_write(g, 10, 100));
+    struct gang_member *l = gang_leader(g);
+    struct journal_status before, after;
+    struct sim_disk_config slow = *sim_disk_get(l->node);
+    slow.write_mean_ns = slow.write_min_ns = 20 * GANG_MS;
+    sim_disk_set(l->node, &slow);
+    struct gang_op o = {.op = {.done = gang_op_done}, .g = g, .busy = true}, read = o;
+    journal_status(l->j, &before);
+    uint8_t rec[16] = {0};
+    base_put_u64(rec, o.value = ++g->next_value);
+    journal_submit(l->j, rec, sizeof rec, &o.op);
+    gang_run(g, 2); /* its disk is not done yet */
+    sim_node_pause(l->node);
+    journal_barrier(g->m[l == &g->m[0]].j, &read.op); /* somebody asks it before that */
+    gang_run(g, 700);                                 /* suspicion begins at 1000 */
+    sim_node_resume(l->node);
+    gang_run(g, 1000);
+    CU_ASSERT(o.done && o.op.ret > 0);
+    CU_ASSERT_PTR_EQUAL(gang_leader(g), l);
+    journal_status(l->j, &after);
+    CU_ASSERT_EQUAL(after.epoch, before.epoch);
+    CU_ASSERT_EQUAL(g->n_stalls, 0);
+    gang_free(g);
+}
+
 /* its promises went with its disk: the others do not talk to it */
 static void test_group_refuses_a_wiped_disk(void)
 {
@@ -724,9 +753,9 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_takes_nothing_from_another_promise), UNIT(test_group_prefers_who_lives),
           UNIT(test_group_changes), UNIT(test_group_replaces_who_never_came),
           UNIT(test_group_elects), UNIT(test_group_moves_from_a_full_disk), UNIT(test_group_reads),
-          UNIT(test_group_that_is_full_answers_reads), UNIT(test_group_reads_by_the_clock_of_now),
-          UNIT(test_group_refuses_a_wiped_disk), UNIT(test_group_stops),
-          UNIT(test_group_repairs_a_damaged_log), UNIT(test_group_that_forgets_its_damage),
-          UNIT(test_group_storm), UNIT(test_group_elects_on_slow_disks),
-          UNIT(test_group_restarts_whole_on_slow_disks),
+          UNIT(test_group_stays_with_who_paused), UNIT(test_group_that_is_full_answers_reads),
+          UNIT(test_group_reads_by_the_clock_of_now), UNIT(test_group_refuses_a_wiped_disk),
+          UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
+          UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm),
+          UNIT(test_group_elects_on_slow_disks), UNIT(test_group_restarts_whole_on_slow_disks),
           UNIT(test_group_keeps_its_vote_though_a_copy_rots))

@@ -61,6 +61,7 @@ struct gang {
     uint32_t ballast; /* pieces of an image */
     bool bad;
     char last_error[1024];
+    uint32_t n_stalls; /* members that said so of their disks */
 };
 
 #define GANG_EXPECT(g, cond)                                                                       \
@@ -172,6 +173,7 @@ static void gang_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_log 
     if (getenv("WORLD_LOG"))
         fprintf(stderr, "%10.3f ms %s [%d] %s\n", (double)at_ns / 1e6, n ? sim_node_name(n) : "-",
                 (int)level, line);
+    g->n_stalls += strstr(line, "the disk stalls") != NULL;
     if (level == ENV_LOG_ERROR)
         fmt_into(g->last_error, sizeof g->last_error, "%s", line);
 }
