@@ -109,7 +109,8 @@ int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_w
 /* draws keys if it is a swarm, then the random faults, and sorts them all */
 void lab_scenario_draw(struct lab_scenario *s, uint64_t seed);
 const char *lab_scenario_fault_name(enum lab_fault_kind k);
-/* machines that are named are there, operations are of clients that are; E_CONFIG */
+/* machines that are named are there, operations are of clients that are, masters promise no longer
+ * than they may; E_CONFIG */
 int lab_scenario_check(const struct lab_scenario *s, char *ret_why);
 /* as JSON that says everything: what the seed drew, too, if it was drawn; lab_scenario_parse gives
  * the same */

@@ -31,6 +31,12 @@ static bool machine_is(const struct lab_scenario *s, const char *name)
 
 int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
 {
+    if (s->masters > 1 && !s->journal.only && s->journal.promise_ns >= s->journal.suspect_min_ns) {
+        fmt_into(ret_why, LAB_ERROR,
+                 "journal.promise must be shorter than journal.suspect_min: masters change the "
+                 "under-store while nobody else can lead");
+        return E_CONFIG;
+    }
     for (uint32_t i = 0; i < s->n_faults; i++) {
         const struct lab_fault *f = &s->faults[i];
         bool to_ok = !strcmp(f->to, "*") || !strcmp(f->to, "half") || machine_is(s, f->to);

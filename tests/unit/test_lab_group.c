@@ -240,7 +240,25 @@ static void test_group_swarm_is_drawn_and_overridden(void)
     CU_ASSERT(drawn > 10 && kept > 10);
 }
 
+/* for a file system what is drawn keeps to what lab_scenario_check asks */
+static void test_group_swarm_keeps_to_the_rules(void)
+{
+    const char *text = "{\"masters\": 3, \"swarm\": 1, \"journal\": {\"promise\": \"150ms\", "
+                       "\"suspect_min\": \"200ms\"}}";
+    char why[LAB_ERROR];
+    int shorter = 0;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct lab_scenario s;
+        CU_ASSERT_EQUAL(lab_scenario_parse(&s, text, why), 0);
+        lab_scenario_draw(&s, seed);
+        CU_ASSERT_EQUAL(lab_scenario_check(&s, why), 0);
+        shorter += s.journal.promise_ns == 100 * GROUP_MS;
+        lab_scenario_drop(&s);
+    }
+    CU_ASSERT(shorter > 0); /* twice 150 ms would be too long */
+}
+
 UNIT_MAIN("lab_group", UNIT(test_group_lies_of_leaders), UNIT(test_group_lies_of_logs),
           UNIT(test_group_lies_of_answers), UNIT(test_group_lies_of_registers),
           UNIT(test_group_runs_the_same_twice), UNIT(test_group_finds_a_lost_log),
-          UNIT(test_group_swarm_is_drawn_and_overridden))
+          UNIT(test_group_swarm_is_drawn_and_overridden), UNIT(test_group_swarm_keeps_to_the_rules))

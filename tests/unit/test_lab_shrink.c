@@ -117,6 +117,7 @@ static void test_shrink_text_bad(void)
         {"{\"faults\": [{\"at\": 1, \"do\": \"crash\", \"node\": \"leader\"}]}", "\"leader\""},
         {"{\"faults\": [{\"at\": 1, \"do\": \"reset\", \"node\": \"m1\", \"to\": \"x\"}]}",
          "\"x\""},
+        {"{\"masters\": 3, \"journal\": {\"promise\": \"1s\"}}", "journal.suspect_min"},
     };
     for (size_t i = 0; i < ARRAY_LEN(senseless); i++) {
         CU_ASSERT_EQUAL(lab_scenario_parse(&s, senseless[i].json, why), 0);
