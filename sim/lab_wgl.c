@@ -10,7 +10,8 @@ struct wgl_entry {
     struct wgl_entry *prev, *next, *match; /* of a call: its answer, or NULL; of an answer: NULL */
     const struct lab_wgl_op *op;
     int64_t at;
-    uint32_t id; /* of the operation */
+    uint32_t id;  /* of the operation */
+    uint32_t pos; /* in time */
     bool is_call;
 };
 
@@ -41,6 +42,8 @@ struct wgl {
     uint64_t cap_seen, n_seen, steps;
     struct wgl_chunk *arena;
     uint32_t n, words, depth, answers; /* answers: still in the list */
+    uint32_t farthest;                 /* pos of the last answer that the search stood before */
+    struct lab_wgl_witness *witness;   /* wanted of the orders that come to `farthest` */
 };
 
 static bool wgl_apply(const struct lab_wgl_op *o, uint64_t state, uint64_t *ret_state)
@@ -213,17 +216,42 @@ static void wgl_make_list(struct wgl *w, const struct lab_wgl_op *ops)
         w->answers++;
     }
     w->head.next = wgl_sort(w->entries, (uint32_t)(e - w->entries));
-    for (struct wgl_entry *p = &w->head; p->next; p = p->next)
+    for (struct wgl_entry *p = &w->head; p->next; p = p->next) {
         p->next->prev = p;
+        p->next->pos = p->pos + 1;
+    }
 }
 
 /* ---- one key ---- */
+
+/* an order that comes as far as the farthest: of these the shortest */
+static void wgl_witness(struct wgl *w, const struct wgl_entry *e, uint64_t state)
+{
+    struct lab_wgl_witness *x = w->witness;
+    bool is_first = !x->n_states;
+    uint32_t at = 0;
+    while (at < x->n_states && x->states[at] != state)
+        at++;
+    if (at == LAB_WGL_STATES) {
+        x->more_states = true;
+        at--; /* it may be the shortest's */
+    } else if (at == x->n_states) {
+        x->states[x->n_states++] = state;
+    }
+    if (!is_first && w->depth >= x->n)
+        return;
+    x->states[at] = x->states[0];
+    x->states[0] = state;
+    x->blocked = e->id;
+    x->n = w->depth;
+    for (uint32_t i = 0; i < w->depth; i++)
+        x->order[i] = w->stack[i].call->id;
+}
 
 static enum lab_wgl_verdict wgl_search(struct wgl *w, uint64_t state, uint64_t steps_max,
                                        uint32_t *ret_tag)
 {
     struct wgl_entry *e = w->head.next;
-    uint32_t deepest = 0;
     while (w->answers) {
         if (e->is_call) {
             uint64_t next;
@@ -246,10 +274,12 @@ static enum lab_wgl_verdict wgl_search(struct wgl *w, uint64_t state, uint64_t s
             e = e->next;
             continue;
         }
-        if (w->depth >= deepest) {
-            deepest = w->depth;
+        if (e->pos > w->farthest) {
+            w->farthest = e->pos;
             *ret_tag = e->op->tag;
         }
+        if (w->witness && e->pos == w->farthest)
+            wgl_witness(w, e, state);
         if (w->depth == 0)
             return LAB_WGL_BAD;
         struct wgl_step *s = &w->stack[--w->depth];
@@ -261,10 +291,13 @@ static enum lab_wgl_verdict wgl_search(struct wgl *w, uint64_t state, uint64_t s
     return LAB_WGL_OK;
 }
 
+/* *farthest: 0, or where an earlier search came to */
 static enum lab_wgl_verdict wgl_key(struct mem *m, const struct lab_wgl_op *ops, uint32_t n,
-                                    uint64_t initial, uint64_t steps_max, struct lab_wgl_result *r)
+                                    uint64_t initial, uint64_t steps_max, struct lab_wgl_result *r,
+                                    uint32_t *farthest, struct lab_wgl_witness *witness)
 {
-    struct wgl w = {.mem = m, .n = n, .words = (n + 63) / 64};
+    struct wgl w = {
+        .mem = m, .n = n, .words = (n + 63) / 64, .farthest = *farthest, .witness = witness};
     enum lab_wgl_verdict v = LAB_WGL_UNKNOWN;
     size_t entries = 2 * (size_t)n * sizeof *w.entries, stack = n * sizeof *w.stack;
     w.entries = mem_zalloc(m, entries);
@@ -273,6 +306,7 @@ static enum lab_wgl_verdict wgl_key(struct mem *m, const struct lab_wgl_op *ops,
     if (w.entries && w.stack && w.bits && w.words <= WGL_ARENA) {
         wgl_make_list(&w, ops);
         v = wgl_search(&w, initial, steps_max, &r->tag);
+        *farthest = w.farthest;
     }
     r->steps += w.steps;
     mem_free(m, w.entries, entries);
@@ -316,8 +350,9 @@ void lab_wgl_check(struct mem *m, struct lab_wgl_op *ops, uint32_t n, uint64_t i
     for (uint32_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && ops[end].key == ops[i].key;)
             end++;
-        uint32_t tag = r->tag;
-        enum lab_wgl_verdict v = wgl_key(m, ops + i, end - i, initial, steps_max, r);
+        uint32_t tag = r->tag, farthest = 0;
+        enum lab_wgl_verdict v =
+            wgl_key(m, ops + i, end - i, initial, steps_max, r, &farthest, NULL);
         r->keys++;
         if (v == LAB_WGL_BAD) {
             r->verdict = v;
@@ -327,4 +362,23 @@ void lab_wgl_check(struct mem *m, struct lab_wgl_op *ops, uint32_t n, uint64_t i
         if (v == LAB_WGL_UNKNOWN)
             r->verdict = v;
     }
+}
+
+void lab_wgl_explain(struct mem *m, const struct lab_wgl_op *ops, uint32_t n, uint64_t initial,
+                     uint64_t steps_max, struct lab_wgl_result *ret_result,
+                     struct lab_wgl_witness *ret_witness)
+{
+    struct lab_wgl_witness *x = ret_witness;
+    struct lab_wgl_result again = {.verdict = LAB_WGL_OK};
+    uint32_t farthest = 0;
+    *x = (struct lab_wgl_witness){.order = mem_zalloc(m, n * sizeof *x->order)};
+    *ret_result = (struct lab_wgl_result){.keys = 1};
+    ret_result->verdict =
+        wgl_key(m, ops, n, initial, steps_max, ret_result, &farthest, NULL); /* how far? */
+    if (!x->order)
+        return;
+    x->cap = n;
+    if (ret_result->verdict != LAB_WGL_OK && farthest) /* and who gets there? */
+        x->more_states |=
+            wgl_key(m, ops, n, initial, steps_max, &again, &farthest, x) == LAB_WGL_UNKNOWN;
 }

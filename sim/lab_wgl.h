@@ -9,13 +9,9 @@
  *  2. One without an answer takes effect at any moment after its call, or never.
  *  3. An answer and a call at the same time overlap.
  *
- * A history as text has one event in a line, the order of the lines is the real time, and lines
- * that are none are skipped:
- *     {:process 3, :type :invoke, :f :write, :key "k", :value 4}      key may be left out
- *     INFO  jepsen.util - 3 :ok :cas [3 0]
- * :type is invoke, ok, fail (it did not take effect; of a cas: the comparison failed) or info (not
- * known).  :f is read or get, write or put, cas (:value [old new]), append (text to text).  A value
- * is nil (what an object begins with), a number or a "text". */
+ * How far an order can go is exact: when the search stands before an answer that it cannot explain,
+ * all answers before it are explained; the last such place of all orders is the first answer of the
+ * history that no order explains.  Histories as text: sim/lab_history.h. */
 #ifndef SIM_LAB_WGL_H
 #define SIM_LAB_WGL_H
 
@@ -27,8 +23,8 @@ enum lab_wgl_f {
     LAB_WGL_CAS,        /* from a to b, and it did */
     LAB_WGL_CAS_FAILED, /* it was not a */
     LAB_WGL_CAS_MAYBE,  /* from a to b if it was a; nobody was told */
-    LAB_WGL_APPEND,     /* the text that lab_wgl_text made a and b of */
-    LAB_WGL_DROPPED,    /* did nothing, said nothing */
+    LAB_WGL_APPEND,  /* to b times what was there, plus a: a text as a number (sim/lab_history.c) */
+    LAB_WGL_DROPPED, /* did nothing, said nothing */
 };
 
 enum lab_wgl_verdict { LAB_WGL_OK, LAB_WGL_BAD, LAB_WGL_UNKNOWN };
@@ -44,7 +40,22 @@ struct lab_wgl_op {
 struct lab_wgl_result {
     enum lab_wgl_verdict verdict;
     uint64_t keys, steps;
-    uint32_t tag; /* BAD: of an answer that no order explains, in the longest order found */
+    uint32_t tag; /* BAD: of the first answer that no order explains, of its key; UNKNOWN, of
+                     lab_wgl_explain: of the first that is not explained so far */
+};
+
+enum { LAB_WGL_STATES = 8 };
+
+/* What is known of a key whose answers are not all explained. */
+struct lab_wgl_witness {
+    uint32_t *order; /* places in ops, from mem: the shortest order that explains all answers before
+                        the one */
+    uint32_t n, cap;
+    uint32_t blocked;                /* the place of that one */
+    uint64_t states[LAB_WGL_STATES]; /* that there may be then, after some order or other; the first
+                                        is that of the order above */
+    uint32_t n_states;
+    bool more_states; /* than these, or not all orders were tried */
 };
 
 /* Each key's operations begin with state `initial`.  ops are sorted in place.  steps_max: for each
@@ -52,14 +63,10 @@ struct lab_wgl_result {
 void lab_wgl_check(struct mem *m, struct lab_wgl_op *ops, uint32_t n, uint64_t initial,
                    uint64_t steps_max, struct lab_wgl_result *ret_result);
 
-/* for a text: a = its value from nothing, b = the factor by which what stands before it counts */
-void lab_wgl_text(const char *text, size_t len, uint64_t *ret_a, uint64_t *ret_b);
-
-enum { LAB_WGL_NIL = 0 }; /* the state `nil` of a history as text, and the empty text */
-
-/* Reads a history as text.  ret: number of operations with *ret_ops from m (tags are line numbers),
- * E_NOMEM, or E_INVAL with *ret_line: an event that cannot be. */
-int64_t lab_wgl_parse(struct mem *m, const char *text, size_t len, struct lab_wgl_op **ret_ops,
-                      uint32_t *ret_cap, uint32_t *ret_line);
+/* One key's operations, BAD or UNKNOWN: the same verdict once more, with what is behind it.  The
+ * order is of cap places of mem, for the caller to free; cap 0: there was no memory. */
+void lab_wgl_explain(struct mem *m, const struct lab_wgl_op *ops, uint32_t n, uint64_t initial,
+                     uint64_t steps_max, struct lab_wgl_result *ret_result,
+                     struct lab_wgl_witness *ret_witness);
 
 #endif

@@ -27,6 +27,7 @@ static const char usage[] =
     "  tarn-sim report --db F > report.html            what is in one, as a page with plots\n"
     "  tarn-sim shrink SCENARIO --seed N               a failure becomes a small scenario "
     "file\n"
+    "  tarn-sim check-history FILE...                  is what others recorded linearizable?\n"
     "  tarn-sim list                                   scenarios beside the program's folder\n"
     "  tarn-sim keys [SCENARIO]                        every key of a scenario and its value\n"
     "  tarn-sim mutants                                known bugs that this build can switch "
@@ -623,8 +624,9 @@ static const char *const option_names[] = {
     "--at2",     "--mode", "--branch", "--vary",  "--stop-at-event", "--mutant", "--trace",
     "--history", "--set",  "--twice",  "--json",  "--first",
 };
-static const char *const command_names[] = {"run",     "seeds",    "points", "list",   "keys",
-                                            "mutants", "campaign", "merge",  "report", "shrink"};
+static const char *const command_names[] = {"run",    "seeds",   "points",       "list",
+                                            "keys",   "mutants", "campaign",     "merge",
+                                            "report", "shrink",  "check-history"};
 
 /* how many letters must be changed, added or dropped to make b of a; at most 32 letters count */
 static unsigned distance(const char *a, const char *b)
@@ -927,6 +929,8 @@ int main(int argc, char **argv)
         return tarn_sim_report(argc, argv);
     if (!strcmp(cmd, "shrink"))
         return tarn_sim_shrink(argc, argv);
+    if (!strcmp(cmd, "check-history"))
+        return tarn_sim_history(argc, argv);
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(usage, stdout);

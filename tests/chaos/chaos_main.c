@@ -10,7 +10,7 @@
  *
  * -a: clients read from any master (client.read_from), not from the leader alone.
  *
- * The history is text as sim/lab_wgl.h reads it, the checker is the simulator's.  A line is one
+ * The history is text as sim/lab_history.h reads it, the checker is the simulator's.  A line is one
  * write() with O_APPEND before a call and after its answer, so the order of lines is real time.  A
  * client that does not know whether a write took effect goes on under another number: the write
  * stays open for ever. */
@@ -26,7 +26,7 @@
 #include <unistd.h>
 #include "cluster/tarn.h"
 #include "core/prng.h"
-#include "sim/lab_wgl.h"
+#include "sim/lab_history.h"
 
 enum { CLIENTS_MAX = 64, WGL_STEPS = 20 * 1000 * 1000 };
 
@@ -343,27 +343,26 @@ static int check(const char *file)
 {
     static const char *const verdicts[] = {"linearizable", "NOT LINEARIZABLE", "unknown"};
     struct lab_wgl_result r;
-    struct lab_wgl_op *ops;
+    struct lab_history h;
     struct mem m;
     size_t len;
-    uint32_t cap, bad_line;
     char *text = read_all(file, &len);
     if (!text) {
         fprintf(stderr, "chaos: %s: %s\n", file, strerror(errno));
         return 2;
     }
     mem_init(&m, (struct mem_source){heap_get, heap_put, NULL}, 4ull << 30);
-    int64_t n = lab_wgl_parse(&m, text, len, &ops, &cap, &bad_line);
-    if (n < 0) {
-        fprintf(stderr, "chaos: %s:%u: no history\n", file, bad_line);
+    if (lab_history_read(&h, &m, LAB_HISTORY_ANY, text, len)) {
+        fprintf(stderr, "chaos: %s:%u: no history: %s\n", file, h.bad_line, h.why);
         return 2;
     }
     int bad = check_names(text);
-    lab_wgl_check(&m, ops, (uint32_t)n, LAB_WGL_NIL, WGL_STEPS, &r);
-    printf("chaos: %lld operations on %llu registers: %s (%llu steps)\n", (long long)n,
+    lab_wgl_check(&m, h.ops, h.n, LAB_HISTORY_NIL, WGL_STEPS, &r);
+    printf("chaos: %u operations on %llu registers: %s (%llu steps)\n", h.n,
            (unsigned long long)r.keys, verdicts[r.verdict], (unsigned long long)r.steps);
     if (r.verdict == LAB_WGL_BAD)
-        fprintf(stderr, "chaos: %s:%u: no order explains this answer\n", file, r.tag);
+        fprintf(stderr, "chaos: %s:%u: no order explains this answer\n", file,
+                h.notes[r.tag].answered_line);
     free(text);
     return bad || r.verdict == LAB_WGL_BAD ? 3 : 0;
 }

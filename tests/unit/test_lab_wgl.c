@@ -1,20 +1,21 @@
 /* tests/unit/test_lab_wgl.c - the search for a linear order: by hand, against trying every order,
  * and on histories whose verdicts are known. */
 #include "core/prng.h"
-#include "sim/lab_wgl.h"
+#include "sim/lab_history.h"
 #include "tests/unit/unit.h"
 
 static struct mem mem;
 
 static enum lab_wgl_verdict verdict_of(const char *text, uint64_t *ret_steps)
 {
-    struct lab_wgl_op *ops;
+    struct lab_history h;
     struct lab_wgl_result r;
-    uint32_t line, cap;
-    int64_t n = lab_wgl_parse(&mem, text, strlen(text), &ops, &cap, &line);
-    CU_ASSERT_FATAL(n >= 0);
-    lab_wgl_check(&mem, ops, (uint32_t)n, LAB_WGL_NIL, 20000000, &r);
-    mem_free(&mem, ops, cap * sizeof *ops);
+    int err = lab_history_read(&h, &mem, LAB_HISTORY_ANY, text, strlen(text));
+    if (err)
+        fprintf(stderr, "line %u: %s\n", h.bad_line, h.why);
+    CU_ASSERT_FATAL(err == 0);
+    lab_wgl_check(&mem, h.ops, h.n, LAB_HISTORY_NIL, 20000000, &r);
+    lab_history_drop(&h);
     if (ret_steps)
         *ret_steps = r.steps;
     return r.verdict;
@@ -78,11 +79,6 @@ static void test_wgl_by_hand(void)
             fprintf(stderr, "case %zu: %d, not %d\n", i, (int)v, (int)cases[i].want);
         CU_ASSERT_EQUAL(v, cases[i].want);
     }
-    struct lab_wgl_op *ops;
-    uint32_t line, cap;
-    static const char bad[] = "nothing\n" EV(1, ok, read, "1");
-    CU_ASSERT_EQUAL(lab_wgl_parse(&mem, bad, strlen(bad), &ops, &cap, &line), E_INVAL);
-    CU_ASSERT_EQUAL(line, 2);
     CU_ASSERT_EQUAL(mem.large.next, &mem.large);
     mem_drop(&mem);
 }
@@ -152,6 +148,101 @@ static void test_wgl_against_every_order(void)
         CU_ASSERT_FATAL(res.verdict == (want ? LAB_WGL_OK : LAB_WGL_BAD));
     }
     CU_ASSERT(good > rounds / 10 && good < rounds - rounds / 10);
+    mem_drop(&mem);
+}
+
+/* the history as far as just before `at`: what was answered later has no answer, what was asked
+ * later is not there */
+static bool orders_before(const struct lab_wgl_op *ops, uint32_t n, int64_t at)
+{
+    struct lab_wgl_op cut[FEW];
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (ops[i].from >= at)
+            continue;
+        cut[k] = ops[i];
+        if (cut[k].to >= at)
+            cut[k].to = INT64_MAX;
+        k++;
+    }
+    return orders(cut, k, 0, 0);
+}
+
+/* is it an order that respects real time, explains what it has, and has all answers before at? */
+static bool order_holds(const struct lab_wgl_op *ops, uint32_t n, const struct lab_wgl_witness *w,
+                        int64_t at)
+{
+    uint64_t state = 0;
+    unsigned done = 0;
+    for (uint32_t i = 0; i < w->n; i++) {
+        const struct lab_wgl_op *o = &ops[w->order[i]];
+        for (uint32_t k = 0; k < n; k++)
+            if (!(done >> k & 1) && k != w->order[i] && ops[k].to < o->from)
+                return false;
+        if ((o->f == LAB_WGL_READ || o->f == LAB_WGL_CAS) && state != o->a)
+            return false;
+        if (o->f == LAB_WGL_CAS_FAILED && state == o->a)
+            return false;
+        if (o->f == LAB_WGL_WRITE)
+            state = o->a;
+        else if (o->f == LAB_WGL_CAS || (o->f == LAB_WGL_CAS_MAYBE && state == o->a))
+            state = o->b;
+        done |= 1u << w->order[i];
+    }
+    for (uint32_t k = 0; k < n; k++)
+        if (!(done >> k & 1) && ops[k].to < at)
+            return false;
+    return w->n_states && w->states[0] == state;
+}
+
+/* The answer that is blamed is the first that no order explains: the history before it has an
+ * order, which is the one that is shown; with it, it has none. */
+static void test_wgl_blames_the_first(void)
+{
+    struct prng p;
+    uint32_t bad = 0;
+    unit_mem(&mem, 256 << 20);
+    prng_seed(&p, 2, "wgl", 0);
+    for (uint32_t r = 0; r < 20000; r++) {
+        struct lab_wgl_op ops[FEW];
+        uint32_t n = 2 + (uint32_t)prng_below(&p, FEW - 1);
+        int64_t times[2 * FEW];
+        for (uint32_t i = 0; i < 2 * FEW; i++) /* no two at once: a prefix is one of events */
+            times[i] = i + 1;
+        for (uint32_t i = 2 * FEW - 1; i > 0; i--) {
+            uint32_t k = (uint32_t)prng_below(&p, i + 1);
+            int64_t t = times[i];
+            times[i] = times[k];
+            times[k] = t;
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            int64_t a = times[2 * i], b = times[2 * i + 1];
+            enum lab_wgl_f f = (enum lab_wgl_f)prng_below(&p, LAB_WGL_CAS_MAYBE);
+            bool is_open = f == LAB_WGL_WRITE && !prng_below(&p, 4);
+            ops[i] = (struct lab_wgl_op){.from = a < b ? a : b,
+                                         .to = is_open ? INT64_MAX
+                                               : a < b ? b
+                                                       : a,
+                                         .a = prng_below(&p, 3),
+                                         .b = prng_below(&p, 3),
+                                         .f = f,
+                                         .tag = i};
+        }
+        struct lab_wgl_result res, again;
+        struct lab_wgl_witness w;
+        lab_wgl_check(&mem, ops, n, 0, 1000000, &res);
+        lab_wgl_explain(&mem, ops, n, 0, 1000000, &again, &w);
+        CU_ASSERT_FATAL(again.verdict == res.verdict && w.order != NULL);
+        if (res.verdict == LAB_WGL_BAD) {
+            int64_t at = ops[w.blocked].to;
+            bad++;
+            CU_ASSERT_FATAL(ops[w.blocked].tag == res.tag && at < INT64_MAX);
+            CU_ASSERT_FATAL(orders_before(ops, n, at) && !orders_before(ops, n, at + 1));
+            CU_ASSERT_FATAL(order_holds(ops, n, &w, at));
+        }
+        mem_free(&mem, w.order, w.cap * sizeof *w.order);
+    }
+    CU_ASSERT(bad > 5000);
     mem_drop(&mem);
 }
 
@@ -231,4 +322,4 @@ static void test_wgl_known_histories(void)
 }
 
 UNIT_MAIN("lab_wgl", UNIT(test_wgl_by_hand), UNIT(test_wgl_against_every_order),
-          UNIT(test_wgl_gives_up), UNIT(test_wgl_known_histories))
+          UNIT(test_wgl_blames_the_first), UNIT(test_wgl_gives_up), UNIT(test_wgl_known_histories))
