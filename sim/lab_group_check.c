@@ -82,9 +82,10 @@ static void check_leader(struct group_node *n, uint64_t epoch, uint64_t applied)
                        (unsigned long long)epoch, (unsigned long long)n->epoch);
     n->epoch = epoch;
     e->by = n;
+    /* Who wakes up to votes of an old term leads nobody. */
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         const struct group_node *o = &g->node[i];
-        if (o != n && o->m && lab_group_member_trusts(o->m, UINT64_MAX))
+        if (o != n && o->m && o->epoch < epoch && lab_group_member_trusts(o->m, UINT64_MAX))
             lab_group_fail(g, LAB_GROUP_LEADERS, "%s begins to lead while %s has a lease", name,
                            sim_node_name(o->node));
     }

@@ -63,26 +63,33 @@ static bool plot_is_calm(struct lab_group *g)
     return lab_group_operator_is_tidy(g->oper);
 }
 
+/* How far a segment of node n's log has been written; 0: it is only prepared, or not there. */
+static uint64_t plot_used(struct group_node *n, const char *seg)
+{
+    static uint8_t b[1 << 20];
+    int64_t len = sim_disk_read(n->node, seg, b, sizeof b, 0), used = 0;
+    for (int64_t k = 0; k < len; k++)
+        used = b[k] ? k : used;
+    return used < 8192 ? 0 : (uint64_t)used;
+}
+
 /* A bit of what node n has written of its log, but not of the last segment: nothing may prove yet
  * that its end was ever there, so that damage of it looks like a write that a crash tore. */
 static void plot_flip(struct group_event *e, struct group_node *n)
 {
-    static uint8_t b[1 << 20];
     const char *seg = NULL, *last = "";
     for (const char *f = ""; (f = sim_disk_next(n->node, f));)
-        if (strstr(f, "wal-") && strcmp(f, last) > 0)
+        if (strstr(f, "wal-") && strcmp(f, last) > 0 && plot_used(n, f))
             last = f;
     for (const char *f = ""; (f = sim_disk_next(n->node, f));)
         if (strstr(f, "wal-") && strcmp(f, last) < 0 && (!seg || lab_group_chance(e, 2)))
             seg = f;
-    int64_t len = seg ? sim_disk_read(n->node, seg, b, sizeof b, 0) : 0, used = 0;
-    for (int64_t k = 0; k < len; k++)
-        used = b[k] ? k : used;
+    uint64_t used = seg ? plot_used(n, seg) : 0;
     if (used < 16384)
         return;
-    uint64_t at = 8192 + lab_group_chance(e, (uint64_t)used - 8192);
-    lab_group_note(n->g, "%s: '%s' is damaged at %llu of %lld", sim_node_name(n->node), seg,
-                   (unsigned long long)at, (long long)used);
+    uint64_t at = 8192 + lab_group_chance(e, used - 8192);
+    lab_group_note(n->g, "%s: '%s' is damaged at %llu of %llu", sim_node_name(n->node), seg,
+                   (unsigned long long)at, (unsigned long long)used);
     sim_disk_flip(n->node, seg, at, (unsigned)lab_group_chance(e, 8));
 }
 
