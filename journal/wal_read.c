@@ -1,6 +1,7 @@
 /* journal/wal_read.c - one window of aligned memory slides over the segment; a batch that does not
  * fit in what is left of the window is read again from its own start. */
 #include "journal/wal_read.h"
+#include "journal/log_mend.h"
 
 static void wal_read_done(struct env_op *op)
 {
@@ -87,6 +88,28 @@ static enum wal_read_event wal_read_bad(struct wal_read *r, int verdict)
     return verdict == E_NODATA ? WAL_READ_END : WAL_READ_BAD;
 }
 
+/* true: look again, something was mended */
+static bool wal_read_mend(struct wal_read *r, size_t have, size_t *need)
+{
+    uint8_t *p = r->window + (r->at - r->window_at);
+    r->is_whole = log_mend_is_whole(p, have);
+    if (r->mend == WAL_READ_AS_IS || !log_mend_batch(p, have, r->any ? NULL : &r->expect, need))
+        return false;
+    r->mendable = true;
+    r->mended |= r->mend == WAL_READ_MENDS;
+    return r->mend == WAL_READ_MENDS;
+}
+
+static bool wal_read_mend_header(struct wal_read *r)
+{
+    uint8_t *p = r->window + (r->at - r->window_at);
+    if (r->mend == WAL_READ_AS_IS || !log_mend_head(p, LOG_BLOCK, LOG_SEGMENT_MAGIC))
+        return false;
+    r->mendable = true;
+    r->mended |= r->mend == WAL_READ_MENDS;
+    return r->mend == WAL_READ_MENDS;
+}
+
 static enum wal_read_event wal_read_batch(struct wal_read *r)
 {
     bool eof;
@@ -98,8 +121,9 @@ static enum wal_read_event wal_read_batch(struct wal_read *r)
             return r->at >= r->size ? WAL_READ_END : wal_read_bad(r, E_EOF);
         if (!p)
             return WAL_READ_WAIT;
-        int ret = log_format_batch_check(p, need, r->any ? NULL : &r->expect, &r->batch, &need);
-        if (ret == E_EOF)
+        size_t have = need;
+        int ret = log_format_batch_check(p, have, r->any ? NULL : &r->expect, &r->batch, &need);
+        if (ret == E_EOF || (ret == E_CORRUPT && wal_read_mend(r, have, &need)))
             continue;
         if (ret)
             return wal_read_bad(r, ret);
@@ -125,6 +149,8 @@ enum wal_read_event wal_read_step(struct wal_read *r)
         if (!p && !eof)
             return r->busy ? WAL_READ_WAIT : WAL_READ_ERROR;
         r->verdict = eof ? E_EOF : log_format_check(p, LOG_BLOCK, LOG_SEGMENT_MAGIC);
+        if (r->verdict == E_CORRUPT && wal_read_mend_header(r))
+            r->verdict = 0;
         if (!r->verdict) {
             memcpy(&r->segment, p, sizeof r->segment);
             r->expect = (struct log_expect){r->segment.seq, r->segment.first_index, r->segment.crc};

@@ -34,14 +34,23 @@ enum wal_read_state {
     WAL_READ_IS_CLOSED,
 };
 
+enum wal_read_mend {
+    WAL_READ_AS_IS,
+    WAL_READ_LOOK,  /* what could be mended is bad, and mendable is set */
+    WAL_READ_MENDS, /* it is mended (log_mend.h) whenever it is read, and mended is set */
+};
+
 struct wal_read {
     /* the owner's */
     void (*wake)(struct wal_read *r);
     struct log_expect expect; /* what the next batch must be */
     bool any;                 /* take batches as they come (dump) */
-    uint64_t limit;           /* if not 0: no need to read ahead beyond this offset */
+    enum wal_read_mend mend;
+    uint64_t limit; /* if not 0: no need to read ahead beyond this offset */
     /* results */
     int verdict;
+    bool mendable, mended; /* never reset here */
+    bool is_whole;         /* after BAD: log_mend_is_whole */
     uint64_t at, size;
     struct log_segment segment;
     struct log_batch batch;

@@ -16,7 +16,11 @@
  *     rejected.
  *  4. Batches that no later one proves durable may be in a page cache or a device's cache only. The
  *     new segment stands on the last batch that is proven (not on one that may vanish), and holds a
- *     copy of all that comes after it, durable before anybody sees a record. */
+ *     copy of all that comes after it, durable before anybody sees a record.
+ *  5. What nothing proves durable and does not check may be a write that was torn, or one that was
+ *     answered for and in which a bit has flipped since.  So a flipped bit is mended (log_mend.h)
+ *     and the log read once more, as if it had never flipped.  What is proven durable and does not
+ *     check stays damage: it would have to be mended at every reading. */
 #include "core/mutant.h"
 #include "core/sometimes.h"
 #include "journal/wal_recover_impl.h"
@@ -328,6 +332,31 @@ static void wal_rc_hole(struct wal_recover *rc)
     rc->state = WAL_RC_BEHIND;
 }
 
+/* Nothing proves what does not check.  Where one bit makes the difference it was written whole, and
+ * may have been answered for: from the beginning, with such bits put right. */
+static bool wal_rc_scan_mending(struct wal_recover *rc)
+{
+    if (!rc->read.mendable || rc->read.mend == WAL_READ_MENDS)
+        return false;
+    rc->read.mend = WAL_READ_MENDS;
+    wal_rc_forget(rc);
+    rc->last = rc->at_seg = 0;
+    rc->state = WAL_RC_HEADS;
+    return true;
+}
+
+static void wal_rc_say_torn(const struct wal_recover *rc)
+{
+    const struct wal *w = rc->wal;
+    const char *what = rc->is_whole ? "does not check, though no sector of it is empty: check the "
+                                      "disk; records that were answered for may be lost here"
+                                    : "was torn";
+    SOMETIMES(WAL_TORN);
+    fmt_log(w->env, rc->is_whole ? ENV_LOG_WARN : ENV_LOG_INFO,
+            "journal: '%s': the last write %s; the log ends at record %llu.",
+            env_disk(w->env, w->dir), what, (unsigned long long)rc->last);
+}
+
 static void wal_rc_verdict(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
@@ -360,12 +389,17 @@ static void wal_rc_verdict(struct wal_recover *rc)
             wal_rc_finish(rc, E_CORRUPT);
         return;
     }
-    if (rc->cut_seg < w->n_segs && w->segs[rc->cut_seg].erase_to) {
-        SOMETIMES(WAL_TORN);
-        fmt_log(w->env, ENV_LOG_INFO,
-                "journal: '%s': the last write was torn; the log ends at record %llu.",
-                env_disk(w->env, w->dir), (unsigned long long)rc->last);
+    if (wal_rc_scan_mending(rc))
+        return;
+    if (rc->read.mended) {
+        SOMETIMES(WAL_MENDED);
+        fmt_log(w->env, ENV_LOG_WARN,
+                "journal: '%s': a bit of the last writes had flipped and is put right; nothing is "
+                "lost. Check the disk and the memory.",
+                env_disk(w->env, w->dir));
     }
+    if (rc->cut_seg < w->n_segs && w->segs[rc->cut_seg].erase_to)
+        wal_rc_say_torn(rc);
     wal_rc_accept(rc);
 }
 
@@ -645,6 +679,8 @@ static void wal_rc_read_end(struct wal_recover *rc)
         fmt_log(w->env, ENV_LOG_ERROR, "journal: %s: written by a newer release: run that one.",
                 rc->read.name);
         wal_rc_finish(rc, E_VERSION);
+    } else if (rc->state == WAL_RC_SCAN) {
+        rc->is_whole = rc->read.verdict == E_CORRUPT && rc->read.is_whole;
     } else if (rc->state == WAL_RC_COPY || rc->state == WAL_RC_REPLAY) {
         struct wal_segment *s = &w->segs[rc->at_seg];
         bool active = w->state == WAL_RUNNING && rc->at_seg == w->n_segs - 1;
@@ -901,6 +937,7 @@ void wal_recover(struct wal *w, uint64_t from, uint64_t known_durable, struct en
     rc->from = from;
     rc->evidence = known_durable;
     rc->op.done = wal_rc_done;
+    rc->read.mend = WAL_READ_LOOK;
     rc->read.wake = wal_rc_wake;
     rc->state = WAL_RC_LIST;
     w->state = WAL_RECOVERED;

@@ -66,28 +66,31 @@ static bool plot_is_calm(struct lab_group *g)
 /* How far a segment of node n's log has been written; 0: it is only prepared, or not there. */
 static uint64_t plot_used(struct group_node *n, const char *seg)
 {
-    static uint8_t b[1 << 20];
+    static uint8_t b[2 << 20];
     int64_t len = sim_disk_read(n->node, seg, b, sizeof b, 0), used = 0;
     for (int64_t k = 0; k < len; k++)
         used = b[k] ? k : used;
-    return used < 8192 ? 0 : (uint64_t)used;
+    return used < 4096 ? 0 : (uint64_t)used;
 }
 
-/* A bit of what node n has written of its log, but not of the last segment: nothing may prove yet
- * that its end was ever there, so that damage of it looks like a write that a crash tore. */
+/* A bit of what node n has written of its log; as often of what it wrote last, which nothing may
+ * prove to have been there: then it is for the log to see that it is no write that a crash tore. */
 static void plot_flip(struct group_event *e, struct group_node *n)
 {
-    const char *seg = NULL, *last = "";
-    for (const char *f = ""; (f = sim_disk_next(n->node, f));)
-        if (strstr(f, "wal-") && strcmp(f, last) > 0 && plot_used(n, f))
-            last = f;
-    for (const char *f = ""; (f = sim_disk_next(n->node, f));)
-        if (strstr(f, "wal-") && strcmp(f, last) < 0 && (!seg || lab_group_chance(e, 2)))
+    const char *seg = NULL;
+    bool end = lab_group_chance(e, 2);
+    uint64_t used = 0;
+    for (const char *f = ""; (f = sim_disk_next(n->node, f));) {
+        uint64_t u = strstr(f, "wal-") ? plot_used(n, f) : 0;
+        if (u && (end ? !seg || strcmp(f, seg) > 0 : !seg || lab_group_chance(e, 2))) {
             seg = f;
-    uint64_t used = seg ? plot_used(n, seg) : 0;
-    if (used < 16384)
+            used = u;
+        }
+    }
+    if (!seg)
         return;
-    uint64_t at = 8192 + lab_group_chance(e, used - 8192);
+    uint64_t from = end ? used / 4096 * 4096 : 4096;
+    uint64_t at = from + lab_group_chance(e, used + 1 - from);
     lab_group_note(n->g, "%s: '%s' is damaged at %llu of %llu", sim_node_name(n->node), seg,
                    (unsigned long long)at, (unsigned long long)used);
     sim_disk_flip(n->node, seg, at, (unsigned)lab_group_chance(e, 8));

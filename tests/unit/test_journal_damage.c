@@ -38,7 +38,7 @@ static bool damage_start(struct world *w)
 
 static void damage_refused(struct world *w, int why)
 {
-    w->last_error[0] = 0;
+    w->last_warning[0] = 0;
     CU_ASSERT_FALSE(damage_start(w));
     CU_ASSERT_EQUAL(w->why, why);
 }
@@ -131,10 +131,12 @@ static void test_damage_is_named(void)
     world_drop(w);
 }
 
-/* The last batch before a crash: nothing vouches for it, so a bad one is a torn one. */
-static void test_damage_unproven_tail_is_cut(void)
+/* The last batch before a crash: nothing vouches for it, so a bad one is a torn one, unless one bit
+ * makes the difference. */
+static void damage_unproven_tail(unsigned bits, uint64_t at)
 {
     struct world *w = &world_one;
+    const char *name = "j/wal-0000000000000001";
     world_init_quiet(w, 5);
     CU_ASSERT_FATAL(world_start(w));
     for (int i = 0; i < 4; i++)
@@ -143,15 +145,32 @@ static void test_damage_unproven_tail_is_cut(void)
     world_put(w, 1, 100); /* block 6: the seal is in 5 */
     world_crash(w, false);
     CU_ASSERT_EQUAL(w->seen, 5);
-    CU_ASSERT_EQUAL(sim_disk_flip(w->n, "j/wal-0000000000000001", 6 * LOG_BLOCK + 70, 3), 0);
-    w->seen = 4;
+    for (unsigned i = 0; i < bits; i++)
+        CU_ASSERT_EQUAL(sim_disk_flip(w->n, name, 6 * LOG_BLOCK + at, 3 + i), 0);
+    w->seen = bits < 2 ? 5 : 4;
+    w->last_warning[0] = 0;
     CU_ASSERT_FATAL(world_start(w));
-    CU_ASSERT_EQUAL(w->applied, 4);
+    CU_ASSERT_EQUAL(w->applied, w->seen);
+    CU_ASSERT_PTR_NOT_NULL(strstr(w->last_warning, bits < 2 ? "is put right" : "does not check"));
+    uint64_t had = w->seen;
     world_put(w, 3, 100);
     world_crash(w, true);
     CU_ASSERT_FATAL(world_start(w));
-    CU_ASSERT_EQUAL(w->applied, 7);
+    CU_ASSERT_EQUAL(w->applied, had + 3);
     world_drop(w);
+}
+
+static void test_damage_unproven_tail_is_mended(void)
+{
+    damage_unproven_tail(1, 70);
+    damage_unproven_tail(1, 30);
+    damage_unproven_tail(1, 100);
+}
+
+static void test_damage_unproven_tail_is_cut(void)
+{
+    damage_unproven_tail(2, 70);
+    damage_unproven_tail(2, 30);
 }
 
 /* However full the segment is, a quiet log's last record is vouched for. */
@@ -478,10 +497,10 @@ static void test_damage_foreign_segment(void)
 }
 
 UNIT_MAIN("journal_damage", UNIT(test_damage_random_flips), UNIT(test_damage_is_named),
-          UNIT(test_damage_unproven_tail_is_cut), UNIT(test_damage_seal_always_has_room),
-          UNIT(test_damage_spliced_batch), UNIT(test_damage_garbage_behind_the_end),
-          UNIT(test_damage_cut_and_missing_files), UNIT(test_damage_bad_sectors),
-          UNIT(test_damage_newest_image_gives_way_to_the_older),
+          UNIT(test_damage_unproven_tail_is_mended), UNIT(test_damage_unproven_tail_is_cut),
+          UNIT(test_damage_seal_always_has_room), UNIT(test_damage_spliced_batch),
+          UNIT(test_damage_garbage_behind_the_end), UNIT(test_damage_cut_and_missing_files),
+          UNIT(test_damage_bad_sectors), UNIT(test_damage_newest_image_gives_way_to_the_older),
           UNIT(test_damage_image_that_the_host_refuses), UNIT(test_damage_image_of_another_release),
           UNIT(test_damage_unfinished_image), UNIT(test_damage_versions_from_the_future),
           UNIT(test_damage_identity), UNIT(test_damage_foreign_segment))
