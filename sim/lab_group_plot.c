@@ -118,8 +118,8 @@ static void usurp_turn(struct group_event *e)
     if (!(how & 16) || e->led->paused || !sim_node_is_up(e->led->node))
         return;
     if (how & 32) {
-        sim_node_stall(e->led->node, (uint32_t)lab_group_chance(e, 8),
-                       usurp_some_ns(e, 2 * g->s.journal.suspect_max_ns));
+        uint32_t submits = (uint32_t)lab_group_chance(e, 8);
+        sim_node_stall(e->led->node, submits, usurp_some_ns(e, 2 * g->s.journal.suspect_max_ns));
         return;
     }
     e->paused = e->led->paused = true;

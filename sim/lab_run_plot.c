@@ -64,8 +64,8 @@ static void plot_turn(struct run_event *e)
     if (how == 0 || e->led->paused || !sim_node_is_up(e->led->node))
         return;
     if (how == 1) {
-        sim_node_stall(e->led->node, (uint32_t)sim_random(r->sim, 8),
-                       plot_some_ns(e, 2 * r->s.journal.suspect_max_ns));
+        uint32_t submits = (uint32_t)sim_random(r->sim, 8);
+        sim_node_stall(e->led->node, submits, plot_some_ns(e, 2 * r->s.journal.suspect_max_ns));
         return;
     }
     e->paused = e->led->paused = true;
