@@ -518,6 +518,7 @@ void raft_status(const struct raft *r, struct raft_status *ret_status)
                               .lease = raft_lease_holds(r, r->now),
                               .lease_until_ns = raft_read_lease_ns(r),
                               .joint = raft_member_is_joint(raft_member_conf(r)),
+                              .forsaken = r->role != RAFT_LEADER && (!r->leader.v || r->yielded),
                               .conf_index = r->conf_index[r->n_confs - 1]};
     for (uint32_t i = 0; r->role == RAFT_LEADER && i < r->n_peers; i++) {
         const struct raft_peer *p = &r->peer[i];

@@ -265,6 +265,7 @@ struct raft_status {
     uint64_t term, commit, applied, stored, last, first, term_start;
     struct raft_id leader, vote, transfer_to;
     bool lease, joint;
+    bool forsaken;          /* no leader is known, or it has been silent for too long */
     int64_t lease_until_ns; /* by the clock of the events; 0: none */
     uint64_t conf_index;
     uint32_t n_peers;

@@ -474,21 +474,46 @@ static void drive_time_set(struct drive *d)
         env_timer_set(d->env, &d->timer, due);
 }
 
+/* Full, and nobody leads: the disks of all may be full.  The reserve becomes a segment of the log,
+ * for the first entries of terms alone, so that somebody leads and what is there can be read.  Who
+ * has no reserve stands only while nobody leads, and hands over to whoever has space. */
+static void drive_lend(struct drive *d, const struct raft_status *s)
+{
+    int64_t now = env_now_ns(d->env), wait = 2 * d->cfg.raft.suspect_max_ns;
+    if (!s->forsaken || (!d->full && !d->is_poor))
+        d->led_ns = now;
+    d->forsaken = now - d->led_ns >= wait;
+    if (d->forsaken && d->full && (!d->is_poor || now >= d->reserve_ns)) {
+        d->is_poor = d->release_due = true; /* or what is there of it again */
+        d->reserve_ns = now + wait;
+        raft_log_lend(d->log, true);
+        fmt_log(d->env, ENV_LOG_WARN,
+                "journal: '%s': full, and nobody leads: the reserve is given up, so that what is "
+                "there can be read. Changes are refused until there is space for it again.",
+                env_disk(d->env, d->dir));
+    }
+    if (d->is_poor && !d->full && now >= d->reserve_ns) {
+        d->reserve_ns = now + wait;
+        d->reserve_due = true;
+    }
+}
+
 /* Whether the disk stalls is for the timer to say: it fires when what has come meanwhile is served.
  * Who stood still itself sees old writes before that, and has nobody but itself to blame. */
-static void drive_health(struct drive *d)
+static void drive_health(struct drive *d, const struct raft_status *s)
 {
+    drive_lend(d, s);
     int64_t since = raft_log_waiting_since(d->log), now = env_now_ns(d->env);
     int64_t stall = d->cfg.raft.suspect_min_ns / 2;
     bool stalls = since && now - since >= stall && (d->is_late || !d->fit);
-    bool fit = !d->full && !stalls;
+    bool has_space = !d->full && (!d->is_poor || d->forsaken), fit = has_space && !stalls;
     if (fit != d->fit) {
         d->fit = fit;
         fmt_log(d->env, fit ? ENV_LOG_INFO : ENV_LOG_WARN, "journal: '%s': the disk %s.",
                 env_disk(d->env, d->dir),
-                fit       ? "takes writes again"
-                : d->full ? "is full: this member cannot lead"
-                          : "stalls: this member cannot lead");
+                fit         ? "takes writes again"
+                : has_space ? "stalls: this member cannot lead"
+                            : "is full: this member cannot lead");
         struct raft_event ev = {.type = RAFT_HEALTH, .u.fit = fit};
         drive_step(d, &ev, NULL);
     }
@@ -541,7 +566,7 @@ void raft_drive_settle(struct drive *d)
         if (d->state == DRIVE_RUNNING && (drive_reads(d) || drive_propose(d)))
             d->settle_again = true;
         if (d->state == DRIVE_RUNNING)
-            drive_health(d);
+            drive_health(d, &s);
     } while (d->settle_again && d->state == DRIVE_RUNNING);
     d->is_settling = false;
     if (d->state != DRIVE_RUNNING)
@@ -674,10 +699,11 @@ static void drive_submit(struct journal *j, const void *rec, uint32_t len, struc
     struct drive *d = container_of(j, struct drive, journal);
     uint64_t room = d->cfg.queue_bytes - (d->queue_head - d->queue_tail);
     uint64_t waiting = d->wait_head - d->wait_tail + d->n_queued;
+    bool no_space = d->full || d->is_poor;
     int ret = d->role != JOURNAL_LEADER || d->stop_op                    ? E_NOT_LEADER
               : len > JOURNAL_RECORD_MAX                                 ? E_TOOBIG
-              : d->full && drive_has_fitter(d)                           ? E_AGAIN
-              : d->full                                                  ? E_NOSPC
+              : no_space && drive_has_fitter(d)                          ? E_AGAIN
+              : no_space                                                 ? E_NOSPC
               : room < 4 + (uint64_t)len || waiting >= DRIVE_MEM_ENTRIES ? E_AGAIN
                                                                          : 0;
     if (ret) {

@@ -311,6 +311,11 @@ void raft_drive_snap_done(struct env_op *op)
         drive_installed(d, op->ret);
     else if (op->ret == E_NOSPC && raft_log_give(d->log))
         d->reserve_due = true;
+    else if (op->ret == 0 && d->reserving && d->is_poor) {
+        d->is_poor = false;
+        raft_log_lend(d->log, false);
+    }
+    d->reserving = false;
     if (d->state == DRIVE_RUNNING && !d->stop_op)
         raft_drive_settle(d);
     else
@@ -357,8 +362,9 @@ void raft_drive_images(struct drive *d)
     if (is_new && (d->image_wanted || d->image_again || !list_empty(&d->image_ops))) {
         d->image_wanted = d->image_again = false;
         drive_image_write(d);
-    } else if (d->reserve_due) {
+    } else if (d->reserve_due && !(d->is_poor && d->full)) {
         d->reserve_due = false;
+        d->reserving = true;
         d->snap_doing = DRIVE_SNAP_SPACE;
         snap_reserve(d->snap, &d->snap_op);
     }

@@ -690,6 +690,11 @@ void raft_log_hold(struct raft_log *l, bool on)
     wal_hold(l->wal, on);
 }
 
+void raft_log_lend(struct raft_log *l, bool on)
+{
+    wal_lend(l->wal, on);
+}
+
 void raft_log_flush(struct raft_log *l)
 {
     wal_flush(l->wal);

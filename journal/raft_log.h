@@ -101,6 +101,7 @@ void raft_log_trim(struct raft_log *l, uint64_t index);
 bool raft_log_give(struct raft_log *l); /* wal_give */
 /* records that are not held back for space any more: an image is being written (wal_hold) */
 void raft_log_hold(struct raft_log *l, bool on);
+void raft_log_lend(struct raft_log *l, bool on);
 void raft_log_flush(struct raft_log *l); /* wal_flush */
 bool raft_log_is_idle(const struct raft_log *l);
 uint64_t raft_log_written(const struct raft_log *l); /* wal_written */

@@ -112,6 +112,8 @@ bool wal_is_idle(const struct wal *w);
 bool wal_give(struct wal *w);
 /* while on, a log that found no room for another segment does not look again */
 void wal_hold(struct wal *w, bool on);
+/* while on, segments may be as small as can be: for who would rather have little than nothing */
+void wal_lend(struct wal *w, bool on);
 /* segments that hold no record above upto may go */
 void wal_trim(struct wal *w, uint64_t upto);
 void wal_stats(const struct wal *w, struct wal_stats *ret_stats);

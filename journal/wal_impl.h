@@ -73,6 +73,7 @@ struct wal_prep {
     bool is_proof;        /* begun after the disk was full: if it gets ready there is room again */
     uint64_t least_bytes; /* the next segment must hold this */
     bool hold;            /* no retry now */
+    bool lent;            /* a small one is better than none */
     bool tight;           /* a start found no room: the smallest segment will do */
 };
 

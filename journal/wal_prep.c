@@ -59,7 +59,7 @@ static void wal_prep_done(struct env_op *op)
                     p->state == WAL_PREP_END_CLOSE;
     if (op->ret < 0 && !dropping) {
         if (op->ret == E_NOSPC || op->ret == E_DQUOT) {
-            p->tight = w->state == WAL_STARTING;
+            p->tight = w->state == WAL_STARTING || p->lent;
             w->giving = true;
             wal_prep_drop(w);
         } else if (op->ret == E_NOENT && p->from_seq && p->state == WAL_PREP_OPEN) {
@@ -327,6 +327,11 @@ void wal_prep_trim_run(struct wal *w)
         wal_name(w, t->seq, name);
         env_unlink(w->env, name, &t->op);
     }
+}
+
+void wal_lend(struct wal *w, bool on)
+{
+    w->prep.lent = on;
 }
 
 void wal_hold(struct wal *w, bool on)

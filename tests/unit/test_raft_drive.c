@@ -364,13 +364,23 @@ static void test_group_moves_from_a_full_disk(void)
     gang_free(g);
 }
 
-/* With all disks full who leads goes on: what is there can be read. */
+static bool full_reads(struct gang *g, struct gang_member *l)
+{
+    struct gang_op b = {.op = {.done = gang_op_done}, .g = g, .busy = true};
+    journal_barrier(l->j, &b.op);
+    gang_run(g, 1000);
+    return b.done && b.op.ret == 0;
+}
+
+/* With all disks full who leads goes on, and another one when it goes: what is there can be read.
+ */
 static void test_group_that_is_full_answers_reads(void)
 {
     static struct gang_op o;
     struct gang *g = started(23, 3);
     CU_ASSERT(gang_write(g, 100, 100));
     CU_ASSERT(gang_await_equal(g, 1000));
+    gang_run(g, 5000); /* the reserve is written slowly */
     for (uint32_t i = 0; i < 3; i++)
         fill(&g->m[i]);
     struct gang_member *l = gang_leader(g);
@@ -379,15 +389,24 @@ static void test_group_that_is_full_answers_reads(void)
         ret = large(g, l, &o);
     gang_run(g, 20000);
     CU_ASSERT_FATAL(gang_leader(g) == l && l->role == JOURNAL_LEADER);
-    struct gang_op b = {.op = {.done = gang_op_done}, .g = g, .busy = true};
-    journal_barrier(l->j, &b.op);
-    gang_run(g, 1000);
-    CU_ASSERT(b.done && b.op.ret == 0);
+    CU_ASSERT(full_reads(g, l));
+    uint32_t gone = (uint32_t)(l - g->m);
+    gang_crash(g, gone, false);
+    CU_ASSERT_FATAL((l = gang_await_leader(g, 30000)) != NULL);
+    CU_ASSERT(full_reads(g, l));
+    ret = large(g, l, &o);
+    CU_ASSERT(ret == E_NOSPC || ret == E_AGAIN); /* the one that went may have space */
+    gang_run(g, 20000);
+    CU_ASSERT_FATAL(gang_leader(g) == l && full_reads(g, l));
+    gang_start(g, gone);
+    gang_run(g, 5000);
+    CU_ASSERT_FATAL((l = gang_leader(g)) != NULL);
+    CU_ASSERT(full_reads(g, l));
     for (uint32_t i = 0; i < 3; i++) {
         struct sim_disk_config c = sim_config_quiet(0).disk;
         sim_disk_set(g->m[i].node, &c);
     }
-    gang_run(g, 10000);
+    gang_run(g, 20000);
     CU_ASSERT(gang_write(g, 10, 100)); /* there is space again */
     gang_free(g);
 }
