@@ -95,6 +95,12 @@ void lab_check_on_record(struct lab_check *c,
                                     const struct meta_result *res),
                          void *ctx);
 
+/* called when a master begins to lead, and when it leads no more; not when it dies */
+void lab_check_on_lead(struct lab_check *c,
+                       void (*fn)(void *ctx, int64_t at_ns, const char *name, uint64_t epoch,
+                                  bool begins),
+                       void *ctx);
+
 /* Does the client have the file open for writing, now?  Its own writes are part of what it sees. */
 void lab_check_on_writer(struct lab_check *c,
                          bool (*fn)(void *ctx, const char *client, struct ino ino), void *ctx);

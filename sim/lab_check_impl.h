@@ -73,6 +73,8 @@ struct lab_check {
     void (*on_record)(void *ctx, int64_t at_ns, uint64_t index, const struct fsop *op,
                       const struct meta_result *res);
     void *record_ctx;
+    void (*on_lead)(void *ctx, int64_t at_ns, const char *name, uint64_t epoch, bool begins);
+    void *lead_ctx;
     bool (*is_writer)(void *ctx, const char *client, struct ino ino);
     void *writer_ctx;
     struct check_record *log;

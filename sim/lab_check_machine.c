@@ -134,6 +134,8 @@ static void machine_on_lead(struct master_observer *o, uint64_t epoch, const str
                        (unsigned long long)m->epoch);
     m->epoch = epoch;
     m->leads = true;
+    if (c->on_lead)
+        c->on_lead(c->lead_ctx, sim_now_ns(c->sim), m->name, epoch, true);
     e->by = m;
     e->applied = applied;
     if (applied != c->n_log)
@@ -146,7 +148,20 @@ static void machine_on_lead(struct master_observer *o, uint64_t epoch, const str
 
 static void machine_on_step_down(struct master_observer *o)
 {
-    container_of(o, struct check_machine, observer)->leads = false;
+    struct check_machine *m = container_of(o, struct check_machine, observer);
+    struct lab_check *c = m->check;
+    m->leads = false;
+    if (c->on_lead)
+        c->on_lead(c->lead_ctx, sim_now_ns(c->sim), m->name, m->epoch, false);
+}
+
+void lab_check_on_lead(struct lab_check *c,
+                       void (*fn)(void *ctx, int64_t at_ns, const char *name, uint64_t epoch,
+                                  bool begins),
+                       void *ctx)
+{
+    c->on_lead = fn;
+    c->lead_ctx = ctx;
 }
 
 struct master_observer *lab_check_observer(struct lab_check *c, const char *name)

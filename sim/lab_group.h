@@ -49,6 +49,27 @@ struct lab_group_report {
 
 struct lab_group;
 
+/* What a client asks; its number is one of all threads of all clients. */
+struct lab_group_op {
+    const char *client, *what; /* what: "read", "write", "cas" */
+    uint32_t thread, number;
+    int64_t from_ns;
+    uint64_t key, a, b; /* write a, or from a to b */
+    enum { LAB_GROUP_ASKED, LAB_GROUP_ANSWERED, LAB_GROUP_GIVEN_UP } phase;
+    uint64_t value, index; /* answered: of a read; its place in the log */
+    bool did;              /* not of a cas whose comparison failed */
+    const char *by;
+};
+
+/* For who wants to see a run as it happens. */
+struct lab_group_watch {
+    void *ctx;
+    void (*on_op)(void *ctx, int64_t at_ns, const struct lab_group_op *op);
+    /* not when it dies */
+    void (*on_lead)(void *ctx, int64_t at_ns, const char *node, uint64_t epoch, bool begins);
+    void (*on_record)(void *ctx, int64_t at_ns, uint64_t index, const char *node); /* the first */
+};
+
 /* m outlives the run; s is copied and its random parts are drawn.  on_log may be NULL. */
 struct lab_group *lab_group_open(struct mem *m, const struct lab_scenario *s, uint64_t seed,
                                  sim_log_fn on_log, void *log_ctx);
@@ -62,6 +83,8 @@ struct sim *lab_group_sim(struct lab_group *g);
 const char *lab_group_verdict_name(enum lab_group_verdict v);
 /* every record, answer, role and fault as text, as it happens; call it before lab_group_go */
 void lab_group_history(struct lab_group *g, FILE *to);
+/* call it before lab_group_go; w is copied, and any of its functions may be NULL */
+void lab_group_watch(struct lab_group *g, const struct lab_group_watch *w);
 /* keeps every operation that is begun; call it before lab_group_go */
 void lab_group_keep(struct lab_group *g, struct lab_ops *to);
 /* the report for people, or as one line of JSON; wall_s: how long it took */

@@ -108,6 +108,9 @@ void lab_group_check_role(struct group_node *n, enum journal_role role, uint64_t
     lab_group_note(g, "%s role %s epoch %llu applied %llu%s%s", sim_node_name(n->node), names[role],
                    (unsigned long long)epoch, (unsigned long long)applied, why ? " " : "",
                    why ? err_name(why) : "");
+    if (g->watch.on_lead)
+        g->watch.on_lead(g->watch.ctx, group_now_ns(g), sim_node_name(n->node), epoch,
+                         role == JOURNAL_LEADER);
     g->check.findings[LAB_GROUP_STRUCTURE].checks++;
     if (role == JOURNAL_LEADER)
         check_leader(n, epoch, applied);
@@ -189,6 +192,8 @@ void lab_group_check_apply(struct group_node *n, const struct group_record *r, u
                            (unsigned long long)index, (unsigned long long)before,
                            (unsigned long long)c->last);
         check_first(g, r, e);
+        if (g->watch.on_record)
+            g->watch.on_record(g->watch.ctx, group_now_ns(g), index, name);
         check_leases(n, index);
         e->ballast_sum = st->ballast_sum;
         lab_group_note(g, "%s record %llu ticket %llu client %llu seq %llu key %llu value %llu%s",

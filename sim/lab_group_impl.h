@@ -189,6 +189,7 @@ struct lab_group {
     bool rests;                    /* clients begin no writes until somebody begins to lead */
     struct lab_group_report stats; /* what is counted as it happens */
     FILE *history;
+    struct lab_group_watch watch;
     struct lab_ops *record;
 };
 

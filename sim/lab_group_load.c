@@ -13,8 +13,8 @@ struct group_thread {
     enum thread_state state;
     uint32_t target, attempts;
     uint64_t seq, floor, seen[GROUP_KEYS];
-    int64_t from_ns, until_ns;
-    bool anywhere; /* a read that is asked of anybody */
+    int64_t begun_ns, from_ns, until_ns; /* from: of this attempt, of a read */
+    bool anywhere;                       /* a read that is asked of anybody */
     struct group_request q;
     struct prng p;
     /* the last look */
@@ -164,6 +164,30 @@ static void thread_choose(struct group_thread *t)
     }
 }
 
+/* who watches is told; a: answered */
+static void thread_tell(const struct group_thread *t, int phase, const struct group_answer *a)
+{
+    const struct lab_group *g = t->c->l->g;
+    const struct group_request *q = &t->q;
+    struct lab_group_op o = {.client = sim_node_name(t->c->caller.node),
+                             .what = q->verb == GROUP_READ    ? "read"
+                                     : q->verb == GROUP_WRITE ? "write"
+                                                              : "cas",
+                             .thread = (uint32_t)(t - t->c->threads),
+                             .number = t->number,
+                             .from_ns = t->begun_ns,
+                             .key = q->key,
+                             .a = q->a,
+                             .b = q->b,
+                             .phase = phase,
+                             .value = a ? a->value : 0,
+                             .index = a ? a->index : 0,
+                             .did = a && a->did,
+                             .by = sim_node_name(g->node[t->target].node)};
+    if (g->watch.on_op)
+        g->watch.on_op(g->watch.ctx, group_now_ns(g), &o);
+}
+
 static void thread_begin(struct group_thread *t)
 {
     struct lab_group *g = t->c->l->g;
@@ -190,7 +214,9 @@ static void thread_begin(struct group_thread *t)
         thread_record(t);
     if (t->anywhere)
         thread_record_step(t, LAB_STEP_ASK, 0);
+    t->begun_ns = t->from_ns;
     t->until_ns = t->from_ns + thread_patience_ns;
+    thread_tell(t, LAB_GROUP_ASKED, NULL);
     t->floor = g->check.floor;
     thread_ask(t);
 }
@@ -219,6 +245,7 @@ static void thread_again(struct group_thread *t, uint32_t hint)
         if (t->q.verb != GROUP_READ)
             lab_group_check_unknown(g, &t->q, t->from_ns);
         lab_group_note(g, "client %u gives up", t->number);
+        thread_tell(t, LAB_GROUP_GIVEN_UP, NULL);
         thread_next(t);
         return;
     }
@@ -253,6 +280,8 @@ static void thread_probed(struct group_thread *t, const struct group_answer *a)
     t->q.client = t->number;
     t->q.verb = GROUP_READ;
     t->target = t->probed++;
+    t->begun_ns = group_now_ns(g);
+    thread_tell(t, LAB_GROUP_ASKED, NULL);
     thread_ask(t);
 }
 
@@ -277,6 +306,7 @@ static void thread_answered(struct group_thread *t, const struct group_answer *a
                    (double)t->from_ns / 1e9, (unsigned long long)t->floor,
                    sim_node_name(g->node[t->target].node), (unsigned long long)a->index,
                    (unsigned long long)a->value, a->did ? "" : " no");
+    thread_tell(t, LAB_GROUP_ANSWERED, a);
     t->seen[t->q.key] = a->value;
     if (t->q.verb == GROUP_READ) {
         lab_group_check_read(g, &t->q, t->from_ns, t->floor, a);

@@ -289,6 +289,11 @@ struct sim *lab_group_sim(struct lab_group *g)
     return g->sim;
 }
 
+void lab_group_watch(struct lab_group *g, const struct lab_group_watch *w)
+{
+    g->watch = *w;
+}
+
 void lab_group_history(struct lab_group *g, FILE *to)
 {
     g->history = to;

@@ -246,6 +246,7 @@ struct sim_trace {
     uint32_t node; /* UINT32_MAX: the world */
     uint32_t kind;
     uint64_t a, b;
+    int64_t since_ns; /* SIM_K_FRAMES: when the first of them was sent; not part of the hash */
 };
 
 enum { SIM_RING = 4096 };

@@ -44,6 +44,7 @@ struct sim_item *sim_conn_item(struct sim_end *e, enum sim_item_kind kind, uint6
     struct sim_item *it = sim_alloc(s, sizeof *it);
     it->kind = (uint8_t)kind;
     it->wire = wire + SIM_CONN_HEAD;
+    it->born_ns = s->now_ns;
     list_push_back(&e->out, &it->link);
     if (!list_linked(&e->dirty))
         list_push_back(&s->net.dirty, &e->dirty);
@@ -324,8 +325,10 @@ static void sim_conn_deliver_frames(struct sim_end *o, struct sim_item *it,
                                     const struct sim_node *from)
 {
     struct sim *s = o->conn->sim;
+    s->since_ns = it->born_ns;
     sim_record(s, o->node, SIM_K_FRAMES, sim_digest(it->bytes, it->n),
                (uint64_t)from->id << 32 | it->frames);
+    s->since_ns = 0;
     for (uint32_t at = 0; at < it->n && o->state == SIM_END_OPEN;) {
         uint8_t *p = it->bytes + at;
         uint32_t n = base_get_u32(p);

@@ -157,7 +157,7 @@ struct sim_item { /* one thing in the order of one direction */
     bool departed, queued;   /* left the process; waited for the receiver's NIC */
     uint32_t n, cap, frames; /* bytes of frames, each with a head of SIM_FRAME_HEAD */
     uint64_t wire, backlog;
-    int64_t due_ns;
+    int64_t due_ns, born_ns;
     uint8_t *bytes;
     struct sim_rma *rma;
 };
@@ -283,6 +283,7 @@ struct sim {
     struct sim_site_state sites[SIM_SITES];
     uint32_t n_sites;
     uint64_t hash[2], n_trace;
+    int64_t since_ns; /* of the next record */
     struct sim_trace ring[SIM_RING];
     void (*trace_fn)(void *ctx, const struct sim_trace *t);
     void *trace_ctx;

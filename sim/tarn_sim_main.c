@@ -13,6 +13,8 @@
 #include "sim/lab_points.h"
 #include "sim/lab_run.h"
 #include "sim/tarn_sim.h"
+#include "sim/tarn_sim_record.h"
+#include "sim/tarn_sim_timeline.h"
 
 static const char usage[] =
     "tarn-sim - the whole cluster in one thread, on virtual time, from a seed\n"
@@ -52,7 +54,10 @@ static const char usage[] =
     "fail?\n"
     "  --log NODE      shows the log lines of a node (\"all\": of every node)\n"
     "  --trace FILE    writes every event as a line of text\n"
-    "  --history FILE  writes every answer that a client got, and every record, as text\n"
+    "  --history FILE  writes every answer that a client got, and every record, as text; of\n"
+    "                  journals alone FILE.jsonl is for check-history\n"
+    "  --timeline F    writes the run as a page: machines, leaderships, faults, operations, "
+    "messages\n"
     "  --json          the report as JSON (the hash still comes last)\n"
     "\n"
     "Exit status: 0 all verdicts are ok, 2 usage, 3 a safety checker failed, 4 the cluster did "
@@ -69,7 +74,7 @@ struct options {
     const char *mode;
     int64_t until_ns, branch_ns;
     uint64_t vary, stop_event;
-    const char *log_node, *trace, *history;
+    const char *log_node, *trace, *history, *timeline;
 };
 
 /* what a panic says; set before each run */
@@ -97,6 +102,10 @@ struct watch {
     const struct options *o;
     struct sim *sim;
     FILE *trace, *history;
+    bool is_jsonl; /* the history, of registers */
+    uint32_t lives[RECORD_THREADS];
+    struct timeline *timeline;
+    FILE *page;       /* of the timeline */
     uint64_t *events; /* of the first run of two */
     uint64_t n, cap, diverged, seen;
     bool is_second;
@@ -115,55 +124,46 @@ static void watch_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_log
 static void watch_answer(void *ctx, const struct lab_load_answer *a)
 {
     const struct watch *w = ctx;
-    const struct fsop *op = a->op;
-    fprintf(w->history, "%.6f %.6f %s.%u %s %llu", (double)a->w.from_ns / 1e9,
-            (double)a->w.to_ns / 1e9, a->client, a->thread, a->step, (unsigned long long)op->ino.v);
-    if (op->name_len)
-        fprintf(w->history, " \"%.*s\"", (int)op->name_len, op->name);
-    if (op->name2_len)
-        fprintf(w->history, " -> %llu \"%.*s\"", (unsigned long long)op->ino2.v, (int)op->name2_len,
-                op->name2);
-    if (op->valid || op->mode || op->flags)
-        fprintf(w->history, " valid %x mode %o size %llu flags %x", op->valid, op->mode,
-                (unsigned long long)op->size, op->flags);
-    if (a->len)
-        fprintf(w->history, " [%llu + %u]", (unsigned long long)a->off, a->len);
-    if (a->ret < 0)
-        fprintf(w->history, " : %s\n", err_name((int)a->ret));
-    else
-        fprintf(w->history, " : %lld, record %llu inode %llu version %llu size %llu flags %x\n",
-                (long long)a->ret, (unsigned long long)a->rep->index,
-                (unsigned long long)a->rep->attr.ino.v, (unsigned long long)a->rep->attr.version,
-                (unsigned long long)a->rep->attr.size, a->rep->attr.flags);
+    if (w->history)
+        tarn_sim_record_answer(w->history, a);
+    if (w->timeline)
+        tarn_sim_timeline_answer(w->timeline, a);
 }
 
 static void watch_record(void *ctx, int64_t at_ns, uint64_t index, const struct fsop *op,
                          const struct meta_result *res)
 {
     const struct watch *w = ctx;
-    const struct fsattr *a = &res->reply.attr;
-    struct rbuf r = rbuf_make(op->data, op->data_len);
-    struct fsent e;
-    fprintf(w->history, "%.6f record %llu %s %llu", (double)at_ns / 1e9, (unsigned long long)index,
-            fsop_kind_name(op->kind), (unsigned long long)op->ino.v);
-    if (op->name_len)
-        fprintf(w->history, " \"%.*s\"", (int)op->name_len, op->name);
-    fprintf(w->history, " session %llu seq %llu arg %llu : %s", (unsigned long long)op->session.v,
-            (unsigned long long)op->seq, (unsigned long long)op->arg,
-            res->reply.err ? err_name(res->reply.err) : "ok");
-    if (res->reply.intent)
-        fprintf(w->history, " intent %llu", (unsigned long long)res->reply.intent);
-    if (a->ino.v)
-        fprintf(w->history, " inode %llu mode %o uid %u nlink %u size %llu version %llu flags %x",
-                (unsigned long long)a->ino.v, a->mode, a->uid, a->nlink,
-                (unsigned long long)a->size, (unsigned long long)a->version, a->flags);
-    bool has_ents = op->kind == FSOP_LOAD || op->kind == FSOP_REFRESH || op->kind == FSOP_OUTCOME ||
-                    op->kind == FSOP_WRITE_CLOSE;
-    while (has_ents && rbuf_left(&r) && fsop_ent_get(&r, &e) == 0)
-        fprintf(w->history, " {%.*s %o uid %u size %llu file %llu fp %llx}", (int)e.name_len,
-                e.name ? e.name : "", e.mode, e.uid, (unsigned long long)e.size,
-                (unsigned long long)e.ufs_ino, (unsigned long long)e.fp);
-    fprintf(w->history, "\n");
+    char what[80];
+    if (w->history)
+        tarn_sim_record_record(w->history, at_ns, index, op, res);
+    fmt_into(what, sizeof what, "%s %llu %.*s", fsop_kind_name(op->kind),
+             (unsigned long long)op->ino.v, (int)op->name_len, op->name_len ? op->name : "");
+    if (w->timeline)
+        tarn_sim_timeline_record(w->timeline, at_ns, index, what);
+}
+
+static void watch_lead(void *ctx, int64_t at_ns, const char *node, uint64_t epoch, bool begins)
+{
+    const struct watch *w = ctx;
+    if (w->timeline)
+        tarn_sim_timeline_lead(w->timeline, at_ns, node, epoch, begins);
+}
+
+static void watch_group_record(void *ctx, int64_t at_ns, uint64_t index, const char *node)
+{
+    const struct watch *w = ctx;
+    if (w->timeline)
+        tarn_sim_timeline_record(w->timeline, at_ns, index, node);
+}
+
+static void watch_op(void *ctx, int64_t at_ns, const struct lab_group_op *op)
+{
+    struct watch *w = ctx;
+    if (w->timeline)
+        tarn_sim_timeline_op(w->timeline, at_ns, op);
+    if (w->is_jsonl)
+        tarn_sim_record_op(w->history, at_ns, op, w->lives);
 }
 
 static void watch_event_text(const struct watch *w, const struct sim_trace *t, FILE *to)
@@ -203,6 +203,8 @@ static void watch_event(void *ctx, const struct sim_trace *t)
     struct watch *w = ctx;
     if (w->trace)
         watch_event_text(w, t, w->trace);
+    if (w->timeline)
+        tarn_sim_timeline_event(w->timeline, t);
     if (++w->seen == w->o->stop_event)
         watch_stop(w, t);
     if (!w->o->twice)
@@ -234,32 +236,18 @@ static double seconds(int64_t ns)
     return (double)ns / 1e9;
 }
 
-static const char *fault_text(const struct lab_fault *f)
-{
-    static char text[160];
-    const char *verb = lab_scenario_fault_name(f->kind);
-    if (f->kind >= LAB_FAULT_STORE_CHANGE)
-        fmt_into(text, sizeof text, "under-store: %s", verb);
-    else if (f->kind == LAB_FAULT_PARTITION || f->kind == LAB_FAULT_CLOG ||
-             f->kind == LAB_FAULT_RESET)
-        fmt_into(text, sizeof text, "%s: %s %s %s", f->node, verb, f->one_way ? "towards" : "from",
-                 !strcmp(f->to, "*") ? "all" : f->to);
-    else
-        fmt_into(text, sizeof text, "%s: %s", f->node, verb);
-    return text;
-}
-
 static void print_faults(const struct lab_report *p)
 {
     printf("\n  %9s  %-34s %9s  %s\n", "at", "what happened", "for", "longest without any success");
     for (uint32_t i = 0; i < p->n_faults; i++) {
         const struct lab_run_fault *f = &p->faults[i];
         if (f->f.at_ns > p->virtual_ns) {
-            printf("  %7.3f s  %-34s not reached\n", seconds(f->f.at_ns), fault_text(&f->f));
+            printf("  %7.3f s  %-34s not reached\n", seconds(f->f.at_ns),
+                   tarn_sim_fault_text(&f->f));
             continue;
         }
-        printf("  %7.3f s  %-34s %7.3f s  %7.1f s\n", seconds(f->f.at_ns), fault_text(&f->f),
-               seconds(f->f.for_ns), seconds(f->down_ns));
+        printf("  %7.3f s  %-34s %7.3f s  %7.1f s\n", seconds(f->f.at_ns),
+               tarn_sim_fault_text(&f->f), seconds(f->f.for_ns), seconds(f->down_ns));
     }
     if (!p->n_faults)
         printf("  %9s  nothing\n", "");
@@ -417,6 +405,33 @@ static const char *verdict_name(const struct lab_scenario *s, unsigned v)
                            : lab_check_name((enum lab_verdict)v);
 }
 
+/* who is watched has been opened, and has not begun */
+static bool watch_open(struct watch *w, struct sim *s)
+{
+    w->sim = s;
+    if (w->o->timeline && !w->is_second && !(w->timeline = tarn_sim_timeline_open(s)))
+        fprintf(stderr, "tarn-sim: no memory for a timeline\n");
+    if (w->trace || w->timeline || w->o->twice || w->o->stop_event)
+        sim_trace_hook(s, watch_event, w);
+    return w->timeline;
+}
+
+static void timeline_write(struct watch *w, const struct lab_scenario *s, uint64_t seed,
+                           const struct lab_finding *const *findings, const struct lab_fault *f,
+                           size_t stride, uint32_t n)
+{
+    struct timeline_end e = {s->name, seed, sim_now_ns(w->sim), s->duration_ns};
+    tarn_sim_timeline_begin(w->timeline, w->page, &e);
+    for (uint32_t i = 0; i < n; i++)
+        tarn_sim_timeline_fault(w->timeline, (const void *)((const char *)f + i * stride));
+    for (unsigned v = 0; v < LAB_VERDICTS; v++)
+        tarn_sim_timeline_verdict(w->timeline, verdict_name(s, v), findings[v]);
+    if (!tarn_sim_timeline_end(w->timeline))
+        fprintf(stderr, "tarn-sim: the timeline is not of everything: the run has too much\n");
+    tarn_sim_timeline_close(w->timeline);
+    w->timeline = NULL;
+}
+
 /* journals alone */
 static int run_group(const struct options *o, const struct lab_scenario *s, uint64_t seed,
                      struct watch *w, bool quiet, struct outcome *ret_out)
@@ -429,10 +444,10 @@ static int run_group(const struct options *o, const struct lab_scenario *s, uint
     struct lab_group *g = lab_group_open(&m, s, seed, w ? watch_log : NULL, w);
     panic_sim = lab_group_sim(g);
     if (w) {
-        w->sim = panic_sim;
-        if (w->trace || o->twice || o->stop_event)
-            sim_trace_hook(w->sim, watch_event, w);
-        lab_group_history(g, w->history);
+        struct lab_group_watch lw = {w, watch_op, watch_lead, watch_group_record};
+        if (watch_open(w, panic_sim) || w->is_jsonl)
+            lab_group_watch(g, &lw);
+        lab_group_history(g, w->is_jsonl ? NULL : w->history);
     }
     lab_group_go(g, o->until_ns);
     lab_group_report(g, &r);
@@ -445,6 +460,9 @@ static int run_group(const struct options *o, const struct lab_scenario *s, uint
         ret_out->report.findings[v] = &ret_out->findings[v];
     }
     ret_out->status = verdict(&ret_out->report);
+    if (w && w->timeline)
+        timeline_write(w, s, seed, ret_out->report.findings, r.faults, sizeof *r.faults,
+                       r.n_faults);
     panic_sim = NULL;
     lab_group_close(g);
     mem_drop(&m);
@@ -463,13 +481,11 @@ static int run_one(const struct options *o, const struct lab_scenario *s, uint64
     struct lab_run *r = lab_run_open(&m, s, seed, w ? watch_log : NULL, w);
     panic_sim = lab_run_sim(r);
     if (w) {
-        w->sim = panic_sim;
-        if (w->trace || o->twice || o->stop_event)
-            sim_trace_hook(w->sim, watch_event, w);
-        if (w->history)
+        if (watch_open(w, panic_sim) || w->history) {
             lab_load_on_answer(lab_run_load(r), watch_answer, w);
-        if (w->history)
             lab_check_on_record(lab_run_check(r), watch_record, w);
+            lab_check_on_lead(lab_run_check(r), watch_lead, w);
+        }
     }
     bool over = lab_run_go(r, o->until_ns);
     double wall_s = tarn_sim_wall_s() - t0;
@@ -483,6 +499,9 @@ static int run_one(const struct options *o, const struct lab_scenario *s, uint64
         json_report(s, &ret_out->report, wall_s);
     else if (!quiet)
         print_report(s, &ret_out->report, over, wall_s);
+    if (w && w->timeline)
+        timeline_write(w, s, seed, ret_out->report.findings, &ret_out->report.faults->f,
+                       sizeof *ret_out->report.faults, ret_out->report.n_faults);
     if (w && w->diverged) {
         printf("the second run differs from event %llu on, which is now:\n  ",
                (unsigned long long)w->diverged);
@@ -534,21 +553,32 @@ static int cmd_run(struct options *o)
         s.seed = o->seed;
         return tarn_sim_branch(&s, o->branch_ns, o->vary, o->json);
     }
-    struct watch w = {.o = o};
-    bool watched = o->twice || o->trace || o->log_node || o->history || o->stop_event;
+    static struct watch w;
+    w.o = o;
+    bool watched =
+        o->twice || o->trace || o->log_node || o->history || o->stop_event || o->timeline;
+    size_t len = o->history ? strlen(o->history) : 0;
+    w.is_jsonl = len > 6 && !strcmp(o->history + len - 6, ".jsonl");
+    if (w.is_jsonl && !s.journal.only)
+        return tarn_sim_bad("only of journals alone is a history for check-history:", o->history);
     if ((o->trace && !(w.trace = fopen(o->trace, "w"))) ||
-        (o->history && !(w.history = fopen(o->history, "w")))) {
+        (o->history && !(w.history = fopen(o->history, "w"))) ||
+        (o->timeline && !(w.page = fopen(o->timeline, "w")))) {
         fprintf(stderr, "tarn-sim: cannot write %s\n",
-                o->trace && !w.trace ? o->trace : o->history);
+                o->trace && !w.trace       ? o->trace
+                : o->history && !w.history ? o->history
+                                           : o->timeline);
         return EXIT_USAGE;
     }
     int status = run_one(o, &s, o->seed, watched ? &w : NULL, false, &out);
-    if ((w.trace && fclose(w.trace)) || (w.history && fclose(w.history))) {
-        perror("tarn-sim: the trace or history is not whole");
+    if ((w.trace && fclose(w.trace)) || (w.history && fclose(w.history)) ||
+        (w.page && fclose(w.page))) {
+        perror("tarn-sim: the trace, history or timeline is not whole");
         status = status ? status : EXIT_USAGE;
     }
     if (o->twice) {
         w.trace = w.history = NULL;
+        w.is_jsonl = false;
         w.cap = w.n;
         w.n = 0;
         w.is_second = true;
@@ -620,9 +650,9 @@ static int cmd_keys(const struct options *o)
 }
 
 static const char *const option_names[] = {
-    "--seed",    "--from", "--to",     "--until", "--log",           "--stride", "--at",
-    "--at2",     "--mode", "--branch", "--vary",  "--stop-at-event", "--mutant", "--trace",
-    "--history", "--set",  "--twice",  "--json",  "--first",
+    "--seed",    "--from", "--to",     "--until", "--log",           "--stride",   "--at",
+    "--at2",     "--mode", "--branch", "--vary",  "--stop-at-event", "--mutant",   "--trace",
+    "--history", "--set",  "--twice",  "--json",  "--first",         "--timeline",
 };
 static const char *const command_names[] = {"run",    "seeds",   "points",       "list",
                                             "keys",   "mutants", "campaign",     "merge",
@@ -892,6 +922,8 @@ static int parse(int argc, char **argv, struct options *o)
             ok = (o->trace = v) != NULL;
         else if (!strcmp(a, "--history"))
             ok = (o->history = v) != NULL;
+        else if (!strcmp(a, "--timeline"))
+            ok = (o->timeline = v) != NULL;
         else if (!strcmp(a, "--set"))
             ok = v && o->n_sets < ARRAY_LEN(o->sets) && (o->sets[o->n_sets++] = v) != NULL;
         else {
