@@ -31,7 +31,7 @@ def layer(path):
     if folder == "journal":
         return "journal", {"core", "journal"}, lambda h: h in FREESTANDING
     if folder == "sim" and base.startswith("tarn_sim"):
-        return "sim edge", {"core", "journal", "cluster", "sim", "tarn_sim_commit.h"}, lambda h: posix(h) or h == "sqlite3.h"
+        return "sim edge", {"core", "journal", "cluster", "sim", "tarn_sim_commit.h", "tarn_sim_timeline_page.h"}, lambda h: posix(h) or h == "sqlite3.h"
     if folder == "sim" and not base.startswith("lab"):
         return "sim", {"core", "sim"}, lambda h: h in FREESTANDING
     if folder == "sim":
