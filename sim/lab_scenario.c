@@ -371,6 +371,12 @@ bool lab_scenario_key_is_time(uint32_t i)
     return keys[i].type == KEY_TIME;
 }
 
+struct lab_scenario_range lab_scenario_key_range(uint32_t i)
+{
+    ASSERT(i < ARRAY_LEN(keys));
+    return (struct lab_scenario_range){keys[i].min, keys[i].max, keys[i].type == KEY_POW2};
+}
+
 bool lab_scenario_key(const struct lab_scenario *s, uint32_t i, char *ret_line, size_t cap)
 {
     if (i >= ARRAY_LEN(keys))

@@ -121,6 +121,11 @@ void lab_scenario_drop(struct lab_scenario *s);
 const char *lab_scenario_key_name(uint32_t i); /* NULL: there are no more */
 uint64_t lab_scenario_get(const struct lab_scenario *s, uint32_t i);
 bool lab_scenario_key_is_time(uint32_t i);
+struct lab_scenario_range {
+    uint64_t min, max; /* max INT64_MAX: none */
+    bool is_power;     /* of two */
+};
+struct lab_scenario_range lab_scenario_key_range(uint32_t i);
 /* within the key's limits; false: it is not */
 bool lab_scenario_put(struct lab_scenario *s, uint32_t i, uint64_t v);
 /* every key with its value, for --help and docs: the i-th as "key  value"; false at the end */

@@ -1,7 +1,6 @@
 /* sim/tarn_sim_main.c - tarn-sim: scenarios of failure, run on virtual time from a seed.
  *
  * The only file of the simulator that reads a clock, and only to say how fast it was. */
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +29,8 @@ static const char usage[] =
     "  tarn-sim shrink SCENARIO --seed N               a failure becomes a small scenario "
     "file\n"
     "  tarn-sim check-history FILE...                  is what others recorded linearizable?\n"
-    "  tarn-sim list                                   scenarios beside the program's folder\n"
+    "  tarn-sim list [WHAT]                            scenarios, faults, checkers, knobs with "
+    "ranges\n"
     "  tarn-sim keys [SCENARIO]                        every key of a scenario and its value\n"
     "  tarn-sim mutants                                known bugs that this build can switch "
     "on\n"
@@ -846,28 +846,6 @@ static int cmd_mutants(void)
     return 0;
 }
 
-static int cmd_list(void)
-{
-    static struct lab_scenario s;
-    static const char dir[] = "sim/scenarios";
-    struct dirent **names = NULL;
-    int n = scandir(dir, &names, NULL, alphasort);
-    if (n < 0) {
-        fprintf(stderr, "tarn-sim: no folder %s here; start it in the source tree\n", dir);
-        return EXIT_USAGE;
-    }
-    for (int i = 0; i < n; i++) {
-        char path[600], why[LAB_ERROR];
-        fmt_into(path, sizeof path, "%s/%s", dir, names[i]->d_name);
-        size_t len = strlen(path);
-        if (len > 5 && !strcmp(path + len - 5, ".json"))
-            printf("%-36s %s\n", path, lab_scenario_load(&s, path, why) ? why : s.about);
-        free(names[i]);
-    }
-    free(names);
-    return 0;
-}
-
 /* ---- the command line ---- */
 
 bool tarn_sim_number(const char *s, uint64_t *ret_v)
@@ -963,6 +941,8 @@ int main(int argc, char **argv)
         return tarn_sim_shrink(argc, argv);
     if (!strcmp(cmd, "check-history"))
         return tarn_sim_history(argc, argv);
+    if (!strcmp(cmd, "list"))
+        return tarn_sim_list(argc, argv);
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(usage, stdout);
@@ -981,8 +961,6 @@ int main(int argc, char **argv)
     int err = parse(argc, argv, &o);
     if (err)
         return err;
-    if (!strcmp(cmd, "list"))
-        return cmd_list();
     if (!strcmp(cmd, "points"))
         return cmd_points(&o);
     if (!strcmp(cmd, "mutants"))

@@ -1,0 +1,396 @@
+/* sim/tarn_sim_list.c - tarn-sim list: what there is to choose from.
+ *
+ *  Every fault, verdict and knob has a text here; tests/e2e/test_list.sh says which has none. */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "core/fmt.h"
+#include "sim/lab_group.h"
+#include "sim/lab_history.h"
+#include "sim/tarn_sim.h"
+
+static const char usage[] =
+    "tarn-sim list [scenarios|faults|checkers|knobs]... [--json]\n"
+    "\n"
+    "What there is to choose from; without a word: all of it.\n"
+    "\n"
+    "  scenarios   files in sim/scenarios, here or beside the program's build folder\n"
+    "  faults      what may go wrong: for \"faults\" and \"random.NAME_every\" of a scenario\n"
+    "  checkers    verdicts of a run, and models of check-history\n"
+    "  knobs       keys of a scenario and of --set, with range and default\n";
+
+static const struct {
+    enum lab_fault_kind kind;
+    const char *where; /* files: of file systems; groups: of several masters, and journals alone */
+    const char *what;
+} faults[] = {
+    {LAB_FAULT_POWER_LOSS, "all",
+     "the machine stops; unsynced sectors are kept, lost, torn or garbage; starts again after for"},
+    {LAB_FAULT_CRASH, "all", "kill -9; what the kernel has is kept; starts again after for"},
+    {LAB_FAULT_RESTART, "all", "a crash and a start at once"},
+    {LAB_FAULT_WIPE, "all", "a crash, and the disk is lost; starts again, or is replaced"},
+    {LAB_FAULT_PAUSE, "all", "the process stands still for a while, its kernel does not"},
+    {LAB_FAULT_PARTITION, "all", "nothing passes between node and to (* all, half); one_way"},
+    {LAB_FAULT_CLOG, "all", "what goes from node to to waits"},
+    {LAB_FAULT_RESET, "all", "connections between node and to break"},
+    {LAB_FAULT_BIT_FLIP, "all", "one bit in some file of the node's disk"},
+    {LAB_FAULT_DISK_FULL, "groups", "nothing new fits on the disk for a while"},
+    {LAB_FAULT_DISK_SLOW, "groups", "the disk takes long, and stalls, for a while"},
+    {LAB_FAULT_SYNC_FAIL, "groups", "syncs fail now and then: the process must end"},
+    {LAB_FAULT_STALL, "groups", "the process stops in the middle of its next turn"},
+    {LAB_FAULT_IMAGE, "groups", "a master is told to write a state image"},
+    {LAB_FAULT_MEMBERS, "groups", "masters are added, removed, preferred or elected"},
+    {LAB_FAULT_LOSE, "groups", "the disk is lost, and the member starts under its old name"},
+    {LAB_FAULT_SIEGE, "groups", "the leader reaches no other master, only clients"},
+    {LAB_FAULT_USURP, "groups", "another one gets to lead while the leader may not notice"},
+    {LAB_FAULT_BLACKOUT, "groups", "most masters or all lose power at the same moment"},
+    {LAB_FAULT_STORE_CHANGE, "files", "somebody changes a file of the under-store"},
+    {LAB_FAULT_STORE_OUTAGE, "files", "every operation on the under-store fails for a while"},
+    {LAB_FAULT_STORE_FULL, "files", "nothing new fits in the under-store for a while"},
+};
+static_assert(ARRAY_LEN(faults) == LAB_FAULTS, "each fault has its text");
+
+static const char *const checks[] = {
+    [LAB_LOG] = "records are never lost or changed, and none takes effect twice",
+    [LAB_ANSWERS] = "each answer is what a second machine foretells, in its real time",
+    [LAB_DATA] = "bytes read are of a state that the reader may see; writes are in the store",
+    [LAB_STORE] = "at the end namespace and under-store agree",
+    [LAB_LIVENESS] = "requests end by their deadline; after healing all works within bound",
+    [LAB_STRUCTURE] = "masters' and workers' own checks",
+};
+static_assert(ARRAY_LEN(checks) == LAB_VERDICTS, "each verdict has its text");
+
+static const char *const group_checks[] = {
+    [LAB_GROUP_LEADERS] = "an epoch has one leader, who has all that was acknowledged before",
+    [LAB_GROUP_LOG] = "all apply the same bytes at the same index, and have the same state",
+    [LAB_GROUP_ANSWERS] = "linearizability by the places of answers in the log",
+    [LAB_GROUP_LINEAR] = "linearizability from outside: a search for an order of each register",
+    [LAB_GROUP_LIVENESS] = "after healing the group gets in order within bound",
+    [LAB_GROUP_STRUCTURE] = "a journal fails only where its disk was made to fail",
+};
+static_assert(ARRAY_LEN(group_checks) == LAB_GROUP_VERDICTS, "likewise");
+
+static const char *const models[] = {
+    [LAB_HISTORY_REGISTER] = "read, write",
+    [LAB_HISTORY_CAS] = "read, write, cas",
+    [LAB_HISTORY_KV] = "get, put, append",
+};
+
+static const char *const knobs[][2] = {
+    {"duration", "how long clients work and things go wrong"},
+    {"bound", "how long each step of the recovery may take afterwards"},
+    {"masters", "machines m1, m2, ..."},
+    {"workers", "machines w1, w2, ..."},
+    {"clients", "machines c1, c2, ..."},
+    {"node_mem_bytes", "memory of each process"},
+    {"fault_on_ppm", "a rare path in the code is switched on for this run"},
+    {"fault_fire_ppm", "one that is on is taken"},
+    {"stall_ppm", "for each turn of a process: it stops in the middle"},
+    {"stall_mean", "for so long, on average"},
+    {"net.latency_min", "one way, least"},
+    {"net.latency_mean", "one way, on average: least and an exponential part"},
+    {"net.pair_extra_max", "a fixed extra for each pair of machines, at most"},
+    {"net.nic_bytes_per_s", "bandwidth of a machine in each direction; 0: no limit"},
+    {"net.loss_ppm", "for each write: lost, and sent again after rto, which doubles"},
+    {"net.rto", "the first such delay"},
+    {"net.reorder_ppm", "for each write: a late segment, one more latency"},
+    {"net.reset_ppm", "for each write: the connection is reset in its middle"},
+    {"net.half_open_ppm", "for each write: the connection silently carries no more"},
+    {"net.clog_ppm", "for each write: the link is clogged for a while"},
+    {"net.clog_mean", "for so long, on average"},
+    {"net.user_timeout", "unacknowledged for so long: reset"},
+    {"disk.read_mean", "time of a read, on average"},
+    {"disk.write_mean", "time of a write, on average"},
+    {"disk.sync_mean", "time of a sync, on average"},
+    {"disk.bytes_per_s", "bandwidth of a disk; 0: no limit"},
+    {"disk.capacity", "bytes of a disk; 0: no limit"},
+    {"disk.stall_ppm", "for each operation: the whole disk waits"},
+    {"disk.stall_mean", "for so long, on average"},
+    {"disk.lose_drop_ppm", "power loss: an unsynced sector is as before"},
+    {"disk.lose_torn_ppm", "power loss: an unsynced sector is half old, half new"},
+    {"disk.lose_garbage_ppm", "power loss: an unsynced sector is garbage"},
+    {"disk.lose_name_ppm", "power loss: an unsynced creation, size or unlink is undone"},
+    {"clock.drift_max_ppm", "clocks are fast or slow by up to this"},
+    {"clock.wall_offset_max", "wall clocks are off by up to this"},
+    {"clock.mono_offset_max", "monotonic clocks start at up to this"},
+    {"store.latency_min", "under-store: least time of an operation"},
+    {"store.latency_mean", "under-store: time of an operation, on average"},
+    {"store.eio_ppm", "under-store: an operation fails"},
+    {"store.short_ppm", "under-store: a read gives less than there is, and says nothing"},
+    {"store.files", "under-store: files at the start"},
+    {"store.dirs", "under-store: directories at the start"},
+    {"store.file_bytes", "under-store: size of those files, at most"},
+    {"store.check_interval", "how old what is known of the under-store may be"},
+    {"master.lease", "of what clients have cached"},
+    {"master.session", "a client that is silent for so long is given up"},
+    {"master.image_after_bytes", "log bytes after which a state image is written"},
+    {"master.segment_bytes", "of a log segment"},
+    {"worker.page_bytes", "of a cached page"},
+    {"worker.capacity_bytes", "of a worker's cache"},
+    {"client.readahead_pages", "read ahead of a sequential reader"},
+    {"client.direct", "1: clients may reach the under-store without a worker"},
+    {"client.deadline", "of each request"},
+    {"client.read_any", "1: every other client asks standbys, too; 2: all do"},
+    {"load.threads", "of each client"},
+    {"load.think", "between two operations of a thread, on average"},
+    {"load.linger", "between two accesses of an open file or listing, on average"},
+    {"load.names", "that files are called, in each directory"},
+    {"load.io_bytes", "of one read or write, at most"},
+    {"load.file_bytes", "of a file that clients write, at most"},
+    {"load.users", "callers beside root"},
+    {"load.create", "weight of this operation"},
+    {"load.mkdir", "weight of this operation"},
+    {"load.symlink", "weight of this operation"},
+    {"load.link", "weight of this operation"},
+    {"load.unlink", "weight of this operation"},
+    {"load.rmdir", "weight of this operation"},
+    {"load.rename", "weight of this operation"},
+    {"load.setattr", "weight of this operation"},
+    {"load.xattr", "weight of this operation"},
+    {"load.lookup", "weight of this operation"},
+    {"load.getattr", "weight of this operation"},
+    {"load.list", "weight of this operation"},
+    {"load.read", "weight of this operation"},
+    {"load.write", "weight of this operation"},
+    {"journal.only", "1: journals and a few registers on them, no file system"},
+    {"journal.raft", "1: one group; 0: each a journal of its own"},
+    {"journal.members", "masters that begin as the group; 0: all"},
+    {"journal.keys", "registers"},
+    {"journal.record_bytes", "of a record, at most"},
+    {"journal.ballast_bytes", "that an image carries beside the registers"},
+    {"journal.reads_ppm", "of the operations: reads"},
+    {"journal.standby_ppm", "of the reads: asked of anybody"},
+    {"journal.attempt", "after which a client asks another master"},
+    {"journal.heartbeat", "of a leader"},
+    {"journal.promise", "how long a member that heard a leader elects no other"},
+    {"journal.suspect_min", "silence after which a member stands for election, least"},
+    {"journal.suspect_max", "and most"},
+    {"journal.keep_entries", "of the log, behind an image"},
+    {"swarm", "1: the seed also draws knobs and which faults there are"},
+    {"seed", "of a run without --seed; 0: 1"},
+    {"random.for", "how long random faults last, on average"},
+    {"random.from", "random faults begin no earlier"},
+    {"random.until", "and no later; 0: until duration"},
+    {"random.leader_ppm", "of the random faults: they hit whoever leads"},
+    {"random.masters", "1: random faults hit masters"},
+    {"random.workers", "1: random faults hit workers"},
+    {"random.clients", "1: random faults hit clients"},
+};
+
+static const char *knob_text(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(knobs); i++)
+        if (!strcmp(name, knobs[i][0]))
+            return knobs[i][1];
+    size_t n = strlen(name);
+    bool is_every = !strncmp(name, "random.", 7) && n > 6 && !strcmp(name + n - 6, "_every");
+    return is_every ? "mean time between random faults of this kind; 0: none" : "";
+}
+
+/* ---- how it is printed ---- */
+
+struct listing {
+    bool json, in_section, first_section;
+};
+
+static void put(const char *s)
+{
+    putchar('"');
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            putchar('\\');
+        if ((unsigned char)*s >= 32)
+            putchar(*s);
+    }
+    putchar('"');
+}
+
+static void section(struct listing *l, const char *name)
+{
+    if (l->json)
+        printf("%s\"%s\": [", l->first_section ? "{" : "],\n ", name);
+    else
+        printf("%s%s\n", l->first_section ? "" : "\n", name);
+    l->first_section = false;
+    l->in_section = false;
+}
+
+/* a line of a section: pairs of a name and a text, to NULL; without JSON the texts, in columns */
+static void entry(struct listing *l, const char *name, const char *group, const char *what)
+{
+    if (l->json) {
+        printf("%s\n  {\"name\": ", l->in_section ? "," : "");
+        put(name);
+        printf(", \"of\": ");
+        put(group);
+        printf(", \"what\": ");
+        put(what);
+        printf("}");
+    } else {
+        printf("  %-26s %-10s %s\n", name, group, what);
+    }
+    l->in_section = true;
+}
+
+/* ---- sections ---- */
+
+static const char *scenario_dir(char *path, size_t cap)
+{
+    char exe[400];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    fmt_into(path, cap, "sim/scenarios");
+    if (!access(path, R_OK) || n <= 0)
+        return path;
+    exe[n] = 0;
+    for (int i = 0; i < 3; i++) { /* build/gcc/tarn-sim */
+        char *slash = strrchr(exe, '/');
+        if (slash)
+            *slash = 0;
+    }
+    fmt_into(path, cap, "%s/sim/scenarios", exe);
+    return path;
+}
+
+static int list_scenarios(struct listing *l)
+{
+    static struct lab_scenario s;
+    char dir[500];
+    struct dirent **names = NULL;
+    int n = scandir(scenario_dir(dir, sizeof dir), &names, NULL, alphasort), bad = 0;
+    section(l, "scenarios");
+    for (int i = 0; i < n; i++) {
+        char path[800], why[LAB_ERROR];
+        fmt_into(path, sizeof path, "%s/%s", dir, names[i]->d_name);
+        size_t len = strlen(path);
+        free(names[i]);
+        if (len <= 5 || strcmp(path + len - 5, ".json") != 0)
+            continue;
+        int err = lab_scenario_load(&s, path, why);
+        const char *of = err ? "broken" : s.journal.only ? "journals" : "files";
+        bad += err != 0;
+        if (l->json)
+            entry(l, path, of, err ? why : s.about);
+        else
+            printf("  %-37s %s\n", path, err ? why : s.about);
+        lab_scenario_drop(&s);
+    }
+    free(names);
+    if (n < 0)
+        fprintf(stderr, "tarn-sim: no folder sim/scenarios here, nor beside the program\n");
+    return n < 0 || bad ? EXIT_USAGE : 0;
+}
+
+static int list_faults(struct listing *l)
+{
+    section(l, "faults");
+    for (size_t i = 0; i < ARRAY_LEN(faults); i++)
+        entry(l, lab_scenario_fault_name(faults[i].kind), faults[i].where, faults[i].what);
+    return 0;
+}
+
+static int list_checkers(struct listing *l)
+{
+    section(l, "checkers");
+    for (unsigned v = 0; v < LAB_VERDICTS; v++)
+        entry(l, lab_check_name((enum lab_verdict)v), "files", checks[v]);
+    for (unsigned v = 0; v < LAB_GROUP_VERDICTS; v++)
+        entry(l, lab_group_verdict_name((enum lab_group_verdict)v), "journals", group_checks[v]);
+    for (unsigned m = LAB_HISTORY_REGISTER; m < ARRAY_LEN(models); m++)
+        entry(l, lab_history_model_name((enum lab_history_model)m), "histories", models[m]);
+    return 0;
+}
+
+static void knob_value(uint32_t i, uint64_t v, char *text, size_t cap)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ns;
+    } units[] = {{"h", 3600000000000ULL}, {"s", 1000000000}, {"ms", 1000000}, {"us", 1000}};
+    for (size_t u = 0; u < ARRAY_LEN(units) && lab_scenario_key_is_time(i); u++)
+        if (v && v % units[u].ns == 0) {
+            fmt_into(text, cap, "%llu%s", (unsigned long long)(v / units[u].ns), units[u].unit);
+            return;
+        }
+    fmt_into(text, cap, "%llu%s", (unsigned long long)v,
+             v && lab_scenario_key_is_time(i) ? "ns" : "");
+}
+
+static int list_knobs(struct listing *l)
+{
+    static struct lab_scenario s;
+    lab_scenario_default(&s);
+    section(l, "knobs");
+    for (uint32_t i = 0; lab_scenario_key_name(i); i++) {
+        const char *name = lab_scenario_key_name(i);
+        struct lab_scenario_range r = lab_scenario_key_range(i);
+        uint64_t v = lab_scenario_get(&s, i);
+        char value[40], range[80], most[40];
+        knob_value(i, v, value, sizeof value);
+        knob_value(i, r.max, most, sizeof most);
+        if (r.max == INT64_MAX)
+            fmt_into(range, sizeof range, "%llu..", (unsigned long long)r.min);
+        else
+            fmt_into(range, sizeof range, "%llu..%s%s", (unsigned long long)r.min, most,
+                     r.is_power ? " (2^n)" : "");
+        if (l->json) {
+            printf("%s\n  {\"name\": \"%s\", \"type\": \"%s\", \"min\": %llu, \"max\": ",
+                   l->in_section ? "," : "", name,
+                   lab_scenario_key_is_time(i) ? "time"
+                   : r.is_power                ? "power of two"
+                                               : "number",
+                   (unsigned long long)r.min);
+            printf(r.max == INT64_MAX ? "null" : "%llu", (unsigned long long)r.max);
+            printf(", \"default\": %llu, \"what\": ", (unsigned long long)v);
+            put(knob_text(name));
+            printf("}");
+        } else {
+            printf("  %-26s %-26s %-10s %s\n", name, range, value, knob_text(name));
+        }
+        l->in_section = true;
+    }
+    return 0;
+}
+
+/* ---- the command line ---- */
+
+static const struct {
+    const char *name;
+    int (*fn)(struct listing *l);
+} sections[] = {{"scenarios", list_scenarios},
+                {"faults", list_faults},
+                {"checkers", list_checkers},
+                {"knobs", list_knobs}};
+
+int tarn_sim_list(int argc, char **argv)
+{
+    static const char *const names[] = {"scenarios", "faults", "checkers",
+                                        "knobs",     "--json", "--help"};
+    struct listing l = {.first_section = true};
+    bool wanted[ARRAY_LEN(sections)] = {false}, any = false;
+    int status = 0;
+    for (int i = 2; i < argc; i++) {
+        bool known = false;
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            fputs(usage, stdout);
+            return 0;
+        }
+        for (size_t k = 0; k < ARRAY_LEN(sections); k++)
+            if (!strcmp(argv[i], sections[k].name))
+                any = known = wanted[k] = true;
+        if (!strcmp(argv[i], "--json"))
+            l.json = known = true;
+        if (!known)
+            return tarn_sim_unknown(argv[i][0] == '-' ? "option" : "list", argv[i], names,
+                                    ARRAY_LEN(names));
+    }
+    for (size_t k = 0; k < ARRAY_LEN(sections); k++)
+        if (!any || wanted[k]) {
+            int err = sections[k].fn(&l);
+            status = status ? status : err;
+        }
+    if (l.json)
+        printf("]}\n");
+    return status;
+}
