@@ -505,7 +505,10 @@ static int group_end(struct group *g, const struct rpc_change *ch, int err, cons
                          "another change is under way; try again when it is over "
                          "(`tarn journal status`)");
     } else if (err == E_BUSY && ch->verb == RPC_CHANGE_ELECT) {
-        code = cli_error(c, CLI_FAILED, "the leader is handing over already; try again");
+        code = cli_error(
+            c, CLI_FAILED,
+            "the leader stays: changes that it began in the under-store do not end (does it "
+            "hang?), and its successor might do them once more");
     } else if (err == E_UNAVAILABLE && ch->verb == RPC_CHANGE_ELECT) {
         code = cli_error(c, CLI_FAILED,
                          "it did not come to the front in time: the old leader goes on (is that "

@@ -253,6 +253,7 @@ static void master_step_down(struct master *m, int err)
     master_lease_hang_up(m);
     master_lease_reset(m);
     master_load_hurry(m);
+    master_hold_end(m);
 }
 
 static void master_on_role(struct journal_host *h, enum journal_role role, uint64_t epoch, int why)
@@ -402,13 +403,15 @@ static int master_init(struct master *m)
     list_init(&m->mount_sub.link);
     list_init(&m->subs);
     list_init(&m->job_list);
+    master_hold_init(m);
     m->host = (struct journal_host){.apply = master_on_apply,
                                     .role = master_on_role,
                                     .image_begin = master_on_image_begin,
                                     .image_next = master_on_image_next,
                                     .image_end = master_on_image_end,
                                     .image_load = master_on_image_load,
-                                    .image_reset = master_on_image_reset};
+                                    .image_reset = master_on_image_reset,
+                                    .hold = master_hold};
     m->rpc.on_call = master_rpc_on_call;
     m->rpc.on_close = master_on_conn_close;
     m->rpc.on_foreign = master_group_foreign;
@@ -462,6 +465,12 @@ int master_open(struct env *e, struct mem *mem, const struct master_config *cfg,
     }
     if (!err)
         err = master_state_open(m);
+    if (!err && m->cfg.journal.raft.id && !master_load_is_sure(m)) {
+        fmt_log(e, ENV_LOG_ERROR,
+                "master: journal.suspect_min must be longer than journal.promise: else another one "
+                "may lead before this one knows, and both change the under-store");
+        err = E_CONFIG;
+    }
     if (!err) {
         *ret_m = m;
         m->cfg.journal.raft.settings = master_settings_sum(m);
@@ -537,6 +546,7 @@ void master_stop(struct master *m, struct env_op *op)
     master_rpc_end_all(m, E_CANCELLED);
     master_lease_reset(m);
     master_load_hurry(m);
+    master_hold_end(m);
     rpc_host_close(&m->rpc);
     m->is_stepping = true;
     m->stop_journal.done = master_stop_posted;

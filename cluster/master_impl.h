@@ -186,6 +186,7 @@ struct master_job {
     struct env_timer retry;
     int64_t backoff_ns;
     bool is_resumed; /* JOB_EFFECT: it may have been done before */
+    bool is_below;   /* its change is under way in the under-store */
     struct ufs_op uop;
     struct master_sub sub;
     struct fsattr attr;
@@ -335,6 +336,12 @@ struct master {
     } askers[MASTER_ASKERS]; /* a ring */
     uint32_t ask_first, n_askers;
 
+    /* master_hold.c */
+    bool is_holding, hold_posted; /* no change is begun below */
+    uint32_t n_below;             /* changes under way there */
+    struct list held;             /* jobs put aside, by sub.link */
+    struct env_op hold_op;
+
     /* master_mount.c */
     uint32_t mounting; /* next of cfg.mounts to journal */
     struct master_sub mount_sub;
@@ -416,6 +423,17 @@ void master_group_change(struct master *m, struct rpc_token t, const void *body,
 /* everybody who waits is told */
 void master_group_tell(struct master *m);
 struct env_peer *master_group_foreign(struct rpc_host *h, uint16_t type, const char *from);
+
+/* ---- master_hold.c */
+void master_hold_init(struct master *m);
+bool master_hold(struct journal_host *h, bool is_on);
+/* was the job put aside, because no change may begin? */
+bool master_hold_parks(struct master_job *j);
+/* its change begins, has ended */
+void master_hold_began(struct master_job *j);
+void master_hold_ended(struct master_job *j);
+/* who was put aside goes on, or ends with its leadership */
+void master_hold_end(struct master *m);
 
 /* ---- master_standby.c */
 /* a call that came to a standby is one that it may answer */
@@ -501,6 +519,10 @@ void master_load_job_end(struct master_job *j, int err);
 /* false, and the job has ended, when its leadership is over */
 bool master_load_job_leads(struct master_job *j);
 void master_load_submit_ufs(struct master_job *j, enum ufs_kind kind, enum master_job_step step);
+/* one that was put aside (master_hold.c) */
+void master_load_go_on(struct master_job *j);
+/* Is there a time in which surely nobody else leads, after it was made sure that this one does? */
+bool master_load_is_sure(const struct master *m);
 void master_load_submit_rec(struct master_job *j, const struct fsop *op, enum master_job_step step);
 /* when ino was compared with the under-store; INT64_MIN: not known */
 int64_t master_load_verified_ns(const struct master *m, struct ino ino);

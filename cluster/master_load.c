@@ -220,6 +220,7 @@ static void load_ufs_done(struct env_op *op)
 {
     struct master_job *j = container_of(op, struct master_job, uop.op);
     j->ret = (int)op->ret;
+    master_hold_ended(j);
     load_job_step(j);
 }
 
@@ -257,9 +258,16 @@ void master_load_hurry(struct master *m)
     }
 }
 
+static bool load_is_change(const struct master_job *j)
+{
+    return j->uop.kind >= UFS_CREATE && j->uop.kind <= UFS_SETATTR;
+}
+
 static void load_ufs_go(struct master_job *j)
 {
     struct ufs *u = master_mount_at(j->m, j->mount)->ufs;
+    if (load_is_change(j))
+        master_hold_began(j);
     if (u) {
         ufs_submit(u, &j->uop);
     } else {
@@ -272,41 +280,64 @@ static void load_ufs_sure(struct env_op *op)
 {
     struct master_job *j = container_of(op, struct master_job, sub.op);
     if (op->ret >= 0 && j->m->is_leading && j->epoch == j->m->epoch) {
-        load_ufs_go(j);
+        if (!master_hold_parks(j))
+            load_ufs_go(j);
         return;
     }
     j->ret = E_UNAVAILABLE; /* nothing was done; if it leads no more, the job ends */
     load_job_step(j);
 }
 
-/* Nobody else leads before that, unless this master hands over: who answers for it now suspects it
- * later.  So a master that stands still between its question and the effect does no harm. */
-static int64_t load_sure_until_ns(const struct master *m)
+/* Nobody else leads before that: who answers for this master now suspects it later, and nobody is
+ * called to lead while a change is under way (master_hold.c).  So a master that stands still
+ * between its question and the effect does no harm. */
+static int64_t load_sure_for_ns(const struct master *m)
 {
     const struct journal_raft *c = &m->cfg.journal.raft;
     int64_t for_ns = c->suspect_min_ns - c->promise_ns;
-    for_ns -= for_ns / 1000000 * c->drift_ppm;
-    return for_ns > 0 ? env_now_ns(m->env) + for_ns : 0;
+    return for_ns - for_ns / 1000000 * c->drift_ppm;
+}
+
+bool master_load_is_sure(const struct master *m)
+{
+    return load_sure_for_ns(m) > 0;
 }
 
 /* One of a group may be deposed and not know it yet: before it changes anything below, it asks. */
-void master_load_submit_ufs(struct master_job *j, enum ufs_kind kind, enum master_job_step step)
+static void load_ufs_ask(struct master_job *j)
 {
     struct master *m = j->m;
+    j->uop.not_after_ns = 0;
+    if (load_is_change(j) && master_hold_parks(j))
+        return;
+    if (m->is_group && load_is_change(j) && !MUTANT(EFFECT_UNASKED)) {
+        j->uop.not_after_ns = env_now_ns(m->env) + load_sure_for_ns(m);
+        j->sub.op.done = load_ufs_sure;
+        journal_barrier(m->journal, &j->sub.op);
+    } else {
+        load_ufs_go(j);
+    }
+}
+
+void master_load_go_on(struct master_job *j)
+{
+    if (j->m->is_leading && j->epoch == j->m->epoch) {
+        load_ufs_ask(j);
+        return;
+    }
+    j->ret = E_UNAVAILABLE; /* nothing was done, and the job ends */
+    load_job_step(j);
+}
+
+void master_load_submit_ufs(struct master_job *j, enum ufs_kind kind, enum master_job_step step)
+{
     j->step = step;
     j->uop.kind = kind;
     j->uop.op.done = load_ufs_done;
     if (kind != UFS_LIST && kind != UFS_LIST_END)
         memset(j->uop.impl, 0, sizeof j->uop.impl);
     memset(&j->uop.ent, 0, sizeof j->uop.ent);
-    j->uop.not_after_ns = 0;
-    if (m->is_group && kind >= UFS_CREATE && kind <= UFS_SETATTR && !MUTANT(EFFECT_UNASKED)) {
-        j->uop.not_after_ns = load_sure_until_ns(m);
-        j->sub.op.done = load_ufs_sure;
-        journal_barrier(m->journal, &j->sub.op);
-    } else {
-        load_ufs_go(j);
-    }
+    load_ufs_ask(j);
 }
 
 void master_load_submit_rec(struct master_job *j, const struct fsop *op, enum master_job_step step)

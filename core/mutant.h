@@ -62,6 +62,7 @@
     X(NOTE_NOT_KEPT, "what an exchange is about is not written down before it is done") \
     X(READ_UNASKED, "one of several masters answers questions without making sure that it still leads") \
     X(LEASE_UNASKED, "one of several masters renews leases without making sure that it still leads") \
+    X(HELD_UNASKED, "leadership is handed over while changes in the under-store are under way") \
     X(EFFECT_UNASKED, "one of several masters changes the under-store without making sure that it still leads") \
     X(READ_STANDBY_STALE, "a standby answers without asking the leader how far the journal is") \
     X(READ_STANDBY_KEPT, "a client keeps what a standby said as if it had a lease for it")

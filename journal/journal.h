@@ -23,7 +23,12 @@
  *  6. State images: when enough was written, the variant calls image_begin; the host cuts its state
  *     there, and image_next hands out the bytes piece by piece (any pieces, in order) until it
  *     returns 0, while apply goes on.  An image is complete and checksummed or it is not used.
- *  7. A standby that was away for long is given another master's image: image_reset, then
+ *  7. hold(true): another member may be called to lead at any moment, which needs no suspicion and
+ *     no promise to end before.  The host begins nothing more that a successor might do, too
+ * (changes in an under-store), and says when nothing of the kind is under way: it answers true, or
+ * false and calls journal_held() later.  Until then nobody is called.  hold(false) ends it, also
+ * after role(); the variant bounds its wait.
+ *  8. A standby that was away for long is given another master's image: image_reset, then
  *     image_load, between two applies; never while it leads. */
 #ifndef JOURNAL_JOURNAL_H
 #define JOURNAL_JOURNAL_H
@@ -60,6 +65,8 @@ struct journal_host {
     /* Forget all that image_load gave: the image turned out bad and an older one follows.  May be
      * NULL: then an image is read twice, first to check it. */
     void (*image_reset)(struct journal_host *h);
+    /* See 7.  NULL: nothing of the kind ever is under way. */
+    bool (*hold)(struct journal_host *h, bool is_on);
 };
 
 struct journal_config {
@@ -152,6 +159,7 @@ struct journal_vt {
                    struct env_op *op);
     void (*image_read)(struct journal *j, uint64_t index, uint64_t offset, void *to, uint32_t len,
                        struct env_op *op);
+    void (*held)(struct journal *j); /* what hold(true) waits for has ended */
 };
 
 struct journal {
@@ -202,12 +210,19 @@ static inline struct env_peer *journal_accept(struct journal *j, const char *fro
 
 /* Changes the group, on its leader.  Done with 0 when the change is committed and whole (ELECT:
  * when the other one leads); E_NOT_LEADER; E_AGAIN: another one is under way; E_INVAL: no such
- * member, or it would leave no voter; E_EXIST: it is so already; E_NOTSUP: no group; E_TIMEOUT:
+ * member, or it would leave no voter; E_BUSY: of ELECT: what the host began does not end (hold);
+ * E_EXIST: it is so already; E_NOTSUP: no group; E_TIMEOUT:
  * not by deadline_ns (of env_now_ns), and it may come to be later. */
 static inline void journal_change(struct journal *j, const struct journal_change *c,
                                   int64_t deadline_ns, struct env_op *op)
 {
     j->vt->change(j, c, deadline_ns, op);
+}
+
+static inline void journal_held(struct journal *j)
+{
+    if (j->vt->held)
+        j->vt->held(j);
 }
 
 /* One of a list "ID@HOST:PORT[=PRIORITY],...", n bytes at text: ID from 1 on, PRIORITY 0 to 255.

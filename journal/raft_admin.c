@@ -122,6 +122,7 @@ void raft_drive_change_end(struct drive *d, int ret)
     if (!op)
         return;
     d->change_op = NULL;
+    raft_hold_elect_end(d);
     env_timer_stop(d->env, &d->change_timer);
     raft_drive_reply(d, op, ret);
 }
@@ -179,7 +180,7 @@ void raft_drive_change_run(struct drive *d)
             raft_drive_change_end(d, 0);
         else if (other)
             raft_drive_change_end(d, E_CONFLICT); /* somebody else was elected */
-        else if (s.role == RAFT_LEADER && !s.transfer_to.v)
+        else if (s.role == RAFT_LEADER && !s.transfer_to.v && !d->elect_waits)
             raft_drive_change_end(d, E_UNAVAILABLE); /* it did not come to the front in time */
         return;
     }
@@ -197,8 +198,11 @@ static int drive_change_begin(struct drive *d, const struct journal_change *ch)
     if (ch->verb == JOURNAL_ELECT) {
         if (ch->id == d->self.v)
             return E_EXIST;
+        if (!raft_hold_elect(d))
+            return 0;
         struct raft_event ev = {.type = RAFT_TRANSFER, .u.id = {ch->id}};
-        return raft_drive_event(d, &ev, NULL);
+        int ret = raft_drive_event(d, &ev, NULL);
+        return ret == E_BUSY ? E_AGAIN : ret;
     }
     bool settled = drive_conf_settled(d, &d->change_want);
     int ret = drive_change_plan(&d->change_want, ch);

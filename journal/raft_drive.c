@@ -14,7 +14,8 @@
  * until the core says otherwise.  Then the waiting submits end before the host hears it.
  *  5. A read waits for the index that the core names, after proof of leadership that is younger
  * than the read.  The lease is looked at by a clock that is read then (env_clock_ns).
- *  6. What may leave the disk is written down (journal.meta) before it does. */
+ *  6. Nobody is called to lead before the host has ended what it began (raft_hold.c).
+ *  7. What may leave the disk is written down (journal.meta) before it does. */
 #include "journal/raft_drive_impl.h"
 #include "core/mutant.h"
 #include "core/sometimes.h"
@@ -238,7 +239,8 @@ static void drive_effects(struct drive *d, const struct drive_source *src)
         }
     }
     for (uint32_t i = 0; i < fx->n_messages; i++)
-        raft_drive_send(d, &fx->message[i]);
+        if (fx->message[i].type != RAFT_MSG_TIMEOUT_NOW || !raft_hold_keeps(d, &fx->message[i]))
+            raft_drive_send(d, &fx->message[i]);
     for (uint32_t i = 0; i < fx->n_reads; i++)
         drive_read_done(d, &fx->read[i]);
     for (uint32_t i = 0; i < fx->n_fetches; i++)
@@ -573,6 +575,7 @@ void raft_drive_settle(struct drive *d)
         return;
     raft_drive_links_heed(d);
     raft_log_flush(d->log);
+    raft_hold_run(d);
     raft_drive_change_run(d);
     raft_drive_images(d);
     drive_time_set(d);
@@ -789,7 +792,8 @@ void raft_drive_init(struct drive *d)
                                          .status = raft_drive_status,
                                          .stop = drive_stop_begin,
                                          .accept = raft_drive_accept,
-                                         .change = raft_drive_change};
+                                         .change = raft_drive_change,
+                                         .held = raft_hold_held};
     d->journal.vt = &vt;
     d->log_host = (struct raft_log_host){.stored = drive_on_stored,
                                          .failed = drive_on_failed,
@@ -801,6 +805,7 @@ void raft_drive_init(struct drive *d)
     d->read_name = env_random(d->env) | 1; /* a leader may still have some of our last process */
     d->timer.op.done = drive_timer_done;
     d->stall.op.done = drive_stall_done;
+    raft_hold_init(d);
     d->meta_op.done = drive_meta_saved;
     d->read_op.done = drive_apply_read_done;
     list_init(&d->queued);

@@ -5,6 +5,7 @@
  *   raft_boot.c    from a directory to a running member, and back
  *   raft_peer.c    connections between members: hello, messages, entries read back for them
  *   raft_offline.c a directory without its group
+ *   raft_hold.c    the host ends what it began before another one is called to lead
  *   raft_admin.c   changes of the group, what the status says */
 #ifndef JOURNAL_RAFT_DRIVE_IMPL_H
 #define JOURNAL_RAFT_DRIVE_IMPL_H
@@ -240,6 +241,14 @@ struct drive {
     struct raft_conf change_want;
     uint64_t change_index;
 
+    /* raft_hold.c */
+    bool holds, is_held; /* the host was asked to begin nothing more; what it began has ended */
+    bool elect_waits;    /* the change is an election, not begun yet */
+    bool has_call;       /* kept back: */
+    struct raft_message call;
+    int64_t call_until_ns; /* one has left, and is over then; 0: none */
+    struct env_timer hold_timer;
+
     /* stop */
     struct env_op *stop_op, ship_stop_op, log_stop_op;
     enum drive_stop stop;
@@ -294,6 +303,15 @@ struct drive_link *raft_drive_link_find(struct drive *d, struct raft_id id);
 struct env_peer *raft_drive_link_peer(const struct drive_link *k); /* NULL: not connected */
 struct env_peer *raft_drive_accept(struct journal *j, const char *from);
 bool raft_drive_peers_end(struct drive *d); /* at stop: true when all is closed */
+
+/* raft_hold.c */
+void raft_hold_init(struct drive *d);
+/* must this call to lead wait? */
+bool raft_hold_keeps(struct drive *d, const struct raft_message *call);
+bool raft_hold_elect(struct drive *d); /* may the election begin now?  else later, by itself */
+void raft_hold_elect_end(struct drive *d);
+void raft_hold_run(struct drive *d); /* is the host ready?  is it over? */
+void raft_hold_held(struct journal *j);
 
 /* raft_admin.c */
 int raft_drive_members_parse(const char *text, struct raft_conf *ret_conf);

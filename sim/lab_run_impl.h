@@ -34,7 +34,8 @@ struct run_node {
     int64_t full_until_ns;         /* it may not start for want of space */
     uint32_t corrupt;              /* how often in a row it ended with E_CORRUPT */
     struct env_op again;           /* its process has ended, and starts again */
-    bool is_ending;
+    struct env_op hand_over;       /* it was told to: */
+    bool is_ending, is_handing;
 };
 
 struct run_operator;

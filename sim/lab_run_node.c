@@ -51,6 +51,7 @@ static void node_boot_master(struct env *e, struct mem *m, void *ctx)
     cfg.clients_max = 256 + 2 * (r->s.workers + r->s.clients);
     cfg.observer = n->observer;
     lab_check_starts(n->observer);
+    n->is_handing = false;
     int err = master_open(e, m, &cfg, &n->master);
     if (err)
         lab_check_fail(r->check, LAB_STRUCTURE, "%s: master_open: %s", sim_node_name(n->node),

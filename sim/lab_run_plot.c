@@ -3,13 +3,11 @@
  *
  * USURP: another master leads before the old leader notices, and serves some of its clients.
  *
- *   the leader reaches no other master any more, or is not reached; mostly it stands still, between
- *   two turns or in the middle of one
+ *   the leader is told to hand over, in some
+ *     -> it reaches no other master any more, or is not reached; mostly it stands still, between
+ * two turns or in the middle of one
  *     -> somebody else leads: some clients lose their connection to the old one, and find the new
  *        one -> the old one goes on, and still reaches clients and workers -> all is as before
- *
- * Nobody is told to hand over: then effects of the old leader may be under way (ARCHITECTURE, known
- * holes), and the checkers would have to forgive what they are for.
  *
  * BLACKOUT: a majority of the masters, or all, lose power at the same moment. */
 #include "sim/lab_run_impl.h"
@@ -56,6 +54,23 @@ static void plot_cut(struct run_event *e, bool cut)
     }
 }
 
+static void plot_handed(struct env_op *op)
+{
+    container_of(op, struct run_node, hand_over)->is_handing = false;
+}
+
+static bool plot_hand_over(struct run_event *e)
+{
+    struct run_node *n = e->led;
+    if (sim_random(e->r->sim, 2) || n->is_handing || n->paused || !n->master ||
+        !sim_node_is_up(n->node))
+        return false;
+    n->is_handing = true;
+    n->hand_over.done = plot_handed;
+    master_hand_over(n->master, 1000 * RUN_MS, &n->hand_over);
+    return true;
+}
+
 static void plot_turn(struct run_event *e)
 {
     struct lab_run *r = e->r;
@@ -88,11 +103,14 @@ void lab_run_plot_usurp_next(struct run_event *e)
     e->did = !e->healing;
     switch (e->did ? e->step : 0) {
     case 1:
+        plot_next(e, plot_hand_over(e) ? plot_some_ns(e, 8 * RUN_MS) : 1);
+        break;
+    case 2:
         plot_turn(e);
         e->until_ns = now + 3 * r->s.journal.suspect_max_ns;
         plot_next(e, PLOT_LOOK_NS);
         break;
-    case 2:
+    case 3:
         if (lab_run_leader(r) == e->led && now < e->until_ns) {
             e->step--;
             plot_next(e, PLOT_LOOK_NS);
@@ -103,7 +121,7 @@ void lab_run_plot_usurp_next(struct run_event *e)
                 sim_net_reset(r->nodes[i].node, e->led->node);
         plot_next(e, plot_some_ns(e, 2 * r->s.lease_ns + 300 * RUN_MS));
         break;
-    case 3:
+    case 4:
         plot_wake(e);
         plot_next(e, plot_some_ns(e, 300 * RUN_MS));
         break;
