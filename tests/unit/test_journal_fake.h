@@ -38,6 +38,8 @@ static struct fj {
     struct journal_change changed;
     char change_addr[ENV_ADDR_MAX];
     struct env_op boot;
+    unsigned held; /* how often it was told that nothing is under way below */
+    int is_quiet;  /* what hold() said */
 } fj;
 
 static void fj_role(enum journal_role role, uint64_t epoch)
@@ -160,6 +162,12 @@ static void fj_change(struct journal *j, const struct journal_change *c, int64_t
     snprintf(fj.change_addr, sizeof fj.change_addr, "%s", c->addr ? c->addr : "");
 }
 
+static void fj_held(struct journal *j)
+{
+    (void)j;
+    fj.held++;
+}
+
 static void fj_boot(struct env_op *op)
 {
     (void)op;
@@ -169,8 +177,8 @@ static void fj_boot(struct env_op *op)
 UNUSED static struct journal *fj_open(struct env *e, struct mem *m,
                                       const struct journal_config *cfg, struct journal_host *host)
 {
-    static const struct journal_vt vt = {fj_submit, fj_barrier, fj_image_now, fj_status,
-                                         fj_stop,   fj_accept,  fj_change};
+    static const struct journal_vt vt = {fj_submit, fj_barrier, fj_image_now, fj_status, fj_stop,
+                                         fj_accept, fj_change,  NULL,         fj_held};
     (void)cfg;
     memset(&fj, 0, sizeof fj);
     fj.j.vt = &vt;
@@ -230,6 +238,16 @@ static void fj_depose_now(void)
         fj_apply(&kept[i]);
         free(kept[i].rec);
     }
+}
+
+UNUSED static void fj_hold_now(void)
+{
+    fj.is_quiet = fj.host->hold(fj.host, true);
+}
+
+UNUSED static void fj_go_on_now(void)
+{
+    fj.host->hold(fj.host, false);
 }
 
 UNUSED static void fj_flip_now(void)

@@ -367,6 +367,101 @@ static void test_master_group_deposed_unawares(void)
     w_close();
 }
 
+static int64_t g_no_effect(struct wc *c, const char *name)
+{
+    unsigned made = wu.count[UFS_MKDIR];
+    struct fsop op = w_name(FSOP_MKDIR, INO_ROOT, name);
+    w_send(c, &op, &w);
+    w_run_ms(300);
+    CU_ASSERT(!w.done && wu.count[UFS_MKDIR] == made);
+    return made;
+}
+
+/* Another one is about to be called to lead: what was begun below comes to its end, and nothing is
+ * begun until it is over. */
+static void test_master_group_begins_nothing_when_it_hands_over(void)
+{
+    g_open(FSOP_MOUNT_THROUGH);
+    g_lead();
+    struct wc *c = g_client(0);
+    struct fsop slow = w_name(FSOP_MKDIR, INO_ROOT, "slow");
+    wu.hold = true;
+    wu.hold_kind = UFS_MKDIR;
+    w_send(c, &slow, &w2);
+    w_run_ms(200);
+    CU_ASSERT_EQUAL(wu.count[UFS_MKDIR], 1);
+    fj_do(ws, fj_hold_now);
+    CU_ASSERT_EQUAL(fj.is_quiet, false);
+    int64_t made = g_no_effect(c, "held");
+    CU_ASSERT_EQUAL(fj.held, 0);
+    wu.hold = false;
+    w_run_ms(100);
+    CU_ASSERT(w2.done && w2.err == 0); /* its outcome is a record like others */
+    CU_ASSERT_EQUAL(fj.held, 1);
+    CU_ASSERT(!w.done && wu.count[UFS_MKDIR] == made);
+    fj_do(ws, fj_go_on_now);
+    CU_ASSERT(w_wait(&w, 1000) && w.err == 0);
+    CU_ASSERT_EQUAL(wu.count[UFS_MKDIR], made + 1);
+
+    fj_do(ws, fj_hold_now); /* in vain; then again, and another one leads */
+    CU_ASSERT_EQUAL(fj.is_quiet, true);
+    fj_do(ws, fj_go_on_now);
+    fj_do(ws, fj_hold_now);
+    made = g_no_effect(c, "owed");
+    g_depose();
+    fj_do(ws, fj_go_on_now);
+    w_run_ms(300);
+    CU_ASSERT(w.done && w.call.op.ret == E_NOT_LEADER && wu.count[UFS_MKDIR] == made);
+    g_lead();
+    w_run_ms(300);
+    CU_ASSERT_EQUAL(wu.count[UFS_MKDIR], made + 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(g_status(c), "\nufs.jobs 0\n"));
+    w_close();
+}
+
+static void g_stopped(struct env_op *op)
+{
+    (void)op;
+    wmaster = NULL;
+}
+
+static void g_stop_now(void)
+{
+    static struct env_op op = {.done = g_stopped};
+    master_stop(wmaster, &op);
+}
+
+/* who waits for the end of a hand-over does not wait when the master stops */
+static void test_master_group_stops_while_it_hands_over(void)
+{
+    g_open(FSOP_MOUNT_THROUGH);
+    g_lead();
+    struct wc *c = wc_new(0, true);
+    fj_do(ws, fj_hold_now);
+    g_no_effect(c, "never");
+    fj_do(ws, g_stop_now);
+    w_run_ms(1000);
+    CU_ASSERT_PTR_NULL(wmaster);
+    w_close();
+}
+
+/* Without a time in which surely nobody else leads no effect could be begun safely. */
+static void test_master_group_refuses_to_lead_no_longer_than_promised(void)
+{
+    struct master *m = NULL;
+    w_config(FSOP_MOUNT_THROUGH, 100 * MS);
+    struct sim_node *n = sim_node_add(ws, "master");
+    struct env *e = sim_node_up(n);
+    wcfg.journal.raft.id = 1;
+    wcfg.journal.raft.members = "1@master:1";
+    wcfg.journal.raft.suspect_min_ns = wcfg.journal.raft.promise_ns;
+    CU_ASSERT_EQUAL(master_open(e, sim_mem(n), &wcfg, &m), E_CONFIG);
+    wcfg.journal.raft.suspect_min_ns = 2 * wcfg.journal.raft.promise_ns;
+    CU_ASSERT_EQUAL(master_open(e, sim_mem(n), &wcfg, &m), 0);
+    sim_close(ws);
+    mem_drop(&wm);
+}
+
 /* A standby is given another's image, while workers report and somebody looks at it. */
 static void test_master_group_image_on_a_standby(void)
 {
@@ -511,6 +606,9 @@ UNIT_MAIN("master_group", UNIT(test_master_group_standby_says_who_leads),
           UNIT(test_master_group_many_changes_with_requests_under_way),
           UNIT(test_master_group_changes_while_it_begins),
           UNIT(test_master_group_old_leases_are_honoured), UNIT(test_master_group_deposed_unawares),
+          UNIT(test_master_group_begins_nothing_when_it_hands_over),
+          UNIT(test_master_group_stops_while_it_hands_over),
+          UNIT(test_master_group_refuses_to_lead_no_longer_than_promised),
           UNIT(test_master_group_image_on_a_standby),
           UNIT(test_master_group_changes_are_answered_by_the_journal),
           UNIT(test_master_group_reports_to_a_standby_count))

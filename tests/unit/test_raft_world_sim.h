@@ -35,6 +35,9 @@ struct gang_member {
     uint32_t roles;  /* how often it was told one */
     uint32_t resets; /* images that it took over, or that were bad */
     bool join, found, wiped;
+    bool is_busy;  /* with what a successor might do, too */
+    bool is_held;  /* asked to begin nothing more of it */
+    uint32_t asks; /* how often */
 };
 
 struct gang_op {
@@ -160,6 +163,14 @@ static void gang_image_reset(struct journal_host *h)
     m->resets++;
 }
 
+static bool gang_hold(struct journal_host *h, bool is_on)
+{
+    struct gang_member *m = gang_of(h);
+    m->is_held = is_on;
+    m->asks += is_on;
+    return !m->is_busy;
+}
+
 static struct env_peer *gang_open_conn(struct env_acceptor *a, const char *from)
 {
     struct gang_member *m = container_of(a, struct gang_member, acceptor);
@@ -199,10 +210,11 @@ static void gang_start(struct gang *g, uint32_t i)
                                     .image_next = gang_image_next,
                                     .image_end = gang_image_end,
                                     .image_load = gang_image_load,
-                                    .image_reset = gang_image_reset};
+                                    .image_reset = gang_image_reset,
+                                    .hold = gang_hold};
     m->role = JOURNAL_STARTING;
     m->applied = m->sum = m->n_applied = m->epoch = 0;
-    m->in_open = false;
+    m->in_open = m->is_busy = m->is_held = false;
     m->acceptor.on_open = gang_open_conn;
     m->listen_op.done = gang_listened;
     m->j = raft_open(e, sim_mem(m->node), &c, &m->host);
@@ -349,7 +361,7 @@ static bool gang_equal(struct gang *g)
     return l;
 }
 
-static bool gang_await_equal(struct gang *g, int64_t ms)
+static UNUSED bool gang_await_equal(struct gang *g, int64_t ms)
 {
     for (int64_t end = sim_now_ns(g->s) + ms * GANG_MS; sim_now_ns(g->s) < end; gang_run(g, 5))
         if (gang_equal(g))
