@@ -7,13 +7,11 @@
  *         machine that shall join is added; one that was removed is stopped
  *         all in order: the next wish
  *
- *  1. A machine's disk is given up only while the group is in order and has three voters or more,
- *     and the next one only when the group has let go of the lost one: what was acknowledged is
- *     then on a majority of those that may vote.
- *  2. No member id is ever given to a second disk.
- *  3. What was asked for and not answered by its deadline may have happened; only the leader's word
+ *  1. What is done about the group is for lab_plan.h to say: its invariants.
+ *  2. What was asked for and not answered by its deadline may have happened; only the leader's word
  *     after that says. */
 #include "sim/lab_group_impl.h"
+#include "sim/lab_plan.h"
 
 enum { OPERATOR_WISHES = 16 };
 
@@ -30,7 +28,7 @@ struct group_operator {
     uint64_t ids;
     int64_t until_ns; /* of what is under way; 0: nothing is */
     uint32_t target;
-    struct group_answer view;
+    struct journal_status view;
     bool has_view, tidy, closed;
     struct operator_wish wish[OPERATOR_WISHES];
     uint32_t n_wishes;
@@ -56,21 +54,33 @@ static void operator_look(struct group_operator *o)
     operator_send(o, o->target, 1000 * GROUP_MS);
 }
 
-static void operator_change(struct group_operator *o, enum journal_verb verb, uint32_t id,
-                            uint64_t a, const char *addr)
+static void operator_change(struct group_operator *o, const struct journal_change *j)
 {
     static const char *const names[] = {"add",     "add a learner", "remove",
                                         "replace", "priority",      "elect"};
+    uint64_t a = j->verb == JOURNAL_REPLACE ? j->new_id : j->priority;
     memset(&o->q, 0, sizeof o->q);
     o->q.verb = GROUP_CHANGE;
-    o->q.seq = verb;
-    o->q.key = id;
+    o->q.seq = j->verb;
+    o->q.key = j->id;
     o->q.a = a;
-    if (addr)
-        fmt_into(o->q.addr, sizeof o->q.addr, "%s", addr);
-    fmt_into(o->doing, sizeof o->doing, "%s %u, %llu", names[verb], id, (unsigned long long)a);
+    if (j->addr)
+        fmt_into(o->q.addr, sizeof o->q.addr, "%s", j->addr);
+    fmt_into(o->doing, sizeof o->doing, "%s %u, %llu", names[j->verb], j->id,
+             (unsigned long long)a);
     o->has_view = false;
-    operator_send(o, o->target, verb == JOURNAL_ELECT ? 2000 * GROUP_MS : 4000 * GROUP_MS);
+    operator_send(o, o->target, (j->verb == JOURNAL_ELECT ? 2000 : 4000) * GROUP_MS);
+}
+
+/* what the leader said, as the planner wants it */
+static void operator_take(struct group_operator *o, const struct group_answer *a)
+{
+    o->view = (struct journal_status){.n = (uint32_t)a->n, .is_changing = a->is_changing};
+    for (uint32_t i = 0; i < o->view.n; i++)
+        o->view.member[i] = (struct journal_member){.id = (uint32_t)(a->member[i] >> 8),
+                                                    .votes = a->member[i] & GROUP_VOTES,
+                                                    .joins = a->member[i] & GROUP_JOINS,
+                                                    .leaving = a->member[i] & GROUP_LEAVING};
 }
 
 static void operator_on_answer(struct group_caller *c, uint32_t from, const struct group_answer *a)
@@ -91,7 +101,7 @@ static void operator_on_answer(struct group_caller *c, uint32_t from, const stru
         struct group_node *led = lab_group_by_id(g, a->leader);
         o->has_view = !a->err && a->is_leader;
         if (o->has_view)
-            o->view = *a;
+            operator_take(o, a);
         else
             o->target = led && (uint32_t)(led - g->node) != o->target
                             ? (uint32_t)(led - g->node)
@@ -118,22 +128,6 @@ static void operator_on_boot(struct group_caller *c)
 
 /* ---- the group's order ---- */
 
-static const uint64_t *operator_in_view(const struct group_operator *o, uint32_t id)
-{
-    for (uint32_t i = 0; i < o->view.n; i++)
-        if (o->view.member[i] >> 8 == id)
-            return &o->view.member[i];
-    return NULL;
-}
-
-static uint32_t operator_voters(const struct group_operator *o)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < o->view.n; i++)
-        n += (o->view.member[i] & GROUP_VOTES) != 0;
-    return n;
-}
-
 /* an empty machine that waits to be taken in */
 static void operator_fresh(struct group_node *n)
 {
@@ -141,7 +135,7 @@ static void operator_fresh(struct group_node *n)
         lab_group_down(n, sim_node_crash);
     sim_node_wipe(n->node);
     n->id = ++n->g->next_id;
-    n->founder = false;
+    n->founder = n->lost = false;
     n->joins = true;
     n->was_in = false;
     n->epoch = 0;
@@ -160,85 +154,57 @@ static void operator_retire(struct group_node *n)
     n->was_in = false;
 }
 
-/* true: something had to be done, and is under way */
+static void operator_do(struct group_operator *o, const struct lab_plan_step *s)
+{
+    struct group_node *n = &o->g->node[s->machine];
+    if (s->kind == LAB_PLAN_EMPTY)
+        operator_retire(n);
+    else if (s->kind == LAB_PLAN_FRESH)
+        operator_fresh(n);
+    else if (s->kind == LAB_PLAN_CHANGE)
+        operator_change(o, &s->change);
+}
+
+/* what is known of the machines, for the planner; m: as many as can be */
+static struct lab_plan operator_plan(const struct group_operator *o, struct lab_plan_machine *m)
+{
+    const struct lab_group *g = o->g;
+    for (uint32_t i = 0; i < g->n_nodes; i++)
+        m[i] = (struct lab_plan_machine){.id = g->node[i].id,
+                                         .was_in = g->node[i].was_in,
+                                         .lost = g->node[i].lost,
+                                         .addr = g->node[i].addr};
+    return (struct lab_plan){.view = &o->view, .machine = m, .n = g->n_nodes, .removals = 5};
+}
+
+/* false: all is in order */
 static bool operator_mend(struct group_operator *o)
 {
-    struct lab_group *g = o->g;
-    struct group_node *joiner = NULL;
-    for (uint32_t i = 0; i < g->n_nodes; i++) {
-        struct group_node *n = &g->node[i];
-        if (n->lost) {
-            n->lost = false;
-            operator_fresh(n); /* another one, in the place of the old */
-        }
-        bool in = n->id && operator_in_view(o, n->id);
-        n->was_in |= in;
-        if (n->id && !in && n->was_in)
-            operator_retire(n);
-        else if (n->id && !in && !joiner)
-            joiner = n;
+    struct lab_plan_machine m[GROUP_NODES];
+    for (;;) {
+        struct lab_plan p = operator_plan(o, m);
+        struct lab_plan_step s = lab_plan_mend(&p);
+        for (uint32_t i = 0; i < p.n; i++)
+            o->g->node[i].was_in = m[i].was_in;
+        operator_do(o, &s);
+        if (s.kind != LAB_PLAN_EMPTY && s.kind != LAB_PLAN_FRESH)
+            return s.kind != LAB_PLAN_REST;
     }
-    for (uint32_t i = 0; i < o->view.n; i++) {
-        uint32_t id = (uint32_t)(o->view.member[i] >> 8);
-        if (lab_group_by_id(g, id))
-            continue;
-        if (joiner)
-            operator_change(o, JOURNAL_REPLACE, id, joiner->id, joiner->addr);
-        else
-            operator_change(o, JOURNAL_REMOVE, id, 0, NULL);
-        return true;
-    }
-    if (joiner)
-        operator_change(o, JOURNAL_ADD, joiner->id, 0, joiner->addr);
-    return joiner != NULL;
-}
-
-static uint32_t operator_some_member(const struct group_operator *o, uint64_t chance)
-{
-    return o->view.n ? (uint32_t)(o->view.member[chance % o->view.n] >> 8) : 0;
-}
-
-static void operator_grant_members(struct group_operator *o, uint64_t chance)
-{
-    struct lab_group *g = o->g;
-    uint32_t voters = operator_voters(o), what = (uint32_t)(chance % 8);
-    struct group_node *spare = NULL;
-    chance /= 8;
-    for (uint32_t i = 0; i < g->n_nodes && !spare; i++)
-        if (!g->node[i].id)
-            spare = &g->node[i];
-    if (what < 3 && spare)
-        operator_fresh(spare);
-    else if (what < 5 && voters >= 3)
-        operator_change(o, JOURNAL_REMOVE, operator_some_member(o, chance), 0, NULL);
-    else if (what == 5)
-        operator_change(o, JOURNAL_PRIORITY, operator_some_member(o, chance), chance / 16 % 4,
-                        NULL);
-    else
-        operator_change(o, JOURNAL_ELECT, chance % 5 ? operator_some_member(o, chance) : 0, 0,
-                        NULL);
 }
 
 static void operator_grant(struct group_operator *o, const struct operator_wish *w)
 {
-    const uint64_t *m = w->on ? operator_in_view(o, w->on->id) : NULL;
+    struct lab_plan_machine m[GROUP_NODES];
+    uint32_t on = w->on ? (uint32_t)(w->on - o->g->node) : UINT32_MAX;
     if (w->kind == LAB_FAULT_IMAGE && w->on && w->on->m) {
         memset(&o->q, 0, sizeof o->q);
         o->q.verb = GROUP_IMAGE;
-        operator_send(o, (uint32_t)(w->on - o->g->node), 500 * GROUP_MS);
-    } else if (w->kind == LAB_FAULT_WIPE && w->on->id && m && operator_voters(o) >= 3) {
-        operator_fresh(w->on);
-    } else if (w->kind == LAB_FAULT_MEMBERS) {
-        operator_grant_members(o, w->chance);
+        operator_send(o, on, 500 * GROUP_MS);
+        return;
     }
-}
-
-static bool operator_is_changing(const struct group_operator *o)
-{
-    bool changing = o->view.is_changing;
-    for (uint32_t i = 0; i < o->view.n; i++)
-        changing |= (o->view.member[i] & (GROUP_JOINS | GROUP_LEAVING)) != 0;
-    return changing;
+    struct lab_plan p = operator_plan(o, m);
+    struct lab_plan_step s = lab_plan_grant(&p, w->kind, on, w->chance);
+    operator_do(o, &s);
 }
 
 void lab_group_operator_tick(struct group_operator *o)
@@ -257,7 +223,7 @@ void lab_group_operator_tick(struct group_operator *o)
     }
     o->has_view = false;
     o->tidy = false;
-    if (operator_is_changing(o) || operator_mend(o))
+    if (operator_mend(o))
         return;
     o->tidy = true;
     if (o->n_wishes) {
@@ -290,12 +256,11 @@ bool lab_group_operator_is_tidy(const struct group_operator *o)
 void lab_group_operator_say(const struct group_operator *o, char *ret_text, size_t cap)
 {
     size_t at = fmt_into(ret_text, cap, "the group is not in order: ");
-    for (uint32_t i = 0; i < o->view.n && at < cap; i++)
-        at += fmt_into(ret_text + at, cap - at, "%llu%s%s%s ",
-                       (unsigned long long)(o->view.member[i] >> 8),
-                       o->view.member[i] & GROUP_VOTES ? "" : " (no voter)",
-                       o->view.member[i] & GROUP_JOINS ? " (joins)" : "",
-                       o->view.member[i] & GROUP_LEAVING ? " (leaves)" : "");
+    for (uint32_t i = 0; i < o->view.n && at < cap; i++) {
+        const struct journal_member *m = &o->view.member[i];
+        at += fmt_into(ret_text + at, cap - at, "%u%s%s%s ", m->id, m->votes ? "" : " (no voter)",
+                       m->joins ? " (joins)" : "", m->leaving ? " (leaves)" : "");
+    }
     fmt_into(ret_text + at, cap - at, "; last asked to %s", o->doing[0] ? o->doing : "do nothing");
 }
 

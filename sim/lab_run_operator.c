@@ -7,17 +7,14 @@
  *         machine that shall join is added; one that was removed is stopped
  *         all in order: the next wish
  *
- *  1. A voter's disk is given up only while the group is in order and has three voters or more, and
- *     the next one only when the group has let go of the lost one: what was acknowledged is then
- *     on a majority of those that may vote.
- *  2. No member id is ever given to a second disk.
- *  3. What was asked for and not answered by its deadline may have happened; only the leader's word
+ *  1. What is done about the group is for lab_plan.h to say: its invariants.
+ *  2. What was asked for and not answered by its deadline may have happened; only the leader's word
  *     a good while after that says.
- *  4. Disks are damaged on the same few masters all through a run, fewer than half of them
- *     (lab_nemesis.c); where some are, no other master's disk is given up, and nobody is removed
- * who would leave so few voters that the damaged ones are not fewer than half of them. */
+ *  3. Disks are damaged on the same few masters all through a run, fewer than half of them
+ *     (lab_nemesis.c); where some are, no other master's disk is given up. */
 #include "cluster/rpc.h"
 #include "cluster/rpc_format.h"
+#include "sim/lab_plan.h"
 #include "sim/lab_run_impl.h"
 
 enum { OPERATOR_WISHES = 16 };
@@ -71,23 +68,22 @@ static void operator_call(struct run_operator *o, struct run_node *to, uint16_t 
                   env_now_ns(o->env) + patience_ns, &o->call);
 }
 
-static void operator_change(struct run_operator *o, enum rpc_change_verb verb, uint32_t id,
-                            uint32_t new_id, uint32_t priority, const char *addr)
+static void operator_change(struct run_operator *o, const struct journal_change *j)
 {
     static const char *const names[] = {"add",     "add a learner", "remove",
                                         "replace", "priority",      "elect"};
-    int64_t patience_ns = (verb == RPC_CHANGE_ELECT ? 2000 : 4000) * RUN_MS;
-    struct rpc_change c = {.verb = verb,
-                           .id = id,
-                           .new_id = new_id,
-                           .priority = priority,
+    int64_t patience_ns = (j->verb == JOURNAL_ELECT ? 2000 : 4000) * RUN_MS;
+    struct rpc_change c = {.verb = j->verb,
+                           .id = j->id,
+                           .new_id = j->new_id,
+                           .priority = j->priority,
                            .timeout_ns = (uint64_t)patience_ns,
-                           .addr = addr,
-                           .addr_len = addr ? (uint32_t)strlen(addr) : 0};
+                           .addr = j->addr,
+                           .addr_len = j->addr ? (uint32_t)strlen(j->addr) : 0};
     struct wbuf w = wbuf_make(o->body, sizeof o->body);
     rpc_format_change_put(&w, &c);
     ASSERT(!w.bad);
-    fmt_into(o->doing, sizeof o->doing, "%s %u, %u", names[verb], id, new_id);
+    fmt_into(o->doing, sizeof o->doing, "%s %u, %u", names[j->verb], j->id, j->new_id);
     operator_call(o, o->lead, RPC_CHANGE, w.len, patience_ns);
 }
 
@@ -109,30 +105,6 @@ static bool operator_look(struct run_operator *o)
 
 /* ---- the group's order ---- */
 
-static const struct journal_member *operator_in_view(const struct run_operator *o, uint32_t id)
-{
-    for (uint32_t i = 0; i < o->view.n; i++)
-        if (id && o->view.member[i].id == id)
-            return &o->view.member[i];
-    return NULL;
-}
-
-static struct run_node *operator_by_id(const struct run_operator *o, uint32_t id)
-{
-    for (uint32_t i = 0; i < o->r->s.masters; i++)
-        if (o->r->nodes[i].id == id)
-            return &o->r->nodes[i];
-    return NULL;
-}
-
-static uint32_t operator_voters(const struct run_operator *o)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < o->view.n; i++)
-        n += o->view.member[i].votes;
-    return n;
-}
-
 static void operator_empty(struct run_node *n)
 {
     if (sim_node_is_up(n->node))
@@ -152,100 +124,61 @@ static void operator_fresh(struct run_node *n)
     lab_run_boot(n);
 }
 
-/* true: something had to be done, and is under way */
+static void operator_do(struct run_operator *o, const struct lab_plan_step *s)
+{
+    struct run_node *n = &o->r->nodes[s->machine];
+    if (s->kind == LAB_PLAN_EMPTY)
+        operator_empty(n);
+    else if (s->kind == LAB_PLAN_FRESH)
+        operator_fresh(n);
+    else if (s->kind == LAB_PLAN_CHANGE)
+        operator_change(o, &s->change);
+}
+
+/* what is known of the machines, for the planner; m: RUN_MASTERS of them */
+static struct lab_plan operator_plan(const struct run_operator *o, struct lab_plan_machine *m)
+{
+    const struct lab_run *r = o->r;
+    for (uint32_t i = 0; i < r->s.masters; i++)
+        m[i] = (struct lab_plan_machine){.id = r->nodes[i].id,
+                                         .was_in = r->nodes[i].was_in,
+                                         .is_corrupt = r->nodes[i].corrupt > 1,
+                                         .addr = r->nodes[i].addr};
+    return (struct lab_plan){.view = &o->view,
+                             .machine = m,
+                             .n = r->s.masters,
+                             .damaged = lab_nemesis_damaged(r),
+                             .removals = 4};
+}
+
+/* false: all is in order */
 static bool operator_mend(struct run_operator *o)
 {
-    struct run_node *joiner = NULL;
-    for (uint32_t i = 0; i < o->r->s.masters; i++) {
-        struct run_node *n = &o->r->nodes[i];
-        bool in = operator_in_view(o, n->id) != NULL;
-        n->was_in |= in;
-        if (n->id && !in && n->was_in)
-            operator_empty(n);
-        else if (n->id && !in && !joiner)
-            joiner = n;
+    struct lab_plan_machine m[RUN_MASTERS];
+    for (;;) {
+        struct lab_plan p = operator_plan(o, m);
+        struct lab_plan_step s = lab_plan_mend(&p);
+        for (uint32_t i = 0; i < p.n; i++)
+            o->r->nodes[i].was_in = m[i].was_in;
+        operator_do(o, &s);
+        if (s.kind != LAB_PLAN_EMPTY && s.kind != LAB_PLAN_FRESH)
+            return s.kind != LAB_PLAN_REST;
     }
-    for (uint32_t i = 0; i < o->view.n; i++) {
-        uint32_t id = o->view.member[i].id;
-        if (operator_by_id(o, id))
-            continue;
-        if (joiner)
-            operator_change(o, RPC_CHANGE_REPLACE, id, joiner->id, 0, joiner->addr);
-        else
-            operator_change(o, RPC_CHANGE_REMOVE, id, 0, 0, NULL);
-        return true;
-    }
-    if (joiner)
-        operator_change(o, RPC_CHANGE_ADD, joiner->id, 0, 0, joiner->addr);
-    return joiner != NULL;
-}
-
-static uint32_t operator_some_member(const struct run_operator *o, uint64_t chance)
-{
-    return o->view.n ? o->view.member[chance % o->view.n].id : 0;
-}
-
-/* a group of one voter less still stands what is damaged */
-static bool operator_may_shrink(const struct run_operator *o)
-{
-    return operator_voters(o) >= 3 && operator_voters(o) - 1 > 2 * lab_nemesis_damaged(o->r);
-}
-
-static void operator_grant_members(struct run_operator *o, uint64_t chance)
-{
-    struct lab_run *r = o->r;
-    uint32_t what = (uint32_t)(chance % 8);
-    struct run_node *spare = NULL;
-    chance /= 8;
-    for (uint32_t i = 0; i < r->s.masters && !spare; i++)
-        if (!r->nodes[i].id)
-            spare = &r->nodes[i];
-    if (what < 3 && spare)
-        operator_fresh(spare);
-    else if (what < 4 && operator_may_shrink(o))
-        operator_change(o, RPC_CHANGE_REMOVE, operator_some_member(o, chance), 0, 0, NULL);
-    else if (what == 5)
-        operator_change(o, RPC_CHANGE_PRIORITY, operator_some_member(o, chance), 0, chance / 16 % 4,
-                        NULL);
-    else
-        operator_change(o, RPC_CHANGE_ELECT, chance % 5 ? operator_some_member(o, chance) : 0, 0, 0,
-                        NULL);
 }
 
 static void operator_grant(struct run_operator *o, const struct operator_wish *w)
 {
     struct wbuf b = wbuf_make(o->body, sizeof o->body);
+    struct lab_plan_machine m[RUN_MASTERS];
     if (w->kind == LAB_FAULT_IMAGE && w->on->master) {
         rpc_format_admin_put(&b, &(struct rpc_admin){.kind = RPC_ADMIN_IMAGE});
         operator_call(o, w->on, RPC_ADMIN, b.len, 500 * RUN_MS);
-    } else if (w->kind == LAB_FAULT_WIPE && operator_in_view(o, w->on->id) &&
-               operator_voters(o) >= 3) {
-        operator_fresh(w->on);
-    } else if (w->kind == LAB_FAULT_MEMBERS) {
-        operator_grant_members(o, w->chance);
+        return;
     }
-}
-
-/* one that is on its way in and whose disk is lost never comes: it is replaced meanwhile */
-static bool operator_is_changing(const struct run_operator *o)
-{
-    bool changing = o->view.is_changing;
-    for (uint32_t i = 0; i < o->view.n; i++) {
-        const struct journal_member *m = &o->view.member[i];
-        changing |= (m->joins && operator_by_id(o, m->id)) || m->leaving;
-    }
-    return changing;
-}
-
-/* It has no vote yet, so nothing rests on its disk. */
-static void operator_give_up_joiner(struct run_operator *o)
-{
-    for (uint32_t i = 0; i < o->view.n; i++) {
-        const struct journal_member *m = &o->view.member[i];
-        struct run_node *n = operator_by_id(o, m->id);
-        if (n && n->corrupt > 1 && m->joins && !m->votes)
-            operator_fresh(n);
-    }
+    struct lab_plan p = operator_plan(o, m);
+    uint32_t on = w->on ? (uint32_t)(w->on - o->r->nodes) : UINT32_MAX;
+    struct lab_plan_step s = lab_plan_grant(&p, w->kind, on, w->chance);
+    operator_do(o, &s);
 }
 
 void lab_run_operator_tick(struct run_operator *o)
@@ -253,8 +186,7 @@ void lab_run_operator_tick(struct run_operator *o)
     if (o->is_calling || sim_now_ns(o->r->sim) < o->until_ns || !operator_look(o))
         return;
     o->tidy = false;
-    operator_give_up_joiner(o);
-    if (operator_is_changing(o) || operator_mend(o))
+    if (operator_mend(o))
         return;
     o->tidy = true;
     if (o->n_wishes) {
