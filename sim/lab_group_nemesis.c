@@ -111,7 +111,7 @@ static void plot_flip_meta(struct group_event *e, struct group_node *n)
 }
 
 /* One member is away for a while, so that others' disks alone hold what comes; then one of them is
- * damaged or lost, and the leader is gone. */
+ * damaged or lost, and mostly the leader is gone. */
 static void plot_disk_begin(struct group_event *e)
 {
     struct lab_group *g = e->g;
@@ -153,9 +153,12 @@ static void plot_disk_next(struct group_event *e)
             plot_flip_meta(e, a);
         a->epoch = a->lost ? 0 : a->epoch;
         lab_group_boot(a);
-        if (l->down++ == 0 && sim_node_is_up(l->node))
-            lab_group_down(l, sim_node_crash);
-        lab_group_plot_next(e, 1500 * GROUP_MS);
+        e->did = lab_group_chance(e, 4); /* or it stays, and gives back what is lost */
+        if (e->did) {
+            if (l->down++ == 0 && sim_node_is_up(l->node))
+                lab_group_down(l, sim_node_crash);
+            lab_group_plot_next(e, 1500 * GROUP_MS);
+        }
     }
     lab_group_boot(b);
 }
