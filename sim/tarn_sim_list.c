@@ -23,7 +23,8 @@ static const char usage[] =
 
 static const struct {
     enum lab_fault_kind kind;
-    const char *where; /* files: of file systems; groups: of several masters, and journals alone */
+    const char *where; /* files: of file systems; journals: of journals alone; groups: of both, if
+                          masters > 1 */
     const char *what;
 } faults[] = {
     {LAB_FAULT_POWER_LOSS, "all",
@@ -39,11 +40,11 @@ static const struct {
     {LAB_FAULT_DISK_FULL, "groups", "nothing new fits on the disk for a while"},
     {LAB_FAULT_DISK_SLOW, "groups", "the disk takes long, and stalls, for a while"},
     {LAB_FAULT_SYNC_FAIL, "groups", "syncs fail now and then: the process must end"},
-    {LAB_FAULT_STALL, "groups", "the process stops in the middle of its next turn"},
+    {LAB_FAULT_STALL, "all", "the process stops in the middle of its next turn"},
     {LAB_FAULT_IMAGE, "groups", "a master is told to write a state image"},
     {LAB_FAULT_MEMBERS, "groups", "masters are added, removed, preferred or elected"},
-    {LAB_FAULT_LOSE, "groups", "the disk is lost, and the member starts under its old name"},
-    {LAB_FAULT_SIEGE, "groups", "the leader reaches no other master, only clients"},
+    {LAB_FAULT_LOSE, "journals", "the disk is lost, and the member starts under its old name"},
+    {LAB_FAULT_SIEGE, "journals", "the leader reaches no other master, only clients"},
     {LAB_FAULT_USURP, "groups", "another one gets to lead while the leader may not notice"},
     {LAB_FAULT_BLACKOUT, "groups", "most masters or all lose power at the same moment"},
     {LAB_FAULT_STORE_CHANGE, "files", "somebody changes a file of the under-store"},
