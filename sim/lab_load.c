@@ -713,6 +713,20 @@ void lab_load_on_success(struct lab_load *l, void (*fn)(void *ctx, int64_t at_ns
     l->success_ctx = ctx;
 }
 
+void lab_load_tell_open(struct lab_load *l)
+{
+    for (uint32_t i = 0; i < l->n_clients; i++)
+        for (uint32_t k = 0; l->clients[i]->client && k < l->cfg.threads; k++) {
+            struct load_thread *t = &l->clients[i]->threads[k];
+            struct lab_window w = t->w;
+            if (t->state < LOAD_FS)
+                continue;
+            t->w.to_ns = sim_now_ns(l->sim);
+            thread_tell(t, E_TIMEOUT);
+            t->w = w;
+        }
+}
+
 void lab_load_on_answer(struct lab_load *l, void (*fn)(void *ctx, const struct lab_load_answer *a),
                         void *ctx)
 {

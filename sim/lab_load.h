@@ -99,6 +99,8 @@ struct lab_load_answer {
 };
 void lab_load_on_answer(struct lab_load *l, void (*fn)(void *ctx, const struct lab_load_answer *a),
                         void *ctx);
+/* calls it, with E_TIMEOUT, for what is under way just now */
+void lab_load_tell_open(struct lab_load *l);
 /* keeps every operation that is begun from now on; call it before any is */
 void lab_load_record(struct lab_load *l, struct lab_ops *to);
 const char *lab_load_kind_name(enum lab_load_kind k);

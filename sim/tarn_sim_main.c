@@ -103,6 +103,7 @@ struct watch {
     struct sim *sim;
     FILE *trace, *history;
     bool is_jsonl; /* the history, of registers */
+    bool is_over;  /* what comes now is what has no answer */
     uint32_t lives[RECORD_THREADS];
     struct timeline *timeline;
     FILE *page;       /* of the timeline */
@@ -124,7 +125,7 @@ static void watch_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_log
 static void watch_answer(void *ctx, const struct lab_load_answer *a)
 {
     const struct watch *w = ctx;
-    if (w->history)
+    if (w->history && !w->is_over)
         tarn_sim_record_answer(w->history, a);
     if (w->timeline)
         tarn_sim_timeline_answer(w->timeline, a);
@@ -499,9 +500,12 @@ static int run_one(const struct options *o, const struct lab_scenario *s, uint64
         json_report(s, &ret_out->report, wall_s);
     else if (!quiet)
         print_report(s, &ret_out->report, over, wall_s);
-    if (w && w->timeline)
+    if (w && w->timeline) {
+        w->is_over = true;
+        lab_load_tell_open(lab_run_load(r));
         timeline_write(w, s, seed, ret_out->report.findings, &ret_out->report.faults->f,
                        sizeof *ret_out->report.faults, ret_out->report.n_faults);
+    }
     if (w && w->diverged) {
         printf("the second run differs from event %llu on, which is now:\n  ",
                (unsigned long long)w->diverged);

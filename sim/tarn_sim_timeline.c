@@ -12,7 +12,7 @@
 #include "core/fmt.h"
 #include "sim/tarn_sim.h"
 
-enum { MESSAGES = 200000, MOST = 400000, TEXT = 96 };
+enum { MESSAGES = 200000, MOST = 400000, TEXT = 96, THREADS = 1000 };
 enum band_kind { BAND_CRASH, BAND_POWER, BAND_PAUSE, BAND_STALL };
 
 static const char *const page[] = {
@@ -46,7 +46,8 @@ struct timeline {
     struct sim *sim;
     FILE *to;
     bool is_short, first, in_verdicts;
-    struct message *messages; /* a ring */
+    struct lab_group_op open[THREADS]; /* by number: what has no answer yet is ASKED */
+    struct message *messages;          /* a ring */
     uint64_t n_messages;
     struct band *bands, *leads;
     struct operation *ops;
@@ -205,6 +206,8 @@ void tarn_sim_timeline_answer(struct timeline *t, const struct lab_load_answer *
 
 void tarn_sim_timeline_op(struct timeline *t, int64_t at_ns, const struct lab_group_op *op)
 {
+    struct lab_group_op *open = &t->open[op->number % THREADS];
+    *open = op->phase == LAB_GROUP_ASKED ? *op : (struct lab_group_op){.phase = LAB_GROUP_ANSWERED};
     if (op->phase == LAB_GROUP_ASKED)
         return;
     struct operation *o = add_op(t, op->client, op->thread, op->from_ns, at_ns);
@@ -215,7 +218,7 @@ void tarn_sim_timeline_op(struct timeline *t, int64_t at_ns, const struct lab_gr
     size_t n =
         fmt_into(o->text, sizeof o->text, "%s key %llu ", op->what, (unsigned long long)op->key);
     if (op->phase == LAB_GROUP_GIVEN_UP)
-        fmt_into(o->text + n, sizeof o->text - n, "given up");
+        fmt_into(o->text + n, sizeof o->text - n, "without an answer");
     else
         fmt_into(o->text + n, sizeof o->text - n, "= %llx by %s at %llu",
                  (unsigned long long)op->value, op->by, (unsigned long long)op->index);
@@ -326,6 +329,12 @@ static size_t page_mark(void)
 void tarn_sim_timeline_begin(struct timeline *t, FILE *to, const struct timeline_end *e)
 {
     size_t at = page_mark();
+    for (uint32_t i = 0; i < THREADS; i++)
+        if (t->open[i].client && t->open[i].phase == LAB_GROUP_ASKED) {
+            struct lab_group_op o = t->open[i];
+            o.phase = LAB_GROUP_GIVEN_UP;
+            tarn_sim_timeline_op(t, e->end_ns, &o);
+        }
     t->to = to;
     for (size_t i = 0; i < at; i++)
         fputs(page[i], to);

@@ -73,6 +73,7 @@ expect 3 "a lie in it" "NOT linearizable"
 sim run $sc --seed 1 $less --set bound=1ms --set net.latency_min=150ms --set net.latency_mean=150ms --json --timeline "$work/page.html"
 expect 4 "a run that fails"
 page 'v = {v[0]: v for v in D["verdicts"]}["liveness"]
+assert [o for o in D["ops"] if o[4] == 2 and o[3] == D["end"]], "what has no answer yet"
 assert v[2] > 0 and 0 < v[3] <= D["end"] and v[4] == R["verdicts"]["liveness"]["first"], v'
 
 sim run $sc --timeline "$work/no/page.html"
