@@ -528,6 +528,7 @@ void raft_status(const struct raft *r, struct raft_status *ret_status)
                                                           .heard_ns = p->heard_ns,
                                                           .progress = (uint8_t)p->progress,
                                                           .unfit = p->unfit,
-                                                          .rounds = p->rounds};
+                                                          .rounds = p->rounds,
+                                                          .losses = p->losses};
     }
 }

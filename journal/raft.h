@@ -258,6 +258,7 @@ struct raft_peer_status {
     uint8_t progress; /* enum raft_progress */
     bool unfit;
     uint32_t rounds; /* of a learner's catching up */
+    uint32_t losses; /* how often, in this term, it lacked what it had answered for */
 };
 
 struct raft_status {

@@ -523,6 +523,22 @@ static void drive_health(struct drive *d, const struct raft_status *s)
         env_timer_set(d->env, &d->stall, stalls ? now + stall : since + stall);
 }
 
+/* What another member had answered for and lacks, its own log could not tell from a torn write. */
+static void drive_losses(struct drive *d, const struct raft_status *s)
+{
+    uint32_t sum = 0, last = 0;
+    for (uint32_t i = 0; i < s->n_peers; i++) {
+        sum += s->peer[i].losses;
+        last = s->peer[i].losses ? s->peer[i].id.v : last;
+    }
+    if (sum > d->losses)
+        fmt_log(d->env, ENV_LOG_ERROR,
+                "journal: member %u lacks entries that it had answered for; they are sent again. "
+                "Check its disk: it damages or forgets what it was given.",
+                last);
+    d->losses = sum;
+}
+
 /* Steps make work for others: until nothing moves any more. */
 void raft_drive_settle(struct drive *d)
 {
@@ -569,6 +585,7 @@ void raft_drive_settle(struct drive *d)
             d->settle_again = true;
         if (d->state == DRIVE_RUNNING)
             drive_health(d, &s);
+        drive_losses(d, &s);
     } while (d->settle_again && d->state == DRIVE_RUNNING);
     d->is_settling = false;
     if (d->state != DRIVE_RUNNING)

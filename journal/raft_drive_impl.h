@@ -204,9 +204,10 @@ struct drive {
     struct env_op snap_op, ship_op;
     enum drive_snap snap_doing;
     bool image_wanted, image_again, reserve_due, release_due, conf_due, conf_loaded;
-    bool reserving; /* what snap_op does */
-    bool is_poor;   /* the reserve was given to the log, and is not there again */
-    bool forsaken;  /* without space, and without a leader for long */
+    uint32_t losses; /* of the others, as was logged */
+    bool reserving;  /* what snap_op does */
+    bool is_poor;    /* the reserve was given to the log, and is not there again */
+    bool forsaken;   /* without space, and without a leader for long */
     int64_t led_ns, reserve_ns;
     uint64_t image_mark;              /* raft_log_written when the last one began */
     uint64_t retry_bytes;             /* bytes since then at which to try again after a failure */

@@ -239,10 +239,20 @@ void raft_repl_commit(struct raft *r)
         SOMETIMES(RAFT_OLD_TERM);
 }
 
+/* Does it lack what it had answered for?  It says so; or it was asked after that answer had come.
+ */
+static bool raft_repl_has_lost(const struct raft *r, const struct raft_peer *p,
+                               const struct raft_message *m)
+{
+    return m->hint < p->match && m->index <= r->trail.last &&
+           (m->lost || (m->index <= p->match && m->sent_ns > p->match_ns && m->sent_ns <= r->now));
+}
+
 static void raft_repl_rejected(struct raft *r, struct raft_peer *p, const struct raft_message *m)
 {
-    if (m->lost && m->hint < p->match && m->index <= r->trail.last) {
+    if (raft_repl_has_lost(r, p, m)) {
         SOMETIMES(RAFT_LOST);
+        p->losses++;
         /* what it had answered for counts on, for it helps nobody who lacks that; but it is sent
          * once more */
         p->match = m->hint;
@@ -265,7 +275,10 @@ static void raft_repl_accepted(struct raft *r, struct raft_peer *p, const struct
     uint64_t hint = base_max_u64(m->hint, m->index);
     if (m->index > r->trail.last || hint > r->trail.last)
         return; /* no member of this cluster says that */
-    p->match = base_max_u64(p->match, m->index);
+    if (m->index > p->match) {
+        p->match = m->index;
+        p->match_ns = r->now;
+    }
     while (p->flights && p->flight[p->flight_first].last <= m->index) { /* durable there */
         p->flight_bytes -= p->flight[p->flight_first].bytes;
         p->flight_first = (p->flight_first + 1) % RAFT_INFLIGHT_MAX;

@@ -840,7 +840,42 @@ static void test_start_takes_up_the_term_of_its_log(void)
     end();
 }
 
-UNIT_MAIN("raft traps", UNIT(test_trap_01_only_own_term_is_counted),
+/* A member answers, restarts without what it answered for, and does not know it (a torn write and a
+ * damaged one look alike): it is given that again.  A late rejection of before its answer is none.
+ */
+static void test_who_lacks_what_it_answered_for_gets_it_again(void)
+{
+    open_voters(3, 1, 3, (uint64_t[]){1, 1, 1});
+    lead(3);
+    propose(2);
+    stored(st.last);
+    int64_t before = now;
+    now += 5 * MS;
+    ack(2, st.last);
+    CU_ASSERT_EQUAL_FATAL(st.peer[0].match, st.last);
+    struct raft_message m = {.type = RAFT_MSG_APPEND_REPLY,
+                             .from = {2},
+                             .term = st.term,
+                             .reject = true,
+                             .index = st.last,
+                             .hint = 3,
+                             .log_term = 1,
+                             .sent_ns = before};
+    message(m);
+    CU_ASSERT(st.peer[0].match == st.last && st.peer[0].losses == 0);
+    now += 5 * MS;
+    m.sent_ns = now;
+    message(m);
+    CU_ASSERT(st.peer[0].match == 3 && st.peer[0].losses == 1);
+    const struct raft_message *a = sent(RAFT_MSG_APPEND, 2);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(a);
+    CU_ASSERT(a->index == 3 && a->n > 0);
+    CU_ASSERT_EQUAL(st.commit, st.last); /* what was committed stays so */
+    end();
+}
+
+UNIT_MAIN("raft traps", UNIT(test_who_lacks_what_it_answered_for_gets_it_again),
+          UNIT(test_trap_01_only_own_term_is_counted),
           UNIT(test_trap_02_no_change_before_own_term_is_committed),
           UNIT(test_trap_03_vote_is_durable_before_it_is_told),
           UNIT(test_trap_03_start_knows_its_vote), UNIT(test_trap_04_step_down_keeps_the_vote),
