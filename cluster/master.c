@@ -96,6 +96,8 @@ static void master_follow(struct master *m, const struct fsop *op, const struct 
         master_member_free(m, op->ino, UINT64_MAX);
     for (unsigned i = 0; i < res->n_changes; i++) {
         struct fsattr a;
+        if (res->changes[i].kind != META_CHANGE_ENTRY)
+            m->touched[master_touched_at(res->changes[i].ino)] = meta_applied(m->meta);
         if (res->changes[i].kind != META_CHANGE_DATA)
             continue;
         bool is_there = master_load_attr(m, res->changes[i].ino, &a) == 0;

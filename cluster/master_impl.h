@@ -32,6 +32,7 @@ enum {
     MASTER_INVAL_BYTES = 8192, /* invalidations that wait for one session */
     MASTER_SESSIONS_MAX = 16384,
     MASTER_ORPHANS = 1024, /* asked about at once */
+    MASTER_TOUCHED = 1024,
     MASTER_HOLDS_CHUNK = 1024,
     MASTER_LOADS_MAX = 6, /* E_NOT_LOADED answers that one request survives */
     MASTER_APPENDS = 1024,
@@ -370,6 +371,8 @@ struct master {
     struct master_verified *verified;
     uint32_t n_verified;
     int64_t verified_after_ns;
+    /* By inode, hashed: the record that last changed attributes of one of them, or renamed it. */
+    uint64_t touched[MASTER_TOUCHED];
 
     /* master_append.c */
     struct master_append appends[MASTER_APPENDS];
@@ -526,6 +529,10 @@ bool master_load_is_sure(const struct master *m);
 void master_load_submit_rec(struct master_job *j, const struct fsop *op, enum master_job_step step);
 /* when ino was compared with the under-store; INT64_MIN: not known */
 int64_t master_load_verified_ns(const struct master *m, struct ino ino);
+static inline uint32_t master_touched_at(struct ino ino)
+{
+    return (uint32_t)(base_mix_u64(ino.v) % MASTER_TOUCHED);
+}
 void master_load_verified_set(struct master *m, struct ino ino, int64_t at_ns);
 /* it may be different below: the next question compares */
 void master_load_doubt(struct master *m, struct ino ino);

@@ -532,6 +532,19 @@ static void load_found_live(struct master_job *j)
     master_load_job_end(j, err);
 }
 
+/* It, or a directory above it, was changed or renamed through us since this look began.  All may be
+ * as it was by now, and the mark the same: what the look met may be what was between, or the state
+ * after some of several changes within one tick of the under-store's clock.  The next look can
+ * tell.  Where nothing has changed it is the news. */
+static bool load_is_outrun(const struct master_job *j)
+{
+    const struct master *m = j->m;
+    for (struct ino at = j->ino; at.v; at = meta_parent(m->meta, at))
+        if (m->touched[master_touched_at(at)] > j->seen && !MUTANT(LOOK_OUTRUN))
+            return true;
+    return false;
+}
+
 static void load_found(struct master_job *j)
 {
     struct master *m = j->m;
@@ -544,19 +557,16 @@ static void load_found(struct master_job *j)
     }
     if (j->ret >= 0)
         j->ent = *e;
-    if (load_is_gone(j)) {
+    if (load_is_gone(j) && load_is_outrun(j)) {
+        master_load_job_end(j, E_CONFLICT);
+    } else if (load_is_gone(j)) {
         load_refresh(j, NULL);
     } else if (j->ret < 0) {
         master_load_job_end(j, j->ret);
     } else if (j->kind == JOB_LIST && is_dir &&
                !(is_loaded && e->fp && master_load_is_same(&j->attr, e))) {
         load_list_start(j);
-    } else if (!master_load_is_same(&j->attr, e) && !e->fp && e->ctime_ns == j->attr.ctime_ns &&
-               meta_attr_index(m->meta) > j->seen) {
-        /* Several changes through us within one tick of its clock look like one, and this is the
-         * state after some of them: the mark cannot tell.  The next look can.  Where nothing has
-         * changed since this look began, it is the news: of a close that could not look, perhaps.
-         */
+    } else if (!master_load_is_same(&j->attr, e) && load_is_outrun(j)) {
         master_load_job_end(j, E_CONFLICT);
     } else if (!master_load_is_same(&j->attr, e)) {
         load_refresh(j, e);

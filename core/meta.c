@@ -255,11 +255,6 @@ uint64_t meta_applied(const struct meta *m)
     return m->st.t[TABLE_SUPER].live ? meta_super(m)->applied : 0;
 }
 
-uint64_t meta_attr_index(const struct meta *m)
-{
-    return meta_super(m)->attr_index;
-}
-
 void meta_stats(const struct meta *m, struct meta_stats *ret_s)
 {
     const struct store_table *t = m->st.t;
@@ -470,6 +465,15 @@ int meta_path_steady(const struct meta *m, struct ino ino, uint64_t mark, uint64
     uint32_t holder = node ? intent_holder(m, node) : 0;
     *ret_intent = holder ? intent_at(m, holder)->id : 0;
     return holder || meta_path_mark(m, ino) != mark ? E_CONFLICT : 0;
+}
+
+struct ino meta_parent(const struct meta *m, struct ino ino)
+{
+    uint32_t node = inode_find(m, ino);
+    if (!node || inode_at(m, node)->flags & (INODE_ORPHAN | INODE_MOUNT_ROOT) ||
+        !inode_at(m, node)->links)
+        return (struct ino){0};
+    return inode_number(m, dir_at(m, inode_at(m, node)->links)->parent);
 }
 
 int meta_mount_get(const struct meta *m, uint16_t number, struct fsop_mount_info *ret_i)

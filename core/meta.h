@@ -113,8 +113,6 @@ void meta_query(const struct meta *m, const struct fsop *op, void *buf, uint32_t
                 struct fsop_reply *ret_rep);
 
 uint64_t meta_applied(const struct meta *m);
-/* the last record that changed attributes of any inode, not counting what looks below brought */
-uint64_t meta_attr_index(const struct meta *m);
 void meta_stats(const struct meta *m, struct meta_stats *ret_s);
 /* those in force */
 struct meta_limits meta_limits(const struct meta *m);
@@ -151,6 +149,8 @@ uint64_t meta_path_mark(const struct meta *m, struct ino ino);
 /* E_CONFLICT: an effect under way (*ret_intent) may have put something else at the inode's path, or
  * has done so since its mark was taken (*ret_intent is 0). */
 int meta_path_steady(const struct meta *m, struct ino ino, uint64_t mark, uint64_t *ret_intent);
+/* where its (first) name is; 0: a mount's root, without a name, or not there */
+struct ino meta_parent(const struct meta *m, struct ino ino);
 /* path and uri are good until the next call on m.  Number 0 is the cluster's own namespace where
  * nothing is mounted: names only, as in a META mount. */
 int meta_mount_get(const struct meta *m, uint16_t number, struct fsop_mount_info *ret_i);

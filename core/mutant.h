@@ -32,6 +32,7 @@
     X(INTENT_FORGOTTEN, "effects that the last leadership owed are not carried out") \
     X(EFFECT_NOT_RESUMED, "an effect that was done before a crash is taken for a failure after it") \
     X(ACKS_NOT_AWAITED, "a change is answered before others have dropped what they cached") \
+    X(LOOK_OUTRUN, "what was found below counts though it was changed through us meanwhile") \
     X(ANSWER_OUTDATED, "a change's answer may be cached though others have changed it since") \
     X(GRACE_SKIPPED, "a new leader does not wait for leases that the old one gave") \
     X(INVAL_LOST, "an invalidation that was not delivered is forgotten") \

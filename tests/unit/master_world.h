@@ -40,9 +40,8 @@ static struct {
     bool fail_after; /* the failing operation takes effect nevertheless */
     bool is_missing; /* the under-store cannot be opened */
     unsigned opens;
-    bool hang;     /* nothing completes */
-    bool is_young; /* the last changes are too young for fingerprints */
-    bool hold;     /* what is of hold_kind takes effect and does not complete */
+    bool hang; /* nothing completes */
+    bool hold; /* what is of hold_kind takes effect and does not complete */
     enum ufs_kind hold_kind;
     unsigned page; /* entries of one LIST page */
     unsigned look; /* and most of one LOOK; 0: all */
@@ -126,8 +125,6 @@ static void wu_ent(const struct wu_file *f, struct fsent *e)
     e->mtime_ns = f->mtime_ns;
     e->ctime_ns = f->ctime_ns;
     e->fp = base_hash(&f->ctime_ns, sizeof f->ctime_ns, f->ino * 31 + f->size) | 1;
-    if (wu.is_young)
-        e->fp = 0;
     if (f->target[0]) {
         e->target = f->target;
         e->target_len = (uint32_t)strlen(f->target);
