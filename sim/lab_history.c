@@ -69,7 +69,10 @@ static enum token text_token(struct line *l, struct lab_history_slice *ret_s)
             if (*l->p == '\\' && ++l->p == l->end)
                 return TOKEN_BROKEN;
         ret_s->n = (uint32_t)(l->p - ret_s->p);
-        return l->p++ < l->end ? TOKEN_TEXT : TOKEN_BROKEN;
+        if (l->p == l->end)
+            return TOKEN_BROKEN;
+        l->p++;
+        return TOKEN_TEXT;
     }
     while (l->p < l->end && !text_is_space(*l->p) && !text_is_mark(*l->p) && *l->p != '"')
         l->p++;

@@ -155,6 +155,16 @@ static void test_history_refused(void)
     CU_ASSERT_EQUAL(lab_history_read(&h, &mem, LAB_HISTORY_ANY, rest, strlen(rest)), 0);
     CU_ASSERT(h.n == 0 && h.lines == 5);
     lab_history_drop(&h);
+    static const char open[] = "x jepsen.util - \"read :f"; /* and nothing is read behind the end */
+    for (size_t n = 0; n < sizeof open; n++) {
+        char *copy = malloc(n ? n : 1);
+        CU_ASSERT_FATAL(copy != NULL);
+        memcpy(copy, open, n);
+        CU_ASSERT_EQUAL(lab_history_read(&h, &mem, LAB_HISTORY_ANY, copy, n), 0);
+        CU_ASSERT_EQUAL(h.n, 0);
+        lab_history_drop(&h);
+        free(copy);
+    }
     CU_ASSERT_EQUAL(mem.large.next, &mem.large);
     mem_drop(&mem);
 }
