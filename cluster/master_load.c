@@ -488,11 +488,26 @@ static void load_name_rec(struct master_job *j)
     master_load_submit_rec(j, &op, STEP_LOAD);
 }
 
+/* It, or a directory above it, was changed or renamed through us since this look began.  All may be
+ * as it was by now, and the mark the same: what the look met may be what was between, or the state
+ * after some of several changes within one tick of the under-store's clock.  The next look can
+ * tell.  Where nothing has changed it is the news. */
+static bool load_is_outrun(const struct master_job *j)
+{
+    const struct master *m = j->m;
+    for (struct ino at = j->ino; at.v; at = meta_parent(m->meta, at))
+        if (m->touched[master_touched_at(at)] > j->seen && !MUTANT(LOOK_OUTRUN))
+            return true;
+    return false;
+}
+
 static void load_found_name(struct master_job *j)
 {
     struct master *m = j->m;
     if (load_is_gone(j)) {
         int err = meta_path_steady(m->meta, j->ino, j->mark, &j->conflict);
+        if (!err && load_is_outrun(j))
+            err = E_CONFLICT;
         if (err) { /* its directory may be elsewhere, with the name in it */
             master_load_job_end(j, err);
             return;
@@ -530,19 +545,6 @@ static void load_found_live(struct master_job *j)
     if (!err && is_file)
         j->ent = *e;
     master_load_job_end(j, err);
-}
-
-/* It, or a directory above it, was changed or renamed through us since this look began.  All may be
- * as it was by now, and the mark the same: what the look met may be what was between, or the state
- * after some of several changes within one tick of the under-store's clock.  The next look can
- * tell.  Where nothing has changed it is the news. */
-static bool load_is_outrun(const struct master_job *j)
-{
-    const struct master *m = j->m;
-    for (struct ino at = j->ino; at.v; at = meta_parent(m->meta, at))
-        if (m->touched[master_touched_at(at)] > j->seen && !MUTANT(LOOK_OUTRUN))
-            return true;
-    return false;
 }
 
 static void load_found(struct master_job *j)

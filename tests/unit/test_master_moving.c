@@ -112,6 +112,34 @@ static void test_master_moving_a_directory_with_unknown_names(void)
     }
 }
 
+/* A name is asked for below while its directory is elsewhere, and by the answer it is back. */
+static void test_master_moving_there_and_back(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+    wu_add("d", FSOP_S_IFDIR | 0755, 0);
+    wu_add("d/x", FSOP_S_IFREG | 0644, 3);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino d = w_lookup(c1, INO_ROOT, "d", 0);
+    int64_t fast = wu.latency_ns;
+    rename_held(c1, "d", "e");
+    struct fsop op = w_name(FSOP_LOOKUP, d, "x"), back = w_name(FSOP_RENAME, INO_ROOT, "e");
+    wu.latency_ns = 400 * MS;
+    w_send(c2, &op, &b);
+    w_run_ms(100);
+    wu.latency_ns = 1600 * MS; /* of the answer */
+    w_run_ms(150);
+    wu.latency_ns = fast;
+    effect_ends();
+    back.ino2 = INO_ROOT;
+    back.name2 = "d";
+    back.name2_len = 1;
+    CU_ASSERT_EQUAL(w_fs(c1, back, &a), 0);
+    CU_ASSERT_FALSE(b.done);
+    CU_ASSERT(w_wait(&b, 5000) && b.err == 0);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 3);
+    w_close();
+}
+
 /* a link in the place of a directory, put there by somebody else: what was below is not there */
 static void test_master_moving_a_link_in_the_way(void)
 {
@@ -177,6 +205,6 @@ UNIT_MAIN("master moving", UNIT(test_master_moving_a_written_file_is_replaced),
           UNIT(test_master_moving_a_written_file_is_replaced_from_outside),
           UNIT(test_master_moving_a_written_file_cannot_be_looked_at),
           UNIT(test_master_moving_a_directory_with_unknown_names),
-          UNIT(test_master_moving_a_link_in_the_way),
+          UNIT(test_master_moving_there_and_back), UNIT(test_master_moving_a_link_in_the_way),
           UNIT(test_master_moving_a_name_that_is_being_made),
           UNIT(test_master_moving_a_directory_that_is_listed))
