@@ -666,16 +666,26 @@ static bool orphan_is_held(struct master *m, uint32_t i)
     return m->is_held[i] || (master_load_attr(m, m->orphans[i], &a) == 0 && a.flags & FSATTR_LIVE);
 }
 
+static bool orphan_is_going(struct master *m, struct ino ino)
+{
+    list_each(it, &m->job_list) {
+        const struct master_job *j = list_entry(it, struct master_job, link);
+        if (j->kind == JOB_RECLAIM && j->ino.v == ino.v)
+            return true;
+    }
+    return false;
+}
+
 /* Everybody has answered: those that nobody holds go, as fast as jobs are free.  Where some went
  * there may be more; where none could, asking again soon would not help. */
 static void orphan_round_end(struct master *m)
 {
     while (!m->ask_failed && m->n_reclaimed < m->n_orphans) {
         uint32_t i = m->n_reclaimed;
-        bool is_held = orphan_is_held(m, i);
-        if (!is_held && !master_effect_reclaim(m, m->orphans[i]))
+        bool goes = !orphan_is_held(m, i) && !orphan_is_going(m, m->orphans[i]);
+        if (goes && !master_effect_reclaim(m, m->orphans[i]))
             return; /* at the next tick */
-        m->orphan_gone += !is_held;
+        m->orphan_gone += goes;
         m->n_reclaimed++;
     }
     m->is_asking = false;
@@ -707,11 +717,8 @@ static void orphan_answered(struct env_op *op)
 
 bool master_lease_orphan_opened(struct master *m, struct ino ino)
 {
-    list_each(it, &m->job_list) {
-        const struct master_job *j = list_entry(it, struct master_job, link);
-        if (j->kind == JOB_RECLAIM && j->ino.v == ino.v)
-            return false;
-    }
+    if (orphan_is_going(m, ino))
+        return false;
     for (uint32_t i = 0; m->is_asking && i < m->n_orphans; i++)
         m->is_held[i] = m->is_held[i] || m->orphans[i].v == ino.v;
     return true;

@@ -420,6 +420,23 @@ static void test_master_lease_orphan_that_is_written(void)
     w_close();
 }
 
+/* an under-store (or a journal) that takes longer than the time between two rounds */
+static void test_master_lease_orphan_is_removed_once(void)
+{
+    struct meta_stats st;
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    wu_add("f", FSOP_S_IFREG | 0644, 1);
+    struct wc *c1 = wc_new(0, true);
+    (void)unlink_ms(c1, "f");
+    unsigned removed = wu.count[UFS_UNLINK];
+    wu.latency_ns = 5000 * MS;
+    w_run_ms(20000);
+    meta_stats(master_meta(wmaster), &st);
+    CU_ASSERT_EQUAL(st.orphans, 0);
+    CU_ASSERT_EQUAL(wu.count[UFS_UNLINK] - removed, 1);
+    w_close();
+}
+
 /* what was written is not known when it ends: the next question looks */
 static void test_master_lease_write_close_that_could_not_look(void)
 {
@@ -873,33 +890,31 @@ static void test_master_lease_repeated_open_revives_nobody(void)
     w_close();
 }
 
-UNIT_MAIN("master_lease", UNIT(test_master_lease_repeated_open_revives_nobody),
-          UNIT(test_master_lease_second_change_waits_as_well),
-          UNIT(test_master_lease_second_writer_waits_as_well),
-          UNIT(test_master_lease_kept_answer_waits_for_acknowledgements),
-          UNIT(test_master_lease_new_leader_is_sure_that_all_is_dropped),
-          UNIT(test_master_lease_overflow_costs_the_lease),
-          UNIT(test_master_lease_holds_are_evicted),
-          UNIT(test_master_lease_others_are_told_before_the_answer),
-          UNIT(test_master_lease_answer_waits_for_the_acknowledgement),
-          UNIT(test_master_lease_silent_client_costs_one_lease),
-          UNIT(test_master_lease_beats_do_not_prolong_what_is_unanswered),
-          UNIT(test_master_lease_grace_after_a_restart),
-          UNIT(test_master_lease_expiry_closes_writers),
-          UNIT(test_master_lease_expiry_is_not_given_up),
-          UNIT(test_master_lease_expiry_waits_for_the_last_write),
-          UNIT(test_master_lease_live_size_is_its_own),
-          UNIT(test_master_lease_live_size_follows_the_name),
-          UNIT(test_master_lease_live_size_ends_with_the_close),
-          UNIT(test_master_lease_write_close_records_what_lies_below),
-          UNIT(test_master_lease_own_close_ends_the_session),
-          UNIT(test_master_lease_orphans_go_when_nobody_holds_them),
-          UNIT(test_master_lease_orphan_waits_for_a_session_that_is_away),
-          UNIT(test_master_lease_orphan_opened_while_all_are_asked),
-          UNIT(test_master_lease_orphan_that_is_written),
-          UNIT(test_master_lease_write_close_that_could_not_look),
-          UNIT(test_master_member_beats_lists_and_losses),
-          UNIT(test_master_member_orders_old_pages_freed),
-          UNIT(test_master_member_repeats_a_lost_order),
-          UNIT(test_master_member_orders_pages_freed_that_are_ahead),
-          UNIT(test_master_status_is_lines_of_key_and_value))
+UNIT_MAIN(
+    "master_lease", UNIT(test_master_lease_repeated_open_revives_nobody),
+    UNIT(test_master_lease_second_change_waits_as_well),
+    UNIT(test_master_lease_second_writer_waits_as_well),
+    UNIT(test_master_lease_kept_answer_waits_for_acknowledgements),
+    UNIT(test_master_lease_new_leader_is_sure_that_all_is_dropped),
+    UNIT(test_master_lease_overflow_costs_the_lease), UNIT(test_master_lease_holds_are_evicted),
+    UNIT(test_master_lease_others_are_told_before_the_answer),
+    UNIT(test_master_lease_answer_waits_for_the_acknowledgement),
+    UNIT(test_master_lease_silent_client_costs_one_lease),
+    UNIT(test_master_lease_beats_do_not_prolong_what_is_unanswered),
+    UNIT(test_master_lease_grace_after_a_restart), UNIT(test_master_lease_expiry_closes_writers),
+    UNIT(test_master_lease_expiry_is_not_given_up),
+    UNIT(test_master_lease_expiry_waits_for_the_last_write),
+    UNIT(test_master_lease_live_size_is_its_own),
+    UNIT(test_master_lease_live_size_follows_the_name),
+    UNIT(test_master_lease_live_size_ends_with_the_close),
+    UNIT(test_master_lease_write_close_records_what_lies_below),
+    UNIT(test_master_lease_own_close_ends_the_session),
+    UNIT(test_master_lease_orphans_go_when_nobody_holds_them),
+    UNIT(test_master_lease_orphan_waits_for_a_session_that_is_away),
+    UNIT(test_master_lease_orphan_opened_while_all_are_asked),
+    UNIT(test_master_lease_orphan_that_is_written), UNIT(test_master_lease_orphan_is_removed_once),
+    UNIT(test_master_lease_write_close_that_could_not_look),
+    UNIT(test_master_member_beats_lists_and_losses),
+    UNIT(test_master_member_orders_old_pages_freed), UNIT(test_master_member_repeats_a_lost_order),
+    UNIT(test_master_member_orders_pages_freed_that_are_ahead),
+    UNIT(test_master_status_is_lines_of_key_and_value))
