@@ -4,7 +4,8 @@
  *     \--fresh directory--> WP_TOLD --a master told the page size--> WP_LOAD     > WP_STOPPED
  *   any --cannot go on--> WP_FAILED
  *
- * It listens from the first moment and answers E_AGAIN until it serves. */
+ * It listens from the first moment, before any master hears of it, and answers E_AGAIN until it
+ * serves. */
 #include "cluster/worker_impl.h"
 #include "core/fmt.h"
 
@@ -229,6 +230,8 @@ static void worker_listened(struct env_op *op)
         fmt_log(w->env, ENV_LOG_ERROR, "worker: cannot listen on %s: %s", w->cfg.listen,
                 err_text((int)op->ret));
         worker_fail(w, (int)op->ret);
+    } else if (!w->stopping) {
+        worker_load_boot(w); /* not before: no master shall list an address nobody listens on */
     }
 }
 
@@ -369,7 +372,6 @@ int worker_open(struct env *e, struct mem *m, const struct worker_config *cfg,
     w->is_listening = true;
     w->listening.done = worker_listened;
     rpc_listen(&w->host, w->cfg.listen, &w->listening);
-    worker_load_boot(w);
     *ret_w = w;
     return 0;
 }

@@ -565,6 +565,42 @@ static void other_call(struct rpc_host *h, struct rpc_token t, uint16_t method, 
     rpc_reply(t, 0, out, (uint32_t)w.len);
 }
 
+/* An environment in which whoever asks to listen is kept waiting, and then refused. */
+static struct env_op *slow_listen_op;
+
+static void slow_listen(struct env *e, const char *addr, struct env_acceptor *a, struct env_op *op)
+{
+    (void)e, (void)addr, (void)a;
+    slow_listen_op = op;
+}
+
+/* What cannot listen, or not yet, is reported to no master: clients would be sent to it. */
+static void test_worker_listens_before_it_reports(void)
+{
+    make_world(23, 64 * PAGE);
+    sim_node_crash(node_w);
+    worker = NULL;
+    struct env *e = sim_node_up(node_w);
+    const struct env_vt *real = e->vt;
+    struct env_vt slow = *real;
+    slow.listen = slow_listen;
+    e->vt = &slow;
+    slow_listen_op = NULL;
+    beats = 0;
+    CU_ASSERT_EQUAL_FATAL(worker_open(e, sim_mem(node_w), &cfg, &worker), 0);
+    run_for(20 * SECOND);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(slow_listen_op);
+    CU_ASSERT_EQUAL(worker_state(worker, NULL), WORKER_STARTING);
+    CU_ASSERT_EQUAL(beats, 0);
+    slow_listen_op->ret = E_EXIST;
+    env_post(e, slow_listen_op);
+    run_for(20 * SECOND);
+    CU_ASSERT_EQUAL(worker_state(worker, NULL), WORKER_FAILED);
+    CU_ASSERT_EQUAL(beats, 0);
+    e->vt = real;
+    end_world();
+}
+
 /* A master that was added to the group since the worker began is reported to, as well. */
 static void test_worker_hears_of_new_masters(void)
 {
@@ -737,8 +773,9 @@ UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_fli
           UNIT(test_worker_power_loss_serves_no_wrong_byte),
           UNIT(test_worker_keeps_pages_in_memory), UNIT(test_worker_flipped_bit),
           UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),
-          UNIT(test_worker_lost_beats), UNIT(test_worker_hears_of_new_masters),
-          UNIT(test_worker_hears_of_the_newest_masters), UNIT(test_worker_beats_are_not_a_storm),
-          UNIT(test_worker_freed_while_a_page_is_written), UNIT(test_worker_does_not_fill_the_log),
-          UNIT(test_worker_stop), UNIT(test_worker_hostile_calls),
-          UNIT(test_worker_eviction_gives_blocks_back), UNIT(test_worker_storm))
+          UNIT(test_worker_lost_beats), UNIT(test_worker_listens_before_it_reports),
+          UNIT(test_worker_hears_of_new_masters), UNIT(test_worker_hears_of_the_newest_masters),
+          UNIT(test_worker_beats_are_not_a_storm), UNIT(test_worker_freed_while_a_page_is_written),
+          UNIT(test_worker_does_not_fill_the_log), UNIT(test_worker_stop),
+          UNIT(test_worker_hostile_calls), UNIT(test_worker_eviction_gives_blocks_back),
+          UNIT(test_worker_storm))
