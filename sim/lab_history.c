@@ -1,6 +1,7 @@
 /* sim/lab_history.c - histories as text (see sim/lab_history.h). */
 #include "sim/lab_history.h"
 #include <stdarg.h>
+#include <stdlib.h>
 #include "core/fmt.h"
 
 /* A text is a number in this base, modulo 2^64: appending is one multiplication and one addition,
@@ -525,4 +526,21 @@ const char *lab_history_model_name(enum lab_history_model m)
 {
     static const char *const names[] = {"any", "register", "cas", "kv"};
     return names[m];
+}
+
+static void *history_get(void *ctx, size_t n)
+{
+    (void)ctx;
+    return calloc(1, n);
+}
+
+static void history_put(void *ctx, void *p, size_t n)
+{
+    (void)ctx, (void)n;
+    free(p);
+}
+
+void lab_history_mem(struct mem *m, uint64_t budget_bytes)
+{
+    mem_init(m, (struct mem_source){history_get, history_put, NULL}, budget_bytes);
 }

@@ -52,6 +52,8 @@ struct lab_history {
 
 enum { LAB_HISTORY_NIL = 0 }; /* the state `nil` */
 
+/* of the heap, for a history and the search in it; not kept from one to the next */
+void lab_history_mem(struct mem *m, uint64_t budget_bytes);
 /* The text stays as long as the history.  0, E_NOMEM, or E_INVAL with bad_line and why. */
 int lab_history_read(struct lab_history *h, struct mem *m, enum lab_history_model model,
                      const char *text, size_t len);

@@ -3,6 +3,7 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 #include "core/fmt.h"
+#include "sim/lab_json.h"
 
 static const uint16_t op_kinds[] = {FSOP_MKNOD,       FSOP_MKDIR,    FSOP_SYMLINK,  FSOP_LINK,
                                     FSOP_UNLINK,      FSOP_RMDIR,    FSOP_RENAME,   FSOP_SETATTR,
@@ -126,13 +127,8 @@ static void text(FILE *to, const char *name, const char *v)
 {
     if (!*v)
         return;
-    fprintf(to, ", \"%s\": \"", name);
-    for (; *v; v++) {
-        if (*v == '"' || *v == '\\')
-            fputc('\\', to);
-        fputc(*v, to);
-    }
-    fputc('"', to);
+    fprintf(to, ", \"%s\": ", name);
+    lab_json_string(to, v);
 }
 
 void lab_op_write(const struct lab_op *op, FILE *to)

@@ -2,6 +2,7 @@
  * sim/lab_scenario.h). */
 #include <stdlib.h>
 #include "core/fmt.h"
+#include "sim/lab_json.h"
 #include "sim/lab_scenario.h"
 
 void lab_scenario_drop(struct lab_scenario *s)
@@ -69,18 +70,6 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
 }
 
 /* ---- text ---- */
-
-static void text_string(FILE *to, const char *s)
-{
-    fputc('"', to);
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            fputc('\\', to);
-        if ((unsigned char)*s >= 32)
-            fputc(*s, to);
-    }
-    fputc('"', to);
-}
 
 /* Keys that only say how something is drawn: not of who draws no more. */
 static bool key_is_drawing(const struct lab_scenario *s, const char *name)
@@ -158,10 +147,10 @@ static void text_fault(const struct lab_fault *f, FILE *to)
 void lab_scenario_write(const struct lab_scenario *s, FILE *to)
 {
     fprintf(to, "{\n    \"about\": ");
-    text_string(to, s->about);
+    lab_json_string(to, s->about);
     if (*s->mutant) {
         fprintf(to, ",\n    \"mutant\": ");
-        text_string(to, s->mutant);
+        lab_json_string(to, s->mutant);
     }
     text_keys(s, to);
     for (uint32_t i = 0; i < s->n_faults; i++) {

@@ -121,8 +121,9 @@ static bool parse_plant(const char *v, struct args *a)
 
 /* ret: 1 when it is such an option with a good value, 0 when its value is bad, -1 when there is no
  * such */
-static int parse_valued(const char *o, const char *v, struct args *a)
+static int parse_valued(void *ctx, const char *o, const char *v)
 {
+    struct args *a = ctx;
     if (!strcmp(o, "--seeds"))
         return parse_range(v, a);
     if (!strcmp(o, "--jobs"))
@@ -148,18 +149,45 @@ static int parse_valued(const char *o, const char *v, struct args *a)
     return -1;
 }
 
-static bool parse_flag(const char *o, struct args *a)
+static int parse_operand(void *ctx, char *v)
 {
-    bool *flag = !strcmp(o, "--twice")                      ? &a->twice
-                 : !strcmp(o, "--first")                    ? &a->first
-                 : !strcmp(o, "--json")                     ? &a->json
-                 : !strcmp(o, "--quiet")                    ? &a->quiet
-                 : !strcmp(o, "--worker")                   ? &a->is_worker
-                 : !strcmp(o, "--help") || !strcmp(o, "-h") ? &a->help
-                                                            : NULL;
-    if (flag)
-        *flag = true;
-    return flag != NULL;
+    struct args *a = ctx;
+    if (a->plan.n_scenarios == ROW_SCENARIOS)
+        return tarn_sim_bad("too many scenarios, from", v);
+    a->plan.scenarios[a->plan.n_scenarios++].path = v;
+    return 0;
+}
+
+static bool is_flag(struct args_table *t, const char *o)
+{
+    for (size_t i = 0; i < t->n_flags; i++)
+        if (!strcmp(o, t->flags[i].name))
+            return *t->flags[i].to = true;
+    if (strcmp(o, "--help") != 0 && strcmp(o, "-h") != 0)
+        return false;
+    return t->help = true;
+}
+
+int tarn_sim_args_read(int argc, char **argv, struct args_table *t)
+{
+    for (int i = 2; i < argc; i++) {
+        char *o = argv[i];
+        if (o[0] != '-' || !o[1]) { /* "-" is a file */
+            int err = t->operand(t->ctx, o);
+            if (err)
+                return err;
+            continue;
+        }
+        if (is_flag(t, o))
+            continue;
+        int ok = t->valued(t->ctx, o, argv[i + 1]);
+        if (ok < 0)
+            return tarn_sim_unknown("option", o, t->names, t->n_names);
+        if (!ok)
+            return tarn_sim_bad("missing or bad value of", o);
+        i++;
+    }
+    return 0;
 }
 
 /* ---- scenarios ---- */
@@ -227,22 +255,17 @@ int tarn_sim_args(int argc, char **argv, struct args *a)
     a->plan.scenarios = calloc(ROW_SCENARIOS, sizeof *a->plan.scenarios);
     if (!a->plan.scenarios)
         return tarn_sim_bad("out of memory", "");
-    for (int i = 2; i < argc; i++) {
-        const char *o = argv[i];
-        if (o[0] == '-' && parse_flag(o, a))
-            continue;
-        int ok = o[0] == '-' ? parse_valued(o, argv[i + 1], a) : 1;
-        if (ok < 0)
-            return tarn_sim_unknown("option", o, names, ARRAY_LEN(names));
-        if (!ok)
-            return tarn_sim_bad("missing or bad value of", o);
-        if (o[0] == '-')
-            i++;
-        else if (a->plan.n_scenarios == ROW_SCENARIOS)
-            return tarn_sim_bad("too many scenarios, from", o);
-        else
-            a->plan.scenarios[a->plan.n_scenarios++].path = o;
-    }
+    const struct args_flag flags[] = {{"--twice", &a->twice},
+                                      {"--first", &a->first},
+                                      {"--json", &a->json},
+                                      {"--quiet", &a->quiet},
+                                      {"--worker", &a->is_worker}};
+    struct args_table t = {
+        a, flags, ARRAY_LEN(flags), names, ARRAY_LEN(names), parse_valued, parse_operand, false};
+    int err = tarn_sim_args_read(argc, argv, &t);
+    a->help = t.help;
+    if (err)
+        return err;
     if (a->help) {
         fputs(usage, stdout);
         return 0;

@@ -21,6 +21,26 @@ int tarn_sim_args(int argc, char **argv, struct args *ret_a);
 
 /* ---- for the other commands, too ---- */
 
+struct args_flag { /* an option without a value */
+    const char *name;
+    bool *to;
+};
+struct args_table {
+    void *ctx;
+    const struct args_flag *flags;
+    size_t n_flags;
+    const char *const *names; /* of all options: the nearest one is named to who errs */
+    size_t n_names;
+    /* 1: it is such an option with a good value, 0: its value is bad or missing (v: NULL), -1:
+     * there is no such */
+    int (*valued)(void *ctx, const char *o, const char *v);
+    /* 0, or EXIT_USAGE when it has said why not */
+    int (*operand)(void *ctx, char *v);
+    bool help; /* -h and --help; all is read nevertheless */
+};
+/* reads what follows the subcommand; 0, or EXIT_USAGE when it has said why not */
+int tarn_sim_args_read(int argc, char **argv, struct args_table *t);
+
 /* "fail", "warn" or "off" */
 bool tarn_sim_args_marks(const char *word, enum summary_marks *ret_m);
 /* splits a list at its commas; false: too many */

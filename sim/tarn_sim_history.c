@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/fmt.h"
+#include "sim/lab_json.h"
 #include "sim/tarn_sim.h"
+#include "sim/tarn_sim_args.h"
 
 static const char usage[] =
     "tarn-sim check-history [--model register|cas|kv] FILE...\n"
@@ -36,7 +38,9 @@ struct options {
     enum lab_history_model model;
     uint64_t steps, memory_mb;
     const char *html;
-    bool json, quiet;
+    bool json, quiet, help;
+    char **files;
+    int n_files;
 };
 
 enum { SHOWN = 12 };
@@ -49,15 +53,11 @@ const char *tarn_sim_history_verdict(enum lab_wgl_verdict v)
     return names[v];
 }
 
-void tarn_sim_history_escape(FILE *to, const char *s, size_t n, bool json)
+void tarn_sim_history_escape(FILE *to, const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         unsigned char c = (unsigned char)s[i];
-        if (json && (c == '"' || c == '\\'))
-            fprintf(to, "\\%c", c);
-        else if (json && c < 32)
-            fprintf(to, "\\u%04x", c);
-        else if (!json && (c == '<' || c == '>' || c == '&' || c == '"'))
+        if (c == '<' || c == '>' || c == '&' || c == '"')
             fprintf(to, "&#%d;", c);
         else
             fputc(c, to);
@@ -244,9 +244,9 @@ static void json_op(const struct history_file *f, const struct lab_wgl_op *o)
     printf("{\"process\": %llu, \"asked_line\": %u, \"answered_line\": ",
            (unsigned long long)n->process, n->asked_line);
     printf(o->to == INT64_MAX ? "null" : "%u", n->answered_line);
-    printf(", \"what\": \"");
-    tarn_sim_history_escape(stdout, text, strlen(text), true);
-    printf("\"}");
+    printf(", \"what\": ");
+    lab_json_string(stdout, text);
+    printf("}");
 }
 
 static void json_key(const struct history_file *f, const struct history_key *k)
@@ -254,19 +254,18 @@ static void json_key(const struct history_file *f, const struct history_key *k)
     const struct lab_wgl_op *ops = f->h.ops + k->first;
     const struct lab_history_note *n = &f->h.notes[ops[k->w.blocked].tag];
     char text[2 * HISTORY_TEXT];
-    printf("{\"verdict\": \"%s\", \"key\": \"",
+    printf("{\"verdict\": \"%s\", \"key\": ",
            k->result.verdict == LAB_WGL_BAD ? "violation" : "unknown");
-    tarn_sim_history_escape(stdout, n->key.p, n->key.n, true);
-    printf("\", \"operations\": %u", k->n);
+    lab_json_bytes(stdout, n->key.p, n->key.n);
+    printf(", \"operations\": %u", k->n);
     if (k->w.n_states) {
         printf(", \"unexplained\": ");
         json_op(f, &ops[k->w.blocked]);
         printf(", \"values\": [");
         for (uint32_t i = 0; i < k->w.n_states; i++) {
             tarn_sim_history_state(f, k, i, text, sizeof text);
-            printf(i ? ", \"" : "\"");
-            tarn_sim_history_escape(stdout, text, strlen(text), true);
-            printf("\"");
+            printf(i ? ", " : "");
+            lab_json_string(stdout, text);
         }
         printf("], \"order\": [");
         for (uint32_t i = 0; i < k->w.n; i++) {
@@ -281,9 +280,9 @@ static void json_key(const struct history_file *f, const struct history_key *k)
 static void json_file(const struct history_file *f)
 {
     static const char *const names[] = {"ok", "violation", "unknown"};
-    printf("{\"file\": \"");
-    tarn_sim_history_escape(stdout, f->path, strlen(f->path), true);
-    printf("\", \"verdict\": \"%s\", \"model\": \"%s\", \"keys\": %llu, \"operations\": %u, "
+    printf("{\"file\": ");
+    lab_json_string(stdout, f->path);
+    printf(", \"verdict\": \"%s\", \"model\": \"%s\", \"keys\": %llu, \"operations\": %u, "
            "\"concurrency\": %u, \"steps\": %llu, \"wall_s\": %.6f, \"found\": [",
            names[f->result.verdict], lab_history_model_name(f->h.model),
            (unsigned long long)f->result.keys, f->h.n, f->h.processes,
@@ -369,23 +368,11 @@ static int check_file(const struct options *o, struct history_file *f, struct me
     return 0;
 }
 
-static void *heap_get(void *ctx, size_t n)
-{
-    (void)ctx;
-    return calloc(1, n);
-}
-
-static void heap_put(void *ctx, void *p, size_t n)
-{
-    (void)ctx, (void)n;
-    free(p);
-}
-
 static int check_one(const struct options *o, const char *path, FILE *page, unsigned *counts)
 {
     struct mem m;
     struct history_file f = {.path = path};
-    mem_init(&m, (struct mem_source){heap_get, heap_put, NULL}, o->memory_mb << 20);
+    lab_history_mem(&m, o->memory_mb << 20);
     int err = check_file(o, &f, &m);
     if (!err && o->json)
         json_file(&f);
@@ -413,54 +400,51 @@ static bool parse_model(const char *v, struct options *o)
     return false;
 }
 
-static const char *const names[] = {"--model", "--steps", "--memory", "--html",
-                                    "--json",  "--quiet", "--help"};
+static int parse_valued(void *ctx, const char *o, const char *v)
+{
+    struct options *to = ctx;
+    if (!strcmp(o, "--model"))
+        return parse_model(v, to);
+    if (!strcmp(o, "--steps"))
+        return tarn_sim_number(v, &to->steps) && to->steps;
+    if (!strcmp(o, "--memory"))
+        return tarn_sim_number(v, &to->memory_mb) && to->memory_mb && to->memory_mb < 1 << 24;
+    if (!strcmp(o, "--html"))
+        return (to->html = v) != NULL;
+    return -1;
+}
 
 /* moves the files to the front of argv */
-static int parse(int argc, char **argv, struct options *o, int *ret_files)
+static int parse_operand(void *ctx, char *v)
 {
-    for (int i = 2; i < argc; i++) {
-        const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
-        bool ok = true, takes = true;
-        if (!strcmp(a, "--model"))
-            ok = parse_model(v, o);
-        else if (!strcmp(a, "--steps"))
-            ok = tarn_sim_number(v, &o->steps) && o->steps;
-        else if (!strcmp(a, "--memory"))
-            ok = tarn_sim_number(v, &o->memory_mb) && o->memory_mb && o->memory_mb < 1 << 24;
-        else if (!strcmp(a, "--html"))
-            ok = (o->html = v) != NULL;
-        else if (a[0] == '-' && a[1]) {
-            takes = false;
-            if (!strcmp(a, "--json"))
-                o->json = true;
-            else if (!strcmp(a, "--quiet"))
-                o->quiet = true;
-            else
-                return tarn_sim_unknown("option", a, names, ARRAY_LEN(names));
-        } else {
-            takes = false;
-            argv[(*ret_files)++] = argv[i];
-        }
-        if (!ok)
-            return tarn_sim_bad("missing or bad value of", a);
-        i += takes;
-    }
-    return *ret_files ? 0 : tarn_sim_bad("which history?", "");
+    struct options *o = ctx;
+    o->files[o->n_files++] = v;
+    return 0;
+}
+
+static int parse(int argc, char **argv, struct options *o)
+{
+    static const char *const names[] = {"--model", "--steps", "--memory", "--html",
+                                        "--json",  "--quiet", "--help"};
+    const struct args_flag flags[] = {{"--json", &o->json}, {"--quiet", &o->quiet}};
+    struct args_table t = {
+        o, flags, ARRAY_LEN(flags), names, ARRAY_LEN(names), parse_valued, parse_operand, false};
+    o->files = argv;
+    int err = tarn_sim_args_read(argc, argv, &t);
+    o->help = t.help;
+    if (err || o->help)
+        return err;
+    return o->n_files ? 0 : tarn_sim_bad("which history?", "");
 }
 
 int tarn_sim_history(int argc, char **argv)
 {
     struct options o = {.steps = 20000000, .memory_mb = 2048};
     unsigned counts[3] = {0}, broken = 0;
-    int files = 0;
-    for (int i = 2; i < argc; i++)
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            fputs(usage, stdout);
-            return 0;
-        }
-    int err = parse(argc, argv, &o, &files);
-    if (err)
+    int err = parse(argc, argv, &o), files = o.n_files;
+    if (o.help)
+        fputs(usage, stdout);
+    if (err || o.help)
         return err;
     FILE *page = o.html ? fopen(o.html, "w") : NULL;
     if (o.html && !page) {
@@ -471,7 +455,7 @@ int tarn_sim_history(int argc, char **argv)
         tarn_sim_history_page_begin(page);
     double t0 = tarn_sim_wall_s();
     for (int i = 0; i < files; i++)
-        broken += check_one(&o, argv[i], page, counts) != 0;
+        broken += check_one(&o, o.files[i], page, counts) != 0;
     if (files > 1 && !o.json)
         printf("%d histories: %u linearizable, %u not, %u unknown, %u not readable; %.2f s\n",
                files, counts[LAB_WGL_OK], counts[LAB_WGL_BAD], counts[LAB_WGL_UNKNOWN], broken,

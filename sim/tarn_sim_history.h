@@ -32,8 +32,8 @@ void tarn_sim_history_state(const struct history_file *f, const struct history_k
                             char *ret_text, size_t cap);
 /* is the operation in the order? */
 bool tarn_sim_history_placed(const struct history_key *k, uint32_t op);
-/* text for HTML and for JSON */
-void tarn_sim_history_escape(FILE *to, const char *s, size_t n, bool json);
+/* text for HTML */
+void tarn_sim_history_escape(FILE *to, const char *s, size_t n);
 /* what is called the verdict of a key or file */
 const char *tarn_sim_history_verdict(enum lab_wgl_verdict v);
 

@@ -23,7 +23,7 @@ enum { PLACED, BLOCKED, WAITING, LATER };
 
 static void text(FILE *to, const char *s)
 {
-    tarn_sim_history_escape(to, s, strlen(s), false);
+    tarn_sim_history_escape(to, s, strlen(s));
 }
 
 void tarn_sim_history_page_begin(FILE *to)
@@ -141,7 +141,7 @@ static void diagram_bar(FILE *to, const struct diagram *d, uint32_t op)
         fprintf(to, "<tspan font-weight='600'>%u</tspan> ", place);
     double room = (x1 - x0 - 8) / 6.6 - (place ? 1.5 + (place > 9) + (place > 99) : 0);
     size_t len = strlen(what), fits = room > 0 ? (size_t)room : 0;
-    tarn_sim_history_escape(to, what, fits < len ? fits : len, false);
+    tarn_sim_history_escape(to, what, fits < len ? fits : len);
     fprintf(to, "</text></g>\n");
 }
 
@@ -212,7 +212,7 @@ static void page_key(FILE *to, const struct history_file *f, const struct histor
     fprintf(to, "<p>");
     if (n->key.p) {
         fprintf(to, "Key <b>");
-        tarn_sim_history_escape(to, n->key.p, base_min_u64(n->key.n, 60), false);
+        tarn_sim_history_escape(to, n->key.p, base_min_u64(n->key.n, 60));
         fprintf(to, "</b>. ");
     }
     if (!k->w.n_states) {

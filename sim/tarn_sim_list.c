@@ -9,6 +9,7 @@
 #include "core/fmt.h"
 #include "sim/lab_group.h"
 #include "sim/lab_history.h"
+#include "sim/lab_json.h"
 #include "sim/tarn_sim.h"
 
 static const char usage[] =
@@ -196,18 +197,6 @@ struct listing {
     bool json, in_section, first_section;
 };
 
-static void put(const char *s)
-{
-    putchar('"');
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            putchar('\\');
-        if ((unsigned char)*s >= 32)
-            putchar(*s);
-    }
-    putchar('"');
-}
-
 static void section(struct listing *l, const char *name)
 {
     if (l->json)
@@ -223,11 +212,11 @@ static void entry(struct listing *l, const char *name, const char *group, const 
 {
     if (l->json) {
         printf("%s\n  {\"name\": ", l->in_section ? "," : "");
-        put(name);
+        lab_json_string(stdout, name);
         printf(", \"of\": ");
-        put(group);
+        lab_json_string(stdout, group);
         printf(", \"what\": ");
-        put(what);
+        lab_json_string(stdout, what);
         printf("}");
     } else {
         printf("  %-26s %-10s %s\n", name, group, what);
@@ -344,7 +333,7 @@ static int list_knobs(struct listing *l)
                    (unsigned long long)r.min);
             printf(r.max == INT64_MAX ? "null" : "%llu", (unsigned long long)r.max);
             printf(", \"default\": %llu, \"what\": ", (unsigned long long)v);
-            put(knob_text(name));
+            lab_json_string(stdout, knob_text(name));
             printf("}");
         } else {
             printf("  %-26s %-26s %-10s %s\n", name, range, value, knob_text(name));

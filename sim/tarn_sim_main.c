@@ -9,6 +9,7 @@
 #include "core/fmt.h"
 #include "core/mutant.h"
 #include "sim/lab_group.h"
+#include "sim/lab_json.h"
 #include "sim/lab_points.h"
 #include "sim/lab_run.h"
 #include "sim/tarn_sim.h"
@@ -336,22 +337,10 @@ static void print_report(const struct lab_scenario *s, const struct lab_report *
            wall_s > 0 ? seconds(p->virtual_ns) / wall_s : 0);
 }
 
-static void json_text(const char *s)
-{
-    putchar('"');
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            putchar('\\');
-        if ((unsigned char)*s >= 32)
-            putchar(*s);
-    }
-    putchar('"');
-}
-
 static void json_report(const struct lab_scenario *s, const struct lab_report *p, double wall_s)
 {
     printf("{\"scenario\": ");
-    json_text(s->name);
+    lab_json_string(stdout, s->name);
     printf(", \"seed\": %llu, \"virtual_ns\": %lld, \"events\": %llu, \"wall_s\": %.3f, "
            "\"records\": %llu, \"operations\": %llu, \"ok\": %llu, \"refused\": %llu, "
            "\"unanswered\": %llu, \"windows\": %u, \"windows_up\": %u, \"longest_down_ns\": %lld, "
@@ -375,7 +364,7 @@ static void json_report(const struct lab_scenario *s, const struct lab_report *p
         printf("%s\"%s\": {\"checks\": %llu, \"failures\": %llu, \"at_ns\": %lld, \"first\": ",
                v ? ", " : "", lab_check_name((enum lab_verdict)v), (unsigned long long)f->checks,
                (unsigned long long)f->failures, (long long)f->at_ns);
-        json_text(f->failures ? f->what : "");
+        lab_json_string(stdout, f->failures ? f->what : "");
         printf("}");
     }
     printf("}, \"hash\": \"%016llx%016llx\"}\n", (unsigned long long)p->hash[0],

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "core/fmt.h"
+#include "sim/lab_json.h"
 #include "sim/lab_shrink.h"
+#include "sim/tarn_sim_args.h"
 #include "sim/tarn_sim_child.h"
 #include "sim/tarn_sim_db.h"
 
@@ -186,18 +188,6 @@ static int write_file(const struct shrink *k, struct lab_scenario *s, const stru
     return EXIT_BROKEN;
 }
 
-static void json_string(const char *s)
-{
-    putchar('"');
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            putchar('\\');
-        if ((unsigned char)*s >= 32)
-            putchar(*s);
-    }
-    putchar('"');
-}
-
 static void json_size(const char *name, const struct lab_shrink_size *z)
 {
     printf(", \"%s\": {\"faults\": %u, \"operations\": %u, \"steps\": %u, \"masters\": %u, "
@@ -211,13 +201,13 @@ static void print_result(const struct shrink *k, const struct child_end *e, bool
     const struct lab_shrink_size *a = &k->before, *b = &k->after;
     if (k->json) {
         printf("{\"file\": ");
-        json_string(k->out);
+        lab_json_string(stdout, k->out);
         printf(", \"status\": %d, \"checker\": ", e->status);
-        json_string(e->checker);
+        lab_json_string(stdout, e->checker);
         printf(", \"kind\": ");
-        json_string(e->kind);
+        lab_json_string(stdout, e->kind);
         printf(", \"what\": ");
-        json_string(e->what);
+        lab_json_string(stdout, e->what);
         printf(", \"at_ns\": %lld, \"runs\": %llu, \"wall_s\": %.1f, \"done\": %s",
                (long long)e->at_ns, (unsigned long long)k->runs, tarn_sim_wall_s() - k->t0,
                whole ? "true" : "false");
@@ -333,8 +323,9 @@ static const char *const names[] = {"--seed", "--out",    "--budget", "--record"
                                     "--set",  "--mutant", "--db",     "--scenario",
                                     "--json", "--quiet",  "--help"};
 
-static int parse_valued(struct shrink *k, const char *o, const char *v)
+static int parse_valued(void *ctx, const char *o, const char *v)
 {
+    struct shrink *k = ctx;
     if (!strcmp(o, "--seed"))
         return k->has_seed = tarn_sim_number(v, &k->seed) && k->seed;
     if (!strcmp(o, "--out"))
@@ -352,33 +343,25 @@ static int parse_valued(struct shrink *k, const char *o, const char *v)
     return -1;
 }
 
+static int parse_operand(void *ctx, char *v)
+{
+    struct shrink *k = ctx;
+    if (k->path)
+        return tarn_sim_bad("unexpected operand", v);
+    k->path = v;
+    return 0;
+}
+
 static int parse(int argc, char **argv, struct shrink *k)
 {
-    for (int i = 2; i < argc; i++) {
-        const char *o = argv[i];
-        bool *flag = !strcmp(o, "--json")                       ? &k->json
-                     : !strcmp(o, "--quiet")                    ? &k->quiet
-                     : !strcmp(o, "--record")                   ? &k->record
-                     : !strcmp(o, "--help") || !strcmp(o, "-h") ? &k->help
-                                                                : NULL;
-        if (flag) {
-            *flag = true;
-            continue;
-        }
-        if (o[0] != '-' && k->path)
-            return tarn_sim_bad("unexpected operand", o);
-        int ok = o[0] == '-' ? parse_valued(k, o, i + 1 < argc ? argv[i + 1] : NULL) : 1;
-        if (ok < 0)
-            return tarn_sim_unknown("option", o, names, ARRAY_LEN(names));
-        if (!ok)
-            return tarn_sim_bad("missing or bad value of", o);
-        if (o[0] == '-')
-            i++;
-        else
-            k->path = o;
-    }
-    if (k->help)
-        return 0;
+    const struct args_flag flags[] = {
+        {"--json", &k->json}, {"--quiet", &k->quiet}, {"--record", &k->record}};
+    struct args_table t = {
+        k, flags, ARRAY_LEN(flags), names, ARRAY_LEN(names), parse_valued, parse_operand, false};
+    int err = tarn_sim_args_read(argc, argv, &t);
+    k->help = t.help;
+    if (err || k->help)
+        return err;
     if (k->path && k->db)
         return tarn_sim_bad("a scenario or --db, not both:", k->path);
     return k->path || k->db ? 0 : tarn_sim_bad("which failure? SCENARIO --seed N, or --db F", "");

@@ -1,6 +1,7 @@
 /* sim/tarn_sim_summary.c - see sim/tarn_sim_summary.h. */
 #include <stdlib.h>
 #include "core/fmt.h"
+#include "sim/lab_json.h"
 #include "sim/lab_stats.h"
 #include "sim/tarn_sim_db.h"
 #include "sim/tarn_sim_summary.h"
@@ -212,18 +213,6 @@ static void print_text(sqlite3 *db)
 
 /* ---- JSON ---- */
 
-static void json_text(const char *s)
-{
-    putchar('"');
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            putchar('\\');
-        if ((unsigned char)*s >= 32)
-            putchar(*s);
-    }
-    putchar('"');
-}
-
 static void json_measures(sqlite3 *db, int64_t id)
 {
     bool any = false;
@@ -260,9 +249,9 @@ static void json_scenarios(sqlite3 *db)
                             " FROM scenario s ORDER BY s.id");
     for (unsigned i = 0; tarn_sim_db_row(st); i++) {
         printf("%s{\"name\": ", i ? ", " : "");
-        json_text(column(st, 1));
+        lab_json_string(stdout, column(st, 1));
         printf(", \"sets\": ");
-        json_text(column(st, 2));
+        lab_json_string(stdout, column(st, 2));
         printf(", \"digest\": \"%s\", \"seeds\": %lld, \"ok\": %lld, \"measures\": {",
                column(st, 3), (long long)sqlite3_column_int64(st, 4),
                (long long)sqlite3_column_int64(st, 5));
@@ -280,14 +269,14 @@ static void json_failures(sqlite3 *db)
     for (unsigned i = 0; tarn_sim_db_row(st); i++) {
         tarn_sim_summary_again(st, again, sizeof again);
         printf("%s{\"scenario\": ", i ? ", " : "");
-        json_text(column(st, 6));
+        lab_json_string(stdout, column(st, 6));
         printf(", \"seed\": %lld, \"verdict\": \"%s\", \"checker\": ",
                (long long)sqlite3_column_int64(st, 3), column(st, 5));
-        json_text(column(st, 7));
+        lab_json_string(stdout, column(st, 7));
         printf(", \"what\": ");
-        json_text(column(st, 9));
+        lab_json_string(stdout, column(st, 9));
         printf(", \"reproduce\": ");
-        json_text(again);
+        lab_json_string(stdout, again);
         printf("}");
     }
     sqlite3_finalize(st);
@@ -300,7 +289,7 @@ static void json_marks(sqlite3 *db, const struct summary_options *o)
                             " JOIN mark m ON m.id = r.mark GROUP BY m.id ORDER BY m.name");
     for (unsigned i = 0; tarn_sim_db_row(st); i++) {
         printf("%s{\"name\": ", i ? ", " : "");
-        json_text(column(st, 0));
+        lab_json_string(stdout, column(st, 0));
         printf(", \"armed\": %lld, \"runs\": %lld, \"hits\": %lld, \"excused\": %s}",
                (long long)sqlite3_column_int64(st, 1), (long long)sqlite3_column_int64(st, 2),
                (long long)sqlite3_column_int64(st, 3),
@@ -313,7 +302,7 @@ static void print_json(sqlite3 *db, const struct summary_options *o, uint64_t un
 {
     char commit[80];
     printf("{\"commit\": ");
-    json_text(tarn_sim_db_meta(db, "commit", commit, sizeof commit));
+    lab_json_string(stdout, tarn_sim_db_meta(db, "commit", commit, sizeof commit));
     printf(", \"left\": %llu, \"scenarios\": [", (unsigned long long)o->left);
     json_scenarios(db);
     printf("], \"failures\": [");

@@ -327,18 +327,6 @@ static int check_names(const char *text)
     return bad;
 }
 
-static void *heap_get(void *ctx, size_t n)
-{
-    (void)ctx;
-    return calloc(1, n);
-}
-
-static void heap_put(void *ctx, void *p, size_t n)
-{
-    (void)ctx, (void)n;
-    free(p);
-}
-
 static int check(const char *file)
 {
     static const char *const verdicts[] = {"linearizable", "NOT LINEARIZABLE", "unknown"};
@@ -351,7 +339,7 @@ static int check(const char *file)
         fprintf(stderr, "chaos: %s: %s\n", file, strerror(errno));
         return 2;
     }
-    mem_init(&m, (struct mem_source){heap_get, heap_put, NULL}, 4ull << 30);
+    lab_history_mem(&m, 4ull << 30);
     if (lab_history_read(&h, &m, LAB_HISTORY_ANY, text, len)) {
         fprintf(stderr, "chaos: %s:%u: no history: %s\n", file, h.bad_line, h.why);
         return 2;
