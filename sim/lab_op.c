@@ -22,6 +22,14 @@ const char *lab_op_kind_name(uint16_t kind)
                                 : fsop_kind_name(kind);
 }
 
+bool lab_op_is_kind(uint16_t kind)
+{
+    for (size_t i = 0; i < ARRAY_LEN(op_kinds); i++)
+        if (op_kinds[i] == kind)
+            return true;
+    return false;
+}
+
 bool lab_op_step_add(struct lab_op *op, const struct lab_step *s)
 {
     if (op->n_steps == LAB_OP_STEPS)

@@ -71,6 +71,8 @@ int lab_op_steps_parse(struct lab_op *op, const char *text);
 size_t lab_op_time(int64_t ns, char *ret, size_t cap);
 /* "mknod", "set" */
 const char *lab_op_kind_name(uint16_t kind);
+/* may an operation be of that kind? */
+bool lab_op_is_kind(uint16_t kind);
 /* false: its steps are all there is room for */
 bool lab_op_step_add(struct lab_op *op, const struct lab_step *s);
 

@@ -397,10 +397,14 @@ static void value_text(const cJSON *j, char *to, size_t cap)
 {
     if (cJSON_IsString(j))
         fmt_into(to, cap, "%s", j->valuestring);
-    else if (cJSON_IsNumber(j) && j->valuedouble >= 0 && j->valuedouble < 9e15)
+    else if (cJSON_IsNumber(j) && j->valuedouble >= 0 && j->valuedouble < 9e15 &&
+             j->valuedouble == (double)(long long)j->valuedouble)
         fmt_into(to, cap, "%lld", (long long)j->valuedouble);
     else
-        fmt_into(to, cap, "%s", cJSON_IsNumber(j) ? "a number out of range" : "no number or text");
+        fmt_into(to, cap, "%s",
+                 !cJSON_IsNumber(j)                             ? "no number or text"
+                 : j->valuedouble >= 0 && j->valuedouble < 9e15 ? "a number with a fraction"
+                                                                : "a number out of range");
 }
 
 static int fault_kind(const char *name, char *ret_why)
@@ -429,12 +433,24 @@ static int fault_chance(struct lab_fault *f, const cJSON *list, char *ret_why)
     {
         bool ok = cJSON_IsNumber(j) && j->valuedouble >= 0 && j->valuedouble < 9e15;
         if (!ok || f->n_given == LAB_CHANCES) {
-            fmt_into(ret_why, LAB_ERROR, "faults: chance: at most %d numbers", LAB_CHANCES);
+            fmt_into(ret_why, LAB_ERROR, "at most %d numbers", LAB_CHANCES);
             return E_CONFIG;
         }
         f->chance[f->n_given++] = (uint64_t)j->valuedouble;
     }
     return 0;
+}
+
+static int fault_unknown(const char *name, char *ret_why)
+{
+    static const char *const fields[] = {"at", "do", "node", "to", "for", "one_way", "chance"};
+    size_t near = 0;
+    for (size_t i = 1; i < ARRAY_LEN(fields); i++)
+        near = distance(name, fields[i]) < distance(name, fields[near]) ? i : near;
+    fmt_into(ret_why, LAB_ERROR,
+             "unknown key \"%s\"; did you mean \"%s\"? (at, do, node, to, for, one_way, chance)",
+             name, fields[near]);
+    return E_CONFIG;
 }
 
 static int fault_field(struct lab_fault *f, const cJSON *j, char *ret_why)
@@ -444,7 +460,7 @@ static int fault_field(struct lab_fault *f, const cJSON *j, char *ret_why)
     value_text(j, text, sizeof text);
     bool is_time = !strcmp(j->string, "at") || !strcmp(j->string, "for");
     if (is_time && !number_parse(text, true, &v)) {
-        fmt_into(ret_why, LAB_ERROR, "faults: %s: \"%s\" is not a time", j->string, text);
+        fmt_into(ret_why, LAB_ERROR, "\"%s\" is not a time (like 250ms, 2s)", text);
         return E_CONFIG;
     }
     if (!strcmp(j->string, "at")) {
@@ -465,9 +481,7 @@ static int fault_field(struct lab_fault *f, const cJSON *j, char *ret_why)
     } else if (!strcmp(j->string, "chance")) {
         return fault_chance(f, j, ret_why);
     } else {
-        fmt_into(ret_why, LAB_ERROR,
-                 "faults: unknown key \"%s\" (at, do, node, to, for, one_way, chance)", j->string);
-        return E_CONFIG;
+        return fault_unknown(j->string, ret_why);
     }
     return 0;
 }
@@ -476,13 +490,14 @@ static int faults_parse(struct lab_scenario *s, const cJSON *list, char *ret_why
 {
     const cJSON *j, *field;
     if (!cJSON_IsArray(list)) {
-        fmt_into(ret_why, LAB_ERROR, "faults: not a list");
+        fmt_into(ret_why, LAB_ERROR, "not a list");
         return E_CONFIG;
     }
     cJSON_ArrayForEach(j, list)
     {
         if (s->n_faults == LAB_FAULTS_MAX || !cJSON_IsObject(j)) {
-            fmt_into(ret_why, LAB_ERROR, "faults: a list of at most %d objects", LAB_FAULTS_MAX);
+            fmt_into(ret_why, LAB_ERROR, "faults are a list of at most %d objects", LAB_FAULTS_MAX);
+            s->bad = j;
             return E_CONFIG;
         }
         struct lab_fault *f = &s->faults[s->n_faults++];
@@ -491,13 +506,18 @@ static int faults_parse(struct lab_scenario *s, const cJSON *list, char *ret_why
         cJSON_ArrayForEach(field, j)
         {
             int err = fault_field(f, field, ret_why);
-            if (err)
+            if (err) {
+                s->bad = field;
                 return err;
+            }
             named |= !strcmp(field->string, "do");
         }
         if (f->at_ns < 0 || !named || (!f->node[0] && f->kind < LAB_FAULT_STORE_CHANGE)) {
-            fmt_into(ret_why, LAB_ERROR, "faults: number %u needs \"at\", \"do\" and \"node\"",
+            fmt_into(ret_why, LAB_ERROR,
+                     "fault %u needs \"at\", \"do\" and \"node\", like {\"at\": \"5s\", \"do\": "
+                     "\"crash\", \"node\": \"m1\"}",
                      s->n_faults);
+            s->bad = j;
             return E_CONFIG;
         }
     }
@@ -508,7 +528,7 @@ static int operations_parse(struct lab_scenario *s, const cJSON *list, char *ret
 {
     const cJSON *j;
     if (!cJSON_IsArray(list)) {
-        fmt_into(ret_why, LAB_ERROR, "operations: not a list");
+        fmt_into(ret_why, LAB_ERROR, "not a list");
         return E_CONFIG;
     }
     s->has_ops = true;
@@ -520,8 +540,10 @@ static int operations_parse(struct lab_scenario *s, const cJSON *list, char *ret
             return E_CONFIG;
         }
         int err = lab_op_parse(op, j, ret_why, LAB_ERROR);
-        if (err)
+        if (err) {
+            s->bad = j;
             return err;
+        }
     }
     lab_ops_sort(&s->ops);
     return 0;
@@ -545,7 +567,7 @@ static int object_parse(struct lab_scenario *s, const cJSON *o, const char *pref
         int err = 0;
         fmt_into(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", j->string);
         value_text(j, text, sizeof text);
-        if (!strcmp(name, "profile"))
+        if (!strcmp(name, "profile") || !strcmp(name, "$schema"))
             continue;
         if (!strcmp(name, "about"))
             fmt_into(s->about, sizeof s->about, "%s", cJSON_IsString(j) ? j->valuestring : "");
@@ -559,8 +581,10 @@ static int object_parse(struct lab_scenario *s, const cJSON *o, const char *pref
             err = object_parse(s, j, name, ret_why);
         else
             err = key_set(s, name, text, ret_why);
-        if (err)
+        if (err) {
+            s->bad = s->bad ? s->bad : j;
             return err;
+        }
     }
     return 0;
 }
@@ -573,7 +597,8 @@ static int profile_parse(struct lab_scenario *s, const cJSON *o, char *ret_why)
     if (!strcmp(name, "stormy")) {
         s->sim = sim_config_stormy(0);
     } else if (strcmp(name, "quiet") != 0) {
-        fmt_into(ret_why, LAB_ERROR, "profile: \"%s\" is neither quiet nor stormy", name);
+        fmt_into(ret_why, LAB_ERROR, "\"%s\" is neither quiet nor stormy", name);
+        s->bad = j;
         return E_CONFIG;
     }
     s->sim.node_mem_bytes = mem;
@@ -589,15 +614,22 @@ int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
         unsigned line = 1;
         for (const char *p = json; end && p < end; p++)
             line += *p == '\n';
-        fmt_into(ret_why, LAB_ERROR, "line %u: not a JSON object", line);
+        size_t left = end ? strcspn(end, "\n") : 0;
+        fmt_into(ret_why, LAB_ERROR, "line %u: not a JSON object%s%.*s%s", line,
+                 !o && left ? "; it cannot be read from here on: " : "",
+                 o ? 0 : (int)base_min_u64(left, 40), end ? end : "",
+                 !o ? " (a comma too many or too few, a missing quote?)" : "");
         cJSON_Delete(o);
         return E_CONFIG;
     }
     int err = profile_parse(s, o, ret_why);
     if (!err)
         err = object_parse(s, o, "", ret_why);
-    if (err)
+    if (err) {
+        lab_scenario_where(o, s->bad, json, ret_why);
         lab_ops_free(&s->ops);
+    }
+    s->bad = NULL;
     cJSON_Delete(o);
     return err;
 }

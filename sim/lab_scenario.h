@@ -98,6 +98,7 @@ struct lab_scenario {
     char mutant[32];    /* with that known bug */
     struct lab_ops ops; /* what the clients do, if has_ops; else the seed draws it */
     bool has_ops;
+    const struct cJSON *bad; /* the parser's own: what it stumbled over */
 };
 
 void lab_scenario_default(struct lab_scenario *s);
@@ -121,6 +122,9 @@ void lab_scenario_drop(struct lab_scenario *s);
 const char *lab_scenario_key_name(uint32_t i); /* NULL: there are no more */
 uint64_t lab_scenario_get(const struct lab_scenario *s, uint32_t i);
 bool lab_scenario_key_is_time(uint32_t i);
+/* the parser's own: puts before the text in why at which line and key of json it is */
+void lab_scenario_where(const struct cJSON *root, const struct cJSON *bad, const char *json,
+                        char *why);
 struct lab_scenario_range {
     uint64_t min, max; /* max INT64_MAX: none */
     bool is_power;     /* of two */

@@ -1,5 +1,6 @@
 /* sim/lab_scenario_text.c - scenarios as text again, and whether they make sense (see
  * sim/lab_scenario.h). */
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include "core/fmt.h"
 #include "sim/lab_json.h"
@@ -8,6 +9,66 @@
 void lab_scenario_drop(struct lab_scenario *s)
 {
     lab_ops_free(&s->ops);
+}
+
+/* ---- where an error is ---- */
+
+/* The place of `bad` among all values of the document, in its order, from 1, and its path; 0: it is
+ * not in there. */
+static uint32_t where_find(const cJSON *at, const cJSON *bad, uint32_t *n, char *path, size_t cap)
+{
+    size_t len = strlen(path);
+    uint32_t i = 0, place = ++*n;
+    if (at == bad)
+        return place;
+    for (const cJSON *j = at->child; j; j = j->next, i++) {
+        if (cJSON_IsArray(at))
+            fmt_into(path + len, cap - len, "[%u]", i);
+        else
+            fmt_into(path + len, cap - len, "%s%s", len ? "." : "", j->string);
+        place = where_find(j, bad, n, path, cap);
+        if (place)
+            return place;
+    }
+    path[len] = 0;
+    return 0;
+}
+
+/* the line of the place-th value of a document that is right */
+static unsigned where_line(const char *json, uint32_t place)
+{
+    unsigned line = 1;
+    uint32_t n = 0;
+    for (const char *p = json; *p;) {
+        size_t len = 1;
+        bool is_text = *p == '"';
+        while (is_text && p[len] && p[len] != '"')
+            len += p[len] == '\\' && p[len + 1] ? 2 : 1;
+        len += is_text && p[len];
+        if (!is_text && !strchr("{[", *p))
+            len += strcspn(p + 1, " \t\r\n,:{}[]\"") * !strchr(" \t\r\n,:}]", *p);
+        bool is_key = is_text && p[len + strspn(p + len, " \t\r\n")] == ':';
+        n += !is_key && !strchr(" \t\r\n,:}]", *p);
+        if (n == place)
+            break;
+        line += *p == '\n';
+        p += len;
+    }
+    return line;
+}
+
+void lab_scenario_where(const struct cJSON *root, const struct cJSON *bad, const char *json,
+                        char *why)
+{
+    char path[128] = "", what[LAB_ERROR];
+    uint32_t n = 0, place = bad ? where_find(root, bad, &n, path, sizeof path) : 0;
+    size_t len = strlen(path);
+    if (!place)
+        return;
+    fmt_into(what, sizeof what, "%s", why);
+    bool named = !strncmp(what, path, len) && what[len] == ':';
+    fmt_into(why, LAB_ERROR, "line %u, %s%s%s", where_line(json, place), named ? "" : path,
+             named ? "" : ": ", what);
 }
 
 /* ---- sense ---- */
@@ -44,9 +105,9 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
         if ((!f->node[0] || machine_is(s, f->node)) && to_ok)
             continue;
         fmt_into(ret_why, LAB_ERROR,
-                 "faults: number %u (%s): there is no machine \"%s\" (%u masters, %u workers, %u "
+                 "faults[%u] (%s): there is no machine \"%s\" (%u masters, %u workers, %u "
                  "clients)",
-                 i + 1, lab_scenario_fault_name(f->kind), to_ok ? f->node : f->to, s->masters,
+                 i, lab_scenario_fault_name(f->kind), to_ok ? f->node : f->to, s->masters,
                  s->workers, s->clients);
         return E_CONFIG;
     }

@@ -4,6 +4,7 @@
 #ifndef SIM_TARN_SIM_H
 #define SIM_TARN_SIM_H
 
+#include <stdio.h>
 #include "core/mem.h"
 #include "sim/lab_scenario.h"
 
@@ -37,6 +38,13 @@ int tarn_sim_bad(const char *what, const char *arg);
 
 /* the source of memory for a run */
 void tarn_sim_mem(struct mem *m);
+
+/* ---- tarn_sim_list.c, tarn_sim_schema.c ---- */
+
+/* what that knob is; "": nobody has said */
+const char *tarn_sim_knob(const char *name);
+/* the JSON schema of scenarios; ret: exit status */
+int tarn_sim_schema(FILE *to);
 
 /* ---- subcommands: argv is the whole command line ---- */
 

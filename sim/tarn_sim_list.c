@@ -14,13 +14,16 @@
 
 static const char usage[] =
     "tarn-sim list [scenarios|faults|checkers|knobs]... [--json]\n"
+    "tarn-sim list --schema\n"
     "\n"
     "What there is to choose from; without a word: all of it.\n"
     "\n"
     "  scenarios   files in sim/scenarios, here or beside the program's build folder\n"
     "  faults      what may go wrong: for \"faults\" and \"random.NAME_every\" of a scenario\n"
     "  checkers    verdicts of a run, and models of check-history\n"
-    "  knobs       keys of a scenario and of --set, with range and default\n";
+    "  knobs       keys of a scenario and of --set, with range and default\n"
+    "  --schema    the JSON schema (draft 2020-12) of scenario files, as "
+    "sim/scenario.schema.json\n";
 
 static const struct {
     enum lab_fault_kind kind;
@@ -181,7 +184,7 @@ static const char *const knobs[][2] = {
     {"random.clients", "1: random faults hit clients"},
 };
 
-static const char *knob_text(const char *name)
+const char *tarn_sim_knob(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(knobs); i++)
         if (!strcmp(name, knobs[i][0]))
@@ -333,10 +336,10 @@ static int list_knobs(struct listing *l)
                    (unsigned long long)r.min);
             printf(r.max == INT64_MAX ? "null" : "%llu", (unsigned long long)r.max);
             printf(", \"default\": %llu, \"what\": ", (unsigned long long)v);
-            lab_json_string(stdout, knob_text(name));
+            lab_json_string(stdout, tarn_sim_knob(name));
             printf("}");
         } else {
-            printf("  %-26s %-26s %-10s %s\n", name, range, value, knob_text(name));
+            printf("  %-26s %-26s %-10s %s\n", name, range, value, tarn_sim_knob(name));
         }
         l->in_section = true;
     }
@@ -355,8 +358,8 @@ static const struct {
 
 int tarn_sim_list(int argc, char **argv)
 {
-    static const char *const names[] = {"scenarios", "faults", "checkers",
-                                        "knobs",     "--json", "--help"};
+    static const char *const names[] = {"scenarios", "faults",   "checkers", "knobs",
+                                        "--json",    "--schema", "--help"};
     struct listing l = {.first_section = true};
     bool wanted[ARRAY_LEN(sections)] = {false}, any = false;
     int status = 0;
@@ -366,6 +369,8 @@ int tarn_sim_list(int argc, char **argv)
             fputs(usage, stdout);
             return 0;
         }
+        if (!strcmp(argv[i], "--schema") && argc == 3)
+            return tarn_sim_schema(stdout);
         for (size_t k = 0; k < ARRAY_LEN(sections); k++)
             if (!strcmp(argv[i], sections[k].name))
                 any = known = wanted[k] = true;

@@ -52,6 +52,14 @@ static void test_lab_scenario_bad(void)
         {"{\"worker\": {\"page_bytes\": 16384}}", "power of two from 65536"},
         {"{\"worker\": {\"page_bytes\": 100000}}", "power of two from 65536"},
         {"{\"duration\": \"1s\",\n}", "line 2"},
+        {"{\"masters\": 1,\n \"net\": {\"rto\": \"1s\",\n  \"loss_ppm\": 1.5}}",
+         "line 3, net.loss_ppm: \"a number with a fraction\""},
+        {"{\"about\": \"a \\\"b: {[,\",\n\"faults\": [\n {\"at\": 0, \"do\": \"crash\", \"node\": "
+         "\"m1\"},\n\n {\"at\": 1,\n\"do\": \"crsh\"}]}",
+         "line 6, faults[1].do: unknown fault \"crsh\"; did you mean \"crash\"?"},
+        {"{\"faults\": [{\"at\": 0, \"do\": \"crash\", \"nod\": \"m1\"}]}",
+         "did you mean \"node\""},
+        {"{\"operations\": [{\"at\": 1}]}", "line 1, operations[0]: "},
         {"[]", "not a JSON object"},
         {"", "not a JSON object"},
     };

@@ -1,0 +1,74 @@
+#!/bin/bash
+# tests/e2e/test_schema.sh BUILD - sim/scenario.schema.json is what the program makes, has every knob with the parser's range, accepts all
+# scenarios, and schema and parser refuse the same mistakes; a refusal says file, line, place, what, and what may have been meant.
+. "$(dirname "$0")/lib.sh" "$@"
+cd "$here" || fail "no source tree"
+tarn-sim list --schema > "$work/schema" || fail "list --schema"
+cmp "$work/schema" sim/scenario.schema.json || fail "sim/scenario.schema.json is out of date: tarn-sim list --schema > sim/scenario.schema.json"
+tarn-sim list --json > "$work/all" || fail "list --json"
+cat > "$work/check.py" << 'END'
+import glob, json, subprocess, sys
+work = sys.argv[1]
+S = json.load(open(work + "/schema"))
+D = json.load(open(work + "/all"))
+P = S["properties"]
+assert S["$schema"].endswith("2020-12/schema")
+# every knob of the parser's table is there with its range, and nothing else is
+mine = {}
+for name, p in P.items():
+    if "properties" in p: mine.update({f"{name}.{k}": v for k, v in p["properties"].items()})
+    elif name not in ("$schema", "about", "profile", "mutant", "protocol", "faults", "operations"): mine[name] = p
+assert list(sorted(mine)) == sorted(k["name"] for k in D["knobs"]), "other knobs than tarn-sim list has"
+for k in D["knobs"]:
+    r = mine[k["name"]]["anyOf"][0]
+    lo, hi = (min(r["enum"]), max(r["enum"])) if "enum" in r else (r["minimum"], r["maximum"])
+    assert lo == k["min"] and (hi == k["max"] or k["max"] is None or k["max"] > 2**51), k
+assert P["faults"]["items"]["properties"]["do"]["enum"] == [f["name"] for f in D["faults"]]
+
+def parser(text):
+    open(work + "/one.json", "w").write(text)
+    r = subprocess.run(["tarn-sim", "keys", work + "/one.json"], capture_output=True, text=True)
+    return r.returncode == 0, r.stderr
+says = [ # a mistake, and what of it must be said
+    ('{\n"net": {\n"los_ppm": 3}}', ["one.json", "line 3", "net.los_ppm", 'did you mean "net.loss_ppm"']),
+    ('{"masters": 99}', ["line 1", "masters", "from 1 to 9"]),
+    ('{"masters": 1,\n"faults": [{"at": "1s", "do": "crush", "node": "m1"}]}', ["line 2, faults[0].do", 'did you mean "crash"']),
+    ('{"faults": [\n{"at": "1s", "do": "crash", "node": "m1"},\n{"at": "1s", "do": "crash"}]}', ["line 3, faults[1]", '"node"']),
+    ('{"faults": [{"at": "1s", "do": "crash", "nod": "m1"}]}', ["line 1, faults[0].nod", 'did you mean "node"']),
+    ('{"faults": [{"at": "soon", "do": "crash", "node": "m1"}]}', ["faults[0].at", "like 250ms"]),
+    ('{"profile": "windy"}', ["profile", "quiet nor stormy"]),
+    ('{"operations": [{"at": "1s", "by": "c1.0", "do": "sing"}]}', ["operations[0]", "do"]),
+    ('{"operations": [{"at": "1s", "by": "c1.0", "do": "open", "wings": 2}]}', ["operations[0]", "wings"]),
+    ('{"worker": {"page_bytes": 100000}}', ["worker.page_bytes", "power of two"]),
+    ('{"load": {"think": 1.5}}', ["load.think", "fraction"]),
+    ('{"clients": true}', ["clients"]),
+    ('{"duration": "5 parsecs"}', ["duration", "like 250ms"]),
+    ('{"what": 1}', ["what", "unknown key"])]
+for text, parts in says:
+    ok, why = parser(text)
+    assert not ok and all(p in why for p in parts), (text, why)
+ok, why = parser('{"masters": 3,\n"clients": 2\n"workers": 1}')
+assert not ok and "line 3" in why and "comma" in why, why
+good = ['{"$schema": "x", "masters": 3, "net": {"loss_ppm": "5", "rto": "1.5s"}, "faults": [{"at": 5, "do": "store_full"}, {"at": "1s", "do": "partition", "node": "leader", "to": "half", "one_way": true, "chance": [1]}]}',
+        '{"operations": [{"at": "1s", "by": "c1.0", "do": "open", "steps": "read 0+5"}]}']
+for text in good:
+    ok, why = parser(text)
+    assert ok, (text, why)
+try: import jsonschema
+except ImportError: sys.exit(77)
+V = jsonschema.Draft202012Validator
+V.check_schema(S)
+v = V(S)
+for text, _ in says: assert not v.is_valid(json.loads(text)), "the schema accepts " + text
+for text in good: v.validate(json.loads(text))
+files = glob.glob("sim/scenarios/*.json")
+assert len(files) > 20
+for f in files:
+    for e in v.iter_errors(json.load(open(f))): sys.exit(f"{f}: {e.json_path}: {e.message}")
+END
+python3 "$work/check.py" "$work"
+case $? in
+    0) echo "ok" ;;
+    77) echo "schema and parser agree; scenarios are not validated: no python3-jsonschema"; exit 77 ;;
+    *) fail "schema" ;;
+esac
