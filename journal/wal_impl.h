@@ -170,6 +170,9 @@ bool wal_recover_end(struct wal *w);
 
 /* a segment stands on record `upto` now: which older ones are no longer needed? */
 void wal_prep_supersede(struct wal *w, uint64_t upto, uint64_t before_seq);
+/* What a later segment repeats is read there only: in an older one it was found unproven, may still
+ * vanish, or has a bit that was put right in the copy. */
+void wal_prep_clip(struct wal *w);
 
 /* wal_cursor.c: a segment was removed */
 void wal_cursor_gone(struct wal *w);

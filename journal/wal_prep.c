@@ -220,6 +220,17 @@ void wal_prep_supersede(struct wal *w, uint64_t upto, uint64_t before_seq)
             w->segs[i].superseded = true;
 }
 
+void wal_prep_clip(struct wal *w)
+{
+    uint64_t upto = UINT64_MAX;
+    for (uint32_t i = w->n_segs; i-- > 0;) {
+        struct wal_segment *s = &w->segs[i];
+        s->last_index = base_min_u64(s->last_index, upto);
+        if (s->accepted)
+            upto = base_min_u64(upto, s->first_index - 1);
+    }
+}
+
 /* which segment may go; n_segs: none */
 static uint32_t wal_trim_pick(const struct wal *w)
 {

@@ -540,6 +540,7 @@ static void wal_rc_running(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
     w->state = WAL_RUNNING;
+    wal_prep_clip(w);
     wal_prep_supersede(w, rc->places[0].last_index, rc->first_seq);
     w->prep.least_bytes = 0;
     wal_rc_finish(rc, 0);

@@ -479,8 +479,42 @@ static void test_damage_and_errors_are_told(void)
     tlog_drop(t);
 }
 
-UNIT_MAIN("wal_cursor", UNIT(test_pieces_and_epochs_come_back),
-          UNIT(test_what_is_too_big_or_too_much_is_refused), UNIT(test_cursors_beside_everything),
+/* Where a restart copied the log's end, what the older segment holds of it is read no more: there
+ * it may vanish, or hold a bit that was put right in the copy only. */
+static void test_a_mended_end_is_read_from_its_copy(void)
+{
+    struct tlog *t = &log_one;
+    struct reader d;
+    tlog_init_fake(t, &log_disk, 12);
+    CU_ASSERT_FATAL(tlog_open(t, 1));
+    for (int i = 0; i < 9; i++)
+        grow(t, 1, 100); /* a block each */
+    tlog_crash(t, true); /* nothing proves the last one */
+    struct fake_inode *n = fake_file(t->f, "j/wal-0000000000000001");
+    CU_ASSERT_FATAL(n != NULL);
+    n->now[9 * LOG_BLOCK + 70] ^= 4;
+    CU_ASSERT_FATAL(tlog_open(t, 1));
+    CU_ASSERT_EQUAL_FATAL(t->handed, 9);
+    for (int round = 0; round < 2; round++) {
+        reader_open(&d, t);
+        for (uint64_t from = 1; from <= t->handed; from += d.n) { /* the older one is open */
+            reader_read(&d, from, UINT32_MAX, 4);
+            reader_wait(&d);
+            CU_ASSERT_FATAL(d.ret > 0);
+        }
+        reader_gone(&d);
+        tlog_crash(t, false);
+        CU_ASSERT_FATAL(tlog_open(t, 1)); /* there it is still, and has to be mended again */
+        grow(t, 1, 100);
+    }
+    CU_ASSERT_EQUAL(t->failed, 0);
+    tlog_stop(t);
+    tlog_drop(t);
+}
+
+UNIT_MAIN("wal_cursor", UNIT(test_a_mended_end_is_read_from_its_copy),
+          UNIT(test_pieces_and_epochs_come_back), UNIT(test_what_is_too_big_or_too_much_is_refused),
+          UNIT(test_cursors_beside_everything),
           UNIT(test_cursors_beside_everything_in_the_simulator),
           UNIT(test_going_on_costs_no_new_scan), UNIT(test_seals_have_no_records),
           UNIT(test_what_is_being_written_is_not_believed), UNIT(test_a_removed_segment_is_let_go),
