@@ -501,6 +501,25 @@ uint64_t raft_trim_limit(const struct raft *r, uint64_t margin)
     return MUTANT(RAFT_TRIM_WAITS) ? last : base_max_u64(last, keep);
 }
 
+static bool raft_is_forsaken(const struct raft *r)
+{
+    return r->role != RAFT_LEADER && (!r->leader.v || r->yielded);
+}
+
+void raft_brief(const struct raft *r, struct raft_brief *ret_brief)
+{
+    struct raft_brief *b = ret_brief;
+    *b = (struct raft_brief){.role = r->role,
+                             .forsaken = raft_is_forsaken(r),
+                             .term = r->term,
+                             .term_start = r->term_start,
+                             .conf_index = r->conf_index[r->n_confs - 1]};
+    for (uint32_t i = 0; r->role == RAFT_LEADER && i < r->n_peers; i++) {
+        b->losses += r->peer[i].losses;
+        b->lossy = r->peer[i].losses ? r->peer[i].id : b->lossy;
+    }
+}
+
 void raft_status(const struct raft *r, struct raft_status *ret_status)
 {
     struct raft_status *s = ret_status;
@@ -518,7 +537,7 @@ void raft_status(const struct raft *r, struct raft_status *ret_status)
                               .lease = raft_lease_holds(r, r->now),
                               .lease_until_ns = raft_read_lease_ns(r),
                               .joint = raft_member_is_joint(raft_member_conf(r)),
-                              .forsaken = r->role != RAFT_LEADER && (!r->leader.v || r->yielded),
+                              .forsaken = raft_is_forsaken(r),
                               .conf_index = r->conf_index[r->n_confs - 1]};
     for (uint32_t i = 0; r->role == RAFT_LEADER && i < r->n_peers; i++) {
         const struct raft_peer *p = &r->peer[i];

@@ -273,6 +273,15 @@ struct raft_status {
     struct raft_peer_status peer[RAFT_MEMBERS_MAX];
 };
 
+/* what a driver looks at after every step: of the status, what costs nothing to say */
+struct raft_brief {
+    enum raft_role role;
+    bool forsaken;
+    uint64_t term, term_start, conf_index;
+    uint32_t losses;      /* of all peers together, */
+    struct raft_id lossy; /* the last one that has any */
+};
+
 struct raft;
 
 /* NULL: m cannot hold it, or n_confs/n_runs are more than a log can have */
@@ -288,6 +297,7 @@ int64_t raft_deadline_ns(const struct raft *r);
  * arrived, from a clock that goes on while the machine sleeps. */
 bool raft_lease_holds(const struct raft *r, int64_t now_ns);
 void raft_status(const struct raft *r, struct raft_status *ret_status);
+void raft_brief(const struct raft *r, struct raft_brief *ret_brief);
 /* NULL: it is none of them */
 const struct raft_member *raft_member_find(const struct raft_conf *c, struct raft_id id);
 /* the configuration in effect */

@@ -375,7 +375,7 @@ static void drive_apply(struct drive *d)
 
 /* --- who serves --- */
 
-static void drive_set_role(struct drive *d, const struct raft_status *s)
+static void drive_set_role(struct drive *d, const struct raft_brief *s)
 {
     bool leads = s->role == RAFT_LEADER && d->applied >= s->term_start && !d->installing;
     bool led = d->role == JOURNAL_LEADER;
@@ -479,7 +479,7 @@ static void drive_time_set(struct drive *d)
 /* Full, and nobody leads: the disks of all may be full.  The reserve becomes a segment of the log,
  * for the first entries of terms alone, so that somebody leads and what is there can be read.  Who
  * has no reserve stands only while nobody leads, and hands over to whoever has space. */
-static void drive_lend(struct drive *d, const struct raft_status *s)
+static void drive_lend(struct drive *d, const struct raft_brief *s)
 {
     int64_t now = env_now_ns(d->env), wait = 2 * d->cfg.raft.suspect_max_ns;
     if (!s->forsaken || (!d->full && !d->is_poor))
@@ -502,7 +502,7 @@ static void drive_lend(struct drive *d, const struct raft_status *s)
 
 /* Whether the disk stalls is for the timer to say: it fires when what has come meanwhile is served.
  * Who stood still itself sees old writes before that, and has nobody but itself to blame. */
-static void drive_health(struct drive *d, const struct raft_status *s)
+static void drive_health(struct drive *d, const struct raft_brief *s)
 {
     drive_lend(d, s);
     int64_t since = raft_log_waiting_since(d->log), now = env_now_ns(d->env);
@@ -524,19 +524,14 @@ static void drive_health(struct drive *d, const struct raft_status *s)
 }
 
 /* What another member had answered for and lacks, its own log could not tell from a torn write. */
-static void drive_losses(struct drive *d, const struct raft_status *s)
+static void drive_losses(struct drive *d, const struct raft_brief *s)
 {
-    uint32_t sum = 0, last = 0;
-    for (uint32_t i = 0; i < s->n_peers; i++) {
-        sum += s->peer[i].losses;
-        last = s->peer[i].losses ? s->peer[i].id.v : last;
-    }
-    if (sum > d->losses)
+    if (s->losses > d->losses)
         fmt_log(d->env, ENV_LOG_ERROR,
                 "journal: member %u lacks entries that it had answered for; they are sent again. "
                 "Check its disk: it damages or forgets what it was given.",
-                last);
-    d->losses = sum;
+                s->lossy.v);
+    d->losses = s->losses;
 }
 
 /* Steps make work for others: until nothing moves any more. */
@@ -562,8 +557,8 @@ void raft_drive_settle(struct drive *d)
             drive_step(d, &ev, NULL);
             d->settle_again = true;
         }
-        struct raft_status s;
-        raft_status(d->raft, &s);
+        struct raft_brief s;
+        raft_brief(d->raft, &s);
         if (d->state == DRIVE_RUNNING)
             drive_set_role(d, &s);
         drive_apply(d);

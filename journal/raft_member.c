@@ -247,8 +247,19 @@ static void raft_member_leave_joint(struct raft *r)
     raft_member_propose(r, &c);
 }
 
+static bool raft_member_may_promote(const struct raft *r)
+{
+    const struct raft_conf *c = raft_member_conf(r);
+    for (uint32_t i = 0; i < c->n; i++)
+        if (c->member[i].flags & RAFT_PROMOTE)
+            return true;
+    return false;
+}
+
 static void raft_member_promote(struct raft *r)
 {
+    if (!raft_member_may_promote(r)) /* each step of a leader comes by */
+        return;
     struct raft_conf c = *raft_member_conf(r);
     bool any = false;
     for (uint32_t i = 0; i < c.n; i++) {

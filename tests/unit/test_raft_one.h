@@ -33,11 +33,27 @@ static struct raft_conf voters(uint32_t n)
     return c;
 }
 
+/* the short answer says what the long one does */
+static void check_brief(void)
+{
+    struct raft_brief b;
+    uint32_t losses = 0, lossy = 0;
+    raft_brief(r, &b);
+    for (uint32_t i = 0; i < st.n_peers; i++) {
+        losses += st.peer[i].losses;
+        lossy = st.peer[i].losses ? st.peer[i].id.v : lossy;
+    }
+    CU_ASSERT(b.role == st.role && b.forsaken == st.forsaken && b.term == st.term);
+    CU_ASSERT(b.term_start == st.term_start && b.conf_index == st.conf_index);
+    CU_ASSERT(b.losses == losses && b.lossy.v == lossy);
+}
+
 static void step(struct raft_event ev)
 {
     ev.now_ns = now;
     raft_step(r, &ev, &fx);
     raft_status(r, &st);
+    check_brief();
     if (fx.save_meta)
         meta_seq = fx.meta_seq;
     if (fx.cut || fx.store_n)
