@@ -4,6 +4,7 @@
  * goes on with it; everybody else, and every restart, must agree. */
 #include <stdarg.h>
 #include "sim/lab_group_impl.h"
+#include "sim/lab_own.h"
 
 const char *lab_group_verdict_name(enum lab_group_verdict v)
 {
@@ -22,7 +23,7 @@ void lab_group_fail(struct lab_group *g, enum lab_group_verdict v, const char *f
     fmt_into_v(f->what, sizeof f->what, format, args);
     va_end(args);
     f->at_ns = group_now_ns(g);
-    lab_group_note(g, "FAIL %s: %s", lab_group_verdict_name(v), f->what);
+    lab_group_note(g, "FAIL %s: %s", lab_own_verdict(&g->s, v), f->what);
 }
 
 static void *check_room(struct lab_group *g, void *p, uint64_t need, uint64_t *cap, size_t size)

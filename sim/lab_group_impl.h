@@ -165,7 +165,10 @@ struct group_caller {
 
 enum group_phase { GROUP_LOAD, GROUP_TIDY, GROUP_DRAIN, GROUP_PROBE, GROUP_QUIET, GROUP_OVER };
 
+struct lab_own_run;
+
 struct lab_group {
+    struct lab_own_run *own; /* a protocol of somebody's own; without load and operator then */
     struct mem *mem;
     struct lab_scenario s;
     uint64_t seed;
@@ -286,6 +289,14 @@ void lab_group_plot_usurp(struct group_event *e); /* its first step */
 void lab_group_plot_usurp_next(struct group_event *e);
 void lab_group_plot_blackout(struct group_event *e);
 void lab_group_plot_blackout_end(struct group_event *e);
+
+/* ---- lab_own.c: a protocol of somebody's own instead of journals */
+void lab_own_open(struct lab_group *g);
+void lab_own_begin(struct lab_group *g);
+void lab_own_vary(struct lab_group *g, uint64_t seed);
+void lab_own_course(struct lab_group *g);
+void lab_own_boot(struct env *e, struct mem *m, void *node);
+void lab_own_flip(struct group_event *e);
 
 /* ---- lab_group_nemesis.c */
 void lab_group_nemesis_open(struct lab_group *g);

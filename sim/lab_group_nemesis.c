@@ -216,6 +216,13 @@ static struct group_node *nemesis_node(struct group_event *e)
     return NULL;
 }
 
+/* of somebody's own protocol: there is no operator who gives it another name */
+static void nemesis_lose(struct group_event *e)
+{
+    nemesis_kill(e, sim_node_crash);
+    sim_node_wipe(e->on->node);
+}
+
 static void nemesis_do(struct group_event *e)
 {
     struct group_node *n = e->on;
@@ -263,7 +270,12 @@ static void nemesis_do(struct group_event *e)
         break;
     case LAB_FAULT_BIT_FLIP:
     case LAB_FAULT_LOSE:
-        plot_disk_begin(e);
+        if (e->g->own && e->f->kind == LAB_FAULT_BIT_FLIP)
+            lab_own_flip(e);
+        else if (e->g->own)
+            nemesis_lose(e);
+        else
+            plot_disk_begin(e);
         break;
     case LAB_FAULT_SIEGE:
         plot_siege_begin(e);
@@ -277,6 +289,10 @@ static void nemesis_do(struct group_event *e)
     case LAB_FAULT_WIPE:
     case LAB_FAULT_IMAGE:
     case LAB_FAULT_MEMBERS:
+        if (e->g->own) {
+            nemesis_lose(e);
+            break;
+        }
         lab_group_operator_wish(e->g->oper, e->f->kind, n, lab_group_chance(e, 1 << 30));
         break;
     default:
@@ -300,6 +316,12 @@ static void nemesis_begin(struct env_op *op)
         lab_group_plot_next(e, e->f->for_ns + (e->f->kind == LAB_FAULT_SIEGE ? PLOT_SLEEP_NS : 0));
 }
 
+static void nemesis_up(struct group_node *n)
+{
+    n->down--;
+    lab_group_boot(n);
+}
+
 static void nemesis_end(struct env_op *op)
 {
     struct group_event *e = container_of(op, struct group_event, end);
@@ -310,7 +332,10 @@ static void nemesis_end(struct env_op *op)
     switch (e->f->kind) {
     case LAB_FAULT_BIT_FLIP:
     case LAB_FAULT_LOSE:
-        plot_disk_next(e);
+        if (!e->g->own)
+            plot_disk_next(e);
+        else if (e->f->kind == LAB_FAULT_LOSE)
+            nemesis_up(n);
         break;
     case LAB_FAULT_SIEGE:
         plot_siege_next(e);
@@ -324,8 +349,11 @@ static void nemesis_end(struct env_op *op)
     case LAB_FAULT_POWER_LOSS:
     case LAB_FAULT_CRASH:
     case LAB_FAULT_RESTART:
-        n->down--;
-        lab_group_boot(n);
+        nemesis_up(n);
+        break;
+    case LAB_FAULT_WIPE:
+        if (e->g->own)
+            nemesis_up(n);
         break;
     case LAB_FAULT_PAUSE:
         if (n->paused && sim_node_is_up(n->node))

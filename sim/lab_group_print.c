@@ -1,6 +1,7 @@
 /* sim/lab_group_print.c - the report of a run of journals (see sim/lab_group.h). */
 #include "core/fmt.h"
 #include "sim/lab_group.h"
+#include "sim/lab_own.h"
 
 static double seconds(int64_t ns)
 {
@@ -29,9 +30,9 @@ static void print_faults(const struct lab_group_report *r)
 static void print_people(const struct lab_scenario *s, const struct lab_group_report *r,
                          double wall_s)
 {
-    printf("%s, seed %llu: %u journals, %u clients, %.1f s of load, %.1f s in all\n", s->name,
-           (unsigned long long)r->seed, s->masters, s->clients, seconds(s->duration_ns),
-           seconds(r->virtual_ns));
+    printf("%s, seed %llu: %u %s, %u clients, %.1f s of load, %.1f s in all\n", s->name,
+           (unsigned long long)r->seed, s->masters, *s->protocol ? "servers" : "journals",
+           s->clients, seconds(s->duration_ns), seconds(r->virtual_ns));
     if (r->drawn[0])
         printf("  drawn       %s\n", r->drawn);
     print_faults(r);
@@ -40,11 +41,13 @@ static void print_people(const struct lab_scenario *s, const struct lab_group_re
            (unsigned long long)r->writes, (unsigned long long)r->reads,
            (unsigned long long)r->standby_reads, (unsigned long long)r->unanswered,
            (unsigned long long)r->records, (unsigned long long)r->duplicates);
-    printf("  group       %llu leaderships, %llu changes of members done, %llu not; %llu images "
-           "cut, %llu loaded; %llu processes gave up\n",
-           (unsigned long long)r->leaderships, (unsigned long long)r->changes,
-           (unsigned long long)r->changes_failed, (unsigned long long)r->images_cut,
-           (unsigned long long)r->images_loaded, (unsigned long long)r->exits);
+    if (!*s->protocol)
+        printf(
+            "  group       %llu leaderships, %llu changes of members done, %llu not; %llu images "
+            "cut, %llu loaded; %llu processes gave up\n",
+            (unsigned long long)r->leaderships, (unsigned long long)r->changes,
+            (unsigned long long)r->changes_failed, (unsigned long long)r->images_cut,
+            (unsigned long long)r->images_loaded, (unsigned long long)r->exits);
     printf("  available   %.1f%% of %u windows of 100 ms had a write; longest without %.1f s; ",
            r->windows ? 100.0 * r->windows_up / r->windows : 0, r->windows,
            seconds(r->longest_down_ns));
@@ -54,9 +57,11 @@ static void print_people(const struct lab_scenario *s, const struct lab_group_re
         printf("the first %.3f s after the last fault\n\n", seconds(r->healed_ns));
     for (unsigned v = 0; v < LAB_GROUP_VERDICTS; v++) {
         const struct lab_finding *f = &r->findings[v];
-        printf("  %-4s  %-10s %llu checks", f->failures ? "FAIL" : "ok",
-               lab_group_verdict_name((enum lab_group_verdict)v), (unsigned long long)f->checks);
-        if (v == LAB_GROUP_LINEAR)
+        if (!*lab_own_verdict(s, v))
+            continue;
+        printf("  %-4s  %-10s %llu checks", f->failures ? "FAIL" : "ok", lab_own_verdict(s, v),
+               (unsigned long long)f->checks);
+        if (v == LAB_GROUP_LINEAR && !*s->protocol)
             printf(" in %llu steps%s", (unsigned long long)r->wgl_steps,
                    r->wgl_unknown ? ", some given up" : "");
         if (f->failures)
@@ -89,7 +94,9 @@ static void print_json(const struct lab_scenario *s, const struct lab_group_repo
     for (unsigned v = 0; v < LAB_GROUP_VERDICTS; v++)
         printf(
             "%s\"%s\": {\"checks\": %llu, \"failures\": %llu, \"at_ns\": %lld, \"first\": \"%s\"}",
-            v ? ", " : "", lab_group_verdict_name((enum lab_group_verdict)v),
+            v ? ", " : "",
+            *lab_own_verdict(s, v) ? lab_own_verdict(s, v)
+                                   : lab_group_verdict_name((enum lab_group_verdict)v),
             (unsigned long long)r->findings[v].checks, (unsigned long long)r->findings[v].failures,
             (long long)r->findings[v].at_ns, r->findings[v].what);
     printf("}, \"hash\": \"%016llx%016llx\"}\n", (unsigned long long)r->hash[0],

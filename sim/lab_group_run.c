@@ -17,7 +17,7 @@ void lab_group_boot(struct group_node *n)
     if (n->down || !n->id || sim_node_is_up(n->node))
         return;
     lab_group_note(n->g, "%s starts as %u", sim_node_name(n->node), n->id);
-    sim_node_start(n->node, group_boot_member, n);
+    sim_node_start(n->node, n->g->own ? lab_own_boot : group_boot_member, n);
 }
 
 void lab_group_down(struct group_node *n, void (*how)(struct sim_node *n))
@@ -185,8 +185,12 @@ static void group_course(struct lab_group *g)
 static void group_tick(struct env_op *op)
 {
     struct lab_group *g = container_of(op, struct lab_group, tick);
-    lab_group_operator_tick(g->oper);
-    group_course(g);
+    if (g->own) {
+        lab_own_course(g);
+    } else {
+        lab_group_operator_tick(g->oper);
+        group_course(g);
+    }
     if (g->phase != GROUP_OVER)
         sim_at(g->sim, group_now_ns(g) + group_tick_ns, &g->tick);
 }
@@ -232,16 +236,24 @@ struct lab_group *lab_group_open(struct mem *m, const struct lab_scenario *s, ui
     for (uint32_t i = 0; i < g->n_nodes; i++)
         group_add(g, i, founders);
     g->next_id = g->n_nodes;
-    g->load = lab_group_load_open(g);
-    g->oper = lab_group_operator_open(g);
+    if (*s->protocol) {
+        lab_own_open(g);
+    } else {
+        g->load = lab_group_load_open(g);
+        g->oper = lab_group_operator_open(g);
+    }
     g->n_windows = (uint32_t)(s->duration_ns / (GROUP_WINDOW_MS * GROUP_MS));
     g->windows = mem_zalloc(m, g->n_windows + 1);
     g->events = mem_zalloc(m, (g->s.n_faults + 1) * sizeof *g->events);
     ASSERT(g->windows && g->events);
     for (uint32_t i = 0; i < g->n_nodes; i++)
         lab_group_boot(&g->node[i]);
-    lab_group_load_boot(g->load);
-    lab_group_operator_boot(g->oper);
+    if (g->own) {
+        lab_own_begin(g);
+    } else {
+        lab_group_load_boot(g->load);
+        lab_group_operator_boot(g->oper);
+    }
     lab_group_nemesis_open(g);
     g->tick.done = group_tick;
     sim_at(g->sim, group_tick_ns, &g->tick);
@@ -307,5 +319,9 @@ void lab_group_keep(struct lab_group *g, struct lab_ops *to)
 void lab_group_vary(struct lab_group *g, uint64_t k)
 {
     sim_vary(g->sim, k);
-    lab_group_load_vary(g->load, base_mix_u64(g->seed + base_mix_u64(k)));
+    uint64_t seed = base_mix_u64(g->seed + base_mix_u64(k));
+    if (g->own)
+        lab_own_vary(g, seed);
+    else
+        lab_group_load_vary(g->load, seed);
 }

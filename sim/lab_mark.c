@@ -29,8 +29,9 @@ static void put_marks(const struct lab_scenario *s, struct sink *k)
         enum sometimes_group g = sometimes_marks[i].group;
         bool is_raft = s->journal.only ? s->journal.raft : s->masters > 1;
         put(k, "", sometimes_marks[i].name,
-            g == SOMETIMES_GROUP_JOURNAL || (g == SOMETIMES_GROUP_RAFT && is_raft) ||
-                (g == SOMETIMES_GROUP_FS && !s->journal.only),
+            !*s->protocol &&
+                (g == SOMETIMES_GROUP_JOURNAL || (g == SOMETIMES_GROUP_RAFT && is_raft) ||
+                 (g == SOMETIMES_GROUP_FS && !s->journal.only)),
             sometimes_hits[i]);
     }
 }
@@ -60,7 +61,7 @@ static void put_world(const struct lab_scenario *s, const struct sim_stats *t, b
     put(k, "world.", "half_open", n->half_open_ppm, t->half_opens);
     put(k, "world.", "clog", n->clog_ppm, t->clogs);
     put(k, "world.", "timeout", false, t->timeouts);
-    put(k, "world.", "rma_late", !s->journal.only && n->rma_late_ppm, t->rma_late);
+    put(k, "world.", "rma_late", !lab_scenario_is_group(s) && n->rma_late_ppm, t->rma_late);
     put(k, "world.", "eio", d->read_eio_ppm || d->write_eio_ppm || d->sync_fail_ppm, t->eio);
     put(k, "world.", "enospc", full, t->enospc);
     put(k, "world.", "disk_stall", slow, t->stalls);

@@ -573,6 +573,8 @@ static int object_parse(struct lab_scenario *s, const cJSON *o, const char *pref
             fmt_into(s->about, sizeof s->about, "%s", cJSON_IsString(j) ? j->valuestring : "");
         else if (!strcmp(name, "mutant"))
             fmt_into(s->mutant, sizeof s->mutant, "%s", text);
+        else if (!strcmp(name, "protocol"))
+            fmt_into(s->protocol, sizeof s->protocol, "%s", text);
         else if (!strcmp(name, "operations"))
             err = operations_parse(s, j, ret_why);
         else if (!strcmp(name, "faults"))
@@ -625,6 +627,8 @@ int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
     int err = profile_parse(s, o, ret_why);
     if (!err)
         err = object_parse(s, o, "", ret_why);
+    if (*s->protocol)
+        s->workers = 0;
     if (err) {
         lab_scenario_where(o, s->bad, json, ret_why);
         lab_ops_free(&s->ops);
@@ -697,7 +701,8 @@ static const char *const swarms[][2] = {
  * anybody is suspected, as the daemons' configuration has it (lab_scenario_check). */
 static uint64_t swarm_most(const struct lab_scenario *s, const struct key *k)
 {
-    bool bounded = s->masters > 1 && !s->journal.only && !strcmp(k->name, "journal.promise");
+    bool bounded =
+        s->masters > 1 && !lab_scenario_is_group(s) && !strcmp(k->name, "journal.promise");
     return bounded ? (uint64_t)s->journal.suspect_min_ns / 2 : k->max;
 }
 
@@ -761,7 +766,7 @@ static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fau
     uint64_t m = s->random_masters ? s->masters : 0;
     uint64_t w = s->random_workers ? s->workers : 0, c = s->random_clients ? s->clients : 0;
     bool is_group = s->masters > 1;
-    if (s->journal.only && kind != LAB_FAULT_PARTITION && kind != LAB_FAULT_CLOG &&
+    if (lab_scenario_is_group(s) && kind != LAB_FAULT_PARTITION && kind != LAB_FAULT_CLOG &&
         kind != LAB_FAULT_RESET)
         c = 0;
     else if (kind == LAB_FAULT_WIPE || kind == LAB_FAULT_BIT_FLIP)
@@ -798,7 +803,7 @@ static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kin
         draw_node(s, p, kind, f.node, sizeof f.node);
         if (kind == LAB_FAULT_PARTITION || kind == LAB_FAULT_CLOG || kind == LAB_FAULT_RESET) {
             f.one_way = prng_below(p, 4) == 0;
-            if ((s->journal.only || s->masters > 1) && prng_below(p, 3) == 0)
+            if ((lab_scenario_is_group(s) || s->masters > 1) && prng_below(p, 3) == 0)
                 fmt_into(f.to, sizeof f.to, "half");
             else if (prng_below(p, 2))
                 draw_node(s, p, kind, f.to, sizeof f.to);

@@ -94,12 +94,19 @@ struct lab_scenario {
     uint32_t random_masters, random_workers, random_clients; /* may they be hit? */
     struct lab_fault faults[LAB_FAULTS_MAX];
     uint32_t n_faults;
+    char protocol[32];  /* of the program's own (sim/lab_own.h), not a file system */
     uint64_t seed;      /* unless the command line has one; 0: none */
     char mutant[32];    /* with that known bug */
     struct lab_ops ops; /* what the clients do, if has_ops; else the seed draws it */
     bool has_ops;
     const struct cJSON *bad; /* the parser's own: what it stumbled over */
 };
+
+/* journals alone, or a protocol of one's own: a lab_group */
+static inline bool lab_scenario_is_group(const struct lab_scenario *s)
+{
+    return s->journal.only || *s->protocol;
+}
 
 void lab_scenario_default(struct lab_scenario *s);
 /* 0, or E_CONFIG with a text that says where and what */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "core/fmt.h"
 #include "sim/lab_json.h"
+#include "sim/lab_own.h"
 #include "sim/lab_scenario.h"
 
 void lab_scenario_drop(struct lab_scenario *s)
@@ -91,9 +92,42 @@ static bool machine_is(const struct lab_scenario *s, const char *name)
            (!strcmp(name, "leader") && s->masters > 1);
 }
 
+/* of a protocol of one's own */
+static int sense_own(const struct lab_scenario *s, char *ret_why)
+{
+    const struct lab_own *own = lab_own_registered();
+    if (!own || strcmp(own->name, s->protocol) != 0) {
+        fmt_into(
+            ret_why, LAB_ERROR,
+            "protocol: this program has no \"%s\"%s%s%s: a protocol comes with a program of its "
+            "own (docs/simulator.md)",
+            s->protocol, own ? "; did you mean \"" : "", own ? own->name : "", own ? "\"" : "");
+        return E_CONFIG;
+    }
+    for (uint32_t i = 0; i < s->n_faults; i++) {
+        const struct lab_fault *f = &s->faults[i];
+        if (lab_own_has_fault(f->kind) && strcmp(f->node, "leader") && strcmp(f->to, "leader"))
+            continue;
+        fmt_into(ret_why, LAB_ERROR, "faults[%u] (%s): not with a protocol of one's own", i,
+                 lab_own_has_fault(f->kind) ? "leader" : lab_scenario_fault_name(f->kind));
+        return E_CONFIG;
+    }
+    for (int k = 0; k < LAB_FAULTS; k++) {
+        if (!s->every_ns[k] || lab_own_has_fault((enum lab_fault_kind)k))
+            continue;
+        fmt_into(ret_why, LAB_ERROR, "random.%s_every: not with a protocol of one's own",
+                 lab_scenario_fault_name((enum lab_fault_kind)k));
+        return E_CONFIG;
+    }
+    return 0;
+}
+
 int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
 {
-    if (s->masters > 1 && !s->journal.only && s->journal.promise_ns >= s->journal.suspect_min_ns) {
+    if (*s->protocol && sense_own(s, ret_why))
+        return E_CONFIG;
+    if (s->masters > 1 && !lab_scenario_is_group(s) &&
+        s->journal.promise_ns >= s->journal.suspect_min_ns) {
         fmt_into(ret_why, LAB_ERROR,
                  "journal.promise must be shorter than journal.suspect_min: masters change the "
                  "under-store while nobody else can lead");
@@ -114,7 +148,7 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
     for (uint32_t i = 0; i < s->ops.n; i++) {
         const struct lab_op *op = &s->ops.op[i];
         bool known = op->client < s->clients && op->thread < s->load.threads;
-        bool fits = (op->kind >= LAB_OP_SET) == (s->journal.only != 0);
+        bool fits = (op->kind >= LAB_OP_SET) == lab_scenario_is_group(s);
         if (known && fits)
             continue;
         if (!known)
@@ -123,8 +157,8 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
                      op->client + 1, op->thread, s->clients, s->load.threads);
         else
             fmt_into(ret_why, LAB_ERROR, "operations: \"%s\" is for %s", lab_op_kind_name(op->kind),
-                     s->journal.only ? "a file system; journals know set, cas and get"
-                                     : "journals alone (journal.only)");
+                     lab_scenario_is_group(s) ? "a file system; journals know set, cas and get"
+                                              : "journals alone (journal.only)");
         return E_CONFIG;
     }
     return 0;
@@ -209,6 +243,10 @@ void lab_scenario_write(const struct lab_scenario *s, FILE *to)
 {
     fprintf(to, "{\n    \"about\": ");
     lab_json_string(to, s->about);
+    if (*s->protocol) {
+        fprintf(to, ",\n    \"protocol\": ");
+        lab_json_string(to, s->protocol);
+    }
     if (*s->mutant) {
         fprintf(to, ",\n    \"mutant\": ");
         lab_json_string(to, s->mutant);

@@ -578,7 +578,7 @@ static void shrink_sizes(struct shrink *k)
         uint32_t at = knob(smaller[i].name);
         uint64_t least = smaller[i].least;
         bool journals = !strncmp(smaller[i].name, "journal.", 8);
-        if (journals != (k->best->journal.only != 0) || (smaller[i].drawn && k->best->has_ops) ||
+        if (journals != lab_scenario_is_group(k->best) || (smaller[i].drawn && k->best->has_ops) ||
             lab_scenario_get(k->best, at) <= least || knob_try(k, at, least))
             continue;
         for (int halves = 0; halves < 12; halves++) {

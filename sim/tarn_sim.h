@@ -27,6 +27,8 @@ int tarn_sim_load(struct lab_scenario *s, const char *path, const char *const *s
                   unsigned n_sets);
 /* true when there is such a bug, and it is on now */
 bool tarn_sim_mutant(const char *name);
+/* of the program: tarn-sim, or what one with a protocol of its own is called */
+const char *tarn_sim_name(void);
 double tarn_sim_wall_s(void);
 bool tarn_sim_number(const char *s, uint64_t *ret_v);
 bool tarn_sim_time(const char *s, int64_t *ret_ns);

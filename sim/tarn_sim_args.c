@@ -199,6 +199,8 @@ static char *settings_text(const struct lab_scenario *s)
     FILE *f = open_memstream(&text, &size);
     if (!f)
         return NULL;
+    if (*s->protocol)
+        fprintf(f, "protocol %s\n", s->protocol);
     for (uint32_t i = 0; lab_scenario_key(s, i, line, sizeof line); i++)
         fprintf(f, "%s\n", line);
     for (uint32_t i = 0; i < s->n_faults; i++) {

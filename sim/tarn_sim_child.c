@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "core/fmt.h"
+#include "sim/lab_own.h"
 #include "sim/lab_shrink.h"
 
 static struct child_world child;
@@ -13,8 +14,8 @@ static int child_fd;
 void tarn_sim_child_open(struct child_world *w, struct mem *m, const struct lab_scenario *s,
                          struct lab_ops *record)
 {
-    *w = (struct child_world){.record = record};
-    if (s->journal.only) {
+    *w = (struct child_world){.record = record, .s = s};
+    if (lab_scenario_is_group(s)) {
         w->group = lab_group_open(m, s, s->seed, NULL, NULL);
         w->sim = lab_group_sim(w->group);
         if (record)
@@ -48,8 +49,7 @@ bool tarn_sim_child_judge(const struct child_world *w, struct child_end *e)
         e->status = live ? EXIT_LIVENESS : EXIT_SAFETY;
         e->at_ns = f->at_ns;
         fmt_into(e->checker, sizeof e->checker, "%s",
-                 w->group ? lab_group_verdict_name((enum lab_group_verdict)v)
-                          : lab_check_name((enum lab_verdict)v));
+                 w->group ? lab_own_verdict(w->s, v) : lab_check_name((enum lab_verdict)v));
         fmt_into(e->what, CHILD_TEXT, "%s", f->what);
         lab_shrink_kind(f->what, e->kind, CHILD_TEXT);
     }

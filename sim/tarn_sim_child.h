@@ -21,6 +21,7 @@ struct child_end {
 
 struct child_world {
     struct sim *sim;
+    const struct lab_scenario *s;
     struct lab_run *run; /* or group */
     struct lab_group *group;
     const struct lab_ops *record; /* told, too; may be NULL */

@@ -9,6 +9,7 @@
 #include "core/fmt.h"
 #include "sim/lab_group.h"
 #include "sim/lab_history.h"
+#include "sim/lab_own.h"
 #include "sim/lab_json.h"
 #include "sim/tarn_sim.h"
 
@@ -261,7 +262,10 @@ static int list_scenarios(struct listing *l)
         if (len <= 5 || strcmp(path + len - 5, ".json") != 0)
             continue;
         int err = lab_scenario_load(&s, path, why);
-        const char *of = err ? "broken" : s.journal.only ? "journals" : "files";
+        const char *of = err              ? "broken"
+                         : *s.protocol    ? s.protocol
+                         : s.journal.only ? "journals"
+                                          : "files";
         bad += err != 0;
         if (l->json)
             entry(l, path, of, err ? why : s.about);
@@ -286,6 +290,9 @@ static int list_faults(struct listing *l)
 static int list_checkers(struct listing *l)
 {
     section(l, "checkers");
+    const struct lab_own *own = lab_own_registered();
+    for (unsigned v = 0; own && v < LAB_OWN_CHECKS && own->checks[v].name; v++)
+        entry(l, own->checks[v].name, own->name, own->checks[v].what);
     for (unsigned v = 0; v < LAB_VERDICTS; v++)
         entry(l, lab_check_name((enum lab_verdict)v), "files", checks[v]);
     for (unsigned v = 0; v < LAB_GROUP_VERDICTS; v++)

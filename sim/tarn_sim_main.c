@@ -9,10 +9,12 @@
 #include "core/fmt.h"
 #include "core/mutant.h"
 #include "sim/lab_group.h"
+#include "sim/lab_own.h"
 #include "sim/lab_json.h"
 #include "sim/lab_points.h"
 #include "sim/lab_run.h"
 #include "sim/tarn_sim.h"
+#include "sim/tarn_sim_own.h"
 #include "sim/tarn_sim_record.h"
 #include "sim/tarn_sim_timeline.h"
 
@@ -83,13 +85,20 @@ static char panic_scenario[600];
 static uint64_t panic_seed;
 static struct sim *panic_sim;
 
+static const char *program = "tarn-sim";
+
+const char *tarn_sim_name(void)
+{
+    return program;
+}
+
 static void on_panic(const char *file, int line, const char *what)
 {
     fflush(stdout);
     fprintf(stderr, "assertion failed: %s:%d: %s", file, line, what);
     if (panic_sim)
         fprintf(stderr, ", at %.6f s of virtual time", (double)sim_now_ns(panic_sim) / 1e9);
-    fprintf(stderr, "\nreproduce: tarn-sim run %s --seed %llu\n", panic_scenario,
+    fprintf(stderr, "\nreproduce: %s run %s --seed %llu\n", tarn_sim_name(), panic_scenario,
             (unsigned long long)panic_seed);
     const char *dump = getenv("TARN_SIM_ABORT");
     if (dump && *dump)
@@ -391,8 +400,7 @@ static_assert((int)LAB_GROUP_LIVENESS == (int)LAB_LIVENESS, "and one exit status
 
 static const char *verdict_name(const struct lab_scenario *s, unsigned v)
 {
-    return s->journal.only ? lab_group_verdict_name((enum lab_group_verdict)v)
-                           : lab_check_name((enum lab_verdict)v);
+    return lab_scenario_is_group(s) ? lab_own_verdict(s, v) : lab_check_name((enum lab_verdict)v);
 }
 
 /* who is watched has been opened, and has not begun */
@@ -463,7 +471,7 @@ static int run_one(const struct options *o, const struct lab_scenario *s, uint64
                    struct watch *w, bool quiet, struct outcome *ret_out)
 {
     struct mem m;
-    if (s->journal.only)
+    if (lab_scenario_is_group(s))
         return run_group(o, s, seed, w, quiet, ret_out);
     tarn_sim_mem(&m);
     panic_seed = seed;
@@ -552,7 +560,7 @@ static int cmd_run(struct options *o)
         o->twice || o->trace || o->log_node || o->history || o->stop_event || o->timeline;
     size_t len = o->history ? strlen(o->history) : 0;
     w.is_jsonl = len > 6 && !strcmp(o->history + len - 6, ".jsonl");
-    if (w.is_jsonl && !s.journal.only)
+    if (w.is_jsonl && !lab_scenario_is_group(&s))
         return tarn_sim_bad("only of journals alone is a history for check-history:", o->history);
     if ((o->trace && !(w.trace = fopen(o->trace, "w"))) ||
         (o->history && !(w.history = fopen(o->history, "w"))) ||
@@ -583,7 +591,7 @@ static int cmd_run(struct options *o)
     }
     free(w.events);
     if (status && status != EXIT_DIVERGED)
-        printf("reproduce: tarn-sim run %s --seed %llu\n", panic_scenario,
+        printf("reproduce: %s run %s --seed %llu\n", tarn_sim_name(), panic_scenario,
                (unsigned long long)o->seed);
     printf("%016llx%016llx\n", (unsigned long long)out.report.hash[0],
            (unsigned long long)out.report.hash[1]);
@@ -616,7 +624,7 @@ static int cmd_seeds(const struct options *o)
             if (out.findings[v].failures)
                 printf("seed %llu: %s: at %.6f s: %s\n", (unsigned long long)seed,
                        verdict_name(&s, v), seconds(out.findings[v].at_ns), out.findings[v].what);
-        printf("  reproduce: tarn-sim run %s --seed %llu\n", panic_scenario,
+        printf("  reproduce: %s run %s --seed %llu\n", tarn_sim_name(), panic_scenario,
                (unsigned long long)seed);
         fflush(stdout);
         if (o->first)
@@ -813,6 +821,8 @@ static const char *const mutants[][2] = {
 
 bool tarn_sim_mutant(const char *name)
 {
+    if (name && lab_own_plant(name))
+        return true;
 #ifdef TARN_MUTANTS
     for (uint32_t i = 0; name && i < ARRAY_LEN(mutants); i++) {
         if (strcmp(mutants[i][0], name) != 0)
@@ -829,6 +839,11 @@ bool tarn_sim_mutant(const char *name)
 
 static int cmd_mutants(void)
 {
+    const struct lab_own *own = lab_own_registered();
+    for (uint32_t i = 0; own && own->bugs && own->bugs[i][0]; i++)
+        printf("%-24s %s\n", own->bugs[i][0], own->bugs[i][1]);
+    if (own)
+        return 0;
 #ifdef TARN_MUTANTS
     for (uint32_t i = 0; i < ARRAY_LEN(mutants); i++)
         printf("%-24s %s\n", mutants[i][0], mutants[i][1]);
@@ -919,11 +934,14 @@ static int parse(int argc, char **argv, struct options *o)
     return 0;
 }
 
-int main(int argc, char **argv)
+int tarn_sim_own(int argc, char **argv, const struct lab_own *own)
 {
     struct options o = {.seed = 1, .from = 1, .to = 100, .stride = 1, .vary = 20};
     const char *cmd = argc > 1 ? argv[1] : "";
     base_panic_hook = on_panic;
+    lab_own_register(own);
+    if (own && argc)
+        program = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
     if (!strcmp(cmd, "campaign"))
         return tarn_sim_campaign(argc, argv);
     if (!strcmp(cmd, "merge"))

@@ -161,25 +161,28 @@ static void operations(FILE *to)
 
 int tarn_sim_schema(FILE *to)
 {
-    fprintf(to,
-            "{\n\"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n"
-            "\"title\": \"a scenario of tarn-sim\",\n"
-            "\"description\": \"Made by: tarn-sim list --schema\",\n"
-            "\"type\": \"object\",\n\"additionalProperties\": false,\n"
-            "\"$defs\": {\n"
-            "    \"time\": {\"description\": \"250ms, 2s, 3m, or a number of nanoseconds\", "
-            "\"anyOf\": [{\"type\": \"integer\", \"minimum\": 0}, {\"type\": \"string\", "
-            "\"pattern\": \"%s\"}]},\n"
-            "    \"machine\": {\"description\": \"m1 (master), w1 (worker), c1 (client), or who "
-            "leads\", \"type\": \"string\", \"pattern\": \"^([mwc][1-9][0-9]*|leader)$\"}\n},\n"
-            "\"properties\": {\n"
-            "    \"$schema\": {\"description\": \"for editors\", \"type\": \"string\"},\n"
-            "    \"about\": {\"description\": \"one line for tarn-sim list\", \"type\": "
-            "\"string\"},\n"
-            "    \"profile\": {\"description\": \"quiet: latencies only; stormy: also random loss, "
-            "resets, stalls, drifting clocks, rare paths\", \"enum\": [\"quiet\", \"stormy\"]},\n"
-            "    \"mutant\": {\"description\": \"with that known bug\", \"type\": \"string\"}",
-            time_pattern);
+    fprintf(
+        to,
+        "{\n\"$schema\": \"https://json-schema.org/draft/2020-12/schema\",\n"
+        "\"title\": \"a scenario of tarn-sim\",\n"
+        "\"description\": \"Made by: tarn-sim list --schema\",\n"
+        "\"type\": \"object\",\n\"additionalProperties\": false,\n"
+        "\"$defs\": {\n"
+        "    \"time\": {\"description\": \"250ms, 2s, 3m, or a number of nanoseconds\", "
+        "\"anyOf\": [{\"type\": \"integer\", \"minimum\": 0}, {\"type\": \"string\", "
+        "\"pattern\": \"%s\"}]},\n"
+        "    \"machine\": {\"description\": \"m1 (master), w1 (worker), c1 (client), or who "
+        "leads\", \"type\": \"string\", \"pattern\": \"^([mwc][1-9][0-9]*|leader)$\"}\n},\n"
+        "\"properties\": {\n"
+        "    \"$schema\": {\"description\": \"for editors\", \"type\": \"string\"},\n"
+        "    \"about\": {\"description\": \"one line for tarn-sim list\", \"type\": "
+        "\"string\"},\n"
+        "    \"profile\": {\"description\": \"quiet: latencies only; stormy: also random loss, "
+        "resets, stalls, drifting clocks, rare paths\", \"enum\": [\"quiet\", \"stormy\"]},\n"
+        "    \"mutant\": {\"description\": \"with that known bug\", \"type\": \"string\"},\n"
+        "    \"protocol\": {\"description\": \"of the program's own (sim/lab_own.h), not a file "
+        "system\", \"type\": \"string\"}",
+        time_pattern);
     knobs(to);
     faults(to);
     operations(to);

@@ -228,7 +228,7 @@ static void print_result(const struct shrink *k, const struct child_end *e, bool
     }
     if (e->status)
         printf("  %s: at %.6f s: %s\n", e->checker, (double)e->at_ns / 1e9, e->what);
-    printf("reproduce: tarn-sim run %s\n", k->out);
+    printf("reproduce: %s run %s\n", tarn_sim_name(), k->out);
 }
 
 static void on_interrupt(int sig)

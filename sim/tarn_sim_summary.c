@@ -66,7 +66,7 @@ bool tarn_sim_summary_excused(const char *mark, const struct summary_options *o)
 
 void tarn_sim_summary_again(sqlite3_stmt *st, char *ret, size_t cap)
 {
-    size_t n = fmt_into(ret, cap, "tarn-sim run %s", column(st, 0));
+    size_t n = fmt_into(ret, cap, "%s run %s", tarn_sim_name(), column(st, 0));
     const char *set = column(st, 1);
     while (*set) {
         size_t len = strcspn(set, " ");

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "core/fmt.h"
 #include "sim/lab_group.h"
+#include "sim/lab_own.h"
 #include "sim/lab_run.h"
 #include "sim/tarn_sim_row.h"
 
@@ -110,8 +111,7 @@ static void run_group(const struct lab_scenario *s, const struct lab_scenario *d
     measure(ROW_images_loaded, r.images_loaded);
     measure(ROW_exits, r.exits);
     for (unsigned v = 0; v < LAB_GROUP_VERDICTS; v++)
-        take_verdict(&r.findings[v], v == LAB_GROUP_LIVENESS,
-                     lab_group_verdict_name((enum lab_group_verdict)v));
+        take_verdict(&r.findings[v], v == LAB_GROUP_LIVENESS, lab_own_verdict(s, v));
     running = NULL;
     lab_group_close(g);
     mem_drop(&m);
@@ -186,7 +186,7 @@ int tarn_sim_worker(const struct row_plan *p)
         lab_scenario_draw(&drawn, job.seed);
         fmt_into(row.drawn, sizeof row.drawn, "%s", drawn.drawn);
         lab_mark_begin();
-        if (s->journal.only)
+        if (lab_scenario_is_group(s))
             run_group(s, &drawn);
         else
             run_whole(s, &drawn);

@@ -61,7 +61,7 @@ V.check_schema(S)
 v = V(S)
 for text, _ in says: assert not v.is_valid(json.loads(text)), "the schema accepts " + text
 for text in good: v.validate(json.loads(text))
-files = glob.glob("sim/scenarios/*.json")
+files = glob.glob("sim/scenarios/*.json") + glob.glob("sim/example/*.json")
 assert len(files) > 20
 for f in files:
     for e in v.iter_errors(json.load(open(f))): sys.exit(f"{f}: {e.json_path}: {e.message}")
