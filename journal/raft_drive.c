@@ -412,6 +412,9 @@ static bool drive_reads(struct drive *d)
 {
     struct drive_read *free = NULL;
     bool is_asking = false;
+    if (!d->reads_busy && list_empty(&d->reads_new))
+        return false;
+    d->reads_busy = false;
     for (uint32_t i = 0; i < DRIVE_READS; i++) {
         struct drive_read *g = &d->reads[i];
         if (g->name && g->index && d->applied >= g->index) {
@@ -420,6 +423,7 @@ static bool drive_reads(struct drive *d)
         }
         if (!g->name)
             free = g;
+        d->reads_busy = d->reads_busy || g->name;
         is_asking = is_asking || (g->name && !g->index);
     }
     /* a standby asks again when it is answered: for all that came meanwhile */
@@ -431,6 +435,7 @@ static bool drive_reads(struct drive *d)
     }
     free->name = ++d->read_name;
     free->index = 0;
+    d->reads_busy = true;
     list_splice(&free->ops, &d->reads_new);
     struct raft_event ev = {.type = RAFT_READ, .u.seq = free->name};
     int ret = drive_step(d, &ev, NULL);

@@ -61,7 +61,7 @@ struct drive_link {
     struct env_timer retry;
     int64_t backoff_ns, said_ns;
     int64_t asked_ns; /* since when what was asked has had no answer; 0: nothing is */
-    bool is_silent;   /* for too long: its connections are made anew */
+    bool is_silent;   /* for too long: its connections are made anew (drive.some_silent) */
     /* entries that left memory, on their way to it */
     struct raft_log_reader *reader;
     struct env_op read_op, close_op;
@@ -193,6 +193,7 @@ struct drive {
 
     /* reads */
     struct drive_read reads[DRIVE_READS];
+    bool reads_busy; /* perhaps: one of them is not free */
     struct list reads_new;
     uint64_t read_name;
 
@@ -228,6 +229,7 @@ struct drive {
 
     /* other members */
     struct drive_link link[DRIVE_LINKS];
+    bool some_silent; /* perhaps: one of them is */
     struct drive_conn conn[DRIVE_CONNS];
     uint64_t ups;                               /* connections that came up */
     struct raft_fetch unread[RAFT_MEMBERS_MAX]; /* asked for by the core, for nobody's link */

@@ -553,13 +553,17 @@ static void drive_asks(struct drive_link *k)
     if (!k->asked_ns) {
         k->asked_ns = now;
     } else if (now - k->asked_ns >= d->cfg.raft.suspect_min_ns) {
-        k->is_silent = true;
+        k->is_silent = d->some_silent = true;
         raft_drive_kick(d);
     }
 }
 
+/* comes by in every turn, and the links lie far apart in memory */
 void raft_drive_links_heed(struct drive *d)
 {
+    if (!d->some_silent)
+        return;
+    d->some_silent = false;
     for (uint32_t i = 0; i < DRIVE_LINKS; i++) {
         struct drive_link *k = &d->link[i];
         if (!k->is_silent)
