@@ -241,8 +241,6 @@ void lab_check_new(struct lab_check *c, uint64_t index, const struct fsop *op,
     struct meta_result res;
     char why[LAB_MODEL_WHY];
     struct check_record *r = check_push(c, index);
-    if (op->kind == FSOP_OUTCOME)
-        lab_check_closes(c, op->arg);
     meta_apply(c->state, index, op, &res);
     int err = res.reply.err;
     /* a repetition names the intent of the first, and the outcome answers the first */

@@ -47,7 +47,6 @@ struct lab_check_config {
     int64_t behind_ns; /* and one made behind the cluster's back after this */
     bool store_fails;  /* the scenario makes the under-store fail */
     bool is_group;     /* several masters: indices have gaps */
-    bool hands_over;   /* one may hand over while an effect of its own is under way */
     struct meta_limits limits;
     const char *store; /* name of the under-store that is mounted on "/" */
 };
@@ -82,8 +81,6 @@ bool lab_check_even(struct lab_check *c, struct master_observer *o, const struct
 struct lab_model *lab_check_model(struct lab_check *c);
 const struct meta *lab_check_state(const struct lab_check *c);
 uint64_t lab_check_records(const struct lab_check *c);
-/* effects below that came when their intent was closed already: of who leads no more */
-uint64_t lab_check_late(const struct lab_check *c);
 /* sessions that have not ended, though their clients have later ones: of those that died */
 uint32_t lab_check_ghosts(struct lab_check *c);
 /* times that a master began to lead */

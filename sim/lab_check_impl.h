@@ -11,7 +11,6 @@ enum {
     CHECK_DOUBTS = 4096,
     CHECK_WRITES = 1024,
     CHECK_MACHINES = 9,
-    CHECK_CLOSED = 64,
     CHECK_STATE_EVERY = 16, /* records: the state's hash is kept of each so many */
 };
 
@@ -88,14 +87,7 @@ struct lab_check {
     struct check_write writes[CHECK_WRITES];
     uint32_t n_writes;
     struct meta_intent owed; /* scratch */
-    /* a ring of the intents that were closed last: see lab_check_effect.c */
-    struct check_closed {
-        struct meta_intent intent;
-        int64_t at_ns;
-    } closed[CHECK_CLOSED];
-    uint32_t n_closed;
-    uint64_t n_late; /* effects of intents that were closed already */
-    uint64_t *tags;  /* the record of each numbered request */
+    uint64_t *tags;          /* the record of each numbered request */
     uint32_t cap_tags;
     uint64_t vanished; /* lab_model_vanished() after the last record */
     uint64_t behind;   /* changes by nobody in the cluster before the run */
@@ -111,8 +103,6 @@ uint64_t lab_check_hash(const struct fsop *op);
 uint64_t lab_check_answer_hash(const struct meta_result *res);
 
 /* ---- lab_check_effect.c */
-/* intent is about to be closed */
-void lab_check_closes(struct lab_check *c, uint64_t intent);
 void lab_check_effect(void *ctx, const struct lab_ufs_effect *e);
 
 /* ---- lab_check_data.c */

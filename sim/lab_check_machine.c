@@ -200,8 +200,3 @@ uint64_t lab_check_leaderships(const struct lab_check *c)
 {
     return c->n_epochs;
 }
-
-uint64_t lab_check_late(const struct lab_check *c)
-{
-    return c->n_late;
-}

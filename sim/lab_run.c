@@ -193,11 +193,7 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
     s->store.seed = r->seed;
     r->ufs = lab_ufs_open(r->mem, r->sim, &s->store);
     run_store(r);
-    bool store_fails = s->store.eio_ppm || s->store.capacity, hands_over = s->sim.disk.stall_ppm;
-    for (uint32_t i = 0; i < s->n_faults; i++)
-        hands_over |= s->faults[i].kind == LAB_FAULT_MEMBERS ||
-                      s->faults[i].kind == LAB_FAULT_DISK_FULL ||
-                      s->faults[i].kind == LAB_FAULT_DISK_SLOW;
+    bool store_fails = s->store.eio_ppm || s->store.capacity;
     for (uint32_t i = 0; i < s->n_faults; i++)
         store_fails |= s->faults[i].kind == LAB_FAULT_STORE_OUTAGE ||
                        s->faults[i].kind == LAB_FAULT_STORE_FULL;
@@ -206,7 +202,6 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
         .behind_ns = 2 * s->check_interval_ns + 2 * s->lease_ns + s->load.deadline_ns,
         .store_fails = store_fails,
         .is_group = s->masters > 1,
-        .hands_over = hands_over,
         .limits = {.inodes_max = 100000, .sessions_max = 256},
         .store = "main",
     };
@@ -309,7 +304,6 @@ void lab_run_report(const struct lab_run *r, struct lab_report *ret_rep)
     p->records = lab_check_records(r->check);
     p->repairs = r->repairs;
     p->leaderships = lab_check_leaderships(r->check);
-    p->late = lab_check_late(r->check);
     p->exits = r->exits;
     p->changes = r->changes;
     for (uint32_t i = 0; i < r->s.n_faults; i++) {

@@ -26,8 +26,8 @@ struct lab_report {
     uint64_t records;
     uint32_t repairs; /* damaged workers that were given an empty directory */
     /* of several masters: times that one began to lead, processes that ended for their disk's sake,
-     * changes of the group; late: effects below of who led no more */
-    uint64_t leaderships, late;
+     * changes of the group */
+    uint64_t leaderships;
     uint32_t exits, changes;
     const struct lab_run_fault *faults;
     uint32_t n_faults;

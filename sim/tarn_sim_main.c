@@ -338,8 +338,8 @@ static void print_report(const struct lab_scenario *s, const struct lab_report *
     if (s->masters > 1)
         printf(
             "  masters     %llu leaderships, %u changes of the group, %u processes that ended for "
-            "their disk's sake, %llu late effects\n",
-            (unsigned long long)p->leaderships, p->changes, p->exits, (unsigned long long)p->late);
+            "their disk's sake\n",
+            (unsigned long long)p->leaderships, p->changes, p->exits);
     print_verdicts(p);
     printf("\n  speed       %llu events in %.2f s: %.0f events/s, %.0f x real time\n\n",
            (unsigned long long)p->events, wall_s, wall_s > 0 ? (double)p->events / wall_s : 0,
