@@ -35,4 +35,13 @@ grep -q 'this program has no "mine"' err || fail "$(cat err)"
 sed 's/"power_loss"/"usurp"/' my.json > bad.json
 ./my run bad.json 2> err && fail "a fault of leaders"
 grep -q 'usurp.*not with a protocol' err || fail "$(cat err)"
+# which faults there are is what the table of docs/simulator.md says
+for f in $("$build/tarn-sim" list faults | awk 'NR > 1 {print $1}'); do
+    row=$(grep -E "^\| (\`[a-z_]+\` )*\`$f\` " "$here/docs/simulator.md" | head -n 1)
+    [ -n "$row" ] || fail "no row for $f"
+    echo "{\"protocol\": \"mine\", \"masters\": 3, \"random\": {\"${f}_every\": \"1s\"}}" > one.json
+    if ./my keys one.json > /dev/null 2> err; then is=1; else is=0; fi
+    case $(echo "$row" | cut -d '|' -f 4) in *own*) says=1 ;; *) says=0 ;; esac
+    [ $is = $says ] || fail "$f: the table says $says, the program $is: $(cat err)"
+done
 echo "ok"

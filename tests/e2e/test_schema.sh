@@ -7,7 +7,7 @@ tarn-sim list --schema > "$work/schema" || fail "list --schema"
 cmp "$work/schema" sim/scenario.schema.json || fail "sim/scenario.schema.json is out of date: tarn-sim list --schema > sim/scenario.schema.json"
 tarn-sim list --json > "$work/all" || fail "list --json"
 cat > "$work/check.py" << 'END'
-import glob, json, subprocess, sys
+import glob, json, re, subprocess, sys
 work = sys.argv[1]
 S = json.load(open(work + "/schema"))
 D = json.load(open(work + "/all"))
@@ -54,13 +54,23 @@ good = ['{"$schema": "x", "masters": 3, "net": {"loss_ppm": "5", "rto": "1.5s"},
 for text in good:
     ok, why = parser(text)
     assert ok, (text, why)
+# docs/simulator.md has a row for each fault, with where it works, and names each knob of the world; its scenario is one
+doc = open("docs/simulator.md").read()
+rows = {n: c for r in re.findall(r"^\| (`[a-z_` ]+`) \|[^|]*\| ([a-z, ]+) \|", doc, re.M) for n in re.findall(r"[a-z_]+", r[0]) for c in [r[1]]}
+for f in D["faults"]:
+    assert f["name"] in rows, f"docs/simulator.md has no fault {f['name']}"
+    assert f["of"] == rows[f["name"]].replace(", own", ""), (f, rows[f["name"]])
+for k in D["knobs"]:
+    assert not k["name"].startswith(("net.", "disk.", "clock.", "stall_", "fault_")) or f"`{k['name']}`" in doc, k["name"]
+ok, why = parser(re.search(r"```json\n(.*?)```", doc, re.S).group(1))
+assert ok, why
 try: import jsonschema
 except ImportError: sys.exit(77)
 V = jsonschema.Draft202012Validator
 V.check_schema(S)
 v = V(S)
 for text, _ in says: assert not v.is_valid(json.loads(text)), "the schema accepts " + text
-for text in good: v.validate(json.loads(text))
+for text in good + [re.search(r"```json\n(.*?)```", doc, re.S).group(1)]: v.validate(json.loads(text))
 files = glob.glob("sim/scenarios/*.json") + glob.glob("sim/example/*.json")
 assert len(files) > 20
 for f in files:
