@@ -97,8 +97,9 @@ struct raft_config {
     int64_t
         refused_max_ns; /* random wait after a refused connection, so that not all stand at once */
     uint32_t drift_ppm; /* by which two clocks may differ in speed */
-    bool no_pre_vote, no_check_quorum; /* for comparisons in papers/ */
-    uint32_t mem_entries;              /* entries kept in memory; a power of two */
+    /* for comparisons in papers/ */
+    bool no_pre_vote, no_check_quorum, no_asked_rounds, no_longer_rounds; /* raft_elect.c, 7 */
+    uint32_t mem_entries; /* entries kept in memory; a power of two */
     uint64_t mem_bytes;
     uint64_t uncommitted_bytes; /* over it a leader takes no proposals */
     uint32_t batch_bytes;       /* of one message, unless one entry is larger */

@@ -42,7 +42,8 @@ static void raft_elect_rest(struct raft *r)
 static void raft_elect_round(struct raft *r)
 {
     int64_t ns = raft_elect_uniform(r, r->cfg.round_min_ns, r->cfg.round_max_ns);
-    uint32_t longer = r->role == RAFT_CANDIDATE && r->rounds > 2 ? r->rounds - 2 : 0;
+    bool is_slow = r->role == RAFT_CANDIDATE && !r->cfg.no_longer_rounds;
+    uint32_t longer = is_slow && r->rounds > 2 ? r->rounds - 2 : 0;
     r->round_ns = r->now + (ns << base_min_u64(longer, 3));
 }
 
@@ -225,7 +226,8 @@ void raft_elect_meta(struct raft *r)
     }
     if (r->role == RAFT_CANDIDATE && !r->asked) {
         r->asked = true;
-        raft_elect_round(r);
+        if (!r->cfg.no_asked_rounds)
+            raft_elect_round(r);
         raft_elect_ask(r);
         raft_elect_count(r);
     }

@@ -32,6 +32,7 @@ static const char usage[] =
     "  tarn-sim shrink SCENARIO --seed N               a failure becomes a small scenario "
     "file\n"
     "  tarn-sim check-history FILE...                  is what others recorded linearizable?\n"
+    "  tarn-sim elections [--set K=V] --trials N       how long they take, as CSV (papers/)\n"
     "  tarn-sim list [WHAT]                            scenarios, faults, checkers, knobs with "
     "ranges\n"
     "  tarn-sim keys [SCENARIO]                        every key of a scenario and its value\n"
@@ -655,9 +656,9 @@ static const char *const option_names[] = {
     "--at2",     "--mode", "--branch", "--vary",  "--stop-at-event", "--mutant",   "--trace",
     "--history", "--set",  "--twice",  "--json",  "--first",         "--timeline",
 };
-static const char *const command_names[] = {"run",    "seeds",   "points",       "list",
-                                            "keys",   "mutants", "campaign",     "merge",
-                                            "report", "shrink",  "check-history"};
+static const char *const command_names[] = {"run",    "seeds",   "points",        "list",
+                                            "keys",   "mutants", "campaign",      "merge",
+                                            "report", "shrink",  "check-history", "elections"};
 
 /* how many letters must be changed, added or dropped to make b of a; at most 32 letters count */
 static unsigned distance(const char *a, const char *b)
@@ -954,6 +955,8 @@ int tarn_sim_own(int argc, char **argv, const struct lab_own *own)
         return tarn_sim_history(argc, argv);
     if (!strcmp(cmd, "list"))
         return tarn_sim_list(argc, argv);
+    if (!strcmp(cmd, "elections"))
+        return tarn_sim_elections(argc, argv);
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             fputs(usage, stdout);

@@ -1,0 +1,33 @@
+#!/bin/bash
+# papers/run: its options, that it is repeatable, that published numbers are reproduced by few trials, and that it notices when they are not.
+. "$(dirname "$0")/lib.sh" "$@"
+cd "$here" || fail "no sources"
+run() { timeout 120 papers/run --build "$build" "$@"; }
+
+run --list > "$work/list" || fail "--list"
+for name in raft-fig16 raft-wan raft-split-votes; do
+    grep -q "^$name " "$work/list" || fail "--list does not know $name"
+done
+run > /dev/null 2>&1; [ $? = 2 ] || fail "nothing to do is not a mistake of usage"
+run nobody > /dev/null 2>&1; [ $? = 2 ] || fail "an unknown paper is not a mistake of usage"
+
+run --quick --out "$work/a" raft-fig16 raft-wan raft-split-votes > "$work/a.log" || fail "not reproduced: $(grep -E ' off |NOT' "$work/a.log")"
+run --quick --out "$work/b" --json raft-split-votes > "$work/b.json" || fail "the second run failed"
+cmp "$work/a/raft-split-votes.csv" "$work/b/raft-split-votes.csv" || fail "two runs differ"
+python3 - "$work" << 'END' || fail "what was written is not what it should be"
+import json, sys, xml.dom.minidom
+work = sys.argv[1]
+for name in ("raft-fig16", "raft-wan", "raft-split-votes"):
+    xml.dom.minidom.parse("%s/a/%s.svg" % (work, name))
+    assert len(open("%s/a/%s.csv" % (work, name)).readlines()) > 200
+r = json.load(open(work + "/b.json"))
+assert r["verdict"] == "reproduced" and r["off"] == 0 and r["ok"] >= 12, r
+END
+# A wrong reference must be noticed: the same papers with other numbers.
+mkdir -p "$work/bad/papers/raft-wan" && cp papers/run "$work/bad/papers/"
+sed 's/"value": 430.0/"value": 530.0/' papers/raft-wan/paper.json > "$work/bad/papers/raft-wan/paper.json"
+cmp -s papers/raft-wan/paper.json "$work/bad/papers/raft-wan/paper.json" && fail "the test is out of date"
+timeout 120 "$work/bad/papers/run" --build "$build" --quick --out "$work/c" raft-wan > "$work/c.log"
+[ $? = 1 ] || fail "a number that is 20 % off is not noticed"
+"$build/tarn-sim" elections --set nothing=1 > /dev/null 2>&1; [ $? = 2 ] || fail "an unknown key is taken"
+"$build/tarn-sim" elections --set failed=3 > /dev/null 2>&1; [ $? = 2 ] || fail "an election without a majority is tried"
