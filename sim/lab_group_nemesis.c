@@ -409,6 +409,7 @@ void lab_group_nemesis_heal(struct lab_group *g)
             e->healing = true;
             nemesis_end(&e->end);
         }
+    sim_chance_expire(g->sim);
     sim_net_heal_all(g->sim);
     sim_net_set(g->sim, &quiet.net);
     g->s.sim.disk.stall_ppm = 0;

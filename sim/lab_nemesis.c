@@ -300,6 +300,7 @@ void lab_nemesis_heal(struct lab_run *r)
             r->events[i].healing = true;
             nemesis_end(&r->events[i].end);
         }
+    sim_chance_expire(r->sim);
     sim_net_heal_all(r->sim);
     sim_net_set(r->sim, &quiet.net);
     if (r->oper) {

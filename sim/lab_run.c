@@ -193,7 +193,8 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
     s->store.seed = r->seed;
     r->ufs = lab_ufs_open(r->mem, r->sim, &s->store);
     run_store(r);
-    bool store_fails = s->store.eio_ppm || s->store.capacity;
+    bool store_fails = s->store.eio_ppm || s->store.capacity ||
+                       lab_chance_has(&s->chances, SIM_CHANCE_STORE_ERROR);
     for (uint32_t i = 0; i < s->n_faults; i++)
         store_fails |= s->faults[i].kind == LAB_FAULT_STORE_OUTAGE ||
                        s->faults[i].kind == LAB_FAULT_STORE_FULL;
@@ -252,6 +253,7 @@ struct lab_run *lab_run_open(struct mem *m, const struct lab_scenario *s, uint64
     ASSERT(r->windows && r->faults && r->events);
     if (s->masters > 1)
         r->oper = lab_run_operator_open(r);
+    lab_chance_begin(r->sim, s->told, s->has_chances ? &s->chances : NULL);
     for (uint32_t i = 0; i < r->n_nodes; i++)
         lab_run_boot(&r->nodes[i]);
     if (r->oper)

@@ -10,13 +10,14 @@
  *        one -> the old one goes on, and still reaches clients and workers -> all is as before
  *
  * BLACKOUT: a majority of the masters, or all, lose power at the same moment. */
+#include "sim/lab_fault.h"
 #include "sim/lab_run_impl.h"
 
 static const int64_t PLOT_LOOK_NS = 10 * RUN_MS;
 
 static int64_t plot_some_ns(const struct run_event *e, int64_t max_ns)
 {
-    return 1 + (int64_t)sim_random(e->r->sim, (uint64_t)max_ns);
+    return 1 + (int64_t)lab_fault_chance(&e->f->f, e->r->sim, (uint64_t)max_ns);
 }
 
 static void plot_next(struct run_event *e, int64_t ns)
@@ -43,7 +44,7 @@ void lab_run_plot_usurp(struct run_event *e)
 static void plot_cut(struct run_event *e, bool cut)
 {
     struct lab_run *r = e->r;
-    bool one_way = cut && sim_random(r->sim, 3) == 0;
+    bool one_way = cut && lab_fault_chance(&e->f->f, r->sim, 3) == 0;
     for (uint32_t i = 0; i < r->s.masters; i++) {
         if (&r->nodes[i] == e->led)
             continue;
@@ -62,7 +63,7 @@ static void plot_handed(struct env_op *op)
 static bool plot_hand_over(struct run_event *e)
 {
     struct run_node *n = e->led;
-    if (sim_random(e->r->sim, 2) || n->is_handing || n->paused || !n->master ||
+    if (lab_fault_chance(&e->f->f, e->r->sim, 2) || n->is_handing || n->paused || !n->master ||
         !sim_node_is_up(n->node))
         return false;
     n->is_handing = true;
@@ -75,11 +76,11 @@ static void plot_turn(struct run_event *e)
 {
     struct lab_run *r = e->r;
     plot_cut(e, true);
-    uint64_t how = sim_random(r->sim, 4);
+    uint64_t how = lab_fault_chance(&e->f->f, r->sim, 4);
     if (how == 0 || e->led->paused || !sim_node_is_up(e->led->node))
         return;
     if (how == 1) {
-        uint32_t submits = (uint32_t)sim_random(r->sim, 8);
+        uint32_t submits = (uint32_t)lab_fault_chance(&e->f->f, r->sim, 8);
         sim_node_stall(e->led->node, submits, plot_some_ns(e, 2 * r->s.journal.suspect_max_ns));
         return;
     }
@@ -117,7 +118,7 @@ void lab_run_plot_usurp_next(struct run_event *e)
             break;
         }
         for (uint32_t i = 0; i < r->n_nodes; i++)
-            if (r->nodes[i].role == RUN_CLIENT && sim_random(r->sim, 2))
+            if (r->nodes[i].role == RUN_CLIENT && lab_fault_chance(&e->f->f, r->sim, 2))
                 sim_net_reset(r->nodes[i].node, e->led->node);
         plot_next(e, plot_some_ns(e, 2 * r->s.lease_ns + 300 * RUN_MS));
         break;
@@ -136,10 +137,10 @@ void lab_run_plot_usurp_next(struct run_event *e)
 void lab_run_plot_blackout(struct run_event *e)
 {
     struct lab_run *r = e->r;
-    uint32_t n = 0, hit = 0, at = (uint32_t)sim_random(r->sim, r->s.masters);
+    uint32_t n = 0, hit = 0, at = (uint32_t)lab_fault_chance(&e->f->f, r->sim, r->s.masters);
     for (uint32_t i = 0; i < r->s.masters; i++)
         n += !r->oper || r->nodes[i].id;
-    uint32_t want = n / 2 + 1 + (uint32_t)sim_random(r->sim, n - n / 2);
+    uint32_t want = n / 2 + 1 + (uint32_t)lab_fault_chance(&e->f->f, r->sim, n - n / 2);
     e->hit = 0;
     for (uint32_t i = 0; i < r->s.masters && hit < want; i++) {
         struct run_node *x = &r->nodes[(at + i) % r->s.masters];

@@ -268,7 +268,7 @@ static const struct key *key_find(const char *name, char *ret_why)
 }
 
 /* digits, with a unit of time if with_unit */
-static bool number_parse(const char *text, bool with_unit, uint64_t *ret_v)
+bool lab_scenario_number(const char *text, bool with_unit, uint64_t *ret_v)
 {
     static const struct {
         const char *unit;
@@ -312,7 +312,7 @@ static int key_set(struct lab_scenario *s, const char *name, const char *value, 
     uint64_t v;
     if (!k)
         return E_CONFIG;
-    if (!number_parse(value, k->type == KEY_TIME, &v) || v < k->min || v > k->max ||
+    if (!lab_scenario_number(value, k->type == KEY_TIME, &v) || v < k->min || v > k->max ||
         (k->type == KEY_POW2 && (v & (v - 1)))) {
         fmt_into(ret_why, LAB_ERROR, "%s: \"%s\" is not %s from %llu to %llu", name, value,
                  k->type == KEY_TIME   ? "a time (like 250ms, 2s)"
@@ -459,7 +459,7 @@ static int fault_field(struct lab_fault *f, const cJSON *j, char *ret_why)
     uint64_t v = 0;
     value_text(j, text, sizeof text);
     bool is_time = !strcmp(j->string, "at") || !strcmp(j->string, "for");
-    if (is_time && !number_parse(text, true, &v)) {
+    if (is_time && !lab_scenario_number(text, true, &v)) {
         fmt_into(ret_why, LAB_ERROR, "\"%s\" is not a time (like 250ms, 2s)", text);
         return E_CONFIG;
     }
@@ -577,7 +577,10 @@ static int object_parse(struct lab_scenario *s, const cJSON *o, const char *pref
             fmt_into(s->protocol, sizeof s->protocol, "%s", text);
         else if (!strcmp(name, "operations"))
             err = operations_parse(s, j, ret_why);
-        else if (!strcmp(name, "faults"))
+        else if (!strcmp(name, "chances")) {
+            s->has_chances = true;
+            err = lab_chance_parse(&s->chances, j, ret_why, LAB_ERROR, &s->bad);
+        } else if (!strcmp(name, "faults"))
             err = faults_parse(s, j, ret_why);
         else if (cJSON_IsObject(j) && !*prefix && is_group(name))
             err = object_parse(s, j, name, ret_why);
@@ -631,7 +634,7 @@ int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
         s->workers = 0;
     if (err) {
         lab_scenario_where(o, s->bad, json, ret_why);
-        lab_ops_free(&s->ops);
+        lab_scenario_drop(s);
     }
     s->bad = NULL;
     cJSON_Delete(o);
@@ -727,7 +730,7 @@ static void swarm_key(struct lab_scenario *s, const struct key *k, const char *v
     void *to = (char *)s + k->at;
     uint64_t v = k->type == KEY_U32 ? *(uint32_t *)to : *(uint64_t *)to, by;
     bool relative = word[0] == '*' || word[0] == '/';
-    bool ok = number_parse(word + relative, k->type == KEY_TIME, &by);
+    bool ok = lab_scenario_number(word + relative, k->type == KEY_TIME, &by);
     ASSERT(ok);
     v = word[0] == '*' ? v * by : word[0] == '/' ? v / by : by;
     v = base_max_u64(base_min_u64(v, swarm_most(s, k)), k->min);

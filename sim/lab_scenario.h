@@ -11,6 +11,7 @@
 
 #include "cluster/master.h"
 #include "cluster/worker.h"
+#include "sim/lab_chance.h"
 #include "sim/lab_load.h"
 #include "sim/lab_ufs.h"
 
@@ -99,7 +100,11 @@ struct lab_scenario {
     char mutant[32];    /* with that known bug */
     struct lab_ops ops; /* what the clients do, if has_ops; else the seed draws it */
     bool has_ops;
-    const struct cJSON *bad; /* the parser's own: what it stumbled over */
+    struct lab_chances chances; /* what chance does to network and disks, if has_chances; else the
+                                   rates and the seed say it */
+    bool has_chances;
+    struct lab_chances *told; /* no part of the text: gets what chance does in a run, or NULL */
+    const struct cJSON *bad;  /* the parser's own: what it stumbled over */
 };
 
 /* journals alone, or a protocol of one's own: a lab_group */
@@ -139,6 +144,8 @@ struct lab_scenario_range {
 struct lab_scenario_range lab_scenario_key_range(uint32_t i);
 /* within the key's limits; false: it is not */
 bool lab_scenario_put(struct lab_scenario *s, uint32_t i, uint64_t v);
+/* digits, with a unit of time if with_unit */
+bool lab_scenario_number(const char *text, bool with_unit, uint64_t *ret_v);
 /* every key with its value, for --help and docs: the i-th as "key  value"; false at the end */
 bool lab_scenario_key(const struct lab_scenario *s, uint32_t i, char *ret_line, size_t cap);
 

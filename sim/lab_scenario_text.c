@@ -10,6 +10,7 @@
 void lab_scenario_drop(struct lab_scenario *s)
 {
     lab_ops_free(&s->ops);
+    lab_chance_free(&s->chances);
 }
 
 /* ---- where an error is ---- */
@@ -122,6 +123,14 @@ static int sense_own(const struct lab_scenario *s, char *ret_why)
     return 0;
 }
 
+/* the operator's machine, too, and nobody by role */
+static bool chance_is_of(const struct lab_scenario *s, const char *name)
+{
+    bool has_operator = s->masters > 1 || lab_scenario_is_group(s);
+    return (!strcmp(name, "op") && has_operator) ||
+           (strcmp(name, "leader") != 0 && machine_is(s, name));
+}
+
 int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
 {
     if (*s->protocol && sense_own(s, ret_why))
@@ -143,6 +152,15 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
                  "clients)",
                  i, lab_scenario_fault_name(f->kind), to_ok ? f->node : f->to, s->masters,
                  s->workers, s->clients);
+        return E_CONFIG;
+    }
+    for (uint32_t i = 0; i < s->chances.n; i++) {
+        const struct sim_chance *c = &s->chances.c[i];
+        bool node_ok = chance_is_of(s, c->node);
+        if (node_ok && (!c->to[0] || chance_is_of(s, c->to)))
+            continue;
+        fmt_into(ret_why, LAB_ERROR, "chances: number %u (%s): there is no machine \"%s\"", i + 1,
+                 lab_chance_name(c->kind), node_ok ? c->to : c->node);
         return E_CONFIG;
     }
     for (uint32_t i = 0; i < s->ops.n; i++) {
@@ -258,6 +276,14 @@ void lab_scenario_write(const struct lab_scenario *s, FILE *to)
     }
     if (s->n_faults)
         fputs("\n    ]", to);
+    if (s->has_chances)
+        fputs(",\n    \"chances\": [", to);
+    for (uint32_t i = 0; i < s->chances.n; i++) {
+        fputs(i ? ",\n        " : "\n        ", to);
+        lab_chance_write(&s->chances.c[i], to);
+    }
+    if (s->has_chances)
+        fputs(s->chances.n ? "\n    ]" : "]", to);
     if (s->has_ops)
         fputs(",\n    \"operations\": [", to);
     for (uint32_t i = 0; i < s->ops.n; i++) {

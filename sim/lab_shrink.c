@@ -15,6 +15,7 @@ void lab_shrink_measure(const struct lab_scenario *s, struct lab_shrink_size *re
 {
     *ret = (struct lab_shrink_size){.faults = s->n_faults,
                                     .operations = s->ops.n,
+                                    .chances = s->chances.n,
                                     .masters = s->masters,
                                     .workers = s->workers,
                                     .clients = s->clients,
@@ -76,8 +77,10 @@ void lab_shrink_kind(const char *what, char *ret, size_t cap)
 static struct lab_scenario *shrink_next(struct shrink *k)
 {
     struct lab_ops mine = k->next->ops;
+    struct lab_chances its = k->next->chances;
     *k->next = *k->best;
     k->next->ops = mine;
+    k->next->chances = its;
     while (k->next->ops.cap < k->best->ops.n)
         if (!lab_ops_add(&k->next->ops)) {
             k->over = true;
@@ -86,6 +89,15 @@ static struct lab_scenario *shrink_next(struct shrink *k)
     k->next->ops.n = k->over ? 0 : k->best->ops.n;
     if (k->next->ops.n)
         memcpy(k->next->ops.op, k->best->ops.op, k->best->ops.n * sizeof *k->best->ops.op);
+    while (k->next->chances.cap < k->best->chances.n)
+        if (!lab_chance_add(&k->next->chances)) {
+            k->over = true;
+            break;
+        }
+    k->next->chances.n = k->over ? 0 : k->best->chances.n;
+    if (k->next->chances.n)
+        memcpy(k->next->chances.c, k->best->chances.c,
+               k->best->chances.n * sizeof *k->best->chances.c);
     return k->next;
 }
 
@@ -121,30 +133,36 @@ static void cut_ops(struct lab_scenario *s, uint32_t from, uint32_t to)
     s->ops.n -= to - from;
 }
 
-static uint32_t list_length(const struct shrink *k, bool faults)
+static void cut_chances(struct lab_scenario *s, uint32_t from, uint32_t to)
 {
-    return faults ? k->best->n_faults : k->best->ops.n;
+    memmove(&s->chances.c[from], &s->chances.c[to], (s->chances.n - to) * sizeof s->chances.c[0]);
+    s->chances.n -= to - from;
+}
+
+enum listed { FAULTS, OPS, CHANCES };
+static void (*const list_cut[])(struct lab_scenario *s, uint32_t from,
+                                uint32_t to) = {cut_faults, cut_ops, cut_chances};
+
+static uint32_t list_length(const struct shrink *k, enum listed l)
+{
+    return l == FAULTS ? k->best->n_faults : l == OPS ? k->best->ops.n : k->best->chances.n;
 }
 
 /* Pieces of half the list, of a quarter, ... of one, from the end, are left out where that is
  * possible; pieces of one until none gives way. */
-static void shrink_list(struct shrink *k, bool faults)
+static void shrink_list(struct shrink *k, enum listed l)
 {
-    uint32_t n = list_length(k, faults);
+    uint32_t n = list_length(k, l);
     bool gave = true;
     for (uint32_t piece = n; piece && !k->over;) {
         gave = false;
-        for (uint32_t to = list_length(k, faults); to && !k->over;) {
+        for (uint32_t to = list_length(k, l); to && !k->over;) {
             uint32_t from = to > piece ? to - piece : 0;
-            struct lab_scenario *s = shrink_next(k);
-            if (faults)
-                cut_faults(s, from, to);
-            else
-                cut_ops(s, from, to);
+            list_cut[l](shrink_next(k), from, to);
             gave |= shrink_try(k);
             to = from;
         }
-        n = list_length(k, faults);
+        n = list_length(k, l);
         if (piece == 1 && gave)
             continue;
         piece = piece == 1 ? 0 : piece / 2 > n ? n : piece / 2;
@@ -175,6 +193,9 @@ static int64_t last_ns(const struct lab_scenario *s)
     for (uint32_t i = 0; i < s->ops.n; i++)
         if (s->ops.op[i].at_ns > last)
             last = s->ops.op[i].at_ns;
+    for (uint32_t i = 0; i < s->chances.n; i++)
+        if (s->chances.c[i].at_ns > last)
+            last = s->chances.c[i].at_ns;
     return last;
 }
 
@@ -194,6 +215,10 @@ static void cut_time(struct lab_scenario *s, int64_t to_ns)
     while (n && s->ops.op[n - 1].at_ns >= to_ns)
         n--;
     s->ops.n = n;
+    n = s->chances.n;
+    while (n && s->chances.c[n - 1].at_ns >= to_ns)
+        n--;
+    s->chances.n = n;
 }
 
 static void shrink_duration(struct shrink *k)
@@ -220,6 +245,9 @@ static int64_t next_ns(const struct lab_scenario *s, int64_t t)
     for (uint32_t i = 0; i < s->ops.n; i++)
         if (s->ops.op[i].at_ns > t && s->ops.op[i].at_ns < next)
             next = s->ops.op[i].at_ns;
+    for (uint32_t i = 0; i < s->chances.n; i++)
+        if (s->chances.c[i].at_ns > t && s->chances.c[i].at_ns < next)
+            next = s->chances.c[i].at_ns;
     return next;
 }
 
@@ -229,6 +257,8 @@ static void earlier(struct lab_scenario *s, int64_t from_ns, int64_t by_ns)
         s->faults[i].at_ns -= s->faults[i].at_ns >= from_ns ? by_ns : 0;
     for (uint32_t i = 0; i < s->ops.n; i++)
         s->ops.op[i].at_ns -= s->ops.op[i].at_ns >= from_ns ? by_ns : 0;
+    for (uint32_t i = 0; i < s->chances.n; i++)
+        s->chances.c[i].at_ns -= s->chances.c[i].at_ns >= from_ns ? by_ns : 0;
     s->duration_ns = (s->duration_ns - by_ns + 999999) / 1000000 * 1000000;
 }
 
@@ -236,7 +266,7 @@ static void earlier(struct lab_scenario *s, int64_t from_ns, int64_t by_ns)
 static void shrink_gaps(struct shrink *k)
 {
     static const int64_t ms = 1000000;
-    if (k->best->n_faults + k->best->ops.n > 80)
+    if (k->best->n_faults + k->best->ops.n + k->best->chances.n > 80)
         return;
     for (int64_t t = 0, next; (next = next_ns(k->best, t)) != INT64_MAX && !k->over;) {
         int64_t gaps[] = {ms, 20 * ms, 100 * ms, (next - t) / 4, (next - t) / 2};
@@ -395,11 +425,11 @@ static void shrink_items(struct shrink *k)
 /* without the faults of machines that are not there */
 static void cut_strangers(struct lab_scenario *s)
 {
-    struct lab_scenario *one = s;
-    uint32_t n = s->n_faults, kept = 0;
+    uint32_t n = s->n_faults, faults = 0, kept = 0;
     char why[LAB_ERROR];
     struct lab_ops ops = s->ops;
-    s->ops.n = 0;
+    struct lab_chances chances = s->chances;
+    s->ops.n = s->chances.n = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct lab_fault f = s->faults[i], first = s->faults[0];
         if (!strcmp(f.node, "leader") && s->masters == 1)
@@ -407,13 +437,21 @@ static void cut_strangers(struct lab_scenario *s)
         if (!strcmp(f.to, "leader") && s->masters == 1)
             fmt_into(f.to, sizeof f.to, "m1");
         s->faults[0] = f;
-        one->n_faults = 1;
-        bool known = lab_scenario_check(one, why) == 0;
+        s->n_faults = 1;
+        bool known = lab_scenario_check(s, why) == 0;
         s->faults[0] = first;
         if (known)
-            s->faults[kept++] = f;
+            s->faults[faults++] = f;
     }
-    s->n_faults = kept;
+    s->n_faults = 0;
+    for (uint32_t i = 0; i < chances.n; i++) {
+        chances.c[kept] = chances.c[i];
+        s->chances = (struct lab_chances){&chances.c[kept], 1, 1};
+        kept += lab_scenario_check(s, why) == 0;
+    }
+    chances.n = kept;
+    s->chances = chances;
+    s->n_faults = faults;
     s->ops = ops;
 }
 
@@ -422,6 +460,25 @@ static bool names_client(const char *name, uint32_t client)
     char its[16];
     fmt_into(its, sizeof its, "c%u", client + 1);
     return !strcmp(name, its);
+}
+
+/* in all lists; `to` is not called otherwise yet */
+static void call_client(struct lab_scenario *s, uint32_t client, uint32_t to)
+{
+    for (uint32_t i = 0; i < s->n_faults; i++) {
+        struct lab_fault *f = &s->faults[i];
+        if (names_client(f->node, client))
+            fmt_into(f->node, sizeof f->node, "c%u", to + 1);
+        if (names_client(f->to, client))
+            fmt_into(f->to, sizeof f->to, "c%u", to + 1);
+    }
+    for (uint32_t i = 0; i < s->chances.n; i++) {
+        struct sim_chance *x = &s->chances.c[i];
+        if (names_client(x->node, client))
+            fmt_into(x->node, sizeof x->node, "c%u", to + 1);
+        if (names_client(x->to, client))
+            fmt_into(x->to, sizeof x->to, "c%u", to + 1);
+    }
 }
 
 /* clients and threads that do nothing are left out, the others called by the first numbers */
@@ -445,13 +502,8 @@ static void compact(struct lab_scenario *s)
             used += is_used;
         }
         threads = used > threads ? used : threads;
-        for (uint32_t i = 0; i < s->n_faults && does; i++) {
-            struct lab_fault *f = &s->faults[i];
-            if (names_client(f->node, c))
-                fmt_into(f->node, sizeof f->node, "c%u", n + 1);
-            if (names_client(f->to, c))
-                fmt_into(f->to, sizeof f->to, "c%u", n + 1);
-        }
+        if (does)
+            call_client(s, c, n);
         n += does;
     }
     for (uint32_t i = 0; i < s->ops.n; i++)
@@ -558,15 +610,22 @@ static bool knob_try(struct shrink *k, uint32_t i, uint64_t v)
     return lab_scenario_put(shrink_next(k), i, v) && shrink_try(k);
 }
 
-static void shrink_chances(struct shrink *k)
+static bool shrink_all_chances(struct shrink *k, bool listed)
 {
     struct lab_scenario *s = shrink_next(k);
-    bool any = false;
+    bool any = listed && s->chances.n;
     for (size_t i = 0; i < ARRAY_LEN(chances); i++) {
         any |= lab_scenario_get(s, knob(chances[i])) != 0;
         lab_scenario_put(s, knob(chances[i]), 0);
     }
-    if (!any || shrink_try(k))
+    if (listed)
+        s->chances.n = 0;
+    return !any || shrink_try(k);
+}
+
+static void shrink_chances(struct shrink *k)
+{
+    if (shrink_all_chances(k, false))
         return;
     for (size_t i = 0; i < ARRAY_LEN(chances); i++)
         knob_try(k, knob(chances[i]), 0);
@@ -625,8 +684,10 @@ static void shrink_knobs(struct shrink *k)
 static void shrink_round(struct shrink *k)
 {
     shrink_duration(k);
-    shrink_list(k, true);
-    shrink_list(k, false);
+    shrink_list(k, CHANCES); /* first: each is bound to its moment */
+    shrink_list(k, FAULTS);
+    shrink_list(k, OPS);
+    shrink_list(k, CHANCES);
     shrink_duration(k);
     shrink_chances(k);
     shrink_machines(k);
@@ -643,7 +704,8 @@ bool lab_shrink(struct lab_scenario *s, int64_t at_ns, const struct lab_shrink *
     ASSERT(two != NULL);
     struct shrink k = {.how = how, .best = &two[0], .next = &two[1], .at_ns = at_ns};
     two[0] = *s;
-    shrink_chances(&k);
+    if (!shrink_all_chances(&k, true) && !s->has_chances)
+        shrink_chances(&k);
     for (uint32_t rounds = 0, before = UINT32_MAX; rounds < 6 && k.gains != before && !k.over;
          rounds++) {
         before = k.gains;

@@ -1,8 +1,8 @@
 /* sim/lab_shrink.h - makes a scenario that fails smaller, as long as it fails in the same way.
  *
- *   random chances off -> cut at the failure -> faults, then operations (delta debugging: halves,
- *   quarters, ... one by one) -> what each fault and operation says -> machines, knobs, sizes, gaps
- * of time -> again, until nothing gives way
+ *   random chances off -> cut at the failure -> faults, then operations, then what chance did
+ * (delta debugging: halves, quarters, ... one by one) -> what each fault and operation says ->
+ * machines, knobs, sizes, gaps of time -> again, until nothing gives way
  *
  *  1. What is kept has failed in the same way: nothing is taken for granted.
  *  2. The same scenario and the same answers of `fails` give the same result; only the budget
@@ -15,7 +15,7 @@
 #include "sim/lab_scenario.h"
 
 struct lab_shrink_size {
-    uint32_t faults, operations, steps, masters, workers, clients;
+    uint32_t faults, operations, chances, steps, masters, workers, clients;
     int64_t duration_ns;
 };
 

@@ -315,8 +315,10 @@ static int64_t op_read(struct lab_ufs *u, struct lab_ufs_call *c)
     c->middle = c->half ? from : to;
     c->out_len = c->half && c->out_len < from ? c->out_len : from + got;
     /* as a network file system may: no error, and the fingerprint is as it was */
-    if (u->cfg.short_ppm && c->out_len && prng_chance_ppm(&u->prng, u->cfg.short_ppm)) {
-        c->out_len = (uint32_t)prng_below(&u->prng, c->out_len);
+    bool cut = c->out_len && prng_chance_ppm(&u->prng, u->cfg.short_ppm);
+    uint64_t left = cut ? prng_below(&u->prng, c->out_len) : 0;
+    if (c->out_len && sim_chance_driver(u->sim, SIM_CHANCE_STORE_SHORT, c->by, cut, &left)) {
+        c->out_len = (uint32_t)base_min_u64(left, c->out_len);
         u->stats.cut++;
     }
     u->stats.reads += !c->half;

@@ -73,7 +73,13 @@ static void call_effect(struct env_op *op)
         call_free(c);
         return;
     }
-    if (now < u->outage_until_ns || prng_chance_ppm(&u->prng, u->cfg.eio_ppm)) {
+    bool fails = now < u->outage_until_ns;
+    if (!fails) {
+        uint64_t none = 0;
+        fails = prng_chance_ppm(&u->prng, u->cfg.eio_ppm);
+        fails = sim_chance_driver(u->sim, SIM_CHANCE_STORE_ERROR, c->by, fails, &none);
+    }
+    if (fails) {
         c->ret = E_IO;
         u->stats.failed++;
     } else if (!orphan && c->not_after_ns && env_now_ns(c->env) > c->not_after_ns) {

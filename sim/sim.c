@@ -317,6 +317,7 @@ void sim_close(struct sim *s)
         sim_node_crash(s->nodes[i]);
     sim_rma_close_world(s);
     sim_net_close_world(s);
+    sim_chance_close_world(s);
     for (uint32_t i = 0; i < s->n_nodes; i++) {
         sim_disk_close_world(s->nodes[i]);
         sim_free(s, s->nodes[i]->regions, s->nodes[i]->cap_regions * sizeof *s->nodes[i]->regions);
@@ -427,6 +428,19 @@ static void sim_turn_end(struct sim *s, struct sim_node *n)
     s->dooms = false;
 }
 
+/* does n stop in the middle of its turn? */
+static void sim_turn_chance(struct sim *s, struct sim_node *n)
+{
+    struct sim_hit hit = {.kind = SIM_CHANCE_TURN_STALL};
+    bool drawn = prng_chance_ppm(&s->stall, s->cfg.stall_ppm);
+    if (drawn) {
+        hit.n = prng_below(&s->stall, 4); /* one draw a statement: in order */
+        hit.for_ns = prng_exp(&s->stall, s->cfg.stall_mean_ns);
+    }
+    if (sim_chance(s, n, NULL, drawn, &hit))
+        sim_node_stall(n, (uint32_t)hit.n, hit.for_ns);
+}
+
 bool sim_step(struct sim *s)
 {
     ASSERT(!s->running);
@@ -443,10 +457,8 @@ bool sim_step(struct sim *s)
     s->events++;
     s->running = true;
     s->turn = n;
-    if (n && s->cfg.stall_ppm && prng_chance_ppm(&s->stall, s->cfg.stall_ppm)) {
-        uint32_t after = (uint32_t)prng_below(&s->stall, 4); /* one draw a statement: in order */
-        sim_node_stall(n, after, prng_exp(&s->stall, s->cfg.stall_mean_ns));
-    }
+    if (n && (s->cfg.stall_ppm || s->chance))
+        sim_turn_chance(s, n);
     sim_dispatch(s, ev);
     sim_conn_flush(s);
     if (n)

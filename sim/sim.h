@@ -220,6 +220,51 @@ void sim_fault_set(struct sim *s, const char *site, uint32_t ppm);
 /* the i-th site asked so far, or NULL */
 const struct sim_site *sim_fault_site(const struct sim *s, uint32_t i);
 
+/* What chance may do beside latencies and orders.  Each asking of the same kind on the same
+ * machine, or the same link, is an occasion. */
+enum sim_chance_kind {
+    SIM_CHANCE_LOSS,           /* node to `to`: a write is sent again n times */
+    SIM_CHANCE_LATE,           /* a segment takes for_ns longer */
+    SIM_CHANCE_CLOG,           /* what follows waits until for_ns are over */
+    SIM_CHANCE_HALF_OPEN,      /* the connection carries nothing any more */
+    SIM_CHANCE_RESET,          /* it breaks in the middle of a write */
+    SIM_CHANCE_DISK_STALL,     /* node: the disk waits for_ns */
+    SIM_CHANCE_READ_ERROR,     /* this and the next three: only where the disk's rate is not 0 */
+    SIM_CHANCE_WRITE_ERROR,    /* after n bytes */
+    SIM_CHANCE_MISDIRECT,      /* the write lands at n */
+    SIM_CHANCE_SYNC_ERROR,     /* a sync fails */
+    SIM_CHANCE_SECTOR_LOST,    /* of a power loss's unsynced sectors one is as it was; the same */
+    SIM_CHANCE_SECTOR_TORN,    /*   occasions: half of it, up to n / 2, n % 2: the new half first */
+    SIM_CHANCE_SECTOR_GARBAGE, /*   bytes that nobody wrote */
+    SIM_CHANCE_NAME_UNDONE,    /* an unsynced creation or unlink is undone by it */
+    SIM_CHANCE_SIZE_UNDONE,    /* a truncation, or growth */
+    SIM_CHANCE_TURN_STALL,     /* the process stops for for_ns after n submits */
+    SIM_CHANCE_SITE,           /* env_fault(site) */
+    SIM_CHANCE_STORE_ERROR,    /* the under-store's: an operation of node fails */
+    SIM_CHANCE_STORE_SHORT,    /* a read gives n bytes only */
+    SIM_CHANCES
+};
+
+struct sim_chance {
+    int64_t at_ns; /* the first occasion from then on, */
+    uint32_t skip; /* after so many others */
+    enum sim_chance_kind kind;
+    int64_t for_ns;
+    uint64_t n;
+    char node[16], to[16], site[40];
+};
+
+/* fn is told of each chance that hits, so that sim_chance_give of them all repeats it */
+void sim_chance_hook(struct sim *s, void (*fn)(void *ctx, const struct sim_chance *c), void *ctx);
+/* These hit, in the order of their times, and no others, whatever the rates are; draws are made as
+ * without them.  Once, with all nodes there. */
+void sim_chance_give(struct sim *s, const struct sim_chance *list, uint32_t n);
+/* those that had no occasion until now get none */
+void sim_chance_expire(struct sim *s);
+/* for drivers: does it happen?  drawn: by their own stream; ret_n: as drawn, or as given */
+bool sim_chance_driver(struct sim *s, enum sim_chance_kind kind, const struct sim_node *n,
+                       bool drawn, uint64_t *ret_n);
+
 /* ---- traces ---- */
 
 enum sim_kind {

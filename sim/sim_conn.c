@@ -152,11 +152,15 @@ static bool sim_conn_depart(struct sim_end *e, struct sim_item *it)
     s->stats.writes++;
     if (e->node == to || e->state != SIM_END_OPEN)
         return true;
-    if (prng_chance_ppm(&s->net.prng, s->net.cfg.half_open_ppm)) {
+    struct sim_hit hit = {.kind = SIM_CHANCE_HALF_OPEN};
+    bool drawn = prng_chance_ppm(&s->net.prng, s->net.cfg.half_open_ppm);
+    if (sim_chance(s, e->node, to, drawn, &hit)) {
         s->stats.half_opens++;
         e->conn->silent = true;
     }
-    if (!prng_chance_ppm(&s->net.prng, s->net.cfg.reset_ppm))
+    hit.kind = SIM_CHANCE_RESET;
+    drawn = prng_chance_ppm(&s->net.prng, s->net.cfg.reset_ppm);
+    if (!sim_chance(s, e->node, to, drawn, &hit))
         return true;
     s->stats.resets++;
     e->conn->broken = true;

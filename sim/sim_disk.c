@@ -325,7 +325,13 @@ void sim_disk_file_synced(struct sim_node *n, struct sim_file *f, uint64_t epoch
 
 enum { SIM_FATE_KEPT, SIM_FATE_DROPPED, SIM_FATE_TORN, SIM_FATE_GARBAGE };
 
-static unsigned sim_disk_fate(struct sim_disk *d)
+struct sim_fate {
+    unsigned what;
+    uint64_t cut;                   /* TORN: so many bytes, and is the old part the right one? */
+    uint64_t bytes[SIM_SECTOR / 8]; /* GARBAGE */
+};
+
+static unsigned sim_disk_fate_draw(struct sim_disk *d)
 {
     const struct sim_disk_config *c = &d->cfg;
     uint64_t r = prng_below(&d->prng, 1000000);
@@ -338,14 +344,51 @@ static unsigned sim_disk_fate(struct sim_disk *d)
     return SIM_FATE_KEPT;
 }
 
+/* a sector for which there is no fate but that one */
+static struct sim_fate sim_disk_fate_dropped(void)
+{
+    return (struct sim_fate){.what = SIM_FATE_DROPPED};
+}
+
+static struct sim_fate sim_disk_fate(struct sim_node *n)
+{
+    struct prng *p = &n->disk.prng;
+    struct sim_fate f = {.what = sim_disk_fate_draw(&n->disk)};
+    struct sim_hit hit = {.kind = SIM_CHANCE_SECTOR_LOST};
+    if (f.what == SIM_FATE_TORN) {
+        hit.kind = SIM_CHANCE_SECTOR_TORN;
+        hit.n = 2 * (1 + prng_below(p, SIM_SECTOR - 1));
+        hit.n += prng_u64(p) & 1;
+    }
+    if (f.what == SIM_FATE_GARBAGE) {
+        hit.kind = SIM_CHANCE_SECTOR_GARBAGE;
+        for (unsigned i = 0; i < SIM_SECTOR / 8; i++)
+            f.bytes[i] = prng_u64(p);
+        hit.n = f.bytes[0] >> 11; /* JSON has no more bits */
+    }
+    bool drawn = f.what == SIM_FATE_GARBAGE;
+    if (!sim_chance(n->sim, n, NULL, f.what != SIM_FATE_KEPT, &hit)) {
+        f.what = SIM_FATE_KEPT;
+        return f;
+    }
+    f.what = hit.kind == SIM_CHANCE_SECTOR_TORN      ? SIM_FATE_TORN
+             : hit.kind == SIM_CHANCE_SECTOR_GARBAGE ? SIM_FATE_GARBAGE
+                                                     : SIM_FATE_DROPPED;
+    f.cut = hit.n;
+    drawn = drawn && f.bytes[0] >> 11 == hit.n;
+    for (unsigned i = 0; f.what == SIM_FATE_GARBAGE && !drawn && i < SIM_SECTOR / 8; i++)
+        f.bytes[i] = base_mix_u64(hit.n + i);
+    return f;
+}
+
 static void sim_disk_sector_lose(struct sim_node *n, struct sim_block *b, unsigned sector,
-                                 unsigned fate)
+                                 const struct sim_fate *f)
 {
     static const uint8_t zeros[SIM_SECTOR];
     struct sim_stats *st = &n->sim->stats;
     size_t at = (size_t)sector * SIM_SECTOR;
     uint64_t cut;
-    switch (fate) {
+    switch (f->what) {
     case SIM_FATE_KEPT:
         st->sectors_kept++;
         break;
@@ -356,8 +399,8 @@ static void sim_disk_sector_lose(struct sim_node *n, struct sim_block *b, unsign
     case SIM_FATE_TORN:
         st->sectors_torn++;
         sim_disk_cur_make(n, b, true);
-        cut = 1 + prng_below(&n->disk.prng, SIM_SECTOR - 1);
-        if (prng_u64(&n->disk.prng) & 1) /* the old part is the right one */
+        cut = f->cut / 2 % SIM_SECTOR;
+        if (f->cut & 1) /* the old part is the right one */
             memcpy(b->cur + at + cut, (b->dur ? b->dur + at : zeros) + cut, SIM_SECTOR - cut);
         else
             memcpy(b->cur + at, b->dur ? b->dur + at : zeros, cut);
@@ -366,20 +409,27 @@ static void sim_disk_sector_lose(struct sim_node *n, struct sim_block *b, unsign
         st->sectors_garbage++;
         sim_disk_cur_make(n, b, true);
         for (unsigned i = 0; i < SIM_SECTOR; i += 8)
-            base_put_u64(b->cur + at + i, prng_u64(&n->disk.prng));
+            base_put_u64(b->cur + at + i, f->bytes[i / 8]);
         break;
     default:
         ASSERT(!"a fate");
     }
 }
 
+/* does the power loss undo it? */
+static bool sim_disk_undone(struct sim_node *n, enum sim_chance_kind kind)
+{
+    struct sim_hit hit = {.kind = kind};
+    bool drawn = prng_chance_ppm(&n->disk.prng, n->disk.cfg.lose_name_ppm);
+    return sim_chance(n->sim, n, NULL, drawn, &hit);
+}
+
 /* Sizes are journalled by a file system: a truncation is undone as a whole or not at all, and what
  * was truncated away does not come back in parts. */
 static void sim_disk_file_lose(struct sim_node *n, struct sim_file *f)
 {
-    struct sim_disk *d = &n->disk;
-    bool undo_size = (f->size != f->dur_size || f->min_size < f->dur_size) &&
-                     prng_chance_ppm(&d->prng, d->cfg.lose_name_ppm);
+    bool differs = f->size != f->dur_size || f->min_size < f->dur_size;
+    bool undo_size = differs && sim_disk_undone(n, SIM_CHANCE_SIZE_UNDONE);
     uint64_t size = undo_size ? f->dur_size : f->size;
     for (uint32_t l = 0; l < f->leaves; l++)
         for (uint32_t i = 0; f->leaf[l] && i < SIM_LEAF; i++) {
@@ -392,10 +442,10 @@ static void sim_disk_file_lose(struct sim_node *n, struct sim_file *f)
                 bool cut = at >= f->min_size; /* its old content was truncated away */
                 if (cut && !undo_size && b->dur)
                     memset(b->dur + s * SIM_SECTOR, 0, SIM_SECTOR);
-                unsigned fate =
-                    lost >> s & 1 || (cut && undo_size) ? SIM_FATE_DROPPED : sim_disk_fate(d);
-                sim_disk_sector_lose(n, b, s, fate);
-                sim_record(n->sim, n, SIM_K_SECTOR, fate, at);
+                bool dropped = lost >> s & 1 || (cut && undo_size);
+                struct sim_fate fate = dropped ? sim_disk_fate_dropped() : sim_disk_fate(n);
+                sim_disk_sector_lose(n, b, s, &fate);
+                sim_record(n->sim, n, SIM_K_SECTOR, fate.what, at);
             }
             b->dirty = b->lost = 0;
             sim_disk_block_tidy(n, b);
@@ -440,7 +490,7 @@ void sim_disk_lose(struct sim_node *n)
     for (uint32_t i = 0; i < d->n;) {
         struct sim_dent *x = &d->dents[i];
         if (x->cur != x->dur) {
-            bool undo = prng_chance_ppm(&d->prng, d->cfg.lose_name_ppm);
+            bool undo = sim_disk_undone(n, SIM_CHANCE_NAME_UNDONE);
             n->sim->stats.names_undone += undo;
             sim_record(n->sim, n, SIM_K_SECTOR, 16 + undo, sim_digest(x->name, strlen(x->name)));
             if (x->cur && undo)

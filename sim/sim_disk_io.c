@@ -50,9 +50,13 @@ static struct sim_ev *sim_disk_io_begin(struct sim_node *n, struct env_op *op,
         lat_ns = sim_draw_ns(&d->prng, d->cfg.write_min_ns, d->cfg.write_mean_ns);
     if (d->free_ns < now_ns)
         d->free_ns = now_ns;
-    if (prng_chance_ppm(&d->prng, d->cfg.stall_ppm)) {
+    struct sim_hit hit = {.kind = SIM_CHANCE_DISK_STALL};
+    bool drawn = prng_chance_ppm(&d->prng, d->cfg.stall_ppm);
+    if (drawn)
+        hit.for_ns = prng_exp(&d->prng, d->cfg.stall_mean_ns);
+    if (sim_chance(s, n, NULL, drawn, &hit)) {
         s->stats.stalls++;
-        d->free_ns += prng_exp(&d->prng, d->cfg.stall_mean_ns);
+        d->free_ns += hit.for_ns;
     }
     d->free_ns += sim_transfer_ns(bytes, d->cfg.bytes_per_s);
     struct sim_ev *ev = sim_op_begin(n, op, SIM_EV_DISK);
@@ -240,7 +244,10 @@ static int64_t sim_disk_io_do_read(struct sim_node *n, struct sim_ev *ev)
     if (!sim_disk_io_aligned(h, ev->b, ev->y, ev->x))
         return E_INVAL;
     uint64_t got = ev->x < h->file->size ? base_min_u64(ev->y, h->file->size - ev->x) : 0;
-    if (prng_chance_ppm(&d->prng, d->cfg.read_eio_ppm) || sim_disk_file_bad(h->file, got, ev->x)) {
+    struct sim_hit hit = {.kind = SIM_CHANCE_READ_ERROR};
+    bool eio = prng_chance_ppm(&d->prng, d->cfg.read_eio_ppm);
+    eio = d->cfg.read_eio_ppm && sim_chance(n->sim, n, NULL, eio, &hit);
+    if (eio || sim_disk_file_bad(h->file, got, ev->x)) {
         n->sim->stats.eio++;
         return E_IO;
     }
@@ -257,10 +264,17 @@ static uint64_t sim_disk_io_misdirect(struct sim_node *n, struct sim_file *f, ui
                                       uint64_t len)
 {
     struct sim_disk *d = &n->disk;
-    if (f->size < len + SIM_BLOCK || !prng_chance_ppm(&d->prng, d->cfg.misdirect_ppm))
+    struct sim_hit hit = {.kind = SIM_CHANCE_MISDIRECT};
+    if (f->size < len + SIM_BLOCK || !d->cfg.misdirect_ppm)
+        return off;
+    uint64_t blocks = (f->size - len) / SIM_BLOCK + 1;
+    bool drawn = prng_chance_ppm(&d->prng, d->cfg.misdirect_ppm);
+    if (drawn)
+        hit.n = prng_below(&d->prng, blocks);
+    if (!sim_chance(n->sim, n, NULL, drawn, &hit))
         return off;
     n->sim->stats.misdirected++;
-    return prng_below(&d->prng, (f->size - len) / SIM_BLOCK + 1) * SIM_BLOCK + off % SIM_BLOCK;
+    return hit.n % blocks * SIM_BLOCK + off % SIM_BLOCK;
 }
 
 /* the bytes are what they were when the write was submitted: the env owned them */
@@ -291,8 +305,12 @@ static int64_t sim_disk_io_do_write(struct sim_node *n, struct sim_ev *ev)
         n->sim->stats.enospc++;
         return sim_disk_io_write_failed(ev, E_NOSPC);
     }
+    struct sim_hit hit = {.kind = SIM_CHANCE_WRITE_ERROR};
     bool eio = prng_chance_ppm(&d->prng, d->cfg.write_eio_ppm);
-    uint64_t len = eio ? prng_below(&d->prng, ev->y + 1) : ev->y;
+    if (eio)
+        hit.n = prng_below(&d->prng, ev->y + 1);
+    eio = d->cfg.write_eio_ppm && sim_chance(n->sim, n, NULL, eio, &hit);
+    uint64_t len = eio ? base_min_u64(hit.n, ev->y) : ev->y;
     uint64_t off = sim_disk_io_misdirect(n, h->file, ev->x, len);
     bool on_its_way = !eio && off % SIM_HASH_STEP == 0;
     struct sim_hash_run run;
@@ -311,7 +329,9 @@ static int64_t sim_disk_io_do_sync(struct sim_node *n, struct sim_ev *ev)
 {
     struct sim_disk *d = &n->disk;
     struct sim_file *f = ((struct sim_handle *)ev->a)->file;
-    bool ok = !prng_chance_ppm(&d->prng, d->cfg.sync_fail_ppm);
+    struct sim_hit hit = {.kind = SIM_CHANCE_SYNC_ERROR};
+    bool drawn = prng_chance_ppm(&d->prng, d->cfg.sync_fail_ppm);
+    bool ok = !d->cfg.sync_fail_ppm || !sim_chance(n->sim, n, NULL, drawn, &hit);
     n->sim->stats.disk_syncs++;
     n->sim->stats.eio += !ok;
     f->syncs--;

@@ -29,7 +29,11 @@ bool sim_fault_vt(struct env *e, const char *name)
     struct sim_node *n = container_of(e, struct sim_node, env);
     struct sim_site_state *site = sim_fault_lookup(n->sim, name);
     site->pub.asked++;
-    if (!site->pub.on || !prng_chance_ppm(&n->fault, site->pub.fire_ppm))
+    bool fires = site->pub.on && prng_chance_ppm(&n->fault, site->pub.fire_ppm);
+    struct sim_hit hit = {.kind = SIM_CHANCE_SITE};
+    if (n->sim->chance)
+        fires = sim_chance_ask(n->sim, n, NULL, name, fires, &hit);
+    if (!fires)
         return false;
     site->pub.fired++;
     sim_record(n->sim, n, SIM_K_FAULT, site->hash, 0);

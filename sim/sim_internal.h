@@ -282,6 +282,7 @@ struct sim {
     struct sim_net net;
     struct sim_site_state sites[SIM_SITES];
     uint32_t n_sites;
+    struct sim_chance_state *chance; /* NULL: nobody asks */
     uint64_t hash[2], n_trace;
     int64_t since_ns; /* of the next record */
     struct sim_trace ring[SIM_RING];
@@ -327,6 +328,22 @@ void sim_hash_copy(struct sim_hash_run *h, void *to, const void *from, size_t n)
 uint64_t sim_hash_end(const struct sim_hash_run *h);
 /* takes four words into h */
 void sim_hash_words(uint64_t h[2], uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+
+/* sim_chance.c: what has hit, and what is to hit */
+struct sim_hit {
+    int64_t for_ns;
+    uint64_t n;
+    enum sim_chance_kind kind;
+};
+bool sim_chance_ask(struct sim *s, const struct sim_node *n, const struct sim_node *to,
+                    const char *site, bool drawn, struct sim_hit *hit);
+/* drawn: by the stream, with what hit says; ret: does it happen?  hit: as it is to be */
+static inline bool sim_chance(struct sim *s, const struct sim_node *n, const struct sim_node *to,
+                              bool drawn, struct sim_hit *hit)
+{
+    return s->chance ? sim_chance_ask(s, n, to, NULL, drawn, hit) : drawn;
+}
+void sim_chance_close_world(struct sim *s);
 
 /* sim_clock.c */
 void sim_clock_boot(struct sim_node *n, bool power);

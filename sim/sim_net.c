@@ -100,17 +100,29 @@ int64_t sim_net_journey_ns(struct sim *s, struct sim_node *from, struct sim_node
         return ns;
     struct sim_link *l = sim_net_special(s, from, to);
     uint32_t loss_ppm = l && l->own ? l->loss_ppm : c->loss_ppm;
-    for (int i = 0; i < SIM_NET_RETRIES && prng_chance_ppm(&s->net.prng, loss_ppm); i++) {
-        s->stats.lost++;
-        ns += rto_ns;
-        rto_ns *= 2;
-    }
-    if (prng_chance_ppm(&s->net.prng, c->reorder_ppm)) {
+    struct sim_hit hit = {.kind = SIM_CHANCE_LOSS};
+    while (hit.n < SIM_NET_RETRIES && prng_chance_ppm(&s->net.prng, loss_ppm))
+        hit.n++;
+    if (sim_chance(s, from, to, hit.n > 0, &hit))
+        for (uint64_t i = 0; i < hit.n && i < SIM_NET_RETRIES; i++) {
+            s->stats.lost++;
+            ns += rto_ns;
+            rto_ns *= 2;
+        }
+    hit = (struct sim_hit){.kind = SIM_CHANCE_LATE};
+    bool drawn = prng_chance_ppm(&s->net.prng, c->reorder_ppm);
+    if (drawn)
+        hit.for_ns = sim_net_latency_ns(s, from, to);
+    if (sim_chance(s, from, to, drawn, &hit)) {
         s->stats.reordered++;
-        ns += sim_net_latency_ns(s, from, to);
+        ns += hit.for_ns;
     }
-    if (prng_chance_ppm(&s->net.prng, c->clog_ppm))
-        sim_net_clog(from, to, prng_exp(&s->net.prng, c->clog_mean_ns));
+    hit = (struct sim_hit){.kind = SIM_CHANCE_CLOG};
+    drawn = prng_chance_ppm(&s->net.prng, c->clog_ppm);
+    if (drawn)
+        hit.for_ns = prng_exp(&s->net.prng, c->clog_mean_ns);
+    if (sim_chance(s, from, to, drawn, &hit))
+        sim_net_clog(from, to, hit.for_ns);
     return ns;
 }
 

@@ -14,7 +14,15 @@ static int child_fd;
 void tarn_sim_child_open(struct child_world *w, struct mem *m, const struct lab_scenario *s,
                          struct lab_ops *record)
 {
-    *w = (struct child_world){.record = record, .s = s};
+    static struct lab_scenario told; /* large */
+    static struct lab_chances chances;
+    *w = (struct child_world){.record = record, .chances = &chances};
+    if (record) {
+        told = *s;
+        told.told = &chances;
+        s = &told;
+    }
+    w->s = s;
     if (lab_scenario_is_group(s)) {
         w->group = lab_group_open(m, s, s->seed, NULL, NULL);
         w->sim = lab_group_sim(w->group);
@@ -95,6 +103,8 @@ void tarn_sim_child_tell(struct child_end *e)
         put(child.group ? &g.faults[i] : &r.faults[i].f, sizeof g.faults[0]);
     put(&child.record->n, sizeof child.record->n);
     put(child.record->op, child.record->n * sizeof child.record->op[0]);
+    put(&child.chances->n, sizeof child.chances->n);
+    put(child.chances->c, child.chances->n * sizeof child.chances->c[0]);
     _exit(0);
 }
 

@@ -24,7 +24,8 @@ struct child_world {
     const struct lab_scenario *s;
     struct lab_run *run; /* or group */
     struct lab_group *group;
-    const struct lab_ops *record; /* told, too; may be NULL */
+    const struct lab_ops *record; /* told, too, with what chance did; may be NULL */
+    const struct lab_chances *chances;
 };
 
 void tarn_sim_child_open(struct child_world *w, struct mem *m, const struct lab_scenario *s,

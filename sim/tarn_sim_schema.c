@@ -117,6 +117,46 @@ static void faults(FILE *to)
     fprintf(to, "]}}}, \"else\": {\"required\": [\"node\"]}}}");
 }
 
+/* the kinds that have the field */
+static void chance_kinds(FILE *to, const char *field)
+{
+    for (int k = 0, n = 0; k < SIM_CHANCES; k++)
+        if (!field || lab_chance_has_field((enum sim_chance_kind)k, field))
+            fprintf(to, "%s\"%s\"", n++ ? ", " : "", lab_chance_name((enum sim_chance_kind)k));
+}
+
+static void chances(FILE *to)
+{
+    static const char *const fields[] = {"to", "for", "site"};
+    fprintf(to,
+            ",\n    \"chances\": {\"description\": \"what chance does, instead of what the rates "
+            "and the seed draw\", \"type\": \"array\", \"maxItems\": %d, \"items\": {\n"
+            "        \"type\": \"object\", \"additionalProperties\": false, \"required\": [\"at\", "
+            "\"do\", \"node\"], \"properties\": {\n"
+            "        \"at\": {\"$ref\": \"#/$defs/time\"},\n"
+            "        \"for\": {\"$ref\": \"#/$defs/time\"},\n"
+            "        \"skip\": {\"description\": \"so many occasions from then on are passed "
+            "over\", \"type\": \"integer\", \"minimum\": 0, \"maximum\": 4294967295},\n"
+            "        \"node\": {\"type\": \"string\", \"pattern\": \"^([mwc][1-9][0-9]*|op)$\"},\n"
+            "        \"to\": {\"type\": \"string\", \"pattern\": \"^([mwc][1-9][0-9]*|op)$\"},\n"
+            "        \"site\": {\"type\": \"string\", \"maxLength\": 39},\n"
+            "        \"n\": {\"type\": \"integer\", \"minimum\": 0, \"maximum\": "
+            "9007199254740992},\n"
+            "        \"do\": {\"enum\": [",
+            LAB_CHANCES_MAX);
+    chance_kinds(to, NULL);
+    fprintf(to, "]}},\n        \"allOf\": [");
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        fprintf(to, "%s{\"if\": {\"properties\": {\"do\": {\"enum\": [", i ? ", " : "");
+        chance_kinds(to, fields[i]);
+        fprintf(to,
+                "]}}}, \"then\": {\"required\": [\"%s\"]}, \"else\": {\"not\": {\"required\": "
+                "[\"%s\"]}}}",
+                fields[i], fields[i]);
+    }
+    fprintf(to, "]}}");
+}
+
 static void operations(FILE *to)
 {
     static const char *const texts[][2] = {{"in", "the directory, or the file that it is on"},
@@ -185,6 +225,7 @@ int tarn_sim_schema(FILE *to)
         time_pattern);
     knobs(to);
     faults(to);
+    chances(to);
     operations(to);
     fprintf(to, "\n}\n}\n");
     return ferror(to) ? EXIT_BROKEN : 0;

@@ -24,7 +24,8 @@ static const char usage[] =
     "\n"
     "Writes a small scenario that fails in the same way (same checker, same kind of failure), and "
     "says everything\n"
-    "itself: machines, knobs, when which fault happens, who begins which operation when, on what. "
+    "itself: machines, knobs, when which fault happens, what chance does, who begins which "
+    "operation when, on what. "
     " It runs by\n"
     "`tarn-sim run FILE` alone.\n"
     "\n"
@@ -106,6 +107,15 @@ static bool take_record(int fd, struct lab_scenario *s)
             return false;
     }
     s->has_ops = true;
+    if (!tarn_sim_child_get(fd, &n, sizeof n) || n > LAB_CHANCES_MAX)
+        return false;
+    s->chances.n = 0;
+    while (s->chances.n < n) {
+        struct sim_chance *c = lab_chance_add(&s->chances);
+        if (!c || !tarn_sim_child_get(fd, c, sizeof *c))
+            return false;
+    }
+    s->has_chances = true;
     return true;
 }
 
@@ -139,10 +149,11 @@ static void tell(struct shrink *k, const struct lab_scenario *s, bool now)
         return;
     k->told_s = t;
     lab_shrink_measure(s, &k->after);
-    fprintf(stderr, "%s%5.0f s  %5llu runs  %4u faults  %5u operations  %um %uw %uc  %.3f s%s",
+    fprintf(stderr,
+            "%s%5.0f s  %5llu runs  %4u faults  %5u operations  %5u chances  %um %uw %uc  %.3f s%s",
             isatty(2) ? "\r" : "", t - k->t0, (unsigned long long)k->runs, k->after.faults,
-            k->after.operations, s->masters, s->workers, s->clients, (double)s->duration_ns / 1e9,
-            isatty(2) ? "   " : "\n");
+            k->after.operations, k->after.chances, s->masters, s->workers, s->clients,
+            (double)s->duration_ns / 1e9, isatty(2) ? "   " : "\n");
 }
 
 static bool fails(void *ctx, const struct lab_scenario *s, int64_t *ret_at_ns)
@@ -190,9 +201,10 @@ static int write_file(const struct shrink *k, struct lab_scenario *s, const stru
 
 static void json_size(const char *name, const struct lab_shrink_size *z)
 {
-    printf(", \"%s\": {\"faults\": %u, \"operations\": %u, \"steps\": %u, \"masters\": %u, "
+    printf(", \"%s\": {\"faults\": %u, \"operations\": %u, \"chances\": %u, \"steps\": %u, "
+           "\"masters\": %u, "
            "\"workers\": %u, \"clients\": %u, \"duration_ns\": %lld}",
-           name, z->faults, z->operations, z->steps, z->masters, z->workers, z->clients,
+           name, z->faults, z->operations, z->chances, z->steps, z->masters, z->workers, z->clients,
            (long long)z->duration_ns);
 }
 
@@ -218,12 +230,12 @@ static void print_result(const struct shrink *k, const struct child_end *e, bool
     }
     printf("%s, %llu runs, %.1f s%s\n", k->out, (unsigned long long)k->runs,
            tarn_sim_wall_s() - k->t0, whole ? "" : " (the best when the time was over)");
-    printf("  %-12s %9s %11s %6s %8s %8s %8s %11s\n", "", "faults", "operations", "steps",
-           "masters", "workers", "clients", "duration");
+    printf("  %-12s %9s %11s %8s %6s %8s %8s %8s %11s\n", "", "faults", "operations", "chances",
+           "steps", "masters", "workers", "clients", "duration");
     for (int i = 0; i < 2; i++) {
         const struct lab_shrink_size *z = i ? b : a;
-        printf("  %-12s %9u %11u %6u %8u %8u %8u %9.3f s\n", i ? "after" : "before", z->faults,
-               z->operations, z->steps, z->masters, z->workers, z->clients,
+        printf("  %-12s %9u %11u %8u %6u %8u %8u %8u %9.3f s\n", i ? "after" : "before", z->faults,
+               z->operations, z->chances, z->steps, z->masters, z->workers, z->clients,
                (double)z->duration_ns / 1e9);
     }
     if (e->status)
@@ -257,6 +269,13 @@ static int shrink_all(struct shrink *k, struct lab_scenario *s, struct child_end
     const struct lab_shrink how = {k, fails, may_go_on, on_smaller};
     first = *s;
     first.ops = (struct lab_ops){NULL, 0, 0};
+    first.chances = (struct lab_chances){NULL, 0, 0};
+    for (uint32_t i = 0; i < s->chances.n; i++) {
+        struct sim_chance *c = lab_chance_add(&first.chances);
+        if (!c)
+            return tarn_sim_bad("out of memory", "");
+        *c = s->chances.c[i];
+    }
     for (uint32_t i = 0; i < s->ops.n; i++) {
         struct lab_op *op = lab_ops_add(&first.ops);
         if (!op)
@@ -279,9 +298,29 @@ static int shrink_all(struct shrink *k, struct lab_scenario *s, struct child_end
     return 0; /* nothing is taken away, then */
 }
 
+/* What is explicit and ends otherwise stays drawn: operations first, then what chance does. */
+static struct child_end replayed(struct shrink *k, struct lab_scenario *s,
+                                 const struct child_end *e, const char *from)
+{
+    struct child_end replay;
+    if (run(k, s, &replay, NULL) && tarn_sim_child_alike(&replay, e))
+        return replay;
+    fprintf(stderr, "tarn-sim: with explicit operations %s ends otherwise (%s); they stay drawn\n",
+            from, replay.status ? replay.kind : "ok");
+    s->has_ops = false;
+    s->ops.n = 0;
+    if (run(k, s, &replay, NULL) && tarn_sim_child_alike(&replay, e))
+        return replay;
+    fprintf(stderr, "tarn-sim: with explicit chances, too (%s); they stay drawn\n",
+            replay.status ? replay.kind : "ok");
+    s->has_chances = false;
+    s->chances.n = 0;
+    return *e;
+}
+
 static int shrink_run(struct shrink *k, struct lab_scenario *s, const char *from)
 {
-    struct child_end e, replay;
+    struct child_end e;
     bool whole = true;
     k->to_end = true;
     if (!make_explicit(k, s, &e)) {
@@ -297,15 +336,7 @@ static int shrink_run(struct shrink *k, struct lab_scenario *s, const char *from
         return EXIT_BROKEN;
     }
     tell(k, s, true);
-    if (!run(k, s, &replay, NULL) || !tarn_sim_child_alike(&replay, &e)) {
-        fprintf(stderr,
-                "tarn-sim: with explicit operations %s ends otherwise (%s); they stay drawn\n",
-                from, replay.status ? replay.kind : "ok");
-        s->has_ops = false;
-        s->ops.n = 0;
-        replay = e;
-    }
-    e = replay;
+    e = replayed(k, s, &e, from);
     int err = k->record ? 0 : shrink_all(k, s, &e, &whole);
     lab_shrink_measure(s, &k->after);
     if (!k->quiet && isatty(2))
