@@ -123,6 +123,29 @@ static int sense_own(const struct lab_scenario *s, char *ret_why)
     return 0;
 }
 
+/* what does nothing to a whole file system */
+static int sense_journals(const struct lab_scenario *s, char *ret_why)
+{
+    static const enum lab_fault_kind of_journals[] = {LAB_FAULT_LOSE, LAB_FAULT_SIEGE};
+    for (size_t k = 0; k < ARRAY_LEN(of_journals); k++) {
+        const char *name = lab_scenario_fault_name(of_journals[k]);
+        bool every = s->every_ns[of_journals[k]] != 0;
+        uint32_t i = 0;
+        while (i < s->n_faults && s->faults[i].kind != of_journals[k])
+            i++;
+        if (!every && i == s->n_faults)
+            continue;
+        if (every)
+            fmt_into(ret_why, LAB_ERROR, "random.%s_every: for journals alone (journal.only)",
+                     name);
+        else
+            fmt_into(ret_why, LAB_ERROR, "faults[%u] (%s): for journals alone (journal.only)", i,
+                     name);
+        return E_CONFIG;
+    }
+    return 0;
+}
+
 /* the operator's machine, too, and nobody by role */
 static bool chance_is_of(const struct lab_scenario *s, const char *name)
 {
@@ -134,6 +157,8 @@ static bool chance_is_of(const struct lab_scenario *s, const char *name)
 int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
 {
     if (*s->protocol && sense_own(s, ret_why))
+        return E_CONFIG;
+    if (!lab_scenario_is_group(s) && sense_journals(s, ret_why))
         return E_CONFIG;
     if (s->masters > 1 && !lab_scenario_is_group(s) &&
         s->journal.promise_ns >= s->journal.suspect_min_ns) {
@@ -159,7 +184,7 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
         bool node_ok = chance_is_of(s, c->node);
         if (node_ok && (!c->to[0] || chance_is_of(s, c->to)))
             continue;
-        fmt_into(ret_why, LAB_ERROR, "chances: number %u (%s): there is no machine \"%s\"", i + 1,
+        fmt_into(ret_why, LAB_ERROR, "chances[%u] (%s): there is no machine \"%s\"", i,
                  lab_chance_name(c->kind), node_ok ? c->to : c->node);
         return E_CONFIG;
     }

@@ -188,6 +188,29 @@ static void test_chance_text(void)
     lab_scenario_drop(&back);
 }
 
+/* what would do nothing is refused: siege and lose are of journals alone */
+static void test_chance_refused(void)
+{
+    static struct lab_scenario s;
+    static const char *const texts[][2] = {
+        {"{\"masters\": 3, \"faults\": [{\"at\": 1, \"do\": \"siege\", \"node\": \"m1\"}]}",
+         "faults[0] (siege)"},
+        {"{\"faults\": [{\"at\": 1, \"do\": \"lose\", \"node\": \"m1\"}]}", "faults[0] (lose)"},
+        {"{\"masters\": 3, \"random\": {\"siege_every\": \"1s\"}}", "random.siege_every"},
+        {"{\"masters\": 3, \"journal\": {\"only\": 1}, \"random\": {\"siege_every\": \"1s\"}}",
+         NULL},
+        {"{\"masters\": 3, \"journal\": {\"only\": 1}, \"faults\": [{\"at\": 1, \"do\": "
+         "\"lose\", \"node\": \"m1\"}]}",
+         NULL}};
+    char why[LAB_ERROR] = "";
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&s, texts[i][0], why), 0);
+        CU_ASSERT_EQUAL(lab_scenario_check(&s, why), texts[i][1] ? E_CONFIG : 0);
+        CU_ASSERT(!texts[i][1] || strstr(why, texts[i][1]));
+        lab_scenario_drop(&s);
+    }
+}
+
 /* ---- shrinking ---- */
 
 /* "nobody has a success for 200 ms": one thread needs one message lost, or one long stall */
@@ -239,4 +262,4 @@ static void test_chance_shrinks(void)
 }
 
 UNIT_MAIN("lab_chance", UNIT(test_chance_again), UNIT(test_chance_again_group),
-          UNIT(test_chance_text), UNIT(test_chance_shrinks))
+          UNIT(test_chance_text), UNIT(test_chance_refused), UNIT(test_chance_shrinks))
