@@ -9,7 +9,7 @@
  *  4. Where nothing is told or given an occasion costs a test of a pointer. */
 #include "sim/sim_internal.h"
 
-enum { SIM_CHANCE_NONE = UINT32_MAX };
+#define SIM_CHANCE_NONE UINT32_MAX
 
 struct sim_chance_given {
     struct sim_chance c;
