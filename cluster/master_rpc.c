@@ -298,7 +298,14 @@ static void req_submit(struct master_req *r)
 {
     struct master *m = r->m;
     uint8_t ent[512];
-    if (r->job_err == E_CONFLICT) {
+    if (r->job_err == E_CONFLICT && r->op.kind == FSOP_WRITE_CLOSE) {
+        /* not where it should be: looked at anew when what moves it is done; it may be gone, too */
+        if (r->blocker || r->loads < MASTER_LOADS_MAX - 2) {
+            r->loads += !r->blocker;
+            master_rpc_block(r, REQ_NEW);
+            return;
+        }
+    } else if (r->job_err == E_CONFLICT) {
         r->job_err = 0;
         r->loads -= r->loads > 0;
         master_rpc_block(r, REQ_JOURNAL);

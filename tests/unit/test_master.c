@@ -456,6 +456,57 @@ static void test_master_look_that_is_outrun(void)
     }
 }
 
+static void send_rename(struct wc *c, const char *from, const char *to, struct wcall *w)
+{
+    struct fsop op = w_name(FSOP_RENAME, INO_ROOT, from);
+    op.ino2 = INO_ROOT;
+    op.name2 = to;
+    op.name2_len = (uint32_t)strlen(to);
+    w_send(c, &op, w);
+}
+
+/* The look at the end of writing finds nothing, because a directory above is away and comes back:
+ * it looks once more when that is done, and what it saw is recorded. */
+static void test_master_write_close_while_its_directory_is_away(void)
+{
+    static struct wcall away, back;
+    for (int ms = 1; ms < 10; ms++) { /* until the effect of its coming back begins */
+        w_open(FSOP_MOUNT_THROUGH, 3600000 * MS);
+        wu_add("d", FSOP_S_IFDIR | 0755, 0);
+        wu_add("d/f", FSOP_S_IFREG | 0644, 5);
+        struct wc *c = wc_new(0, true), *c2 = wc_new(1, true);
+        struct ino d = w_lookup(c, INO_ROOT, "d", 0), ino = w_lookup(c, d, "f", 0);
+        CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
+        wu_find("d/f")->size = 77;
+        wu_touch(wu_find("d/f"));
+        wu.latency_ns = 120 * MS; /* it looks after 60 ms, and answers 100 ms later */
+        struct fsop op = {.kind = FSOP_WRITE_CLOSE, .ino = ino};
+        w_send(c, &op, &b);
+        w_run_ms(2);
+        wu.latency_ns = 2 * MS;
+        send_rename(c2, "d", "e", &away);
+        CU_ASSERT(w_wait(&away, 50) && away.err == 0);
+        wu.latency_ns = 200 * MS;
+        w_run_ms(60);
+        wu.latency_ns = 2 * MS;
+        send_rename(c2, "e", "d", &back);
+        w_run_ms(ms);
+        wu.latency_ns = 400 * MS;
+        CU_ASSERT(w_wait(&back, 5000) && back.err == 0);
+        wu.latency_ns = 2 * MS;
+        CU_ASSERT(w_wait(&b, 5000) && b.err == 0);
+        send_rename(c2, "d", "e", &away); /* in whose way no look is recorded */
+        w_run_ms(ms);
+        wu.latency_ns = 400 * MS;
+        w_run_ms(20);
+        wu.latency_ns = 2 * MS;
+        CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = ino}, &a), 0);
+        CU_ASSERT_EQUAL(a.reply.attr.size, 77);
+        CU_ASSERT(w_wait(&away, 5000) && away.err == 0);
+        w_close();
+    }
+}
+
 static void test_master_refresh_by_path(void)
 {
     uint8_t body[64];
@@ -757,6 +808,7 @@ UNIT_MAIN("master", UNIT(test_master_waiters_of_a_lock_are_woken_by_its_release)
           UNIT(test_master_refuses_what_is_not_a_clients),
           UNIT(test_master_notices_changes_behind_its_back),
           UNIT(test_master_size_of_a_written_file_that_is_replaced),
-          UNIT(test_master_look_that_is_outrun), UNIT(test_master_size_of_a_file_closed_meanwhile),
-          UNIT(test_master_refresh_by_path), UNIT(test_master_stop_gives_everything_back),
-          UNIT(test_master_names_only_mount))
+          UNIT(test_master_look_that_is_outrun),
+          UNIT(test_master_write_close_while_its_directory_is_away),
+          UNIT(test_master_size_of_a_file_closed_meanwhile), UNIT(test_master_refresh_by_path),
+          UNIT(test_master_stop_gives_everything_back), UNIT(test_master_names_only_mount))
