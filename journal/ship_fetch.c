@@ -433,7 +433,9 @@ static void ship_fetch_verify(struct ship *s)
         ship_fetch_close(f);
         return;
     }
-    int why = f->check.verdict ? f->check.verdict : E_CORRUPT;
+    int why = f->op.ret < 0      ? (int)f->op.ret /* this disk does not read back what it took */
+              : f->check.verdict ? f->check.verdict
+                                 : E_CORRUPT;
     uint8_t b[8];
     struct env_iov iov = {b, sizeof b};
     base_put_u64(b, f->part.index);

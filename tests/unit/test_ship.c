@@ -348,6 +348,28 @@ static void test_damage_on_the_way_is_found(void)
     world_end();
 }
 
+/* The fetcher's own disk cannot read back what came: that is no fault of the holder's, who is not
+ * told that his image is bad. */
+static void test_a_disk_that_does_not_read_back_is_its_owners(void)
+{
+    char part[ENV_NAME_MAX];
+    world_begin(18);
+    side_state(&one, 5, 3 << 20);
+    CU_ASSERT_EQUAL_FATAL(side_write(&one, 10, 3), 0);
+    CU_ASSERT_FATAL(side_connect(&two, "one"));
+    side_begin_fetch(&two, 10, 3);
+    run_until_came(2 << 20);
+    CU_ASSERT_EQUAL_FATAL(side_parts(&two, part), 1);
+    CU_ASSERT_EQUAL_FATAL(sim_disk_bad(two.n, part, 1234567), 0); /* after it was written */
+    CU_ASSERT_EQUAL(side_fetched(&two), E_IO);
+    CU_ASSERT_EQUAL(side_parts(&two, part), 0);
+    sim_run_until(one.s, sim_now_ns(one.s) + 100 * SHIP_MS);
+    CU_ASSERT_EQUAL(one.bad_frames, 0); /* an IMAGE_BAD counts as one here */
+    CU_ASSERT_EQUAL(side_fetch(&two, "one", 10, 3), 0);
+    arrived(10, 5, 3 << 20);
+    world_end();
+}
+
 static void test_a_full_disk_is_given_its_space_back(void)
 {
     char part[ENV_NAME_MAX];
@@ -626,6 +648,7 @@ UNIT_MAIN("ship", UNIT(test_an_image_is_installed_at_run_time),
           UNIT(test_a_wrong_term_or_index_is_not_there), UNIT(test_cut_connections_cost_little),
           UNIT(test_a_restarted_fetcher_goes_on), UNIT(test_a_restarted_holder_is_asked_again),
           UNIT(test_a_file_that_differs_is_begun_anew), UNIT(test_damage_on_the_way_is_found),
+          UNIT(test_a_disk_that_does_not_read_back_is_its_owners),
           UNIT(test_a_full_disk_is_given_its_space_back),
           UNIT(test_who_fetches_what_is_gone_is_told_the_newest),
           UNIT(test_images_are_written_meanwhile), UNIT(test_silence_has_an_end),
