@@ -45,6 +45,11 @@ static void log_meta_begin(struct log_meta_file *f)
     case LOG_META_READ:
         env_read(f->file, f->block, LOG_META_BYTES, 0, &f->op);
         return;
+    case LOG_META_READ_FIRST:
+    case LOG_META_READ_SECOND:
+        env_read(file, f->block + (f->state == LOG_META_READ_SECOND) * LOG_BLOCK, LOG_BLOCK,
+                 (f->state == LOG_META_READ_SECOND) * LOG_BLOCK, &f->op);
+        return;
     case LOG_META_READ_CLOSE:
     case LOG_META_CLOSE:
         f->file = NULL;
@@ -98,6 +103,10 @@ static enum log_meta_state log_meta_next(const struct log_meta_file *f)
     case LOG_META_READ_OPEN:
         return LOG_META_READ;
     case LOG_META_READ:
+        return f->unread ? LOG_META_READ_FIRST : LOG_META_READ_CLOSE;
+    case LOG_META_READ_FIRST:
+        return LOG_META_READ_SECOND;
+    case LOG_META_READ_SECOND:
         return LOG_META_READ_CLOSE;
     case LOG_META_OPEN:
         return LOG_META_WRITE;
@@ -119,12 +128,29 @@ static enum log_meta_state log_meta_next(const struct log_meta_file *f)
     return LOG_META_REST;
 }
 
+/* Both copies together, or one by one if that failed: the place of one may be unreadable. */
+static void log_meta_was_read(struct log_meta_file *f)
+{
+    if (f->state == LOG_META_READ && f->op.ret < 0) {
+        f->unread = (int)f->op.ret;
+        return;
+    }
+    bool second = f->state == LOG_META_READ_SECOND;
+    if (f->state != LOG_META_READ && f->op.ret != LOG_BLOCK)
+        memset(f->block + second * LOG_BLOCK, 0, LOG_BLOCK);
+    if (f->state == LOG_META_READ_FIRST)
+        return;
+    f->ret = log_meta_check(f, second ? LOG_META_BYTES : f->op.ret);
+    if (f->ret == E_NODATA && f->unread)
+        f->ret = f->unread;
+}
+
 static void log_meta_done(struct env_op *op)
 {
     struct log_meta_file *f = container_of(op, struct log_meta_file, op);
     bool reads = f->state <= LOG_META_READ_CLOSE;
-    if (f->state == LOG_META_READ)
-        f->ret = op->ret < 0 ? (int)op->ret : log_meta_check(f, op->ret);
+    if (f->state >= LOG_META_READ && f->state <= LOG_META_READ_SECOND)
+        log_meta_was_read(f);
     else if (op->ret < 0 && f->ret == 0)
         f->ret = (int)op->ret;
     if (f->state == LOG_META_READ_OPEN && op->ret == E_NOENT) {
@@ -176,7 +202,7 @@ static void log_meta_start(struct log_meta_file *f, enum log_meta_state state, s
     ASSERT(log_meta_at_rest(f));
     f->state = state;
     f->user = op;
-    f->ret = 0;
+    f->ret = f->unread = 0;
     log_meta_begin(f);
 }
 

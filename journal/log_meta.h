@@ -19,12 +19,15 @@
 #include "core/mem.h"
 #include "journal/log_format.h"
 
-/* READ_OPEN -> READ -> READ_CLOSE -> REST;  (OPEN ->) WRITE -> WRITE_OTHER (-> CLOSE) -> REST;
+/* READ_OPEN -> READ (-> READ_FIRST -> READ_SECOND: one of them cannot be read) -> READ_CLOSE ->
+ * REST;  (OPEN ->) WRITE -> WRITE_OTHER (-> CLOSE) -> REST;
  * a new one: OPEN -> WRITE -> SYNC -> CLOSE -> RENAME -> REST */
 enum log_meta_state {
     LOG_META_REST,
     LOG_META_READ_OPEN,
     LOG_META_READ,
+    LOG_META_READ_FIRST,
+    LOG_META_READ_SECOND,
     LOG_META_READ_CLOSE,
     LOG_META_OPEN,
     LOG_META_WRITE,
@@ -45,8 +48,8 @@ struct log_meta_file {
     struct env_op op, *user;
     struct env_file *file;
     enum log_meta_state state;
-    int ret;
-    uint32_t worse; /* copy, to be written first */
+    int ret, unread; /* unread: why not both copies could be read at once */
+    uint32_t worse;  /* copy, to be written first */
     uint8_t *memory, *block;
     char name[ENV_NAME_MAX], new_name[ENV_NAME_MAX];
 };

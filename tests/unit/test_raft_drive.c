@@ -562,6 +562,31 @@ static void test_group_keeps_its_vote_though_a_copy_rots(void)
     }
 }
 
+/* nor is a copy missed whose place cannot be read any more */
+static void test_group_keeps_its_vote_though_a_copy_is_unreadable(void)
+{
+    for (uint32_t copy = 0; copy < 3; copy++) {
+        struct gang *g = started(92, 1);
+        struct log_meta was, is, other;
+        CU_ASSERT(gang_write(g, 10, 100));
+        gang_crash(g, 0, true);
+        CU_ASSERT_FATAL(meta_of(g, 0, 2, &was));
+        for (uint32_t k = 0; k < 2; k++)
+            if (copy == k || copy == 2)
+                CU_ASSERT_EQUAL(sim_disk_bad(g->m[0].node, "journal.meta", k * LOG_BLOCK), 0);
+        gang_start(g, 0);
+        gang_run(g, 100);
+        CU_ASSERT_EQUAL(g->m[0].role == JOURNAL_FAILED, copy == 2);
+        if (copy < 2) {
+            CU_ASSERT(gang_await_leader(g, 10000) != NULL && g->m[0].n_applied == 10);
+            CU_ASSERT(meta_of(g, 0, 0, &is) && meta_of(g, 0, 1, &other));
+            CU_ASSERT(is.counter > was.counter && is.counter == other.counter);
+            CU_ASSERT(is.epoch >= was.epoch && is.disk == was.disk);
+        }
+        gang_free(g);
+    }
+}
+
 /* flips a bit in the middle of what member i has written of its log */
 static void damage(struct gang *g, uint32_t i, double at)
 {
@@ -777,4 +802,5 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
           UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm),
           UNIT(test_group_elects_on_slow_disks), UNIT(test_group_restarts_whole_on_slow_disks),
-          UNIT(test_group_keeps_its_vote_though_a_copy_rots))
+          UNIT(test_group_keeps_its_vote_though_a_copy_rots),
+          UNIT(test_group_keeps_its_vote_though_a_copy_is_unreadable))
