@@ -205,10 +205,12 @@ struct drive {
     struct env_op snap_op, ship_op;
     enum drive_snap snap_doing;
     bool image_wanted, image_again, reserve_due, release_due, conf_due, conf_loaded;
-    uint32_t losses; /* of the others, as was logged */
-    bool reserving;  /* what snap_op does */
-    bool is_poor;    /* the reserve was given to the log, and is not there again */
-    bool forsaken;   /* without space, and without a leader for long */
+    bool image_mends;       /* the one being written takes a damaged one's place */
+    int64_t image_again_ns; /* not before */
+    uint32_t losses;        /* of the others, as was logged */
+    bool reserving;         /* what snap_op does */
+    bool is_poor;           /* the reserve was given to the log, and is not there again */
+    bool forsaken;          /* without space, and without a leader for long */
     int64_t led_ns, reserve_ns;
     uint64_t image_mark;              /* raft_log_written when the last one began */
     uint64_t retry_bytes;             /* bytes since then at which to try again after a failure */

@@ -15,6 +15,7 @@
 enum { DRIVE_HOLD_IMAGES = 4 }; /* of log, beside images */
 
 static const int64_t DRIVE_SHIP_RETRY_NS = 500 * 1000000LL;
+static const int64_t DRIVE_AGAIN_RETRY_NS = 5000 * 1000000LL;
 enum { DRIVE_SHIP_FAILS = 6 }; /* after so many in a row it waits no longer: half a minute */
 
 static struct drive *drive_of_snap(struct journal_host *h)
@@ -153,6 +154,10 @@ static void drive_image_written(struct drive *d, int64_t ret)
     d->retry_bytes =
         ret < 0 ? raft_log_written(d->log) - d->image_mark + d->cfg.image_after_bytes / 4 + 1 : 0;
     raft_drive_reply_all(d, &d->image_ops_running, ret < 0 ? ret : (int64_t)d->image_index);
+    if (ret < 0 && d->image_mends) { /* nobody can join in until it is there */
+        d->image_again = true;
+        d->image_again_ns = env_now_ns(d->env) + DRIVE_AGAIN_RETRY_NS;
+    }
     if (ret == 0 || ret == E_NOSPC) /* the reserve shall grow, or was used up in vain */
         d->reserve_due = true;
     if (ret == E_NOSPC && raft_log_give(d->log))
@@ -290,7 +295,7 @@ static void drive_installed(struct drive *d, int64_t ret)
     ship_kept(d->ship, d->ship_index, d->ship_index, d->ship_term);
     raft_log_reset(d->log, d->ship_index, d->ship_term);
     d->applied = d->ship_index;
-    d->installing = false;
+    d->installing = d->image_again = false;
     d->image_mark = raft_log_written(d->log);
     fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': took over the image of record %llu.",
             env_disk(d->env, d->dir), (unsigned long long)d->applied);
@@ -355,11 +360,13 @@ void raft_drive_images(struct drive *d)
         snap_install(d->snap, d->ship_index, &d->snap_op);
         return;
     }
-    bool is_new = d->applied > snap_index(d->snap) || (d->image_again && d->applied);
+    bool again = d->image_again && d->applied && env_now_ns(d->env) >= d->image_again_ns;
+    bool is_new = d->applied > snap_index(d->snap) || again;
     if (!is_new)
         raft_drive_reply_all(d, &d->image_ops, (int64_t)d->applied);
     d->image_wanted |= drive_image_due(d);
-    if (is_new && (d->image_wanted || d->image_again || !list_empty(&d->image_ops))) {
+    if (is_new && (d->image_wanted || again || !list_empty(&d->image_ops))) {
+        d->image_mends = d->image_again;
         d->image_wanted = d->image_again = false;
         drive_image_write(d);
     } else if (d->reserve_due && !(d->is_poor && d->full)) {

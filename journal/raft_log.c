@@ -541,6 +541,11 @@ int raft_log_start(struct raft_log *l, struct raft_start *s)
         first++;
     if (!has)
         first = l->n_confs;
+    else if (first && l->conf_index[first - 1] > i->index)
+        /* More have come since the image than can be kept; what is committed holds for what was
+         * before it, too, but not the other way round: an image, or who takes it over, would count
+         * on members that have left. */
+        s->image.conf = &l->conf[first - 1];
     s->n_confs = l->n_confs - first;
     s->conf_index = l->conf_index + first;
     s->conf = l->conf + first;

@@ -62,8 +62,9 @@ void raft_log_begin(struct raft_log *l, struct env_op *op);
  * another variant or release; E_CORRUPT: records that check but make no sense. */
 void raft_log_replay(struct raft_log *l, struct env_op *op);
 /* After the replay: completes s (base, n, runs, confs) beside s->meta and s->image, which the
- * caller has set.  Entries that do not continue the image are dropped.  What s points to belongs to
- * l and is valid until the next append.  E_CORRUPT: there are none between the image and the log.
+ * caller has set; image.conf may become a later one that is committed.  Entries that do not
+ * continue the image are dropped.  What s points to belongs to l and is valid until the next
+ * append.  E_CORRUPT: there are none between the image and the log.
  */
 int raft_log_start(struct raft_log *l, struct raft_start *s) MUST_CHECK;
 

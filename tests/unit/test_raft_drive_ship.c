@@ -387,6 +387,34 @@ static void test_a_change_is_not_taken_for_another_leaders(void)
     gang_free(g);
 }
 
+/* More configurations since the image than the core keeps: after a restart an image that is written
+ * while they are gone through does not go back behind the oldest of those that it has left out. */
+static void test_a_restart_knows_the_configurations_of_its_log(void)
+{
+    struct sim_config c = sim_config_quiet(9);
+    struct gang *g = gang_new(&c, 1);
+    uint64_t at[6];
+    struct journal_status st;
+    gang_start(g, 0);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    for (uint32_t i = 0; i < 6; i++) {
+        CU_ASSERT(gang_write(g, 10, 100));
+        CU_ASSERT_EQUAL(gang_change(g, JOURNAL_PRIORITY, 1, i + 1, NULL), 0);
+        journal_status(g->m[0].j, &st);
+        at[i] = st.conf_index;
+    }
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_crash(g, 0, false);
+    gang_start(g, 0);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    const struct raft *r = drive_of(&g->m[0])->raft;
+    for (uint32_t i = 2; i < 6; i++) {
+        const struct raft_conf *conf = raft_conf_at(r, at[i] + 5);
+        CU_ASSERT(conf->n == 1 && conf->member[0].priority == i + 1);
+    }
+    gang_free(g);
+}
+
 static void image_done(struct env_op *op)
 {
     CU_ASSERT(op->ret > 0);
@@ -429,7 +457,37 @@ static void test_a_damaged_image_is_written_anew(void)
     }
 }
 
+/* The image that is to take a damaged one's place cannot be written at first: that is tried again,
+ * although nothing else is written any more. */
+static void test_a_damaged_image_is_written_anew_later(void)
+{
+    struct gang *g = one_is_behind(70, 4, false);
+    struct gang_member *l = &g->m[0];
+    char name[ENV_NAME_MAX] = "";
+    CU_ASSERT(gang_await_equal(g, 1000));
+    gang_run(g, 2000);
+    for (const char *f = ""; (f = sim_disk_next(l->node, f));)
+        if (!strncmp(f, "image-", 6))
+            fmt_into(name, sizeof name, "%s", f);
+    CU_ASSERT_EQUAL(sim_disk_flip(l->node, name, 50, 2), 0);
+    struct sim_disk_config well = *sim_disk_get(l->node), ill = well;
+    ill.write_eio_ppm = 1000000;
+    sim_disk_set(l->node, &ill);
+    gang_start(g, 2);
+    for (int ms = 0; ms < 10000 && !strstr(g->last_error, "is damaged"); ms++)
+        gang_run(g, 1);
+    CU_ASSERT(strstr(g->last_error, "is damaged: another member could not use it") != NULL);
+    gang_run(g, 100);
+    sim_disk_set(l->node, &well);
+    CU_ASSERT_FATAL(gang_leader(g) == l);
+    CU_ASSERT(gang_await_equal(g, 60000));
+    CU_ASSERT_EQUAL(g->m[2].resets, 1);
+    gang_free(g);
+}
+
 UNIT_MAIN("raft_drive_ship", UNIT(test_a_damaged_image_is_written_anew),
+          UNIT(test_a_damaged_image_is_written_anew_later),
+          UNIT(test_a_restart_knows_the_configurations_of_its_log),
           UNIT(test_a_wish_that_the_log_has_overtaken_is_given_up),
           UNIT(test_a_newer_wish_outlives_an_older_fetch),
           UNIT(test_a_full_disk_does_not_fetch_for_ever),
