@@ -500,19 +500,24 @@ void raft_log_replay(struct raft_log *l, struct env_op *op)
     wal_recover_replay(l->wal, st.first_index ? st.first_index : 1, &l->op);
 }
 
-/* the first entry tells its own term only: it becomes the base, unless the log begins with it */
-static void raft_log_find_base(struct raft_log *l)
+/* The first entry tells its own term only: it becomes the base, unless the log begins with it, or
+ * the image ends right before it and knows. */
+static void raft_log_find_base(struct raft_log *l, const struct raft_image *i)
 {
     if (l->base == 0 || l->base_term || l->last == l->base)
         return;
+    if (i->index == l->base && i->term && i->term <= l->span[0].term) {
+        l->base_term = i->term;
+        return;
+    }
     l->base_term = l->span[0].term;
     raft_log_span_trim(l, l->base + 1);
 }
 
 int raft_log_start(struct raft_log *l, struct raft_start *s)
 {
-    raft_log_find_base(l);
     const struct raft_image *i = &s->image;
+    raft_log_find_base(l, i);
     if (i->index < l->base) {
         fmt_log(l->env, ENV_LOG_ERROR,
                 "journal: '%s': the newest good image ends at record %llu, the log begins behind "

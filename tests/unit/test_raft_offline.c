@@ -183,6 +183,67 @@ static void test_offline_check_finds_nonsense(void)
     gang_free(g);
 }
 
+static void ignore_record(struct wal_host *h, uint64_t index, const struct log_record *r,
+                          const void *bytes)
+{
+    (void)h, (void)index, (void)r, (void)bytes;
+}
+
+/* The oldest segment that is left begins right behind the image: nothing is missing between them.
+ */
+static void test_a_log_that_begins_right_behind_its_image(void)
+{
+    struct sim_config sc = sim_config_quiet(9);
+    struct gang *g = gang_new(&sc, 1);
+    struct env *e = sim_node_up(g->m[0].node);
+    struct mem *m = sim_mem(g->m[0].node);
+    struct raft_log_host host = {
+        .stored = ignore_stored, .failed = ignore_failed, .space = ignore_space};
+    struct wal_host wal_host = {.record = ignore_record};
+    struct raft_log_config c = {.mem_entries = 1024,
+                                .wal = {.dir = "",
+                                        .segment_bytes = 1 << 20,
+                                        .batch_bytes = 256 << 10,
+                                        .batches_in_flight = 4,
+                                        .queue_bytes = 1 << 20,
+                                        .cluster_hi = 7,
+                                        .cluster_lo = 8}};
+    struct gang_op o = {.op = {.done = gang_op_done}, .g = g, .busy = true};
+    struct wal *w = wal_create(e, m, &c.wal, &wal_host);
+    wal_recover(w, 1, 0, &o.op);
+    waited(g, &o);
+    wal_recover_start(w, 1, &o.op);
+    waited(g, &o);
+    wal_recover_replay(w, 1, &o.op);
+    waited(g, &o);
+    for (uint64_t index = 101; index <= 110; index++) {
+        uint8_t head[RAFT_LOG_HEAD];
+        uint64_t place;
+        struct env_iov iov = {head, sizeof head};
+        base_put_u64(head, index);
+        CU_ASSERT_EQUAL(wal_append(w, RAFT_NOOP, 3, &iov, 1, &place), 0);
+    }
+    wal_stop(w, &o.op);
+    waited(g, &o);
+    wal_free(w);
+    struct raft_conf none = {0};
+    for (uint64_t index = 99; index <= 101; index++) {
+        struct raft_start s = {.image = {.index = index, .term = 3, .conf = &none}};
+        struct raft_log *l = raft_log_create(e, m, &c, &host);
+        raft_log_recover(l, 1, 0, &o.op);
+        waited(g, &o);
+        raft_log_replay(l, &o.op);
+        waited(g, &o);
+        CU_ASSERT_EQUAL(raft_log_start(l, &s), index < 100 ? E_CORRUPT : 0);
+        if (index >= 100)
+            CU_ASSERT(s.base + s.n == 110 && s.base <= index);
+        raft_log_stop(l, &o.op);
+        waited(g, &o);
+        raft_log_free(l);
+    }
+    gang_free(g);
+}
+
 /* two of three are lost; the third goes on alone, and those that come back do no harm */
 static void test_offline_recover(void)
 {
@@ -413,6 +474,7 @@ static void test_newer_release_is_refused(void)
 }
 
 UNIT_MAIN("raft_offline", UNIT(test_offline_check), UNIT(test_offline_check_finds_nonsense),
-          UNIT(test_offline_recover), UNIT(test_offline_recovered_by_mistake),
-          UNIT(test_offline_recover_with_new_ones), UNIT(test_offline_recovered_twice),
-          UNIT(test_offline_recover_crashes), UNIT(test_newer_release_is_refused))
+          UNIT(test_a_log_that_begins_right_behind_its_image), UNIT(test_offline_recover),
+          UNIT(test_offline_recovered_by_mistake), UNIT(test_offline_recover_with_new_ones),
+          UNIT(test_offline_recovered_twice), UNIT(test_offline_recover_crashes),
+          UNIT(test_newer_release_is_refused))
