@@ -394,7 +394,9 @@ static void fsr_called(struct env_op *op)
             return;
         }
     }
-    switch (op->ret < 0 && s->is_aside ? E_TIMEOUT : err) {
+    /* what the body says comes from the under-store, at most: it is no news of the master */
+    bool is_passing = op->ret < 0 ? s->is_aside : err_is_retry(err);
+    switch (is_passing ? E_TIMEOUT : err) {
     case E_CLOSED:
     case E_REFUSED:
     case E_NOT_LEADER:

@@ -522,6 +522,34 @@ static void test_client_opens_by_name_and_place(void)
     fake_close(k);
 }
 
+/* What an under-store says is no news of the master: a mount that is dead says "not connected". */
+static void test_client_error_of_an_under_store(void)
+{
+    static const int errs[] = {E_CLOSED, E_REFUSED, E_UNAVAILABLE, E_CANCELLED};
+    for (size_t i = 0; i < ARRAY_LEN(errs); i++) {
+        struct client_config cfg = fake_config();
+        struct fake *k = fake_open(&cfg, NULL, false);
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+        k->answer_err[FSOP_GETATTR] = errs[i];
+        struct client_req r = {.fsop = {.kind = FSOP_GETATTR, .ino = {4}}};
+        r.op.done = fake_nothing;
+        r.op.ret = 1;
+        client_fs(k->c, &r);
+        bool is_lost = false;
+        for (int ms = 0; ms < 500; ms++) {
+            struct client_stats st;
+            fake_run(k, MS);
+            client_stats(k->c, &st);
+            is_lost |= !st.connected;
+        }
+        CU_ASSERT_FALSE(is_lost);
+        k->answer_err[FSOP_GETATTR] = 0;
+        fake_run(k, 2 * SEC);
+        CU_ASSERT_EQUAL(r.op.ret, 0);
+        fake_close(k);
+    }
+}
+
 UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
           UNIT(test_client_lookup_asks_for_permission),
           UNIT(test_client_repeats_with_the_same_number), UNIT(test_client_waits_for_busy_ones),
@@ -533,4 +561,5 @@ UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
           UNIT(test_client_drops_what_it_changed), UNIT(test_client_cache_is_bounded),
           UNIT(test_client_window_is_bounded), UNIT(test_client_everything_ends_by_its_deadline),
           UNIT(test_client_stop_cancels), UNIT(test_client_stop_cancels_who_waits_for_another),
-          UNIT(test_client_walks), UNIT(test_client_opens_by_name_and_place))
+          UNIT(test_client_walks), UNIT(test_client_opens_by_name_and_place),
+          UNIT(test_client_error_of_an_under_store))
