@@ -58,7 +58,8 @@ struct client_fsr { /* in client_req.impl */
     uint64_t seq, stamp;
     int64_t deadline_ns, sent_ns;
     uint32_t copy_len;
-    uint32_t closes; /* c->n_closed when it was first sent */
+    uint32_t closes; /* c->n_closed when it was first sent, */
+    uint32_t epochs; /* and c->epochs */
     uint16_t tries;
     uint8_t state, phase;
     bool is_mutation, was_sent, is_internal;
@@ -384,6 +385,7 @@ struct client {
     bool epoch_op_out;
 
     /* requests */
+    uint32_t epochs; /* how often it changed */
     struct list queued[2]; /* queries, mutations */
     struct list active;
     struct list muts;
