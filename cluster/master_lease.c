@@ -673,6 +673,19 @@ static bool orphan_is_going(struct master *m, struct ino ino)
         if (j->kind == JOB_RECLAIM && j->ino.v == ino.v)
             return true;
     }
+/* Who was not told yet that the last name is gone may open the file from what it has cached, after
+ * it has said that it does not hold it. */
+static bool orphan_is_cached(struct master *m, struct ino ino)
+{
+    int64_t now = env_now_ns(m->env);
+    for (uint32_t at = *lease_bucket(m, ino); at; at = lease_hold(m, at)->next) {
+        const struct master_session *s = &m->sessions[lease_hold(m, at)->session];
+        if (lease_hold(m, at)->ino.v == ino.v && lease_is_behind(s) && now < s->lease_until_ns)
+            return true;
+    }
+    return false;
+}
+
     return false;
 }
 
@@ -739,7 +752,7 @@ static void orphan_round(struct master *m)
     }
     struct wbuf w = wbuf_make(m->qbuf, RPC_BODY_MAX);
     while (m->n_orphans < MASTER_ORPHANS && (ino = meta_orphan_next(m->meta, ino)).v) {
-        m->is_held[m->n_orphans] = false;
+        m->is_held[m->n_orphans] = orphan_is_cached(m, ino);
         m->orphans[m->n_orphans++] = ino;
     }
     m->orphan_after = m->n_orphans == MASTER_ORPHANS ? ino : (struct ino){0};

@@ -420,6 +420,45 @@ static void test_master_lease_orphan_that_is_written(void)
     w_close();
 }
 
+static unsigned hidden_files(void)
+{
+    unsigned n = 0;
+    for (int i = 0; i < WU_FILES; i++)
+        n += wu.files[i].used && !strncmp(wu.files[i].path, ".tarn/", 6);
+    return n;
+}
+
+/* Who was not told yet that the name is gone may open the file from what it has cached, after it
+ * said that it holds nothing. */
+static void test_master_lease_orphan_of_whom_somebody_has_not_heard(void)
+{
+    w_config(FSOP_MOUNT_THROUGH, 60000 * MS);
+    wcfg.lease_ns = 8000 * MS;
+    w_master_start();
+    wu_add("f", FSOP_S_IFREG | 0644, 1);
+    wu_add("g", FSOP_S_IFREG | 0644, 1);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    (void)w_lookup(c2, INO_ROOT, "f", 0);
+    (void)w_lookup(c2, INO_ROOT, "g", 0);
+    c2->mute = true;
+    struct fsop g = {.kind = FSOP_SETATTR, .valid = FSOP_SET_MODE, .mode = 0600};
+    struct fsop f = w_name(FSOP_UNLINK, INO_ROOT, "f");
+    g.ino = w_lookup(c1, INO_ROOT, "g", 0);
+    w_send(c1, &g, &a);
+    w_run_ms(100);
+    w_send(c1, &f, &b);
+    w_run_ms(4000);
+    CU_ASSERT(c2->holds_asked >= 1);
+    CU_ASSERT_FALSE(b.done);
+    CU_ASSERT_EQUAL(hidden_files(), 1);
+    c2->mute = false;
+    rpc_reply(c2->unanswered, 0, NULL, 0);
+    w_run_ms(20000);
+    CU_ASSERT(b.done && b.err == 0);
+    CU_ASSERT_EQUAL(hidden_files(), 0);
+    w_close();
+}
+
 /* an under-store (or a journal) that takes longer than the time between two rounds */
 static void test_master_lease_orphan_is_removed_once(void)
 {
@@ -913,6 +952,7 @@ UNIT_MAIN(
     UNIT(test_master_lease_orphan_waits_for_a_session_that_is_away),
     UNIT(test_master_lease_orphan_opened_while_all_are_asked),
     UNIT(test_master_lease_orphan_that_is_written), UNIT(test_master_lease_orphan_is_removed_once),
+    UNIT(test_master_lease_orphan_of_whom_somebody_has_not_heard),
     UNIT(test_master_lease_write_close_that_could_not_look),
     UNIT(test_master_member_beats_lists_and_losses),
     UNIT(test_master_member_orders_old_pages_freed), UNIT(test_master_member_repeats_a_lost_order),
