@@ -33,6 +33,7 @@ enum {
     MASTER_SESSIONS_MAX = 16384,
     MASTER_ORPHANS = 1024, /* asked about at once */
     MASTER_TOUCHED = 1024,
+    MASTER_OUTRUNS_MAX = 4,
     MASTER_HOLDS_CHUNK = 1024,
     MASTER_LOADS_MAX = 6, /* E_NOT_LOADED answers that one request survives */
     MASTER_APPENDS = 1024,
@@ -188,6 +189,7 @@ struct master_job {
     int64_t backoff_ns;
     bool is_resumed; /* JOB_EFFECT: it may have been done before */
     bool is_below;   /* its change is under way in the under-store */
+    uint8_t outruns; /* how often it was looked at again: see load_look_again() */
     struct ufs_op uop;
     struct master_sub sub;
     struct fsattr attr;

@@ -501,13 +501,28 @@ static bool load_is_outrun(const struct master_job *j)
     return false;
 }
 
+static void load_start(struct master_job *j);
+
+/* What it met may be news from outside all the same.  Where changes above it do not end, or it is
+ * itself what changes, whoever asks is told what is known. */
+static void load_look_again(struct master_job *j)
+{
+    struct fsattr a;
+    if (master_load_attr(j->m, j->ino, &a) == 0 && j->outruns++ < MASTER_OUTRUNS_MAX)
+        load_start(j);
+    else
+        master_load_job_end(j, E_CONFLICT);
+}
+
 static void load_found_name(struct master_job *j)
 {
     struct master *m = j->m;
     if (load_is_gone(j)) {
         int err = meta_path_steady(m->meta, j->ino, j->mark, &j->conflict);
-        if (!err && load_is_outrun(j))
-            err = E_CONFLICT;
+        if (!err && load_is_outrun(j)) {
+            load_look_again(j);
+            return;
+        }
         if (err) { /* its directory may be elsewhere, with the name in it */
             master_load_job_end(j, err);
             return;
@@ -560,7 +575,7 @@ static void load_found(struct master_job *j)
     if (j->ret >= 0)
         j->ent = *e;
     if (load_is_gone(j) && load_is_outrun(j)) {
-        master_load_job_end(j, E_CONFLICT);
+        load_look_again(j);
     } else if (load_is_gone(j)) {
         load_refresh(j, NULL);
     } else if (j->ret < 0) {
@@ -569,7 +584,7 @@ static void load_found(struct master_job *j)
                !(is_loaded && e->fp && master_load_is_same(&j->attr, e))) {
         load_list_start(j);
     } else if (!master_load_is_same(&j->attr, e) && load_is_outrun(j)) {
-        master_load_job_end(j, E_CONFLICT);
+        load_look_again(j);
     } else if (!master_load_is_same(&j->attr, e)) {
         load_refresh(j, e);
     } else {
@@ -618,8 +633,6 @@ static void load_batched(struct master_job *j)
         load_page(j);
     }
 }
-
-static void load_start(struct master_job *j);
 
 static void load_step(struct master_job *j)
 {

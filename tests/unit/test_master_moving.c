@@ -140,6 +140,31 @@ static void test_master_moving_there_and_back(void)
     w_close();
 }
 
+/* What somebody outside has changed is found, though its directory is changed through us during the
+ * look. */
+static void test_master_moving_looked_at_under_a_change_above(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    wu_add("d", FSOP_S_IFDIR | 0755, 0);
+    struct wu_file *f = wu_add("d/x", FSOP_S_IFREG | 0644, 3);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino d = w_lookup(c1, INO_ROOT, "d", 0), x = w_lookup(c1, d, "x", 0);
+    int64_t fast = wu.latency_ns;
+    f->size = 9;
+    wu_touch(f);
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = x};
+    struct fsop chmod = {.kind = FSOP_SETATTR, .ino = d, .valid = FSOP_SET_MODE, .mode = 0700};
+    wu.latency_ns = 400 * MS;
+    w_send(c2, &op, &b);
+    w_run_ms(50);
+    wu.latency_ns = fast;
+    CU_ASSERT_EQUAL(w_fs(c1, chmod, &a), 0);
+    CU_ASSERT_FALSE(b.done);
+    CU_ASSERT(w_wait(&b, 5000) && b.err == 0);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 9);
+    w_close();
+}
+
 /* a link in the place of a directory, put there by somebody else: what was below is not there */
 static void test_master_moving_a_link_in_the_way(void)
 {
@@ -205,6 +230,8 @@ UNIT_MAIN("master moving", UNIT(test_master_moving_a_written_file_is_replaced),
           UNIT(test_master_moving_a_written_file_is_replaced_from_outside),
           UNIT(test_master_moving_a_written_file_cannot_be_looked_at),
           UNIT(test_master_moving_a_directory_with_unknown_names),
-          UNIT(test_master_moving_there_and_back), UNIT(test_master_moving_a_link_in_the_way),
+          UNIT(test_master_moving_there_and_back),
+          UNIT(test_master_moving_looked_at_under_a_change_above),
+          UNIT(test_master_moving_a_link_in_the_way),
           UNIT(test_master_moving_a_name_that_is_being_made),
           UNIT(test_master_moving_a_directory_that_is_listed))
