@@ -214,6 +214,10 @@ struct client_ior { /* in client_io.impl */
     struct client_dirty sync[CLIENT_DIRTY_MAX];
     bool sync_direct, sync_all, sync_any;
     uint32_t dirty_count; /* cf's when it began */
+    /* of a write to a place: who gave it, to whom; was an attempt begun? */
+    struct session_id place_session;
+    uint32_t place_epoch;
+    bool is_tried;
 };
 static_assert(sizeof(struct client_ior) <= sizeof(((struct client_io *)0)->impl), "must fit");
 
@@ -381,11 +385,11 @@ struct client {
     struct session_id session;
     int64_t lease_ns, lease_until_ns;
     uint64_t epoch, workers_version, page_bytes, stripe_bytes;
+    uint32_t epochs; /* how often it changed */
     struct env_op epoch_op;
     bool epoch_op_out;
 
     /* requests */
-    uint32_t epochs; /* how often it changed */
     struct list queued[2]; /* queries, mutations */
     struct list active;
     struct list muts;

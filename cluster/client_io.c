@@ -364,6 +364,7 @@ static bool io_begin(struct client *c, struct client_io *io, enum client_io_kind
     s->kind = (uint8_t)kind;
     s->short_at = io->len;
     io->lent = NULL;
+    io->is_displaced = false;
     list_init(&s->wait);
     list_push_back(&c->ios, &s->link);
     if (kind != IO_RELEASE)
@@ -372,6 +373,8 @@ static bool io_begin(struct client *c, struct client_io *io, enum client_io_kind
     s->deadline_ns = io->deadline_ns ? io->deadline_ns : now + c->cfg.deadline_ns;
     if (io->is_placed && s->deadline_ns > last)
         s->deadline_ns = last;
+    s->place_session = c->session;
+    s->place_epoch = (uint32_t)c->epoch;
     s->timer.op.done = io_timer;
     int err = c->state >= CLIENT_STOPPING ? E_CANCELLED
               : kind != IO_RELEASE && kind != IO_SYNC && io->off > (uint64_t)INT64_MAX - io->len

@@ -280,10 +280,25 @@ static void piece_attempted(struct client_piece *p)
     env_revoke(&p->region, &p->revoke);
 }
 
+/* A place to append to is kept by the leader that gave it, for the session that asked: the next
+ * leader gives it again.  (In a session's epoch the leader's is the lower half.) */
+static bool piece_is_displaced(const struct client_piece *p)
+{
+    if (p->kind != IO_WRITE || !p->io || !p->io->is_placed)
+        return false;
+    const struct client_ior *s = client_ior_of(p->io);
+    return s->place_session.v != p->c->session.v || s->place_epoch != (uint32_t)p->c->epoch;
+}
+
 /* false: a write has to wait for the lease, or for the session's successor, or is over; or what is
  * to be read was pinned anew, and is too young */
 static bool piece_may_begin(struct client_piece *p)
 {
+    if (piece_is_displaced(p)) {
+        p->io->is_displaced = true;
+        piece_end(p, client_ior_of(p->io)->is_tried ? E_IO : E_NOT_LEADER);
+        return false;
+    }
     int may = p->kind == IO_WRITE ? client_file_may_write(p->f) : 0;
     if ((p->kind == IO_READ || p->kind == IO_LOAD) && client_file_is_young(p->f)) {
         piece_wait(p, PIECE_LEASE, &p->f->cf->pieces, p->deadline_ns);
@@ -401,6 +416,8 @@ static void piece_call(struct client_piece *p, struct client_worker *w)
         piece_end(p, E_TIMEOUT);
         return;
     }
+    if (p->io)
+        client_ior_of(p->io)->is_tried = true;
     p->is_live = cf->live || p->kind == IO_WRITE || p->kind == IO_SYNC;
     const struct fsattr *a = p->is_live ? &cf->attr : &f->pin;
     p->version = a->version;
@@ -497,6 +514,8 @@ static void piece_direct(struct client_piece *p)
         piece_end(p, err);
         return;
     }
+    if (p->io)
+        client_ior_of(p->io)->is_tried = true;
     p->is_live = cf->live || p->kind != IO_READ;
     p->version = p->f->pin.version;
     p->ufs_path_len = cf->path_len + 1;

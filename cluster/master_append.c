@@ -12,7 +12,9 @@
  *     all of it was that session's, after MASTER_APPEND_NS at the latest, which is longer than a
  *     client tries to write.
  *  3. A new leader does not know what was given: it gives nothing for as long as a write that its
- *     predecessor placed may still begin.
+ *     predecessor placed may still begin.  A client begins none when it has heard of another
+ *     leader, or its lease is over (client_piece.c): so that is until all sessions of that time
+ *     have acknowledged to have heard, or for one lease, and for what a worker has to begin it.
  *  4. A full table refuses (E_AGAIN): two writers never get one place.
  *
  * A writer that dies between question and write leaves a hole, if somebody appended meanwhile. */
@@ -38,7 +40,8 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
 {
     int64_t now = env_now_ns(m->env);
     struct master_append *a = append_find(m, op->ino, now);
-    if (!a || now < m->led_since_ns + RPC_WRITE_VALID_MS * MASTER_MS)
+    int64_t valid_ns = RPC_WRITE_VALID_MS * MASTER_MS * 9 / 8; /* by the slower clock */
+    if (!a || !m->settled_ns || now < m->settled_ns + valid_ns)
         return E_AGAIN;
     bool is_known = a->ino.v == op->ino.v && now < a->until_ns;
     if (op->arg) { /* given back */

@@ -377,6 +377,7 @@ struct master {
     uint64_t touched[MASTER_TOUCHED];
 
     /* master_append.c */
+    int64_t settled_ns; /* nobody uses a predecessor's places from here on; 0: somebody may */
     struct master_append appends[MASTER_APPENDS];
 
     /* master_member.c */

@@ -218,6 +218,14 @@ void master_lease_begin(struct master *m)
             m->sessions_unbeaten++;
     m->orphan_at_ns = env_now_ns(m->env);
     m->orphan_wait_ns = 1000 * MASTER_MS;
+    m->settled_ns = 0;
+}
+
+/* may somebody still use what an earlier leadership gave? */
+static bool lease_is_grace(const struct master *m)
+{
+    return m->sessions_unbeaten &&
+           env_now_ns(m->env) < m->led_since_ns + m->cfg.lease_ns + lease_margin(m);
 }
 
 void master_lease_reset(struct master *m)
@@ -473,8 +481,7 @@ bool master_lease_must_wait(const struct master *m, const struct master_req *r)
     int64_t now = env_now_ns(m->env);
     if (r->reply.err || r->op.kind == FSOP_SESSION_OPEN || MUTANT(ACKS_NOT_AWAITED))
         return false;
-    if (m->sessions_unbeaten && !MUTANT(GRACE_SKIPPED) &&
-        now < m->led_since_ns + m->cfg.lease_ns + lease_margin(m))
+    if (lease_is_grace(m) && !MUTANT(GRACE_SKIPPED))
         return true;
     for (uint32_t w = 0; w < m->ack_words; w++)
         for (uint64_t bits = r->acks[w]; bits; bits &= bits - 1) {
@@ -666,13 +673,6 @@ static bool orphan_is_held(struct master *m, uint32_t i)
     return m->is_held[i] || (master_load_attr(m, m->orphans[i], &a) == 0 && a.flags & FSATTR_LIVE);
 }
 
-static bool orphan_is_going(struct master *m, struct ino ino)
-{
-    list_each(it, &m->job_list) {
-        const struct master_job *j = list_entry(it, struct master_job, link);
-        if (j->kind == JOB_RECLAIM && j->ino.v == ino.v)
-            return true;
-    }
 /* Who was not told yet that the last name is gone may open the file from what it has cached, after
  * it has said that it does not hold it. */
 static bool orphan_is_cached(struct master *m, struct ino ino)
@@ -686,6 +686,13 @@ static bool orphan_is_cached(struct master *m, struct ino ino)
     return false;
 }
 
+static bool orphan_is_going(struct master *m, struct ino ino)
+{
+    list_each(it, &m->job_list) {
+        const struct master_job *j = list_entry(it, struct master_job, link);
+        if (j->kind == JOB_RECLAIM && j->ino.v == ino.v)
+            return true;
+    }
     return false;
 }
 
@@ -781,6 +788,8 @@ void master_lease_tick(struct master *m)
 {
     int64_t now = env_now_ns(m->env);
     lease_evict(m);
+    if (!m->settled_ns && !lease_is_grace(m))
+        m->settled_ns = now;
     for (uint32_t i = 1; i < m->n_sessions; i++) {
         struct master_session *s = &m->sessions[i];
         if (!s->id.v)

@@ -605,7 +605,11 @@ static void io_done(struct env_op *op)
     }
     if (c->kind == CALL_READ && c->io.lent)
         client_give_back(c->o->client, &c->io);
-    if (c->kind == CALL_WRITE && c->is_append && ret < (int64_t)c->size) {
+    if (c->kind == CALL_WRITE && c->io.is_displaced && ret == E_NOT_LEADER && c->fuse) {
+        io_write_begin(c); /* another place */
+        return;
+    }
+    if (c->kind == CALL_WRITE && c->is_append && ret < (int64_t)c->size && !c->io.is_displaced) {
         uint64_t put = ret < 0 ? 0 : (uint64_t)ret;
         if (c->fuse)
             fuse_reply_err(c->fuse, net_errno_from_err((int)ret));

@@ -214,7 +214,61 @@ static void test_client_gives_up_a_write(void)
     fake_close(k);
 }
 
+/* A place to append to is good as long as who gave it leads: the next one does not know of it, and
+ * gives it again. */
+static void test_client_write_to_a_place_that_the_last_leader_gave(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W);
+    struct client_io io = {.file = f, .buf = bytes, .len = 100, .op.done = fake_nothing};
+    io.is_placed = true;
+    io.op.ret = 1;
+    k->w[0].silent = k->w[1].silent = true;
+    client_write(k->c, &io);
+    (void)until_asked(k);
+    k->epoch++;
+    fake_run(k, 2 * SEC);
+    CU_ASSERT_EQUAL(all_writes(k), 1);
+    k->w[0].silent = k->w[1].silent = false;
+    fake_run(k, 10 * SEC);
+    CU_ASSERT_EQUAL(all_writes(k), 1);
+    CU_ASSERT_EQUAL(io.op.ret, E_IO);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
+/* The leader that made the file may have closed it before it was gone: its session was ending. */
+static void test_client_write_to_a_file_that_the_last_leader_made(void)
+{
+    for (int again = 0; again < 2; again++) {
+        struct client_config cfg = fake_config();
+        struct fake *k = fake_open(&cfg, NULL, false);
+        struct client_req r = {.fsop = {.mode = FSOP_S_IFREG | 0644, .flags = FSOP_F_OPEN}};
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+        r.op.done = fake_nothing;
+        r.fsop.kind = FSOP_MKNOD;
+        r.fsop.ino.v = 1;
+        r.fsop.name = "f";
+        r.fsop.name_len = 1;
+        k->lose = 1;
+        client_fs(k->c, &r);
+        for (int i = 0; i < 1000 && k->lose; i++)
+            fake_run(k, MS / 10);
+        k->epoch += (uint64_t)again;
+        fake_run(k, 2 * SEC);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(r.file);
+        CU_ASSERT_EQUAL(k->duplicates, 1);
+        CU_ASSERT_EQUAL(fake_write(k, r.file, bytes, 100, 0), 100);
+        CU_ASSERT_EQUAL(k->kinds[FSOP_WRITE_OPEN], (uint32_t)again);
+        CU_ASSERT_EQUAL(fake_release(k, r.file), 0);
+        fake_close(k);
+    }
+}
+
 UNIT_MAIN("client_write", UNIT(test_client_write_ends_with_the_lease),
           UNIT(test_client_write_after_a_change_of_leader),
           UNIT(test_client_write_outlives_a_renewed_lease), UNIT(test_client_write_of_little_time),
-          UNIT(test_client_write_met_by_a_cut), UNIT(test_client_gives_up_a_write))
+          UNIT(test_client_write_met_by_a_cut), UNIT(test_client_gives_up_a_write),
+          UNIT(test_client_write_to_a_place_that_the_last_leader_gave),
+          UNIT(test_client_write_to_a_file_that_the_last_leader_made))

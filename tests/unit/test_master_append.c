@@ -111,8 +111,25 @@ static void test_master_append_a_new_leader_waits_for_writes_on_their_way(void)
     w_close();
 }
 
+/* Who was given a place by the old one may begin to write there as long as its lease from that one
+ * lasts: it need not have heard of the new one. */
+static void test_master_append_a_new_leader_waits_for_leases_of_the_old_one(void)
+{
+    struct wc *c1, *c2;
+    (void)begin(&c1, &c2);
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    int64_t least = sim_now_ns(ws) - 110 * MS + wcfg.lease_ns + RPC_WRITE_VALID_MS * MS;
+    w_master_crash();
+    w_master_start();
+    wc_dial(c2);
+    CU_ASSERT_EQUAL(place(c2, 5), 100);
+    CU_ASSERT(sim_now_ns(ws) >= least);
+    w_close();
+}
+
 UNIT_MAIN("master_append", UNIT(test_master_append_nobody_gets_the_same_place),
           UNIT(test_master_append_what_was_given_back_or_cut_is_free),
           UNIT(test_master_append_a_dead_session_holds_no_place),
           UNIT(test_master_append_a_dead_session_frees_nobody_elses_place),
-          UNIT(test_master_append_a_new_leader_waits_for_writes_on_their_way))
+          UNIT(test_master_append_a_new_leader_waits_for_writes_on_their_way),
+          UNIT(test_master_append_a_new_leader_waits_for_leases_of_the_old_one))
