@@ -77,13 +77,13 @@ struct client_io {
     uint32_t len;
     uint64_t off;
     int64_t deadline_ns;
-    uint64_t range;   /* alloc: bytes from off on */
-    uint32_t how;     /* alloc */
-    bool data_only;   /* fsync: of the bytes and the size; not the name, nor the times */
-    bool is_placed;   /* write: off is a place to append to, which the master keeps for a while */
+    uint64_t range;    /* alloc: bytes from off on */
+    uint32_t how;      /* alloc */
+    bool data_only;    /* fsync: of the bytes and the size; not the name, nor the times */
+    bool is_placed;    /* write: off is a place to append to, which the master keeps for a while */
     bool is_displaced; /* it was kept no more: E_IO, or E_NOT_LEADER if no attempt was begun */
-    bool may_lend;    /* read: the bytes may stay where they are, if that saves a copy */
-    const void *lent; /* then they are here, not in buf, until client_give_back() */
+    bool may_lend;     /* read: the bytes may stay where they are, if that saves a copy */
+    const void *lent;  /* then they are here, not in buf, until client_give_back() */
     uint64_t impl[96];
 };
 

@@ -525,7 +525,6 @@ static void lease_clear(struct master *m, struct master_session *s)
     s->is_clearing = true;
     s->clear_no = ++m->inval_no;
     lease_tell(s, &all);
-    lease_flush(s);
 }
 
 static uint64_t lease_renew(struct master *m, struct master_session *s)
@@ -563,9 +562,10 @@ void master_lease_beat(struct master *m, struct rpc_token t, const void *body, u
                                  .page_bytes = m->cfg.page_bytes,
                                  .stripe_bytes = m->cfg.stripe_bytes,
                                  .workers_version = m->workers_version};
-    master_lease_seen(m, beat.session, t);
     struct master_session *s = master_lease_find(m, beat.session);
     if (s) {
+        s->beat_ns = env_now_ns(m->env);
+        s->token = t;
         rep.lease_ns = lease_renew(m, s);
         rep.epoch |= (uint64_t)s->lapses << 32; /* another epoch: drop everything */
     }
@@ -575,6 +575,8 @@ void master_lease_beat(struct master *m, struct rpc_token t, const void *body, u
     rpc_format_beat_reply_put(&w, &rep);
     wbuf_bytes(&w, items.p, items.len);
     rpc_reply(t, w.bad ? E_TOOBIG : 0, w.p, w.bad ? 0 : (uint32_t)w.len);
+    if (s) /* who acknowledges it has heard of the epoch */
+        lease_flush(s);
 }
 
 uint32_t master_lease_alive(const struct master *m)

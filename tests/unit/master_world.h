@@ -406,7 +406,8 @@ struct wc {
     struct rpc_conn *conn;
     struct session_id session;
     uint64_t seq, lease_ns, epoch;
-    bool mute; /* leaves invalidations unanswered */
+    uint64_t inval_epoch; /* when the last invalidation came */
+    bool mute;            /* leaves invalidations unanswered */
     struct rpc_token unanswered, unanswered_holds;
     bool no_holds; /* leaves questions for what it holds unanswered */
     unsigned invals, holds_asked;
@@ -442,6 +443,7 @@ static void wc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method, 
     struct rbuf r = rbuf_make(body, len);
     if (method == RPC_INVALIDATE) {
         c->invals++;
+        c->inval_epoch = c->epoch;
         c->unanswered = t;
         if (!c->mute)
             rpc_reply(t, 0, NULL, 0);

@@ -127,9 +127,34 @@ static void test_master_append_a_new_leader_waits_for_leases_of_the_old_one(void
     w_close();
 }
 
+/* By the acknowledgement of what a new leader tells it first a session has heard that there is one.
+ */
+static void test_master_append_who_acknowledges_has_heard_of_the_new_leader(void)
+{
+    struct wc *c1, *c2;
+    (void)begin(&c1, &c2);
+    uint64_t epoch = c1->epoch;
+    c1->mute = true;
+    w_master_crash();
+    w_master_start();
+    for (int i = 0; i < 2; i++) { /* also if it has to be told again */
+        unsigned before = c1->invals;
+        c1->epoch = epoch;
+        if (i)
+            rpc_hangup(c1->conn);
+        w_run_ms(10);
+        wc_dial(c1);
+        w_run_ms(300);
+        CU_ASSERT(c1->invals > before && c1->epoch > epoch);
+        CU_ASSERT_EQUAL(c1->inval_epoch, c1->epoch);
+    }
+    w_close();
+}
+
 UNIT_MAIN("master_append", UNIT(test_master_append_nobody_gets_the_same_place),
           UNIT(test_master_append_what_was_given_back_or_cut_is_free),
           UNIT(test_master_append_a_dead_session_holds_no_place),
           UNIT(test_master_append_a_dead_session_frees_nobody_elses_place),
           UNIT(test_master_append_a_new_leader_waits_for_writes_on_their_way),
-          UNIT(test_master_append_a_new_leader_waits_for_leases_of_the_old_one))
+          UNIT(test_master_append_a_new_leader_waits_for_leases_of_the_old_one),
+          UNIT(test_master_append_who_acknowledges_has_heard_of_the_new_leader))
