@@ -15,7 +15,9 @@
  *     predecessor placed may still begin.  A client begins none when it has heard of another
  *     leader, or its lease is over (client_piece.c): so that is until all sessions of that time
  *     have acknowledged to have heard, or for one lease, and for what a worker has to begin it.
- *  4. A full table refuses (E_AGAIN): two writers never get one place.
+ *  4. Questions have numbers (mtime_ns): one that comes again, because its answer was lost, gets
+ *     the place that it got, unless another one came between; and one is given back once.
+ *  5. A full table refuses (E_AGAIN): two writers never get one place.
  *
  * A writer that dies between question and write leaves a hole, if somebody appended meanwhile. */
 #include "cluster/master_impl.h"
@@ -46,8 +48,16 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
     bool is_known = a->ino.v == op->ino.v && now < a->until_ns;
     if (op->arg) { /* given back */
         /* by the same session: with the one that asked its last write may outlive the answer */
-        if (is_known && a->session.v == op->session.v && a->end == op->arg - 1 + op->size)
+        bool is_its =
+            is_known && a->session.v == op->session.v && (!a->asked || a->asked == op->mtime_ns);
+        if (is_its && a->end == op->arg - 1 + op->size) {
             a->end = op->arg - 1;
+            a->asked = 0;
+        }
+        return 0;
+    }
+    if (is_known && a->asked && a->asked == op->mtime_ns && a->session.v == op->session.v) {
+        *size = a->last; /* its answer was lost */
         return 0;
     }
     bool is_shared = false;
@@ -55,8 +65,13 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
         is_shared = a->is_shared || a->session.v != op->session.v;
         *size = a->end;
     }
-    *a = (struct master_append){op->ino, op->session, *size + op->size, now + MASTER_APPEND_NS,
-                                is_shared};
+    *a = (struct master_append){.ino = op->ino,
+                                .session = op->session,
+                                .end = *size + op->size,
+                                .last = *size,
+                                .asked = op->mtime_ns,
+                                .until_ns = now + MASTER_APPEND_NS,
+                                .is_shared = is_shared};
     return 0;
 }
 

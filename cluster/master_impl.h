@@ -217,7 +217,8 @@ struct master_verified {
 struct master_append {
     struct ino ino;            /* 0: free */
     struct session_id session; /* whose the last are */
-    uint64_t end;
+    uint64_t end, last;        /* and where the last one begins */
+    int64_t asked;             /* by which question, as who asked calls it; 0: given back */
     int64_t until_ns;
     bool is_shared; /* some of them may be another session's */
 };

@@ -61,7 +61,8 @@ enum fsop_kind {
     /* queries: answered from applied state, never journaled */
     FSOP_LOOKUP = 64,    /* ino: parent, name; mode 1: its neighbours will be asked for too */
     FSOP_GETATTR = 65,   /* ino; size: of an append, whose place is wanted; arg: the
-                            place + 1 that is given back */
+                            place + 1 that is given back; mtime_ns: number of the question,
+                            another one for each place */
     FSOP_READDIR = 66,   /* ino, arg: cookie to start after (0: begin), size: most bytes, mode 1:
                             names and types will do (FSATTR_BARE).
                             reply.data: fsop_dirent...; FSOP_R_EOF */

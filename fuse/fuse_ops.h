@@ -72,6 +72,7 @@ struct fuse_ops_call {
     int flags;
     size_t size;
     off_t off;
+    int64_t place;      /* write: number of the question where to append */
     char *data;         /* write: in buf */
     uint64_t inval_gen; /* when it was sent */
     uint64_t node_id;   /* open: the kernel's number of the inode; 0 for a new one */
@@ -124,6 +125,7 @@ struct fuse_ops {
     struct fuse_nodes nodes;
     struct fuse_inval inval;
     struct fuse_passes pass;
+    int64_t n_places;        /* to append to, that were asked for */
     uint64_t req_node;       /* of the request being processed, as the kernel named it */
     struct list interrupted; /* calls in the order of interrupted_ns */
     struct env_timer interrupt_timer;

@@ -426,6 +426,9 @@ static void io_alloc_send(struct fuse_ops_call *c)
 static void io_place(struct fuse_ops_call *c, uint64_t size, uint64_t undo, enum fuse_ops_kind kind)
 {
     struct fsop op = {.kind = FSOP_GETATTR, .ino = c->file->node->ino, .size = size, .arg = undo};
+    if (!undo)
+        c->place = ++c->o->n_places;
+    op.mtime_ns = c->place;
     c->kind = kind;
     memset(&c->req, 0, sizeof c->req);
     c->req.fsop = op;

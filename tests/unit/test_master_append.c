@@ -74,6 +74,26 @@ static void test_master_append_what_was_given_back_or_cut_is_free(void)
     w_close();
 }
 
+/* asked and given back again, because the answers were lost with a connection */
+static void test_master_append_questions_that_come_twice(void)
+{
+    struct wc *c1, *c2;
+    (void)begin(&c1, &c2);
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = ino, .size = 10, .mtime_ns = 1}, back = op;
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(w_fs(c1, op, &a), 0);
+        CU_ASSERT_EQUAL(a.reply.attr.size, 100);
+    }
+    op.mtime_ns = 2;
+    back.arg = 101;
+    CU_ASSERT_EQUAL(w_fs(c1, back, &a), 0);
+    CU_ASSERT_EQUAL(w_fs(c1, op, &a), 0);
+    CU_ASSERT_EQUAL(a.reply.attr.size, 100);
+    CU_ASSERT_EQUAL(w_fs(c1, back, &a), 0); /* not the other one's */
+    CU_ASSERT_EQUAL(place(c2, 5), 110);
+    w_close();
+}
+
 static void test_master_append_a_dead_session_holds_no_place(void)
 {
     struct wc *c1, *c2;
@@ -153,6 +173,7 @@ static void test_master_append_who_acknowledges_has_heard_of_the_new_leader(void
 
 UNIT_MAIN("master_append", UNIT(test_master_append_nobody_gets_the_same_place),
           UNIT(test_master_append_what_was_given_back_or_cut_is_free),
+          UNIT(test_master_append_questions_that_come_twice),
           UNIT(test_master_append_a_dead_session_holds_no_place),
           UNIT(test_master_append_a_dead_session_frees_nobody_elses_place),
           UNIT(test_master_append_a_new_leader_waits_for_writes_on_their_way),
