@@ -467,7 +467,7 @@ int master_open(struct env *e, struct mem *mem, const struct master_config *cfg,
     }
     if (!err)
         err = master_state_open(m);
-    if (!err && m->cfg.journal.raft.id && !master_load_is_sure(m)) {
+    if (!err && m->cfg.journal.raft.id && journal_sure_ns(&m->cfg.journal.raft) <= 0) {
         fmt_log(e, ENV_LOG_ERROR,
                 "master: journal.suspect_min must be longer than journal.promise: else another one "
                 "may lead before this one knows, and both change the under-store");

@@ -528,8 +528,6 @@ bool master_load_job_leads(struct master_job *j);
 void master_load_submit_ufs(struct master_job *j, enum ufs_kind kind, enum master_job_step step);
 /* one that was put aside (master_hold.c) */
 void master_load_go_on(struct master_job *j);
-/* Is there a time in which surely nobody else leads, after it was made sure that this one does? */
-bool master_load_is_sure(const struct master *m);
 void master_load_submit_rec(struct master_job *j, const struct fsop *op, enum master_job_step step);
 /* when ino was compared with the under-store; INT64_MIN: not known */
 int64_t master_load_verified_ns(const struct master *m, struct ino ino);

@@ -288,22 +288,9 @@ static void load_ufs_sure(struct env_op *op)
     load_job_step(j);
 }
 
-/* Nobody else leads before that: who answers for this master now suspects it later, and nobody is
- * called to lead while a change is under way (master_hold.c).  So a master that stands still
- * between its question and the effect does no harm. */
-static int64_t load_sure_for_ns(const struct master *m)
-{
-    const struct journal_raft *c = &m->cfg.journal.raft;
-    int64_t for_ns = c->suspect_min_ns - c->promise_ns;
-    return for_ns - for_ns / 1000000 * c->drift_ppm;
-}
-
-bool master_load_is_sure(const struct master *m)
-{
-    return load_sure_for_ns(m) > 0;
-}
-
-/* One of a group may be deposed and not know it yet: before it changes anything below, it asks. */
+/* One of a group may be deposed and not know it yet: before it changes anything below, it asks.
+ * Nobody is called to lead while a change is under way (master_hold.c), so a master that stands
+ * still between its question and the effect does no harm. */
 static void load_ufs_ask(struct master_job *j)
 {
     struct master *m = j->m;
@@ -311,7 +298,7 @@ static void load_ufs_ask(struct master_job *j)
     if (load_is_change(j) && master_hold_parks(j))
         return;
     if (m->is_group && load_is_change(j) && !MUTANT(EFFECT_UNASKED)) {
-        j->uop.not_after_ns = env_now_ns(m->env) + load_sure_for_ns(m);
+        j->uop.not_after_ns = env_now_ns(m->env) + journal_sure_ns(&m->cfg.journal.raft);
         j->sub.op.done = load_ufs_sure;
         journal_barrier(m->journal, &j->sub.op);
     } else {

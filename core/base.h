@@ -41,6 +41,11 @@ struct worker_id { /* chosen at random when a worker's directory is formatted; 0
 
 #define INO_ROOT ((struct ino){1})
 
+static inline int64_t base_min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static inline uint64_t base_min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

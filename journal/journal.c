@@ -1,5 +1,6 @@
 /* journal/journal.c - what all variants share: the defaults, and how members are written. */
 #include "journal/journal.h"
+#include "journal/raft.h"
 
 struct journal_config journal_config_default(void)
 {
@@ -15,6 +16,12 @@ struct journal_config journal_config_default(void)
                                             .suspect_max_ns = 2000 * 1000000LL,
                                             .drift_ppm = 500,
                                             .keep_entries = 100000}};
+}
+
+int64_t journal_sure_ns(const struct journal_raft *c)
+{
+    int64_t bound = raft_bound_ns(c->promise_ns, c->suspect_min_ns);
+    return bound - bound / 1000000 * c->drift_ppm - c->promise_ns;
 }
 
 /* a number up to max that ends before `end`; NULL: none */

@@ -98,6 +98,10 @@ struct journal_config {
     } raft;
 };
 
+/* After a barrier nobody else leads for so long, by this clock: whoever took part in it is bound
+ * for longer than the leader's lease lasts (raft.h, invariant 7).  0 or less: not even then. */
+int64_t journal_sure_ns(const struct journal_raft *c);
+
 struct journal_member {
     uint32_t id;
     bool votes, leads, joins; /* joins: gets the log, and votes once it has caught up */

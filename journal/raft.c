@@ -379,15 +379,16 @@ static void raft_load(struct raft *r, const struct raft_start *s)
 
 /* Who starts has heard nobody: a leader that lives is heard within a few heartbeats, and a pre-vote
  * in vain disturbs nobody, so a group that starts need not wait as long as a silent leader is
- * waited for.  Longer than the promise that may have been made before the start (silent_until_ns).
+ * waited for.  Not before what may have been promised before the start is over (silent_until_ns).
  */
 static int64_t raft_first_suspicion(struct raft *r)
 {
     const struct raft_config *c = &r->cfg;
     int64_t lo = c->suspect_min_ns, hi = c->suspect_max_ns;
     if (c->promise_ns && !c->no_pre_vote) {
-        lo = lo < 2 * c->promise_ns ? lo : 2 * c->promise_ns;
-        hi = hi < 4 * c->promise_ns ? hi : 4 * c->promise_ns;
+        int64_t bound = raft_bound_ns(c->promise_ns, c->suspect_min_ns);
+        lo = base_min_i64(lo, bound);
+        hi = base_min_i64(hi, bound + 2 * c->promise_ns);
     }
     return r->now + (hi > lo ? prng_range(&r->prng, lo, hi) : lo);
 }
@@ -417,7 +418,9 @@ struct raft *raft_create(struct mem *m, const struct raft_config *cfg, const str
     r->cut_floor = UINT64_MAX;
     r->fit = true;
     raft_load(r, s);
-    r->silent_until_ns = MUTANT(RAFT_RESTART_VOTES) ? now_ns : now_ns + cfg->promise_ns;
+    r->silent_until_ns = MUTANT(RAFT_RESTART_VOTES)
+                             ? now_ns
+                             : now_ns + raft_bound_ns(cfg->promise_ns, cfg->suspect_min_ns);
     r->suspect_ns = raft_first_suspicion(r);
     return r;
 }

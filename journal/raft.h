@@ -17,11 +17,13 @@
  *  6. A configuration is in effect from the moment it is in the log until it is cut from it.  A new
  *     one is begun only when the last one and an entry of the leader's own term are committed.  A
  *     change of voters goes through joint consensus; whoever leads leaves it.
- *  7. While promise_ns has not passed since a follower heard its leader, it helps nobody else to
- *     lead, unless the leader itself asks for it; a voter that starts keeps still as long.  A
- * leader answers reads from its lease only within the promises that a quorum has made, shortened by
- *     the stated drift of clocks; whom it called to lead is helped until the call is over, and till
- *     a quorum has heard of that there is no lease.
+ *  7. While raft_bound_ns has not passed since a follower heard its leader (promise_ns, if its host
+ *     has refused a connection since: it is no more), it helps nobody else to lead, unless the
+ *     leader itself asks for it; a voter that starts keeps still as long.  A
+ * leader answers reads from its lease only within promise_ns of what a quorum has answered,
+ *     shortened by the stated drift of clocks: so when a lease ends nobody else leads for a while
+ *     yet, and who stands still in between does no harm (journal_sure_ns); whom it called to lead
+ * is helped until the call is over, and till a quorum has heard of that there is no lease.
  *  8. Who lost entries from his disk that he had answered for (raft_start.floor) neither stands nor
  *     helps anybody whose log ends before them, until his own log reaches as far again: so what was
  *     committed with his answer stays (protocol-aware recovery, Alagappan 2018).
@@ -30,7 +32,7 @@
  * TIME.  Two speeds of suspicion: the promise is short, so that a lease ends soon; suspicion of a
  * silent leader is long, because a busy machine delays timers.  A leader whose connection broke and
  * whose host refuses another (RAFT_CONTACT) is suspected as soon as its promise has lapsed.  Who
- * starts waits for two to four promises only: a leader that lives is heard before. */
+ * starts waits little longer than it is bound: a leader that lives is heard before. */
 #ifndef JOURNAL_RAFT_H
 #define JOURNAL_RAFT_H
 
@@ -107,6 +109,13 @@ struct raft_config {
         inflight_messages;    /* of a peer, unanswered; at most RAFT_INFLIGHT_MAX */
     uint32_t catch_up_rounds; /* after which a learner that does not catch up is given up on */
 };
+
+/* For how long a follower that heard its leader is bound to it: invariant 7. */
+static inline int64_t raft_bound_ns(int64_t promise_ns, int64_t suspect_min_ns)
+{
+    int64_t bound = base_min_i64(4 * promise_ns, suspect_min_ns);
+    return bound > promise_ns ? bound : promise_ns;
+}
 
 enum raft_message_type {
     RAFT_MSG_PRE_VOTE = 1,

@@ -49,7 +49,9 @@ static void raft_elect_round(struct raft *r)
 
 void raft_elect_contact(struct raft *r)
 {
+    int64_t bound = raft_bound_ns(r->cfg.promise_ns, r->cfg.suspect_min_ns);
     r->promise_ns = r->now + r->cfg.promise_ns;
+    r->bound_ns = MUTANT(RAFT_BOUND_SHORT) ? r->promise_ns : r->now + bound;
     raft_elect_rest(r);
 }
 
@@ -59,6 +61,7 @@ void raft_elect_refused(struct raft *r)
     int64_t at = from + raft_elect_uniform(r, 0, r->cfg.refused_max_ns);
     if (r->role == RAFT_FOLLOWER && at < r->suspect_ns)
         r->suspect_ns = at;
+    r->bound_ns = base_min_i64(r->bound_ns, r->promise_ns);
 }
 
 void raft_elect_follow(struct raft *r, uint64_t term, struct raft_id leader)
@@ -104,7 +107,7 @@ static bool raft_elect_is_bound(const struct raft *r)
         return false;
     if (MUTANT(RAFT_PROMISE_LAPSES) && r->leader.v == 0)
         return r->now < r->silent_until_ns;
-    return r->now < r->silent_until_ns || r->now < r->promise_ns ||
+    return r->now < r->silent_until_ns || r->now < r->bound_ns ||
            (MUTANT(RAFT_LEADER_KEPT) && r->leader.v);
 }
 

@@ -120,10 +120,11 @@ struct raft {
     uint64_t seen_term;   /* the newest clock of this term's leader: */
     int64_t seen_ns;
     uint64_t ack_read;
-    uint64_t acked;                      /* the last answer said */
-    int64_t promise_ns, silent_until_ns; /* promise to the leader; after a start */
-    int64_t suspect_ns;                  /* when to suspect it */
-    bool yielded;                        /* those of higher priority had their time */
+    uint64_t acked;               /* the last answer said */
+    int64_t promise_ns, bound_ns; /* until when: the leader's lease may last; no other is helped */
+    int64_t silent_until_ns;      /* after a start */
+    int64_t suspect_ns;           /* when to suspect it */
+    bool yielded;                 /* those of higher priority had their time */
     bool installing;
     uint64_t wanted_index, wanted_term; /* image being fetched */
     struct raft_id wanted_from;

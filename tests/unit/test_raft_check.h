@@ -75,6 +75,7 @@ struct rw_node {
     struct raft_meta meta;
     struct rw_image image;
     struct rw_ops logs, metas;
+    int64_t heard_ns;       /* when it did */
     int64_t promised_until; /* by its clock: it heard a leader; also if it has forgotten */
     int64_t skew_ppm, paused_until, paused_clock, disk_ns;
     struct rw_image coming; /* index 0: none; what was wished for */
@@ -254,8 +255,8 @@ static void rw_check_message(struct rw *w, struct rw_node *n, const struct raft_
                  "an answer for what is not on the disk");
 }
 
-/* Who heard a leader neither stands nor votes before its promise has lapsed, unless the leader
- * asked for it. */
+/* Who heard a leader neither stands nor votes while it is bound, unless the leader asked for it, or
+ * its host is known to have refused a connection since. */
 static void rw_check_promise(struct rw *w, struct rw_node *n, const struct raft_event *ev,
                              const struct raft_effects *fx)
 {
@@ -268,9 +269,13 @@ static void rw_check_promise(struct rw *w, struct rw_node *n, const struct raft_
     rw_check(w, !helps || ev->now_ns >= n->promised_until, "a promise to a leader is broken");
     struct raft_status s;
     raft_status(n->raft, &s);
+    if (ev->type == RAFT_CONTACT && !ev->u.contact.up && s.leader.v == ev->u.contact.id.v)
+        n->promised_until = base_min_i64(n->promised_until, n->heard_ns + n->cfg.promise_ns);
     if (m && (m->type == RAFT_MSG_APPEND || m->type == RAFT_MSG_IMAGE) && s.leader.v == m->from.v &&
-        s.term == m->term)
-        n->promised_until = ev->now_ns + n->cfg.promise_ns;
+        s.term == m->term) {
+        n->heard_ns = ev->now_ns;
+        n->promised_until = ev->now_ns + raft_bound_ns(n->cfg.promise_ns, n->cfg.suspect_min_ns);
+    }
 }
 
 /* the configuration in effect is the last one of the log, or that of the image */

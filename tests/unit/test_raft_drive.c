@@ -41,7 +41,7 @@ static void overtaken(uint64_t seed)
     sim_net_partition(l->node, a->node, false);
     for (int i = 0; i < 5; i++)
         CU_ASSERT(gang_submit(g, 100));
-    for (int i = 0; i < 700 && a->role != JOURNAL_LEADER; i++)
+    for (int i = 0; i < 950 && a->role != JOURNAL_LEADER; i++)
         gang_run(g, 1);
     CU_ASSERT_FATAL(a->role == JOURNAL_LEADER && l->role == JOURNAL_LEADER);
     for (int i = 0; i < 20; i++)

@@ -365,7 +365,7 @@ static void test_a_change_is_not_taken_for_another_leaders(void)
     sim_net_partition(l->node, a->node, false);
     begin_change(g, l, (struct journal_change){.verb = JOURNAL_ADD_LEARNER, .id = 9, .addr = "x:1"},
                  &mine);
-    for (int i = 0; i < 700 && a->role != JOURNAL_LEADER; i++)
+    for (int i = 0; i < 950 && a->role != JOURNAL_LEADER; i++)
         gang_run(g, 1);
     CU_ASSERT_FATAL(a->role == JOURNAL_LEADER && l->role == JOURNAL_LEADER);
     begin_change(g, a, (struct journal_change){.verb = JOURNAL_PRIORITY, .id = 1, .priority = 3},

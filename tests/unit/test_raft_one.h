@@ -75,7 +75,7 @@ static void open_conf(const struct raft_conf *conf, uint64_t term, uint32_t vote
     r = raft_create(&mem, &cfg, &s, now);
     CU_ASSERT_PTR_NOT_NULL_FATAL(r);
     raft_status(r, &st);
-    now += 200 * MS; /* the promise that it may have made before */
+    now += 700 * MS; /* it is bound by what it may have heard before */
 }
 
 static void open_voters(uint32_t n_voters, uint64_t term, uint32_t n, const uint64_t *terms)

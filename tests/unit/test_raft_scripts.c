@@ -593,7 +593,7 @@ static void command_one(char **word, uint32_t n)
     if (id == 0 || id > NODES || !x->raft)
         say("who is to %s?\n", c);
     else if (!strcmp(c, "lead")) {
-        s.now += 500 * MS;
+        s.now += 700 * MS;
         s.quiet = 2;
         step(id, (struct raft_event){.type = RAFT_CAMPAIGN});
         settle(~0u, 2);
