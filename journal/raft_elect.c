@@ -51,6 +51,7 @@ void raft_elect_contact(struct raft *r)
 {
     int64_t bound = raft_bound_ns(r->cfg.promise_ns, r->cfg.suspect_min_ns);
     r->promise_ns = r->now + r->cfg.promise_ns;
+    r->was_heard = true;
     r->bound_ns = MUTANT(RAFT_BOUND_SHORT) ? r->promise_ns : r->now + bound;
     raft_elect_rest(r);
 }
@@ -107,7 +108,7 @@ static bool raft_elect_is_bound(const struct raft *r)
         return false;
     if (MUTANT(RAFT_PROMISE_LAPSES) && r->leader.v == 0)
         return r->now < r->silent_until_ns;
-    return r->now < r->silent_until_ns || r->now < r->bound_ns ||
+    return (r->now < r->silent_until_ns && !r->was_heard) || r->now < r->bound_ns ||
            (MUTANT(RAFT_LEADER_KEPT) && r->leader.v);
 }
 

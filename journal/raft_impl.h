@@ -123,8 +123,9 @@ struct raft {
     uint64_t acked;               /* the last answer said */
     int64_t promise_ns, bound_ns; /* until when: the leader's lease may last; no other is helped */
     int64_t silent_until_ns;      /* after a start */
-    int64_t suspect_ns;           /* when to suspect it */
-    bool yielded;                 /* those of higher priority had their time */
+    bool was_heard;     /* a leader, since then: what was promised before is over, or to it */
+    int64_t suspect_ns; /* when to suspect it */
+    bool yielded;       /* those of higher priority had their time */
     bool installing;
     uint64_t wanted_index, wanted_term; /* image being fetched */
     struct raft_id wanted_from;

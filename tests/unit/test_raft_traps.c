@@ -213,6 +213,23 @@ static void test_trap_14_promise_to_the_leader_is_kept(void)
     end();
 }
 
+/* Who has just started and hears a leader owes nothing to others: they had ended when that one was
+ * elected. */
+static void test_trap_30_who_heard_a_leader_since_its_start_keeps_still_no_longer(void)
+{
+    open_voters(3, 1, 0, NULL);
+    now -= 600 * MS; /* 100 ms after its start */
+    append(2, 1, 0, 0, 0, 0, 0);
+    step((struct raft_event){.type = RAFT_CONTACT, .u.contact = {{2}, false}});
+    now += 140 * MS;
+    ask_vote(3, 9, 5, 5);
+    CU_ASSERT(st.term == 1 && fx.n_messages == 0);
+    now += 10 * MS;
+    ask_vote(3, 9, 5, 5);
+    CU_ASSERT(st.term == 9 && st.vote.v == 3);
+    end();
+}
+
 /* The leader's process is no more: it stands still nowhere, and only its lease has to be over. */
 static void test_trap_14_a_refused_connection_shortens_the_promise(void)
 {
@@ -911,6 +928,7 @@ UNIT_MAIN("raft traps", UNIT(test_who_lacks_what_it_answered_for_gets_it_again),
           UNIT(test_trap_13_pre_candidate_forgets_the_leader),
           UNIT(test_trap_14_promise_to_the_leader_is_kept),
           UNIT(test_trap_14_a_refused_connection_shortens_the_promise),
+          UNIT(test_trap_30_who_heard_a_leader_since_its_start_keeps_still_no_longer),
           UNIT(test_trap_15_leader_without_a_quorum_steps_down),
           UNIT(test_trap_16_removed_member_is_not_elected_by_transfer),
           UNIT(test_trap_17_learner_votes_when_asked),
