@@ -13,17 +13,22 @@ const char *lab_group_verdict_name(enum lab_group_verdict v)
     return names[v];
 }
 
-void lab_group_fail(struct lab_group *g, enum lab_group_verdict v, const char *format, ...)
+void lab_group_finding(struct lab_group *g, struct lab_finding *f, const char *check,
+                       const char *format, va_list args)
 {
-    struct lab_finding *f = &g->check.findings[v];
     if (f->failures++)
         return;
+    fmt_into_v(f->what, sizeof f->what, format, args);
+    f->at_ns = group_now_ns(g);
+    lab_group_note(g, "FAIL %s: %s", check, f->what);
+}
+
+void lab_group_fail(struct lab_group *g, enum lab_group_verdict v, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
-    fmt_into_v(f->what, sizeof f->what, format, args);
+    lab_group_finding(g, &g->check.findings[v], lab_own_verdict(&g->s, v), format, args);
     va_end(args);
-    f->at_ns = group_now_ns(g);
-    lab_group_note(g, "FAIL %s: %s", lab_own_verdict(&g->s, v), f->what);
 }
 
 static void *check_room(struct lab_group *g, void *p, uint64_t need, uint64_t *cap, size_t size)

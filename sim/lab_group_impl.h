@@ -13,6 +13,7 @@
 #ifndef SIM_LAB_GROUP_IMPL_H
 #define SIM_LAB_GROUP_IMPL_H
 
+#include <stdarg.h>
 #include "core/fmt.h"
 #include "core/prng.h"
 #include "journal/journal.h"
@@ -231,6 +232,9 @@ bool lab_group_record(struct lab_group *g, uint64_t index, const void *rec, uint
                       struct group_record *ret_r);
 
 /* ---- lab_group_check.c */
+/* a failure of that check; the first one is kept, and noted */
+void lab_group_finding(struct lab_group *g, struct lab_finding *f, const char *check,
+                       const char *format, va_list args);
 void lab_group_fail(struct lab_group *g, enum lab_group_verdict v, const char *format, ...)
     PRINTF_LIKE(3, 4);
 void lab_group_check_role(struct group_node *n, enum journal_role role, uint64_t epoch, int why,

@@ -109,14 +109,13 @@ void lab_own_checked(struct lab_own_run *r, const char *check, uint64_t n)
 void lab_own_fail(struct lab_own_run *r, const char *check, int64_t at_ns, const char *format, ...)
 {
     struct lab_finding *f = own_finding(r, check);
-    if (f->failures++)
-        return;
+    bool is_first = !f->failures;
     va_list args;
     va_start(args, format);
-    fmt_into_v(f->what, sizeof f->what, format, args);
+    lab_group_finding(r->g, f, check, format, args);
     va_end(args);
-    f->at_ns = at_ns ? at_ns : group_now_ns(r->g);
-    lab_group_note(r->g, "FAIL %s: %s", check, f->what);
+    if (is_first && at_ns)
+        f->at_ns = at_ns;
 }
 
 const struct lab_own_op *lab_own_history(const struct lab_own_run *r, uint32_t *ret_n)

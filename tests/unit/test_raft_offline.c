@@ -140,6 +140,15 @@ static void waited(struct gang *g, struct gang_op *o)
     o->done = false;
 }
 
+static const struct raft_log_config small_log = {.mem_entries = 1024,
+                                                 .wal = {.dir = "",
+                                                         .segment_bytes = 1 << 20,
+                                                         .batch_bytes = 256 << 10,
+                                                         .batches_in_flight = 4,
+                                                         .queue_bytes = 1 << 20,
+                                                         .cluster_hi = 7,
+                                                         .cluster_lo = 8}};
+
 /* an intact log whose last entry is of a term before the one before it: no member writes that */
 static void test_offline_check_finds_nonsense(void)
 {
@@ -153,15 +162,7 @@ static void test_offline_check_finds_nonsense(void)
     struct env *e = sim_node_up(g->m[0].node);
     struct raft_log_host host = {
         .stored = ignore_stored, .failed = ignore_failed, .space = ignore_space};
-    struct raft_log_config c = {.mem_entries = 1024,
-                                .wal = {.dir = "",
-                                        .segment_bytes = 1 << 20,
-                                        .batch_bytes = 256 << 10,
-                                        .batches_in_flight = 4,
-                                        .queue_bytes = 1 << 20,
-                                        .cluster_hi = 7,
-                                        .cluster_lo = 8}};
-    struct raft_log *l = raft_log_create(e, sim_mem(g->m[0].node), &c, &host);
+    struct raft_log *l = raft_log_create(e, sim_mem(g->m[0].node), &small_log, &host);
     struct gang_op o = {.op = {.done = gang_op_done}, .g = g, .busy = true};
     struct raft_conf none = {0};
     struct raft_start s = {.image = {.conf = &none}};
@@ -200,16 +201,8 @@ static void test_a_log_that_begins_right_behind_its_image(void)
     struct raft_log_host host = {
         .stored = ignore_stored, .failed = ignore_failed, .space = ignore_space};
     struct wal_host wal_host = {.record = ignore_record};
-    struct raft_log_config c = {.mem_entries = 1024,
-                                .wal = {.dir = "",
-                                        .segment_bytes = 1 << 20,
-                                        .batch_bytes = 256 << 10,
-                                        .batches_in_flight = 4,
-                                        .queue_bytes = 1 << 20,
-                                        .cluster_hi = 7,
-                                        .cluster_lo = 8}};
     struct gang_op o = {.op = {.done = gang_op_done}, .g = g, .busy = true};
-    struct wal *w = wal_create(e, m, &c.wal, &wal_host);
+    struct wal *w = wal_create(e, m, &small_log.wal, &wal_host);
     wal_recover(w, 1, 0, &o.op);
     waited(g, &o);
     wal_recover_start(w, 1, &o.op);
@@ -229,7 +222,7 @@ static void test_a_log_that_begins_right_behind_its_image(void)
     struct raft_conf none = {0};
     for (uint64_t index = 99; index <= 101; index++) {
         struct raft_start s = {.image = {.index = index, .term = 3, .conf = &none}};
-        struct raft_log *l = raft_log_create(e, m, &c, &host);
+        struct raft_log *l = raft_log_create(e, m, &small_log, &host);
         raft_log_recover(l, 1, 0, &o.op);
         waited(g, &o);
         raft_log_replay(l, &o.op);
