@@ -153,6 +153,7 @@ void client_stop(struct client *c, struct env_op *op)
 void client_stats(const struct client *c, struct client_stats *ret_s)
 {
     *ret_s = c->stats;
+    ret_s->session = c->session.v;
 }
 
 bool client_check(const struct client *c, char *err_text, size_t cap)

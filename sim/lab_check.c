@@ -136,21 +136,6 @@ static struct check_session *check_session(struct lab_check *c, uint64_t id)
     return NULL;
 }
 
-uint32_t lab_check_ghosts(struct lab_check *c)
-{
-    struct session_id id = {0};
-    uint32_t ghosts = 0;
-    while ((id = meta_session_next(c->state, id)).v) {
-        const struct check_session *s = check_session(c, id.v);
-        bool later = false;
-        for (uint32_t i = s ? (uint32_t)(s - c->sessions) + 1 : c->n_sessions; i < c->n_sessions;
-             i++)
-            later |= !strcmp(c->sessions[i].client, s->client);
-        ghosts += later;
-    }
-    return ghosts;
-}
-
 static void check_session_open(struct lab_check *c, const struct fsop *op,
                                const struct meta_result *res)
 {

@@ -81,8 +81,6 @@ bool lab_check_even(struct lab_check *c, struct master_observer *o, const struct
 struct lab_model *lab_check_model(struct lab_check *c);
 const struct meta *lab_check_state(const struct lab_check *c);
 uint64_t lab_check_records(const struct lab_check *c);
-/* sessions that have not ended, though their clients have later ones: of those that died */
-uint32_t lab_check_ghosts(struct lab_check *c);
 /* times that a master began to lead */
 uint64_t lab_check_leaderships(const struct lab_check *c);
 

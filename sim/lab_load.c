@@ -734,6 +734,23 @@ void lab_load_on_answer(struct lab_load *l, void (*fn)(void *ctx, const struct l
     l->answer_ctx = ctx;
 }
 
+uint32_t lab_load_ghosts(const struct lab_load *l, const struct meta *state)
+{
+    struct session_id id = {0};
+    uint32_t ghosts = 0;
+    while ((id = meta_session_next(state, id)).v) {
+        bool used = false;
+        for (uint32_t i = 0; i < l->n_clients && !used; i++) {
+            struct client_stats s = {0};
+            if (l->clients[i]->client)
+                client_stats(l->clients[i]->client, &s);
+            used = s.session == id.v;
+        }
+        ghosts += !used;
+    }
+    return ghosts;
+}
+
 struct client *lab_load_client(struct lab_load *l, uint32_t i)
 {
     return i < l->n_clients ? l->clients[i]->client : NULL;

@@ -104,6 +104,9 @@ void lab_load_tell_open(struct lab_load *l);
 /* keeps every operation that is begun from now on; call it before any is */
 void lab_load_record(struct lab_load *l, struct lab_ops *to);
 const char *lab_load_kind_name(enum lab_load_kind k);
+/* sessions of that state that no client uses: of those that died, and such as were opened by a
+ * request whose answer did not come back */
+uint32_t lab_load_ghosts(const struct lab_load *l, const struct meta *state);
 /* a client of its node, or NULL when it is down */
 struct client *lab_load_client(struct lab_load *l, uint32_t i);
 

@@ -134,10 +134,10 @@ static void run_course(struct lab_run *r)
         }
         break;
     case RUN_SETTLE:
-        if (lab_check_ghosts(r->check))
+        if (lab_load_ghosts(r->load, lab_check_state(r->check)))
             run_look_later(r);
         if (late)
-            run_late(r, "sessions of clients that died have not ended");
+            run_late(r, "sessions that nobody uses have not ended");
         if (late || now < r->settled_ns)
             break;
         lab_load_probe(r->load);
@@ -150,7 +150,7 @@ static void run_course(struct lab_run *r)
             run_late(r, "a client's last walk has not ended");
         break;
     case RUN_QUIET:
-        if (lab_check_ghosts(r->check)) {
+        if (lab_load_ghosts(r->load, lab_check_state(r->check))) {
             run_settle(r); /* somebody opened his session only for the last walk */
         } else if (run_is_settled(r) && run_is_reported(r, why, sizeof why) &&
                    run_is_even(r, why, sizeof why)) {
