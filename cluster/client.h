@@ -103,7 +103,7 @@ struct client_stats {
     uint64_t worker_hits, worker_misses, fallback_reads, failovers, invalidations, readahead_pages;
     uint64_t page_hits, pages_kept;
     uint64_t asides, asides_refused; /* questions that standbys answered; that they did not */
-    uint64_t epoch, session; /* session 0: none */
+    uint64_t epoch, session;         /* session 0: none */
     bool connected;
 };
 
