@@ -121,6 +121,7 @@ const struct http_metric http_table[] = {
     ONE("ufs.refreshes", "master_ufs_refreshes_total", COUNTER, "Comparisons that found something else."),
     ONE("ufs.names", "master_ufs_names_total", COUNTER, "Listings passed through from the under-store."),
     ONE("ufs.looks", "master_ufs_looks_total", COUNTER, "Entries of listings compared with the under-store."),
+    ONE("ufs.outruns", "master_ufs_outruns_total", COUNTER, "Comparisons in vain, as the file or a directory above was changed meanwhile."),
     ONE("ufs.effects", "master_ufs_effects_total", COUNTER, "Changes made in the under-store."),
     ONE("ufs.resumed", "master_ufs_resumed_total", COUNTER, "Changes taken over from an earlier leadership."),
     ONE("ufs.reclaimed", "master_ufs_reclaimed_total", COUNTER, "Removed files whose bytes were given back."),

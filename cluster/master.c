@@ -97,7 +97,7 @@ static void master_follow(struct master *m, const struct fsop *op, const struct 
     for (unsigned i = 0; i < res->n_changes; i++) {
         struct fsattr a;
         if (res->changes[i].kind != META_CHANGE_ENTRY)
-            m->touched[master_touched_at(res->changes[i].ino)] = meta_applied(m->meta);
+            recent_put(&m->touched, res->changes[i].ino.v, meta_applied(m->meta));
         if (res->changes[i].kind != META_CHANGE_DATA)
             continue;
         bool is_there = master_load_attr(m, res->changes[i].ino, &a) == 0;

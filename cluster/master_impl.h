@@ -22,6 +22,7 @@
 #include "cluster/rpc.h"
 #include "cluster/rpc_format.h"
 #include "core/fmt.h"
+#include "core/recent.h"
 
 #define MASTER_MS 1000000LL
 
@@ -32,7 +33,6 @@ enum {
     MASTER_INVAL_BYTES = 8192, /* invalidations that wait for one session */
     MASTER_SESSIONS_MAX = 16384,
     MASTER_ORPHANS = 1024, /* asked about at once */
-    MASTER_TOUCHED = 1024,
     MASTER_OUTRUNS_MAX = 4,
     MASTER_HOLDS_CHUNK = 1024,
     MASTER_LOADS_MAX = 6, /* E_NOT_LOADED answers that one request survives */
@@ -374,8 +374,7 @@ struct master {
     struct master_verified *verified;
     uint32_t n_verified;
     int64_t verified_after_ns;
-    /* By inode, hashed: the record that last changed attributes of one of them, or renamed it. */
-    uint64_t touched[MASTER_TOUCHED];
+    struct recent touched; /* by inode: the record that last changed its attributes or renamed it */
 
     /* master_append.c */
     int64_t settled_ns; /* nobody uses a predecessor's places from here on; 0: somebody may */
@@ -392,7 +391,7 @@ struct master {
 
     struct {
         uint64_t requests, answers, again, timeouts, duplicates, conflicts, loads, checks,
-            refreshes, names, looks, asides, refused;
+            refreshes, names, looks, outruns, asides, refused;
         uint64_t effects, invalidations, expired, reclaimed, resumed, full;
     } n;
     struct {
@@ -531,10 +530,6 @@ void master_load_go_on(struct master_job *j);
 void master_load_submit_rec(struct master_job *j, const struct fsop *op, enum master_job_step step);
 /* when ino was compared with the under-store; INT64_MIN: not known */
 int64_t master_load_verified_ns(const struct master *m, struct ino ino);
-static inline uint32_t master_touched_at(struct ino ino)
-{
-    return (uint32_t)(base_mix_u64(ino.v) % MASTER_TOUCHED);
-}
 void master_load_verified_set(struct master *m, struct ino ino, int64_t at_ns);
 /* it may be different below: the next question compares */
 void master_load_doubt(struct master *m, struct ino ino);

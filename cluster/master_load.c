@@ -483,7 +483,7 @@ static bool load_is_outrun(const struct master_job *j)
 {
     const struct master *m = j->m;
     for (struct ino at = j->ino; at.v; at = meta_parent(m->meta, at))
-        if (m->touched[master_touched_at(at)] > j->seen && !MUTANT(LOOK_OUTRUN))
+        if (recent_at(&m->touched, at.v) > j->seen && !MUTANT(LOOK_OUTRUN))
             return true;
     return false;
 }
@@ -495,6 +495,7 @@ static void load_start(struct master_job *j);
 static void load_look_again(struct master_job *j)
 {
     struct fsattr a;
+    j->m->n.outruns++;
     if (master_load_attr(j->m, j->ino, &a) == 0 && j->outruns++ < MASTER_OUTRUNS_MAX)
         load_start(j);
     else

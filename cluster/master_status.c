@@ -95,6 +95,7 @@ static void status_requests(struct master *m, struct rpc_text *s)
     rpc_text_u64(s, "ufs.refreshes", m->n.refreshes);
     rpc_text_u64(s, "ufs.names", m->n.names);
     rpc_text_u64(s, "ufs.looks", m->n.looks);
+    rpc_text_u64(s, "ufs.outruns", m->n.outruns);
     rpc_text_u64(s, "ufs.effects", m->n.effects);
     rpc_text_u64(s, "ufs.resumed", m->n.resumed);
     rpc_text_u64(s, "ufs.reclaimed", m->n.reclaimed);

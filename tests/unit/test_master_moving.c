@@ -165,6 +165,48 @@ static void test_master_moving_looked_at_under_a_change_above(void)
     w_close();
 }
 
+/* Others that are changed meanwhile, however many, are no reason to look again. */
+static void test_master_moving_looked_at_while_others_are_changed(void)
+{
+    enum { OTHERS = 1500 };
+    static struct ino ino[OTHERS];
+    w_config(FSOP_MOUNT_THROUGH, 0);
+    wmounts[1] = (struct master_mount){"/m", "", FSOP_MOUNT_META, 0};
+    wcfg.n_mounts = 2;
+    w_master_start();
+    struct wu_file *f = wu_add("x", FSOP_S_IFREG | 0644, 3);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino x = w_lookup(c1, INO_ROOT, "x", 0), m = w_lookup(c1, INO_ROOT, "m", 0);
+    for (int i = 0; i < OTHERS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", i);
+        struct fsop make = w_name(FSOP_MKNOD, m, name);
+        make.acked = c1->seq + 1;
+        CU_ASSERT_EQUAL(w_fs(c1, make, &a), 0);
+        ino[i] = a.reply.attr.ino;
+    }
+    f->size = 9;
+    wu_touch(f);
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = x};
+    unsigned before = wu.count[UFS_STAT];
+    wu.latency_ns = 8000 * MS;
+    w_send(c2, &op, &b);
+    for (int i = 0; i < OTHERS; i++) {
+        struct fsop chmod = {.kind = FSOP_SETATTR,
+                             .acked = c1->seq + 1,
+                             .ino = ino[i],
+                             .valid = FSOP_SET_MODE,
+                             .mode = 0600};
+        CU_ASSERT_EQUAL(w_fs(c1, chmod, &a), 0);
+    }
+    wu.latency_ns = 2 * MS;
+    CU_ASSERT_FALSE(b.done);
+    CU_ASSERT(w_wait(&b, 10000) && b.err == 0);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 9);
+    CU_ASSERT_EQUAL(wu.count[UFS_STAT], before + 1);
+    w_close();
+}
+
 /* a link in the place of a directory, put there by somebody else: what was below is not there */
 static void test_master_moving_a_link_in_the_way(void)
 {
@@ -232,6 +274,7 @@ UNIT_MAIN("master moving", UNIT(test_master_moving_a_written_file_is_replaced),
           UNIT(test_master_moving_a_directory_with_unknown_names),
           UNIT(test_master_moving_there_and_back),
           UNIT(test_master_moving_looked_at_under_a_change_above),
+          UNIT(test_master_moving_looked_at_while_others_are_changed),
           UNIT(test_master_moving_a_link_in_the_way),
           UNIT(test_master_moving_a_name_that_is_being_made),
           UNIT(test_master_moving_a_directory_that_is_listed))
