@@ -101,6 +101,7 @@
     X(RAFT_LEASE_TRANSFER, "a lease holds on after a successor was called") \
     X(RAFT_CALLED_LATE, "whom a leader called to lead is helped after the call is over") \
     X(RAFT_BOUND_SHORT, "a voter helps another as soon as the leader's lease may be over") \
+    X(RAFT_LEADER_UNBOUND, "who has just led helps another at once") \
     X(RAFT_RESTART_VOTES, "a voter that starts forgets that it may have promised") \
     X(RAFT_ACK_EARLY, "a follower answers for entries before they are durable") \
     X(RAFT_SELF_EARLY, "a leader counts its own entries before they are durable") \

@@ -19,11 +19,12 @@
  *     change of voters goes through joint consensus; whoever leads leaves it.
  *  7. While raft_bound_ns has not passed since a follower heard its leader (promise_ns, if its host
  *     has refused a connection since: it is no more), it helps nobody else to lead, unless the
- *     leader itself asks for it; a voter that starts keeps still as long, or until it hears one.  A
- * leader answers reads from its lease only within promise_ns of what a quorum has answered,
- *     shortened by the stated drift of clocks: so when a lease ends nobody else leads for a while
- *     yet, and who stands still in between does no harm (journal_sure_ns); whom it called to lead
- * is helped until the call is over, and till a quorum has heard of that there is no lease.
+ *     leader itself asks for it; a voter that starts keeps still as long, or until it hears one;
+ * and who leads no more, since a quorum of others was last heard to follow it.  A leader answers
+ * reads from its lease only within promise_ns of what a quorum has answered, shortened by the
+ * stated drift of clocks: so when a lease ends nobody else leads for a while yet, and who stands
+ * still in between does no harm (journal_sure_ns); whom it called to lead is helped until the call
+ * is over, and till a quorum has heard of that there is no lease.
  *  8. Who lost entries from his disk that he had answered for (raft_start.floor) neither stands nor
  *     helps anybody whose log ends before them, until his own log reaches as far again: so what was
  *     committed with his answer stays (protocol-aware recovery, Alagappan 2018).

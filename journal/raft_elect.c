@@ -9,7 +9,8 @@
  *     candidate that forgot its term could collect answers to an older, longer log.)
  *  2. A step down within a term keeps the vote.
  *  3. Nobody stands or helps another to lead while his promise to a leader lasts, or while he may
- *     have made one before he was started; unless the leader itself asked for it (force).  A vote
+ *     have made one before he was started; unless the leader itself asked for it (force).  Who
+ *     led is bound as well: it was sure that it leads, and effects of its may still begin.  A vote
  *     request that comes while it lasts does not even raise the term; and a term that rises
  *     otherwise does not end it: the leader does not know of it, and relies on the promise.
  *  4. A pre-vote changes nothing of him who gives it.  One that refuses says its own term, so a
@@ -56,6 +57,14 @@ void raft_elect_contact(struct raft *r)
     raft_elect_rest(r);
 }
 
+void raft_elect_bind(struct raft *r)
+{
+    int64_t bound = raft_bound_ns(r->cfg.promise_ns, r->cfg.suspect_min_ns);
+    int64_t until = raft_read_since_ns(r) + bound;
+    if (r->bound_ns < until && !MUTANT(RAFT_LEADER_UNBOUND) && !MUTANT(RAFT_BOUND_SHORT))
+        r->bound_ns = until;
+}
+
 void raft_elect_refused(struct raft *r)
 {
     int64_t from = r->now > r->promise_ns ? r->now : r->promise_ns;
@@ -86,6 +95,7 @@ void raft_elect_follow(struct raft *r, uint64_t term, struct raft_id leader)
     }
     if (r->role == RAFT_LEADER) {
         r->transfer = (struct raft_id){0};
+        raft_elect_bind(r);
         raft_elect_rest(r);
     } else if (r->role != RAFT_FOLLOWER) {
         r->suspect_ns = r->round_ns;

@@ -192,6 +192,8 @@ static inline uint64_t raft_last_term(const struct raft *r)
 void raft_elect_follow(struct raft *r, uint64_t term, struct raft_id leader);
 void raft_elect_contact(struct raft *r); /* the leader was heard */
 void raft_elect_refused(struct raft *r); /* the leader's host runs no master */
+/* a leader's: it is bound by its own leadership as those are who have answered so far */
+void raft_elect_bind(struct raft *r);
 int raft_elect_campaign(struct raft *r, bool forced);
 void raft_elect_meta(struct raft *r); /* term and vote are durable */
 void raft_elect_pre_vote(struct raft *r, const struct raft_message *m);
@@ -245,6 +247,8 @@ int raft_read_ask(struct raft *r, uint64_t name);
 void raft_read_asked(struct raft *r, const struct raft_message *m);
 void raft_read_replied(struct raft *r, const struct raft_message *m);
 int64_t raft_read_lease_ns(const struct raft *r); /* until when; 0: no lease */
+/* a leader's: when what a quorum has answered was sent; it was sure to lead no later */
+int64_t raft_read_since_ns(const struct raft *r);
 void raft_read_run(struct raft *r);
 void raft_read_drop(struct raft *r); /* none of those under way can be proven any more */
 

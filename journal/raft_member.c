@@ -159,6 +159,7 @@ static int raft_member_may_change(const struct raft *r)
 static void raft_member_propose(struct raft *r, const struct raft_conf *c)
 {
     struct raft_entry e = {.term = r->term, .type = RAFT_CONF, .len = 0};
+    raft_elect_bind(r); /* from now on other answers count */
     raft_push(r, &e, c);
 }
 

@@ -40,6 +40,11 @@ int64_t raft_read_lease_ns(const struct raft *r)
     return (int64_t)since + r->cfg.promise_ns - r->cfg.promise_ns / 1000000 * r->cfg.drift_ppm;
 }
 
+int64_t raft_read_since_ns(const struct raft *r)
+{
+    return base_min_i64((int64_t)raft_member_quorum(r, raft_read_acked), r->now);
+}
+
 static uint64_t raft_read_answered(const struct raft *r, struct raft_id id)
 {
     return raft_is_self(r, id) ? UINT64_MAX : raft_member_look(r, id)->read;

@@ -5,6 +5,7 @@
 
 #include "core/mutant.h"
 #include "core/prng.h"
+#include "journal/journal.h"
 #include "tests/unit/test_raft_config.h"
 #include "tests/unit/unit.h"
 
@@ -77,6 +78,7 @@ struct rw_node {
     struct rw_ops logs, metas;
     int64_t heard_ns;       /* when it did */
     int64_t promised_until; /* by its clock: it heard a leader; also if it has forgotten */
+    int64_t sure_until;     /* by its clock: what it owes below may begin, as nobody else leads */
     int64_t skew_ppm, paused_until, paused_clock, disk_ns;
     struct rw_image coming; /* index 0: none; what was wished for */
     struct raft_id coming_from;
@@ -278,6 +280,29 @@ static void rw_check_promise(struct rw *w, struct rw_node *n, const struct raft_
     }
 }
 
+/* What a leader that is sure of itself begins below, it begins within journal_sure_ns: nobody else
+ * leads before, unless it called him, which its host knew of. */
+static void rw_check_sure(struct rw_node *n, int64_t now, const struct raft_effects *fx)
+{
+    struct journal_raft c = {.promise_ns = n->cfg.promise_ns,
+                             .suspect_min_ns = n->cfg.suspect_min_ns,
+                             .drift_ppm = n->cfg.drift_ppm};
+    if (raft_lease_holds(n->raft, now))
+        n->sure_until = now + journal_sure_ns(&c);
+    for (uint32_t i = 0; i < fx->n_messages; i++)
+        if (fx->message[i].type == RAFT_MSG_TIMEOUT_NOW)
+            n->sure_until = 0;
+}
+
+static void rw_check_nobody_is_sure(struct rw *w, const struct rw_node *leader)
+{
+    for (uint32_t i = 1; i <= w->n; i++) {
+        struct rw_node *o = &w->node[i];
+        rw_check(w, !o->raft || o == leader || rw_clock(w, o) >= o->sure_until,
+                 "another leads while effects may begin");
+    }
+}
+
 /* the configuration in effect is the last one of the log, or that of the image */
 static const struct raft_conf *rw_conf_upto(struct rw *w, struct rw_node *n, uint64_t index)
 {
@@ -307,6 +332,7 @@ static void rw_check_leader(struct rw *w, struct rw_node *n)
     if (w->leader_of[s.term].v == 0) {
         w->leader_of[s.term] = n->id;
         w->leaders++;
+        rw_check_nobody_is_sure(w, n);
         for (uint64_t i = base_max_u64(n->log.base, n->image.index) + 1; i <= w->n_committed; i++) {
             struct rw_entry *e = rw_at(&n->log, i), *g = &w->committed[i % RW_LOG];
             if (w->commit_term[i % RW_LOG] >= s.term)

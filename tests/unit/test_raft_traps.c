@@ -213,6 +213,33 @@ static void test_trap_14_promise_to_the_leader_is_kept(void)
     end();
 }
 
+/* Who leads no more may have been sure of itself a moment ago: it is bound as the others are. */
+static void test_trap_14_who_led_is_bound_like_its_followers(void)
+{
+    for (int forced = 0; forced < 2; forced++) {
+        open_voters(3, 1, 0, NULL);
+        lead(3);
+        ack(2, 1);
+        CU_ASSERT(st.lease);
+        now += 100 * MS;
+        message((struct raft_message){
+            .type = RAFT_MSG_APPEND_REPLY, .from = {3}, .term = 6, .reject = true});
+        CU_ASSERT(st.role == RAFT_FOLLOWER && st.term == 6);
+        now += 499 * MS;
+        message((struct raft_message){.type = RAFT_MSG_VOTE,
+                                      .from = {3},
+                                      .term = 9,
+                                      .index = 9,
+                                      .log_term = 8,
+                                      .force = forced});
+        CU_ASSERT_EQUAL(st.term, forced ? 9 : 6); /* whom it called itself is helped at once */
+        now += 1 * MS;
+        ask_vote(3, 9, 9, 8);
+        CU_ASSERT(st.term == 9 && st.vote.v == 3);
+        end();
+    }
+}
+
 /* Who has just started and hears a leader owes nothing to others: they had ended when that one was
  * elected. */
 static void test_trap_30_who_heard_a_leader_since_its_start_keeps_still_no_longer(void)
@@ -928,6 +955,7 @@ UNIT_MAIN("raft traps", UNIT(test_who_lacks_what_it_answered_for_gets_it_again),
           UNIT(test_trap_13_pre_candidate_forgets_the_leader),
           UNIT(test_trap_14_promise_to_the_leader_is_kept),
           UNIT(test_trap_14_a_refused_connection_shortens_the_promise),
+          UNIT(test_trap_14_who_led_is_bound_like_its_followers),
           UNIT(test_trap_30_who_heard_a_leader_since_its_start_keeps_still_no_longer),
           UNIT(test_trap_15_leader_without_a_quorum_steps_down),
           UNIT(test_trap_16_removed_member_is_not_elected_by_transfer),

@@ -101,6 +101,7 @@ static void rw_crash(struct rw *w, struct rw_node *n)
 {
     raft_free(n->raft);
     n->raft = NULL;
+    n->sure_until = 0;
     uint32_t keep = (uint32_t)prng_below(&w->prng, n->logs.n + 1);
     for (uint32_t i = 0; i < keep; i++) {
         struct rw_op *o = &n->logs.op[(n->logs.first + i) % RW_OPS];
@@ -274,6 +275,7 @@ static void rw_effects(struct rw *w, struct rw_node *n, const struct raft_event 
     *fx = w->fx;
     rw_store(w, n, ev, fx);
     rw_check_promise(w, n, ev, fx);
+    rw_check_sure(n, ev->now_ns, fx);
     if (fx->store_n || fx->cut || n->checked == 0)
         rw_check(w, !memcmp(rw_conf_upto(w, n, n->log.last), raft_conf(n->raft), sizeof *conf),
                  "a configuration that is not the log's last");
