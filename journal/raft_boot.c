@@ -97,6 +97,7 @@ static bool drive_make_parts(struct drive *d)
                              .busy = drive_is_busy,
                              .busy_ctx = d,
                              .bad = raft_drive_image_bad,
+                             .is_bad = raft_drive_image_is_bad,
                              .bad_ctx = d};
     d->ship = ship_create(d->env, d->mem, &hc);
     return d->log && d->snap && d->ship;

@@ -182,18 +182,21 @@ static void drive_install(struct drive *d)
 }
 
 /* An image that is on its way from the same member comes to its end first: there may always be a
- * newer one before it is here. */
+ * newer one before it is here.  What failed for good is tried again later, however new the image
+ * is, but for that of another holder: it may be this disk that is to blame. */
 static void drive_want_image(struct drive *d)
 {
     bool goes_on = d->shipping_index && d->shipping_index < d->fx.image_index &&
                    d->shipping_from.v == d->fx.image_from.v;
+    if (!d->ship_in_vain)
+        d->ship_fails = 0;
+    if (!d->ship_in_vain || d->shipping_from.v != d->fx.image_from.v)
+        d->ship_again_ns = 0;
     d->ship_from = d->fx.image_from;
     d->ship_index = d->fx.image_index;
     d->ship_term = d->fx.image_term;
     d->ship_conf = *d->in.message.conf;
     d->ship_wanted = true;
-    d->ship_fails = 0;
-    d->ship_again_ns = 0;
     if (d->is_shipping && !goes_on)
         ship_cancel(d->ship);
 }

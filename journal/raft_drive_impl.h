@@ -226,6 +226,7 @@ struct drive {
     struct raft_conf shipping_conf;
     bool ship_resume;    /* it was cut off */
     uint32_t ship_fails; /* in a row, of the kind that another try does not help at once */
+    bool ship_in_vain;   /* nor does another image: what came was damaged, or did not fit */
     int64_t ship_again_ns;
     struct raft_conf ship_conf;
 
@@ -286,7 +287,8 @@ void raft_drive_on_space(struct drive *d, bool full);
 void raft_drive_snap_done(struct env_op *op);
 void raft_drive_ship_done(struct env_op *op);
 void raft_drive_init_images(struct drive *d);
-bool raft_drive_image_bad(void *d, uint64_t index); /* for ship_config */
+void raft_drive_image_bad(void *d, uint64_t index); /* for ship_config */
+bool raft_drive_image_is_bad(void *d, uint64_t index);
 
 /* raft_boot.c */
 void raft_drive_run(struct drive *d);

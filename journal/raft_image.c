@@ -177,18 +177,22 @@ static void drive_image_written(struct drive *d, int64_t ret)
     }
 }
 
-bool raft_drive_image_bad(void *ctx, uint64_t index)
+void raft_drive_image_bad(void *ctx, uint64_t index)
 {
     struct drive *d = ctx;
     if (!snap_mark_bad(d->snap, index))
-        return false;
+        return;
     fmt_log(d->env, ENV_LOG_ERROR,
             "journal: '%s': the image of record %llu is damaged: another member could not use it. "
             "A new one is written. Check the disk.",
             env_disk(d->env, d->dir), (unsigned long long)index);
     d->image_again = true;
     raft_drive_kick(d);
-    return true;
+}
+
+bool raft_drive_image_is_bad(void *ctx, uint64_t index)
+{
+    return snap_is_bad(((struct drive *)ctx)->snap, index);
 }
 
 /* --- taking one over --- */
@@ -201,6 +205,7 @@ static void drive_ship_came(struct drive *d)
     uint64_t index = d->ship_index, term = d->ship_term;
     bool other = d->ship_wanted && (index != d->shipping_index || term != d->shipping_term);
     d->ship_fails = 0;
+    d->ship_in_vain = false;
     d->ship_resume = false;
     d->ship_wanted = false;
     d->ship_index = d->shipping_index;
@@ -208,6 +213,8 @@ static void drive_ship_came(struct drive *d)
     struct raft_event ev = {.type = RAFT_IMAGE_READY,
                             .u.image = {d->ship_index, d->ship_term, &conf}};
     raft_drive_event(d, &ev, NULL);
+    if (!d->installing)
+        snap_leave(d->snap, d->shipping_index);
     if (!other || d->installing || d->ship_wanted)
         return;
     d->ship_index = index;
@@ -223,7 +230,11 @@ static void drive_ship_failed(struct drive *d, int why)
         (void)raft_log_give(d->log);
     bool soon = at_once || why == E_TIMEOUT || why == E_AGAIN;
     d->ship_resume = why == E_CLOSED || why == E_TIMEOUT;
-    d->ship_fails = soon ? 0 : (uint32_t)base_min_u64(d->ship_fails + 1, DRIVE_SHIP_FAILS);
+    d->ship_in_vain = d->ship_in_vain || (!soon && why != E_NOENT);
+    if (!soon)
+        d->ship_fails = (uint32_t)base_min_u64(d->ship_fails + 1, DRIVE_SHIP_FAILS);
+    else if (!d->ship_in_vain)
+        d->ship_fails = 0;
     int64_t wait_ns = soon ? DRIVE_SHIP_RETRY_NS : DRIVE_SHIP_RETRY_NS << d->ship_fails;
     d->ship_again_ns = env_now_ns(d->env) + (at_once ? 0 : wait_ns);
     if (!at_once)
@@ -252,7 +263,7 @@ static void drive_ship_overtaken(struct drive *d)
 {
     uint64_t commit = raft_commit(d->raft);
     if (d->ship_wanted && d->ship_index <= commit) {
-        d->ship_wanted = false;
+        d->ship_wanted = d->ship_in_vain = false;
         drive_ship_sweep(d);
     }
     if (d->is_shipping && d->shipping_index && d->shipping_index <= commit)

@@ -71,11 +71,10 @@ static void ship_serve_close(struct ship_serve *v)
     env_close(f, &v->op);
 }
 
-static void ship_is_bad(struct ship *s, uint64_t index)
+void ship_found_bad(struct ship *s, uint64_t index)
 {
-    if (index < s->oldest || !s->cfg.bad || !s->cfg.bad(s->cfg.bad_ctx, index))
-        return;
-    s->bad = index;
+    if (index >= s->oldest && s->cfg.bad)
+        s->cfg.bad(s->cfg.bad_ctx, index);
 }
 
 /* the file is no image, or cannot be read */
@@ -88,7 +87,7 @@ static void ship_serve_bad(struct ship_serve *v, int err)
             err_text(err));
     ship_serve_refuse(v, err);
     ship_serve_close(v);
-    ship_is_bad(v->ship, v->index);
+    ship_found_bad(v->ship, v->index);
 }
 
 static int ship_serve_head(struct ship_serve *v)
@@ -163,7 +162,7 @@ static void ship_serve_done(struct env_op *op)
             v->file = NULL;
             v->state = SHIP_SERVE_REST;
             ship_serve_refuse(v, (int)op->ret);
-            ship_is_bad(s, v->index);
+            ship_found_bad(s, v->index);
         } else if (v->total < SHIP_TAIL || v->total % LOG_BLOCK) {
             ship_serve_bad(v, E_CORRUPT);
         }
@@ -174,9 +173,15 @@ static void ship_serve_done(struct env_op *op)
     default:
         ship_serve_read_done(v, op->ret);
     }
-    for (int i = 1; i <= SHIP_SERVES; i++) /* whoever waits for a buffer, and this one last */
-        ship_serve_run(&s->serves[(v - s->serves + i) % SHIP_SERVES]);
+    ship_doubt_run(s);
+    ship_wake(s, (int)(v - s->serves) + 1); /* this one last */
     ship_rest(s);
+}
+
+void ship_wake(struct ship *s, int first)
+{
+    for (int i = 0; i < SHIP_SERVES; i++)
+        ship_serve_run(&s->serves[(first + i) % SHIP_SERVES]);
 }
 
 static void ship_serve_wait(struct ship_serve *v, int64_t at_ns)
@@ -249,7 +254,7 @@ static bool ship_serve_step(struct ship_serve *v)
         ship_serve_refuse(v, E_NOENT);
         return true;
     }
-    if (g->index == s->bad) {
+    if (s->cfg.is_bad && s->cfg.is_bad(s->cfg.bad_ctx, g->index)) {
         ship_serve_refuse(v, E_AGAIN);
         return true;
     }
@@ -326,7 +331,7 @@ int ship_on_bad(struct ship *s, const void *b, uint32_t n)
     if (r.bad || rbuf_left(&r) || index == 0)
         return E_PROTO;
     if (!s->stop_op)
-        ship_is_bad(s, index);
+        ship_doubt(s, index);
     return 0;
 }
 
@@ -345,7 +350,7 @@ void ship_kept(struct ship *s, uint64_t oldest, uint64_t newest, uint64_t newest
     s->oldest = oldest;
     s->newest = newest;
     s->newest_term = newest_term;
-    s->bad = 0;
+    s->doubt.is_stale |= s->doubt.index == newest;
     for (int i = 0; i < SHIP_SERVES; i++) {
         struct ship_serve *v = &s->serves[i];
         v->is_stale |= v->index == newest; /* it may have been written anew */
@@ -394,13 +399,15 @@ struct ship *ship_create(struct env *e, struct mem *m, const struct ship_config 
         s->serves[i].op.done = ship_serve_done;
         s->serves[i].timer.op.done = ship_serve_timer;
     }
+    ship_doubt_init(s);
     ship_fetch_init(s);
     return s;
 }
 
 void ship_rest(struct ship *s)
 {
-    if (!s->stop_op || s->stopped || s->kicked || s->fetch.state != SHIP_REST)
+    if (!s->stop_op || s->stopped || s->kicked || s->fetch.state != SHIP_REST ||
+        s->doubt.state != SHIP_DOUBT_REST)
         return;
     for (int i = 0; i < SHIP_SERVES; i++)
         if (s->serves[i].busy)
@@ -419,6 +426,7 @@ void ship_stop(struct ship *s, struct env_op *op)
     env_post(s->env, &s->kick);
     for (int i = 0; i < SHIP_SERVES; i++)
         ship_serve_run(&s->serves[i]);
+    ship_doubt_run(s);
     ship_cancel(s);
 }
 

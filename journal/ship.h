@@ -19,7 +19,8 @@
  *     Images that two masters wrote of one state may differ as files: the mark tells them apart.
  *  3. Unfinished ones of other images are removed, and one that is bad, or found the disk full.
  *  4. Who finds that what came whole does not check tells the holder, who looks at no more of an
- *     image than its begin and end: it is the holder's file that may be damaged.
+ *     image than its begin and end when it serves it: it is the holder's file that may be damaged.
+ *     The holder reads all of it then, and believes its own eyes alone (ship_doubt.c).
  *  5. A peer is not touched after ship_lost; a connection carries a few chunks of this at most. */
 #ifndef JOURNAL_SHIP_H
 #define JOURNAL_SHIP_H
@@ -32,9 +33,10 @@ struct ship_config {
     uint64_t cluster_hi, cluster_lo;
     bool (*busy)(void *ctx); /* true while appends are under way; may be NULL */
     void *busy_ctx;
-    /* An image that others want from here is damaged, or somebody fetched it and says so.  true:
-     * there will be another; it is not served any more until ship_kept.  May be NULL. */
-    bool (*bad)(void *ctx, uint64_t index);
+    /* An image that others want from here is damaged.  May be NULL. */
+    void (*bad)(void *ctx, uint64_t index);
+    /* Is that known, and will there be another?  Then it is not served.  May be NULL. */
+    bool (*is_bad)(void *ctx, uint64_t index);
     void *bad_ctx;
 };
 
@@ -59,9 +61,9 @@ int ship_on_data(struct ship *s, struct env_peer *from, const void *b, uint32_t 
 int ship_on_bad(struct ship *s, const void *b, uint32_t n);
 /* The connection is gone (on_close) or about to be (before env_hangup). */
 void ship_lost(struct ship *s, struct env_peer *peer);
-/* The newest is good, whatever was said of it.  Images below `oldest` are not worth having any
- * more: those who fetch one are told the newest. Without it an image is served until its file is
- * gone. */
+/* The newest is new: its file is not the one of before.  Images below `oldest` are not worth having
+ * any more: those who fetch one are told the newest. Without it an image is served until its file
+ * is gone. */
 void ship_kept(struct ship *s, uint64_t oldest, uint64_t newest, uint64_t newest_term);
 
 /* the oldest image that somebody fetches from here, or has a moment ago; 0: nobody does */

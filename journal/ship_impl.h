@@ -1,4 +1,5 @@
-/* journal/ship_impl.h - what ship.c (serving) and ship_fetch.c share.  Nobody else includes it. */
+/* journal/ship_impl.h - what ship.c (serving), ship_doubt.c and ship_fetch.c share.  Nobody else
+ * includes it. */
 #ifndef JOURNAL_SHIP_IMPL_H
 #define JOURNAL_SHIP_IMPL_H
 
@@ -107,6 +108,22 @@ struct ship_fetch {
     char names[SHIP_NAMES], after[ENV_NAME_MAX], drop[ENV_NAME_MAX];
 };
 
+enum ship_doubt_state { SHIP_DOUBT_REST, SHIP_DOUBT_OPEN, SHIP_DOUBT_READ, SHIP_DOUBT_CLOSE };
+
+/* an image that somebody else calls bad, being read here */
+struct ship_doubt {
+    enum ship_doubt_state state;
+    bool busy, is_stale; /* op or timer is under way; its file is another one by now */
+    struct env_op op;
+    struct env_timer timer;
+    struct env_file *file;
+    uint8_t *buf; /* while it reads */
+    uint64_t index, total, pos;
+    int verdict;
+    int64_t began_ns;
+    struct image_check check;
+};
+
 struct ship {
     struct env *env;
     struct mem *mem;
@@ -116,7 +133,7 @@ struct ship {
     uint8_t *memory, *free_buf[SHIP_READS];
     uint32_t n_free;
     uint64_t oldest, newest, newest_term;
-    uint64_t bad; /* an image that is not served until there is another; 0: none */
+    struct ship_doubt doubt;
     struct ship_fetch fetch;
     struct env_op *stop_op, kick;
     bool kicked, stopped;
@@ -126,6 +143,15 @@ struct ship {
 void ship_rest(struct ship *s);
 /* path of image-<index>, in ENV_NAME_MAX bytes */
 void ship_name(const struct ship *s, uint64_t index, char *ret_name);
+
+/* ship.c: those who wait for a buffer go on; peer `first` before the others */
+void ship_wake(struct ship *s, int first);
+void ship_found_bad(struct ship *s, uint64_t index);
+
+/* ship_doubt.c */
+void ship_doubt_init(struct ship *s);
+void ship_doubt(struct ship *s, uint64_t index);
+void ship_doubt_run(struct ship *s);
 
 /* ship_fetch.c */
 void ship_fetch_init(struct ship *s);

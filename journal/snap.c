@@ -179,8 +179,19 @@ bool snap_mark_bad(struct snap *s, uint64_t index)
     return false;
 }
 
+bool snap_is_bad(const struct snap *s, uint64_t index)
+{
+    for (uint32_t i = 0; i < s->n_files; i++)
+        if (s->files[i].index == index)
+            return s->files[i].bad;
+    return false;
+}
+
 uint64_t snap_bytes(const struct snap *s)
 {
+    for (uint32_t i = s->n_files; i-- > 0;)
+        if (!s->files[i].bad)
+            return s->files[i].bytes;
     return s->n_files ? s->files[s->n_files - 1].bytes : 0;
 }
 
@@ -412,20 +423,40 @@ static void snap_install_verdict(struct snap *s, int ret)
     }
 }
 
-static void snap_install_find(struct snap *s)
+/* a place among the files for that of `index`, if it has none; is it new? */
+static bool snap_place(struct snap *s, uint64_t index, uint32_t *ret_at)
 {
     uint32_t i = s->n_files;
-    while (i > 0 && s->files[i - 1].index >= s->index)
-        s->files[--i].bad = true; /* of a state that is no longer this one */
-    if (i == s->n_files || s->files[i].index != s->index) {
+    while (i > 0 && s->files[i - 1].index >= index)
+        i--;
+    bool is_new = i == s->n_files || s->files[i].index != index;
+    if (is_new) {
         if (s->n_files == SNAP_FILES_MAX) {
             memmove(s->files, s->files + 1, --s->n_files * sizeof *s->files);
             i -= i > 0;
         }
         memmove(s->files + i + 1, s->files + i, (s->n_files++ - i) * sizeof *s->files);
+        s->files[i] = (struct snap_file){.index = index};
     }
-    s->files[i] = (struct snap_file){.index = s->index};
-    s->at_file = i + 1;
+    *ret_at = i;
+    return is_new;
+}
+
+/* the file of s->index is a new one now, of the state that is this one from here on */
+static struct snap_file *snap_place_newest(struct snap *s, uint32_t *ret_at)
+{
+    (void)snap_place(s, s->index, ret_at);
+    for (uint32_t i = *ret_at + 1; i < s->n_files; i++)
+        s->files[i].bad = true;
+    s->files[*ret_at] = (struct snap_file){.index = s->index};
+    return &s->files[*ret_at];
+}
+
+void snap_leave(struct snap *s, uint64_t index)
+{
+    uint32_t i;
+    if (snap_place(s, index, &i))
+        s->files[i].bad = true;
 }
 
 /* what an attempt to load one image came to; may start the next */
@@ -647,9 +678,11 @@ static bool snap_write_step(struct snap *s)
 
 static bool snap_prune(struct snap *s)
 {
-    uint32_t good = 0;
+    uint32_t good = 0, all_good = 0;
     char name[ENV_NAME_MAX];
-    for (uint32_t i = s->n_files; i-- > 0;) {
+    for (uint32_t i = 0; i < s->n_files; i++)
+        all_good += !s->files[i].bad;
+    for (uint32_t i = s->n_files; i-- > 0 && all_good;) { /* they may turn bad meanwhile */
         if (!s->files[i].bad && ++good <= SNAP_KEEP)
             continue;
         snap_name(s, s->files[i].index, name);
@@ -664,19 +697,15 @@ static bool snap_prune(struct snap *s)
 
 static bool snap_renamed(struct snap *s)
 {
-    uint32_t i = s->n_files;
+    uint32_t at;
     if (s->op.ret < 0) {
         s->ret = (int)s->op.ret;
         s->state = SNAP_ABORT_CLOSE;
         return true;
     }
-    while (i > 0 && s->files[i - 1].index >= s->index)
-        i--; /* bad ones of an index that is now written again */
-    s->n_files = i;
-    if (s->n_files == SNAP_FILES_MAX)
-        memmove(s->files, s->files + 1, --s->n_files * sizeof *s->files);
-    s->files[s->n_files++] = (struct snap_file){.index = s->index, .bytes = s->pos};
+    snap_place_newest(s, &at)->bytes = s->pos;
     s->loaded = s->index;
+    s->loaded_epoch = s->epoch;
     s->named = base_max_u64(s->named, s->index);
     s->state = SNAP_PRUNE;
     return true;
@@ -885,12 +914,14 @@ void snap_write(struct snap *s, uint64_t index, uint64_t epoch, struct env_op *o
 
 void snap_install(struct snap *s, uint64_t index, struct env_op *op)
 {
+    uint32_t at;
     ASSERT(s->host->image_reset && index);
     snap_begin(s, SNAP_LOAD_OPEN, op);
     s->installing = true;
     s->checking = false;
     s->index = index;
-    snap_install_find(s);
+    (void)snap_place_newest(s, &at);
+    s->at_file = at + 1;
     s->host->image_reset(s->host);
     snap_run(s);
 }

@@ -4,7 +4,7 @@
  *  1. A file called image-<index> was complete, checksummed and synced before it got that name; an
  *     unfinished one is called image.tmp and is thrown away after the next start.
  *  2. The two newest good images are kept; the log may be cut behind the older one, so losing the
- *     newer loses nothing.
+ *     newer loses nothing.  Whatever else is called image-<index> goes once a good one is durable.
  *  3. An image is written one piece at a time with pauses while the log is busy: appends come
  * first.
  *  4. A bad or incomplete image is reported and passed over; one from a newer release or of another
@@ -46,7 +46,11 @@ uint64_t snap_trim_index(const struct snap *s);
 /* The image of that index turned out to be bad: the older one is the last that counts.  false: that
  * is known, or there is none. */
 bool snap_mark_bad(struct snap *s, uint64_t index);
-uint64_t snap_bytes(const struct snap *s); /* of the newest */
+bool snap_is_bad(const struct snap *s, uint64_t index);
+/* image-<index> has come from another master, and is not wanted: it goes when the next is written.
+ * Not during snap_install. */
+void snap_leave(struct snap *s, uint64_t index);
+uint64_t snap_bytes(const struct snap *s); /* of the newest that is good */
 bool snap_at_rest(const struct snap *s);
 /* Writes an image; calls image_begin at once.  ret: 0, E_NOSPC, E_IO, E_CANCELLED, ... */
 void snap_write(struct snap *s, uint64_t index, uint64_t epoch, struct env_op *op);

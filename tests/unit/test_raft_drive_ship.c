@@ -132,6 +132,8 @@ static void test_a_newer_wish_outlives_an_older_fetch(void)
         sim_step(g->s);
     sim_step(g->s);
     CU_ASSERT(away->resets > 0 || d->installing || (d->ship_wanted && d->ship_index == came - 5));
+    if (!away->resets && !d->installing)
+        CU_ASSERT(snap_is_bad(d->snap, came)); /* its file goes with the next */
     CU_ASSERT(gang_await_equal(g, 30000));
     gang_free(g);
 }
@@ -150,6 +152,46 @@ static void test_a_full_disk_does_not_fetch_for_ever(void)
     uint32_t fetches = drive_of(away)->ship->fetch.tag;
     CU_ASSERT(fetches > 3 && fetches < 16);
     sim_disk_set(away->node, &roomy);
+    CU_ASSERT(gang_await_equal(g, 60000));
+    CU_ASSERT_EQUAL(away->resets, 1);
+    gang_free(g);
+}
+
+/* A follower's disk damages what comes, image after image, while the leader goes on: nobody writes
+ * images for that, and it is not sent again and again. */
+static void test_a_bad_disk_does_not_fetch_for_ever(void)
+{
+    struct gang *g = one_is_behind(30, 40, false);
+    struct gang_member *away = &g->m[2];
+    char name[ENV_NAME_MAX];
+    uint64_t newest = 0, images = 0;
+    uint32_t tag = 0, spoilt = 0;
+    sim_net_nic(away->node, 64 << 20); /* there is a moment for it */
+    gang_start(g, 2);
+    g->last_error[0] = 0;
+    for (int ms = 0; ms < 60000; ms++) {
+        struct drive *l = drive_of(&g->m[0]), *d = drive_of(away);
+        if (ms % 500 == 0)
+            CU_ASSERT(gang_write(g, 20, 10000));
+        images += newest && newest != snap_index(l->snap);
+        newest = snap_index(l->snap);
+        name[0] = 0;
+        for (const char *f = ""; (f = sim_disk_next(away->node, f));)
+            if (strstr(f, "image.recv-"))
+                fmt_into(name, sizeof name, "%s", f);
+        if (name[0] && d->ship && d->ship->fetch.tag != tag &&
+            sim_disk_size(away->node, name) > 1 << 20) {
+            for (uint64_t at = 500000; at < 520000; at += 1000) /* not only what pads it */
+                CU_ASSERT_EQUAL(sim_disk_flip(away->node, name, at, 1), 0);
+            tag = d->ship->fetch.tag;
+            spoilt++;
+        }
+        gang_run(g, 1);
+    }
+    CU_ASSERT(gang_leader(g) == &g->m[0] && away->resets == 0);
+    CU_ASSERT(images > 3); /* there was always another one to be had */
+    CU_ASSERT(strstr(g->last_error, "is damaged") == NULL);
+    CU_ASSERT(spoilt > 3 && spoilt < 10);
     CU_ASSERT(gang_await_equal(g, 60000));
     CU_ASSERT_EQUAL(away->resets, 1);
     gang_free(g);
@@ -491,6 +533,7 @@ UNIT_MAIN("raft_drive_ship", UNIT(test_a_damaged_image_is_written_anew),
           UNIT(test_a_wish_that_the_log_has_overtaken_is_given_up),
           UNIT(test_a_newer_wish_outlives_an_older_fetch),
           UNIT(test_a_full_disk_does_not_fetch_for_ever),
+          UNIT(test_a_bad_disk_does_not_fetch_for_ever),
           UNIT(test_a_stop_in_the_middle_of_an_image),
           UNIT(test_a_fetch_without_a_link_is_answered),
           UNIT(test_places_of_former_members_are_given_back),

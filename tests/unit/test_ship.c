@@ -1,5 +1,6 @@
 /* tests/unit/test_ship.c - state images on their way from one master to another, and into a host
  * that runs. */
+#include "journal/ship_impl.h"
 #include "tests/unit/test_ship_world.h"
 
 static struct mem ship_mem;
@@ -66,6 +67,7 @@ static void test_an_image_is_installed_at_run_time(void)
     world_begin(1);
     side_state(&one, 11, 3000000);
     CU_ASSERT_EQUAL(side_write(&one, 100, 3), 0);
+    CU_ASSERT(snap_index(one.snap) == 100 && snap_epoch(one.snap) == 3);
     side_state(&one, 12, 2500000);
     CU_ASSERT_EQUAL(side_write(&one, 200, 4), 0);
     one.host.most = 0;
@@ -117,6 +119,82 @@ static void test_a_bad_image_leaves_an_empty_host(void)
         CU_ASSERT_EQUAL(side_images(&one), 2); /* and no bad one */
         world_end();
     }
+}
+
+/* --- which files stay --- */
+
+static bool side_has(struct side *d, uint64_t index)
+{
+    char name[ENV_NAME_MAX];
+    image_name(index, name);
+    return sim_disk_size(d->n, name) >= 0;
+}
+
+static void pruned(struct env_op *op)
+{
+    CU_ASSERT_EQUAL(op->ret, 0);
+}
+
+/* All of them turn out to be bad while what the newest makes needless is removed: none is, until
+ * there is a good one. */
+static void test_the_last_images_stay_until_there_is_a_good_one(void)
+{
+    world_begin(20);
+    for (uint64_t i = 1; i <= 3; i++) {
+        side_state(&one, i, 300000);
+        CU_ASSERT_EQUAL_FATAL(side_write(&one, i * 10, 3), 0);
+    }
+    CU_ASSERT(snap_mark_bad(one.snap, 20) && snap_mark_bad(one.snap, 30));
+    struct env_op op = {.done = pruned};
+    bool marked = false;
+    snap_write(one.snap, 40, 3, &op);
+    for (int i = 0; i < 1000000 && !snap_at_rest(one.snap); i++) {
+        sim_step(one.s);
+        marked = marked || snap_mark_bad(one.snap, 40);
+    }
+    CU_ASSERT_FATAL(snap_at_rest(one.snap) && marked);
+    CU_ASSERT(side_has(&one, 40) && snap_trim_index(one.snap) == 0);
+    CU_ASSERT_EQUAL_FATAL(side_write(&one, 40, 3), 0); /* in its place */
+    CU_ASSERT(!snap_is_bad(one.snap, 40));
+    CU_ASSERT(side_has(&one, 40) && side_images(&one) == 1);
+    world_end();
+}
+
+/* What came from another master and is not wanted goes with the next image; so does a bad one of a
+ * higher index than what is written now. */
+static void test_images_that_do_not_count_are_removed(void)
+{
+    char name[ENV_NAME_MAX];
+    world_begin(21);
+    for (uint64_t i = 1; i <= 3; i++) {
+        side_state(&one, i, 300000);
+        CU_ASSERT_EQUAL_FATAL(side_write(&one, i * 10, 3), 0);
+    }
+    side_state(&two, 7, 1000);
+    CU_ASSERT_EQUAL_FATAL(side_write(&two, 5, 3), 0);
+    CU_ASSERT_EQUAL_FATAL(side_write(&two, 25, 3), 0);
+    CU_ASSERT_EQUAL(side_fetch(&two, "one", 20, 3), 0);
+    CU_ASSERT_EQUAL(side_fetch(&two, "one", 30, 3), 0);
+    snap_leave(two.snap, 20);
+    snap_leave(two.snap, 30);
+    snap_leave(two.snap, 25); /* its own: that stays */
+    CU_ASSERT(side_images(&two) == 4 && snap_trim_index(two.snap) == 5);
+    CU_ASSERT(snap_is_bad(two.snap, 20) && !snap_is_bad(two.snap, 25));
+    CU_ASSERT(snap_bytes(two.snap) == (uint64_t)sim_disk_size(two.n, "j/image-0000000000000019"));
+    CU_ASSERT_EQUAL_FATAL(side_write(&two, 27, 3), 0);
+    CU_ASSERT(side_images(&two) == 2 && side_has(&two, 25) && side_has(&two, 27));
+    CU_ASSERT_EQUAL(snap_trim_index(two.snap), 25);
+    /* the newest is damaged when it is started */
+    image_name(30, name);
+    CU_ASSERT_EQUAL_FATAL(sim_disk_flip(one.n, name, 200000, 3), 0);
+    sim_node_crash(one.n);
+    side_up(&one);
+    CU_ASSERT_EQUAL(side_open(&one), 0);
+    CU_ASSERT(snap_index(one.snap) == 20 && snap_is_bad(one.snap, 30));
+    side_state(&one, 9, 1000);
+    CU_ASSERT_EQUAL_FATAL(side_write(&one, 22, 3), 0);
+    CU_ASSERT(side_images(&one) == 2 && side_has(&one, 20) && side_has(&one, 22));
+    world_end();
 }
 
 /* --- on the way --- */
@@ -368,6 +446,93 @@ static void test_a_disk_that_does_not_read_back_is_its_owners(void)
     CU_ASSERT_EQUAL(side_fetch(&two, "one", 10, 3), 0);
     arrived(10, 5, 3 << 20);
     world_end();
+}
+
+/* tells one that an image of it is bad, as who has fetched it does */
+static void doubt(uint64_t index)
+{
+    uint8_t b[8];
+    struct env_iov iov = {b, sizeof b};
+    base_put_u64(b, index);
+    CU_ASSERT_FATAL(side_connect(&two, "one"));
+    uint64_t told = one.told;
+    env_send(two.to->peer.conn, JOURNAL_FRAME_IMAGE_BAD, &iov, 1);
+    for (int i = 0; i < 100000 && one.told == told; i++)
+        sim_step(one.s);
+    CU_ASSERT_FATAL(one.told == told + 1);
+}
+
+static bool doubt_ends(void)
+{
+    for (int i = 0; i < 1000000 && one.ship->doubt.state != SHIP_DOUBT_REST; i++)
+        sim_step(one.s);
+    return one.ship->doubt.state == SHIP_DOUBT_REST;
+}
+
+/* An image of the holder's is bad if it is, not if somebody says so: the other's memory may have
+ * damaged what came.  More than one may be. */
+static void test_a_holder_believes_its_own_eyes(void)
+{
+    char name[ENV_NAME_MAX];
+    for (int busy = 0; busy < 2; busy++) {
+        world_begin(22);
+        one.heeds = true;
+        side_state(&one, 5, 3 << 20);
+        CU_ASSERT_EQUAL_FATAL(side_write(&one, 10, 3), 0);
+        CU_ASSERT_EQUAL_FATAL(side_write(&one, 20, 3), 0);
+        one.is_busy = busy;
+        doubt(10);
+        CU_ASSERT(doubt_ends() && !snap_is_bad(one.snap, 10));
+        doubt(30); /* there is none */
+        CU_ASSERT(doubt_ends() && !snap_is_bad(one.snap, 30));
+        image_name(10, name);
+        CU_ASSERT_EQUAL_FATAL(sim_disk_flip(one.n, name, 2000000, 2), 0);
+        image_name(20, name);
+        CU_ASSERT_EQUAL_FATAL(sim_disk_bad(one.n, name, 65536), 0);
+        doubt(20);
+        CU_ASSERT(doubt_ends() && snap_is_bad(one.snap, 20) && !snap_is_bad(one.snap, 10));
+        CU_ASSERT_EQUAL(side_fetch(&two, "one", 10, 3), E_CORRUPT); /* and so it is told */
+        doubt(20);                                                  /* waits for that */
+        CU_ASSERT(doubt_ends() && snap_is_bad(one.snap, 10));
+        for (uint64_t i = 10; i <= 20; i += 10) { /* neither is served any more */
+            CU_ASSERT_FATAL(side_connect(&two, "one"));
+            side_begin_fetch(&two, i, 3);
+            CU_ASSERT_EQUAL(side_fetched(&two), E_AGAIN);
+        }
+        CU_ASSERT_EQUAL_FATAL(side_write(&one, 20, 3), 0); /* anew */
+        ship_kept(one.ship, 20, 20, 3);
+        CU_ASSERT_EQUAL(side_fetch(&two, "one", 20, 3), 0);
+        arrived(20, 5, 3 << 20);
+        world_end();
+    }
+}
+
+/* what is looked at has been written anew meanwhile, or is stopped in the middle */
+static void test_a_doubt_is_overtaken(void)
+{
+    char name[ENV_NAME_MAX];
+    for (int k = 0; k < 20; k++) {
+        world_begin(23);
+        one.heeds = true;
+        side_state(&one, 5, 3 << 20);
+        CU_ASSERT_EQUAL_FATAL(side_write(&one, 10, 3), 0);
+        one.is_busy = k % 2;
+        image_name(10, name);
+        CU_ASSERT_EQUAL_FATAL(sim_disk_flip(one.n, name, 3000000, 2), 0);
+        doubt(10);
+        CU_ASSERT_FATAL(one.ship->doubt.state != SHIP_DOUBT_REST);
+        for (int i = 0; i < k && k < 10; i++)
+            sim_step(one.s);
+        if (k >= 10) {
+            struct env_op op = {0};
+            env_rename(one.env, name, "j/old", &op);
+            CU_ASSERT_EQUAL(sim_run_op(one.s, &op, sim_now_ns(one.s) + 1000 * SHIP_MS), 0);
+            one.is_busy = false;
+            ship_kept(one.ship, 10, 10, 3); /* as after it was written */
+            CU_ASSERT(doubt_ends() && !snap_is_bad(one.snap, 10));
+        }
+        world_end();
+    }
 }
 
 static void test_a_full_disk_is_given_its_space_back(void)
@@ -644,9 +809,13 @@ static void test_storms(void)
 }
 
 UNIT_MAIN("ship", UNIT(test_an_image_is_installed_at_run_time),
-          UNIT(test_a_bad_image_leaves_an_empty_host), UNIT(test_images_of_all_sizes_arrive),
-          UNIT(test_a_wrong_term_or_index_is_not_there), UNIT(test_cut_connections_cost_little),
-          UNIT(test_a_restarted_fetcher_goes_on), UNIT(test_a_restarted_holder_is_asked_again),
+          UNIT(test_a_bad_image_leaves_an_empty_host),
+          UNIT(test_the_last_images_stay_until_there_is_a_good_one),
+          UNIT(test_images_that_do_not_count_are_removed),
+          UNIT(test_a_holder_believes_its_own_eyes), UNIT(test_a_doubt_is_overtaken),
+          UNIT(test_images_of_all_sizes_arrive), UNIT(test_a_wrong_term_or_index_is_not_there),
+          UNIT(test_cut_connections_cost_little), UNIT(test_a_restarted_fetcher_goes_on),
+          UNIT(test_a_restarted_holder_is_asked_again),
           UNIT(test_a_file_that_differs_is_begun_anew), UNIT(test_damage_on_the_way_is_found),
           UNIT(test_a_disk_that_does_not_read_back_is_its_owners),
           UNIT(test_a_full_disk_is_given_its_space_back),

@@ -127,6 +127,8 @@ struct side {
     bool fetching;
     int64_t fetch_ret;
     uint64_t data_bytes, data_frames, bad_frames; /* that came */
+    bool heeds;                                   /* what is said of its images, as a master does */
+    uint64_t told;                                /* that one is bad */
     void (*on_data)(struct side *d);
 };
 
@@ -142,6 +144,9 @@ static void side_on_frame(struct env_peer *p, uint16_t type, const void *b, uint
         ret = ship_on_data(d->ship, p, b, n);
         if (d->on_data)
             d->on_data(d);
+    } else if (type == JOURNAL_FRAME_IMAGE_BAD && d->heeds) {
+        d->told++;
+        ret = ship_on_bad(d->ship, b, n);
     }
     d->bad_frames += ret != 0;
 }
@@ -196,6 +201,17 @@ static bool side_busy(void *ctx)
     return ((struct side *)ctx)->is_busy;
 }
 
+static void side_bad(void *ctx, uint64_t index)
+{
+    snap_mark_bad(((struct side *)ctx)->snap, index);
+}
+
+static bool side_is_bad(void *ctx, uint64_t index)
+{
+    struct side *d = ctx;
+    return d->heeds && snap_is_bad(d->snap, index);
+}
+
 static void side_up(struct side *d)
 {
     d->env = sim_node_up(d->n);
@@ -217,8 +233,14 @@ static void side_up(struct side *d)
                             .busy_ctx = d};
     d->snap = snap_create(d->env, d->mem, &c, &d->host.host);
     CU_ASSERT_FATAL(d->snap != NULL);
-    struct ship_config sc = {
-        .dir = "j", .cluster_hi = 7, .cluster_lo = 9, .busy = side_busy, .busy_ctx = d};
+    struct ship_config sc = {.dir = "j",
+                             .cluster_hi = 7,
+                             .cluster_lo = 9,
+                             .busy = side_busy,
+                             .busy_ctx = d,
+                             .bad = side_bad,
+                             .is_bad = side_is_bad,
+                             .bad_ctx = d};
     d->ship = ship_create(d->env, d->mem, &sc);
     CU_ASSERT_FATAL(d->ship != NULL);
     memset(d->links, 0, sizeof d->links);
