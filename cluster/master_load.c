@@ -84,8 +84,8 @@ void master_load_verify(struct master_job *j, const void *batch, uint32_t len)
             .kind = FSOP_LOOKUP, .ino = j->ino, .name = e.name, .name_len = e.name_len};
         struct fsop_reply rep;
         meta_query(j->m->meta, &op, j->m->rec, JOURNAL_RECORD_MAX, &rep);
-        /* one that was changed through us meanwhile was left as it is: it is looked at anew */
-        if (!rep.err && rep.attr.fp == e.fp)
+        /* one that was changed meanwhile was left as it is: it is looked at anew */
+        if (!rep.err && master_load_is_same(&rep.attr, &e))
             master_load_verified_set(j->m, rep.attr.ino, j->began_ns);
     }
 }

@@ -16,6 +16,8 @@
  *     through it makes him come back for each entry (and the kernel list names only from then on).
  *  5. What did not fit into one look or one record is not taken for compared: it comes next.
  *
+ *  6. What differed and is still as it was known, though nobody has changed it, is looked at again.
+ *
  *   NAMES: NAMES -> end
  *   LOOK:  LOOK -> [LOOKED] -> end, or LOOK at the rest */
 #include "cluster/master_impl.h"
@@ -207,6 +209,41 @@ static uint32_t names_differences(struct master_job *j)
     return (uint32_t)w.len;
 }
 
+/* It differs still, and was not changed since it was looked at, nor is it being changed: another
+ * inode was that shares its place (inode_is_newer() in core/), or it was given up. */
+static bool names_is_left_out(struct master *m, const struct master_job *j, const struct fsent *e)
+{
+    struct fsop op = {.kind = FSOP_LOOKUP, .ino = j->ino, .name = e->name, .name_len = e->name_len};
+    struct fsop_reply rep;
+    uint64_t intent;
+    meta_query(m->meta, &op, m->rec, JOURNAL_RECORD_MAX, &rep);
+    struct ino ino = rep.attr.ino;
+    return !rep.err && !(rep.attr.flags & FSATTR_LIVE) && !master_load_is_same(&rep.attr, e) &&
+           recent_at(&m->touched, ino.v) <= j->seen &&
+           !meta_path_steady(m->meta, ino, meta_path_mark(m->meta, ino), &intent);
+}
+
+/* Those of the differences that the record has left out are asked for once more, before the rest:
+ * in the page there is room for them where they were taken from.  false: too often. */
+static bool names_again(struct master_job *j)
+{
+    uint32_t taken = (uint32_t)((const uint8_t *)j->uop.names - j->page);
+    struct rbuf b = rbuf_make(j->page + LOOK_DIFFERS, j->uop.len);
+    struct wbuf w = wbuf_make(j->page, taken);
+    struct fsent e;
+    while (rbuf_left(&b) && fsop_ent_get(&b, &e) == 0)
+        if (names_is_left_out(j->m, j, &e))
+            wbuf_str16(&w, e.name, e.name_len);
+    if (!w.len)
+        return true;
+    ASSERT(!w.bad);
+    memmove(j->page + taken - w.len, j->page, w.len);
+    j->uop.names -= w.len;
+    j->uop.names_len += (uint32_t)w.len;
+    j->m->n.outruns++;
+    return j->outruns++ < MASTER_OUTRUNS_MAX;
+}
+
 static void names_end(struct master_job *j, bool is_looked)
 {
     if (!list_empty(&j->waiters))
@@ -269,7 +306,7 @@ void master_names_step(struct master_job *j)
         }
         if (j->ret == 0)
             master_load_verify(j, j->page + LOOK_DIFFERS, j->uop.len);
-        names_go_on(j, j->ret == 0);
+        names_go_on(j, j->ret == 0 && names_again(j));
         break;
     default:
         ASSERT(!"a step of another kind of job");

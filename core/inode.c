@@ -51,6 +51,28 @@ void inode_change(struct meta *m, uint32_t slot)
     i->version = inode_version_next(m, i->version);
 }
 
+void inode_touch(struct meta *m, uint32_t slot)
+{
+    m->touched[slot % META_ATTRS / 64] |= (uint64_t)1 << (slot % META_ATTRS % 64);
+}
+
+void inode_touch_end(struct meta *m)
+{
+    for (unsigned w = 0; w < META_ATTRS / 64; w++) {
+        for (uint64_t bits = m->touched[w]; bits; bits &= bits - 1) {
+            struct meta_super *sup = meta_super_mut(m);
+            sup->attr_index[w * 64 + (unsigned)__builtin_ctzll(bits)] = sup->applied;
+        }
+        m->touched[w] = 0;
+    }
+}
+
+bool inode_is_newer(const struct meta *m, uint32_t slot, const struct fsop *op)
+{
+    uint64_t at = meta_super(m)->attr_index[slot % META_ATTRS];
+    return op->mtime_ns && (uint64_t)op->mtime_ns < at;
+}
+
 static void inode_orphan_place(struct meta *m, uint32_t slot)
 {
     while (m->st.t[TABLE_ORPHAN].high <= slot / 64 + 1)

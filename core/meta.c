@@ -8,7 +8,7 @@
 
 static void meta_defs(struct store_def *d)
 {
-    d[TABLE_SUPER] = (struct store_def){sizeof(struct meta_super), STORE_PAGE_SMALL};
+    d[TABLE_SUPER] = (struct store_def){sizeof(struct meta_super), STORE_PAGE};
     d[TABLE_INODE] = (struct store_def){sizeof(struct meta_inode), STORE_PAGE};
     d[TABLE_DENTRY] = (struct store_def){sizeof(struct meta_dentry), STORE_PAGE};
     d[TABLE_DENTRY_BUCKET] = (struct store_def){4, STORE_PAGE};
@@ -236,6 +236,7 @@ void meta_apply(struct meta *m, uint64_t index, const struct fsop *op, struct me
         err = session_begin(m, op, ret_r);
     if (err == 0) {
         err = meta_dispatch(m, index, op, ret_r);
+        inode_touch_end(m);
         ret_r->reply.err = err;
         ret_r->reply.index = index;
         if (ret_r->session.v && ret_r->seq && !meta_is_passing(err))

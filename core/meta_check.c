@@ -409,7 +409,8 @@ uint64_t meta_hash(const struct meta *m)
         hash_u64(hash_u64(hash_u64(7, sup->applied), sup->rules | (uint32_t)sup->era << 16),
                  sup->intent_count);
     h = hash_u64(hash_u64(h, sup->inodes_max), (uint64_t)sup->memory_mib << 32 | sup->sessions_max);
-    h = hash_u64(h, sup->attr_index);
+    for (unsigned i = 0; i < META_ATTRS; i++)
+        h = hash_u64(h, sup->attr_index[i]);
     for (unsigned i = 0; i < META_GONE; i++)
         h = hash_u64(h, sup->gone_index[i]);
     uint64_t sum = 0;

@@ -28,7 +28,7 @@ enum meta_table { /* numbers of the store's tables; part of the image format */
                   TABLE_COUNT = TABLE_BLOB + STORE_BLOB_CLASSES,
 };
 
-enum { META_GONE = 128 };
+enum { META_GONE = 128, META_ATTRS = 256 };
 
 /* One record, slot 1: what belongs to no other table. */
 struct meta_super {
@@ -43,9 +43,10 @@ struct meta_super {
     uint64_t inodes_max;                  /* FSOP_LIMITS; 0: those of meta_open */
     uint32_t sessions_max;
     uint32_t memory_mib; /* most bytes of pages; 0: no limit */
-    uint64_t attr_index; /* of the last record that changed attributes or sizes through us */
     /* of the last record that took a name away through us, by directory: see dir_gone() */
     uint64_t gone_index[META_GONE];
+    /* of the last record that changed attributes, sizes or links, by slot: see inode_touch() */
+    uint64_t attr_index[META_ATTRS];
 };
 
 enum meta_inode_flag {
@@ -161,7 +162,7 @@ struct meta_orphan_bits { /* record k: slots 64 (k - 1) to 64 (k - 1) + 63 of th
     uint64_t bits;
 };
 
-static_assert(sizeof(struct meta_super) == 72 + 8 * META_GONE, "format");
+static_assert(sizeof(struct meta_super) == 64 + 8 * (META_GONE + META_ATTRS), "format");
 static_assert(sizeof(struct meta_inode) == 96, "format");
 static_assert(sizeof(struct meta_dentry) == 40, "format");
 static_assert(sizeof(struct meta_xattr) == 16, "format");

@@ -23,8 +23,9 @@ struct meta {
     struct store st;
     struct meta_result *result; /* of the apply under way */
     char names[META_CHANGES_MAX][LIMIT_NAME + 1];
-    uint64_t work;    /* names that this apply may still visit or take away */
-    bool loading;     /* an image */
+    uint64_t touched[META_ATTRS / 64]; /* places in attr_index, by the apply under way */
+    uint64_t work;                     /* names that this apply may still visit or take away */
+    bool loading;                      /* an image */
     char *mount_text; /* LIMIT_PATH for a path, LIMIT_PATH for a URI: see mount_get */
 };
 
@@ -66,6 +67,14 @@ uint32_t inode_new(struct meta *m, uint32_t mode, uint32_t uid, uint32_t gid, ui
 void inode_free(struct meta *m, uint32_t slot);
 uint64_t inode_version_next(const struct meta *m, uint64_t version);
 void inode_change(struct meta *m, uint32_t slot); /* other contents: another version */
+/* The record that is applied changes what a look below would find of it: what was found before
+ * that must not come back. */
+void inode_touch(struct meta *m, uint32_t slot);
+/* the end of the record: until then its own names do not stand in each other's way */
+void inode_touch_end(struct meta *m);
+/* op says what was found when record op->mtime_ns had been applied (0: it does not say), and this
+ * inode, or another that shares its place, was touched since */
+bool inode_is_newer(const struct meta *m, uint32_t slot, const struct fsop *op);
 void inode_attr(const struct meta *m, uint32_t slot, struct fsattr *ret_a);
 /* what the caller of op may do: FSOP_ACCESS_* bits; E_ACCES */
 int inode_may(const struct meta *m, uint32_t slot, const struct fsop *op, uint32_t access);

@@ -9,7 +9,7 @@ void store_init(struct store *s, struct mem *mem, const struct store_def *defs, 
     s->n = n;
     for (unsigned i = 0; i < n; i++) {
         struct store_table *t = &s->t[i];
-        ASSERT(defs[i].record >= 4 && defs[i].record <= defs[i].page);
+        ASSERT(defs[i].record >= 4 && 2 * defs[i].record <= defs[i].page);
         t->def = defs[i];
         t->per_page = defs[i].page / defs[i].record;
         t->high = 1;

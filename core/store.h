@@ -16,7 +16,7 @@
  *     part them.  `bytes` depends on the calls alone, so who must refuse growth asks store_grow
  *     (core/room.c).
  *
- * Image format (version 5), little-endian:
+ * Image format (version 6), little-endian:
  *   head:    8 bytes "tarnimg\n", u32 version, u32 tables, per table u32 record, page, high, free,
  *            live; u32 CRC-32C of all before
  *   page:    u32 table, u32 page, u32 bytes, u32 CRC-32C of those three and the bytes; the bytes
@@ -36,8 +36,8 @@ enum {
     STORE_TABLES_MAX = 32,
     STORE_PAGE = 16 * 1024,      /* for tables that grow; copying one takes about a microsecond */
     STORE_PAGE_SMALL = 4 * 1024, /* for the others */
-    STORE_VERSION = 5,           /* what is written */
-    STORE_VERSION_OLD = 4, /* the oldest that is read: as 5, but for a limit that is not set */
+    STORE_VERSION = 6,           /* what is written */
+    STORE_VERSION_OLD = 6,       /* the oldest that is read */
     STORE_UNIT_HEAD = 16,
     STORE_HEAD_MAX = 16 + 20 * STORE_TABLES_MAX + 4,
 };

@@ -68,6 +68,7 @@ void tree_settle(struct meta *m, uint32_t node, int64_t time_ns)
 {
     struct meta_inode *i = inode_mut(m, node);
     i->ctime_ns = time_ns;
+    inode_touch(m, node);
     if (i->links) {
         meta_changed(m, META_CHANGE_ATTR, node);
     } else if (inode_is_reg(i)) {

@@ -148,7 +148,7 @@ void tree_attr_perform(struct meta *m, struct tree_plan *p)
     if (op->valid & FSOP_SET_MTIME)
         i->mtime_ns = op->mtime_ns;
     if (op->valid) {
-        meta_super_mut(m)->attr_index = meta_applied(m);
+        inode_touch(m, p->node);
         i->ctime_ns = op->time_ns;
         meta_changed(m, op->valid & FSOP_SET_SIZE ? META_CHANGE_DATA : META_CHANGE_ATTR, p->node);
     }
@@ -164,7 +164,7 @@ static void tree_attr_adopt_written(struct meta *m, const struct fsop *op, uint3
 {
     struct meta_inode *i = inode_mut(m, node);
     struct fsent own = *e;
-    bool is_older = op->mtime_ns && (uint64_t)op->mtime_ns < meta_super(m)->attr_index &&
+    bool is_older = inode_is_newer(m, node, op) &&
                     ((i->mode ^ e->mode) & 07777 || i->uid != e->uid || i->gid != e->gid);
     if (is_older) {
         own.mode = i->mode;
@@ -202,7 +202,7 @@ int tree_attr_write_close(struct meta *m, const struct fsop *op)
     }
     if (!MUTANT(WRITE_KEEPS_VERSION))
         inode_change(m, node);
-    meta_super_mut(m)->attr_index = meta_applied(m);
+    inode_touch(m, node);
     meta_changed(m, META_CHANGE_DATA, node);
     return 0;
 }

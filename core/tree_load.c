@@ -162,6 +162,7 @@ static bool tree_load_adopt(struct meta *m, uint32_t node, const struct fsent *e
         return false;
     if (inode_is_link(i) && room_bytes(m, e->target_len))
         return false; /* found again when there is room */
+    inode_touch(m, node);
     if (tree_load_is_content(i, e)) {
         i->fp = e->fp;
         return false;
@@ -183,6 +184,7 @@ static uint32_t tree_load_new_inode(struct meta *m, uint32_t dir, const struct f
     uint32_t node = inode_new(m, (e->mode & FSOP_S_IFMT) | (e->mode & 07777), e->uid, e->gid,
                               inode_at(m, dir)->mount, time_ns);
     inode_adopt(m, node, e);
+    inode_touch(m, node);
     return node;
 }
 
@@ -239,7 +241,7 @@ static int tree_load_entry(struct meta *m, const struct fsop *op, uint32_t dir,
         return 0;
     if (node && (inode_at(m, node)->mode & FSOP_S_IFMT) == (e->mode & FSOP_S_IFMT) &&
         !tree_load_is_split(m, node, e)) {
-        if (!op->mtime_ns || (uint64_t)op->mtime_ns >= meta_super(m)->attr_index)
+        if (!inode_is_newer(m, node, op))
             *changed |= tree_load_adopt(m, node, e);
         return 0;
     }
@@ -310,7 +312,7 @@ static bool tree_load_is_older(const struct meta *m, const struct fsop *op, uint
                                const struct fsent *self)
 {
     const struct meta_inode *i = inode_at(m, dir);
-    return op->mtime_ns && (uint64_t)op->mtime_ns < meta_super(m)->attr_index &&
+    return inode_is_newer(m, dir, op) &&
            ((i->mode ^ self->mode) & 07777 || i->uid != self->uid || i->gid != self->gid);
 }
 

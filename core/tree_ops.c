@@ -171,6 +171,7 @@ static void tree_ops_create(struct meta *m, struct tree_plan *p)
     if (!p->node)
         p->node = inode_new(m, p->new_mode, p->new_uid, p->new_gid, p->mount, op->time_ns);
     struct meta_inode *i = inode_mut(m, p->node);
+    inode_touch(m, p->node);
     switch (i->mode & FSOP_S_IFMT) {
     case FSOP_S_IFDIR:
         i->flags |= INODE_LOADED; /* new, so it is known to be empty */
@@ -198,6 +199,7 @@ static void tree_ops_link(struct meta *m, struct tree_plan *p)
     dir_add(m, p->dir2, op->name, op->name_len, p->node);
     dir_touch(m, p->dir2, op->time_ns);
     inode_mut(m, p->node)->ctime_ns = op->time_ns;
+    inode_touch(m, p->node);
     meta_changed_entry(m, p->dir2, op->name, op->name_len);
     meta_changed(m, META_CHANGE_ATTR, p->node);
 }

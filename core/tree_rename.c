@@ -128,6 +128,7 @@ void tree_rename_perform(struct meta *m, struct tree_plan *p)
         dir_repoint(m, p->dent2, p->node);
         dir_repoint(m, p->dent, p->node2);
         inode_mut(m, p->node2)->ctime_ns = op->time_ns;
+        inode_touch(m, p->node2);
         meta_changed(m, META_CHANGE_ATTR, p->node2);
     } else {
         if (p->dent2)
@@ -139,6 +140,7 @@ void tree_rename_perform(struct meta *m, struct tree_plan *p)
             tree_settle(m, p->node2, op->time_ns);
     }
     inode_mut(m, p->node)->ctime_ns = op->time_ns;
+    inode_touch(m, p->node);
     meta_changed(m, META_CHANGE_ATTR, p->node);
     dir_gone_set(m, p->dir);
     dir_gone_set(m, p->dir2);

@@ -213,6 +213,60 @@ static void test_master_listing_that_cannot_compare_gives_no_lease(void)
     w_close();
 }
 
+/* A change outside is shown by the listing that has found it, also when something is changed
+ * through us while it looks: this file, another one, or one that shares its place in the state. */
+static void test_master_listing_shows_what_it_found(void)
+{
+    static struct wcall b;
+    enum { THIS, OTHER, PLACE, HOW_COUNT };
+    for (int how = THIS; how < HOW_COUNT; how++) {
+        w_config(FSOP_MOUNT_THROUGH, 1000 * MS);
+        wmounts[1] = (struct master_mount){"/m", "", FSOP_MOUNT_META, 0};
+        wcfg.n_mounts = 2;
+        w_master_start();
+        wu_add("d", FSOP_S_IFDIR | 0755, 0);
+        struct wu_file *f = wu_add("d/f", FSOP_S_IFREG | 0644, 1);
+        struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+        struct ino d = w_lookup(c1, INO_ROOT, "d", 0), m = w_lookup(c1, INO_ROOT, "m", 0);
+        struct fsop set = {.kind = FSOP_SETATTR,
+                           .ino = w_lookup(c1, d, "f", 0),
+                           .valid = FSOP_SET_MODE,
+                           .mode = 0600};
+        struct ino other = set.ino;
+        for (int i = 0; how == PLACE ? i == 0 || (other.v - set.ino.v) % 256 : how > i; i++) {
+            char name[16];
+            snprintf(name, sizeof name, "%d", i);
+            struct fsop make = w_name(FSOP_MKNOD, m, name);
+            make.acked = c1->seq + 1;
+            CU_ASSERT_EQUAL(w_fs(c1, make, &a), 0);
+            other = a.reply.attr.ino;
+        }
+        set.ino = other;
+        CU_ASSERT_EQUAL(w_readdir(c1, d), 1);
+        w_run_ms(1500);
+        f->size = 9;
+        wu_touch(f);
+        wu.latency_ns = 400 * MS;
+        struct fsop list = {.kind = FSOP_READDIR, .ino = d};
+        unsigned looks = wu.count[UFS_LOOK];
+        w_send(c2, &list, &b);
+        for (int i = 0; i < 3000 && wu.count[UFS_LOOK] == looks; i++)
+            w_run_ms(1);
+        wu.latency_ns = 2 * MS;
+        CU_ASSERT_EQUAL(w_fs(c1, set, &a), 0);
+        CU_ASSERT_FALSE(b.done);
+        CU_ASSERT(w_wait(&b, 5000) && b.err == 0);
+        struct rbuf r = rbuf_make(b.reply.data, b.reply.data_len);
+        struct fsop_dirent e;
+        CU_ASSERT_EQUAL(fsop_dirent_get(&r, &e), 0);
+        CU_ASSERT_EQUAL(e.attr.size, 9);
+        CU_ASSERT_EQUAL(e.attr.mode & 07777, how == THIS ? 0600 : 0644);
+        CU_ASSERT(b.reply.lease_ns > 0);
+        CU_ASSERT_EQUAL(wu.count[UFS_LOOK], looks + 1 + (how == PLACE));
+        w_close();
+    }
+}
+
 /* A directory's mode was looked at, then changed through us, back to what it was when the look
  * began: the listing that follows does not bring back what was seen. */
 static void test_master_names_listing_undoes_no_mode(void)
@@ -283,5 +337,6 @@ UNIT_MAIN("master_names", UNIT(test_master_names_pass_the_tree),
           UNIT(test_master_listing_is_of_use_for_a_while),
           UNIT(test_master_listing_compares_what_did_not_fit),
           UNIT(test_master_listing_that_cannot_compare_gives_no_lease),
+          UNIT(test_master_listing_shows_what_it_found),
           UNIT(test_master_names_listing_undoes_no_mode),
           UNIT(test_master_listings_wait_for_memory))

@@ -625,6 +625,82 @@ static void test_through_versions(void)
     kit_close(&k);
 }
 
+/* what a listing says of f, 3 bytes by fingerprint 10, read when record seen had been applied */
+static int load_late(struct ino dir, uint64_t seen)
+{
+    ents_begin();
+    ent("f", FSOP_S_IFREG | 0644, 3, 10);
+    return APPLY(.kind = FSOP_LOAD, .ino = dir, .mtime_ns = (int64_t)seen, .data = ents,
+                 .data_len = (uint32_t)ents_w.len);
+}
+
+/* What was read before somebody else looked, or changed it through us, does not come back. */
+static void test_through_load_does_not_bring_back(void)
+{
+    setup(FSOP_MOUNT_THROUGH);
+    struct ino d = make(FSOP_MKDIR, root, "d");
+    CU_ASSERT_EQUAL(load_late(d, 0), 0);
+    struct ino f = kit_find(&k, d, "f");
+    uint64_t seen = meta_applied(k.m);
+    ents_begin();
+    ent("f", FSOP_S_IFREG | 0644, 9, 20);
+    CU_ASSERT_EQUAL(
+        APPLY(.kind = FSOP_REFRESH, .ino = f, .data = ents, .data_len = (uint32_t)ents_w.len), 0);
+    CU_ASSERT_EQUAL(load_late(d, seen), 0);
+    CU_ASSERT(kit_attr(&k, f).size == 9 && kit_attr(&k, f).fp == 20);
+    for (int remove = 0; remove < 2; remove++) {
+        seen = meta_applied(k.m);
+        int err = remove ? CLIENT(.kind = FSOP_UNLINK, .ino = root, NAME("g"))
+                         : CLIENT(.kind = FSOP_LINK, .ino = f, .ino2 = root, NAME("g"),
+                                  .flags = FSOP_F_ABSENT);
+        CU_ASSERT_EQUAL(err, 0);
+        uint64_t id = k.r.reply.intent, version = kit_attr(&k, f).version;
+        CU_ASSERT_EQUAL(outcome(id, 0), 0);
+        CU_ASSERT_EQUAL(load_late(d, seen), 0);
+        CU_ASSERT(kit_attr(&k, f).size == 9 && kit_attr(&k, f).version == version);
+        kit_check(&k);
+    }
+    CU_ASSERT_EQUAL(load_late(d, meta_applied(k.m)), 0);
+    CU_ASSERT_EQUAL(kit_attr(&k, f).size, 3);
+    kit_close(&k);
+}
+
+/* What is changed of others through us meanwhile does not keep out what was found. */
+static void test_through_load_while_others_are_changed(void)
+{
+    setup(FSOP_MOUNT_THROUGH);
+    struct ino d = make(FSOP_MKDIR, root, "d"), g = make(FSOP_MKNOD, root, "g");
+    ents_begin();
+    ent("f", FSOP_S_IFREG | 0644, 9, 20);
+    CU_ASSERT_EQUAL(load(d, 0, 0), 0);
+    uint64_t seen = meta_applied(k.m);
+    CU_ASSERT_EQUAL(CLIENT(.kind = FSOP_SETATTR, .ino = g, .valid = FSOP_SET_MODE, .mode = 0600),
+                    0);
+    CU_ASSERT_EQUAL(outcome(k.r.reply.intent, 0), 0);
+    CU_ASSERT_EQUAL(load_late(d, seen), 0);
+    CU_ASSERT_EQUAL(kit_attr(&k, kit_find(&k, d, "f")).size, 3);
+    /* nor do those that one record brings stand in each other's way */
+    for (int changed = 0; changed < 2; changed++) {
+        ents_begin();
+        for (int i = 0; i < 600; i++) {
+            char name[8];
+            snprintf(name, sizeof name, "n%d", i);
+            ent(name, FSOP_S_IFREG | 0644, 5 + (uint64_t)changed, 30 + (uint64_t)changed);
+        }
+        CU_ASSERT_EQUAL(APPLY(.kind = FSOP_LOAD, .ino = d, .mtime_ns = (int64_t)meta_applied(k.m),
+                              .data = ents, .data_len = (uint32_t)ents_w.len),
+                        0);
+    }
+    unsigned adopted = 0;
+    for (int i = 0; i < 600; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "n%d", i);
+        adopted += kit_attr(&k, kit_find(&k, d, name)).size == 6;
+    }
+    CU_ASSERT_EQUAL(adopted, 600);
+    kit_close(&k);
+}
+
 /* refreshes f by what was found; whether its contents count as changed */
 static bool refresh_changes(struct ino f, uint64_t fp, int64_t mtime_ns, int64_t ctime_ns)
 {
@@ -775,7 +851,9 @@ UNIT_MAIN("meta_through", UNIT(test_through_listing_without_room), UNIT(test_thr
           UNIT(test_through_creates_for_a_writer), UNIT(test_through_unknown_names),
           UNIT(test_through_exchange), UNIT(test_through_unlink_keeps_bytes),
           UNIT(test_through_rename_locks_subtrees), UNIT(test_through_setattr_and_writers),
-          UNIT(test_through_load), UNIT(test_through_load_leaves_a_held_name),
+          UNIT(test_through_load_does_not_bring_back),
+          UNIT(test_through_load_while_others_are_changed), UNIT(test_through_load),
+          UNIT(test_through_load_leaves_a_held_name),
           UNIT(test_through_load_of_a_directory_that_is_changed),
           UNIT(test_through_many_names_go_in_parts), UNIT(test_through_versions),
           UNIT(test_through_same_contents), UNIT(test_through_other_contents),
