@@ -230,6 +230,7 @@ static void raft_image_ready(struct raft *r, const struct raft_image *i)
         raft_trail_term(&r->trail, i->index) == i->term) {
         SOMETIMES(RAFT_IMAGE_OVERTAKEN);
         raft_set_commit(r, i->index); /* the log came here first */
+        r->verified = base_max_u64(r->verified, i->index);
         return;
     }
     r->installing = true;

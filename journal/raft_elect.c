@@ -316,7 +316,7 @@ void raft_elect_reply(struct raft *r, const struct raft_message *m)
 {
     bool pre = m->type == RAFT_MSG_PRE_VOTE_REPLY;
     struct raft_peer *p = raft_member_peer(r, m->from);
-    if (r->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE) || !p ||
+    if (r->role != (pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE) || !p || (!pre && !r->asked) ||
         m->term != r->term + (pre && !m->reject))
         return;
     p->granted |= !m->reject;

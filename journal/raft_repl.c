@@ -416,6 +416,10 @@ void raft_repl_append(struct raft *r, const struct raft_message *m)
     uint32_t k = 0;
     if (m->index < t->base) { /* all that we have no log for is committed, hence equal */
         k = (uint32_t)base_min_u64(m->n, t->base - m->index);
+        if (m->index + k == t->base && m->entry[k - 1].term != t->base_term) {
+            r->fx->ret = E_CORRUPT;
+            return;
+        }
     } else if (m->index > t->last || raft_trail_term(t, m->index) != m->log_term) {
         if (m->index <= r->commit)
             r->fx->ret = E_CORRUPT;
@@ -449,6 +453,10 @@ void raft_repl_append(struct raft *r, const struct raft_message *m)
 
 void raft_repl_image(struct raft *r, const struct raft_message *m)
 {
+    if (m->index > UINT64_MAX / 2 || m->log_term > m->term) {
+        r->fx->ret = E_PROTO;
+        return;
+    }
     raft_repl_echo(r, m);
     bool here = m->index <= r->trail.last && m->index >= r->trail.base &&
                 raft_trail_term(&r->trail, m->index) == m->log_term;
