@@ -88,7 +88,9 @@ static bool drive_make_parts(struct drive *d)
                              .cluster_lo = m->cluster_lo,
                              .check_all = d->cfg.check_only,
                              .busy = drive_is_busy,
-                             .busy_ctx = d};
+                             .busy_ctx = d,
+                             .wanted = raft_drive_image_wanted,
+                             .wanted_ctx = d};
     d->log = raft_log_create(d->env, d->mem, &d->log_cfg, &d->log_host);
     d->snap = snap_create(d->env, d->mem, &sc, &d->snap_host);
     struct ship_config hc = {.dir = d->own_dir,

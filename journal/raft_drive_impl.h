@@ -289,6 +289,7 @@ void raft_drive_ship_done(struct env_op *op);
 void raft_drive_init_images(struct drive *d);
 void raft_drive_image_bad(void *d, uint64_t index); /* for ship_config */
 bool raft_drive_image_is_bad(void *d, uint64_t index);
+uint64_t raft_drive_image_wanted(void *d); /* for snap_config */
 
 /* raft_boot.c */
 void raft_drive_run(struct drive *d);

@@ -117,8 +117,9 @@ static void drive_image_write(struct drive *d)
     snap_write(d->snap, d->image_index, d->image_term, &d->snap_op);
 }
 
-/* The log is kept for whoever fetches an image from here, or it would come in vain; but not for
- * ever. */
+/* The log is kept for whoever fetches an image from here, and the image for whoever is cut off
+ * meanwhile, or it would come in vain; but not for ever.  Where images are written faster than one
+ * is fetched the next would come in vain, too. */
 static uint64_t drive_image_hold(const struct drive *d)
 {
     uint64_t serving = ship_serving(d->ship);
@@ -126,6 +127,11 @@ static uint64_t drive_image_hold(const struct drive *d)
     raft_log_stats(d->log, &w);
     bool is_much = w.bytes / DRIVE_HOLD_IMAGES > d->cfg.image_after_bytes + snap_bytes(d->snap);
     return serving && !is_much && !d->full ? serving : UINT64_MAX;
+}
+
+uint64_t raft_drive_image_wanted(void *ctx)
+{
+    return drive_image_hold(ctx);
 }
 
 /* what is left of images that nobody wants any more */

@@ -115,6 +115,7 @@ static void ship_serve_chunk(struct ship_serve *v, uint32_t n)
         ship_serve_pop(v);
     }
     int64_t now = env_now_ns(s->env), pause_ns = 3 * (now - v->began_ns);
+    v->served_ns = now;
     if (s->cfg.busy && s->cfg.busy(s->cfg.busy_ctx))
         v->pause_until_ns = now + (pause_ns > SHIP_PAUSE_NS ? pause_ns : SHIP_PAUSE_NS);
 }
@@ -149,6 +150,15 @@ static void ship_serve_read_done(struct ship_serve *v, int64_t ret)
     ship_serve_give_buf(v);
 }
 
+/* Until then the image counts as being fetched.  Who has all of it reads it back and loads it
+ * before it wants what comes behind it, and that takes as long as the image is large: with the log
+ * gone by then it would have been fetched in vain, and the next one too. */
+static int64_t ship_serve_until_ns(const struct ship_serve *v)
+{
+    int64_t after_ns = SHIP_IDLE_TIMES * (v->served_ns - v->opened_ns);
+    return v->served_ns + (after_ns > SHIP_IDLE_NS ? after_ns : SHIP_IDLE_NS);
+}
+
 static void ship_serve_done(struct env_op *op)
 {
     struct ship_serve *v = container_of(op, struct ship_serve, op);
@@ -157,6 +167,7 @@ static void ship_serve_done(struct env_op *op)
     switch (v->state) {
     case SHIP_SERVE_OPEN:
         v->state = SHIP_SERVE_HEAD;
+        v->opened_ns = v->served_ns = env_now_ns(s->env);
         v->total = op->ret < 0 ? 0 : (uint64_t)op->ret;
         if (op->ret < 0) {
             v->file = NULL;
@@ -192,7 +203,8 @@ static void ship_serve_wait(struct ship_serve *v, int64_t at_ns)
 static void ship_serve_timer(struct env_op *op)
 {
     struct ship_serve *v = container_of(op, struct ship_serve, timer.op);
-    if (!v->busy && v->n_wants == 0 && v->file)
+    bool is_over = env_now_ns(v->ship->env) >= ship_serve_until_ns(v);
+    if (!v->busy && v->n_wants == 0 && v->file && is_over)
         ship_serve_close(v); /* nobody asked for long */
     ship_serve_run(v);
 }
@@ -241,7 +253,7 @@ static bool ship_serve_step(struct ship_serve *v)
     }
     if (v->n_wants == 0) {
         if (v->file)
-            ship_serve_wait(v, now + SHIP_IDLE_NS);
+            ship_serve_wait(v, ship_serve_until_ns(v));
         return false;
     }
     const struct ship_get *g = &v->wants[0];
@@ -335,10 +347,22 @@ int ship_on_bad(struct ship *s, const void *b, uint32_t n)
     return 0;
 }
 
+static void ship_serve_leave(const struct ship_serve *v)
+{
+    struct ship *s = v->ship;
+    int64_t now = env_now_ns(s->env), until = ship_serve_until_ns(v);
+    if (!s->left || now >= s->left_until_ns || v->index < s->left)
+        s->left = v->index;
+    until = until > now + SHIP_IDLE_NS ? until : now + SHIP_IDLE_NS;
+    s->left_until_ns = until > s->left_until_ns ? until : s->left_until_ns;
+}
+
 void ship_lost(struct ship *s, struct env_peer *peer)
 {
     struct ship_serve *v = ship_serve_of(s, peer);
     if (v) {
+        if (v->file) /* it will be back, and go on */
+            ship_serve_leave(v);
         v->peer = NULL;
         ship_serve_run(v);
     }
@@ -361,7 +385,7 @@ void ship_kept(struct ship *s, uint64_t oldest, uint64_t newest, uint64_t newest
 
 uint64_t ship_serving(const struct ship *s)
 {
-    uint64_t index = 0;
+    uint64_t index = env_now_ns(s->env) < s->left_until_ns ? s->left : 0;
     for (int i = 0; i < SHIP_SERVES; i++)
         if (s->serves[i].file && (index == 0 || s->serves[i].index < index))
             index = s->serves[i].index;

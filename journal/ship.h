@@ -66,7 +66,8 @@ void ship_lost(struct ship *s, struct env_peer *peer);
  * is gone. */
 void ship_kept(struct ship *s, uint64_t oldest, uint64_t newest, uint64_t newest_term);
 
-/* the oldest image that somebody fetches from here, or has a moment ago; 0: nobody does */
+/* The oldest image that somebody fetches from here, or did a moment ago: on a connection that is
+ * lost now, or whole, and is busy with it.  0: nobody does. */
 uint64_t ship_serving(const struct ship *s);
 
 /* Fetches image (index, term) from holder.  term is the epoch that snap_write was given; 0: any.

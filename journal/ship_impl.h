@@ -14,10 +14,11 @@ enum {
     SHIP_CHUNK_MIN = 16 * 1024,
     SHIP_NAMES = 4096,
     SHIP_BACKLOG = 4 * SHIP_CHUNK,
+    SHIP_IDLE_TIMES = 4,
 };
 
 #define SHIP_PAUSE_NS   500000LL
-#define SHIP_IDLE_NS    30000000000LL /* a file that nobody asks for is closed */
+#define SHIP_IDLE_NS    30000000000LL /* ship_serving, after nobody asked any more; at least */
 #define SHIP_SILENCE_NS 5000000000LL
 #define SHIP_SLOW_NS    40000000LL /* an answer that takes longer asks for smaller chunks */
 
@@ -45,7 +46,7 @@ struct ship_serve {
     uint32_t n_wants;
     uint64_t index, term, total;
     uint32_t mark;
-    int64_t began_ns, pause_until_ns;
+    int64_t began_ns, pause_until_ns, opened_ns, served_ns; /* the last: a chunk */
 };
 
 enum ship_slot_state { SHIP_SLOT_FREE, SHIP_SLOT_ASKED, SHIP_SLOT_WRITING, SHIP_SLOT_WRITTEN };
@@ -133,6 +134,8 @@ struct ship {
     uint8_t *memory, *free_buf[SHIP_READS];
     uint32_t n_free;
     uint64_t oldest, newest, newest_term;
+    uint64_t left; /* an image that was fetched on connections that are lost; 0: none */
+    int64_t left_until_ns;
     struct ship_doubt doubt;
     struct ship_fetch fetch;
     struct env_op *stop_op, kick;

@@ -678,12 +678,13 @@ static bool snap_write_step(struct snap *s)
 
 static bool snap_prune(struct snap *s)
 {
+    uint64_t wanted = s->cfg.wanted ? s->cfg.wanted(s->cfg.wanted_ctx) : 0;
     uint32_t good = 0, all_good = 0;
     char name[ENV_NAME_MAX];
     for (uint32_t i = 0; i < s->n_files; i++)
         all_good += !s->files[i].bad;
     for (uint32_t i = s->n_files; i-- > 0 && all_good;) { /* they may turn bad meanwhile */
-        if (!s->files[i].bad && ++good <= SNAP_KEEP)
+        if (!s->files[i].bad && (++good <= SNAP_KEEP || s->files[i].index == wanted))
             continue;
         snap_name(s, s->files[i].index, name);
         s->n_files--;

@@ -26,6 +26,10 @@ struct snap_config {
     bool check_all;          /* snap_open reads the older images too; the host only looks on */
     bool (*busy)(void *ctx); /* true while appends are under way */
     void *busy_ctx;
+    /* the index of an image that stays though it is not one of the newest, if it is good; others
+     * fetch it.  May be NULL, and speak of none. */
+    uint64_t (*wanted)(void *ctx);
+    void *wanted_ctx;
 };
 
 struct snap;

@@ -197,6 +197,40 @@ static void test_a_bad_disk_does_not_fetch_for_ever(void)
     gang_free(g);
 }
 
+/* An image takes longer than until two more are written, and the connection is cut every now and
+ * then: it comes nevertheless, and the log behind it. */
+static void test_a_slow_fetch_is_not_outrun(void)
+{
+    struct gang *g = one_is_behind(31, 160, false);
+    struct gang_member *l = &g->m[0], *away = &g->m[2];
+    uint64_t images = 0, newest = snap_index(drive_of(l)->snap);
+    sim_net_nic(away->node, 200 << 10);
+    gang_start(g, 2);
+    for (int s = 1; s <= 200 && away->resets == 0; s++) {
+        for (int i = 0; i < 10; i++) {
+            CU_ASSERT(gang_write(g, 1, 15000));
+            gang_run(g, 100);
+        }
+        if (s % 7 == 0)
+            sim_net_reset(l->node, away->node);
+        images += newest != snap_index(drive_of(l)->snap);
+        newest = snap_index(drive_of(l)->snap);
+    }
+    CU_ASSERT(gang_leader(g) == l && images > 2);
+    CU_ASSERT(files(l, "image-") == 3);
+    sim_net_nic(away->node, 64 << 20);
+    CU_ASSERT(gang_await_equal(g, 120000));
+    CU_ASSERT_EQUAL(away->resets, 1);
+    gang_run(g, 400000); /* nobody wants it any more */
+    CU_ASSERT_EQUAL(ship_serving(drive_of(l)->ship), 0);
+    for (int i = 0; i < 20; i++) {
+        CU_ASSERT(gang_write(g, 100, 10000));
+        gang_run(g, 1000);
+    }
+    CU_ASSERT_EQUAL(files(l, "image-"), 2);
+    gang_free(g);
+}
+
 /* A master that is stopped while it takes over an image, or fetches one, has not failed. */
 static void test_a_stop_in_the_middle_of_an_image(void)
 {
@@ -533,7 +567,7 @@ UNIT_MAIN("raft_drive_ship", UNIT(test_a_damaged_image_is_written_anew),
           UNIT(test_a_wish_that_the_log_has_overtaken_is_given_up),
           UNIT(test_a_newer_wish_outlives_an_older_fetch),
           UNIT(test_a_full_disk_does_not_fetch_for_ever),
-          UNIT(test_a_bad_disk_does_not_fetch_for_ever),
+          UNIT(test_a_bad_disk_does_not_fetch_for_ever), UNIT(test_a_slow_fetch_is_not_outrun),
           UNIT(test_a_stop_in_the_middle_of_an_image),
           UNIT(test_a_fetch_without_a_link_is_answered),
           UNIT(test_places_of_former_members_are_given_back),
