@@ -351,10 +351,10 @@ static void ship_serve_leave(const struct ship_serve *v)
 {
     struct ship *s = v->ship;
     int64_t now = env_now_ns(s->env), until = ship_serve_until_ns(v);
-    if (!s->left || now >= s->left_until_ns || v->index < s->left)
-        s->left = v->index;
-    until = until > now + SHIP_IDLE_NS ? until : now + SHIP_IDLE_NS;
-    s->left_until_ns = until > s->left_until_ns ? until : s->left_until_ns;
+    if (v->index > s->left && now < s->left_until_ns)
+        return; /* one is enough: the oldest, whose log is theirs, too */
+    s->left = v->index;
+    s->left_until_ns = until > now + SHIP_IDLE_NS ? until : now + SHIP_IDLE_NS;
 }
 
 void ship_lost(struct ship *s, struct env_peer *peer)

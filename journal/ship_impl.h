@@ -134,7 +134,7 @@ struct ship {
     uint8_t *memory, *free_buf[SHIP_READS];
     uint32_t n_free;
     uint64_t oldest, newest, newest_term;
-    uint64_t left; /* an image that was fetched on connections that are lost; 0: none */
+    uint64_t left; /* an image that was fetched on a connection that is lost; 0: none */
     int64_t left_until_ns;
     struct ship_doubt doubt;
     struct ship_fetch fetch;

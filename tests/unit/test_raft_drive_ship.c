@@ -197,6 +197,11 @@ static void test_a_bad_disk_does_not_fetch_for_ever(void)
     gang_free(g);
 }
 
+static void image_done(struct env_op *op)
+{
+    CU_ASSERT(op->ret > 0);
+}
+
 /* An image takes longer than until two more are written, and the connection is cut every now and
  * then: it comes nevertheless, and the log behind it. */
 static void test_a_slow_fetch_is_not_outrun(void)
@@ -211,13 +216,21 @@ static void test_a_slow_fetch_is_not_outrun(void)
             CU_ASSERT(gang_write(g, 1, 15000));
             gang_run(g, 100);
         }
-        if (s % 7 == 0)
+        if (s % 7 == 0) {
+            struct env_op cut = {.done = image_done};
+            sim_net_partition(l->node, away->node, false);
             sim_net_reset(l->node, away->node);
+            gang_run(g, 100);
+            CU_ASSERT(gang_write(g, 1, 15000));
+            journal_image_now(l->j, &cut);
+            gang_run(g, 1000);
+            sim_net_heal(l->node, away->node);
+        }
         images += newest != snap_index(drive_of(l)->snap);
         newest = snap_index(drive_of(l)->snap);
     }
     CU_ASSERT(gang_leader(g) == l && images > 2);
-    CU_ASSERT(files(l, "image-") == 3);
+    CU_ASSERT(away->resets == 1 && files(l, "image-") == 3);
     sim_net_nic(away->node, 64 << 20);
     CU_ASSERT(gang_await_equal(g, 120000));
     CU_ASSERT_EQUAL(away->resets, 1);
@@ -489,11 +502,6 @@ static void test_a_restart_knows_the_configurations_of_its_log(void)
         CU_ASSERT(conf->n == 1 && conf->member[0].priority == i + 1);
     }
     gang_free(g);
-}
-
-static void image_done(struct env_op *op)
-{
-    CU_ASSERT(op->ret > 0);
 }
 
 /* the newest image of the leader is damaged at its begin, in the middle, at its end, or is gone;

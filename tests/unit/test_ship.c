@@ -507,6 +507,36 @@ static void test_a_holder_believes_its_own_eyes(void)
     }
 }
 
+/* Who has fetched for long reads back and loads for long, too: the image counts until then. */
+static void test_an_image_counts_as_long_as_it_took(void)
+{
+    world_begin(24);
+    side_state(&one, 5, 4 << 20);
+    CU_ASSERT_EQUAL_FATAL(side_write(&one, 10, 3), 0);
+    CU_ASSERT_EQUAL(ship_serving(one.ship), 0);
+    sim_net_nic(two.n, 200 << 10);
+    int64_t began_ns = sim_now_ns(one.s);
+    CU_ASSERT_EQUAL(side_fetch(&two, "one", 10, 3), 0);
+    int64_t took_ns = sim_now_ns(one.s) - began_ns;
+    CU_ASSERT_FATAL(took_ns > 15000 * SHIP_MS && took_ns < 40000 * SHIP_MS);
+    sim_run_until(one.s, sim_now_ns(one.s) + 3 * took_ns);
+    CU_ASSERT_EQUAL(ship_serving(one.ship), 10);
+    sim_net_reset(one.n, two.n); /* and it is not forgotten for that */
+    sim_run_until(one.s, sim_now_ns(one.s) + 20000 * SHIP_MS);
+    CU_ASSERT_EQUAL(ship_serving(one.ship), 10);
+    sim_run_until(one.s, sim_now_ns(one.s) + 30000 * SHIP_MS);
+    CU_ASSERT_EQUAL(ship_serving(one.ship), 0);
+    /* a small one does for no more than half a minute */
+    CU_ASSERT_EQUAL_FATAL(side_write(&one, 11, 3), 0);
+    sim_net_nic(two.n, 200 << 20);
+    CU_ASSERT_EQUAL(side_fetch(&two, "one", 11, 3), 0);
+    sim_run_until(one.s, sim_now_ns(one.s) + 20000 * SHIP_MS);
+    CU_ASSERT_EQUAL(ship_serving(one.ship), 11);
+    sim_run_until(one.s, sim_now_ns(one.s) + 20000 * SHIP_MS);
+    CU_ASSERT_EQUAL(ship_serving(one.ship), 0);
+    world_end();
+}
+
 /* what is looked at has been written anew meanwhile, or is stopped in the middle */
 static void test_a_doubt_is_overtaken(void)
 {
@@ -813,9 +843,9 @@ UNIT_MAIN("ship", UNIT(test_an_image_is_installed_at_run_time),
           UNIT(test_the_last_images_stay_until_there_is_a_good_one),
           UNIT(test_images_that_do_not_count_are_removed),
           UNIT(test_a_holder_believes_its_own_eyes), UNIT(test_a_doubt_is_overtaken),
-          UNIT(test_images_of_all_sizes_arrive), UNIT(test_a_wrong_term_or_index_is_not_there),
-          UNIT(test_cut_connections_cost_little), UNIT(test_a_restarted_fetcher_goes_on),
-          UNIT(test_a_restarted_holder_is_asked_again),
+          UNIT(test_an_image_counts_as_long_as_it_took), UNIT(test_images_of_all_sizes_arrive),
+          UNIT(test_a_wrong_term_or_index_is_not_there), UNIT(test_cut_connections_cost_little),
+          UNIT(test_a_restarted_fetcher_goes_on), UNIT(test_a_restarted_holder_is_asked_again),
           UNIT(test_a_file_that_differs_is_begun_anew), UNIT(test_damage_on_the_way_is_found),
           UNIT(test_a_disk_that_does_not_read_back_is_its_owners),
           UNIT(test_a_full_disk_is_given_its_space_back),
