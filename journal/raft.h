@@ -148,6 +148,7 @@ struct raft_message {
     bool force;   /* VOTE: the leader itself asked for it */
     bool fetched; /* leaving APPEND: the entries are those of the RAFT_FETCHED event */
     bool unfit;   /* APPEND_REPLY: the sender's disk is full or stalls: not a leader to be */
+    bool young;   /* APPEND_REPLY: the sender has just started, and follows no call to lead yet */
     bool lost;    /* APPEND_REPLY: the sender's disk lost entries that it had answered for */
     uint32_t n;   /* entries index+1 .. index+n */
     const struct raft_entry *entry; /* arriving APPEND: n of them */

@@ -24,7 +24,8 @@
  * the next ones are longer: each vote waits for a disk, and disks may be slower than any constant.
  *  8. From the moment a successor is told until a quorum has heard that the call is over, this
  *     leader has no lease.  A call and the votes that it forces say by the caller's clock when it
- * is over; who has heard a later time from it follows neither, nor does who has just started. */
+ * is over; who has heard a later time from it follows neither, nor does who has just started: he
+ * says so, and is not called. */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
@@ -329,7 +330,7 @@ void raft_elect_reply(struct raft *r, const struct raft_message *m)
 static bool raft_elect_is_ready(const struct raft *r, const struct raft_member *m,
                                 const struct raft_peer *p)
 {
-    return (m->flags & RAFT_VOTER) && !p->unfit && p->progress == RAFT_REPLICATE &&
+    return (m->flags & RAFT_VOTER) && !p->unfit && !p->young && p->progress == RAFT_REPLICATE &&
            p->match >= r->term_start && r->now - p->heard_ns < r->cfg.suspect_min_ns;
 }
 
@@ -363,7 +364,7 @@ int raft_elect_transfer(struct raft *r, struct raft_id to)
     return 0;
 }
 
-/* when the successor has everything, it is told */
+/* when the successor has everything, and would follow, it is told */
 void raft_elect_transfer_run(struct raft *r)
 {
     if (r->role != RAFT_LEADER || !r->transfer.v || r->transfer_told)
@@ -373,7 +374,7 @@ void raft_elect_transfer_run(struct raft *r)
         r->transfer = (struct raft_id){0};
         return;
     }
-    if (p->match < r->trail.last || !raft_may_send(r))
+    if (p->match < r->trail.last || p->young || !raft_may_send(r))
         return;
     r->transfer_told = true;
     r->void_ns = r->now + r->cfg.suspect_min_ns;

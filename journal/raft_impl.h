@@ -63,7 +63,7 @@ struct raft_peer {
     uint64_t match, next;
     bool probed;   /* PROBE: one is under way, or was until the next heartbeat */
     bool fetching; /* its entries are being read from disk */
-    bool unfit;
+    bool unfit, young;
     bool granted; /* its vote, in the present round */
     bool read_due, commit_due;
     int64_t heard_ns; /* when it answered last */

@@ -311,6 +311,7 @@ void raft_repl_reply(struct raft *r, const struct raft_message *m)
         return;
     p->heard_ns = r->now;
     p->unfit = m->unfit;
+    p->young = m->young;
     if (m->sent_ns <= r->now && m->read <= r->read_round) { /* else not of this leadership */
         p->acked_ns = m->sent_ns > p->acked_ns ? m->sent_ns : p->acked_ns;
         p->read = base_max_u64(p->read, m->read);
@@ -337,6 +338,7 @@ void raft_repl_answer(struct raft *r)
     m->sent_ns = r->ack_sent_ns;
     m->read = r->ack_read;
     m->unfit = !r->fit;
+    m->young = r->now < r->silent_until_ns;
     m->lost = !raft_is_whole(r);
 }
 

@@ -68,13 +68,17 @@ static void test_every_cut_is_refused(void)
 static void test_flags_and_image_survive(void)
 {
     struct raft_conf c = two();
-    struct raft_message m = {
-        .type = RAFT_MSG_IMAGE, .from = {1}, .to = {2}, .reject = true, .unfit = true};
+    struct raft_message m = {.type = RAFT_MSG_IMAGE,
+                             .from = {1},
+                             .to = {2},
+                             .reject = true,
+                             .unfit = true,
+                             .young = true};
     struct wbuf w = wbuf_make(wire, sizeof wire);
     raft_format_head_put(&w, &m);
     raft_format_conf_put(&w, &c);
     CU_ASSERT_EQUAL_FATAL(raft_format_get(wire, w.len, &got), 0);
-    CU_ASSERT(got.message.reject && got.message.unfit && !got.message.force);
+    CU_ASSERT(got.message.reject && got.message.unfit && got.message.young && !got.message.force);
     CU_ASSERT(!memcmp(got.message.conf, &c, sizeof c));
 }
 

@@ -132,6 +132,29 @@ static void test_hold_lasts_until_the_lease_is_back(void)
     gang_free(g);
 }
 
+/* Who has just started follows no call yet: another one is called, or he a little later. */
+static void test_who_has_just_started_is_not_called_in_vain(void)
+{
+    for (uint32_t named = 0; named < 2; named++) {
+        struct gang *g = started(6 + named);
+        struct gang_member *l = gang_leader(g);
+        uint32_t i = l->id == 1 ? 1 : 0; /* who would be chosen */
+        gang_crash(g, i, false);
+        gang_run(g, 100);
+        gang_start(g, i);
+        gang_run(g, 150);
+        CU_ASSERT(gang_leader(g) == l && gang_write(g, 10, 100));
+        int64_t from = sim_now_ns(g->s);
+        CU_ASSERT_EQUAL(gang_change(g, JOURNAL_ELECT, named ? g->m[i].id : 0, 0, NULL), 0);
+        CU_ASSERT(sim_now_ns(g->s) - from < (named ? 700 : 50) * GANG_MS);
+        gang_run(g, 50);
+        CU_ASSERT(gang_leader(g) && gang_leader(g) != l);
+        CU_ASSERT(gang_write(g, 10, 100));
+        gang_free(g);
+    }
+}
+
 UNIT_MAIN("raft_hold", UNIT(test_hold_elects_when_all_has_ended),
           UNIT(test_hold_gives_up_what_does_not_end), UNIT(test_hold_keeps_a_call_back),
-          UNIT(test_hold_ends_for_a_full_disk), UNIT(test_hold_lasts_until_the_lease_is_back))
+          UNIT(test_hold_ends_for_a_full_disk), UNIT(test_hold_lasts_until_the_lease_is_back),
+          UNIT(test_who_has_just_started_is_not_called_in_vain))
