@@ -583,8 +583,8 @@ static void swarm_remove(struct rw *w)
         return;
     raft_status(l->raft, &s);
     struct raft_conf c = *raft_conf(l->raft);
-    if (s.joint || s.conf_index > s.commit || s.commit < s.term_start)
-        return;
+    if (s.joint || s.conf_index > s.commit || s.commit < s.term_start || s.commit < w->n_committed)
+        return; /* or it led once, and what it says holds no more */
     for (uint32_t i = 1; i <= w->n; i++) {
         bool member = false;
         for (uint32_t k = 0; k < c.n; k++)
