@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+#include "cluster/cli_history.h"
 
 enum { CLI_FS_DEPTH_MAX = 512 };
 
@@ -10,6 +11,7 @@ int cli_fs_connect(const struct cli *c, struct tarn **ret_t)
 {
     const struct config *g = c->config;
     struct tarn_options o = tarn_options_default();
+    static struct cli_history history; /* to the end of the process */
     o.client.masters = config_masters(g);
     o.client.name = "tarn fs";
     o.client.deadline_ns = config_int(g, CONFIG_CLIENT_DEADLINE);
@@ -22,6 +24,8 @@ int cli_fs_connect(const struct cli *c, struct tarn **ret_t)
     o.memory_bytes = (uint64_t)config_int(g, CONFIG_CLIENT_MEMORY);
     o.direct_under_store = config_int(g, CONFIG_CLIENT_DIRECT) != 0;
     int code = cli_secret_ready(c);
+    if (!code)
+        code = cli_history_of(c, &history, config_str(g, CONFIG_CLIENT_HISTORY), &o.client);
     if (code)
         return code;
     cli_waiting(c, o.client.deadline_ns);

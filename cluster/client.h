@@ -32,6 +32,14 @@
 #include "core/fsop.h"
 #include "core/mem.h"
 
+struct client_req;
+
+/* Who hears of every client_fs: before anything is done for it, and before its done() is called. */
+struct client_tap {
+    void (*asked)(struct client_tap *t, struct client_req *r);
+    void (*answered)(struct client_tap *t, struct client_req *r);
+};
+
 struct client_config {
     const char *masters;      /* "host:port[,host:port...]" */
     const char *name;         /* description, for status and logs */
@@ -47,7 +55,8 @@ struct client_config {
     uint32_t readahead_pages; /* most pages read ahead of a sequential reader; default 8; 0: none */
     uint64_t buffer_bytes;    /* for read-ahead; default 64 MiB */
     uint64_t
-        page_cache_bytes; /* for pages read in bits again and again; default 512 MiB; 0: none */
+        page_cache_bytes;   /* for pages read in bits again and again; default 512 MiB; 0: none */
+    struct client_tap *tap; /* NULL: nobody */
 };
 
 struct client;
@@ -66,6 +75,7 @@ struct client_req {
     struct fsop_reply reply;
     int64_t deadline_ns;      /* absolute; 0: now + config's */
     struct client_file *file; /* FSOP_OPEN, MKNOD with FSOP_F_OPEN: the handle */
+    uint16_t tapped[2];       /* the tap's own */
     uint64_t impl[64];        /* client.c's own */
 };
 

@@ -140,6 +140,8 @@ static void fsr_finish(struct client_req *r, int err)
     r->op.ret = err;
     char *copy = s->copy;
     uint32_t n = s->copy_len;
+    if (c->cfg.tap && s->is_tapped)
+        c->cfg.tap->answered(c->cfg.tap, r);
     r->op.done(&r->op); /* r may be gone */
     mem_free(c->mem, copy, n);
 }
@@ -462,6 +464,10 @@ void client_fs(struct client *c, struct client_req *r)
 {
     fsr_init(c, r);
     r->file = NULL;
+    if (c->cfg.tap) {
+        client_fsr_of(r)->is_tapped = true;
+        c->cfg.tap->asked(c->cfg.tap, r);
+    }
     if (c->state >= CLIENT_STOPPING) {
         fsr_post(r, E_CANCELLED);
         return;

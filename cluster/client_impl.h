@@ -62,7 +62,7 @@ struct client_fsr { /* in client_req.impl */
     uint32_t epochs; /* and c->epochs */
     uint16_t tries;
     uint8_t state, phase;
-    bool is_mutation, was_sent, is_internal;
+    bool is_mutation, was_sent, is_internal, is_tapped;
     bool is_aside, was_aside; /* under way to another master than the leader; it was once */
 };
 static_assert(sizeof(struct client_fsr) <= sizeof(((struct client_req *)0)->impl), "must fit");

@@ -113,6 +113,8 @@ enum config_type {
       "names and attributes kept by a client")                                                    \
     X(CLIENT_DIRECT, "client.direct_under_store", BOOL, "true", 0, 0, NULL,                       \
       "read the under-store itself when no worker answers")                                       \
+    X(CLIENT_HISTORY, "client.history", PATH, "", 0, 0, NULL,                                     \
+      "append what a mount or `tarn fs` asks and is answered, for `tarn-sim check-history`")      \
     X(CLIENT_MEMORY, "client.memory", SIZE, "1GiB", 32 << 20, 1LL << 44, NULL,                    \
       "most memory of a client")                                                                  \
     X(MOUNT_POINT, "mount.point", PATH, "", 0, 0, NULL, "where `tarn up` mounts; empty: nowhere") \

@@ -7,7 +7,9 @@
 #include <unistd.h>
 #include "bench/bench.h"
 #include "cluster/cli_daemon.h"
+#include "cluster/cli_history.h"
 #include "cluster/cli_local.h"
+#include "core/fmt.h"
 #include "fuse/fuse_mount.h"
 
 static void panic(const char *file, int line, const char *what)
@@ -36,6 +38,12 @@ struct mount_daemon {
     struct fuse_mount *mount; /* while it is served */
 };
 
+static void mount_say(void *ctx, const char *text)
+{
+    struct mount_daemon *m = ctx;
+    fmt_log(net_env(m->d.net), ENV_LOG_ERROR, "mount: %s", text);
+}
+
 static size_t mount_text(struct cli_daemon *d, char *to, size_t cap)
 {
     struct mount_daemon *m = container_of(d, struct mount_daemon, d);
@@ -44,6 +52,7 @@ static size_t mount_text(struct cli_daemon *d, char *to, size_t cap)
 
 static int mount_run(struct cli *c)
 {
+    static struct cli_history history;
     const struct config *g = c->config;
     struct mount_daemon m = {.d.text = mount_text};
     struct client_config cc = client_config_default();
@@ -85,9 +94,16 @@ static int mount_run(struct cli *c)
     code = cli_daemon_open(&m.d, c, "mount", NULL, config_int(g, CONFIG_CLIENT_MEMORY));
     if (code)
         return code;
+    history.say = mount_say;
+    history.ctx = &m;
     cli_waiting(c, mc.start_timeout_ns);
-    code = fuse_mount_run(m.d.net, &cc, &mc);
+    code = cli_history_of(c, &history,
+                          cli_value(c, "history", config_str(g, CONFIG_CLIENT_HISTORY)), &cc);
+    if (!code)
+        code = fuse_mount_run(m.d.net, &cc, &mc);
     cli_waited();
+    if (cc.tap && !cli_history_close(&history) && !code)
+        code = FUSE_MOUNT_FAILED;
     cli_daemon_close(&m.d);
     return code == FUSE_MOUNT_NO_MASTER ? CLI_UNREACHABLE
            : code == FUSE_MOUNT_USAGE   ? CLI_USAGE
@@ -120,7 +136,8 @@ static const struct cli_command mount_command = {
     mount_run,
     1,
     1,
-    {{"options", 'o', "OPT,...", "mount options: ro, allow_other, attr_timeout=S, direct_io, ..."},
+    {{"history", 0, "F", "append what is asked and answered to F, for `tarn-sim check-history`"},
+     {"options", 'o', "OPT,...", "mount options: ro, allow_other, attr_timeout=S, direct_io, ..."},
      {"ready-fd", 0, "N", "write \"ready\" to this descriptor when mounted"}}};
 
 static int umount_run(struct cli *c)

@@ -30,7 +30,7 @@ struct text_value {
 struct text_event {
     uint64_t process, key;
     struct lab_history_slice type, f, key_slice; /* without colons and quotes */
-    bool has_process, has_key;
+    bool has_process, has_key, is_start;
     struct text_value value;
 };
 
@@ -266,6 +266,8 @@ static const char *text_field(struct line *l, struct lab_history_slice name, str
         e->type = text_keyword(s);
     else if (slice_is(name, "f"))
         e->f = text_keyword(s);
+    else if (slice_is(name, "start"))
+        e->is_start = t == TOKEN_TEXT && slice_is(s, "any");
     else if (slice_is(name, "key")) {
         e->has_key = true;
         e->key_slice = s;
@@ -315,6 +317,8 @@ static int text_event(struct line l, struct text_event *e, const char **ret_why)
         *ret_why = why;
         return E_INVAL;
     }
+    if (!why && is_json && e->is_start && !e->has_process && !e->type.n)
+        return 1;
     if (why || (!e->has_process && (!is_json || e->type.n)))
         return 0; /* another log's, or of who is no client */
     *ret_why = !e->has_process ? "it has no process"
@@ -468,10 +472,11 @@ static int history_answer(struct lab_history *h, const struct text_event *e)
     if (slice_is(e->type, "fail") && o->f == LAB_WGL_CAS) {
         o->f = LAB_WGL_CAS_FAILED;
         o->to = h->lines;
-    } else if (slice_is(e->type, "fail") || (slice_is(e->type, "info") && o->f == LAB_WGL_READ)) {
+    } else if (slice_is(e->type, "fail") || slice_is(e->type, "refused") ||
+               (slice_is(e->type, "info") && o->f == LAB_WGL_READ)) {
         o->f = LAB_WGL_DROPPED;
     } else if (!slice_is(e->type, "info")) {
-        return history_bad(h, "nobody knows the type \"%.*s\" (invoke, ok, fail, info)",
+        return history_bad(h, "nobody knows the type \"%.*s\" (invoke, ok, fail, refused, info)",
                            history_clip(e->type), e->type.p);
     }
     return 0;
@@ -486,6 +491,10 @@ static int history_line(struct lab_history *h, struct line l)
         return history_bad(h, "%s", why);
     if (!is)
         return 0;
+    if (!e.type.n) {
+        h->start = LAB_WGL_ANY;
+        return 0;
+    }
     return slice_is(e.type, "invoke") ? history_call(h, &e) : history_answer(h, &e);
 }
 
@@ -494,7 +503,7 @@ int lab_history_read(struct lab_history *h, struct mem *m, enum lab_history_mode
 {
     const char *end = text + len;
     int err = 0;
-    *h = (struct lab_history){.mem = m, .model = model};
+    *h = (struct lab_history){.mem = m, .model = model, .start = LAB_HISTORY_NIL};
     while (text < end && !err) {
         const char *nl = memchr(text, '\n', (size_t)(end - text));
         h->lines++;

@@ -8,8 +8,10 @@
  * type is invoke, ok, fail (it did not take effect; of a cas: the comparison failed) or info (not
  * known).  f is read or get, write or put, cas (value [old new]), append (text to text).  A value
  * is nil or null (what an object begins with, and the empty text), a whole number or a "text".
- * Other fields are left out; no key: one object.  Lines of logs that are no events are skipped, and
- * so are those of processes without a number (Jepsen's nemesis); a line of JSON must be right.
+ * Other fields are left out; no key: one object.  A line {"start": "any"} says that nobody knows
+ * what the objects begin with: what is read first was there.  type refused: as fail, also of a cas
+ * that did not come to compare anything.  Lines of logs that are no events are skipped, and so are
+ * those of processes without a number (Jepsen's nemesis); a line of JSON must be right.
  *
  *  1. A process has one operation at a time, and an answer is of what it asked.
  *  2. An operation without an answer may have taken effect at any time after it was asked. */
@@ -46,6 +48,7 @@ struct lab_history {
     uint32_t cap_ops, cap_notes, cap_open;
     uint32_t lines;
     enum lab_history_model model;
+    uint64_t start; /* the state that each key begins with */
     uint32_t bad_line;
     char why[160];
 };

@@ -48,23 +48,25 @@ struct wgl {
 
 static bool wgl_apply(const struct lab_wgl_op *o, uint64_t state, uint64_t *ret_state)
 {
+    bool is_any = state == LAB_WGL_ANY;
     *ret_state = state;
     switch (o->f) {
     case LAB_WGL_READ:
-        return state == o->a;
+        *ret_state = o->a;
+        return is_any || state == o->a;
     case LAB_WGL_WRITE:
         *ret_state = o->a;
         return true;
     case LAB_WGL_CAS:
         *ret_state = o->b;
-        return state == o->a;
+        return is_any || state == o->a;
     case LAB_WGL_CAS_FAILED:
         return state != o->a;
-    case LAB_WGL_CAS_MAYBE:
-        *ret_state = state == o->a ? o->b : state;
+    case LAB_WGL_CAS_MAYBE: /* of ANY: it was a; that it was not is the order without this */
+        *ret_state = is_any || state == o->a ? o->b : state;
         return true;
     case LAB_WGL_APPEND:
-        *ret_state = state * o->b + o->a;
+        *ret_state = is_any ? state : state * o->b + o->a;
         return true;
     case LAB_WGL_DROPPED:
         return true;

@@ -27,6 +27,9 @@ enum lab_wgl_f {
     LAB_WGL_DROPPED, /* did nothing, said nothing */
 };
 
+/* A state: what is there was there before, and nobody knows what it is until it is read. */
+#define LAB_WGL_ANY 0xa11f0a11f0a11f0aULL
+
 enum lab_wgl_verdict { LAB_WGL_OK, LAB_WGL_BAD, LAB_WGL_UNKNOWN };
 
 struct lab_wgl_op {
@@ -58,8 +61,8 @@ struct lab_wgl_witness {
     bool more_states; /* than these, or not all orders were tried */
 };
 
-/* Each key's operations begin with state `initial`.  ops are sorted in place.  steps_max: for each
- * key. */
+/* Each key's operations begin with state `initial` (or LAB_WGL_ANY).  ops are sorted in place.
+ * steps_max: for each key. */
 void lab_wgl_check(struct mem *m, struct lab_wgl_op *ops, uint32_t n, uint64_t initial,
                    uint64_t steps_max, struct lab_wgl_result *ret_result);
 

@@ -132,8 +132,8 @@ void tarn_sim_history_state(const struct history_file *f, const struct history_k
     uint64_t state = k->w.states[i];
     bool appends = false;
     fmt_into(ret_text, cap, "something that nobody read");
-    if (state == LAB_HISTORY_NIL) {
-        fmt_into(ret_text, cap, "nil");
+    if (state == LAB_HISTORY_NIL || state == LAB_WGL_ANY) {
+        fmt_into(ret_text, cap, state ? "what nobody has read yet" : "nil");
         return;
     }
     for (uint32_t j = 0; j < k->n; j++) {
@@ -328,7 +328,7 @@ static void explain(struct history_file *f, struct mem *m, uint64_t steps)
         for (end = i + 1; end < f->h.n && f->h.ops[end].key == f->h.ops[i].key;)
             end++;
         k.n = end - i;
-        lab_wgl_explain(m, f->h.ops + i, k.n, LAB_HISTORY_NIL, steps, &k.result, &k.w);
+        lab_wgl_explain(m, f->h.ops + i, k.n, f->h.start, steps, &k.result, &k.w);
         f->result.keys++;
         f->result.steps += k.result.steps;
         if (k.result.verdict == LAB_WGL_BAD || f->result.verdict == LAB_WGL_OK)
@@ -361,7 +361,7 @@ static int check_file(const struct options *o, struct history_file *f, struct me
         fprintf(stderr, "tarn-sim: %s: no operation in %u lines\n", f->path, f->h.lines);
     if (err || !f->h.n)
         return EXIT_USAGE;
-    lab_wgl_check(m, f->h.ops, f->h.n, LAB_HISTORY_NIL, o->steps, &f->result);
+    lab_wgl_check(m, f->h.ops, f->h.n, f->h.start, o->steps, &f->result);
     if (f->result.verdict != LAB_WGL_OK)
         explain(f, m, o->steps);
     f->wall_s = tarn_sim_wall_s() - t0;

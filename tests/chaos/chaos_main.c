@@ -345,7 +345,7 @@ static int check(const char *file)
         return 2;
     }
     int bad = check_names(text);
-    lab_wgl_check(&m, h.ops, h.n, LAB_HISTORY_NIL, WGL_STEPS, &r);
+    lab_wgl_check(&m, h.ops, h.n, h.start, WGL_STEPS, &r);
     printf("chaos: %u operations on %llu registers: %s (%llu steps)\n", h.n,
            (unsigned long long)r.keys, verdicts[r.verdict], (unsigned long long)r.steps);
     if (r.verdict == LAB_WGL_BAD)

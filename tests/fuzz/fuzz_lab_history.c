@@ -5,11 +5,11 @@
 
 enum { STEPS = 2000 };
 
-static void fuzz_key(struct mem *m, const struct lab_wgl_op *ops, uint32_t n)
+static void fuzz_key(struct mem *m, const struct lab_wgl_op *ops, uint32_t n, uint64_t start)
 {
     struct lab_wgl_result r;
     struct lab_wgl_witness w;
-    lab_wgl_explain(m, ops, n, LAB_HISTORY_NIL, STEPS, &r, &w);
+    lab_wgl_explain(m, ops, n, start, STEPS, &r, &w);
     ASSERT(w.n <= n && w.n_states <= LAB_WGL_STATES && (!w.cap || w.blocked < n));
     ASSERT(r.verdict != LAB_WGL_BAD || !w.cap || ops[w.blocked].to != INT64_MAX);
     for (uint32_t i = 0; i < w.n; i++)
@@ -34,11 +34,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ASSERT(h.ops[i].to == INT64_MAX || h.ops[i].to == n->answered_line);
     }
     if (!err) {
-        lab_wgl_check(&m, h.ops, h.n, LAB_HISTORY_NIL, STEPS, &r);
+        lab_wgl_check(&m, h.ops, h.n, h.start, STEPS, &r);
         for (uint32_t i = 0, end; i < h.n; i = end) {
             for (end = i + 1; end < h.n && h.ops[end].key == h.ops[i].key;)
                 end++;
-            fuzz_key(&m, h.ops + i, end - i);
+            fuzz_key(&m, h.ops + i, end - i, h.start);
         }
     }
     lab_history_drop(&h);

@@ -128,6 +128,7 @@ static void test_history_refused(void)
         {LAB_HISTORY_KV, 1, "model kv has no write", EV(1, invoke, write, "1")},
         {LAB_HISTORY_ANY, 1, "ends before its }", "{\"process\": 3, \"type\": \"ok\""},
         {LAB_HISTORY_ANY, 1, "no process", "{\"level\": \"info\"}"},
+        {LAB_HISTORY_ANY, 1, "no process", "{\"start\": \"now\"}"},
         {LAB_HISTORY_ANY, 1, "no f", "{\"process\": 1, \"type\": \"invoke\"}"},
         {LAB_HISTORY_ANY, 1, "colon", "{\"process\" 3}"},
         {LAB_HISTORY_ANY, 1, "no name", "{\"process\": 3, type: 4}"},

@@ -14,7 +14,7 @@ static enum lab_wgl_verdict verdict_of(const char *text, uint64_t *ret_steps)
     if (err)
         fprintf(stderr, "line %u: %s\n", h.bad_line, h.why);
     CU_ASSERT_FATAL(err == 0);
-    lab_wgl_check(&mem, h.ops, h.n, LAB_HISTORY_NIL, 20000000, &r);
+    lab_wgl_check(&mem, h.ops, h.n, h.start, 20000000, &r);
     lab_history_drop(&h);
     if (ret_steps)
         *ret_steps = r.steps;
@@ -73,6 +73,21 @@ static void test_wgl_by_hand(void)
          EV(1, invoke, append, "\"a\"") EV(1, ok, append, "\"a\"") EV(2, invoke, append, "\"b\"")
              EV(2, ok, append, "\"b\"") EV(1, invoke, get, "nil") EV(1, ok, get, "\"ba\"")},
     };
+    CU_ASSERT_EQUAL(verdict_of("{\"start\": \"any\"}\n" EV(1, invoke, read, "nil")
+                                   EV(1, ok, read, "7") EV(1, invoke, read, "nil")
+                                       EV(1, ok, read, "7"),
+                               NULL),
+                    LAB_WGL_OK);
+    CU_ASSERT_EQUAL(verdict_of("{\"start\": \"any\"}\n" EV(1, invoke, read, "nil")
+                                   EV(1, ok, read, "7") EV(1, invoke, read, "nil")
+                                       EV(1, ok, read, "8"),
+                               NULL),
+                    LAB_WGL_BAD);
+    /* refused is not failed: nothing was compared */
+    CU_ASSERT_EQUAL(verdict_of(EV(1, invoke, cas, "[nil 3]") EV(1, fail, cas, "[nil 3]"), NULL),
+                    LAB_WGL_BAD);
+    CU_ASSERT_EQUAL(verdict_of(EV(1, invoke, cas, "[nil 3]") EV(1, refused, cas, "[nil 3]"), NULL),
+                    LAB_WGL_OK);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         enum lab_wgl_verdict v = verdict_of(cases[i].text, NULL);
         if (v != cases[i].want)
@@ -143,9 +158,18 @@ static void test_wgl_against_every_order(void)
         }
         struct lab_wgl_result res;
         lab_wgl_check(&mem, ops, n, 0, 1000000, &res);
-        bool want = orders(copy, n, 0, 0);
+        bool want = orders(copy, n, 0, 0), want_any = false, is_exact = true;
         good += want;
         CU_ASSERT_FATAL(res.verdict == (want ? LAB_WGL_OK : LAB_WGL_BAD));
+        /* nobody knows what was there: as with one of all values.  That a cas failed, while that is
+         * so, says more than is kept. */
+        for (uint64_t v = 0; v < 4; v++)
+            want_any |= orders(copy, n, 0, v);
+        for (uint32_t i = 0; i < n; i++)
+            is_exact &= copy[i].f != LAB_WGL_CAS_FAILED;
+        lab_wgl_check(&mem, copy, n, LAB_WGL_ANY, 1000000, &res);
+        CU_ASSERT_FATAL(want_any ? res.verdict == LAB_WGL_OK
+                                 : !is_exact || res.verdict == LAB_WGL_BAD);
     }
     CU_ASSERT(good > rounds / 10 && good < rounds - rounds / 10);
     mem_drop(&mem);
