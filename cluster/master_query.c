@@ -7,6 +7,9 @@
  *  3. A file that somebody writes shows the size and times that it has below right now.
  *  4. reply.lease_ns never outlasts the session's lease, nor the next comparison that is due; it is
  * 0 where the master could not remember that the client has the answer.
+ *  5. What is in the way of a look is not waited for when what is recorded is good enough.  Of a
+ * file that is written, or was and could not be looked at in the end, it is not: after its writer
+ *     has expired the size would be that of before all it had been told is written.
  *
  * A comparison that fails is an error, of a file being written as well: its recorded size is not
  * the one that it has, and a reader, or the writer itself, would take it for the truth. */
@@ -30,6 +33,22 @@ uint64_t master_query_lease(struct master_req *r, struct ino about, uint64_t key
     return left > 0 ? (uint64_t)left : 0;
 }
 
+/* A file of which no fingerprint is known: how much was written to it may not be known either, if
+ * it could not be looked at when that ended (its writer may have expired).  Of any other what is
+ * recorded is good enough while something is in the way of a look. */
+static bool query_is_open_ended(const struct fsattr *a)
+{
+    return !a->fp && (a->mode & FSOP_S_IFMT) == FSOP_S_IFREG;
+}
+
+/* ... and something is */
+static bool query_is_unknown(const struct master *m, const struct fsattr *a)
+{
+    uint64_t intent;
+    return query_is_open_ended(a) &&
+           meta_path_steady(m->meta, a->ino, meta_path_mark(m->meta, a->ino), &intent) != 0;
+}
+
 static uint64_t query_lease_readdir(struct master_req *r, const struct fsop_reply *rep)
 {
     struct master *m = r->m;
@@ -45,7 +64,7 @@ static uint64_t query_lease_readdir(struct master_req *r, const struct fsop_repl
     struct rbuf b = rbuf_make(rep->data, rep->data_len);
     struct fsop_dirent d;
     while (lease && rbuf_left(&b) && fsop_dirent_get(&b, &d) == 0)
-        if (!master_lease_give(m, r->op.session, d.attr.ino))
+        if (query_is_unknown(m, &d.attr) || !master_lease_give(m, r->op.session, d.attr.ino))
             lease = 0;
     return lease;
 }
@@ -257,8 +276,9 @@ void master_query_run(struct master_req *r)
      * to another one by now): what is at work is waited for, or will be done in a moment */
     bool is_other =
         !is_conflict && r->found.mode && rep.attr.ufs_ino && r->found.ufs_ino != rep.attr.ufs_ino;
-    bool is_moving = (is_conflict || is_other) && r->is_live_known && !rep.err &&
-                     (r->blocker || r->loads < MASTER_LOADS_MAX - 2);
+    bool is_moving = (((is_conflict || is_other) && r->is_live_known) ||
+                      (is_conflict && query_is_open_ended(&rep.attr))) &&
+                     !rep.err && (r->blocker || r->loads < MASTER_LOADS_MAX - 2);
     bool is_orphan = op.kind == FSOP_OPEN && !rep.err && (rep.attr.flags & FSATTR_ORPHAN);
     if (r->is_aside) {
         if (master_standby_knows(r, &rep))

@@ -112,6 +112,51 @@ static void test_master_moving_a_directory_with_unknown_names(void)
     }
 }
 
+/* How much was written is not known, as the look at its end failed, and a rename is in the way of
+ * the next one: nobody is told the size of before. */
+static void test_master_moving_a_file_whose_end_is_not_known(void)
+{
+    static const uint16_t asks[] = {FSOP_GETATTR, FSOP_OPEN, FSOP_LOOKUP, FSOP_READDIR};
+    for (unsigned i = 0; i < 2 * ARRAY_LEN(asks); i++) {
+        w_open(FSOP_MOUNT_THROUGH, 1000 * MS);
+        struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 1);
+        struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true), *c3 = wc_new(2, true);
+        struct ino ino = w_lookup(c1, INO_ROOT, "f", 0);
+        CU_ASSERT_EQUAL(w_readdir(c1, INO_ROOT), 1); /* that there is no g is known */
+        CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &b), 0);
+        f->size = 100; /* acknowledged by the worker */
+        wu_touch(f);
+        wu.fail = E_IO;
+        wu.fail_kind = UFS_STAT;
+        if (i % 2) {
+            sim_node_crash(sim_node_find(ws, "client0"));
+            w_run_ms(4000);
+        } else {
+            CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_CLOSE, .ino = ino}, &b), 0);
+        }
+        CU_ASSERT_EQUAL(wu.fail, 0);
+        rename_held(c2, "f", "g");
+        struct fsop op = w_name(asks[i / 2], INO_ROOT, "f");
+        op.mode = asks[i / 2] == FSOP_OPEN ? FSOP_ACCESS_R : 0;
+        if (asks[i / 2] == FSOP_GETATTR || asks[i / 2] == FSOP_OPEN)
+            op.ino = ino;
+        w_send(c3, &op, &b);
+        w_run_ms(300);
+        if (asks[i / 2] == FSOP_READDIR) { /* shown as it is known, and not for long */
+            CU_ASSERT(b.done && b.err == 0 && b.reply.lease_ns == 0);
+            effect_ends();
+        } else {
+            CU_ASSERT_FALSE(b.done);
+            effect_ends();
+            CU_ASSERT(w_wait(&b, 5000));
+            /* by its name it is not there any more */
+            CU_ASSERT_EQUAL(b.err, asks[i / 2] == FSOP_LOOKUP ? E_NOENT : 0);
+            CU_ASSERT(b.err || b.reply.attr.size == 100);
+        }
+        w_close();
+    }
+}
+
 /* A name is asked for below while its directory is elsewhere, and by the answer it is back. */
 static void test_master_moving_there_and_back(void)
 {
@@ -272,6 +317,7 @@ UNIT_MAIN("master moving", UNIT(test_master_moving_a_written_file_is_replaced),
           UNIT(test_master_moving_a_written_file_is_replaced_from_outside),
           UNIT(test_master_moving_a_written_file_cannot_be_looked_at),
           UNIT(test_master_moving_a_directory_with_unknown_names),
+          UNIT(test_master_moving_a_file_whose_end_is_not_known),
           UNIT(test_master_moving_there_and_back),
           UNIT(test_master_moving_looked_at_under_a_change_above),
           UNIT(test_master_moving_looked_at_while_others_are_changed),
