@@ -53,7 +53,8 @@ enum fsop_kind {
                                target, parent, second parent; an empty name and type 0 is "none".
                                Of an exchange, one more: of what was behind name2 */
     FSOP_RECLAIM = 21,      /* ino: an orphan nobody holds; its bytes are gone already */
-    FSOP_VERSION = 22,      /* arg: version of state-machine rules from this record on */
+    FSOP_VERSION = 22,      /* arg: version of state-machine rules from this record on, which never
+                               falls (META_RULES says when one is needed) */
     FSOP_LIMITS = 23,       /* size: most inodes, arg: most sessions, mtime_ns: most bytes of state
                                (0: no limit), mode: era of the group, from this record on */
     FSOP_NOTE = 24,         /* arg: intent id of an exchange; size, mtime_ns: what the under-store

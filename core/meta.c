@@ -41,7 +41,7 @@ static void meta_new_state(struct meta *m)
     store_reset(&m->st);
     uint32_t slot = store_new_zero(&m->st, TABLE_SUPER);
     ASSERT(slot == 1);
-    meta_super_mut(m)->rules = META_RULES;
+    meta_super_mut(m)->rules = META_RULES_FIRST;
     slot = inode_new(m, FSOP_S_IFDIR | 0755, 0, 0, 0, 0);
     ASSERT(slot == META_ROOT);
     inode_mut(m, META_ROOT)->flags = INODE_LOADED;
@@ -119,7 +119,7 @@ static int meta_reclaim(struct meta *m, const struct fsop *op)
 
 static int meta_version(struct meta *m, const struct fsop *op)
 {
-    if (op->arg == 0 || op->arg > META_RULES)
+    if (op->arg < meta_super(m)->rules || op->arg > META_RULES) /* they do not go back */
         return E_VERSION;
     meta_super_mut(m)->rules = (uint16_t)op->arg;
     return 0;

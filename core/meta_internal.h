@@ -7,7 +7,21 @@
 #include "core/meta.h"
 #include "core/meta_format.h"
 
+/* What apply makes of a record depends on the state's rules (FSOP_VERSION) and on nothing else that
+ * differs between programs: masters of two releases apply the same records, and a log that an older
+ * one has written is applied again.  Who changes what any record does to any state, from the first
+ * release on:
+ *  1. adds one to META_RULES and keeps what was for states of older rules: `if
+ * (meta_super(m)->rules
+ *     >= N)`.  A field that older records lack (as mtime_ns of WRITE_CLOSE did) is enough for old
+ *     logs, not for an older master that applies new records: the rules are needed all the same.
+ *  2. lets the leader write FSOP_VERSION once every member knows the new rules, never before: one
+ *     that does not know them cannot go on.
+ * A new state has the first rules, whatever program makes it, for it may be about to apply the log
+ * of another one from its beginning.  Until there is a release the rules are 1, changes need none
+ * of this, and no log or image of before need be read (STORE_VERSION says so of images). */
 enum {
+    META_RULES_FIRST = 1,
     META_RULES = 1,          /* newest rules this program knows */
     META_INTENTS_MAX = 4096, /* open at once; beyond: E_AGAIN */
     META_ROOT = 1,           /* slot of the root directory */

@@ -490,6 +490,7 @@ static void test_meta_limits(void)
     CU_ASSERT_EQUAL(fsop_statfs_get(&r, &s), 0);
     CU_ASSERT(s.files == 5 && s.files_free == 0 && s.name_max == 255);
     CU_ASSERT_EQUAL(APPLY(.kind = FSOP_VERSION, .arg = 99), E_VERSION);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_VERSION, .arg = 0), E_VERSION);
     CU_ASSERT_EQUAL(APPLY(.kind = FSOP_VERSION, .arg = 1), 0);
     kit_close(&k);
 }
