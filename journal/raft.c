@@ -505,6 +505,11 @@ uint64_t raft_trim_limit(const struct raft *r, uint64_t margin)
     return MUTANT(RAFT_TRIM_WAITS) ? last : base_max_u64(last, keep);
 }
 
+uint32_t raft_runs(const struct raft *r, uint64_t index)
+{
+    return raft_trail_runs(&r->trail, index);
+}
+
 static bool raft_is_forsaken(const struct raft *r)
 {
     return r->role != RAFT_LEADER && (!r->leader.v || r->yielded);

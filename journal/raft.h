@@ -329,5 +329,7 @@ uint64_t raft_term_at(const struct raft *r, uint64_t index);
 /* entries up to here are not needed for any member that answers; margin: entries kept for those
  * who do not */
 uint64_t raft_trim_limit(const struct raft *r, uint64_t margin);
+/* terms in the log behind this entry: with RAFT_RUNS_MAX of them it takes nothing any more */
+uint32_t raft_runs(const struct raft *r, uint64_t index);
 
 #endif

@@ -207,6 +207,7 @@ struct drive {
     bool image_wanted, image_again, reserve_due, release_due, conf_due, conf_loaded;
     bool image_mends;       /* the one being written takes a damaged one's place */
     int64_t image_again_ns; /* not before */
+    int64_t image_runs_ns;  /* nor one for the sake of many terms before this */
     uint32_t losses;        /* of the others, as was logged */
     bool reserving;         /* what snap_op does */
     bool is_poor;           /* the reserve was given to the log, and is not there again */

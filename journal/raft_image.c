@@ -16,6 +16,11 @@ enum { DRIVE_HOLD_IMAGES = 4 }; /* of log, beside images */
 
 static const int64_t DRIVE_SHIP_RETRY_NS = 500 * 1000000LL;
 static const int64_t DRIVE_AGAIN_RETRY_NS = 5000 * 1000000LL;
+static const int64_t DRIVE_RUNS_RETRY_NS = 1000 * 1000000LL;
+/* Terms in the log since the last image, after which another one is due.  Two are kept, and the log
+ * from the older one on, unless there are so many terms in between that they, and those which come
+ * until the next one, might not have room (RAFT_RUNS_MAX): then from the newer one on. */
+enum { DRIVE_IMAGE_RUNS = RAFT_RUNS_MAX / 4 };
 enum { DRIVE_SHIP_FAILS = 6 }; /* after so many in a row it waits no longer: half a minute */
 
 static struct drive *drive_of_snap(struct journal_host *h)
@@ -100,6 +105,9 @@ void raft_drive_init_images(struct drive *d)
 
 static bool drive_image_due(const struct drive *d)
 {
+    if (raft_runs(d->raft, snap_index(d->snap)) >= DRIVE_IMAGE_RUNS &&
+        env_now_ns(d->env) >= d->image_runs_ns)
+        return true; /* many leaders and few records */
     uint64_t since = raft_log_written(d->log) - d->image_mark;
     uint64_t after = base_max_u64(d->cfg.image_after_bytes, snap_bytes(d->snap) / 4);
     return since >= after && since >= d->retry_bytes;
@@ -112,6 +120,7 @@ static void drive_image_write(struct drive *d)
     d->image_conf = *raft_conf_at(d->raft, d->applied);
     list_splice(&d->image_ops_running, &d->image_ops);
     d->image_mark = raft_log_written(d->log);
+    d->image_runs_ns = env_now_ns(d->env) + DRIVE_RUNS_RETRY_NS;
     d->snap_doing = DRIVE_SNAP_WRITE;
     raft_log_hold(d->log, true); /* what the reserve gives back is for the image */
     snap_write(d->snap, d->image_index, d->image_term, &d->snap_op);
@@ -160,6 +169,8 @@ static void drive_image_written(struct drive *d, int64_t ret)
     d->retry_bytes =
         ret < 0 ? raft_log_written(d->log) - d->image_mark + d->cfg.image_after_bytes / 4 + 1 : 0;
     raft_drive_reply_all(d, &d->image_ops_running, ret < 0 ? ret : (int64_t)d->image_index);
+    if (ret < 0)
+        d->image_runs_ns = env_now_ns(d->env) + DRIVE_AGAIN_RETRY_NS;
     if (ret < 0 && d->image_mends) { /* nobody can join in until it is there */
         d->image_again = true;
         d->image_again_ns = env_now_ns(d->env) + DRIVE_AGAIN_RETRY_NS;
@@ -174,8 +185,10 @@ static void drive_image_written(struct drive *d, int64_t ret)
     struct raft_event ev = {.type = RAFT_IMAGE_SAVED,
                             .u.image = {d->image_index, d->image_term, &d->image_conf}};
     raft_drive_event(d, &ev, NULL);
-    uint64_t trim =
-        base_min_u64(snap_trim_index(d->snap), raft_trim_limit(d->raft, d->cfg.raft.keep_entries));
+    uint64_t keep = raft_runs(d->raft, 0) >= DRIVE_IMAGE_RUNS ? 0 : d->cfg.raft.keep_entries;
+    bool is_crowded = raft_runs(d->raft, snap_trim_index(d->snap)) >= 2 * DRIVE_IMAGE_RUNS;
+    uint64_t upto = is_crowded ? d->image_index : snap_trim_index(d->snap);
+    uint64_t trim = base_min_u64(upto, raft_trim_limit(d->raft, keep));
     trim = base_min_u64(trim, drive_image_hold(d));
     if (raft_log_place(d->log, trim)) {
         d->trim_want = trim;

@@ -44,6 +44,8 @@ static inline bool raft_trail_knows(const struct raft_trail *t, uint64_t index)
 uint64_t raft_trail_term(const struct raft_trail *t, uint64_t index);
 /* the last index <= index whose term is <= term; not below base */
 uint64_t raft_trail_upto_term(const struct raft_trail *t, uint64_t index, uint64_t term);
+/* of what is behind this index */
+uint32_t raft_trail_runs(const struct raft_trail *t, uint64_t index);
 /* is there room for n entries, one of them perhaps of a new term? */
 bool raft_trail_has_room(const struct raft_trail *t, uint32_t n);
 void raft_trail_push(struct raft_trail *t, const struct raft_entry *e);

@@ -40,6 +40,13 @@ uint64_t raft_trail_upto_term(const struct raft_trail *t, uint64_t index, uint64
     return base_max_u64(index, t->base);
 }
 
+uint32_t raft_trail_runs(const struct raft_trail *t, uint64_t index)
+{
+    if (index >= t->last)
+        return 0;
+    return index <= t->base ? t->n_runs : t->n_runs - raft_trail_run(t, index + 1);
+}
+
 bool raft_trail_has_room(const struct raft_trail *t, uint32_t n)
 {
     return t->last + 1 - t->mem_first + n <= (uint64_t)t->mask + 1 && t->n_runs < RAFT_RUNS_MAX;
