@@ -580,7 +580,7 @@ enum client_open_next client_file_created(struct client_req *r)
     if (f->cf->writer != WRITER_NONE || created_was_closed(c, rep->attr.ino, s->closes))
         return client_file_resume(r);
     s->phase = OPEN_WRITER;
-    if (s->epochs != c->epochs) /* who made it may have closed it since */
+    if (s->epoch != c->epoch) /* who made it may have closed it since */
         f->cf->doubts++;
     return open_writer_answer(r);
 }
@@ -750,7 +750,6 @@ void client_file_session_lost(struct client *c)
 
 void client_file_epoch_changed(struct client *c)
 {
-    c->epochs++;
     for (uint32_t b = 0; b < CLIENT_FILE_BUCKETS; b++)
         list_each(it, &c->files[b])
             list_entry(it, struct cfile, link)->doubts++;

@@ -103,7 +103,7 @@ static void fsr_inherit(struct client_req *r)
     heir->seq = s->seq;
     heir->session = s->session;
     heir->closes = s->closes;
-    heir->epochs = s->epochs;
+    heir->epoch = s->epoch;
     heir->f = s->f;
     heir->phase = s->phase;
     heir->is_mutation = true;
@@ -259,7 +259,7 @@ static int fsr_send(struct client_req *r)
         s->seq = c->next_seq++;
         s->session = c->session;
         s->closes = c->n_closed;
-        s->epochs = c->epochs;
+        s->epoch = c->epoch;
         list_push_back(&c->muts, &s->mut);
     }
     if (!s->is_mutation)

@@ -56,10 +56,10 @@ struct client_fsr { /* in client_req.impl */
     char *copy; /* reply.data of an answer from cache */
     struct session_id session;
     uint64_t seq, stamp;
+    uint64_t epoch; /* c->epoch when it was first sent, */
     int64_t deadline_ns, sent_ns;
     uint32_t copy_len;
-    uint32_t closes; /* c->n_closed when it was first sent, */
-    uint32_t epochs; /* and c->epochs */
+    uint32_t closes; /* and c->n_closed */
     uint16_t tries;
     uint8_t state, phase;
     bool is_mutation, was_sent, is_internal, is_tapped;
@@ -385,7 +385,6 @@ struct client {
     struct session_id session;
     int64_t lease_ns, lease_until_ns;
     uint64_t epoch, workers_version, page_bytes, stripe_bytes;
-    uint32_t epochs; /* how often it changed */
     struct env_op epoch_op;
     bool epoch_op_out;
 

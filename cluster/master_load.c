@@ -562,19 +562,15 @@ static void load_found(struct master_job *j)
     }
     if (j->ret >= 0)
         j->ent = *e;
-    if (load_is_gone(j) && load_is_outrun(j)) {
-        load_look_again(j);
-    } else if (load_is_gone(j)) {
-        load_refresh(j, NULL);
-    } else if (j->ret < 0) {
+    bool is_gone = load_is_gone(j), is_same = !is_gone && master_load_is_same(&j->attr, e);
+    if (j->ret < 0 && !is_gone) {
         master_load_job_end(j, j->ret);
-    } else if (j->kind == JOB_LIST && is_dir &&
-               !(is_loaded && e->fp && master_load_is_same(&j->attr, e))) {
+    } else if (!is_gone && j->kind == JOB_LIST && is_dir && !(is_loaded && e->fp && is_same)) {
         load_list_start(j);
-    } else if (!master_load_is_same(&j->attr, e) && load_is_outrun(j)) {
+    } else if (!is_same && load_is_outrun(j)) {
         load_look_again(j);
-    } else if (!master_load_is_same(&j->attr, e)) {
-        load_refresh(j, e);
+    } else if (!is_same) {
+        load_refresh(j, is_gone ? NULL : e);
     } else {
         master_load_verified_set(m, j->ino, j->began_ns);
         master_load_job_end(j, 0);
