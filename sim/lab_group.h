@@ -41,6 +41,8 @@ struct lab_group_report {
     uint64_t writes, reads, standby_reads, unanswered, records, duplicates;
     uint64_t leaderships, images_loaded, images_cut, changes, changes_failed, exits;
     uint64_t wgl_steps, wgl_unknown;
+    uint64_t fed; /* journal.outstanding: done in the last third of the load, fed_ns */
+    int64_t fed_ns, fed_p50_ns, fed_p99_ns;
     const char *drawn;
     const struct lab_fault *faults;
     uint32_t n_faults;

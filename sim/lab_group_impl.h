@@ -58,6 +58,14 @@ struct group_answer {
     uint64_t member[JOURNAL_MEMBERS_MAX]; /* GROUP_STATUS: id << 8 | votes, leads, joins, leaving */
 };
 
+/* What whoever leads keeps outstanding by itself (journal.outstanding): how long each record took,
+ * of those that were done in the last third of the load. */
+enum { GROUP_FEED_MAX = 512, GROUP_FEED_SUB = 64, GROUP_FEED_BUCKETS = 2560 };
+struct group_feed {
+    uint64_t seq, n;
+    uint32_t count[GROUP_FEED_BUCKETS]; /* GROUP_FEED_SUB to a power of two */
+};
+
 enum { GROUP_VOTES = 1, GROUP_LEADS = 2, GROUP_JOINS = 4, GROUP_LEAVING = 8 };
 
 struct group_state {
@@ -190,6 +198,7 @@ struct lab_group {
     uint8_t *windows;
     uint32_t n_windows;
     int64_t last_fault_end_ns, healed_ns;
+    struct group_feed feed;
     bool rests;                    /* clients begin no writes until somebody begins to lead */
     struct lab_group_report stats; /* what is counted as it happens */
     FILE *history;
@@ -230,6 +239,18 @@ bool lab_group_state_apply(struct group_state *st, const struct group_record *r,
  * false: it is none that was submitted. */
 bool lab_group_record(struct lab_group *g, uint64_t index, const void *rec, uint32_t len,
                       struct group_record *ret_r);
+
+/* ---- lab_group_feed.c: a load from within */
+struct group_feeder *lab_group_feed_open(struct member *m, struct mem *mem, struct group_node *n);
+/* its member leads, or not any more */
+void lab_group_feed_role(struct group_feeder *f, bool leads);
+uint32_t lab_group_feed_waiting(const struct group_feeder *f);
+void lab_group_feed_report(const struct lab_group *g, struct lab_group_report *ret_rep);
+/* lab_group_member.c: a record of client 0, the member itself; ret: its ticket */
+uint64_t lab_group_member_submit(struct member *m, const struct group_request *q,
+                                 struct env_op *op);
+/* what it was answered: 0, or an error */
+int lab_group_member_done(struct member *m, uint64_t ticket, int64_t ret);
 
 /* ---- lab_group_check.c */
 /* a failure of that check; the first one is kept, and noted */

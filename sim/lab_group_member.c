@@ -40,6 +40,7 @@ struct member {
     uint32_t n_ballast; /* words */
     struct member_image out, in;
     uint32_t waiting;
+    struct group_feeder *feeder; /* NULL: none */
     struct env_op elect_op;
     bool electing;
 };
@@ -119,8 +120,10 @@ static void member_empty(struct member *m)
 static void member_apply(struct journal_host *h, uint64_t index, const void *rec, uint32_t len)
 {
     struct member *m = member_of(h);
+    const struct lab_scenario_journal *j = &m->n->g->s.journal;
     uint64_t before = m->st.applied;
     struct group_record r;
+    sim_node_spend(m->n->node, j->apply_ns + (int64_t)len * j->apply_byte_ps / 1000);
     if (!lab_group_record(m->n->g, index, rec, len, &r)) {
         lab_group_fail(m->n->g, LAB_GROUP_LOG, "%s: record %llu is none that was submitted",
                        sim_node_name(m->n->node), (unsigned long long)index);
@@ -138,6 +141,7 @@ static void member_role(struct journal_host *h, enum journal_role role, uint64_t
     lab_group_check_role(m->n, role, epoch, why, m->st.applied);
     if (role == JOURNAL_LEADER)
         m->n->g->rests = false;
+    lab_group_feed_role(m->feeder, role == JOURNAL_LEADER);
     if (role == JOURNAL_FAILED)
         lab_group_exit(m->n);
 }
@@ -276,25 +280,32 @@ static void member_answer(struct member_request *r, int64_t err, struct group_an
     member_line_put(l);
 }
 
+int lab_group_member_done(struct member *m, uint64_t ticket, int64_t ret)
+{
+    if (ret > 0) {
+        if ((uint64_t)ret <= m->last_done)
+            lab_group_fail(m->n->g, LAB_GROUP_LOG, "%s: answers %lld after %llu",
+                           sim_node_name(m->n->node), (long long)ret,
+                           (unsigned long long)m->last_done);
+        m->last_done = (uint64_t)ret;
+        lab_group_check_done(m->n, m->epoch, ticket, (uint64_t)ret, m->st.applied);
+        return 0;
+    }
+    if (ret == 0 || (!err_is_retry((int)ret) && ret != E_NOSPC))
+        lab_group_fail(m->n->g, LAB_GROUP_STRUCTURE, "%s: a submit ends with %s",
+                       sim_node_name(m->n->node), ret ? err_name((int)ret) : "0");
+    return ret ? (int)ret : E_STALE;
+}
+
 static void member_written(struct env_op *op)
 {
     struct member_request *r = container_of(op, struct member_request, op);
     struct member *m = r->line->m;
     const struct group_session *s = &m->st.session[r->q.client];
     struct group_answer a = {0};
-    int64_t err = op->ret;
-    if (err > 0) {
-        if ((uint64_t)err <= m->last_done)
-            lab_group_fail(m->n->g, LAB_GROUP_LOG, "%s: answers %lld after %llu",
-                           sim_node_name(m->n->node), (long long)err,
-                           (unsigned long long)m->last_done);
-        m->last_done = (uint64_t)err;
-        lab_group_check_done(m->n, m->epoch, r->ticket, (uint64_t)err, m->st.applied);
-        err = s->seq == r->q.seq ? 0 : E_STALE;
-    } else if (err == 0 || (!err_is_retry((int)err) && err != E_NOSPC)) {
-        lab_group_fail(m->n->g, LAB_GROUP_STRUCTURE, "%s: a submit ends with %s",
-                       sim_node_name(m->n->node), err ? err_name((int)err) : "0");
-    }
+    int64_t err = lab_group_member_done(m, r->ticket, op->ret);
+    if (err == 0 && s->seq != r->q.seq)
+        err = E_STALE;
     if (err == 0) {
         a.index = s->index;
         a.value = s->value;
@@ -303,20 +314,21 @@ static void member_written(struct env_op *op)
     member_answer(r, err, &a);
 }
 
-static void member_write(struct member *m, struct member_request *r)
+uint64_t lab_group_member_submit(struct member *m, const struct group_request *q, struct env_op *op)
 {
     static uint8_t rec[JOURNAL_RECORD_MAX];
-    const struct group_request *q = &r->q;
+    const struct lab_scenario_journal *j = &m->n->g->s.journal;
     uint32_t filling = (uint32_t)q->filling;
     uint64_t words[8] = {++m->n->g->tickets, q->client, q->seq, q->verb, q->key, q->a, q->b, 0};
     ASSERT(GROUP_HEAD + filling <= JOURNAL_RECORD_MAX);
-    r->ticket = words[0];
     for (uint32_t i = 0; i < filling; i++)
         rec[GROUP_HEAD + i] = (uint8_t)(words[0] + i);
     words[7] = base_hash(rec + GROUP_HEAD, filling, 0);
     memcpy(rec, words, sizeof words);
-    r->op.done = member_written;
-    journal_submit(m->journal, rec, GROUP_HEAD + filling, &r->op);
+    sim_node_spend(m->n->node,
+                   j->submit_ns + (int64_t)(GROUP_HEAD + filling) * j->submit_byte_ps / 1000);
+    journal_submit(m->journal, rec, GROUP_HEAD + filling, op);
+    return words[0];
 }
 
 static void member_status_into(struct member *m, struct group_answer *a)
@@ -385,7 +397,8 @@ static void member_request(struct member_line *l, const void *b, uint32_t n)
     switch ((enum group_verb)r->q.verb) {
     case GROUP_WRITE:
     case GROUP_CAS:
-        member_write(m, r);
+        r->op.done = member_written;
+        r->ticket = lab_group_member_submit(m, &r->q, &r->op);
         break;
     case GROUP_READ:
     case GROUP_STATUS:
@@ -499,6 +512,7 @@ struct member *lab_group_member_open(struct env *e, struct mem *mem, struct grou
                        sim_node_name(n->node));
         return NULL;
     }
+    m->feeder = lab_group_feed_open(m, mem, n);
     m->acceptor.on_open = member_on_open;
     m->listen_op.done = member_listening;
     env_listen(e, n->addr, &m->acceptor, &m->listen_op);
@@ -549,5 +563,5 @@ bool lab_group_member_is_damaged(struct member *m)
 
 uint32_t lab_group_member_waiting(const struct member *m)
 {
-    return m->waiting;
+    return m->waiting + lab_group_feed_waiting(m->feeder);
 }

@@ -55,6 +55,11 @@ static void print_people(const struct lab_scenario *s, const struct lab_group_re
         printf("none after the last fault\n\n");
     else
         printf("the first %.3f s after the last fault\n\n", seconds(r->healed_ns));
+    if (s->journal.outstanding)
+        printf("  within      %u outstanding: %.0f records/s, each %.1f us in the median, %.1f us "
+               "p99\n\n",
+               s->journal.outstanding, r->fed_ns ? (double)r->fed / seconds(r->fed_ns) : 0,
+               (double)r->fed_p50_ns / 1e3, (double)r->fed_p99_ns / 1e3);
     for (unsigned v = 0; v < LAB_GROUP_VERDICTS; v++) {
         const struct lab_finding *f = &r->findings[v];
         if (!*lab_own_verdict(s, v))
@@ -99,7 +104,12 @@ static void print_json(const struct lab_scenario *s, const struct lab_group_repo
                                    : lab_group_verdict_name((enum lab_group_verdict)v),
             (unsigned long long)r->findings[v].checks, (unsigned long long)r->findings[v].failures,
             (long long)r->findings[v].at_ns, r->findings[v].what);
-    printf("}, \"hash\": \"%016llx%016llx\"}\n", (unsigned long long)r->hash[0],
+    putchar('}');
+    if (s->journal.outstanding)
+        printf(", \"fed\": {\"records\": %llu, \"ns\": %lld, \"p50_ns\": %lld, \"p99_ns\": %lld}",
+               (unsigned long long)r->fed, (long long)r->fed_ns, (long long)r->fed_p50_ns,
+               (long long)r->fed_p99_ns);
+    printf(", \"hash\": \"%016llx%016llx\"}\n", (unsigned long long)r->hash[0],
            (unsigned long long)r->hash[1]);
 }
 

@@ -205,6 +205,8 @@ static void group_add(struct lab_group *g, uint32_t i, uint32_t founders)
     fmt_into(name, sizeof name, "m%u", i + 1);
     n->g = g;
     n->node = sim_node_add(g->sim, name);
+    if (g->s.together && i)
+        sim_node_together(n->node, g->node[0].node);
     n->exit_op.done = group_exit;
     n->boot_op.done = group_exited;
     fmt_into(n->addr, sizeof n->addr, "%s:%u", name, (unsigned)GROUP_PORT);
@@ -286,6 +288,7 @@ void lab_group_report(struct lab_group *g, struct lab_group_report *ret_rep)
             p->longest_down_ns = down * GROUP_WINDOW_MS * GROUP_MS;
     }
     p->healed_ns = g->healed_ns ? g->healed_ns - g->last_fault_end_ns : -1;
+    lab_group_feed_report(g, p);
     p->drawn = g->s.drawn;
     p->faults = g->s.faults;
     p->n_faults = g->s.n_faults;

@@ -147,6 +147,8 @@ void lab_run_add(struct lab_run *r, enum run_role role, uint32_t number)
     n->r = r;
     n->role = role;
     n->node = sim_node_add(r->sim, name);
+    if (role == RUN_MASTER && number && r->s.together)
+        sim_node_together(n->node, sim_node_find(r->sim, "m1"));
     fmt_into(n->addr, sizeof n->addr, "%s:%u", name, role == RUN_MASTER ? 7400u : 7401u);
     if (role == RUN_MASTER) {
         size_t at = strlen(r->masters);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "core/fmt.h"
 #include "core/prng.h"
+#include "sim/lab_measured.h"
 
 enum key_type { KEY_TIME, KEY_U64, KEY_U32, KEY_POW2 };
 
@@ -131,6 +132,18 @@ static const struct key keys[] = {
     TIME("journal.suspect_min", journal.suspect_min_ns),
     TIME("journal.suspect_max", journal.suspect_max_ns),
     U64("journal.keep_entries", journal.keep_entries),
+    U32("journal.outstanding", journal.outstanding, 0, 512),
+    TIME("journal.submit", journal.submit_ns),
+    TIME("journal.apply", journal.apply_ns),
+    U32("journal.submit_byte_ps", journal.submit_byte_ps, 0, 1000000),
+    U32("journal.apply_byte_ps", journal.apply_byte_ps, 0, 1000000),
+    U32("machine.together", together, 0, 1),
+    U32("machine.cores", sim.serve.cores, 0, 1024),
+    TIME("machine.turn", sim.serve.turn_ns),
+    TIME("machine.send", sim.serve.send_ns),
+    TIME("machine.receive", sim.serve.receive_ns),
+    TIME("machine.io", sim.serve.io_ns),
+    U32("machine.byte_ps", sim.serve.byte_ps, 0, 1000000),
     U32("swarm", swarm, 0, 1),
     U64("seed", seed),
     EVERY("power_loss", LAB_FAULT_POWER_LOSS),
@@ -308,8 +321,10 @@ bool lab_scenario_number(const char *text, bool with_unit, uint64_t *ret_v)
 
 static int key_set(struct lab_scenario *s, const char *name, const char *value, char *ret_why)
 {
-    const struct key *k = key_find(name, ret_why);
     uint64_t v;
+    if (!strcmp(name, "model"))
+        return lab_measured_take(s, value, ret_why);
+    const struct key *k = key_find(name, ret_why);
     if (!k)
         return E_CONFIG;
     if (!lab_scenario_number(value, k->type == KEY_TIME, &v) || v < k->min || v > k->max ||
@@ -336,7 +351,7 @@ int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_w
     memcpy(name, assignment, (size_t)(eq - assignment));
     name[eq - assignment] = 0;
     int err = key_set(s, name, eq + 1, ret_why);
-    if (!err) {
+    if (!err && strcmp(name, "model") != 0) {
         size_t i = (size_t)(key_find(name, ret_why) - keys);
         s->fixed[i / 64] |= 1ULL << i % 64;
     }
@@ -567,7 +582,7 @@ static int object_parse(struct lab_scenario *s, const cJSON *o, const char *pref
         int err = 0;
         fmt_into(name, sizeof name, "%s%s%s", prefix, *prefix ? "." : "", j->string);
         value_text(j, text, sizeof text);
-        if (!strcmp(name, "profile") || !strcmp(name, "$schema"))
+        if (!strcmp(name, "profile") || !strcmp(name, "$schema") || !strcmp(name, "model"))
             continue;
         if (!strcmp(name, "about"))
             fmt_into(s->about, sizeof s->about, "%s", cJSON_IsString(j) ? j->valuestring : "");
@@ -610,10 +625,30 @@ static int profile_parse(struct lab_scenario *s, const cJSON *o, char *ret_why)
     return 0;
 }
 
-int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
+/* first of all, so that the scenario's own knobs have the last word */
+static int model_parse(struct lab_scenario *s, const cJSON *o, char *ret_why)
+{
+    const cJSON *j = cJSON_GetObjectItemCaseSensitive(o, "model");
+    char text[LAB_PATH];
+    if (!j)
+        return 0;
+    s->bad = j;
+    if (!cJSON_IsString(j) || !*j->valuestring) {
+        fmt_into(ret_why, LAB_ERROR, "not the name of a file (of tarn bench calibrate)");
+        return E_CONFIG;
+    }
+    fmt_into(text, sizeof text, "%s%s", *j->valuestring == '/' ? "" : s->dir, j->valuestring);
+    int err = lab_measured_take(s, text, ret_why);
+    if (!err)
+        s->bad = NULL;
+    return err;
+}
+
+static int parse(struct lab_scenario *s, const char *dir, const char *json, char *ret_why)
 {
     const char *end = NULL;
     lab_scenario_default(s);
+    fmt_into(s->dir, sizeof s->dir, "%s", dir);
     cJSON *o = cJSON_ParseWithOpts(json, &end, 1);
     if (!o || !cJSON_IsObject(o)) {
         unsigned line = 1;
@@ -629,6 +664,8 @@ int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
     }
     int err = profile_parse(s, o, ret_why);
     if (!err)
+        err = model_parse(s, o, ret_why);
+    if (!err)
         err = object_parse(s, o, "", ret_why);
     if (*s->protocol)
         s->workers = 0;
@@ -641,8 +678,16 @@ int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
     return err;
 }
 
+int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
+{
+    return parse(s, "", json, ret_why);
+}
+
 int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why)
 {
+    const char *slash = strrchr(path, '/');
+    char dir[LAB_PATH];
+    fmt_into(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 0, path);
     const size_t most = (size_t)64 << 20; /* a recorded run has thousands of operations */
     FILE *f = fopen(path, "rb");
     bool sized = f && fseek(f, 0, SEEK_END) == 0;
@@ -656,11 +701,10 @@ int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why)
     else if (!text || fread(text, 1, (size_t)size + 1, f) != (size_t)size)
         fmt_into(ret_why, LAB_ERROR, "cannot read it, or too large");
     else
-        err = lab_scenario_parse(s, text, ret_why);
+        err = parse(s, dir, text, ret_why);
     free(text);
     if (f)
         fclose(f);
-    const char *slash = strrchr(path, '/');
     size_t n = fmt_into(s->name, sizeof s->name, "%s", slash ? slash + 1 : path);
     if (n > 5 && !strcmp(s->name + n - 5, ".json"))
         s->name[n - 5] = 0;

@@ -54,7 +54,7 @@ struct lab_fault {
     uint32_t n_chance, n_given;
 };
 
-enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 256, LAB_DRAWN_MAX = 1500 };
+enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 256, LAB_DRAWN_MAX = 1500, LAB_PATH = 512 };
 
 /* The masters' journal: see sim/lab_group.h for a run of journals alone. */
 struct lab_scenario_journal {
@@ -66,6 +66,11 @@ struct lab_scenario_journal {
     int64_t heartbeat_ns, promise_ns, suspect_min_ns, suspect_max_ns;
     int64_t attempt_ns; /* after which a client asks somebody else */
     uint64_t keep_entries;
+    uint32_t outstanding; /* records that whoever leads keeps outstanding by itself */
+    /* what a member spends on a record, and on each of its bytes, that it submits, and that it
+     * applies; if turns take time */
+    int64_t submit_ns, apply_ns;
+    uint32_t submit_byte_ps, apply_byte_ps;
 };
 
 struct lab_scenario {
@@ -73,7 +78,11 @@ struct lab_scenario {
     int64_t duration_ns; /* of the load */
     int64_t bound_ns;    /* everything must work so long after the last fault */
     uint32_t masters, workers, clients;
-    struct sim_config sim; /* its seed is set at the run */
+    struct sim_config sim;      /* its seed is set at the run */
+    uint32_t together;          /* the masters are on one machine */
+    char model[LAB_PATH];       /* file of what was measured of a machine, or "" */
+    struct sim_model *measured; /* its tables, of the heap: sim.model */
+    char dir[LAB_PATH];         /* of the scenario's file, with its '/'; "" */
     struct lab_ufs_config store;
     uint32_t store_files, store_dirs;
     uint64_t store_file_bytes;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include "core/fmt.h"
 #include "sim/lab_json.h"
+#include "sim/lab_measured.h"
 #include "sim/lab_own.h"
 #include "sim/lab_scenario.h"
 
@@ -11,6 +12,7 @@ void lab_scenario_drop(struct lab_scenario *s)
 {
     lab_ops_free(&s->ops);
     lab_chance_free(&s->chances);
+    lab_measured_drop(s);
 }
 
 /* ---- where an error is ---- */
@@ -293,6 +295,10 @@ void lab_scenario_write(const struct lab_scenario *s, FILE *to)
     if (*s->mutant) {
         fprintf(to, ",\n    \"mutant\": ");
         lab_json_string(to, s->mutant);
+    }
+    if (*s->model) {
+        fprintf(to, ",\n    \"model\": ");
+        lab_json_string(to, s->model);
     }
     text_keys(s, to);
     for (uint32_t i = 0; i < s->n_faults; i++) {

@@ -714,6 +714,7 @@ bool lab_shrink(struct lab_scenario *s, int64_t at_ns, const struct lab_shrink *
     shrink_times(&k);
     shrink_duration(&k);
     *s = *k.best;
+    k.next->measured = NULL; /* both have the one */
     lab_scenario_drop(k.next);
     free(two);
     return !k.over;

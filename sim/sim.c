@@ -122,6 +122,8 @@ void sim_ev_at(struct sim *s, struct sim_ev *ev, int64_t at_ns)
     ev->seq = ++s->seq;
     if ((ev->kind == SIM_EV_TIMER) != MUTANT(RAFT_TIMER_FIRST))
         ev->seq |= 1ULL << 63;
+    if (ev->kind == SIM_EV_LEAVE)
+        ev->seq |= 3ULL << 62;
     struct sim_heap_entry x = {ev->at_ns, ev->seq, ev->id};
     sim_heap_up(s, s->n_heap++, x);
 }
@@ -155,13 +157,15 @@ void sim_ev_free(struct sim *s, struct sim_ev *ev)
     ASSERT(ev->kind != SIM_EV_FREE);
     sim_ev_unqueue(s, ev);
     list_remove(&ev->link);
+    if (ev->counted)
+        ev->node->machine->writes--;
     ev->kind = SIM_EV_FREE;
     list_push_front(&s->free_evs, &ev->link);
 }
 
 bool sim_ev_hold(struct sim_node *n, struct sim_ev *ev)
 {
-    if (!n->paused && !n->stalled)
+    if (!n->paused && !n->stalled && !n->waits)
         return false;
     ASSERT(!sim_ev_is_queued(n->sim, ev) && !ev->held);
     ev->held = true;
@@ -262,7 +266,7 @@ static void sim_work_event(struct sim *s, struct sim_ev *ev)
 
 static const struct env_vt sim_vt = {
     .now_ns = sim_clock_vt_now,
-    .clock_ns = sim_clock_vt_now,
+    .clock_ns = sim_clock_vt_clock,
     .wall_ns = sim_clock_vt_wall,
     .random = sim_clock_vt_random,
     .fault = sim_fault_vt,
@@ -301,6 +305,8 @@ struct sim *sim_open(struct mem *m, const struct sim_config *cfg)
     ASSERT(s);
     s->mem = m;
     s->cfg = *cfg;
+    const struct sim_serve_config *c = &cfg->serve;
+    s->serves = c->cores || c->turn_ns || c->send_ns || c->receive_ns || c->io_ns || c->byte_ps;
     list_init(&s->free_evs);
     list_init(&s->world_evs);
     prng_seed(&s->driver, cfg->seed, "driver", 0);
@@ -320,6 +326,7 @@ void sim_close(struct sim *s)
     sim_chance_close_world(s);
     for (uint32_t i = 0; i < s->n_nodes; i++) {
         sim_disk_close_world(s->nodes[i]);
+        sim_serve_close(s->nodes[i]);
         sim_free(s, s->nodes[i]->regions, s->nodes[i]->cap_regions * sizeof *s->nodes[i]->regions);
         sim_free(s, s->nodes[i], sizeof *s->nodes[i]);
     }
@@ -338,16 +345,23 @@ int64_t sim_now_ns(const struct sim *s)
 }
 
 /* what came while the node stood still comes now, its timers last */
-static void sim_node_release(struct sim_node *n)
+void sim_node_release(struct sim_node *n)
 {
-    if (n->paused || n->stalled)
+    if (n->paused || n->stalled || n->waits)
         return;
-    sim_record(n->sim, n, SIM_K_PAUSE, 0, 0);
     n->released_ns = n->sim->now_ns;
     while (!list_empty(&n->held)) {
         struct sim_ev *ev = container_of(n->held.next, struct sim_ev, hold);
         sim_ev_at(n->sim, ev, n->sim->now_ns);
     }
+}
+
+static void sim_node_go_on(struct sim_node *n)
+{
+    if (n->paused || n->stalled)
+        return;
+    sim_record(n->sim, n, SIM_K_PAUSE, 0, 0);
+    sim_node_release(n);
 }
 
 static void sim_dispatch(struct sim *s, struct sim_ev *ev)
@@ -379,12 +393,15 @@ static void sim_dispatch(struct sim *s, struct sim_ev *ev)
         sim_ev_free(s, ev);
         if (same) {
             who->stalled = false;
-            sim_node_release(who);
+            sim_node_go_on(who);
         }
         break;
     }
     case SIM_EV_DISK:
         sim_disk_io_event(s, ev);
+        break;
+    case SIM_EV_LEAVE:
+        sim_serve_event(s, ev);
         break;
     case SIM_EV_RMA:
     case SIM_EV_GHOST:
@@ -409,7 +426,7 @@ static void sim_dispatch(struct sim *s, struct sim_ev *ev)
 static void sim_turn_end(struct sim *s, struct sim_node *n)
 {
     s->turn = NULL;
-    if (n->lag_ns > 0) {
+    if (n->lag_ns > 0 && !n->serves) {
         struct sim_ev *ev = sim_ev_new(s, NULL, SIM_EV_RESUME);
         ev->a = n;
         ev->x = n->incarnation;
@@ -452,7 +469,7 @@ bool sim_step(struct sim *s)
     s->now_ns = ev->at_ns;
     sim_ev_unqueue(s, ev);
     struct sim_node *n = ev->turn;
-    if (n && sim_ev_hold(n, ev))
+    if (n && (sim_ev_hold(n, ev) || (s->serves && !sim_serve_begin(n, ev))))
         return true;
     s->events++;
     s->running = true;
@@ -545,6 +562,7 @@ struct sim_node *sim_node_add(struct sim *s, const char *name)
     list_init(&n->held);
     list_init(&n->ends);
     list_init(&n->listeners);
+    sim_serve_open(n);
     prng_seed(&n->random, s->cfg.seed, "node", n->id);
     prng_seed(&n->fault, s->cfg.seed, "fault", n->id);
     prng_seed(&n->clock, s->cfg.seed, "clock", n->id);
@@ -642,6 +660,7 @@ static void sim_node_die(struct sim_node *n, bool power)
     else if (!n->up)
         return;
     sim_record(s, n, SIM_K_CRASH, power, n->incarnation);
+    sim_serve_end(n);
     sim_conn_flush(s);
     sim_disk_io_crash(n);
     if (power)
@@ -680,7 +699,7 @@ void sim_node_resume(struct sim_node *n)
     if (!n->paused)
         return;
     n->paused = false;
-    sim_node_release(n);
+    sim_node_go_on(n);
 }
 
 void sim_node_stall(struct sim_node *n, uint32_t after_submits, int64_t dur_ns)

@@ -87,6 +87,32 @@ struct sim_clock_config {
     int64_t wall_base_ns;       /* wall time at the start of the world */
 };
 
+/* What was measured of a machine (tarn bench calibrate): tables of times, instead of the means
+ * above (sim_model.c says how they are drawn from).  A table is the inverse of a distribution at
+ * SIM_POINTS even steps, ascending; there is one for each number of bytes and of operations under
+ * way at once, both ascending. */
+enum { SIM_POINTS = 33, SIM_GRID = 8 };
+
+struct sim_grid {
+    uint32_t n_bytes, n_at_once; /* 0: nothing was measured */
+    uint64_t bytes[SIM_GRID], at_once[SIM_GRID];
+    int64_t ns[SIM_GRID][SIM_GRID][SIM_POINTS]; /* by at_once, bytes */
+};
+
+struct sim_model {
+    struct sim_grid write; /* durable (ENV_O_DSYNC), from the submit until it is done */
+    struct sim_grid way;   /* of what one turn sends on one connection, one way */
+};
+
+/* What a turn of a process costs it, and how many processors there are for that; all 0: turns take
+ * no time.  See sim_serve.c. */
+struct sim_serve_config {
+    uint32_t cores;                              /* of each machine; 0: no limit */
+    int64_t turn_ns, send_ns, receive_ns, io_ns; /* a turn; a write or read of a connection; a
+                                                    disk operation */
+    uint32_t byte_ps;                            /* a byte that is sent or received */
+};
+
 typedef void (*sim_log_fn)(void *ctx, int64_t at_ns, struct sim_node *n, enum env_log level,
                            const char *line);
 
@@ -95,11 +121,13 @@ struct sim_config {
     struct sim_net_config net;
     struct sim_disk_config disk;
     struct sim_clock_config clock;
-    uint64_t node_mem_bytes; /* the budget of each node's struct mem */
-    int64_t work_ns;         /* what work() costs */
-    uint32_t fault_on_ppm;   /* a fault site is on in this run */
-    uint32_t fault_fire_ppm; /* a site that is on fires */
-    uint32_t stall_ppm;      /* per turn of a node: it stops in the middle of the turn */
+    struct sim_serve_config serve;
+    const struct sim_model *model; /* or NULL; outlives the world */
+    uint64_t node_mem_bytes;       /* the budget of each node's struct mem */
+    int64_t work_ns;               /* what work() costs */
+    uint32_t fault_on_ppm;         /* a fault site is on in this run */
+    uint32_t fault_fire_ppm;       /* a site that is on fires */
+    uint32_t stall_ppm;            /* per turn of a node: it stops in the middle of the turn */
     int64_t stall_mean_ns;
     sim_log_fn on_log; /* may be NULL */
     void *log_ctx;
@@ -160,6 +188,14 @@ void sim_node_resume(struct sim_node *n);
  * from there on, and the next turn, happen dur_ns later. */
 void sim_node_stall(struct sim_node *n, uint32_t after_submits, int64_t dur_ns);
 void sim_node_wipe(struct sim_node *n); /* an empty disk; the node must be down */
+
+/* n runs on the machine of `with`: they share its processors, and its disk as far as a model says
+ * what operations cost that are under way at once.  Before either has run. */
+void sim_node_together(struct sim_node *n, struct sim_node *with);
+/* n's turn takes that much longer, if turns take time at all */
+void sim_node_spend(struct sim_node *n, int64_t ns);
+/* the time at which n's turn has come this far */
+int64_t sim_node_at_ns(const struct sim_node *n);
 
 /* ---- network ---- */
 

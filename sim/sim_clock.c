@@ -56,6 +56,12 @@ int64_t sim_clock_vt_now(struct env *e)
     return sim_clock_local_ns(sim_clock_node(e));
 }
 
+int64_t sim_clock_vt_clock(struct env *e)
+{
+    const struct sim_node *n = sim_clock_node(e);
+    return sim_clock_at(n, sim_node_at_ns(n));
+}
+
 int64_t sim_clock_vt_wall(struct env *e)
 {
     struct sim_node *n = sim_clock_node(e);

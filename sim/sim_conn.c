@@ -140,13 +140,20 @@ static void sim_conn_cut(struct sim_end *e, struct sim_item *it)
     it->frames = keep;
 }
 
+static void sim_conn_spend(struct sim_node *n, int64_t ns, uint64_t bytes)
+{
+    sim_node_spend(n, ns + (int64_t)(bytes * n->sim->cfg.serve.byte_ps / 1000));
+}
+
 /* false when the connection broke on the way, and it and what followed may be gone */
 static bool sim_conn_depart(struct sim_end *e, struct sim_item *it)
 {
     struct sim *s = e->conn->sim;
     struct sim_node *to = sim_conn_other(e)->node;
-    int64_t left_ns = sim_net_tx_ns(e->node, it->wire, s->now_ns + e->node->lag_ns);
-    int64_t due_ns = left_ns + sim_net_journey_ns(s, e->node, to);
+    sim_conn_spend(e->node, s->cfg.serve.send_ns, it->wire);
+    int64_t left_ns =
+        sim_net_tx_ns(e->node, it->wire, s->now_ns + e->node->lag_ns + e->node->spent_ns);
+    int64_t due_ns = left_ns + sim_net_journey_ns(s, e->node, to, it->wire);
     it->departed = true;
     it->due_ns = e->last_due_ns = due_ns > e->last_due_ns ? due_ns : e->last_due_ns;
     s->stats.writes++;
@@ -166,7 +173,7 @@ static bool sim_conn_depart(struct sim_end *e, struct sim_item *it)
     e->conn->broken = true;
     sim_conn_cut(e, it);
     sim_conn_reset_later(sim_conn_other(e), e->last_due_ns + 1);
-    sim_conn_reset_later(e, e->last_due_ns + sim_net_latency_ns(s, to, e->node));
+    sim_conn_reset_later(e, e->last_due_ns + sim_net_latency_ns(s, to, e->node, 0));
     return false;
 }
 
@@ -194,9 +201,16 @@ static void sim_conn_flush_end(struct sim_end *e)
 
 void sim_conn_flush(struct sim *s)
 {
-    struct list *l;
-    while ((l = list_pop(&s->net.dirty)))
-        sim_conn_flush_end(container_of(l, struct sim_end, dirty));
+    struct list *l, later;
+    list_init(&later);
+    while ((l = list_pop(&s->net.dirty))) {
+        struct sim_end *e = container_of(l, struct sim_end, dirty);
+        if (e->node->serves && !e->node->leaves)
+            list_push_back(&later, l); /* its turn goes on */
+        else
+            sim_conn_flush_end(e);
+    }
+    list_splice(&s->net.dirty, &later);
 }
 
 /* ---- closing ---- */
@@ -329,6 +343,7 @@ static void sim_conn_deliver_frames(struct sim_end *o, struct sim_item *it,
                                     const struct sim_node *from)
 {
     struct sim *s = o->conn->sim;
+    sim_conn_spend(o->node, s->cfg.serve.receive_ns, it->wire);
     s->since_ns = it->born_ns;
     sim_record(s, o->node, SIM_K_FRAMES, sim_digest(it->bytes, it->n),
                (uint64_t)from->id << 32 | it->frames);
@@ -411,7 +426,7 @@ static void sim_conn_dir_event(struct sim *s, struct sim_end *e)
         if (closed || (o->state == SIM_END_CONNECTING && it->kind != SIM_ITEM_HELLO)) {
             e->stuck = true;
             sim_conn_unacked(e);
-            sim_conn_reset_later(e, s->now_ns + sim_net_latency_ns(s, o->node, e->node));
+            sim_conn_reset_later(e, s->now_ns + sim_net_latency_ns(s, o->node, e->node, 0));
             break;
         }
         list_remove(&it->link); /* a callback may drop the others */
@@ -453,7 +468,7 @@ static void sim_conn_fail(struct sim_conn *c, int why, int64_t at_ns)
     list_remove(&c->end[0].link);
     if (c->end[1].state != SIM_END_CLOSED)
         sim_conn_reset_later(&c->end[1],
-                             at_ns + sim_net_latency_ns(c->sim, c->end[0].node, c->end[1].node));
+                             at_ns + sim_net_latency_ns(c->sim, c->end[0].node, c->end[1].node, 0));
     sim_conn_put(c);
 }
 
@@ -485,7 +500,7 @@ static void sim_conn_syn_event(struct sim *s, struct sim_conn *c)
         return;
     }
     if (!to->up || !sim_conn_listener(to, strchr(c->addr, ':') + 1)) {
-        sim_conn_fail(c, E_REFUSED, s->now_ns + sim_net_latency_ns(s, to, from));
+        sim_conn_fail(c, E_REFUSED, s->now_ns + sim_net_latency_ns(s, to, from, 0));
         return;
     }
     sim_conn_knock(c, SIM_EV_ACCEPT, to, s->now_ns);
@@ -505,14 +520,14 @@ static void sim_conn_accept_event(struct sim *s, struct sim_conn *c)
     struct sim_listener *l = sim_conn_listener(to, strchr(c->addr, ':') + 1);
     sim_conn_ev_drop(s, &c->knock_ev);
     if (l && !sim_conn_may_talk(from, to)) {
-        sim_conn_fail(c, E_AUTH, s->now_ns + sim_net_latency_ns(s, to, from));
+        sim_conn_fail(c, E_AUTH, s->now_ns + sim_net_latency_ns(s, to, from, 0));
         return;
     }
     c->busy++;
     struct env_peer *p = l ? l->acc->on_open(l->acc, from->name) : NULL;
     c->busy--;
     if (!p) {
-        sim_conn_fail(c, E_REFUSED, s->now_ns + sim_net_latency_ns(s, to, from));
+        sim_conn_fail(c, E_REFUSED, s->now_ns + sim_net_latency_ns(s, to, from, 0));
         return;
     }
     struct sim_end *e = &c->end[1];
@@ -740,7 +755,7 @@ void sim_conn_connect(struct env *e, const char *addr, int64_t timeout_ns, struc
     c->end[0].state = SIM_END_CONNECTING;
     list_push_back(&n->ends, &c->end[0].link);
     struct sim_node *to = c->end[1].node = sim_conn_resolve(n, addr);
-    sim_conn_knock(c, SIM_EV_SYN, NULL, at_ns + sim_net_journey_ns(s, n, to ? to : n));
+    sim_conn_knock(c, SIM_EV_SYN, NULL, at_ns + sim_net_journey_ns(s, n, to ? to : n, 0));
     c->deadline_ev = sim_ev_new(s, NULL, SIM_EV_KNOCK);
     c->deadline_ev->a = c;
     sim_ev_at(s, c->deadline_ev, at_ns + timeout_ns);

@@ -3,7 +3,8 @@
  *
  *  1. A call takes effect at the moment it completes; a crash before that lets it happen in full,
  *     in part or not at all (a rename: in full or not at all).
- *  2. The transfers of one disk queue behind each other; latencies overlap.
+ *  2. The transfers of one disk queue behind each other; latencies overlap.  A durable write of
+ *     which a model knows what it takes (sim.h) takes that, beside so many others of its machine.
  *  3. Names are copied at the call; data is not, and must not change while it is under way. */
 #include "sim/sim_internal.h"
 
@@ -36,13 +37,20 @@ static struct sim_node *sim_disk_io_node(struct env *e)
     return container_of(e, struct sim_node, env);
 }
 
-static struct sim_ev *sim_disk_io_begin(struct sim_node *n, struct env_op *op,
-                                        enum sim_disk_call call, uint64_t bytes)
+/* the event's time, for an operation that is given to the disk at now_ns */
+static void sim_disk_io_start(struct sim_node *n, struct sim_ev *ev, const struct sim_handle *h,
+                              uint64_t bytes, int64_t now_ns)
 {
     struct sim *s = n->sim;
     struct sim_disk *d = &n->disk;
-    int64_t now_ns = sim_submit_ns(n), lat_ns;
-    if (call == SIM_DISK_READ || call == SIM_DISK_OPEN || call == SIM_DISK_LIST)
+    const struct sim_grid *grid = s->cfg.model ? &s->cfg.model->write : NULL;
+    enum sim_disk_call call = (enum sim_disk_call)ev->stage;
+    bool known = grid && grid->n_bytes && call == SIM_DISK_WRITE && h && h->flags & ENV_O_DSYNC;
+    int64_t lat_ns;
+    if (known) {
+        ev->counted = true;
+        lat_ns = sim_model_draw_ns(grid, bytes, ++n->machine->writes, &d->prng);
+    } else if (call == SIM_DISK_READ || call == SIM_DISK_OPEN || call == SIM_DISK_LIST)
         lat_ns = sim_draw_ns(&d->prng, d->cfg.read_min_ns, d->cfg.read_mean_ns);
     else if (call == SIM_DISK_SYNC || call == SIM_DISK_RENAME)
         lat_ns = sim_draw_ns(&d->prng, d->cfg.sync_min_ns, d->cfg.sync_mean_ns);
@@ -58,19 +66,45 @@ static struct sim_ev *sim_disk_io_begin(struct sim_node *n, struct env_op *op,
         s->stats.stalls++;
         d->free_ns += hit.for_ns;
     }
-    d->free_ns += sim_transfer_ns(bytes, d->cfg.bytes_per_s);
+    if (!known)
+        d->free_ns += sim_transfer_ns(bytes, d->cfg.bytes_per_s);
+    sim_ev_at(s, ev, d->free_ns + lat_ns);
+}
+
+static struct sim_ev *sim_disk_io_begin(struct sim_node *n, struct env_op *op,
+                                        enum sim_disk_call call, struct sim_handle *h,
+                                        uint64_t bytes)
+{
+    int64_t now_ns = sim_submit_ns(n);
     struct sim_ev *ev = sim_op_begin(n, op, SIM_EV_DISK);
     ev->stage = (uint8_t)call;
-    sim_ev_at(s, ev, d->free_ns + lat_ns);
+    ev->a = h;
+    if (n->serves) { /* it leaves with all others of the turn */
+        ev->held = true;
+        list_push_back(&n->submits, &ev->hold);
+    } else {
+        sim_disk_io_start(n, ev, h, bytes, now_ns);
+    }
     return ev;
+}
+
+void sim_disk_io_leave(struct sim_node *n)
+{
+    struct list *l;
+    while ((l = list_pop(&n->submits))) {
+        struct sim_ev *ev = container_of(l, struct sim_ev, hold);
+        bool moves = ev->stage == SIM_DISK_READ || ev->stage == SIM_DISK_WRITE;
+        ev->held = false;
+        sim_node_spend(n, n->sim->cfg.serve.io_ns);
+        sim_disk_io_start(n, ev, ev->a, moves ? ev->y : 0, sim_node_at_ns(n) + n->lag_ns);
+    }
 }
 
 static struct sim_ev *sim_disk_io_begin_file(struct env_file *f, struct env_op *op,
                                              enum sim_disk_call call, uint64_t bytes)
 {
     struct sim_handle *h = sim_disk_io_handle(f);
-    struct sim_ev *ev = sim_disk_io_begin(h->node, op, call, bytes);
-    ev->a = h;
+    struct sim_ev *ev = sim_disk_io_begin(h->node, op, call, h, bytes);
     h->under_way++;
     return ev;
 }
@@ -106,7 +140,7 @@ static void sim_disk_io_names_free(struct sim *s, struct sim_ev *ev)
 void sim_disk_io_open(struct env *e, const char *name, unsigned flags, struct env_file **ret_file,
                       struct env_op *op)
 {
-    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_OPEN, 0);
+    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_OPEN, NULL, 0);
     sim_disk_io_names(ev, name, NULL);
     ev->c = ret_file;
     ev->y = flags;
@@ -117,7 +151,7 @@ void sim_disk_io_close(struct env_file *f, struct env_op *op)
     struct sim_handle *h = sim_disk_io_handle(f);
     struct sim_node *n = h->node;
     ASSERT(h->under_way == 0);
-    sim_disk_io_begin(n, op, SIM_DISK_CLOSE, 0);
+    sim_disk_io_begin(n, op, SIM_DISK_CLOSE, NULL, 0);
     sim_disk_file_put(n, h->file);
     list_remove(&h->link);
     sim_free(n->sim, h, sizeof *h);
@@ -164,20 +198,20 @@ void sim_disk_io_punch(struct env_file *f, uint64_t off, uint64_t len, struct en
 
 void sim_disk_io_rename(struct env *e, const char *from, const char *to, struct env_op *op)
 {
-    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_RENAME, 0);
+    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_RENAME, NULL, 0);
     sim_disk_io_names(ev, from, to);
 }
 
 void sim_disk_io_unlink(struct env *e, const char *name, struct env_op *op)
 {
-    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_UNLINK, 0);
+    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_UNLINK, NULL, 0);
     sim_disk_io_names(ev, name, NULL);
 }
 
 void sim_disk_io_list(struct env *e, const char *dir, const char *after, char *buf, uint32_t cap,
                       struct env_op *op)
 {
-    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_LIST, 0);
+    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_LIST, NULL, 0);
     char both[2 * ENV_NAME_MAX];
     size_t d = strlen(dir), a = strlen(after);
     while (d && dir[d - 1] == '/')

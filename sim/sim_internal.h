@@ -3,7 +3,8 @@
  *  1. Every live event is in the heap, held by a paused node, or parked (an op that waits for
  *     something else).  An event with an owner is on that node's `evs` and dies with its process.
  *  2. An op is completed only by sim_op_finish(), at the top of an event: never inside a submit.
- *  3. The heap's order is (time, class, seq): at one instant the timers of a node come last.
+ *  3. The heap's order is (time, class, seq): at one instant the timers of a node come last, and
+ *     then the ends of turns that take time.
  *  4. Everything a decision depends on is an integer from the config, a stream or the queue. */
 #ifndef SIM_SIM_INTERNAL_H
 #define SIM_SIM_INTERNAL_H
@@ -39,6 +40,8 @@ enum sim_ev_kind {
     SIM_EV_RMA,     /* the next piece of a transfer lands */
     SIM_EV_GHOST,   /* a piece of a closed connection's write lands */
     SIM_EV_REVOKE,  /* a region is closed */
+    SIM_EV_LEAVE,   /* a turn that takes time has done all that it does; stage 1: its time is over
+                     */
 };
 
 struct sim_ev {
@@ -47,6 +50,7 @@ struct sim_ev {
     uint32_t id; /* slot */
     uint8_t kind, stage;
     bool held;
+    bool counted;          /* among the writes of its machine */
     struct sim_node *node; /* the owner, or NULL */
     struct sim_node *turn; /* whose loop it needs, or NULL */
     struct list link;      /* on the owner's evs, or the free list */
@@ -230,6 +234,13 @@ struct sim_net {
 
 /* ---- nodes and the world ---- */
 
+/* Nodes that share processors and a disk. */
+struct sim_machine {
+    uint32_t nodes, busy; /* processors that are */
+    uint32_t writes;      /* durable ones, under way */
+    struct list waiting;  /* nodes, for a processor */
+};
+
 struct sim_node {
     struct env env; /* of the current incarnation: container_of brings the node back */
     struct sim *sim;
@@ -237,8 +248,15 @@ struct sim_node {
     char name[64];
     bool up, powered;
     bool paused, stalled; /* by a driver; inside a turn that is not over */
-    int64_t released_ns;  /* when it went on last */
-    uint8_t doomed;       /* at the end of this turn: 1 crash, 2 power loss */
+    /* sim_serve.c */
+    struct sim_machine *machine;
+    bool serves, leaves, waits; /* in a turn that takes time; at its end; for a processor */
+    bool has_core;
+    int64_t spent_ns;    /* of the turn */
+    struct list wait;    /* on the machine's waiting */
+    struct list submits; /* disk operations of the turn, that leave at its end */
+    int64_t released_ns; /* when it went on last */
+    uint8_t doomed;      /* at the end of this turn: 1 crash, 2 power loss */
     struct mem mem;
     struct list evs, held;
     struct prng random, fault, clock;
@@ -267,6 +285,7 @@ struct sim {
     int64_t now_ns;
     uint64_t seq, events;
     bool running, dooms; /* dooms: some node dies at the end of this turn */
+    bool serves;         /* turns take time */
     struct sim_heap_entry *heap;
     uint32_t *pos; /* of each event, by its id: place in the heap + 1, beside the others' places */
     uint32_t n_heap, cap_heap;
@@ -307,6 +326,9 @@ void sim_ev_free(struct sim *s, struct sim_ev *ev);
 /* keeps ev until n resumes; true if n is paused */
 bool sim_ev_hold(struct sim_node *n, struct sim_ev *ev);
 
+/* what came for n while it stood still comes now, unless it stands still for another reason */
+void sim_node_release(struct sim_node *n);
+
 /* counts a submit of n; ret: the world time at which it leaves the process */
 int64_t sim_submit_ns(struct sim_node *n);
 /* a parked event that owns op */
@@ -345,11 +367,24 @@ static inline bool sim_chance(struct sim *s, const struct sim_node *n, const str
 }
 void sim_chance_close_world(struct sim *s);
 
+/* sim_model.c */
+int64_t sim_model_draw_ns(const struct sim_grid *g, uint64_t bytes, uint64_t at_once,
+                          struct prng *p);
+
+/* sim_serve.c: turns that take time */
+void sim_serve_open(struct sim_node *n);
+void sim_serve_close(struct sim_node *n);
+/* false: n waits for a processor, and ev is kept until it has one */
+bool sim_serve_begin(struct sim_node *n, struct sim_ev *ev);
+void sim_serve_event(struct sim *s, struct sim_ev *ev);
+void sim_serve_end(struct sim_node *n); /* its process is gone */
+
 /* sim_clock.c */
 void sim_clock_boot(struct sim_node *n, bool power);
 int64_t sim_clock_local_ns(const struct sim_node *n);
 int64_t sim_clock_world_ns(const struct sim_node *n, int64_t local_ns); /* rounded up */
 int64_t sim_clock_vt_now(struct env *e);
+int64_t sim_clock_vt_clock(struct env *e); /* how far the turn has come, too */
 int64_t sim_clock_vt_wall(struct env *e);
 uint64_t sim_clock_vt_random(struct env *e);
 void sim_clock_vt_timer_set(struct env *e, struct env_timer *t, int64_t at_ns);
@@ -385,6 +420,7 @@ void sim_disk_file_synced(struct sim_node *n, struct sim_file *f, uint64_t epoch
 void sim_disk_lose(struct sim_node *n); /* the power is gone */
 
 /* sim_disk_io.c: the calls, and their faults and costs */
+void sim_disk_io_leave(struct sim_node *n); /* what its turn has submitted is on its way */
 void sim_disk_io_event(struct sim *s, struct sim_ev *ev);
 void sim_disk_io_crash(struct sim_node *n); /* what was under way happened, or in part, or not */
 void sim_disk_io_open(struct env *e, const char *name, unsigned flags, struct env_file **ret_file,
@@ -409,9 +445,11 @@ struct sim_link *sim_net_special(struct sim *s, const struct sim_node *from,
 bool sim_net_blocked(struct sim *s, const struct sim_node *from, const struct sim_node *to);
 int64_t sim_net_clogged_until(struct sim *s, const struct sim_node *from,
                               const struct sim_node *to);
-int64_t sim_net_latency_ns(struct sim *s, const struct sim_node *from, const struct sim_node *to);
-/* the latency of one write, with what goes wrong on the way */
-int64_t sim_net_journey_ns(struct sim *s, struct sim_node *from, struct sim_node *to);
+int64_t sim_net_latency_ns(struct sim *s, const struct sim_node *from, const struct sim_node *to,
+                           uint64_t bytes);
+/* the latency of one write of so many bytes, with what goes wrong on the way */
+int64_t sim_net_journey_ns(struct sim *s, struct sim_node *from, struct sim_node *to,
+                           uint64_t bytes);
 int64_t sim_net_tx_ns(struct sim_node *n, uint64_t bytes, int64_t at_ns); /* when it has left */
 int64_t sim_net_rx_ns(struct sim_node *n, uint64_t bytes);                /* when it has arrived */
 

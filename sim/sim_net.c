@@ -75,7 +75,8 @@ int64_t sim_net_clogged_until(struct sim *s, const struct sim_node *from, const 
     return l ? l->clog_until_ns : 0;
 }
 
-int64_t sim_net_latency_ns(struct sim *s, const struct sim_node *from, const struct sim_node *to)
+int64_t sim_net_latency_ns(struct sim *s, const struct sim_node *from, const struct sim_node *to,
+                           uint64_t bytes)
 {
     const struct sim_net_config *c = &s->net.cfg;
     if (from == to)
@@ -83,7 +84,10 @@ int64_t sim_net_latency_ns(struct sim *s, const struct sim_node *from, const str
     struct sim_link *l = sim_net_special(s, from, to);
     if (l && l->own)
         return sim_draw_ns(&s->net.prng, l->min_ns, l->mean_ns);
-    int64_t ns = sim_draw_ns(&s->net.prng, c->latency_min_ns, c->latency_mean_ns);
+    const struct sim_grid *way = s->cfg.model ? &s->cfg.model->way : NULL;
+    int64_t ns = way && way->n_bytes
+                     ? sim_model_draw_ns(way, bytes, 1, &s->net.prng)
+                     : sim_draw_ns(&s->net.prng, c->latency_min_ns, c->latency_mean_ns);
     if (c->pair_extra_max_ns > 0) {
         uint64_t lo = base_min_u64(from->id, to->id), hi = base_max_u64(from->id, to->id);
         uint64_t h = base_mix_u64(base_mix_u64(s->cfg.seed ^ 0x70616972) ^ (lo << 32 | hi));
@@ -92,10 +96,11 @@ int64_t sim_net_latency_ns(struct sim *s, const struct sim_node *from, const str
     return ns;
 }
 
-int64_t sim_net_journey_ns(struct sim *s, struct sim_node *from, struct sim_node *to)
+int64_t sim_net_journey_ns(struct sim *s, struct sim_node *from, struct sim_node *to,
+                           uint64_t bytes)
 {
     const struct sim_net_config *c = &s->net.cfg;
-    int64_t ns = sim_net_latency_ns(s, from, to), rto_ns = c->rto_ns;
+    int64_t ns = sim_net_latency_ns(s, from, to, bytes), rto_ns = c->rto_ns;
     if (from == to)
         return ns;
     struct sim_link *l = sim_net_special(s, from, to);
@@ -112,7 +117,7 @@ int64_t sim_net_journey_ns(struct sim *s, struct sim_node *from, struct sim_node
     hit = (struct sim_hit){.kind = SIM_CHANCE_LATE};
     bool drawn = prng_chance_ppm(&s->net.prng, c->reorder_ppm);
     if (drawn)
-        hit.for_ns = sim_net_latency_ns(s, from, to);
+        hit.for_ns = sim_net_latency_ns(s, from, to, bytes);
     if (sim_chance(s, from, to, drawn, &hit)) {
         s->stats.reordered++;
         ns += hit.for_ns;
@@ -128,6 +133,8 @@ int64_t sim_net_journey_ns(struct sim *s, struct sim_node *from, struct sim_node
 
 static uint64_t sim_net_rate(const struct sim_node *n)
 {
+    if (n->sim->cfg.model && n->sim->cfg.model->way.n_bytes && !n->own_nic)
+        return 0; /* the tables are by size */
     return n->own_nic ? n->nic_bytes_per_s : n->sim->net.cfg.nic_bytes_per_s;
 }
 

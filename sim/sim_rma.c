@@ -195,7 +195,7 @@ void sim_rma_arrived(struct sim_end *from, struct sim_item *it)
     r->item = NULL;
     it->rma = NULL;
     if (!sim_net_blocked(s, o->node, from->node))
-        sim_rma_done(r, s->now_ns + sim_net_latency_ns(s, o->node, from->node));
+        sim_rma_done(r, s->now_ns + sim_net_latency_ns(s, o->node, from->node, 0));
 }
 
 void sim_rma_acknowledge(struct sim_end *e)
@@ -225,7 +225,7 @@ static void sim_rma_ghost(struct sim_rma *r, uint32_t i)
     ev->x = r->off + at;
     ev->y = len;
     ev->z = r->key.token;
-    sim_ev_at(s, ev, s->now_ns + 4 * sim_net_latency_ns(s, r->from->node, o->node));
+    sim_ev_at(s, ev, s->now_ns + 4 * sim_net_latency_ns(s, r->from->node, o->node, 0));
 }
 
 void sim_rma_closed(struct sim_end *e, bool late)

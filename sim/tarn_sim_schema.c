@@ -220,6 +220,8 @@ int tarn_sim_schema(FILE *to)
         "    \"profile\": {\"description\": \"quiet: latencies only; stormy: also random loss, "
         "resets, stalls, drifting clocks, rare paths\", \"enum\": [\"quiet\", \"stormy\"]},\n"
         "    \"mutant\": {\"description\": \"with that known bug\", \"type\": \"string\"},\n"
+        "    \"model\": {\"description\": \"a file of tarn bench calibrate: what was measured of a "
+        "machine\", \"type\": \"string\", \"minLength\": 1},\n"
         "    \"protocol\": {\"description\": \"of the program's own (sim/lab_own.h), not a file "
         "system\", \"type\": \"string\"}",
         time_pattern);

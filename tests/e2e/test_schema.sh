@@ -17,7 +17,7 @@ assert S["$schema"].endswith("2020-12/schema")
 mine = {}
 for name, p in P.items():
     if "properties" in p: mine.update({f"{name}.{k}": v for k, v in p["properties"].items()})
-    elif name not in ("$schema", "about", "profile", "mutant", "protocol", "faults", "chances", "operations"): mine[name] = p
+    elif name not in ("$schema", "about", "profile", "mutant", "model", "protocol", "faults", "chances", "operations"): mine[name] = p
 assert list(sorted(mine)) == sorted(k["name"] for k in D["knobs"]), "other knobs than tarn-sim list has"
 for k in D["knobs"]:
     r = mine[k["name"]]["anyOf"][0]

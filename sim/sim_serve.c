@@ -1,0 +1,124 @@
+/* sim/sim_serve.c - turns that take time, on processors that several nodes share.
+ *
+ * Without it an event of a node takes no time: whatever comes is served at once.  With it a node
+ * that has something to do waits for a processor of its machine, first come, first served, and
+ * then has one turn as the daemons' loop has it (net/net_loop.c):
+ *
+ *     all that has come until now is served, in its order, and what it posts to itself; then what
+ *     it sends leaves, one write a connection; then what it asks of the disk; then its timers
+ *
+ * That all happens at the instant at which the turn begins; each thing adds what it costs, and
+ * what leaves does so as much later as was spent before it.  When the turn's time is over, the
+ * processor is free, and what came meanwhile is the next turn.
+ *
+ *     idle --event--> waits for a processor --> serves (at one instant) --leave--> its time goes on
+ *       ^                                                                              |
+ *       +------------------------------ stage 1: its time is over ---------------------+
+ *
+ *  1. A node holds a processor from the beginning of a turn until its time is over, or its death.
+ *  2. Events of a turn come before its LEAVE, timers among them: it has a class of its own.
+ *  3. Nobody is interrupted: turns are short beside what a scheduler gives. */
+#include "sim/sim_internal.h"
+
+void sim_serve_open(struct sim_node *n)
+{
+    n->machine = sim_alloc(n->sim, sizeof *n->machine);
+    n->machine->nodes = 1;
+    list_init(&n->machine->waiting);
+    list_init(&n->wait);
+    list_init(&n->submits);
+}
+
+void sim_serve_close(struct sim_node *n)
+{
+    if (--n->machine->nodes == 0)
+        sim_free(n->sim, n->machine, sizeof *n->machine);
+}
+
+void sim_node_together(struct sim_node *n, struct sim_node *with)
+{
+    ASSERT(!n->incarnation);
+    with->machine->nodes++;
+    sim_serve_close(n);
+    n->machine = with->machine;
+}
+
+void sim_node_spend(struct sim_node *n, int64_t ns)
+{
+    if (n->serves)
+        n->spent_ns += ns;
+}
+
+int64_t sim_node_at_ns(const struct sim_node *n)
+{
+    return n->sim->now_ns + (n->serves ? n->spent_ns : 0);
+}
+
+static void sim_serve_turn(struct sim_node *n)
+{
+    struct sim_ev *ev = sim_ev_new(n->sim, n, SIM_EV_LEAVE);
+    ev->turn = NULL;
+    n->serves = n->has_core = true;
+    n->machine->busy++;
+    n->spent_ns = n->sim->cfg.serve.turn_ns;
+    sim_ev_at(n->sim, ev, n->sim->now_ns);
+}
+
+bool sim_serve_begin(struct sim_node *n, struct sim_ev *ev)
+{
+    const uint32_t cores = n->sim->cfg.serve.cores;
+    if (n->serves)
+        return true;
+    if (!cores || n->machine->busy < cores) {
+        sim_serve_turn(n);
+        return true;
+    }
+    n->waits = true;
+    list_push_back(&n->machine->waiting, &n->wait);
+    return !sim_ev_hold(n, ev);
+}
+
+/* n's processor is free: for who has waited longest */
+static void sim_serve_free(struct sim_node *n)
+{
+    n->has_core = false;
+    n->machine->busy--;
+    struct list *l = list_pop(&n->machine->waiting);
+    if (!l)
+        return;
+    struct sim_node *next = container_of(l, struct sim_node, wait);
+    next->waits = false;
+    sim_serve_turn(next);
+    sim_node_release(next);
+}
+
+void sim_serve_event(struct sim *s, struct sim_ev *ev)
+{
+    struct sim_node *n = ev->node;
+    if (ev->stage == 0) {
+        n->leaves = true;
+        sim_conn_flush(s);
+        sim_disk_io_leave(n);
+        n->leaves = n->serves = false;
+        n->stalled = true;
+        ev->stage = 1;
+        sim_ev_at(s, ev, s->now_ns + n->lag_ns + n->spent_ns);
+        n->lag_ns = n->spent_ns = 0;
+        return;
+    }
+    sim_ev_free(s, ev);
+    n->stalled = false;
+    sim_serve_free(n);
+    sim_node_release(n);
+}
+
+void sim_serve_end(struct sim_node *n)
+{
+    n->serves = n->leaves = false;
+    n->spent_ns = 0;
+    if (n->waits)
+        list_remove(&n->wait);
+    n->waits = false;
+    if (n->has_core)
+        sim_serve_free(n);
+}
