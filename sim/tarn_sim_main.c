@@ -1,22 +1,18 @@
 /* sim/tarn_sim_main.c - tarn-sim: scenarios of failure, run on virtual time from a seed.
  *
  * The only file of the simulator that reads a clock, and only to say how fast it was. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 #include "core/fmt.h"
 #include "core/mutant.h"
-#include "sim/lab_group.h"
 #include "sim/lab_own.h"
 #include "sim/lab_json.h"
 #include "sim/lab_points.h"
-#include "sim/lab_run.h"
 #include "sim/tarn_sim.h"
 #include "sim/tarn_sim_own.h"
-#include "sim/tarn_sim_record.h"
-#include "sim/tarn_sim_timeline.h"
+#include "sim/tarn_sim_watch.h"
 
 static const char usage[] =
     "tarn-sim - the whole cluster in one thread, on virtual time, from a seed\n"
@@ -53,6 +49,7 @@ static const char usage[] =
     "else "
     "with "
     "what there is\n"
+    "  --plant panic@N an assertion fails at the N-th event: what do others make of it?\n"
     "  --branch T --vary N   the run up to T, then N continuations with other chances: how "
     "many "
     "fail?\n"
@@ -77,7 +74,7 @@ struct options {
     uint64_t stride, at, at2;
     const char *mode;
     int64_t until_ns, branch_ns;
-    uint64_t vary, stop_event;
+    uint64_t vary, stop_event, plant_event;
     const char *log_node, *trace, *history, *timeline;
 };
 
@@ -85,6 +82,7 @@ struct options {
 static char panic_scenario[600];
 static uint64_t panic_seed;
 static struct sim *panic_sim;
+static struct watch *panic_watch;
 
 static const char *program = "tarn-sim";
 
@@ -101,144 +99,12 @@ static void on_panic(const char *file, int line, const char *what)
         fprintf(stderr, ", at %.6f s of virtual time", (double)sim_now_ns(panic_sim) / 1e9);
     fprintf(stderr, "\nreproduce: %s run %s --seed %llu\n", tarn_sim_name(), panic_scenario,
             (unsigned long long)panic_seed);
+    if (panic_watch)
+        tarn_sim_watch_panic(panic_watch, file, line, what);
     const char *dump = getenv("TARN_SIM_ABORT");
     if (dump && *dump)
         abort();
     _exit(EXIT_PANIC);
-}
-
-/* ---- what is seen of a run while it runs ---- */
-
-struct watch {
-    const struct options *o;
-    struct sim *sim;
-    FILE *trace, *history;
-    bool is_jsonl; /* the history, of registers */
-    bool is_over;  /* what comes now is what has no answer */
-    uint32_t lives[RECORD_THREADS];
-    struct timeline *timeline;
-    FILE *page;       /* of the timeline */
-    uint64_t *events; /* of the first run of two */
-    uint64_t n, cap, diverged, seen;
-    bool is_second;
-    struct sim_trace first_other;
-};
-
-static void watch_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_log level,
-                      const char *line)
-{
-    const struct watch *w = ctx;
-    const char *want = w->o->log_node;
-    if (want && (!strcmp(want, "all") || !strcmp(want, sim_node_name(n))))
-        printf("%12.6f %-4s %c %s\n", (double)at_ns / 1e9, sim_node_name(n), "EWID"[level], line);
-}
-
-static void watch_answer(void *ctx, const struct lab_load_answer *a)
-{
-    const struct watch *w = ctx;
-    if (w->history && !w->is_over)
-        tarn_sim_record_answer(w->history, a);
-    if (w->timeline)
-        tarn_sim_timeline_answer(w->timeline, a);
-}
-
-static void watch_record(void *ctx, int64_t at_ns, uint64_t index, const struct fsop *op,
-                         const struct meta_result *res)
-{
-    const struct watch *w = ctx;
-    char what[80];
-    if (w->history)
-        tarn_sim_record_record(w->history, at_ns, index, op, res);
-    fmt_into(what, sizeof what, "%s %llu %.*s", fsop_kind_name(op->kind),
-             (unsigned long long)op->ino.v, (int)op->name_len, op->name_len ? op->name : "");
-    if (w->timeline)
-        tarn_sim_timeline_record(w->timeline, at_ns, index, what);
-}
-
-static void watch_lead(void *ctx, int64_t at_ns, const char *node, uint64_t epoch, bool begins)
-{
-    const struct watch *w = ctx;
-    if (w->timeline)
-        tarn_sim_timeline_lead(w->timeline, at_ns, node, epoch, begins);
-}
-
-static void watch_group_record(void *ctx, int64_t at_ns, uint64_t index, const char *node)
-{
-    const struct watch *w = ctx;
-    if (w->timeline)
-        tarn_sim_timeline_record(w->timeline, at_ns, index, node);
-}
-
-static void watch_op(void *ctx, int64_t at_ns, const struct lab_group_op *op)
-{
-    struct watch *w = ctx;
-    if (w->timeline)
-        tarn_sim_timeline_op(w->timeline, at_ns, op);
-    if (w->is_jsonl)
-        tarn_sim_record_op(w->history, at_ns, op, w->lives);
-}
-
-static void watch_event_text(const struct watch *w, const struct sim_trace *t, FILE *to)
-{
-    struct sim_node *n = t->node == UINT32_MAX ? NULL : sim_node_at(w->sim, t->node);
-    fprintf(to, "%.9f %s %s %llx %llx\n", (double)t->at_ns / 1e9, n ? sim_node_name(n) : "-",
-            sim_kind_name((enum sim_kind)t->kind), (unsigned long long)t->a,
-            (unsigned long long)t->b);
-}
-
-/* is somebody tracing this process? */
-static bool is_debugged(void)
-{
-    char line[200];
-    bool is = false;
-    FILE *f = fopen("/proc/self/status", "r");
-    while (f && fgets(line, sizeof line, f))
-        is |= !strncmp(line, "TracerPid:", 10) && atoi(line + 10) > 0;
-    if (f)
-        fclose(f);
-    return is;
-}
-
-static void watch_stop(const struct watch *w, const struct sim_trace *t)
-{
-    printf("event %llu: ", (unsigned long long)w->seen);
-    watch_event_text(w, t, stdout);
-    fflush(stdout);
-    if (is_debugged())
-        raise(SIGTRAP); /* up a few frames: whose turn this is */
-    else
-        sim_halt(w->sim);
-}
-
-static void watch_event(void *ctx, const struct sim_trace *t)
-{
-    struct watch *w = ctx;
-    if (w->trace)
-        watch_event_text(w, t, w->trace);
-    if (w->timeline)
-        tarn_sim_timeline_event(w->timeline, t);
-    if (++w->seen == w->o->stop_event)
-        watch_stop(w, t);
-    if (!w->o->twice)
-        return;
-    uint64_t h = base_hash(t, sizeof *t, 1);
-    if (w->is_second) {
-        if (!w->diverged && (w->n >= w->cap || w->events[w->n] != h)) {
-            w->diverged = w->n + 1;
-            w->first_other = *t;
-        }
-        w->n++;
-        return;
-    }
-    if (w->n == w->cap) {
-        w->cap = w->cap ? 2 * w->cap : 1 << 20;
-        w->events = realloc(w->events, w->cap * sizeof *w->events);
-        if (!w->events) {
-            fprintf(stderr, "tarn-sim: out of memory\n");
-            exit(EXIT_PANIC);
-        }
-    }
-    w->events[w->n++] = h;
 }
 
 /* ---- reports ---- */
@@ -399,38 +265,6 @@ double tarn_sim_wall_s(void)
 static_assert((int)LAB_GROUP_VERDICTS == (int)LAB_VERDICTS, "one array for both");
 static_assert((int)LAB_GROUP_LIVENESS == (int)LAB_LIVENESS, "and one exit status");
 
-static const char *verdict_name(const struct lab_scenario *s, unsigned v)
-{
-    return lab_scenario_is_group(s) ? lab_own_verdict(s, v) : lab_check_name((enum lab_verdict)v);
-}
-
-/* who is watched has been opened, and has not begun */
-static bool watch_open(struct watch *w, struct sim *s)
-{
-    w->sim = s;
-    if (w->o->timeline && !w->is_second && !(w->timeline = tarn_sim_timeline_open(s)))
-        fprintf(stderr, "tarn-sim: no memory for a timeline\n");
-    if (w->trace || w->timeline || w->o->twice || w->o->stop_event)
-        sim_trace_hook(s, watch_event, w);
-    return w->timeline;
-}
-
-static void timeline_write(struct watch *w, const struct lab_scenario *s, uint64_t seed,
-                           const struct lab_finding *const *findings, const struct lab_fault *f,
-                           size_t stride, uint32_t n)
-{
-    struct timeline_end e = {s->name, seed, sim_now_ns(w->sim), s->duration_ns};
-    tarn_sim_timeline_begin(w->timeline, w->page, &e);
-    for (uint32_t i = 0; i < n; i++)
-        tarn_sim_timeline_fault(w->timeline, (const void *)((const char *)f + i * stride));
-    for (unsigned v = 0; v < LAB_VERDICTS; v++)
-        tarn_sim_timeline_verdict(w->timeline, verdict_name(s, v), findings[v]);
-    if (!tarn_sim_timeline_end(w->timeline))
-        fprintf(stderr, "tarn-sim: the timeline is not of everything: the run has too much\n");
-    tarn_sim_timeline_close(w->timeline);
-    w->timeline = NULL;
-}
-
 /* journals alone */
 static int run_group(const struct options *o, const struct lab_scenario *s, uint64_t seed,
                      struct watch *w, bool quiet, struct outcome *ret_out)
@@ -440,14 +274,10 @@ static int run_group(const struct options *o, const struct lab_scenario *s, uint
     tarn_sim_mem(&m);
     panic_seed = seed;
     double t0 = tarn_sim_wall_s();
-    struct lab_group *g = lab_group_open(&m, s, seed, w ? watch_log : NULL, w);
+    struct lab_group *g = lab_group_open(&m, s, seed, w ? tarn_sim_watch_log : NULL, w);
     panic_sim = lab_group_sim(g);
-    if (w) {
-        struct lab_group_watch lw = {w, watch_op, watch_lead, watch_group_record};
-        if (watch_open(w, panic_sim) || w->is_jsonl)
-            lab_group_watch(g, &lw);
-        lab_group_history(g, w->is_jsonl ? NULL : w->history);
-    }
+    if (w)
+        tarn_sim_watch_group(w, g);
     lab_group_go(g, o->until_ns);
     lab_group_report(g, &r);
     if (!quiet)
@@ -459,9 +289,8 @@ static int run_group(const struct options *o, const struct lab_scenario *s, uint
         ret_out->report.findings[v] = &ret_out->findings[v];
     }
     ret_out->status = verdict(&ret_out->report);
-    if (w && w->timeline)
-        timeline_write(w, s, seed, ret_out->report.findings, r.faults, sizeof *r.faults,
-                       r.n_faults);
+    if (w)
+        tarn_sim_watch_over(w);
     panic_sim = NULL;
     lab_group_close(g);
     mem_drop(&m);
@@ -477,15 +306,10 @@ static int run_one(const struct options *o, const struct lab_scenario *s, uint64
     tarn_sim_mem(&m);
     panic_seed = seed;
     double t0 = tarn_sim_wall_s();
-    struct lab_run *r = lab_run_open(&m, s, seed, w ? watch_log : NULL, w);
+    struct lab_run *r = lab_run_open(&m, s, seed, w ? tarn_sim_watch_log : NULL, w);
     panic_sim = lab_run_sim(r);
-    if (w) {
-        if (watch_open(w, panic_sim) || w->history) {
-            lab_load_on_answer(lab_run_load(r), watch_answer, w);
-            lab_check_on_record(lab_run_check(r), watch_record, w);
-            lab_check_on_lead(lab_run_check(r), watch_lead, w);
-        }
-    }
+    if (w)
+        tarn_sim_watch_run(w, r);
     bool over = lab_run_go(r, o->until_ns);
     double wall_s = tarn_sim_wall_s() - t0;
     lab_run_report(r, &ret_out->report);
@@ -498,17 +322,13 @@ static int run_one(const struct options *o, const struct lab_scenario *s, uint64
         json_report(s, &ret_out->report, wall_s);
     else if (!quiet)
         print_report(s, &ret_out->report, over, wall_s);
-    if (w && w->timeline) {
-        w->is_over = true;
-        lab_load_tell_open(lab_run_load(r));
-        timeline_write(w, s, seed, ret_out->report.findings, &ret_out->report.faults->f,
-                       sizeof *ret_out->report.faults, ret_out->report.n_faults);
-    }
     if (w && w->diverged) {
         printf("the second run differs from event %llu on, which is now:\n  ",
                (unsigned long long)w->diverged);
-        watch_event_text(w, &w->first_other, stdout);
+        tarn_sim_watch_text(w, &w->first_other, stdout);
     }
+    if (w)
+        tarn_sim_watch_over(w);
     panic_sim = NULL;
     lab_run_close(r);
     mem_drop(&m);
@@ -556,9 +376,15 @@ static int cmd_run(struct options *o)
         return tarn_sim_branch(&s, o->branch_ns, o->vary, o->json);
     }
     static struct watch w;
-    w.o = o;
-    bool watched =
-        o->twice || o->trace || o->log_node || o->history || o->stop_event || o->timeline;
+    w.s = &s;
+    w.seed = o->seed;
+    w.log_node = o->log_node;
+    w.stop_event = o->stop_event;
+    w.plant_event = o->plant_event;
+    w.twice = o->twice;
+    bool watched = o->twice || o->trace || o->log_node || o->history || o->stop_event ||
+                   o->plant_event || o->timeline;
+    panic_watch = watched ? &w : NULL;
     size_t len = o->history ? strlen(o->history) : 0;
     w.is_jsonl = len > 6 && !strcmp(o->history + len - 6, ".jsonl");
     if (w.is_jsonl && !lab_scenario_is_group(&s))
@@ -573,14 +399,9 @@ static int cmd_run(struct options *o)
         return EXIT_USAGE;
     }
     int status = run_one(o, &s, o->seed, watched ? &w : NULL, false, &out);
-    if ((w.trace && fclose(w.trace)) || (w.history && fclose(w.history)) ||
-        (w.page && fclose(w.page))) {
-        perror("tarn-sim: the trace, history or timeline is not whole");
+    if (!tarn_sim_watch_close(&w))
         status = status ? status : EXIT_USAGE;
-    }
     if (o->twice) {
-        w.trace = w.history = NULL;
-        w.is_jsonl = false;
         w.cap = w.n;
         w.n = 0;
         w.is_second = true;
@@ -624,7 +445,8 @@ static int cmd_seeds(const struct options *o)
         for (unsigned v = 0; v < LAB_VERDICTS; v++)
             if (out.findings[v].failures)
                 printf("seed %llu: %s: at %.6f s: %s\n", (unsigned long long)seed,
-                       verdict_name(&s, v), seconds(out.findings[v].at_ns), out.findings[v].what);
+                       tarn_sim_watch_verdict(&s, v), seconds(out.findings[v].at_ns),
+                       out.findings[v].what);
         printf("  reproduce: %s run %s --seed %llu\n", tarn_sim_name(), panic_scenario,
                (unsigned long long)seed);
         fflush(stdout);
@@ -654,7 +476,7 @@ static int cmd_keys(const struct options *o)
 static const char *const option_names[] = {
     "--seed",    "--from", "--to",     "--until", "--log",           "--stride",   "--at",
     "--at2",     "--mode", "--branch", "--vary",  "--stop-at-event", "--mutant",   "--trace",
-    "--history", "--set",  "--twice",  "--json",  "--first",         "--timeline",
+    "--history", "--set",  "--twice",  "--json",  "--first",         "--timeline", "--plant",
 };
 static const char *const command_names[] = {"run",    "seeds",   "points",        "list",
                                             "keys",   "mutants", "campaign",      "merge",
@@ -893,6 +715,8 @@ static int parse(int argc, char **argv, struct options *o)
             ok = tarn_sim_number(v, &o->vary) && o->vary <= 100000;
         else if (!strcmp(a, "--stop-at-event"))
             ok = tarn_sim_number(v, &o->stop_event) && o->stop_event;
+        else if (!strcmp(a, "--plant"))
+            ok = v && !strncmp(v, "panic@", 6) && tarn_sim_number(v + 6, &o->plant_event);
         else if (!strcmp(a, "--log"))
             ok = (o->log_node = v) != NULL;
         else if (!strcmp(a, "--stride"))
