@@ -79,6 +79,7 @@ struct rw_node {
     int64_t heard_ns;       /* when it did */
     int64_t promised_until; /* by its clock: it heard a leader; also if it has forgotten */
     int64_t sure_until;     /* by its clock: what it owes below may begin, as nobody else leads */
+    uint64_t sure_term;     /* ... later than in this term */
     int64_t skew_ppm, paused_until, paused_clock, disk_ns;
     struct rw_image coming; /* index 0: none; what was wished for */
     struct raft_id coming_from;
@@ -287,18 +288,24 @@ static void rw_check_sure(struct rw_node *n, int64_t now, const struct raft_effe
     struct journal_raft c = {.promise_ns = n->cfg.promise_ns,
                              .suspect_min_ns = n->cfg.suspect_min_ns,
                              .drift_ppm = n->cfg.drift_ppm};
-    if (raft_lease_holds(n->raft, now))
+    if (raft_lease_holds(n->raft, now)) {
+        struct raft_status s;
+        raft_status(n->raft, &s);
+        n->sure_term = s.term;
         n->sure_until = now + journal_sure_ns(&c);
+    }
     for (uint32_t i = 0; i < fx->n_messages; i++)
         if (fx->message[i].type == RAFT_MSG_TIMEOUT_NOW)
             n->sure_until = 0;
 }
 
-static void rw_check_nobody_is_sure(struct rw *w, const struct rw_node *leader)
+/* Who is elected late, in a term before, commits nothing. */
+static void rw_check_nobody_is_sure(struct rw *w, const struct rw_node *leader, uint64_t term)
 {
     for (uint32_t i = 1; i <= w->n; i++) {
         struct rw_node *o = &w->node[i];
-        rw_check(w, !o->raft || o == leader || rw_clock(w, o) >= o->sure_until,
+        rw_check(w,
+                 !o->raft || o == leader || o->sure_term > term || rw_clock(w, o) >= o->sure_until,
                  "another leads while effects may begin");
     }
 }
@@ -332,7 +339,7 @@ static void rw_check_leader(struct rw *w, struct rw_node *n)
     if (w->leader_of[s.term].v == 0) {
         w->leader_of[s.term] = n->id;
         w->leaders++;
-        rw_check_nobody_is_sure(w, n);
+        rw_check_nobody_is_sure(w, n, s.term);
         for (uint64_t i = base_max_u64(n->log.base, n->image.index) + 1; i <= w->n_committed; i++) {
             struct rw_entry *e = rw_at(&n->log, i), *g = &w->committed[i % RW_LOG];
             if (w->commit_term[i % RW_LOG] >= s.term)
