@@ -38,6 +38,18 @@ int tarn_sim_bad(const char *what, const char *arg);
 
 /* ---- tarn_sim_mem.c ---- */
 
+/* is memory kept from one run to the next? */
+#if defined(__SANITIZE_ADDRESS__)
+#define TARN_SIM_MEM_KEEPS false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TARN_SIM_MEM_KEEPS false
+#endif
+#endif
+#ifndef TARN_SIM_MEM_KEEPS
+#define TARN_SIM_MEM_KEEPS true
+#endif
+
 /* the source of memory for a run */
 void tarn_sim_mem(struct mem *m);
 

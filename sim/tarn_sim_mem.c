@@ -19,17 +19,6 @@
 #include "sim/sim.h"
 #include "sim/tarn_sim.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define KEEPS false
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define KEEPS false
-#endif
-#endif
-#ifndef KEEPS
-#define KEEPS true
-#endif
-
 enum { PAGE = 4096, SLAB = 16 << 20, CLASSES = 8 * 30, ASK = 1024 };
 static const uint64_t touched_max = (uint64_t)512 << 20; /* bytes of large blocks that are kept */
 
@@ -124,7 +113,7 @@ static void *source_get(void *ctx, size_t n)
     if (!k && large)
         return map(size);
     if (!k)
-        return KEEPS ? cut(size) : aligned_alloc(64, size);
+        return TARN_SIM_MEM_KEEPS ? cut(size) : aligned_alloc(64, size);
     all.list[c] = k->next;
     all.touched -= k->touched;
     if (large)
@@ -140,12 +129,12 @@ static void source_put(void *ctx, void *p, size_t n)
     bool large = size >= SIM_ZEROED_MIN;
     struct kept *k = p;
     uint64_t touched = 0;
-    if (!KEEPS && !large) {
+    if (!TARN_SIM_MEM_KEEPS && !large) {
         free(p);
         return;
     }
     if (large) {
-        touched = KEEPS && all.touched < touched_max ? wipe(p, size) : UINT64_MAX;
+        touched = TARN_SIM_MEM_KEEPS && all.touched < touched_max ? wipe(p, size) : UINT64_MAX;
         if (touched == UINT64_MAX) {
             munmap(p, size);
             return;

@@ -1,14 +1,9 @@
 #!/bin/bash
 # tests/e2e/test_campaign.sh BUILD - tarn-sim campaign: what goes wrong is recorded and told apart, kill -9 loses
 # nothing that was kept, shards add up to the whole, one database takes no other campaign's runs.
-. "$(dirname "$0")/lib.sh" "$@"
+. "$(dirname "$0")/sim.sh" "$@"
 cd "$here" || fail "no source tree"
 sc="sim/scenarios/register.json --set duration=500ms"
-sim() { timeout 120 tarn-sim "$@" > "$work/out" 2> "$work/err"; status=$?; }
-expect() { # expect STATUS WHAT [PATTERN in the output]
-    [ $status = "$1" ] || fail "$2: status $status, not $1: $(tail -n 5 "$work/err" "$work/out")"
-    [ -z "${3:-}" ] || grep -qE -- "$3" "$work/out" "$work/err" || fail "$2: nothing says \"$3\": $(tail -n 12 "$work/err" "$work/out")"
-}
 rows() { # rows DB: all that does not depend on this machine's speed
     python3 - "$1" <<'END'
 import sqlite3, sys

@@ -1,17 +1,11 @@
 #!/bin/bash
 # tests/e2e/test_shrink.sh BUILD - tarn-sim shrink: a failing run becomes a small file that fails in the same way, alone;
 # also from a campaign's database; a recorded run is the run.
-. "$(dirname "$0")/lib.sh" "$@"
+. "$(dirname "$0")/sim.sh" "$@"
 cd "$here" || fail "no source tree"
 sc=sim/scenarios/first-failover.json
 less="--set duration=6s --set clients=2"
 never="--set bound=1ms --set net.latency_min=150ms --set net.latency_mean=150ms" # nobody recovers in no time
-sim() { timeout 120 tarn-sim "$@" > "$work/out" 2> "$work/err"; status=$?; }
-expect() { # expect STATUS WHAT [PATTERN in the output]
-    [ $status = "$1" ] || fail "$2: status $status, not $1: $(tail -n 5 "$work/err" "$work/out")"
-    [ -z "${3:-}" ] || grep -qE -- "$3" "$work/out" "$work/err" || fail "$2: nothing says \"$3\": $(tail -n 12 "$work/err" "$work/out")"
-}
-field() { python3 -c "import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))" "$work/out" "$1"; }
 
 # a failure that every build has
 sim shrink $sc --seed 1 $less $never --out "$work/a.json" --json --quiet

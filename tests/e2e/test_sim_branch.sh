@@ -1,15 +1,9 @@
 #!/bin/bash
 # tests/e2e/test_sim_branch.sh BUILD - tarn-sim run --stop-at-event stops at that event; --branch T --vary N: other continuations of
 # one past, the same ones each time.
-. "$(dirname "$0")/lib.sh" "$@"
+. "$(dirname "$0")/sim.sh" "$@"
 cd "$here" || fail "no source tree"
 sc="sim/scenarios/first-failover.json --set duration=3s --set clients=2"
-sim() { timeout 120 tarn-sim "$@" > "$work/out" 2> "$work/err"; status=$?; }
-expect() { # expect STATUS WHAT [PATTERN in the output]
-    [ $status = "$1" ] || fail "$2: status $status, not $1: $(tail -n 5 "$work/err" "$work/out")"
-    [ -z "${3:-}" ] || grep -qE -- "$3" "$work/out" "$work/err" || fail "$2: nothing says \"$3\": $(tail -n 12 "$work/err" "$work/out")"
-}
-field() { python3 -c "import json, sys; d = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))" "$work/out" "$1"; }
 
 sim run $sc --seed 3 --trace "$work/trace"
 expect 0 "a trace"

@@ -1,13 +1,8 @@
 #!/bin/bash
 # tests/e2e/test_timeline.sh BUILD - tarn-sim run --timeline: what the page has is what happened, it needs nothing else, and to
 # watch a run changes nothing in it; --history FILE.jsonl is what check-history reads.
-. "$(dirname "$0")/lib.sh" "$@"
+. "$(dirname "$0")/sim.sh" "$@"
 cd "$here" || fail "no source tree"
-sim() { timeout 120 tarn-sim "$@" > "$work/out" 2> "$work/err"; status=$?; }
-expect() { # expect STATUS WHAT [PATTERN in the output]
-    [ $status = "$1" ] || fail "$2: status $status, not $1: $(tail -n 5 "$work/err" "$work/out")"
-    [ -z "${3:-}" ] || grep -qE -- "$3" "$work/out" "$work/err" || fail "$2: nothing says \"$3\": $(tail -n 20 "$work/err" "$work/out")"
-}
 page() { # page WHAT: the data of page.html as D, the report of the run as R
     python3 - "$work/page.html" "$work/out" "$1" << 'END' || fail "the page: $1"
 import json, re, sys

@@ -123,7 +123,7 @@ static bool skip(void)
         int code = fuse_mount_check(&mnt.cfg, text, sizeof text);
         mnt.is_possible = code == FUSE_MOUNT_DONE && !geteuid();
         if (!mnt.is_possible)
-            fprintf(stderr, "SKIP: %s\n", code ? text : "mounting needs root in these tests");
+            fprintf(stderr, "\nSKIP: %s\n", code ? text : "mounting needs root in these tests");
     }
     return !mnt.is_possible;
 }

@@ -340,7 +340,8 @@ static void test_wgl_known_histories(void)
     }
     mem_drop(&mem);
     if (!files)
-        printf("SKIP known histories: TARN_TEST_DATA names no folder with data/histories\n");
+        fprintf(stderr,
+                "SKIP known histories: TARN_TEST_DATA names no folder with data/histories\n");
     else
         printf("(%u histories, %llu steps) ", files, (unsigned long long)steps);
 }

@@ -416,7 +416,7 @@ static void test_tcp_localhost_by_name(void)
     char addr[64];
     struct addrinfo *found;
     if (getaddrinfo("localhost", NULL, NULL, &found)) {
-        fprintf(stderr, "SKIP: this host does not know the name localhost (/etc/hosts)\n");
+        fprintf(stderr, "\nSKIP: this host does not know the name localhost (/etc/hosts)\n");
         return;
     }
     freeaddrinfo(found);

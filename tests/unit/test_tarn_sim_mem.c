@@ -6,17 +6,6 @@
 #include "sim/tarn_sim.h"
 #include "unit.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define KEEPS false
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define KEEPS false
-#endif
-#endif
-#ifndef KEEPS
-#define KEEPS true
-#endif
-
 enum { PAGE = 4096 };
 static struct mem world;
 
@@ -140,7 +129,7 @@ static void test_mem_apart(void)
 /* what one run had is what the next gets, so that no run asks the kernel for it again */
 static void test_mem_kept(void)
 {
-    if (!KEEPS)
+    if (!TARN_SIM_MEM_KEEPS)
         return;
     char *small = get(20000), *other = get(20000);
     put(small, 20000);
