@@ -35,6 +35,7 @@ enum sometimes_group {
     X(RAFT_IMAGE_INSTALLED, RAFT, "raft.image_installed", "the image of another replaces the log") \
     X(RAFT_OLD_TERM, RAFT, "raft.old_term", "a quorum has entries of an earlier term only: they wait") \
     X(RAFT_LOST, RAFT, "raft.lost", "a member lost what it had answered for, and gets it again") \
+    X(RAFT_NARROW, RAFT, "raft.narrow", "a member that answers late is sent less at once") \
     X(RAFT_REJECTED, RAFT, "raft.rejected", "entries do not fit what a follower has") \
     X(RAFT_APPEND_INSTALLING, RAFT, "raft.append_installing", "entries come while an image is installed") \
     X(RAFT_IMAGE_WANTED, RAFT, "raft.image_wanted", "a member needs an image") \

@@ -208,7 +208,7 @@ static void raft_contact(struct raft *r, struct raft_id id, bool up)
 {
     struct raft_peer *p = raft_member_peer(r, id);
     if (r->role == RAFT_LEADER && p)
-        raft_repl_lost(p);
+        raft_repl_lost(r, p);
     if (r->role == RAFT_FOLLOWER && r->leader.v && raft_id_eq(id, r->leader)) {
         raft_read_drop(r);
         if (!up)

@@ -64,6 +64,7 @@ struct raft_peer {
     enum raft_progress progress;
     uint64_t match, next;
     bool probed;   /* PROBE: one is under way, or was until the next heartbeat */
+    bool is_bare;  /* PROBE: entries were sent already: what is sent again has none */
     bool fetching; /* its entries are being read from disk */
     bool unfit, young;
     bool granted; /* its vote, in the present round */
@@ -78,8 +79,11 @@ struct raft_peer {
     struct raft_flight {
         uint64_t last;
         uint32_t bytes;
+        int64_t sent_ns;
     } flight[RAFT_INFLIGHT_MAX];
     uint32_t flight_first, flights, flight_bytes;
+    uint32_t window;   /* most of flight_bytes, and of one message: see raft_repl_paced */
+    int64_t narrow_ns; /* when it was made narrower */
     /* a learner's catching up */
     uint32_t rounds;
     uint64_t round_target;
@@ -215,7 +219,8 @@ void raft_repl_answer(struct raft *r); /* tell the leader how far we are */
 void raft_repl_image(struct raft *r, const struct raft_message *m);
 void raft_repl_fetched(struct raft *r, const struct raft_event *ev);
 void raft_repl_heartbeat(struct raft *r);
-void raft_repl_lost(struct raft_peer *p); /* its connection, with what was under way */
+/* its connection, with what was under way */
+void raft_repl_lost(struct raft *r, struct raft_peer *p);
 void raft_repl_commit(struct raft *r);
 void raft_repl_pump(struct raft *r);
 

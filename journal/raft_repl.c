@@ -3,9 +3,8 @@
  * What a leader thinks of a member:
  *
  *   PROBE      where do the logs agree?  One message, then wait for its answer or a heartbeat
- *   REPLICATE  they agree: entries leave as they come, up to a bound of unanswered messages and
- * bytes IMAGE      what it needs is not in the log any more: it fetches the image and the rest
- * after it
+ *   REPLICATE  they agree: entries leave as they come, up to a bound of unanswered ones
+ *   IMAGE      what it needs is not in the log any more: it fetches the image and the rest after it
  *
  *   PROBE -accepts-> REPLICATE -rejects, connection lost-> PROBE;   both -log trimmed-> IMAGE
  *   IMAGE -answers with what is in the log again-> REPLICATE
@@ -18,16 +17,28 @@
  *  4. An answer of a past term, or to a message of one, moves nothing.
  *  5. What is sent to a member and not durable there is bounded, in messages, bytes and entries
  *     (half of what it can hold): so a member whose disk is slower than its network is never sent
- *     what it must refuse, which costs a probe and is read from disk and sent once more. */
+ *     what it must refuse, which costs a probe and is read from disk and sent once more.
+ *  6. Nor is more than a window of bytes sent to it unanswered, which grows with what is answered
+ *     soon and is halved by what is not, as TCP's with loss: on a slow line a heartbeat and its
+ *     answer wait behind what is queued there, and must come before the line counts as silent. */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
 /* --- leader: sending --- */
 
+/* to begin with, and again after a connection was lost */
+static uint32_t raft_repl_window(const struct raft *r)
+{
+    return (uint32_t)base_min_u64(2 * r->cfg.batch_bytes, r->cfg.inflight_bytes);
+}
+
 void raft_repl_reset(struct raft *r, struct raft_peer *p)
 {
-    *p = (struct raft_peer){
-        .id = p->id, .unfit = p->unfit, .next = r->trail.last + 1, .heard_ns = r->now};
+    *p = (struct raft_peer){.id = p->id,
+                            .unfit = p->unfit,
+                            .next = r->trail.last + 1,
+                            .heard_ns = r->now,
+                            .window = raft_repl_window(r)};
 }
 
 void raft_repl_lead(struct raft *r)
@@ -85,7 +96,7 @@ static void raft_repl_to_probe(struct raft_peer *p, uint64_t next)
 {
     p->progress = RAFT_PROBE;
     p->next = next;
-    p->probed = false;
+    p->probed = p->is_bare = false;
     p->flights = p->flight_bytes = 0;
 }
 
@@ -101,9 +112,10 @@ static uint32_t raft_repl_plan(const struct raft *r, const struct raft_peer *p, 
 {
     uint32_t n = 0;
     uint64_t bytes = 0;
+    uint64_t most = base_min_u64(r->cfg.batch_bytes, p->window);
     for (uint64_t i = p->next; i <= r->trail.last && n < RAFT_BATCH_ENTRIES; i++) {
         const struct raft_slot *s = &r->trail.ring[i & r->trail.mask];
-        if (n && bytes + s->len > r->cfg.batch_bytes)
+        if (n && bytes + s->len > most)
             break;
         bytes += s->len;
         n++;
@@ -114,12 +126,27 @@ static uint32_t raft_repl_plan(const struct raft *r, const struct raft_peer *p, 
     return n;
 }
 
-static void raft_repl_fly(struct raft_peer *p, uint32_t n, uint32_t bytes)
+static void raft_repl_fly(const struct raft *r, struct raft_peer *p, uint32_t n, uint32_t bytes)
 {
     p->next += n;
     p->flight[(p->flight_first + p->flights++) % RAFT_INFLIGHT_MAX] =
-        (struct raft_flight){p->next - 1, bytes};
+        (struct raft_flight){p->next - 1, bytes, r->now};
     p->flight_bytes += bytes;
+}
+
+/* What was sent then is answered now, or the connection was lost first.  Once for each window: what
+ * else is under way was sent before it was known. */
+static void raft_repl_paced(struct raft *r, struct raft_peer *p, uint32_t bytes, int64_t sent_ns,
+                            bool is_lost)
+{
+    uint32_t least = (uint32_t)base_min_u64(r->cfg.batch_bytes / 16, r->cfg.inflight_bytes);
+    if (!is_lost && r->now - sent_ns < r->cfg.suspect_min_ns / 4) {
+        p->window = (uint32_t)base_min_u64((uint64_t)p->window + bytes, r->cfg.inflight_bytes);
+    } else if (sent_ns >= p->narrow_ns) {
+        SOMETIMES(RAFT_NARROW);
+        p->window = p->window / 2 > least ? p->window / 2 : least;
+        p->narrow_ns = r->now;
+    }
 }
 
 static void raft_repl_fetch(struct raft *r, struct raft_peer *p)
@@ -134,8 +161,8 @@ static void raft_repl_fetch(struct raft *r, struct raft_peer *p)
 static bool raft_repl_may_fly(const struct raft *r, const struct raft_peer *p)
 {
     uint64_t entries = p->next - 1 - p->match, most = (r->trail.mask + 1) / 2;
-    return p->flights < r->cfg.inflight_messages && p->flight_bytes < r->cfg.inflight_bytes &&
-           entries < most;
+    bool is_open = p->flights == 0 || p->flight_bytes < p->window;
+    return p->flights < r->cfg.inflight_messages && is_open && entries < most;
 }
 
 static void raft_repl_pump_peer(struct raft *r, struct raft_peer *p)
@@ -150,8 +177,10 @@ static void raft_repl_pump_peer(struct raft *r, struct raft_peer *p)
     if (p->progress == RAFT_PROBE) {
         if (p->probed || !raft_may_send(r))
             return;
-        uint32_t bytes, n = p->next < r->trail.mem_first ? 0 : raft_repl_plan(r, p, &bytes);
+        bool is_bare = p->is_bare || p->next < r->trail.mem_first;
+        uint32_t bytes, n = is_bare ? 0 : raft_repl_plan(r, p, &bytes);
         p->probed = true;
+        p->is_bare |= n > 0;
         raft_repl_send(r, p, p->next, n, false);
         return;
     }
@@ -162,7 +191,7 @@ static void raft_repl_pump_peer(struct raft *r, struct raft_peer *p)
         }
         uint32_t bytes, n = raft_repl_plan(r, p, &bytes);
         raft_repl_send(r, p, p->next, n, false);
-        raft_repl_fly(p, n, bytes);
+        raft_repl_fly(r, p, n, bytes);
     }
 }
 
@@ -190,8 +219,13 @@ void raft_repl_heartbeat(struct raft *r)
     }
 }
 
-void raft_repl_lost(struct raft_peer *p)
+void raft_repl_lost(struct raft *r, struct raft_peer *p)
 {
+    if (p->flights)
+        raft_repl_paced(r, p, 0, p->flight[p->flight_first].sent_ns, true);
+    else if (p->progress == RAFT_PROBE && p->is_bare)
+        raft_repl_paced(r, p, 0, r->now, true);
+    p->window = (uint32_t)base_min_u64(p->window, raft_repl_window(r));
     if (p->progress == RAFT_REPLICATE)
         raft_repl_to_probe(p, p->match + 1);
 }
@@ -216,7 +250,7 @@ void raft_repl_fetched(struct raft *r, const struct raft_event *ev)
         return;
     }
     raft_repl_send(r, p, p->next, n, true);
-    raft_repl_fly(p, n, (uint32_t)bytes);
+    raft_repl_fly(r, p, n, (uint32_t)bytes);
 }
 
 /* --- leader: answers --- */
@@ -280,7 +314,9 @@ static void raft_repl_accepted(struct raft *r, struct raft_peer *p, const struct
         p->match_ns = r->now;
     }
     while (p->flights && p->flight[p->flight_first].last <= m->index) { /* durable there */
-        p->flight_bytes -= p->flight[p->flight_first].bytes;
+        const struct raft_flight *f = &p->flight[p->flight_first];
+        raft_repl_paced(r, p, f->bytes, f->sent_ns, false);
+        p->flight_bytes -= f->bytes;
         p->flight_first = (p->flight_first + 1) % RAFT_INFLIGHT_MAX;
         p->flights--;
     }

@@ -244,6 +244,29 @@ static void test_a_slow_fetch_is_not_outrun(void)
     gang_free(g);
 }
 
+/* Six megabytes of log over a line of 200 KiB/s, a fifth of it over 40: in about the time that the
+ * line needs, and the connection is not given up again and again for what is queued on it. */
+static void test_a_slow_line_catches_up_by_log(void)
+{
+    for (uint32_t k = 1; k <= 5; k += 4) {
+        struct sim_config c = sim_config_quiet(32);
+        struct gang *g = gang_new(&c, 3);
+        g->cfg.image_after_bytes = 256 << 20;
+        for (uint32_t i = 0; i < 3; i++)
+            gang_start(g, i);
+        CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+        uint32_t away = (gang_leader(g)->id + 1) % 3;
+        CU_ASSERT(gang_write(g, 100, 100) && gang_await_equal(g, 1000));
+        gang_crash(g, away, false);
+        CU_ASSERT(gang_write(g, 400 / k, 15000));
+        sim_net_nic(g->m[away].node, (200 << 10) / k);
+        gang_start(g, away);
+        CU_ASSERT(gang_await_equal(g, 45000));
+        CU_ASSERT_EQUAL(g->m[away].resets, 0);
+        gang_free(g);
+    }
+}
+
 /* A master that is stopped while it takes over an image, or fetches one, has not failed. */
 static void test_a_stop_in_the_middle_of_an_image(void)
 {
@@ -576,7 +599,7 @@ UNIT_MAIN("raft_drive_ship", UNIT(test_a_damaged_image_is_written_anew),
           UNIT(test_a_newer_wish_outlives_an_older_fetch),
           UNIT(test_a_full_disk_does_not_fetch_for_ever),
           UNIT(test_a_bad_disk_does_not_fetch_for_ever), UNIT(test_a_slow_fetch_is_not_outrun),
-          UNIT(test_a_stop_in_the_middle_of_an_image),
+          UNIT(test_a_slow_line_catches_up_by_log), UNIT(test_a_stop_in_the_middle_of_an_image),
           UNIT(test_a_fetch_without_a_link_is_answered),
           UNIT(test_places_of_former_members_are_given_back),
           UNIT(test_a_member_is_talked_to_where_it_was_heard_last),
