@@ -25,7 +25,7 @@ enum elect_kind {
 struct elect_ev {
     struct env_op op;
     struct lab_elect *e;
-    uint64_t trial;
+    uint64_t run;
     enum elect_kind kind;
     uint32_t node;
     uint64_t a, b; /* META: seq; LOG: seq, index; STABLE: term */
@@ -50,6 +50,7 @@ struct lab_elect {
     struct mem *mem;
     int64_t k[LAB_ELECT_KEYS];
     uint64_t seed, trial;
+    uint64_t runs; /* of trials, so far: what is left of an earlier one is told by that */
     struct sim *sim;
     struct list free;
     struct elect_chunk {
@@ -108,7 +109,7 @@ static struct elect_ev *elect_at(struct lab_elect *e, int64_t world_ns, enum ele
     }
     struct elect_ev *ev = container_of(list_pop(&e->free), struct elect_ev, op.link);
     ev->e = e;
-    ev->trial = e->trial;
+    ev->run = e->runs;
     ev->kind = kind;
     ev->node = node;
     ev->a = ev->b = 0;
@@ -434,7 +435,7 @@ static void elect_event(struct env_op *op)
     struct lab_elect *e = ev->e;
     struct elect_node *n = &e->node[ev->node];
     bool is_nodes = ev->kind == ELECT_TIMER || ev->kind == ELECT_ARRIVES;
-    if (ev->trial == e->trial && !e->over && (n->alive || ev->kind == ELECT_LIMIT)) {
+    if (ev->run == e->runs && !e->over && (n->alive || ev->kind == ELECT_LIMIT)) {
         bool waits = is_nodes && elect_now(e) < n->busy_ns;
         if (!waits && elect_writes_first(e, ev)) {
             n->busy_ns = elect_now(e) + elect_write_ns(e);
@@ -536,6 +537,7 @@ void lab_elect_run(struct lab_elect *e, uint64_t number, struct lab_elect_trial 
 {
     uint64_t seed = base_mix_u64(e->seed ^ base_mix_u64(number));
     e->trial = number + 1;
+    e->runs++;
     prng_seed(&e->net, seed, "net", 0);
     prng_seed(&e->disk, seed, "disk", 0);
     prng_seed(&e->fate, seed, "fate", 0);

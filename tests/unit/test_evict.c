@@ -216,7 +216,7 @@ static void test_evict_miss_counts_of_public_traces(void)
     unsigned rows = 0;
     if (!f) {
         fprintf(stderr,
-                "SKIP public traces: TARN_TEST_DATA names no folder with data/cache-truth.csv\n");
+                "\nSKIP public traces: TARN_TEST_DATA names no folder with data/cache-truth.csv\n");
         return;
     }
     while (fgets(line, sizeof line, f)) {

@@ -341,7 +341,7 @@ static void test_wgl_known_histories(void)
     mem_drop(&mem);
     if (!files)
         fprintf(stderr,
-                "SKIP known histories: TARN_TEST_DATA names no folder with data/histories\n");
+                "\nSKIP known histories: TARN_TEST_DATA names no folder with data/histories\n");
     else
         printf("(%u histories, %llu steps) ", files, (unsigned long long)steps);
 }
