@@ -1,5 +1,6 @@
 /* bench/bench.c - the frame around every benchmark: options, rounds, medians, report. */
 #include "bench/bench.h"
+#include "bench/bench_calibrate.h"
 #include "bench/bench_journal.h"
 #include "cluster/config.h"
 #include <cjson/cJSON.h>
@@ -97,13 +98,18 @@ static void bench_ask(const char *command, char *to, size_t cap)
         pclose(p);
 }
 
-static void bench_machine(char *to, size_t cap)
+void bench_machine(char *to, size_t cap)
 {
     struct utsname u;
     char cpu[128];
     bench_ask("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo", cpu, sizeof cpu);
     uname(&u);
     snprintf(to, cap, "%s, %ld CPUs, Linux %s", cpu, sysconf(_SC_NPROCESSORS_ONLN), u.release);
+}
+
+void bench_commit(char *to, size_t cap)
+{
+    bench_ask("git rev-parse --short HEAD 2>/dev/null", to, cap);
 }
 
 static void bench_report_json(const struct bench *b, const char *machine, const char *commit)
@@ -138,7 +144,7 @@ void bench_report(const struct bench *b)
 {
     char machine[512], commit[64];
     bench_machine(machine, sizeof machine);
-    bench_ask("git rev-parse --short HEAD 2>/dev/null", commit, sizeof commit);
+    bench_commit(commit, sizeof commit);
     if (b->json) {
         bench_report_json(b, machine, commit);
         return;
@@ -353,7 +359,9 @@ static int bench_usage(FILE *out, int code)
         "  fuse    reads, stats and creates through the mount, beside a trivial in-memory mount\n"
         "  names   find, ls -l, tar and rm -r through the mount, beside the local file system\n"
         "  connect connections made, with the cluster secret and without\n"
-        "  reads   questions to three masters: to the leader, and to all in turn\n\n"
+        "  reads   questions to three masters: to the leader, and to all in turn\n"
+        "  calibrate  measures this machine for the simulator: disk, loopback, processor\n"
+        "  predict    three journals, simulated with such a model and real: does it hold?\n\n"
         "options:\n"
         "  --rounds N    of each measurement; medians are printed (default 5)\n"
         "  --seconds S   of each measurement (default 1); --minutes M is the same\n"
@@ -376,6 +384,8 @@ static int bench_usage(FILE *out, int code)
         "(the\n"
         "                same at a program that writes files); graceful beside these: only\n"
         "                their hand-overs\n"
+        "  --out FILE    calibrate: the model that is written (default: model.json)\n"
+        "  --model FILE  predict: such a model (default: model.json)\n"
         "  --quick       one round of 0.05 s: does it work?\n"
         "  --dir DIR     where files are made (default: the current directory)\n"
         "  --json        one JSON document\n");
@@ -391,8 +401,8 @@ static uint64_t bench_count(const char *text)
     return *end && (end[1] || !strchr("KM", *end)) ? 0 : n;
 }
 
-static const char *const bench_all[] = {"meta", "image", "journal", "failover",
-                                        "fuse", "names", "connect", "reads"};
+static const char *const bench_all[] = {"meta",  "image",   "journal", "failover",  "fuse",
+                                        "names", "connect", "reads",   "calibrate", "predict"};
 
 static int bench_unknown(const char *what, const char *word, const char *const *names, size_t n)
 {
@@ -420,6 +430,10 @@ static void bench_option(struct bench *b, const char *name, const char *value)
         b->pin = value;
     else if (!strcmp(name, "--depth"))
         b->depth = atoi(value);
+    else if (!strcmp(name, "--model"))
+        b->model = value;
+    else if (!strcmp(name, "--out"))
+        b->out = value;
     else
         b->only = value;
 }
@@ -429,7 +443,7 @@ static int bench_options(struct bench *b, int argc, char **argv)
 {
     static const char *const names[] = {"--rounds",  "--seconds", "--files", "--dir",   "--pin",
                                         "--depth",   "--only",    "--json",  "--quick", "--help",
-                                        "--minutes", "-h",        "--tail"};
+                                        "--minutes", "-h",        "--tail",  "--model", "--out"};
     for (int i = 1; i < argc; i++) {
         size_t k = 0;
         while (k < ARRAY_LEN(names) && strcmp(names[k], argv[i]))
@@ -488,6 +502,8 @@ int bench_main(int argc, char **argv)
         return bench_failover_files(argc - 1, argv + 1);
     if (!strcmp(argv[0], "journal-client"))
         return bench_journal_client(argc - 1, argv + 1);
+    if (!strcmp(argv[0], "calibrate-node"))
+        return bench_calibrate_node(argc - 1, argv + 1);
     if (!strcmp(argv[0], "journal-raw"))
         return bench_journal_raw(argc - 1, argv + 1);
     int code = bench_options(&b, argc, argv);
@@ -515,5 +531,9 @@ int bench_main(int argc, char **argv)
         return bench_connect_main(&b);
     if (!strcmp(argv[0], "reads"))
         return bench_reads_main(&b);
+    if (!strcmp(argv[0], "calibrate"))
+        return bench_calibrate_main(&b);
+    if (!strcmp(argv[0], "predict"))
+        return bench_predict_main(&b);
     return bench_unknown("benchmark", argv[0], bench_all, ARRAY_LEN(bench_all));
 }

@@ -33,6 +33,7 @@ struct bench {
     uint64_t tail;    /* --tail of a log; 0: a twentieth of the files */
     const char *only; /* --only: meta's create or stat, journal's systems; NULL: all */
     const char *dir;  /* --dir, where files are made; default: the current directory */
+    const char *model, *out; /* --model: of predict; --out: of calibrate */
     bool json;
     char self[512]; /* path of this program, to start others with */
 };
@@ -66,6 +67,9 @@ double bench_median(const struct bench_row *r);
 double bench_quantile(const struct bench_row *r, int of_100);
 void bench_report(const struct bench *b);
 
+/* this machine and kernel; the commit of the directory that we are in */
+void bench_machine(char *to, size_t cap);
+void bench_commit(char *to, size_t cap);
 /* says what errno means for `what`; false */
 bool bench_fail(const char *what);
 /* This port and the next: below those of other tests and of outgoing connections. */

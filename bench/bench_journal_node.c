@@ -249,14 +249,20 @@ static void node_changed(struct env_op *op)
 static void node_status(struct node *n)
 {
     struct journal_status st;
+    struct net_stats ns;
     journal_status(n->journal, &st);
+    net_stats(n->net, &ns);
     printf("status role %d epoch %llu leader %u last %llu committed %llu applied %llu elections "
-           "%llu lost %llu records %llu batches %llu messages %llu bytes %llu\n",
+           "%llu lost %llu records %llu batches %llu messages %llu bytes %llu turns %llu reads "
+           "%llu writes %llu io %llu wire %llu\n",
            (int)st.role, (unsigned long long)st.epoch, st.leader, (unsigned long long)st.last_index,
            (unsigned long long)st.committed, (unsigned long long)st.applied,
            (unsigned long long)st.elections, (unsigned long long)st.lost,
            (unsigned long long)st.records, (unsigned long long)st.batches,
-           (unsigned long long)st.messages, (unsigned long long)st.message_bytes);
+           (unsigned long long)st.messages, (unsigned long long)st.message_bytes,
+           (unsigned long long)ns.turns, (unsigned long long)ns.reads,
+           (unsigned long long)ns.writes, (unsigned long long)ns.disk_ops,
+           (unsigned long long)(ns.bytes_in + ns.bytes_out));
     fflush(stdout);
 }
 

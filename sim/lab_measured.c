@@ -160,6 +160,7 @@ static bool measured_cpu(struct measured *x, const cJSON *o)
                  {"send", 1000000000, &s->sim.serve.send_ns, NULL},
                  {"receive", 1000000000, &s->sim.serve.receive_ns, NULL},
                  {"io", 1000000000, &s->sim.serve.io_ns, NULL},
+                 {"wake", 1000000000, &s->sim.serve.wake_ns, NULL},
                  {"byte", 1000000, NULL, &s->sim.serve.byte_ps},
                  {"submit", 1000000000, &s->journal.submit_ns, NULL},
                  {"apply", 1000000000, &s->journal.apply_ns, NULL},
@@ -176,7 +177,7 @@ static bool measured_cpu(struct measured *x, const cJSON *o)
             i++;
         if (i == ARRAY_LEN(known))
             return measured_wrong(x, j,
-                                  "unknown; there are cores, turn, send, receive, io, byte, "
+                                  "unknown; there are cores, turn, send, receive, io, wake, byte, "
                                   "submit, apply, submit_byte, apply_byte");
         if (!measured_whole(j, known[i].max, &v)) {
             x->bad = j;

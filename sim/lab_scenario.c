@@ -143,6 +143,7 @@ static const struct key keys[] = {
     TIME("machine.send", sim.serve.send_ns),
     TIME("machine.receive", sim.serve.receive_ns),
     TIME("machine.io", sim.serve.io_ns),
+    TIME("machine.wake", sim.serve.wake_ns),
     U32("machine.byte_ps", sim.serve.byte_ps, 0, 1000000),
     U32("swarm", swarm, 0, 1),
     U64("seed", seed),

@@ -306,7 +306,8 @@ struct sim *sim_open(struct mem *m, const struct sim_config *cfg)
     s->mem = m;
     s->cfg = *cfg;
     const struct sim_serve_config *c = &cfg->serve;
-    s->serves = c->cores || c->turn_ns || c->send_ns || c->receive_ns || c->io_ns || c->byte_ps;
+    s->serves = c->cores || c->turn_ns || c->send_ns || c->receive_ns || c->io_ns || c->byte_ps ||
+                c->wake_ns;
     list_init(&s->free_evs);
     list_init(&s->world_evs);
     prng_seed(&s->driver, cfg->seed, "driver", 0);

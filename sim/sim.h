@@ -110,6 +110,7 @@ struct sim_serve_config {
     uint32_t cores;                              /* of each machine; 0: no limit */
     int64_t turn_ns, send_ns, receive_ns, io_ns; /* a turn; a write or read of a connection; a
                                                     disk operation */
+    int64_t wake_ns;                             /* until a processor that was idle begins */
     uint32_t byte_ps;                            /* a byte that is sent or received */
 };
 

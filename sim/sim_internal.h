@@ -40,8 +40,7 @@ enum sim_ev_kind {
     SIM_EV_RMA,     /* the next piece of a transfer lands */
     SIM_EV_GHOST,   /* a piece of a closed connection's write lands */
     SIM_EV_REVOKE,  /* a region is closed */
-    SIM_EV_LEAVE,   /* a turn that takes time has done all that it does; stage 1: its time is over
-                     */
+    SIM_EV_LEAVE,   /* a turn that takes time: has done all that it does; is over; may begin */
 };
 
 struct sim_ev {

@@ -13,7 +13,11 @@
  *
  *     idle --event--> waits for a processor --> serves (at one instant) --leave--> its time goes on
  *       ^                                                                              |
- *       +------------------------------ stage 1: its time is over ---------------------+
+ *       +------------------------------ its time is over ------------------------------+
+ *
+ * A processor that has nothing to do sleeps, and to wake it takes time (wake_ns): who comes to an
+ * idle one begins that much later, with all that has come until then.  One that goes from one turn
+ * to another is awake.
  *
  *  1. A node holds a processor from the beginning of a turn until its time is over, or its death.
  *  2. Events of a turn come before its LEAVE, timers among them: it has a class of its own.
@@ -54,27 +58,47 @@ int64_t sim_node_at_ns(const struct sim_node *n)
     return n->sim->now_ns + (n->serves ? n->spent_ns : 0);
 }
 
-static void sim_serve_turn(struct sim_node *n)
+enum { SIM_SERVE_LEAVE, SIM_SERVE_OVER, SIM_SERVE_AWAKE }; /* stages of the event */
+
+static void sim_serve_event_at(struct sim_node *n, uint8_t stage, int64_t at_ns)
 {
     struct sim_ev *ev = sim_ev_new(n->sim, n, SIM_EV_LEAVE);
     ev->turn = NULL;
-    n->serves = n->has_core = true;
-    n->machine->busy++;
+    ev->stage = stage;
+    sim_ev_at(n->sim, ev, at_ns);
+}
+
+/* n has a processor, and that is awake */
+static void sim_serve_turn(struct sim_node *n)
+{
+    n->serves = true;
     n->spent_ns = n->sim->cfg.serve.turn_ns;
-    sim_ev_at(n->sim, ev, n->sim->now_ns);
+    sim_serve_event_at(n, SIM_SERVE_LEAVE, n->sim->now_ns);
+}
+
+static void sim_serve_take(struct sim_node *n)
+{
+    n->has_core = true;
+    n->machine->busy++;
 }
 
 bool sim_serve_begin(struct sim_node *n, struct sim_ev *ev)
 {
-    const uint32_t cores = n->sim->cfg.serve.cores;
+    const struct sim_serve_config *c = &n->sim->cfg.serve;
     if (n->serves)
         return true;
-    if (!cores || n->machine->busy < cores) {
+    bool idle = !c->cores || n->machine->busy < c->cores;
+    if (idle)
+        sim_serve_take(n);
+    if (idle && !c->wake_ns) {
         sim_serve_turn(n);
         return true;
     }
     n->waits = true;
-    list_push_back(&n->machine->waiting, &n->wait);
+    if (idle)
+        sim_serve_event_at(n, SIM_SERVE_AWAKE, n->sim->now_ns + c->wake_ns);
+    else
+        list_push_back(&n->machine->waiting, &n->wait);
     return !sim_ev_hold(n, ev);
 }
 
@@ -88,35 +112,53 @@ static void sim_serve_free(struct sim_node *n)
         return;
     struct sim_node *next = container_of(l, struct sim_node, wait);
     next->waits = false;
+    sim_serve_take(next);
     sim_serve_turn(next);
     sim_node_release(next);
+}
+
+static void sim_serve_leave(struct sim_node *n)
+{
+    n->leaves = true;
+    sim_conn_flush(n->sim);
+    sim_disk_io_leave(n);
+    n->leaves = n->serves = false;
+    n->stalled = true;
+    sim_serve_event_at(n, SIM_SERVE_OVER, n->sim->now_ns + n->lag_ns + n->spent_ns);
+    n->lag_ns = n->spent_ns = 0;
+}
+
+static void sim_serve_over(struct sim_node *n)
+{
+    n->stalled = false;
+    if (list_empty(&n->held) || n->paused || !list_empty(&n->machine->waiting))
+        sim_serve_free(n);
+    else
+        sim_serve_turn(n); /* it goes on at once */
+    sim_node_release(n);
 }
 
 void sim_serve_event(struct sim *s, struct sim_ev *ev)
 {
     struct sim_node *n = ev->node;
-    if (ev->stage == 0) {
-        n->leaves = true;
-        sim_conn_flush(s);
-        sim_disk_io_leave(n);
-        n->leaves = n->serves = false;
-        n->stalled = true;
-        ev->stage = 1;
-        sim_ev_at(s, ev, s->now_ns + n->lag_ns + n->spent_ns);
-        n->lag_ns = n->spent_ns = 0;
-        return;
-    }
+    uint8_t stage = ev->stage;
     sim_ev_free(s, ev);
-    n->stalled = false;
-    sim_serve_free(n);
-    sim_node_release(n);
+    if (stage == SIM_SERVE_LEAVE) {
+        sim_serve_leave(n);
+    } else if (stage == SIM_SERVE_OVER) {
+        sim_serve_over(n);
+    } else {
+        n->waits = false;
+        sim_serve_turn(n);
+        sim_node_release(n);
+    }
 }
 
 void sim_serve_end(struct sim_node *n)
 {
     n->serves = n->leaves = false;
     n->spent_ns = 0;
-    if (n->waits)
+    if (list_linked(&n->wait))
         list_remove(&n->wait);
     n->waits = false;
     if (n->has_core)

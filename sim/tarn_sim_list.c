@@ -185,6 +185,7 @@ static const char *const knobs[][2] = {
     {"machine.send", "what a write to a connection takes"},
     {"machine.receive", "what a read from a connection takes"},
     {"machine.io", "what a disk operation takes of a processor"},
+    {"machine.wake", "until a process runs on a processor that was idle"},
     {"machine.byte_ps", "what a byte that is sent or received takes, in ps"},
     {"swarm", "1: the seed also draws knobs and which faults there are"},
     {"seed", "of a run without --seed; 0: 1"},

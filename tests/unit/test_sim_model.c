@@ -207,6 +207,46 @@ static void test_serve_shares_processors(void)
     mem_drop(&m);
 }
 
+/* who comes to an idle processor waits until it is awake, and has then all that came until then;
+ * who takes it over does not */
+static void test_serve_wakes(void)
+{
+    struct mem m;
+    unit_mem(&m, 64 << 20);
+    struct sim_config cfg = sim_config_quiet(5);
+    cfg.serve = (struct sim_serve_config){.cores = 1, .turn_ns = 10 * us, .wake_ns = 20 * us};
+    struct sim *s = sim_open(&m, &cfg);
+    struct ticker x[2];
+    struct sim_node *a = sim_node_add(s, "a"), *b = sim_node_add(s, "b");
+    sim_node_together(b, a);
+    ticker_open(&x[0], a, 100 * us);
+    ticker_open(&x[1], b, 100 * us);
+    env_timer_set(x[0].e, &x[0].t, env_now_ns(x[0].e) + ms);
+    env_timer_set(x[1].e, &x[1].t, env_now_ns(x[1].e) + ms + us);
+    sim_run_until(s, ms + 60 * us);
+    CU_ASSERT_EQUAL(x[0].at_ns[0], ms + 20 * us);
+    env_timer_set(x[0].e, &x[0].t, env_now_ns(x[0].e)); /* while b waits, and a's turn goes on */
+    sim_run_until(s, 3 * ms);
+    CU_ASSERT_EQUAL(x[1].at_ns[0], ms + 130 * us); /* a's turn is over */
+    CU_ASSERT_EQUAL(x[0].at_ns[1], ms + 240 * us); /* b's */
+    env_timer_set(x[0].e, &x[0].t, env_now_ns(x[0].e));
+    sim_run_until(s, 3 * ms + 60 * us);
+    env_timer_set(x[0].e, &x[0].t, env_now_ns(x[0].e));
+    sim_run_until(s, 4 * ms);
+    CU_ASSERT_EQUAL(x[0].at_ns[2], 3 * ms + 20 * us);
+    CU_ASSERT_EQUAL(x[0].at_ns[3], 3 * ms + 130 * us); /* it goes on at once */
+    /* the one that is being waked for dies: the other is next */
+    env_timer_set(x[0].e, &x[0].t, env_now_ns(x[0].e));
+    env_timer_set(x[1].e, &x[1].t, env_now_ns(x[1].e));
+    sim_run_until(s, 4 * ms + us);
+    sim_node_crash(a);
+    sim_run_until(s, 5 * ms);
+    CU_ASSERT_EQUAL(x[1].at_ns[1], 4 * ms + us);
+    CU_ASSERT_EQUAL(a->machine->busy, 0);
+    sim_close(s);
+    mem_drop(&m);
+}
+
 /* more processes than processors, all with timers: each gets its turn */
 static void test_serve_starves_nobody(void)
 {
@@ -341,5 +381,6 @@ static void test_model_switched_off(void)
 }
 
 UNIT_MAIN("sim_model", UNIT(test_model_gives_the_tables_quantiles), UNIT(test_model_of_a_disk),
-          UNIT(test_serve_shares_processors), UNIT(test_serve_starves_nobody),
-          UNIT(test_serve_of_what_is_sent), UNIT(test_model_switched_off))
+          UNIT(test_serve_shares_processors), UNIT(test_serve_wakes),
+          UNIT(test_serve_starves_nobody), UNIT(test_serve_of_what_is_sent),
+          UNIT(test_model_switched_off))

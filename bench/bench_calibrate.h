@@ -1,0 +1,42 @@
+/* bench/bench_calibrate.h - what was measured of this machine, and what a simulation says of it.
+ *
+ * `tarn bench calibrate` writes the model that sim/lab_measured.h describes; `tarn bench predict`
+ * does the same work by real processes and by tarn-sim with that model, and compares. */
+#ifndef BENCH_BENCH_CALIBRATE_H
+#define BENCH_BENCH_CALIBRATE_H
+
+#include "bench/bench_proc.h"
+
+enum { CALIBRATE_POINTS = 33, GROUP_MEMBERS = 3 };
+
+int bench_calibrate_main(struct bench *b);
+int bench_predict_main(struct bench *b);
+/* DIR: a process of calibrate, told by lines (bench_calibrate_node.c) */
+int bench_calibrate_node(int argc, char **argv);
+
+/* ---- bench_group.c: three members of a group of masters, as `tarn bench journal` has them ---- */
+
+struct bench_group {
+    struct bench_proc member[GROUP_MEMBERS];
+    char dir[600];
+    int ports;
+};
+
+/* what a member's process has done, or did in between */
+struct bench_group_counts {
+    double cpu_ns, turns, reads, writes, io, wire; /* wire: bytes on sockets */
+};
+
+struct bench_group_ran {
+    double rate, p50_us, p99_us, records; /* records: all, warm-up included */
+    int leader;
+    struct bench_group_counts of[GROUP_MEMBERS];
+};
+
+/* in an empty directory; false: said */
+bool bench_group_open(struct bench_group *g, struct bench *b, const char *dir);
+bool bench_group_run(struct bench_group *g, int depth, int size, int ms,
+                     struct bench_group_ran *ret);
+void bench_group_close(struct bench_group *g);
+
+#endif
