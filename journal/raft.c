@@ -553,7 +553,8 @@ void raft_status(const struct raft *r, struct raft_status *ret_status)
         s->peer[s->n_peers++] = (struct raft_peer_status){.id = p->id,
                                                           .match = p->match,
                                                           .next = p->next,
-                                                          .heard_ns = p->heard_ns,
+                                                          .heard_ns =
+                                                              p->has_answered ? p->heard_ns : 0,
                                                           .progress = (uint8_t)p->progress,
                                                           .unfit = p->unfit,
                                                           .rounds = p->rounds,

@@ -1,10 +1,18 @@
 /* journal/raft_admin.c - changes of the group on the operator's behalf, and what the status says.
  *
- * One change at a time.  It is begun by the leader and done when its last step is committed: for a
- * new voter that is after it has caught up and joint consensus was left, for an election when
- * another member leads.  Whoever asked may be told E_TIMEOUT or E_NOT_LEADER while the change goes
- * on: the core finishes what is in the log, whoever leads. */
+ * One change at a time.  It is begun by the leader and done when its own last step is committed: for
+ * a new voter that is after it has caught up and joint consensus was left, for an election when
+ * another member leads.  Another newcomer that is still on its way in holds nothing up.  Whoever
+ * asked may be told E_TIMEOUT or E_NOT_LEADER while the change goes on: the core finishes what is in
+ * the log, whoever leads.  Who asks again, also of another leader, waits for the rest of it.
+ *
+ *   E_EXIST        it is so already, whoever made it so
+ *   E_INVAL        no such member; that number is another one's; nobody would be left to vote
+ *   E_AGAIN        another change is under way
+ *   E_UNAVAILABLE  nobody can be called to lead now, or who was called did not come to the front */
 #include "journal/raft_drive_impl.h"
+
+enum { CHANGE_BEATS = 6 }; /* heartbeats without an answer, and a member is not called to lead */
 
 /* --- a configuration that is being made --- */
 
@@ -66,13 +74,14 @@ static int drive_change_plan(struct raft_conf *c, const struct journal_change *c
     case JOURNAL_ADD:
     case JOURNAL_ADD_LEARNER: {
         uint8_t flags = ch->verb == JOURNAL_ADD ? RAFT_VOTER : RAFT_LEARNER;
-        if (m && m->flags == flags)
+        if (!m)
+            return drive_conf_add(c, ch->id, ch->addr, flags, ch->priority);
+        if (strcmp(m->addr, ch->addr) != 0)
+            return E_INVAL;
+        if (m->flags == flags)
             return E_EXIST;
-        if (m && !strcmp(m->addr, ch->addr)) {
-            m->flags = flags; /* a learner is promoted, or a voter demoted */
-            return 0;
-        }
-        return m ? E_EXIST : drive_conf_add(c, ch->id, ch->addr, flags, ch->priority);
+        m->flags = flags; /* a learner is promoted, or a voter demoted */
+        return 0;
     }
     case JOURNAL_REMOVE:
         if (!m)
@@ -81,10 +90,10 @@ static int drive_change_plan(struct raft_conf *c, const struct journal_change *c
         return c->n ? 0 : E_INVAL;
     case JOURNAL_REPLACE: {
         const struct raft_member *now = drive_conf_find(c, ch->new_id);
-        if (!m && (!now || strcmp(now->addr, ch->addr)))
+        if (now) /* E_EXIST: it was asked for before, perhaps of another leader */
+            return m || strcmp(now->addr, ch->addr) != 0 ? E_INVAL : E_EXIST;
+        if (!m)
             return E_INVAL;
-        if (now)
-            return E_EXIST; /* it was asked for before, perhaps of another leader */
         struct raft_member old = *m;
         drive_conf_remove(c, m);
         return drive_conf_add(c, ch->new_id, ch->addr, old.flags, old.priority);
@@ -133,39 +142,34 @@ static void drive_change_late(struct env_op *op)
     raft_drive_change_end(d, E_TIMEOUT);
 }
 
-/* in effect, committed, and nothing of it on its way? */
-static bool drive_change_is_done(const struct drive *d, const struct raft_status *s)
-{
-    if (s->joint || s->commit < s->conf_index || s->conf_index < d->change_index)
-        return false;
-    const struct raft_conf *c = raft_conf(d->raft);
-    for (uint32_t i = 0; i < c->n; i++)
-        if (c->member[i].flags & RAFT_PROMOTE)
-            return false;
-    return true;
-}
-
 /* is it so, whoever made it so?  Another leader may have put another change in its place. */
-static bool drive_change_holds(const struct drive *d)
+static bool drive_change_holds(const struct drive *d, const struct journal_change *ch)
 {
-    const struct journal_change *ch = &d->change;
     const struct raft_conf *c = raft_conf(d->raft);
     const struct raft_member *m = raft_member_find(c, (struct raft_id){ch->id});
+    const struct raft_member *now = raft_member_find(c, (struct raft_id){ch->new_id});
     switch (ch->verb) {
     case JOURNAL_ADD:
         return m && m->flags & RAFT_VOTER;
     case JOURNAL_ADD_LEARNER:
-        return m && m->flags & RAFT_LEARNER;
+        return m && m->flags == RAFT_LEARNER;
     case JOURNAL_REMOVE:
         return !m;
     case JOURNAL_REPLACE:
-        return !m && raft_member_find(c, (struct raft_id){ch->new_id});
+        return !m && now && !(now->flags & RAFT_PROMOTE);
     case JOURNAL_PRIORITY:
         return m && m->priority == ch->priority;
     case JOURNAL_ELECT:
         break;
     }
     return false;
+}
+
+/* in effect and committed?  Others may be on their way in. */
+static bool drive_change_is_done(const struct drive *d, const struct raft_status *s)
+{
+    return !s->joint && s->commit >= s->conf_index && s->conf_index >= d->change_index &&
+           drive_change_holds(d, &d->change);
 }
 
 void raft_drive_change_run(struct drive *d)
@@ -184,9 +188,22 @@ void raft_drive_change_run(struct drive *d)
             raft_drive_change_end(d, E_UNAVAILABLE); /* it did not come to the front in time */
         return;
     }
-    bool is_done = drive_change_is_done(d, &s) && drive_change_holds(d);
+    bool is_done = drive_change_is_done(d, &s);
     if (is_done || s.role != RAFT_LEADER)
         raft_drive_change_end(d, is_done ? 0 : E_NOT_LEADER);
+}
+
+/* Who does not answer now would not answer that call either, and whatever is proposed meanwhile
+ * would wait for it. */
+static bool drive_change_hears(const struct drive *d, uint32_t id)
+{
+    struct raft_status s;
+    int64_t since_ns = env_clock_ns(d->env) - CHANGE_BEATS * d->cfg.raft.heartbeat_ns;
+    raft_status(d->raft, &s);
+    for (uint32_t i = 0; i < s.n_peers; i++)
+        if (s.peer[i].id.v == id)
+            return s.peer[i].heard_ns && s.peer[i].heard_ns >= since_ns;
+    return true; /* the core knows better what is wrong with it */
 }
 
 static int drive_change_begin(struct drive *d, const struct journal_change *ch)
@@ -198,6 +215,8 @@ static int drive_change_begin(struct drive *d, const struct journal_change *ch)
     if (ch->verb == JOURNAL_ELECT) {
         if (ch->id == d->self.v)
             return E_EXIST;
+        if (ch->id && !drive_change_hears(d, ch->id))
+            return E_UNAVAILABLE;
         if (!raft_hold_elect(d))
             return 0;
         struct raft_event ev = {.type = RAFT_TRANSFER, .u.id = {ch->id}};
@@ -206,12 +225,12 @@ static int drive_change_begin(struct drive *d, const struct journal_change *ch)
     }
     bool settled = drive_conf_settled(d, &d->change_want);
     int ret = drive_change_plan(&d->change_want, ch);
-    for (uint32_t i = 0; ret == E_EXIST && i < raft_conf(d->raft)->n; i++)
-        settled &= !(raft_conf(d->raft)->member[i].flags & RAFT_PROMOTE);
-    if (!settled && (ret == 0 || ret == E_EXIST))
-        return E_AGAIN; /* also if that is what is on its way */
-    if (ret)
-        return ret;
+    if (ret == E_EXIST && (!settled || !drive_change_holds(d, ch))) {
+        d->change_index = 0; /* it is on its way */
+        return 0;
+    }
+    if (ret || !settled)
+        return settled ? ret : E_AGAIN;
     struct raft_event ev = {.type = RAFT_CHANGE, .u.conf = &d->change_want};
     d->change_index = raft_log_last(d->log) + 1;
     return raft_drive_event(d, &ev, NULL);

@@ -69,7 +69,8 @@ struct raft_peer {
     bool unfit, young;
     bool granted; /* its vote, in the present round */
     bool read_due, commit_due;
-    int64_t heard_ns; /* when it answered last */
+    bool has_answered; /* in this term */
+    int64_t heard_ns;  /* when it answered last, or this term began */
     int64_t match_ns; /* when it was known to have what match says */
     uint32_t losses;  /* how often it lacked that later */
     int64_t acked_ns; /* when what it answered was sent: its promise began later than that */

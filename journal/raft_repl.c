@@ -346,6 +346,7 @@ void raft_repl_reply(struct raft *r, const struct raft_message *m)
     if (r->role != RAFT_LEADER || !p || m->term != r->term)
         return;
     p->heard_ns = r->now;
+    p->has_answered = true;
     p->unfit = m->unfit;
     p->young = m->young;
     if (m->sent_ns <= r->now && m->read <= r->read_round) { /* else not of this leadership */

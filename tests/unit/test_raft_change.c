@@ -1,0 +1,136 @@
+/* tests/unit/test_raft_change.c - what a change of the group waits for, and what it says. */
+#include "tests/unit/test_raft_world_sim.h"
+
+static struct gang *started(uint64_t seed, uint32_t n)
+{
+    struct sim_config c = sim_config_quiet(seed);
+    struct gang *g = gang_new(&c, n);
+    for (uint32_t i = 0; i < n; i++)
+        gang_start(g, i);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    CU_ASSERT(gang_write(g, 10, 100));
+    CU_ASSERT(gang_await_equal(g, 5000));
+    return g;
+}
+
+/* asked of the leader, and not waited for */
+static struct gang_op *asked(struct gang *g, const struct journal_change *c)
+{
+    static struct gang_op o;
+    o = (struct gang_op){.op = {.done = gang_op_done}, .g = g, .busy = true};
+    struct gang_member *l = gang_leader(g);
+    journal_change(l->j, c, env_now_ns(sim_env(l->node)) + 5000 * GANG_MS, &o.op);
+    return &o;
+}
+
+/* a change whose answer comes within a second */
+static int64_t soon(struct gang *g, enum journal_verb verb, uint32_t id, uint32_t other,
+                    const char *addr)
+{
+    int64_t from = sim_now_ns(g->s);
+    int64_t ret = gang_change(g, verb, id, other, addr);
+    CU_ASSERT(sim_now_ns(g->s) - from < 1000 * GANG_MS);
+    return ret;
+}
+
+/* The leader is replaced, by one that does not run yet: its successor goes on with that. */
+static void test_replace_of_the_leader_is_gone_on_with(void)
+{
+    struct gang *g = started(1, 3);
+    struct journal_status st;
+    gang_add(g);
+    g->m[3].join = true;
+    uint32_t old = gang_leader(g)->id;
+    struct journal_change c = {JOURNAL_REPLACE, old, 4, 0, g->m[3].addr};
+    const struct gang_op *o = asked(g, &c);
+    gang_run(g, 3000);
+    CU_ASSERT(o->done && o->op.ret == E_NOT_LEADER);
+    CU_ASSERT_FATAL(gang_leader(g) != NULL && gang_leader(g)->id != old);
+    o = asked(g, &c);
+    gang_run(g, 2000);
+    CU_ASSERT(!o->done); /* it waits for the rest */
+    gang_start(g, 3);
+    gang_run(g, 2000);
+    CU_ASSERT(o->done && o->op.ret == 0);
+    journal_status(gang_leader(g)->j, &st);
+    CU_ASSERT(st.n == 3 && st.member[2].id == 4 && st.member[2].votes && !st.member[2].joins);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_REPLACE, old, 4, g->m[3].addr), E_EXIST);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_REPLACE, old, 4, "x:1"), E_INVAL);
+    gang_free(g);
+}
+
+/* One that is to be a voter never comes: what else is changed is done at once. */
+static void test_who_never_comes_holds_up_nothing(void)
+{
+    struct gang *g = started(2, 3);
+    struct journal_status st;
+    for (int i = 0; i < 3; i++)
+        gang_add(g);
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_ADD, 4, 0, g->m[3].addr), E_TIMEOUT);
+    uint32_t standby = gang_leader(g)->id % 3 + 1;
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_PRIORITY, standby, 0, NULL), E_EXIST);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_PRIORITY, gang_leader(g)->id, 7, NULL), 0);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_ADD_LEARNER, 5, 0, g->m[4].addr), 0);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_ADD_LEARNER, 5, 0, g->m[4].addr), E_EXIST);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_ADD_LEARNER, 5, 0, "elsewhere:1"), E_INVAL);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_ADD, 4, 0, "elsewhere:1"), E_INVAL);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_REMOVE, 5, 0, NULL), 0);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_REMOVE, standby, 0, NULL), 0);
+    journal_status(gang_leader(g)->j, &st);
+    CU_ASSERT(st.n == 3 && st.member[2].id == 4 && st.member[2].joins);
+    /* asked for again it is waited for */
+    struct journal_change c = {.verb = JOURNAL_ADD, .id = 4, .addr = g->m[3].addr};
+    const struct gang_op *o = asked(g, &c);
+    gang_run(g, 1000);
+    CU_ASSERT(!o->done);
+    g->m[3].join = true;
+    gang_start(g, 3);
+    gang_run(g, 3000);
+    CU_ASSERT(o->done && o->op.ret == 0);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_ADD, 4, 0, g->m[3].addr), E_EXIST);
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_free(g);
+}
+
+/* Who stands still is not called to lead: it would hold up what is written. */
+static void test_who_is_silent_is_not_called(void)
+{
+    struct gang *g = started(3, 3);
+    struct gang_member *l = gang_leader(g), *to = &g->m[l->id % 3];
+    sim_node_pause(to->node);
+    gang_run(g, 400);
+    for (int i = 0; i < 5; i++) {
+        int64_t from = sim_now_ns(g->s);
+        CU_ASSERT_EQUAL(soon(g, JOURNAL_ELECT, to->id, 0, NULL), E_UNAVAILABLE);
+        CU_ASSERT(gang_write(g, 1, 100));
+        CU_ASSERT(sim_now_ns(g->s) - from < 50 * GANG_MS);
+    }
+    sim_node_resume(to->node);
+    gang_run(g, 400);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_ELECT, to->id, 0, NULL), 0);
+    gang_free(g);
+}
+
+/* A leader does not say of whom it has never heard when that was. */
+static void test_who_was_never_heard(void)
+{
+    struct gang *g = started(4, 3);
+    struct gang_member *l = gang_leader(g);
+    uint32_t to = l->id % 3, dead = (l->id + 1) % 3;
+    struct journal_status st;
+    gang_crash(g, dead, false);
+    gang_run(g, 100);
+    journal_status(l->j, &st);
+    CU_ASSERT(st.member[dead].heard_ago_ns >= 50 * GANG_MS);
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_ELECT, to + 1, 0, NULL), 0);
+    gang_run(g, 1000);
+    CU_ASSERT_FATAL(gang_leader(g) == &g->m[to]);
+    journal_status(g->m[to].j, &st);
+    CU_ASSERT_EQUAL(st.member[dead].heard_ago_ns, -1);
+    CU_ASSERT(st.member[l->id - 1].heard_ago_ns >= 0);
+    gang_free(g);
+}
+
+UNIT_MAIN("raft_change", UNIT(test_replace_of_the_leader_is_gone_on_with),
+          UNIT(test_who_never_comes_holds_up_nothing), UNIT(test_who_is_silent_is_not_called),
+          UNIT(test_who_was_never_heard))
