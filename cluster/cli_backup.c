@@ -25,7 +25,8 @@
 
 enum { BACKUP_ATTEMPTS = 5, BACKUP_TRIES = 50, BACKUP_PAUSE_US = 100000 };
 static const int64_t backup_timeout_ns = 600000000000LL, backup_ask_ns = 1000000000LL,
-                     backup_call_ns = 10000000000LL;
+                     backup_call_ns = 10000000000LL, backup_lead_ns = 30000000000LL,
+                     backup_none_ns = 5000000000LL;
 
 struct backup_take {
     struct cli *cli;
@@ -33,7 +34,7 @@ struct backup_take {
     char tmp[PATH_MAX];
     int fd;
     uint64_t bytes, index, era, behind; /* behind: entries that are not in it */
-    int64_t until_ns;
+    int64_t until_ns, ask_ns;
     uint32_t member;
 };
 
@@ -289,22 +290,45 @@ static int backup_pull(struct backup_take *t, struct cli_masters *m, const char 
     }
 }
 
+/* who leads, through an election; NULL, and said why, when nobody does */
+static const struct cli_masters_one *backup_leader(struct backup_take *t, struct cli_masters *m,
+                                                   int *ret_code)
+{
+    const struct cli *c = t->cli;
+    int64_t now = cli_now_ns(), until_ns = base_min_i64(now + backup_lead_ns, t->until_ns);
+    int64_t none_until_ns = base_min_i64(now + backup_none_ns, t->until_ns);
+    for (;;) {
+        bool answers = false;
+        cli_masters_ask(m, base_min_i64(backup_ask_ns, t->ask_ns));
+        const struct cli_masters_one *leader = cli_masters_leader(m);
+        if (leader)
+            return leader;
+        for (unsigned i = 0; i < m->n; i++)
+            answers = answers || m->one[i].text;
+        if (cli_now_ns() < (answers ? until_ns : none_until_ns)) {
+            usleep(BACKUP_PAUSE_US);
+            continue;
+        }
+        *ret_code = answers ? cli_error(c, CLI_UNREACHABLE,
+                                        "no master leads: a group without a quorum has no backup "
+                                        "but of a stopped member (--from)")
+                            : cli_error(c, CLI_UNREACHABLE, "no master answers at %s",
+                                        config_masters(c->config));
+        return NULL;
+    }
+}
+
 static int backup_online(struct backup_take *t)
 {
     static struct cli_masters m;
     struct cli *c = t->cli;
-    int err = E_UNAVAILABLE, code = cli_masters_open(&m, c);
+    int err = E_TIMEOUT, code = cli_masters_open(&m, c);
     if (code)
         return code;
-    for (int attempt = 0; attempt < BACKUP_ATTEMPTS && err && !backup_is_late(t);) {
-        cli_masters_ask(&m, backup_ask_ns);
-        const struct cli_masters_one *leader = cli_masters_leader(&m);
-        if (!leader) {
-            err = E_UNAVAILABLE;
-            usleep(BACKUP_PAUSE_US);
-            continue;
-        }
-        attempt++;
+    for (int attempt = 0; attempt < BACKUP_ATTEMPTS && err && !backup_is_late(t); attempt++) {
+        const struct cli_masters_one *leader = backup_leader(t, &m, &code);
+        if (!leader)
+            break;
         t->era = cli_masters_u64(leader, "journal.era");
         t->member = (uint32_t)cli_masters_u64(leader, "journal.self");
         err = cli_masters_image(&m, leader->addr, 60 * backup_ask_ns, &t->index);
@@ -315,10 +339,7 @@ static int backup_online(struct backup_take *t)
     }
     cli_masters_close(&m);
     if (!code && err)
-        code = err == E_UNAVAILABLE ? cli_error(c, CLI_UNREACHABLE,
-                                                "no master leads: a group without a quorum has "
-                                                "no backup but of a stopped member (--from)")
-                                    : cli_fail(c, "the leader", err);
+        code = cli_fail(c, "the leader", err);
     return code ? code : backup_seal(t);
 }
 
@@ -384,6 +405,7 @@ static int cli_backup_run(struct cli *c)
     if (code)
         return code;
     t.until_ns = cli_now_ns() + timeout_ns;
+    t.ask_ns = timeout_ns > 1000000 ? timeout_ns : 1000000;
     code = from ? backup_offline(&t, from) : backup_online(&t);
     close(t.fd);
     if (code)
@@ -409,4 +431,4 @@ const struct cli_command cli_backup = {
     1,
     {{"from", 0, "DIR", "of the directory of a stopped master instead: its newest state image"},
      {"force", 'f', NULL, "replace FILE"},
-     {"timeout", 0, "TIME", "give up after this long (default 10m)"}}};
+     {"timeout", 0, "TIME", "give up after this long (default 10m; 30s while nobody leads)"}}};
