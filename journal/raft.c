@@ -550,14 +550,14 @@ void raft_status(const struct raft *r, struct raft_status *ret_status)
                               .conf_index = r->conf_index[r->n_confs - 1]};
     for (uint32_t i = 0; r->role == RAFT_LEADER && i < r->n_peers; i++) {
         const struct raft_peer *p = &r->peer[i];
-        s->peer[s->n_peers++] = (struct raft_peer_status){.id = p->id,
-                                                          .match = p->match,
-                                                          .next = p->next,
-                                                          .heard_ns =
-                                                              p->has_answered ? p->heard_ns : 0,
-                                                          .progress = (uint8_t)p->progress,
-                                                          .unfit = p->unfit,
-                                                          .rounds = p->rounds,
-                                                          .losses = p->losses};
+        s->peer[s->n_peers++] =
+            (struct raft_peer_status){.id = p->id,
+                                      .match = p->match,
+                                      .next = p->next,
+                                      .heard_ns = p->has_answered ? p->heard_ns : 0,
+                                      .progress = (uint8_t)p->progress,
+                                      .unfit = p->unfit,
+                                      .rounds = p->rounds,
+                                      .losses = p->losses};
     }
 }

@@ -1,10 +1,10 @@
 /* journal/raft_admin.c - changes of the group on the operator's behalf, and what the status says.
  *
- * One change at a time.  It is begun by the leader and done when its own last step is committed: for
- * a new voter that is after it has caught up and joint consensus was left, for an election when
+ * One change at a time.  It is begun by the leader and done when its own last step is committed:
+ * for a new voter that is after it has caught up and joint consensus was left, for an election when
  * another member leads.  Another newcomer that is still on its way in holds nothing up.  Whoever
- * asked may be told E_TIMEOUT or E_NOT_LEADER while the change goes on: the core finishes what is in
- * the log, whoever leads.  Who asks again, also of another leader, waits for the rest of it.
+ * asked may be told E_TIMEOUT or E_NOT_LEADER while the change goes on: the core finishes what is
+ * in the log, whoever leads.  Who asks again, also of another leader, waits for the rest of it.
  *
  *   E_EXIST        it is so already, whoever made it so
  *   E_INVAL        no such member; that number is another one's; nobody would be left to vote

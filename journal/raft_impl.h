@@ -71,10 +71,10 @@ struct raft_peer {
     bool read_due, commit_due;
     bool has_answered; /* in this term */
     int64_t heard_ns;  /* when it answered last, or this term began */
-    int64_t match_ns; /* when it was known to have what match says */
-    uint32_t losses;  /* how often it lacked that later */
-    int64_t acked_ns; /* when what it answered was sent: its promise began later than that */
-    uint64_t read;    /* highest read round it answered */
+    int64_t match_ns;  /* when it was known to have what match says */
+    uint32_t losses;   /* how often it lacked that later */
+    int64_t acked_ns;  /* when what it answered was sent: its promise began later than that */
+    uint64_t read;     /* highest read round it answered */
     uint64_t told_commit;
     /* messages with entries that are not answered */
     struct raft_flight {

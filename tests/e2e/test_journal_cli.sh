@@ -7,6 +7,12 @@ tarn journal verify "$work/master" > /dev/null 2> "$work/busy.log" && fail "veri
 grep -q "running master" "$work/busy.log" || fail "no word about the running master"
 for i in 1 2 3; do tarn fs mkdir "/dir-$i" || fail "mkdir"; done
 tarn fs mv /dir-3 "/dir three" || fail "mv"
+# it is not taken for a group
+for verb in status members elect "elect 1" "add 4@127.0.0.1:1" "remove 1" "priority 1 2" "snapshot 1"; do
+    out=$(tarn journal $verb --json 2>&1); code=$?
+    [ $code = 1 ] && grep -q 'is a single master, not a group' <<< "$out" || fail "journal $verb of a single master: $code, $out"
+done
+tarn journal snapshot > "$work/snapshot.log" 2>&1 || fail "snapshot: $(cat "$work/snapshot.log")"
 # a backup while it runs; what comes later is not in it
 tarn journal backup "$work/backup" > "$work/backup.log" 2>&1 || fail "backup: $(cat "$work/backup.log")"
 grep -q 'cluster [0-9a-f]*, up to entry [1-9]' "$work/backup.log" || fail "backup says $(cat "$work/backup.log")"

@@ -31,6 +31,35 @@ grep -q "journal: ''" "$work"/up/*.log && fail "a line without a directory: $(gr
 expect 4 'not a loopback address.*tarn secret new' tarn journal add 4@192.0.2.1:7700
 expect 4 'not a loopback address.*tarn secret new' tarn journal replace 3 4@192.0.2.1:7700
 
+# nor to where nobody is found; and none that works gives its vote up for one that does not answer
+free=127.0.0.1:$((port + 15)) standby=$(($(leader) % 3 + 1))
+expect 2 'host is not found' tarn journal add "4@no..such..host:7700"
+expect 1 "member $standby works, and member 4 does not answer at $free" tarn journal replace "$standby" "4@$free" --timeout 1s
+# one that does not come is told of, and holds nothing up
+expect 1 "member 4 is a learner .*nobody answers at $free" tarn journal add "4@$free" --learner --timeout 1s
+expect 1 '4 is a learner, which cannot lead' tarn journal elect 4
+expect 0 '4 is no member any more' tarn journal remove 4
+expect 1 "member 5 is in the group and has no vote yet.*nobody answers at $free" tarn journal add "5@$free" --timeout 1s
+began=$SECONDS
+expect 0 'has priority 3' tarn journal priority 5 3
+expect 0 'has priority 3' tarn journal priority 5 3
+expect 0 "^ *5 $free +unreachable +[?] +[?] +[?] .*joining: does not answer; not heard since" tarn journal status
+expect 0 "^5@$free=3 unreachable joining" tarn journal members
+json | grep -q '"changing":true.*"standing":"joining","votes":false' || fail "no word of who joins: $(json)"
+expect 0 '5 is no member any more' tarn journal remove 5
+[ $((SECONDS - began)) -lt 20 ] || fail "changes beside one that joins took $((SECONDS - began)) s"
+# who stands still is not called to lead
+stopped=$(pgrep -f "tarn master .*journal.id=$standby .*$work/" | head -1)
+kill -STOP "$stopped"
+silent() { tarn journal status | grep -qE "^ *$standby .*(not connected|last heard by the leader [1-9])|^ *$standby .*does not answer"; }
+wait_for 20 silent || fail "$standby, which stands still, is as before: $(tarn journal status 2>&1)"
+expect 1 "has not heard member $standby|does not reach member $standby" tarn journal elect "$standby"
+expect 3 "$standby at 127.0.0.1:[0-9]* does not answer" tarn journal snapshot --all
+kill -CONT "$stopped"
+wait_for 60 whole || fail "$standby does not go on: $(tarn journal status 2>&1)"
+expect 0 'an image up to record' tarn journal snapshot "$standby"
+expect 1 '9 is no member' tarn journal snapshot 9
+
 # a page is short, also in a pipe
 n=$(tarn status | wc -l)
 [ "$n" -lt 40 ] || fail "tarn status prints $n lines"
@@ -93,6 +122,9 @@ last=$(leader)
 kill -9 "$(pgrep -f "tarn master .*journal.id=$(( 6 - dead - last )) .*$work/" | head -1)"
 wait_for 60 ready "$last" 503 '"reason": "no leader is known"' || fail "/readyz of one without a quorum: $(cat "$work/body")"
 expect 1 'nobody leads: too few' tarn journal status
+expect 3 '1 of 2 that vote answers, 2 are needed.  Start the others; if they are lost for good' tarn journal elect --timeout 500ms
+expect 1 "^$last@.* standby" tarn journal members
+expect 0 'an image up to record' tarn journal snapshot "$last"
 
 # a member's directory is its own: whose it is, whose it was taken for, and what to do
 term up || fail "tarn up's end"
@@ -106,11 +138,14 @@ expect 1 "is of cluster [0-9a-f]{32}, and 0{31}7 is expected" \
 tarn master --join --set journal.id=1 --set "master.dir=$work/up/master-1" --set "master.listen=$(listen 1)" > "$work/join.log" 2>&1 &
 pids[join]=$!
 wait_for 60 grep -q "join: $work/up/master-1 has a member's journal already, of cluster [0-9a-f]*: it goes on" "$work/join.log" || fail "--join is not spoken of"
-expect 3 'no master leads' tarn journal members --timeout 5s
+lists() { tarn journal members 2> /dev/null | grep -q '^1@.* standby'; }
+wait_for 30 lists || fail "who is a member is not known: $(tarn journal members 2>&1)"
+expect 1 'no master leads' tarn journal members --timeout 5s
 began=$SECONDS
 # one that accepts and says nothing is given up when it was said
 kill -STOP "${pids[join]}"
 expect 3 'no master answers' tarn journal status --timeout 300ms
+expect 3 'no master answers' tarn journal backup "$work/none" --timeout 500ms
 kill -CONT "${pids[join]}"
 [ $((SECONDS - began)) -lt 20 ] || fail "--timeout 300ms took $((SECONDS - began)) s"
 kill9 join
