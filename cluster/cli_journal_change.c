@@ -128,7 +128,7 @@ static int group_done(const struct cli *c, const char *done)
 static int group_late(struct cli_journal_group *g, const struct rpc_change *ch, const char *done)
 {
     const struct cli *c = g->cli;
-    char there[ENV_ADDR_MAX + 80];
+    char there[ENV_ADDR_MAX + 80] = "";
     cli_journal_group_look(g);
     if (!g->has_leader)
         return cli_error(c, CLI_UNREACHABLE,
@@ -141,7 +141,8 @@ static int group_late(struct cli_journal_group *g, const struct rpc_change *ch, 
     if (is_in && m->votes && !m->joins && (adds || is_out))
         return group_done(c, done);
     if (is_in)
-        snprintf(there, sizeof there, m->connected ? "" : "; nobody answers at %s", m->addr);
+        snprintf(there, sizeof there, "%s%s", m->connected ? "" : "; nobody answers at ",
+                 m->connected ? "" : m->addr);
     if (is_in && adds && m->joins)
         return cli_error(
             c, CLI_FAILED,
