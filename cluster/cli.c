@@ -131,6 +131,20 @@ int cli_fail(const struct cli *c, const char *what, int err)
     }
 }
 
+int cli_refused(const struct cli *c, const char *addr, int err)
+{
+    bool has = *config_str(c->config, CONFIG_CLUSTER_SECRET_FILE);
+    const char *why = err == E_ACCES  ? "it is not a loopback address, and cluster.secret_file is "
+                                        "not set"
+                      : err != E_AUTH ? err_text(err)
+                      : has
+                          ? "it has another cluster secret than this command (`tarn secret check` "
+                            "compares), or none"
+                          : "it has a cluster secret, and cluster.secret_file is not set here";
+    return cli_error(c, CLI_CONFIG, "%s %s: %s", addr,
+                     err == E_ACCES ? "may not be connected to" : "refuses this connection", why);
+}
+
 static char cli_wait_text[512];
 
 static void cli_on_alarm(int number)

@@ -68,6 +68,9 @@ bool cli_duration(const struct cli *c, const char *name, int64_t def, int64_t *r
 int cli_error(const struct cli *c, int code, const char *format, ...) PRINTF_LIKE(3, 4);
 /* the error of an operation on `what`, and the exit code that fits it */
 int cli_fail(const struct cli *c, const char *what, int err);
+/* a peer at addr, or we ourselves, will not have this connection, and waiting helps nothing:
+ * CLI_CONFIG */
+int cli_refused(const struct cli *c, const char *addr, int err);
 /* prints and frees; a command under --json that prints no document is answered by
  * {"ok", "status", "error"} */
 void cli_print_json(cJSON *j);

@@ -146,7 +146,7 @@ int cli_backup_show(struct cli *c, const char *path, uint64_t behind)
         cJSON_AddStringToObject(j, "cluster", id);
         cli_json_u64(j, "index", h->index);
         cli_json_u64(j, "term", h->term);
-        cli_json_u64(j, "era", h->era >> 32);
+        cli_dir_era_json(j, h->era);
         cJSON_AddStringToObject(j, "time", cli_backup_time(time, h->time_ns));
         cli_json_u64(j, "bytes", f.n);
         cJSON_AddNumberToObject(j, "format", h->version);
@@ -371,7 +371,7 @@ static int backup_offline(struct backup_take *t, const char *dir)
     struct cli_dir_journal j = {0};
     struct journal_config jc = journal_config_default();
     struct cli *c = t->cli;
-    int code = cli_dir_open(&d, c, dir);
+    int code = cli_dir_open(&d, c, dir, CLI_DIR_LOOK);
     if (code)
         return code;
     jc.check_only = true;

@@ -2,9 +2,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 #include "cluster/cli_dir.h"
 #include "core/fmt.h"
+#include "journal/era.h"
 #include "journal/log_meta.h"
 
 enum { CLI_DIR_MEM = 192 << 20 };
@@ -19,7 +21,7 @@ static void dir_log(void *ctx, enum env_log level, const char *node, const char 
 {
     struct cli_dir *d = ctx;
     (void)node;
-    if (level > ENV_LOG_WARN)
+    if (level > ENV_LOG_WARN || d->is_opening)
         return;
     d->complaints++;
     fmt_into(d->complaint, sizeof d->complaint, "%s", line);
@@ -98,7 +100,7 @@ static int dir_missing(const struct cli *c, const char *dir)
              : cli_error(c, CLI_FAILED, "%s: %s", dir, strerror(why));
 }
 
-int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir)
+int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir, enum cli_dir_use use)
 {
     memset(d, 0, sizeof *d);
     d->cli = c;
@@ -108,13 +110,21 @@ int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir)
         return cli_error(c, CLI_USAGE, "name a master's directory, or set master.dir");
     if (access(dir, F_OK)) /* it would be made */
         return dir_missing(c, dir);
-    struct net_config nc = {
-        .dir = dir, .node = "journal", .log_level = ENV_LOG_WARN, .log = dir_log, .log_ctx = d};
+    struct net_config nc = {.dir = dir,
+                            .dir_readonly = use == CLI_DIR_LOOK,
+                            .node = "journal",
+                            .log_level = ENV_LOG_WARN,
+                            .log = dir_log,
+                            .log_ctx = d};
+    d->is_opening = true;
     int err = net_open(&nc, &d->net);
+    d->is_opening = false;
     if (err)
-        return cli_error(c, CLI_FAILED, "%s: %s", dir,
-                         err == E_BUSY ? "a running master has it; stop that first"
-                                       : err_text(err));
+        return cli_error(c, CLI_FAILED, "%s: %s%s", dir,
+                         err == E_BUSY ? "a running master has it; stop that first" : err_text(err),
+                         err == E_BUSY         ? ""
+                         : use == CLI_DIR_LOOK ? " (it must be readable by this user)"
+                                               : " (it must be writable by this user)");
     mem_init(&d->mem, net_mem_source(), CLI_DIR_MEM);
     dir_meta(d);
     return CLI_OK;
@@ -178,4 +188,26 @@ size_t cli_dir_member(char *to, size_t cap, uint32_t id, const char *addr, unsig
 {
     size_t n = fmt_into(to, cap, "%u@%s", id, addr);
     return priority ? n + fmt_into(to + n, cap - n, "=%u", priority) : n;
+}
+
+const char *cli_dir_era(char to[CLI_DIR_ERA], uint64_t era)
+{
+    time_t t = era_number(era);
+    struct tm tm;
+    size_t n = era ? strftime(to, CLI_DIR_ERA, "%Y-%m-%dT%H:%M:%SZ ", gmtime_r(&t, &tm)) : 0;
+    snprintf(to + n, CLI_DIR_ERA - n, era ? "%016llx" : "%llu", (unsigned long long)era);
+    return to;
+}
+
+void cli_dir_era_json(cJSON *j, uint64_t era)
+{
+    char hex[17];
+    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)era);
+    cJSON_AddStringToObject(j, "era", hex);
+}
+
+bool cli_dir_era_parse(const char *hex, uint64_t *ret_era)
+{
+    *ret_era = strtoull(hex, NULL, 16);
+    return strlen(hex) == 16 && strspn(hex, "0123456789abcdefABCDEF") == 16;
 }

@@ -16,15 +16,21 @@ struct cli_dir {
     struct mem mem;
     struct env_op op;
     bool done;
+    bool is_opening;              /* what is wrong with it is said once, by us */
     uint32_t complaints;          /* lines of warning or worse */
     char complaint[CLI_DIR_LINE]; /* the last */
     struct log_meta meta;         /* zeros if it cannot be read */
     int meta_err;
 };
 
+enum cli_dir_use {
+    CLI_DIR_LOOK, /* it may be one that cannot be written to */
+    CLI_DIR_CHANGE,
+};
 /* Locks it, so that a running master is noticed, and reads journal.meta.  CLI_OK or an exit code
- * that was explained.  A directory that is not there is not made. */
-int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir);
+ * that was explained.  A directory that is not there is not made.  Nothing is connected to from
+ * there: d->net knows no cluster secret. */
+int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir, enum cli_dir_use use);
 /* "BASE-ID" for each directory of a group's member beside `base`, as `tarn up --masters` makes
  * them; how many, at most cap, by their numbers */
 unsigned cli_dir_members(const char *base, char (*to)[CLI_DIR_PATH], unsigned cap);
@@ -43,6 +49,13 @@ struct cli_dir_journal {
 };
 /* 0, or E_TIMEOUT: the disk did not answer */
 int cli_dir_journal(struct cli_dir *d, struct cli_dir_journal *j, const struct journal_config *cfg);
+
+/* when its era began, as a person reads it: "2026-11-22T12:00:00Z 6921f3a01b2c3d4e"; "0": with the
+ * cluster */
+enum { CLI_DIR_ERA = 48 };
+const char *cli_dir_era(char to[CLI_DIR_ERA], uint64_t era);
+void cli_dir_era_json(cJSON *j, uint64_t era);
+bool cli_dir_era_parse(const char *hex, uint64_t *ret_era);
 
 /* "1@h:p" with "=PRIORITY" if it has one; returns bytes */
 size_t cli_dir_member(char *to, size_t cap, uint32_t id, const char *addr, unsigned priority);

@@ -430,8 +430,10 @@ static int cli_journal_dump_run(struct cli *c)
     if (d.from > d.to)
         return cli_error(c, CLI_USAGE, "--from %lld lies behind --to %lld: nothing to print",
                          (long long)d.from, (long long)d.to);
-    int err = 0, code = cli_dir_open(
-                     &d.d, c, c->n_args ? c->args[0] : config_str(c->config, CONFIG_MASTER_DIR));
+    int err = 0,
+        code =
+            cli_dir_open(&d.d, c, c->n_args ? c->args[0] : config_str(c->config, CONFIG_MASTER_DIR),
+                         CLI_DIR_LOOK);
     if (code)
         return code;
     d.is_raft = d.d.meta.member != 0;

@@ -1,7 +1,10 @@
 /* cluster/cli_masters.c - masters asked one by one.  No session, no client: a few connections and
  * calls on a loop of our own, all of a round at once, each with the round's deadline. */
 #include "cluster/cli_masters.h"
+#include <netdb.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { MASTERS_MEM = 32 << 20 };
 
@@ -90,7 +93,12 @@ static void masters_know(struct cli_masters *m, const char *addr, size_t len)
     snprintf(m->one[m->n++].addr, ENV_ADDR_MAX, "%.*s", (int)len, addr);
 }
 
-int cli_masters_open(struct cli_masters *m, const struct cli *c)
+void cli_masters_add(struct cli_masters *m, const char *addr)
+{
+    masters_know(m, addr, strlen(addr));
+}
+
+int cli_masters_open_none(struct cli_masters *m, const struct cli *c)
 {
     memset(m, 0, sizeof *m);
     int code = cli_secret_ready(c);
@@ -107,12 +115,71 @@ int cli_masters_open(struct cli_masters *m, const struct cli *c)
     mem_init(&m->mem, net_mem_source(), MASTERS_MEM);
     err = rpc_host_init(&m->rpc, net_env(m->net), &m->mem, 2 * CLI_MASTERS_MAX, 16);
     ASSERT(!err);
+    return CLI_OK;
+}
+
+int cli_masters_open(struct cli_masters *m, const struct cli *c)
+{
+    int code = cli_masters_open_none(m, c);
+    if (code)
+        return code;
     for (const char *p = config_masters(c->config); *p;) {
         size_t n = strcspn(p, ",");
         masters_know(m, p, n);
         p += n + (p[n] == ',');
     }
     return CLI_OK;
+}
+
+/* Its name is known, and a route leads there.  (Connecting a datagram socket sends nothing.) */
+static bool masters_has_way(const char *addr)
+{
+    char host[ENV_ADDR_MAX];
+    const char *colon = strrchr(addr, ':');
+    struct addrinfo *list, hints = {.ai_socktype = SOCK_DGRAM};
+    bool is_ipv6 = *addr == '[', has = false;
+    if (!colon || colon - addr < 2 * is_ipv6)
+        return false;
+    snprintf(host, sizeof host, "%.*s", (int)(colon - addr) - 2 * is_ipv6, addr + is_ipv6);
+    if (getaddrinfo(host, colon + 1, &hints, &list))
+        return false;
+    for (const struct addrinfo *a = list; a && !has; a = a->ai_next) {
+        int fd = socket(a->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        has = fd >= 0 && !connect(fd, a->ai_addr, a->ai_addrlen);
+        if (fd >= 0)
+            close(fd);
+    }
+    freeaddrinfo(list);
+    return has;
+}
+
+enum cli_masters_said cli_masters_said(const struct cli_masters_one *o)
+{
+    switch (o->err) {
+    case 0:
+        return CLI_MASTERS_ANSWERS;
+    case E_REFUSED:
+        return CLI_MASTERS_GONE;
+    case E_TIMEOUT:
+        return CLI_MASTERS_SILENT;
+    case E_UNAVAILABLE:
+        return masters_has_way(o->addr) ? CLI_MASTERS_SILENT : CLI_MASTERS_BARRED;
+    default: /* somebody is there, and does not talk to us; or we may not */
+        return CLI_MASTERS_BARRED;
+    }
+}
+
+int cli_masters_refused(const struct cli_masters *m)
+{
+    const struct cli_masters_one *by = NULL;
+    for (unsigned i = 0; i < m->n; i++) {
+        int err = m->one[i].err;
+        if (!err)
+            return CLI_OK;
+        if (err == E_AUTH || err == E_ACCES || err == E_VERSION || err == E_CLUSTER)
+            by = &m->one[i];
+    }
+    return by ? cli_refused(m->cli, by->addr, by->err) : CLI_OK;
 }
 
 static void masters_forget(struct cli_masters *m)

@@ -25,8 +25,23 @@ struct cli_masters {
     unsigned n;
 };
 
+/* what asking one came to */
+enum cli_masters_said {
+    CLI_MASTERS_ANSWERS,
+    CLI_MASTERS_GONE,   /* its host says that nobody listens there */
+    CLI_MASTERS_SILENT, /* the host is down, or cut off, or the process stands still */
+    CLI_MASTERS_BARRED, /* it could not be asked: whether it runs is not known */
+};
+
 /* knows the masters of the configuration; CLI_OK or an exit code */
 int cli_masters_open(struct cli_masters *m, const struct cli *c);
+/* knows none yet */
+int cli_masters_open_none(struct cli_masters *m, const struct cli *c);
+void cli_masters_add(struct cli_masters *m, const char *addr);
+enum cli_masters_said cli_masters_said(const struct cli_masters_one *o);
+/* One refuses us for good (another secret, no secret, another release), and nobody answered: says
+ * so, CLI_CONFIG.  Else CLI_OK. */
+int cli_masters_refused(const struct cli_masters *m);
 void cli_masters_close(struct cli_masters *m);
 /* Asks all of them, and whom they name as members; what they said before is forgotten. */
 void cli_masters_ask(struct cli_masters *m, int64_t timeout_ns);

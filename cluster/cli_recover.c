@@ -1,21 +1,16 @@
 /* cluster/cli_recover.c - `tarn journal recover`: a group that has lost its majority for good goes
  * on with one survivor.  What that means, and what keeps it from doing harm: raft_offline.c.
  *
- * A wrong use is made hard: the directory must be intact; whoever of the old group still answers
- * stops the command (--force); it says what it would do, and does it with --yes only. */
-#include <stdlib.h>
-#include "cluster/cli_commands.h"
+ * A wrong use is made hard: the directory must be intact; whoever of the old group still answers,
+ * or cannot be asked, stops the command (--force); it says what it would do, and does it with --yes
+ * only. */
 #include "cluster/cli_dir.h"
+#include "cluster/cli_masters.h"
 #include "cluster/config_members.h"
 #include "core/fmt.h"
 
-static const int64_t recover_ask_ns = 1500000000LL;
-
-struct recover_ask {
-    struct env_peer peer;
-    struct env_op op;
-    bool done, answers;
-};
+/* a lost packet is sent again after 1 s, and after 3 s */
+static const int64_t recover_ask_ns = 5000000000LL;
 
 struct recover {
     struct cli *cli;
@@ -23,65 +18,68 @@ struct recover {
     struct cli_dir_journal j;
     struct journal_status before;
     char members[JOURNAL_MEMBERS_MAX * (ENV_ADDR_MAX + 16)];
-    uint32_t n; /* of the new group */
+    uint32_t n;                                      /* of the new group */
+    enum cli_masters_said said[JOURNAL_MEMBERS_MAX]; /* of each member of before */
+    uint32_t voters, up, answers, barred;            /* up: of those that vote */
+    uint64_t era;                                    /* the latest that is known of elsewhere */
 };
 
-static void recover_frame(struct env_peer *p, uint16_t type, const void *b, uint32_t n)
+/* what each of the others says; with the cluster's secret, as a member would ask */
+static int recover_ask(struct recover *r)
 {
-    (void)p, (void)type, (void)b, (void)n;
-}
-
-static void recover_closed(struct env_peer *p, int why)
-{
-    (void)p, (void)why;
-}
-
-static void recover_asked(struct env_op *op)
-{
-    struct recover_ask *a = container_of(op, struct recover_ask, op);
-    a->answers = op->ret == 0;
-    a->done = true;
-}
-
-/* does a process answer there? */
-static bool recover_answers(struct recover *r, const char *addr)
-{
-    static struct recover_ask a[JOURNAL_MEMBERS_MAX]; /* they outlive a late answer */
-    static uint32_t n;
-    struct recover_ask *k = &a[n++ % JOURNAL_MEMBERS_MAX];
-    *k = (struct recover_ask){.peer = {.on_frame = recover_frame, .on_close = recover_closed},
-                              .op = {.done = recover_asked}};
-    env_connect(net_env(r->d.net), addr, recover_ask_ns, &k->peer, &k->op);
-    if (cli_dir_wait(&r->d, &k->done) || !k->answers)
-        return false;
-    env_hangup(k->peer.conn);
-    return true;
+    static struct cli_masters m;
+    struct cli *c = r->cli;
+    const struct journal_status *st = &r->before;
+    int code = cli_masters_open_none(&m, c);
+    if (code)
+        return code;
+    for (uint32_t i = 0; i < st->n; i++)
+        if (st->member[i].id != r->d.meta.member)
+            cli_masters_add(&m, st->member[i].addr);
+    cli_masters_ask(&m, recover_ask_ns);
+    for (uint32_t i = 0; i < st->n; i++) {
+        const struct journal_member *k = &st->member[i];
+        const struct cli_masters_one *o = cli_masters_at(&m, k->addr);
+        r->voters += k->votes;
+        r->said[i] = o ? cli_masters_said(o) : CLI_MASTERS_GONE;
+        if (k->id == r->d.meta.member || !o)
+            continue;
+        r->era = base_max_u64(r->era, cli_masters_u64(o, "journal.era"));
+        if (r->said[i] == CLI_MASTERS_ANSWERS)
+            cli_error(c, 0, "member %u answers at %s", k->id, k->addr);
+        else if (r->said[i] == CLI_MASTERS_BARRED)
+            cli_error(c, 0, "member %u cannot be asked at %s: %s", k->id, k->addr,
+                      o->err == E_UNAVAILABLE
+                          ? "its name is not known here, or no route leads there"
+                          : err_text(o->err));
+        r->up += k->votes && r->said[i] == CLI_MASTERS_ANSWERS;
+        r->answers += r->said[i] == CLI_MASTERS_ANSWERS;
+        r->barred += r->said[i] == CLI_MASTERS_BARRED;
+    }
+    cli_masters_close(&m);
+    return CLI_OK;
 }
 
 static int recover_alone(struct recover *r)
 {
     struct cli *c = r->cli;
-    const struct journal_status *st = &r->before;
-    uint32_t up = 0, voters = 0;
-    for (uint32_t i = 0; i < st->n; i++) {
-        const struct journal_member *m = &st->member[i];
-        voters += m->votes;
-        if (m->id == r->d.meta.member || !recover_answers(r, m->addr))
-            continue;
-        up++;
-        cli_error(c, 0, "member %u answers at %s", m->id, m->addr);
-    }
-    if (!up || cli_flag(c, "force"))
-        return CLI_OK;
-    if (up > voters / 2)
+    int code = recover_ask(r);
+    if (code || (!r->answers && !r->barred) || cli_flag(c, "force"))
+        return code;
+    if (r->up > r->voters / 2)
         return cli_error(c, CLI_FAILED,
                          "that is a majority of %u: the group can go on by itself, and nothing is "
                          "lost.  Start this member again, or replace it (`tarn journal replace`)",
-                         voters);
+                         r->voters);
+    if (r->answers)
+        return cli_error(c, CLI_FAILED,
+                         "stop it, and compare the logs first: `tarn journal verify DIR DIR` says "
+                         "which is the most complete, and that one is to be recovered (--force: it "
+                         "is no member, or I know better)");
     return cli_error(c, CLI_FAILED,
-                     "stop it, and compare the logs first: `tarn journal verify DIR DIR` says "
-                     "which is the most complete, and that one is to be recovered (--force: it is "
-                     "no member, or I know better)");
+                     "so it may well run, and a majority with it, which would be ended by this.  "
+                     "Ask with the cluster's configuration (-c FILE, cluster.secret_file), from a "
+                     "host that reaches the others; --force: I know that they are off");
 }
 
 static int recover_plan(struct recover *r)
@@ -111,14 +109,21 @@ static int recover_plan(struct recover *r)
 /* what would be done */
 static void recover_warn(const struct recover *r)
 {
+    static const char *const said[] = {
+        [CLI_MASTERS_ANSWERS] = "answers",
+        [CLI_MASTERS_GONE] = "nothing runs there",
+        [CLI_MASTERS_SILENT] = "silent: down, or cut off from here",
+        [CLI_MASTERS_BARRED] = "could not be asked",
+    };
     const struct journal_status *st = &r->before;
     fprintf(stderr,
             "%s is member %u's.  Its log ends with entry %llu of term %llu; its group was:\n",
             r->d.dir, r->d.meta.member, (unsigned long long)st->last_index,
             (unsigned long long)st->last_term);
     for (uint32_t i = 0; i < st->n; i++)
-        fprintf(stderr, "  %u@%s%s\n", st->member[i].id, st->member[i].addr,
-                st->member[i].votes ? "" : " (learner)");
+        fprintf(stderr, "  %u@%s%s: %s\n", st->member[i].id, st->member[i].addr,
+                st->member[i].votes ? "" : " (learner)",
+                st->member[i].id == r->d.meta.member ? "this one" : said[r->said[i]]);
     fprintf(
         stderr,
         "The new group will be: %s\n"
@@ -162,6 +167,7 @@ static int recover_write(struct recover *r)
     struct journal_config jc = journal_config_default();
     jc.segment_bytes = (uint64_t)config_int(c->config, CONFIG_JOURNAL_SEGMENT);
     jc.raft.recover = r->members;
+    jc.raft.recover_era = r->era;
     int err = cli_dir_journal(&r->d, &r->j, &jc);
     if (err || r->j.role != JOURNAL_STANDBY)
         return cli_error(c, CLI_FAILED, "%s: %s: give the same command again", r->d.dir,
@@ -175,13 +181,14 @@ static int recover_write(struct recover *r)
         cli_json_u64(j, "last_index", r->before.last_index);
         cli_json_u64(j, "last_term", r->before.last_term);
         cli_json_u64(j, "term", st->epoch);
-        cli_json_u64(j, "era", st->era >> 32);
+        cli_dir_era_json(j, st->era);
         cli_print_json(j);
     } else {
-        printf("%s: the group is %s now (era %llu, term %llu), with every entry up to %llu.  Start "
+        char era[CLI_DIR_ERA];
+        printf("%s: the group is %s now (era %s, term %llu), with every entry up to %llu.  Start "
                "its master; `tarn journal add` brings others in.\n",
-               r->d.dir, r->members, (unsigned long long)(st->era >> 32),
-               (unsigned long long)st->epoch, (unsigned long long)r->before.last_index);
+               r->d.dir, r->members, cli_dir_era(era, st->era), (unsigned long long)st->epoch,
+               (unsigned long long)r->before.last_index);
     }
     return CLI_OK;
 }
@@ -191,7 +198,8 @@ static int cli_recover_run(struct cli *c)
     static struct recover r;
     memset(&r, 0, sizeof r);
     r.cli = c;
-    int code = cli_dir_open(&r.d, c, cli_value(c, "dir", config_str(c->config, CONFIG_MASTER_DIR)));
+    int code = cli_dir_open(&r.d, c, cli_value(c, "dir", config_str(c->config, CONFIG_MASTER_DIR)),
+                            CLI_DIR_CHANGE);
     if (code)
         return code;
     code = recover_look(&r);
@@ -226,4 +234,4 @@ const struct cli_command cli_recover = {
       "ID@HOST:PORT[=PRIORITY],...: the new group, this member and such as begin empty (default: "
       "this member alone, where it was)"},
      {"yes", 'y', NULL, "do it"},
-     {"force", 0, NULL, "even if somebody answers where a lost member was"}}};
+     {"force", 0, NULL, "even if somebody answers where a lost member was, or cannot be asked"}}};

@@ -2,12 +2,16 @@
  * is a backup's.
  *
  * INVARIANTS
- *  1. Members that are restored from the same file with the same list begin with the same bytes:
- *     all that is new (era, cluster id) follows from these two.  Only the disk's incarnation is
- *     made by chance.
- *  2. The group gets a new era (raft_offline.c): whoever is left of the old one, or of another
- *     restore, is not listened to, and stops when it hears of this one.
- *  3. journal.meta comes last.  Before, the directory is nobody's, and a start refuses it. */
+ *  1. Members that are restored from the same file with the same list and the same era begin with
+ *     the same bytes.  The first one's restore makes the era and prints it, the others are given it
+ *     (--era), and refuse one that was made for another file or list.  Only the disk's incarnation
+ *     is made by chance.
+ *  2. The era is after every one that can be known of (journal/era.c): of the backup, of members
+ *     that answer, of the wall clock.  Whoever is left of the old group, or of another restore, is
+ *     not listened to, and stops when it hears of this one.
+ *  3. Nobody of the group runs meanwhile but members of this same era: a running group of before
+ *     would be ended by the restored one, and one that cannot be asked may be such (--force).
+ *  4. journal.meta comes last.  Before, the directory is nobody's, and a start refuses it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,14 +19,20 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "cluster/cli_backup.h"
 #include "cluster/cli_commands.h"
 #include "cluster/cli_dir.h"
+#include "cluster/cli_group.h"
+#include "cluster/cli_masters.h"
 #include "cluster/config_members.h"
 #include "core/fmt.h"
+#include "journal/era.h"
 #include "journal/log_meta.h"
 #include "journal/raft_format.h"
+
+static const int64_t restore_ask_ns = 2000000000LL;
 
 struct restore {
     struct cli *cli;
@@ -32,6 +42,7 @@ struct restore {
     uint32_t id;
     struct raft_conf conf;
     struct backup_plan plan;
+    uint64_t era; /* given; 0: none */
     struct log_meta_file meta;
     char tmp[PATH_MAX], path[PATH_MAX];
     int fd;
@@ -68,6 +79,89 @@ static int restore_members(struct restore *r)
     }
     return found ? CLI_OK
                  : cli_error(c, CLI_USAGE, "--id %u is not among --members %s", r->id, text);
+}
+
+static bool restore_is_ours(const struct restore *r, const struct cli_masters_one *o)
+{
+    char id[33], theirs[33];
+    cli_group_id_text(id, r->f.b.head.cluster_hi, r->f.b.head.cluster_lo);
+    return !strcmp(cli_masters_str(o, "journal.cluster", theirs, sizeof theirs), id);
+}
+
+/* Masters of the cluster that run; *ret_era: the latest that they know of. */
+static int restore_ask(struct restore *r, uint64_t *ret_era)
+{
+    static struct cli_masters m;
+    struct cli *c = r->cli;
+    char theirs[CLI_DIR_ERA];
+    int code = cli_masters_open_none(&m, c);
+    if (code)
+        return code;
+    for (uint32_t i = 0; i < r->conf.n; i++)
+        cli_masters_add(&m, r->conf.member[i].addr);
+    for (uint32_t i = 0; i < r->f.b.conf.n; i++)
+        cli_masters_add(&m, r->f.b.conf.member[i].addr);
+    cli_masters_ask(&m, restore_ask_ns);
+    for (unsigned i = 0; i < m.n && !code; i++) {
+        const struct cli_masters_one *o = &m.one[i];
+        enum cli_masters_said said = cli_masters_said(o);
+        uint64_t era = cli_masters_u64(o, "journal.era");
+        bool is_ours = said == CLI_MASTERS_ANSWERS && restore_is_ours(r, o);
+        *ret_era = base_max_u64(*ret_era, is_ours ? era : 0);
+        if (cli_flag(c, "force") || (is_ours && r->era && era == r->era))
+            continue;
+        if (is_ours)
+            code = cli_error(c, CLI_FAILED,
+                             "the master at %s runs, in this cluster, era %s; the restored group "
+                             "would end its group.  Stop all masters first; or, if it was restored "
+                             "from this same file: --era (--force: restore all the same)",
+                             o->addr, cli_dir_era(theirs, era));
+        else if (said == CLI_MASTERS_BARRED)
+            code = cli_error(c, CLI_FAILED,
+                             "%s cannot be asked (%s), so it may run, and the restored group would "
+                             "end its group.  Use the cluster's configuration (-c FILE, "
+                             "cluster.secret_file); --force: I know that it is off",
+                             o->addr,
+                             o->err == E_UNAVAILABLE
+                                 ? "its name is not known here, or no route leads there"
+                                 : err_text(o->err));
+    }
+    cli_masters_close(&m);
+    return code;
+}
+
+/* the new group's era: as --era says, or one of its own */
+static int restore_era(struct restore *r)
+{
+    struct cli *c = r->cli;
+    const char *given = cli_value(c, "era", NULL);
+    bool is_new = cli_flag(c, "new-cluster");
+    uint64_t known = 0;
+    uint16_t chance;
+    struct timespec now;
+    if (given && !cli_dir_era_parse(given, &r->era))
+        return cli_error(c, CLI_USAGE, "--era: \"%s\" is not 16 hex digits", given);
+    if (given && !backup_restore_fits(&r->f.b, &r->conf, r->era))
+        return cli_error(c, CLI_FAILED,
+                         "--era %s was made for another FILE or other --members: every member is "
+                         "restored from the same ones.  Nothing was changed",
+                         given);
+    int code = is_new ? CLI_OK : restore_ask(r, &known);
+    if (code)
+        return code;
+    if (given && era_is_over(r->era, known))
+        return cli_error(c, CLI_FAILED,
+                         "--era %s: the cluster was recovered or restored since: begin anew, "
+                         "without --era.  Nothing was changed",
+                         given);
+    if (getrandom(&chance, sizeof chance, 0) != sizeof chance)
+        return cli_error(c, CLI_FAILED, "no random numbers: %s", strerror(errno));
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (!given)
+        r->era = backup_restore_era(&r->f.b, &r->conf, known,
+                                    now.tv_sec * 1000000000LL + now.tv_nsec, chance);
+    r->plan = backup_restore_plan(&r->f.b, &r->conf, r->era, is_new);
+    return CLI_OK;
 }
 
 /* an empty directory, made if there is none */
@@ -196,7 +290,8 @@ static void restore_say(const struct restore *r)
 {
     const struct backup_head *h = &r->f.b.head;
     struct cli *c = r->cli;
-    char id[40], time[32], members[JOURNAL_MEMBERS_MAX * (ENV_ADDR_MAX + 16)] = "";
+    char id[40], time[32], era[CLI_DIR_ERA],
+        members[JOURNAL_MEMBERS_MAX * (ENV_ADDR_MAX + 16)] = "";
     size_t n = 0;
     snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)r->plan.cluster_hi,
              (unsigned long long)r->plan.cluster_lo);
@@ -213,19 +308,19 @@ static void restore_say(const struct restore *r)
         cJSON_AddStringToObject(j, "members", members);
         cli_json_u64(j, "index", h->index);
         cli_json_u64(j, "term", h->term);
-        cli_json_u64(j, "era", r->plan.era >> 32);
+        cli_dir_era_json(j, r->plan.era);
         cJSON_AddStringToObject(j, "time", cli_backup_time(time, h->time_ns));
         cli_print_json(j);
         return;
     }
-    printf("%s: member %u of cluster %s, as of %s (entry %llu of term %llu), members %s\n", r->dir,
-           r->id, id, cli_backup_time(time, h->time_ns), (unsigned long long)h->index,
-           (unsigned long long)h->term, members);
-    if (!c->quiet)
+    printf("%s: member %u of cluster %s, era %s, as of %s (entry %llu of term %llu), members %s\n",
+           r->dir, r->id, id, cli_dir_era(era, r->plan.era), cli_backup_time(time, h->time_ns),
+           (unsigned long long)h->index, (unsigned long long)h->term, members);
+    if (!c->quiet && !cli_flag(c, "era"))
         fprintf(stderr,
-                "What was done after that is lost.  Restore every member from this same file with "
-                "these same members; empty the workers' directories and mount again before they "
-                "join: what they cached may be of files that do not exist any more.\n");
+                "What was done after that is lost.  Restore every other member from this same file "
+                "with these same members and: --era %016llx\n",
+                (unsigned long long)r->plan.era);
 }
 
 static int cli_restore_run(struct cli *c)
@@ -238,10 +333,11 @@ static int cli_restore_run(struct cli *c)
         code = cli_backup_open(&r.f, c, c->args[0]);
     if (code)
         return code;
-    r.plan = backup_restore_plan(&r.f.b, &r.conf, cli_flag(c, "new-cluster"));
     code = restore_dir(&r);
     if (!code)
-        code = cli_dir_open(&r.d, c, r.dir);
+        code = restore_era(&r);
+    if (!code)
+        code = cli_dir_open(&r.d, c, r.dir, CLI_DIR_CHANGE);
     if (!code) {
         code = restore_image(&r);
         if (!code)
@@ -264,14 +360,17 @@ const struct cli_command cli_restore = {
     "FILE",
     "make an empty directory into a member that begins with a backup",
     "FILE was written by `tarn journal backup`.  Once for each member of the new group, from the\n"
-    "same FILE with the same --members: they begin equal, and find each other.  What was done\n"
-    "after the backup is lost.  Members of the old group are not listened to any more.\n"
-    "--new-cluster: with another cluster id, which follows from FILE and --members; so a copy can\n"
-    "run beside the cluster that the backup is of.  See docs/recovery.md.",
+    "same FILE with the same --members; the first one's prints the era that the others are given\n"
+    "by --era: they begin equal, and find each other.  What was done after the backup is lost.\n"
+    "Members of the old group are not listened to any more, and stop.\n"
+    "--new-cluster: with another cluster id, which follows from FILE, --members and the era; so a\n"
+    "copy can run beside the cluster that the backup is of.  See docs/recovery.md.",
     cli_restore_run,
     1,
     1,
     {{"dir", 0, "DIR", "the member's directory, empty or missing (default: master.dir)"},
      {"members", 0, "LIST", "ID@HOST:PORT[=PRIORITY],... (default: journal.members)"},
      {"id", 0, "N", "this member's (default: journal.id)"},
-     {"new-cluster", 0, NULL, "a cluster of its own"}}};
+     {"era", 0, "ERA", "as the first member's restore printed it; for all but the first"},
+     {"new-cluster", 0, NULL, "a cluster of its own"},
+     {"force", 0, NULL, "even if a master of the cluster runs, or cannot be asked"}}};

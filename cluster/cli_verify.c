@@ -20,6 +20,7 @@
 #include "cluster/cli_dir.h"
 #include "core/crc.h"
 #include "core/fmt.h"
+#include "journal/era.h"
 #include "journal/raft_log.h"
 
 enum { VERIFY_MAX = JOURNAL_MEMBERS_MAX, VERIFY_IMAGES = 8 };
@@ -81,7 +82,7 @@ static void verify_images(struct verify *v)
 static int verify_look(struct verify *v, const struct cli *c, const char *dir, bool compare)
 {
     struct journal_config jc = journal_config_default();
-    int code = cli_dir_open(&v->d, c, dir);
+    int code = cli_dir_open(&v->d, c, dir, CLI_DIR_LOOK);
     v->dir = dir;
     if (code)
         return code;
@@ -125,7 +126,7 @@ static cJSON *verify_json(const struct verify *v)
         cli_json_u64(j, "term", v->meta.epoch);
         cli_json_u64(j, "last_term", st->last_term);
         cli_json_u64(j, "vote", v->meta.vote);
-        cli_json_u64(j, "era", v->meta.era >> 32);
+        cli_dir_era_json(j, v->meta.era);
         cJSON *m = cJSON_AddArrayToObject(j, "members");
         for (uint32_t i = 0; i < st->n; i++) {
             const struct journal_member *o = &st->member[i];
@@ -141,7 +142,7 @@ static cJSON *verify_json(const struct verify *v)
 static void verify_print(const struct verify *v, const struct cli *c)
 {
     const struct journal_status *st = &v->j.status;
-    char size[16], members[JOURNAL_MEMBERS_MAX * (ENV_ADDR_MAX + 16)] = "";
+    char size[16], era[CLI_DIR_ERA], members[JOURNAL_MEMBERS_MAX * (ENV_ADDR_MAX + 16)] = "";
     size_t n = 0;
     if (!v->readable)
         return;
@@ -157,12 +158,11 @@ static void verify_print(const struct verify *v, const struct cli *c)
                   (unsigned long long)st->image_index + 1, (unsigned long long)st->last_index);
     else if (v->meta.member)
         printf("ok: member %u, last entry %llu of term %llu, image at %llu, log from %llu (%s), "
-               "term %llu, era %llu, members %s: %s\n",
+               "term %llu, era %s, members %s: %s\n",
                v->meta.member, (unsigned long long)st->last_index,
                (unsigned long long)st->last_term, (unsigned long long)st->image_index,
                (unsigned long long)st->first_index, cli_bytes(size, st->wal_bytes),
-               (unsigned long long)v->meta.epoch, (unsigned long long)(v->meta.era >> 32), members,
-               v->dir);
+               (unsigned long long)v->meta.epoch, cli_dir_era(era, v->meta.era), members, v->dir);
     else
         printf("ok: records %llu to %llu in %llu segments (%s), image at %llu, epoch %llu\n",
                (unsigned long long)st->first_index, (unsigned long long)st->last_index,
@@ -263,6 +263,7 @@ static void verify_image(struct verify_all *a, const struct verify *x, const str
 
 static void verify_compare(struct verify_all *a, const struct verify *x, const struct verify *y)
 {
+    char one[CLI_DIR_ERA], two[CLI_DIR_ERA];
     if (x->meta.cluster_hi != y->meta.cluster_hi || x->meta.cluster_lo != y->meta.cluster_lo) {
         verify_differ(a, "%s and %s are of different clusters", x->dir, y->dir);
         return;
@@ -274,9 +275,9 @@ static void verify_compare(struct verify_all *a, const struct verify *x, const s
     if (x->meta.era != y->meta.era) {
         verify_differ(a,
                       "members %u and %u are not of one group any more: one was recovered or "
-                      "restored without the other (eras %llu and %llu)",
-                      x->meta.member, y->meta.member, (unsigned long long)(x->meta.era >> 32),
-                      (unsigned long long)(y->meta.era >> 32));
+                      "restored without the other (eras %s and %s)",
+                      x->meta.member, y->meta.member, cli_dir_era(one, x->meta.era),
+                      cli_dir_era(two, y->meta.era));
         return;
     }
     verify_pair(a, x, y);
@@ -290,8 +291,8 @@ static void verify_compare(struct verify_all *a, const struct verify *x, const s
 static bool verify_is_better(const struct verify *x, const struct verify *y)
 {
     const struct journal_status *p = &x->j.status, *q = &y->j.status;
-    if (x->meta.era >> 32 != y->meta.era >> 32)
-        return x->meta.era >> 32 > y->meta.era >> 32;
+    if (era_number(x->meta.era) != era_number(y->meta.era))
+        return era_is_over(y->meta.era, x->meta.era);
     return p->last_term != q->last_term ? p->last_term > q->last_term
                                         : p->last_index > q->last_index;
 }

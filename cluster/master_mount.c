@@ -166,20 +166,20 @@ static void mount_complain(struct master *m, const char *path, int err)
                 err_text(err));
 }
 
-/* How often the group was recovered or restored.  It is in the state before anybody is served, so
+/* The group's era (journal/era.h).  It is in the state before anybody is served, so
  * that no version of a file is one that was given, and cached by workers, in a past that is lost.
  */
-static uint32_t mount_era(const struct master *m)
+static uint64_t mount_era(const struct master *m)
 {
     struct journal_status j;
     master_journal_status(m, &j);
-    return (uint32_t)base_min_u64(j.era >> 32, UINT16_MAX);
+    return j.era;
 }
 
 static void mount_limits(struct master *m)
 {
     struct meta_limits have = meta_limits(m->meta), want = m->cfg.limits;
-    uint32_t era = mount_era(m);
+    uint64_t era = mount_era(m);
     bool is_same = have.inodes_max == want.inodes_max && have.sessions_max == want.sessions_max &&
                    have.bytes_max == want.bytes_max && meta_era(m->meta) >= era;
     if (is_same && meta_applied(m->meta)) {
@@ -190,7 +190,7 @@ static void mount_limits(struct master *m)
                       .size = want.inodes_max,
                       .arg = want.sessions_max,
                       .mtime_ns = (int64_t)want.bytes_max,
-                      .mode = era};
+                      .atime_ns = (int64_t)era};
     m->is_limiting = true;
     master_submit(m, &op, &m->mount_sub);
 }

@@ -3,6 +3,7 @@
  */
 #include "cluster/master_impl.h"
 #include "cluster/rpc_text.h"
+#include "journal/era.h"
 
 static const char *const journal_roles[] = {"starting", "standby", "leader", "failed"};
 
@@ -42,6 +43,7 @@ static void status_group(const struct journal_status *j, struct rpc_text *s)
                   (unsigned long long)j->cluster_lo);
     rpc_text_line(s, "journal.disk %016llx", (unsigned long long)j->disk);
     rpc_text_u64(s, "journal.era", j->era);
+    rpc_text_u64(s, "journal.era_began", era_number(j->era));
     rpc_text_u64(s, "journal.self", j->self);
     rpc_text_u64(s, "journal.leader", j->leader);
     rpc_text_u64(s, "journal.changing", j->is_changing);

@@ -56,7 +56,7 @@ enum fsop_kind {
     FSOP_VERSION = 22,      /* arg: version of state-machine rules from this record on, which never
                                falls (META_RULES says when one is needed) */
     FSOP_LIMITS = 23,       /* size: most inodes, arg: most sessions, mtime_ns: most bytes of state
-                               (0: no limit), mode: era of the group, from this record on */
+                               (0: no limit), atime_ns: era of the group, from this record on */
     FSOP_NOTE = 24,         /* arg: intent id of an exchange; size, mtime_ns: what the under-store
                                calls the two things whose places are about to be exchanged */
     /* queries: answered from applied state, never journaled */

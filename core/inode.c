@@ -5,7 +5,8 @@
  *     number is never used twice.  A slot whose generation is exhausted is retired.
  *  2. mode is 0 exactly in free slots.
  *  3. A version of a file is never given to two contents, not even when the group was recovered or
- *     restored in between and a number comes again: the group's era is its high bits.
+ *     restored in between and a number comes again: those given in an era are above it, and no
+ *     file changes as often as eras are apart.
  *  4. The orphan bit of a slot is set exactly while its inode has INODE_ORPHAN. */
 #include "core/meta_internal.h"
 #include "core/mutant.h"
@@ -42,7 +43,7 @@ int inode_room(const struct meta *m)
 /* above all that was given before, also to what a recovery or restore lost: workers may have it */
 uint64_t inode_version_next(const struct meta *m, uint64_t version)
 {
-    return base_max_u64(version, (uint64_t)meta_super(m)->era << 48) + 1;
+    return base_max_u64(version, meta_super(m)->era) + 1;
 }
 
 void inode_change(struct meta *m, uint32_t slot)

@@ -128,8 +128,9 @@ static int meta_version(struct meta *m, const struct fsop *op)
 static int meta_limits_set(struct meta *m, const struct fsop *op)
 {
     uint64_t bytes = (uint64_t)op->mtime_ns, mib = bytes >> 20;
-    if (op->mode > meta_super(m)->era)
-        meta_super_mut(m)->era = (uint16_t)base_min_u64(op->mode, UINT16_MAX);
+    uint64_t era = (uint64_t)op->atime_ns;
+    if (era > meta_super(m)->era)
+        meta_super_mut(m)->era = era;
     if (!op->size || !op->arg || op->arg > UINT32_MAX)
         return E_INVAL;
     if (mib > UINT32_MAX || (bytes && bytes < META_BYTES_LEAST))
@@ -140,7 +141,7 @@ static int meta_limits_set(struct meta *m, const struct fsop *op)
     return 0;
 }
 
-uint32_t meta_era(const struct meta *m)
+uint64_t meta_era(const struct meta *m)
 {
     return meta_super(m)->era;
 }

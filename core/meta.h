@@ -116,8 +116,8 @@ uint64_t meta_applied(const struct meta *m);
 void meta_stats(const struct meta *m, struct meta_stats *ret_s);
 /* those in force */
 struct meta_limits meta_limits(const struct meta *m);
-/* of the group, as FSOP_LIMITS told it: how often it was recovered or restored */
-uint32_t meta_era(const struct meta *m);
+/* of the group, as FSOP_LIMITS told it (journal/era.h) */
+uint64_t meta_era(const struct meta *m);
 
 /* The first open intent with id > after; E_NOENT when there is none. */
 int meta_intent_next(const struct meta *m, uint64_t after, struct meta_intent *ret_i);

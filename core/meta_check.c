@@ -405,9 +405,8 @@ static uint64_t hash_session(const struct meta *m, const struct meta_session *s)
 uint64_t meta_hash(const struct meta *m)
 {
     const struct meta_super *sup = meta_super(m);
-    uint64_t h =
-        hash_u64(hash_u64(hash_u64(7, sup->applied), sup->rules | (uint32_t)sup->era << 16),
-                 sup->intent_count);
+    uint64_t h = hash_u64(hash_u64(hash_u64(7, sup->applied), sup->rules), sup->era);
+    h = hash_u64(h, sup->intent_count);
     h = hash_u64(hash_u64(h, sup->inodes_max), (uint64_t)sup->memory_mib << 32 | sup->sessions_max);
     for (unsigned i = 0; i < META_ATTRS; i++)
         h = hash_u64(h, sup->attr_index[i]);

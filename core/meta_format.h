@@ -33,9 +33,10 @@ enum { META_GONE = 128, META_ATTRS = 256 };
 /* One record, slot 1: what belongs to no other table. */
 struct meta_super {
     uint16_t rules; /* version of the state machine's rules (FSOP_VERSION) */
-    uint16_t era;   /* of the group (FSOP_LIMITS): the high bits of versions given from then on */
+    uint16_t reserved;
     uint32_t tree_locks;
     uint64_t applied;
+    uint64_t era; /* of the group (FSOP_LIMITS): versions given from then on are above it */
     uint64_t intent_count; /* intents ever opened: the high bits of their ids */
     uint64_t orphans;
     uint32_t session_first, session_last; /* in id order */
@@ -162,7 +163,7 @@ struct meta_orphan_bits { /* record k: slots 64 (k - 1) to 64 (k - 1) + 63 of th
     uint64_t bits;
 };
 
-static_assert(sizeof(struct meta_super) == 64 + 8 * (META_GONE + META_ATTRS), "format");
+static_assert(sizeof(struct meta_super) == 72 + 8 * (META_GONE + META_ATTRS), "format");
 static_assert(sizeof(struct meta_inode) == 96, "format");
 static_assert(sizeof(struct meta_dentry) == 40, "format");
 static_assert(sizeof(struct meta_xattr) == 16, "format");

@@ -36,8 +36,8 @@ enum {
     STORE_TABLES_MAX = 32,
     STORE_PAGE = 16 * 1024,      /* for tables that grow; copying one takes about a microsecond */
     STORE_PAGE_SMALL = 4 * 1024, /* for the others */
-    STORE_VERSION = 6,           /* what is written */
-    STORE_VERSION_OLD = 6,       /* the oldest that is read */
+    STORE_VERSION = 7,           /* what is written */
+    STORE_VERSION_OLD = 7,       /* the oldest that is read */
     STORE_UNIT_HEAD = 16,
     STORE_HEAD_MAX = 16 + 20 * STORE_TABLES_MAX + 4,
 };

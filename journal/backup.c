@@ -1,6 +1,7 @@
 /* journal/backup.c - see backup.h. */
 #include "journal/backup.h"
 #include "core/crc.h"
+#include "journal/era.h"
 #include "journal/raft_format.h"
 
 static_assert(sizeof(struct backup_head) + RAFT_FORMAT_CONF_MAX <= LOG_BLOCK, "one block");
@@ -131,22 +132,44 @@ void backup_out_end(struct backup_out *o)
 
 /* --- what a restore makes of it --- */
 
-struct backup_plan backup_restore_plan(const struct backup *b, const struct raft_conf *members,
-                                       bool is_new)
+/* of this file and list */
+static uint64_t backup_mark(const struct backup *b, const struct raft_conf *members)
 {
     uint8_t bytes[RAFT_FORMAT_CONF_MAX];
     struct wbuf w = wbuf_make(bytes, sizeof bytes);
     raft_format_conf_put(&w, members);
     ASSERT(!w.bad);
     const struct backup_head *h = &b->head;
-    uint64_t mark = base_mix_u64(h->index ^ base_mix_u64(h->term ^ base_mix_u64(h->crc))) ^
-                    crc_update(h->chain, bytes, w.len);
-    struct backup_plan p = {h->cluster_hi, h->cluster_lo,
-                            (((h->era >> 32) + 1) << 32) | (uint32_t)base_mix_u64(mark)};
+    return base_mix_u64(h->index ^ base_mix_u64(h->term ^ base_mix_u64(h->crc))) ^
+           crc_update(h->chain, bytes, w.len);
+}
+
+static uint32_t backup_mark_end(const struct backup *b, const struct raft_conf *members)
+{
+    return base_mix_u64(backup_mark(b, members)) & UINT16_MAX;
+}
+
+uint64_t backup_restore_era(const struct backup *b, const struct raft_conf *members, uint64_t known,
+                            int64_t wall_ns, uint32_t chance)
+{
+    return era_next(base_max_u64(known, b->head.era), wall_ns,
+                    chance << 16 | backup_mark_end(b, members));
+}
+
+bool backup_restore_fits(const struct backup *b, const struct raft_conf *members, uint64_t era)
+{
+    return era_is_over(b->head.era, era) && (era & UINT16_MAX) == backup_mark_end(b, members);
+}
+
+struct backup_plan backup_restore_plan(const struct backup *b, const struct raft_conf *members,
+                                       uint64_t era, bool is_new)
+{
+    const struct backup_head *h = &b->head;
+    struct backup_plan p = {h->cluster_hi, h->cluster_lo, era};
     if (is_new) {
+        uint64_t mark = backup_mark(b, members) ^ base_mix_u64(era);
         p.cluster_hi = base_mix_u64(h->cluster_hi ^ mark) | 1;
         p.cluster_lo = base_mix_u64(h->cluster_lo + mark + 1);
-        p.era = 0;
     }
     return p;
 }

@@ -9,9 +9,11 @@
  * stands before another image than its own.
  *
  * A restore writes the image anew: with the new group's configuration in its first piece, and
- * perhaps another cluster id in its header.  Both depend on the file and the list of members only,
- * so every member that is restored from the same file with the same list begins with the same
- * bytes. */
+ * perhaps another cluster id in its header.  Both depend on the file, the list of members and the
+ * new era only, so every member that is restored from the same three begins with the same bytes.
+ * The era is made once (era.h) and given to the other members' restores; the end of its mark says
+ * for which file and list, so another file or list is refused there, and does not become a group
+ * of two pasts. */
 #ifndef JOURNAL_BACKUP_H
 #define JOURNAL_BACKUP_H
 
@@ -62,11 +64,17 @@ void backup_out_begin(struct backup_out *o, const struct log_image *head);
 void backup_out_piece(struct backup_out *o, const void *bytes, uint32_t len);
 void backup_out_end(struct backup_out *o);
 
+/* a new era for a group of these members that begins with this backup, after every era known */
+uint64_t backup_restore_era(const struct backup *b, const struct raft_conf *members, uint64_t known,
+                            int64_t wall_ns, uint32_t chance);
+/* is it such a one? */
+bool backup_restore_fits(const struct backup *b, const struct raft_conf *members, uint64_t era);
+
 /* What a restore makes of a backup; is_new: another cluster. */
 struct backup_plan {
     uint64_t cluster_hi, cluster_lo, era;
 };
 struct backup_plan backup_restore_plan(const struct backup *b, const struct raft_conf *members,
-                                       bool is_new);
+                                       uint64_t era, bool is_new);
 
 #endif

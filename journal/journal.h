@@ -91,6 +91,7 @@ struct journal_config {
         /* Offline, after a majority was lost for good: this group, which names this member, begins
          * behind the last entry here (raft_offline.c).  Ends in STANDBY or FAILED. */
         const char *recover;
+        uint64_t recover_era; /* in an era after this one, and after the directory's own */
         /* with check_only: what the log holds, in its order.  An entry voids what stands at its
          * index and above; type 4 (raft_log.h) voids everything: an image up to index came. */
         void (*entry)(struct journal_host *h, uint64_t index, uint64_t term, uint8_t type,

@@ -107,15 +107,15 @@ struct log_meta {
     uint16_t version, flags;
     uint32_t crc, reserved;
     uint64_t cluster_hi, cluster_lo;
-    uint64_t counter;      /* the higher of two valid blocks counts */
-    uint64_t epoch;        /* the highest ever used; of a group: Raft's current term */
-    uint64_t disk;         /* incarnation: made by chance with the file */
-    uint64_t trimmed;      /* records up to here may be missing from the log */
-    uint64_t durable;      /* records up to here were durable: more evidence against damage */
-    uint32_t member, vote; /* of a group: whose it is, whom it voted for in this term; else 0 */
-    uint64_t era; /* of a group: in its upper half, how often it was recovered or restored */
-    uint64_t lost, lost_term;   /* damage took entries, the last of which was this one or one before
-                                   it, and they are not back; lost_term 0: nothing */
+    uint64_t counter;         /* the higher of two valid blocks counts */
+    uint64_t epoch;           /* the highest ever used; of a group: Raft's current term */
+    uint64_t disk;            /* incarnation: made by chance with the file */
+    uint64_t trimmed;         /* records up to here may be missing from the log */
+    uint64_t durable;         /* records up to here were durable: more evidence against damage */
+    uint32_t member, vote;    /* of a group: whose it is, whom it voted for in this term; else 0 */
+    uint64_t era;             /* of a group: which history it is of (era.c) */
+    uint64_t lost, lost_term; /* damage took entries, the last of which was this one or one before
+                                 it, and they are not back; lost_term 0: nothing */
     uint32_t voters, reserved2; /* of the group, when this was written */
 };
 static_assert(sizeof(struct log_meta) == 112, "stored");

@@ -301,7 +301,6 @@ void raft_offline_run(struct drive *d);
 void raft_offline_status(const struct drive *d, struct journal_status *st);
 /* another group of this cluster has come after this one: this member fails */
 bool raft_offline_outdated(struct drive *d, uint64_t hi, uint64_t lo, uint64_t era, uint32_t from);
-uint64_t raft_offline_era_next(uint64_t era, uint32_t chance);
 
 /* raft_peer.c */
 void raft_drive_send(struct drive *d, const struct raft_message *m);

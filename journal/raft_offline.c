@@ -13,9 +13,8 @@
  *     follow its term, nor be followed.  Terms alone do not give that: the others, a majority by
  *     their own configuration, may elect one of theirs in a higher term still, and would then cut
  *     this log.  Disk incarnations do not, either: they tell apart two disks of one member.
- *  2. An era is a count of recoveries and a random half.  A member that hears of a higher count
- *     stops for good and says why: its group was given up.  Two recoveries of the same count (of
- *     two survivors) refuse each other, and both say so.
+ *  2. The later era counts (era.c says which that is).  A member that hears of a later one stops
+ *     for good and says why: its group was given up.
  *  3. The era and a term above all that is here are durable before the entry is.  A crash between
  *     them leaves a member that talks to nobody and elects nobody; the same command ends it.
  *  4. A member that the new configuration names beside this one begins with an empty directory
@@ -23,25 +22,20 @@
  *
  * Why not a new cluster id: it stands in every segment and image, and clients and workers know it.
  */
+#include "journal/era.h"
 #include "journal/raft_drive_impl.h"
-
-uint64_t raft_offline_era_next(uint64_t era, uint32_t chance)
-{
-    return (((era >> 32) + 1) << 32) | chance;
-}
 
 bool raft_offline_outdated(struct drive *d, uint64_t hi, uint64_t lo, uint64_t era, uint32_t from)
 {
     const struct log_meta *m = &d->file.meta;
-    if (hi != m->cluster_hi || lo != m->cluster_lo || era >> 32 <= m->era >> 32 ||
+    if (hi != m->cluster_hi || lo != m->cluster_lo || !era_is_over(m->era, era) ||
         d->state != DRIVE_RUNNING)
         return false;
     fmt_log(d->env, ENV_LOG_ERROR,
             "journal: '%s': member %u says that the group was recovered or restored without this "
-            "one (era %llu there, %llu here). This master stops: what it has beyond the others is "
+            "one (era %u there, %u here). This master stops: what it has beyond the others is "
             "lost. Move its directory away and let it come back as a new member (--join).",
-            env_disk(d->env, d->dir), from, (unsigned long long)(era >> 32),
-            (unsigned long long)(m->era >> 32));
+            env_disk(d->env, d->dir), from, era_number(era), era_number(m->era));
     raft_drive_fail(d, E_CLUSTER);
     return true;
 }
@@ -105,7 +99,8 @@ static void offline_recover(struct drive *d)
     }
     m->epoch = base_max_u64(m->epoch, d->found.last_term) + 1;
     m->vote = 0;
-    m->era = raft_offline_era_next(m->era, (uint32_t)env_random(d->env));
+    m->era = era_next(base_max_u64(m->era, d->cfg.raft.recover_era), env_wall_ns(d->env),
+                      (uint32_t)env_random(d->env));
     m->durable = base_max_u64(m->durable, raft_log_durable(d->log));
     d->state = DRIVE_OFFLINE;
     d->busy = true;

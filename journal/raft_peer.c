@@ -16,6 +16,7 @@
  *     (RAFT_CONTACT), so that a leader's death costs no suspicion. */
 #include "journal/raft_drive_impl.h"
 #include "core/mutant.h"
+#include "journal/era.h"
 
 static const int64_t DRIVE_DIAL_MIN_NS = 20 * 1000000LL;
 static const int64_t DRIVE_DIAL_MAX_NS = 500 * 1000000LL;
@@ -344,7 +345,7 @@ static void drive_hello_said(struct drive *d, const struct drive_hello *h, const
                 "journal: member %u (%s) is not of this group any more: %s. Nothing is taken from "
                 "it; it may come back as a new member, with an empty directory (--join).",
                 h->from, addr,
-                h->era >> 32 == d->file.meta.era >> 32
+                era_number(h->era) == era_number(d->file.meta.era)
                     ? "two members were recovered, each for itself, and only one can go on"
                     : "the group was recovered or restored without it");
     else if (why == E_VERSION)

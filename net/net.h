@@ -20,6 +20,7 @@ enum net_disk_kind { NET_DISK_AUTO, NET_DISK_URING, NET_DISK_POOL };
 /* Zero means the default everywhere (and errors only, for the log). */
 struct net_config {
     const char *dir;                 /* root of disk names, created if missing; NULL: no disk */
+    bool dir_readonly;               /* it is there, and is only read */
     uint64_t cluster_hi, cluster_lo; /* both 0: talks to any cluster */
     const char *node;                /* who is speaking, for log lines */
     enum env_log log_level;          /* least important level that is logged */

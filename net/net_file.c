@@ -81,9 +81,10 @@ int net_file_root(struct net *net)
     int fd = -1, err = 0;
     if (n + 1 >= sizeof path - 1) {
         err = E_NAMETOOLONG;
-    } else if (net_file_parents(AT_FDCWD, path) ||
+    } else if ((!net->config.dir_readonly && net_file_parents(AT_FDCWD, path)) ||
                (fd = net_file_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY)) < 0 ||
-               faccessat(fd, ".", R_OK | W_OK | X_OK, AT_EACCESS)) {
+               faccessat(fd, ".", (net->config.dir_readonly ? 0 : W_OK) | R_OK | X_OK,
+                         AT_EACCESS)) {
         err = (int)net_file_errno();
     }
     if (err) {

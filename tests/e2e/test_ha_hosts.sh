@@ -52,6 +52,18 @@ old=$(leader)
 kill9 "master$old"
 goes_on "the leader, $old, is dead"
 [ "$(leader)" != "$old" ] || fail "$old leads still"
+# the others are a majority: nothing is recovered, whoever asks, or cannot
+before=$(cd "$work" && sha256sum "master$old"/*)
+refuse() { # refuse WHAT COMMAND... : `tarn journal recover`
+    "${@:2}" --dir "$work/master$old" --yes > "$work/recover.log" 2>&1 && fail "recovered beside a majority: $(cat "$work/recover.log")"
+    grep -q "$1" "$work/recover.log" || fail "recover says: $(cat "$work/recover.log")"
+}
+refuse "that is a majority of 3" tarn journal recover
+refuse "cannot be asked at .* permission denied" tarn journal recover --set cluster.secret_file=
+tarn secret new -q "$work/other-secret" > /dev/null
+refuse "cannot be asked at .* not authorised" tarn journal recover --set "cluster.secret_file=$work/other-secret"
+refuse "cannot be asked at .* no route" unshare -n tarn journal recover
+[ "$before" = "$(cd "$work" && sha256sum "master$old"/*)" ] || fail "a refused recover changed something"
 run "$old" "$old" || fail "master $old does not start again"
 wait_for 60 whole || fail "$old does not join: $(tarn journal status 2>&1)"
 

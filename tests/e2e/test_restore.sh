@@ -81,33 +81,49 @@ grep -q "downgrade refused" "$work/newer.log" || fail "recover of a newer direct
 [ "$before" = "$(sha256sum "$work"/n3/*)" ] || fail "a refused start changed something"
 
 # --- restore: as a cluster of its own beside the old one ---
+era=
+restore() { # restore N DIRS [options]: the first prints the era that the others are given
+    tarn journal restore "$work/backup" $(own "$1" "$2") ${era:+--era $era} "${@:3}" > "$work/restore$1.log" 2>&1 || fail "restore of $1: $(cat "$work/restore$1.log")"
+    [ "$era" ] || era=$(sed -n 's/.*: --era \([0-9a-f]*\)$/\1/p' "$work/restore$1.log")
+    [ "$era" ] || fail "restore names no era: $(cat "$work/restore$1.log")"
+}
 for n in 1 2 3; do
-    tarn journal restore "$work/backup" $(own $n r) --new-cluster > "$work/restore$n.log" 2>&1 || fail "restore of $n: $(cat "$work/restore$n.log")"
+    restore $n r --new-cluster
     grep -q "member $n of cluster" "$work/restore$n.log" || fail "restore says: $(cat "$work/restore$n.log")"
 done
 grep -q "$id" "$work/restore1.log" && fail "it has the old cluster's id"
 cmp -s "$work"/r1/image-* "$work"/r2/image-* && cmp -s "$work"/r1/image-* "$work"/r3/image-* || fail "restored members differ"
 tarn journal verify "$work/r1" "$work/r2" "$work/r3" > "$work/verify.log" 2>&1 || fail "verify of the restored: $(cat "$work/verify.log")"
 # --- and in place: in the same cluster, in a new era ---
-for n in 1 2 3; do
-    tarn journal restore "$work/backup" $(own $n s) > "$work/restore$n.log" 2>&1 || fail "restore of $n: $(cat "$work/restore$n.log")"
-done
+# One of before was recovered since the backup was taken, and again; and one runs: that one's group would be ended.
+for i in 1 2; do tarn journal recover --dir "$work/m3" --yes > "$work/rec.log" 2>&1 || fail "recover: $(cat "$work/rec.log")"; done
+stray=$(tarn journal verify --json "$work/m3" | tr -d ' \t\n' | grep -o '"era":"[0-9a-f]*"' | cut -d'"' -f4)
+sleep 2.1
+member 2 m
+refuse "$((base + 1)) runs, in this cluster" "$work/backup" "$work/s1"
+kill9 m2
+era=
+for n in 1 2 3; do restore $n s; done
+[[ "${era:0:8}" > "${stray:0:8}" ]] || fail "the restored era $era is not after $stray"
 grep -q "member 3 of cluster $id" "$work/restore3.log" || fail "restore says: $(cat "$work/restore3.log")"
 cmp -s "$work"/s1/image-* "$work"/s2/image-* || fail "restored members differ"
-tarn journal restore "$work/backup" $(own 1 t) --json 2> /dev/null | python3 -c 'import json,sys; d = json.load(sys.stdin); assert d["era"] == 1 and d["id"] == 1 and d["index"] > 5' || fail "restore --json"
+tarn journal restore "$work/backup" $(own 1 t) --era "$era" --json 2> /dev/null | ERA=$era python3 -c 'import json,os,sys; d = json.load(sys.stdin); assert d["era"] == os.environ["ERA"] and d["id"] == 1 and d["index"] > 5' || fail "restore --json"
 cmp -s "$work"/s1/image-* "$work"/t1/image-* || fail "the same backup gives other bytes"
+tarn journal restore "$work/backup" $(own 1 u) --members "1@127.0.0.1:$base" --era "$era" > "$work/refuse.log" 2>&1 && fail "an era of another list is taken"
+grep -q "made for another FILE or other --members" "$work/refuse.log" || fail "restore says: $(cat "$work/refuse.log")"
 rmdir "$store/after-the-backup"
 member 1 s; member 2 s
 wait_for 30 answers 2 || fail "the restored ones do not serve: $(tarn journal status 2>&1)"
 [ "$(files)" = 5 ] || fail "$(files) directories of 5"
 tarn fs mkdir /after-restore || fail "mkdir after the restore"
 # what workers kept of the past that is lost is of other versions
-version() { tarn fs stat --json "$1" | python3 -c 'import json,sys; print(int(str(json.load(sys.stdin)[0]["version"])) >> 48)'; }
-[ "$(version /after-restore)" = 1 ] && [ "$(version /kept-1)" = 0 ] || fail "versions: $(tarn fs stat --json /after-restore)"
-# one that was not restored stops
+version() { tarn fs stat --json "$1" | python3 -c 'import json,sys; print("%08x" % (int(str(json.load(sys.stdin)[0]["version"])) >> 32))'; }
+[ "$(version /after-restore)" = "${era:0:8}" ] && [ "$(version /kept-1)" = 00000000 ] || fail "versions: $(tarn fs stat --json /after-restore)"
+# one that was not restored stops, however often it was recovered; the restored ones go on
 timeout 60 tarn master $(own 3 m) > "$work/late.log" 2>&1; code=$?
 [ $code = 1 ] && grep -q "recovered or restored without this one" "$work/late.log" || fail "a member of before ends with $code: $(cat "$work/late.log")"
+tarn fs mkdir /after-the-stray || fail "the stray harmed the restored ones"
 member 3 s
 wait_for 30 answers 3 || fail "not three: $(tarn journal status 2>&1)"
-[ "$(files)" = 6 ] || fail "$(files) directories of 6"
+[ "$(files)" = 7 ] || fail "$(files) directories of 7"
 echo "ok: $(head -1 "$work/backup.log")"

@@ -49,7 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!backup_head_get(copy, &b)) {
         struct raft_conf members = {.n = 1,
                                     .member = {{.id = {1}, .flags = RAFT_VOTER, .addr = "a:1"}}};
-        sum += b.conf.n + backup_restore_plan(&b, b.conf.n ? &b.conf : &members, true).era;
+        const struct raft_conf *conf = b.conf.n ? &b.conf : &members;
+        uint64_t era = backup_restore_era(&b, conf, 0, 1, 2);
+        sum += b.conf.n + backup_restore_plan(&b, conf, era, true).cluster_hi;
     }
     if (is_right)
         put_right(n);

@@ -1,6 +1,7 @@
 /* tests/unit/test_backup.c - backups: taken from a running member, checked, and copied into the
  * image that a restored member begins with. */
 #include "journal/backup.h"
+#include "journal/era.h"
 #include "journal/raft_format.h"
 #include "tests/unit/test_raft_world_sim.h"
 
@@ -99,31 +100,56 @@ static void test_backup_head(void)
     CU_ASSERT_EQUAL(backup_head_get(block, &c), E_NODATA);
 }
 
-/* the same file and list: the same era and cluster; anything else: another */
+/* the same file, list and era: the same cluster; another file or list does not fit the era */
 static void test_backup_plan(void)
 {
+    const int64_t now = 1795000000LL * 1000000000;
     struct backup b = {.head = {.chain = 9,
                                 .crc = 77,
                                 .cluster_hi = 1,
                                 .cluster_lo = 2,
                                 .index = 3,
                                 .term = 4,
-                                .era = (5ULL << 32) | 123}};
+                                .era = (1700000000ULL << 32) | 123}};
     struct raft_conf m = {.n = 1, .member = {{.id = {1}, .flags = RAFT_VOTER, .addr = "a:1"}}};
-    struct backup_plan p = backup_restore_plan(&b, &m, false), q;
-    CU_ASSERT(p.cluster_hi == 1 && p.cluster_lo == 2 && p.era >> 32 == 6);
-    q = backup_restore_plan(&b, &m, false);
-    CU_ASSERT_EQUAL(p.era, q.era);
-    struct backup_plan fresh = backup_restore_plan(&b, &m, true);
-    CU_ASSERT(fresh.cluster_hi != 1 && fresh.cluster_lo != 2 && fresh.era == 0);
+    uint64_t era = backup_restore_era(&b, &m, 0, now, 5), known = 1795000005ULL << 32;
+    CU_ASSERT_EQUAL(era_number(era), 1795000000);
+    CU_ASSERT(backup_restore_fits(&b, &m, era));
+    CU_ASSERT(backup_restore_era(&b, &m, 0, now, 6) != era); /* in the same second */
+    /* whatever the clock says it is above the backup's, and above what is known */
+    CU_ASSERT_EQUAL(era_number(backup_restore_era(&b, &m, 0, 0, 5)), 1700000001);
+    CU_ASSERT_EQUAL(era_number(backup_restore_era(&b, &m, known, now, 5)), 1795000006);
+    CU_ASSERT(!backup_restore_fits(&b, &m, b.head.era));
+    struct backup_plan p = backup_restore_plan(&b, &m, era, false);
+    CU_ASSERT(p.cluster_hi == 1 && p.cluster_lo == 2 && p.era == era);
+    struct backup_plan fresh = backup_restore_plan(&b, &m, era, true);
+    CU_ASSERT(fresh.cluster_hi != 1 && fresh.cluster_lo != 2 && fresh.era == era);
+    p = backup_restore_plan(&b, &m, era, true);
+    CU_ASSERT(p.cluster_hi == fresh.cluster_hi && p.cluster_lo == fresh.cluster_lo);
+    CU_ASSERT(backup_restore_plan(&b, &m, era + (1 << 16), true).cluster_hi != fresh.cluster_hi);
     m.member[0].id.v = 2;
-    q = backup_restore_plan(&b, &m, false);
-    CU_ASSERT(q.era >> 32 == 6 && q.era != p.era);
-    CU_ASSERT(backup_restore_plan(&b, &m, true).cluster_hi != fresh.cluster_hi);
+    CU_ASSERT(!backup_restore_fits(&b, &m, era));
+    CU_ASSERT(backup_restore_plan(&b, &m, era, true).cluster_hi != fresh.cluster_hi);
     m.member[0].id.v = 1;
     b.head.chain++;
-    q = backup_restore_plan(&b, &m, false);
-    CU_ASSERT(q.era >> 32 == 6 && q.era != p.era);
+    CU_ASSERT(!backup_restore_fits(&b, &m, era));
+    b.head.chain--;
+    CU_ASSERT(backup_restore_fits(&b, &m, era));
+}
+
+/* era.c, the rule: the later one counts, and of two at once neither */
+static void test_eras(void)
+{
+    const int64_t s = 1000000000;
+    uint64_t none = 0, a = era_next(0, 1000 * s, 1), b = era_next(a, 2000 * s, 2);
+    CU_ASSERT(era_number(a) == 1000 && era_number(b) == 2000);
+    CU_ASSERT(era_is_over(none, a) && era_is_over(a, b) && !era_is_over(b, a));
+    uint64_t c = era_next(b, 1500 * s, 3); /* the clock was set back */
+    CU_ASSERT(era_number(c) == 2001 && era_is_over(b, c));
+    uint64_t d = era_next(a, 2000 * s, 4);
+    CU_ASSERT(d != b && !era_is_over(b, d) && !era_is_over(d, b));
+    CU_ASSERT(era_number(era_next(a, -1, 5)) == 1001);
+    CU_ASSERT(era_number(era_next(UINT64_MAX, 1, 6)) == UINT32_MAX);
 }
 
 struct waited {
@@ -196,4 +222,4 @@ static void test_backup_of_a_running_group(void)
 }
 
 UNIT_MAIN("backup", UNIT(test_backup_image), UNIT(test_backup_head), UNIT(test_backup_plan),
-          UNIT(test_backup_of_a_running_group))
+          UNIT(test_eras), UNIT(test_backup_of_a_running_group))

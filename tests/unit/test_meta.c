@@ -502,22 +502,24 @@ static void test_meta_versions_of_eras(void)
     kit_open(&k, 1000);
     struct ino a = kit_make(&k, FSOP_MKNOD, INO_ROOT, "a"),
                b = kit_make(&k, FSOP_MKNOD, INO_ROOT, "b");
-    uint64_t was = kit_attr(&k, a).version;
+    uint64_t was = kit_attr(&k, a).version, era = 1795000000ull << 32 | 77;
     CU_ASSERT(was >= 1 && was < 100);
-    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_LIMITS, .size = 1000, .arg = 10, .mode = 2), 0);
-    CU_ASSERT_EQUAL(meta_era(k.m), 2);
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_LIMITS, .size = 1000, .arg = 10, .atime_ns = (int64_t)era),
+                    0);
+    CU_ASSERT_EQUAL(meta_era(k.m), era);
     CU_ASSERT_EQUAL(kit_attr(&k, a).version, was); /* what is cached of it is right */
     CU_ASSERT_EQUAL(APPLY(.kind = FSOP_SETATTR, .ino = a, .valid = FSOP_SET_SIZE, .size = 1), 0);
-    CU_ASSERT_EQUAL(kit_attr(&k, a).version, (2ull << 48) + 1);
+    CU_ASSERT_EQUAL(kit_attr(&k, a).version, era + 1);
     CU_ASSERT_EQUAL(APPLY(.kind = FSOP_SETATTR, .ino = a, .valid = FSOP_SET_SIZE, .size = 2), 0);
-    CU_ASSERT_EQUAL(kit_attr(&k, a).version, (2ull << 48) + 2);
-    CU_ASSERT(kit_attr(&k, kit_make(&k, FSOP_MKNOD, INO_ROOT, "c")).version > 2ull << 48);
-    CU_ASSERT(kit_attr(&k, INO_ROOT).version > 2ull << 48);
+    CU_ASSERT_EQUAL(kit_attr(&k, a).version, era + 2);
+    CU_ASSERT(kit_attr(&k, kit_make(&k, FSOP_MKNOD, INO_ROOT, "c")).version > era);
+    CU_ASSERT(kit_attr(&k, INO_ROOT).version > era);
     CU_ASSERT_EQUAL(kit_attr(&k, b).version, was);
-    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_LIMITS, .size = 1000, .arg = 10, .mode = 1), 0);
-    CU_ASSERT_EQUAL(meta_era(k.m), 2); /* it does not go back */
-    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_LIMITS, .mode = 3), E_INVAL);
-    CU_ASSERT_EQUAL(meta_era(k.m), 3); /* whatever else is wrong */
+    CU_ASSERT_EQUAL(
+        APPLY(.kind = FSOP_LIMITS, .size = 1000, .arg = 10, .atime_ns = (int64_t)era - 1), 0);
+    CU_ASSERT_EQUAL(meta_era(k.m), era); /* it does not go back */
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_LIMITS, .atime_ns = (int64_t)era + 1), E_INVAL);
+    CU_ASSERT_EQUAL(meta_era(k.m), era + 1); /* whatever else is wrong */
     kit_close(&k);
 }
 
