@@ -161,6 +161,8 @@ static void master_on_apply(struct journal_host *h, uint64_t index, const void *
     if (sub && sub->req && res.reply.intent)
         master_rpc_intent_opened(sub->req, res.reply.intent);
     master_follow(m, &op, &res, sub ? sub->req : NULL);
+    if (op.kind == FSOP_OUTCOME && !res.reply.err)
+        master_append_cut(m, master_effect_cut_by(m, op.arg));
     if (op.kind == FSOP_OUTCOME)
         master_rpc_intent_closed(m, op.arg, &res.reply);
     else if (res.reply.intent)

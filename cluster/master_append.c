@@ -16,8 +16,12 @@
  *     leader, or its lease is over (client_piece.c): so that is until all sessions of that time
  *     have acknowledged to have heard, or for one lease, and for what a worker has to begin it.
  *  4. Questions have numbers (mtime_ns): one that comes again, because its answer was lost, gets
- *     the place that it got, unless another one came between; and one is given back once.
+ *     the place that it got, unless another one came between; and one is given back once.  One on
+ *     a connection that its client has given up comes again on another one, and gets none here.
  *  5. A full table refuses (E_AGAIN): two writers never get one place.
+ *  6. A truncation forgets what was given before it in the moment when it is recorded, and while it
+ *     is under way below nothing is given: what was known of the end may be that of before, and
+ *     what is given afterwards must not be forgotten with it, however late it is answered.
  *
  * A writer that dies between question and write leaves a hole, if somebody appended meanwhile. */
 #include "cluster/master_impl.h"
@@ -77,7 +81,7 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
 
 void master_append_cut(struct master *m, struct ino ino)
 {
-    struct master_append *a = append_find(m, ino, env_now_ns(m->env));
+    struct master_append *a = ino.v ? append_find(m, ino, env_now_ns(m->env)) : NULL;
     if (a && a->ino.v == ino.v)
         a->ino.v = 0;
 }

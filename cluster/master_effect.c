@@ -51,6 +51,33 @@ static bool effect_has_job(struct master *m, uint64_t intent)
     return false;
 }
 
+static bool effect_cuts(const struct master_job *j)
+{
+    return j->kind == JOB_EFFECT && j->intent.valid & FSOP_SET_SIZE &&
+           (j->intent.kind == FSOP_SETATTR || j->intent.kind == FSOP_WRITE_OPEN);
+}
+
+uint64_t master_effect_cutting(struct master *m, struct ino ino)
+{
+    list_each(it, &m->job_list) {
+        const struct master_job *j = list_entry(it, struct master_job, link);
+        if (effect_cuts(j) && j->intent.ino.v == ino.v &&
+            meta_intent_is_open(m->meta, j->intent.id))
+            return j->intent.id;
+    }
+    return 0;
+}
+
+struct ino master_effect_cut_by(struct master *m, uint64_t intent)
+{
+    list_each(it, &m->job_list) {
+        const struct master_job *j = list_entry(it, struct master_job, link);
+        if (effect_cuts(j) && j->intent.id == intent)
+            return j->intent.ino;
+    }
+    return (struct ino){0};
+}
+
 void master_effect_ended(const struct master_job *j)
 {
     struct master *m = j->m;

@@ -573,6 +573,9 @@ void master_effect_kick(struct master *m);
 void master_effect_step(struct master_job *j);
 /* j is about to go */
 void master_effect_ended(const struct master_job *j);
+/* the truncation of that file which is under way (0: none is), and what that intent truncates */
+uint64_t master_effect_cutting(struct master *m, struct ino ino);
+struct ino master_effect_cut_by(struct master *m, uint64_t intent);
 /* false: no job is free */
 bool master_effect_reclaim(struct master *m, struct ino orphan);
 
@@ -587,6 +590,8 @@ void master_lease_tick(struct master *m);
 void master_lease_beat(struct master *m, struct rpc_token t, const void *body, uint32_t len);
 struct master_session *master_lease_find(struct master *m, struct session_id id);
 /* a call of the session came on this connection */
+/* does somebody wait for what is answered there?  A client has one connection, its newest */
+bool master_lease_is_heard(struct master *m, struct session_id id, struct rpc_token t);
 void master_lease_seen(struct master *m, struct session_id id, struct rpc_token t);
 void master_lease_opened(struct master *m, struct session_id id, struct rpc_token t);
 void master_lease_closed(struct master *m, struct session_id id);

@@ -268,6 +268,13 @@ void master_lease_closed(struct master *m, struct session_id id)
         lease_free(s);
 }
 
+bool master_lease_is_heard(struct master *m, struct session_id id, struct rpc_token t)
+{
+    const struct master_session *s = master_lease_find(m, id);
+    const struct rpc_conn *now = s ? rpc_token_conn(s->token) : NULL;
+    return rpc_token_conn(t) && (!now || s->token.conn_serial <= t.conn_serial);
+}
+
 void master_lease_seen(struct master *m, struct session_id id, struct rpc_token t)
 {
     struct master_session *s = master_lease_find(m, id);
@@ -275,6 +282,8 @@ void master_lease_seen(struct master *m, struct session_id id, struct rpc_token 
         return;
     bool is_other = s->token.conn != t.conn || s->token.conn_serial != t.conn_serial;
     s->beat_ns = env_now_ns(m->env);
+    if (!master_lease_is_heard(m, id, t))
+        return;
     s->token = t;
     if (is_other)
         lease_flush(s);

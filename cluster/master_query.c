@@ -69,6 +69,16 @@ static uint64_t query_lease_readdir(struct master_req *r, const struct fsop_repl
     return lease;
 }
 
+/* The end of the file is just being moved, or was since it was looked at: the place of an append
+ * would be beyond it. */
+static bool query_is_end_moving(struct master_req *r, const struct fsop_reply *rep)
+{
+    struct master *m = r->m;
+    bool is_looked = r->is_live_known && (rep->attr.flags & FSATTR_LIVE);
+    r->blocker = master_effect_cutting(m, r->op.ino);
+    return r->blocker || (is_looked && recent_at(&m->touched, r->op.ino.v) > r->seen);
+}
+
 static void query_answer(struct master_req *r, struct fsop_reply *rep)
 {
     struct master *m = r->m;
@@ -88,6 +98,15 @@ static void query_answer(struct master_req *r, struct fsop_reply *rep)
         rep->attr.ctime_ns = r->found.ctime_ns;
     }
     if (r->op.kind == FSOP_GETATTR && r->op.size && !rep->err) {
+        if (!master_lease_is_heard(m, r->op.session, r->token)) {
+            master_rpc_answer_err(r, E_AGAIN);
+            return;
+        }
+        if (!r->op.arg && query_is_end_moving(r, rep)) {
+            r->is_checked = r->is_live_known = false;
+            master_rpc_block(r, REQ_QUERY);
+            return;
+        }
         if (master_append_place(m, &r->op, &rep->attr.size) != 0) {
             master_rpc_park(r, REQ_QUERY);
             r->is_live_known = false;

@@ -223,9 +223,6 @@ static void req_acked(struct master_req *r)
         rep->data = path;
         rep->data_len = (uint32_t)strlen(path);
     }
-    if ((r->op.kind == FSOP_SETATTR && r->op.valid & FSOP_SET_SIZE) ||
-        (r->op.kind == FSOP_WRITE_OPEN && r->op.flags & FSOP_F_TRUNC))
-        master_append_cut(r->m, r->op.ino);
     if (!rep->err && rep->attr.ino.v && r->op.session.v) {
         rep->lease_ns = master_query_lease(r, rep->attr.ino, rep->attr.ino.v, rep->attr.mount);
         if (rep->attr.flags & FSATTR_LIVE || !req_is_still_so(r->m, &rep->attr))

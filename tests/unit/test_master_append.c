@@ -94,6 +94,149 @@ static void test_master_append_questions_that_come_twice(void)
     w_close();
 }
 
+/* sends the truncation of the file to 3 bytes */
+static void cut(struct wc *c, struct wcall *w)
+{
+    struct fsop op = {.kind = FSOP_SETATTR, .ino = ino, .valid = FSOP_SET_SIZE, .size = 3};
+    w_send(c, &op, w);
+}
+
+/* A truncation forgets what was given before it, not what is given after it, though it is answered
+ * late, because somebody does not say that he has dropped the file, and again when it comes again.
+ */
+static void test_master_append_beside_a_truncation_that_is_not_answered(void)
+{
+    static struct wcall b;
+    struct wc *c1, *c2;
+    struct wu_file *f = begin(&c1, &c2);
+    struct wc *c3 = wc_new(2, true);
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    (void)w_lookup(c3, INO_ROOT, "f", 0);
+    c3->mute = true;
+    cut(c2, &b);
+    w_run_ms(50);
+    CU_ASSERT(f->size == 3 && !b.done);
+    CU_ASSERT_EQUAL(place(c1, 5), 3);
+    rpc_reply(c3->unanswered, 0, NULL, 0);
+    c3->mute = false;
+    CU_ASSERT(w_wait(&b, 1000) && b.err == 0);
+    CU_ASSERT_EQUAL(place(c1, 5), 8);
+    struct fsop again = {
+        .kind = FSOP_SETATTR, .ino = ino, .valid = FSOP_SET_SIZE, .size = 3, .seq = c2->seq};
+    CU_ASSERT_EQUAL(w_fs(c2, again, &b), 0);
+    CU_ASSERT_EQUAL(place(c1, 5), 13);
+    w_close();
+}
+
+/* done below, and not recorded yet */
+static void test_master_append_during_a_truncation(void)
+{
+    static struct wcall b, c;
+    struct wc *c1, *c2;
+    struct wu_file *f = begin(&c1, &c2);
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = ino, .size = 5};
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    wu.latency_ns = 1000 * MS;
+    cut(c2, &b);
+    for (int i = 0; i < 900 && f->size != 3; i++)
+        w_run_ms(1);
+    wu.latency_ns = 2 * MS;
+    w_send(c1, &op, &c);
+    w_run_ms(50);
+    CU_ASSERT(f->size == 3 && !b.done && !c.done);
+    CU_ASSERT(w_wait(&c, 5000) && c.err == 0 && b.done);
+    CU_ASSERT_EQUAL(c.reply.attr.size, 3);
+    w_close();
+}
+
+/* the end was looked at before it, and the answer of that look comes after it */
+static void test_master_append_looked_at_before_a_truncation(void)
+{
+    static struct wcall b, c;
+    struct wc *c1, *c2;
+    struct wu_file *f = begin(&c1, &c2);
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = ino, .size = 5};
+    w_run_ms(RPC_WRITE_VALID_MS);
+    unsigned looks = wu.count[UFS_STAT];
+    wu.hold = true;
+    wu.hold_kind = UFS_STAT;
+    w_send(c1, &op, &c);
+    w_run_ms(50);
+    CU_ASSERT_EQUAL(wu.count[UFS_STAT], looks + 1);
+    cut(c2, &b);
+    CU_ASSERT(w_wait(&b, 1000) && b.err == 0 && f->size == 3 && !c.done);
+    wu.hold = false;
+    CU_ASSERT(w_wait(&c, 5000) && c.err == 0);
+    CU_ASSERT_EQUAL(c.reply.attr.size, 3);
+    w_close();
+}
+
+/* ... or before somebody else appended and went */
+static void test_master_append_looked_at_before_another_ends(void)
+{
+    static struct wcall c;
+    struct wc *c1, *c2;
+    struct wu_file *f = begin(&c1, &c2);
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = ino, .size = 5};
+    w_run_ms(RPC_WRITE_VALID_MS);
+    unsigned looks = wu.count[UFS_STAT];
+    wu.latency_ns = 2000 * MS;
+    w_send(c2, &op, &c);
+    for (int i = 0; i < 1500 && wu.count[UFS_STAT] == looks; i++)
+        w_run_ms(1);
+    wu.latency_ns = 2 * MS;
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    f->size = 110;
+    wu_touch(f);
+    c1->no_beats = true;
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_SESSION_CLOSE, .arg = c1->session.v}, &a),
+                    0);
+    CU_ASSERT_FALSE(c.done);
+    CU_ASSERT(w_wait(&c, 5000) && c.err == 0);
+    CU_ASSERT_EQUAL(c.reply.attr.size, 110);
+    w_close();
+}
+
+/* A question on a connection that its client has given up gets no place: the client asks again on
+ * another one, and nobody would give this one back. */
+static void test_master_append_question_on_a_connection_of_before(void)
+{
+    static struct wcall b;
+    for (int is_open = 0; is_open < 2; is_open++) {
+        struct wc *c1, *c2;
+        (void)begin(&c1, &c2);
+        struct fsop op = {.kind = FSOP_GETATTR, .ino = ino, .size = 10, .mtime_ns = 1};
+        struct rpc_conn *before = c1->conn;
+        w_run_ms(RPC_WRITE_VALID_MS);
+        unsigned looks = wu.count[UFS_STAT];
+        wu.latency_ns = 2000 * MS;
+        if (!is_open) {
+            w_send(c1, &op, &b);
+            for (int i = 0; i < 1500 && wu.count[UFS_STAT] == looks; i++)
+                w_run_ms(1);
+            rpc_hangup(before);
+            w_run_ms(10);
+        }
+        wu.latency_ns = 2 * MS;
+        c1->conn = NULL;
+        wc_dial(c1);
+        for (op.mtime_ns = 1; op.mtime_ns <= 2; op.mtime_ns++) {
+            CU_ASSERT_EQUAL(w_fs(c1, op, &a), 0);
+            CU_ASSERT_EQUAL(a.reply.attr.size, 90 + 10 * (uint64_t)op.mtime_ns);
+        }
+        if (is_open) { /* it took long to come */
+            struct rpc_conn *now = c1->conn;
+            c1->conn = before;
+            op.mtime_ns = 1;
+            w_send(c1, &op, &b);
+            c1->conn = now;
+        }
+        w_run_ms(2000);
+        CU_ASSERT_EQUAL(place(c2, 5), 120);
+        w_close();
+    }
+}
+
 static void test_master_append_a_dead_session_holds_no_place(void)
 {
     struct wc *c1, *c2;
@@ -174,6 +317,11 @@ static void test_master_append_who_acknowledges_has_heard_of_the_new_leader(void
 UNIT_MAIN("master_append", UNIT(test_master_append_nobody_gets_the_same_place),
           UNIT(test_master_append_what_was_given_back_or_cut_is_free),
           UNIT(test_master_append_questions_that_come_twice),
+          UNIT(test_master_append_beside_a_truncation_that_is_not_answered),
+          UNIT(test_master_append_during_a_truncation),
+          UNIT(test_master_append_looked_at_before_a_truncation),
+          UNIT(test_master_append_looked_at_before_another_ends),
+          UNIT(test_master_append_question_on_a_connection_of_before),
           UNIT(test_master_append_a_dead_session_holds_no_place),
           UNIT(test_master_append_a_dead_session_frees_nobody_elses_place),
           UNIT(test_master_append_a_new_leader_waits_for_writes_on_their_way),
