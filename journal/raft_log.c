@@ -11,6 +11,7 @@
 
 enum {
     RAFT_LOG_SPANS = RAFT_RUNS_MAX + 8,
+    RAFT_LOG_SPANS_START = RAFT_RUNS_MAX / 2, /* with more a log begins behind its image */
     RAFT_LOG_CONFS = 8,
     RAFT_LOG_BLOCK = 256 * 1024,
 };
@@ -529,8 +530,12 @@ int raft_log_start(struct raft_log *l, struct raft_start *s)
     bool has = i->index == l->base ? !i->index || i->term == l->base_term
                                    : i->index > l->base && i->index <= l->last &&
                                          raft_log_span(l, i->index)->term == i->term;
-    if (!has)
+    if (!has) {
         raft_log_reset(l, i->index, i->term);
+    } else if (l->n_spans > RAFT_LOG_SPANS_START && i->index > l->base) {
+        l->base_term = i->term; /* files go whole, and hold more terms than the core has room for */
+        raft_log_span_trim(l, i->index);
+    }
     s->base = l->base;
     s->base_term = l->base_term;
     s->n = l->last - l->base;
