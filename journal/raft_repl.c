@@ -18,8 +18,8 @@
  *  5. What is sent to a member and not durable there is bounded, in messages, bytes and entries
  *     (half of what it can hold): so a member whose disk is slower than its network is never sent
  *     what it must refuse, which costs a probe and is read from disk and sent once more.
- *  6. Nor is more than a window of bytes sent to it unanswered, which grows with what is answered
- *     soon and is halved by what is not, as TCP's with loss: on a slow line a heartbeat and its
+ *  6. Nor is more than a window of bytes sent to it unanswered, which grows while what is sent
+ * comes to it soon and is halved when not, as TCP's with loss: on a slow line a heartbeat and its
  *     answer wait behind what is queued there, and must come before the line counts as silent. */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
@@ -135,12 +135,14 @@ static void raft_repl_fly(const struct raft *r, struct raft_peer *p, uint32_t n,
 }
 
 /* What was sent then is answered now, or the connection was lost first.  Once for each window: what
- * else is under way was sent before it was known. */
-static void raft_repl_paced(struct raft *r, struct raft_peer *p, uint32_t bytes, int64_t sent_ns,
-                            bool is_lost)
+ * else is under way was sent before it was known.  What waits for the other's disk is no sign of a
+ * slow line: his answer says that he has heard us since. */
+static void raft_repl_paced(struct raft *r, struct raft_peer *p, uint32_t bytes, int64_t heard_ns,
+                            int64_t sent_ns, bool is_lost)
 {
     uint32_t least = (uint32_t)base_min_u64(r->cfg.batch_bytes / 16, r->cfg.inflight_bytes);
-    if (!is_lost && r->now - sent_ns < r->cfg.suspect_min_ns / 4) {
+    int64_t soon_ns = r->cfg.suspect_min_ns / 4;
+    if (!is_lost && (r->now - sent_ns < soon_ns || r->now - heard_ns < soon_ns)) {
         p->window = (uint32_t)base_min_u64((uint64_t)p->window + bytes, r->cfg.inflight_bytes);
     } else if (sent_ns >= p->narrow_ns) {
         SOMETIMES(RAFT_NARROW);
@@ -222,9 +224,9 @@ void raft_repl_heartbeat(struct raft *r)
 void raft_repl_lost(struct raft *r, struct raft_peer *p)
 {
     if (p->flights)
-        raft_repl_paced(r, p, 0, p->flight[p->flight_first].sent_ns, true);
+        raft_repl_paced(r, p, 0, 0, p->flight[p->flight_first].sent_ns, true);
     else if (p->progress == RAFT_PROBE && p->is_bare)
-        raft_repl_paced(r, p, 0, r->now, true);
+        raft_repl_paced(r, p, 0, 0, r->now, true);
     p->window = (uint32_t)base_min_u64(p->window, raft_repl_window(r));
     if (p->progress == RAFT_REPLICATE)
         raft_repl_to_probe(p, p->match + 1);
@@ -315,7 +317,7 @@ static void raft_repl_accepted(struct raft *r, struct raft_peer *p, const struct
     }
     while (p->flights && p->flight[p->flight_first].last <= m->index) { /* durable there */
         const struct raft_flight *f = &p->flight[p->flight_first];
-        raft_repl_paced(r, p, f->bytes, f->sent_ns, false);
+        raft_repl_paced(r, p, f->bytes, m->sent_ns, f->sent_ns, false);
         p->flight_bytes -= f->bytes;
         p->flight_first = (p->flight_first + 1) % RAFT_INFLIGHT_MAX;
         p->flights--;
