@@ -394,12 +394,33 @@ static int cli_parse(struct cli *c, int argc, char **argv, struct cli_parse *p)
     return -1;
 }
 
+/* also of a command line that cannot be parsed up to there */
+static bool cli_wants_json(int argc, char *const *argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (!strcmp(argv[i], "--json"))
+            return true;
+    return false;
+}
+
+/* what --json prints of a command that printed no document itself */
+static void cli_json_end_of(int code)
+{
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddBoolToObject(j, "ok", code == CLI_OK);
+    cJSON_AddNumberToObject(j, "status", code);
+    if (code)
+        cJSON_AddStringToObject(j, "error", cli_said);
+    cli_print_json(j);
+}
+
 static int cli_run(struct cli *c, int argc, char **argv)
 {
     struct cli_parse p = {.n_sets = 0};
+    bool wants_json = cli_wants_json(argc, argv);
     int code = cli_parse(c, argc, argv, &p);
     if (code >= 0) {
-        c->json = false; /* the help, or an error before the command began */
+        c->json = code != CLI_OK && wants_json; /* not with the help */
         return code;
     }
     if (c->n_args < c->command->args_min)
@@ -420,6 +441,9 @@ static int cli_unknown_command(const struct cli_command *const *commands, size_t
         if (group ? commands[i]->group && !strcmp(commands[i]->group, group) : !commands[i]->group)
             names[n_names++] = commands[i]->name;
     const char *near = config_nearest(word, names, n_names);
+    if (*word == '-')
+        return cli_error(NULL, CLI_USAGE, "%s: options come after the command: tarn %s%sCOMMAND %s",
+                         word, group ? group : "", group ? " " : "", word);
     return cli_error(NULL, CLI_USAGE, "unknown command \"%s%s%s\"%s%s%s; `tarn --help` lists all",
                      group ? group : "", group ? " " : "", word, near ? ", did you mean \"" : "",
                      near ? near : "", near ? "\"?" : "");
@@ -467,20 +491,17 @@ int cli_main(const struct cli_command *const *commands, size_t n, int argc, char
             continue;
         struct cli c = {.command = cmd, .program = argv[0], .config = config_new()};
         int code = cli_run(&c, argc - at - 1, argv + at + 1);
-        if (c.json && !cli_has_printed()) {
-            cJSON *j = cJSON_CreateObject();
-            cJSON_AddBoolToObject(j, "ok", code == CLI_OK);
-            cJSON_AddNumberToObject(j, "status", code);
-            if (code)
-                cJSON_AddStringToObject(j, "error", cli_said);
-            cli_print_json(j);
-        }
+        if (c.json && !cli_has_printed())
+            cli_json_end_of(code);
         config_free(c.config);
         if (fflush(stdout) && !code)
             code = cli_error(&c, CLI_FAILED, "standard output: %s", strerror(errno));
         return code;
     }
-    return cli_unknown_command(commands, n, group, argv[at]);
+    int code = cli_unknown_command(commands, n, group, argv[at]);
+    if (cli_wants_json(argc, argv))
+        cli_json_end_of(code);
+    return code;
 }
 
 const char *cli_bytes(char *buf, uint64_t bytes)

@@ -259,6 +259,13 @@ static bool backup_is_late(const struct backup_take *t)
     return cli_now_ns() >= t->until_ns;
 }
 
+/* at most so long, and not beyond --timeout */
+static int64_t backup_within(const struct backup_take *t, int64_t ns)
+{
+    int64_t left = t->until_ns - cli_now_ns();
+    return left < 1000000 ? 1000000 : base_min_i64(left, ns);
+}
+
 /* E_*; or 0 with *ret_code: the file could not be written, or it is all there */
 static int backup_pull(struct backup_take *t, struct cli_masters *m, const char *addr,
                        int *ret_code)
@@ -274,10 +281,10 @@ static int backup_pull(struct backup_take *t, struct cli_masters *m, const char 
         struct wbuf w = wbuf_make(body, sizeof body);
         struct rpc_backup q = {t->index, offset};
         rpc_format_backup_put(&w, &q);
-        int err = cli_masters_call(m, addr, RPC_BACKUP, w.p, (uint32_t)w.len, backup_call_ns, piece,
-                                   sizeof piece, &n);
-        if (err && (!err_is_retry(err) || ++tries > BACKUP_TRIES || backup_is_late(t)))
-            return err;
+        int err = cli_masters_call(m, addr, RPC_BACKUP, w.p, (uint32_t)w.len,
+                                   backup_within(t, backup_call_ns), piece, sizeof piece, &n);
+        if (err && (err != E_AGAIN || ++tries > BACKUP_TRIES || backup_is_late(t)))
+            return err; /* who leads now? */
         if (err) {
             usleep(BACKUP_PAUSE_US);
             continue;
@@ -305,6 +312,8 @@ static const struct cli_masters_one *backup_leader(struct backup_take *t, struct
             return leader;
         for (unsigned i = 0; i < m->n; i++)
             answers = answers || m->one[i].text;
+        if ((*ret_code = cli_masters_refused(m)))
+            return NULL;
         if (cli_now_ns() < (answers ? until_ns : none_until_ns)) {
             usleep(BACKUP_PAUSE_US);
             continue;
@@ -331,7 +340,7 @@ static int backup_online(struct backup_take *t)
             break;
         t->era = cli_masters_u64(leader, "journal.era");
         t->member = (uint32_t)cli_masters_u64(leader, "journal.self");
-        err = cli_masters_image(&m, leader->addr, 60 * backup_ask_ns, &t->index);
+        err = cli_masters_image(&m, leader->addr, backup_within(t, 60 * backup_ask_ns), &t->index);
         if (!err)
             err = backup_pull(t, &m, leader->addr, &code);
         if (code)

@@ -102,6 +102,7 @@ static int bootstrap_others(const struct cli *c)
         return code;
     do {
         cli_masters_ask(&m, bootstrap_ask_ns);
+        code = cli_masters_refused(&m);
         for (unsigned i = 0; i < m.n && !code; i++)
             if (cli_masters_u64(&m.one[i], "journal.members.count"))
                 code = cli_error(

@@ -153,6 +153,9 @@ int cli_journal_group_nobody(struct cli_journal_group *g)
             return cli_error(c, CLI_FAILED,
                              "the one at %s is a single master, not a group (journal.type local)",
                              g->m.one[i].addr);
+    int refused = g->n ? CLI_OK : cli_masters_refused(&g->m);
+    if (refused)
+        return refused;
     if (!g->n)
         return cli_error(c, CLI_UNREACHABLE, "no master answers at %s", config_masters(c->config));
     if (g->up >= needs)
@@ -404,10 +407,11 @@ int cli_journal_group_ready(const struct cli *c)
     code = group_begin(&g, c, timeout_ns, group_ask_within(timeout_ns));
     if (code)
         return code;
-    for (cli_journal_group_look(&g); !g.has_leader && cli_now_ns() < g.until_ns;
-         cli_journal_group_look(&g))
+    cli_journal_group_look(&g);
+    code = cli_masters_refused(&g.m);
+    for (; !code && !g.has_leader && cli_now_ns() < g.until_ns; cli_journal_group_look(&g))
         usleep(GROUP_PAUSE_US);
-    if (!g.has_leader) {
+    if (!code && !g.has_leader) {
         if (g.n && !c->json)
             group_say(&g);
         code = cli_journal_group_nobody(&g);

@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "cluster/cli_dir.h"
 #include "cluster/cli_group.h"
 #include "cluster/config_members.h"
 
@@ -242,6 +243,41 @@ static void cli_up_master(struct cli_up *u, const struct config_member *m)
     k->is_one_of = true;
 }
 
+static bool cli_up_is_empty(const char *dir)
+{
+    DIR *d = opendir(dir);
+    bool is_empty = true;
+    for (struct dirent *e; d && (e = readdir(d));)
+        is_empty = is_empty && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."));
+    if (d)
+        closedir(d);
+    return is_empty;
+}
+
+/* What lies there is of one master, or of several: the other kind would begin a new, empty cluster
+ * beside it, under its name. */
+static int cli_up_same_kind(const struct cli_up *u)
+{
+    static char of[JOURNAL_MEMBERS_MAX][CLI_DIR_PATH];
+    const char *base = config_str(u->cli->config, CONFIG_MASTER_DIR);
+    unsigned n = cli_dir_members(base, of, ARRAY_LEN(of));
+    bool is_one = !cli_up_is_empty(base);
+    if (u->n_members && is_one)
+        return cli_error(u->cli, CLI_FAILED,
+                         "%s is a single master's, and several would begin a new, empty cluster "
+                         "beside it: start it without --masters, name another --dir, or move it "
+                         "away.  (`tarn journal backup --from` and `restore` make a group of it.)  "
+                         "Nothing was changed",
+                         base);
+    if (!u->n_members && n)
+        return cli_error(u->cli, CLI_FAILED,
+                         "%s%s%s: a group of masters lies there, and a single one would begin a "
+                         "new, empty cluster beside it: start it with --masters %u, name another "
+                         "--dir, or move them away.  Nothing was changed",
+                         of[0], n > 1 ? " to " : "", n > 1 ? of[n - 1] : "", n);
+    return CLI_OK;
+}
+
 static int cli_up_plan(struct cli_up *u)
 {
     struct config *g = u->cli->config;
@@ -250,6 +286,9 @@ static int cli_up_plan(struct cli_up *u)
         snprintf(text, sizeof text, "%s/master", u->dir);
         config_set(g, "master.dir", text, err, sizeof err);
     }
+    int code = cli_up_same_kind(u);
+    if (code)
+        return code;
     const char *base = *config_str(g, CONFIG_WORKER_DIR) ? config_str(g, CONFIG_WORKER_DIR) : NULL;
     char worker_base[PATH_MAX];
     snprintf(worker_base, sizeof worker_base, "%s%s", base ? base : u->dir, base ? "" : "/worker");
@@ -436,17 +475,6 @@ static int cli_up_masters(struct cli_up *u)
         return cli_error(c, CLI_CONFIG, "journal.members: more than %d", UP_MASTERS);
     u->n_members = have;
     return CLI_OK;
-}
-
-static bool cli_up_is_empty(const char *dir)
-{
-    DIR *d = opendir(dir);
-    bool is_empty = true;
-    for (struct dirent *e; d && (e = readdir(d));)
-        is_empty = is_empty && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."));
-    if (d)
-        closedir(d);
-    return is_empty;
 }
 
 /* `tarn journal bootstrap` for one of them, with its log */

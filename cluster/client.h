@@ -167,6 +167,10 @@ void client_call(struct client *c, uint16_t method, const void *body, uint32_t l
 /* The worker that serves `off` of a file now, for display; false when there is none. */
 bool client_place(struct client *c, struct ino ino, uint64_t off, struct rpc_worker_info *ret_i);
 void client_stats(const struct client *c, struct client_stats *ret_s);
+/* becomes true when a master serves us for the first time, or when each that is configured has
+ * refused this process for good (another secret, another release): then *ret_err is why, else 0.
+ * The client itself goes on trying: a secret can be changed. */
+const bool *client_decided(const struct client *c, const int **ret_err);
 /* what it has to say, lines "key value\n" (cluster/rpc_text.h); the length */
 size_t client_status_text(const struct client *c, char *to, size_t cap);
 bool client_check(const struct client *c, char *err_text, size_t cap);

@@ -370,9 +370,12 @@ struct client {
     bool beat_out, opening_out, closing_out;
     int64_t backoff_ns, ready_since_ns, beat_sent_ns;
     /* client_master.c */
-    uint32_t asked; /* in this round: a bit each */
-    uint32_t hint;  /* who leads, as the last one said; UINT32_MAX: it did not */
-    uint32_t stays; /* how often a connection was asked again */
+    uint32_t asked;  /* in this round: a bit each */
+    uint32_t hint;   /* who leads, as the last one said; UINT32_MAX: it did not */
+    uint32_t stays;  /* how often a connection was asked again */
+    uint32_t barred; /* who refused us for good when last asked: a bit each */
+    int barred_why;
+    bool decided; /* was connected, or all are barred */
     int64_t dead_until_ns[CLIENT_MASTERS_MAX];
     int64_t lost_since_ns;
 

@@ -108,6 +108,12 @@ int tarn_connect(const struct tarn_options *o, struct tarn **ret_t)
     mem_init(&t->mem, net_mem_source(), o->memory_bytes);
     err = client_open(tarn_env(t), &t->mem, &t->options.client, NULL, &t->client);
     if (!err) {
+        const int *refused;
+        const bool *decided = client_decided(t->client, &refused);
+        err = tarn_run_until(t, decided, env_now_ns(tarn_env(t)) + t->options.client.deadline_ns);
+        err = err ? err : *refused;
+    }
+    if (!err) {
         struct fsattr root;
         err = tarn_stat(t, "/", &root);
     }

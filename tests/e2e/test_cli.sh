@@ -14,6 +14,10 @@ expect 2 'did you mean --recursive' tarn fs ls --recursiv /
 expect 2 'needs a value' tarn status --config
 expect 2 'takes no value' tarn status --json=3
 expect 2 'unexpected operand' tarn status now
+expect 2 'options come after the command: tarn journal COMMAND --quiet' tarn journal --quiet status
+for bad in 'status --json --bogus' 'journal elect --json --bogus' 'status -x --json' 'bogus --json' 'journal bogus --json' '--json journal status'; do
+    tarn $bad 2> /dev/null | python3 -c 'import json,sys; d = json.load(sys.stdin); assert not d["ok"] and d["status"] == 2 and d["error"]' || fail "tarn $bad: no JSON"
+done
 expect 2 'needs PATH' tarn fs stat
 expect 2 'usage' tarn
 expect 0 'usage' tarn --help
@@ -48,7 +52,20 @@ tarn config show | python3 -m json.tool > /dev/null || fail "config show is not 
 tarn config show --json | python3 -m json.tool > /dev/null || fail "config show --json is not one JSON document"
 # nobody there: an error in time, not a hang
 expect 3 'masters: 127.0.0.1' tarn status --set client.deadline=1s
+# one that accepts and says nothing
+python3 -c 'import socket,sys,time
+s = socket.create_server(("127.0.0.1", int(sys.argv[1]))); time.sleep(60)' $((port + 9)) &
+silent=$!
+sleep 0.3
+expect 3 'no master answers at 127.0.0.1' tarn journal backup "$work/none" --masters "127.0.0.1:$((port + 9))"
+kill $silent
+[ ! -e "$work/none" ] && [ ! -e "$work/none.part" ] || fail "a backup of nobody"
 # directories and ports
+mkdir -p "$work/group/master-1" "$work/group/master-2" "$work/group/master-3" "$work/one/master"
+for n in 1 2 3; do touch "$work/group/master-$n/journal.meta"; done; touch "$work/one/master/journal.meta" "$work/one/tarn.json"
+expect 1 'group/master-1 to .*group/master-3: a group of masters lies there.*--masters 3' tarn up -u "$store" -d "$work/group"
+expect 1 'one/master is a single master.s.*without --masters' tarn up -u "$store" -d "$work/one" --masters 3
+[ ! -e "$work/group/tarn.json" ] && [ ! -s "$work/one/tarn.json" ] && [ ! -e "$work/group/master" ] && [ ! -e "$work/one/master-1" ] || fail "a refused tarn up writes"
 touch "$work/file"
 expect 1 'not a directory' tarn up -u "$work/file" -d "$work/up"
 expect 2 'lies in the under-store' tarn up -u "$work" -d "$work/up" # caches would be served, or hidden by chance

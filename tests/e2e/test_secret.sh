@@ -35,7 +35,7 @@ secret=$work/secret far_secret=$work/far-secret
 export TARN_CONFIG=$work/here.json
 conf "$work/here.json" ""
 says 1 'will not listen on 10.77.0.1.*tarn secret new' tarn master
-says 3 'will not connect to 10.77.0.1.*tarn secret new' tarn status --set client.deadline=1s
+says 4 'will not connect to 10.77.0.1.*tarn secret new' tarn status
 
 conf "$work/here.json" "$secret"
 conf "$work/far.json" "$far_secret"
@@ -69,10 +69,15 @@ far_tarn fs cat /data | cmp - "$store/data" || fail "bytes over tarn fs"
 # another secret, and none
 conf "$work/other.json" "$work/other-secret"
 tarn secret new -q "$work/other-secret" > /dev/null
-says 3 'refuses this node, which has another cluster secret' at_far env "TARN_CONFIG=$work/other.json" tarn status --set client.deadline=1s
+says 4 'refuses this node, which has another cluster secret' at_far env "TARN_CONFIG=$work/other.json" tarn status
+[ "$(at_far env "TARN_CONFIG=$work/other.json" tarn fs ls / 2>&1 | grep -c .)" = 2 ] || fail "tarn fs asks a master that refuses it again and again"
+for verb in status elect "backup $work/none"; do
+    says 4 '"error":.*refuses this connection: it has another cluster secret' at_far env "TARN_CONFIG=$work/other.json" tarn journal $verb --json
+done
+says 4 'may not be connected to.*cluster.secret_file is not set' tarn journal bootstrap --set cluster.secret_file= --set journal.type=raft --set journal.id=1 --set "journal.members=1@10.77.0.1:$port,2@10.77.0.2:$port" --set "master.dir=$work/none"
 grep -q '10.77.0.2:[0-9]* has another cluster secret than this node' "$work/master.log" || fail "the master says nothing of it"
 spawn local tarn master --set "master.listen=127.0.0.1:$((port + 5))" --set "master.dir=$work/local" || fail "a second master"
-says 3 'has a cluster secret and this node has none' tarn status --masters "127.0.0.1:$((port + 5))" --set cluster.secret_file= --set client.deadline=1s
+says 4 'has a cluster secret and this node has none' tarn status --masters "127.0.0.1:$((port + 5))" --set cluster.secret_file=
 grep -q '127.0.0.1:[0-9]* has no cluster secret and this node has one' "$work/local.log" || fail "the second master says nothing of it"
 
 # a change of the secret, with nothing started again
