@@ -692,6 +692,7 @@ void raft_drive_launch(struct drive *d, const struct raft_start *s)
     d->state = DRIVE_RUNNING;
     d->role = JOURNAL_STANDBY;
     d->reserve_due = true;
+    d->image_past = s->base + s->n;
     d->conf_seen = UINT64_MAX;
     fmt_log(d->env, ENV_LOG_INFO,
             "journal: '%s' open: member %u, term %llu, image %llu, entries up to %llu.",

@@ -214,6 +214,7 @@ struct drive {
     bool forsaken;          /* without space, and without a leader for long */
     int64_t led_ns, reserve_ns;
     uint64_t image_mark;              /* raft_log_written when the last one began */
+    uint64_t image_past;              /* the log ended here at the start */
     uint64_t retry_bytes;             /* bytes since then at which to try again after a failure */
     uint64_t image_index, image_term; /* of the one that is written, or was loaded */
     struct raft_conf image_conf;

@@ -134,6 +134,30 @@ static void test_group_ships_images(void)
     gang_free(g);
 }
 
+/* A start that finds much behind its image first applies that, and then writes one of all of it. */
+static void test_group_starts_without_an_image_of_the_past(void)
+{
+    struct journal_status st;
+    struct gang *g = started(27, 3);
+    CU_ASSERT(gang_write(g, 8000, 200));
+    uint64_t all = gang_leader(g)->applied;
+    for (uint32_t i = 0; i < 3; i++)
+        gang_crash(g, i, false);
+    g->cfg.image_after_bytes = 1 << 20;
+    for (uint32_t i = 0; i < 3; i++)
+        gang_start(g, i);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    gang_run(g, 2000);
+    for (uint32_t i = 0; i < 3; i++) {
+        journal_status(g->m[i].j, &st);
+        CU_ASSERT(st.image_index >= all);
+        if (getenv("WORLD_LOG"))
+            fprintf(stderr, "image %llu of %llu\n", (unsigned long long)st.image_index,
+                    (unsigned long long)all);
+    }
+    gang_free(g);
+}
+
 /* An image takes a second to come, and every half second there is a newer one. */
 static void test_group_images_do_not_outrun_a_slow_line(void)
 {
@@ -800,6 +824,7 @@ UNIT_MAIN("raft_drive", UNIT(test_group_writes),
           UNIT(test_group_stays_with_who_paused), UNIT(test_group_that_is_full_answers_reads),
           UNIT(test_group_reads_by_the_clock_of_now), UNIT(test_group_refuses_a_wiped_disk),
           UNIT(test_group_stops), UNIT(test_group_repairs_a_damaged_log),
+          UNIT(test_group_starts_without_an_image_of_the_past),
           UNIT(test_group_that_forgets_its_damage), UNIT(test_group_storm),
           UNIT(test_group_elects_on_slow_disks), UNIT(test_group_restarts_whole_on_slow_disks),
           UNIT(test_group_keeps_its_vote_though_a_copy_rots),
