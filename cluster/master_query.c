@@ -76,7 +76,7 @@ static bool query_is_end_moving(struct master_req *r, const struct fsop_reply *r
     struct master *m = r->m;
     bool is_looked = r->is_live_known && (rep->attr.flags & FSATTR_LIVE);
     r->blocker = master_effect_cutting(m, r->op.ino);
-    return r->blocker || (is_looked && recent_at(&m->touched, r->op.ino.v) > r->seen);
+    return r->blocker || (is_looked && meta_path_mark(m->meta, r->op.ino) != r->mark);
 }
 
 static void query_answer(struct master_req *r, struct fsop_reply *rep)
