@@ -347,6 +347,11 @@ static void group_say(const struct cli_journal_group *g)
                    m->id,
                    m->self || m->connected ? "" : "; nobody answers there (`tarn master --join`)");
     }
+    for (unsigned i = 0; i < g->m.n; i++)
+        if (cli_masters_u64(&g->m.one[i], "journal.gone"))
+            printf("note: the master at %s, number %" PRIu64
+                   ", is no member any more: stop it, and take it out of journal.members\n",
+                   g->m.one[i].addr, cli_masters_u64(&g->m.one[i], "journal.self"));
     for (unsigned i = 0; i < g->n; i++)
         if (*group_differs(g, &g->member[i], differs))
             printf("note: member %u is configured otherwise than member %" PRIu64

@@ -40,6 +40,8 @@ static const char *http_ready_standby(const char *text, uint64_t leader)
 {
     char key[64];
     uint64_t n = http_ready_u64(text, "journal.members.count", 0);
+    if (http_ready_u64(text, "journal.gone", 0))
+        return "this master is no member of its group any more";
     if (!leader)
         return "no leader is known";
     for (uint64_t i = 0; i < n; i++) {

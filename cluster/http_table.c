@@ -68,6 +68,7 @@ const struct http_metric http_table[] = {
     ONE("journal.self", "journal_member_self", GAUGE, "Number of this member; 0: a single master."),
     ONE("journal.leader", "journal_member_leading", GAUGE, "Number of the member that leads; 0: none is known."),
     ONE("journal.changing", "journal_members_changing", GAUGE, "1 while a change of members is under way."),
+    ONE("journal.gone", "journal_member_gone", GAUGE, "1: this master is no member of its group any more."),
     ONE("journal.lease", "journal_lease", GAUGE, "1 while the leader may read without asking the others."),
     ONE("journal.elections", "journal_elections_total", COUNTER, "Elections that this member began."),
     ONE("journal.leaderships_lost", "journal_leaderships_lost_total", COUNTER, "Leaderships that this member lost."),

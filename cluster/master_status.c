@@ -47,6 +47,7 @@ static void status_group(const struct journal_status *j, struct rpc_text *s)
     rpc_text_u64(s, "journal.self", j->self);
     rpc_text_u64(s, "journal.leader", j->leader);
     rpc_text_u64(s, "journal.changing", j->is_changing);
+    rpc_text_u64(s, "journal.gone", j->is_gone);
     rpc_text_u64(s, "journal.lease", j->lease);
     rpc_text_u64(s, "journal.elections", j->elections);
     rpc_text_u64(s, "journal.leaderships_lost", j->lost);

@@ -127,6 +127,7 @@ struct journal_status {
     uint64_t conf_index;
     bool repairing;           /* damage took entries of this member's log that are not back yet */
     bool is_changing, lease;  /* a change of members is under way; reads need no question */
+    bool is_gone;             /* this one is no member any more, as others say */
     int64_t lease_until_ns;   /* by env_clock_ns; 0: no lease */
     uint64_t elections, lost; /* that this member began; leaderships that it lost */
     uint64_t messages, message_bytes;

@@ -348,6 +348,7 @@ void raft_drive_status(struct journal *j, struct journal_status *ret_status)
                                           .messages = d->messages,
                                           .message_bytes = d->message_bytes};
     ret_status->era = d->file.meta.era;
+    ret_status->is_gone = d->is_gone;
     if (d->raft)
         drive_status_members(d, &s, ret_status);
     else if (d->state == DRIVE_CHECKED)

@@ -545,6 +545,7 @@ static void drive_losses(struct drive *d, const struct raft_brief *s)
 /* Steps make work for others: until nothing moves any more. */
 void raft_drive_settle(struct drive *d)
 {
+    struct raft_brief s;
     if (d->is_settling) {
         d->settle_again = true;
         return;
@@ -565,7 +566,6 @@ void raft_drive_settle(struct drive *d)
             drive_step(d, &ev, NULL);
             d->settle_again = true;
         }
-        struct raft_brief s;
         raft_brief(d->raft, &s);
         if (d->state == DRIVE_RUNNING)
             drive_set_role(d, &s);
@@ -593,6 +593,7 @@ void raft_drive_settle(struct drive *d)
     d->is_settling = false;
     if (d->state != DRIVE_RUNNING)
         return;
+    raft_gone_run(d, &s);
     raft_drive_links_heed(d);
     raft_log_flush(d->log);
     raft_hold_run(d);

@@ -6,6 +6,7 @@
  *   raft_peer.c    connections between members: hello, messages, entries read back for them
  *   raft_offline.c a directory without its group
  *   raft_hold.c    the host ends what it began before another one is called to lead
+ *   raft_gone.c    who is a member no more is told so
  *   raft_admin.c   changes of the group, what the status says */
 #ifndef JOURNAL_RAFT_DRIVE_IMPL_H
 #define JOURNAL_RAFT_DRIVE_IMPL_H
@@ -34,6 +35,7 @@ enum drive_frame {
     DRIVE_FRAME_HELLO = JOURNAL_FRAME_MIN, /* drive_hello, by who connects; first */
     DRIVE_FRAME_WELCOME,                   /* i32 err, drive_hello of the other */
     DRIVE_FRAME_MESSAGE,                   /* raft_format.h */
+    DRIVE_FRAME_GONE,                      /* raft_gone.c */
 };
 
 struct drive;
@@ -242,6 +244,11 @@ struct drive {
     uint64_t conf_seen, conf_seen_term; /* the configuration that the links follow */
     int64_t hello_said_ns;
 
+    /* raft_gone.c */
+    uint64_t gone_told;  /* the configuration of which the others were told */
+    uint64_t gone_index; /* one that does not name this member; 0: none was heard of */
+    bool is_gone;
+
     /* a change of the group */
     struct env_op *change_op;
     struct journal_change change;
@@ -321,6 +328,12 @@ bool raft_hold_elect(struct drive *d); /* may the election begin now?  else late
 void raft_hold_elect_end(struct drive *d);
 void raft_hold_run(struct drive *d); /* is the host ready?  is it over? */
 void raft_hold_held(struct journal *j);
+
+/* raft_gone.c */
+void raft_gone_tell(struct drive *d, const struct drive_link *k); /* if it is no member */
+int raft_gone_heard(struct drive *d, const void *b, uint32_t n);
+bool raft_gone_is(const struct drive *d, const struct raft_brief *s); /* is this one no member? */
+void raft_gone_run(struct drive *d, const struct raft_brief *s);
 
 /* raft_admin.c */
 int raft_drive_members_parse(const char *text, struct raft_conf *ret_conf);

@@ -430,6 +430,7 @@ static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
     k->in = c;
     k->disk = h.disk;
     drive_link_settings(k, h.settings);
+    raft_gone_tell(d, k);
     drive_link_up(k);
 }
 
@@ -515,6 +516,9 @@ static void drive_on_frame(struct env_peer *p, uint16_t type, const void *b, uin
             drive_conn_drop(c, E_PROTO);
     } else if (type == DRIVE_FRAME_MESSAGE) {
         drive_on_message(c, b, n);
+    } else if (type == DRIVE_FRAME_GONE) {
+        if (raft_gone_heard(d, b, n))
+            drive_conn_drop(c, E_PROTO);
     } else if (type == JOURNAL_FRAME_IMAGE_GET) {
         if (ship_on_get(d->ship, p, b, n))
             drive_conn_drop(c, E_PROTO);

@@ -116,6 +116,14 @@ wait_for 60 two || fail "not two: $(tarn journal status 2>&1)"
 # with one down the other must stay: removed or replaced by what does not run, nothing could be decided
 expect 1 'of the 2 that would be left to vote only 1 answers, and 2 are needed.*--force' tarn journal remove "$other"
 expect 0 "does not tolerate the loss of another" tarn journal remove "$dead"
+# one that was removed and starts says so
+$restart >> "$work/gone.log" 2>&1 &
+pids[gone]=$!
+wait_for 30 grep -q "member $dead is no member of its group any more" "$work/gone.log" || fail "the one that was removed does not say so"
+wait_for 10 ready "$dead" 503 'no member of its group any more' || fail "/readyz of one that was removed: $(cat "$work/body")"
+expect 0 "note: the master at .*, number $dead, is no member any more" tarn journal status
+expect 1 "$dead is no member" tarn journal snapshot "$dead"
+kill9 gone
 
 # one of two that is left alone is not ready, whatever it was before
 last=$(leader)

@@ -422,6 +422,8 @@ static void test_http_ready_master(void)
                      "stopping"));
     CU_ASSERT(!ready("state starting\nrole standby\njournal.role standby\njournal.leader 0\n",
                      "no leader is known"));
+    CU_ASSERT(!ready("state starting\nrole standby\njournal.role standby\njournal.gone 1\n",
+                     "no member of its group"));
     snprintf(text, sizeof text, "state starting\nrole standby\njournal.role standby\n%s%s",
              "journal.leader 2\njournal.lag 5\n", group);
     CU_ASSERT(ready(text, "\"lag\": 5"));

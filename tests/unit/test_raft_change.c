@@ -131,6 +131,75 @@ static void test_who_was_never_heard(void)
     gang_free(g);
 }
 
+static bool is_gone(const struct gang_member *m)
+{
+    struct journal_status st;
+    journal_status(m->j, &st);
+    return st.is_gone;
+}
+
+/* Who is taken out knows it soon, and again when it starts once more; the others are what they
+ * were.
+ */
+static void test_who_was_removed_knows_it(void)
+{
+    for (uint32_t way = 0; way < 4; way++) { /* the leader, one that votes, a learner, one away */
+        struct gang *g = started(5 + way, way == 2 ? 2 : 3);
+        struct gang_member *l = gang_leader(g), *out = way ? &g->m[l->id % 3] : l;
+        if (way == 2) {
+            gang_add(g);
+            out = &g->m[2];
+            out->join = true;
+            gang_start(g, 2);
+            CU_ASSERT_EQUAL(gang_change(g, JOURNAL_ADD_LEARNER, 3, 0, out->addr), 0);
+            CU_ASSERT(gang_await_equal(g, 5000));
+        }
+        if (way == 3)
+            gang_crash(g, out->id - 1, false);
+        int64_t ret = gang_change(g, JOURNAL_REMOVE, out->id, 0, NULL);
+        CU_ASSERT(ret == 0 || (way == 0 && ret == E_NOT_LEADER));
+        for (int restarts = 0; restarts < 2; restarts++) {
+            if (!out->j)
+                gang_start(g, out->id - 1);
+            gang_run(g, 4000);
+            CU_ASSERT_FATAL(gang_leader(g) != NULL && gang_leader(g) != out);
+            CU_ASSERT(is_gone(out));
+            for (uint32_t i = 0; i < g->n; i++)
+                CU_ASSERT(&g->m[i] == out || !is_gone(&g->m[i]));
+            gang_crash(g, out->id - 1, false);
+        }
+        CU_ASSERT(gang_write(g, 10, 100));
+        gang_free(g);
+    }
+}
+
+/* Nobody is gone who is only cut off, or just comes. */
+static void test_who_is_cut_off_is_not_gone(void)
+{
+    struct gang *g = started(9, 3);
+    struct gang_member *l = gang_leader(g), *out = &g->m[l->id % 3];
+    sim_net_partition(l->node, out->node, true);
+    gang_add(g);
+    g->m[3].join = true;
+    gang_start(g, 3);
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_ADD, 4, 0, g->m[3].addr), 0);
+    for (int i = 0; i < 400; i++) {
+        gang_run(g, 10);
+        for (uint32_t k = 0; k < 4; k++)
+            CU_ASSERT(!is_gone(&g->m[k]));
+    }
+    gang_crash(g, 3, false);
+    sim_net_heal_all(g->s);
+    gang_start(g, 3);
+    for (int i = 0; i < 400; i++) {
+        gang_run(g, 10);
+        for (uint32_t k = 0; k < 4; k++)
+            CU_ASSERT(!is_gone(&g->m[k]));
+    }
+    gang_free(g);
+}
+
 UNIT_MAIN("raft_change", UNIT(test_replace_of_the_leader_is_gone_on_with),
           UNIT(test_who_never_comes_holds_up_nothing), UNIT(test_who_is_silent_is_not_called),
-          UNIT(test_who_was_never_heard))
+          UNIT(test_who_was_never_heard), UNIT(test_who_was_removed_knows_it),
+          UNIT(test_who_is_cut_off_is_not_gone))
