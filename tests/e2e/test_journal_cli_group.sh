@@ -31,35 +31,6 @@ grep -q "journal: ''" "$work"/up/*.log && fail "a line without a directory: $(gr
 expect 4 'not a loopback address.*tarn secret new' tarn journal add 4@192.0.2.1:7700
 expect 4 'not a loopback address.*tarn secret new' tarn journal replace 3 4@192.0.2.1:7700
 
-# nor to where nobody is found; and none that works gives its vote up for one that does not answer
-free=127.0.0.1:$((port + 15)) standby=$(($(leader) % 3 + 1))
-expect 2 'host is not found' tarn journal add "4@no..such..host:7700"
-expect 1 "member $standby works, and member 4 does not answer at $free" tarn journal replace "$standby" "4@$free" --timeout 1s
-# one that does not come is told of, and holds nothing up
-expect 1 "member 4 is a learner .*nobody answers at $free" tarn journal add "4@$free" --learner --timeout 1s
-expect 1 '4 is a learner, which cannot lead' tarn journal elect 4
-expect 0 '4 is no member any more' tarn journal remove 4
-expect 1 "member 5 is in the group and has no vote yet.*nobody answers at $free" tarn journal add "5@$free" --timeout 1s
-began=$SECONDS
-expect 0 'has priority 3' tarn journal priority 5 3
-expect 0 'has priority 3' tarn journal priority 5 3
-expect 0 "^ *5 $free +unreachable +[?] +[?] +[?] .*joining: does not answer; not heard since" tarn journal status
-expect 0 "^5@$free=3 unreachable joining" tarn journal members
-json | grep -q '"changing":true.*"standing":"joining","votes":false' || fail "no word of who joins: $(json)"
-expect 0 '5 is no member any more' tarn journal remove 5
-[ $((SECONDS - began)) -lt 20 ] || fail "changes beside one that joins took $((SECONDS - began)) s"
-# who stands still is not called to lead
-stopped=$(pgrep -f "tarn master .*journal.id=$standby .*$work/" | head -1)
-kill -STOP "$stopped"
-silent() { tarn journal status | grep -qE "^ *$standby .*(not connected|last heard by the leader [1-9])|^ *$standby .*does not answer"; }
-wait_for 20 silent || fail "$standby, which stands still, is as before: $(tarn journal status 2>&1)"
-expect 1 "has not heard member $standby|does not reach member $standby" tarn journal elect "$standby"
-expect 3 "$standby at 127.0.0.1:[0-9]* does not answer" tarn journal snapshot --all
-kill -CONT "$stopped"
-wait_for 60 whole || fail "$standby does not go on: $(tarn journal status 2>&1)"
-expect 0 'an image up to record' tarn journal snapshot "$standby"
-expect 1 '9 is no member' tarn journal snapshot 9
-
 # a page is short, also in a pipe
 n=$(tarn status | wc -l)
 [ "$n" -lt 40 ] || fail "tarn status prints $n lines"
@@ -116,21 +87,13 @@ wait_for 60 two || fail "not two: $(tarn journal status 2>&1)"
 # with one down the other must stay: removed or replaced by what does not run, nothing could be decided
 expect 1 'of the 2 that would be left to vote only 1 answers, and 2 are needed.*--force' tarn journal remove "$other"
 expect 0 "does not tolerate the loss of another" tarn journal remove "$dead"
-# one that was removed and starts says so
-$restart >> "$work/gone.log" 2>&1 &
-pids[gone]=$!
-wait_for 30 grep -q "member $dead is no member of its group any more" "$work/gone.log" || fail "the one that was removed does not say so"
-wait_for 10 ready "$dead" 503 'no member of its group any more' || fail "/readyz of one that was removed: $(cat "$work/body")"
-expect 0 "note: the master at .*, number $dead, is no member any more" tarn journal status
-expect 1 "$dead is no member" tarn journal snapshot "$dead"
-kill9 gone
 
 # one of two that is left alone is not ready, whatever it was before
 last=$(leader)
 kill -9 "$(pgrep -f "tarn master .*journal.id=$(( 6 - dead - last )) .*$work/" | head -1)"
 wait_for 60 ready "$last" 503 '"reason": "no leader is known"' || fail "/readyz of one without a quorum: $(cat "$work/body")"
 expect 1 'nobody leads: too few' tarn journal status
-expect 3 '1 of 2 that vote answers, 2 are needed.  Start the others; if they are lost for good' tarn journal elect --timeout 500ms
+expect 3 '1 of 2 that vote answers, 2 are needed.  Start the others; if they are lost for good' tarn journal elect --timeout 3s
 expect 1 "^$last@.* standby" tarn journal members
 expect 0 'an image up to record' tarn journal snapshot "$last"
 

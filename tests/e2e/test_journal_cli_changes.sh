@@ -1,0 +1,72 @@
+#!/bin/bash
+# Changes of a group of masters: what is refused, how far one came that does not end, and what those say
+# who are silent or were removed.
+. "$(dirname "$0")/lib.sh" "$@"
+unset TARN_CONFIG
+command -v curl > /dev/null || skip "curl is not installed"
+expect() { # expect STATUS PATTERN COMMAND...
+    local want=$1 pattern=$2 out status; shift 2
+    out=$(timeout 60 "$@" 2>&1); status=$?
+    [ $status = "$want" ] || fail "$*: status $status, not $want: $out"
+    grep -qE -- "$pattern" <<< "$out" || fail "$*: says \"$out\", not $pattern"
+}
+tarn up --under-store "$store" --masters 3 --workers 1 --dir "$work/up" \
+    --set "master.listen=127.0.0.1:$port" --set "worker.listen=127.0.0.1:$((port + 10))" \
+    --set master.memory=256MiB --set worker.capacity=64MiB > "$work/up.log" 2>&1 &
+pids[up]=$!
+wait_for 90 grep -q "is up" "$work/up.log" || fail "the cluster did not start"
+export TARN_CONFIG=$work/up/tarn.json
+json() { tarn journal status --json "$@" 2> /dev/null | tr -d ' \t\n'; }
+whole() { json | grep -q '"voters_up":3,"tolerates":1,"ok":true'; }
+leader() { json | grep -o '"leader":[0-9]*' | cut -d: -f2; }
+wait_for 60 whole || fail "three masters are not a group: $(tarn journal status 2>&1)"
+
+# nobody is added where nobody is found; and none that works gives its vote up for one that does not answer
+free=127.0.0.1:$((port + 15)) standby=$(($(leader) % 3 + 1))
+expect 2 'host is not found' tarn journal add "4@no..such..host:7700"
+expect 1 "member $standby works, and member 4 does not answer at $free" tarn journal replace "$standby" "4@$free" --timeout 3s
+# one that does not come is told of, and holds nothing up
+expect 1 "member 4 is a learner .*nobody answers at $free" tarn journal add "4@$free" --learner --timeout 3s
+expect 1 '4 is a learner, which cannot lead' tarn journal elect 4
+expect 0 '4 is no member any more' tarn journal remove 4
+expect 1 "member 5 is in the group and has no vote yet.*nobody answers at $free" tarn journal add "5@$free" --timeout 3s
+began=$SECONDS
+expect 0 'has priority 3' tarn journal priority 5 3
+expect 0 'has priority 3' tarn journal priority 5 3
+expect 0 "^ *5 $free +unreachable +[?] +[?] +[?] .*joining: does not answer; not heard since" tarn journal status
+expect 0 "^5@$free=3 unreachable joining" tarn journal members
+json | grep -q '"changing":true.*"standing":"joining","votes":false' || fail "no word of who joins: $(json)"
+expect 0 '5 is no member any more' tarn journal remove 5
+[ $((SECONDS - began)) -lt 20 ] || fail "changes beside one that joins took $((SECONDS - began)) s"
+# who stands still is not called to lead
+stopped=$(pgrep -f "tarn master .*journal.id=$standby .*$work/" | head -1)
+kill -STOP "$stopped"
+silent() { tarn journal status | grep -qE "^ *$standby .*(not connected|last heard by the leader [1-9])|^ *$standby .*does not answer"; }
+wait_for 20 silent || fail "$standby, which stands still, is as before: $(tarn journal status 2>&1)"
+expect 1 "has not heard member $standby|does not reach member $standby" tarn journal elect "$standby"
+expect 3 "$standby at 127.0.0.1:[0-9]* does not answer" tarn journal snapshot --all
+kill -CONT "$stopped"
+wait_for 60 whole || fail "$standby does not go on: $(tarn journal status 2>&1)"
+expect 0 'an image up to record' tarn journal snapshot "$standby"
+expect 1 '9 is no member' tarn journal snapshot 9
+
+# one that is removed says so, also when it starts again
+expect 0 "$standby is no member any more" tarn journal remove "$standby"
+not_ready() {
+    [ "$(curl -s --max-time 10 -o "$work/body" -w '%{http_code}' "http://$(grep -o "master-$standby http://[0-9.:]*" "$work/up.log" | head -1 | cut -d/ -f3)/readyz")" = 503 ] &&
+        grep -q 'no member of its group any more' "$work/body"
+}
+says() { grep -q "member $standby is no member of its group any more" "$1"; }
+wait_for 30 says "$work/up/master-$standby.log" || fail "the one that was removed does not say so"
+wait_for 10 not_ready || fail "/readyz of one that was removed: $(cat "$work/body")"
+expect 0 "note: the master at .*, number $standby, is no member any more" tarn journal status
+expect 1 "$standby is no member" tarn journal snapshot "$standby"
+kill -9 "$stopped"
+wait_for 20 grep -q "^  .*journal.id=$standby " "$work/up.log" || fail "tarn up does not say how to start $standby again"
+$(grep "^  .*journal.id=$standby " "$work/up.log") >> "$work/gone.log" 2>&1 &
+pids[gone]=$!
+wait_for 30 says "$work/gone.log" || fail "the one that was removed does not say so when it starts again"
+kill9 gone
+# two are left: neither is replaced, as a single one would vote
+expect 1 'a single one would vote' tarn journal replace "$(leader)" "4@$free" --timeout 3s
+echo "ok"
