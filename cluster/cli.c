@@ -134,7 +134,7 @@ int cli_fail(const struct cli *c, const char *what, int err)
 int cli_refused(const struct cli *c, const char *addr, int err)
 {
     bool has = *config_str(c->config, CONFIG_CLUSTER_SECRET_FILE);
-    const char *why = err == E_ACCES  ? "it is not a loopback address, and cluster.secret_file is "
+    const char *why = err == E_CONFIG ? "it is not a loopback address, and cluster.secret_file is "
                                         "not set"
                       : err != E_AUTH ? err_text(err)
                       : has
@@ -142,7 +142,7 @@ int cli_refused(const struct cli *c, const char *addr, int err)
                             "compares), or none"
                           : "it has a cluster secret, and cluster.secret_file is not set here";
     return cli_error(c, CLI_CONFIG, "%s %s: %s", addr,
-                     err == E_ACCES ? "may not be connected to" : "refuses this connection", why);
+                     err == E_CONFIG ? "may not be connected to" : "refuses this connection", why);
 }
 
 static char cli_wait_text[512];
@@ -270,12 +270,15 @@ static int cli_take_set(struct cli *c, const char *text)
 static int cli_load_config(struct cli *c, const char *const *sets, int n_sets, const char *masters)
 {
     char err[CONFIG_ERROR_MAX];
-    if (!c->config_file && getenv("TARN_CONFIG") && *getenv("TARN_CONFIG"))
-        c->config_file = getenv("TARN_CONFIG");
+    const char *env = getenv("TARN_CONFIG");
+    if (!c->config_file && env && *env)
+        c->config_file = env;
     if (c->command->reads_config)
         return 0;
     if (c->config_file && config_load(c->config, c->config_file, err, sizeof err))
-        return cli_error(c, CLI_CONFIG, "%s", err);
+        return cli_error(c, CLI_CONFIG, "%s%s", err,
+                         c->config_file == env ? " (from $TARN_CONFIG; --config names another)"
+                                               : "");
     if (masters && config_set(c->config, "client.masters", masters, err, sizeof err))
         return cli_error(c, CLI_CONFIG, "--masters: %s", err);
     for (int i = 0; i < n_sets; i++) {

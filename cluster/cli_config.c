@@ -1,6 +1,8 @@
 /* cluster/cli_config.c - `tarn config show|check`. */
 #include "cluster/cli_commands.h"
 #include <stdlib.h>
+#include "cluster/config_members.h"
+#include "net/net.h"
 #include "net/net_secret.h"
 
 static int cli_config_show_run(struct cli *c)
@@ -29,6 +31,39 @@ static void cli_config_say(void *ctx, const char *text)
         (void)cli_error(k->cli, CLI_CONFIG, "%s: %s", k->file, text);
 }
 
+/* Loopback addresses are for one host, and others need a secret: what no process would accept is
+ * found before one is started.  true: a mistake was said. */
+static bool cli_config_reach(struct cli_config_check *k, const struct config *g)
+{
+    struct config_member m[JOURNAL_MEMBERS_MAX];
+    char err[CONFIG_ERROR_MAX];
+    const char *near = NULL, *far = NULL;
+    uint32_t n = 0;
+    if (config_members_parse(config_str(g, CONFIG_JOURNAL_MEMBERS), m, &n, err, sizeof err))
+        return false; /* said already */
+    for (uint32_t i = 0; i < n; i++)
+        *(net_hello_is_local(m[i].addr) ? &near : &far) = m[i].addr;
+    const char *listen = config_str(g, CONFIG_MASTER_LISTEN);
+    if (!far && !net_hello_is_local(listen))
+        far = listen;
+    if (near && far && n > 1) {
+        snprintf(err, sizeof err,
+                 "journal.members: %s is a loopback address, which %s cannot be told: members on "
+                 "several hosts need addresses that all of them reach",
+                 near, far);
+        cli_config_say(k, err);
+    }
+    if (far && !*config_str(g, CONFIG_CLUSTER_SECRET_FILE)) {
+        snprintf(err, sizeof err,
+                 "%s is not a loopback address, and cluster.secret_file is not set: no process "
+                 "listens there or connects to it (`tarn secret new FILE`)",
+                 far);
+        cli_config_say(k, err);
+        return true;
+    }
+    return near && far && n > 1;
+}
+
 static int cli_config_check_run(struct cli *c)
 {
     char err[CONFIG_ERROR_MAX];
@@ -53,6 +88,8 @@ static int cli_config_check_run(struct cli *c)
     } else if (*secret) {
         net_secret_wipe(&s);
     }
+    if (cli_config_reach(&k, fresh))
+        bad = E_CONFIG;
     config_free(fresh);
     if (c->json) {
         cJSON *j = cJSON_CreateObject();

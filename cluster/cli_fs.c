@@ -31,7 +31,7 @@ int cli_fs_connect(const struct cli *c, struct tarn **ret_t)
     cli_waiting(c, o.client.deadline_ns);
     int err = tarn_connect(&o, ret_t);
     cli_waited();
-    if (err == E_AUTH || err == E_ACCES || err == E_VERSION)
+    if (err == E_AUTH || err == E_CONFIG || err == E_VERSION)
         return cli_refused(c, config_masters(g), err);
     return err ? cli_fail(c, "connecting", err) : CLI_OK;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "journal/era.h"
 
 enum { MASTERS_MEM = 32 << 20 };
 
@@ -176,7 +177,7 @@ int cli_masters_refused(const struct cli_masters *m)
         int err = m->one[i].err;
         if (!err)
             return CLI_OK;
-        if (err == E_AUTH || err == E_ACCES || err == E_VERSION || err == E_CLUSTER)
+        if (err == E_AUTH || err == E_CONFIG || err == E_VERSION || err == E_CLUSTER)
             by = &m->one[i];
     }
     return by ? cli_refused(m->cli, by->addr, by->err) : CLI_OK;
@@ -196,6 +197,35 @@ void cli_masters_close(struct cli_masters *m)
     masters_forget(m);
     net_close(m->net);
     mem_drop(&m->mem);
+}
+
+/* Under one list two clusters, or the two of a cluster of which one was given up (journal/era.c):
+ * one of them answers what is asked, perhaps not the one that was meant. */
+static void masters_warn(struct cli_masters *m)
+{
+    const struct cli_masters_one *first = NULL;
+    char cluster[40], other[40];
+    for (unsigned i = 0; i < m->n && !m->was_warned; i++) {
+        const struct cli_masters_one *o = &m->one[i];
+        if (o->err || !cli_masters_u64(o, "journal.members.count"))
+            continue;
+        if (!first) {
+            first = o;
+            cli_masters_str(first, "journal.cluster", cluster, sizeof cluster);
+            continue;
+        }
+        cli_masters_str(o, "journal.cluster", other, sizeof other);
+        bool is_same = !strcmp(cluster, other);
+        if (is_same && cli_masters_u64(o, "journal.era") == cli_masters_u64(first, "journal.era"))
+            continue;
+        cli_error(m->cli, 0,
+                  "note: the masters at %s and %s are not of one group: %s.  Name those of one "
+                  "(--masters, client.masters)",
+                  first->addr, o->addr,
+                  is_same ? "one was recovered or restored without the other"
+                          : "they are of different clusters");
+        m->was_warned = true;
+    }
 }
 
 void cli_masters_ask(struct cli_masters *m, int64_t timeout_ns)
@@ -224,6 +254,7 @@ void cli_masters_ask(struct cli_masters *m, int64_t timeout_ns)
                 masters_know(m, addr, strlen(addr));
             }
     }
+    masters_warn(m);
 }
 
 int cli_masters_call(struct cli_masters *m, const char *addr, uint16_t method, const void *body,
@@ -283,8 +314,12 @@ const struct cli_masters_one *cli_masters_leader(const struct cli_masters *m)
     const struct cli_masters_one *best = NULL;
     for (unsigned i = 0; i < m->n; i++) {
         const struct cli_masters_one *o = &m->one[i];
-        if (o->text && strstr(o->text, "\nrole leader\n") &&
-            (!best || cli_masters_u64(o, "epoch") > cli_masters_u64(best, "epoch")))
+        if (!o->text || !strstr(o->text, "\nrole leader\n"))
+            continue;
+        uint32_t era = era_number(cli_masters_u64(o, "journal.era"));
+        uint32_t best_era = best ? era_number(cli_masters_u64(best, "journal.era")) : 0;
+        if (!best || era > best_era ||
+            (era == best_era && cli_masters_u64(o, "epoch") > cli_masters_u64(best, "epoch")))
             best = o;
     }
     return best;

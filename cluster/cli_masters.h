@@ -23,6 +23,7 @@ struct cli_masters {
     struct rpc_host rpc;
     struct cli_masters_one one[CLI_MASTERS_MAX];
     unsigned n;
+    bool was_warned; /* that they are of several groups */
 };
 
 /* what asking one came to */
@@ -43,9 +44,10 @@ enum cli_masters_said cli_masters_said(const struct cli_masters_one *o);
  * so, CLI_CONFIG.  Else CLI_OK. */
 int cli_masters_refused(const struct cli_masters *m);
 void cli_masters_close(struct cli_masters *m);
-/* Asks all of them, and whom they name as members; what they said before is forgotten. */
+/* Asks all of them, and whom they name as members; what they said before is forgotten.  If they are
+ * of different groups that is said, once. */
 void cli_masters_ask(struct cli_masters *m, int64_t timeout_ns);
-/* the one that says it leads, in the highest term; NULL: none */
+/* the one that says it leads, in the latest era, there in the highest term; NULL: none */
 const struct cli_masters_one *cli_masters_leader(const struct cli_masters *m);
 /* by address; NULL: not asked */
 const struct cli_masters_one *cli_masters_at(const struct cli_masters *m, const char *addr);

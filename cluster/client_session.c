@@ -47,7 +47,7 @@ const bool *client_decided(const struct client *c, const int **ret_err)
 /* Nothing that helps itself: somebody must change a configuration. */
 static void session_barred(struct client *c, int why)
 {
-    bool is_barred = why == E_AUTH || why == E_ACCES || why == E_VERSION;
+    bool is_barred = why == E_AUTH || why == E_CONFIG || why == E_VERSION;
     uint32_t one = 1u << c->master, all = (uint32_t)((1ull << c->n_given) - 1);
     c->barred = is_barred ? c->barred | one : c->barred & ~one;
     if (is_barred && !c->decided && (c->barred & all) == all) {

@@ -67,6 +67,12 @@ static int drive_hello_get(struct rbuf *r, struct drive_hello *h)
 
 /* --- links --- */
 
+/* one that called may not be of the configuration that is known here */
+static const char *drive_where(const struct drive_link *k)
+{
+    return *k->addr ? k->addr : "an address not known yet";
+}
+
 struct drive_link *raft_drive_link_find(struct drive *d, struct raft_id id)
 {
     for (uint32_t i = 0; id.v && i < DRIVE_LINKS; i++)
@@ -121,7 +127,7 @@ static void drive_say(struct drive_link *k, enum env_log level, const char *what
     if (k->said_ns && now - k->said_ns < DRIVE_SAY_NS)
         return;
     k->said_ns = now;
-    fmt_log(k->d->env, level, "journal: member %u at %s: %s: %s.", k->id.v, k->addr, what,
+    fmt_log(k->d->env, level, "journal: member %u at %s: %s: %s.", k->id.v, drive_where(k), what,
             err_text(why));
 }
 
@@ -181,7 +187,7 @@ static void drive_conn_gone(struct drive_conn *c, int why)
     if (!k->was_told) {
         k->was_told = true;
         fmt_log(d->env, ENV_LOG_INFO, "journal: member %u at %s: connection lost: %s.", k->id.v,
-                k->addr, err_text(why));
+                drive_where(k), err_text(why));
     }
     k->backoff_ns = 0;
     if (k->is_member && !k->out)
@@ -218,7 +224,7 @@ static void drive_link_settings(struct drive_link *k, uint32_t settings)
         fmt_log(k->d->env, ENV_LOG_WARN,
                 "journal: member %u at %s is configured otherwise than this one (mounts, limits, "
                 "leases, ...): `tarn journal status` says in what; make them equal.",
-                k->id.v, k->addr);
+                k->id.v, drive_where(k));
     k->settings = settings;
 }
 
@@ -227,7 +233,8 @@ static void drive_link_up(struct drive_link *k)
 {
     struct drive *d = k->d;
     if (k->was_told || k->is_refused)
-        fmt_log(d->env, ENV_LOG_INFO, "journal: member %u at %s: connected.", k->id.v, k->addr);
+        fmt_log(d->env, ENV_LOG_INFO, "journal: member %u at %s: connected.", k->id.v,
+                drive_where(k));
     k->is_refused = k->was_told = false;
     k->said_ns = 0;
     k->backoff_ns = 0;

@@ -344,7 +344,7 @@ static void net_tcp_connect_next(struct net_conn *c)
                         "cluster secret; make one by `tarn secret new FILE`, copy it to every "
                         "host and set cluster.secret_file",
                         c->name);
-            c->why = E_ACCES;
+            c->why = E_CONFIG;
             continue;
         }
         int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -525,7 +525,7 @@ static int net_tcp_bind(struct net_listener *l)
                 "secret; use 127.0.0.1, or make one by `tarn secret new FILE`, copy it to every "
                 "host and set cluster.secret_file",
                 l->wanted);
-        return E_ACCES;
+        return E_CONFIG;
     }
     int on = 1;
     l->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -47,6 +47,15 @@ echo '{"worker": {"dri": "/x", "capacity": "lots"}, "master": {"lease": "9s", "s
 TARN_CONFIG=$work/bad5.json tarn config check 2> "$work/bad5.err" && fail "a bad configuration is ok"
 [ "$(grep -c "bad5.json: " "$work/bad5.err")" = 5 ] || fail "not all mistakes: $(cat "$work/bad5.err")"
 expect 0 'ok' tarn config check "$TARN_CONFIG"
+three() { echo "{\"journal\": {\"type\": \"raft\", \"members\": \"1@$1:7700,2@$2:7700\"}${3:-}}" > "$work/three.json"; }
+three 192.0.2.1 192.0.2.2
+expect 4 '192.0.2.2:7700 is not a loopback address, and cluster.secret_file is not set' tarn config check "$work/three.json"
+tarn secret new -q "$work/three.secret" > /dev/null
+three 127.0.0.1 192.0.2.2 ", \"cluster\": {\"secret_file\": \"$work/three.secret\"}"
+expect 4 '127.0.0.1:7700 is a loopback address, which 192.0.2.2:7700 cannot be told' tarn config check "$work/three.json"
+three 192.0.2.1 192.0.2.2 ", \"cluster\": {\"secret_file\": \"$work/three.secret\"}"
+expect 0 'ok' tarn config check "$work/three.json"
+expect 4 'No such file.*from .TARN_CONFIG' env "TARN_CONFIG=$work/stale.json" tarn status
 expect 0 'meaning' tarn config show --defaults
 tarn config show | python3 -m json.tool > /dev/null || fail "config show is not JSON"
 tarn config show --json | python3 -m json.tool > /dev/null || fail "config show --json is not one JSON document"

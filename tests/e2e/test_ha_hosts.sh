@@ -59,10 +59,21 @@ refuse() { # refuse WHAT COMMAND... : `tarn journal recover`
     grep -q "$1" "$work/recover.log" || fail "recover says: $(cat "$work/recover.log")"
 }
 refuse "that is a majority of 3" tarn journal recover
-refuse "cannot be asked at .* permission denied" tarn journal recover --set cluster.secret_file=
+refuse "cannot be asked at .* configuration error" tarn journal recover --set cluster.secret_file=
 tarn secret new -q "$work/other-secret" > /dev/null
 refuse "cannot be asked at .* not authorised" tarn journal recover --set "cluster.secret_file=$work/other-secret"
 refuse "cannot be asked at .* no route" unshare -n tarn journal recover
+# a directory that cannot be written to is looked at as well
+mkdir "$work/ro"
+if mount --bind "$work/master$old" "$work/ro" && mount -o remount,bind,ro "$work/ro"; then
+    ! touch "$work/ro/x" 2> /dev/null || fail "it can be written to"
+    tarn journal verify "$work/ro" > "$work/ro.log" 2>&1 && grep -q "^ok: member $old" "$work/ro.log" || fail "verify of a read-only directory: $(cat "$work/ro.log")"
+    tarn journal dump "$work/ro" | grep -q configuration || fail "dump of a read-only directory"
+    tarn journal backup "$work/ro.backup" --from "$work/ro" > "$work/ro.log" 2>&1 || grep -q "holds no state image" "$work/ro.log" || fail "backup --from: $(cat "$work/ro.log")"
+    tarn journal recover --dir "$work/ro" > "$work/ro.log" 2>&1 && fail "a read-only directory is recovered"
+    grep -q "ro: read-only file system (it must be writable" "$work/ro.log" || fail "recover says: $(cat "$work/ro.log")"
+    umount "$work/ro"
+fi
 [ "$before" = "$(cd "$work" && sha256sum "master$old"/*)" ] || fail "a refused recover changed something"
 run "$old" "$old" || fail "master $old does not start again"
 wait_for 60 whole || fail "$old does not join: $(tarn journal status 2>&1)"

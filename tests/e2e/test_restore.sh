@@ -126,4 +126,13 @@ tarn fs mkdir /after-the-stray || fail "the stray harmed the restored ones"
 member 3 s
 wait_for 30 answers 3 || fail "not three: $(tarn journal status 2>&1)"
 [ "$(files)" = 7 ] || fail "$(files) directories of 7"
+# a list that names masters of two clusters is told of
+own7() { echo "--set journal.id=1 --set master.dir=$work/v1 --set master.listen=127.0.0.1:$((base + 7)) --set journal.members=1@127.0.0.1:$((base + 7))"; }
+tarn journal restore "$work/backup" $(own7) --new-cluster > "$work/restore7.log" 2>&1 || fail "restore beside it: $(cat "$work/restore7.log")"
+mkdir "$work/store2"
+sed "s#dir:$store#dir:$work/store2#" "$TARN_CONFIG" > "$work/other.json"
+spawn v1 env "TARN_CONFIG=$work/other.json" tarn master $(own7) || fail "the copy did not start"
+both() { tarn journal status --masters "127.0.0.1:$base,127.0.0.1:$((base + 7))" 2>&1 | grep -q "$1"; }
+wait_for 20 both "are not of one group: they are of different clusters" || fail "status: $(tarn journal status --masters "127.0.0.1:$base,127.0.0.1:$((base + 7))" 2>&1)"
+tarn journal status 2>&1 | grep "not of one group" && fail "one group is said to be several"
 echo "ok: $(head -1 "$work/backup.log")"
