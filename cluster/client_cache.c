@@ -403,7 +403,8 @@ bool client_cache_answer(struct client *c, struct client_req *r)
 {
     int64_t until_ns = c->lease_until_ns;
     bool found = false;
-    if (c->cfg.ask_always || (!client_leased(c) && !MUTANT(LEASE_IGNORED)))
+    if (c->cfg.ask_always || (!client_leased(c) && !MUTANT(LEASE_IGNORED)) ||
+        env_fault(c->env, "client.forgets"))
         return false;
     switch (r->fsop.kind) {
     case FSOP_LOOKUP:

@@ -127,7 +127,7 @@ uint64_t client_readahead_next(struct client_file *f, uint64_t off)
 static bool ra_start(struct client_file *f, uint64_t off, uint32_t len)
 {
     struct client *c = f->cf->c;
-    char *buf = ra_buf_get(c);
+    char *buf = env_fault(c->env, "client.reads_no_ahead") ? NULL : ra_buf_get(c);
     struct client_ra *ra = buf ? mem_zalloc(c->mem, sizeof *ra) : NULL;
     struct client_piece *p = ra ? client_piece_get(f, IO_READ) : NULL;
     if (!p) {

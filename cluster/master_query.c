@@ -130,6 +130,8 @@ static void query_answer(struct master_req *r, struct fsop_reply *rep)
         if ((rep->attr.flags & FSATTR_LIVE) && !MUTANT(LIVE_CACHED))
             rep->lease_ns = 0;
     }
+    if (env_fault(m->env, "master.no_lease"))
+        rep->lease_ns = 0;
     master_rpc_answer(r, rep);
 }
 

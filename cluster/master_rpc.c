@@ -574,7 +574,8 @@ static struct master_req *req_twin(struct master *m, const struct fsop *op)
 
 static void req_fs(struct master *m, struct rpc_token t, const void *body, uint32_t len)
 {
-    struct master_req *r = master_rpc_new(m, t, RPC_FS, body, len);
+    bool is_full = env_fault(m->env, "master.busy");
+    struct master_req *r = is_full ? NULL : master_rpc_new(m, t, RPC_FS, body, len);
     if (!r) {
         m->n.again++;
         rpc_reply(t, E_AGAIN, NULL, 0);

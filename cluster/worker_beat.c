@@ -92,7 +92,7 @@ static void worker_beat_prepare(struct worker_master *m)
         m->has_cursor = true;
         m->want_full = true;
     }
-    if (cache_cursor_lost(c, &m->cursor))
+    if (cache_cursor_lost(c, &m->cursor) || env_fault(m->w->env, "worker.tells_all"))
         m->want_full = true;
     if (m->want_full) {
         cache_cursor_reset(c, &m->cursor);

@@ -247,7 +247,7 @@ static void worker_fill_room(struct worker_fill *f, bool must_evict)
 {
     struct worker *w = f->w;
     if (f->class == EVICT_CLASS_REJECT || w->stopping || w->phase != WP_SERVE ||
-        !worker_fill_fits(f)) {
+        !worker_fill_fits(f) || (!must_evict && env_fault(w->env, "worker.not_kept"))) {
         worker_fill_give_up(f);
         return;
     }

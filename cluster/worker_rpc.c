@@ -598,6 +598,8 @@ static void worker_rpc_io(struct worker *w, struct rpc_token t, uint16_t method,
         err = E_INVAL;
     if (!err && w->phase != WP_SERVE)
         err = w->stopping || w->phase == WP_FAILED ? E_UNAVAILABLE : E_AGAIN;
+    if (!err && env_fault(w->env, "worker.busy"))
+        err = E_AGAIN;
     struct worker_req *r = err ? NULL : pool_get(&w->reqs);
     char *path = r ? mem_alloc(w->mem, io.path_len + 1) : NULL;
     if (!err && !path)

@@ -725,12 +725,13 @@ static void drive_submit(struct journal *j, const void *rec, uint32_t len, struc
     uint64_t room = d->cfg.queue_bytes - (d->queue_head - d->queue_tail);
     uint64_t waiting = d->wait_head - d->wait_tail + d->n_queued;
     bool no_space = d->full || d->is_poor;
-    int ret = d->role != JOURNAL_LEADER || d->stop_op                    ? E_NOT_LEADER
-              : len > JOURNAL_RECORD_MAX                                 ? E_TOOBIG
-              : no_space && drive_has_fitter(d)                          ? E_AGAIN
-              : no_space                                                 ? E_NOSPC
-              : room < 4 + (uint64_t)len || waiting >= DRIVE_MEM_ENTRIES ? E_AGAIN
-                                                                         : 0;
+    bool no_room = room < 4 + (uint64_t)len || waiting >= DRIVE_MEM_ENTRIES;
+    int ret = d->role != JOURNAL_LEADER || d->stop_op           ? E_NOT_LEADER
+              : len > JOURNAL_RECORD_MAX                        ? E_TOOBIG
+              : no_space && drive_has_fitter(d)                 ? E_AGAIN
+              : no_space                                        ? E_NOSPC
+              : no_room || env_fault(d->env, "raft.queue_full") ? E_AGAIN
+                                                                : 0;
     if (ret) {
         raft_drive_reply(d, op, ret);
         return;

@@ -200,9 +200,9 @@ static void ship_slot_done(struct env_op *op)
 }
 
 /* A slow line has other things to carry: it gets smaller chunks. */
-static void ship_fetch_pace(struct ship_fetch *f, int64_t took_ns)
+static void ship_fetch_pace(struct ship *s, struct ship_fetch *f, int64_t took_ns)
 {
-    if (took_ns > SHIP_SLOW_NS)
+    if (took_ns > SHIP_SLOW_NS || env_fault(s->env, "ship.small"))
         f->chunk = base_max_u64(f->chunk / 2, SHIP_CHUNK_MIN);
     else if (took_ns < SHIP_SLOW_NS / 4)
         f->chunk = base_min_u64(f->chunk * 2, SHIP_CHUNK);
@@ -215,7 +215,7 @@ static void ship_fetch_chunk(struct ship *s, const struct ship_data *d)
         struct ship_slot *t = &f->slots[i];
         if (t->state != SHIP_SLOT_ASKED || t->off != d->off || t->len != d->n)
             continue;
-        ship_fetch_pace(f, env_now_ns(s->env) - t->asked_ns);
+        ship_fetch_pace(s, f, env_now_ns(s->env) - t->asked_ns);
         memcpy(t->buf, d->bytes, d->n);
         t->state = SHIP_SLOT_WRITING;
         env_write(f->file, t->buf, t->len, t->off, &t->op);

@@ -333,7 +333,9 @@ static bool wal_fill(struct wal *w)
     ASSERT(s->state == WAL_SLOT_FREE);
     uint64_t at = w->off;
     uint8_t *from = s->buf + LOG_BLOCK;
-    if (at + size + (seal ? 0 : LOG_BLOCK) > w->segs[w->n_segs - 1].bytes) {
+    bool is_early = at > LOG_BLOCK && !seal && w->prep.state == WAL_PREP_READY && !w->old_file &&
+                    w->n_segs < WAL_SEGMENTS_MAX / 4 && env_fault(w->env, "wal.segment_early");
+    if (at + size + (seal ? 0 : LOG_BLOCK) > w->segs[w->n_segs - 1].bytes || is_early) {
         if (seal) {
             w->seal_due = false; /* the next segment's header will vouch instead */
             return false;

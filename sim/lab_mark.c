@@ -73,6 +73,15 @@ static void put_world(const struct lab_scenario *s, const struct sim_stats *t, b
     put(k, "world.", "name_undone", power && d->lose_name_ppm, t->names_undone);
 }
 
+static bool site_may(const struct lab_scenario *s, const char *name)
+{
+    const struct sim_known_site *k;
+    for (uint32_t i = 0; (k = sim_fault_known(i)); i++)
+        if (!strcmp(k->name, name))
+            return s->sim.fault_sites >> i & 1;
+    return true;
+}
+
 uint32_t lab_mark_list(const struct lab_scenario *s, const struct sim *w, struct lab_mark *ret_m)
 {
     struct sink k = {.to = ret_m};
@@ -81,6 +90,7 @@ uint32_t lab_mark_list(const struct lab_scenario *s, const struct sim *w, struct
     uint64_t powers = put_faults(s, sim_now_ns(w), &k);
     put_world(s, sim_stats(w), powers > 0, &k);
     for (uint32_t i = 0; (site = sim_fault_site(w, i)); i++)
-        put(&k, "site.", site->name, s->sim.fault_on_ppm && s->sim.fault_fire_ppm, site->fired);
+        put(&k, "site.", site->name,
+            s->sim.fault_on_ppm && s->sim.fault_fire_ppm && site_may(s, site->name), site->fired);
     return k.n;
 }

@@ -51,6 +51,7 @@ static const struct key keys[] = {
     U64("node_mem_bytes", sim.node_mem_bytes),
     PPM("fault_on_ppm", sim.fault_on_ppm),
     PPM("fault_fire_ppm", sim.fault_fire_ppm),
+    U64("fault_sites", sim.fault_sites),
     PPM("stall_ppm", sim.stall_ppm),
     TIME("stall_mean", sim.stall_mean_ns),
     TIME("net.latency_min", sim.net.latency_min_ns),

@@ -127,6 +127,7 @@ struct sim_config {
     uint64_t node_mem_bytes;       /* the budget of each node's struct mem */
     int64_t work_ns;               /* what work() costs */
     uint32_t fault_on_ppm;         /* a fault site is on in this run */
+    uint64_t fault_sites;          /* which may be: a bit for each of sim_fault_known */
     uint32_t fault_fire_ppm;       /* a site that is on fires */
     uint32_t stall_ppm;            /* per turn of a node: it stops in the middle of the turn */
     int64_t stall_mean_ns;
@@ -252,6 +253,12 @@ struct sim_site {
     uint64_t asked, fired;
 };
 
+/* The sites that there are in the code, in the order of sim_config.fault_sites; NULL behind the
+ * last. tests/e2e/test_list.sh compares with the code. */
+struct sim_known_site {
+    const char *name, *what;
+};
+const struct sim_known_site *sim_fault_known(uint32_t i);
 /* a site that fires with ppm whatever the seed says */
 void sim_fault_set(struct sim *s, const char *site, uint32_t ppm);
 /* the i-th site asked so far, or NULL */

@@ -6,6 +6,7 @@ struct sim_config sim_config_quiet(uint64_t seed)
     const int64_t us = 1000, ms = 1000000, sec = 1000000000;
     return (struct sim_config){
         .seed = seed,
+        .fault_sites = 1,
         .net = {.latency_min_ns = 50 * us,
                 .latency_mean_ns = 100 * us,
                 .nic_bytes_per_s = 1250000000,

@@ -2,11 +2,46 @@
  * fires now and then.
  *
  *  1. Whether a site is on depends on (seed, name) alone, not on who asks first.
- *  2. Firing draws from the asking node's own stream. */
+ *  2. Firing draws from the asking node's own stream; what is not on draws nothing.
+ *  3. What a site does is what may happen without it, too: a full table, a lost lease, a small
+ * batch. */
 #include "sim/sim_internal.h"
+
+/* new ones at the end: scenarios say which by number */
+static const struct sim_known_site known[] = {
+    {"wal.batch_of_one", "a batch of the log takes one record, however many wait"},
+    {"wal.segment_early", "the log goes on in its next segment though there is room in this one"},
+    {"image.early", "a state image is written long before it is due"},
+    {"ship.small", "an image that is fetched comes in smaller pieces"},
+    {"raft.queue_full", "a submit is refused as if too many waited"},
+    {"master.busy", "a request is refused as if there were too many"},
+    {"master.no_lease", "an answer may not be kept"},
+    {"worker.busy", "a read or write is refused as if there were too many"},
+    {"worker.not_kept", "a page that was fetched is not kept"},
+    {"worker.tells_all", "a worker reports all its pages, not what has changed"},
+    {"client.forgets", "what a client has cached is asked again"},
+    {"client.reads_no_ahead", "there is no buffer to read ahead"},
+};
+
+const struct sim_known_site *sim_fault_known(uint32_t i)
+{
+    return i < ARRAY_LEN(known) ? &known[i] : NULL;
+}
+
+/* may it be on?  Those of tests have no number. */
+static bool sim_fault_may(const struct sim *s, const char *name)
+{
+    for (uint32_t i = 0; i < ARRAY_LEN(known); i++)
+        if (!strcmp(known[i].name, name))
+            return s->cfg.fault_sites >> i & 1;
+    return true;
+}
 
 static struct sim_site_state *sim_fault_lookup(struct sim *s, const char *name)
 {
+    for (uint32_t i = 0; i < s->n_sites; i++)
+        if (s->sites[i].literal == name && !strcmp(s->sites[i].pub.name, name))
+            return &s->sites[i];
     size_t len = strlen(name);
     ASSERT(len < sizeof s->sites[0].pub.name);
     uint64_t hash = base_hash(name, len, 0);
@@ -18,8 +53,9 @@ static struct sim_site_state *sim_fault_lookup(struct sim *s, const char *name)
     struct prng p;
     prng_seed(&p, s->cfg.seed, name, 1);
     site->hash = hash;
+    site->literal = name;
     memcpy(site->pub.name, name, len + 1);
-    site->pub.on = prng_chance_ppm(&p, s->cfg.fault_on_ppm);
+    site->pub.on = prng_chance_ppm(&p, s->cfg.fault_on_ppm) && sim_fault_may(s, name);
     site->pub.fire_ppm = s->cfg.fault_fire_ppm;
     return site;
 }

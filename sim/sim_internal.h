@@ -69,6 +69,7 @@ struct sim_heap_entry {
 struct sim_site_state {
     struct sim_site pub;
     uint64_t hash;
+    const char *literal; /* who asked first; only compared */
 };
 
 /* ---- hash ---- */

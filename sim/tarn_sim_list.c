@@ -14,13 +14,14 @@
 #include "sim/tarn_sim.h"
 
 static const char usage[] =
-    "tarn-sim list [scenarios|faults|checkers|knobs]... [--json]\n"
+    "tarn-sim list [scenarios|faults|sites|checkers|knobs]... [--json]\n"
     "tarn-sim list --schema\n"
     "\n"
     "What there is to choose from; without a word: all of it.\n"
     "\n"
     "  scenarios   files in sim/scenarios, here or beside the program's build folder\n"
     "  faults      what may go wrong: for \"faults\" and \"random.NAME_every\" of a scenario\n"
+    "  sites       rare paths in the code, and the bit of each in fault_sites\n"
     "  checkers    verdicts of a run, and models of check-history\n"
     "  knobs       keys of a scenario and of --set, with range and default\n"
     "  --schema    the JSON schema (draft 2020-12) of scenario files, as "
@@ -93,6 +94,7 @@ static const char *const knobs[][2] = {
     {"node_mem_bytes", "memory of each process"},
     {"fault_on_ppm", "a rare path in the code is switched on for this run"},
     {"fault_fire_ppm", "one that is on is taken"},
+    {"fault_sites", "which may be: a bit for each, in the order of list sites"},
     {"stall_ppm", "for each turn of a process: it stops in the middle"},
     {"stall_mean", "for so long, on average"},
     {"net.latency_min", "one way, least"},
@@ -300,6 +302,18 @@ static int list_faults(struct listing *l)
     return 0;
 }
 
+static int list_sites(struct listing *l)
+{
+    const struct sim_known_site *k;
+    char bit[24];
+    section(l, "sites");
+    for (uint32_t i = 0; (k = sim_fault_known(i)); i++) {
+        fmt_into(bit, sizeof bit, "%llu", 1ULL << i);
+        entry(l, k->name, bit, k->what);
+    }
+    return 0;
+}
+
 static int list_checkers(struct listing *l)
 {
     section(l, "checkers");
@@ -373,13 +387,14 @@ static const struct {
     int (*fn)(struct listing *l);
 } sections[] = {{"scenarios", list_scenarios},
                 {"faults", list_faults},
+                {"sites", list_sites},
                 {"checkers", list_checkers},
                 {"knobs", list_knobs}};
 
 int tarn_sim_list(int argc, char **argv)
 {
-    static const char *const names[] = {"scenarios", "faults",   "checkers", "knobs",
-                                        "--json",    "--schema", "--help"};
+    static const char *const names[] = {"scenarios", "faults", "sites",    "checkers",
+                                        "knobs",     "--json", "--schema", "--help"};
     struct listing l = {.first_section = true};
     bool wanted[ARRAY_LEN(sections)] = {false}, any = false;
     int status = 0;

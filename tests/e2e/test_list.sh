@@ -1,12 +1,12 @@
 #!/bin/bash
-# tests/e2e/test_list.sh BUILD - tarn-sim list: scenarios, faults, checkers and knobs, none without a text, and what it says of knobs holds.
+# tests/e2e/test_list.sh BUILD - tarn-sim list: scenarios, faults, sites, checkers and knobs, none without a text, and what it says of knobs holds.
 . "$(dirname "$0")/lib.sh" "$@"
 cd "$here" || fail "no source tree"
 tarn-sim list --json > "$work/all" || fail "list --json"
 python3 - "$work/all" << 'END' || fail "what it says"
 import json, os, subprocess, sys
 D = json.load(open(sys.argv[1]))
-assert list(D) == ["scenarios", "faults", "checkers", "knobs"]
+assert list(D) == ["scenarios", "faults", "sites", "checkers", "knobs"]
 files = sorted("sim/scenarios/" + f for f in os.listdir("sim/scenarios") if f.endswith(".json"))
 assert [s["name"] for s in D["scenarios"]] == files
 for kind, rows in D.items():
@@ -14,6 +14,13 @@ for kind, rows in D.items():
     assert len(set(names)) == len(names), kind
     for r in rows: assert r["what"], f"{kind}: {r['name']} has no text"
 faults = {f["name"] for f in D["faults"]}
+import re
+code = set()
+for folder in ("core", "journal", "cluster"):
+    for f in os.listdir(folder):
+        if f.endswith((".c", ".h")): code |= set(re.findall(r'env_fault\([^;"]*"([^"]+)"', open(f"{folder}/{f}").read()))
+assert code == {s["name"] for s in D["sites"]}, f"sites in the code: {sorted(code)}"
+assert [s["of"] for s in D["sites"]] == [str(1 << i) for i in range(len(D["sites"]))]
 knobs = {k["name"]: k for k in D["knobs"]}
 assert {"random.%s_every" % f for f in faults} <= set(knobs), "a fault without its knob"
 assert {c["name"] for c in D["checkers"] if c["of"] == "files"} == {"log", "answers", "data", "store", "liveness", "structure"}

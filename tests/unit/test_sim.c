@@ -393,6 +393,32 @@ static void test_sim_fault_sites(void)
     CU_ASSERT(on > 30 && on < 70);
 }
 
+/* of the sites in the code those may be on that the scenario names */
+static void test_sim_fault_sites_are_chosen(void)
+{
+    for (uint64_t bit = 1; bit <= 4; bit *= 2) {
+        unsigned fired[3] = {0};
+        for (uint64_t seed = 0; seed < 20; seed++) {
+            struct mem m;
+            unit_mem(&m, 64 << 20);
+            struct sim_config cfg = sim_config_quiet(seed);
+            CU_ASSERT_EQUAL(cfg.fault_sites, 1);
+            cfg.fault_on_ppm = 500000;
+            cfg.fault_fire_ppm = 500000;
+            cfg.fault_sites = bit;
+            struct sim *s = sim_open(&m, &cfg);
+            struct env *e = sim_node_up(sim_node_add(s, "a"));
+            for (uint32_t i = 0; i < 60; i++)
+                fired[i % 3] += env_fault(e, sim_fault_known(i % 3)->name);
+            sim_close(s);
+            mem_drop(&m);
+        }
+        for (unsigned i = 0; i < 3; i++)
+            CU_ASSERT_EQUAL(fired[i] > 0, bit == 1u << i);
+    }
+    CU_ASSERT_PTR_NULL(sim_fault_known(64));
+}
+
 /* a stall between a check and its use: what is submitted after it happens late */
 struct staller {
     struct env_op op, first, second;
@@ -547,6 +573,6 @@ static void test_sim_node_memory_is_budgeted(void)
 UNIT_MAIN("sim", UNIT(test_sim_timers), UNIT(test_sim_pause_serves_timers_last),
           UNIT(test_sim_crash_drops_memory_and_ops), UNIT(test_sim_same_seed_same_hash),
           UNIT(test_sim_hash_sees_content), UNIT(test_sim_fault_sites),
-          UNIT(test_sim_stall_inside_a_turn), UNIT(test_sim_pause_outlives_a_stall),
-          UNIT(test_sim_random_stalls), UNIT(test_sim_work_and_clocks),
-          UNIT(test_sim_node_memory_is_budgeted))
+          UNIT(test_sim_fault_sites_are_chosen), UNIT(test_sim_stall_inside_a_turn),
+          UNIT(test_sim_pause_outlives_a_stall), UNIT(test_sim_random_stalls),
+          UNIT(test_sim_work_and_clocks), UNIT(test_sim_node_memory_is_budgeted))
