@@ -11,7 +11,7 @@
 
 enum {
     RAFT_LOG_SPANS = RAFT_RUNS_MAX + 8,
-    RAFT_LOG_SPANS_START = RAFT_RUNS_MAX / 2, /* with more a log begins behind its image */
+    RAFT_LOG_SPANS_START = RAFT_RUNS_MAX / 2, /* with more a log begins with its image */
     RAFT_LOG_CONFS = 8,
     RAFT_LOG_BLOCK = 256 * 1024,
 };
@@ -532,9 +532,11 @@ int raft_log_start(struct raft_log *l, struct raft_start *s)
                                          raft_log_span(l, i->index)->term == i->term;
     if (!has) {
         raft_log_reset(l, i->index, i->term);
-    } else if (l->n_spans > RAFT_LOG_SPANS_START && i->index > l->base) {
-        l->base_term = i->term; /* files go whole, and hold more terms than the core has room for */
-        raft_log_span_trim(l, i->index);
+    } else if (l->n_spans > RAFT_LOG_SPANS_START && i->index > l->base + 1) {
+        /* Files go whole, and hold more terms than the core has room for.  The image's own entry
+         * stays, for its place: up to there they may go once there is another image. */
+        l->base_term = raft_log_span(l, i->index - 1)->term;
+        raft_log_span_trim(l, i->index - 1);
     }
     s->base = l->base;
     s->base_term = l->base_term;

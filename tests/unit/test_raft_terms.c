@@ -66,6 +66,35 @@ static void test_more_terms_in_a_segment_than_a_log_holds(void)
     gang_free(g);
 }
 
+/* What was in the log at a start goes as it would have gone without. */
+static void test_a_start_with_many_terms_does_not_keep_files(void)
+{
+    struct gang *g = started(4, 1 << 20);
+    struct journal_status st;
+    CU_ASSERT(lead_in_turn(g, 700, 5));
+    for (uint32_t i = 0; i < 3; i++)
+        gang_crash(g, i, false);
+    gang_run(g, 100);
+    for (uint32_t i = 0; i < 3; i++)
+        gang_start(g, i);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) && gang_await_equal(g, 10000));
+    journal_status(gang_leader(g)->j, &st);
+    uint64_t segments = st.wal_segments, first = st.first_index;
+    struct gang_op o = {.op = {.done = gang_op_done}, .g = g, .busy = true};
+    journal_image_now(gang_leader(g)->j, &o.op);
+    for (int i = 0; i < 5000 && !o.done; i++)
+        gang_run(g, 1);
+    gang_run(g, 100);
+    journal_status(gang_leader(g)->j, &st);
+    if (getenv("WORLD_LOG"))
+        fprintf(stderr, "first %llu %llu, segments %llu %llu\n", (unsigned long long)first,
+                (unsigned long long)st.first_index, (unsigned long long)segments,
+                (unsigned long long)st.wal_segments);
+    CU_ASSERT(o.done && o.op.ret > 0);
+    CU_ASSERT(st.first_index == first + 1 && st.wal_segments < segments);
+    gang_free(g);
+}
+
 /* the log is not kept for who does not come back */
 static void test_more_leaders_while_a_member_is_away(void)
 {
@@ -80,4 +109,5 @@ static void test_more_leaders_while_a_member_is_away(void)
 
 UNIT_MAIN("raft_terms", UNIT(test_more_leaders_than_a_log_holds_terms),
           UNIT(test_more_terms_in_a_segment_than_a_log_holds),
+          UNIT(test_a_start_with_many_terms_does_not_keep_files),
           UNIT(test_more_leaders_while_a_member_is_away))
