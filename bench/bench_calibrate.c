@@ -6,18 +6,23 @@
  *
  *   disk   durable writes by size and by how many are under way on the disk: of one process, two,
  *          three, and three with several each, as three masters on one disk have
- *   net    round trips by size; half of one, without the processor time of its turns and without
- *          waking a processor, is a way
+ *   net    round trips by size
+ *   quorum the least that one takes: a block written here and by one of two others who are told;
+ *          it goes into nothing, but shows how far the parts make the whole
  *   wake   the same round trip with both processes on one processor, which never sleeps then: half
- *          of what it is faster by is what waking an idle processor takes.  A write that ends wakes
- *          one, too, as often as none was busy: so much is taken off the tables of writes
+ *          of what it is faster by is what waking an idle processor takes
  *   cpu    of a turn: turns in which nothing happens.  Of a write to a connection and a read: a
- *          stream of small frames that nobody answers, one a turn; of a byte: of large ones.  Of a
- *          disk operation: the writes above.  Of a record and its bytes: what is left of the
- *          processor time of a group under a load of two sizes when all that is taken off
+ *          stream of small frames that nobody answers, one a turn, but no more than a round trip on
+ *          one processor takes; of a byte: of large ones.  Of a disk operation: the writes above.
+ *          Of a record and its bytes: what is left of the processor time of a group under a load of
+ *          two sizes when all that is taken off
  *
- * The latter is processor time, at 256 outstanding, of records of 256 B and 2 KiB: no latency and
- * no rate of a journal goes into the model, and none of the points that `predict` looks at.
+ * The latter is processor time, at 256 outstanding, of records of 256 B and 2 KiB, and at 1
+ * outstanding for what a batch takes beside its records: no latency and no rate of a journal goes
+ * into the model.
+ *
+ * What is seen of a write or a round trip is more than the disk and the wire: bench_calibrate_fit.c
+ * takes off what the simulator has by itself.
  *
  * A round measures each once; the model has the medians over rounds (and processes) of each
  * quantile, and of each cost. */
@@ -28,7 +33,6 @@
 #include <time.h>
 #include <unistd.h>
 #include "bench/bench_calibrate.h"
-#include "sim/sim.h"
 
 static_assert((int)CALIBRATE_POINTS == (int)SIM_POINTS, "tables as the simulator has them");
 
@@ -65,12 +69,13 @@ struct calibrate {
     int ms, cores;
     cpu_set_t cpus;
     struct list_of write[LEVELS][SIZES][CALIBRATE_POINTS], ping[WAYS][CALIBRATE_POINTS];
-    struct list_of idle[LEVELS][SIZES]; /* the part of the processors' time that nobody took */
-    struct list_of one_ns, wake_ns;
+    struct list_of one_ns, wake_ns, quorum_ns;
     struct list_of write_cpu_ns, turn_ns, send_ns, receive_ns, send_byte_ns, receive_byte_ns;
+    struct list_of batch_ns;                                 /* in the mean of the members */
     struct list_of leader_ns[RECORDS], follower_ns[RECORDS]; /* of a record, in all */
     /* what came of it */
-    double turn, send, receive, io, wake, byte, submit, apply, submit_byte, apply_byte;
+    struct bench_fit fit;
+    double turn, send, receive, io, wake, batch, byte, submit, apply, submit_byte, apply_byte;
 };
 
 static int cal_ascending(const void *a, const void *b)
@@ -148,18 +153,15 @@ static bool cal_disk(struct calibrate *c)
             for (int k = 0; k < nodes; k++)
                 if (!bench_proc_tell(&c->node[k], order))
                     return cal_complain(c, order, "gone");
-            double busy = 0;
             for (int k = 0; k < nodes; k++) {
                 struct took t;
                 if (!cal_heard(c, k, order, &t))
                     return false;
-                busy += t.ns > 0 ? (double)t.cpu_ns / (double)t.ns : 0;
                 for (int q = 0; q < CALIBRATE_POINTS; q++)
                     cal_add(&c->write[l][i][q], (double)t.point[q]);
                 if (!l && !i && t.ops)
                     cal_add(&c->write_cpu_ns, (double)t.cpu_ns / (double)t.ops);
             }
-            cal_add(&c->idle[l][i], cal_at_least(1 - busy / c->cores, 0));
         }
     return true;
 }
@@ -199,6 +201,10 @@ static bool cal_net(struct calibrate *c)
 {
     struct took t;
     char order[64];
+    snprintf(order, sizeof order, "quorum %d", c->ms);
+    if (!bench_proc_tell(&c->node[0], order) || !cal_heard(c, 0, order, &t))
+        return false;
+    cal_add(&c->quorum_ns, (double)t.point[CALIBRATE_POINTS / 2]);
     snprintf(order, sizeof order, "turns %d", c->ms);
     if (!bench_proc_tell(&c->node[0], order) || !cal_heard(c, 0, order, &t) || !t.turns)
         return false;
@@ -243,20 +249,41 @@ static void cal_costs(struct calibrate *c)
     c->turn = cal_at_least(cal_median(&c->turn_ns), 100);
     c->send = cal_at_least(cal_median(&c->send_ns), 0);
     c->receive = cal_at_least(cal_median(&c->receive_ns), 0);
+    /* a round trip on one processor is two turns, each with a read and a write, and nothing else */
+    double most = cal_at_least(cal_median(&c->one_ns) / 2 - c->turn, 100);
+    if (c->send + c->receive > most) {
+        double both = c->send + c->receive;
+        c->send *= most / both;
+        c->receive *= most / both;
+    }
     c->io = cal_at_least(cal_median(&c->write_cpu_ns) - c->turn, 0);
     c->wake = cal_median(&c->wake_ns);
     c->byte = cal_at_least((cal_median(&c->send_byte_ns) + cal_median(&c->receive_byte_ns)) / 2, 0);
 }
 
-/* processor time of a record in a member: what is left when turns, messages and writes are taken
- * off */
-static double cal_of_record(const struct calibrate *c, const struct bench_group_counts *n,
-                            double records)
+/* processor time of a member when turns, messages and writes are taken off */
+static double cal_left(const struct calibrate *c, const struct bench_group_counts *n)
 {
     double reads = n->reads < n->turns ? n->reads : n->turns;
-    double left = n->cpu_ns - c->turn * n->turns - c->send * n->writes - c->receive * reads -
-                  c->io * n->io - c->byte * n->wire;
-    return cal_at_least(left / records, 0);
+    return n->cpu_ns - c->turn * n->turns - c->send * n->writes - c->receive * reads -
+           c->io * n->io - c->byte * n->wire;
+}
+
+/* With one record outstanding each is a batch.  What that takes of a member whose caches are cold
+ * is more than its part of a large one. */
+static bool cal_batches(struct calibrate *c)
+{
+    struct bench_group_ran ran;
+    double left = 0, io = 0;
+    if (!bench_group_run(&c->group, 1, cal_records[0], c->ms, &ran))
+        return false;
+    for (int k = 0; k < GROUP_MEMBERS; k++) {
+        const struct list_of *of = k == ran.leader ? c->leader_ns : c->follower_ns;
+        left += cal_left(c, &ran.of[k]) - cal_median(&of[0]) * ran.records;
+        io += ran.of[k].io;
+    }
+    cal_add(&c->batch_ns, cal_at_least(left / cal_at_least(io, 1), 0));
+    return true;
 }
 
 static bool cal_journals(struct calibrate *c)
@@ -268,9 +295,9 @@ static bool cal_journals(struct calibrate *c)
             return false;
         for (int k = 0; k < GROUP_MEMBERS; k++)
             cal_add(k == ran.leader ? &c->leader_ns[i] : &c->follower_ns[i],
-                    cal_of_record(c, &ran.of[k], ran.records));
+                    cal_at_least(cal_left(c, &ran.of[k]) / ran.records, 0));
     }
-    return true;
+    return cal_batches(c);
 }
 
 /* a record and a byte of it, of what two sizes take */
@@ -286,21 +313,61 @@ static void cal_records_cost(struct calibrate *c)
     double record, byte;
     cal_line(c->follower_ns, &c->apply, &c->apply_byte);
     cal_line(c->leader_ns, &record, &byte);
+    c->batch = cal_median(&c->batch_ns);
     c->submit = cal_at_least(record - c->apply, 0);
     c->submit_byte = cal_at_least(byte - c->apply_byte, 0);
 }
 
 /* ---- the file ---- */
 
-static void cal_table(FILE *f, const struct list_of *points, double half, double off)
+static void cal_table(FILE *f, const int64_t *ns)
 {
-    double last = 1000;
     fprintf(f, "\"ns\": [");
-    for (int q = 0; q < CALIBRATE_POINTS; q++) {
-        last = cal_at_least(cal_median(&points[q]) * half - off, last);
-        fprintf(f, "%s%.0f", q ? ", " : "", last);
-    }
+    for (int q = 0; q < CALIBRATE_POINTS; q++)
+        fprintf(f, "%s%lld", q ? ", " : "", (long long)ns[q]);
     fprintf(f, "]}");
+}
+
+/* the medians of each quantile; ret: that of the median */
+static int64_t cal_medians(const struct list_of *points, int64_t *ret)
+{
+    for (int q = 0; q < CALIBRATE_POINTS; q++)
+        ret[q] = (int64_t)cal_median(&points[q]);
+    return ret[CALIBRATE_POINTS / 2];
+}
+
+static void cal_fit(struct calibrate *c)
+{
+    struct bench_fit *f = &c->fit;
+    struct sim_grid *w = &f->model.write, *n = &f->model.way;
+    w->n_at_once = LEVELS;
+    w->n_bytes = SIZES;
+    for (int l = 0; l < LEVELS; l++) {
+        f->nodes[l] = cal_levels[l].nodes;
+        f->depth[l] = cal_levels[l].depth;
+        w->at_once[l] = (uint64_t)f->nodes[l] * (uint64_t)f->depth[l];
+        for (int i = 0; i < SIZES; i++) {
+            w->bytes[i] = (uint64_t)cal_sizes[i];
+            f->write_ns[l][i] = cal_medians(c->write[l][i], w->ns[l][i]);
+        }
+    }
+    n->n_at_once = 1;
+    n->at_once[0] = 1;
+    n->n_bytes = WAYS;
+    for (int i = 0; i < WAYS; i++) {
+        n->bytes[i] = (uint64_t)cal_ways[i];
+        f->ping_ns[i] = cal_medians(c->ping[i], n->ns[0][i]);
+        for (int q = 0; q < CALIBRATE_POINTS; q++)
+            n->ns[0][i][q] /= 2;
+    }
+    f->serve = (struct sim_serve_config){.cores = (uint32_t)c->cores,
+                                         .turn_ns = (int64_t)c->turn,
+                                         .send_ns = (int64_t)c->send,
+                                         .receive_ns = (int64_t)c->receive,
+                                         .io_ns = (int64_t)c->io,
+                                         .wake_ns = (int64_t)c->wake,
+                                         .byte_ps = (uint32_t)(c->byte * 1e3)};
+    bench_fit(f);
 }
 
 static bool cal_write_model(const struct calibrate *c, const char *path)
@@ -321,22 +388,21 @@ static bool cal_write_model(const struct calibrate *c, const char *path)
             machine, commit, date, c->b->rounds, c->b->seconds);
     fprintf(f,
             "\"cpu\": {\"cores\": %d, \"turn\": %.0f, \"send\": %.0f, \"receive\": %.0f, \"io\": "
-            "%.0f, \"wake\": %.0f, \"byte\": %.0f, \"submit\": %.0f, \"submit_byte\": %.0f, "
-            "\"apply\": %.0f, "
-            "\"apply_byte\": %.0f},\n\"disk\": {\"write\": [",
-            c->cores, c->turn, c->send, c->receive, c->io, c->wake, c->byte * 1e3, c->submit,
-            c->submit_byte * 1e3, c->apply, c->apply_byte * 1e3);
+            "%.0f, \"wake\": %.0f, \"batch\": %.0f, \"byte\": %.0f, \"submit\": %.0f, "
+            "\"submit_byte\": %.0f, \"apply\": %.0f, \"apply_byte\": %.0f},\n\"disk\": {\"write\": "
+            "[",
+            c->cores, c->turn, c->send, c->receive, c->io, c->wake, c->batch, c->byte * 1e3,
+            c->submit, c->submit_byte * 1e3, c->apply, c->apply_byte * 1e3);
     for (int l = 0; l < LEVELS; l++)
         for (int i = 0; i < SIZES; i++) {
             fprintf(f, "%s\n{\"bytes\": %d, \"at_once\": %d, ", l || i ? "," : "", cal_sizes[i],
                     cal_levels[l].nodes * cal_levels[l].depth);
-            cal_table(f, c->write[l][i], 1, c->turn + c->io + c->wake * cal_median(&c->idle[l][i]));
+            cal_table(f, c->fit.model.write.ns[l][i]);
         }
     fprintf(f, "]},\n\"net\": {\"way\": [");
     for (int i = 0; i < WAYS; i++) {
         fprintf(f, "%s\n{\"bytes\": %d, ", i ? "," : "", cal_ways[i]);
-        cal_table(f, c->ping[i], 0.5,
-                  c->turn + c->send + c->receive + c->wake + 2 * c->byte * cal_ways[i]);
+        cal_table(f, c->fit.model.way.ns[0][i]);
     }
     fprintf(f, "]}}\n");
     bool ok = !ferror(f);
@@ -345,25 +411,32 @@ static bool cal_write_model(const struct calibrate *c, const char *path)
 
 static void cal_print(const struct calibrate *c)
 {
-    fprintf(stderr, "durable writes, us in the median, by how many are under way at once:\n");
+    const struct bench_fit *f = &c->fit;
+    fprintf(stderr, "durable writes, us in the median, by how many processes keep outstanding "
+                    "(in brackets: simulated with the model):\n");
     for (int i = 0; i < SIZES; i++) {
         fprintf(stderr, "  %7d B ", cal_sizes[i]);
         for (int l = 0; l < LEVELS; l++)
-            fprintf(stderr, "  %d: %.0f", cal_levels[l].nodes * cal_levels[l].depth,
-                    cal_median(&c->write[l][i][CALIBRATE_POINTS / 2]) / 1e3);
+            fprintf(stderr, "  %d: %.0f (%.0f)", f->nodes[l] * f->depth[l],
+                    (double)f->write_ns[l][i] / 1e3,
+                    (double)bench_fit_writes(&f->model, &f->serve, f->nodes[l], f->depth[l],
+                                             (uint32_t)cal_sizes[i]) /
+                        1e3);
         fputc('\n', stderr);
     }
     fprintf(stderr, "round trips, us:");
     for (int i = 0; i < WAYS; i++)
-        fprintf(stderr, "  %d B %.0f", cal_ways[i],
-                cal_median(&c->ping[i][CALIBRATE_POINTS / 2]) / 1e3);
-    fprintf(stderr, "; on one processor %d B %.0f\n", cal_ways[0], cal_median(&c->one_ns) / 1e3);
-    fprintf(stderr,
-            "processor, ns: turn %.0f, send %.0f, receive %.0f, disk operation %.0f, waking %.0f, "
-            "byte %.2f\n"
-            "  record: submit %.0f + %.2f a byte, apply %.0f + %.2f a byte\n",
-            c->turn, c->send, c->receive, c->io, c->wake, c->byte, c->submit, c->submit_byte,
-            c->apply, c->apply_byte);
+        fprintf(stderr, "  %d B: %.0f (%.0f)", cal_ways[i], (double)f->ping_ns[i] / 1e3,
+                (double)bench_fit_ping(&f->model, &f->serve, (uint32_t)cal_ways[i]) / 1e3);
+    fprintf(stderr, "; on one processor %d B: %.0f\na quorum of blocks, us: %.0f (%.0f)\n",
+            cal_ways[0], cal_median(&c->one_ns) / 1e3, cal_median(&c->quorum_ns) / 1e3,
+            (double)bench_fit_quorum(&f->model, &f->serve) / 1e3);
+    fprintf(
+        stderr,
+        "processor, ns: turn %.0f, send %.0f, receive %.0f, disk operation %.0f, waking %.0f, "
+        "byte %.2f\n  batch: %.0f; record: submit %.0f + %.2f a byte, apply %.0f + %.2f a byte\n",
+        c->turn, c->send, c->receive, c->io, c->wake, c->byte, c->batch, c->submit, c->submit_byte,
+        c->apply, c->apply_byte);
 }
 
 /* ---- all ---- */
@@ -371,7 +444,7 @@ static void cal_print(const struct calibrate *c)
 static bool cal_start(struct calibrate *c)
 {
     char verb[] = "bench", mode[] = "calibrate-node", log[600], dir[600], order[64];
-    int port = bench_proc_ports(1);
+    int port = bench_proc_ports(2);
     snprintf(log, sizeof log, "%s/calibrate.log", c->dir);
     for (int k = 0; k < NODES; k++) {
         snprintf(dir, sizeof dir, "%s/node%d", c->dir, k);
@@ -381,13 +454,17 @@ static bool cal_start(struct calibrate *c)
         if (!cal_order(c, k, "prepare"))
             return false;
     }
-    snprintf(order, sizeof order, "listen 127.0.0.1:%d", port);
-    if (!port || !cal_order(c, 1, order))
-        return false;
-    snprintf(order, sizeof order, "connect 127.0.0.1:%d", port);
+    for (int k = 0; k < 2; k++) {
+        snprintf(order, sizeof order, "listen 127.0.0.1:%d", port + k);
+        if (!port || !cal_order(c, 1 + k, order))
+            return false;
+        snprintf(order, sizeof order, "connect %d 127.0.0.1:%d", k, port + k);
+        if (!cal_order(c, 0, order))
+            return false;
+    }
     /* the group makes its files at first */
     struct bench_group_ran warm;
-    return cal_order(c, 0, order) && bench_group_open(&c->group, c->b, c->dir) &&
+    return bench_group_open(&c->group, c->b, c->dir) &&
            bench_group_run(&c->group, RECORD_DEPTH, cal_records[0], 300, &warm);
 }
 
@@ -416,6 +493,7 @@ int bench_calibrate_main(struct bench *b)
     if (ok) {
         cal_costs(&c);
         cal_records_cost(&c);
+        cal_fit(&c);
         cal_print(&c);
         ok = cal_write_model(&c, b->out ? b->out : "model.json");
     }

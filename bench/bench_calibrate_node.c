@@ -3,7 +3,9 @@
  *
  *     write SIZE DEPTH MS   so many durable writes outstanding, over a file that was written before
  *     listen ADDR           answers what comes from `ping`, and takes what comes from `stream`
- *     connect ADDR          to such a one
+ *     connect K ADDR        to such a one, the K-th (0, 1)
+ *     quorum MS             one at a time: a frame to both, and a durable write of 4 KiB here; they
+ *                           write as much and answer; done when it is here and on one of them
  *     ping SIZE MS          round trips, one at a time
  *     stream SIZE MS        a frame each turn, that nobody answers
  *     turns MS              turns in which nothing happens
@@ -33,6 +35,9 @@ enum {
     CAL_SIZE_MAX = 256 * 1024,
     CAL_ECHO = 1,
     CAL_TAKE = 2,
+    CAL_STORE = 3,
+    CAL_BLOCK = 4096,
+    CAL_LAG = 8, /* of who is later */
     CAL_CONNS = 8,
     CAL_STREAM_AHEAD = 256 * 1024,
 };
@@ -44,6 +49,7 @@ struct cal_slot {
     struct cal *c;
     int64_t began_ns;
     uint8_t *buf;
+    struct env_peer *asked; /* a write that this one asked for */
 };
 
 struct cal_counts {
@@ -57,7 +63,7 @@ struct cal {
     uv_poll_t in;
     struct bench_load_lines lines;
     /* what is measured */
-    enum { CAL_IDLE, CAL_WRITE, CAL_PING, CAL_STREAM, CAL_TURNS } what;
+    enum { CAL_IDLE, CAL_WRITE, CAL_PING, CAL_STREAM, CAL_TURNS, CAL_QUORUM } what;
     int size, depth, busy;
     int64_t from_ns, end_ns, counted_from_ns, last_ns;
     struct cal_counts before;
@@ -72,8 +78,10 @@ struct cal {
     struct env_acceptor acceptor;
     struct env_op listen_op, connect_op, post_op;
     struct env_timer end;
-    struct env_peer peer[CAL_CONNS], out;
+    struct env_peer peer[CAL_CONNS], out[2];
     int64_t pinged_ns;
+    /* a quorum */
+    uint64_t asked, stored, answered[2];
     uint8_t frame[CAL_SIZE_MAX];
     int64_t sample[CAL_SAMPLES];
 };
@@ -126,8 +134,9 @@ static void cal_finish(void)
 {
     struct cal_counts now = cal_counts();
     int64_t point[CALIBRATE_POINTS];
-    uint64_t ops = cal.what == CAL_WRITE ? now.net.disk_ops - cal.before.net.disk_ops
-                                         : now.net.writes - cal.before.net.writes;
+    uint64_t ops = cal.what == CAL_WRITE || cal.what == CAL_QUORUM
+                       ? now.net.disk_ops - cal.before.net.disk_ops
+                       : now.net.writes - cal.before.net.writes;
     uint32_t n = cal.n < CAL_SAMPLES ? cal.n : CAL_SAMPLES;
     if (cal.what == CAL_STREAM || cal.what == CAL_TURNS)
         n = 0;
@@ -173,18 +182,29 @@ static void cal_begin(int what, int size, int depth, int ms)
 
 /* ---- disk ---- */
 
+static void cal_stored(struct cal_slot *s);
+
+static void cal_write_of(struct cal_slot *s, uint32_t size)
+{
+    if (cal.at + size > CAL_FILE)
+        cal.at = 0;
+    env_write(cal.file, s->buf, size, cal.at, &s->op);
+    cal.at += size;
+}
+
 static void cal_write(struct cal_slot *s)
 {
-    if (cal.at + (uint64_t)cal.size > CAL_FILE)
-        cal.at = 0;
     s->began_ns = bench_load_now_ns();
-    env_write(cal.file, s->buf, (uint32_t)cal.size, cal.at, &s->op);
-    cal.at += (uint64_t)cal.size;
+    cal_write_of(s, (uint32_t)cal.size);
 }
 
 static void cal_written(struct env_op *op)
 {
     struct cal_slot *s = container_of(op, struct cal_slot, op);
+    if (s->asked || cal.what == CAL_QUORUM) {
+        cal_stored(s);
+        return;
+    }
     if (op->ret != cal.size && cal.what == CAL_WRITE)
         cal_failed("write", op->ret < 0 ? (int)op->ret : E_IO);
     if (cal_done(s->began_ns) && cal.what == CAL_WRITE) {
@@ -224,13 +244,67 @@ static void cal_prepare(void)
              &cal.file_op);
 }
 
+/* ---- a quorum ---- */
+
+static void cal_ask(void)
+{
+    cal.pinged_ns = bench_load_now_ns();
+    cal.asked++;
+    for (int i = 0; i < 2; i++)
+        env_send(cal.out[i].conn, CAL_STORE, &(struct env_iov){cal.frame, (size_t)cal.size}, 1);
+    cal_write_of(&cal.slot[0], CAL_BLOCK);
+}
+
+static void cal_quorum(void)
+{
+    uint64_t n = cal.asked, *a = cal.answered;
+    if (cal.what != CAL_QUORUM || cal.stored < n || (a[0] < n && a[1] < n) || a[0] + CAL_LAG < n ||
+        a[1] + CAL_LAG < n)
+        return;
+    if (cal_done(cal.pinged_ns))
+        cal_ask();
+    else
+        cal_finish();
+}
+
+/* a write for somebody else, or our own part */
+static void cal_stored(struct cal_slot *s)
+{
+    struct env_peer *p = s->asked;
+    s->asked = NULL;
+    if (s->op.ret != CAL_BLOCK) {
+        cal_failed("write", s->op.ret < 0 ? (int)s->op.ret : E_IO);
+    } else if (!p) {
+        cal.stored++;
+        cal_quorum();
+    } else if (p->conn) {
+        env_send(p->conn, CAL_STORE, &(struct env_iov){cal.frame, 8}, 1);
+    }
+}
+
+static void cal_store(struct env_peer *p)
+{
+    for (int i = 0; i < CAL_DEPTH; i++)
+        if (!cal.slot[i].asked) {
+            cal.slot[i].asked = p;
+            cal_write_of(&cal.slot[i], CAL_BLOCK);
+            return;
+        }
+    cal_failed("quorum", E_AGAIN);
+}
+
 /* ---- network ---- */
 
 static void cal_frame(struct env_peer *p, uint16_t type, const void *b, uint32_t len)
 {
-    if (type == CAL_ECHO && p != &cal.out) {
+    if (type == CAL_ECHO && p != &cal.out[0]) {
         env_send(p->conn, CAL_ECHO, &(struct env_iov){b, len}, 1);
-    } else if (p == &cal.out && cal.what == CAL_PING) {
+    } else if (type == CAL_STORE && (p == &cal.out[0] || p == &cal.out[1])) {
+        cal.answered[p - cal.out]++;
+        cal_quorum();
+    } else if (type == CAL_STORE) {
+        cal_store(p);
+    } else if (p == &cal.out[0] && cal.what == CAL_PING) {
         if (!cal_done(cal.pinged_ns)) {
             cal_finish();
             return;
@@ -273,12 +347,12 @@ static void cal_turn(struct env_op *op)
     if (cal.what == CAL_IDLE)
         return;
     if (cal.what == CAL_STREAM) {
-        if (!cal.out.conn) {
+        if (!cal.out[0].conn) {
             cal_failed("stream", E_CLOSED);
             return;
         }
-        if (env_backlog(cal.out.conn) < CAL_STREAM_AHEAD)
-            env_send(cal.out.conn, CAL_TAKE, &(struct env_iov){cal.frame, (size_t)cal.size}, 1);
+        if (env_backlog(cal.out[0].conn) < CAL_STREAM_AHEAD)
+            env_send(cal.out[0].conn, CAL_TAKE, &(struct env_iov){cal.frame, (size_t)cal.size}, 1);
     }
     if (!cal_done(0)) {
         cal_finish();
@@ -314,17 +388,21 @@ static void cal_line(void *ctx, const char *line)
     } else if (sscanf(line, "listen %63s", addr) == 1) {
         cal.listen_op.done = cal_answer;
         env_listen(cal.env, addr, &cal.acceptor, &cal.listen_op);
-    } else if (sscanf(line, "connect %63s", addr) == 1) {
+    } else if (sscanf(line, "connect %d %63s", &depth, addr) == 2 && depth >= 0 && depth < 2) {
         cal.connect_op.done = cal_answer;
-        cal.out = (struct env_peer){.on_frame = cal_frame, .on_close = cal_closed};
-        env_connect(cal.env, addr, 5000000000LL, &cal.out, &cal.connect_op);
+        cal.out[depth] = (struct env_peer){.on_frame = cal_frame, .on_close = cal_closed};
+        env_connect(cal.env, addr, 5000000000LL, &cal.out[depth], &cal.connect_op);
+    } else if (sscanf(line, "quorum %d", &ms) == 1 && cal.out[0].conn && cal.out[1].conn) {
+        cal_begin(CAL_QUORUM, 100, 1, ms);
+        cal.answered[0] = cal.answered[1] = cal.stored = cal.asked;
+        cal_ask();
     } else if (sscanf(line, "ping %d %d", &size, &ms) == 2 && size > 0 && size <= CAL_SIZE_MAX &&
-               cal.out.conn) {
+               cal.out[0].conn) {
         cal_begin(CAL_PING, size, 1, ms);
         cal.pinged_ns = bench_load_now_ns();
-        env_send(cal.out.conn, CAL_ECHO, &(struct env_iov){cal.frame, (size_t)size}, 1);
+        env_send(cal.out[0].conn, CAL_ECHO, &(struct env_iov){cal.frame, (size_t)size}, 1);
     } else if (sscanf(line, "stream %d %d", &size, &ms) == 2 && size > 0 && size <= CAL_SIZE_MAX &&
-               cal.out.conn) {
+               cal.out[0].conn) {
         cal_begin(CAL_STREAM, size, 1, ms);
         cal_turn(NULL);
     } else if (sscanf(line, "turns %d", &ms) == 1) {

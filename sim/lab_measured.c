@@ -161,6 +161,7 @@ static bool measured_cpu(struct measured *x, const cJSON *o)
                  {"receive", 1000000000, &s->sim.serve.receive_ns, NULL},
                  {"io", 1000000000, &s->sim.serve.io_ns, NULL},
                  {"wake", 1000000000, &s->sim.serve.wake_ns, NULL},
+                 {"batch", 1000000000, &s->sim.serve.batch_ns, NULL},
                  {"byte", 1000000, NULL, &s->sim.serve.byte_ps},
                  {"submit", 1000000000, &s->journal.submit_ns, NULL},
                  {"apply", 1000000000, &s->journal.apply_ns, NULL},
@@ -176,9 +177,10 @@ static bool measured_cpu(struct measured *x, const cJSON *o)
         while (i < ARRAY_LEN(known) && strcmp(known[i].name, j->string) != 0)
             i++;
         if (i == ARRAY_LEN(known))
-            return measured_wrong(x, j,
-                                  "unknown; there are cores, turn, send, receive, io, wake, byte, "
-                                  "submit, apply, submit_byte, apply_byte");
+            return measured_wrong(
+                x, j,
+                "unknown; there are cores, turn, send, receive, io, wake, batch, byte, "
+                "submit, apply, submit_byte, apply_byte");
         if (!measured_whole(j, known[i].max, &v)) {
             x->bad = j;
             fmt_into(x->why, LAB_ERROR, "not a whole number from 0 to %llu",

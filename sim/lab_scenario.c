@@ -138,6 +138,7 @@ static const struct key keys[] = {
     TIME("journal.apply", journal.apply_ns),
     U32("journal.submit_byte_ps", journal.submit_byte_ps, 0, 1000000),
     U32("journal.apply_byte_ps", journal.apply_byte_ps, 0, 1000000),
+    TIME("journal.batch", sim.serve.batch_ns),
     U32("machine.together", together, 0, 1),
     U32("machine.cores", sim.serve.cores, 0, 1024),
     TIME("machine.turn", sim.serve.turn_ns),

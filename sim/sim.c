@@ -158,7 +158,7 @@ void sim_ev_free(struct sim *s, struct sim_ev *ev)
     sim_ev_unqueue(s, ev);
     list_remove(&ev->link);
     if (ev->counted)
-        ev->node->machine->writes--;
+        sim_disk_io_uncount(s, ev);
     ev->kind = SIM_EV_FREE;
     list_push_front(&s->free_evs, &ev->link);
 }

@@ -4,7 +4,9 @@
  *  1. A call takes effect at the moment it completes; a crash before that lets it happen in full,
  *     in part or not at all (a rename: in full or not at all).
  *  2. The transfers of one disk queue behind each other; latencies overlap.  A durable write of
- *     which a model knows what it takes (sim.h) takes that, beside so many others of its machine.
+ *     which a model knows what it takes (sim.h) takes that, beside so many others of its machine:
+ *     when their number changes, what is left of each becomes as much longer or shorter as the
+ *     medians say.
  *  3. Names are copied at the call; data is not, and must not change while it is under way. */
 #include "sim/sim_internal.h"
 
@@ -37,6 +39,40 @@ static struct sim_node *sim_disk_io_node(struct env *e)
     return container_of(e, struct sim_node, env);
 }
 
+__extension__ typedef __int128 sim_disk_i128;
+
+/* of all writes under way on m, which were `before`, and are m->writes */
+static void sim_disk_io_rescale(struct sim *s, struct sim_machine *m, uint32_t before)
+{
+    const struct sim_grid *g = &s->cfg.model->write;
+    list_each_safe(l, &m->on_disk) {
+        struct sim_ev *ev = container_of(l, struct sim_ev, disk);
+        int64_t was = sim_model_median_ns(g, ev->y, before);
+        int64_t is = sim_model_median_ns(g, ev->y, m->writes), left = ev->at_ns - s->now_ns;
+        if (was > 0 && left > 0 && sim_ev_is_queued(s, ev))
+            sim_ev_at(s, ev, s->now_ns + (int64_t)((sim_disk_i128)left * is / was));
+    }
+}
+
+void sim_disk_io_uncount(struct sim *s, struct sim_ev *ev)
+{
+    struct sim_machine *m = ev->node->machine;
+    ev->counted = false;
+    list_remove(&ev->disk);
+    m->writes--;
+    if (m->writes)
+        sim_disk_io_rescale(s, m, m->writes + 1);
+}
+
+static void sim_disk_io_count(struct sim *s, struct sim_ev *ev)
+{
+    struct sim_machine *m = ev->node->machine;
+    if (m->writes++)
+        sim_disk_io_rescale(s, m, m->writes - 1);
+    ev->counted = true;
+    list_push_back(&m->on_disk, &ev->disk);
+}
+
 /* the event's time, for an operation that is given to the disk at now_ns */
 static void sim_disk_io_start(struct sim_node *n, struct sim_ev *ev, const struct sim_handle *h,
                               uint64_t bytes, int64_t now_ns)
@@ -48,8 +84,8 @@ static void sim_disk_io_start(struct sim_node *n, struct sim_ev *ev, const struc
     bool known = grid && grid->n_bytes && call == SIM_DISK_WRITE && h && h->flags & ENV_O_DSYNC;
     int64_t lat_ns;
     if (known) {
-        ev->counted = true;
-        lat_ns = sim_model_draw_ns(grid, bytes, ++n->machine->writes, &d->prng);
+        sim_disk_io_count(s, ev);
+        lat_ns = sim_model_draw_ns(grid, bytes, n->machine->writes, &d->prng);
     } else if (call == SIM_DISK_READ || call == SIM_DISK_OPEN || call == SIM_DISK_LIST)
         lat_ns = sim_draw_ns(&d->prng, d->cfg.read_min_ns, d->cfg.read_mean_ns);
     else if (call == SIM_DISK_SYNC || call == SIM_DISK_RENAME)
@@ -79,6 +115,8 @@ static struct sim_ev *sim_disk_io_begin(struct sim_node *n, struct env_op *op,
     struct sim_ev *ev = sim_op_begin(n, op, SIM_EV_DISK);
     ev->stage = (uint8_t)call;
     ev->a = h;
+    if (call == SIM_DISK_WRITE && h->flags & ENV_O_DSYNC)
+        sim_node_spend(n, n->sim->cfg.serve.batch_ns);
     if (n->serves) { /* it leaves with all others of the turn */
         ev->held = true;
         list_push_back(&n->submits, &ev->hold);

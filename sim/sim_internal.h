@@ -49,11 +49,12 @@ struct sim_ev {
     uint32_t id; /* slot */
     uint8_t kind, stage;
     bool held;
-    bool counted;          /* among the writes of its machine */
+    bool counted;          /* among the writes of its machine: disk is on its on_disk */
     struct sim_node *node; /* the owner, or NULL */
     struct sim_node *turn; /* whose loop it needs, or NULL */
     struct list link;      /* on the owner's evs, or the free list */
     struct list hold;      /* on a paused node's held */
+    struct list disk;      /* on its machine\'s on_disk */
     struct env_op *op;
     int64_t ret;
     void *a, *b, *c;
@@ -237,7 +238,8 @@ struct sim_net {
 /* Nodes that share processors and a disk. */
 struct sim_machine {
     uint32_t nodes, busy; /* processors that are */
-    uint32_t writes;      /* durable ones, under way */
+    uint32_t writes;      /* durable ones whose times a model says, under way, */
+    struct list on_disk;  /* their events */
     struct list waiting;  /* nodes, for a processor */
 };
 
@@ -371,6 +373,9 @@ void sim_chance_close_world(struct sim *s);
 int64_t sim_model_draw_ns(const struct sim_grid *g, uint64_t bytes, uint64_t at_once,
                           struct prng *p);
 
+/* what the table's median is, instead of a draw */
+int64_t sim_model_median_ns(const struct sim_grid *g, uint64_t bytes, uint64_t at_once);
+
 /* sim_serve.c: turns that take time */
 void sim_serve_open(struct sim_node *n);
 void sim_serve_close(struct sim_node *n);
@@ -420,6 +425,7 @@ void sim_disk_file_synced(struct sim_node *n, struct sim_file *f, uint64_t epoch
 void sim_disk_lose(struct sim_node *n); /* the power is gone */
 
 /* sim_disk_io.c: the calls, and their faults and costs */
+void sim_disk_io_uncount(struct sim *s, struct sim_ev *ev); /* a write of those ends */
 void sim_disk_io_leave(struct sim_node *n); /* what its turn has submitted is on its way */
 void sim_disk_io_event(struct sim *s, struct sim_ev *ev);
 void sim_disk_io_crash(struct sim_node *n); /* what was under way happened, or in part, or not */

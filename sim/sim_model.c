@@ -52,14 +52,25 @@ static int64_t sim_model_row(const struct sim_grid *g, uint32_t row, uint64_t by
     return sim_model_beyond(ns, bytes, g->bytes[g->n_bytes - 1]);
 }
 
-int64_t sim_model_draw_ns(const struct sim_grid *g, uint64_t bytes, uint64_t at_once,
-                          struct prng *p)
+/* at u of 2^32 */
+static int64_t sim_model_at_ns(const struct sim_grid *g, uint64_t bytes, uint64_t at_once,
+                               uint32_t u)
 {
-    uint32_t u = (uint32_t)(prng_u64(p) >> 32);
     uint64_t part, of;
     uint32_t i = sim_model_place(g->at_once, g->n_at_once, at_once, &part, &of);
     int64_t ns = sim_model_row(g, i, bytes, u);
     if (part)
         ns = sim_model_between(ns, sim_model_row(g, i + 1, bytes, u), part, of);
     return sim_model_beyond(ns, at_once, g->at_once[g->n_at_once - 1]);
+}
+
+int64_t sim_model_draw_ns(const struct sim_grid *g, uint64_t bytes, uint64_t at_once,
+                          struct prng *p)
+{
+    return sim_model_at_ns(g, bytes, at_once, (uint32_t)(prng_u64(p) >> 32));
+}
+
+int64_t sim_model_median_ns(const struct sim_grid *g, uint64_t bytes, uint64_t at_once)
+{
+    return sim_model_at_ns(g, bytes, at_once, 1U << 31);
 }

@@ -29,6 +29,7 @@ void sim_serve_open(struct sim_node *n)
     n->machine = sim_alloc(n->sim, sizeof *n->machine);
     n->machine->nodes = 1;
     list_init(&n->machine->waiting);
+    list_init(&n->machine->on_disk);
     list_init(&n->wait);
     list_init(&n->submits);
 }

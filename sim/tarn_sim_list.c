@@ -181,6 +181,7 @@ static const char *const knobs[][2] = {
     {"journal.apply", "what each member spends on a record, if turns take time"},
     {"journal.submit_byte_ps", "and on each of its bytes, in ps"},
     {"journal.apply_byte_ps", "and on each of its bytes, in ps"},
+    {"journal.batch", "what a member spends on what it writes at once, if turns take time"},
     {"machine.together", "1: the masters are on one machine, its processors and its disk"},
     {"machine.cores", "processors of each machine; 0: no limit"},
     {"machine.turn", "what a turn of a process takes; all 0: turns take no time"},

@@ -114,7 +114,7 @@ static void test_model_of_a_disk(void)
         for (int i = 0; i < 3; i++)
             env_write(w[i].f, block, sizeof block, 0, &w[i].op);
         sim_run_until(s, at + 50 * ms);
-        CU_ASSERT(w[0].done_ns >= at + 100 * us && w[0].done_ns <= at + 332 * us);
+        CU_ASSERT(w[0].done_ns >= at + 200 * us && w[0].done_ns <= at + 664 * us);
         CU_ASSERT(w[1].done_ns >= at + 200 * us && w[1].done_ns <= at + 664 * us);
         CU_ASSERT(w[2].done_ns > at && w[2].done_ns < at + 100 * us + 500 * us);
     }
@@ -123,6 +123,35 @@ static void test_model_of_a_disk(void)
     CU_ASSERT_EQUAL(n[0]->machine->writes, 1);
     sim_node_crash(n[0]); /* what was under way is not any more */
     CU_ASSERT_EQUAL(n[0]->machine->writes, 0);
+    sim_close(s);
+    mem_drop(&m);
+}
+
+/* who comes later makes what is under way slower, and is faster when that is done */
+static void test_model_of_writes_that_meet(void)
+{
+    struct mem m;
+    unit_mem(&m, 64 << 20);
+    struct sim_model model = {.write = grid_of()};
+    for (int i = 0; i < SIM_POINTS; i++) {
+        model.write.ns[0][0][i] = 100 * us;
+        model.write.ns[1][0][i] = 300 * us; /* of three; so 200 of two */
+    }
+    struct sim_config cfg = sim_config_quiet(5);
+    cfg.model = &model;
+    struct sim *s = sim_open(&m, &cfg);
+    struct sim_node *n[2] = {sim_node_add(s, "a"), sim_node_add(s, "b")};
+    struct writer w[2] = {{0}};
+    sim_node_together(n[1], n[0]);
+    for (int i = 0; i < 2; i++)
+        writer_open(&w[i], n[i], ENV_O_DSYNC);
+    int64_t at = sim_now_ns(s);
+    env_write(w[0].f, block, sizeof block, 0, &w[0].op);
+    sim_run_until(s, at + 50 * us);
+    env_write(w[1].f, block, sizeof block, 0, &w[1].op);
+    sim_run_until(s, at + ms);
+    CU_ASSERT_EQUAL(w[0].done_ns - at, 150 * us); /* half alone, half at half the speed */
+    CU_ASSERT_EQUAL(w[1].done_ns - at, 200 * us); /* 100 us at half the speed, 50 alone */
     sim_close(s);
     mem_drop(&m);
 }
@@ -381,6 +410,6 @@ static void test_model_switched_off(void)
 }
 
 UNIT_MAIN("sim_model", UNIT(test_model_gives_the_tables_quantiles), UNIT(test_model_of_a_disk),
-          UNIT(test_serve_shares_processors), UNIT(test_serve_wakes),
-          UNIT(test_serve_starves_nobody), UNIT(test_serve_of_what_is_sent),
+          UNIT(test_model_of_writes_that_meet), UNIT(test_serve_shares_processors),
+          UNIT(test_serve_wakes), UNIT(test_serve_starves_nobody), UNIT(test_serve_of_what_is_sent),
           UNIT(test_model_switched_off))
