@@ -441,6 +441,9 @@ struct client {
 /* client_master.c */
 void client_master_reset(struct client *c); /* a leader was found and has lasted */
 bool client_master_is_dead(const struct client *c, uint32_t i);
+/* why the connection to c->master ended, as far as client_decided asks; and that it serves us */
+void client_master_barred(struct client *c, int why);
+void client_master_serves(struct client *c);
 void client_master_dead(struct client *c, int why);
 /* an address, any bytes; its place, or UINT32_MAX */
 uint32_t client_master_hint(struct client *c, const void *hint, uint32_t len);

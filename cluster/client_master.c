@@ -40,6 +40,25 @@ void client_master_reset(struct client *c)
     c->lost_since_ns = env_now_ns(c->env);
 }
 
+/* Nothing that helps itself: somebody must change a configuration. */
+void client_master_barred(struct client *c, int why)
+{
+    bool is_barred = why == E_AUTH || why == E_CONFIG || why == E_VERSION;
+    uint32_t one = 1u << c->master, all = (uint32_t)((1ull << c->n_given) - 1);
+    c->barred = is_barred ? c->barred | one : c->barred & ~one;
+    if (is_barred && !c->decided && (c->barred & all) == all) {
+        c->barred_why = why;
+        c->decided = true;
+    }
+}
+
+void client_master_serves(struct client *c)
+{
+    c->barred = 0;
+    c->barred_why = 0;
+    c->decided = true;
+}
+
 void client_master_dead(struct client *c, int why)
 {
     if (c->n_masters > 1)

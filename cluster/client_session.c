@@ -44,21 +44,9 @@ const bool *client_decided(const struct client *c, const int **ret_err)
     return &c->decided;
 }
 
-/* Nothing that helps itself: somebody must change a configuration. */
-static void session_barred(struct client *c, int why)
-{
-    bool is_barred = why == E_AUTH || why == E_CONFIG || why == E_VERSION;
-    uint32_t one = 1u << c->master, all = (uint32_t)((1ull << c->n_given) - 1);
-    c->barred = is_barred ? c->barred | one : c->barred & ~one;
-    if (is_barred && !c->decided && (c->barred & all) == all) {
-        c->barred_why = why;
-        c->decided = true;
-    }
-}
-
 static void session_down(struct client *c, int why)
 {
-    session_barred(c, why);
+    client_master_barred(c, why);
     c->conn = NULL;
     rpc_cancel(&c->beat);
     rpc_cancel(&c->opening);
@@ -221,9 +209,8 @@ static void session_ready(struct client *c)
 {
     c->ready_since_ns = env_now_ns(c->env);
     c->state = CLIENT_READY;
-    c->stats.connected = c->decided = true;
-    c->barred = 0;
-    c->barred_why = 0;
+    c->stats.connected = true;
+    client_master_serves(c);
     client_worker_learn_mounts(c);
     client_fs_pump(c);
 }

@@ -59,11 +59,22 @@ expect 1 'a running master has it' tarn journal verify
 expect 1 "the members of its group lie in $work/up/master-1 $work/up/master-2 $work/up/master-3" tarn journal dump
 expect 2 'from 9 lies behind --to 5' tarn journal dump --from 9 --to 5 "$work/up/master-1"
 
+# the alert of a quorum at risk (deploy/prometheus/alerts.yml) counts what the leader's /metrics say
+votes() { # votes N_UP N: of so many that vote so many are connected
+    curl -s --max-time 10 "http://$(grep -o "master-$(leader) http://[0-9.:]*" "$work/up.log" | head -1 | cut -d/ -f3)/metrics" | python3 -c 'import re,sys
+text, m = sys.stdin.read(), {}
+for what, who, v in re.findall(r"^tarn_journal_member_(votes|connected)\{member=\"(\d+)\"\} (\d+)$", text, re.M):
+    m.setdefault(who, {})[what] = int(v)
+up, n = sum(x["votes"] * x["connected"] for x in m.values()), sum(x["votes"] for x in m.values())
+sys.exit((up, n) != (int(sys.argv[1]), int(sys.argv[2])) or not re.search(r"^tarn_master_role\{role=\"leader\"\} 1$", text, re.M))' "$1" "$2"
+}
+wait_for 20 votes 3 3 || fail "the leader's metrics do not show three that vote"
 # one dies: it is not a standby, and how long ago it was heard is known
 dead=$(($(leader) % 3 + 1)) other=$((($(leader) + 1) % 3 + 1))
 kill -9 "$(pgrep -f "tarn master .*journal.id=$dead .*$work/" | head -1)"
 two() { json | grep -q '"voters_up":2,"tolerates":0,"ok":true'; }
 wait_for 60 two || fail "not two: $(tarn journal status 2>&1)"
+wait_for 20 votes 2 3 || fail "the leader's metrics do not show two of three"
 expect 0 "^ *$dead .* unreachable .*does not answer; last heard by the leader [0-9]+ s ago" tarn journal status
 expect 0 "^$dead@127.0.0.1:[0-9]*=[0-9]* unreachable" tarn journal members
 json | grep -q '"role":"unreachable".*"heard_ago_s":[0-9]' || fail "status --json: $(json)"

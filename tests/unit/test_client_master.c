@@ -158,7 +158,42 @@ static void test_client_master_new_ones_are_found_after_many(void)
     world_close();
 }
 
-UNIT_MAIN("client_master", UNIT(test_client_master_each_once_then_a_pause),
+/* every one has refused us for good: that is known, but only until one serves */
+static void test_client_master_all_bar_us(void)
+{
+    const int *why;
+    world_open(3);
+    const bool *decided = client_decided(&c, &why);
+    client_master_barred(&c, E_AUTH);
+    c.master = 1;
+    client_master_barred(&c, E_REFUSED);
+    c.master = 2;
+    client_master_barred(&c, E_AUTH);
+    CU_ASSERT(!*decided && !*why); /* 1 may come up, and let us in */
+    c.master = 1;
+    client_master_barred(&c, E_CONFIG);
+    CU_ASSERT(*decided);
+    CU_ASSERT_EQUAL(*why, E_CONFIG);
+    client_master_serves(&c); /* somebody has changed the secret */
+    CU_ASSERT(*decided && !*why);
+    for (c.master = 0; c.master < 3; c.master++)
+        client_master_barred(&c, E_AUTH);
+    CU_ASSERT_EQUAL(*why, 0); /* it was connected once: it goes on trying */
+    world_close();
+    world_open(2);
+    decided = client_decided(&c, &why);
+    client_master_barred(&c, E_AUTH);
+    client_master_barred(&c, E_TIMEOUT); /* it came again as another process */
+    c.master = 1;
+    client_master_barred(&c, E_AUTH);
+    CU_ASSERT(!*decided);
+    client_master_serves(&c);
+    CU_ASSERT(*decided && !*why);
+    world_close();
+}
+
+UNIT_MAIN("client_master", UNIT(test_client_master_all_bar_us),
+          UNIT(test_client_master_each_once_then_a_pause),
           UNIT(test_client_master_one_alone_is_tried_again_and_again),
           UNIT(test_client_master_a_hint_is_followed_once_a_round),
           UNIT(test_client_master_new_ones_are_found_after_many),
