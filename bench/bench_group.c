@@ -109,7 +109,8 @@ bool bench_group_run(struct bench_group *g, int depth, int size, int ms,
     char question[64], line[256];
     ms = ms > 10 ? ms : 10;
     snprintf(question, sizeof question, "run %d %d %d", depth, size, ms);
-    for (int tries = 0; tries < 3; tries++) /* on a busy machine its leader may change */
+    for (int tries = 0; tries < 8;
+         tries++) /* on a busy machine its leader may change, or nothing is done in time */
         if (bench_group_try(g, question, ms, line, sizeof line, ret))
             return true;
     fprintf(stderr, "tarn bench: journals, %d B, %d outstanding: %s; see %s\n", size, depth, line,

@@ -3,9 +3,9 @@
 # was measured.  Briefly, so how well it does is not looked at; a model that is wrong is refused by name, line and place.
 . "$(dirname "$0")/lib.sh" "$@"
 cd "$work" || fail "no directory"
-tarn bench calibrate --rounds 1 --seconds 0.03 --out "$work/model.json" 2> calibrate.log || fail "calibrate: $(cat calibrate.log)"
+tarn bench calibrate --rounds 1 --seconds 0.1 --out "$work/model.json" 2> calibrate.log || fail "calibrate: $(cat calibrate.log)"
 ls -d "$work"/tarn-bench-* 2> /dev/null && fail "calibrate left its directory"
-tarn bench predict --rounds 1 --seconds 0.03 --depth 1 --model "$work/model.json" --json > predict.json 2> predict.log
+tarn bench predict --rounds 1 --seconds 0.1 --depth 1 --model "$work/model.json" --json > predict.json 2> predict.log
 status=$?
 [ $status = 0 ] || [ $status = 3 ] || fail "predict ends with $status: $(cat predict.log)"
 cat > check.py << 'END'
