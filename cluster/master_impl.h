@@ -350,6 +350,7 @@ struct master {
     uint32_t mounting; /* next of cfg.mounts to journal */
     struct master_sub mount_sub;
     bool is_limiting;  /* mount_sub brings the limits */
+    bool mount_waits;  /* a record of theirs was not taken: the next tick tries again */
     bool mount_failed; /* some of them could not be mounted; next try: */
     int64_t mount_retry_ns, mount_backoff_ns;
     int64_t mount_look_ns; /* a name that was not found since then is not there */

@@ -217,6 +217,10 @@ void master_mount_done(struct env_op *op)
             mount_next(m);
         return;
     }
+    if (op->ret < 0 && err_is_retry(err)) { /* it was not judged: nobody is served before that */
+        m->mount_waits = true;
+        return;
+    }
     if (err == E_NOT_LOADED) { /* nothing to complain of: see mount_find_parent */
         if (!m->mount_failed)
             m->mount_retry_ns = m->mount_look_ns = env_now_ns(m->env);
@@ -290,7 +294,7 @@ static void mount_again(struct master *m)
 void master_mount_begin(struct master *m)
 {
     m->mounting = 0;
-    m->mount_failed = m->is_limiting = m->is_unmounting = false;
+    m->mount_failed = m->mount_waits = m->is_limiting = m->is_unmounting = false;
     m->mount_backoff_ns = 0;
     for (unsigned n = 0; n <= LIMIT_MOUNTS; n++)
         m->ufs[n].backoff_ns = 0;
@@ -303,6 +307,10 @@ void master_mount_tick(struct master *m)
 {
     if (m->is_limiting && m->is_leading && !m->mount_sub.len)
         mount_limits(m);
+    if (m->mount_waits && m->is_leading && !m->mount_sub.len) {
+        m->mount_waits = false;
+        mount_next(m);
+    }
     int64_t now = env_now_ns(m->env);
     for (uint16_t n = 1; n <= LIMIT_MOUNTS; n++)
         if (m->ufs[n].is_broken && now >= m->ufs[n].retry_ns)
