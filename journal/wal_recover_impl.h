@@ -1,4 +1,4 @@
-/* journal/wal_recover_impl.h - the state of a recovery.  Only wal_recover.c includes it. */
+/* journal/wal_recover_impl.h - the state of a recovery.  For wal_recover.c and wal_rewrite.c. */
 #ifndef JOURNAL_WAL_RECOVER_IMPL_H
 #define JOURNAL_WAL_RECOVER_IMPL_H
 
@@ -67,5 +67,18 @@ struct wal_recover {
     bool copy_waits; /* the batch in `copy` found no room yet */
     char names[WAL_RC_NAMES], after[ENV_NAME_MAX];
 };
+
+/* wal_recover.c */
+void wal_rc_finish(struct wal_recover *rc, int ret);
+void wal_rc_open_reader(struct wal_recover *rc, uint64_t seq);
+
+/* wal_rewrite.c: what is done in the states ERASE to COPIED */
+void wal_rc_erase(struct wal_recover *rc);
+void wal_rc_drop(struct wal_recover *rc);
+void wal_rc_prepare(struct wal_recover *rc);
+void wal_rc_header(struct wal_recover *rc);
+void wal_rc_copy(struct wal_recover *rc); /* the reader shows a batch, or the last one waits */
+void wal_rc_copied(struct wal_recover *rc);
+void wal_rc_running(struct wal_recover *rc);
 
 #endif
