@@ -1,12 +1,47 @@
 /* journal/wal_read.c - one window of aligned memory slides over the segment; a batch that does not
- * fit in what is left of the window is read again from its own start. */
+ * fit in what is left of the window is read again from its own start.
+ *
+ * A read fails as a whole when one sector of it cannot be read.  The window is then read block by
+ * block, and a block that cannot be read is filled with what is neither zeros nor a batch's head,
+ * nor one bit away from it. */
 #include "journal/wal_read.h"
 #include "journal/log_mend.h"
+
+static void wal_read_block(struct wal_read *r)
+{
+    r->busy = true;
+    env_read(r->file, r->window + r->block_at, LOG_BLOCK, r->window_at + r->block_at, &r->op);
+}
+
+/* one is done; false: there are more */
+static bool wal_read_blocks(struct wal_read *r, int64_t ret)
+{
+    if (ret < 0) {
+        memset(r->window + r->block_at, 0xa5, LOG_BLOCK);
+        r->unreadable++;
+    }
+    r->block_at += LOG_BLOCK;
+    r->is_blocks = r->block_at < r->want && (ret < 0 || ret == LOG_BLOCK);
+    r->op.ret = ret < 0 || ret == LOG_BLOCK ? r->block_at : r->block_at - LOG_BLOCK + ret;
+    return !r->is_blocks;
+}
 
 static void wal_read_done(struct env_op *op)
 {
     struct wal_read *r = container_of(op, struct wal_read, op);
     r->busy = false;
+    if (r->is_blocks && (op->ret >= 0 || op->ret == E_IO) && !wal_read_blocks(r, op->ret)) {
+        wal_read_block(r);
+        return;
+    }
+    bool is_window = r->state != WAL_READ_OPENING && r->state != WAL_READ_IS_CLOSED;
+    if (is_window && r->by_block && op->ret == E_IO && !r->is_blocks) {
+        r->is_blocks = true;
+        r->block_at = 0;
+        wal_read_block(r);
+        return;
+    }
+    r->is_blocks = false;
     if (r->state == WAL_READ_OPENING) {
         if (op->ret < 0) {
             r->verdict = (int)op->ret;

@@ -47,9 +47,11 @@ struct wal_read {
     bool any;                 /* take batches as they come (dump) */
     enum wal_read_mend mend;
     uint64_t limit; /* if not 0: no need to read ahead beyond this offset */
+    bool by_block;  /* what the disk cannot read is told as blocks that do not check */
     /* results */
     int verdict;
     bool mendable, mended; /* never reset here */
+    uint32_t unreadable;   /* blocks: nor is that */
     bool is_whole;         /* after BAD: log_mend_is_whole */
     uint64_t at, size;
     struct log_segment segment;
@@ -65,6 +67,8 @@ struct wal_read {
     uint8_t *memory, *window;
     uint64_t window_at, next;
     uint32_t window_len, want;
+    uint32_t block_at; /* in the window, when it is read block by block: of the next one */
+    bool is_blocks;
     char name[ENV_NAME_MAX];
 };
 

@@ -20,7 +20,9 @@
  *  5. What nothing proves durable and does not check may be a write that was torn, or one that was
  *     answered for and in which a bit has flipped since.  So a flipped bit is mended (log_mend.h)
  *     and the log read once more, as if it had never flipped.  What is proven durable and does not
- *     check stays damage: it would have to be mended at every reading. */
+ *     check stays damage: it would have to be mended at every reading.
+ *  6. A group's log is read past what the disk cannot read (wal_read.c).  That is damage, also
+ * where nothing proves that it was durable: a torn write leaves sectors that can be read. */
 #include "core/mutant.h"
 #include "core/sometimes.h"
 #include "journal/wal_recover_impl.h"
@@ -363,6 +365,8 @@ static void wal_rc_verdict(struct wal_recover *rc)
     for (uint32_t i = 0; i < w->n_segs; i++) /* it had all of its size once: there was more */
         if (w->segs[i].is_short && (!w->segs[i].accepted || i == rc->cut_seg))
             wal_rc_learn(rc, rc->last + 1, w->segs[i].seq);
+    if (rc->is_unreadable)
+        wal_rc_learn(rc, rc->last + 1, 0);
     if (rc->evidence > rc->last) {
         if (w->holes && rc->last + 1 < rc->from && wal_rc_scan_second(rc))
             return;
@@ -372,7 +376,8 @@ static void wal_rc_verdict(struct wal_recover *rc)
             wal_name(w, w->segs[rc->cut_seg].seq, name);
             at = w->segs[rc->cut_seg].end;
         }
-        fmt_into(by, sizeof by, "a state image");
+        fmt_into(by, sizeof by,
+                 rc->is_unreadable ? "the disk, which cannot read it," : "a state image");
         if (rc->evidence_seq)
             wal_name(w, rc->evidence_seq, by);
         fmt_log(w->env, ENV_LOG_ERROR,
@@ -452,6 +457,7 @@ static void wal_rc_read_end(struct wal_recover *rc)
         wal_rc_finish(rc, E_VERSION);
     } else if (rc->state == WAL_RC_SCAN) {
         rc->is_whole = rc->read.verdict == E_CORRUPT && rc->read.is_whole;
+        rc->is_unreadable |= rc->read.verdict && rc->read.unreadable;
     } else if (rc->state == WAL_RC_COPY || rc->state == WAL_RC_REPLAY) {
         struct wal_segment *s = &w->segs[rc->at_seg];
         bool active = w->state == WAL_RUNNING && rc->at_seg == w->n_segs - 1;
@@ -519,6 +525,7 @@ static void wal_rc_read_header(struct wal_recover *rc)
 {
     struct wal_segment *s = &rc->wal->segs[rc->at_seg];
     if (rc->state == WAL_RC_HEADS) {
+        rc->is_unreadable |= rc->read.verdict && rc->read.unreadable;
         wal_rc_head(rc, s);
         wal_read_close(&rc->read);
     } else if (rc->state == WAL_RC_EVIDENCE) {
@@ -709,6 +716,7 @@ void wal_recover(struct wal *w, uint64_t from, uint64_t known_durable, struct en
     rc->evidence = known_durable;
     rc->op.done = wal_rc_done;
     rc->read.mend = WAL_READ_LOOK;
+    rc->read.by_block = w->holes;
     rc->read.wake = wal_rc_wake;
     rc->state = WAL_RC_LIST;
     w->state = WAL_RECOVERED;

@@ -55,6 +55,7 @@ struct wal_recover {
     } behind[WAL_RC_BATCHES]; /* the last batches that are no part of the log, by their heads */
     uint32_t n_behind;
     bool is_whole;      /* of what ended the log no sector is missing */
+    bool is_unreadable; /* it, or a segment's header, is nothing that the disk can read */
     bool is_second;     /* scan, because the first ended before what is needed */
     uint64_t first_seq; /* of the segment that this start began */
     uint64_t erase_from;
