@@ -73,8 +73,9 @@ static uint64_t plot_used(struct group_node *n, const char *seg)
     return used < 4096 ? 0 : (uint64_t)used;
 }
 
-/* A bit of what node n has written of its log; as often of what it wrote last, which nothing may
- * prove to have been there: then it is for the log to see that it is no write that a crash tore. */
+/* A bit of what node n has written of its log, or a block that cannot be read any more; as often of
+ * what it wrote last, which nothing may prove to have been there: then it is for the log to see
+ * that it is no write that a crash tore. */
 static void plot_flip(struct group_event *e, struct group_node *n)
 {
     const char *seg = NULL;
@@ -93,7 +94,11 @@ static void plot_flip(struct group_event *e, struct group_node *n)
     uint64_t at = from + lab_group_chance(e, used + 1 - from);
     lab_group_note(n->g, "%s: '%s' is damaged at %llu of %llu", sim_node_name(n->node), seg,
                    (unsigned long long)at, (unsigned long long)used);
-    sim_disk_flip(n->node, seg, at, (unsigned)lab_group_chance(e, 8));
+    uint64_t bit = lab_group_chance(e, 12);
+    if (bit < 8)
+        sim_disk_flip(n->node, seg, at, (unsigned)bit);
+    else
+        sim_disk_bad(n->node, seg, at / 4096 * 4096);
 }
 
 /* One of the two copies of a member's vote and term, unless a crash has torn the other one. */
