@@ -223,9 +223,13 @@ void wal_set_full(struct wal *w, bool full)
         return;
     w->full = full;
     fmt_log(w->env, full ? ENV_LOG_ERROR : ENV_LOG_INFO,
-            full ? "journal: no space for another segment in '%s': read-only until there is. Free "
-                   "some space there."
-                 : "journal: there is space in '%s' again: accepting records.",
+            full && w->n_segs >= WAL_SEGMENTS_MOST
+                ? "journal: '%s' has as many segments as a log can have: read-only until an image "
+                  "lets some go. Make journal.segment larger, or journal.image_after smaller."
+            : full
+                ? "journal: no space for another segment in '%s': read-only until there is. Free "
+                  "some space there."
+                : "journal: there is space in '%s' again: accepting records.",
             env_disk(w->env, w->dir));
     w->host->space(w->host, full);
     if (full && !w->failed)
@@ -340,8 +344,9 @@ static bool wal_fill(struct wal *w)
             w->seal_due = false; /* the next segment's header will vouch instead */
             return false;
         }
-        if (w->prep.state != WAL_PREP_READY || w->old_file || w->n_segs == WAL_SEGMENTS_MAX) {
-            if (w->prep.state == WAL_PREP_FULL || w->n_segs == WAL_SEGMENTS_MAX)
+        bool is_long = w->n_segs >= WAL_SEGMENTS_MOST;
+        if (w->prep.state != WAL_PREP_READY || w->old_file || is_long) {
+            if (w->prep.state == WAL_PREP_FULL || is_long)
                 wal_set_full(w, true);
             return false;
         }

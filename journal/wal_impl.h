@@ -10,6 +10,8 @@
 enum {
     WAL_ZERO_BYTES = 256 * 1024,
     WAL_SEGMENTS_MAX = 4096,
+    /* that are begun: a start may find spares beside them, and begins some of its own */
+    WAL_SEGMENTS_MOST = WAL_SEGMENTS_MAX - 32,
     WAL_SPARES_MAX = 4, /* what one image lets go of with the defaults: the next ones take them */
     WAL_SEAL_NS = 50 * 1000 * 1000,      /* quiet time after which the end is vouched for */
     WAL_PREP_PAUSE_NS = 4 * 1000 * 1000, /* between blocks of zeros while there is time */

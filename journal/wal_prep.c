@@ -97,7 +97,8 @@ static void wal_prep_done(struct env_op *op)
         p->tight = false;
         if (p->is_proof)
             w->giving = false;
-        wal_set_full(w, MUTANT(RAFT_FULL_STAYS) && w->full);
+        if (w->n_segs < WAL_SEGMENTS_MOST)
+            wal_set_full(w, MUTANT(RAFT_FULL_STAYS) && w->full);
         break;
     case WAL_PREP_DROP_CLOSE:
         break;
@@ -252,6 +253,8 @@ static void wal_trim_gone(struct wal *w)
     if (i < w->n_segs) { /* else it was a spare */
         w->n_segs--;
         memmove(w->segs + i, w->segs + i + 1, (w->n_segs - i) * sizeof *w->segs);
+        if (w->prep.state == WAL_PREP_READY && w->n_segs < WAL_SEGMENTS_MOST)
+            wal_set_full(w, false); /* there were too many */
     }
     w->trim.state = WAL_TRIM_IDLE;
     wal_cursor_gone(w);

@@ -188,5 +188,43 @@ static void test_spare_is_given_back(void)
     tlog_drop(t);
 }
 
-UNIT_MAIN("wal_spare", UNIT(test_spare_lives), UNIT(test_spare_is_no_part_of_the_log),
-          UNIT(test_spare_is_given_back))
+/* until the log is full; true: it is, and takes nothing */
+static bool spare_fill(struct tlog *t)
+{
+    for (int i = 0; i < 2000000 && !t->full; i++)
+        if (t->handed < t->appended || tlog_append(t, 15000))
+            tlog_step(t);
+    return t->full && tlog_append(t, 15000) == E_NOSPC;
+}
+
+/* As many segments as a log can have: nothing more is taken, a restart finds its way with all of
+ * them, and what is trimmed makes room again. */
+static void test_spare_too_many_segments(void)
+{
+    struct tlog *t = &log_one;
+    struct sim_config c = sim_config_quiet(4);
+    struct wal_stats st;
+    c.node_mem_bytes = 1 << 28;
+    tlog_init_sim(t, &c);
+    t->cfg.segment_bytes = 1; /* raised to what it takes */
+    t->epoch = 3;
+    CU_ASSERT_FATAL(tlog_open(t, 1) && spare_fill(t));
+    wal_stats(t->wal, &st);
+    CU_ASSERT(st.segments > 4000);
+    tlog_stop(t);
+    t->full = false;
+    CU_ASSERT_FATAL(tlog_open(t, 1) && spare_fill(t));
+    wal_trim(t->wal, t->handed / 2);
+    for (int i = 0; i < 200000 && t->full; i++)
+        tlog_step(t);
+    uint64_t had = t->handed;
+    CU_ASSERT(!t->full && tlog_append(t, 15000) == 0);
+    for (int i = 0; i < 20000 && t->handed == had; i++)
+        tlog_step(t);
+    CU_ASSERT_EQUAL(t->handed, had + 1);
+    tlog_stop(t);
+    tlog_drop(t);
+}
+
+UNIT_MAIN("wal_spare", UNIT(test_spare_too_many_segments), UNIT(test_spare_lives),
+          UNIT(test_spare_is_no_part_of_the_log), UNIT(test_spare_is_given_back))
