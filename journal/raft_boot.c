@@ -204,6 +204,8 @@ static void drive_replayed(struct drive *d)
     struct raft_start s = drive_start_of(d);
     int ret = raft_log_start(d->log, &s);
     if (ret) {
+        fmt_log(d->env, ENV_LOG_ERROR, "journal: '%s': cannot start: %s.", env_disk(d->env, d->dir),
+                err_text(ret));
         raft_drive_fail(d, ret);
         return;
     }

@@ -687,6 +687,10 @@ void raft_drive_launch(struct drive *d, const struct raft_start *s)
     d->fit = true;
     d->raft = raft_create(d->mem, &rc, s, env_clock_ns(d->env));
     if (!d->raft) {
+        fmt_log(d->env, ENV_LOG_ERROR,
+                "journal: '%s': no memory for what the group knows of its log; raise the master's "
+                "budget.",
+                env_disk(d->env, d->dir));
         raft_drive_fail(d, E_NOMEM);
         return;
     }
