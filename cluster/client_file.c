@@ -214,10 +214,12 @@ void client_file_own(struct client *c, const struct fsop *op, const struct fsop_
         cf->attr = rep->attr;
     if (!(op->valid & FSOP_SET_SIZE))
         return;
-    cf->wend = op->size;
+    /* Never raised: others were waited for, so somebody may have cut it since, of which we were
+     * told before this answer came. */
+    cf->wend = base_min_u64(cf->wend, op->size);
     cf->wend_ns = env_now_ns(c->env);
     cf->cuts++;
-    cf->check = cf->writers == 0;
+    cf->check |= cf->writers == 0;
 }
 
 void client_file_inval(struct client *c, const struct rpc_inval *i)

@@ -584,6 +584,8 @@ void raft_drive_settle(struct drive *d)
             if (drive_voters(d) != d->file.meta.voters)
                 raft_drive_meta_save(d); /* who is alone has nobody to repair its log */
         }
+        if (d->file.meta.lost_term && !d->meta_saving && raft_is_whole(d->raft))
+            raft_drive_meta_save(d); /* a restart would miss again what has come back */
         if (d->state == DRIVE_RUNNING && (drive_reads(d) || drive_propose(d)))
             d->settle_again = true;
         if (d->state == DRIVE_RUNNING)

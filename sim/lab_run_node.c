@@ -185,14 +185,15 @@ static void node_exit(struct run_node *n)
 static void node_failed(struct run_node *n, int why)
 {
     struct lab_run *r = n->r;
-    bool excused = sim_now_ns(r->sim) <= n->excused_until_ns || (why == E_CORRUPT && n->flipped) ||
+    bool excused = sim_now_ns(r->sim) <= n->excused_until_ns ||
+                   ((why == E_CORRUPT || why == E_IO) && n->flipped) ||
                    (why == E_NOSPC && sim_now_ns(r->sim) <= n->full_until_ns);
     if (!r->oper || !excused) {
         lab_check_fail(r->check, LAB_LIVENESS, "%s: the master failed: %s", sim_node_name(n->node),
                        err_name(why));
         return;
     }
-    n->corrupt = why == E_CORRUPT ? n->corrupt + 1 : 0;
+    n->corrupt = why == E_CORRUPT || why == E_IO ? n->corrupt + 1 : 0;
     if (n->corrupt > 1)
         lab_run_operator_wish(r->oper, LAB_FAULT_WIPE, n, 0);
     if (!n->is_ending && !n->paused)
@@ -237,8 +238,8 @@ void lab_run_check_nodes(struct lab_run *r)
             node_failed(n, err);
         else if (state == MASTER_SERVING)
             ok = master_check(n->master, why, sizeof why);
-        if (n->worker && worker_state(n->worker, &err) == WORKER_FAILED && err == E_CORRUPT &&
-            n->flipped && !n->paused)
+        if (n->worker && worker_state(n->worker, &err) == WORKER_FAILED &&
+            (err == E_CORRUPT || err == E_IO) && n->flipped && !n->paused)
             node_repair(n);
         else if (n->worker && worker_state(n->worker, &err) == WORKER_FAILED && !n->flipped)
             lab_check_fail(r->check, LAB_LIVENESS, "%s: the worker failed: %s",

@@ -673,6 +673,8 @@ static void test_group_repairs_a_damaged_log(void)
         gang_run(g, 500);
         journal_status(g->m[a].j, &st);
         CU_ASSERT(!st.repairing);
+        struct log_meta m;
+        CU_ASSERT(meta_of(g, a, 0, &m) && m.lost_term == 0); /* a restart need not ask again */
         CU_ASSERT(gang_write(g, 10, 100));
         CU_ASSERT(gang_await_equal(g, 1000));
         /* whole again: with either of the others it is a majority */
