@@ -3,19 +3,11 @@
 # written through the mount.  The mount goes on, nothing acknowledged is lost, and the killed one joins
 # again when it is started.
 . "$(dirname "$0")/lib.sh" "$@"
+. "$(dirname "$0")/group.sh"
 need_fuse
 mkdir -p "$work/mnt"
 points[up]=$work/mnt
-unset TARN_CONFIG
-tarn up --under-store "$store" --mode through --mount "$work/mnt" --masters 3 --workers 1 --dir "$work/up" \
-    --set "master.listen=127.0.0.1:$port" --set "worker.listen=127.0.0.1:$((port + 10))" \
-    --set master.memory=256MiB --set worker.capacity=64MiB > "$work/up.log" 2>&1 &
-pids[up]=$!
-wait_for 90 grep -q "is up" "$work/up.log" || fail "the cluster did not start"
-export TARN_CONFIG=$work/up/tarn.json
-whole() { tarn journal status --json 2> /dev/null | tr -d ' \t\n' | grep -q '"voters_up":3,"tolerates":1,"ok":true'; }
-leader() { tarn journal status --json 2> /dev/null | tr -d ' \t\n' | grep -o '"leader":[0-9]*' | cut -d: -f2; }
-wait_for 30 whole || fail "three masters are not a group: $(tarn journal status 2>&1)"
+group_up 256MiB --mode through --mount "$work/mnt"
 
 write_files "$work/mnt" & writing=$!
 wait_for 30 acked_more 5 || fail "nothing can be written"
@@ -23,7 +15,7 @@ wait_for 30 acked_more 5 || fail "nothing can be written"
 for round in 1 2; do
     wait_for 30 whole || fail "round $round: not whole: $(tarn journal status 2>&1)"
     old=$(leader)
-    pid=$(pgrep -f "tarn master .*journal.id=$old .*$work/" | head -1)
+    pid=$(master_pid "$old")
     [ "$old" ] && [ "$pid" ] || fail "round $round: who leads? ($old $pid)"
     kill -9 "$pid"
     n=$(acked)
@@ -53,7 +45,6 @@ grep -q "this cluster is there already" "$work/boot.log" || fail "no good reason
 # one that is dead is not waited for
 [ "$(leader)" != $old ] || tarn journal elect > /dev/null || fail "$old goes on leading"
 term again2
-two() { tarn journal status --json 2> /dev/null | tr -d ' \t\n' | grep -q '"voters_up":2,"tolerates":0,"ok":true'; }
 wait_for 30 two || fail "not two: $(tarn journal status 2>&1)"
 tarn journal elect $old -t 30s 2>&1 | grep -q "does not reach member $old" || fail "elected a dead one"
 term again1

@@ -2,24 +2,9 @@
 # Changes of a group of masters: what is refused, how far one came that does not end, and what those say
 # who are silent or were removed.
 . "$(dirname "$0")/lib.sh" "$@"
-unset TARN_CONFIG
+. "$(dirname "$0")/group.sh"
 command -v curl > /dev/null || skip "curl is not installed"
-expect() { # expect STATUS PATTERN COMMAND...
-    local want=$1 pattern=$2 out status; shift 2
-    out=$(timeout 60 "$@" 2>&1); status=$?
-    [ $status = "$want" ] || fail "$*: status $status, not $want: $out"
-    grep -qE -- "$pattern" <<< "$out" || fail "$*: says \"$out\", not $pattern"
-}
-tarn up --under-store "$store" --masters 3 --workers 1 --dir "$work/up" \
-    --set "master.listen=127.0.0.1:$port" --set "worker.listen=127.0.0.1:$((port + 10))" \
-    --set master.memory=256MiB --set worker.capacity=64MiB > "$work/up.log" 2>&1 &
-pids[up]=$!
-wait_for 90 grep -q "is up" "$work/up.log" || fail "the cluster did not start"
-export TARN_CONFIG=$work/up/tarn.json
-json() { tarn journal status --json "$@" 2> /dev/null | tr -d ' \t\n'; }
-whole() { json | grep -q '"voters_up":3,"tolerates":1,"ok":true'; }
-leader() { json | grep -o '"leader":[0-9]*' | cut -d: -f2; }
-wait_for 60 whole || fail "three masters are not a group: $(tarn journal status 2>&1)"
+group_up 256MiB
 
 # nobody is added where nobody is found; and none that works gives its vote up for one that does not answer
 free=127.0.0.1:$((port + 15)) standby=$(($(leader) % 3 + 1))
@@ -39,7 +24,7 @@ json | grep -q '"changing":true.*"standing":"joining","votes":false' || fail "no
 expect 0 '5 is no member any more' tarn journal remove 5
 [ $((SECONDS - began)) -lt 20 ] || fail "changes beside one that joins took $((SECONDS - began)) s"
 # who stands still is not called to lead
-stopped=$(pgrep -f "tarn master .*journal.id=$standby .*$work/" | head -1)
+stopped=$(master_pid "$standby")
 kill -STOP "$stopped"
 silent() { tarn journal status | grep -qE "^ *$standby .*(not connected|last heard by the leader [1-9])|^ *$standby .*does not answer"; }
 wait_for 20 silent || fail "$standby, which stands still, is as before: $(tarn journal status 2>&1)"

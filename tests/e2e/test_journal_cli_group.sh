@@ -2,24 +2,9 @@
 # What the commands for a group of masters say: of members that are silent, of what is refused, and of
 # directories that are another's.
 . "$(dirname "$0")/lib.sh" "$@"
-unset TARN_CONFIG
+. "$(dirname "$0")/group.sh"
 command -v curl > /dev/null || skip "curl is not installed"
-expect() { # expect STATUS PATTERN COMMAND...
-    local want=$1 pattern=$2 out status; shift 2
-    out=$(timeout 60 "$@" 2>&1); status=$?
-    [ $status = "$want" ] || fail "$*: status $status, not $want: $out"
-    grep -qE -- "$pattern" <<< "$out" || fail "$*: says \"$out\", not $pattern"
-}
-tarn up --under-store "$store" --mode through --masters 3 --workers 1 --dir "$work/up" \
-    --set "master.listen=127.0.0.1:$port" --set "worker.listen=127.0.0.1:$((port + 10))" \
-    --set master.memory=256MiB --set worker.capacity=64MiB > "$work/up.log" 2>&1 &
-pids[up]=$!
-wait_for 90 grep -q "is up" "$work/up.log" || fail "the cluster did not start"
-export TARN_CONFIG=$work/up/tarn.json
-json() { tarn journal status --json "$@" 2> /dev/null | tr -d ' \t\n'; }
-whole() { json | grep -q '"voters_up":3,"tolerates":1,"ok":true'; }
-leader() { json | grep -o '"leader":[0-9]*' | cut -d: -f2; }
-wait_for 60 whole || fail "three masters are not a group: $(tarn journal status 2>&1)"
+group_up 256MiB --mode through
 tarn fs mkdir /dir || fail "mkdir"
 
 # lines say whose directory they speak of
@@ -71,8 +56,7 @@ sys.exit((up, n) != (int(sys.argv[1]), int(sys.argv[2])) or not re.search(r"^tar
 wait_for 20 votes 3 3 || fail "the leader's metrics do not show three that vote"
 # one dies: it is not a standby, and how long ago it was heard is known
 dead=$(($(leader) % 3 + 1)) other=$((($(leader) + 1) % 3 + 1))
-kill -9 "$(pgrep -f "tarn master .*journal.id=$dead .*$work/" | head -1)"
-two() { json | grep -q '"voters_up":2,"tolerates":0,"ok":true'; }
+kill -9 "$(master_pid "$dead")"
 wait_for 60 two || fail "not two: $(tarn journal status 2>&1)"
 wait_for 20 votes 2 3 || fail "the leader's metrics do not show two of three"
 expect 0 "^ *$dead .* unreachable .*does not answer; last heard by the leader [0-9]+ s ago" tarn journal status

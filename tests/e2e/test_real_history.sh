@@ -3,15 +3,9 @@
 # the leading master is killed is a history that check-history calls linearizable; with one answer
 # altered it is refused.  A history that cannot be written is told of.
 . "$(dirname "$0")/lib.sh" "$@"
+. "$(dirname "$0")/group.sh"
 need_fuse
-unset TARN_CONFIG
-tarn up --under-store "$store" --mode through --masters 3 --workers 1 --dir "$work/up" \
-    --set "master.listen=127.0.0.1:$port" --set "worker.listen=127.0.0.1:$((port + 10))" \
-    --set master.memory=128MiB --set worker.capacity=64MiB > "$work/up.log" 2>&1 &
-pids[up]=$!
-wait_for 90 grep -q "is up" "$work/up.log" || fail "the cluster did not start"
-export TARN_CONFIG=$work/up/tarn.json
-leader() { tarn journal status --json 2> /dev/null | tr -d ' \t\n' | grep -o '"leader":[0-9]*' | cut -d: -f2; }
+group_up 128MiB --mode through
 led() { [ -n "$(leader)" ]; }
 h=$work/history.jsonl
 
@@ -57,7 +51,7 @@ python3 "$work/load.py" "$work/one" "$work/two" "$work/stop" > "$work/load.log" 
 did() { [ "$(cat "$work/stop.n" 2> /dev/null || echo 0)" -ge "$1" ] 2> /dev/null; }
 wait_for 40 did 400 || fail "nothing goes on: $(cat "$work/load.log")"
 old=$(leader)
-pid=$(pgrep -f "tarn master .*journal.id=$old .*$work/" | head -1)
+pid=$(master_pid "$old")
 [ "$old" ] && [ "$pid" ] || fail "who leads? ($old $pid)"
 n=$(cat "$work/stop.n")
 kill -9 "$pid"

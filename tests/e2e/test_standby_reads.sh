@@ -2,14 +2,9 @@
 # client.read_from any: questions are answered by all of three masters, in a directory that has an
 # under-store, also while one of them is killed; the simulator's checker says that no answer was old.
 . "$(dirname "$0")/lib.sh" "$@"
+. "$(dirname "$0")/group.sh"
 command -v curl > /dev/null || skip "no curl"
-unset TARN_CONFIG
-tarn up --under-store "$store" --mode through --masters 3 --workers 1 --dir "$work/up" \
-    --set "master.listen=127.0.0.1:$port" --set "worker.listen=127.0.0.1:$((port + 10))" \
-    --set master.memory=256MiB --set worker.capacity=64MiB > "$work/up.log" 2>&1 &
-pids[up]=$!
-wait_for 90 grep -q "is up" "$work/up.log" || fail "the cluster did not start"
-export TARN_CONFIG=$work/up/tarn.json
+group_up 256MiB --mode through
 out=$(tarn config show --set client.read_from=anny 2>&1) && fail "a master named anny"
 grep -q 'any' <<< "$out" || fail "no suggestion: $out"
 
@@ -22,10 +17,7 @@ served() { # answered by masters while another one led
     echo "$n"
 }
 served_more() { [ "$(served)" -ge "$1" ]; }
-standby() {
-    local l=$(tarn journal status --json 2> /dev/null | tr -d ' \t\n' | grep -o '"leader":[0-9]*' | cut -d: -f2)
-    [ "$l" ] && pgrep -f "tarn master .*journal.id=$((l % 3 + 1)) .*$work/" | head -1
-}
+standby() { local l=$(leader); [ "$l" ] && master_pid $((l % 3 + 1)); }
 chaos load "127.0.0.1:$port,127.0.0.1:$((port + 1)),127.0.0.1:$((port + 2))" / "$work/history" -t 1000 -k 64 -a > "$work/load.log" 2>&1 &
 pids[load]=$!
 wait_for 40 served_more 60 || fail "standbys answered $(served) times"
