@@ -19,8 +19,9 @@
  *     (half of what it can hold): so a member whose disk is slower than its network is never sent
  *     what it must refuse, which costs a probe and is read from disk and sent once more.
  *  6. Nor is more than a window of bytes sent to it unanswered, which grows while what is sent
- * comes to it soon and is halved when not, as TCP's with loss: on a slow line a heartbeat and its
- *     answer wait behind what is queued there, and must come before the line counts as silent. */
+ *     comes to it soon and is halved when not, as TCP's with loss: on a slow line a heartbeat and
+ *     its answer wait behind what is queued there, and must come before the line counts as
+ *     silent. */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
@@ -223,10 +224,8 @@ void raft_repl_heartbeat(struct raft *r)
 
 void raft_repl_lost(struct raft *r, struct raft_peer *p)
 {
-    if (p->flights)
-        raft_repl_paced(r, p, 0, 0, p->flight[p->flight_first].sent_ns, true);
-    else if (p->progress == RAFT_PROBE && p->is_bare)
-        raft_repl_paced(r, p, 0, 0, r->now, true);
+    if (p->flights || (p->progress == RAFT_PROBE && p->is_bare))
+        raft_repl_paced(r, p, 0, 0, p->flights ? p->flight[p->flight_first].sent_ns : r->now, true);
     p->window = (uint32_t)base_min_u64(p->window, raft_repl_window(r));
     if (p->progress == RAFT_REPLICATE)
         raft_repl_to_probe(p, p->match + 1);

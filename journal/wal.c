@@ -222,15 +222,15 @@ void wal_set_full(struct wal *w, bool full)
     if (w->full == full)
         return;
     w->full = full;
-    fmt_log(w->env, full ? ENV_LOG_ERROR : ENV_LOG_INFO,
-            full && w->n_segs >= WAL_SEGMENTS_MOST
-                ? "journal: '%s' has as many segments as a log can have: read-only until an image "
-                  "lets some go. Make journal.segment larger, or journal.image_after smaller."
-            : full
-                ? "journal: no space for another segment in '%s': read-only until there is. Free "
-                  "some space there."
-                : "journal: there is space in '%s' again: accepting records.",
-            env_disk(w->env, w->dir));
+    const char *what = "journal: there is space in '%s' again: accepting records.";
+    if (full && w->n_segs >= WAL_SEGMENTS_MOST)
+        what =
+            "journal: '%s' has as many segments as a log can have: read-only until an image lets "
+            "some go. Make journal.segment larger, or journal.image_after smaller.";
+    else if (full)
+        what = "journal: no space for another segment in '%s': read-only until there is. Free some "
+               "space there.";
+    fmt_log(w->env, full ? ENV_LOG_ERROR : ENV_LOG_INFO, what, env_disk(w->env, w->dir));
     w->host->space(w->host, full);
     if (full && !w->failed)
         wal_reject(w, E_NOSPC);

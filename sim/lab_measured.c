@@ -1,7 +1,6 @@
 /* sim/lab_measured.c - reading what was measured of a machine (see sim/lab_measured.h). */
 #include "sim/lab_measured.h"
 #include <cjson/cJSON.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include "core/fmt.h"
 
@@ -250,22 +249,15 @@ int lab_measured_parse(struct lab_scenario *s, const char *path, const char *jso
 
 int lab_measured_take(struct lab_scenario *s, const char *path, char *ret_why)
 {
-    const size_t most = (size_t)16 << 20;
-    FILE *f = strlen(path) < LAB_PATH ? fopen(path, "rb") : NULL;
-    bool sized = f && fseek(f, 0, SEEK_END) == 0;
-    long size = sized ? ftell(f) : 0;
-    char *text = size >= 0 && (size_t)size < most ? calloc(1, (size_t)size + 2) : NULL;
-    int err = E_CONFIG;
-    if (sized)
-        rewind(f);
-    if (!f)
-        fmt_into(ret_why, LAB_ERROR, "model: cannot open \"%s\"", path);
-    else if (!text || fread(text, 1, (size_t)size + 1, f) != (size_t)size)
-        fmt_into(ret_why, LAB_ERROR, "model: cannot read \"%s\", or too large", path);
+    char *text = NULL;
+    int err = strlen(path) < LAB_PATH ? lab_scenario_text(path, (size_t)16 << 20, &text) : E_INVAL;
+    if (err)
+        fmt_into(ret_why, LAB_ERROR,
+                 err == E_NOENT ? "model: cannot open \"%s\""
+                                : "model: cannot read \"%s\", or too large",
+                 path);
     else
         err = lab_measured_parse(s, path, text, ret_why);
     free(text);
-    if (f)
-        fclose(f);
-    return err;
+    return err ? E_CONFIG : 0;
 }

@@ -8,8 +8,8 @@
  *                 of so many bytes while so many are under way on this disk, itself counted
  *     net.way     a list of tables {"bytes": N, "ns": [33 numbers]}: what one turn sends to one
  *                 peer, from the write until the peer's turn can begin
- *     cpu         cores, and in ns turn, send, receive, io, wake, batch, submit, apply; in ps byte,
- * submit_byte, apply_byte
+ *     cpu         cores, and in ns turn, send, receive, io, wake, batch, submit, apply;
+ *                 in ps byte, submit_byte, apply_byte
  *
  *  1. The 33 numbers are quantiles at even steps, from the least to the most, ascending; the last
  *     one is such that the mean of the uppermost 32nd is right (bench_calibrate.c).

@@ -686,32 +686,42 @@ int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why)
     return parse(s, "", json, ret_why);
 }
 
+int lab_scenario_text(const char *path, size_t most, char **ret_text)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f)
+        return E_NOENT;
+    long size = fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
+    char *text = size >= 0 && (size_t)size < most ? calloc(1, (size_t)size + 2) : NULL;
+    rewind(f);
+    bool whole = text && fread(text, 1, (size_t)size + 1, f) == (size_t)size;
+    fclose(f);
+    if (whole)
+        *ret_text = text;
+    else
+        free(text);
+    return whole ? 0 : E_IO;
+}
+
 int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why)
 {
     const char *slash = strrchr(path, '/');
     char dir[LAB_PATH];
     fmt_into(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) + 1 : 0, path);
-    const size_t most = (size_t)64 << 20; /* a recorded run has thousands of operations */
-    FILE *f = fopen(path, "rb");
-    bool sized = f && fseek(f, 0, SEEK_END) == 0;
-    long size = sized ? ftell(f) : 0;
-    char *text = size >= 0 && (size_t)size < most ? calloc(1, (size_t)size + 2) : NULL;
-    int err = E_CONFIG;
-    if (sized)
-        rewind(f);
-    if (!f)
-        fmt_into(ret_why, LAB_ERROR, "cannot open it; `tarn-sim list` shows what there is");
-    else if (!text || fread(text, 1, (size_t)size + 1, f) != (size_t)size)
-        fmt_into(ret_why, LAB_ERROR, "cannot read it, or too large");
+    char *text = NULL;
+    /* large: a recorded run has thousands of operations */
+    int err = lab_scenario_text(path, (size_t)64 << 20, &text);
+    if (err)
+        fmt_into(ret_why, LAB_ERROR,
+                 err == E_NOENT ? "cannot open it; `tarn-sim list` shows what there is"
+                                : "cannot read it, or too large");
     else
         err = parse(s, dir, text, ret_why);
     free(text);
-    if (f)
-        fclose(f);
     size_t n = fmt_into(s->name, sizeof s->name, "%s", slash ? slash + 1 : path);
     if (n > 5 && !strcmp(s->name + n - 5, ".json"))
         s->name[n - 5] = 0;
-    return err;
+    return err ? E_CONFIG : 0;
 }
 
 /* ---- chance ---- */

@@ -146,6 +146,9 @@ bool lab_scenario_key_is_time(uint32_t i);
 /* the parser's own: puts before the text in why at which line and key of json it is */
 void lab_scenario_where(const struct cJSON *root, const struct cJSON *bad, const char *json,
                         char *why);
+/* the parser's own: a file of less than most bytes as text, for free(); E_NOENT: it does not open,
+ * E_IO: it cannot be read, or is too large */
+int lab_scenario_text(const char *path, size_t most, char **ret_text);
 struct lab_scenario_range {
     uint64_t min, max; /* max INT64_MAX: none */
     bool is_power;     /* of two */
