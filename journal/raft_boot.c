@@ -37,7 +37,8 @@ static void drive_identify(struct drive *d, int read)
     bool wants = c->raft.members || c->raft.join;
     int ret =
         log_meta_identify(&d->file, read, d->has_data, c->cluster_hi, c->cluster_lo, c->raft.id);
-    if (ret == E_NOENT && c->raft.join) {
+    /* also where the cluster is known beforehand: its era is not, but for who calls */
+    if (c->raft.join && !d->is_called && (ret == E_NOENT || (ret == 0 && d->file.is_new))) {
         d->state = DRIVE_JOIN;
         fmt_log(d->env, ENV_LOG_INFO,
                 "journal: '%s': member %u waits to be added to a cluster "

@@ -151,7 +151,8 @@ struct drive {
     struct env_op op;
     char names[LOG_BLOCK], after[ENV_NAME_MAX];
     struct raft_conf first_conf; /* of a new cluster, or of a recovered one */
-    uint64_t join_era;           /* of who called an empty directory */
+    bool is_called;              /* an empty directory, by a member */
+    uint64_t join_era;           /* of that one */
     struct drive_found found;
 
     /* the core and its parts */

@@ -387,6 +387,28 @@ static void drive_welcome(struct drive_conn *c, int err, uint32_t to)
     env_send(c->peer.conn, DRIVE_FRAME_WELCOME, &iov, 1);
 }
 
+/* An empty directory was called: 0, and it takes the caller's cluster and era; or why not. */
+static int drive_join(struct drive *d, const struct drive_hello *h)
+{
+    struct journal_config *c = &d->cfg;
+    bool is_meant = c->cluster_hi || c->cluster_lo;
+    if (h->to != d->self.v || h->proto < DRIVE_PROTO || !(h->cluster_hi || h->cluster_lo))
+        return E_UNAVAILABLE;
+    if (is_meant && (h->cluster_hi != c->cluster_hi || h->cluster_lo != c->cluster_lo))
+        return E_CLUSTER;
+    c->cluster_hi = h->cluster_hi;
+    c->cluster_lo = h->cluster_lo;
+    d->is_called = true;
+    d->join_era = h->era;
+    fmt_log(d->env, ENV_LOG_INFO,
+            "journal: '%s': joining cluster %016llx%016llx, called by member %u.",
+            env_disk(d->env, d->dir), (unsigned long long)h->cluster_hi,
+            (unsigned long long)h->cluster_lo, h->from);
+    d->state = DRIVE_META;
+    raft_drive_kick(d);
+    return 0;
+}
+
 static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
 {
     struct drive *d = c->d;
@@ -396,23 +418,12 @@ static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
         drive_conn_drop(c, E_PROTO);
         return;
     }
-    if (d->state == DRIVE_JOIN && h.to == d->self.v && h.proto >= DRIVE_PROTO &&
-        (h.cluster_hi || h.cluster_lo)) {
-        d->cfg.cluster_hi = h.cluster_hi;
-        d->cfg.cluster_lo = h.cluster_lo;
-        d->join_era = h.era;
-        fmt_log(d->env, ENV_LOG_INFO,
-                "journal: '%s': joining cluster %016llx%016llx, called by member %u.",
-                env_disk(d->env, d->dir), (unsigned long long)h.cluster_hi,
-                (unsigned long long)h.cluster_lo, h.from);
-        d->state = DRIVE_META;
-        drive_conn_drop(c, E_CLOSED); /* it will try again */
-        raft_drive_kick(d);
-        return;
-    }
+    bool joins = d->state == DRIVE_JOIN;
     bool over = raft_offline_outdated(d, h.cluster_hi, h.cluster_lo, h.era, h.from);
-    int why = d->state == DRIVE_RUNNING ? drive_hello_check(d, &h) : E_UNAVAILABLE;
-    if (over) {
+    int why = joins                       ? drive_join(d, &h)
+              : d->state == DRIVE_RUNNING ? drive_hello_check(d, &h)
+                                          : E_UNAVAILABLE;
+    if (over || (joins && !why)) { /* who called a directory that was empty tries again */
         drive_conn_drop(c, E_CLOSED);
         return;
     }

@@ -93,7 +93,7 @@ timeout 60 tarn master $(own "$two") > "$work/late.log" 2>&1; code=$?
 [ $code = 1 ] || fail "a member of before ends with $code"
 grep -q "recovered or restored without this one.*come back as a new member" "$work/late.log" || fail "a member of before says: $(cat "$work/late.log")"
 rm -rf "$work/m$two"
-member "$two" --join
+member "$two" --join --set "cluster.id=$id" # it knows its cluster beforehand, but not the era
 tarn journal add "$two@127.0.0.1:$((port + two - 1))" > "$work/add.log" 2>&1 || fail "add: $(cat "$work/add.log")"
 wait_for 30 answers 2 || fail "not two: $(tarn journal status 2>&1)"
 tarn fs mkdir /with-two || fail "two do not serve"

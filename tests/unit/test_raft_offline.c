@@ -321,6 +321,45 @@ static void test_offline_recovered_by_mistake(void)
     gang_free(g);
 }
 
+/* One that is told beforehand which cluster it joins takes its era from who calls, too: without it
+ * it would be of the history that was given up. */
+static void test_offline_joins_a_cluster_it_knows(void)
+{
+    struct gang *g = started(2, 3);
+    struct journal_status st;
+    char group[64];
+    CU_ASSERT(gang_write(g, 100, 100));
+    for (uint32_t i = 0; i < 3; i++)
+        gang_crash(g, i, false);
+    fmt_into(group, sizeof group, "%u@%s", g->m[0].id, g->m[0].addr);
+    CU_ASSERT_EQUAL(offline(g, 0, group, ALL, &st), 0);
+    uint64_t era = st.era;
+    gang_start(g, 0);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) == &g->m[0]);
+    for (uint32_t i = 1; i < 3; i++) {
+        sim_node_wipe(g->m[i].node);
+        g->m[i].found = false;
+        g->m[i].join = g->m[i].knows_cluster = true;
+    }
+    gang_start(g, 1);
+    gang_run(g, 1000); /* it waits, and nobody has called it */
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_ADD, g->m[1].id, 0, g->m[1].addr), 0);
+    CU_ASSERT_EQUAL(g->m[1].role, JOURNAL_STANDBY);
+    CU_ASSERT(gang_write(g, 10, 100) && gang_await_equal(g, 5000));
+    journal_status(g->m[1].j, &st);
+    CU_ASSERT_EQUAL(st.era, era);
+    /* of another cluster it lets itself not be called */
+    g->cfg.cluster_hi++;
+    gang_start(g, 2);
+    g->cfg.cluster_hi--;
+    CU_ASSERT_EQUAL(gang_change(g, JOURNAL_ADD, g->m[2].id, 0, g->m[2].addr), E_TIMEOUT);
+    CU_ASSERT_EQUAL(g->m[2].role, JOURNAL_STANDBY);
+    journal_status(g->m[2].j, &st);
+    CU_ASSERT(st.n == 0 && st.era == 0);
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_free(g);
+}
+
 /* the new group may name members that begin empty */
 static void test_offline_recover_with_new_ones(void)
 {
@@ -514,5 +553,6 @@ static void test_newer_release_is_refused(void)
 UNIT_MAIN("raft_offline", UNIT(test_offline_check), UNIT(test_offline_check_finds_nonsense),
           UNIT(test_a_log_that_begins_right_behind_its_image), UNIT(test_offline_recover),
           UNIT(test_offline_recovered_by_mistake), UNIT(test_offline_recover_with_new_ones),
-          UNIT(test_offline_the_last_counts), UNIT(test_offline_recovered_twice),
-          UNIT(test_offline_recover_crashes), UNIT(test_newer_release_is_refused))
+          UNIT(test_offline_joins_a_cluster_it_knows), UNIT(test_offline_the_last_counts),
+          UNIT(test_offline_recovered_twice), UNIT(test_offline_recover_crashes),
+          UNIT(test_newer_release_is_refused))

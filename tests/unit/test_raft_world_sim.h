@@ -35,9 +35,10 @@ struct gang_member {
     uint32_t roles;  /* how often it was told one */
     uint32_t resets; /* images that it took over, or that were bad */
     bool join, found, wiped;
-    bool is_busy;  /* with what a successor might do, too */
-    bool is_held;  /* asked to begin nothing more of it */
-    uint32_t asks; /* how often */
+    bool knows_cluster; /* which it is to join */
+    bool is_busy;       /* with what a successor might do, too */
+    bool is_held;       /* asked to begin nothing more of it */
+    uint32_t asks;      /* how often */
 };
 
 struct gang_op {
@@ -202,7 +203,7 @@ static void gang_start(struct gang *g, uint32_t i)
     c.raft.id = m->id;
     c.raft.members = m->found ? g->members : NULL;
     c.raft.join = m->join;
-    if (m->join)
+    if (m->join && !m->knows_cluster)
         c.cluster_hi = c.cluster_lo = 0;
     m->host = (struct journal_host){.apply = gang_apply,
                                     .role = gang_role,
