@@ -8,7 +8,8 @@
  * What ran out of time may come to be later: the message says how far it came.
  *  2. A verb is repeated when its leader is lost on the way: the next one goes on with it.
  *  3. Nothing that would leave too few members that answer, or a single vote, is done without
- * --force; nor is one that works replaced by one that does not answer.
+ * --force; nor is one that works replaced by one that does not answer, or a voter added that does
+ * not.
  *  4. A member that the leader does not hear is not called to lead again and again. */
 #include <netdb.h>
 #include <inttypes.h>
@@ -326,6 +327,63 @@ static int cli_journal_group_elect_run(struct cli *c)
 
 /* --- add, remove, replace, priority --- */
 
+/* --- who is there, where a new member is said to be --- */
+
+enum group_there { GROUP_NOBODY, GROUP_FITS, GROUP_STRANGER };
+
+/* What answers there, by its own word.  why: what is wrong with it, to cap 256. */
+static enum group_there group_is_fit(const struct cli_journal_group *g,
+                                     const struct cli_masters_one *o, uint32_t id, char *why)
+{
+    char theirs[40], ours[40];
+    uint64_t self = cli_masters_u64(o, "journal.self");
+    cli_masters_str(o, "journal.cluster", theirs, sizeof theirs);
+    cli_masters_str(g->view, "journal.cluster", ours, sizeof ours);
+    bool is_blank = strspn(theirs, "0") == strlen(theirs);
+    bool is_in = cli_masters_u64(o, "journal.members.count") != 0;
+    if (!self)
+        snprintf(why, 256, "what runs there is no master of a group (journal.type raft)");
+    else if (self != id)
+        snprintf(why, 256, "the master there has the number %" PRIu64 " (journal.id)", self);
+    else if (!is_blank && strcmp(theirs, ours) != 0)
+        snprintf(why, 256, "the master there is of another cluster, %s", theirs);
+    else if (is_in && cli_masters_u64(o, "journal.era") != cli_masters_u64(g->view, "journal.era"))
+        snprintf(why, 256,
+                 "the master there is of before this group was recovered or restored: it comes "
+                 "back with an empty directory");
+    else if (cli_masters_u64(o, "journal.gone"))
+        snprintf(why, 256,
+                 "the master there was taken out of the group: it comes back under a new number, "
+                 "with an empty directory");
+    else
+        return GROUP_FITS;
+    return GROUP_STRANGER;
+}
+
+/* who answers at addr, now or in a while: it may just be starting */
+static enum group_there group_who(struct cli_journal_group *g, uint32_t id, const char *addr,
+                                  int64_t patience_ns, char *why)
+{
+    static char text[1 << 17];
+    const struct cli_masters_one o = {.text = text};
+    enum group_there there = GROUP_NOBODY;
+    int64_t until_ns = base_min_i64(cli_now_ns() + patience_ns, g->until_ns);
+    do {
+        uint32_t n = 0;
+        int err = cli_masters_call(&g->m, addr, RPC_STATUS, NULL, 0, g->ask_ns, text + 1,
+                                   sizeof text - 2, &n);
+        text[0] = '\n';
+        text[n + 1] = 0;
+        if (!err || err == E_NOTSUP) { /* a worker does not know that question */
+            there = group_is_fit(g, &o, id, why);
+            continue;
+        }
+        there = GROUP_NOBODY;
+        snprintf(why, 256, "nobody answers there (%s)", err_text(err));
+    } while (there != GROUP_FITS && cli_now_ns() < until_ns && !usleep(CHANGE_PAUSE_US));
+    return there;
+}
+
 static int group_may_add(struct cli_journal_group *g, const struct rpc_change *ch)
 {
     const struct cli_journal_member *m = cli_journal_group_find(g, ch->id);
@@ -339,6 +397,22 @@ static int group_may_add(struct cli_journal_group *g, const struct rpc_change *c
     if (m && m->votes && ch->verb == RPC_CHANGE_ADD_LEARNER)
         return cli_error(g->cli, CLI_FAILED, "%u is a member already, and votes", ch->id);
     return CLI_OK;
+}
+
+/* A voter who does not come stays in the group without a vote, and nobody says why. */
+static int group_may_add_newcomer(struct cli_journal_group *g, const struct rpc_change *ch)
+{
+    char why[256];
+    int code = group_may_add(g, ch);
+    bool is_checked = ch->verb == RPC_CHANGE_ADD && !cli_flag(g->cli, "force");
+    if (code || !is_checked || cli_journal_group_find(g, ch->id) ||
+        group_who(g, ch->id, ch->addr, change_come_ns, why) == GROUP_FITS)
+        return code;
+    return cli_error(g->cli, CLI_FAILED,
+                     "no member %u is ready at %s: %s.  Start it first, with an empty directory "
+                     "(`tarn master --join`).  Nothing was changed (--force: it comes later, or "
+                     "only the leader reaches it)",
+                     ch->id, ch->addr, why);
 }
 
 static int cli_journal_group_add_run(struct cli *c)
@@ -357,7 +431,7 @@ static int cli_journal_group_add_run(struct cli *c)
                             .addr = m.addr};
     snprintf(done, sizeof done, "member %u at %s %s", m.id, m.addr,
              learns ? "gets the log, and does not vote" : "votes");
-    return group_change(c, &ch, group_may_add, done);
+    return group_change(c, &ch, group_may_add_newcomer, done);
 }
 
 static int group_may_remove(struct cli_journal_group *g, const struct rpc_change *ch)
@@ -396,29 +470,12 @@ static int cli_journal_group_remove_run(struct cli *c)
     return group_change(c, &ch, group_may_remove, done);
 }
 
-/* does member id answer at addr, now or in a while?  It may just be starting. */
-static bool group_comes(struct cli_journal_group *g, uint32_t id, const char *addr)
-{
-    static char text[1 << 17];
-    const struct cli_masters_one o = {.text = text};
-    int64_t until_ns = base_min_i64(cli_now_ns() + change_come_ns, g->until_ns);
-    do {
-        uint32_t n = 0;
-        int err = cli_masters_call(&g->m, addr, RPC_STATUS, NULL, 0, g->ask_ns, text + 1,
-                                   sizeof text - 2, &n);
-        text[0] = '\n';
-        text[n + 1] = 0;
-        if (!err && cli_masters_u64(&o, "journal.self") == id)
-            return true;
-    } while (cli_now_ns() < until_ns && !usleep(CHANGE_PAUSE_US));
-    return false;
-}
-
 /* The old one has no vote from the beginning, the new one only at the end. */
 static int group_replace_costs(struct cli_journal_group *g, const struct cli_journal_member *m,
                                const struct rpc_change *ch)
 {
     const struct cli *c = g->cli;
+    char why[256];
     bool works = m->connected && !m->unfit;
     unsigned voters = g->voters - 1, up = g->up - works;
     int spare = cli_journal_group_spare(voters, up);
@@ -439,11 +496,11 @@ static int group_replace_costs(struct cli_journal_group *g, const struct cli_jou
                          "would be on its disk alone.  `tarn journal add` the new one first, then "
                          "remove %u (--force: do it all the same)",
                          ch->new_id, m->id);
-    if (works && !group_comes(g, ch->new_id, ch->addr))
+    if (works && group_who(g, ch->new_id, ch->addr, change_come_ns, why) != GROUP_FITS)
         return cli_error(c, CLI_FAILED,
-                         "member %u works, and member %u does not answer at %s: start that one "
+                         "member %u works, and no member %u is ready at %s: %s.  Start that one "
                          "first (`tarn master --join`) (--force: do it all the same)",
-                         m->id, ch->new_id, ch->addr);
+                         m->id, ch->new_id, ch->addr, why);
     if (!spare && !c->quiet)
         fprintf(stderr,
                 "tarn journal replace: until %u has caught up the cluster does not tolerate the "
@@ -527,11 +584,15 @@ const struct cli_command cli_journal_group_add = {
     "ID@HOST:PORT",
     "one more master",
     "Start it before, with an empty directory: `tarn master --join` with journal.id ID.  It gets\n"
-    "the log first, and votes once it has caught up; the command is over then.  ID was never used.",
+    "the log first, and votes once it has caught up; the command is over then.  ID was never "
+    "used.\n"
+    "Refused when member ID does not answer there, but for a learner.",
     cli_journal_group_add_run,
     1,
     1,
-    {{"learner", 0, NULL, "it never votes"}, CLI_JOURNAL_GROUP_TIMEOUT}};
+    {{"learner", 0, NULL, "it never votes"},
+     {"force", 0, NULL, "also if it does not answer"},
+     CLI_JOURNAL_GROUP_TIMEOUT}};
 
 const struct cli_command cli_journal_group_remove = {
     "journal",

@@ -9,12 +9,18 @@ group_up 256MiB
 # nobody is added where nobody is found; and none that works gives its vote up for one that does not answer
 free=127.0.0.1:$((port + 15)) standby=$(($(leader) % 3 + 1))
 expect 2 'host is not found' tarn journal add "4@no..such..host:7700"
-expect 1 "member $standby works, and member 4 does not answer at $free" tarn journal replace "$standby" "4@$free" --timeout 3s
+expect 1 "member $standby works, and no member 4 is ready at $free: nobody answers there" tarn journal replace "$standby" "4@$free" --timeout 3s
 # one that does not come is told of, and holds nothing up
 expect 1 "member 4 is a learner .*nobody answers at $free" tarn journal add "4@$free" --learner --timeout 3s
 expect 1 '4 is a learner, which cannot lead' tarn journal elect 4
 expect 0 '4 is no member any more' tarn journal remove 4
-expect 1 "member 5 is in the group and has no vote yet.*nobody answers at $free" tarn journal add "5@$free" --timeout 3s
+expect 1 "no member 5 is ready at $free: nobody answers there.*Nothing was changed" tarn journal add "5@$free" --timeout 3s
+lead=$(leader) lead_at=127.0.0.1:$((port + $(leader) - 1))
+expect 1 "$lead_at is member $lead's address" tarn journal add "5@$lead_at" --timeout 3s
+expect 1 "no member 5 is ready at localhost:${lead_at#*:}: the master there has the number $lead" tarn journal add "5@localhost:${lead_at#*:}" --timeout 3s
+expect 1 "no member 5 is ready at 127.0.0.1:$((port + 10)): what runs there is no master of a group" tarn journal add "5@127.0.0.1:$((port + 10))" --timeout 3s
+[ "$(tarn journal members | wc -l)" = 3 ] || fail "a refused one is a member: $(tarn journal members 2>&1)"
+expect 1 "member 5 is in the group and has no vote yet.*nobody answers at $free" tarn journal add "5@$free" --force --timeout 3s
 began=$SECONDS
 expect 0 'has priority 3' tarn journal priority 5 3
 expect 0 'has priority 3' tarn journal priority 5 3
