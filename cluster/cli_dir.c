@@ -184,6 +184,34 @@ int cli_dir_journal(struct cli_dir *d, struct cli_dir_journal *j, const struct j
     return cli_dir_wait(d, &d->done);
 }
 
+static bool dir_has_log(const char *dir)
+{
+    DIR *d = opendir(dir);
+    uint64_t number;
+    bool has = false;
+    for (struct dirent *e; d && (e = readdir(d));)
+        has = has || log_format_name_parse(e->d_name, "wal-", &number) ||
+              log_format_name_parse(e->d_name, "image-", &number);
+    if (d)
+        closedir(d);
+    return has;
+}
+
+enum cli_dir_life cli_dir_life(struct cli_dir *d, struct cli_dir_journal *j)
+{
+    const struct log_meta *m = &d->meta;
+    struct journal_config jc = journal_config_default();
+    memset(j, 0, sizeof *j);
+    if (d->meta_err == E_NODATA)
+        return dir_has_log(d->dir) ? CLI_DIR_BAD : CLI_DIR_BLANK;
+    jc.check_only = true;
+    if (d->meta_err || !m->member || cli_dir_journal(d, j, &jc) || j->role != JOURNAL_STANDBY)
+        return CLI_DIR_BAD;
+    if (m->epoch || m->vote || m->era || j->status.image_index || j->status.last_index > 1)
+        return CLI_DIR_USED;
+    return j->status.last_index ? CLI_DIR_MADE : CLI_DIR_BEGUN;
+}
+
 size_t cli_dir_member(char *to, size_t cap, uint32_t id, const char *addr, unsigned priority)
 {
     size_t n = fmt_into(to, cap, "%u@%s", id, addr);

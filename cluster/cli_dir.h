@@ -50,6 +50,17 @@ struct cli_dir_journal {
 /* 0, or E_TIMEOUT: the disk did not answer */
 int cli_dir_journal(struct cli_dir *d, struct cli_dir_journal *j, const struct journal_config *cfg);
 
+/* how far a member's directory came */
+enum cli_dir_life {
+    CLI_DIR_BLANK, /* nothing of a journal is in it */
+    CLI_DIR_BEGUN, /* it was being made: it has no entry yet */
+    CLI_DIR_MADE,  /* whole, and nobody has voted or written with it */
+    CLI_DIR_USED,
+    CLI_DIR_BAD, /* it cannot be read, or is none of a group */
+};
+/* *j is what cli_dir_journal says, zeros where it was not asked */
+enum cli_dir_life cli_dir_life(struct cli_dir *d, struct cli_dir_journal *j);
+
 /* when its era began, as a person reads it: "2026-11-22T12:00:00Z 6921f3a01b2c3d4e"; "0": with the
  * cluster */
 enum { CLI_DIR_ERA = 48 };

@@ -3,7 +3,10 @@
  * A cluster of several masters is made once: each of them gets a directory that begins with the
  * same list of members and the same cluster id.  A master itself never does that, so a master whose
  * disk was lost refuses to start, and cannot vote again under the promises of its old disk; and
- * this command refuses where something lies, or where another member runs already. */
+ * this command refuses where something lies, or where another member runs already.
+ *
+ * What it was interrupted in is no member yet: the same command goes on with it.  And what is made,
+ * and was never used, is made again by saying so. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -11,6 +14,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "cluster/cli_dir.h"
 #include "cluster/cli_group.h"
 #include "cluster/cli_masters.h"
 
@@ -68,18 +72,64 @@ static void bootstrap_stopped(struct env_op *op)
     container_of(op, struct cli_journal_bootstrap, stop_op)->stopped = true;
 }
 
-/* E_NOENT: nothing is there; 0: empty; E_EXIST: not empty; or errno's */
+/* E_NOENT: nothing is there; 0: empty; E_EXIST: not empty; E_BUSY: a journal, or the beginning of
+ * one; E_ACCES: errno's */
 static int bootstrap_look(const char *dir)
 {
     DIR *d = opendir(dir);
-    int found = 0;
+    bool other = false, any = false;
     if (!d)
         return errno == ENOENT ? E_NOENT : E_ACCES;
     for (struct dirent *e; (e = readdir(d));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            found = E_EXIST;
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
+            bool is_ours = !strncmp(e->d_name, "journal.", 8) || !strncmp(e->d_name, "wal", 3);
+            other |= !is_ours;
+            any |= is_ours;
+        }
     closedir(d);
-    return found;
+    return other ? E_EXIST : any ? E_BUSY : 0;
+}
+
+/* the list of its members, as the configuration has it? */
+static bool bootstrap_is_same(const struct journal_status *st, const char *members)
+{
+    char list[JOURNAL_MEMBERS_MAX * (ENV_ADDR_MAX + 16)] = "";
+    size_t at = 0;
+    for (uint32_t i = 0; i < st->n; i++) {
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s", i ? "," : "");
+        at += cli_dir_member(list + at, sizeof list - at, st->member[i].id, st->member[i].addr,
+                             st->member[i].priority);
+    }
+    return !strcmp(list, members);
+}
+
+/* Was it this command that was interrupted there?  CLI_OK: it can go on, as jc says. */
+static int bootstrap_resume(const struct cli *c, const char *dir, struct journal_config *jc,
+                            bool *ret_is_made)
+{
+    static struct cli_dir d;
+    static struct cli_dir_journal j;
+    bool given = jc->cluster_hi || jc->cluster_lo;
+    int code = cli_dir_open(&d, c, dir, CLI_DIR_LOOK);
+    if (code)
+        return code;
+    enum cli_dir_life life = cli_dir_life(&d, &j);
+    uint64_t hi = d.meta.cluster_hi, lo = d.meta.cluster_lo;
+    bool is_own =
+        d.meta.member == jc->raft.id && (!given || (hi == jc->cluster_hi && lo == jc->cluster_lo));
+    cli_dir_close(&d);
+    *ret_is_made = life == CLI_DIR_MADE && given && is_own &&
+                   bootstrap_is_same(&j.status, config_str(c->config, CONFIG_JOURNAL_MEMBERS));
+    if (life == CLI_DIR_BLANK || *ret_is_made)
+        return CLI_OK;
+    if (life != CLI_DIR_BEGUN || !is_own)
+        return cli_error(c, CLI_FAILED,
+                         "%s is not empty: a member's directory is made once.  If its journal is "
+                         "there, start the master; else name an empty directory",
+                         dir);
+    jc->cluster_hi = hi;
+    jc->cluster_lo = lo;
+    return CLI_OK;
 }
 
 /* one whose host did not say that nobody listens there, and that said nothing itself; NULL: none */
@@ -123,15 +173,21 @@ static int bootstrap_others(const struct cli *c)
     return code;
 }
 
-static int bootstrap_id(const struct cli *c, uint64_t *ret_hi, uint64_t *ret_lo)
+/* 0, 0: none is given */
+static int bootstrap_given_id(const struct cli *c, uint64_t *ret_hi, uint64_t *ret_lo)
 {
     const char *own = config_str(c->config, CONFIG_CLUSTER_ID);
     const char *id = cli_value(c, "cluster", *own ? own : NULL);
+    return !id || cli_group_id(id, ret_hi, ret_lo)
+               ? CLI_OK
+               : cli_error(c, CLI_USAGE, "--cluster: \"%s\" is not 32 hex digits", id);
+}
+
+static int bootstrap_id(const struct cli *c, uint64_t *ret_hi, uint64_t *ret_lo)
+{
     uint64_t fresh[2];
-    if (id)
-        return cli_group_id(id, ret_hi, ret_lo)
-                   ? CLI_OK
-                   : cli_error(c, CLI_USAGE, "--cluster: \"%s\" is not 32 hex digits", id);
+    if (*ret_hi || *ret_lo)
+        return CLI_OK;
     if (getrandom(fresh, sizeof fresh, 0) != sizeof fresh)
         return cli_error(c, CLI_FAILED, "no random numbers: %s", strerror(errno));
     *ret_hi = fresh[0] | 1;
@@ -197,7 +253,10 @@ static int cli_journal_bootstrap_run(struct cli *c)
                          *dir ? "journal.type is local: a single master makes its directory itself"
                               : "master.dir is not set (--set master.dir=/path)");
     int code = cli_group_journal(c, false, &jc);
+    if (!code)
+        code = bootstrap_given_id(c, &jc.cluster_hi, &jc.cluster_lo);
     int found = code ? 0 : bootstrap_look(dir);
+    bool is_made = false;
     if (found == E_EXIST)
         return cli_error(c, CLI_FAILED,
                          "%s is not empty: a member's directory is made once.  If its journal is "
@@ -205,6 +264,8 @@ static int cli_journal_bootstrap_run(struct cli *c)
                          dir);
     if (!code && found == E_ACCES)
         return cli_error(c, CLI_FAILED, "%s: %s", dir, strerror(errno));
+    if (found == E_BUSY)
+        code = bootstrap_resume(c, dir, &jc, &is_made);
     if (!code && !cli_flag(c, "force"))
         code = bootstrap_others(c);
     if (!code)
@@ -212,6 +273,10 @@ static int cli_journal_bootstrap_run(struct cli *c)
     if (code)
         return code;
     jc.raft.members = config_str(c->config, CONFIG_JOURNAL_MEMBERS);
+    if (is_made) {
+        bootstrap_say(c, dir, &jc);
+        return CLI_OK;
+    }
     jc.segment_bytes = (uint64_t)config_int(c->config, CONFIG_JOURNAL_SEGMENT);
     struct net_config nc = {.dir = dir,
                             .node = "bootstrap",

@@ -8,8 +8,7 @@
  * one directory:
  *   tarn.json  the effective configuration: TARN_CONFIG=DIR/tarn.json makes other commands find it
  *   master/ worker-N/  data      master.log worker-N.log mount.log  what they said
- *   (master-N/, master-N.log where there are several) */
-#include <dirent.h>
+ *   (master-N/, master-N.log where there are several: cli_up_group.c) */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,46 +16,19 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "cluster/cli_dir.h"
-#include "cluster/cli_group.h"
-#include "cluster/config_members.h"
+#include "cluster/cli_up.h"
 
 enum {
-    UP_ARGS = 16,
     UP_START_MS = 60000,
     UP_STOP_MS = 12000,
-    UP_MASTERS = 9,
-    UP_CHILDREN = 65 + UP_MASTERS,
-    UP_SETS = 3,
 };
 /* a process that lived shorter than this fails for a reason that stays for a while */
 #define UP_LIVED_NS     10000000000LL
 #define UP_PAUSE_NS     1000000000LL
 #define UP_PAUSE_MAX_NS 30000000000LL
-
-struct cli_up_child {
-    char name[24], log[PATH_MAX], sets[UP_SETS][PATH_MAX + 64];
-    char http[ENV_ADDR_MAX], http_set[ENV_ADDR_MAX + 24];
-    const char *argv[UP_ARGS];
-    pid_t pid;                                   /* 0: not running */
-    int64_t started_ns, restart_at_ns, pause_ns; /* the pause before a restart doubles */
-    long log_from;                               /* where this start begins in the log */
-    bool is_mount, is_one_of;                    /* one of several masters */
-    bool is_over;
-};
-
-struct cli_up {
-    const struct cli *cli;
-    char dir[PATH_MAX / 2], config[PATH_MAX], self[PATH_MAX];
-    struct cli_up_child child[UP_CHILDREN];
-    int n;
-    struct config_member member[JOURNAL_MEMBERS_MAX]; /* n_members 0: one master, without a group */
-    uint32_t n_members;
-};
 
 static volatile sig_atomic_t cli_up_signalled;
 
@@ -121,7 +93,7 @@ static int cli_up_spawn(struct cli_up *u, struct cli_up_child *k, int *ret_ready
 }
 
 /* what a child said since it was started, at least the end of it, and what may help */
-static void cli_up_tail(const struct cli_up_child *k)
+void cli_up_tail(const struct cli_up_child *k)
 {
     char text[2048];
     FILE *f = fopen(k->log, "re");
@@ -225,12 +197,6 @@ static void cli_up_sets(struct cli_up_child *k, int n)
     }
 }
 
-static const char *cli_up_master_dir(const struct cli_up *u, uint32_t id, char to[PATH_MAX])
-{
-    snprintf(to, PATH_MAX, "%.3000s-%u", config_str(u->cli->config, CONFIG_MASTER_DIR), id);
-    return to;
-}
-
 static void cli_up_master(struct cli_up *u, const struct config_member *m)
 {
     char name[24], dir[PATH_MAX];
@@ -238,57 +204,14 @@ static void cli_up_master(struct cli_up *u, const struct config_member *m)
     struct cli_up_child *k = cli_up_child(u, name, "master");
     snprintf(k->sets[0], sizeof k->sets[0], "journal.id=%u", m->id);
     snprintf(k->sets[1], sizeof k->sets[1], "master.listen=%s", m->addr);
-    snprintf(k->sets[2], sizeof k->sets[2], "master.dir=%s", cli_up_master_dir(u, m->id, dir));
+    snprintf(k->sets[2], sizeof k->sets[2], "master.dir=%s", cli_up_group_dir(u, m->id, dir));
     cli_up_sets(k, UP_SETS);
     k->is_one_of = true;
-}
-
-static bool cli_up_is_empty(const char *dir)
-{
-    DIR *d = opendir(dir);
-    bool is_empty = true;
-    for (struct dirent *e; d && (e = readdir(d));)
-        is_empty = is_empty && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."));
-    if (d)
-        closedir(d);
-    return is_empty;
-}
-
-/* What lies there is of one master, or of several: the other kind would begin a new, empty cluster
- * beside it, under its name. */
-static int cli_up_same_kind(const struct cli_up *u)
-{
-    static char of[JOURNAL_MEMBERS_MAX][CLI_DIR_PATH];
-    const char *base = config_str(u->cli->config, CONFIG_MASTER_DIR);
-    unsigned n = cli_dir_members(base, of, ARRAY_LEN(of));
-    bool is_one = !cli_up_is_empty(base);
-    if (u->n_members && is_one)
-        return cli_error(u->cli, CLI_FAILED,
-                         "%s is a single master's, and several would begin a new, empty cluster "
-                         "beside it: start it without --masters, name another --dir, or move it "
-                         "away.  (`tarn journal backup --from` and `restore` make a group of it.)  "
-                         "Nothing was changed",
-                         base);
-    if (!u->n_members && n)
-        return cli_error(u->cli, CLI_FAILED,
-                         "%s%s%s: a group of masters lies there, and a single one would begin a "
-                         "new, empty cluster beside it: start it with --masters %u, name another "
-                         "--dir, or move them away.  Nothing was changed",
-                         of[0], n > 1 ? " to " : "", n > 1 ? of[n - 1] : "", n);
-    return CLI_OK;
 }
 
 static int cli_up_plan(struct cli_up *u)
 {
     struct config *g = u->cli->config;
-    char err[CONFIG_ERROR_MAX], text[PATH_MAX];
-    if (!*config_str(g, CONFIG_MASTER_DIR)) {
-        snprintf(text, sizeof text, "%s/master", u->dir);
-        config_set(g, "master.dir", text, err, sizeof err);
-    }
-    int code = cli_up_same_kind(u);
-    if (code)
-        return code;
     const char *base = *config_str(g, CONFIG_WORKER_DIR) ? config_str(g, CONFIG_WORKER_DIR) : NULL;
     char worker_base[PATH_MAX];
     snprintf(worker_base, sizeof worker_base, "%s%s", base ? base : u->dir, base ? "" : "/worker");
@@ -442,94 +365,6 @@ static void cli_up_say_http(const struct cli_up *u)
         printf("\n");
 }
 
-/* --- several masters --- */
-
-/* as many as --masters says, or as the configuration names */
-static int cli_up_masters(struct cli_up *u)
-{
-    const struct cli *c = u->cli;
-    struct config *g = c->config;
-    char err[CONFIG_ERROR_MAX], list[JOURNAL_MEMBERS_MAX * 160];
-    const char *listen = config_str(g, CONFIG_MASTER_LISTEN), *colon = strrchr(listen, ':');
-    int64_t n;
-    uint32_t have;
-    if (!cli_number(c, "masters", 0, 1, UP_MASTERS, &n))
-        return CLI_USAGE;
-    if (config_members_parse(config_str(g, CONFIG_JOURNAL_MEMBERS), u->member, &have, err,
-                             sizeof err))
-        return cli_error(c, CLI_CONFIG, "%s", err);
-    if (have && n && (uint32_t)n != have)
-        return cli_error(c, CLI_USAGE, "--masters %d: the configuration names %u", (int)n, have);
-    if (!have && n > 1) {
-        size_t at = 0;
-        for (int i = 0; i < n; i++)
-            at += (size_t)snprintf(list + at, sizeof list - at, "%s%d@%.*s:%d", i ? "," : "", i + 1,
-                                   (int)(colon - listen), listen, atoi(colon + 1) + i);
-        if (config_set(g, "journal.type", "raft", err, sizeof err) ||
-            config_set(g, "journal.members", list, err, sizeof err) ||
-            config_members_parse(list, u->member, &have, err, sizeof err) ||
-            config_check(g, err, sizeof err))
-            return cli_error(c, CLI_USAGE, "--masters: %s", err);
-    }
-    if (have > UP_MASTERS)
-        return cli_error(c, CLI_CONFIG, "journal.members: more than %d", UP_MASTERS);
-    u->n_members = have;
-    return CLI_OK;
-}
-
-/* `tarn journal bootstrap` for one of them, with its log */
-static int cli_up_bootstrap_one(struct cli_up *u, const struct cli_up_child *k, const char *cluster)
-{
-    pid_t pid = fork();
-    int status = -1;
-    if (!pid) {
-        const char *argv[UP_ARGS + 6] = {u->self, "journal", "bootstrap", "--cluster", cluster};
-        int log = open(k->log, O_WRONLY | O_CREAT | O_APPEND, 0644), n = 5;
-        for (int i = 2; k->argv[i]; i++)
-            argv[n++] = k->argv[i];
-        dup2(log, 1);
-        dup2(log, 2);
-        if (log >= 0)
-            execv(u->self, (char *const *)(uintptr_t)argv);
-        _exit(127);
-    }
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (pid > 0 && WIFEXITED(status) && !WEXITSTATUS(status))
-        return CLI_OK;
-    cli_up_tail(k);
-    return cli_error(u->cli, CLI_FAILED, "%s: its directory could not be made", k->name);
-}
-
-/* A new cluster is made once, on every master.  Where only some have a directory, others have lost
- * theirs: that is no new cluster. */
-static int cli_up_bootstrap(struct cli_up *u)
-{
-    char dir[PATH_MAX], id[33];
-    uint64_t fresh[2];
-    uint32_t n_empty = 0, empty = 0;
-    for (uint32_t i = 0; i < u->n_members; i++)
-        if (cli_up_is_empty(cli_up_master_dir(u, u->member[i].id, dir)) && ++n_empty)
-            empty = u->member[i].id;
-    if (!n_empty)
-        return CLI_OK;
-    if (n_empty < u->n_members)
-        return cli_error(u->cli, CLI_FAILED,
-                         "%s is missing or empty, while other masters have theirs: it is not made "
-                         "anew, see `tarn journal replace --help`",
-                         cli_up_master_dir(u, empty, dir));
-    if (getrandom(fresh, sizeof fresh, 0) != sizeof fresh)
-        return cli_error(u->cli, CLI_FAILED, "no random numbers: %s", strerror(errno));
-    cli_group_id_text(id, fresh[0] | 1, fresh[1]);
-    const char *own = config_str(u->cli->config, CONFIG_CLUSTER_ID);
-    for (uint32_t i = 0; i < u->n_members; i++) {
-        int code = cli_up_bootstrap_one(u, &u->child[i], *own ? own : id);
-        if (code)
-            return code;
-    }
-    return CLI_OK;
-}
-
 static void cli_up_say(const struct cli_up *u)
 {
     const struct config *g = u->cli->config;
@@ -614,11 +449,11 @@ static int cli_up_run(struct cli *c)
     signal(SIGPIPE, SIG_IGN);
     int code = cli_up_options(u);
     if (!code)
-        code = cli_up_masters(u);
+        code = cli_up_group(u);
     if (!code)
         code = cli_up_plan(u);
     if (!code)
-        code = cli_up_bootstrap(u);
+        code = cli_up_group_make(u);
     for (int i = 0; i < u->n && !code; i++)
         code = cli_up_start(u, &u->child[i]);
     if (!code) {
