@@ -350,12 +350,14 @@ static void master_tick(struct env_op *op)
 {
     struct master *m = container_of(op, struct master, tick.op);
     if (!m->is_leading || !m->is_mounted) {
-        m->is_idle = !m->n_askers && list_empty(&m->live);
+        m->is_idle = !m->is_leading && !m->n_askers && list_empty(&m->live);
         env_timer_set(m->env, &m->tick,
                       env_now_ns(m->env) + (m->n_askers  ? MASTER_ASK_TICK_NS
                                             : m->is_idle ? MASTER_IDLE_NS
                                                          : MASTER_TICK_NS));
-        if (!m->is_leading)
+        if (m->is_leading)
+            master_mount_retry(m);
+        else
             master_rpc_tick(m);
         master_member_tick(m);
         master_group_tick(m);

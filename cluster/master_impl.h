@@ -469,6 +469,8 @@ void master_settings_text(const struct master *m, struct rpc_text *t);
 /* journals the configured mounts that are missing, then serves */
 void master_mount_begin(struct master *m);
 void master_mount_done(struct env_op *op);
+/* what the journal did not take of limits and mounts: nobody is served before that */
+void master_mount_retry(struct master *m);
 void master_mount_tick(struct master *m);
 
 /* ---- master_rpc.c */

@@ -182,6 +182,7 @@ static void mount_limits(struct master *m)
     uint64_t era = mount_era(m);
     bool is_same = have.inodes_max == want.inodes_max && have.sessions_max == want.sessions_max &&
                    have.bytes_max == want.bytes_max && meta_era(m->meta) >= era;
+    m->is_limiting = false;
     if (is_same && meta_applied(m->meta)) {
         mount_next(m);
         return;
@@ -207,11 +208,12 @@ void master_mount_done(struct env_op *op)
     }
     int err = op->ret < 0 ? (int)op->ret : m->mount_sub.reply.err;
     if (m->is_limiting) {
+        bool is_again = op->ret < 0 && err_is_retry(err); /* without limits there is no session */
         m->is_limiting = false;
-        if (err)
+        if (err && !is_again)
             fmt_log(m->env, ENV_LOG_ERROR, "master: cannot set the limits: %s; see its config",
                     err_text(err));
-        if (meta_era(m->meta) < mount_era(m))
+        if (is_again || meta_era(m->meta) < mount_era(m))
             m->is_limiting = true; /* nobody is served before that: the next tick tries again */
         else
             mount_next(m);
@@ -303,7 +305,7 @@ void master_mount_begin(struct master *m)
     mount_limits(m);
 }
 
-void master_mount_tick(struct master *m)
+void master_mount_retry(struct master *m)
 {
     if (m->is_limiting && m->is_leading && !m->mount_sub.len)
         mount_limits(m);
@@ -311,6 +313,11 @@ void master_mount_tick(struct master *m)
         m->mount_waits = false;
         mount_next(m);
     }
+}
+
+void master_mount_tick(struct master *m)
+{
+    master_mount_retry(m);
     int64_t now = env_now_ns(m->env);
     for (uint16_t n = 1; n <= LIMIT_MOUNTS; n++)
         if (m->ufs[n].is_broken && now >= m->ufs[n].retry_ns)
