@@ -12,7 +12,22 @@ uint64_t lab_fault_chance(struct lab_fault *f, struct sim *s, uint64_t bound);
 void lab_fault_partition(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
 void lab_fault_clog(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
 void lab_fault_reset(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
+/* ends with lab_fault_fast */
+void lab_fault_slow(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
+void lab_fault_fast(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
 void lab_fault_heal(const struct lab_fault *f, struct sim_node *from, struct sim_node *to);
+/* What follows are draws of the fault itself: lab_fault_draw comes first, once. */
+void lab_fault_draw(struct lab_fault *f, struct sim *s);
+/* fn for every link between the two halves that `on` alone joins */
+void lab_fault_bridge(const struct lab_fault *f, struct sim *s, const struct sim_node *on,
+                      void (*fn)(const struct lab_fault *f, struct sim_node *from,
+                                 struct sim_node *to));
+/* Links whose time has come after after_ns, and until now, stop until their other time; ret: when
+ * the next one does, or 0 */
+int64_t lab_fault_swizzle(const struct lab_fault *f, struct sim *s, const struct sim_node *on,
+                          int64_t after_ns);
+/* n's wall clock is put on or back; begin false: as it was */
+void lab_fault_clock(const struct lab_fault *f, struct sim_node *n, bool begin);
 /* n's disk as the faults that are under way want it; d: how it is without any */
 void lab_fault_disk(struct sim_node *n, struct sim_disk_config d, bool full, bool slow,
                     bool unsynced);

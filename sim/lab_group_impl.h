@@ -142,7 +142,7 @@ struct group_check {
 
 /* What goes wrong. */
 struct group_event {
-    struct env_op begin, end;
+    struct env_op begin, end, more;
     struct lab_group *g;
     struct lab_fault *f;
     struct group_node *on;
@@ -172,7 +172,15 @@ struct group_caller {
     void (*on_line)(struct group_caller *c, uint32_t to, bool up);
 };
 
-enum group_phase { GROUP_LOAD, GROUP_TIDY, GROUP_DRAIN, GROUP_PROBE, GROUP_QUIET, GROUP_OVER };
+enum group_phase {
+    GROUP_LOAD,
+    GROUP_CORE,
+    GROUP_TIDY,
+    GROUP_DRAIN,
+    GROUP_PROBE,
+    GROUP_QUIET,
+    GROUP_OVER
+};
 
 struct lab_own_run;
 
@@ -192,6 +200,8 @@ struct lab_group {
     struct group_load *load;
     struct group_operator *oper;
     struct group_event *events;
+    struct lab_core core; /* in GROUP_CORE */
+    struct lab_core_watch core_watch;
     struct env_op tick;
     enum group_phase phase;
     int64_t phase_until_ns;
@@ -295,6 +305,8 @@ void lab_group_operator_tick(struct group_operator *o);
 /* LAB_FAULT_WIPE, _MEMBERS or _IMAGE, as soon as the group is tidy; on may be NULL */
 void lab_group_operator_wish(struct group_operator *o, enum lab_fault_kind k, struct group_node *on,
                              uint64_t chance);
+/* by the leader's last word; of a group that is tidy */
+bool lab_group_operator_votes(const struct group_operator *o, uint32_t id);
 /* no more wishes */
 void lab_group_operator_close(struct group_operator *o);
 /* every member of the group runs, and every machine that runs is one */
@@ -322,6 +334,11 @@ void lab_own_vary(struct lab_group *g, uint64_t seed);
 void lab_own_course(struct lab_group *g);
 void lab_own_boot(struct env *e, struct mem *m, void *node);
 void lab_own_flip(struct group_event *e);
+
+/* ---- lab_group_core.c: a bare majority must do alone */
+bool lab_group_core_begin(struct lab_group *g); /* false: it is not known who votes */
+bool lab_group_core_serves(struct lab_group *g);
+void lab_group_core_end(struct lab_group *g);
 
 /* ---- lab_group_nemesis.c */
 void lab_group_nemesis_open(struct lab_group *g);

@@ -228,6 +228,32 @@ static void nemesis_lose(struct group_event *e)
     sim_node_wipe(e->on->node);
 }
 
+static void nemesis_swizzle(struct env_op *op)
+{
+    struct group_event *e = container_of(op, struct group_event, more);
+    int64_t from = e->until_ns;
+    e->until_ns = group_now_ns(e->g);
+    int64_t next = e->did ? lab_fault_swizzle(e->f, e->g->sim, e->on->node, from) : 0;
+    if (next)
+        sim_at(e->g->sim, next, &e->more);
+}
+
+/* what is drawn once, for the beginning and the end alike */
+static void nemesis_drawn(struct group_event *e, bool begin)
+{
+    struct sim *s = e->g->sim;
+    if (begin)
+        lab_fault_draw(e->f, s);
+    if (e->f->kind == LAB_FAULT_BRIDGE)
+        lab_fault_bridge(e->f, s, e->on->node, begin ? lab_fault_partition : lab_fault_heal);
+    else if (e->f->kind == LAB_FAULT_LINK_SLOW)
+        nemesis_link(e, begin ? lab_fault_slow : lab_fault_fast);
+    else if (e->f->kind == LAB_FAULT_CLOCK_STEP)
+        lab_fault_clock(e->f, e->on->node, begin);
+    else if (begin)
+        nemesis_swizzle(&e->more);
+}
+
 static void nemesis_do(struct group_event *e)
 {
     struct group_node *n = e->on;
@@ -290,6 +316,12 @@ static void nemesis_do(struct group_event *e)
         break;
     case LAB_FAULT_BLACKOUT:
         lab_group_plot_blackout(e);
+        break;
+    case LAB_FAULT_SWIZZLE:
+    case LAB_FAULT_BRIDGE:
+    case LAB_FAULT_LINK_SLOW:
+    case LAB_FAULT_CLOCK_STEP:
+        nemesis_drawn(e, true);
         break;
     case LAB_FAULT_WIPE:
     case LAB_FAULT_IMAGE:
@@ -368,6 +400,11 @@ static void nemesis_end(struct env_op *op)
     case LAB_FAULT_PARTITION:
         nemesis_link(e, lab_fault_heal);
         break;
+    case LAB_FAULT_BRIDGE:
+    case LAB_FAULT_LINK_SLOW:
+    case LAB_FAULT_CLOCK_STEP:
+        nemesis_drawn(e, false);
+        break;
     case LAB_FAULT_DISK_FULL:
         n->full--;
         nemesis_disk(n);
@@ -398,6 +435,7 @@ void lab_group_nemesis_open(struct lab_group *g)
         e->f = f;
         e->begin.done = nemesis_begin;
         e->end.done = nemesis_end;
+        e->more.done = nemesis_swizzle;
         if (f->at_ns + f->for_ns > g->last_fault_end_ns)
             g->last_fault_end_ns = f->at_ns + f->for_ns;
         sim_at(g->sim, f->at_ns, &e->begin);
@@ -421,6 +459,6 @@ void lab_group_nemesis_heal(struct lab_group *g)
     g->s.sim.disk.sync_fail_ppm = 0;
     for (uint32_t i = 0; i < g->n_nodes; i++)
         nemesis_disk(&g->node[i]);
-    for (uint32_t i = 0; sim_fault_site(g->sim, i); i++)
-        sim_fault_set(g->sim, sim_fault_site(g->sim, i)->name, 0);
+    for (uint32_t i = 0; sim_fault_known(i); i++) /* also who was not asked yet */
+        sim_fault_set(g->sim, sim_fault_known(i)->name, 0);
 }

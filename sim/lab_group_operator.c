@@ -253,6 +253,14 @@ bool lab_group_operator_is_tidy(const struct group_operator *o)
     return o->tidy;
 }
 
+bool lab_group_operator_votes(const struct group_operator *o, uint32_t id)
+{
+    for (uint32_t i = 0; i < o->view.n; i++)
+        if (o->view.member[i].id == id)
+            return o->view.member[i].votes;
+    return false;
+}
+
 void lab_group_operator_say(const struct group_operator *o, char *ret_text, size_t cap)
 {
     size_t at = fmt_into(ret_text, cap, "the group is not in order: ");

@@ -13,8 +13,7 @@ static void print_faults(const struct lab_group_report *r)
     printf("\n  %9s  %-34s %9s\n", "at", "what happened", "for");
     for (uint32_t i = 0; i < r->n_faults; i++) {
         const struct lab_fault *f = &r->faults[i];
-        bool net = f->kind == LAB_FAULT_PARTITION || f->kind == LAB_FAULT_CLOG ||
-                   f->kind == LAB_FAULT_RESET;
+        bool net = lab_scenario_fault_is_link(f->kind);
         char text[120];
         fmt_into(text, sizeof text, "%s: %s%s%s", f->node, lab_scenario_fault_name(f->kind),
                  net ? f->one_way ? " towards " : " from " : "", net ? f->to : "");
@@ -35,6 +34,8 @@ static void print_people(const struct lab_scenario *s, const struct lab_group_re
            s->clients, seconds(s->duration_ns), seconds(r->virtual_ns));
     if (r->drawn[0])
         printf("  drawn       %s\n", r->drawn);
+    if (r->core[0])
+        printf("  core        %s\n", r->core);
     print_faults(r);
     printf("\n  operations  %llu writes, %llu reads (%llu by standbys), %llu without an answer; "
            "%llu records, %llu of them repeated\n",

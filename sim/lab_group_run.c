@@ -92,6 +92,7 @@ void lab_group_success(struct lab_group *g)
 {
     int64_t now = group_now_ns(g);
     uint64_t w = (uint64_t)(now / (GROUP_WINDOW_MS * GROUP_MS));
+    g->core_watch.success_ns = now;
     if (w < g->n_windows)
         g->windows[w] = 1;
     if (!g->healed_ns && now > g->last_fault_end_ns)
@@ -134,7 +135,7 @@ static void group_late(struct lab_group *g, const char *what)
 static void group_course(struct lab_group *g)
 {
     int64_t now = group_now_ns(g);
-    bool late = now > g->phase_until_ns;
+    bool late = now > g->phase_until_ns, has_core;
     char why[300];
     switch (g->phase) {
     case GROUP_LOAD:
@@ -142,8 +143,19 @@ static void group_course(struct lab_group *g)
             break;
         lab_group_note(g, "everything is healed");
         lab_group_nemesis_heal(g);
+        has_core = g->s.core && lab_group_core_begin(g);
         lab_group_operator_close(g->oper);
-        group_next(g, GROUP_TIDY, g->s.bound_ns);
+        group_next(g, has_core ? GROUP_CORE : GROUP_TIDY, g->s.bound_ns);
+        break;
+    case GROUP_CORE:
+        if (lab_group_core_serves(g)) {
+            g->check.findings[LAB_GROUP_LIVENESS].checks++;
+            lab_group_core_end(g);
+            group_next(g, GROUP_TIDY, g->s.bound_ns);
+        } else if (late) {
+            fmt_into(why, sizeof why, "the core does not serve: %s", g->stats.core);
+            group_late(g, why);
+        }
         break;
     case GROUP_TIDY:
         if (lab_group_operator_is_tidy(g->oper)) {

@@ -91,6 +91,7 @@ uint32_t lab_mark_list(const struct lab_scenario *s, const struct sim *w, struct
     put_world(s, sim_stats(w), powers > 0, &k);
     for (uint32_t i = 0; (site = sim_fault_site(w, i)); i++)
         put(&k, "site.", site->name,
-            s->sim.fault_on_ppm && s->sim.fault_fire_ppm && site_may(s, site->name), site->fired);
+            site->asked && s->sim.fault_on_ppm && s->sim.fault_fire_ppm && site_may(s, site->name),
+            site->fired);
     return k.n;
 }

@@ -140,6 +140,33 @@ static void nemesis_disk_begin(struct run_event *e, int64_t until_ns)
     nemesis_disk(n);
 }
 
+static void nemesis_swizzle(struct env_op *op)
+{
+    struct run_event *e = container_of(op, struct run_event, more);
+    int64_t from = e->until_ns;
+    e->until_ns = sim_now_ns(e->r->sim);
+    int64_t next = e->did ? lab_fault_swizzle(&e->f->f, e->r->sim, e->on->node, from) : 0;
+    if (next)
+        sim_at(e->r->sim, next, &e->more);
+}
+
+/* what is drawn once, for the beginning and the end alike */
+static void nemesis_drawn(struct run_event *e, bool begin)
+{
+    struct lab_fault *f = &e->f->f;
+    struct sim *s = e->r->sim;
+    if (begin)
+        lab_fault_draw(f, s);
+    if (f->kind == LAB_FAULT_BRIDGE)
+        lab_fault_bridge(f, s, e->on->node, begin ? lab_fault_partition : lab_fault_heal);
+    else if (f->kind == LAB_FAULT_LINK_SLOW)
+        nemesis_each(e, begin ? lab_fault_slow : lab_fault_fast);
+    else if (f->kind == LAB_FAULT_CLOCK_STEP)
+        lab_fault_clock(f, e->on->node, begin);
+    else if (begin)
+        nemesis_swizzle(&e->more);
+}
+
 static void nemesis_begin(struct env_op *op)
 {
     struct run_event *e = container_of(op, struct run_event, begin);
@@ -217,6 +244,12 @@ static void nemesis_begin(struct env_op *op)
     case LAB_FAULT_BLACKOUT:
         lab_run_plot_blackout(e);
         break;
+    case LAB_FAULT_SWIZZLE:
+    case LAB_FAULT_BRIDGE:
+    case LAB_FAULT_LINK_SLOW:
+    case LAB_FAULT_CLOCK_STEP:
+        nemesis_drawn(e, true);
+        break;
     case LAB_FAULTS:
         break;
     }
@@ -256,6 +289,11 @@ static void nemesis_end(struct env_op *op)
     case LAB_FAULT_BLACKOUT:
         lab_run_plot_blackout_end(e);
         break;
+    case LAB_FAULT_BRIDGE:
+    case LAB_FAULT_LINK_SLOW:
+    case LAB_FAULT_CLOCK_STEP:
+        nemesis_drawn(e, false);
+        break;
     case LAB_FAULT_DISK_FULL:
     case LAB_FAULT_DISK_SLOW:
     case LAB_FAULT_SYNC_FAIL:
@@ -284,6 +322,7 @@ void lab_nemesis_open(struct lab_run *r)
         e->on = lab_run_node(r, f->node);
         e->begin.done = nemesis_begin;
         e->end.done = nemesis_end;
+        e->more.done = nemesis_swizzle;
         if (f->at_ns + f->for_ns > r->last_fault_end_ns)
             r->last_fault_end_ns = f->at_ns + f->for_ns;
         sim_at(r->sim, f->at_ns, &e->begin);
@@ -313,6 +352,6 @@ void lab_nemesis_heal(struct lab_run *r)
     lab_ufs_full(r->ufs, 0);
     lab_ufs_eio(r->ufs, 0);
     lab_ufs_short(r->ufs, 0);
-    for (uint32_t i = 0; sim_fault_site(r->sim, i); i++)
-        sim_fault_set(r->sim, sim_fault_site(r->sim, i)->name, 0);
+    for (uint32_t i = 0; sim_fault_known(i); i++) /* also who was not asked yet */
+        sim_fault_set(r->sim, sim_fault_known(i)->name, 0);
 }

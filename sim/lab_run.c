@@ -29,6 +29,7 @@ static void run_success(void *ctx, int64_t at_ns)
 {
     struct lab_run *r = ctx;
     uint64_t w = (uint64_t)(at_ns / (RUN_WINDOW_MS * RUN_MS));
+    r->core_watch.success_ns = at_ns;
     if (w < r->n_windows)
         r->windows[w] = 1;
     if (!r->healed_ns && at_ns > r->last_fault_end_ns)
@@ -108,20 +109,39 @@ static void run_late(struct lab_run *r, const char *what)
     run_next(r, RUN_OVER, 0);
 }
 
+static void run_drain(struct lab_run *r)
+{
+    lab_load_stop(r->load);
+    run_next(r, RUN_DRAIN, r->s.bound_ns);
+}
+
 static void run_course(struct lab_run *r)
 {
     int64_t now = sim_now_ns(r->sim);
-    bool late = now > r->phase_until_ns;
-    char why[300];
+    bool late = now > r->phase_until_ns, has_core;
+    char why[600];
     switch (r->phase) {
     case RUN_LOAD:
         if (now < r->s.duration_ns)
             break;
         lab_nemesis_heal(r);
-        lab_load_stop(r->load);
+        has_core = r->s.core && lab_run_core_begin(r);
         if (r->oper)
             lab_run_operator_close(r->oper);
-        run_next(r, RUN_DRAIN, r->s.bound_ns);
+        if (has_core)
+            run_next(r, RUN_CORE, r->s.bound_ns);
+        else
+            run_drain(r);
+        break;
+    case RUN_CORE:
+        if (lab_run_core_serves(r)) {
+            lab_check_finding(r->check, LAB_LIVENESS)->checks++;
+            lab_run_core_end(r);
+            run_drain(r);
+        } else if (late) {
+            fmt_into(why, sizeof why, "the core does not serve: %s", r->core_text);
+            run_late(r, why);
+        }
         break;
     case RUN_DRAIN:
         if (lab_load_is_idle(r->load) && (!r->oper || lab_run_operator_is_tidy(r->oper))) {
@@ -312,6 +332,7 @@ void lab_run_report(const struct lab_run *r, struct lab_report *ret_rep)
         struct lab_run_fault *f = &m->faults[i];
         f->down_ns = run_down_ns(r, f->began_ns, f->began_ns + f->f.for_ns);
     }
+    p->core = r->core_text;
     p->faults = r->faults;
     p->n_faults = r->s.n_faults;
     p->load = lab_load_stats(r->load);

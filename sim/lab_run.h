@@ -29,6 +29,7 @@ struct lab_report {
      * changes of the group */
     uint64_t leaderships;
     uint32_t exits, changes;
+    const char *core; /* who had to serve alone at the end, or "" */
     const struct lab_run_fault *faults;
     uint32_t n_faults;
     const struct lab_load_stats *load;

@@ -5,6 +5,7 @@
 
 #include "core/fmt.h"
 #include "core/prng.h"
+#include "sim/lab_core.h"
 #include "sim/lab_run.h"
 
 enum { RUN_WINDOW_MS = 100, RUN_MASTERS = 9 };
@@ -41,7 +42,7 @@ struct run_node {
 struct run_operator;
 
 struct run_event {
-    struct env_op begin, end;
+    struct env_op begin, end, more;
     struct lab_run *r;
     struct lab_run_fault *f;
     struct run_node *on, *to_leader;
@@ -53,7 +54,7 @@ struct run_event {
     bool paused, healing;
 };
 
-enum run_phase { RUN_LOAD, RUN_DRAIN, RUN_SETTLE, RUN_PROBE, RUN_QUIET, RUN_OVER };
+enum run_phase { RUN_LOAD, RUN_CORE, RUN_DRAIN, RUN_SETTLE, RUN_PROBE, RUN_QUIET, RUN_OVER };
 
 struct lab_run {
     struct mem *mem;
@@ -76,6 +77,9 @@ struct lab_run {
     uint32_t ticks;
     struct lab_run_fault *faults;
     struct run_event *events;
+    struct lab_core core[2]; /* in RUN_CORE: of masters, of workers */
+    struct lab_core_watch core_watch;
+    char core_text[2 * LAB_CORE_TEXT];
     uint8_t *windows;
     uint32_t n_windows;
     int64_t last_fault_end_ns, healed_ns;
@@ -100,6 +104,8 @@ void lab_run_operator_tick(struct run_operator *o);
 /* LAB_FAULT_WIPE, _MEMBERS or _IMAGE, as soon as the group is tidy */
 void lab_run_operator_wish(struct run_operator *o, enum lab_fault_kind k, struct run_node *on,
                            uint64_t chance);
+/* by the leader's last word; of a group that is tidy */
+bool lab_run_operator_votes(const struct run_operator *o, uint32_t id);
 /* no more wishes */
 void lab_run_operator_close(struct run_operator *o);
 /* every member of the group runs, and every machine that runs is one */
@@ -111,6 +117,11 @@ void lab_run_plot_usurp(struct run_event *e);
 void lab_run_plot_usurp_next(struct run_event *e);
 void lab_run_plot_blackout(struct run_event *e);
 void lab_run_plot_blackout_end(struct run_event *e);
+
+/* ---- lab_run_core.c: a bare majority must do alone */
+bool lab_run_core_begin(struct lab_run *r); /* false: it is not known who votes */
+bool lab_run_core_serves(struct lab_run *r);
+void lab_run_core_end(struct lab_run *r);
 
 /* ---- lab_nemesis.c */
 void lab_nemesis_open(struct lab_run *r);

@@ -220,6 +220,14 @@ bool lab_run_operator_is_tidy(const struct run_operator *o)
     return o->tidy;
 }
 
+bool lab_run_operator_votes(const struct run_operator *o, uint32_t id)
+{
+    for (uint32_t i = 0; i < o->view.n; i++)
+        if (o->view.member[i].id == id)
+            return o->view.member[i].votes;
+    return false;
+}
+
 void lab_run_operator_say(const struct run_operator *o, char *ret_text, size_t cap)
 {
     size_t at = fmt_into(ret_text, cap, "the group of masters is not in order: %s leads%s%s%s; ",

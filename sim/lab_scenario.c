@@ -147,6 +147,7 @@ static const struct key keys[] = {
     TIME("machine.io", sim.serve.io_ns),
     TIME("machine.wake", sim.serve.wake_ns),
     U32("machine.byte_ps", sim.serve.byte_ps, 0, 1000000),
+    U32("core", core, 0, 1),
     U32("swarm", swarm, 0, 1),
     U64("seed", seed),
     EVERY("power_loss", LAB_FAULT_POWER_LOSS),
@@ -168,6 +169,10 @@ static const struct key keys[] = {
     EVERY("siege", LAB_FAULT_SIEGE),
     EVERY("usurp", LAB_FAULT_USURP),
     EVERY("blackout", LAB_FAULT_BLACKOUT),
+    EVERY("swizzle", LAB_FAULT_SWIZZLE),
+    EVERY("bridge", LAB_FAULT_BRIDGE),
+    EVERY("link_slow", LAB_FAULT_LINK_SLOW),
+    EVERY("clock_step", LAB_FAULT_CLOCK_STEP),
     EVERY("store_change", LAB_FAULT_STORE_CHANGE),
     EVERY("store_outage", LAB_FAULT_STORE_OUTAGE),
     EVERY("store_full", LAB_FAULT_STORE_FULL),
@@ -181,14 +186,20 @@ static const struct key keys[] = {
 };
 
 static const char *const fault_names[] = {
-    "power_loss", "crash",        "restart",      "wipe",      "pause",     "partition",
-    "clog",       "reset",        "bit_flip",     "disk_full", "disk_slow", "sync_fail",
-    "stall",      "image",        "members",      "lose",      "siege",     "usurp",
-    "blackout",   "store_change", "store_outage", "store_full"};
+    "power_loss", "crash",      "restart",      "wipe",         "pause",     "partition", "clog",
+    "reset",      "bit_flip",   "disk_full",    "disk_slow",    "sync_fail", "stall",     "image",
+    "members",    "lose",       "siege",        "usurp",        "blackout",  "swizzle",   "bridge",
+    "link_slow",  "clock_step", "store_change", "store_outage", "store_full"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {
     return k < LAB_FAULTS ? fault_names[k] : "?";
+}
+
+bool lab_scenario_fault_is_link(enum lab_fault_kind k)
+{
+    return k == LAB_FAULT_PARTITION || k == LAB_FAULT_CLOG || k == LAB_FAULT_RESET ||
+           k == LAB_FAULT_LINK_SLOW;
 }
 
 void lab_scenario_default(struct lab_scenario *s)
@@ -619,6 +630,8 @@ static int profile_parse(struct lab_scenario *s, const cJSON *o, char *ret_why)
     uint64_t mem = s->sim.node_mem_bytes;
     if (!strcmp(name, "stormy")) {
         s->sim = sim_config_stormy(0);
+        for (uint32_t i = 0; sim_fault_known(i); i++)
+            s->sim.fault_sites |= 1ULL << i;
     } else if (strcmp(name, "quiet") != 0) {
         fmt_into(ret_why, LAB_ERROR, "\"%s\" is neither quiet nor stormy", name);
         s->bad = j;
@@ -817,7 +830,7 @@ static bool draw_is_journals(enum lab_fault_kind kind)
 {
     return kind == LAB_FAULT_DISK_FULL || kind == LAB_FAULT_DISK_SLOW ||
            kind == LAB_FAULT_SYNC_FAIL || kind == LAB_FAULT_IMAGE || kind == LAB_FAULT_MEMBERS ||
-           kind == LAB_FAULT_USURP || kind == LAB_FAULT_BLACKOUT;
+           kind == LAB_FAULT_USURP || kind == LAB_FAULT_BLACKOUT || kind == LAB_FAULT_BRIDGE;
 }
 
 static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fault_kind kind,
@@ -826,8 +839,7 @@ static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fau
     uint64_t m = s->random_masters ? s->masters : 0;
     uint64_t w = s->random_workers ? s->workers : 0, c = s->random_clients ? s->clients : 0;
     bool is_group = s->masters > 1;
-    if (lab_scenario_is_group(s) && kind != LAB_FAULT_PARTITION && kind != LAB_FAULT_CLOG &&
-        kind != LAB_FAULT_RESET)
+    if (lab_scenario_is_group(s) && !lab_scenario_fault_is_link(kind))
         c = 0;
     else if (kind == LAB_FAULT_WIPE || kind == LAB_FAULT_BIT_FLIP)
         m = is_group ? m : 0, c = 0; /* what a single master keeps is kept nowhere else */
@@ -861,7 +873,9 @@ static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kin
         if (f.for_ns > until - at)
             f.for_ns = until - at;
         draw_node(s, p, kind, f.node, sizeof f.node);
-        if (kind == LAB_FAULT_PARTITION || kind == LAB_FAULT_CLOG || kind == LAB_FAULT_RESET) {
+        if (kind == LAB_FAULT_SWIZZLE || kind == LAB_FAULT_BRIDGE) {
+            f.one_way = prng_below(p, 4) == 0;
+        } else if (lab_scenario_fault_is_link(kind)) {
             f.one_way = prng_below(p, 4) == 0;
             if ((lab_scenario_is_group(s) || s->masters > 1) && prng_below(p, 3) == 0)
                 fmt_into(f.to, sizeof f.to, "half");

@@ -35,6 +35,10 @@ enum lab_fault_kind {
     LAB_FAULT_SIEGE,        /* the leader reaches no other master for `for`, and may stand still */
     LAB_FAULT_USURP,        /* another one gets to lead while the leader may not notice */
     LAB_FAULT_BLACKOUT,     /* most masters lose power at once, for `for` */
+    LAB_FAULT_SWIZZLE,      /* some links stop one by one, and go on again in another order */
+    LAB_FAULT_BRIDGE,       /* two halves of the machines reach each other through node only */
+    LAB_FAULT_LINK_SLOW,    /* what goes between node and `to` takes far longer for `for` */
+    LAB_FAULT_CLOCK_STEP,   /* its wall clock is put on or back for `for` */
     LAB_FAULT_STORE_CHANGE, /* somebody changes a file of the under-store */
     LAB_FAULT_STORE_OUTAGE, /* every operation on the under-store fails for `for` */
     LAB_FAULT_STORE_FULL,
@@ -94,6 +98,7 @@ struct lab_scenario {
     uint32_t client_direct; /* clients may reach the under-store without a worker */
     struct lab_load_config load;
     struct lab_scenario_journal journal;
+    uint32_t core;                /* after the storm a bare majority must do alone: lab_core.h */
     uint32_t swarm;               /* the seed draws some of the keys, too */
     uint64_t fixed[4];            /* keys that were set on the command line, by their number */
     char drawn[LAB_DRAWN_MAX];    /* what the seed drew: "key=value ..." */
@@ -131,6 +136,8 @@ int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_w
 /* draws keys if it is a swarm, then the random faults, and sorts them all */
 void lab_scenario_draw(struct lab_scenario *s, uint64_t seed);
 const char *lab_scenario_fault_name(enum lab_fault_kind k);
+/* it is between its node and `to` */
+bool lab_scenario_fault_is_link(enum lab_fault_kind k);
 /* machines that are named are there, operations are of clients that are, masters promise no longer
  * than they may; E_CONFIG */
 int lab_scenario_check(const struct lab_scenario *s, char *ret_why);

@@ -107,6 +107,10 @@ static int sense_own(const struct lab_scenario *s, char *ret_why)
             s->protocol, own ? "; did you mean \"" : "", own ? own->name : "", own ? "\"" : "");
         return E_CONFIG;
     }
+    if (s->core) {
+        fmt_into(ret_why, LAB_ERROR, "core: not with a protocol of one's own");
+        return E_CONFIG;
+    }
     for (uint32_t i = 0; i < s->n_faults; i++) {
         const struct lab_fault *f = &s->faults[i];
         if (lab_own_has_fault(f->kind) && strcmp(f->node, "leader") && strcmp(f->to, "leader"))

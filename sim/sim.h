@@ -217,6 +217,8 @@ void sim_net_partition_sets(struct sim_node *const *a, uint32_t n_a, struct sim_
                             uint32_t n_b, bool one_way);
 void sim_net_heal(struct sim_node *a, struct sim_node *b);
 void sim_net_heal_all(struct sim *s);
+/* what goes from a to b takes so many times as long; 0: as usual */
+void sim_net_slow(struct sim_node *a, struct sim_node *b, uint32_t times);
 /* what goes from a to b waits until the clog is over */
 void sim_net_clog(struct sim_node *a, struct sim_node *b, int64_t dur_ns);
 /* resets (or silences) every connection between a and b; ret: how many */
@@ -328,7 +330,7 @@ enum sim_kind {
     SIM_K_DISK,   /* a: ret, b: which << 56 | hash of the bytes */
     SIM_K_SECTOR, /* power loss; a: what happened, b: where */
     SIM_K_FAULT,  /* a: hash of the site that fired */
-    SIM_K_NET,    /* partitions and clogs; a: what, b: to */
+    SIM_K_NET,    /* partitions, clogs, slow links; a: what, b: to */
 };
 
 struct sim_trace {

@@ -142,7 +142,7 @@ struct sim_disk {
 struct sim_link { /* what is special about one direction between two nodes */
     uint32_t from, to;
     bool used, own, blocked;
-    uint32_t loss_ppm;
+    uint32_t loss_ppm, slow; /* slow: so many times as long; 0: as usual */
     int64_t min_ns, mean_ns, clog_until_ns;
 };
 

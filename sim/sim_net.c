@@ -82,8 +82,9 @@ int64_t sim_net_latency_ns(struct sim *s, const struct sim_node *from, const str
     if (from == to)
         return SIM_NET_LOOPBACK_NS;
     struct sim_link *l = sim_net_special(s, from, to);
+    int64_t slow = l && l->slow ? l->slow : 1;
     if (l && l->own)
-        return sim_draw_ns(&s->net.prng, l->min_ns, l->mean_ns);
+        return slow * sim_draw_ns(&s->net.prng, l->min_ns, l->mean_ns);
     const struct sim_grid *way = s->cfg.model ? &s->cfg.model->way : NULL;
     int64_t ns = way && way->n_bytes
                      ? sim_model_draw_ns(way, bytes, 1, &s->net.prng)
@@ -93,7 +94,7 @@ int64_t sim_net_latency_ns(struct sim *s, const struct sim_node *from, const str
         uint64_t h = base_mix_u64(base_mix_u64(s->cfg.seed ^ 0x70616972) ^ (lo << 32 | hi));
         ns += (int64_t)(h % (uint64_t)(c->pair_extra_max_ns + 1));
     }
-    return ns;
+    return slow * ns;
 }
 
 int64_t sim_net_journey_ns(struct sim *s, struct sim_node *from, struct sim_node *to,
@@ -218,6 +219,7 @@ void sim_net_heal_all(struct sim *s)
     for (uint32_t i = 0; i < s->net.cap_links; i++) {
         s->net.links[i].blocked = false;
         s->net.links[i].clog_until_ns = 0;
+        s->net.links[i].slow = 0;
     }
     sim_record(s, NULL, SIM_K_NET, 0, UINT32_MAX);
     sim_conn_heal(s);
@@ -231,6 +233,12 @@ void sim_net_clog(struct sim_node *a, struct sim_node *b, int64_t dur_ns)
         l->clog_until_ns = until_ns;
     a->sim->stats.clogs++;
     sim_record(a->sim, a, SIM_K_NET, 3, b->id);
+}
+
+void sim_net_slow(struct sim_node *a, struct sim_node *b, uint32_t times)
+{
+    sim_net_link_make(a->sim, a, b)->slow = times;
+    sim_record(a->sim, a, SIM_K_NET, times ? 4 : 5, b->id);
 }
 
 static uint32_t sim_net_break(struct sim_node *a, struct sim_node *b, bool silent)

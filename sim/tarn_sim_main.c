@@ -131,6 +131,12 @@ static void print_faults(const struct lab_report *p)
         printf("  %9s  nothing\n", "");
 }
 
+static void print_core(const struct lab_report *p)
+{
+    if (*p->core)
+        printf("\n  core        %s\n", p->core);
+}
+
 static void print_load(const struct lab_report *p)
 {
     const struct lab_load_stats *l = p->load;
@@ -191,6 +197,7 @@ static void print_report(const struct lab_scenario *s, const struct lab_report *
            s->name, (unsigned long long)p->seed, s->masters, s->masters == 1 ? "" : "s", s->workers,
            s->clients, seconds(p->load_ns), seconds(p->virtual_ns), over ? "" : " (cut short)");
     print_faults(p);
+    print_core(p);
     print_load(p);
     printf("\n  available   %.1f%% of %u windows of 100 ms had a success; longest without %.1f s; ",
            p->windows ? 100.0 * p->windows_up / p->windows : 0, p->windows,

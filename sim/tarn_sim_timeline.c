@@ -232,8 +232,7 @@ const char *tarn_sim_fault_text(const struct lab_fault *f)
     const char *verb = lab_scenario_fault_name(f->kind);
     if (f->kind >= LAB_FAULT_STORE_CHANGE)
         fmt_into(text, sizeof text, "under-store: %s", verb);
-    else if (f->kind == LAB_FAULT_PARTITION || f->kind == LAB_FAULT_CLOG ||
-             f->kind == LAB_FAULT_RESET)
+    else if (lab_scenario_fault_is_link(f->kind))
         fmt_into(text, sizeof text, "%s: %s %s %s", f->node, verb, f->one_way ? "towards" : "from",
                  !strcmp(f->to, "*") ? "all" : f->to);
     else
