@@ -44,6 +44,7 @@ struct lab_group_report {
     uint64_t wgl_steps, wgl_unknown;
     uint64_t fed; /* journal.outstanding: done in the last third of the load, fed_ns */
     int64_t fed_ns, fed_p50_ns, fed_p99_ns;
+    bool stopped;             /* more was damaged than can be recovered, and it did not recover */
     char core[LAB_CORE_TEXT]; /* who had to serve alone at the end, or "" */
     const char *drawn;
     const struct lab_fault *faults;

@@ -209,6 +209,7 @@ struct lab_group {
     uint32_t n_windows;
     int64_t last_fault_end_ns, healed_ns;
     struct group_feed feed;
+    bool is_ruined;                /* beyond: it need not recover */
     bool rests;                    /* clients begin no writes until somebody begins to lead */
     struct lab_group_report stats; /* what is counted as it happens */
     FILE *history;
@@ -327,6 +328,10 @@ void lab_group_plot_usurp_next(struct group_event *e);
 void lab_group_plot_blackout(struct group_event *e);
 void lab_group_plot_blackout_end(struct group_event *e);
 
+/* ---- lab_group_rot.c */
+void lab_group_plot_rot(struct group_event *e);
+void lab_group_plot_rot_end(struct group_event *e);
+
 /* ---- lab_own.c: a protocol of somebody's own instead of journals */
 void lab_own_open(struct lab_group *g);
 void lab_own_begin(struct lab_group *g);
@@ -343,5 +348,9 @@ void lab_group_core_end(struct lab_group *g);
 /* ---- lab_group_nemesis.c */
 void lab_group_nemesis_open(struct lab_group *g);
 void lab_group_nemesis_heal(struct lab_group *g);
+/* everybody is there and whole, and nobody is about to change that */
+bool lab_group_is_calm(struct lab_group *g);
+/* how far a segment of node n's log has been written; 0: it is only prepared, or not there */
+uint64_t lab_group_plot_used(struct group_node *n, const char *seg);
 
 #endif

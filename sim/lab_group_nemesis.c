@@ -53,7 +53,7 @@ static void nemesis_kill(struct group_event *e, void (*how)(struct sim_node *n))
 static const int64_t PLOT_SLEEP_NS = 900 * GROUP_MS;
 
 /* Everybody is there and whole, and nobody is about to change that. */
-static bool plot_is_calm(struct lab_group *g)
+bool lab_group_is_calm(struct lab_group *g)
 {
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         struct group_node *n = &g->node[i];
@@ -64,7 +64,7 @@ static bool plot_is_calm(struct lab_group *g)
 }
 
 /* How far a segment of node n's log has been written; 0: it is only prepared, or not there. */
-static uint64_t plot_used(struct group_node *n, const char *seg)
+uint64_t lab_group_plot_used(struct group_node *n, const char *seg)
 {
     static uint8_t b[2 << 20];
     int64_t len = sim_disk_read(n->node, seg, b, sizeof b, 0), used = 0;
@@ -82,7 +82,7 @@ static void plot_flip(struct group_event *e, struct group_node *n)
     bool end = lab_group_chance(e, 2);
     uint64_t used = 0;
     for (const char *f = ""; (f = sim_disk_next(n->node, f));) {
-        uint64_t u = strstr(f, "wal-") ? plot_used(n, f) : 0;
+        uint64_t u = strstr(f, "wal-") ? lab_group_plot_used(n, f) : 0;
         if (u && (end ? !seg || strcmp(f, seg) > 0 : !seg || lab_group_chance(e, 2))) {
             seg = f;
             used = u;
@@ -122,7 +122,7 @@ static void plot_disk_begin(struct group_event *e)
     struct lab_group *g = e->g;
     e->led = lab_group_leader(g);
     e->did = false;
-    if (!e->led || !plot_is_calm(g))
+    if (!e->led || !lab_group_is_calm(g))
         return;
     if (e->on == e->led)
         e->on = lab_group_plot_some(e, e->led, NULL);
@@ -317,6 +317,9 @@ static void nemesis_do(struct group_event *e)
     case LAB_FAULT_BLACKOUT:
         lab_group_plot_blackout(e);
         break;
+    case LAB_FAULT_ROT:
+        lab_group_plot_rot(e);
+        break;
     case LAB_FAULT_SWIZZLE:
     case LAB_FAULT_BRIDGE:
     case LAB_FAULT_LINK_SLOW:
@@ -382,6 +385,9 @@ static void nemesis_end(struct env_op *op)
         break;
     case LAB_FAULT_BLACKOUT:
         lab_group_plot_blackout_end(e);
+        break;
+    case LAB_FAULT_ROT:
+        lab_group_plot_rot_end(e);
         break;
     case LAB_FAULT_POWER_LOSS:
     case LAB_FAULT_CRASH:

@@ -34,6 +34,8 @@ static void print_people(const struct lab_scenario *s, const struct lab_group_re
            s->clients, seconds(s->duration_ns), seconds(r->virtual_ns));
     if (r->drawn[0])
         printf("  drawn       %s\n", r->drawn);
+    if (r->stopped)
+        printf("  beyond      more was damaged than can be recovered: it stopped\n");
     if (r->core[0])
         printf("  core        %s\n", r->core);
     print_faults(r);

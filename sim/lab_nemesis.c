@@ -234,6 +234,7 @@ static void nemesis_begin(struct env_op *op)
     case LAB_FAULT_MEMBERS:
     case LAB_FAULT_LOSE:
     case LAB_FAULT_SIEGE:
+    case LAB_FAULT_ROT:
         if (r->oper)
             lab_run_operator_wish(r->oper, e->f->f.kind, e->on,
                                   lab_fault_chance(&e->f->f, r->sim, 1 << 30));

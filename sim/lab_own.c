@@ -87,7 +87,8 @@ const char *lab_own_verdict(const struct lab_scenario *s, unsigned i)
 bool lab_own_has_fault(enum lab_fault_kind k)
 {
     return k != LAB_FAULT_IMAGE && k != LAB_FAULT_MEMBERS && k != LAB_FAULT_SIEGE &&
-           k != LAB_FAULT_USURP && k != LAB_FAULT_BLACKOUT && k < LAB_FAULT_STORE_CHANGE;
+           k != LAB_FAULT_USURP && k != LAB_FAULT_BLACKOUT && k != LAB_FAULT_ROT &&
+           k < LAB_FAULT_STORE_CHANGE;
 }
 
 /* ---- checkers ---- */

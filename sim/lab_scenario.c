@@ -147,6 +147,7 @@ static const struct key keys[] = {
     TIME("machine.io", sim.serve.io_ns),
     TIME("machine.wake", sim.serve.wake_ns),
     U32("machine.byte_ps", sim.serve.byte_ps, 0, 1000000),
+    U32("beyond", beyond, 0, 1),
     U32("core", core, 0, 1),
     U32("swarm", swarm, 0, 1),
     U64("seed", seed),
@@ -173,6 +174,7 @@ static const struct key keys[] = {
     EVERY("bridge", LAB_FAULT_BRIDGE),
     EVERY("link_slow", LAB_FAULT_LINK_SLOW),
     EVERY("clock_step", LAB_FAULT_CLOCK_STEP),
+    EVERY("rot", LAB_FAULT_ROT),
     EVERY("store_change", LAB_FAULT_STORE_CHANGE),
     EVERY("store_outage", LAB_FAULT_STORE_OUTAGE),
     EVERY("store_full", LAB_FAULT_STORE_FULL),
@@ -186,10 +188,10 @@ static const struct key keys[] = {
 };
 
 static const char *const fault_names[] = {
-    "power_loss", "crash",      "restart",      "wipe",         "pause",     "partition", "clog",
-    "reset",      "bit_flip",   "disk_full",    "disk_slow",    "sync_fail", "stall",     "image",
-    "members",    "lose",       "siege",        "usurp",        "blackout",  "swizzle",   "bridge",
-    "link_slow",  "clock_step", "store_change", "store_outage", "store_full"};
+    "power_loss", "crash",      "restart",   "wipe",         "pause",        "partition", "clog",
+    "reset",      "bit_flip",   "disk_full", "disk_slow",    "sync_fail",    "stall",     "image",
+    "members",    "lose",       "siege",     "usurp",        "blackout",     "swizzle",   "bridge",
+    "link_slow",  "clock_step", "rot",       "store_change", "store_outage", "store_full"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {
@@ -830,7 +832,8 @@ static bool draw_is_journals(enum lab_fault_kind kind)
 {
     return kind == LAB_FAULT_DISK_FULL || kind == LAB_FAULT_DISK_SLOW ||
            kind == LAB_FAULT_SYNC_FAIL || kind == LAB_FAULT_IMAGE || kind == LAB_FAULT_MEMBERS ||
-           kind == LAB_FAULT_USURP || kind == LAB_FAULT_BLACKOUT || kind == LAB_FAULT_BRIDGE;
+           kind == LAB_FAULT_USURP || kind == LAB_FAULT_BLACKOUT || kind == LAB_FAULT_BRIDGE ||
+           kind == LAB_FAULT_ROT;
 }
 
 static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fault_kind kind,

@@ -39,6 +39,7 @@ enum lab_fault_kind {
     LAB_FAULT_BRIDGE,       /* two halves of the machines reach each other through node only */
     LAB_FAULT_LINK_SLOW,    /* what goes between node and `to` takes far longer for `for` */
     LAB_FAULT_CLOCK_STEP,   /* its wall clock is put on or back for `for` */
+    LAB_FAULT_ROT,          /* bits of several masters' disks change at once */
     LAB_FAULT_STORE_CHANGE, /* somebody changes a file of the under-store */
     LAB_FAULT_STORE_OUTAGE, /* every operation on the under-store fails for `for` */
     LAB_FAULT_STORE_FULL,
@@ -98,6 +99,7 @@ struct lab_scenario {
     uint32_t client_direct; /* clients may reach the under-store without a worker */
     struct lab_load_config load;
     struct lab_scenario_journal journal;
+    uint32_t beyond;              /* more disks are damaged than can be recovered */
     uint32_t core;                /* after the storm a bare majority must do alone: lab_core.h */
     uint32_t swarm;               /* the seed draws some of the keys, too */
     uint64_t fixed[4];            /* keys that were set on the command line, by their number */

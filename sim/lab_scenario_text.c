@@ -132,7 +132,8 @@ static int sense_own(const struct lab_scenario *s, char *ret_why)
 /* what does nothing to a whole file system */
 static int sense_journals(const struct lab_scenario *s, char *ret_why)
 {
-    static const enum lab_fault_kind of_journals[] = {LAB_FAULT_LOSE, LAB_FAULT_SIEGE};
+    static const enum lab_fault_kind of_journals[] = {LAB_FAULT_LOSE, LAB_FAULT_SIEGE,
+                                                      LAB_FAULT_ROT};
     for (size_t k = 0; k < ARRAY_LEN(of_journals); k++) {
         const char *name = lab_scenario_fault_name(of_journals[k]);
         bool every = s->every_ns[of_journals[k]] != 0;

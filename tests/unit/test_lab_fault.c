@@ -317,7 +317,58 @@ static void test_core_that_is_slow_is_found(void)
     CU_ASSERT(found > 0);
 }
 
+/* ---- damage of several disks ---- */
+
+/* how many rots hit, how many disks at least and at most */
+static uint32_t rot_run(bool beyond, uint64_t seed, uint32_t *least, uint32_t *most,
+                        uint32_t *stopped)
+{
+    static struct lab_scenario s;
+    struct mem m;
+    struct lab_group_report r;
+    char why[LAB_ERROR];
+    uint32_t hits = 0;
+    unit_mem(&m, (uint64_t)1 << 30);
+    int err = lab_scenario_parse(
+        &s,
+        "{\"duration\": \"5s\", \"bound\": \"10s\", \"masters\": 5, \"workers\": 0, \"clients\": "
+        "2, \"journal\": {\"only\": 1, \"suspect_min\": \"200ms\", \"suspect_max\": \"400ms\"}, "
+        "\"load\": {\"threads\": 3, \"think\": \"5ms\"}, \"random\": {\"rot_every\": \"1s\", "
+        "\"for\": \"200ms\", \"from\": \"1s\"}}",
+        why);
+    CU_ASSERT_EQUAL_FATAL(err, 0);
+    s.beyond = beyond;
+    struct lab_group *g = lab_group_open(&m, &s, seed, NULL, NULL);
+    CU_ASSERT(lab_group_go(g, 0));
+    lab_group_report(g, &r);
+    for (int v = 0; v < LAB_GROUP_VERDICTS; v++)
+        CU_ASSERT_EQUAL(r.findings[v].failures, 0);
+    for (uint32_t i = 0; i < g->s.n_faults; i++) {
+        uint32_t n = (uint32_t)__builtin_popcount(g->events[i].hit);
+        hits += n > 0;
+        *least = n && n < *least ? n : *least;
+        *most = n > *most ? n : *most;
+    }
+    *stopped += r.stopped;
+    CU_ASSERT(beyond || !r.stopped);
+    lab_group_close(g);
+    mem_drop(&m);
+    return hits;
+}
+
+static void test_rot_within_and_beyond(void)
+{
+    uint32_t least[2] = {9, 9}, most[2] = {0}, stopped[2] = {0}, hits[2] = {0};
+    for (int beyond = 0; beyond < 2; beyond++)
+        for (uint64_t seed = 1; seed <= 12; seed++)
+            hits[beyond] += rot_run(beyond, seed, &least[beyond], &most[beyond], &stopped[beyond]);
+    CU_ASSERT(hits[0] > 10 && least[0] == 1 && most[0] == 2); /* of five */
+    CU_ASSERT(hits[1] > 10 && least[1] == 3 && most[1] == 5);
+    CU_ASSERT(stopped[0] == 0 && stopped[1] > 0);
+}
+
 UNIT_MAIN("lab_fault", UNIT(test_fault_as_often_as_asked), UNIT(test_fault_swizzle),
           UNIT(test_fault_bridge), UNIT(test_fault_slow_links), UNIT(test_fault_clock_step),
           UNIT(test_core_is_a_bare_majority), UNIT(test_core_links),
-          UNIT(test_core_serves_for_a_while), UNIT(test_core_that_is_slow_is_found))
+          UNIT(test_core_serves_for_a_while), UNIT(test_core_that_is_slow_is_found),
+          UNIT(test_rot_within_and_beyond))
