@@ -15,9 +15,12 @@ struct wgl_entry {
     bool is_call;
 };
 
-struct wgl_seen { /* a place of the memo; its bits are in the arena */
+/* A place of the memo; its bits are in the arena, but for words of ones before them and of zeros
+ * after them: nearly all of them, because operations are numbered by time. */
+struct wgl_seen {
     uint64_t hash, state;
     uint64_t *bits; /* NULL: empty */
+    uint32_t low, high;
 };
 
 struct wgl_step {
@@ -38,6 +41,7 @@ struct wgl {
     struct wgl_entry *entries, head;
     struct wgl_step *stack;
     uint64_t *bits, hash;
+    uint32_t low, high; /* words below low are ones, those from high on zeros */
     struct wgl_seen *seen;
     uint64_t cap_seen, n_seen, steps;
     struct wgl_chunk *arena;
@@ -76,9 +80,9 @@ static bool wgl_apply(const struct lab_wgl_op *o, uint64_t state, uint64_t *ret_
 
 /* ---- the memo ---- */
 
-static uint64_t *wgl_arena(struct wgl *w)
+static uint64_t *wgl_arena(struct wgl *w, uint32_t words)
 {
-    if (!w->arena || w->arena->used + w->words > WGL_ARENA) {
+    if (!w->arena || w->arena->used + words > WGL_ARENA) {
         struct wgl_chunk *c = mem_alloc(w->mem, sizeof *c);
         if (!c)
             return NULL;
@@ -87,7 +91,7 @@ static uint64_t *wgl_arena(struct wgl *w)
         w->arena = c;
     }
     uint64_t *p = &w->arena->word[w->arena->used];
-    w->arena->used += w->words;
+    w->arena->used += words;
     return p;
 }
 
@@ -118,23 +122,35 @@ static int wgl_note(struct wgl *w, uint64_t state)
         return E_NOMEM;
     uint64_t hash = base_mix_u64(w->hash ^ base_mix_u64(state + 1)), mask = w->cap_seen - 1;
     uint64_t k = hash & mask;
+    uint32_t words = w->high > w->low ? w->high - w->low : 0;
     for (; w->seen[k].bits; k = (k + 1) & mask)
-        if (w->seen[k].hash == hash && w->seen[k].state == state &&
-            !memcmp(w->seen[k].bits, w->bits, w->words * sizeof *w->bits))
+        if (w->seen[k].hash == hash && w->seen[k].state == state && w->seen[k].low == w->low &&
+            w->seen[k].high == w->high &&
+            !memcmp(w->seen[k].bits, w->bits + w->low, words * sizeof *w->bits))
             return 0;
-    uint64_t *bits = wgl_arena(w);
+    uint64_t *bits = wgl_arena(w, words);
     if (!bits)
         return E_NOMEM;
-    memcpy(bits, w->bits, w->words * sizeof *bits);
-    w->seen[k] = (struct wgl_seen){hash, state, bits};
+    memcpy(bits, w->bits + w->low, words * sizeof *bits);
+    w->seen[k] = (struct wgl_seen){hash, state, bits, w->low, w->high};
     w->n_seen++;
     return 1;
 }
 
 static void wgl_flip(struct wgl *w, uint32_t id)
 {
-    w->bits[id / 64] ^= 1ULL << id % 64;
+    uint32_t at = id / 64;
+    w->bits[at] ^= 1ULL << id % 64;
     w->hash ^= base_mix_u64(id + 1);
+    if (w->bits[at] >> id % 64 & 1) {
+        w->high = w->high > at ? w->high : at + 1;
+        while (w->low < w->words && w->bits[w->low] == UINT64_MAX)
+            w->low++;
+    } else {
+        w->low = w->low < at ? w->low : at;
+        while (w->high && !w->bits[w->high - 1])
+            w->high--;
+    }
 }
 
 /* ---- the list ---- */
