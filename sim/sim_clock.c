@@ -35,10 +35,20 @@ int64_t sim_clock_local_ns(const struct sim_node *n)
     return sim_clock_at(n, n->sim->now_ns);
 }
 
+/* not before the last change of the clock's rate, nor so long after it (half an hour) that a
+ * product of the rate needs more than 64 bits: a long division would be all that a look at a clock
+ * costs */
+static bool sim_clock_is_short(int64_t d_ns)
+{
+    return (uint64_t)d_ns < (uint64_t)1 << 41;
+}
+
 int64_t sim_clock_at(const struct sim_node *n, int64_t t_ns)
 {
-    sim_clock_i128 d = t_ns - n->clock_world_ns;
-    return n->clock_local_ns + (int64_t)(d * (1000000 + n->drift_ppm) / 1000000);
+    int64_t d = t_ns - n->clock_world_ns, rate = 1000000 + n->drift_ppm;
+    if (sim_clock_is_short(d))
+        return n->clock_local_ns + d * rate / 1000000;
+    return n->clock_local_ns + (int64_t)((sim_clock_i128)d * rate / 1000000);
 }
 
 int64_t sim_clock_world_ns(const struct sim_node *n, int64_t local_ns)
@@ -47,6 +57,8 @@ int64_t sim_clock_world_ns(const struct sim_node *n, int64_t local_ns)
     int64_t rate = 1000000 + n->drift_ppm;
     if (d <= 0)
         return n->sim->now_ns;
+    if (d < (sim_clock_i128)1 << 41)
+        return ((int64_t)d * 1000000 + rate - 1) / rate + n->clock_world_ns;
     sim_clock_i128 w = (d * 1000000 + rate - 1) / rate + n->clock_world_ns;
     return w > INT64_MAX ? INT64_MAX : (int64_t)w;
 }
