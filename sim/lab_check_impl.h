@@ -11,7 +11,8 @@ enum {
     CHECK_DOUBTS = 4096,
     CHECK_WRITES = 1024,
     CHECK_MACHINES = 9,
-    CHECK_STATE_EVERY = 16, /* records: the state's hash is kept of each so many */
+    CHECK_STATE_EVERY =
+        64, /* records: the state's hash is kept of each so many; all of it is hashed */
 };
 
 struct check_record {
