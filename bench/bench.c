@@ -361,7 +361,8 @@ static int bench_usage(FILE *out, int code)
         "  connect connections made, with the cluster secret and without\n"
         "  reads   questions to three masters: to the leader, and to all in turn\n"
         "  calibrate  measures this machine for the simulator: disk, loopback, processor\n"
-        "  predict    three journals, simulated with such a model and real: does it hold?\n\n"
+        "  predict    three journals, simulated with such a model and real: does it hold?\n"
+        "  sim     events a second of the simulator, beside a bare queue; seeds a minute\n\n"
         "options:\n"
         "  --rounds N    of each measurement; medians are printed (default 5)\n"
         "  --seconds S   of each measurement (default 1); --minutes M is the same\n"
@@ -384,6 +385,7 @@ static int bench_usage(FILE *out, int code)
         "(the\n"
         "                same at a program that writes files); graceful beside these: only\n"
         "                their hand-overs\n"
+        "                sim: of files,failures,journals,light,failover; large: 1,000 workers\n"
         "  --out FILE    calibrate: the model that is written (default: model.json)\n"
         "  --model FILE  predict: such a model (default: model.json)\n"
         "  --quick       one round of 0.05 s: does it work?\n"
@@ -401,8 +403,9 @@ static uint64_t bench_count(const char *text)
     return *end && (end[1] || !strchr("KM", *end)) ? 0 : n;
 }
 
-static const char *const bench_all[] = {"meta",  "image",   "journal", "failover",  "fuse",
-                                        "names", "connect", "reads",   "calibrate", "predict"};
+static const char *const bench_all[] = {"meta",      "image",   "journal", "failover",
+                                        "fuse",      "names",   "connect", "reads",
+                                        "calibrate", "predict", "sim"};
 
 static int bench_unknown(const char *what, const char *word, const char *const *names, size_t n)
 {
@@ -535,5 +538,7 @@ int bench_main(int argc, char **argv)
         return bench_calibrate_main(&b);
     if (!strcmp(argv[0], "predict"))
         return bench_predict_main(&b);
+    if (!strcmp(argv[0], "sim"))
+        return bench_sim_main(&b);
     return bench_unknown("benchmark", argv[0], bench_all, ARRAY_LEN(bench_all));
 }

@@ -49,6 +49,7 @@ int bench_failover_main(struct bench *b);
 int bench_restart_main(struct bench *b);
 int bench_connect_main(struct bench *b);
 int bench_reads_main(struct bench *b);
+int bench_sim_main(struct bench *b);
 
 /* reads and checksums the files in dir whose names begin with prefix, past the page cache; seconds,
  * or -1 */
