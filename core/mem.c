@@ -94,6 +94,26 @@ void mem_part_end(struct mem *part)
     part->whole = NULL;
 }
 
+void mem_reserve(struct mem *m, uint64_t bytes)
+{
+    for (uint64_t n = 0; n < bytes; n += MEM_CHUNK) {
+        char *chunk = mem_take(m, &m->chunks, MEM_CHUNK);
+        if (!chunk)
+            return;
+        memcpy(chunk, &m->spare, sizeof m->spare);
+        m->spare = chunk;
+    }
+}
+
+static char *mem_chunk(struct mem *m)
+{
+    char *chunk = m->spare;
+    if (!chunk)
+        return mem_take(m, &m->chunks, MEM_CHUNK);
+    memcpy(&m->spare, chunk, sizeof m->spare);
+    return chunk;
+}
+
 void *mem_alloc(struct mem *m, size_t n)
 {
     if (n > MEM_SMALL_MAX)
@@ -101,7 +121,7 @@ void *mem_alloc(struct mem *m, size_t n)
     size_t size;
     unsigned c = mem_class(n, &size);
     if (!m->free_head[c]) {
-        char *chunk = mem_take(m, &m->chunks, MEM_CHUNK);
+        char *chunk = mem_chunk(m);
         if (!chunk)
             return NULL;
         for (size_t at = 0; at + size <= MEM_CHUNK; at += size) {
@@ -160,4 +180,5 @@ void mem_drop(struct mem *m)
         m->promised = 0; /* its parts went with it */
     ASSERT(m->used == 0);
     memset(m->free_head, 0, sizeof m->free_head);
+    m->spare = NULL;
 }

@@ -31,6 +31,7 @@ struct mem {
     struct mem *whole;               /* of a part */
     struct list chunks, large;       /* everything taken, for mem_drop */
     void *free_head[MEM_CLASSES];
+    void *spare; /* chunks that were set aside: each begins with the next one's address */
 };
 
 void mem_init(struct mem *m, struct mem_source source, uint64_t budget_bytes);
@@ -38,6 +39,9 @@ void mem_init(struct mem *m, struct mem_source source, uint64_t budget_bytes);
  * left.  It ends with mem_part_end, or with m. */
 bool mem_part(struct mem *part, struct mem *m, uint64_t budget_bytes) MUST_CHECK;
 void mem_part_end(struct mem *part);
+/* Sets chunks of small blocks aside, of so many bytes or as many as there are, so that they need
+ * not be asked for later. */
+void mem_reserve(struct mem *m, uint64_t bytes);
 /* NULL over the budget; 16-byte aligned (64 from 16 KiB on); contents undefined */
 void *mem_alloc(struct mem *m, size_t n) MUST_CHECK;
 void *mem_zalloc(struct mem *m, size_t n) MUST_CHECK;

@@ -47,6 +47,24 @@ static void *check_room(struct lab_group *g, void *p, uint64_t need, uint64_t *c
     return q;
 }
 
+void lab_group_check_open(struct lab_group *g)
+{
+    struct group_check *c = &g->check;
+    uint64_t n = lab_scenario_operations(&g->s), ops = 0;
+    c->entry = check_room(g, c->entry, n + n / 4, &c->cap_entries, sizeof *c->entry);
+    c->ticket_index =
+        check_room(g, c->ticket_index, n + n / 4, &c->cap_tickets, sizeof *c->ticket_index);
+    c->ops = check_room(g, c->ops, n, &ops, sizeof *c->ops);
+    c->cap_ops = (uint32_t)ops;
+    for (uint32_t k = 0; k < g->s.journal.keys; k++) {
+        struct group_past *p = &c->past[k];
+        uint64_t cap = 0, cap2 = 0;
+        p->index = check_room(g, NULL, n / g->s.journal.keys, &cap, sizeof *p->index);
+        p->value = check_room(g, NULL, n / g->s.journal.keys, &cap2, sizeof *p->value);
+        p->cap = (uint32_t)cap;
+    }
+}
+
 static struct group_entry *check_entry(struct lab_group *g, uint64_t index)
 {
     struct group_check *c = &g->check;

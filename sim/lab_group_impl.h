@@ -264,6 +264,8 @@ uint64_t lab_group_member_submit(struct member *m, const struct group_request *q
 int lab_group_member_done(struct member *m, uint64_t ticket, int64_t ret);
 
 /* ---- lab_group_check.c */
+/* room for what will be remembered */
+void lab_group_check_open(struct lab_group *g);
 /* a failure of that check; the first one is kept, and noted */
 void lab_group_finding(struct lab_group *g, struct lab_finding *f, const char *check,
                        const char *format, va_list args);

@@ -3,6 +3,7 @@
 #include "sim/lab_group_impl.h"
 
 static const int64_t group_tick_ns = 50 * GROUP_MS;
+enum { GROUP_RESERVE = 4 << 20 }; /* bytes: the disks are fuller now and then */
 
 /* ---- machines ---- */
 
@@ -256,6 +257,8 @@ struct lab_group *lab_group_open(struct mem *m, const struct lab_scenario *s, ui
     if (*s->protocol) {
         lab_own_open(g);
     } else {
+        lab_group_check_open(g);
+        mem_reserve(m, GROUP_RESERVE);
         g->load = lab_group_load_open(g);
         g->oper = lab_group_operator_open(g);
     }

@@ -110,7 +110,7 @@ bool lab_model_may(const struct model_version *v, const struct fsop *op, uint32_
     return (v->mode >> shift & access) == access;
 }
 
-struct lab_model *lab_model_open(struct mem *mem, int64_t slack_ns)
+struct lab_model *lab_model_open(struct mem *mem, int64_t slack_ns, uint64_t records)
 {
     struct lab_model *m = mem_zalloc(mem, sizeof *m);
     ASSERT(m != NULL);
@@ -120,8 +120,10 @@ struct lab_model *lab_model_open(struct mem *mem, int64_t slack_ns)
     struct model_node *n = lab_model_node_new(m, INO_ROOT, 0, &root);
     n->parent = INO_ROOT;
     m->mount_mode[0] = FSOP_MOUNT_META;
-    m->stamps = lab_model_alloc(m, 64 * sizeof *m->stamps);
-    m->cap_stamps = 64;
+    m->cap_stamps = records + 64;
+    m->stamps = lab_model_alloc(m, m->cap_stamps * sizeof *m->stamps);
+    m->cap_owners = records + 64;
+    m->owners = lab_model_alloc(m, m->cap_owners * sizeof *m->owners);
     return m;
 }
 

@@ -33,7 +33,8 @@ struct lab_model_name {
 enum { LAB_MODEL_WHY = 320, LAB_MODEL_NAMES = 512 };
 
 /* slack_ns: a change that nobody was told of is firm so long after it was applied */
-struct lab_model *lab_model_open(struct mem *m, int64_t slack_ns);
+/* records: as many are expected */
+struct lab_model *lab_model_open(struct mem *m, int64_t slack_ns, uint64_t records);
 /* record `index` (above the last one), its answer, and the real machine after it */
 bool lab_model_apply(struct lab_model *m, uint64_t index, int64_t now_ns, const struct fsop *op,
                      const struct meta_result *res, const struct meta *state, char *ret_why);

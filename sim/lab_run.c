@@ -2,6 +2,10 @@
 #include "sim/lab_run_impl.h"
 
 static const int64_t RUN_LATE_NS = 3000 * 1000000LL;
+enum {
+    RUN_PAST_BYTES = 1536, /* that one operation adds to the model's past, about */
+    RUN_SPARE_TICKS = 20   /* when the machines have what they begin with */
+};
 
 static void run_store(struct lab_run *r)
 {
@@ -186,6 +190,23 @@ static void run_course(struct lab_run *r)
     }
 }
 
+/* Blocks that the source of memory keeps for whoever wants one of that size: how many the machines
+ * and the under-store have at once is a matter of chance, and grows ever more slowly. */
+static void run_spare(struct mem *m)
+{
+    static const struct {
+        uint32_t bytes, n;
+    } spare[] = {{MEM_CHUNK, 128}, {2 * MEM_CHUNK, 16}, {65 << 12, 12},
+                 {20 * 1024, 32},  {28 * 1024, 32},     {32 * 1024, 32}};
+    for (unsigned i = 0; i < ARRAY_LEN(spare); i++) {
+        void *block[128];
+        for (uint32_t k = 0; k < spare[i].n; k++)
+            block[k] = mem_alloc(m, spare[i].bytes);
+        for (uint32_t k = 0; k < spare[i].n; k++)
+            mem_free(m, block[k], spare[i].bytes);
+    }
+}
+
 static void run_tick(struct env_op *op)
 {
     struct lab_run *r = container_of(op, struct lab_run, tick);
@@ -193,6 +214,8 @@ static void run_tick(struct env_op *op)
     lab_load_check(r->load, RUN_LATE_NS);
     if (++r->ticks % 8 == 0)
         lab_check_interval(r->check);
+    if (r->ticks == RUN_SPARE_TICKS)
+        run_spare(r->mem);
     if (r->oper)
         lab_run_operator_tick(r->oper);
     run_course(r);
@@ -223,10 +246,12 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
         .behind_ns = 2 * s->check_interval_ns + 2 * s->lease_ns + s->load.deadline_ns,
         .store_fails = store_fails,
         .is_group = s->masters > 1,
+        .operations = lab_scenario_operations(s),
         .limits = {.inodes_max = 100000, .sessions_max = 256},
         .store = "main",
     };
     r->check = lab_check_open(r->mem, r->sim, r->ufs, &cc);
+    mem_reserve(r->mem, cc.operations * RUN_PAST_BYTES);
     s->load.seed = r->seed;
     s->load.ops = s->ops.op;
     s->load.n_ops = s->ops.n;

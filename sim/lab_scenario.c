@@ -908,3 +908,11 @@ void lab_scenario_draw(struct lab_scenario *s, uint64_t seed)
         s->faults[k] = f;
     }
 }
+
+uint64_t lab_scenario_operations(const struct lab_scenario *s)
+{
+    const uint64_t most = 1 << 18;
+    uint64_t each = base_max_u64((uint64_t)s->load.think_ns, 500000);
+    uint64_t of_one = base_min_u64((uint64_t)s->duration_ns / each + 16, most);
+    return base_min_u64(of_one * s->clients * s->load.threads * 5 / 4, most);
+}

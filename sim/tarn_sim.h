@@ -52,6 +52,8 @@ int tarn_sim_bad(const char *what, const char *arg);
 
 /* the source of memory for a run */
 void tarn_sim_mem(struct mem *m);
+/* bytes that it gave and nobody had before; what comes from its lists does not count */
+uint64_t tarn_sim_mem_taken(void);
 
 /* ---- tarn_sim_list.c, tarn_sim_schema.c ---- */
 

@@ -31,7 +31,7 @@ static struct {
     struct kept *list[CLASSES];
     char *slab;
     size_t slab_left;
-    uint64_t touched;
+    uint64_t touched, taken;
     int pagemap; /* the process that opened it is the one that it tells of */
     pid_t pid;
 } all;
@@ -110,6 +110,7 @@ static void *source_get(void *ctx, size_t n)
     bool large = size >= SIM_ZEROED_MIN;
     ASSERT(c < CLASSES);
     struct kept *k = all.list[c];
+    all.taken += k ? 0 : size;
     if (!k && large)
         return map(size);
     if (!k)
@@ -143,6 +144,11 @@ static void source_put(void *ctx, void *p, size_t n)
     *k = (struct kept){all.list[c], touched};
     all.list[c] = k;
     all.touched += touched;
+}
+
+uint64_t tarn_sim_mem_taken(void)
+{
+    return all.taken;
 }
 
 void tarn_sim_mem(struct mem *m)

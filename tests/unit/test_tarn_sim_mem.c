@@ -1,8 +1,13 @@
 /* tests/unit/test_tarn_sim_mem.c - the memory of simulated worlds: enough of it, zeros where zeros
- * are promised, nobody's twice, and the same again for who comes next. */
+ * are promised, nobody's twice, the same again for who comes next, and none at all for who goes on.
+ */
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "core/prng.h"
+#include "sim/lab_group.h"
+#include "sim/lab_run.h"
 #include "sim/tarn_sim.h"
 #include "unit.h"
 
@@ -138,5 +143,147 @@ static void test_mem_kept(void)
     CU_ASSERT_PTR_EQUAL(get(20000), small);
 }
 
+/* ---- a world that goes on asks nobody for memory ---- */
+
+static struct {
+    uint64_t mallocs, maps, taken;
+} asked;
+
+/* Whoever in this process asks the C library or the kernel comes past here. */
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+#define COUNTS true
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+void *__libc_memalign(size_t align, size_t n);
+
+void *malloc(size_t n)
+{
+    asked.mallocs++;
+    return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    asked.mallocs++;
+    return __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t n)
+{
+    asked.mallocs++;
+    return __libc_realloc(p, n);
+}
+
+void *aligned_alloc(size_t align, size_t n)
+{
+    asked.mallocs++;
+    return __libc_memalign(align, n);
+}
+
+void *mmap(void *at, size_t n, int protect, int flags, int fd, off_t off)
+{
+    asked.maps++;
+    return (void *)syscall(SYS_mmap, at, n, protect, flags, fd, off);
+}
+#else
+#define COUNTS false
+#endif
+
+static struct lab_scenario steady;
+
+static void steady_load(const char *json)
+{
+    char why[LAB_ERROR] = "";
+    CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&steady, json, why), 0);
+    CU_ASSERT_EQUAL_FATAL(lab_scenario_check(&steady, why), 0);
+}
+
+static void steady_begin(void)
+{
+    asked.mallocs = asked.maps = 0;
+    asked.taken = tarn_sim_mem_taken();
+}
+
+static void steady_end(const char *what, uint64_t events)
+{
+    uint64_t taken = tarn_sim_mem_taken() - asked.taken, mallocs = asked.mallocs, maps = asked.maps;
+    if (taken || mallocs || maps)
+        printf("\n%s: in %llu events %llu bytes of memory that nobody had, %llu calls of malloc, "
+               "%llu of mmap\n",
+               what, (unsigned long long)events, (unsigned long long)taken,
+               (unsigned long long)mallocs, (unsigned long long)maps);
+    CU_ASSERT(events > 5000);
+    CU_ASSERT_EQUAL(taken, 0);
+    CU_ASSERT_EQUAL(mallocs, 0);
+    CU_ASSERT_EQUAL(maps, 0);
+}
+
+enum {
+    WARM_S = 40,
+    STEADY_S = 5
+}; /* caches are full, and every queue was once as long as it gets */
+static const int64_t second_ns = 1000000000;
+
+static void test_mem_steady_journals(void)
+{
+    struct mem m;
+    if (!TARN_SIM_MEM_KEEPS)
+        return;
+    steady_load("{\"duration\": \"46s\", \"masters\": 3, \"workers\": 0, \"clients\": 4,"
+                " \"journal\": {\"only\": 1}, \"load\": {\"threads\": 4, \"think\": \"20ms\"}}");
+    tarn_sim_mem(&m);
+    struct lab_group *g = lab_group_open(&m, &steady, 1, NULL, NULL);
+    lab_group_go(g, WARM_S * second_ns);
+    uint64_t events = sim_events(lab_group_sim(g));
+    steady_begin();
+    lab_group_go(g, (WARM_S + STEADY_S) * second_ns);
+    steady_end("journals", sim_events(lab_group_sim(g)) - events);
+    lab_group_close(g);
+    mem_drop(&m);
+}
+
+/* a file system: the namespace stays as large as it is, the files are read and written */
+static void test_mem_steady_files(void)
+{
+    struct mem m;
+    if (!TARN_SIM_MEM_KEEPS)
+        return;
+    steady_load("{\"duration\": \"46s\", \"masters\": 3, \"workers\": 2, \"clients\": 4,"
+                " \"store\": {\"file_bytes\": 4096},"
+                " \"load\": {\"threads\": 2, \"think\": \"20ms\", \"io_bytes\": 4096,"
+                " \"file_bytes\": 8192, \"create\": 0, \"mkdir\": 0, \"symlink\": 0, \"link\": 0,"
+                " \"unlink\": 0, \"rmdir\": 0, \"rename\": 0, \"xattr\": 0}}");
+    tarn_sim_mem(&m);
+    struct lab_run *r = lab_run_open(&m, &steady, 1, NULL, NULL);
+    lab_run_go(r, WARM_S * second_ns);
+    uint64_t events = sim_events(lab_run_sim(r));
+    steady_begin();
+    lab_run_go(r, (WARM_S + STEADY_S) * second_ns);
+    steady_end("files", sim_events(lab_run_sim(r)) - events);
+    lab_run_close(r);
+    mem_drop(&m);
+}
+
+/* each of the three doors is seen */
+static void test_mem_steady_counts(void)
+{
+    if (!TARN_SIM_MEM_KEEPS)
+        return;
+    steady_begin();
+    char *p = get(37 << 20);
+    CU_ASSERT(tarn_sim_mem_taken() - asked.taken >= 37 << 20);
+    CU_ASSERT(asked.maps == COUNTS);
+    CU_ASSERT(asked.mallocs == 0);
+    put(p, 37 << 20);
+    char *volatile q = malloc(100); /* volatile: else it is not asked for at all */
+    free(q);
+    q = calloc(1, 100);
+    q = realloc(q, 200);
+    free(q);
+    CU_ASSERT_EQUAL(asked.mallocs, COUNTS ? 3 : 0);
+}
+
 UNIT_MAIN("tarn_sim_mem", UNIT(test_mem_sizes), UNIT(test_mem_zeros), UNIT(test_mem_zeros_of_child),
-          UNIT(test_mem_apart), UNIT(test_mem_kept))
+          UNIT(test_mem_apart), UNIT(test_mem_kept), UNIT(test_mem_steady_counts),
+          UNIT(test_mem_steady_journals), UNIT(test_mem_steady_files))
