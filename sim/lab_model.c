@@ -286,7 +286,8 @@ static void model_closed(struct lab_model *m, uint64_t index, struct model_node 
     struct fsop q = {.kind = FSOP_GETATTR, .ino = n->ino};
     struct fsop_reply rep;
     meta_query(state, &q, NULL, 0, &rep);
-    if (!n->is_other || (!rep.err && rep.attr.ufs_ino != e->ufs_ino))
+    bool is_news = n->is_other || lab_model_is_shared(m, e->ufs_ino);
+    if (!is_news || (!rep.err && rep.attr.ufs_ino != e->ufs_ino))
         return;
     n->is_other = false;
     model_take_node(m, index, state, n->ino);
@@ -414,9 +415,24 @@ static void model_exchanged(struct lab_model *m, uint64_t index, const struct fs
     for (int i = 0; i < 3; i++)
         if (!rbuf_left(r) || fsop_ent_get(r, &e))
             return;
-    if (n && n->n_ufs && e.ufs_ino && n->ufs[n->n_ufs - 1] != e.ufs_ino)
+    if (n && n->n_ufs && e.ufs_ino &&
+        (n->ufs[n->n_ufs - 1] != e.ufs_ino || lab_model_is_shared(m, e.ufs_ino)))
         model_take_node(m, index, state, n->ino);
     model_file_is(m, n, &e);
+}
+
+/* One of several inodes of a file below (tree_load.c): what was changed through another one it
+ * takes over with its next outcome. */
+static void model_take_shared(struct lab_model *m, uint64_t index, struct model_node *n,
+                              const struct fsent *e)
+{
+    if (!n || !n->n_ufs || n->ufs[n->n_ufs - 1] != e->ufs_ino ||
+        !lab_model_is_shared(m, e->ufs_ino))
+        return;
+    struct model_version *v = lab_model_change(m, n, index);
+    v->mode = e->mode;
+    v->uid = e->uid;
+    v->gid = e->gid;
 }
 
 static bool model_outcome(struct lab_model *m, uint64_t index, const struct fsop *op,
@@ -434,6 +450,8 @@ static bool model_outcome(struct lab_model *m, uint64_t index, const struct fsop
         struct fsent e;
         struct rbuf r = rbuf_make(op->data, op->data_len);
         bool has_ent = op->data_len && fsop_ent_get(&r, &e) == 0;
+        if (has_ent && e.ufs_ino)
+            model_take_shared(m, index, lab_model_find(m, res->reply.attr.ino), &e);
         ok = lab_model_ops_perform(m, index, &o->op, &res->reply.attr, ret_why);
         struct model_node *n = lab_model_find(m, res->reply.attr.ino);
         bool had = has_ent && e.ufs_ino && n && n->n_ufs; /* what was removed is nowhere */

@@ -582,6 +582,99 @@ static void test_lab_check_replaced_in_an_effect(void)
     CU_ASSERT_EQUAL(lie_close(&l, LAB_ANSWERS), 0);
 }
 
+static struct meta_result lie_find(struct lie *l, struct ino dir, const char *name, struct fsent *e)
+{
+    static uint8_t buf[512];
+    e->name = name;
+    e->name_len = (uint32_t)strlen(name);
+    struct wbuf w = wbuf_make(buf, sizeof buf);
+    fsop_ent_put(&w, e);
+    struct fsop load = {.kind = FSOP_LOAD, .ino = dir, .data = buf, .data_len = (uint32_t)w.len};
+    e->name_len = 0;
+    return lie_apply(l, &load);
+}
+
+/* op is carried out, and finds a, and behind the other name of an exchange b */
+static struct meta_result lie_effect(struct lie *l, struct fsop op, const struct fsent *a,
+                                     const struct fsent *b)
+{
+    static uint8_t buf[1024];
+    static const struct fsent none;
+    struct wbuf w = wbuf_make(buf, sizeof buf);
+    fsop_ent_put(&w, a);
+    fsop_ent_put(&w, &none);
+    fsop_ent_put(&w, &none);
+    if (b)
+        fsop_ent_put(&w, b);
+    uint64_t intent = lie_apply(l, &op).reply.intent;
+    CU_ASSERT(intent != 0);
+    op = (struct fsop){
+        .kind = FSOP_OUTCOME, .arg = intent, .data = buf, .data_len = (uint32_t)w.len};
+    return lie_apply(l, &op);
+}
+
+/* Two names of one file below are two inodes: what is changed through one of them the other finds
+ * with the next thing that is done to it.  Of a file that is one inode nobody else changes it. */
+static void test_lab_check_two_of_a_file(void)
+{
+    for (int shared = 0; shared < 2; shared++) {
+        struct lie l;
+        struct fsent e, h;
+        uint8_t buf[256];
+        lie_open(&l);
+        struct ino ino = lie_file(&l), dir = {0};
+        struct fsop q = lie_lookup("m");
+        struct fsop_reply rep;
+        meta_query(l.real, &q, NULL, 0, &rep);
+        dir = rep.attr.ino;
+        lab_ufs_look(l.u, "main/f", &e, NULL);
+        lab_ufs_file(l.u, "main/h", 5);
+        lab_ufs_look(l.u, "main/h", &h, NULL);
+        lie_find(&l, dir, "h", &h);
+        if (shared)
+            lie_find(&l, dir, "g", &e);
+        struct fsop op = {.session = {1}, .seq = 10, .ino = ino};
+        op.kind = FSOP_SETATTR;
+        op.valid = FSOP_SET_MODE;
+        op.mode = 0640;
+        e.mode = FSOP_S_IFREG | 0640;
+        e.uid = 7; /* not by this one */
+        CU_ASSERT_EQUAL(lie_effect(&l, op, &e, NULL).reply.attr.uid, 7);
+        uint64_t first = lab_check_finding(l.c, LAB_ANSWERS)->failures;
+        CU_ASSERT_EQUAL(first, !shared);
+        op = (struct fsop){.kind = FSOP_WRITE_OPEN, .session = {1}, .seq = 11, .ino = ino};
+        CU_ASSERT_EQUAL(lie_apply(&l, &op).reply.err, 0);
+        e.uid = 8;
+        struct wbuf w = wbuf_make(buf, sizeof buf);
+        fsop_ent_put(&w, &e);
+        op = (struct fsop){.kind = FSOP_WRITE_CLOSE,
+                           .session = {1},
+                           .seq = 12,
+                           .ino = ino,
+                           .mtime_ns = (int64_t)l.index,
+                           .data = buf,
+                           .data_len = (uint32_t)w.len};
+        CU_ASSERT_EQUAL(lie_apply(&l, &op).reply.err, 0);
+        lab_check_interval(l.c);
+        uint64_t second = lab_check_finding(l.c, LAB_ANSWERS)->failures;
+        CU_ASSERT_EQUAL(second > first, !shared);
+        op = (struct fsop){.kind = FSOP_RENAME,
+                           .flags = FSOP_F_EXCHANGE,
+                           .session = {1},
+                           .seq = 13,
+                           .ino = dir,
+                           .ino2 = dir,
+                           .name = "h",
+                           .name_len = 1,
+                           .name2 = "f",
+                           .name2_len = 1};
+        e.uid = 9;
+        CU_ASSERT_EQUAL(lie_effect(&l, op, &h, &e).reply.err, 0);
+        lab_check_interval(l.c);
+        CU_ASSERT_EQUAL(lie_close(&l, LAB_ANSWERS) > second, !shared);
+    }
+}
+
 /* a session that no client uses is of one that died, until it ends; also the latest of a name: who
  * asked twice for one may use the first */
 static void test_lab_load_ghosts(void)
@@ -664,5 +757,5 @@ UNIT_MAIN("lab", UNIT(test_lab_scenario), UNIT(test_lab_scenario_bad), UNIT(test
           UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale), UNIT(test_lab_check_listing),
           UNIT(test_lab_check_data), UNIT(test_lab_check_size),
           UNIT(test_lab_check_replaced_from_outside), UNIT(test_lab_check_replaced_in_an_effect),
-          UNIT(test_lab_load_ghosts), UNIT(test_lab_check_written), UNIT(test_lab_check_store),
-          UNIT(test_lab_check_model))
+          UNIT(test_lab_check_two_of_a_file), UNIT(test_lab_load_ghosts),
+          UNIT(test_lab_check_written), UNIT(test_lab_check_store), UNIT(test_lab_check_model))
