@@ -85,8 +85,11 @@ static void nemesis_flip(struct run_event *e)
     e->on->flipped = true;
     uint64_t size = (uint64_t)sim_disk_size(n, found);
     uint64_t off = lab_fault_chance(&e->f->f, r->sim, size); /* not in the call: order matters */
-    unsigned bit = (unsigned)lab_fault_chance(&e->f->f, r->sim, 8);
-    sim_disk_flip(n, found, off, bit);
+    unsigned bit = (unsigned)lab_fault_chance(&e->f->f, r->sim, 12);
+    if (bit < 8)
+        sim_disk_flip(n, found, off, bit);
+    else
+        sim_disk_bad(n, found, off / 4096 * 4096);
 }
 
 static void nemesis_store_change(struct lab_run *r, struct lab_fault *f)
