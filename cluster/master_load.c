@@ -55,7 +55,8 @@ void master_load_doubt(struct master *m, struct ino ino)
 bool master_load_is_due_in(const struct master *m, const struct fsattr *a, int64_t eighths)
 {
     const struct master_ufs *u = master_mount_at(m, a->mount);
-    if (!u->ufs || (a->flags & FSATTR_ORPHAN))
+    /* nobody outside reaches an orphan; but the look at the end of writing may have failed */
+    if (!u->ufs || ((a->flags & FSATTR_ORPHAN) && a->fp))
         return false;
     int64_t at = master_load_verified_ns(m, a->ino), interval = u->check_interval_ns;
     return at == INT64_MIN || env_now_ns(m->env) - at >= interval - interval / 8 * eighths;

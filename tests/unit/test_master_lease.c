@@ -476,15 +476,19 @@ static void test_master_lease_orphan_is_removed_once(void)
     w_close();
 }
 
-/* what was written is not known when it ends: the next question looks */
+/* what was written is not known when it ends: the next question looks, also without a name */
 static void test_master_lease_write_close_that_could_not_look(void)
 {
-    for (int expires = 0; expires < 2; expires++) {
+    for (int k = 0; k < 4; k++) {
+        bool expires = k % 2, orphan = k / 2;
         w_open(FSOP_MOUNT_THROUGH, 3600000 * MS);
         struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 1);
         struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
         struct ino ino = w_lookup(c1, INO_ROOT, "f", 0);
         CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
+        c2->held[0] = ino.v;
+        if (orphan)
+            CU_ASSERT_EQUAL(w_fs(c2, w_name(FSOP_UNLINK, INO_ROOT, "f"), &a), 0);
         f->size = 9;
         wu_touch(f);
         wu.fail = E_IO;
