@@ -293,12 +293,13 @@ static void model_closed(struct lab_model *m, uint64_t index, struct model_node 
     model_take_node(m, index, state, n->ino);
 }
 
-static void model_take_name(struct lab_model *m, uint64_t index, struct model_node *dir,
-                            const struct fsop_dirent *d)
+static void model_take_name(struct lab_model *m, uint64_t index, const struct meta *state,
+                            struct model_node *dir, const struct fsop_dirent *d)
 {
     struct model_entry *e = lab_model_entry_now(&dir->names, d->name, d->name_len);
     if (e && e->value != d->attr.ino.v) {
         e->to = index;
+        model_take_node(m, index, state, (struct ino){e->value}); /* it may have other names */
         e = NULL;
         m->vanished++;
     }
@@ -327,7 +328,7 @@ static void model_take_dir(struct lab_model *m, uint64_t index, const struct met
         struct rbuf r = rbuf_make(rep.data, rep.data_len);
         struct fsop_dirent d;
         while (rep.err == 0 && rbuf_left(&r) && fsop_dirent_get(&r, &d) == 0) {
-            model_take_name(m, index, dir, &d);
+            model_take_name(m, index, state, dir, &d);
             q.arg = d.cookie;
         }
     } while (rep.err == 0 && !(rep.flags & FSOP_R_EOF));
