@@ -487,6 +487,11 @@ static void worker_lane_run(struct worker_lane *l)
         case WL_RECS:
             l->recs_at = 0;
             l->recs_len = ret > 0 ? (uint32_t)ret : 0;
+            l->is_bad = ret < 0;
+            if (l->is_bad) { /* the rest would take room, and nobody knew */
+                worker_lane_give_up(l);
+                return;
+            }
             more = worker_lane_recs(l);
             break;
         case WL_CLEAR:

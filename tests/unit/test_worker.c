@@ -481,6 +481,33 @@ static void test_worker_flipped_bit(void)
     end_world();
 }
 
+/* A map so long that it is read in pieces, of which the second cannot be read: what the first has
+ * goes, too, as the rest takes room that would not be counted. */
+static void test_worker_map_that_cannot_be_read(void)
+{
+    make_world(12, 64 * PAGE);
+    fake.file[6].size = 3000 * (uint64_t)PAGE;
+    CU_ASSERT_EQUAL(read_file(6, 0, 100), 0);
+    CU_ASSERT_EQUAL(read_file(6, 2900 * (uint64_t)PAGE, 100), 0);
+    CU_ASSERT_EQUAL(read_file(7, 0, 100), 0);
+    run_for(SECOND);
+    char name[ENV_NAME_MAX];
+    name_of(6, WORKER_FORMAT_MAP, name);
+    uint64_t last = (uint64_t)sim_disk_size(node_w, name) - 1;
+    CU_ASSERT_EQUAL(sim_disk_bad(node_w, name, last), 0);
+    sim_node_crash(node_w);
+    worker_up();
+    run_for(SECOND);
+    CU_ASSERT_EQUAL(stats().pages, 1);
+    CU_ASSERT_EQUAL(stats().corrupt, 1);
+    CU_ASSERT_EQUAL(sim_disk_size(node_w, name), E_NOENT);
+    name_of(6, WORKER_FORMAT_DATA, name);
+    CU_ASSERT_EQUAL(sim_disk_size(node_w, name), E_NOENT);
+    connect_client();
+    CU_ASSERT_EQUAL(read_file(7, 0, 100), 1);
+    end_world();
+}
+
 static void test_worker_disk_full(void)
 {
     make_world(13, 64 * PAGE);
@@ -772,10 +799,10 @@ UNIT_MAIN("worker", UNIT(test_worker_miss_then_hit), UNIT(test_worker_single_fli
           UNIT(test_worker_serves_without_a_master),
           UNIT(test_worker_power_loss_serves_no_wrong_byte),
           UNIT(test_worker_keeps_pages_in_memory), UNIT(test_worker_flipped_bit),
-          UNIT(test_worker_disk_full), UNIT(test_worker_foreign_directory),
-          UNIT(test_worker_lost_beats), UNIT(test_worker_listens_before_it_reports),
-          UNIT(test_worker_hears_of_new_masters), UNIT(test_worker_hears_of_the_newest_masters),
-          UNIT(test_worker_beats_are_not_a_storm), UNIT(test_worker_freed_while_a_page_is_written),
-          UNIT(test_worker_does_not_fill_the_log), UNIT(test_worker_stop),
-          UNIT(test_worker_hostile_calls), UNIT(test_worker_eviction_gives_blocks_back),
-          UNIT(test_worker_storm))
+          UNIT(test_worker_map_that_cannot_be_read), UNIT(test_worker_disk_full),
+          UNIT(test_worker_foreign_directory), UNIT(test_worker_lost_beats),
+          UNIT(test_worker_listens_before_it_reports), UNIT(test_worker_hears_of_new_masters),
+          UNIT(test_worker_hears_of_the_newest_masters), UNIT(test_worker_beats_are_not_a_storm),
+          UNIT(test_worker_freed_while_a_page_is_written), UNIT(test_worker_does_not_fill_the_log),
+          UNIT(test_worker_stop), UNIT(test_worker_hostile_calls),
+          UNIT(test_worker_eviction_gives_blocks_back), UNIT(test_worker_storm))
