@@ -18,7 +18,7 @@
 #include "cluster/cli_journal_group.h"
 #include "cluster/config_members.h"
 
-static const int64_t change_ask_ns = 1000000000LL;
+static const int64_t change_answer_ns = 300000000LL; /* behind the leader's own time-out */
 static const int64_t change_reach_ns = 3000000000LL; /* for one that was just started */
 static const int64_t change_come_ns = 10000000000LL; /* the same, of a process */
 static const int64_t change_silent_ns = 1000000000LL;
@@ -93,7 +93,7 @@ static int group_call(struct cli_journal_group *g, const struct rpc_change *ch)
         c.timeout_ns = (uint64_t)left_ns;
         rpc_format_change_put(&w, &c);
         err = cli_masters_call(&g->m, g->view->addr, RPC_CHANGE, w.p, (uint32_t)w.len,
-                               left_ns + change_ask_ns, NULL, 0, NULL);
+                               left_ns + change_answer_ns, NULL, 0, NULL);
         if (ch->verb != RPC_CHANGE_ELECT && err == E_EXIST)
             return 0; /* it is so already */
         if (g->was_tried && err == E_INVAL && ch->verb == RPC_CHANGE_REMOVE)
@@ -214,17 +214,20 @@ static int group_end(struct cli_journal_group *g, const struct rpc_change *ch, i
 static int group_see_learner(struct cli_journal_group *g, const struct rpc_change *ch)
 {
     const struct cli_journal_member *m;
+    uint32_t id = ch->verb == RPC_CHANGE_REPLACE ? ch->new_id : ch->id;
     do {
         cli_journal_group_look(g);
-        m = cli_journal_group_find(g, ch->id);
-        if (g->has_leader && m && m->connected && m->is_known && m->match)
+        m = cli_journal_group_find(g, id);
+        if (g->has_leader && m && (m->votes || (m->connected && m->is_known && m->match)))
             return CLI_OK;
     } while (cli_now_ns() < g->until_ns && !usleep(CHANGE_PAUSE_US));
+    if (ch->verb == RPC_CHANGE_REPLACE && !m)
+        return CLI_OK; /* it is done, and nobody leads just now */
     return cli_error(g->cli, CLI_FAILED,
                      "member %u is a learner of the group now, and %s at %s: it gets the log once "
                      "it runs (`tarn master --join`).  `tarn journal remove %u` takes it back",
-                     ch->id, m && m->connected ? "does not take the log" : "nobody answers",
-                     ch->addr, ch->id);
+                     id, m && m->connected ? "does not take the log" : "nobody answers", ch->addr,
+                     id);
 }
 
 /* a leader, and the check whether it may be asked */
@@ -242,7 +245,7 @@ static int group_change(struct cli *c, struct rpc_change *ch,
         code = may(&g, ch);
     if (!code) {
         int err = group_call(&g, ch);
-        if (!err && ch->verb == RPC_CHANGE_ADD_LEARNER)
+        if (!err && (ch->verb == RPC_CHANGE_ADD_LEARNER || ch->verb == RPC_CHANGE_REPLACE))
             code = group_see_learner(&g, ch);
         if (!code)
             code = group_end(&g, ch, err, done);
@@ -282,11 +285,39 @@ static const struct cli_journal_member *group_wait_member(struct cli_journal_gro
     return m;
 }
 
+/* another one that votes, and that the leader reaches */
+static bool group_has_other(const struct cli_journal_group *g)
+{
+    for (unsigned i = 0; i < g->n; i++) {
+        const struct cli_journal_member *m = &g->member[i];
+        if (m->votes && !m->leaving && !m->leads && m->connected)
+            return true;
+    }
+    return false;
+}
+
+static int group_may_elect_any(struct cli_journal_group *g)
+{
+    int64_t until_ns = base_min_i64(cli_now_ns() + change_reach_ns, g->until_ns);
+    while (g->has_leader && g->voters > 1 && !group_has_other(g) && cli_now_ns() < until_ns) {
+        usleep(CHANGE_PAUSE_US);
+        cli_journal_group_look(g);
+    }
+    if (!g->has_leader)
+        return cli_journal_group_nobody(g);
+    return group_has_other(g) ? CLI_OK
+           : g->voters > 1
+               ? cli_error(g->cli, CLI_FAILED,
+                           "nobody else could lead: the leader reaches no other one "
+                           "that votes (`tarn journal status`)")
+               : cli_error(g->cli, CLI_FAILED, "nobody else could lead: no other one votes");
+}
+
 static int group_may_elect(struct cli_journal_group *g, const struct rpc_change *ch)
 {
     const struct cli_journal_member *m = cli_journal_group_find(g, ch->id);
     if (!ch->id)
-        return CLI_OK;
+        return group_may_elect_any(g);
     if (!m || !m->votes || m->leaving)
         return cli_error(g->cli, CLI_FAILED, "%u is %s", ch->id,
                          !m           ? "no member"
@@ -366,7 +397,6 @@ static enum group_there group_who(struct cli_journal_group *g, uint32_t id, cons
 {
     static char text[1 << 17];
     const struct cli_masters_one o = {.text = text};
-    enum group_there there = GROUP_NOBODY;
     int64_t until_ns = base_min_i64(cli_now_ns() + patience_ns, g->until_ns);
     do {
         uint32_t n = 0;
@@ -374,14 +404,11 @@ static enum group_there group_who(struct cli_journal_group *g, uint32_t id, cons
                                    sizeof text - 2, &n);
         text[0] = '\n';
         text[n + 1] = 0;
-        if (!err || err == E_NOTSUP) { /* a worker does not know that question */
-            there = group_is_fit(g, &o, id, why);
-            continue;
-        }
-        there = GROUP_NOBODY;
+        if (!err || err == E_NOTSUP) /* a worker does not know that question */
+            return group_is_fit(g, &o, id, why);
         snprintf(why, 256, "nobody answers there (%s)", err_text(err));
-    } while (there != GROUP_FITS && cli_now_ns() < until_ns && !usleep(CHANGE_PAUSE_US));
-    return there;
+    } while (cli_now_ns() < until_ns && !usleep(CHANGE_PAUSE_US));
+    return GROUP_NOBODY;
 }
 
 static int group_may_add(struct cli_journal_group *g, const struct rpc_change *ch)
@@ -479,10 +506,6 @@ static int group_replace_costs(struct cli_journal_group *g, const struct cli_jou
     bool works = m->connected && !m->unfit;
     unsigned voters = g->voters - 1, up = g->up - works;
     int spare = cli_journal_group_spare(voters, up);
-    if (!voters)
-        return cli_error(c, CLI_FAILED,
-                         "nobody else votes: `tarn journal add` the new one first, then remove %u",
-                         m->id);
     if (spare < 0)
         return cli_error(
             c, CLI_FAILED,
@@ -524,6 +547,10 @@ static int group_may_replace(struct cli_journal_group *g, const struct rpc_chang
                          ch->new_id);
     /* at the same address: the old one does not come back */
     int code = strcmp(m->addr, ch->addr) != 0 ? group_may_add(g, &add) : CLI_OK;
+    if (!code && m->votes && !m->leaving && g->voters == 1)
+        return cli_error(g->cli, CLI_FAILED,
+                         "nobody else votes: `tarn journal add` the new one first, then remove %u",
+                         m->id);
     if (!code && m->votes && !m->leaving && !cli_flag(g->cli, "force"))
         code = group_replace_costs(g, m, ch);
     return code;

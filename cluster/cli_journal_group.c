@@ -15,6 +15,7 @@
 #include "cluster/cli_journal_group.h"
 
 static const int64_t group_ask_ns = 1000000000LL;
+static const int64_t group_ask_least_ns = 200000000LL; /* also when time is over */
 static const int64_t group_timeout_ns = 30000000000LL;
 static const int64_t group_few_ns = 5000000000LL;
 enum { GROUP_PAUSE_US = 100000 };
@@ -71,7 +72,9 @@ static void group_read_member(struct cli_journal_group *g, unsigned k)
 
 void cli_journal_group_look(struct cli_journal_group *g)
 {
-    cli_masters_ask(&g->m, g->ask_ns);
+    int64_t left_ns = g->until_ns - cli_now_ns();
+    left_ns = left_ns > group_ask_least_ns ? left_ns : group_ask_least_ns;
+    cli_masters_ask(&g->m, base_min_i64(g->ask_ns, left_ns));
     g->view = cli_masters_leader(&g->m);
     g->has_leader = g->view != NULL;
     g->n = g->voters = g->up = 0;
@@ -514,7 +517,8 @@ static int group_wait_members(struct cli_journal_group *g, uint32_t id)
     for (;;) {
         cli_journal_group_look(g);
         m = cli_journal_group_find(g, id);
-        if ((g->n && (!id || (m && m->self))) || !g->view || cli_now_ns() >= until_ns)
+        bool is_none = id && !m && g->has_leader; /* it knows them all */
+        if ((g->n && (!id || (m && m->self))) || !g->view || is_none || cli_now_ns() >= until_ns)
             break;
         usleep(GROUP_PAUSE_US);
     }

@@ -13,7 +13,8 @@ expect 1 "member $standby works, and no member 4 is ready at $free: nobody answe
 # one that does not come is told of, and holds nothing up
 expect 1 "member 4 is a learner .*nobody answers at $free" tarn journal add "4@$free" --learner --timeout 3s
 expect 1 '4 is a learner, which cannot lead' tarn journal elect 4
-expect 0 '4 is no member any more' tarn journal remove 4
+expect 1 "member 6 is a learner .*nobody answers at $free" tarn journal replace 4 "6@$free" --timeout 3s
+expect 0 '6 is no member any more' tarn journal remove 6
 expect 1 "no member 5 is ready at $free: nobody answers there.*Nothing was changed" tarn journal add "5@$free" --timeout 3s
 lead=$(leader) lead_at=127.0.0.1:$((port + $(leader) - 1))
 expect 1 "$lead_at is member $lead's address" tarn journal add "5@$lead_at" --timeout 3s
@@ -39,7 +40,9 @@ expect 3 "$standby at 127.0.0.1:[0-9]* does not answer" tarn journal snapshot --
 kill -CONT "$stopped"
 wait_for 60 whole || fail "$standby does not go on: $(tarn journal status 2>&1)"
 expect 0 'an image up to record' tarn journal snapshot "$standby"
+began=$SECONDS
 expect 1 '9 is no member' tarn journal snapshot 9
+[ $((SECONDS - began)) -lt 4 ] || fail "that 9 is no member took $((SECONDS - began)) s"
 
 # one that is removed says so, also when it starts again
 expect 0 "$standby is no member any more" tarn journal remove "$standby"
@@ -60,4 +63,23 @@ wait_for 30 says "$work/gone.log" || fail "the one that was removed does not say
 kill9 gone
 # two are left: neither is replaced, as a single one would vote
 expect 1 'a single one would vote' tarn journal replace "$(leader)" "4@$free" --timeout 3s
+# what was given is kept to, also when the leader stands still while it is asked
+stopped=$(pgrep -f "tarn master .*journal.id=$(leader) .*$work/" | head -1)
+(sleep 0.3 && kill -STOP "$stopped" && sleep 4 && kill -CONT "$stopped") &
+sleep 0.4
+took=$( { time -p timeout 20 tarn journal priority "$standby" 1 --timeout 1s; } 2>&1 | awk '/^real/ {print int(10 * $2)}')
+[ "$took" -le 18 ] || fail "--timeout 1s took $took tenths of a second"
+wait_for 30 leader || fail "nobody leads any more"
+sleep 4
+# the last one: nobody else could lead or take its place, and that is said at once
+two() { json | grep -q '"voters":2,"voters_up":2,.*"ok":true'; }
+wait_for 30 two || fail "not two: $(tarn journal status 2>&1)"
+expect 0 'is no member any more' tarn journal remove "$(leader)"
+one() { json | grep -q '"voters":1,"voters_up":1,.*"ok":true'; }
+wait_for 30 one || fail "not one: $(tarn journal status 2>&1)"
+began=$SECONDS
+expect 1 'nobody would be left to vote' tarn journal remove "$(leader)"
+expect 1 'nobody else could lead: no other one votes' tarn journal elect
+expect 1 'nobody else votes: .*journal add. the new one first' tarn journal replace "$(leader)" "4@$free" --force
+[ $((SECONDS - began)) -lt 10 ] || fail "to say that took $((SECONDS - began)) s"
 echo "ok"
