@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "cluster/cli_history.h"
+#include "cluster/cli_masters.h"
 
 enum { CLI_FS_DEPTH_MAX = 512 };
 
@@ -33,6 +34,8 @@ int cli_fs_connect(const struct cli *c, struct tarn **ret_t)
     cli_waited();
     if (err == E_AUTH || err == E_CONFIG || err == E_VERSION)
         return cli_refused(c, config_masters(g), err);
+    if (!err)
+        cli_masters_heed(c);
     return err ? cli_fail(c, "connecting", err) : CLI_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "journal/era.h"
 
 enum { MASTERS_MEM = 32 << 20 };
+static const int64_t masters_heed_ns = 100000000LL;
 
 struct masters_ask {
     struct cli_masters *m;
@@ -218,14 +219,29 @@ static void masters_warn(struct cli_masters *m)
         bool is_same = !strcmp(cluster, other);
         if (is_same && cli_masters_u64(o, "journal.era") == cli_masters_u64(first, "journal.era"))
             continue;
+        uint32_t era[] = {era_number(cli_masters_u64(first, "journal.era")),
+                          era_number(cli_masters_u64(o, "journal.era"))};
         cli_error(m->cli, 0,
-                  "note: the masters at %s and %s are not of one group: %s.  Name those of one "
+                  "note: the masters at %s and %s are not of one group: %s%s%s.  Name those of one "
                   "(--masters, client.masters)",
                   first->addr, o->addr,
                   is_same ? "one was recovered or restored without the other"
-                          : "they are of different clusters");
+                          : "they are of different clusters",
+                  is_same && era[0] != era[1] ? ", the later at " : "",
+                  !is_same || era[0] == era[1] ? ""
+                  : era[0] > era[1]            ? first->addr
+                                               : o->addr);
         m->was_warned = true;
     }
+}
+
+void cli_masters_heed(const struct cli *c)
+{
+    static struct cli_masters m;
+    if (!strchr(config_masters(c->config), ',') || cli_masters_open(&m, c))
+        return;
+    cli_masters_ask(&m, masters_heed_ns);
+    cli_masters_close(&m);
 }
 
 void cli_masters_ask(struct cli_masters *m, int64_t timeout_ns)

@@ -47,6 +47,9 @@ void cli_masters_close(struct cli_masters *m);
 /* Asks all of them, and whom they name as members; what they said before is forgotten.  If they are
  * of different groups that is said, once. */
 void cli_masters_ask(struct cli_masters *m, int64_t timeout_ns);
+/* For a command that talks to whoever leads: are those that are configured of one group?  Says so
+ * if not; waits for nobody that is slow to answer. */
+void cli_masters_heed(const struct cli *c);
 /* the one that says it leads, in the latest era, there in the highest term; NULL: none */
 const struct cli_masters_one *cli_masters_leader(const struct cli_masters *m);
 /* by address; NULL: not asked */

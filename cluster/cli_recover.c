@@ -106,8 +106,7 @@ static int recover_plan(struct recover *r)
                              r->d.meta.member);
 }
 
-/* what would be done */
-static void recover_warn(const struct recover *r)
+static const char *recover_found(const struct recover *r, uint32_t i)
 {
     static const char *const said[] = {
         [CLI_MASTERS_ANSWERS] = "answers",
@@ -115,6 +114,12 @@ static void recover_warn(const struct recover *r)
         [CLI_MASTERS_SILENT] = "silent: down, or cut off from here",
         [CLI_MASTERS_BARRED] = "could not be asked",
     };
+    return r->before.member[i].id == r->d.meta.member ? "this one" : said[r->said[i]];
+}
+
+/* what would be done */
+static void recover_warn(const struct recover *r)
+{
     const struct journal_status *st = &r->before;
     fprintf(stderr,
             "%s is member %u's.  Its log ends with entry %llu of term %llu; its group was:\n",
@@ -122,8 +127,7 @@ static void recover_warn(const struct recover *r)
             (unsigned long long)st->last_term);
     for (uint32_t i = 0; i < st->n; i++)
         fprintf(stderr, "  %u@%s%s: %s\n", st->member[i].id, st->member[i].addr,
-                st->member[i].votes ? "" : " (learner)",
-                st->member[i].id == r->d.meta.member ? "this one" : said[r->said[i]]);
+                st->member[i].votes ? "" : " (learner)", recover_found(r, i));
     fprintf(
         stderr,
         "The new group will be: %s\n"
@@ -161,6 +165,27 @@ static int recover_look(struct recover *r)
     return CLI_OK;
 }
 
+static cJSON *recover_json(const struct recover *r, bool is_changed)
+{
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddBoolToObject(j, "changed", is_changed);
+    cJSON_AddStringToObject(j, "dir", r->d.dir);
+    cJSON_AddNumberToObject(j, "member", r->d.meta.member);
+    cJSON_AddStringToObject(j, "members", r->members);
+    cli_json_u64(j, "last_index", r->before.last_index);
+    cli_json_u64(j, "last_term", r->before.last_term);
+    cJSON *list = cJSON_AddArrayToObject(j, "before");
+    for (uint32_t i = 0; i < r->before.n; i++) {
+        cJSON *m = cJSON_CreateObject();
+        cJSON_AddNumberToObject(m, "id", r->before.member[i].id);
+        cJSON_AddStringToObject(m, "address", r->before.member[i].addr);
+        cJSON_AddBoolToObject(m, "votes", r->before.member[i].votes);
+        cJSON_AddStringToObject(m, "found", recover_found(r, i));
+        cJSON_AddItemToArray(list, m);
+    }
+    return j;
+}
+
 static int recover_write(struct recover *r)
 {
     struct cli *c = r->cli;
@@ -174,12 +199,7 @@ static int recover_write(struct recover *r)
                          err_text(err ? err : r->j.why));
     const struct journal_status *st = &r->j.status;
     if (c->json) {
-        cJSON *j = cJSON_CreateObject();
-        cJSON_AddStringToObject(j, "dir", r->d.dir);
-        cJSON_AddNumberToObject(j, "member", r->d.meta.member);
-        cJSON_AddStringToObject(j, "members", r->members);
-        cli_json_u64(j, "last_index", r->before.last_index);
-        cli_json_u64(j, "last_term", r->before.last_term);
+        cJSON *j = recover_json(r, true);
         cli_json_u64(j, "term", st->epoch);
         cli_dir_era_json(j, st->era);
         cli_print_json(j);
@@ -191,6 +211,47 @@ static int recover_write(struct recover *r)
                (unsigned long long)r->before.last_index);
     }
     return CLI_OK;
+}
+
+/* It is the whole group already: recovered before, or the others were removed. */
+static bool recover_is_alone(const struct recover *r)
+{
+    const struct journal_status *st = &r->before;
+    return !cli_flag(r->cli, "members") && !cli_flag(r->cli, "force") && st->n == 1 &&
+           st->member[0].id == r->d.meta.member && st->member[0].votes;
+}
+
+static int recover_not(struct recover *r)
+{
+    struct cli *c = r->cli;
+    const struct journal_status *st = &r->before;
+    char era[CLI_DIR_ERA];
+    if (c->json) {
+        cJSON *j = recover_json(r, false);
+        cli_json_u64(j, "term", st->epoch);
+        cli_dir_era_json(j, st->era);
+        cli_print_json(j);
+    } else {
+        printf("%s: the group is %s already (era %s), which needs nobody else: start its master.  "
+               "Nothing was changed (--force: begin another era all the same)\n",
+               r->d.dir, r->members, cli_dir_era(era, st->era));
+    }
+    return CLI_OK;
+}
+
+/* without --yes */
+static int recover_only_said(struct recover *r)
+{
+    static const char text[] = "nothing was changed: say --yes to do it";
+    struct cli *c = r->cli;
+    if (c->json) {
+        cJSON *j = recover_json(r, false);
+        cJSON_AddBoolToObject(j, "ok", false);
+        cJSON_AddNumberToObject(j, "status", CLI_FAILED);
+        cJSON_AddStringToObject(j, "error", text);
+        cli_print_json(j);
+    }
+    return cli_error(c, CLI_FAILED, "%s", text);
 }
 
 static int cli_recover_run(struct cli *c)
@@ -205,14 +266,15 @@ static int cli_recover_run(struct cli *c)
     code = recover_look(&r);
     if (!code)
         code = recover_plan(&r);
-    if (!code)
+    bool is_alone = !code && recover_is_alone(&r);
+    if (is_alone)
+        code = recover_not(&r);
+    else if (!code)
         code = recover_alone(&r);
-    if (!code && !c->quiet)
+    if (!code && !is_alone && !c->quiet)
         recover_warn(&r);
-    if (!code && !cli_flag(c, "yes"))
-        code = cli_error(c, CLI_FAILED, "nothing was changed: say --yes to do it");
-    if (!code)
-        code = recover_write(&r);
+    if (!code && !is_alone)
+        code = cli_flag(c, "yes") ? recover_write(&r) : recover_only_said(&r);
     cli_dir_close(&r.d);
     return code;
 }
@@ -234,4 +296,6 @@ const struct cli_command cli_recover = {
       "ID@HOST:PORT[=PRIORITY],...: the new group, this member and such as begin empty (default: "
       "this member alone, where it was)"},
      {"yes", 'y', NULL, "do it"},
-     {"force", 0, NULL, "even if somebody answers where a lost member was, or cannot be asked"}}};
+     {"force", 0, NULL,
+      "even if somebody answers where a lost member was, or cannot be asked, or nobody "
+      "else votes"}}};

@@ -9,6 +9,7 @@
 #include "cluster/cli_daemon.h"
 #include "cluster/cli_history.h"
 #include "cluster/cli_local.h"
+#include "cluster/cli_masters.h"
 #include "core/fmt.h"
 #include "fuse/fuse_mount.h"
 
@@ -94,6 +95,7 @@ static int mount_run(struct cli *c)
     code = cli_daemon_open(&m.d, c, "mount", NULL, config_int(g, CONFIG_CLIENT_MEMORY));
     if (code)
         return code;
+    cli_masters_heed(c);
     history.say = mount_say;
     history.ctx = &m;
     cli_waiting(c, mc.start_timeout_ns);

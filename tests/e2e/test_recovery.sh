@@ -80,10 +80,18 @@ grep -q "member $two answers" "$work/rec.log" || fail "recover says: $(cat "$wor
 kill9 "m$two"
 tarn journal recover --dir "$work/m$best" > "$work/rec.log" 2>&1 && fail "recovered without --yes"
 grep -q "LOST" "$work/rec.log" && grep -q "nothing was changed" "$work/rec.log" || fail "recover says: $(cat "$work/rec.log")"
+tarn journal recover --dir "$work/m$best" --json 2> /dev/null | python3 -c "import json,sys; d = json.load(sys.stdin)
+assert d['changed'] is False and d['members'].startswith('$best@') and 'say --yes' in d['error']
+assert sorted((m['id'] == $best) == (m['found'] == 'this one') for m in d['before']) == [True] * 3" || fail "recover --json without --yes"
 tarn journal recover --dir "$work/m$best" --members "9@127.0.0.1:1" --yes > "$work/rec.log" 2>&1 && fail "recovered into a group without it"
 tarn journal recover --dir "$work/m$best" --members "$best@127.0.0.1:1,$best@127.0.0.1:2" --json 2> /dev/null | grep -q '"error"' || fail "recover --json"
 tarn journal recover --dir "$work/m$best" --yes > "$work/rec.log" 2>&1 || fail "recover: $(cat "$work/rec.log")"
 grep -q "the group is $best@127.0.0.1:$((port + best - 1)) now" "$work/rec.log" || fail "recover says: $(cat "$work/rec.log")"
+# asked again there is nothing to do: another era would be another history
+era=$(tarn journal dump --all "$work/m$best" | grep -o '^# journal.meta:.* era=[0-9]*')
+tarn journal recover --dir "$work/m$best" --yes --json 2> /dev/null | python3 -c "import json,sys; assert json.load(sys.stdin)['changed'] is False" || fail "recovered twice"
+tarn journal recover --dir "$work/m$best" --yes | grep -q "the group is $best@.* already .*Nothing was changed" || fail "recovered twice: $(tarn journal recover --dir "$work/m$best" --yes 2>&1)"
+[ "$era" = "$(tarn journal dump --all "$work/m$best" | grep -o '^# journal.meta:.* era=[0-9]*')" ] || fail "another era"
 member "$best"
 wait_for 30 answers 1 || fail "the survivor does not lead: $(tarn journal status 2>&1)"
 [ "$(files)" = 7 ] || fail "$(files) directories of 7"
@@ -98,4 +106,15 @@ tarn journal add "$two@127.0.0.1:$((port + two - 1))" > "$work/add.log" 2>&1 || 
 wait_for 30 answers 2 || fail "not two: $(tarn journal status 2>&1)"
 tarn fs mkdir /with-two || fail "two do not serve"
 [ "$(files)" = 9 ] || fail "$(files) directories of 9"
+
+# --- one of the two goes on elsewhere, where the other cannot reach it: who meets both is told ---
+kill9 "m$two"
+tarn journal recover --dir "$work/m$two" --members "$two@127.0.0.1:$((port + 8))" --yes --force > "$work/rec.log" 2>&1 || fail "recover: $(cat "$work/rec.log")"
+spawn "m$two" tarn master $(own "$two") --set "master.listen=127.0.0.1:$((port + 8))" --set "journal.members=$two@127.0.0.1:$((port + 8))" || fail "$two did not start elsewhere"
+both=127.0.0.1:$((port + best - 1)),127.0.0.1:$((port + 8))
+wait_for 30 tarn fs ls / --masters "127.0.0.1:$((port + 8))" || fail "$two does not serve elsewhere"
+tarn fs ls / --masters "$both" > /dev/null 2> "$work/both.log" || fail "tarn fs: $(cat "$work/both.log")"
+grep -q "the masters at 127.0.0.1:$((port + best - 1)) and 127.0.0.1:$((port + 8)) are not of one group: one was recovered or restored without the other, the later at 127.0.0.1:$((port + 8))" "$work/both.log" ||
+    fail "tarn fs says of masters of two eras: $(cat "$work/both.log")"
+tarn fs ls / --masters "127.0.0.1:$((port + 8))" 2>&1 > /dev/null | grep -q . && fail "tarn fs warns of nothing"
 echo "ok${alone:+ (nothing to supersede)}: $dead was replaced by 4, $best went on without the others, $two came back"
