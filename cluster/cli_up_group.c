@@ -86,8 +86,15 @@ static int up_same_kind(const struct cli_up *u)
     return CLI_OK;
 }
 
-/* as many as --masters says, or as the configuration names */
-static int up_configured(struct cli_up *u)
+/* --masters and the configuration name different numbers of them */
+static int up_disagree(const struct cli_up *u, int64_t n, uint32_t have)
+{
+    return cli_error(u->cli, CLI_USAGE, "--masters %d: the configuration names %u", (int)n, have);
+}
+
+/* as many as --masters says, or as the configuration names; *ret_n: the former, where they differ
+ */
+static int up_configured(struct cli_up *u, int64_t *ret_n)
 {
     const struct cli *c = u->cli;
     struct config *g = c->config;
@@ -100,8 +107,7 @@ static int up_configured(struct cli_up *u)
     if (config_members_parse(config_str(g, CONFIG_JOURNAL_MEMBERS), u->member, &have, err,
                              sizeof err))
         return cli_error(c, CLI_CONFIG, "%s", err);
-    if (have && n && (uint32_t)n != have)
-        return cli_error(c, CLI_USAGE, "--masters %d: the configuration names %u", (int)n, have);
+    *ret_n = have && n && (uint32_t)n != have ? n : 0;
     if (!have && n > 1) {
         size_t at = 0;
         for (int i = 0; i < n; i++)
@@ -361,8 +367,9 @@ int cli_up_group(struct cli_up *u)
     static struct up_look l;
     struct config *g = u->cli->config;
     char err[CONFIG_ERROR_MAX], text[PATH_MAX];
-    bool resumes;
-    int code = up_configured(u);
+    int64_t other = 0;
+    bool resumes = false;
+    int code = up_configured(u, &other);
     if (code)
         return code;
     if (!*config_str(g, CONFIG_MASTER_DIR)) {
@@ -377,6 +384,8 @@ int cli_up_group(struct cli_up *u)
     u->makes = !l.n;
     if (!code && l.n)
         code = up_resume(&l, &resumes);
+    if (!code && other && (!l.best || resumes)) /* a group that is there knows better than both */
+        code = up_disagree(u, other, u->n_members);
     return code || !l.n || resumes ? code : up_follow(&l);
 }
 

@@ -65,8 +65,8 @@ expect 0 'member 4 at .* votes' tarn journal add "4@127.0.0.1:$((port + 3))"
 term up || fail "tarn up's end"
 kill9 m4
 wait_for 10 nobody || fail "masters are left"
+start; started # its configuration names two, and --masters three
 unset TARN_CONFIG
-start; started
 wait_for 60 up_of 3 3 || fail "three with the new one do not serve: $(json) $(cat "$work/up.log")"
 [ "$(masters)" = 3 ] || fail "$(masters) masters run, not 3"
 term up || fail "tarn up's end"
