@@ -184,7 +184,7 @@ int cli_dir_journal(struct cli_dir *d, struct cli_dir_journal *j, const struct j
     return cli_dir_wait(d, &d->done);
 }
 
-static bool dir_has_log(const char *dir)
+bool cli_dir_has_log(const char *dir)
 {
     DIR *d = opendir(dir);
     uint64_t number;
@@ -203,7 +203,7 @@ enum cli_dir_life cli_dir_life(struct cli_dir *d, struct cli_dir_journal *j)
     struct journal_config jc = journal_config_default();
     memset(j, 0, sizeof *j);
     if (d->meta_err == E_NODATA)
-        return dir_has_log(d->dir) ? CLI_DIR_BAD : CLI_DIR_BLANK;
+        return cli_dir_has_log(d->dir) ? CLI_DIR_BAD : CLI_DIR_BLANK;
     jc.check_only = true;
     if (d->meta_err || !m->member || cli_dir_journal(d, j, &jc) || j->role != JOURNAL_STANDBY)
         return CLI_DIR_BAD;

@@ -50,6 +50,7 @@ struct cli_dir_journal {
 /* 0, or E_TIMEOUT: the disk did not answer */
 int cli_dir_journal(struct cli_dir *d, struct cli_dir_journal *j, const struct journal_config *cfg);
 
+bool cli_dir_has_log(const char *dir); /* segments or images */
 /* how far a member's directory came */
 enum cli_dir_life {
     CLI_DIR_BLANK, /* nothing of a journal is in it */

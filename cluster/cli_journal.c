@@ -307,25 +307,20 @@ static void cli_journal_beside(struct cli_journal_dump *d)
     struct dirent **names;
     char id[40];
     uint64_t index;
-    if (d->d.meta_err) {
-        d->bad++;
-        cli_error(d->cli, 0, "journal.meta: %s", err_text(d->d.meta_err));
-    } else {
-        struct cli_journal_line l = cli_journal_begin_line(d->cli, "meta");
-        snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)m->cluster_hi,
-                 (unsigned long long)m->cluster_lo);
-        if (!l.json)
-            printf("# journal.meta:");
-        cli_journal_string(&l, "cluster", id, (uint32_t)strlen(id));
-        cli_journal_number(&l, "member", m->member);
-        cli_journal_number(&l, d->is_raft ? "term" : "epoch", m->epoch);
-        cli_journal_number(&l, "vote", m->vote);
-        cli_journal_number(&l, "disk", m->disk);
-        cli_journal_number(&l, "era", m->era);
-        cli_journal_number(&l, "trimmed", m->trimmed);
-        cli_journal_number(&l, "durable", m->durable);
-        cli_journal_end_line(&l);
-    }
+    struct cli_journal_line l = cli_journal_begin_line(d->cli, "meta");
+    snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)m->cluster_hi,
+             (unsigned long long)m->cluster_lo);
+    if (!l.json)
+        printf("# journal.meta:");
+    cli_journal_string(&l, "cluster", id, (uint32_t)strlen(id));
+    cli_journal_number(&l, "member", m->member);
+    cli_journal_number(&l, d->is_raft ? "term" : "epoch", m->epoch);
+    cli_journal_number(&l, "vote", m->vote);
+    cli_journal_number(&l, "disk", m->disk);
+    cli_journal_number(&l, "era", m->era);
+    cli_journal_number(&l, "trimmed", m->trimmed);
+    cli_journal_number(&l, "durable", m->durable);
+    cli_journal_end_line(&l);
     int n = scandir(d->d.dir, &names, NULL, cli_journal_by_name);
     for (int i = 0; i < n; i++) {
         if (log_format_name_parse(names[i]->d_name, "image-", &index))
@@ -421,6 +416,23 @@ static int cli_journal_walk(struct cli_journal_dump *d)
     return d->d.op.ret < 0 ? (int)d->d.op.ret : 0;
 }
 
+/* Records of a single master and entries of a member look alike: journal.meta says which they are.
+ */
+static int cli_journal_unknown(const struct cli_journal_dump *d)
+{
+    const char *dir = d->d.dir;
+    bool has_log = cli_dir_has_log(dir);
+    if (d->d.meta_err == E_NODATA && !has_log)
+        return cli_error(d->cli, CLI_FAILED, "%s: there is no journal here", dir);
+    return cli_error(d->cli, CLI_DATA,
+                     "%s: journal.meta %s, so whose log this is, a single master's or a member's, "
+                     "is not known.  Bring it back from a copy",
+                     dir,
+                     d->d.meta_err == E_NODATA    ? "is missing or damaged while a log is there"
+                     : d->d.meta_err == E_VERSION ? "was written by a newer release"
+                                                  : err_text(d->d.meta_err));
+}
+
 static int cli_journal_dump_run(struct cli *c)
 {
     struct cli_journal_dump d = {.cli = c, .all = cli_flag(c, "all")};
@@ -436,6 +448,11 @@ static int cli_journal_dump_run(struct cli *c)
                          CLI_DIR_LOOK);
     if (code)
         return code;
+    if (d.d.meta_err) {
+        code = cli_journal_unknown(&d);
+        cli_dir_close(&d.d);
+        return code;
+    }
     d.is_raft = d.d.meta.member != 0;
     if (d.all)
         cli_journal_beside(&d);

@@ -118,11 +118,11 @@ static int bootstrap_resume(const struct cli *c, const char *dir, struct journal
     bool is_own =
         d.meta.member == jc->raft.id && (!given || (hi == jc->cluster_hi && lo == jc->cluster_lo));
     cli_dir_close(&d);
-    *ret_is_made = life == CLI_DIR_MADE && given && is_own &&
+    *ret_is_made = life == CLI_DIR_MADE && is_own &&
                    bootstrap_is_same(&j.status, config_str(c->config, CONFIG_JOURNAL_MEMBERS));
-    if (life == CLI_DIR_BLANK || *ret_is_made)
+    if (life == CLI_DIR_BLANK)
         return CLI_OK;
-    if (life != CLI_DIR_BEGUN || !is_own)
+    if (!*ret_is_made && (life != CLI_DIR_BEGUN || !is_own))
         return cli_error(c, CLI_FAILED,
                          "%s is not empty: a member's directory is made once.  If its journal is "
                          "there, start the master; else name an empty directory",

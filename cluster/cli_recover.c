@@ -153,6 +153,9 @@ static int recover_look(struct recover *r)
         return cli_error(c, CLI_FAILED, "%s: %s", r->d.dir,
                          r->d.meta_err == E_VERSION
                              ? "downgrade refused: a newer release wrote it; run that one"
+                         : r->d.meta_err && cli_dir_has_log(r->d.dir)
+                             ? "journal.meta is missing or damaged while a log is there: bring it "
+                               "back from a copy, or use another member's directory"
                          : r->d.meta_err ? "there is no member of a group here"
                                          : "a single master's: it needs no group");
     int err = cli_dir_journal(&r->d, &r->j, &jc);

@@ -17,6 +17,10 @@ leader() { tarn journal status --json 2> /dev/null | json | grep -o '"leader":[0
 files() { tarn fs ls / | wc -l; }
 
 id=$(tarn journal bootstrap $(own 1)) || fail "bootstrap"
+# whoever was interrupted asks again, and is told the same; another group is not made there
+[ "$(tarn journal bootstrap -q $(own 1))" = "$id" ] || fail "bootstrap again: $(tarn journal bootstrap $(own 1) 2>&1)"
+tarn journal bootstrap $(own 1) --cluster 00000000000000000000000000000007 2>&1 | grep -q "is not empty" || fail "another cluster is made there"
+tarn journal bootstrap $(own 1) --set "journal.members=$members" 2>&1 | grep -q "is not empty" || fail "another group is made there"
 for n in 2 3; do tarn journal bootstrap $(own $n) --cluster "$id" > /dev/null || fail "bootstrap of $n"; done
 for n in 1 2 3; do member $n; done
 wait_for 30 answers 3 || fail "three masters are not a group: $(tarn journal status 2>&1)"
@@ -70,6 +74,12 @@ tarn journal dump --json "$work/m$lead" | python3 -c 'import json,sys; d = [r fo
 tarn journal dump --all "$work/m$best" | grep -q "^# journal.meta: cluster=\"$id\" member=$best term=" || fail "no meta in the dump"
 tarn journal dump --all --json "$work/m$best" | python3 -c 'import json,sys; d = json.load(sys.stdin); assert d[0]["kind"] == "meta" and any(r["kind"] == "noop" and not r["superseded"] for r in d)' || fail "dump --json"
 [ "$before" = "$(sums)" ] || fail "looking changed something"
+# without journal.meta nobody knows whose entries they are
+cp -r "$work/m$best" "$work/broken" && rm "$work/broken/journal.meta" && mkdir "$work/nothing"
+tarn journal dump --json "$work/broken" 2> /dev/null | grep -q 'journal.meta is missing or damaged while a log is there' || fail "dump without journal.meta: $(tarn journal dump "$work/broken" 2>&1 | tail -3)"
+tarn journal dump "$work/broken" > /dev/null 2>&1; [ $? = 5 ] || fail "dump without journal.meta: not status 5"
+tarn journal recover --dir "$work/broken" 2>&1 | grep -q 'journal.meta is missing or damaged' || fail "recover without journal.meta: $(tarn journal recover --dir "$work/broken" 2>&1)"
+tarn journal dump "$work/nothing" 2>&1 | grep -q 'there is no journal here' || fail "dump of nothing: $(tarn journal dump "$work/nothing" 2>&1)"
 
 # --- a lost majority ---
 others=$(for n in 1 2 3 4; do [ "$n" = "$dead" ] || [ "$n" = "$best" ] || echo "$n"; done)
