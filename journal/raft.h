@@ -109,6 +109,7 @@ struct raft_config {
     uint32_t inflight_bytes,
         inflight_messages;    /* of a peer, unanswered; at most RAFT_INFLIGHT_MAX */
     uint32_t catch_up_rounds; /* after which a learner that does not catch up is given up on */
+    bool knows_disks;         /* nobody gets a vote before its disk is in the configuration */
 };
 
 /* For how long a follower that heard its leader is bound to it: invariant 7. */

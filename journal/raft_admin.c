@@ -253,21 +253,19 @@ void raft_drive_change(struct journal *j, const struct journal_change *c, int64_
     raft_drive_kick(d); /* it may be done already */
 }
 
-/* A member's disk is written down with its first hello, so that another one is recognised. */
+/* A member's disk is written down with its first hello, so that another one is recognised: of a
+ * newcomer before it has a vote (raft_config.knows_disks).  Nothing that is waited for hides it. */
 void raft_drive_learn_disks(struct drive *d)
 {
     bool any = false;
-    if (d->change_op || !drive_conf_settled(d, &d->change_want))
+    if (!drive_conf_settled(d, &d->change_want))
         return;
     const struct raft_conf *now = raft_conf(d->raft);
     for (uint32_t i = 0; i < now->n; i++) {
         struct raft_member *m = &d->change_want.member[i];
         const struct drive_link *k = raft_drive_link_find(d, m->id);
-        uint64_t disk = m->id.v == d->self.v           ? d->file.meta.disk
-                        : k && raft_drive_link_peer(k) ? k->disk
-                                                       : 0;
-        if (now->member[i].flags & RAFT_PROMOTE)
-            return; /* it is on its way in */
+        bool is_there = k && (now->member[i].flags & RAFT_VOTER || raft_drive_link_peer(k));
+        uint64_t disk = m->id.v == d->self.v ? d->file.meta.disk : is_there ? k->disk : 0;
         any |= !m->disk && disk;
         m->disk = m->disk ? m->disk : disk;
     }

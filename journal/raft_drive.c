@@ -683,7 +683,8 @@ void raft_drive_launch(struct drive *d, const struct raft_start *s)
                              .batch_bytes = DRIVE_BATCH_BYTES,
                              .inflight_bytes = 4 << 20,
                              .inflight_messages = 64,
-                             .catch_up_rounds = 10};
+                             .catch_up_rounds = 10,
+                             .knows_disks = true};
     d->applied = s->image.index;
     d->meta_want = s->meta;
     d->fit = true;

@@ -48,6 +48,7 @@ struct drive_conn { /* one connection */
     struct env_timer deadline; /* for the hello */
     bool is_used, is_out, is_up;
     uint64_t up_no; /* the later it came up the higher */
+    uint64_t disk;  /* of who is up */
 };
 
 /* Another member.  Each dials the other, so there may be two connections. */
@@ -55,9 +56,10 @@ struct drive_link {
     struct drive *d;
     struct raft_id id; /* 0: free */
     char addr[ENV_ADDR_MAX];
-    uint64_t disk;
+    uint64_t disk;     /* a member's, as it was written down, or said before that; 0: not known */
     uint32_t settings; /* of its host; 0: not known */
     bool is_member, is_connecting, is_refused, was_told;
+    bool is_elsewhere; /* where it is being connected to it is no more */
     struct drive_conn *out, *in;
     struct env_op connecting;
     struct env_timer retry;

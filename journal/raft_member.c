@@ -12,7 +12,9 @@
  *     leaves joint consensus without asking).
  *  3. So all but the last configuration of a log are committed.  Those kept reach back to the one
  *     that was in effect at `applied`, of which an image may be taken.
- *  4. Everybody votes who is asked, whatever his own log says of his rank: the asker may know more.
+ *  4. Who gets a vote is known by its disk, where the host knows disks, and has caught up since it
+ *     is: what another disk has answered for under its number counts for nothing.
+ *  5. Everybody votes who is asked, whatever his own log says of his rank: the asker may know more.
  */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
@@ -104,9 +106,23 @@ bool raft_member_has_room(const struct raft *r)
     return r->n_confs < RAFT_CONFS_MAX || r->conf_index[1] <= r->applied;
 }
 
+/* A disk that is written down may be another one than that which has answered so far.  Who votes
+ * is known by it, or was from the beginning. */
+static void raft_member_disks(struct raft *r, const struct raft_conf *c)
+{
+    const struct raft_conf *have = &r->conf[r->n_confs - 1];
+    for (uint32_t i = 0; i < c->n; i++) {
+        const struct raft_member *old = raft_member_find(have, c->member[i].id);
+        struct raft_peer *p = raft_member_peer(r, c->member[i].id);
+        if (p && old && old->disk != c->member[i].disk && !(old->flags & (RAFT_VOTER | RAFT_OLD)))
+            raft_repl_reset(r, p);
+    }
+}
+
 void raft_member_push(struct raft *r, uint64_t index, const struct raft_conf *c)
 {
     ASSERT(raft_member_has_room(r) && index > r->conf_index[r->n_confs - 1]);
+    raft_member_disks(r, c);
     if (r->n_confs == RAFT_CONFS_MAX) {
         r->n_confs--;
         memmove(r->conf, r->conf + 1, r->n_confs * sizeof *r->conf);
@@ -188,6 +204,12 @@ static void raft_member_pack(struct raft_conf *c)
     c->n = n;
 }
 
+static bool raft_member_is_ready(const struct raft *r, const struct raft_member *m)
+{
+    const struct raft_peer *p = m ? raft_member_look(r, m->id) : NULL;
+    return p && p->caught_up && (m->disk || !r->cfg.knows_disks);
+}
+
 /* Who becomes a voter first has to catch up as a learner; so a wanted configuration with voters
  * that were no member is begun with them as learners to be promoted. */
 int raft_member_change(struct raft *r, const struct raft_conf *want)
@@ -203,9 +225,8 @@ int raft_member_change(struct raft *r, const struct raft_conf *want)
     for (uint32_t i = 0; i < c.n; i++) {
         struct raft_member *m = &c.member[i];
         const struct raft_member *old = raft_member_find(have, m->id);
-        const struct raft_peer *p = raft_member_peer(r, m->id);
         bool was = old && (old->flags & RAFT_VOTER);
-        if (m->flags == RAFT_VOTER && !was && !(p && p->caught_up))
+        if (m->flags == RAFT_VOTER && !was && !raft_member_is_ready(r, old))
             m->flags = RAFT_LEARNER | RAFT_PROMOTE;
         differ += was != (m->flags == RAFT_VOTER);
         if (was)
@@ -264,10 +285,9 @@ static void raft_member_promote(struct raft *r)
     struct raft_conf c = *raft_member_conf(r);
     bool any = false;
     for (uint32_t i = 0; i < c.n; i++) {
-        const struct raft_peer *p = raft_member_peer(r, c.member[i].id);
         if ((c.member[i].flags & RAFT_VOTER) && !MUTANT(RAFT_CHANGE_BEFORE_TERM))
             c.member[i].flags |= RAFT_OLD;
-        else if ((c.member[i].flags & RAFT_PROMOTE) && p && p->caught_up) {
+        else if ((c.member[i].flags & RAFT_PROMOTE) && raft_member_is_ready(r, &c.member[i])) {
             c.member[i].flags = RAFT_VOTER;
             any = true;
         }

@@ -9,7 +9,10 @@
  *
  * INVARIANTS
  *  1. Nothing but a hello is taken from a connection before the hello says who is there: same
- *     cluster, the member that is meant, a version we speak, the disk that member is known by.
+ *     cluster, the member that is meant, a version we speak, the disk that member is known by.  A
+ *     disk that is not written down yet is that of who says hello first; of a newcomer, which has
+ *     no vote, that of who is found at its address: whoever calls may be one that was removed, and
+ *     bore the number before.  So no two disks are ever connected as one member.
  *  2. A message is handed to the core only if it is from the member whose connection it came on.
  *  3. Messages may be lost with a connection and overtake each other on two; the core bears that.
  *  4. When a member's last connection is lost it is dialled at once: a refusal says that it died
@@ -228,6 +231,33 @@ static void drive_link_settings(struct drive_link *k, uint32_t settings)
     k->settings = settings;
 }
 
+/* the disk that this member is known by: whoever is connected with another one is not it */
+static void drive_link_known(struct drive_link *k, uint64_t disk)
+{
+    k->disk = disk;
+    if (!k->is_member || MUTANT(RAFT_DISK_IGNORED))
+        return;
+    if (k->in && k->in->disk != disk)
+        drive_conn_drop(k->in, E_STALE);
+    if (k->out && k->out->is_up && k->out->disk != disk)
+        drive_conn_drop(k->out, E_STALE);
+}
+
+/* What a configuration says of a member's disk.  is_new: there was no such member before, or it was
+ * elsewhere, and what is connected may be left of another one.  Who reads how the group came about
+ * does not lose his leader by what was true once. */
+static void drive_link_named(struct drive_link *k, const struct raft_member *m, bool is_new)
+{
+    struct drive *d = k->d;
+    struct raft_status s;
+    raft_status(d->raft, &s);
+    if (!m->disk && (!is_new || m->flags & (RAFT_VOTER | RAFT_OLD)))
+        return;
+    k->disk = m->disk;
+    if (s.leader.v != k->id.v && raft_member_find(raft_conf(d->raft), d->self))
+        drive_link_known(k, m->disk);
+}
+
 /* the member answers: the core sends again what was lost */
 static void drive_link_up(struct drive_link *k)
 {
@@ -287,7 +317,9 @@ static void drive_dialled(struct env_op *op)
     struct drive *d = k->d;
     struct drive_conn *c = k->out;
     k->is_connecting = false;
-    if (op->ret == 0 && !d->stop_op && k->is_member) {
+    bool is_elsewhere = k->is_elsewhere;
+    k->is_elsewhere = false;
+    if (op->ret == 0 && !d->stop_op && k->is_member && !is_elsewhere) {
         uint8_t b[64];
         struct wbuf w = wbuf_make(b, sizeof b);
         drive_hello_put(d, &w, k->id.v);
@@ -303,7 +335,7 @@ static void drive_dialled(struct env_op *op)
         raft_drive_run(d);
         return;
     }
-    if (op->ret == E_REFUSED && !raft_drive_link_peer(k)) {
+    if (op->ret == E_REFUSED && !raft_drive_link_peer(k) && !is_elsewhere) {
         k->is_refused = true;
         struct raft_event ev = {.type = RAFT_CONTACT, .u.contact = {k->id, false}};
         raft_drive_event(d, &ev, NULL);
@@ -314,10 +346,24 @@ static void drive_dialled(struct env_op *op)
 
 /* --- hello --- */
 
-/* 0, or why the one who says this is not whom we talk to */
-static int drive_hello_check(const struct drive *d, const struct drive_hello *h)
+/* Who has lost its promises with its disk must come back as another.  is_found: it is who runs at
+ * the member's address. */
+static int drive_disk_check(struct drive *d, const struct drive_hello *h, bool is_found)
 {
     const struct raft_member *m = raft_member_find(raft_conf(d->raft), (struct raft_id){h->from});
+    const struct drive_link *k = raft_drive_link_find(d, (struct raft_id){h->from});
+    if (!m || !raft_member_find(raft_conf(d->raft), d->self) || MUTANT(RAFT_DISK_IGNORED))
+        return 0; /* who is not of it himself reads how the group came about */
+    bool votes = m->flags & (RAFT_VOTER | RAFT_OLD);
+    uint64_t disk = m->disk ? m->disk : k ? k->disk : 0;
+    if (m->disk || votes)
+        return disk && disk != h->disk ? E_STALE : 0;
+    return is_found || disk == h->disk ? 0 : disk ? E_STALE : E_UNAVAILABLE;
+}
+
+/* 0, or why the one who says this is not whom we talk to */
+static int drive_hello_check(struct drive *d, const struct drive_hello *h, bool is_found)
+{
     if (h->proto < DRIVE_PROTO || h->format != LOG_VERSION)
         return E_VERSION;
     if (h->cluster_hi != d->file.meta.cluster_hi || h->cluster_lo != d->file.meta.cluster_lo)
@@ -328,9 +374,7 @@ static int drive_hello_check(const struct drive *d, const struct drive_hello *h)
         return E_INVAL;
     if (h->promise_ns != d->cfg.raft.promise_ns)
         return E_INVAL; /* a leader's lease is as long as what it believes the others promise */
-    if (m && m->disk && m->disk != h->disk && !MUTANT(RAFT_DISK_IGNORED))
-        return E_STALE; /* it lost its promises with its disk: it must come back as another */
-    return 0;
+    return drive_disk_check(d, h, is_found);
 }
 
 static void drive_hello_said(struct drive *d, const struct drive_hello *h, const char *addr,
@@ -421,7 +465,7 @@ static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
     bool joins = d->state == DRIVE_JOIN;
     bool over = raft_offline_outdated(d, h.cluster_hi, h.cluster_lo, h.era, h.from);
     int why = joins                       ? drive_join(d, &h)
-              : d->state == DRIVE_RUNNING ? drive_hello_check(d, &h)
+              : d->state == DRIVE_RUNNING ? drive_hello_check(d, &h, false)
                                           : E_UNAVAILABLE;
     if (over || (joins && !why)) { /* who called a directory that was empty tries again */
         drive_conn_drop(c, E_CLOSED);
@@ -445,8 +489,9 @@ static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
     c->link = k;
     c->is_up = true;
     c->up_no = ++d->ups;
+    c->disk = h.disk;
     k->in = c;
-    k->disk = h.disk;
+    drive_link_known(k, h.disk);
     drive_link_settings(k, h.settings);
     raft_gone_tell(d, k);
     drive_link_up(k);
@@ -467,7 +512,7 @@ static void drive_on_welcome(struct drive_conn *c, const void *b, uint32_t n)
         drive_conn_drop(c, E_CLOSED);
         return;
     }
-    int why = err ? err_checked(err) : drive_hello_check(d, &h);
+    int why = err ? err_checked(err) : drive_hello_check(d, &h, true);
     if (!why && h.from != k->id.v)
         why = E_INVAL;
     if (why) {
@@ -482,7 +527,8 @@ static void drive_on_welcome(struct drive_conn *c, const void *b, uint32_t n)
     env_timer_stop(d->env, &c->deadline);
     c->is_up = true;
     c->up_no = ++d->ups;
-    k->disk = h.disk;
+    c->disk = h.disk;
+    drive_link_known(k, h.disk);
     drive_link_settings(k, h.settings);
     drive_link_up(k);
 }
@@ -736,8 +782,11 @@ void raft_drive_fetch(struct drive *d, const struct raft_fetch *f)
 void raft_drive_links_follow(struct drive *d)
 {
     const struct raft_conf *c = raft_conf(d->raft);
-    for (uint32_t i = 0; i < DRIVE_LINKS; i++)
+    bool was_member[DRIVE_LINKS];
+    for (uint32_t i = 0; i < DRIVE_LINKS; i++) {
+        was_member[i] = d->link[i].is_member;
         d->link[i].is_member = false;
+    }
     for (uint32_t i = 0; i < c->n; i++) {
         const struct raft_member *m = &c->member[i];
         if (m->id.v == d->self.v)
@@ -749,12 +798,15 @@ void raft_drive_links_follow(struct drive *d)
             d->conf_seen = UINT64_MAX; /* when another one has ended */
             continue;
         }
+        bool is_new = !was_member[k - d->link] || strcmp(k->addr, m->addr);
         k->is_member = true;
         if (strcmp(k->addr, m->addr)) {
             fmt_into(k->addr, sizeof k->addr, "%s", m->addr);
+            k->is_elsewhere = k->is_connecting;
             if (k->out && !k->is_connecting)
                 drive_conn_drop(k->out, E_CLOSED);
         }
+        drive_link_named(k, m, is_new);
         drive_dial(k);
     }
     /* one that is a member no more may still need to hear that: its connections stay until it ends

@@ -74,6 +74,51 @@ static void test_votes_before_they_were_asked_for(void)
     end();
 }
 
+/* What answers under a newcomer's number before its disk is written down may be another disk: it
+ * gets no vote by that, nor does it have what the other one had. */
+static void test_answers_of_another_disk(void)
+{
+    for (int k = 0; k < 2; k++) {
+        struct raft_conf c = voters(1), four = voters(4);
+        struct raft_config cfg = config();
+        struct raft_start s = {.meta = {1, {0}}, .image.conf = &c};
+        unit_mem(&mem, 1 << 24);
+        now = 1000000 * MS;
+        cfg.knows_disks = k;
+        r = raft_create(&mem, &cfg, &s, now);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+        now += 700 * MS;
+        lead(1);
+        four.n = 2;
+        four.member[1] = (struct raft_member){.id = {4}, .flags = RAFT_VOTER};
+        step((struct raft_event){.type = RAFT_CHANGE, .u.conf = &four});
+        CU_ASSERT_EQUAL(fx.ret, 0);
+        for (int i = 0; i < 3; i++) {
+            stored(st.last);
+            ack(4, st.last);
+            at(now + 60 * MS);
+        }
+        CU_ASSERT(st.peer[0].match > 0);
+        CU_ASSERT_EQUAL(raft_member_find(raft_conf(r), (struct raft_id){4})->flags == RAFT_VOTER,
+                        !k);
+        if (k) {
+            four.member[1].disk = 44;
+            step((struct raft_event){.type = RAFT_CHANGE, .u.conf = &four});
+            CU_ASSERT(fx.ret == 0 && st.peer[0].match == 0);
+            stored(st.last);
+            at(now + 60 * MS);
+            CU_ASSERT(raft_member_find(raft_conf(r), (struct raft_id){4})->flags & RAFT_PROMOTE);
+            for (int i = 0; i < 4; i++) {
+                stored(st.last);
+                ack(4, st.last);
+                at(now + 60 * MS);
+            }
+            CU_ASSERT_EQUAL(raft_member_find(raft_conf(r), (struct raft_id){4})->flags, RAFT_VOTER);
+        }
+        end();
+    }
+}
+
 /* --- at random --- */
 
 static uint64_t some(struct prng *p, uint64_t near)
@@ -212,4 +257,5 @@ static void test_at_random(void)
 
 UNIT_MAIN("raft strange", UNIT(test_terms_below_the_log_that_cannot_be),
           UNIT(test_image_of_a_later_term), UNIT(test_leader_that_contradicts_an_image),
-          UNIT(test_votes_before_they_were_asked_for), UNIT(test_at_random))
+          UNIT(test_votes_before_they_were_asked_for), UNIT(test_answers_of_another_disk),
+          UNIT(test_at_random))
