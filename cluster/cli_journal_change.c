@@ -201,6 +201,9 @@ static int group_end(struct cli_journal_group *g, const struct rpc_change *ch, i
         return cli_error(c, CLI_FAILED, "member %u is at another address", ch->id);
     if (err == E_INVAL)
         return cli_error(c, CLI_FAILED, "no such member, or nobody would be left to vote");
+    if (err == E_NOENT)
+        return cli_error(c, CLI_FAILED, "member %u was taken out again before it had a vote",
+                         ch->verb == RPC_CHANGE_REPLACE ? ch->new_id : ch->id);
     if (err == E_AGAIN)
         return cli_error(c, CLI_FAILED,
                          "another change is under way; try again when it is over "

@@ -217,7 +217,8 @@ static inline struct env_peer *journal_accept(struct journal *j, const char *fro
 /* Changes the group, on its leader.  Done with 0 when the change is committed and whole (ELECT:
  * when the other one leads); E_NOT_LEADER; E_AGAIN: another one is under way; E_INVAL: no such
  * member, or it would leave no voter; E_BUSY: of ELECT: what the host began does not end (hold);
- * E_EXIST: it is so already; E_NOTSUP: no group; E_TIMEOUT:
+ * E_NOENT: who was added was removed before it had a vote; E_EXIST: it is so already; E_NOTSUP: no
+ * group; E_TIMEOUT:
  * not by deadline_ns (of env_now_ns), and it may come to be later. */
 static inline void journal_change(struct journal *j, const struct journal_change *c,
                                   int64_t deadline_ns, struct env_op *op)

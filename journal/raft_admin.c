@@ -1,14 +1,17 @@
 /* journal/raft_admin.c - changes of the group on the operator's behalf, and what the status says.
  *
- * One change at a time.  It is begun by the leader and done when its own last step is committed:
- * for a new voter that is after it has caught up and joint consensus was left, for an election when
- * another member leads.  Another newcomer that is still on its way in holds nothing up.  Whoever
+ * One step at a time.  A change is begun by the leader and done when its own last step is
+ * committed: for a new voter that is after it has caught up and joint consensus was left, for an
+ * election when another member leads.  A newcomer that is still on its way in holds nothing up,
+ * waited for or not: others are changed meanwhile, another one is called to lead (as at a stop), or
+ * it is taken back, of which whoever waits for it is told.  Whoever
  * asked may be told E_TIMEOUT or E_NOT_LEADER while the change goes on: the core finishes what is
  * in the log, whoever leads.  Who asks again, also of another leader, waits for the rest of it.
  *
  *   E_EXIST        it is so already, whoever made it so
  *   E_INVAL        no such member; that number is another one's; nobody would be left to vote
- *   E_AGAIN        another change is under way
+ *   E_AGAIN        another change is under way, or too many are waited for
+ *   E_NOENT        who was to come was taken out again
  *   E_UNAVAILABLE  nobody can be called to lead now, or who was called did not come to the front */
 #include "journal/raft_drive_impl.h"
 
@@ -123,23 +126,57 @@ static bool drive_conf_settled(const struct drive *d, struct raft_conf *ret_conf
     return !s.joint && s.conf_index <= s.commit;
 }
 
-/* --- one change at a time --- */
+/* --- changes that are waited for --- */
 
-void raft_drive_change_end(struct drive *d, int ret)
+static void drive_change_end(struct drive_change *w, int ret)
 {
-    struct env_op *op = d->change_op;
+    struct drive *d = w->d;
+    struct env_op *op = w->op;
     if (!op)
         return;
-    d->change_op = NULL;
-    raft_hold_elect_end(d);
-    env_timer_stop(d->env, &d->change_timer);
+    w->op = NULL;
+    d->n_changes--;
+    if (w == &d->elect)
+        raft_hold_elect_end(d);
+    env_timer_stop(d->env, &w->timer);
     raft_drive_reply(d, op, ret);
+}
+
+void raft_drive_elect_end(struct drive *d, int ret)
+{
+    drive_change_end(&d->elect, ret);
+}
+
+void raft_drive_change_end_all(struct drive *d, int ret)
+{
+    for (uint32_t i = 0; i < DRIVE_CHANGES; i++)
+        drive_change_end(&d->change[i], ret);
+    drive_change_end(&d->elect, ret);
 }
 
 static void drive_change_late(struct env_op *op)
 {
-    struct drive *d = container_of(op, struct drive, change_timer.op);
-    raft_drive_change_end(d, E_TIMEOUT);
+    drive_change_end(container_of(op, struct drive_change, timer.op), E_TIMEOUT);
+}
+
+void raft_drive_change_init(struct drive *d)
+{
+    d->elect.d = d;
+    d->elect.timer.op.done = drive_change_late;
+    for (uint32_t i = 0; i < DRIVE_CHANGES; i++) {
+        d->change[i].d = d;
+        d->change[i].timer.op.done = drive_change_late;
+    }
+}
+
+static struct drive_change *drive_change_free(struct drive *d, enum journal_verb verb)
+{
+    if (verb == JOURNAL_ELECT)
+        return d->elect.op ? NULL : &d->elect;
+    for (uint32_t i = 0; i < DRIVE_CHANGES; i++)
+        if (!d->change[i].op)
+            return &d->change[i];
+    return NULL;
 }
 
 /* is it so, whoever made it so?  Another leader may have put another change in its place. */
@@ -165,32 +202,45 @@ static bool drive_change_holds(const struct drive *d, const struct journal_chang
     return false;
 }
 
-/* in effect and committed?  Others may be on their way in. */
-static bool drive_change_is_done(const struct drive *d, const struct raft_status *s)
+/* a newcomer that was asked for is on its way in, and nothing else is missing */
+static bool drive_change_comes(const struct drive *d, const struct journal_change *ch)
 {
-    return !s->joint && s->commit >= s->conf_index && s->conf_index >= d->change_index &&
-           drive_change_holds(d, &d->change);
+    bool adds = ch->verb == JOURNAL_ADD, replaces = ch->verb == JOURNAL_REPLACE;
+    uint32_t id = adds ? ch->id : replaces ? ch->new_id : 0;
+    const struct raft_member *m = raft_member_find(raft_conf(d->raft), (struct raft_id){id});
+    return m && m->flags & RAFT_PROMOTE;
 }
 
+static void drive_elect_run(struct drive *d, const struct raft_status *s)
+{
+    uint32_t id = d->elect.what.id;
+    if (s->leader.v && s->leader.v != d->self.v) /* E_CONFLICT: somebody else was elected */
+        raft_drive_elect_end(d, id == 0 || s->leader.v == id ? 0 : E_CONFLICT);
+    else if (s->role == RAFT_LEADER && !s->transfer_to.v && !d->elect_waits)
+        raft_drive_elect_end(d, E_UNAVAILABLE); /* it did not come to the front in time */
+}
+
+/* is what one waits for in effect and committed?  Others may be on their way in. */
 void raft_drive_change_run(struct drive *d)
 {
     struct raft_status s;
-    if (!d->change_op)
+    if (!d->n_changes)
         return;
     raft_status(d->raft, &s);
-    if (d->change.verb == JOURNAL_ELECT) {
-        bool other = s.leader.v && s.leader.v != d->self.v;
-        if (other && (d->change.id == 0 || s.leader.v == d->change.id))
-            raft_drive_change_end(d, 0);
-        else if (other)
-            raft_drive_change_end(d, E_CONFLICT); /* somebody else was elected */
-        else if (s.role == RAFT_LEADER && !s.transfer_to.v && !d->elect_waits)
-            raft_drive_change_end(d, E_UNAVAILABLE); /* it did not come to the front in time */
-        return;
+    if (d->elect.op)
+        drive_elect_run(d, &s);
+    for (uint32_t i = 0; i < DRIVE_CHANGES; i++) {
+        struct drive_change *w = &d->change[i];
+        bool settled = !s.joint && s.commit >= s.conf_index && s.conf_index >= w->index;
+        if (!w->op)
+            continue;
+        if (settled && drive_change_holds(d, &w->what))
+            drive_change_end(w, 0);
+        else if (s.role != RAFT_LEADER)
+            drive_change_end(w, E_NOT_LEADER);
+        else if (settled && !drive_change_comes(d, &w->what))
+            drive_change_end(w, E_NOENT);
     }
-    bool is_done = drive_change_is_done(d, &s);
-    if (is_done || s.role != RAFT_LEADER)
-        raft_drive_change_end(d, is_done ? 0 : E_NOT_LEADER);
 }
 
 /* Who does not answer now would not answer that call either, and whatever is proposed meanwhile
@@ -206,33 +256,36 @@ static bool drive_change_hears(const struct drive *d, uint32_t id)
     return true; /* the core knows better what is wrong with it */
 }
 
-static int drive_change_begin(struct drive *d, const struct journal_change *ch)
+static int drive_elect_begin(struct drive *d, uint32_t id)
 {
+    if (id == d->self.v)
+        return E_EXIST;
+    if (id && !drive_change_hears(d, id))
+        return E_UNAVAILABLE;
+    if (!raft_hold_elect(d))
+        return 0;
+    struct raft_event ev = {.type = RAFT_TRANSFER, .u.id = {id}};
+    int ret = raft_drive_event(d, &ev, NULL);
+    return ret == E_BUSY ? E_AGAIN : ret;
+}
+
+static int drive_change_begin(struct drive *d, const struct journal_change *ch, uint64_t *ret_index)
+{
+    *ret_index = 0;
     if (d->state != DRIVE_RUNNING || d->role != JOURNAL_LEADER || d->stop_op)
         return E_NOT_LEADER;
-    if (d->change_op)
+    if (!drive_change_free(d, ch->verb))
         return E_AGAIN;
-    if (ch->verb == JOURNAL_ELECT) {
-        if (ch->id == d->self.v)
-            return E_EXIST;
-        if (ch->id && !drive_change_hears(d, ch->id))
-            return E_UNAVAILABLE;
-        if (!raft_hold_elect(d))
-            return 0;
-        struct raft_event ev = {.type = RAFT_TRANSFER, .u.id = {ch->id}};
-        int ret = raft_drive_event(d, &ev, NULL);
-        return ret == E_BUSY ? E_AGAIN : ret;
-    }
+    if (ch->verb == JOURNAL_ELECT)
+        return drive_elect_begin(d, ch->id);
     bool settled = drive_conf_settled(d, &d->change_want);
     int ret = drive_change_plan(&d->change_want, ch);
-    if (ret == E_EXIST && (!settled || !drive_change_holds(d, ch))) {
-        d->change_index = 0; /* it is on its way */
-        return 0;
-    }
+    if (ret == E_EXIST && (!settled || !drive_change_holds(d, ch)))
+        return 0; /* it is on its way */
     if (ret || !settled)
         return settled ? ret : E_AGAIN;
     struct raft_event ev = {.type = RAFT_CHANGE, .u.conf = &d->change_want};
-    d->change_index = raft_log_last(d->log) + 1;
+    *ret_index = raft_log_last(d->log) + 1;
     return raft_drive_event(d, &ev, NULL);
 }
 
@@ -240,16 +293,19 @@ void raft_drive_change(struct journal *j, const struct journal_change *c, int64_
                        struct env_op *op)
 {
     struct drive *d = container_of(j, struct drive, journal);
-    int ret = drive_change_begin(d, c);
+    uint64_t index;
+    int ret = drive_change_begin(d, c, &index);
     if (ret) {
         raft_drive_reply(d, op, ret);
         return;
     }
-    d->change_op = op;
-    d->change = *c;
-    d->change.addr = NULL;
-    d->change_timer.op.done = drive_change_late;
-    env_timer_set(d->env, &d->change_timer, deadline_ns);
+    struct drive_change *w = drive_change_free(d, c->verb);
+    w->op = op;
+    w->what = *c;
+    w->what.addr = NULL;
+    w->index = index;
+    d->n_changes++;
+    env_timer_set(d->env, &w->timer, deadline_ns);
     raft_drive_kick(d); /* it may be done already */
 }
 

@@ -48,7 +48,7 @@ void raft_drive_end_all(struct drive *d, int why)
     }
     raft_drive_reply_all(d, &d->reads_new, why);
     raft_drive_reply_all(d, &d->image_ops, why);
-    raft_drive_change_end(d, why);
+    raft_drive_change_end_all(d, why);
 }
 
 void raft_drive_fail(struct drive *d, int why)
@@ -836,6 +836,7 @@ void raft_drive_init(struct drive *d)
     d->timer.op.done = drive_timer_done;
     d->stall.op.done = drive_stall_done;
     raft_hold_init(d);
+    raft_drive_change_init(d);
     d->meta_op.done = drive_meta_saved;
     d->read_op.done = drive_apply_read_done;
     list_init(&d->queued);

@@ -23,7 +23,8 @@
 enum {
     DRIVE_LINKS = 2 * RAFT_MEMBERS_MAX, /* members, and some that were or will be */
     DRIVE_CONNS = 3 * DRIVE_LINKS,
-    DRIVE_READS = 32, /* groups of reads under way */
+    DRIVE_READS = 32,  /* groups of reads under way */
+    DRIVE_CHANGES = 8, /* of the group, that are waited for */
     DRIVE_MEM_ENTRIES = 16384,
     DRIVE_BATCH_BYTES = 96 * 1024, /* of a message's entries; a frame holds them and their heads */
     DRIVE_FETCH_BYTES = 2 * DRIVE_BATCH_BYTES,
@@ -125,6 +126,14 @@ struct drive_source {
     const void *const *bytes; /* of a message */
     const struct raft_entry *entry;
     bool is_queue; /* of the queue of submits */
+};
+
+struct drive_change { /* that is waited for */
+    struct drive *d;
+    struct env_op *op; /* NULL: none is */
+    struct journal_change what;
+    struct env_timer timer;
+    uint64_t index; /* of its first entry; 0: it was under way */
 };
 
 struct drive_found { /* by those who only look */
@@ -252,12 +261,11 @@ struct drive {
     uint64_t gone_index; /* one that does not name this member; 0: none was heard of */
     bool is_gone;
 
-    /* a change of the group */
-    struct env_op *change_op;
-    struct journal_change change;
-    struct env_timer change_timer;
+    /* raft_admin.c */
+    struct drive_change change[DRIVE_CHANGES]; /* of the group */
+    struct drive_change elect;
+    uint32_t n_changes; /* that are waited for, with an election */
     struct raft_conf change_want;
-    uint64_t change_index;
 
     /* raft_hold.c */
     bool holds, is_held; /* the host was asked to begin nothing more; what it began has ended */
@@ -342,8 +350,10 @@ void raft_gone_run(struct drive *d, const struct raft_brief *s);
 int raft_drive_members_parse(const char *text, struct raft_conf *ret_conf);
 void raft_drive_change(struct journal *j, const struct journal_change *c, int64_t deadline_ns,
                        struct env_op *op);
-void raft_drive_change_run(struct drive *d); /* is it done? */
-void raft_drive_change_end(struct drive *d, int ret);
+void raft_drive_change_init(struct drive *d);
+void raft_drive_change_run(struct drive *d); /* is one done? */
+void raft_drive_change_end_all(struct drive *d, int ret);
+void raft_drive_elect_end(struct drive *d, int ret);
 void raft_drive_learn_disks(struct drive *d);
 void raft_drive_status(struct journal *j, struct journal_status *ret_status);
 

@@ -63,7 +63,7 @@ static void hold_late(struct env_op *op)
             "journal: '%s': this member stays leader: changes that it began in the under-store do "
             "not end.",
             env_disk(d->env, d->dir));
-    raft_drive_change_end(d, E_BUSY);
+    raft_drive_elect_end(d, E_BUSY);
     raft_drive_kick(d);
 }
 
@@ -98,11 +98,11 @@ void raft_hold_run(struct drive *d)
         raft_drive_send(d, &d->call);
     }
     if (leads && d->elect_waits && d->is_held) {
-        struct raft_event ev = {.type = RAFT_TRANSFER, .u.id = {d->change.id}};
+        struct raft_event ev = {.type = RAFT_TRANSFER, .u.id = {d->elect.what.id}};
         raft_hold_elect_end(d);
         int ret = raft_drive_event(d, &ev, NULL);
         if (ret)
-            raft_drive_change_end(d, ret == E_BUSY ? E_AGAIN : ret);
+            raft_drive_elect_end(d, ret == E_BUSY ? E_AGAIN : ret);
         return; /* it came here again */
     }
     if (!leads || (!s.transfer_to.v && !d->elect_waits && !hold_is_called(d, &s)))

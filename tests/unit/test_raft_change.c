@@ -13,14 +13,16 @@ static struct gang *started(uint64_t seed, uint32_t n)
     return g;
 }
 
-/* asked of the leader, and not waited for */
+/* asked of the leader, and not waited for; a few at once */
 static struct gang_op *asked(struct gang *g, const struct journal_change *c)
 {
-    static struct gang_op o;
-    o = (struct gang_op){.op = {.done = gang_op_done}, .g = g, .busy = true};
+    static struct gang_op ops[16];
+    static uint32_t n;
+    struct gang_op *o = &ops[n++ % ARRAY_LEN(ops)];
+    *o = (struct gang_op){.op = {.done = gang_op_done}, .g = g, .busy = true};
     struct gang_member *l = gang_leader(g);
-    journal_change(l->j, c, env_now_ns(sim_env(l->node)) + 5000 * GANG_MS, &o.op);
-    return &o;
+    journal_change(l->j, c, env_now_ns(sim_env(l->node)) + 5000 * GANG_MS, &o->op);
+    return o;
 }
 
 /* a change whose answer comes within a second */
@@ -89,6 +91,89 @@ static void test_who_never_comes_holds_up_nothing(void)
     CU_ASSERT(o->done && o->op.ret == 0);
     CU_ASSERT_EQUAL(soon(g, JOURNAL_ADD, 4, 0, g->m[3].addr), E_EXIST);
     CU_ASSERT(gang_write(g, 10, 100));
+    gang_free(g);
+}
+
+/* Nor does one that is waited for: it is taken back, of which who waits is told, or somebody else
+ * is called to lead, as when this one is to stop; then the next leader is asked for the rest. */
+static void test_who_is_waited_for_holds_up_nothing(void)
+{
+    struct gang *g = started(20, 3);
+    struct gang_member *l = gang_leader(g);
+    gang_add(g);
+    gang_add(g);
+    struct journal_change four = {.verb = JOURNAL_ADD, .id = 4, .addr = g->m[3].addr};
+    struct journal_change five = {.verb = JOURNAL_ADD, .id = 5, .addr = g->m[4].addr};
+    const struct gang_op *a = asked(g, &four), *b;
+    gang_run(g, 500);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_PRIORITY, l->id % 3 + 1, 0, NULL), E_EXIST);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_PRIORITY, l->id, 7, NULL), 0);
+    b = asked(g, &five);
+    gang_run(g, 500);
+    CU_ASSERT(!a->done && !b->done);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_REMOVE, 4, 0, NULL), 0);
+    CU_ASSERT(a->done && a->op.ret == E_NOENT && !b->done);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_ELECT, l->id % 3 + 1, 0, NULL), 0);
+    CU_ASSERT(gang_leader(g) != l);
+    gang_run(g, 100);
+    CU_ASSERT(b->done && b->op.ret == E_NOT_LEADER);
+    b = asked(g, &five);
+    a = asked(g, &five); /* two may wait for the same */
+    gang_run(g, 1000);
+    CU_ASSERT(!a->done && !b->done);
+    g->m[4].join = true;
+    gang_start(g, 4);
+    gang_run(g, 2000);
+    CU_ASSERT(a->done && a->op.ret == 0 && b->done && b->op.ret == 0);
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_free(g);
+}
+
+/* Nor do many: then it is said that there are too many, and a hand-over goes on all the same. */
+static void test_many_are_waited_for(void)
+{
+    struct gang *g = started(21, 3);
+    const struct gang_op *o[12];
+    uint32_t again = 0;
+    gang_add(g);
+    struct journal_change four = {.verb = JOURNAL_ADD, .id = 4, .addr = g->m[3].addr};
+    for (uint32_t i = 0; i < ARRAY_LEN(o); i++) {
+        o[i] = asked(g, &four);
+        gang_run(g, 50);
+        again += o[i]->done && o[i]->op.ret == E_AGAIN;
+    }
+    CU_ASSERT_EQUAL(again, 4);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_ELECT, 0, 0, NULL), 0);
+    gang_run(g, 100);
+    for (uint32_t i = 0; i < ARRAY_LEN(o); i++)
+        CU_ASSERT(o[i]->done && o[i]->op.ret == (i < 8 ? E_NOT_LEADER : E_AGAIN));
+    gang_free(g);
+}
+
+/* A disk that is written down meanwhile ends nobody's waiting. */
+static void test_a_learnt_disk_ends_no_change(void)
+{
+    struct gang *g = started(22, 3);
+    struct journal_status st;
+    gang_add(g);
+    gang_add(g);
+    struct journal_change four = {.verb = JOURNAL_ADD, .id = 4, .addr = g->m[3].addr};
+    const struct gang_op *o = asked(g, &four);
+    gang_run(g, 500);
+    CU_ASSERT_EQUAL(soon(g, JOURNAL_ADD_LEARNER, 5, 0, g->m[4].addr), 0);
+    g->m[4].join = true;
+    gang_start(g, 4);
+    gang_run(g, 1000);
+    journal_status(gang_leader(g)->j, &st);
+    CU_ASSERT(st.n == 5 && st.member[4].disk != 0 && !o->done);
+    g->m[3].join = true;
+    gang_start(g, 3);
+    for (int i = 0; i < 20000 && !o->done; i++) {
+        sim_run_until(g->s, sim_now_ns(g->s) + GANG_MS / 10);
+        journal_status(gang_leader(g)->j, &st);
+        CU_ASSERT(!o->done || (o->op.ret == 0 && st.member[3].votes && !st.is_changing));
+    }
+    CU_ASSERT(o->done);
     gang_free(g);
 }
 
@@ -200,6 +285,8 @@ static void test_who_is_cut_off_is_not_gone(void)
 }
 
 UNIT_MAIN("raft_change", UNIT(test_replace_of_the_leader_is_gone_on_with),
-          UNIT(test_who_never_comes_holds_up_nothing), UNIT(test_who_is_silent_is_not_called),
+          UNIT(test_who_never_comes_holds_up_nothing),
+          UNIT(test_who_is_waited_for_holds_up_nothing), UNIT(test_many_are_waited_for),
+          UNIT(test_a_learnt_disk_ends_no_change), UNIT(test_who_is_silent_is_not_called),
           UNIT(test_who_was_never_heard), UNIT(test_who_was_removed_knows_it),
           UNIT(test_who_is_cut_off_is_not_gone))
