@@ -34,7 +34,7 @@ enum {
 
 enum drive_frame {
     DRIVE_FRAME_HELLO = JOURNAL_FRAME_MIN, /* drive_hello, by who connects; first */
-    DRIVE_FRAME_WELCOME,                   /* i32 err, drive_hello of the other */
+    DRIVE_FRAME_WELCOME,                   /* i32 err, drive_hello of the other; raft_gone.c */
     DRIVE_FRAME_MESSAGE,                   /* raft_format.h */
     DRIVE_FRAME_GONE,                      /* raft_gone.c */
 };
@@ -257,8 +257,9 @@ struct drive {
     int64_t hello_said_ns;
 
     /* raft_gone.c */
-    uint64_t gone_told;  /* the configuration of which the others were told */
-    uint64_t gone_index; /* one that does not name this member; 0: none was heard of */
+    uint64_t gone_told, gone_told_term; /* of which configuration, and when, others were told */
+    struct raft_run gone;     /* the latest entry by which others know this member to be none */
+    struct raft_run gone_led; /* the last one of the leader that was heard last */
     bool is_gone;
 
     /* raft_admin.c */
@@ -341,8 +342,10 @@ void raft_hold_run(struct drive *d); /* is the host ready?  is it over? */
 void raft_hold_held(struct journal *j);
 
 /* raft_gone.c */
-void raft_gone_tell(struct drive *d, const struct drive_link *k); /* if it is no member */
-int raft_gone_heard(struct drive *d, const void *b, uint32_t n);
+void raft_gone_tell(struct drive *d, const struct drive_link *k);       /* if it is no member */
+void raft_gone_put(const struct drive *d, struct wbuf *w, uint32_t id); /* to be told to this one */
+int raft_gone_heard(struct drive *d, struct rbuf *r);
+void raft_gone_led(struct drive *d, const struct raft_message *m); /* what a leader says it has */
 bool raft_gone_is(const struct drive *d, const struct raft_brief *s); /* is this one no member? */
 void raft_gone_run(struct drive *d, const struct raft_brief *s);
 

@@ -423,10 +423,12 @@ static void drive_hello_said(struct drive *d, const struct drive_hello *h, const
 
 static void drive_welcome(struct drive_conn *c, int err, uint32_t to)
 {
-    uint8_t b[64];
+    uint8_t b[96];
     struct wbuf w = wbuf_make(b, sizeof b);
     wbuf_u32(&w, (uint32_t)err);
     drive_hello_put(c->d, &w, to);
+    if (err == E_STALE)
+        raft_gone_put(c->d, &w, to);
     struct env_iov iov = {b, w.len};
     env_send(c->peer.conn, DRIVE_FRAME_WELCOME, &iov, 1);
 }
@@ -515,6 +517,9 @@ static void drive_on_welcome(struct drive_conn *c, const void *b, uint32_t n)
     int why = err ? err_checked(err) : drive_hello_check(d, &h, true);
     if (!why && h.from != k->id.v)
         why = E_INVAL;
+    if (why == E_STALE && err && h.era == d->file.meta.era && rbuf_left(&r) &&
+        h.cluster_hi == d->file.meta.cluster_hi && h.cluster_lo == d->file.meta.cluster_lo)
+        (void)raft_gone_heard(d, &r);
     if (why) {
         if (err)
             drive_say(k, why == E_UNAVAILABLE ? ENV_LOG_DEBUG : ENV_LOG_WARN,
@@ -556,6 +561,7 @@ static void drive_on_message(struct drive_conn *c, const void *b, uint32_t n)
         drive_conn_drop(c, E_PROTO);
         return;
     }
+    raft_gone_led(d, m);
     struct raft_event ev = {.type = RAFT_MESSAGE, .u.message = m};
     struct drive_source src = {
         .first = m->index + 1, .n = m->n, .bytes = d->in.bytes, .entry = d->in.entry};
@@ -581,7 +587,8 @@ static void drive_on_frame(struct env_peer *p, uint16_t type, const void *b, uin
     } else if (type == DRIVE_FRAME_MESSAGE) {
         drive_on_message(c, b, n);
     } else if (type == DRIVE_FRAME_GONE) {
-        if (raft_gone_heard(d, b, n))
+        struct rbuf r = rbuf_make(b, n);
+        if (raft_gone_heard(d, &r))
             drive_conn_drop(c, E_PROTO);
     } else if (type == JOURNAL_FRAME_IMAGE_GET) {
         if (ship_on_get(d->ship, p, b, n))
