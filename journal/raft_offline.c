@@ -102,6 +102,7 @@ static void offline_recover(struct drive *d)
     m->era = era_next(base_max_u64(m->era, d->cfg.raft.recover_era), env_wall_ns(d->env),
                       (uint32_t)env_random(d->env));
     m->durable = base_max_u64(m->durable, raft_log_durable(d->log));
+    m->voters = d->first_conf.n; /* who is alone has nobody to repair its log */
     d->state = DRIVE_OFFLINE;
     d->busy = true;
     log_meta_save(&d->file, &d->op);

@@ -388,6 +388,34 @@ static void test_offline_recover_with_new_ones(void)
     gang_free(g);
 }
 
+/* Who is alone in the recovered group has nobody to repair its log: damage that comes before its
+ * first start is not cut off in the hope of others. */
+static void test_offline_recovered_alone_is_alone(void)
+{
+    static uint8_t b[1 << 20];
+    struct gang *g = started(12, 3);
+    struct journal_status st;
+    CU_ASSERT(gang_write(g, 200, 300));
+    CU_ASSERT(gang_await_equal(g, 1000));
+    gang_run(g, 1000);
+    for (uint32_t i = 0; i < 3; i++)
+        gang_crash(g, i, false);
+    CU_ASSERT_EQUAL(offline(g, 0, "1@m1:1", ALL, &st), 0);
+    char name[ENV_NAME_MAX] = "";
+    for (const char *f = ""; (f = sim_disk_next(g->m[0].node, f));)
+        if (strstr(f, "wal-") && !name[0])
+            fmt_into(name, sizeof name, "%s", f);
+    int64_t n = sim_disk_read(g->m[0].node, name, b, sizeof b, 0), used = 0;
+    for (int64_t k = 0; k < n; k++)
+        used = b[k] ? k : used;
+    CU_ASSERT_EQUAL(sim_disk_flip(g->m[0].node, name, (uint64_t)used / 2, 3), 0);
+    gang_start(g, 0);
+    gang_run(g, 5000);
+    CU_ASSERT_EQUAL(g->m[0].role, JOURNAL_FAILED);
+    CU_ASSERT_EQUAL(g->m[0].why, E_CORRUPT);
+    gang_free(g);
+}
+
 /* to where two recoveries fall into one second */
 static void next_second(struct gang *g)
 {
@@ -553,6 +581,6 @@ static void test_newer_release_is_refused(void)
 UNIT_MAIN("raft_offline", UNIT(test_offline_check), UNIT(test_offline_check_finds_nonsense),
           UNIT(test_a_log_that_begins_right_behind_its_image), UNIT(test_offline_recover),
           UNIT(test_offline_recovered_by_mistake), UNIT(test_offline_recover_with_new_ones),
-          UNIT(test_offline_joins_a_cluster_it_knows), UNIT(test_offline_the_last_counts),
-          UNIT(test_offline_recovered_twice), UNIT(test_offline_recover_crashes),
-          UNIT(test_newer_release_is_refused))
+          UNIT(test_offline_joins_a_cluster_it_knows), UNIT(test_offline_recovered_alone_is_alone),
+          UNIT(test_offline_the_last_counts), UNIT(test_offline_recovered_twice),
+          UNIT(test_offline_recover_crashes), UNIT(test_newer_release_is_refused))
