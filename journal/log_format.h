@@ -116,9 +116,10 @@ struct log_meta {
     uint64_t era;             /* of a group: which history it is of (era.c) */
     uint64_t lost, lost_term; /* damage took entries, the last of which was this one or one before
                                  it, and they are not back; lost_term 0: nothing */
-    uint32_t voters, reserved2; /* of the group, when this was written */
+    uint32_t voters, reserved2;         /* of the group, when this was written */
+    uint64_t committed, committed_term; /* of a group: so much of the log was, as is known here */
 };
-static_assert(sizeof(struct log_meta) == 112, "stored");
+static_assert(sizeof(struct log_meta) == 128, "stored");
 
 /* Seals a header of n bytes: magic, version 1 and crc. */
 void log_format_seal(void *header, size_t n, uint32_t magic);

@@ -372,6 +372,11 @@ static void raft_load(struct raft *r, const struct raft_start *s)
             raft_member_push(r, s->conf_index[i], &s->conf[i]);
     if (r->n_confs > 1) /* all but the last are committed (raft_member.c, invariant 3) */
         r->commit = r->verified = r->conf_index[r->n_confs - 2];
+    /* without the term it might be another one that stood there before, and that damage has brought
+     * to light again */
+    if (s->commit > r->commit && s->commit <= t->last &&
+        raft_trail_term(t, s->commit) == s->commit_term)
+        r->commit = r->verified = s->commit;
     /* who stored an entry of a term had taken that term up, though it may not have been written */
     r->term = base_max_u64(s->meta.term, raft_last_term(r));
     if (r->term == s->meta.term && !MUTANT(RAFT_VOTE_LOST))

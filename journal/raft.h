@@ -255,6 +255,7 @@ struct raft_start { /* what the disk says */
     struct raft_image image;    /* index 0: none; its conf is that of an empty log */
     uint64_t floor, floor_term; /* more than the log holds: its last entry once was this one, or one
                                    before it (damage); 0: nothing is missing */
+    uint64_t commit, commit_term; /* this entry is known to be committed; 0: nothing is */
     uint64_t base, base_term;   /* the log holds the entries behind this one; base <= image.index */
     uint64_t n;                 /* entries base+1 .. base+n: */
     const struct raft_run *run; /* where terms begin among them */

@@ -169,6 +169,8 @@ static struct raft_start drive_start_of(struct drive *d)
     return (struct raft_start){.meta = d->meta_want,
                                .floor = d->file.meta.lost,
                                .floor_term = d->file.meta.lost_term,
+                               .commit = d->file.meta.committed,
+                               .commit_term = d->file.meta.committed_term,
                                .image = {.index = has ? d->image_index : 0,
                                          .term = has ? d->image_term : 0,
                                          .conf = &d->image_conf}};

@@ -84,6 +84,20 @@ static uint32_t drive_voters(const struct drive *d)
     return n;
 }
 
+/* A start that finds as many terms behind its image as a log may hold can neither lead nor follow:
+ * so that some of them can leave, it must know by itself what is committed. */
+static void drive_meta_commit(struct drive *d)
+{
+    struct log_meta *m = &d->file.meta;
+    struct raft_status s;
+    raft_status(d->raft, &s);
+    uint64_t index = base_min_u64(s.commit, s.stored);
+    if (index <= m->committed)
+        return;
+    m->committed = index;
+    m->committed_term = raft_term_at(d->raft, index);
+}
+
 void raft_drive_meta_save(struct drive *d)
 {
     struct log_meta *m = &d->file.meta;
@@ -99,6 +113,7 @@ void raft_drive_meta_save(struct drive *d)
     m->vote = d->meta_want.vote.v;
     m->durable = base_max_u64(m->durable, raft_log_durable(d->log));
     m->voters = drive_voters(d);
+    drive_meta_commit(d);
     if (raft_is_whole(d->raft))
         m->lost = m->lost_term = 0;
     if (d->trim_want)

@@ -6,7 +6,8 @@
  *   own:    due -> written while entries are applied -> told to the core -> old entries leave
  *   taken:  the core wants it -> shipped, checked -> the core says install -> it is the state
  *
- * An image that is due at a start waits until what was found there is applied.
+ * An image that is due at a start waits until what was found there is applied; but for a log with
+ * so many terms that nobody could lead before some of them have left.
  *
  * An image that others want and that is damaged is written anew at once, whatever is due: until
  * then nobody who needs one could join in.
@@ -107,7 +108,9 @@ void raft_drive_init_images(struct drive *d)
 
 static bool drive_image_due(const struct drive *d)
 {
-    if (d->applied < base_min_u64(d->image_past, raft_log_last(d->log)))
+    bool is_full = raft_runs(d->raft, snap_index(d->snap)) >= 2 * DRIVE_IMAGE_RUNS;
+    bool waits = is_full && d->applied >= raft_commit(d->raft) && d->applied > snap_index(d->snap);
+    if (d->applied < base_min_u64(d->image_past, raft_log_last(d->log)) && !waits)
         return false; /* the start goes on: the next one had to read most of it again */
     if (raft_runs(d->raft, snap_index(d->snap)) >= DRIVE_IMAGE_RUNS &&
         env_now_ns(d->env) >= d->image_runs_ns)
