@@ -198,14 +198,6 @@ static bool query_past(struct master_req *r, int err)
     return true;
 }
 
-/* Nobody outside changes a file that has no name any more, but what is recorded of it may be of
- * before it was written: when the writing ended the under-store did not say. */
-static bool query_is_unmeasured(const struct master *m, const struct fsattr *a)
-{
-    return (a->flags & FSATTR_ORPHAN) && a->fp == 0 &&
-           master_load_verified_ns(m, a->ino) == INT64_MIN;
-}
-
 /* true: the answer waits for a look at the under-store */
 static bool query_verify(struct master_req *r, const struct fsop_reply *rep)
 {
@@ -264,8 +256,7 @@ static bool query_verify(struct master_req *r, const struct fsop_reply *rep)
     if (!is_attr || !master_mount_at(m, a.mount)->ufs)
         return false;
     bool is_live = (a.flags & FSATTR_LIVE) && !r->is_live_known;
-    bool is_stale = !(a.flags & FSATTR_LIVE) && !r->is_checked &&
-                    (master_load_is_due(m, &a) || query_is_unmeasured(m, &a));
+    bool is_stale = !(a.flags & FSATTR_LIVE) && !r->is_checked && master_load_is_due(m, &a);
     bool is_doubted = (a.fp == 0 && !(op->mode & FSOP_ACCESS_W)) || op->arg;
     if (!is_stale && op->kind == FSOP_OPEN && !r->is_checked && is_doubted &&
         (a.mode & FSOP_S_IFMT) == FSOP_S_IFREG && !(a.flags & FSATTR_LIVE))
