@@ -30,6 +30,22 @@ expect 0 "^5@$free=3 unreachable joining" tarn journal members
 json | grep -q '"changing":true.*"standing":"joining","votes":false' || fail "no word of who joins: $(json)"
 expect 0 '5 is no member any more' tarn journal remove 5
 [ $((SECONDS - began)) -lt 20 ] || fail "changes beside one that joins took $((SECONDS - began)) s"
+# nor does one that somebody waits for: another one is called to lead, and who waits learns that it was taken back
+tarn journal add "6@$free" --force --timeout 60s > "$work/waits.log" 2>&1 &
+pids[waits]=$!
+joins() { tarn journal members | grep -q "^6@$free.* joining"; }
+wait_for 20 joins || fail "6 is not on its way in: $(cat "$work/waits.log")"
+lead=$(leader) other=$(($(leader) % 3 + 1))
+expect 0 "member $other at .* leads" tarn journal elect "$other"
+wait_for 20 whole || fail "the group is not whole: $(tarn journal status 2>&1)"
+expect 0 "member $lead at .* leads" tarn journal elect "$lead"
+wait_for 20 whole || fail "the group is not whole: $(tarn journal status 2>&1)"
+sleep 1 # who waits has found the leader
+expect 0 '6 is no member any more' tarn journal remove 6
+wait "${pids[waits]}" && fail "an add of who was taken back ends well"
+unset 'pids[waits]'
+grep -q 'member 6 was taken out again before it had a vote' "$work/waits.log" || fail "who waits for 6 hears: $(cat "$work/waits.log")"
+tarn journal members | grep -q '^6@' && fail "who waited has added 6 again"
 # who stands still is not called to lead
 stopped=$(master_pid "$standby")
 kill -STOP "$stopped"
