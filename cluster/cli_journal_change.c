@@ -125,11 +125,81 @@ static int group_done(const struct cli *c, const char *done)
     return CLI_OK;
 }
 
+/* --- who is there, where a new member is said to be --- */
+
+enum group_there { GROUP_NOBODY, GROUP_FITS, GROUP_STRANGER };
+
+/* What answers there, by its own word.  why: what is wrong with it, to cap 256. */
+static enum group_there group_is_fit(const struct cli_journal_group *g,
+                                     const struct cli_masters_one *o, uint32_t id, char *why)
+{
+    char theirs[40], ours[40];
+    uint64_t self = cli_masters_u64(o, "journal.self");
+    cli_masters_str(o, "journal.cluster", theirs, sizeof theirs);
+    cli_masters_str(g->view, "journal.cluster", ours, sizeof ours);
+    bool is_blank = strspn(theirs, "0") == strlen(theirs);
+    bool is_in = cli_masters_u64(o, "journal.members.count") != 0;
+    if (!self)
+        snprintf(why, 256, "what runs there is no master of a group (journal.type raft)");
+    else if (self != id)
+        snprintf(why, 256, "the master there has the number %" PRIu64 " (journal.id)", self);
+    else if (!is_blank && strcmp(theirs, ours) != 0)
+        snprintf(why, 256, "the master there is of another cluster, %s", theirs);
+    else if (is_in && cli_masters_u64(o, "journal.era") != cli_masters_u64(g->view, "journal.era"))
+        snprintf(why, 256,
+                 "the master there is of before this group was recovered or restored: it comes "
+                 "back with an empty directory");
+    else if (cli_masters_u64(o, "journal.gone"))
+        snprintf(why, 256,
+                 "the master there was taken out of the group: it comes back under a new number, "
+                 "with an empty directory");
+    else
+        return GROUP_FITS;
+    return GROUP_STRANGER;
+}
+
+/* who answers at addr, now or in a while: it may just be starting */
+static enum group_there group_who(struct cli_journal_group *g, uint32_t id, const char *addr,
+                                  int64_t patience_ns, char *why)
+{
+    static char text[1 << 17];
+    const struct cli_masters_one o = {.text = text};
+    int64_t until_ns = base_min_i64(cli_now_ns() + patience_ns, g->until_ns);
+    do {
+        uint32_t n = 0;
+        int err = cli_masters_call(&g->m, addr, RPC_STATUS, NULL, 0, g->ask_ns, text + 1,
+                                   sizeof text - 2, &n);
+        text[0] = '\n';
+        text[n + 1] = 0;
+        if (!err || err == E_NOTSUP) /* a worker does not know that question */
+            return group_is_fit(g, &o, id, why);
+        snprintf(why, 256, "nobody answers there (%s)", err_text(err));
+    } while (cli_now_ns() < until_ns && !usleep(CHANGE_PAUSE_US));
+    return GROUP_NOBODY;
+}
+
+/* what keeps a newcomer that the leader does not hear: "; TEXT", or "" for one that it hears */
+static const char *group_absence(struct cli_journal_group *g, const struct cli_journal_member *m,
+                                 char to[ENV_ADDR_MAX + 320])
+{
+    char why[256];
+    to[0] = 0;
+    if (m->connected)
+        return to;
+    enum group_there there = group_who(g, m->id, m->addr, 0, why);
+    snprintf(to, ENV_ADDR_MAX + 320, "; %s %s%s%s",
+             there == GROUP_NOBODY ? "nobody answers at"
+             : there == GROUP_FITS ? "the leader does not reach it at"
+                                   : "at",
+             m->addr, there == GROUP_STRANGER ? ": " : "", there == GROUP_STRANGER ? why : "");
+    return to;
+}
+
 /* Time is over: how far did it come? */
 static int group_late(struct cli_journal_group *g, const struct rpc_change *ch, const char *done)
 {
     const struct cli *c = g->cli;
-    char there[ENV_ADDR_MAX + 80] = "";
+    char there[ENV_ADDR_MAX + 320] = "";
     cli_journal_group_look(g);
     if (!g->has_leader)
         return cli_error(c, CLI_UNREACHABLE,
@@ -142,8 +212,7 @@ static int group_late(struct cli_journal_group *g, const struct rpc_change *ch, 
     if (is_in && m->votes && !m->joins && (adds || is_out))
         return group_done(c, done);
     if (is_in)
-        snprintf(there, sizeof there, "%s%s", m->connected ? "" : "; nobody answers at ",
-                 m->connected ? "" : m->addr);
+        group_absence(g, m, there);
     if (is_in && adds && m->joins)
         return cli_error(
             c, CLI_FAILED,
@@ -217,6 +286,7 @@ static int group_end(struct cli_journal_group *g, const struct rpc_change *ch, i
 static int group_see_learner(struct cli_journal_group *g, const struct rpc_change *ch)
 {
     const struct cli_journal_member *m;
+    char there[ENV_ADDR_MAX + 320] = "";
     uint32_t id = ch->verb == RPC_CHANGE_REPLACE ? ch->new_id : ch->id;
     do {
         cli_journal_group_look(g);
@@ -227,10 +297,9 @@ static int group_see_learner(struct cli_journal_group *g, const struct rpc_chang
     if (ch->verb == RPC_CHANGE_REPLACE && !m)
         return CLI_OK; /* it is done, and nobody leads just now */
     return cli_error(g->cli, CLI_FAILED,
-                     "member %u is a learner of the group now, and %s at %s: it gets the log once "
-                     "it runs (`tarn master --join`).  `tarn journal remove %u` takes it back",
-                     id, m && m->connected ? "does not take the log" : "nobody answers", ch->addr,
-                     id);
+                     "member %u is a learner of the group now, and gets the log once it runs "
+                     "(`tarn master --join`)%s.  `tarn journal remove %u` takes it back",
+                     id, m ? group_absence(g, m, there) : "", id);
 }
 
 /* a leader, and the check whether it may be asked */
@@ -360,59 +429,6 @@ static int cli_journal_group_elect_run(struct cli *c)
 }
 
 /* --- add, remove, replace, priority --- */
-
-/* --- who is there, where a new member is said to be --- */
-
-enum group_there { GROUP_NOBODY, GROUP_FITS, GROUP_STRANGER };
-
-/* What answers there, by its own word.  why: what is wrong with it, to cap 256. */
-static enum group_there group_is_fit(const struct cli_journal_group *g,
-                                     const struct cli_masters_one *o, uint32_t id, char *why)
-{
-    char theirs[40], ours[40];
-    uint64_t self = cli_masters_u64(o, "journal.self");
-    cli_masters_str(o, "journal.cluster", theirs, sizeof theirs);
-    cli_masters_str(g->view, "journal.cluster", ours, sizeof ours);
-    bool is_blank = strspn(theirs, "0") == strlen(theirs);
-    bool is_in = cli_masters_u64(o, "journal.members.count") != 0;
-    if (!self)
-        snprintf(why, 256, "what runs there is no master of a group (journal.type raft)");
-    else if (self != id)
-        snprintf(why, 256, "the master there has the number %" PRIu64 " (journal.id)", self);
-    else if (!is_blank && strcmp(theirs, ours) != 0)
-        snprintf(why, 256, "the master there is of another cluster, %s", theirs);
-    else if (is_in && cli_masters_u64(o, "journal.era") != cli_masters_u64(g->view, "journal.era"))
-        snprintf(why, 256,
-                 "the master there is of before this group was recovered or restored: it comes "
-                 "back with an empty directory");
-    else if (cli_masters_u64(o, "journal.gone"))
-        snprintf(why, 256,
-                 "the master there was taken out of the group: it comes back under a new number, "
-                 "with an empty directory");
-    else
-        return GROUP_FITS;
-    return GROUP_STRANGER;
-}
-
-/* who answers at addr, now or in a while: it may just be starting */
-static enum group_there group_who(struct cli_journal_group *g, uint32_t id, const char *addr,
-                                  int64_t patience_ns, char *why)
-{
-    static char text[1 << 17];
-    const struct cli_masters_one o = {.text = text};
-    int64_t until_ns = base_min_i64(cli_now_ns() + patience_ns, g->until_ns);
-    do {
-        uint32_t n = 0;
-        int err = cli_masters_call(&g->m, addr, RPC_STATUS, NULL, 0, g->ask_ns, text + 1,
-                                   sizeof text - 2, &n);
-        text[0] = '\n';
-        text[n + 1] = 0;
-        if (!err || err == E_NOTSUP) /* a worker does not know that question */
-            return group_is_fit(g, &o, id, why);
-        snprintf(why, 256, "nobody answers there (%s)", err_text(err));
-    } while (cli_now_ns() < until_ns && !usleep(CHANGE_PAUSE_US));
-    return GROUP_NOBODY;
-}
 
 static int group_may_add(struct cli_journal_group *g, const struct rpc_change *ch)
 {

@@ -20,6 +20,9 @@ lead=$(leader) lead_at=127.0.0.1:$((port + $(leader) - 1))
 expect 1 "$lead_at is member $lead's address" tarn journal add "5@$lead_at" --timeout 3s
 expect 1 "no member 5 is ready at localhost:${lead_at#*:}: the master there has the number $lead" tarn journal add "5@localhost:${lead_at#*:}" --timeout 3s
 expect 1 "no member 5 is ready at 127.0.0.1:$((port + 10)): what runs there is no master of a group" tarn journal add "5@127.0.0.1:$((port + 10))" --timeout 3s
+# what keeps one that was added all the same is said
+expect 1 "member 5 is in the group and has no vote yet.*; at localhost:${lead_at#*:}: the master there has the number $lead" tarn journal add "5@localhost:${lead_at#*:}" --force --timeout 2s
+expect 0 '5 is no member any more' tarn journal remove 5
 [ "$(tarn journal members | wc -l)" = 3 ] || fail "a refused one is a member: $(tarn journal members 2>&1)"
 expect 1 "member 5 is in the group and has no vote yet.*nobody answers at $free" tarn journal add "5@$free" --force --timeout 3s
 began=$SECONDS
