@@ -754,6 +754,7 @@ static const char *const swarms[][2] = {
     {"journal.keep_entries", "= = /10 *10"},
     {"master.image_after_bytes", "= = *4 *32"},
     {"master.segment_bytes", "= = *4"},
+    {"master.session", "= = /4"},
     {"net.latency_mean", "= = *3 *10"},
     {"net.loss_ppm", "= 0 *4"},
     {"net.reset_ppm", "= 0 *10"},
