@@ -350,6 +350,7 @@ void lab_run_report(const struct lab_run *r, struct lab_report *ret_rep)
     p->healed_ns = r->healed_ns ? r->healed_ns - r->last_fault_end_ns : -1;
     p->records = lab_check_records(r->check);
     p->repairs = r->repairs;
+    p->ended = r->ended;
     p->leaderships = lab_check_leaderships(r->check);
     p->exits = r->exits;
     p->changes = r->changes;

@@ -24,7 +24,8 @@ struct lab_report {
     uint32_t windows, windows_up;       /* of 100 ms, during the load */
     int64_t longest_down_ns, healed_ns; /* until the first success after the last fault ended */
     uint64_t records;
-    uint32_t repairs; /* damaged workers that were given an empty directory */
+    uint32_t repairs;  /* damaged workers that were given an empty directory */
+    const char *ended; /* "", or why there was nothing left to go on with */
     /* of several masters: times that one began to lead, processes that ended for their disk's sake,
      * changes of the group */
     uint64_t leaderships;

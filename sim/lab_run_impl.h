@@ -34,6 +34,7 @@ struct run_node {
     int64_t excused_until_ns;      /* it may fail for its disk's sake */
     int64_t full_until_ns;         /* it may not start for want of space */
     uint32_t corrupt;              /* how often in a row it ended with E_CORRUPT */
+    bool has_served;               /* this process of it */
     struct env_op again;           /* its process has ended, and starts again */
     struct env_op hand_over;       /* it was told to: */
     bool is_ending, is_handing;
@@ -84,6 +85,7 @@ struct lab_run {
     uint32_t n_windows;
     int64_t last_fault_end_ns, healed_ns;
     uint32_t repairs, exits, changes;
+    char ended[120];
 };
 
 /* ---- lab_run_node.c */

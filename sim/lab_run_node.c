@@ -51,7 +51,7 @@ static void node_boot_master(struct env *e, struct mem *m, void *ctx)
     cfg.clients_max = 256 + 2 * (r->s.workers + r->s.clients);
     cfg.observer = n->observer;
     lab_check_starts(n->observer);
-    n->is_handing = false;
+    n->is_handing = n->has_served = false;
     int err = master_open(e, m, &cfg, &n->master);
     if (err)
         lab_check_fail(r->check, LAB_STRUCTURE, "%s: master_open: %s", sim_node_name(n->node),
@@ -182,9 +182,22 @@ static void node_exit(struct run_node *n)
     sim_at(n->r->sim, sim_now_ns(n->r->sim) + 700 * RUN_MS, &n->again);
 }
 
+/* What a single master keeps is kept nowhere else: a start from a damaged disk may say so, and that
+ * is the end of the run.  What was answered before was judged. */
+static bool node_is_lost(const struct run_node *n, int why)
+{
+    return !n->r->oper && n->flipped && !n->has_served && (why == E_CORRUPT || why == E_IO);
+}
+
 static void node_failed(struct run_node *n, int why)
 {
     struct lab_run *r = n->r;
+    if (node_is_lost(n, why)) {
+        fmt_into(r->ended, sizeof r->ended, "%s cannot start from its damaged disk: %s",
+                 sim_node_name(n->node), err_name(why));
+        r->phase = RUN_OVER;
+        return;
+    }
     bool excused = sim_now_ns(r->sim) <= n->excused_until_ns ||
                    ((why == E_CORRUPT || why == E_IO) && n->flipped) ||
                    (why == E_NOSPC && sim_now_ns(r->sim) <= n->full_until_ns);
@@ -238,6 +251,7 @@ void lab_run_check_nodes(struct lab_run *r)
             node_failed(n, err);
         else if (state == MASTER_SERVING)
             ok = master_check(n->master, why, sizeof why);
+        n->has_served |= state == MASTER_SERVING;
         if (n->worker && worker_state(n->worker, &err) == WORKER_FAILED &&
             (err == E_CORRUPT || err == E_IO) && n->flipped && !n->paused)
             node_repair(n);

@@ -209,6 +209,8 @@ static void print_report(const struct lab_scenario *s, const struct lab_report *
     if (p->repairs)
         printf("  repaired    %u damaged cache directories were emptied, as their workers asked\n",
                p->repairs);
+    if (p->ended && *p->ended)
+        printf("  ended       %s\n", p->ended);
     if (s->masters > 1)
         printf(
             "  masters     %llu leaderships, %u changes of the group, %u processes that ended for "
