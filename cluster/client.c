@@ -76,6 +76,7 @@ int client_open(struct env *e, struct mem *m, const struct client_config *cfg,
     c->env = e;
     c->mem = m;
     c->host = host;
+    c->places = 1;
     c->cfg = *cfg;
     c->cfg.name = cfg->name ? cfg->name : d.name;
     c->cfg.host = cfg->host ? cfg->host : d.host;

@@ -75,6 +75,7 @@ struct client_req {
     struct fsop_reply reply;
     int64_t deadline_ns;      /* absolute; 0: now + config's */
     struct client_file *file; /* FSOP_OPEN, MKNOD with FSOP_F_OPEN: the handle */
+    uint64_t placed;          /* FSOP_GETATTR of an append: for client_io.placed */
     uint16_t tapped[2];       /* the tap's own */
     uint64_t impl[64];        /* client.c's own */
 };
@@ -87,11 +88,12 @@ struct client_io {
     uint32_t len;
     uint64_t off;
     int64_t deadline_ns;
-    uint64_t range;    /* alloc: bytes from off on */
-    uint32_t how;      /* alloc */
-    bool data_only;    /* fsync: of the bytes and the size; not the name, nor the times */
-    bool is_placed;    /* write: off is a place to append to, which the master keeps for a while */
-    bool is_displaced; /* it was kept no more: E_IO, or E_NOT_LEADER if no attempt was begun */
+    uint64_t range; /* alloc: bytes from off on */
+    uint32_t how;   /* alloc */
+    bool data_only; /* fsync: of the bytes and the size; not the name, nor the times */
+    uint64_t
+        placed; /* write: off is a place to append to, of the answer with that number; 0: not */
+    bool is_displaced; /* it is nobody's any more: E_IO, or E_NOT_LEADER if no attempt was begun */
     bool may_lend;     /* read: the bytes may stay where they are, if that saves a copy */
     const void *lent;  /* then they are here, not in buf, until client_give_back() */
     uint64_t impl[96];

@@ -641,6 +641,15 @@ int client_file_may_write(struct client_file *f)
     return 1;
 }
 
+void client_file_no_place(struct client *c, struct ino ino)
+{
+    struct cfile *cf = client_file_find(c, ino);
+    if (!cf || cf->writer != WRITER_OPEN || cf->reopen_err || cf->busy)
+        return;
+    cf->reopen_owed |= cf->writer_session.v != c->session.v || cf->doubts != cf->doubts_over;
+    cfile_next(cf);
+}
+
 void client_file_ask(struct cfile *cf)
 {
     cfile_next(cf);

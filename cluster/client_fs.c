@@ -348,8 +348,10 @@ static void fsr_learn(struct client_req *r)
          * directory depends on this: loading it is itself a change that we are told of. */
         s->stamp = c->cache.stamp;
     }
-    if (w.kind == FSOP_GETATTR && w.size)
-        return; /* a place to append to, no attribute */
+    if (w.kind == FSOP_GETATTR && w.size) { /* a place to append to, no attribute */
+        r->placed = c->places;
+        return;
+    }
     int64_t lease_ns = (int64_t)base_min_u64(r->reply.lease_ns, INT64_MAX / 4);
     if (s->is_aside) {
         client_cache_aside(c, &w, &r->reply);
@@ -422,6 +424,8 @@ static void fsr_called(struct env_op *op)
             fsr_give_up(r, late ? E_TIMEOUT : E_CANCELLED);
         else
             fsr_wait(r, FSR_BACKOFF);
+        if (r->fsop.kind == FSOP_GETATTR && r->fsop.size)
+            client_file_no_place(c, r->fsop.ino);
         break;
     case E_SESSION_EXPIRED: {
         struct session_id was = s->session;

@@ -126,8 +126,9 @@ struct cfile {
     uint32_t sync_fails;  /* every handle hears of each once */
     int sync_err;         /* of the last of them */
     bool refresh_owed;
-    bool reopen_owed; /* a WRITE_OPEN under a new session, or to be sure: */
-    bool close_owed;  /* a WRITE_CLOSE: not sent yet, or of unknown outcome */
+    uint64_t places_from; /* c->places of before are void here */
+    bool reopen_owed;     /* a WRITE_OPEN under a new session, or to be sure: */
+    bool close_owed;      /* a WRITE_CLOSE: not sent yet, or of unknown outcome */
     struct session_id writer_session;
     /* a leader that is gone may have begun to end the session: changes of epoch, those of them
      * after which the last WRITE_OPEN was sent, and answered */
@@ -214,10 +215,9 @@ struct client_ior { /* in client_io.impl */
     struct client_dirty sync[CLIENT_DIRTY_MAX];
     bool sync_direct, sync_all, sync_any;
     uint32_t dirty_count; /* cf's when it began */
-    /* of a write to a place: who gave it, to whom; was an attempt begun? */
-    struct session_id place_session;
-    uint32_t place_epoch;
-    bool is_tried;
+    /* of a write to a place: was an attempt begun?  Since when is it waited for? */
+    bool is_tried, is_void; /* void: no other attempt is begun */
+    int64_t awaited_ns;
 };
 static_assert(sizeof(struct client_ior) <= sizeof(((struct client_io *)0)->impl), "must fit");
 
@@ -390,6 +390,8 @@ struct client {
     uint64_t epoch, workers_version, page_bytes, stripe_bytes;
     struct env_op epoch_op;
     bool epoch_op_out;
+    /* places to append to have a number, which rises when some become void: those below this one */
+    uint64_t places, places_from;
 
     /* requests */
     struct list queued[2]; /* queries, mutations */
@@ -535,6 +537,8 @@ bool client_file_is_young(struct client_file *f);
  * error */
 int client_file_may_write(struct client_file *f);
 void client_file_ask(struct cfile *cf);
+/* no place to append to was given: only who has opened the file for writing gets one */
+void client_file_no_place(struct client *c, struct ino ino);
 void client_file_release(struct client_io *io);
 void client_file_release_late(struct client_io *io); /* its deadline passed */
 void client_file_unref(struct client_file *f);
@@ -554,6 +558,10 @@ struct client_piece *client_piece_get(struct client_file *f, int kind); /* NULL:
 void client_piece_start(struct client_piece *p);
 void client_piece_give_up(
     struct client_piece *p); /* of a write: ends when nothing can come any more */
+/* places in the file are void; true: and nothing is on its way to one */
+bool client_piece_void(struct client *c, struct ino ino);
+/* all places are: what was begun is called off, so that it is over RPC_WRITE_VALID_MS later */
+void client_piece_void_all(struct client *c);
 void client_piece_cancel(struct client_piece *p);      /* nobody waits for it any more */
 void client_piece_wake(struct list *waiting, int err); /* client_piece.wait */
 void client_piece_put(struct client_piece *p);

@@ -371,10 +371,8 @@ static bool io_begin(struct client *c, struct client_io *io, enum client_io_kind
         io->file->n_busy++;
     int64_t now = env_now_ns(c->env), last = now + RPC_APPEND_VALID_MS * CLIENT_MS;
     s->deadline_ns = io->deadline_ns ? io->deadline_ns : now + c->cfg.deadline_ns;
-    if (io->is_placed && s->deadline_ns > last)
+    if (io->placed && s->deadline_ns > last)
         s->deadline_ns = last;
-    s->place_session = c->session;
-    s->place_epoch = (uint32_t)c->epoch;
     s->timer.op.done = io_timer;
     int err = c->state >= CLIENT_STOPPING ? E_CANCELLED
               : kind != IO_RELEASE && kind != IO_SYNC && io->off > (uint64_t)INT64_MAX - io->len

@@ -36,6 +36,8 @@
 
 static const int64_t PIECE_ATTEMPT_MIN_NS = 1000 * CLIENT_MS;
 static const int64_t PIECE_BACKOFF_MIN_NS = 20 * CLIENT_MS;
+/* a truncation waits so long for appends that were begun before it, and then for attempts alone */
+static const int64_t PIECE_AWAITED_NS = 1000 * CLIENT_MS;
 
 enum { PIECE_REFRESHES_MAX = 8 };
 
@@ -281,13 +283,15 @@ static void piece_attempted(struct client_piece *p)
 }
 
 /* A place to append to is kept by the leader that gave it, for the session that asked: the next
- * leader gives it again.  (In a session's epoch the leader's is the lower half.) */
+ * leader gives it again.  When the file is truncated there is no such place any more; what has
+ * begun by then goes on for a while, because it is waited for. */
 static bool piece_is_displaced(const struct client_piece *p)
 {
-    if (p->kind != IO_WRITE || !p->io || !p->io->is_placed)
+    if (p->kind != IO_WRITE || !p->io || !p->io->placed || MUTANT(APPEND_PLACE_OUTLIVES))
         return false;
     const struct client_ior *s = client_ior_of(p->io);
-    return s->place_session.v != p->c->session.v || s->place_epoch != (uint32_t)p->c->epoch;
+    return p->io->placed < p->c->places_from || s->is_void ||
+           (!s->is_tried && p->io->placed < p->f->cf->places_from);
 }
 
 /* false: a write has to wait for the lease, or for the session's successor, or is over; or what is
@@ -669,6 +673,57 @@ void client_piece_wake(struct list *waiting, int err)
         p->ret = err;
         piece_run(p);
     }
+}
+
+void client_piece_void_all(struct client *c)
+{
+    c->places_from = ++c->places;
+    list_each_safe(it, &c->pieces) {
+        struct client_piece *p = list_entry(it, struct client_piece, all);
+        bool is_placed = p->kind == IO_WRITE && p->io && p->io->placed;
+        if (!is_placed || p->state != PIECE_CALL || MUTANT(APPEND_PLACE_OUTLIVES))
+            continue;
+        env_timer_stop(c->env, &p->timer);
+        piece_call_off(p, E_TIMEOUT);
+    }
+}
+
+static bool piece_is_begun(const struct client_piece *p)
+{
+    switch ((enum client_piece_state)p->state) {
+    case PIECE_CALL:
+    case PIECE_REVOKE:
+    case PIECE_FENCE:
+    case PIECE_UFS:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool client_piece_void(struct client *c, struct ino ino)
+{
+    struct cfile *cf = client_file_find(c, ino);
+    int64_t now = env_now_ns(c->env);
+    bool is_over = true;
+    if (!cf)
+        return true;
+    cf->places_from = ++c->places;
+    list_each(it, &c->ios) {
+        struct client_ior *s = list_entry(it, struct client_ior, link);
+        const struct client_io *io = client_io_of(s);
+        if (s->kind != IO_WRITE || !io->placed || io->file->cf != cf || !s->is_tried)
+            continue;
+        s->awaited_ns = s->awaited_ns ? s->awaited_ns : now;
+        s->is_void |= now - s->awaited_ns >= PIECE_AWAITED_NS;
+        is_over &= s->is_void;
+    }
+    list_each(it, &c->pieces) {
+        const struct client_piece *p = list_entry(it, struct client_piece, all);
+        bool is_placed = p->kind == IO_WRITE && p->io && p->io->placed && p->f->cf == cf;
+        is_over &= !is_placed || !piece_is_begun(p);
+    }
+    return is_over;
 }
 
 void client_piece_give_up(struct client_piece *p)

@@ -194,6 +194,7 @@ void client_session_lost(struct client *c, struct session_id s)
             (unsigned long long)s.v);
     c->session.v = 0;
     c->lease_until_ns = 0;
+    client_piece_void_all(c);
     session_forget(c);
     client_file_session_lost(c);
     client_fs_session_lost(c, s);
@@ -242,6 +243,7 @@ static void session_beaten(struct env_op *op)
     bool epoch_changed = c->epoch && c->epoch != b.epoch;
     c->epoch = c->stats.epoch = b.epoch;
     if (epoch_changed) {
+        client_piece_void_all(c);
         session_forget(c);
         client_file_epoch_changed(c);
     }
@@ -397,6 +399,16 @@ static void session_holds(struct client *c, struct rpc_token t, const void *body
     }
 }
 
+static void session_places(struct client *c, struct rpc_token t, const void *body, uint32_t len)
+{
+    struct rbuf r = rbuf_make(body, len);
+    struct rpc_inos q;
+    if (rpc_format_inos_get(&r, &q) || q.n != 1)
+        rpc_reply(t, E_PROTO, NULL, 0);
+    else
+        rpc_reply(t, client_piece_void(c, (struct ino){rbuf_u64(&q.items)}) ? 0 : E_AGAIN, NULL, 0);
+}
+
 void client_session_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method,
                             const void *body, uint32_t len)
 {
@@ -407,6 +419,8 @@ void client_session_on_call(struct rpc_host *h, struct rpc_token t, uint16_t met
         session_invalidate(c, t, body, len);
     else if (method == RPC_HOLDS)
         session_holds(c, t, body, len);
+    else if (method == RPC_PLACES)
+        session_places(c, t, body, len);
     else
         rpc_reply(t, E_NOTSUP, NULL, 0);
 }

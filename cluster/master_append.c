@@ -16,15 +16,20 @@
  *     leader, or its lease is over (client_piece.c): so that is until all sessions of that time
  *     have acknowledged to have heard, or for one lease, and for what a worker has to begin it.
  *  4. Questions have numbers (mtime_ns): one that comes again, because its answer was lost, gets
- *     the place that it got, unless another one came between; and one is given back once.  One on
- *     a connection that its client has given up comes again on another one, and gets none here.
+ *     the place that it got (the last thousand or so are remembered); and one is given back once.
+ * One on a connection that its client has given up comes again on another one, and gets none here.
  *  5. A full table refuses (E_AGAIN): two writers never get one place.
  *  6. A truncation forgets what was given before it in the moment when it is recorded, and while it
  *     is under way below nothing is given: what was known of the end may be that of before, and
  *     what is given afterwards must not be forgotten with it, however late it is answered.
+ *  7. A truncation is done below when no append is on its way to a place of before it: each session
+ *     that has the file open for writing says so, one after the other (RPC_PLACES), and asks for
+ *     another place for what it has not begun.  One that is not heard of is waited for until its
+ *     lease, and what it began within that, is over.
  *
  * A writer that dies between question and write leaves a hole, if somebody appended meanwhile. */
 #include "cluster/master_impl.h"
+#include "core/mutant.h"
 
 #define MASTER_APPEND_NS ((RPC_APPEND_VALID_MS + 15000) * MASTER_MS)
 
@@ -42,6 +47,13 @@ static struct master_append *append_find(struct master *m, struct ino ino, int64
     return room;
 }
 
+/* where an answer to it is remembered: those of one session have different places for long */
+static struct master_place *append_question(struct master *m, const struct fsop *op)
+{
+    uint64_t at = base_mix_u64(op->session.v) + (uint64_t)op->mtime_ns;
+    return &m->places[at % MASTER_PLACES];
+}
+
 int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
 {
     int64_t now = env_now_ns(m->env);
@@ -57,25 +69,31 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
         if (is_its && a->end == op->arg - 1 + op->size) {
             a->end = op->arg - 1;
             a->asked = 0;
+            append_question(m, op)->asked = 0;
         }
         return 0;
     }
-    if (is_known && a->asked && a->asked == op->mtime_ns && a->session.v == op->session.v) {
-        *size = a->last; /* its answer was lost */
+    struct master_place *p = append_question(m, op);
+    bool is_again = is_known && op->mtime_ns && p->ino.v == op->ino.v && p->number >= a->first &&
+                    p->session.v == op->session.v && p->asked == op->mtime_ns;
+    if (is_again) { /* its answer was lost */
+        *size = p->at;
+        a->until_ns = now + MASTER_APPEND_NS;
         return 0;
     }
     bool is_shared = false;
-    if (is_known && a->end > *size) {
+    if (is_known && a->end > *size && !MUTANT(APPEND_PLACE_SHARED)) {
         is_shared = a->is_shared || a->session.v != op->session.v;
         *size = a->end;
     }
     *a = (struct master_append){.ino = op->ino,
                                 .session = op->session,
                                 .end = *size + op->size,
-                                .last = *size,
                                 .asked = op->mtime_ns,
                                 .until_ns = now + MASTER_APPEND_NS,
+                                .first = is_known ? a->first : m->n_places,
                                 .is_shared = is_shared};
+    *p = (struct master_place){op->ino, op->session, op->mtime_ns, *size, m->n_places++};
     return 0;
 }
 
@@ -84,6 +102,75 @@ void master_append_cut(struct master *m, struct ino ino)
     struct master_append *a = ino.v ? append_find(m, ino, env_now_ns(m->env)) : NULL;
     if (a && a->ino.v == ino.v)
         a->ino.v = 0;
+}
+
+/* may bytes be on their way to the end of the file? */
+static bool append_is_known(struct master *m, struct ino ino)
+{
+    int64_t now = env_now_ns(m->env), valid_ns = RPC_WRITE_VALID_MS * MASTER_MS * 9 / 8;
+    const struct master_append *a = append_find(m, ino, now);
+    bool is_settled = m->settled_ns && now >= m->settled_ns + valid_ns;
+    return !is_settled || !a || (a->ino.v == ino.v && now < a->until_ns);
+}
+
+/* soon: an append takes about a millisecond, and one that takes long should not be asked for often
+ */
+static void append_again(struct master_job *j)
+{
+    const int64_t least_ns = 2 * MASTER_MS, most_ns = 25 * MASTER_MS;
+    j->backoff_ns = j->backoff_ns < least_ns  ? least_ns
+                    : j->backoff_ns < most_ns ? j->backoff_ns
+                                              : most_ns;
+    master_load_retry(j, STEP_PLACES);
+}
+
+static void append_answered(struct env_op *op)
+{
+    struct rpc_call *call = container_of(op, struct rpc_call, op);
+    struct master_job *j = container_of(call, struct master_job, places_call);
+    j->ret = (int)op->ret;
+    if (!master_load_job_leads(j))
+        return;
+    if (j->ret == 0) {
+        master_effect_step(j);
+        return;
+    }
+    j->writer.v--; /* the same one again */
+    append_again(j);
+}
+
+bool master_append_wait(struct master_job *j)
+{
+    struct master *m = j->m;
+    struct ino ino = j->intent.ino;
+    uint8_t body[16];
+    bool is_first = j->step != STEP_PLACES;
+    if (MUTANT(APPEND_CUT_BESIDE) || (is_first && !append_is_known(m, ino)))
+        return true;
+    for (;;) {
+        struct session_id id = meta_file_writer_next(m->meta, ino, j->writer);
+        if (!id.v)
+            break;
+        const struct master_session *s = master_lease_find(m, id);
+        struct rpc_conn *conn = s ? rpc_token_conn(s->token) : NULL;
+        if (!conn && !master_lease_is_over(m, id)) {
+            append_again(j);
+            return false;
+        }
+        j->writer = id;
+        if (!conn)
+            continue;
+        struct wbuf w = wbuf_make(body, sizeof body);
+        rpc_format_inos_put(&w, 1);
+        wbuf_u64(&w, ino.v);
+        j->step = STEP_PLACES;
+        j->places_call.op.done = append_answered;
+        rpc_call(conn, RPC_PLACES, w.p, (uint32_t)w.len, env_now_ns(m->env) + MASTER_CALL_NS,
+                 &j->places_call);
+        return false;
+    }
+    j->backoff_ns = 0;
+    return true;
 }
 
 void master_append_session_gone(struct master *m, struct session_id s)

@@ -27,6 +27,9 @@
  *  8. An exchange is only tried after a record says what the under-store calls the two, and only
  *     with those two: that tells a repetition whether it was done.
  *
+ *  9. A file to whose end bytes may be on their way is truncated when those who write it have said
+ *     that they are there, or come no more (master_append.c).
+ *
  *   EFFECT:  [BEFORE] -> [BEFORE2] -> [NOTE -> NOTE2 -> NOTED] -> EFFECT -> [AFTER] -> [AFTER2]
  *                                                                 |   ^              |
  *                                                                 v   |              v
@@ -34,6 +37,7 @@
  *                                                                                   |   ^
  *                                                                                   v   |
  *                                                                               OUTCOME_AGAIN
+ *   of a truncation: [PLACES] -> EFFECT
  *   RECLAIM: UNLINK -> RECLAIM -> end */
 #include "cluster/master_impl.h"
 #include "core/mutant.h"
@@ -293,6 +297,8 @@ static void effect_start(struct master_job *j)
     j->is_resumed = i->id <= j->m->intent_resume;
     if (!j->is_resumed && !master_mount_at(j->m, j->mount)->ufs)
         effect_outcome(j, E_IO); /* surely nothing was done */
+    else if (effect_cuts(j) && !master_append_wait(j))
+        return;
     else if (j->is_resumed || !effect_touches_parent(i->kind))
         effect_perform(j);
     else if (!effect_stat_parent(j, i->parent, j->path, STEP_BEFORE))
@@ -355,6 +361,10 @@ void master_effect_step(struct master_job *j)
             master_load_retry(j, STEP_AGAIN);
         else
             master_load_job_end(j, 0);
+        break;
+    case STEP_PLACES:
+        if (master_append_wait(j))
+            effect_perform(j);
         break;
     case STEP_EFFECT:
         if (j->ret < 0)

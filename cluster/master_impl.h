@@ -37,6 +37,7 @@ enum {
     MASTER_HOLDS_CHUNK = 1024,
     MASTER_LOADS_MAX = 6, /* E_NOT_LOADED answers that one request survives */
     MASTER_APPENDS = 1024,
+    MASTER_PLACES = 1024,
     MASTER_ASKERS = 1024,  /* who wait on a standby to hear who leads */
     MASTER_FREE_MAX = 512, /* items of one RPC_FREE */
     MASTER_SWEEP = 4096,   /* buckets of reported pages that a new leader looks through at once */
@@ -151,6 +152,7 @@ enum master_job_step {
     STEP_NOTE,
     STEP_NOTE2,
     STEP_NOTED,
+    STEP_PLACES,
     STEP_EFFECT,
     STEP_AGAIN,
     STEP_AFTER,
@@ -187,9 +189,11 @@ struct master_job {
     uint64_t load; /* JOB_LIST: its intent */
     struct env_timer retry;
     int64_t backoff_ns;
-    bool is_resumed; /* JOB_EFFECT: it may have been done before */
-    bool is_below;   /* its change is under way in the under-store */
-    uint8_t outruns; /* how often it was looked at again: see load_look_again() */
+    bool is_resumed;             /* JOB_EFFECT: it may have been done before */
+    bool is_below;               /* its change is under way in the under-store */
+    struct session_id writer;    /* of a truncation: who is asked where it appends, */
+    struct rpc_call places_call; /* just now */
+    uint8_t outruns;             /* how often it was looked at again: see load_look_again() */
     struct ufs_op uop;
     struct master_sub sub;
     struct fsattr attr;
@@ -217,10 +221,19 @@ struct master_verified {
 struct master_append {
     struct ino ino;            /* 0: free */
     struct session_id session; /* whose the last are */
-    uint64_t end, last;        /* and where the last one begins */
-    int64_t asked;             /* by which question, as who asked calls it; 0: given back */
+    uint64_t end;
+    int64_t asked; /* by which question, as who asked calls it; 0: given back */
     int64_t until_ns;
+    uint64_t first; /* questions of this number and later ones are about what is here now */
     bool is_shared; /* some of them may be another session's */
+};
+
+/* A question for a place, as it was answered. */
+struct master_place {
+    struct ino ino;
+    struct session_id session;
+    int64_t asked;
+    uint64_t at, number;
 };
 
 /* An under-store as mounted. */
@@ -380,6 +393,8 @@ struct master {
     /* master_append.c */
     int64_t settled_ns; /* nobody uses a predecessor's places from here on; 0: somebody may */
     struct master_append appends[MASTER_APPENDS];
+    struct master_place places[MASTER_PLACES];
+    uint64_t n_places;
 
     /* master_member.c */
     uint32_t pages_used, pages_max; /* struct master_page, each from mem when needed */
@@ -405,6 +420,8 @@ struct master {
 /* ---- master_append.c: where op->size bytes go; *size is the file's, now, and becomes the place */
 int master_append_place(struct master *m, const struct fsop *op, uint64_t *size) MUST_CHECK;
 void master_append_cut(struct master *m, struct ino ino);
+/* false: the truncation has to wait for appends under way; STEP_PLACES follows */
+bool master_append_wait(struct master_job *j) MUST_CHECK;
 void master_append_session_gone(struct master *m, struct session_id s);
 
 /* ---- master.c */
@@ -598,6 +615,9 @@ bool master_lease_is_heard(struct master *m, struct session_id id, struct rpc_to
 void master_lease_seen(struct master *m, struct session_id id, struct rpc_token t);
 void master_lease_opened(struct master *m, struct session_id id, struct rpc_token t);
 void master_lease_closed(struct master *m, struct session_id id);
+/* Its client begins no write any more, and what it began is over; nor will it by what it was told
+ * so far, if it is heard of again. */
+bool master_lease_is_over(struct master *m, struct session_id id);
 /* The session was given something of ino; false: it is not remembered, so no lease. */
 bool master_lease_give(struct master *m, struct session_id id, struct ino ino);
 int64_t master_lease_left_ns(struct master *m, struct session_id id);

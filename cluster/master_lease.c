@@ -314,6 +314,20 @@ static void lease_lapse(struct master_session *s)
     lease_drop_all(s);
 }
 
+bool master_lease_is_over(struct master *m, struct session_id id)
+{
+    struct master_session *s = master_lease_find(m, id);
+    if (!s)
+        return true;
+    int64_t until_ns = s->lease_until_ns;
+    if (!s->has_beaten) /* of a predecessor's lease nothing is known */
+        until_ns = m->led_since_ns + m->cfg.lease_ns + lease_margin(m);
+    if (env_now_ns(m->env) < until_ns + RPC_WRITE_VALID_MS * MASTER_MS * 9 / 8)
+        return false;
+    lease_lapse(s); /* its next lease comes with another epoch */
+    return true;
+}
+
 static bool lease_has_pending(const struct master_session *s)
 {
     return s->sending_len || s->building_len;
@@ -450,13 +464,40 @@ static void lease_change(struct master *m, const struct meta_change *c,
     }
 }
 
+static bool lease_was_told(struct master *m, struct ino ino, uint32_t slot)
+{
+    for (uint32_t at = *lease_bucket(m, ino); at; at = lease_hold(m, at)->next)
+        if (lease_hold(m, at)->ino.v == ino.v && lease_hold(m, at)->session == slot)
+            return lease_hold(m, at)->doom == m->inval_no;
+    return false;
+}
+
+/* Who writes a file has ends of its own writes in mind, whether or not it has asked for anything
+ * since it was last told. */
+static void lease_tell_writers(struct master *m, const struct meta_change *c, struct session_id by,
+                               struct master_req *r)
+{
+    struct rpc_inval i = {.ino = c->ino, .kind = RPC_INVAL_DATA};
+    struct session_id id = {0};
+    while ((id = meta_file_writer_next(m->meta, c->ino, id)).v) {
+        struct master_session *s = id.v == by.v ? NULL : master_lease_find(m, id);
+        uint32_t slot = s ? (uint32_t)(s - m->sessions) : 0;
+        if (!s || lease_was_told(m, c->ino, slot))
+            continue;
+        if (r)
+            r->acks[slot / 64] |= 1ULL << slot % 64;
+        lease_tell(s, &i);
+    }
+}
+
 void master_lease_changed(struct master *m, const struct meta_result *res, struct master_req *r)
 {
-    if (!m->holds_used)
-        return;
     m->inval_no++;
-    for (unsigned i = 0; i < res->n_changes; i++)
+    for (unsigned i = 0; i < res->n_changes; i++) {
         lease_change(m, &res->changes[i], res, r);
+        if (res->changes[i].kind == META_CHANGE_DATA)
+            lease_tell_writers(m, &res->changes[i], res->session, r);
+    }
     if (r)
         r->inval = m->inval_no;
     struct list *e;

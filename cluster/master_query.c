@@ -98,7 +98,10 @@ static void query_answer(struct master_req *r, struct fsop_reply *rep)
         rep->attr.ctime_ns = r->found.ctime_ns;
     }
     if (r->op.kind == FSOP_GETATTR && r->op.size && !rep->err) {
-        if (!master_lease_is_heard(m, r->op.session, r->token)) {
+        /* a truncation asks those who write, and nobody else, for what is on its way */
+        if (!meta_writes(m->meta, r->op.session, r->op.ino) ||
+            !master_lease_find(m, r->op.session) ||
+            !master_lease_is_heard(m, r->op.session, r->token)) {
             master_rpc_answer_err(r, E_AGAIN);
             return;
         }

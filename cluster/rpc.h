@@ -33,6 +33,8 @@ enum rpc_method {
     /* master -> client, on the connection that the client made */
     RPC_INVALIDATE = 16, /* rpc_inval... -> empty, sent when every cache dropped it */
     RPC_HOLDS = 17,      /* rpc_inos -> rpc_inos: those of them that this client holds open */
+    RPC_PLACES = 18, /* rpc_inos (one) -> empty: places to append to in it that were given so far
+                        are void, and nothing is on its way to one; E_AGAIN: something is */
     /* worker -> master */
     RPC_WORKER_BEAT = 32, /* rpc_worker_beat -> rpc_worker_beat_reply */
     /* client, worker -> worker */

@@ -12,6 +12,7 @@
     X(BACKUP, "backup")               \
     X(INVALIDATE, "invalidate")       \
     X(HOLDS, "holds")                 \
+    X(PLACES, "places")               \
     X(WORKER_BEAT, "worker_beat")     \
     X(READ, "read")                   \
     X(WRITE, "write")                 \

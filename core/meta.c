@@ -414,6 +414,19 @@ struct ino meta_writer_next(const struct meta *m, struct session_id s, struct in
     return session_writer_next(m, s, after);
 }
 
+bool meta_writes(const struct meta *m, struct session_id s, struct ino ino)
+{
+    return s.v && meta_file_writer_next(m, ino, (struct session_id){s.v - 1}).v == s.v;
+}
+
+struct session_id meta_file_writer_next(const struct meta *m, struct ino ino,
+                                        struct session_id after)
+{
+    uint32_t node = inode_find(m, ino);
+    bool is_reg = node && inode_is_reg(inode_at(m, node));
+    return is_reg ? session_of_file_next(m, node, after) : (struct session_id){0};
+}
+
 struct ino meta_writer_any(const struct meta *m, struct session_id s)
 {
     return session_writer_any(m, s);

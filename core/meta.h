@@ -136,6 +136,10 @@ struct session_id meta_session_next(const struct meta *m, struct session_id afte
  * takes a search of all that it writes. */
 struct ino meta_writer_any(const struct meta *m, struct session_id s);
 struct ino meta_writer_next(const struct meta *m, struct session_id s, struct ino after);
+bool meta_writes(const struct meta *m, struct session_id s, struct ino ino);
+/* the next session, in the order of their numbers, that has the file open for writing; 0: none */
+struct session_id meta_file_writer_next(const struct meta *m, struct ino ino,
+                                        struct session_id after);
 bool meta_session_exists(const struct meta *m, struct session_id s);
 
 /* Under-store path of an inode relative to its mount's root ("" for the root itself, the hidden

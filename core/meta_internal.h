@@ -165,6 +165,8 @@ uint32_t session_writer_first(const struct meta *m, struct session_id id);
 uint32_t session_writer_after(const struct meta *m, uint32_t w);
 uint32_t session_writer_node(const struct meta *m, uint32_t w);
 struct ino session_writer_next(const struct meta *m, struct session_id id, struct ino after);
+struct session_id session_of_file_next(const struct meta *m, uint32_t node,
+                                       struct session_id after);
 uint32_t session_reply_hash(uint32_t session, uint64_t seq);
 
 /* ---- mount.c */

@@ -317,3 +317,15 @@ struct ino session_writer_next(const struct meta *m, struct session_id id, struc
     }
     return best;
 }
+
+struct session_id session_of_file_next(const struct meta *m, uint32_t node, struct session_id after)
+{
+    struct session_id best = {0};
+    for (uint32_t w = inode_at(m, node)->file.writers; w;
+         w = session_writer_at(m, w)->next_of_file) {
+        uint64_t id = session_at(m, session_writer_at(m, w)->session)->id;
+        if (id > after.v && (best.v == 0 || id < best.v))
+            best.v = id;
+    }
+    return best;
+}

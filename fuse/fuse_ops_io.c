@@ -401,7 +401,7 @@ static void io_write_send(struct fuse_ops_call *c)
     c->io.buf = c->data;
     c->io.len = (uint32_t)c->size;
     c->io.off = (uint64_t)c->off;
-    c->io.is_placed = c->is_append;
+    c->io.placed = c->is_append ? c->req.placed : 0;
     c->is_writing = true;
     client_write(c->o->client, &c->io);
 }

@@ -409,8 +409,9 @@ struct wc {
     uint64_t inval_epoch; /* when the last invalidation came */
     bool mute;            /* leaves invalidations unanswered */
     struct rpc_token unanswered, unanswered_holds;
+    bool appends;  /* something is on its way to a place, as it says */
     bool no_holds; /* leaves questions for what it holds unanswered */
-    unsigned invals, holds_asked;
+    unsigned invals, holds_asked, places_asked;
     uint64_t held[4];
     struct rpc_call beat;
     struct env_timer beat_timer;
@@ -466,6 +467,9 @@ static void wc_on_call(struct rpc_host *h, struct rpc_token t, uint16_t method, 
         for (uint32_t i = 0; i < n; i++)
             wbuf_u64(&w, mine[i]);
         rpc_reply(t, 0, w.p, (uint32_t)w.len);
+    } else if (method == RPC_PLACES) {
+        c->places_asked++;
+        rpc_reply(t, c->appends ? E_AGAIN : 0, NULL, 0);
     } else if (method == RPC_FREE) {
         struct rpc_free f;
         CU_ASSERT_EQUAL(rpc_format_free_get(&r, &f), 0);

@@ -222,7 +222,7 @@ static void test_client_write_to_a_place_that_the_last_leader_gave(void)
     struct fake *k = fake_open(&cfg, NULL, false);
     struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W);
     struct client_io io = {.file = f, .buf = bytes, .len = 100, .op.done = fake_nothing};
-    io.is_placed = true;
+    io.placed = 1;
     io.op.ret = 1;
     k->w[0].silent = k->w[1].silent = true;
     client_write(k->c, &io);
@@ -234,6 +234,82 @@ static void test_client_write_to_a_place_that_the_last_leader_gave(void)
     fake_run(k, 10 * SEC);
     CU_ASSERT_EQUAL(all_writes(k), 1);
     CU_ASSERT_EQUAL(io.op.ret, E_IO);
+    CU_ASSERT_EQUAL(fake_release(k, f), 0);
+    fake_close(k);
+}
+
+static int places_answer(struct fake *k)
+{
+    uint8_t body[16];
+    struct wbuf w = wbuf_make(body, sizeof body);
+    rpc_format_inos_put(&w, 1);
+    wbuf_u64(&w, 2);
+    memset(&k->call, 0, sizeof k->call);
+    k->call.op.done = fake_nothing;
+    k->call.op.ret = 1;
+    rpc_call(k->client_conn, RPC_PLACES, w.p, (uint32_t)w.len, 100 * SEC, &k->call);
+    fake_run(k, 10 * MS);
+    return (int)k->call.op.ret;
+}
+
+/* Before a truncation: what was begun is waited for, and goes on; for the rest another place is
+ * asked for, also if the write to it was not even asked for yet. */
+static void test_client_write_to_a_place_of_before_a_truncation(void)
+{
+    for (int begun = 0; begun < 2; begun++) {
+        struct client_config cfg = fake_config();
+        struct fake *k = fake_open(&cfg, NULL, false);
+        struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W);
+        struct client_req place = {.fsop = {.kind = FSOP_GETATTR, .ino = {2}, .size = 100}};
+        struct client_io io = {.file = f, .buf = bytes, .len = 100, .op.done = fake_nothing};
+        place.op.done = fake_nothing;
+        client_fs(k->c, &place);
+        fake_run(k, 100 * MS);
+        CU_ASSERT(place.placed != 0);
+        io.placed = place.placed;
+        io.op.ret = 1;
+        if (begun) {
+            k->w[0].holds = k->w[1].holds = true;
+            client_write(k->c, &io);
+            int w = until_asked(k);
+            fake_run(k, 10 * MS);
+            CU_ASSERT_EQUAL(places_answer(k), E_AGAIN);
+            CU_ASSERT_EQUAL(io.op.ret, 1);
+            k->w[0].holds = k->w[1].holds = false;
+            fake_give_back(&k->w[w]);
+            fake_run(k, 10 * MS);
+            CU_ASSERT_EQUAL(io.op.ret, 100);
+        }
+        CU_ASSERT_EQUAL(places_answer(k), 0);
+        if (!begun) {
+            client_write(k->c, &io);
+            fake_run(k, 100 * MS);
+            CU_ASSERT(io.op.ret == E_NOT_LEADER && io.is_displaced && all_writes(k) == 0);
+        }
+        CU_ASSERT_EQUAL(fake_release(k, f), 0);
+        fake_close(k);
+    }
+}
+
+/* No truncation waits for a write that does not end: its attempt is waited for, and is the last. */
+static void test_client_write_to_a_place_that_does_not_end(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_file *f = fake_open_file(k, 2, FSOP_ACCESS_W);
+    struct client_io io = {
+        .file = f, .buf = bytes, .len = 100, .op.done = fake_nothing, .placed = 1};
+    io.op.ret = 1;
+    k->w[0].silent = k->w[1].silent = true;
+    client_write(k->c, &io);
+    (void)until_asked(k);
+    CU_ASSERT_EQUAL(places_answer(k), E_AGAIN);
+    fake_run(k, 1 * SEC);
+    CU_ASSERT_EQUAL(places_answer(k), E_AGAIN);
+    fake_run(k, 20 * SEC);
+    CU_ASSERT_EQUAL(places_answer(k), 0);
+    CU_ASSERT_EQUAL(io.op.ret, E_IO);
+    CU_ASSERT_EQUAL(all_writes(k), 1);
     CU_ASSERT_EQUAL(fake_release(k, f), 0);
     fake_close(k);
 }
@@ -271,4 +347,6 @@ UNIT_MAIN("client_write", UNIT(test_client_write_ends_with_the_lease),
           UNIT(test_client_write_outlives_a_renewed_lease), UNIT(test_client_write_of_little_time),
           UNIT(test_client_write_met_by_a_cut), UNIT(test_client_gives_up_a_write),
           UNIT(test_client_write_to_a_place_that_the_last_leader_gave),
+          UNIT(test_client_write_to_a_place_of_before_a_truncation),
+          UNIT(test_client_write_to_a_place_that_does_not_end),
           UNIT(test_client_write_to_a_file_that_the_last_leader_made))

@@ -91,6 +91,13 @@ static void test_master_append_questions_that_come_twice(void)
     CU_ASSERT_EQUAL(a.reply.attr.size, 100);
     CU_ASSERT_EQUAL(w_fs(c1, back, &a), 0); /* not the other one's */
     CU_ASSERT_EQUAL(place(c2, 5), 110);
+    CU_ASSERT_EQUAL(w_fs(c1, op, &a), 0); /* also when another one came between */
+    CU_ASSERT_EQUAL(a.reply.attr.size, 100);
+    struct fsop cut_all = {.kind = FSOP_SETATTR, .ino = ino, .valid = FSOP_SET_SIZE};
+    CU_ASSERT_EQUAL(w_fs(c2, cut_all, &a), 0);
+    CU_ASSERT_EQUAL(place(c2, 5), 0);
+    CU_ASSERT_EQUAL(w_fs(c1, op, &a), 0); /* that place is no more */
+    CU_ASSERT_EQUAL(a.reply.attr.size, 5);
     w_close();
 }
 
@@ -125,6 +132,82 @@ static void test_master_append_beside_a_truncation_that_is_not_answered(void)
         .kind = FSOP_SETATTR, .ino = ino, .valid = FSOP_SET_SIZE, .size = 3, .seq = c2->seq};
     CU_ASSERT_EQUAL(w_fs(c2, again, &b), 0);
     CU_ASSERT_EQUAL(place(c1, 5), 13);
+    w_close();
+}
+
+/* What is on its way to its place is there before it, or never comes. */
+static void test_master_append_a_truncation_waits_for_appends(void)
+{
+    static struct wcall b;
+    struct wc *c1, *c2;
+    struct wu_file *f = begin(&c1, &c2);
+    w_run_ms(RPC_WRITE_VALID_MS);
+    cut(c1, &b);
+    CU_ASSERT(w_wait(&b, 1000) && b.err == 0);
+    CU_ASSERT_EQUAL(c1->places_asked + c2->places_asked, 0); /* nobody appended */
+    CU_ASSERT_EQUAL(place(c1, 10), 3);
+    c1->appends = true;
+    cut(c2, &b);
+    w_run_ms(300);
+    CU_ASSERT(f->size == 3 && !b.done && c1->places_asked > 1);
+    f->size = 13;
+    wu_touch(f);
+    c1->appends = false;
+    CU_ASSERT(w_wait(&b, 1000) && b.err == 0 && c2->places_asked == 1);
+    CU_ASSERT_EQUAL(f->size, 3);
+    CU_ASSERT_EQUAL(place(c2, 10), 3);
+    w_close();
+}
+
+/* One that is not heard of may write as long as its lease lasts, and a second longer. */
+static void test_master_append_a_truncation_waits_for_who_is_away(void)
+{
+    static struct wcall b;
+    struct wc *c1, *c2;
+    struct wu_file *f = begin(&c1, &c2);
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    sim_node_crash(sim_node_find(ws, "client0"));
+    int64_t from = sim_now_ns(ws);
+    cut(c2, &b);
+    while (!b.done && sim_now_ns(ws) - from < 20000 * MS)
+        w_run_ms(10);
+    CU_ASSERT(b.done && b.err == 0 && f->size == 3);
+    CU_ASSERT(sim_now_ns(ws) - from >= wcfg.lease_ns / 2 + RPC_WRITE_VALID_MS * MS);
+    CU_ASSERT(sim_now_ns(ws) - from <= wcfg.lease_ns * 2 + RPC_WRITE_VALID_MS * MS * 2);
+    w_close();
+}
+
+/* A new leader does not know who was given places, and asks all who write. */
+static void test_master_append_a_truncation_under_the_next_leader(void)
+{
+    static struct wcall b;
+    struct wc *c1, *c2;
+    struct wu_file *f = begin(&c1, &c2);
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    c1->appends = true;
+    w_master_crash();
+    w_master_start();
+    wc_dial(c1);
+    wc_dial(c2);
+    cut(c2, &b);
+    w_run_ms(500);
+    CU_ASSERT(f->size == 100 && !b.done && c1->places_asked > 1);
+    c1->appends = false;
+    CU_ASSERT(w_wait(&b, 5000) && b.err == 0 && f->size == 3);
+    w_close();
+}
+
+/* nobody would give it back */
+static void test_master_append_no_place_for_a_session_that_is_over(void)
+{
+    struct wc *c1, *c2;
+    (void)begin(&c1, &c2);
+    c1->no_beats = true;
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_SESSION_CLOSE, .arg = c1->session.v}, &a),
+                    0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_GETATTR, .ino = ino, .size = 10}, &a),
+                    E_AGAIN);
+    CU_ASSERT_EQUAL(place(c2, 5), 100);
     w_close();
 }
 
@@ -318,6 +401,10 @@ UNIT_MAIN("master_append", UNIT(test_master_append_nobody_gets_the_same_place),
           UNIT(test_master_append_what_was_given_back_or_cut_is_free),
           UNIT(test_master_append_questions_that_come_twice),
           UNIT(test_master_append_beside_a_truncation_that_is_not_answered),
+          UNIT(test_master_append_a_truncation_waits_for_appends),
+          UNIT(test_master_append_a_truncation_waits_for_who_is_away),
+          UNIT(test_master_append_a_truncation_under_the_next_leader),
+          UNIT(test_master_append_no_place_for_a_session_that_is_over),
           UNIT(test_master_append_during_a_truncation),
           UNIT(test_master_append_looked_at_before_a_truncation),
           UNIT(test_master_append_looked_at_before_another_ends),
