@@ -9,6 +9,8 @@
  *              places agree with real time
  *   data       bytes read are those of one state of the file that the reader may see, within one
  *              open of one state; acknowledged writes are in the under-store
+ *              what clients append stands once, whole, where nobody else wrote, and behind what was
+ *              acknowledged before it was begun; nothing is left out between two of them
  *   store      at the end namespace and under-store agree, both walked
  *   liveness   requests end by their deadline; after the last fault everything works in time
  *   structure  the own checks of every component
@@ -121,6 +123,21 @@ void lab_check_sized(struct lab_check *c, struct ino ino, uint64_t size, struct 
 void lab_check_writing(struct lab_check *c, const void *who, struct ino ino, uint64_t off,
                        uint32_t len);
 void lab_check_writing_end(struct lab_check *c, const void *who, bool is_over);
+/* ---- a file that is appended to and truncated, and written in no other way ----
+ * `who` wants to append bytes; is told where, or not; and how that write ended.  Everything that
+ * the under-store has of it is judged by that. */
+enum lab_append_end {
+    LAB_APPEND_DONE,   /* acknowledged */
+    LAB_APPEND_UNUSED, /* nothing was begun at that place: another one is asked for */
+    LAB_APPEND_LOST    /* it may have been written, or not */
+};
+void lab_check_append_ask(struct lab_check *c, const void *who, struct ino ino, const void *bytes,
+                          uint32_t len);
+/* again: a place that it was given in an earlier session may have been lost with the answer */
+void lab_check_append_place(struct lab_check *c, const void *who, uint64_t off, bool again);
+void lab_check_append_end(struct lab_check *c, const void *who, enum lab_append_end how);
+/* it is written in another way: nothing is said of its appends any more */
+void lab_check_append_other(struct lab_check *c, struct ino ino);
 /* a read of an open file failed with err, which something must explain */
 void lab_check_unread(struct lab_check *c, const char *client, struct lab_check_file *f, int err);
 /* a write ended without an answer: it may still happen, as if behind the cluster's back */

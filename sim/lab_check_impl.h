@@ -1,5 +1,5 @@
 /* sim/lab_check_impl.h - shared by lab_check.c (log, answers), lab_check_machine.c (masters),
- * lab_check_effect.c (changes below) and lab_check_data.c (bytes, store). */
+ * lab_check_effect.c (changes below), lab_check_data.c (bytes, store) and lab_check_append.c. */
 #ifndef SIM_LAB_CHECK_IMPL_H
 #define SIM_LAB_CHECK_IMPL_H
 
@@ -11,6 +11,7 @@ enum {
     CHECK_DOUBTS = 4096,
     CHECK_WRITES = 1024,
     CHECK_MACHINES = 9,
+    CHECK_LOGS = 1024,
     CHECK_STATE_EVERY =
         64, /* records: the state's hash is kept of each so many; all of it is hashed */
 };
@@ -58,6 +59,8 @@ struct check_epoch {
     const struct check_machine *by;
 };
 
+struct check_log; /* a file that is appended to */
+
 struct lab_check {
     struct mem *mem;
     struct sim *sim;
@@ -87,6 +90,8 @@ struct lab_check {
     uint32_t n_doubts;
     struct check_write writes[CHECK_WRITES];
     uint32_t n_writes;
+    struct check_log *logs[CHECK_LOGS];
+    uint32_t n_logs;
     struct meta_intent owed; /* scratch */
     uint64_t *tags;          /* the record of each numbered request */
     uint32_t cap_tags;
@@ -105,6 +110,9 @@ uint64_t lab_check_answer_hash(const struct meta_result *res);
 
 /* ---- lab_check_effect.c */
 void lab_check_effect(void *ctx, const struct lab_ufs_effect *e);
+
+/* ---- lab_check_append.c */
+void lab_check_append_over(struct lab_check *c);
 
 /* ---- lab_check_data.c */
 bool lab_check_is_doubtful(const struct lab_check *c, struct ino ino);

@@ -11,9 +11,9 @@ static void thread_think(struct load_thread *t);
 
 const char *lab_load_kind_name(enum lab_load_kind k)
 {
-    static const char *const names[] = {"create",  "mkdir",  "symlink", "link",  "unlink",
-                                        "rmdir",   "rename", "setattr", "xattr", "lookup",
-                                        "getattr", "list",   "read",    "write"};
+    static const char *const names[] = {
+        "create", "mkdir",  "symlink", "link", "unlink", "rmdir", "rename", "setattr",
+        "xattr",  "lookup", "getattr", "list", "read",   "write", "append", "cut"};
     return k < LAB_LOAD_KINDS ? names[k] : "?";
 }
 
@@ -73,8 +73,8 @@ static void thread_account(struct load_thread *t, int64_t ret)
 
 static void thread_tell(struct load_thread *t, int64_t ret)
 {
-    static const char *const steps[] = {"",        "",         "",        "",
-                                        "io read", "io write", "io sync", "io release"};
+    static const char *const steps[] = {"",         "",        "",           "",         "io read",
+                                        "io write", "io sync", "io release", "io place", "io undo"};
     const struct lab_load *l = t->lc->l;
     bool is_fs = t->state == LOAD_FS;
     if (!l->on_answer)
@@ -93,7 +93,7 @@ static void thread_tell(struct load_thread *t, int64_t ret)
     l->on_answer(l->answer_ctx, &a);
 }
 
-static void thread_ask(struct load_thread *t, enum load_state state)
+void lab_load_ask(struct load_thread *t, enum load_state state)
 {
     struct lab_load *l = t->lc->l;
     t->state = state;
@@ -107,7 +107,7 @@ static void thread_io_done(struct env_op *op);
 void lab_load_fs(struct load_thread *t)
 {
     struct load_client *lc = t->lc;
-    thread_ask(t, LOAD_FS);
+    lab_load_ask(t, LOAD_FS);
     t->req.op.done = thread_fs_done;
     t->req.fsop.n_groups = 1;
     t->req.fsop.groups[0] = LAB_CHECK_TAGS + lc->l->n_requests++;
@@ -119,18 +119,21 @@ static void thread_write_begin(struct load_thread *t)
 {
     struct load_client *lc = t->lc;
     lab_check_writing(lc->l->check, t, t->reading.ino, t->io.off, t->io.len);
+    if (!t->io.placed)
+        lab_check_append_other(lc->l->check, t->reading.ino);
     client_write(lc->client, &t->io);
 }
 
 void lab_load_io(struct load_thread *t, enum load_state state)
 {
     struct load_client *lc = t->lc;
-    thread_ask(t, state);
+    lab_load_ask(t, state);
+    t->io.placed = state == LOAD_WRITE ? t->io.placed : 0;
     t->io.op.done = thread_io_done;
     t->io.file = t->file;
     t->io.buf = t->buf;
     t->io.deadline_ns = env_now_ns(lc->env) + lc->l->cfg.deadline_ns;
-    if (state != LOAD_RELEASE)
+    if (state != LOAD_RELEASE && !t->io.placed)
         lab_load_record_step(t, state == LOAD_READ    ? LAB_STEP_READ
                                 : state == LOAD_WRITE ? LAB_STEP_WRITE
                                                       : LAB_STEP_SYNC);
@@ -162,7 +165,11 @@ static void thread_write(struct load_thread *t)
     t->io.len = 1 + (uint32_t)prng_below(&t->prng, cfg->io_bytes);
     t->io.off = t->sequential ? t->at : prng_below(&t->prng, cfg->file_bytes);
     lab_load_fill(t->buf, t->io.len, t->fill);
-    lab_load_io(t, LOAD_WRITE);
+    t->io.placed = 0;
+    if (t->appends)
+        lab_load_append(t);
+    else
+        lab_load_io(t, LOAD_WRITE);
 }
 
 static bool thread_is_writer(const struct load_thread *t)
@@ -211,9 +218,16 @@ static void thread_file_step(struct load_thread *t)
         t->io.off = s->off;
         t->io.len = (uint32_t)base_min_u64(s->len, t->buf_bytes);
     }
-    if (s->kind == LAB_STEP_WRITE) {
-        t->fill = s->fill ? s->fill : base_mix_u64(s->off + 1);
+    bool appends = s->kind == LAB_STEP_APPEND;
+    t->io.placed = 0;
+    if (s->kind == LAB_STEP_WRITE || appends) {
+        uint64_t number = appends ? t->lc->l->n_appends : s->off; /* no two appends are alike */
+        t->fill = s->fill ? s->fill : base_mix_u64(number + 1);
         lab_load_fill(t->buf, t->io.len, t->fill);
+    }
+    if (appends) {
+        lab_load_append(t);
+        return;
     }
     lab_load_io(t, s->kind == LAB_STEP_READ    ? LOAD_READ
                    : s->kind == LAB_STEP_WRITE ? LOAD_WRITE
@@ -267,7 +281,7 @@ static void thread_reopen(struct load_thread *t)
 {
     struct ino ino = t->req.fsop.ino;
     uint32_t uid = t->req.fsop.uid, gid = t->req.fsop.gid;
-    t->read_back = false;
+    t->read_back = t->appends = false;
     lab_load_record_step(t, LAB_STEP_REOPEN);
     memset(&t->req.fsop, 0, sizeof t->req.fsop);
     t->req.fsop =
@@ -305,13 +319,24 @@ static void thread_io_check(struct load_thread *t, int64_t ret)
     }
     if (t->state == LOAD_WRITE && ret < 0)
         lab_check_doubt(l->check, t->reading.ino);
-    if (ret < 0) {
-        t->steps = 0;
-        lab_load_op_skip(t);
-    }
+    if (ret < 0)
+        lab_load_no_more_io(t);
 }
 
-static void thread_next_io(struct load_thread *t)
+void lab_load_no_more_io(struct load_thread *t)
+{
+    t->steps = 0;
+    lab_load_op_skip(t);
+}
+
+void lab_load_answered(struct load_thread *t, int64_t ret)
+{
+    t->w.to_ns = sim_now_ns(t->lc->l->sim);
+    thread_account(t, ret);
+    thread_tell(t, ret);
+}
+
+void lab_load_next_io(struct load_thread *t)
 {
     bool may = !t->op && t->lc->l->cfg.linger_ns != 0;
     t->lingers = may && prng_below(&t->prng, 2);
@@ -321,13 +346,12 @@ static void thread_next_io(struct load_thread *t)
 static void thread_io_done(struct env_op *op)
 {
     struct load_thread *t = container_of(op, struct load_thread, io.op);
-    struct lab_load *l = t->lc->l;
     int64_t ret = op->ret;
     enum load_state was = t->state;
-    t->w.to_ns = sim_now_ns(l->sim);
-    thread_account(t, ret);
-    thread_tell(t, ret);
+    lab_load_answered(t, ret);
     thread_io_check(t, ret);
+    if (was == LOAD_WRITE && t->io.placed && lab_load_append_written(t, ret))
+        return;
     if (was == LOAD_RELEASE)
         t->file = NULL;
     if (t->lc->probe && t == t->lc->threads) {
@@ -339,7 +363,7 @@ static void thread_io_done(struct env_op *op)
             prng_below(&t->prng, 3) == 0)
             lab_load_io(t, LOAD_SYNC);
         else
-            thread_next_io(t);
+            lab_load_next_io(t);
     } else if ((t->op ? lab_load_op_reopen(t) : t->read_back) && ret >= 0) {
         thread_reopen(t);
     } else {
@@ -472,9 +496,7 @@ static void thread_fs_done(struct env_op *op)
     struct load_thread *t = container_of(op, struct load_thread, req.op);
     struct load_client *lc = t->lc;
     int err = (int)op->ret;
-    t->w.to_ns = sim_now_ns(lc->l->sim);
-    thread_account(t, err);
-    thread_tell(t, err);
+    lab_load_answered(t, err);
     thread_fs_check(t);
     thread_learn(t, err);
     bool probes = lc->probe && t == lc->threads;
@@ -619,6 +641,7 @@ static void load_booted(struct env *e, struct mem *m, void *ctx)
         memset(&t->timer, 0, sizeof t->timer);
         memset(&t->req, 0, sizeof t->req);
         memset(&t->io, 0, sizeof t->io);
+        memset(&t->place, 0, sizeof t->place);
         t->file = NULL;
         lab_load_op_boot(t);
         thread_think(t);
@@ -635,6 +658,7 @@ void lab_load_crashed(struct lab_load *l, struct sim_node *n)
     struct load_client *lc = load_of(l, n);
     for (uint32_t i = 0; i < l->cfg.threads; i++) {
         struct load_thread *t = &lc->threads[i];
+        lab_load_append_crashed(t);
         bool sets_size = t->req.fsop.flags & FSOP_F_TRUNC || t->req.fsop.valid & FSOP_SET_SIZE;
         if (t->state == LOAD_WRITE)
             lab_check_doubt(l->check, t->reading.ino);

@@ -32,6 +32,8 @@ enum lab_load_kind {
     LAB_LOAD_LIST,
     LAB_LOAD_READ,
     LAB_LOAD_WRITE,
+    LAB_LOAD_APPEND, /* to files that all append to */
+    LAB_LOAD_CUT,    /* truncates one of those */
     LAB_LOAD_KINDS
 };
 
@@ -45,6 +47,7 @@ struct lab_load_config {
     uint32_t io_bytes;   /* most bytes of one read or write */
     uint32_t file_bytes; /* most bytes of a file written here */
     uint32_t users;      /* callers: root and so many others */
+    uint32_t logs;       /* files that are appended to, by everybody */
     uint32_t weights[LAB_LOAD_KINDS];
     int64_t deadline_ns;
     const struct lab_op *ops; /* they do these, and nothing else; sorted by time */

@@ -112,7 +112,8 @@ const struct lab_step *lab_load_op_step(const struct load_thread *t)
     const struct lab_op *op = t->op;
     bool is_writer = t->req.fsop.mode & FSOP_ACCESS_W;
     for (uint32_t i = t->step; op && i < op->n_steps; i++) {
-        bool skips = op->steps[i].kind == LAB_STEP_WRITE && !is_writer;
+        bool writes = op->steps[i].kind == LAB_STEP_WRITE || op->steps[i].kind == LAB_STEP_APPEND;
+        bool skips = writes && !is_writer;
         if (op->steps[i].kind == LAB_STEP_REOPEN || op->steps[i].kind >= LAB_STEP_ASK)
             return NULL;
         if (!skips)
@@ -179,13 +180,14 @@ void lab_load_record_op(struct load_thread *t)
 void lab_load_record_step(struct load_thread *t, enum lab_step_kind kind)
 {
     struct lab_load *l = t->lc->l;
-    bool bytes = kind == LAB_STEP_READ || kind == LAB_STEP_WRITE;
+    bool appends = kind == LAB_STEP_APPEND;
+    bool bytes = kind == LAB_STEP_READ || kind == LAB_STEP_WRITE || appends;
     if (!t->record)
         return;
     struct lab_step s = {.kind = kind, .wait_ns = t->linger_ns};
-    s.off = bytes ? t->io.off : 0;
+    s.off = bytes && !appends ? t->io.off : 0;
     s.len = bytes ? t->io.len : 0;
-    s.fill = kind == LAB_STEP_WRITE ? t->fill : 0;
+    s.fill = kind == LAB_STEP_WRITE || appends ? t->fill : 0;
     struct lab_op *op = &l->record->op[t->record - 1];
     struct lab_step *last = op->n_steps ? &op->steps[op->n_steps - 1] : NULL;
     if (last && last->kind == LAB_STEP_WAIT && bytes) {

@@ -8,7 +8,7 @@
 #include "sim/lab_load.h"
 #include "sim/lab_name.h"
 
-enum { LOAD_KNOWN = 128, LOAD_LIST = LAB_MODEL_NAMES, LOAD_DIRS = 256 };
+enum { LOAD_KNOWN = 128, LOAD_LIST = LAB_MODEL_NAMES, LOAD_DIRS = 256, LOAD_LOGS = 512 };
 
 enum load_state {
     LOAD_IDLE,
@@ -18,7 +18,9 @@ enum load_state {
     LOAD_READ,
     LOAD_WRITE,
     LOAD_SYNC,
-    LOAD_RELEASE
+    LOAD_RELEASE,
+    LOAD_PLACE, /* asks where to append */
+    LOAD_UNDO   /* gives that back */
 };
 
 enum load_probe {
@@ -70,6 +72,9 @@ struct load_thread {
     uint32_t record;         /* recorded: index + 1 of the one under way */
     int64_t linger_ns;       /* before the next step */
     uint64_t fill;           /* of what it writes */
+    bool appends;            /* what it writes goes to the end, wherever that is */
+    struct client_req place; /* where that is, */
+    uint64_t place_session;  /* asked in that session */
     struct lab_model_name *list;
     uint32_t n_list;
     int64_t list_from_ns;
@@ -84,6 +89,7 @@ struct load_client {
     struct load_thread *threads;
     struct load_known known[LOAD_KNOWN];
     uint32_t n_known;
+    int64_t n_places; /* questions where to append */
     /* the probe, by thread 0 */
     enum load_probe probe;
     struct ino dirs[LOAD_DIRS];
@@ -103,7 +109,10 @@ struct lab_load {
     struct load_client *clients[LOAD_CLIENTS];
     uint32_t n_clients;
     bool stopping;
-    uint32_t n_requests;     /* see LAB_CHECK_TAGS */
+    uint32_t n_requests;        /* see LAB_CHECK_TAGS */
+    struct ino logs[LOAD_LOGS]; /* what was appended to */
+    uint32_t n_logs;
+    uint64_t n_appends;
     struct lab_names *names; /* of a load that is explicit or recorded */
     struct lab_ops *record;
     void (*on_success)(void *ctx, int64_t at_ns);
@@ -118,6 +127,22 @@ const char *lab_load_who(const struct load_thread *t);
 void lab_load_fs(struct load_thread *t);
 void lab_load_io(struct load_thread *t, enum load_state state);
 void lab_load_fill(uint8_t *buf, uint32_t len, uint64_t seed);
+/* something is asked now: the state, and the times by which it must be answered */
+void lab_load_ask(struct load_thread *t, enum load_state state);
+/* ... and was answered with ret: accounts, listeners */
+void lab_load_answered(struct load_thread *t, int64_t ret);
+/* the next step with the open file; after an error none but the release */
+void lab_load_next_io(struct load_thread *t);
+void lab_load_no_more_io(struct load_thread *t);
+
+/* ---- lab_load_append.c: t->io.len bytes of t->buf */
+void lab_load_append(struct load_thread *t);
+/* the write to the place has ended with ret; true: the append goes on */
+bool lab_load_append_written(struct load_thread *t, int64_t ret);
+void lab_load_append_crashed(struct load_thread *t);
+/* no other way to write is drawn for it from now on */
+void lab_load_log_add(struct lab_load *l, struct ino ino);
+bool lab_load_is_log(const struct lab_load *l, struct ino ino);
 
 /* ---- lab_load_pick.c */
 /* fills t->req.fsop (and t->kind); false: nothing to do it on, try another */

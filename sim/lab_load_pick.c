@@ -16,6 +16,9 @@ void lab_load_learn(struct load_client *lc, struct ino parent, const char *name,
         return;
     if (lc->l->names)
         lab_names_learn(lc->l->names, parent, name, len, a->ino);
+    if (lc->l->cfg.weights[LAB_LOAD_APPEND] && len > 3 && !memcmp(name, "log", 3) &&
+        (a->mode & FSOP_S_IFMT) == FSOP_S_IFREG)
+        lab_load_log_add(lc->l, a->ino);
     uint32_t at = lc->n_known;
     for (uint32_t i = 0; i < lc->n_known; i++) {
         const struct load_known *k = &lc->known[i];
@@ -240,7 +243,7 @@ static bool pick_open(struct load_thread *t, bool to_write)
 {
     struct fsop *op = &t->req.fsop;
     const struct load_known *k = pick_known(t, PICK_REG);
-    if (!k)
+    if (!k || (to_write && lab_load_is_log(t->lc->l, k->ino)))
         return false;
     op->kind = FSOP_OPEN;
     op->ino = k->ino;
@@ -251,6 +254,70 @@ static bool pick_open(struct load_thread *t, bool to_write)
     t->sequential = pick_below(t, 2);
     t->at = 0;
     t->read_back = to_write && pick_below(t, 2);
+    return true;
+}
+
+/* the client's n-th log, if it has heard of it */
+static const struct load_known *pick_log(struct load_thread *t)
+{
+    const struct load_client *lc = t->lc;
+    uint32_t n = (uint32_t)pick_below(t, lc->l->cfg.logs);
+    t->req.fsop.ino = INO_ROOT;
+    t->req.fsop.name = t->name;
+    t->req.fsop.name_len = (uint32_t)fmt_into(t->name, LIMIT_NAME, "log%u", n);
+    for (uint32_t i = 0; i < lc->n_known; i++) {
+        const struct load_known *k = &lc->known[i];
+        if (k->parent.v == INO_ROOT.v && k->len == t->req.fsop.name_len &&
+            !memcmp(k->name, t->name, k->len) && k->type == FSOP_S_IFREG)
+            return k;
+    }
+    return NULL;
+}
+
+static bool pick_append(struct load_thread *t)
+{
+    struct fsop *op = &t->req.fsop;
+    const struct load_known *k = pick_log(t);
+    bool looks = pick_below(t, k ? 16 : 2) == 0;
+    op->uid = op->gid = 0;
+    t->steps = 1 + (uint32_t)pick_below(t, 4);
+    t->sequential = true;
+    t->at = 0;
+    t->read_back = !pick_below(t, 4);
+    t->appends = true;
+    if (looks) {
+        op->kind = FSOP_LOOKUP;
+        return true;
+    }
+    if (!k) {
+        op->kind = FSOP_MKNOD;
+        op->mode = 0666;
+        op->flags = FSOP_F_OPEN;
+        return true;
+    }
+    op->kind = FSOP_OPEN;
+    op->ino = k->ino;
+    op->name_len = 0;
+    op->mode = FSOP_ACCESS_R | FSOP_ACCESS_W;
+    if (t->lc->l->cfg.weights[LAB_LOAD_CUT] && pick_below(t, 8) == 0)
+        op->flags = FSOP_F_TRUNC;
+    return true;
+}
+
+static bool pick_cut(struct load_thread *t)
+{
+    const struct lab_load_config *cfg = &t->lc->l->cfg;
+    struct fsop *op = &t->req.fsop;
+    const struct load_known *k = pick_log(t);
+    if (!k)
+        return false;
+    uint64_t how = pick_below(t, 4), size = pick_below(t, 2 * (uint64_t)cfg->io_bytes);
+    op->uid = op->gid = 0;
+    op->kind = FSOP_SETATTR;
+    op->ino = k->ino;
+    op->name_len = 0;
+    op->valid = FSOP_SET_SIZE;
+    op->size = how < 2 ? 0 : how == 2 ? size : pick_below(t, cfg->file_bytes);
     return true;
 }
 
@@ -290,6 +357,10 @@ static bool pick_kind(struct load_thread *t)
         return pick_open(t, false);
     case LAB_LOAD_WRITE:
         return pick_open(t, true);
+    case LAB_LOAD_APPEND:
+        return pick_append(t);
+    case LAB_LOAD_CUT:
+        return pick_cut(t);
     case LAB_LOAD_KINDS:
         break;
     }
@@ -309,6 +380,7 @@ bool lab_load_pick(struct load_thread *t)
     while (at >= cfg->weights[k])
         at -= cfg->weights[k++];
     t->kind = (enum lab_load_kind)k;
+    t->appends = false;
     memset(&t->req.fsop, 0, sizeof t->req.fsop);
     if (cfg->users && pick_below(t, 3) == 0)
         t->req.fsop.uid = t->req.fsop.gid = (uint32_t)(1000 + pick_below(t, cfg->users));

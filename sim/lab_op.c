@@ -11,8 +11,8 @@ static const uint16_t op_kinds[] = {FSOP_MKNOD,       FSOP_MKDIR,    FSOP_SYMLIN
                                     FSOP_REMOVEXATTR, FSOP_READDIR,  FSOP_READLINK, FSOP_OPEN,
                                     FSOP_ACCESS,      LAB_OP_SET,    LAB_OP_CAS,    LAB_OP_GET};
 
-static const char *const step_names[LAB_STEP_KINDS] = {"read", "write", "sync", ";",
-                                                       "wait", "ask",   "again"};
+static const char *const step_names[LAB_STEP_KINDS] = {"read", "write", "append", "sync",
+                                                       ";",    "wait",  "ask",    "again"};
 
 const char *lab_op_kind_name(uint16_t kind)
 {
@@ -112,7 +112,7 @@ static void steps_write(const struct lab_op *op, FILE *to)
         fputs(reopen ? "" : first ? "" : ", ", to);
         if ((s->wait_ns && !again) || s->kind == LAB_STEP_WAIT)
             fprintf(to, "wait %s%s", wait, s->kind == LAB_STEP_WAIT || reopen ? "" : ", ");
-        if (s->kind == LAB_STEP_READ || s->kind == LAB_STEP_WRITE)
+        if (s->kind <= LAB_STEP_APPEND)
             fprintf(to, "%s %llu+%u", step_names[s->kind], (unsigned long long)s->off, s->len);
         else if (s->kind == LAB_STEP_ASK)
             fprintf(to, "ask %llu", (unsigned long long)s->off);
@@ -234,6 +234,7 @@ static bool step_body(const char **p, struct lab_step *s)
     switch (s->kind) {
     case LAB_STEP_READ:
     case LAB_STEP_WRITE:
+    case LAB_STEP_APPEND:
         if (!number(p, &s->off) || *(*p)++ != '+' || !number(p, &len) || len > 1 << 22)
             return false;
         s->len = (uint32_t)len;

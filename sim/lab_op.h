@@ -11,10 +11,10 @@
  *
  * ITS STEPS are a text: what is done with an open file, or between the parts of a listing.
  *     read 0+500, wait 20ms, write 500+100, sync; read 0+600
- * An offset and a number of bytes; "wait": before the next step; "sync"; ";": close it, and open it
- * again to read.  "fill 77": the bytes that are written are those of seed 77 (else of the offset).
- * Of a journal's client: "ask 2": the machine m3 is asked, "again 1 3ms": when nobody answered, m2
- * is asked after 3 ms. */
+ * An offset and a number of bytes, of "append" it is 0 (the master says where); "wait": before the
+ * next step; "sync"; ";": close it, and open it again to read.  "fill 77": the bytes that are
+ * written are those of seed 77 (else of the offset). Of a journal's client: "ask 2": the machine m3
+ * is asked, "again 1 3ms": when nobody answered, m2 is asked after 3 ms. */
 #ifndef SIM_LAB_OP_H
 #define SIM_LAB_OP_H
 
@@ -29,6 +29,7 @@ enum { LAB_OP_SET = 1000, LAB_OP_CAS, LAB_OP_GET };
 enum lab_step_kind {
     LAB_STEP_READ,
     LAB_STEP_WRITE,
+    LAB_STEP_APPEND, /* len alone counts */
     LAB_STEP_SYNC,
     LAB_STEP_REOPEN,
     LAB_STEP_WAIT,  /* alone: before the next part of a listing */

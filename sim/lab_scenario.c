@@ -105,6 +105,7 @@ static const struct key keys[] = {
     U32("load.io_bytes", load.io_bytes, 1, 1 << 22),
     U32("load.file_bytes", load.file_bytes, 1, 1 << 28),
     U32("load.users", load.users, 0, 100),
+    U32("load.logs", load.logs, 1, 32),
     WEIGHT("create", LAB_LOAD_CREATE),
     WEIGHT("mkdir", LAB_LOAD_MKDIR),
     WEIGHT("symlink", LAB_LOAD_SYMLINK),
@@ -119,6 +120,8 @@ static const struct key keys[] = {
     WEIGHT("list", LAB_LOAD_LIST),
     WEIGHT("read", LAB_LOAD_READ),
     WEIGHT("write", LAB_LOAD_WRITE),
+    WEIGHT("append", LAB_LOAD_APPEND),
+    WEIGHT("cut", LAB_LOAD_CUT),
     U32("journal.only", journal.only, 0, 1),
     U32("journal.raft", journal.raft, 0, 1),
     U32("journal.members", journal.members, 0, 9),
@@ -235,6 +238,7 @@ void lab_scenario_default(struct lab_scenario *s)
                                        .io_bytes = 100 * 1000,
                                        .file_bytes = 300 * 1000,
                                        .users = 2,
+                                       .logs = 2,
                                        .deadline_ns = 15 * sec};
     memcpy(s->load.weights, weights, sizeof weights);
     s->journal = (struct lab_scenario_journal){.raft = 1,

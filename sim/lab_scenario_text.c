@@ -219,9 +219,9 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
 /* Keys that only say how something is drawn: not of who draws no more. */
 static bool key_is_drawing(const struct lab_scenario *s, const char *name)
 {
-    static const char *const of_load[] = {
-        "load.think",      "load.linger",       "load.names",         "load.users",
-        "load.file_bytes", "journal.reads_ppm", "journal.standby_ppm"};
+    static const char *const of_load[] = {"load.think",        "load.linger",        "load.names",
+                                          "load.users",        "load.file_bytes",    "load.logs",
+                                          "journal.reads_ppm", "journal.standby_ppm"};
     bool is_weight = false;
     if (!strncmp(name, "random.", 7) || !strcmp(name, "swarm"))
         return true;
