@@ -47,11 +47,22 @@ static struct master_append *append_find(struct master *m, struct ino ino, int64
     return room;
 }
 
-/* where an answer to it is remembered: those of one session have different places for long */
-static struct master_place *append_question(struct master *m, const struct fsop *op)
+/* where the answer to it is remembered, or may be: in the place of the oldest of a few */
+static struct master_place *append_question(struct master *m, const struct fsop *op,
+                                            bool *ret_is_it)
 {
-    uint64_t at = base_mix_u64(op->session.v) + (uint64_t)op->mtime_ns;
-    return &m->places[at % MASTER_PLACES];
+    uint64_t at = base_mix_u64(base_mix_u64(op->session.v) + (uint64_t)op->mtime_ns);
+    struct master_place *oldest = NULL;
+    for (unsigned i = 0; i < 8; i++) {
+        struct master_place *p = &m->places[(at + i) % MASTER_PLACES];
+        *ret_is_it = op->mtime_ns && p->asked == op->mtime_ns && p->session.v == op->session.v &&
+                     p->ino.v == op->ino.v;
+        if (*ret_is_it)
+            return p;
+        if (!oldest || p->number < oldest->number)
+            oldest = p;
+    }
+    return oldest;
 }
 
 int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
@@ -62,6 +73,8 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
     if (!a || !m->settled_ns || now < m->settled_ns + valid_ns)
         return E_AGAIN;
     bool is_known = a->ino.v == op->ino.v && now < a->until_ns;
+    bool is_again;
+    struct master_place *p = append_question(m, op, &is_again);
     if (op->arg) { /* given back */
         /* by the same session: with the one that asked its last write may outlive the answer */
         bool is_its =
@@ -69,14 +82,12 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
         if (is_its && a->end == op->arg - 1 + op->size) {
             a->end = op->arg - 1;
             a->asked = 0;
-            append_question(m, op)->asked = 0;
+            if (is_again)
+                p->asked = 0;
         }
         return 0;
     }
-    struct master_place *p = append_question(m, op);
-    bool is_again = is_known && op->mtime_ns && p->ino.v == op->ino.v && p->number >= a->first &&
-                    p->session.v == op->session.v && p->asked == op->mtime_ns;
-    if (is_again) { /* its answer was lost */
+    if (is_again && is_known && p->number >= a->first) { /* its answer was lost */
         *size = p->at;
         a->until_ns = now + MASTER_APPEND_NS;
         return 0;
@@ -91,9 +102,9 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
                                 .end = *size + op->size,
                                 .asked = op->mtime_ns,
                                 .until_ns = now + MASTER_APPEND_NS,
-                                .first = is_known ? a->first : m->n_places,
+                                .first = is_known ? a->first : m->n_places + 1,
                                 .is_shared = is_shared};
-    *p = (struct master_place){op->ino, op->session, op->mtime_ns, *size, m->n_places++};
+    *p = (struct master_place){op->ino, op->session, op->mtime_ns, *size, ++m->n_places};
     return 0;
 }
 

@@ -101,6 +101,20 @@ static void test_master_append_questions_that_come_twice(void)
     w_close();
 }
 
+/* those of several clients do not take each other's place in what is remembered */
+static void test_master_append_many_questions_that_come_twice(void)
+{
+    struct wc *c[2];
+    (void)begin(&c[0], &c[1]);
+    for (unsigned i = 0; i < 400; i++) {
+        struct fsop op = {
+            .kind = FSOP_GETATTR, .ino = ino, .size = 1, .mtime_ns = 1 + (int64_t)(i % 200)};
+        CU_ASSERT_EQUAL(w_fs(c[i % 2], op, &a), 0);
+        CU_ASSERT_EQUAL(a.reply.attr.size, 100 + i % 200);
+    }
+    w_close();
+}
+
 /* sends the truncation of the file to 3 bytes */
 static void cut(struct wc *c, struct wcall *w)
 {
@@ -400,6 +414,7 @@ static void test_master_append_who_acknowledges_has_heard_of_the_new_leader(void
 UNIT_MAIN("master_append", UNIT(test_master_append_nobody_gets_the_same_place),
           UNIT(test_master_append_what_was_given_back_or_cut_is_free),
           UNIT(test_master_append_questions_that_come_twice),
+          UNIT(test_master_append_many_questions_that_come_twice),
           UNIT(test_master_append_beside_a_truncation_that_is_not_answered),
           UNIT(test_master_append_a_truncation_waits_for_appends),
           UNIT(test_master_append_a_truncation_waits_for_who_is_away),
