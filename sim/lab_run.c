@@ -4,7 +4,8 @@
 static const int64_t RUN_LATE_NS = 3000 * 1000000LL;
 enum {
     RUN_PAST_BYTES = 1536, /* that one operation adds to the model's past, about */
-    RUN_SPARE_TICKS = 20   /* when the machines have what they begin with */
+    RUN_SPARE_TICKS = 20,  /* when the machines have what they begin with */
+    RUN_PEER_BYTES = 128 * 1024
 };
 
 static void run_store(struct lab_run *r)
@@ -231,6 +232,9 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
     s->sim.seed = r->seed;
     s->sim.on_log = on_log;
     s->sim.log_ctx = log_ctx;
+    if (s->workers + s->clients >
+        256) /* a master knows each of them; what is not used costs nothing */
+        s->sim.node_mem_bytes += (uint64_t)(s->workers + s->clients) * RUN_PEER_BYTES;
     r->sim = sim_open(r->mem, &s->sim);
     ASSERT(r->sim != NULL);
     s->store.seed = r->seed;
@@ -247,7 +251,7 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
         .store_fails = store_fails,
         .is_group = s->masters > 1,
         .operations = lab_scenario_operations(s),
-        .limits = {.inodes_max = 100000, .sessions_max = 256},
+        .limits = lab_scenario_limits(s),
         .store = "main",
     };
     r->check = lab_check_open(r->mem, r->sim, r->ufs, &cc);

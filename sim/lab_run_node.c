@@ -39,7 +39,7 @@ static void node_boot_master(struct env *e, struct mem *m, void *ctx)
         cfg.journal.cluster_hi = 1;
         cfg.journal.cluster_lo = r->seed + 1;
     }
-    cfg.limits = (struct meta_limits){.inodes_max = 100000, .sessions_max = 256};
+    cfg.limits = lab_scenario_limits(&r->s);
     cfg.mounts = &r->mount;
     cfg.n_mounts = 1;
     cfg.ufs = lab_ufs_factory(r->ufs);

@@ -921,3 +921,11 @@ uint64_t lab_scenario_operations(const struct lab_scenario *s)
     uint64_t of_one = base_min_u64((uint64_t)s->duration_ns / each + 16, most);
     return base_min_u64(of_one * s->clients * s->load.threads * 5 / 4, most);
 }
+
+struct meta_limits lab_scenario_limits(const struct lab_scenario *s)
+{
+    uint32_t sessions = 256; /* a client that died and came back has two for a while */
+    if (2 * s->clients > sessions)
+        sessions = 2 * s->clients;
+    return (struct meta_limits){.inodes_max = 100000, .sessions_max = sessions};
+}

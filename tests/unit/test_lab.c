@@ -151,6 +151,22 @@ static void test_lab_run(void)
     CU_ASSERT_NOT_EQUAL(memcmp(a.hash, c.hash, sizeof a.hash), 0);
 }
 
+/* more clients than a master takes by its default: each has a session */
+static void test_lab_run_many(void)
+{
+    static struct lab_scenario s;
+    struct lab_finding f[LAB_VERDICTS];
+    small_scenario(&s);
+    s.n_faults = 0;
+    s.clients = 300;
+    s.load.threads = 1;
+    s.load.think_ns = 200 * ms;
+    s.duration_ns = sec;
+    run(&s, 1, f);
+    for (int v = 0; v < LAB_VERDICTS; v++)
+        CU_ASSERT_EQUAL(f[v].failures, 0);
+}
+
 /* a cluster whose messages take twenty seconds serves nobody */
 static void test_lab_run_liveness(void)
 {
@@ -843,7 +859,7 @@ static void test_lab_check_model(void)
 }
 
 UNIT_MAIN("lab", UNIT(test_lab_scenario), UNIT(test_lab_scenario_bad), UNIT(test_lab_scenario_draw),
-          UNIT(test_lab_run), UNIT(test_lab_run_liveness),
+          UNIT(test_lab_run), UNIT(test_lab_run_many), UNIT(test_lab_run_liveness),
           UNIT(test_lab_run_single_master_on_a_damaged_disk), UNIT(test_lab_check_log),
           UNIT(test_lab_check_group), UNIT(test_lab_check_leaders), UNIT(test_lab_check_twice),
           UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale), UNIT(test_lab_check_listing),
