@@ -68,10 +68,7 @@ static void sim_disk_cur_zeros(struct sim_node *n, struct sim_block *b)
 
 static bool sim_disk_is_zeros(const uint8_t *p)
 {
-    for (unsigned i = 0; i < SIM_BLOCK; i += 8)
-        if (base_get_u64(p + i))
-            return false;
-    return true;
+    return !base_get_u64(p) && !memcmp(p, p + 8, SIM_BLOCK - 8);
 }
 
 /* drops the pre-image when no sector needs it, and the block when it is zeros */
