@@ -558,7 +558,7 @@ bool lab_group_member_is_damaged(struct member *m)
 {
     struct journal_status s;
     journal_status(m->journal, &s);
-    return s.repairing;
+    return s.repairing || s.role == JOURNAL_STARTING; /* who still reads its disk may find that */
 }
 
 uint32_t lab_group_member_waiting(const struct member *m)
