@@ -291,6 +291,7 @@ void lab_check_append_place(struct lab_check *c, const void *who, uint64_t off, 
     struct check_append *a = append_of(c, who, &g);
     if (!a)
         return;
+    log_follow(c, g); /* what came before it is judged by the place that it had then */
     a->off = off;
     a->is_placed = true;
     a->is_again = again || a->epochs != c->n_epochs;
