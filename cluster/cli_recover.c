@@ -139,8 +139,8 @@ static void recover_warn(const struct recover *r)
         r->members, (unsigned long long)st->last_index);
     if (r->n > 1)
         fprintf(stderr,
-                "Members other than %u must begin with empty directories, by --join; until "
-                "a majority of them runs, nobody leads.\n",
+                "Members other than %u must begin with empty directories, by --join; each gets a "
+                "vote when it has caught up.\n",
                 r->d.meta.member);
 }
 

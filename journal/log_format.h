@@ -116,7 +116,8 @@ struct log_meta {
     uint64_t era;             /* of a group: which history it is of (era.c) */
     uint64_t lost, lost_term; /* damage took entries, the last of which was this one or one before
                                  it, and they are not back; lost_term 0: nothing */
-    uint32_t voters, reserved2;         /* of the group, when this was written */
+    uint32_t voters;          /* of the group, when this was written */
+    uint32_t is_guest;        /* of a member: raft_start.is_guest */
     uint64_t committed, committed_term; /* of a group: so much of the log was, as is known here */
 };
 static_assert(sizeof(struct log_meta) == 128, "stored");

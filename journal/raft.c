@@ -361,6 +361,7 @@ static void raft_load(struct raft *r, const struct raft_start *s)
         memcpy(t->run, s->run, s->n_runs * sizeof *s->run);
     r->floor = s->floor;
     r->floor_term = s->floor_term;
+    r->is_guest = s->is_guest && !MUTANT(RAFT_WIPED) && !MUTANT(RAFT_DISK_IGNORED);
     r->image_index = s->image.index;
     r->image_term = s->image.term;
     r->commit = r->applied = r->verified = s->image.index;
@@ -452,6 +453,11 @@ int64_t raft_deadline_ns(const struct raft *r)
         break;
     }
     return r->transfer.v && r->transfer_ns < r->heartbeat_ns ? r->transfer_ns : r->heartbeat_ns;
+}
+
+bool raft_is_guest(const struct raft *r)
+{
+    return r->is_guest;
 }
 
 bool raft_is_whole(const struct raft *r)

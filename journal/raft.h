@@ -110,6 +110,7 @@ struct raft_config {
         inflight_messages;    /* of a peer, unanswered; at most RAFT_INFLIGHT_MAX */
     uint32_t catch_up_rounds; /* after which a learner that does not catch up is given up on */
     bool knows_disks;         /* nobody gets a vote before its disk is in the configuration */
+    uint64_t disk;            /* our own, where disks are known */
 };
 
 /* For how long a follower that heard its leader is bound to it: invariant 7. */
@@ -256,6 +257,8 @@ struct raft_start { /* what the disk says */
     uint64_t floor, floor_term; /* more than the log holds: its last entry once was this one, or one
                                    before it (damage); 0: nothing is missing */
     uint64_t commit, commit_term; /* this entry is known to be committed; 0: nothing is */
+    bool
+        is_guest; /* it began empty, in a group that was there: no vote before the group knows it */
     uint64_t base, base_term;   /* the log holds the entries behind this one; base <= image.index */
     uint64_t n;                 /* entries base+1 .. base+n: */
     const struct raft_run *run; /* where terms begin among them */
@@ -326,6 +329,8 @@ uint64_t raft_mem_first(const struct raft *r);
 uint64_t raft_commit(const struct raft *r);
 /* false: damage took entries that are not back yet */
 bool raft_is_whole(const struct raft *r);
+/* true: it began empty, and no configuration was here yet that names it by its disk */
+bool raft_is_guest(const struct raft *r);
 /* of an entry of the log, or the last of the image; 0: not known */
 uint64_t raft_term_at(const struct raft *r, uint64_t index);
 /* entries up to here are not needed for any member that answers; margin: entries kept for those

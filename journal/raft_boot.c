@@ -62,6 +62,7 @@ static void drive_identify(struct drive *d, int read)
     if (d->file.is_new) {
         d->file.meta.disk = MUTANT(RAFT_WIPED) ? d->self.v : env_random(d->env) | 1;
         d->file.meta.era = d->join_era;
+        d->file.meta.is_guest = d->is_called;
     }
     d->meta_want = (struct raft_meta){d->file.meta.epoch, {d->file.meta.vote}};
     d->state = DRIVE_IMAGES;
@@ -171,6 +172,7 @@ static struct raft_start drive_start_of(struct drive *d)
                                .floor_term = d->file.meta.lost_term,
                                .commit = d->file.meta.committed,
                                .commit_term = d->file.meta.committed_term,
+                               .is_guest = d->file.meta.is_guest != 0,
                                .image = {.index = has ? d->image_index : 0,
                                          .term = has ? d->image_term : 0,
                                          .conf = &d->image_conf}};

@@ -85,12 +85,14 @@ static uint32_t drive_voters(const struct drive *d)
 }
 
 /* A start that finds as many terms behind its image as a log may hold can neither lead nor follow:
- * so that some of them can leave, it must know by itself what is committed. */
-static void drive_meta_commit(struct drive *d)
+ * so that some of them can leave, it must know by itself what is committed.  And who was a guest is
+ * none any more when what says so is durable. */
+static void drive_meta_log(struct drive *d)
 {
     struct log_meta *m = &d->file.meta;
     struct raft_status s;
     raft_status(d->raft, &s);
+    m->is_guest = m->is_guest && (raft_is_guest(d->raft) || s.stored < s.conf_index);
     uint64_t index = base_min_u64(s.commit, s.stored);
     if (index <= m->committed)
         return;
@@ -113,7 +115,7 @@ void raft_drive_meta_save(struct drive *d)
     m->vote = d->meta_want.vote.v;
     m->durable = base_max_u64(m->durable, raft_log_durable(d->log));
     m->voters = drive_voters(d);
-    drive_meta_commit(d);
+    drive_meta_log(d);
     if (raft_is_whole(d->raft))
         m->lost = m->lost_term = 0;
     if (d->trim_want)
@@ -699,7 +701,8 @@ void raft_drive_launch(struct drive *d, const struct raft_start *s)
                              .inflight_bytes = 4 << 20,
                              .inflight_messages = 64,
                              .catch_up_rounds = 10,
-                             .knows_disks = true};
+                             .knows_disks = true,
+                             .disk = d->file.meta.disk};
     d->applied = s->image.index;
     d->meta_want = s->meta;
     d->fit = true;

@@ -130,7 +130,7 @@ static bool raft_elect_may_stand(const struct raft *r, bool forced)
         !(pending && !MUTANT(RAFT_PENDING_SILENT) &&
           raft_member_votes(&r->conf[r->n_confs - 2], r->cfg.self)))
         return false;
-    if (!raft_is_whole(r) && !MUTANT(RAFT_FLOOR_FORGOTTEN))
+    if ((!raft_is_whole(r) && !MUTANT(RAFT_FLOOR_FORGOTTEN)) || r->is_guest)
         return false;
     return !r->installing && r->stored == r->trail.last && r->fit && raft_meta_durable(r) &&
            raft_trail_has_room(&r->trail, 2) && r->now >= r->silent_until_ns &&
@@ -265,7 +265,8 @@ static bool raft_elect_is_behind(const struct raft *r, const struct raft_message
 
 void raft_elect_pre_vote(struct raft *r, const struct raft_message *m)
 {
-    bool no = raft_elect_is_bound(r) || m->term <= r->term || raft_elect_is_behind(r, m);
+    bool no =
+        raft_elect_is_bound(r) || m->term <= r->term || raft_elect_is_behind(r, m) || r->is_guest;
     struct raft_message *a = raft_send(r, RAFT_MSG_PRE_VOTE_REPLY, m->from);
     if (no)
         SOMETIMES(RAFT_PRE_VOTE_REFUSED);
@@ -294,7 +295,7 @@ void raft_elect_vote(struct raft *r, const struct raft_message *m)
     }
     bool mine = raft_id_eq(r->vote, m->from);
     bool no = m->term < r->term || r->role != RAFT_FOLLOWER || (r->vote.v && !mine) ||
-              r->leader.v || raft_elect_is_behind(r, m) || r->installing ||
+              r->leader.v || raft_elect_is_behind(r, m) || r->installing || r->is_guest ||
               (!force && raft_elect_is_bound(r)) ||
               (MUTANT(RAFT_LEARNER_MUTE) && !raft_member_votes(raft_member_conf(r), r->cfg.self));
     if (no) {

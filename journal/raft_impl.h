@@ -110,7 +110,8 @@ struct raft {
     uint64_t term;
     struct raft_id vote, leader;
     uint64_t meta_seq, meta_done;
-    bool fit; /* our disk can take what a leader must write */
+    bool fit;      /* our disk can take what a leader must write */
+    bool is_guest; /* raft_member.c, invariant 5 */
 
     struct raft_trail trail;
     uint64_t commit, applied, stored;

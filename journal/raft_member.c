@@ -15,7 +15,9 @@
  *  4. Who gets a vote is known by its disk, where the host knows disks, and has caught up since it
  *     is: what another disk has answered for under its number counts for nothing.
  *  5. Everybody votes who is asked, whatever his own log says of his rank: the asker may know more.
- */
+ *     But who began empty in a group that was there (a guest) elects nobody before a configuration
+ *     has come to him that names him by his disk.  By 4 he has none of the votes till then; if his
+ *     number has one, another disk had it, and made promises of which he knows nothing. */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
@@ -119,6 +121,13 @@ static void raft_member_disks(struct raft *r, const struct raft_conf *c)
     }
 }
 
+static void raft_member_known(struct raft *r, const struct raft_conf *c)
+{
+    const struct raft_member *m = r->is_guest ? raft_member_find(c, r->cfg.self) : NULL;
+    if (m && m->disk == r->cfg.disk)
+        r->is_guest = false;
+}
+
 void raft_member_push(struct raft *r, uint64_t index, const struct raft_conf *c)
 {
     ASSERT(raft_member_has_room(r) && index > r->conf_index[r->n_confs - 1]);
@@ -130,6 +139,7 @@ void raft_member_push(struct raft *r, uint64_t index, const struct raft_conf *c)
     }
     r->conf[r->n_confs] = *c;
     r->conf_index[r->n_confs++] = index;
+    raft_member_known(r, c);
     raft_member_peers(r);
 }
 
@@ -155,6 +165,7 @@ void raft_member_reset(struct raft *r, uint64_t index, const struct raft_conf *c
     r->conf[0] = *c;
     r->conf_index[0] = index;
     r->n_confs = 1;
+    raft_member_known(r, c);
     raft_member_peers(r);
 }
 

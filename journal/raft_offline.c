@@ -18,7 +18,8 @@
  *  3. The era and a term above all that is here are durable before the entry is.  A crash between
  *     them leaves a member that talks to nobody and elects nobody; the same command ends it.
  *  4. A member that the new configuration names beside this one begins with an empty directory
- *     (--join), which takes its era from the one that calls it.  So nobody votes with two pasts.
+ *     (--join), which takes its era from the one that calls it.  So nobody votes with two pasts;
+ * nor with a part of this one: it gets its vote when it has all that was recovered.
  *
  * Why not a new cluster id: it stands in every segment and image, and clients and workers know it.
  */
@@ -80,7 +81,10 @@ static int offline_plan(struct drive *d)
         return offline_refuse(d, "the new group cannot be read");
     for (uint32_t i = 0; i < c->n; i++) {
         self |= c->member[i].id.v == d->self.v;
-        c->member[i].disk = c->member[i].id.v == d->self.v ? d->file.meta.disk : 0;
+        if (c->member[i].id.v == d->self.v)
+            c->member[i].disk = d->file.meta.disk;
+        else /* of two of them, each with a part of the log, one could lead */
+            c->member[i].flags = RAFT_LEARNER | RAFT_PROMOTE;
     }
     if (!self)
         return offline_refuse(d, "the new group must name the member whose directory this is");
@@ -102,7 +106,9 @@ static void offline_recover(struct drive *d)
     m->era = era_next(base_max_u64(m->era, d->cfg.raft.recover_era), env_wall_ns(d->env),
                       (uint32_t)env_random(d->env));
     m->durable = base_max_u64(m->durable, raft_log_durable(d->log));
-    m->voters = d->first_conf.n; /* who is alone has nobody to repair its log */
+    m->voters = 1;                    /* who is alone has nobody to repair its log */
+    if (m->committed > d->found.last) /* damage took it */
+        m->committed = m->committed_term = 0;
     d->state = DRIVE_OFFLINE;
     d->busy = true;
     log_meta_save(&d->file, &d->op);

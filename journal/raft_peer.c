@@ -34,6 +34,7 @@ struct drive_hello {
     uint64_t disk, era;
     int64_t promise_ns;
     uint32_t settings; /* 0: not said */
+    uint32_t is_guest; /* raft_is_guest */
 };
 
 static void drive_dial(struct drive_link *k);
@@ -51,6 +52,7 @@ static void drive_hello_put(const struct drive *d, struct wbuf *w, uint32_t to)
     wbuf_u64(w, d->file.meta.era);
     wbuf_u64(w, (uint64_t)d->cfg.raft.promise_ns);
     wbuf_u32(w, d->cfg.raft.settings);
+    wbuf_u32(w, d->raft && raft_is_guest(d->raft));
 }
 
 static int drive_hello_get(struct rbuf *r, struct drive_hello *h)
@@ -65,6 +67,7 @@ static int drive_hello_get(struct rbuf *r, struct drive_hello *h)
     h->era = rbuf_u64(r);
     h->promise_ns = rbuf_left(r) ? (int64_t)rbuf_u64(r) : 0; /* other versions may say less */
     h->settings = rbuf_left(r) ? rbuf_u32(r) : 0;
+    h->is_guest = rbuf_left(r) ? rbuf_u32(r) : 0;
     return r->bad || h->from == 0 ? E_PROTO : 0;
 }
 
@@ -356,6 +359,8 @@ static int drive_disk_check(struct drive *d, const struct drive_hello *h, bool i
         return 0; /* who is not of it himself reads how the group came about */
     bool votes = m->flags & (RAFT_VOTER | RAFT_OLD);
     uint64_t disk = m->disk ? m->disk : k ? k->disk : 0;
+    if (votes && !m->disk && h->is_guest)
+        return E_STALE; /* nobody gets a vote before its disk is known: another one had it */
     if (m->disk || votes)
         return disk && disk != h->disk ? E_STALE : 0;
     return is_found || disk == h->disk ? 0 : disk ? E_STALE : E_UNAVAILABLE;

@@ -197,7 +197,35 @@ static void test_a_leader_whose_number_was_anothers(void)
     gang_free(g);
 }
 
+/* A voter lost its disk and comes back under its number, with an empty directory, while nobody runs
+ * who knew its disk: it does not help one to lead that has nothing of what was acknowledged. */
+static void test_a_voter_without_its_disk_elects_nobody(void)
+{
+    struct sim_config c = sim_config_quiet(60);
+    struct gang *g = gang_new(&c, 3);
+    gang_start(g, 0); /* the second has not run yet */
+    gang_start(g, 2);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    CU_ASSERT(gang_write(g, 10, 100));
+    CU_ASSERT(gang_await_equal(g, 5000));
+    gang_crash(g, 0, false);
+    gang_crash(g, 2, false);
+    sim_node_wipe(g->m[2].node);
+    g->m[2].found = false;
+    g->m[2].join = true;
+    gang_start(g, 1);
+    gang_start(g, 2);
+    gang_run(g, 10000);
+    CU_ASSERT(gang_leader(g) == NULL);
+    gang_start(g, 0);
+    CU_ASSERT(gang_await_leader(g, 10000) != NULL && gang_write(g, 10, 100));
+    gang_run(g, 2000);
+    CU_ASSERT(g->m[0].n_applied == 20 && g->m[1].n_applied == 20 && g->m[2].n_applied == 0);
+    gang_free(g);
+}
+
 UNIT_MAIN("raft_disks", UNIT(test_one_that_never_comes_hides_no_disk),
           UNIT(test_who_votes_is_known_by_its_disk), UNIT(test_who_was_removed_is_not_the_new_one),
           UNIT(test_who_was_removed_is_cut_off_by_all),
-          UNIT(test_a_leader_whose_number_was_anothers))
+          UNIT(test_a_leader_whose_number_was_anothers),
+          UNIT(test_a_voter_without_its_disk_elects_nobody))

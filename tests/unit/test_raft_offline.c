@@ -360,6 +360,14 @@ static void test_offline_joins_a_cluster_it_knows(void)
     gang_free(g);
 }
 
+static void starts_empty(struct gang *g, uint32_t i)
+{
+    sim_node_wipe(g->m[i].node);
+    g->m[i].found = false;
+    g->m[i].join = true;
+    gang_start(g, i);
+}
+
 /* the new group may name members that begin empty */
 static void test_offline_recover_with_new_ones(void)
 {
@@ -374,17 +382,52 @@ static void test_offline_recover_with_new_ones(void)
     gang_start(g, 0);
     g->m[1].found = false;
     gang_start(g, 1); /* not emptied */
+    CU_ASSERT_FATAL(gang_await_leader(g, 5000) == &g->m[0]);
     gang_run(g, 5000);
-    CU_ASSERT(gang_leader(g) == NULL);
     CU_ASSERT_EQUAL(g->m[1].role, JOURNAL_FAILED);
     gang_crash(g, 1, false);
-    sim_node_wipe(g->m[1].node);
-    g->m[1].join = true;
-    gang_start(g, 1);
-    CU_ASSERT_FATAL(gang_await_leader(g, 10000) == &g->m[0]);
+    starts_empty(g, 1);
     CU_ASSERT(gang_write(g, 100, 100));
     CU_ASSERT(gang_await_equal(g, 5000));
     CU_ASSERT_EQUAL(g->m[1].n_applied, 300);
+    starts_empty(g, 2);
+    gang_run(g, 5000);
+    journal_status(g->m[0].j, &st);
+    for (uint32_t i = 0; i < 3; i++)
+        CU_ASSERT(st.member[i].votes && st.member[i].connected && st.member[i].disk);
+    gang_crash(g, 0, false); /* they need it no more */
+    CU_ASSERT(gang_await_leader(g, 10000) != NULL && gang_write(g, 10, 100));
+    gang_free(g);
+}
+
+/* Those who begin empty do not go on with a part of what was recovered. */
+static void test_offline_new_ones_lead_with_all_of_it(void)
+{
+    struct gang *g = started(4, 3);
+    struct journal_status st;
+    uint64_t all;
+    CU_ASSERT(gang_write(g, 2000, 1000));
+    gang_run(g, 1000);
+    for (uint32_t i = 0; i < 3; i++)
+        gang_crash(g, i, false);
+    CU_ASSERT_EQUAL(offline(g, 0, g->members, ALL, &st), 0);
+    all = st.last_index;
+    gang_start(g, 0);
+    starts_empty(g, 1);
+    for (st.last_index = 0; st.last_index < 100;) {
+        sim_run_until(g->s, sim_now_ns(g->s) + GANG_MS / 10);
+        journal_status(g->m[1].j, &st);
+    }
+    CU_ASSERT(st.last_index < all / 2);
+    gang_crash(g, 0, false);
+    starts_empty(g, 2);
+    gang_run(g, 10000);
+    CU_ASSERT(gang_leader(g) == NULL);
+    gang_start(g, 0);
+    CU_ASSERT(gang_await_leader(g, 10000) != NULL && gang_write(g, 10, 100));
+    gang_run(g, 5000);
+    for (uint32_t i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(g->m[i].n_applied, 2010);
     gang_free(g);
 }
 
@@ -472,20 +515,26 @@ static void test_offline_recovered_twice(void)
     CU_ASSERT_EQUAL(offline(g, 1, "1@m1:1,2@m2:1", ALL, &st), 0);
     CU_ASSERT_EQUAL(era_number(st.era), number);
     gang_start(g, 0);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) == &g->m[0]);
+    gang_crash(g, 0, false);
+    memset(g->leader_of, 0, sizeof g->leader_of); /* each has terms of its own */
+    gang_start(g, 0);
     gang_start(g, 1);
     gang_run(g, 8000);
-    CU_ASSERT(gang_leader(g) == NULL);
-    CU_ASSERT(g->m[0].role == JOURNAL_STANDBY && g->m[1].role == JOURNAL_STANDBY);
+    for (uint32_t i = 0; i < 2; i++) { /* each leads, and the other is nobody to it */
+        journal_status(g->m[i].j, &st);
+        CU_ASSERT(g->m[i].role == JOURNAL_LEADER && g->m[i].n_applied == 200);
+        CU_ASSERT(!st.member[1 - i].votes && !st.member[1 - i].connected);
+    }
     CU_ASSERT(strstr(g->last_error, "only one can go on") != NULL);
     /* the operator decides; one that was given up stops when it hears of it */
     gang_crash(g, 0, false);
     CU_ASSERT_EQUAL(offline(g, 0, "1@m1:1", ALL, &st), 0);
     CU_ASSERT(era_number(st.era) > number);
     gang_start(g, 0);
-    CU_ASSERT_FATAL(gang_await_leader(g, 10000) == &g->m[0]);
-    gang_run(g, 3000);
+    gang_run(g, 5000);
     CU_ASSERT_EQUAL(g->m[1].role, JOURNAL_FAILED);
-    CU_ASSERT(gang_write(g, 10, 100));
+    CU_ASSERT(gang_leader(g) == &g->m[0] && gang_write(g, 10, 100));
     gang_free(g);
 }
 
@@ -581,6 +630,7 @@ static void test_newer_release_is_refused(void)
 UNIT_MAIN("raft_offline", UNIT(test_offline_check), UNIT(test_offline_check_finds_nonsense),
           UNIT(test_a_log_that_begins_right_behind_its_image), UNIT(test_offline_recover),
           UNIT(test_offline_recovered_by_mistake), UNIT(test_offline_recover_with_new_ones),
+          UNIT(test_offline_new_ones_lead_with_all_of_it),
           UNIT(test_offline_joins_a_cluster_it_knows), UNIT(test_offline_recovered_alone_is_alone),
           UNIT(test_offline_the_last_counts), UNIT(test_offline_recovered_twice),
           UNIT(test_offline_recover_crashes), UNIT(test_newer_release_is_refused))
