@@ -25,7 +25,8 @@
  *  7. A truncation is done below when no append is on its way to a place of before it: each session
  *     that has the file open for writing says so, one after the other (RPC_PLACES), and asks for
  *     another place for what it has not begun.  One that is not heard of is waited for until its
- *     lease, and what it began within that, is over.
+ *     lease, and what it began within that, is over; one that never says so, as long as what was
+ *     given is kept.
  *
  * A writer that dies between question and write leaves a hole, if somebody appended meanwhile. */
 #include "cluster/master_impl.h"
@@ -97,6 +98,8 @@ int master_append_place(struct master *m, const struct fsop *op, uint64_t *size)
         is_shared = a->is_shared || a->session.v != op->session.v;
         *size = a->end;
     }
+    if (*size > INT64_MAX || op->size > INT64_MAX - *size)
+        return E_FBIG;
     *a = (struct master_append){.ino = op->ino,
                                 .session = op->session,
                                 .end = *size + op->size,
@@ -155,8 +158,7 @@ bool master_append_wait(struct master_job *j)
     struct master *m = j->m;
     struct ino ino = j->intent.ino;
     uint8_t body[16];
-    bool is_first = j->step != STEP_PLACES;
-    if (MUTANT(APPEND_CUT_BESIDE) || (is_first && !append_is_known(m, ino)))
+    if (MUTANT(APPEND_CUT_BESIDE) || !append_is_known(m, ino))
         return true;
     for (;;) {
         struct session_id id = meta_file_writer_next(m->meta, ino, j->writer);

@@ -110,9 +110,14 @@ static void query_answer(struct master_req *r, struct fsop_reply *rep)
             master_rpc_block(r, REQ_QUERY);
             return;
         }
-        if (master_append_place(m, &r->op, &rep->attr.size) != 0) {
+        int err = master_append_place(m, &r->op, &rep->attr.size);
+        if (err == E_AGAIN) {
             master_rpc_park(r, REQ_QUERY);
             r->is_live_known = false;
+            return;
+        }
+        if (err) {
+            master_rpc_answer_err(r, err);
             return;
         }
         master_rpc_answer(r, rep); /* a place is no attribute: nobody keeps it */

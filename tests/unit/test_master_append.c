@@ -191,6 +191,39 @@ static void test_master_append_a_truncation_waits_for_who_is_away(void)
     w_close();
 }
 
+/* One that always says that it appends, or does not know the question, holds it up no longer than
+ * its place is kept. */
+static void test_master_append_a_truncation_is_not_held_up_for_ever(void)
+{
+    static struct wcall b;
+    struct wc *c1, *c2;
+    struct wu_file *f = begin(&c1, &c2);
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    c1->appends = true;
+    cut(c2, &b);
+    w_run_ms(RPC_APPEND_VALID_MS);
+    CU_ASSERT(f->size == 100 && !b.done);
+    w_run_ms(20000);
+    CU_ASSERT(b.done && b.err == 0 && f->size == 3);
+    w_close();
+}
+
+/* no file is that long, and the sum would begin anew */
+static void test_master_append_of_more_than_there_can_be(void)
+{
+    struct wc *c1, *c2;
+    (void)begin(&c1, &c2);
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = ino, .size = UINT64_MAX - 50};
+    CU_ASSERT_EQUAL(w_fs(c1, op, &a), E_FBIG);
+    op.size = (uint64_t)INT64_MAX - 99;
+    CU_ASSERT_EQUAL(w_fs(c1, op, &a), E_FBIG);
+    CU_ASSERT_EQUAL(place(c1, 10), 100);
+    op.size = (uint64_t)INT64_MAX - 109;
+    CU_ASSERT_EQUAL(w_fs(c2, op, &a), E_FBIG);
+    CU_ASSERT_EQUAL(place(c2, 10), 110);
+    w_close();
+}
+
 /* A new leader does not know who was given places, and asks all who write. */
 static void test_master_append_a_truncation_under_the_next_leader(void)
 {
@@ -418,6 +451,8 @@ UNIT_MAIN("master_append", UNIT(test_master_append_nobody_gets_the_same_place),
           UNIT(test_master_append_beside_a_truncation_that_is_not_answered),
           UNIT(test_master_append_a_truncation_waits_for_appends),
           UNIT(test_master_append_a_truncation_waits_for_who_is_away),
+          UNIT(test_master_append_a_truncation_is_not_held_up_for_ever),
+          UNIT(test_master_append_of_more_than_there_can_be),
           UNIT(test_master_append_a_truncation_under_the_next_leader),
           UNIT(test_master_append_no_place_for_a_session_that_is_over),
           UNIT(test_master_append_during_a_truncation),
