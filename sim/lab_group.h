@@ -92,8 +92,9 @@ void lab_group_history(struct lab_group *g, FILE *to);
 void lab_group_watch(struct lab_group *g, const struct lab_group_watch *w);
 /* keeps every operation that is begun; call it before lab_group_go */
 void lab_group_keep(struct lab_group *g, struct lab_ops *to);
-/* the report for people, or as one line of JSON; wall_s: how long it took */
-void lab_group_print(const struct lab_scenario *s, const struct lab_group_report *r, double wall_s,
-                     bool json);
+/* the report for people, or as JSON, an object that is not closed yet; wall_s: how long it took;
+ * over: it was not cut short */
+void lab_group_print(FILE *to, const struct lab_scenario *s, const struct lab_group_report *r,
+                     double wall_s, bool over, bool json);
 
 #endif

@@ -23,6 +23,29 @@ void lab_mark_begin(void)
     memset(sometimes_hits, 0, sizeof sometimes_hits);
 }
 
+bool lab_mark_name(uint32_t i, char *ret_name, size_t cap)
+{
+    static const char *const world[] = {
+        "loss",           "reorder",     "reset",          "half_open",
+        "clog",           "timeout",     "rma_late",       "eio",
+        "enospc",         "disk_stall",  "misdirected",    "sector_kept",
+        "sector_dropped", "sector_torn", "sector_garbage", "name_undone"};
+    const struct sim_known_site *k;
+    bool is_there = true;
+    uint32_t n = i - SOMETIMES_COUNT;
+    if (i < SOMETIMES_COUNT)
+        fmt_into(ret_name, cap, "%s", sometimes_marks[i].name);
+    else if (n < LAB_FAULTS)
+        fmt_into(ret_name, cap, "fault.%s", lab_scenario_fault_name((enum lab_fault_kind)n));
+    else if ((n -= LAB_FAULTS) < ARRAY_LEN(world))
+        fmt_into(ret_name, cap, "world.%s", world[n]);
+    else if ((k = sim_fault_known(n - (uint32_t)ARRAY_LEN(world))))
+        fmt_into(ret_name, cap, "site.%s", k->name);
+    else
+        is_there = false;
+    return is_there;
+}
+
 static void put_marks(const struct lab_scenario *s, struct sink *k)
 {
     for (uint32_t i = 0; i < SOMETIMES_COUNT; i++) {

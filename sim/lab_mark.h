@@ -17,6 +17,8 @@ struct lab_mark {
 
 enum { LAB_MARKS_MAX = 400 };
 
+/* of all marks that there may be, the i-th; false: there are no more */
+bool lab_mark_name(uint32_t i, char *ret_name, size_t cap);
 /* forgets what earlier runs of this process passed */
 void lab_mark_begin(void);
 /* after a run; s with what the seed drew (lab_scenario_draw); ret: how many, at most LAB_MARKS_MAX,

@@ -6,6 +6,7 @@
 #include "core/fmt.h"
 #include "core/prng.h"
 #include "sim/lab_measured.h"
+#include "sim/lab_word.h"
 
 enum key_type { KEY_TIME, KEY_U64, KEY_U32, KEY_POW2 };
 
@@ -259,33 +260,12 @@ void lab_scenario_default(struct lab_scenario *s)
 
 /* ---- words ---- */
 
-/* edits that turn a into b, for "did you mean" */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[80], n = (unsigned)strlen(b);
-    if (n >= ARRAY_LEN(row) || strlen(a) >= ARRAY_LEN(row))
-        return 1000;
-    for (unsigned j = 0; j <= n; j++)
-        row[j] = j;
-    for (unsigned i = 1; a[i - 1]; i++) {
-        unsigned diagonal = row[0];
-        row[0] = i;
-        for (unsigned j = 1; j <= n; j++) {
-            unsigned keep = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            unsigned edit = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
-            row[j] = keep < edit ? keep : edit;
-        }
-    }
-    return row[n];
-}
-
 static const struct key *key_find(const char *name, char *ret_why)
 {
     const struct key *near = NULL;
     unsigned best = 1000;
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        unsigned d = distance(name, keys[i].name);
+        unsigned d = lab_word_distance(name, keys[i].name);
         if (d == 0)
             return &keys[i];
         if (d < best) {
@@ -342,8 +322,6 @@ bool lab_scenario_number(const char *text, bool with_unit, uint64_t *ret_v)
 static int key_set(struct lab_scenario *s, const char *name, const char *value, char *ret_why)
 {
     uint64_t v;
-    if (!strcmp(name, "model"))
-        return lab_measured_take(s, value, ret_why);
     const struct key *k = key_find(name, ret_why);
     if (!k)
         return E_CONFIG;
@@ -360,9 +338,23 @@ static int key_set(struct lab_scenario *s, const char *name, const char *value, 
     return 0;
 }
 
+/* On the command line "net.loss=0.05" is "net.loss_ppm=50000". */
+static int set_probability(struct lab_scenario *s, const struct key *k, const char *value,
+                           char *ret_why)
+{
+    uint64_t ppm;
+    if (lab_word_ppm(value, &ppm) && lab_scenario_put(s, (uint32_t)(k - keys), ppm))
+        return 0;
+    fmt_into(
+        ret_why, LAB_ERROR,
+        "%.*s: \"%s\" is not a probability from 0 to 1 (like 0.05; %s takes parts per million)",
+        (int)strlen(k->name) - 4, k->name, value, k->name);
+    return E_CONFIG;
+}
+
 int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_why)
 {
-    char name[80];
+    char name[80], full[84], other[LAB_ERROR];
     const char *eq = strchr(assignment, '=');
     if (!eq || (size_t)(eq - assignment) >= sizeof name) {
         fmt_into(ret_why, LAB_ERROR, "\"%s\" is not key=value", assignment);
@@ -370,11 +362,22 @@ int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_w
     }
     memcpy(name, assignment, (size_t)(eq - assignment));
     name[eq - assignment] = 0;
-    int err = key_set(s, name, eq + 1, ret_why);
-    if (!err && strcmp(name, "model") != 0) {
-        size_t i = (size_t)(key_find(name, ret_why) - keys);
-        s->fixed[i / 64] |= 1ULL << i % 64;
+    if (!strcmp(name, "model"))
+        return lab_measured_take(s, eq + 1, ret_why);
+    fmt_into(full, sizeof full, "%s_ppm", name);
+    const struct key *k = key_find(name, ret_why), *of_ppm = k ? NULL : key_find(full, other);
+    if (!k && !of_ppm)
+        return E_CONFIG;
+    if (k && k->type == KEY_TIME && eq[1 + strspn(eq + 1, "0123456789")] == 0 &&
+        eq[1 + strspn(eq + 1, "0")]) {
+        fmt_into(ret_why, LAB_ERROR, "%s: \"%s\" needs a unit, like %ss or %sms", name, eq + 1,
+                 eq + 1, eq + 1);
+        return E_CONFIG;
     }
+    int err = k ? key_set(s, name, eq + 1, ret_why) : set_probability(s, of_ppm, eq + 1, ret_why);
+    size_t i = (size_t)((k ? k : of_ppm) - keys);
+    if (!err)
+        s->fixed[i / 64] |= 1ULL << i % 64;
     return err;
 }
 
@@ -447,7 +450,7 @@ static int fault_kind(const char *name, char *ret_why)
     int near = 0;
     unsigned best = 1000;
     for (int k = 0; k < LAB_FAULTS; k++) {
-        unsigned d = distance(name, fault_names[k]);
+        unsigned d = lab_word_distance(name, fault_names[k]);
         if (d == 0)
             return k;
         if (d < best) {
@@ -481,7 +484,8 @@ static int fault_unknown(const char *name, char *ret_why)
     static const char *const fields[] = {"at", "do", "node", "to", "for", "one_way", "chance"};
     size_t near = 0;
     for (size_t i = 1; i < ARRAY_LEN(fields); i++)
-        near = distance(name, fields[i]) < distance(name, fields[near]) ? i : near;
+        near =
+            lab_word_distance(name, fields[i]) < lab_word_distance(name, fields[near]) ? i : near;
     fmt_into(ret_why, LAB_ERROR,
              "unknown key \"%s\"; did you mean \"%s\"? (at, do, node, to, for, one_way, chance)",
              name, fields[near]);

@@ -133,7 +133,8 @@ void lab_scenario_default(struct lab_scenario *s);
 /* 0, or E_CONFIG with a text that says where and what */
 int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why);
 int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why);
-/* "key=value"; E_CONFIG */
+/* "key=value", as on the command line: times need a unit, and of each key X_ppm there is also X, a
+ * probability; E_CONFIG */
 int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_why);
 /* draws keys if it is a swarm, then the random faults, and sorts them all */
 void lab_scenario_draw(struct lab_scenario *s, uint64_t seed);
@@ -148,6 +149,8 @@ bool lab_scenario_fault_is_link(enum lab_fault_kind k);
 /* machines that are named are there, operations are of clients that are, masters promise no longer
  * than they may; E_CONFIG */
 int lab_scenario_check(const struct lab_scenario *s, char *ret_why);
+/* is there a machine of that name, by name and not by role? */
+bool lab_scenario_has_machine(const struct lab_scenario *s, const char *name);
 /* as JSON that says everything: what the seed drew, too, if it was drawn; lab_scenario_parse gives
  * the same */
 void lab_scenario_write(const struct lab_scenario *s, FILE *to);

@@ -161,8 +161,29 @@ static bool chance_is_of(const struct lab_scenario *s, const char *name)
            (strcmp(name, "leader") != 0 && machine_is(s, name));
 }
 
+bool lab_scenario_has_machine(const struct lab_scenario *s, const char *name)
+{
+    return chance_is_of(s, name);
+}
+
+/* a mean is of the whole, its least part included */
+static int sense_latency(const char *of, int64_t least_ns, int64_t mean_ns, char *ret_why)
+{
+    char least[40], mean[40];
+    if (least_ns <= mean_ns)
+        return 0;
+    lab_op_time(least_ns, least, sizeof least);
+    lab_op_time(mean_ns, mean, sizeof mean);
+    fmt_into(ret_why, LAB_ERROR, "%s.latency_mean is %s, less than %s.latency_min, %s: set both",
+             of, mean, of, least);
+    return E_CONFIG;
+}
+
 int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
 {
+    if (sense_latency("net", s->sim.net.latency_min_ns, s->sim.net.latency_mean_ns, ret_why) ||
+        sense_latency("store", s->store.latency_min_ns, s->store.latency_mean_ns, ret_why))
+        return E_CONFIG;
     if (*s->protocol && sense_own(s, ret_why))
         return E_CONFIG;
     if (!lab_scenario_is_group(s) && sense_journals(s, ret_why))

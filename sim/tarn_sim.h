@@ -30,11 +30,24 @@ bool tarn_sim_mutant(const char *name);
 /* of the program: tarn-sim, or what one with a protocol of its own is called */
 const char *tarn_sim_name(void);
 double tarn_sim_wall_s(void);
-bool tarn_sim_number(const char *s, uint64_t *ret_v);
-bool tarn_sim_time(const char *s, int64_t *ret_ns);
-/* says what is wrong; ret: EXIT_USAGE */
+/* ---- tarn_sim_words.c ---- */
+
+/* does the command take the option? */
+bool tarn_sim_takes(const char *command, const char *option);
+/* on standard error, after the program's name */
+void tarn_sim_say(const char *format, ...) PRINTF_LIKE(1, 2);
+/* these say what is wrong; ret: EXIT_USAGE */
+int tarn_sim_unknown_option(const char *command, const char *option);
 int tarn_sim_unknown(const char *what, const char *word, const char *const *names, size_t n);
 int tarn_sim_bad(const char *what, const char *arg);
+int tarn_sim_bad_value(const char *option, const char *v); /* v NULL: there is none */
+bool tarn_sim_number(const char *s, uint64_t *ret_v);
+/* with a unit, but for 0 */
+bool tarn_sim_time(const char *s, int64_t *ret_ns);
+/* as a shell takes it for one word; ret: its length */
+size_t tarn_sim_quote(char *to, size_t cap, const char *word);
+/* the next of settings that stand in one text with blanks between; false: there is none */
+bool tarn_sim_next_set(const char **at, char *to, size_t cap);
 
 /* ---- tarn_sim_mem.c ---- */
 

@@ -29,8 +29,7 @@ struct args_table {
     void *ctx;
     const struct args_flag *flags;
     size_t n_flags;
-    const char *const *names; /* of all options: the nearest one is named to who errs */
-    size_t n_names;
+    const char *command; /* whose options these are */
     /* 1: it is such an option with a good value, 0: its value is bad or missing (v: NULL), -1:
      * there is no such */
     int (*valued)(void *ctx, const char *o, const char *v);
@@ -43,7 +42,7 @@ int tarn_sim_args_read(int argc, char **argv, struct args_table *t);
 
 /* "fail", "warn" or "off" */
 bool tarn_sim_args_marks(const char *word, enum summary_marks *ret_m);
-/* splits a list at its commas; false: too many */
+/* splits a list at its commas; false, and said: too many, or no such mark */
 bool tarn_sim_args_excuse(const char *list, char **names, unsigned *n);
 
 #endif

@@ -86,16 +86,16 @@ int tarn_sim_branch(const struct lab_scenario *s, int64_t at_ns, uint64_t n, boo
     struct mem m;
     tarn_sim_mem(&m);
     tarn_sim_child_open(&w, &m, s, NULL);
-    if (tarn_sim_child_go(&w, at_ns)) {
-        fprintf(stderr, "tarn-sim: the run is over at %.6f s, before --branch\n",
-                (double)sim_now_ns(w.sim) / 1e9);
+    if (at_ns && tarn_sim_child_go(&w, at_ns)) {
+        tarn_sim_say("the run is over at %.6f s, before --branch\n",
+                     (double)sim_now_ns(w.sim) / 1e9);
         return EXIT_USAGE;
     }
     if (tarn_sim_child_judge(&w, &b.end) && !json)
         printf("it has failed by then already: %s at %.6f s\n", b.end.checker,
                (double)b.end.at_ns / 1e9);
     if (!branch_one(&w, 0, &b.calm)) {
-        fprintf(stderr, "tarn-sim: no processes\n");
+        tarn_sim_say("no processes\n");
         return EXIT_BROKEN;
     }
     for (uint64_t i = 1; i <= n; i++) {

@@ -153,7 +153,7 @@ static void progress(struct campaign *c, bool is_last)
 
 static void broken(const char *what)
 {
-    perror(what);
+    tarn_sim_say("%s: %s\n", what, strerror(errno));
     exit(EXIT_BROKEN);
 }
 
@@ -172,10 +172,10 @@ static void worker_start(struct campaign *c, struct worker *w)
     int in[2], out[2];
     *w = (struct worker){.said = tmpfile()};
     if (!w->said || pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
-        broken("tarn-sim: a worker could not be started");
+        broken("a worker could not be started");
     w->pid = fork();
     if (w->pid < 0)
-        broken("tarn-sim: a worker could not be started");
+        broken("a worker could not be started");
     if (!w->pid)
         child(c, in, out, w->said);
     close(in[0]);
@@ -200,7 +200,7 @@ static void worker_give(struct campaign *c, struct worker *w)
     w->began_s = tarn_sim_wall_s();
     if (write(w->to, &w->job, sizeof w->job) != sizeof w->job &&
         errno != EPIPE) /* gone: poll tells */
-        broken("tarn-sim: a worker could not be told what to do");
+        broken("a worker could not be told what to do");
 }
 
 static void take_row(struct campaign *c, struct worker *w, const struct row *r)
@@ -366,6 +366,10 @@ static int finish(struct campaign *c)
     int err = tarn_sim_db_close(c->db);
     if (interrupted)
         return 128 + interrupted;
+    if (!status && so.left && !c->done) {
+        tarn_sim_say("no run was begun: %s\n", so.why_left);
+        status = EXIT_BROKEN;
+    }
     return err ? err : status;
 }
 
@@ -386,9 +390,9 @@ int tarn_sim_campaign(int argc, char **argv)
     uint64_t n = c.a.to - c.a.from + 1;
     for (uint32_t i = 0; i < c.a.plan.n_scenarios; i++)
         if (!(c.a.plan.scenarios[i].state = calloc(n, 1)))
-            broken("tarn-sim: so many seeds");
+            broken("so many seeds");
     if (!c.argv || !c.workers)
-        broken("tarn-sim");
+        broken("no memory");
     memcpy(c.argv, argv, (size_t)argc * sizeof *argv);
     c.argv[argc] = (char *)(uintptr_t) "--worker";
     signal(SIGPIPE, SIG_IGN);

@@ -41,8 +41,7 @@ void tarn_sim_db_panic(sqlite3 *db)
 {
     const char *path = sqlite3_db_filename(db, "main");
     fflush(stdout);
-    fprintf(stderr, "tarn-sim: %s: %s\n", path && *path ? path : "the database",
-            sqlite3_errmsg(db));
+    tarn_sim_say("%s: %s\n", path && *path ? path : "the database", sqlite3_errmsg(db));
     exit(EXIT_BROKEN);
 }
 
@@ -122,13 +121,12 @@ int tarn_sim_db_open(const char *path, bool may_create, sqlite3 **ret_db)
     /* a campaign is the only one that writes, until it ends */
     err = err ? err : sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE; BEGIN IMMEDIATE", 0, 0, 0);
     if (err == SQLITE_BUSY) {
-        fprintf(stderr,
-                "tarn-sim: %s is in use by another campaign: wait for it, or give each "
-                "one its own --db and join them by tarn-sim merge\n",
-                path);
+        tarn_sim_say("%s is in use by another campaign: wait for it, or give each "
+                     "one its own --db and join them by tarn-sim merge\n",
+                     path);
     } else if (err) {
-        fprintf(stderr, "tarn-sim: %s: %s%s\n", path, db ? sqlite3_errmsg(db) : "out of memory",
-                err == SQLITE_NOTADB ? "; give another --db" : "");
+        tarn_sim_say("%s: %s%s\n", path, db ? sqlite3_errmsg(db) : "out of memory",
+                     err == SQLITE_NOTADB ? "; give another --db" : "");
     }
     if (err) {
         sqlite3_close(db);
@@ -143,14 +141,13 @@ int tarn_sim_db_open(const char *path, bool may_create, sqlite3 **ret_db)
         meta_set(db, "schema", text);
     } else if (!tarn_sim_db_number(db, "SELECT count(*) FROM sqlite_master WHERE name = 'meta'") ||
                atoi(tarn_sim_db_meta(db, "schema", text, sizeof text)) != DB_SCHEMA) {
-        fprintf(stderr,
-                "tarn-sim: %s is no database of campaigns, or of another version of "
-                "tarn-sim (its schema is \"%s\", this one's %d); give another --db\n",
-                path,
-                tarn_sim_db_number(db, "SELECT count(*) FROM sqlite_master WHERE name = 'meta'")
-                    ? text
-                    : "",
-                DB_SCHEMA);
+        tarn_sim_say(
+            "%s is no database of campaigns, or of another version of "
+            "tarn-sim (its schema is \"%s\", this one's %d); give another --db\n",
+            path,
+            tarn_sim_db_number(db, "SELECT count(*) FROM sqlite_master WHERE name = 'meta'") ? text
+                                                                                             : "",
+            DB_SCHEMA);
         sqlite3_close(db);
         return EXIT_USAGE;
     }
@@ -165,11 +162,16 @@ int tarn_sim_db_close(sqlite3 *db)
         sqlite3_finalize(st);
     if (sqlite3_close(db) == SQLITE_OK)
         return 0;
-    fprintf(stderr, "tarn-sim: the database could not be closed\n");
+    tarn_sim_say("the database could not be closed\n");
     return EXIT_BROKEN;
 }
 
 /* ---- identity ---- */
+
+const char *tarn_sim_db_compiler(void)
+{
+    return DB_COMPILER DB_OPTIMIZE;
+}
 
 const char *tarn_sim_db_commit(void)
 {
@@ -214,7 +216,7 @@ static int64_t build_id(sqlite3 *db)
     sqlite3_stmt *st =
         tarn_sim_db_ask(db, "INSERT OR IGNORE INTO build(program, compiler) VALUES (?, ?)");
     bind_text(st, 1, tarn_sim_db_build());
-    bind_text(st, 2, DB_COMPILER DB_OPTIMIZE);
+    bind_text(st, 2, tarn_sim_db_compiler());
     tarn_sim_db_run(st);
     sqlite3_finalize(st);
     st = tarn_sim_db_ask(db, "SELECT id FROM build WHERE program = ?");
@@ -230,22 +232,21 @@ static int refuse_commit(sqlite3 *db, const char *path)
     tarn_sim_db_meta(db, "commit", commit, sizeof commit);
     tarn_sim_db_meta(db, "program", program, sizeof program);
     if (strcmp(commit, TARN_SIM_COMMIT) != 0) {
-        fprintf(stderr,
-                "tarn-sim: %s has runs of commit %s, and this is %s: runs of two programs are not "
-                "mixed.\n"
-                "Give another --db, or build that commit to go on with this one\n",
-                path, commit, TARN_SIM_COMMIT);
+        tarn_sim_say("%s has runs of commit %s, and this is %s: runs of two programs are not "
+                     "mixed.\n"
+                     "Give another --db, or build that commit to go on with this one\n",
+                     path, commit, TARN_SIM_COMMIT);
         return EXIT_USAGE;
     }
     bool is_exact = !strstr(commit, "dirty") && strcmp(commit, "unknown") != 0;
     if (is_exact || !strcmp(program, tarn_sim_db_build()))
         return 0;
-    fprintf(stderr,
-            "tarn-sim: %s has runs of another build of \"%s\", which may have been made of other "
-            "sources.\n"
-            "Give another --db; databases can be continued by other builds when all is committed "
-            "to git\n",
-            path, commit);
+    tarn_sim_say(
+        "%s has runs of another build of \"%s\", which may have been made of other "
+        "sources.\n"
+        "Give another --db; databases can be continued by other builds when all is committed "
+        "to git\n",
+        path, commit);
     return EXIT_USAGE;
 }
 
@@ -291,20 +292,18 @@ int tarn_sim_db_bind(sqlite3 *db, const char *path, struct row_plan *p)
         r->db_id = n ? scenario_id(db, r) : scenario_add(db, p, r);
         if (r->db_id)
             continue;
-        fprintf(
-            stderr,
-            "tarn-sim: %s has no runs of %s with these settings: a database is of one campaign.\n"
+        tarn_sim_say(
+            "%s has no runs of %s with these settings: a database is of one campaign.\n"
             "Give another --db, or the same scenarios, --set, --mutant and --plant; the table "
             "\"scenario\" has them\n",
             path, r->path);
         return EXIT_USAGE;
     }
     if (n && n != p->n_scenarios) {
-        fprintf(stderr,
-                "tarn-sim: %s is of %lld scenarios, not of %u: give another --db, or all of them; "
-                "the table "
-                "\"scenario\" has them\n",
-                path, (long long)n, p->n_scenarios);
+        tarn_sim_say("%s is of %lld scenarios, not of %u: give another --db, or all of them; "
+                     "the table "
+                     "\"scenario\" has them\n",
+                     path, (long long)n, p->n_scenarios);
         return EXIT_USAGE;
     }
     build_id(db);

@@ -41,8 +41,9 @@ void tarn_sim_db_reached(sqlite3 *db);
 size_t tarn_sim_db_pack(uint8_t *to, uint64_t v);
 const uint8_t *tarn_sim_db_unpack(const uint8_t *at, const uint8_t *end, uint64_t *ret_v);
 const char *tarn_sim_db_verdict(int status);
-/* the commit and the hash of this program, and what compiled it */
+/* the commit of this program, its hash, and what compiled it */
 const char *tarn_sim_db_commit(void);
 const char *tarn_sim_db_build(void);
+const char *tarn_sim_db_compiler(void);
 
 #endif

@@ -57,7 +57,6 @@ static void run(const int64_t *key, uint64_t seed, uint64_t trials)
 
 int tarn_sim_elections(int argc, char **argv)
 {
-    static const char *const names[] = {"--set", "--trials", "--seed", "--keys", "--help"};
     int64_t key[LAB_ELECT_KEYS];
     uint64_t seed = 1, trials = 1000;
     bool only_keys = false;
@@ -80,9 +79,10 @@ int tarn_sim_elections(int argc, char **argv)
         else if (!strcmp(a, "--seed"))
             ok = tarn_sim_number(v, &seed);
         else
-            return tarn_sim_unknown("option", a, names, ARRAY_LEN(names));
+            return a[0] == '-' ? tarn_sim_unknown_option("elections", a)
+                               : tarn_sim_bad("unexpected operand", a);
         if (!ok)
-            return tarn_sim_bad(why ? why : "missing or bad value of", why ? v : a);
+            return why ? tarn_sim_bad(why, v) : tarn_sim_bad_value(a, v);
         i++;
     }
     if (only_keys) {

@@ -348,17 +348,17 @@ static int check_file(const struct options *o, struct history_file *f, struct me
     double t0 = tarn_sim_wall_s();
     f->text = slurp(f->path, &f->len);
     if (!f->text) {
-        fprintf(stderr, "tarn-sim: %s: %s\n", f->path, strerror(errno));
+        tarn_sim_say("%s: %s\n", f->path, strerror(errno));
         return EXIT_USAGE;
     }
     int err = lab_history_read(&f->h, m, o->model, f->text, f->len);
     if (err == E_INVAL)
-        fprintf(stderr, "tarn-sim: %s:%u: %s\n", f->path, f->h.bad_line, f->h.why);
+        tarn_sim_say("%s:%u: %s\n", f->path, f->h.bad_line, f->h.why);
     else if (err)
-        fprintf(stderr, "tarn-sim: %s: too large for --memory %llu\n", f->path,
-                (unsigned long long)o->memory_mb);
+        tarn_sim_say("%s: too large for --memory %llu\n", f->path,
+                     (unsigned long long)o->memory_mb);
     else if (!f->h.n)
-        fprintf(stderr, "tarn-sim: %s: no operation in %u lines\n", f->path, f->h.lines);
+        tarn_sim_say("%s: no operation in %u lines\n", f->path, f->h.lines);
     if (err || !f->h.n)
         return EXIT_USAGE;
     lab_wgl_check(m, f->h.ops, f->h.n, f->h.start, o->steps, &f->result);
@@ -424,11 +424,9 @@ static int parse_operand(void *ctx, char *v)
 
 static int parse(int argc, char **argv, struct options *o)
 {
-    static const char *const names[] = {"--model", "--steps", "--memory", "--html",
-                                        "--json",  "--quiet", "--help"};
     const struct args_flag flags[] = {{"--json", &o->json}, {"--quiet", &o->quiet}};
     struct args_table t = {
-        o, flags, ARRAY_LEN(flags), names, ARRAY_LEN(names), parse_valued, parse_operand, false};
+        o, flags, ARRAY_LEN(flags), "check-history", parse_valued, parse_operand, false};
     o->files = argv;
     int err = tarn_sim_args_read(argc, argv, &t);
     o->help = t.help;
@@ -448,7 +446,7 @@ int tarn_sim_history(int argc, char **argv)
         return err;
     FILE *page = o.html ? fopen(o.html, "w") : NULL;
     if (o.html && !page) {
-        fprintf(stderr, "tarn-sim: cannot write %s: %s\n", o.html, strerror(errno));
+        tarn_sim_say("cannot write %s: %s\n", o.html, strerror(errno));
         return EXIT_USAGE;
     }
     if (page)
@@ -463,7 +461,7 @@ int tarn_sim_history(int argc, char **argv)
     if (page)
         tarn_sim_history_page_end(page);
     if (page && fclose(page)) {
-        fprintf(stderr, "tarn-sim: %s is not whole: %s\n", o.html, strerror(errno));
+        tarn_sim_say("%s is not whole: %s\n", o.html, strerror(errno));
         broken++;
     }
     return counts[LAB_WGL_BAD]       ? EXIT_SAFETY

@@ -301,7 +301,7 @@ static int list_scenarios(struct listing *l)
     }
     free(names);
     if (n < 0)
-        fprintf(stderr, "tarn-sim: no folder sim/scenarios here, nor beside the program\n");
+        tarn_sim_say("no folder sim/scenarios here, nor beside the program\n");
     return n < 0 || bad ? EXIT_USAGE : 0;
 }
 
@@ -404,8 +404,7 @@ static const struct {
 
 int tarn_sim_list(int argc, char **argv)
 {
-    static const char *const names[] = {"scenarios", "faults", "sites",    "checkers",
-                                        "knobs",     "--json", "--schema", "--help"};
+    static const char *const names[] = {"scenarios", "faults", "sites", "checkers", "knobs"};
     struct listing l = {.first_section = true};
     bool wanted[ARRAY_LEN(sections)] = {false}, any = false;
     int status = 0;
@@ -415,7 +414,9 @@ int tarn_sim_list(int argc, char **argv)
             fputs(usage, stdout);
             return 0;
         }
-        if (!strcmp(argv[i], "--schema") && argc == 3)
+        if (!strcmp(argv[i], "--schema") && argc > 3)
+            return tarn_sim_bad("stands alone:", argv[i]);
+        if (!strcmp(argv[i], "--schema"))
             return tarn_sim_schema(stdout);
         for (size_t k = 0; k < ARRAY_LEN(sections); k++)
             if (!strcmp(argv[i], sections[k].name))
@@ -423,8 +424,8 @@ int tarn_sim_list(int argc, char **argv)
         if (!strcmp(argv[i], "--json"))
             l.json = known = true;
         if (!known)
-            return tarn_sim_unknown(argv[i][0] == '-' ? "option" : "list", argv[i], names,
-                                    ARRAY_LEN(names));
+            return argv[i][0] == '-' ? tarn_sim_unknown_option("list", argv[i])
+                                     : tarn_sim_unknown("list", argv[i], names, ARRAY_LEN(names));
     }
     for (size_t k = 0; k < ARRAY_LEN(sections); k++)
         if (!any || wanted[k]) {

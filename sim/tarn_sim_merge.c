@@ -89,7 +89,7 @@ static void src_meta(sqlite3 *db, const char *key, char *ret, size_t cap)
 
 static int refuse(const char *path, const char *what)
 {
-    fprintf(stderr, "tarn-sim: %s %s: not merged\n", path, what);
+    tarn_sim_say("%s %s: not merged\n", path, what);
     return EXIT_USAGE;
 }
 
@@ -172,7 +172,7 @@ static int merge_one(struct merge *m, const char *path)
 {
     sqlite3 *db = m->db;
     if (access(path, R_OK)) {
-        fprintf(stderr, "tarn-sim: cannot read %s\n", path);
+        tarn_sim_say("cannot read %s\n", path);
         return EXIT_USAGE;
     }
     sqlite3_stmt *st = tarn_sim_db_ask(db, "ATTACH ? AS src");
@@ -182,7 +182,7 @@ static int merge_one(struct merge *m, const char *path)
     if (err == SQLITE_DONE)
         err = sqlite3_exec(db, "SELECT count(*) FROM src.sqlite_master", NULL, NULL, NULL);
     if (err) {
-        fprintf(stderr, "tarn-sim: %s: %s\n", path, sqlite3_errmsg(db));
+        tarn_sim_say("%s: %s\n", path, sqlite3_errmsg(db));
         return EXIT_USAGE;
     }
     err = fits(db, path, m->same_sources);
@@ -240,8 +240,6 @@ static int merge_all(const char *out, const char *const *in, unsigned n, bool sa
 
 int tarn_sim_merge(int argc, char **argv)
 {
-    static const char *const names[] = {"--marks", "--excuse", "--json", "--same-sources",
-                                        "--help"};
     static char *excuses[SUMMARY_EXCUSES];
     struct summary_options so = {.excuses = excuses};
     const char **paths = calloc((size_t)argc + 1, sizeof *paths);
@@ -263,9 +261,9 @@ int tarn_sim_merge(int argc, char **argv)
                  tarn_sim_args_excuse(argv[i + 1], excuses, &so.n_excuses))
             i++;
         else if (!strcmp(o, "--marks") || !strcmp(o, "--excuse"))
-            return tarn_sim_bad("missing or bad value of", o);
+            return tarn_sim_bad_value(o, argv[i + 1]);
         else if (o[0] == '-')
-            return tarn_sim_unknown("option", o, names, ARRAY_LEN(names));
+            return tarn_sim_unknown_option("merge", o);
         else
             paths[n++] = o;
     }

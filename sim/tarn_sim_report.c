@@ -423,7 +423,6 @@ static void page(struct report *r, const struct summary_options *o)
 
 int tarn_sim_report(int argc, char **argv)
 {
-    static const char *const names[] = {"--db", "--excuse", "--text", "--help"};
     static char *excuses[SUMMARY_EXCUSES];
     static struct report r;
     struct summary_options o = {.excuses = excuses, .marks = SUMMARY_MARKS_WARN};
@@ -441,8 +440,10 @@ int tarn_sim_report(int argc, char **argv)
         else if (!strcmp(argv[i], "--excuse") &&
                  tarn_sim_args_excuse(argv[i + 1], excuses, &o.n_excuses))
             i++;
+        else if (argv[i][0] == '-' && tarn_sim_takes("report", argv[i]))
+            return tarn_sim_bad_value(argv[i], argv[i + 1]);
         else if (argv[i][0] == '-')
-            return tarn_sim_unknown("option", argv[i], names, ARRAY_LEN(names));
+            return tarn_sim_unknown_option("report", argv[i]);
         else
             return tarn_sim_bad("unexpected operand", argv[i]);
     }

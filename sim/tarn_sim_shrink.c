@@ -195,7 +195,7 @@ static int write_file(const struct shrink *k, struct lab_scenario *s, const stru
         lab_scenario_write(s, f);
     if (f && !ferror(f) && fclose(f) == 0)
         return 0;
-    fprintf(stderr, "tarn-sim: cannot write %s: %s\n", k->out, strerror(errno));
+    tarn_sim_say("cannot write %s: %s\n", k->out, strerror(errno));
     return EXIT_BROKEN;
 }
 
@@ -240,7 +240,9 @@ static void print_result(const struct shrink *k, const struct child_end *e, bool
     }
     if (e->status)
         printf("  %s: at %.6f s: %s\n", e->checker, (double)e->at_ns / 1e9, e->what);
-    printf("reproduce: %s run %s\n", tarn_sim_name(), k->out);
+    char out[800];
+    tarn_sim_quote(out, sizeof out, k->out);
+    printf("reproduce: %s run %s\n", tarn_sim_name(), out);
 }
 
 static void on_interrupt(int sig)
@@ -291,8 +293,7 @@ static int shrink_all(struct shrink *k, struct lab_scenario *s, struct child_end
             return 0;
         }
         if (!k->quiet)
-            fprintf(stderr, "tarn-sim: run to its end it fails otherwise (%s): all again, slower\n",
-                    again.kind);
+            tarn_sim_say("run to its end it fails otherwise (%s): all again, slower\n", again.kind);
         *s = first;
     }
     return 0; /* nothing is taken away, then */
@@ -305,14 +306,14 @@ static struct child_end replayed(struct shrink *k, struct lab_scenario *s,
     struct child_end replay;
     if (run(k, s, &replay, NULL) && tarn_sim_child_alike(&replay, e))
         return replay;
-    fprintf(stderr, "tarn-sim: with explicit operations %s ends otherwise (%s); they stay drawn\n",
-            from, replay.status ? replay.kind : "ok");
+    tarn_sim_say("with explicit operations %s ends otherwise (%s); they stay drawn\n", from,
+                 replay.status ? replay.kind : "ok");
     s->has_ops = false;
     s->ops.n = 0;
     if (run(k, s, &replay, NULL) && tarn_sim_child_alike(&replay, e))
         return replay;
-    fprintf(stderr, "tarn-sim: with explicit chances, too (%s); they stay drawn\n",
-            replay.status ? replay.kind : "ok");
+    tarn_sim_say("with explicit chances, too (%s); they stay drawn\n",
+                 replay.status ? replay.kind : "ok");
     s->has_chances = false;
     s->chances.n = 0;
     return *e;
@@ -324,15 +325,15 @@ static int shrink_run(struct shrink *k, struct lab_scenario *s, const char *from
     bool whole = true;
     k->to_end = true;
     if (!make_explicit(k, s, &e)) {
-        fprintf(stderr, "tarn-sim: the run of %s cannot be recorded: %s\n", from,
-                e.status ? e.what : "no memory or no processes");
+        tarn_sim_say("the run of %s cannot be recorded: %s\n", from,
+                     e.status ? e.what : "no memory or no processes");
         return EXIT_BROKEN;
     }
     lab_shrink_measure(s, &k->before);
     k->target = e;
     k->most_events = 3 * e.events + 1000000;
     if (!k->record && !e.status) {
-        fprintf(stderr, "tarn-sim: %s does not fail: all verdicts are ok\n", from);
+        tarn_sim_say("%s does not fail: all verdicts are ok\n", from);
         return EXIT_BROKEN;
     }
     tell(k, s, true);
@@ -349,10 +350,6 @@ static int shrink_run(struct shrink *k, struct lab_scenario *s, const char *from
 }
 
 /* ---- the command line ---- */
-
-static const char *const names[] = {"--seed", "--out",    "--budget", "--record",
-                                    "--set",  "--mutant", "--db",     "--scenario",
-                                    "--json", "--quiet",  "--help"};
 
 static int parse_valued(void *ctx, const char *o, const char *v)
 {
@@ -387,8 +384,8 @@ static int parse(int argc, char **argv, struct shrink *k)
 {
     const struct args_flag flags[] = {
         {"--json", &k->json}, {"--quiet", &k->quiet}, {"--record", &k->record}};
-    struct args_table t = {
-        k, flags, ARRAY_LEN(flags), names, ARRAY_LEN(names), parse_valued, parse_operand, false};
+    struct args_table t = {k,    flags, ARRAY_LEN(flags), "shrink", parse_valued, parse_operand,
+                           false};
     int err = tarn_sim_args_read(argc, argv, &t);
     k->help = t.help;
     if (err || k->help)
@@ -427,14 +424,14 @@ static int pick_from_db(struct shrink *k)
     sqlite3_finalize(st);
     err = tarn_sim_db_close(db);
     if (!found) {
-        fprintf(stderr,
-                "tarn-sim: %s has no such failure of a single run (safety, liveness or crash)\n",
-                k->db);
+        tarn_sim_say("%s has no such failure of a single run (safety, liveness or crash)\n", k->db);
         return EXIT_USAGE;
     }
     k->path = path;
-    for (char *w = strtok(sets, " "); w && k->n_sets < ARRAY_LEN(k->sets); w = strtok(NULL, " "))
-        k->sets[k->n_sets++] = w;
+    const char *rest = sets;
+    for (char set[600];
+         k->n_sets < ARRAY_LEN(k->sets) && tarn_sim_next_set(&rest, set, sizeof set);)
+        k->sets[k->n_sets++] = strdup(set);
     if (!err && *mutant && (k->mutant = mutant) && !tarn_sim_mutant(mutant))
         return EXIT_USAGE;
     return err;

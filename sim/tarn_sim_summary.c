@@ -66,12 +66,12 @@ bool tarn_sim_summary_excused(const char *mark, const struct summary_options *o)
 
 void tarn_sim_summary_again(sqlite3_stmt *st, char *ret, size_t cap)
 {
-    size_t n = fmt_into(ret, cap, "%s run %s", tarn_sim_name(), column(st, 0));
-    const char *set = column(st, 1);
-    while (*set) {
-        size_t len = strcspn(set, " ");
-        n += fmt_into(ret + n, cap - n, " --set %.*s", (int)len, set);
-        set += len + (set[len] == ' ');
+    char set[600];
+    size_t n = fmt_into(ret, cap, "%s run ", tarn_sim_name());
+    n += tarn_sim_quote(ret + n, cap - n, column(st, 0));
+    for (const char *sets = column(st, 1); tarn_sim_next_set(&sets, set, sizeof set);) {
+        n += fmt_into(ret + n, cap - n, " --set ");
+        n += tarn_sim_quote(ret + n, cap - n, set);
     }
     if (*column(st, 2))
         n += fmt_into(ret + n, cap - n, " --mutant %s", column(st, 2));

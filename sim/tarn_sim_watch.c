@@ -1,5 +1,6 @@
 /* sim/tarn_sim_watch.c - what is seen of a run while it runs (see sim/tarn_sim_watch.h). */
 #include "sim/tarn_sim_watch.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include "core/fmt.h"
@@ -12,7 +13,8 @@ void tarn_sim_watch_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_l
     const struct watch *w = ctx;
     const char *want = w->log_node;
     if (want && (!strcmp(want, "all") || !strcmp(want, sim_node_name(n))))
-        printf("%12.6f %-4s %c %s\n", (double)at_ns / 1e9, sim_node_name(n), "EWID"[level], line);
+        fprintf(w->say, "%12.6f %-4s %c %s\n", (double)at_ns / 1e9, sim_node_name(n), "EWID"[level],
+                line);
 }
 
 static void watch_answer(void *ctx, const struct lab_load_answer *a)
@@ -81,15 +83,21 @@ static bool is_debugged(void)
     return is;
 }
 
-static void watch_stop(const struct watch *w, const struct sim_trace *t)
+static void watch_stop(struct watch *w, const struct sim_trace *t)
 {
-    printf("event %llu: ", (unsigned long long)w->seen);
-    tarn_sim_watch_text(w, t, stdout);
-    fflush(stdout);
-    if (is_debugged())
-        raise(SIGTRAP); /* up a few frames: whose turn this is */
-    else
+    if (w->is_second) { /* where the first one ended, this one ends */
+        if (w->is_stopped)
+            sim_halt(w->sim);
+        return;
+    }
+    fprintf(w->say, "event %llu: ", (unsigned long long)w->seen);
+    tarn_sim_watch_text(w, t, w->say);
+    fflush(w->say);
+    w->is_stopped = !is_debugged();
+    if (w->is_stopped)
         sim_halt(w->sim);
+    else
+        raise(SIGTRAP); /* up a few frames: whose turn this is */
 }
 
 static void watch_event(void *ctx, const struct sim_trace *t)
@@ -117,7 +125,7 @@ static void watch_event(void *ctx, const struct sim_trace *t)
         w->cap = w->cap ? 2 * w->cap : 1 << 20;
         w->events = realloc(w->events, w->cap * sizeof *w->events);
         if (!w->events) {
-            fprintf(stderr, "tarn-sim: out of memory\n");
+            tarn_sim_say("out of memory\n");
             exit(EXIT_PANIC);
         }
     }
@@ -129,7 +137,7 @@ static bool watch_open(struct watch *w, struct sim *s)
 {
     w->sim = s;
     if (w->page && !w->is_second && !(w->timeline = tarn_sim_timeline_open(s)))
-        fprintf(stderr, "tarn-sim: no memory for a timeline\n");
+        tarn_sim_say("no memory for a timeline\n");
     if (w->trace || w->timeline || w->twice || w->stop_event || w->plant_event)
         sim_trace_hook(s, watch_event, w);
     return w->timeline;
@@ -192,7 +200,7 @@ static void watch_page(struct watch *w, const struct lab_finding *crash)
     if (crash)
         tarn_sim_timeline_verdict(w->timeline, "assertion", crash);
     if (!tarn_sim_timeline_end(w->timeline))
-        fprintf(stderr, "tarn-sim: the timeline is not of everything: the run has too much\n");
+        tarn_sim_say("the timeline is not of everything: the run has too much\n");
     tarn_sim_timeline_close(w->timeline);
     w->timeline = NULL;
 }
@@ -202,8 +210,8 @@ bool tarn_sim_watch_close(struct watch *w)
     bool ok = true;
     FILE **files[] = {&w->trace, &w->history, &w->page};
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        if (*files[i] && fclose(*files[i])) {
-            perror("tarn-sim: the trace, history or timeline is not whole");
+        if (*files[i] && (*files[i] == stdout ? fflush(stdout) : fclose(*files[i]))) {
+            tarn_sim_say("the trace, history or timeline is not whole: %s\n", strerror(errno));
             ok = false;
         }
         *files[i] = NULL;

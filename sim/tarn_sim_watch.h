@@ -19,13 +19,15 @@ struct watch {
     uint64_t stop_event;  /* 0: none */
     uint64_t plant_event; /* an assertion fails there; 0: nowhere */
     bool twice, is_second;
+    FILE *say;                    /* log lines, and the event at which it stops */
     FILE *trace, *history, *page; /* page: of the timeline; NULL: none */
     bool is_jsonl;                /* the history, of registers */
     /* its own */
     struct sim *sim;
     struct lab_run *run; /* one of the two */
     struct lab_group *group;
-    bool is_over; /* what comes now is what has no answer */
+    bool is_stopped; /* at stop_event */
+    bool is_over;    /* what comes now is what has no answer */
     uint32_t lives[RECORD_THREADS];
     struct timeline *timeline;
     uint64_t *events; /* of the first run of two */

@@ -33,7 +33,7 @@ for name in ("masters", "net.loss_ppm", "load.threads", "worker.page_bytes", "du
     k = knobs[name]
     assert k["min"] <= k["default"] <= k["max"], k
     for value, fits in ((k["min"], True), (k["max"], True), (k["max"] + 1, False)):
-        ok, why = runs(name, value)
+        ok, why = runs(name, f"{value}ns" if k["type"] == "time" else value)
         assert ok == fits, (name, value, why)
         assert fits or name in why, why
 END

@@ -10,9 +10,15 @@ expect 0 "a trace"
 sim run $sc --seed 3 --stop-at-event 1234
 expect 0 "a stop" "cut short"
 grep -qxF "event 1234: $(sed -n 1234p "$work/trace")" "$work/out" || fail "not the event of the trace: $(grep event "$work/out")"
+cp "$work/out" "$work/first"
+sim run $sc --seed 3 --stop-at-event 1234 --twice
+expect 0 "stopped twice"
+[ "$(tail -n 1 "$work/out")" = "$(tail -n 1 "$work/first")" ] && [ "$(grep -c '^event 1234' "$work/out")" = 1 ] || fail "stopped twice: $(cat "$work/out")"
 sim run $sc --seed 3 --stop-at-event 99999999
-expect 0 "an event that never comes"
+expect 2 "an event that never comes" "the run has $(wc -l < "$work/trace") events only"
 grep -q "cut short" "$work/out" && fail "cut short by an event that never comes"
+sim run $sc --seed 3 --plant panic@99999999
+expect 2 "an assertion that never fails" "events only"
 
 sim run $sc --seed 3 --branch 1s --vary 4 --json
 expect 0 "four continuations"
@@ -26,6 +32,15 @@ sim run $sc $never --seed 3 --branch 2s --vary 3 --json
 cmp "$work/out" "$work/first" || fail "the second time it is otherwise"
 sim run sim/scenarios/register.json --set duration=1s --branch 500ms --vary 2
 expect 0 "of journals" "from 0.500000 s on, 2 other continuations: 0 fail"
+sim run sim/scenarios/register.json --set duration=1s --branch 0s --vary 2
+expect 0 "from the start" "from 0.000000 s on, 2 other"
+for other in --twice "--until 2s" "--stop-at-event 3" "--log m1" "--trace $work/x" "--history $work/x" "--timeline $work/x" "--plant panic@3"; do
+    sim run $sc --branch 1s $other
+    expect 2 "--branch with $other" "branch goes with"
+done
+[ ! -e "$work/x" ] || fail "a refused run writes"
+sim run $sc --vary 5
+expect 2 "--vary alone" "of --branch"
 sim run $sc --branch 600s --vary 2
 expect 2 "after the end" "the run is over"
 sim run $sc --branch soon
