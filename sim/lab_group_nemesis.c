@@ -435,13 +435,15 @@ void lab_group_nemesis_open(struct lab_group *g)
         struct lab_fault *f = &g->s.faults[i];
         if (f->kind == LAB_FAULT_RESTART)
             f->for_ns = 1;
-        if (f->at_ns + f->for_ns > g->s.duration_ns)
-            f->for_ns = f->at_ns < g->s.duration_ns ? g->s.duration_ns - f->at_ns : 1;
+        if (f->at_ns < g->s.duration_ns && f->at_ns + f->for_ns > g->s.duration_ns)
+            f->for_ns = g->s.duration_ns - f->at_ns;
         e->g = g;
         e->f = f;
         e->begin.done = nemesis_begin;
         e->end.done = nemesis_end;
         e->more.done = nemesis_swizzle;
+        if (f->at_ns >= g->s.duration_ns)
+            continue; /* everything is healed by then, and stays so */
         if (f->at_ns + f->for_ns > g->last_fault_end_ns)
             g->last_fault_end_ns = f->at_ns + f->for_ns;
         sim_at(g->sim, f->at_ns, &e->begin);

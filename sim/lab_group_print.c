@@ -3,44 +3,43 @@
 #include "sim/lab_group.h"
 #include "sim/lab_json.h"
 #include "sim/lab_own.h"
+#include "sim/lab_print.h"
 
 static double seconds(int64_t ns)
 {
     return (double)ns / 1e9;
 }
 
-static void print_faults(FILE *to, const struct lab_group_report *r)
+static void print_faults(FILE *to, const struct lab_scenario *s, const struct lab_group_report *r)
 {
     fprintf(to, "\n  %9s  %-34s %9s\n", "at", "what happened", "for");
     for (uint32_t i = 0; i < r->n_faults; i++) {
         const struct lab_fault *f = &r->faults[i];
-        bool net = lab_scenario_fault_is_link(f->kind);
-        char text[120];
-        fmt_into(text, sizeof text, "%s: %s%s%s", f->node, lab_scenario_fault_name(f->kind),
-                 net ? f->one_way ? " towards " : " from " : "", net ? f->to : "");
-        if (f->at_ns > r->virtual_ns)
-            fprintf(to, "  %7.3f s  %-34s not reached\n", seconds(f->at_ns), text);
+        fprintf(to, "  %7.3f s  %-34s", seconds(f->at_ns), lab_print_fault(f));
+        if (lab_scenario_comes_to(s, f, r->virtual_ns))
+            fprintf(to, " %7.3f s\n", seconds(f->for_ns));
         else
-            fprintf(to, "  %7.3f s  %-34s %7.3f s\n", seconds(f->at_ns), text, seconds(f->for_ns));
+            fprintf(to, " not reached\n");
     }
     if (!r->n_faults)
         fprintf(to, "  %9s  nothing\n", "");
+    lab_print_chances(to, s);
 }
 
 static void print_people(FILE *to, const struct lab_scenario *s, const struct lab_group_report *r,
                          double wall_s, bool over)
 {
-    fprintf(to, "%s, seed %llu: %u %s, %u clients, %.1f s of load, %.1f s in all%s\n", s->name,
-            (unsigned long long)r->seed, s->masters, *s->protocol ? "servers" : "journals",
-            s->clients, seconds(s->duration_ns), seconds(r->virtual_ns),
-            over ? "" : " (cut short)");
+    fprintf(to, "%s, seed %llu: %u %s%s, %u client%s, %.1f s of load, %.1f s in all%s\n", s->name,
+            (unsigned long long)r->seed, s->masters, *s->protocol ? "server" : "journal",
+            lab_print_s(s->masters), s->clients, lab_print_s(s->clients), seconds(s->duration_ns),
+            seconds(r->virtual_ns), over ? "" : " (cut short)");
     if (r->drawn[0])
         fprintf(to, "  drawn       %s\n", r->drawn);
     if (r->stopped)
         fprintf(to, "  beyond      more was damaged than can be recovered: it stopped\n");
     if (r->core[0])
         fprintf(to, "  core        %s\n", r->core);
-    print_faults(to, r);
+    print_faults(to, s, r);
     fprintf(to,
             "\n  operations  %llu writes, %llu reads (%llu by standbys), %llu without an answer; "
             "%llu records, %llu of them repeated\n",
@@ -83,7 +82,7 @@ static void print_people(FILE *to, const struct lab_scenario *s, const struct la
                     (unsigned long long)f->failures, seconds(f->at_ns), f->what);
         fprintf(to, "\n");
     }
-    fprintf(to, "\n  speed       %llu events in %.2f s: %.0f events/s, %.0f x real time\n\n",
+    fprintf(to, "\n  speed       %llu events in %.2f s: %.0f events/s, %.0f x real time\n",
             (unsigned long long)r->events, wall_s, wall_s > 0 ? (double)r->events / wall_s : 0,
             wall_s > 0 ? seconds(r->virtual_ns) / wall_s : 0);
 }
@@ -100,7 +99,7 @@ static void print_json(FILE *to, const struct lab_scenario *s, const struct lab_
         "\"unanswered\": %llu, \"records\": %llu, \"leaderships\": %llu, \"changes\": %llu, "
         "\"images_cut\": %llu, \"images_loaded\": %llu, \"exits\": %llu, \"windows\": %u, "
         "\"windows_up\": %u, \"longest_down_ns\": %lld, \"healed_ns\": %lld, \"drawn\": \"%s\", "
-        "\"verdicts\": {",
+        "\"faults\": [",
         (unsigned long long)r->seed, (long long)r->virtual_ns, (unsigned long long)r->events,
         wall_s, (unsigned long long)r->writes, (unsigned long long)r->reads,
         (unsigned long long)r->standby_reads, (unsigned long long)r->unanswered,
@@ -108,6 +107,11 @@ static void print_json(FILE *to, const struct lab_scenario *s, const struct lab_
         (unsigned long long)r->changes, (unsigned long long)r->images_cut,
         (unsigned long long)r->images_loaded, (unsigned long long)r->exits, r->windows,
         r->windows_up, (long long)r->longest_down_ns, (long long)r->healed_ns, r->drawn);
+    for (uint32_t i = 0; i < r->n_faults; i++) {
+        lab_print_json_fault(to, s, &r->faults[i], r->virtual_ns, !i);
+        fputc('}', to);
+    }
+    fprintf(to, "], \"verdicts\": {");
     for (unsigned v = 0; v < LAB_GROUP_VERDICTS; v++) {
         const struct lab_finding *f = &r->findings[v];
         const char *name = lab_own_verdict(s, v);

@@ -298,8 +298,9 @@ void lab_group_report(struct lab_group *g, struct lab_group_report *ret_rep)
     sim_hash(g->sim, p->hash);
     p->events = sim_events(g->sim);
     p->virtual_ns = group_now_ns(g);
-    p->windows = g->n_windows;
-    for (uint32_t w = 0; w < g->n_windows; w++) {
+    uint64_t over = (uint64_t)(p->virtual_ns / (GROUP_WINDOW_MS * GROUP_MS));
+    p->windows = over < g->n_windows ? (uint32_t)over : g->n_windows; /* it may be cut short */
+    for (uint32_t w = 0; w < p->windows; w++) {
         p->windows_up += g->windows[w];
         down = g->windows[w] ? 0 : down + 1;
         if (down * GROUP_WINDOW_MS * GROUP_MS > p->longest_down_ns)

@@ -318,8 +318,8 @@ void lab_nemesis_open(struct lab_run *r)
         struct lab_fault *f = &r->s.faults[i];
         if (f->kind == LAB_FAULT_RESTART)
             f->for_ns = 1;
-        if (f->at_ns + f->for_ns > r->s.duration_ns)
-            f->for_ns = f->at_ns < r->s.duration_ns ? r->s.duration_ns - f->at_ns : 1;
+        if (f->at_ns < r->s.duration_ns && f->at_ns + f->for_ns > r->s.duration_ns)
+            f->for_ns = r->s.duration_ns - f->at_ns;
         r->faults[i].f = *f;
         e->r = r;
         e->f = &r->faults[i];
@@ -327,6 +327,8 @@ void lab_nemesis_open(struct lab_run *r)
         e->begin.done = nemesis_begin;
         e->end.done = nemesis_end;
         e->more.done = nemesis_swizzle;
+        if (f->at_ns >= r->s.duration_ns)
+            continue; /* everything is healed by then, and stays so */
         if (f->at_ns + f->for_ns > r->last_fault_end_ns)
             r->last_fault_end_ns = f->at_ns + f->for_ns;
         sim_at(r->sim, f->at_ns, &e->begin);

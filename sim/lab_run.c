@@ -321,13 +321,21 @@ bool lab_run_go(struct lab_run *r, int64_t until_ns)
     return r->phase == RUN_OVER;
 }
 
+/* windows of the load that are over; a run may be cut short */
+static uint32_t run_windows(const struct lab_run *r)
+{
+    uint64_t n = (uint64_t)(sim_now_ns(r->sim) / (RUN_WINDOW_MS * RUN_MS));
+    return n < r->n_windows ? (uint32_t)n : r->n_windows;
+}
+
 /* the longest empty stretch of windows that touches [from, to) */
 static int64_t run_down_ns(const struct lab_run *r, int64_t from_ns, int64_t to_ns)
 {
     int64_t longest = 0;
-    for (uint32_t w = 0; w < r->n_windows;) {
+    uint32_t n = run_windows(r);
+    for (uint32_t w = 0; w < n;) {
         uint32_t end = w;
-        while (end < r->n_windows && !r->windows[end])
+        while (end < n && !r->windows[end])
             end++;
         int64_t a = w * RUN_WINDOW_MS * RUN_MS, b = end * RUN_WINDOW_MS * RUN_MS;
         if (end > w && b > from_ns && a < to_ns && b - a > longest)
@@ -347,8 +355,8 @@ void lab_run_report(const struct lab_run *r, struct lab_report *ret_rep)
     p->events = sim_events(r->sim);
     p->virtual_ns = sim_now_ns(r->sim);
     p->load_ns = r->s.duration_ns;
-    p->windows = r->n_windows;
-    for (uint32_t w = 0; w < r->n_windows; w++)
+    p->windows = run_windows(r);
+    for (uint32_t w = 0; w < p->windows; w++)
         p->windows_up += r->windows[w];
     p->longest_down_ns = run_down_ns(r, 0, r->s.duration_ns);
     p->healed_ns = r->healed_ns ? r->healed_ns - r->last_fault_end_ns : -1;
@@ -362,6 +370,7 @@ void lab_run_report(const struct lab_run *r, struct lab_report *ret_rep)
         struct lab_run_fault *f = &m->faults[i];
         f->down_ns = run_down_ns(r, f->began_ns, f->began_ns + f->f.for_ns);
     }
+    p->drawn = r->s.drawn;
     p->core = r->core_text;
     p->faults = r->faults;
     p->n_faults = r->s.n_faults;

@@ -21,7 +21,7 @@ struct lab_run_fault {
 struct lab_report {
     uint64_t seed, hash[2], events;
     int64_t virtual_ns, load_ns;
-    uint32_t windows, windows_up;       /* of 100 ms, during the load */
+    uint32_t windows, windows_up;       /* of 100 ms, during the load, that are over */
     int64_t longest_down_ns, healed_ns; /* until the first success after the last fault ended */
     uint64_t records;
     uint32_t repairs;  /* damaged workers that were given an empty directory */
@@ -30,7 +30,8 @@ struct lab_report {
      * changes of the group */
     uint64_t leaderships;
     uint32_t exits, changes;
-    const char *core; /* who had to serve alone at the end, or "" */
+    const char *core;  /* who had to serve alone at the end, or "" */
+    const char *drawn; /* what the seed drew */
     const struct lab_run_fault *faults;
     uint32_t n_faults;
     const struct lab_load_stats *load;

@@ -262,21 +262,22 @@ void lab_scenario_default(struct lab_scenario *s)
 
 static const struct key *key_find(const char *name, char *ret_why)
 {
-    const struct key *near = NULL;
-    unsigned best = 1000;
+    /* keys that no setting has, but a file */
+    static const char *const of_files[] = {"faults", "operations", "chances",  "about",
+                                           "mutant", "profile",    "protocol", "model"};
+    const char *near = lab_word_near(name, of_files, ARRAY_LEN(of_files));
+    unsigned best = near ? lab_word_distance(name, near) : 3 + (unsigned)strlen(name) / 3;
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         unsigned d = lab_word_distance(name, keys[i].name);
         if (d == 0)
             return &keys[i];
         if (d < best) {
             best = d;
-            near = &keys[i];
+            near = keys[i].name;
         }
     }
-    if (near && best <= 2 + strlen(name) / 3)
-        fmt_into(ret_why, LAB_ERROR, "unknown key \"%s\"; did you mean \"%s\"?", name, near->name);
-    else
-        fmt_into(ret_why, LAB_ERROR, "unknown key \"%s\"", name);
+    fmt_into(ret_why, LAB_ERROR, "unknown key \"%s\"%s%s%s", name, near ? "; did you mean \"" : "",
+             near ? near : "", near ? "\"?" : "");
     return NULL;
 }
 
@@ -447,19 +448,17 @@ static void value_text(const cJSON *j, char *to, size_t cap)
 
 static int fault_kind(const char *name, char *ret_why)
 {
-    int near = 0;
-    unsigned best = 1000;
-    for (int k = 0; k < LAB_FAULTS; k++) {
-        unsigned d = lab_word_distance(name, fault_names[k]);
-        if (d == 0)
+    const char *near = lab_word_near(name, fault_names, LAB_FAULTS);
+    for (int k = 0; k < LAB_FAULTS; k++)
+        if (!strcmp(name, fault_names[k]))
             return k;
-        if (d < best) {
-            best = d;
-            near = k;
-        }
-    }
-    fmt_into(ret_why, LAB_ERROR, "unknown fault \"%s\"; did you mean \"%s\"?", name,
-             fault_names[near]);
+    size_t n = fmt_into(ret_why, LAB_ERROR, "unknown fault \"%s\"; ", name);
+    if (near)
+        fmt_into(ret_why + n, LAB_ERROR - n, "did you mean \"%s\"?", near);
+    else
+        n += fmt_into(ret_why + n, LAB_ERROR - n, "there are ");
+    for (int k = 0; k < LAB_FAULTS && !near; k++)
+        n += fmt_into(ret_why + n, LAB_ERROR - n, "%s%s", k ? ", " : "", fault_names[k]);
     return E_CONFIG;
 }
 
@@ -482,13 +481,10 @@ static int fault_chance(struct lab_fault *f, const cJSON *list, char *ret_why)
 static int fault_unknown(const char *name, char *ret_why)
 {
     static const char *const fields[] = {"at", "do", "node", "to", "for", "one_way", "chance"};
-    size_t near = 0;
-    for (size_t i = 1; i < ARRAY_LEN(fields); i++)
-        near =
-            lab_word_distance(name, fields[i]) < lab_word_distance(name, fields[near]) ? i : near;
+    const char *near = lab_word_near(name, fields, ARRAY_LEN(fields));
     fmt_into(ret_why, LAB_ERROR,
-             "unknown key \"%s\"; did you mean \"%s\"? (at, do, node, to, for, one_way, chance)",
-             name, fields[near]);
+             "unknown key \"%s\"%s%s%s (at, do, node, to, for, one_way, chance)", name,
+             near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     return E_CONFIG;
 }
 
@@ -678,7 +674,10 @@ static int parse(struct lab_scenario *s, const char *dir, const char *json, char
     cJSON *o = cJSON_ParseWithOpts(json, &end, 1);
     if (!o || !cJSON_IsObject(o)) {
         unsigned line = 1;
-        for (const char *p = json; end && p < end; p++)
+        const char *at = o || !end ? json + strspn(json, " \t\r\n") : end;
+        while (at > json && !at[strspn(at, " \t\r\n")] && strchr(" \t\r\n", at[-1]))
+            at--; /* it ends too early: the line where it ends */
+        for (const char *p = json; p < at; p++)
             line += *p == '\n';
         size_t left = end ? strcspn(end, "\n") : 0;
         fmt_into(ret_why, LAB_ERROR, "line %u: not a JSON object%s%.*s%s", line,
@@ -688,7 +687,13 @@ static int parse(struct lab_scenario *s, const char *dir, const char *json, char
         cJSON_Delete(o);
         return E_CONFIG;
     }
-    int err = profile_parse(s, o, ret_why);
+    int err = 0;
+    if ((s->bad = lab_scenario_twice(o))) {
+        fmt_into(ret_why, LAB_ERROR, "it stands there twice");
+        err = E_CONFIG;
+    }
+    if (!err)
+        err = profile_parse(s, o, ret_why);
     if (!err)
         err = model_parse(s, o, ret_why);
     if (!err)
@@ -822,8 +827,11 @@ static void swarm_key(struct lab_scenario *s, const struct key *k, const char *v
     else
         *(uint64_t *)to = v;
     n = (uint32_t)strlen(s->drawn);
-    fmt_into(s->drawn + n, sizeof s->drawn - n, "%s%s=%llu", n ? " " : "", k->name,
-             (unsigned long long)v);
+    if (k->type == KEY_TIME && v)
+        lab_op_time((int64_t)v, word, sizeof word);
+    else
+        fmt_into(word, sizeof word, "%llu", (unsigned long long)v);
+    fmt_into(s->drawn + n, sizeof s->drawn - n, "%s%s=%s", n ? " " : "", k->name, word);
 }
 
 static void swarm_draw(struct lab_scenario *s, uint64_t seed)

@@ -59,7 +59,7 @@ struct lab_fault {
     uint32_t n_chance, n_given;
 };
 
-enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 256, LAB_DRAWN_MAX = 1500, LAB_PATH = 512 };
+enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 600, LAB_DRAWN_MAX = 1500, LAB_PATH = 512 };
 
 /* The masters' journal: see sim/lab_group.h for a run of journals alone. */
 struct lab_scenario_journal {
@@ -146,6 +146,9 @@ struct meta_limits lab_scenario_limits(const struct lab_scenario *s);
 const char *lab_scenario_fault_name(enum lab_fault_kind k);
 /* it is between its node and `to` */
 bool lab_scenario_fault_is_link(enum lab_fault_kind k);
+/* does the fault begin in a run that ends at end_ns?  Those that are listed for a time when the
+ * load is over do not. */
+bool lab_scenario_comes_to(const struct lab_scenario *s, const struct lab_fault *f, int64_t end_ns);
 /* machines that are named are there, operations are of clients that are, masters promise no longer
  * than they may; E_CONFIG */
 int lab_scenario_check(const struct lab_scenario *s, char *ret_why);
@@ -163,6 +166,8 @@ bool lab_scenario_key_is_time(uint32_t i);
 /* the parser's own: puts before the text in why at which line and key of json it is */
 void lab_scenario_where(const struct cJSON *root, const struct cJSON *bad, const char *json,
                         char *why);
+/* the parser's own: a key that stands twice in one object, or NULL */
+const struct cJSON *lab_scenario_twice(const struct cJSON *root);
 /* the parser's own: a file of less than most bytes as text, for free(); E_NOENT: it does not open,
  * E_IO: it cannot be read, or is too large */
 int lab_scenario_text(const char *path, size_t most, char **ret_text);

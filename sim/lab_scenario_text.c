@@ -15,6 +15,11 @@ void lab_scenario_drop(struct lab_scenario *s)
     lab_measured_drop(s);
 }
 
+bool lab_scenario_comes_to(const struct lab_scenario *s, const struct lab_fault *f, int64_t end_ns)
+{
+    return f->at_ns <= end_ns && f->at_ns < s->duration_ns;
+}
+
 /* ---- where an error is ---- */
 
 /* The place of `bad` among all values of the document, in its order, from 1, and its path; 0: it is
@@ -36,6 +41,18 @@ static uint32_t where_find(const cJSON *at, const cJSON *bad, uint32_t *n, char 
     }
     path[len] = 0;
     return 0;
+}
+
+const cJSON *lab_scenario_twice(const cJSON *root)
+{
+    const cJSON *found = NULL;
+    for (const cJSON *j = root->child; j && !found; j = j->next) {
+        for (const cJSON *k = root->child; cJSON_IsObject(root) && k != j; k = k->next)
+            if (!strcmp(k->string, j->string))
+                return j;
+        found = lab_scenario_twice(j);
+    }
+    return found;
 }
 
 /* the line of the place-th value of a document that is right */
@@ -197,6 +214,11 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
     }
     for (uint32_t i = 0; i < s->n_faults; i++) {
         const struct lab_fault *f = &s->faults[i];
+        if (lab_scenario_fault_is_link(f->kind) && !strcmp(f->node, f->to)) {
+            fmt_into(ret_why, LAB_ERROR, "faults[%u] (%s): from %s to itself there is no link", i,
+                     lab_scenario_fault_name(f->kind), f->node);
+            return E_CONFIG;
+        }
         bool to_ok = !strcmp(f->to, "*") || !strcmp(f->to, "half") || machine_is(s, f->to);
         if ((!f->node[0] || machine_is(s, f->node)) && to_ok)
             continue;

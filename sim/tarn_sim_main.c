@@ -334,17 +334,35 @@ static void print_end(const struct options *o, int status, const struct outcome 
         fmt_into(again + strlen(again), sizeof again - strlen(again), " --twice");
     bool is_told = status && status != EXIT_USAGE;
     if (o->json) {
+        fprintf(o->out, ", \"commit\": \"%s\", \"compiler\": ", tarn_sim_db_commit());
+        lab_json_string(o->out, tarn_sim_db_compiler());
         fprintf(o->out, ", \"status\": %d, \"reproduce\": ", status);
         lab_json_string(o->out, is_told ? again : "");
         fprintf(o->out, "}\n");
         return;
     }
+    fprintf(o->out, "  program     commit %s, %s\n\n", tarn_sim_db_commit(),
+            tarn_sim_db_compiler());
     if (status == EXIT_DIVERGED)
         fprintf(o->out, "FAIL  the two runs of seed %llu differ\n", (unsigned long long)o->seed);
     if (is_told)
         fprintf(o->out, "reproduce: %s\n", again);
     fprintf(o->out, "%016llx%016llx\n", (unsigned long long)out->report.hash[0],
             (unsigned long long)out->report.hash[1]);
+}
+
+/* of timed faults that are listed for a time when nothing happens any more */
+static void warn_late(const struct lab_scenario *s)
+{
+    for (uint32_t i = 0; i < s->n_faults; i++) {
+        const struct lab_fault *f = &s->faults[i];
+        if (!lab_scenario_comes_to(s, f, f->at_ns))
+            tarn_sim_say(
+                "faults[%u] (%s) never happens: it is at %.3f s, and the load ends at %.3f "
+                "s (duration)\n",
+                i, lab_scenario_fault_name(f->kind), (double)f->at_ns / 1e9,
+                (double)s->duration_ns / 1e9);
+    }
 }
 
 static int cmd_run(struct options *o)
@@ -364,6 +382,7 @@ static int cmd_run(struct options *o)
     err = open_watch(o, &s, &w);
     if (err)
         return err;
+    warn_late(&s);
     bool watched = o->twice || o->trace || o->log_node || o->history || o->stop_event ||
                    o->plant_event || o->timeline;
     panic_watch = watched ? &w : NULL;

@@ -2,30 +2,29 @@
 #include <stdio.h>
 #include "core/fmt.h"
 #include "sim/lab_json.h"
+#include "sim/lab_print.h"
 #include "sim/tarn_sim_run.h"
-#include "sim/tarn_sim_timeline.h"
 
 static double seconds(int64_t ns)
 {
     return (double)ns / 1e9;
 }
 
-static void print_faults(FILE *to, const struct lab_report *p)
+static void print_faults(FILE *to, const struct lab_scenario *s, const struct lab_report *p)
 {
     fprintf(to, "\n  %9s  %-34s %9s  %s\n", "at", "what happened", "for",
             "longest without any success");
     for (uint32_t i = 0; i < p->n_faults; i++) {
         const struct lab_run_fault *f = &p->faults[i];
-        if (f->f.at_ns > p->virtual_ns) {
-            fprintf(to, "  %7.3f s  %-34s not reached\n", seconds(f->f.at_ns),
-                    tarn_sim_fault_text(&f->f));
-            continue;
-        }
-        fprintf(to, "  %7.3f s  %-34s %7.3f s  %7.1f s\n", seconds(f->f.at_ns),
-                tarn_sim_fault_text(&f->f), seconds(f->f.for_ns), seconds(f->down_ns));
+        fprintf(to, "  %7.3f s  %-34s", seconds(f->f.at_ns), lab_print_fault(&f->f));
+        if (lab_scenario_comes_to(s, &f->f, p->virtual_ns))
+            fprintf(to, " %7.3f s  %7.1f s\n", seconds(f->f.for_ns), seconds(f->down_ns));
+        else
+            fprintf(to, " not reached\n");
     }
     if (!p->n_faults)
         fprintf(to, "  %9s  nothing\n", "");
+    lab_print_chances(to, s);
 }
 
 static void print_core(FILE *to, const struct lab_report *p)
@@ -83,10 +82,14 @@ static void print_report(FILE *to, const struct lab_scenario *s, const struct la
                          const struct run_end *e)
 {
     fprintf(
-        to, "%s, seed %llu: %u master%s, %u workers, %u clients, %.1f s of load, %.1f s in all%s\n",
-        s->name, (unsigned long long)p->seed, s->masters, s->masters == 1 ? "" : "s", s->workers,
-        s->clients, seconds(p->load_ns), seconds(p->virtual_ns), e->over ? "" : " (cut short)");
-    print_faults(to, p);
+        to,
+        "%s, seed %llu: %u master%s, %u worker%s, %u client%s, %.1f s of load, %.1f s in all%s\n",
+        s->name, (unsigned long long)p->seed, s->masters, lab_print_s(s->masters), s->workers,
+        lab_print_s(s->workers), s->clients, lab_print_s(s->clients), seconds(p->load_ns),
+        seconds(p->virtual_ns), e->over ? "" : " (cut short)");
+    if (*p->drawn)
+        fprintf(to, "  drawn       %s\n", p->drawn);
+    print_faults(to, s, p);
     print_core(to, p);
     print_load(to, p);
     fprintf(
@@ -111,7 +114,7 @@ static void print_report(FILE *to, const struct lab_scenario *s, const struct la
             "their disk's sake\n",
             (unsigned long long)p->leaderships, p->changes, p->exits);
     print_verdicts(to, p);
-    fprintf(to, "\n  speed       %llu events in %.2f s: %.0f events/s, %.0f x real time\n\n",
+    fprintf(to, "\n  speed       %llu events in %.2f s: %.0f events/s, %.0f x real time\n",
             (unsigned long long)p->events, e->wall_s,
             e->wall_s > 0 ? (double)p->events / e->wall_s : 0,
             e->wall_s > 0 ? seconds(p->virtual_ns) / e->wall_s : 0);
@@ -122,26 +125,23 @@ static void json_report(FILE *to, const struct lab_scenario *s, const struct lab
 {
     fprintf(to, "{\"scenario\": ");
     lab_json_string(to, s->name);
-    fprintf(to,
-            ", \"seed\": %llu, \"virtual_ns\": %lld, \"events\": %llu, \"wall_s\": %.3f, "
-            "\"records\": %llu, \"operations\": %llu, \"ok\": %llu, \"refused\": %llu, "
-            "\"unanswered\": %llu, \"windows\": %u, \"windows_up\": %u, \"longest_down_ns\": %lld, "
-            "\"healed_ns\": %lld, \"p50_ns\": %lld, \"p99_ns\": %lld, \"faults\": [",
-            (unsigned long long)p->seed, (long long)p->virtual_ns, (unsigned long long)p->events,
-            e->wall_s, (unsigned long long)p->records, (unsigned long long)p->load->ops,
-            (unsigned long long)p->load->ok, (unsigned long long)p->load->refused,
-            (unsigned long long)p->load->failed, p->windows, p->windows_up,
-            (long long)p->longest_down_ns, (long long)p->healed_ns,
-            (long long)lab_run_quantile(p->load, 500000),
-            (long long)lab_run_quantile(p->load, 990000));
-    for (uint32_t i = 0; i < p->n_faults; i++)
-        fprintf(to,
-                "%s{\"at_ns\": %lld, \"do\": \"%s\", \"node\": \"%s\", \"to\": \"%s\", \"for_ns\": "
-                "%lld, \"down_ns\": %lld}",
-                i ? ", " : "", (long long)p->faults[i].f.at_ns,
-                lab_scenario_fault_name(p->faults[i].f.kind), p->faults[i].f.node,
-                p->faults[i].f.to, (long long)p->faults[i].f.for_ns,
-                (long long)p->faults[i].down_ns);
+    fprintf(
+        to,
+        ", \"seed\": %llu, \"virtual_ns\": %lld, \"events\": %llu, \"wall_s\": %.3f, "
+        "\"records\": %llu, \"operations\": %llu, \"ok\": %llu, \"refused\": %llu, "
+        "\"unanswered\": %llu, \"windows\": %u, \"windows_up\": %u, \"longest_down_ns\": %lld, "
+        "\"healed_ns\": %lld, \"p50_ns\": %lld, \"p99_ns\": %lld, \"drawn\": \"%s\", \"faults\": [",
+        (unsigned long long)p->seed, (long long)p->virtual_ns, (unsigned long long)p->events,
+        e->wall_s, (unsigned long long)p->records, (unsigned long long)p->load->ops,
+        (unsigned long long)p->load->ok, (unsigned long long)p->load->refused,
+        (unsigned long long)p->load->failed, p->windows, p->windows_up,
+        (long long)p->longest_down_ns, (long long)p->healed_ns,
+        (long long)lab_run_quantile(p->load, 500000), (long long)lab_run_quantile(p->load, 990000),
+        p->drawn);
+    for (uint32_t i = 0; i < p->n_faults; i++) {
+        lab_print_json_fault(to, s, &p->faults[i].f, p->virtual_ns, !i);
+        fprintf(to, ", \"down_ns\": %lld}", (long long)p->faults[i].down_ns);
+    }
     fprintf(to, "], \"verdicts\": {");
     for (unsigned v = 0; v < LAB_VERDICTS; v++) {
         const struct lab_finding *f = p->findings[v];

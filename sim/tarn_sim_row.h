@@ -19,7 +19,7 @@
     X(longest_down_ns, "ns", "the longest time without a success") \
     X(healed_ns, "ns", "from the end of the last fault to the first success; none: no such success") \
     X(up_ppm, "ppm", "windows of 100 ms with a success") \
-    X(operations, "", "asked by the clients") \
+    X(operations, "", "asked by the clients, until all is in order after the load") \
     X(unanswered, "", "of these: without an answer") \
     X(refused, "", "of these: answered with an error of the file system") \
     X(p50_ns, "ns", "latency of the successes, median") \

@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/fmt.h"
+#include "sim/lab_print.h"
 #include "sim/tarn_sim.h"
 
-enum { MESSAGES = 200000, MOST = 400000, TEXT = 96, THREADS = 1000 };
+enum { MESSAGES = 200000, MOST = 400000, TEXT = 96, THREADS = 1000, CHANCES = 2000 };
 enum band_kind { BAND_CRASH, BAND_POWER, BAND_PAUSE, BAND_STALL };
 
 static const char *const page[] = {
@@ -226,20 +227,6 @@ void tarn_sim_timeline_op(struct timeline *t, int64_t at_ns, const struct lab_gr
 
 /* ---- the page ---- */
 
-const char *tarn_sim_fault_text(const struct lab_fault *f)
-{
-    static char text[160];
-    const char *verb = lab_scenario_fault_name(f->kind);
-    if (f->kind >= LAB_FAULT_STORE_CHANGE)
-        fmt_into(text, sizeof text, "under-store: %s", verb);
-    else if (lab_scenario_fault_is_link(f->kind))
-        fmt_into(text, sizeof text, "%s: %s %s %s", f->node, verb, f->one_way ? "towards" : "from",
-                 !strcmp(f->to, "*") ? "all" : f->to);
-    else
-        fmt_into(text, sizeof text, "%s: %s", f->node, verb);
-    return text;
-}
-
 static long long micro(const struct timeline *t, int64_t ns)
 {
     return (long long)((ns == INT64_MAX ? sim_now_ns(t->sim) : ns) / 1000);
@@ -343,19 +330,33 @@ void tarn_sim_timeline_begin(struct timeline *t, FILE *to, const struct timeline
 
 void tarn_sim_timeline_fault(struct timeline *t, const struct lab_fault *f)
 {
-    if (f->at_ns > sim_now_ns(t->sim))
-        return;
     fprintf(t->to, "%s[%lld,%lld,", t->first ? "" : ",\n", micro(t, f->at_ns), micro(t, f->for_ns));
-    put_text(t->to, tarn_sim_fault_text(f));
+    put_text(t->to, lab_print_fault(f));
     fputc(']', t->to);
     t->first = false;
 }
 
+void tarn_sim_timeline_chances(struct timeline *t, const struct lab_chances *l)
+{
+    fprintf(t->to, "],\n\"chances\": [");
+    for (uint32_t i = 0; i < l->n && i < CHANCES; i++) {
+        const struct sim_chance *c = &l->c[i];
+        bool lasts = lab_chance_has_field(c->kind, "for");
+        fprintf(t->to, "%s[%lld,%lld,", i ? ",\n" : "", micro(t, c->at_ns),
+                lasts ? micro(t, c->for_ns) : 0);
+        put_text(t->to, lab_print_chance(c));
+        fputc(']', t->to);
+    }
+    t->is_short |= l->n > CHANCES;
+    fprintf(t->to, "],\n\"verdicts\": [");
+}
+
+/* with the digits that the report rounds to */
 void tarn_sim_timeline_verdict(struct timeline *t, const char *name, const struct lab_finding *f)
 {
-    fprintf(t->to, "%s[\"%s\",%llu,%llu,%lld,", t->in_verdicts ? ",\n" : "],\n\"verdicts\": [",
-            name, (unsigned long long)f->checks, (unsigned long long)f->failures,
-            micro(t, f->at_ns));
+    fprintf(t->to, "%s[\"%s\",%llu,%llu,%lld.%03d,", t->in_verdicts ? ",\n" : "", name,
+            (unsigned long long)f->checks, (unsigned long long)f->failures, micro(t, f->at_ns),
+            (int)(f->at_ns % 1000));
     t->in_verdicts = true;
     put_text(t->to, f->failures ? f->what : "");
     fputc(']', t->to);

@@ -27,14 +27,12 @@ struct timeline_end {
     int64_t end_ns, load_ns;
 };
 
-/* the page, in four steps */
+/* the page, in five steps; chances: those that are listed */
 void tarn_sim_timeline_begin(struct timeline *t, FILE *to, const struct timeline_end *e);
 void tarn_sim_timeline_fault(struct timeline *t, const struct lab_fault *f);
+void tarn_sim_timeline_chances(struct timeline *t, const struct lab_chances *l);
 void tarn_sim_timeline_verdict(struct timeline *t, const char *name, const struct lab_finding *f);
 /* ret: false when something was lost for want of memory */
 bool tarn_sim_timeline_end(struct timeline *t);
-
-/* what a fault is, for people */
-const char *tarn_sim_fault_text(const struct lab_fault *f);
 
 #endif

@@ -193,8 +193,12 @@ static void watch_page(struct watch *w, const struct lab_finding *crash)
         memcpy(findings, r.findings, sizeof findings);
     }
     tarn_sim_timeline_begin(w->timeline, w->page, &e);
-    for (uint32_t i = 0; i < n; i++)
-        tarn_sim_timeline_fault(w->timeline, (const void *)((const char *)f + i * stride));
+    for (uint32_t i = 0; i < n; i++) {
+        const struct lab_fault *at = (const void *)((const char *)f + i * stride);
+        if (lab_scenario_comes_to(w->s, at, e.end_ns))
+            tarn_sim_timeline_fault(w->timeline, at);
+    }
+    tarn_sim_timeline_chances(w->timeline, &w->s->chances);
     for (unsigned v = 0; v < LAB_VERDICTS; v++)
         tarn_sim_timeline_verdict(w->timeline, tarn_sim_watch_verdict(w->s, v), findings[v]);
     if (crash)

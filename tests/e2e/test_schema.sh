@@ -50,6 +50,19 @@ says = [ # a mistake, and what of it must be said
 for text, parts in says:
     ok, why = parser(text)
     assert not ok and all(p in why for p in parts), (text, why)
+for text, parts in [ # of these a schema knows nothing
+        ('{"masters": 1,\n"masters": 2}', ["masters", "twice"]),
+        ('{"faults": [{"at": "1s", "at": "2s", "do": "crash", "node": "m1"}]}', ["line 1, faults[0].at", "twice"]),
+        ('{"masters": 2, "faults": [{"at": "1s", "do": "partition", "node": "m1", "to": "m1"}]}', ["faults[0]", "m1 to itself"]),
+        ('{"faults": [{"at": "1s", "do": "misdirect", "node": "m1"}]}', ["faults[0].do", "there are power_loss, crash,", "store_full"]),
+        ('{"fault": []}', ['did you mean "faults"']),
+        ('{"operation": []}', ['did you mean "operations"']),
+        ("[]\n", ["line 1: not a JSON object"]),
+        ('{"masters": 1\n', ["line 1: not a JSON object"]),
+        ('\n\n{"masters": 1,\n"clients": 2\n\n', ["line 4: not a JSON object"])]:
+    ok, why = parser(text)
+    assert not ok and all(p in why for p in parts), (text, why)
+assert "did you mean" not in parser('{"faults": [{"at": "1s", "do": "misdirect", "node": "m1"}]}')[1]
 ok, why = parser('{"masters": 3,\n"clients": 2\n"workers": 1}')
 assert not ok and "line 3" in why and "comma" in why, why
 good = ['{"$schema": "x", "masters": 3, "net": {"loss_ppm": "5", "rto": "1.5s"}, "faults": [{"at": 5, "do": "store_full"}, {"at": "1s", "do": "partition", "node": "leader", "to": "half", "one_way": true, "chance": [1]}]}',
