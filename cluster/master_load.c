@@ -17,7 +17,8 @@
  *                    |       +--names changed while read--> CURSOR_END -> LOCK -> PAGE -> ...
  *                    +--error--> ABORT -> end
  *   NAME:  STAT -> LOAD -> end           (absent: end)
- *   CHECK: STAT -> [REFRESH] -> end      (a directory that differs is not loaded any more) */
+ *   CHECK: STAT -> [REFRESH] -> end      (a directory that differs is not loaded any more; a file
+ *                                         that lost one of several names: STAT of the next) */
 #include "cluster/master_impl.h"
 #include "core/mutant.h"
 
@@ -619,6 +620,14 @@ static void load_batched(struct master_job *j)
     }
 }
 
+/* A file lost the name by which it was compared: its next one is. */
+static bool load_is_name_less(const struct master_job *j)
+{
+    struct fsattr a;
+    return (j->attr.mode & FSOP_S_IFMT) != FSOP_S_IFDIR &&
+           master_load_attr(j->m, j->ino, &a) == 0 && a.nlink && a.nlink < j->attr.nlink;
+}
+
 static void load_step(struct master_job *j)
 {
     switch (j->step) {
@@ -645,6 +654,10 @@ static void load_step(struct master_job *j)
     case STEP_REFRESH:
         if (j->ret == 0 && j->sub.reply.value) {
             load_refresh(j, j->ent.mode ? &j->ent : NULL);
+            break;
+        }
+        if (j->ret == 0 && load_is_name_less(j)) {
+            load_start(j);
             break;
         }
         if (j->ret == 0)

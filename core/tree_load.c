@@ -471,8 +471,7 @@ int tree_load_refresh(struct meta *m, const struct fsop *op)
         return 0;
     if (i->flags & INODE_MOUNT_ROOT)
         return E_BUSY;
-    while (i->mode && i->links && !m->result->reply.value)
-        if (!tree_load_remove(m, i->links))
-            return E_CONFLICT;
-    return 0;
+    /* Only one name was looked at.  Where the file has others those may lead to it still, in
+     * directories that did not change: they would not come back. */
+    return !i->links || tree_load_remove(m, i->links) ? 0 : E_CONFLICT;
 }

@@ -313,6 +313,41 @@ static void test_master_moving_a_name_that_is_being_made(void)
     w_close();
 }
 
+/* A file loses the one of its two names by which it was compared.  The other one is still there,
+ * in a directory that did not change, and what it leads to is looked at at once. */
+static void test_master_moving_one_of_two_names_goes(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 200 * MS);
+    wu_add("d", FSOP_S_IFDIR | 0755, 0);
+    wu_add("e", FSOP_S_IFDIR | 0755, 0);
+    wu_add("d/f", FSOP_S_IFREG | 0644, 5);
+    struct wc *c = wc_new(0, true);
+    struct ino d = w_lookup(c, INO_ROOT, "d", 0), e = w_lookup(c, INO_ROOT, "e", 0);
+    struct ino f = w_lookup(c, d, "f", 0);
+    struct fsop op = w_name(FSOP_LINK, f, "g");
+    op.ino2 = e;
+    CU_ASSERT_EQUAL(w_fs(c, op, &a), 0);
+    CU_ASSERT_EQUAL(w_readdir(c, d), 1);
+    CU_ASSERT_EQUAL(w_readdir(c, e), 1);
+    w_run_ms(300);
+    wu_find("e/g")->used = false;
+    wu_touch_parent("e/g");
+    wu_find("d/f")->size = 6;
+    wu_touch(wu_find("d/f"));
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = f}, &a), 0);
+    CU_ASSERT(a.reply.attr.nlink == 1 && a.reply.attr.size == 6);
+    CU_ASSERT_EQUAL(w_readdir(c, d), 1);
+    CU_ASSERT_EQUAL(w_readdir(c, e), 0);
+    CU_ASSERT_EQUAL(w_lookup(c, d, "f", 0).v, f.v);
+    (void)w_lookup(c, e, "g", E_NOENT);
+    wu_find("d/f")->used = false;
+    wu_touch_parent("d/f");
+    w_run_ms(300);
+    CU_ASSERT_EQUAL(w_fs(c, (struct fsop){.kind = FSOP_GETATTR, .ino = f}, &a), E_STALE);
+    CU_ASSERT_EQUAL(w_readdir(c, d), 0);
+    w_close();
+}
+
 UNIT_MAIN("master moving", UNIT(test_master_moving_a_written_file_is_replaced),
           UNIT(test_master_moving_a_written_file_is_replaced_from_outside),
           UNIT(test_master_moving_a_written_file_cannot_be_looked_at),
@@ -323,4 +358,5 @@ UNIT_MAIN("master moving", UNIT(test_master_moving_a_written_file_is_replaced),
           UNIT(test_master_moving_looked_at_while_others_are_changed),
           UNIT(test_master_moving_a_link_in_the_way),
           UNIT(test_master_moving_a_name_that_is_being_made),
-          UNIT(test_master_moving_a_directory_that_is_listed))
+          UNIT(test_master_moving_a_directory_that_is_listed),
+          UNIT(test_master_moving_one_of_two_names_goes))

@@ -625,6 +625,32 @@ static void test_through_versions(void)
     kit_close(&k);
 }
 
+/* Who looked at one of two names says nothing of the other. */
+static void test_through_one_of_two_names_goes(void)
+{
+    setup(FSOP_MOUNT_THROUGH);
+    struct ino d = make(FSOP_MKDIR, root, "d"), f = make(FSOP_MKNOD, d, "f");
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_EQUAL(
+            CLIENT(.kind = FSOP_LINK, .ino = f, .ino2 = root, NAME("g"), .flags = FSOP_F_ABSENT),
+            0);
+        CU_ASSERT_EQUAL(outcome(k.r.reply.intent, 0), 0);
+        ents_begin();
+        if (i) /* a directory lies there now */
+            ent("", FSOP_S_IFDIR | 0755, 0, 50);
+        CU_ASSERT_EQUAL(REFRESH(f), 0);
+        CU_ASSERT_EQUAL(kit_find(&k, root, "g").v, 0);
+        CU_ASSERT_EQUAL(kit_find(&k, d, "f").v, f.v);
+        CU_ASSERT_EQUAL(kit_attr(&k, f).nlink, 1);
+        kit_check(&k);
+    }
+    CU_ASSERT_EQUAL(APPLY(.kind = FSOP_REFRESH, .ino = f), 0);
+    CU_ASSERT_EQUAL(kit_find(&k, d, "f").v, 0);
+    CU_ASSERT_EQUAL(QUERY(.kind = FSOP_GETATTR, .ino = f), E_STALE);
+    kit_check(&k);
+    kit_close(&k);
+}
+
 /* what a listing says of f, 3 bytes by fingerprint 10, read when record seen had been applied */
 static int load_late(struct ino dir, uint64_t seen)
 {
@@ -856,5 +882,6 @@ UNIT_MAIN("meta_through", UNIT(test_through_listing_without_room), UNIT(test_thr
           UNIT(test_through_load_leaves_a_held_name),
           UNIT(test_through_load_of_a_directory_that_is_changed),
           UNIT(test_through_many_names_go_in_parts), UNIT(test_through_versions),
-          UNIT(test_through_same_contents), UNIT(test_through_other_contents),
-          UNIT(test_through_paths_too_long), UNIT(test_through_image_in_the_middle))
+          UNIT(test_through_one_of_two_names_goes), UNIT(test_through_same_contents),
+          UNIT(test_through_other_contents), UNIT(test_through_paths_too_long),
+          UNIT(test_through_image_in_the_middle))
