@@ -207,7 +207,8 @@ enum cli_dir_life cli_dir_life(struct cli_dir *d, struct cli_dir_journal *j)
     jc.check_only = true;
     if (d->meta_err || !m->member || cli_dir_journal(d, j, &jc) || j->role != JOURNAL_STANDBY)
         return CLI_DIR_BAD;
-    if (m->epoch || m->vote || m->era || j->status.image_index || j->status.last_index > 1)
+    if (m->is_guest || m->epoch || m->vote || m->era || j->status.image_index ||
+        j->status.last_index > 1)
         return CLI_DIR_USED;
     return j->status.last_index ? CLI_DIR_MADE : CLI_DIR_BEGUN;
 }
