@@ -224,8 +224,27 @@ static void test_a_voter_without_its_disk_elects_nobody(void)
     gang_free(g);
 }
 
+/* Nor is it taken for the one that it was, where that one's disk was never heard of. */
+static void test_a_voter_without_its_disk_is_refused(void)
+{
+    struct sim_config c = sim_config_quiet(61);
+    struct gang *g = gang_new(&c, 3);
+    gang_start(g, 0);
+    gang_start(g, 1);
+    CU_ASSERT_FATAL(gang_await_leader(g, 10000) != NULL);
+    g->m[2].found = false;
+    g->m[2].join = true;
+    gang_start(g, 2);
+    CU_ASSERT(gang_write(g, 10, 100));
+    gang_run(g, 3000);
+    CU_ASSERT(!said(g, 3).connected && said(g, 3).disk == 0 && g->m[2].n_applied == 0);
+    CU_ASSERT(strstr(g->last_error, "another disk") != NULL);
+    gang_free(g);
+}
+
 UNIT_MAIN("raft_disks", UNIT(test_one_that_never_comes_hides_no_disk),
           UNIT(test_who_votes_is_known_by_its_disk), UNIT(test_who_was_removed_is_not_the_new_one),
           UNIT(test_who_was_removed_is_cut_off_by_all),
           UNIT(test_a_leader_whose_number_was_anothers),
-          UNIT(test_a_voter_without_its_disk_elects_nobody))
+          UNIT(test_a_voter_without_its_disk_elects_nobody),
+          UNIT(test_a_voter_without_its_disk_is_refused))

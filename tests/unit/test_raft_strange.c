@@ -255,7 +255,61 @@ static void test_at_random(void)
         strange(seed);
 }
 
+/* of a candidate that has everything: is it helped? */
+static bool is_helped(uint64_t term)
+{
+    bool pre_voted, voted;
+    struct raft_message m = {
+        .type = RAFT_MSG_PRE_VOTE, .from = {2}, .term = term, .index = 99, .log_term = term - 1};
+    now += 5000 * MS; /* whom it followed is silent */
+    message(m);
+    pre_voted = sent(RAFT_MSG_PRE_VOTE_REPLY, 2) && !sent(RAFT_MSG_PRE_VOTE_REPLY, 2)->reject;
+    m.type = RAFT_MSG_VOTE;
+    message(m);
+    voted = fx.save_meta && !sent(RAFT_MSG_VOTE_REPLY, 2);
+    meta_stored();
+    voted = voted && st.vote.v == 2;
+    CU_ASSERT_EQUAL(voted, pre_voted);
+    return voted;
+}
+
+/* Who began empty in a group that was there elects nobody, nor stands, before it is named by its
+ * disk: its number may have voted with another one. */
+static void test_a_guest_elects_nobody(void)
+{
+    struct raft_conf c = voters(3);
+    struct raft_config cfg = config();
+    struct raft_start s = {.meta = {1, {0}}, .image.conf = &c, .is_guest = true};
+    struct raft_entry e = {2, 0, RAFT_CONF};
+    struct raft_message m = {
+        .type = RAFT_MSG_APPEND, .from = {2}, .term = 9, .n = 1, .entry = &e, .conf = &c};
+    cfg.knows_disks = true;
+    cfg.disk = 77;
+    unit_mem(&mem, 1 << 24);
+    now = 1000000 * MS;
+    r = raft_create(&mem, &cfg, &s, now);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+    for (uint64_t disk = 75; disk <= 77; disk++) {
+        CU_ASSERT(raft_is_guest(r) && !is_helped(st.term + 1));
+        now += 5000 * MS;
+        step((struct raft_event){.type = RAFT_CAMPAIGN});
+        CU_ASSERT(fx.ret == E_AGAIN && st.role == RAFT_FOLLOWER);
+        c.member[0].disk = disk == 75 ? 0 : disk;
+        m.term = st.term + 1;
+        message(m);
+        meta_stored();
+        stored(st.last);
+        m.index = st.last;
+        m.log_term = e.term;
+    }
+    CU_ASSERT(st.last == 3 && !raft_is_guest(r) && is_helped(st.term + 1));
+    now += 5000 * MS;
+    step((struct raft_event){.type = RAFT_CAMPAIGN});
+    CU_ASSERT(fx.ret == 0 && st.role == RAFT_PRE_CANDIDATE);
+    end();
+}
+
 UNIT_MAIN("raft strange", UNIT(test_terms_below_the_log_that_cannot_be),
           UNIT(test_image_of_a_later_term), UNIT(test_leader_that_contradicts_an_image),
           UNIT(test_votes_before_they_were_asked_for), UNIT(test_answers_of_another_disk),
-          UNIT(test_at_random))
+          UNIT(test_at_random), UNIT(test_a_guest_elects_nobody))
