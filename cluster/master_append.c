@@ -166,19 +166,21 @@ bool master_append_wait(struct master_job *j)
             break;
         const struct master_session *s = master_lease_find(m, id);
         struct rpc_conn *conn = s ? rpc_token_conn(s->token) : NULL;
-        if (!conn && !master_lease_is_over(m, id)) {
+        bool is_over = master_lease_is_over(m, id); /* it may be connected and stand still */
+        if (!conn && !is_over) {
             append_again(j);
             return false;
         }
         j->writer = id;
-        if (!conn)
+        if (is_over)
             continue;
         struct wbuf w = wbuf_make(body, sizeof body);
         rpc_format_inos_put(&w, 1);
         wbuf_u64(&w, ino.v);
         j->step = STEP_PLACES;
         j->places_call.op.done = append_answered;
-        rpc_call(conn, RPC_PLACES, w.p, (uint32_t)w.len, env_now_ns(m->env) + MASTER_CALL_NS,
+        rpc_call(conn, RPC_PLACES, w.p, (uint32_t)w.len,
+                 base_min_i64(env_now_ns(m->env) + MASTER_CALL_NS, master_lease_over_ns(m, id)),
                  &j->places_call);
         return false;
     }

@@ -618,6 +618,8 @@ void master_lease_closed(struct master *m, struct session_id id);
 /* Its client begins no write any more, and what it began is over; nor will it by what it was told
  * so far, if it is heard of again. */
 bool master_lease_is_over(struct master *m, struct session_id id);
+/* when that is, if it is not heard of until then */
+int64_t master_lease_over_ns(struct master *m, struct session_id id);
 /* The session was given something of ino; false: it is not remembered, so no lease. */
 bool master_lease_give(struct master *m, struct session_id id, struct ino ino);
 int64_t master_lease_left_ns(struct master *m, struct session_id id);

@@ -314,17 +314,24 @@ static void lease_lapse(struct master_session *s)
     lease_drop_all(s);
 }
 
-bool master_lease_is_over(struct master *m, struct session_id id)
+int64_t master_lease_over_ns(struct master *m, struct session_id id)
 {
-    struct master_session *s = master_lease_find(m, id);
+    const struct master_session *s = master_lease_find(m, id);
     if (!s)
-        return true;
+        return INT64_MIN;
     int64_t until_ns = s->lease_until_ns;
     if (!s->has_beaten) /* of a predecessor's lease nothing is known */
         until_ns = m->led_since_ns + m->cfg.lease_ns + lease_margin(m);
-    if (env_now_ns(m->env) < until_ns + RPC_WRITE_VALID_MS * MASTER_MS * 9 / 8)
+    return until_ns + RPC_WRITE_VALID_MS * MASTER_MS * 9 / 8;
+}
+
+bool master_lease_is_over(struct master *m, struct session_id id)
+{
+    struct master_session *s = master_lease_find(m, id);
+    if (env_now_ns(m->env) < master_lease_over_ns(m, id))
         return false;
-    lease_lapse(s); /* its next lease comes with another epoch */
+    if (s)
+        lease_lapse(s); /* its next lease comes with another epoch */
     return true;
 }
 

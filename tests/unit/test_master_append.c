@@ -17,9 +17,11 @@ static void undo(struct wc *c, uint64_t at, uint64_t n)
     CU_ASSERT_EQUAL(w_fs(c, op, &a), 0);
 }
 
-static struct wu_file *begin(struct wc **c1, struct wc **c2)
+static struct wu_file *begin_for(struct wc **c1, struct wc **c2, int64_t session_ns)
 {
-    w_open(FSOP_MOUNT_THROUGH, 0);
+    w_config(FSOP_MOUNT_THROUGH, 0);
+    wcfg.session_ns = session_ns;
+    w_master_start();
     struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 100);
     *c1 = wc_new(0, true);
     *c2 = wc_new(1, true);
@@ -28,6 +30,11 @@ static struct wu_file *begin(struct wc **c1, struct wc **c2)
     CU_ASSERT_EQUAL(w_fs(*c2, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
     w_run_ms(RPC_WRITE_VALID_MS);
     return f;
+}
+
+static struct wu_file *begin(struct wc **c1, struct wc **c2)
+{
+    return begin_for(c1, c2, 3000 * MS);
 }
 
 static void test_master_append_nobody_gets_the_same_place(void)
@@ -173,14 +180,18 @@ static void test_master_append_a_truncation_waits_for_appends(void)
     w_close();
 }
 
-/* One that is not heard of may write as long as its lease lasts, and a second longer. */
-static void test_master_append_a_truncation_waits_for_who_is_away(void)
+/* One that is not heard of may write as long as its lease lasts, and a second longer; also one that
+ * is connected and stands still. */
+static void truncated_beside(bool is_connected)
 {
     static struct wcall b;
     struct wc *c1, *c2;
-    struct wu_file *f = begin(&c1, &c2);
+    struct wu_file *f = begin_for(&c1, &c2, 30000 * MS);
     CU_ASSERT_EQUAL(place(c1, 10), 100);
-    sim_node_crash(sim_node_find(ws, "client0"));
+    if (is_connected)
+        sim_node_pause(sim_node_find(ws, "client0"));
+    else
+        sim_node_crash(sim_node_find(ws, "client0"));
     int64_t from = sim_now_ns(ws);
     cut(c2, &b);
     while (!b.done && sim_now_ns(ws) - from < 20000 * MS)
@@ -189,6 +200,12 @@ static void test_master_append_a_truncation_waits_for_who_is_away(void)
     CU_ASSERT(sim_now_ns(ws) - from >= wcfg.lease_ns / 2 + RPC_WRITE_VALID_MS * MS);
     CU_ASSERT(sim_now_ns(ws) - from <= wcfg.lease_ns * 2 + RPC_WRITE_VALID_MS * MS * 2);
     w_close();
+}
+
+static void test_master_append_a_truncation_waits_for_who_is_away(void)
+{
+    truncated_beside(false);
+    truncated_beside(true);
 }
 
 /* One that always says that it appends, or does not know the question, holds it up no longer than
