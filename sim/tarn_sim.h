@@ -49,6 +49,16 @@ size_t tarn_sim_quote(char *to, size_t cap, const char *word);
 /* the next of settings that stand in one text with blanks between; false: there is none */
 bool tarn_sim_next_set(const char **at, char *to, size_t cap);
 
+/* ---- tarn_sim_find.c ---- */
+
+/* the i-th folder in which scenarios may lie that have a name alone: here, beside the build, where
+ * it is installed; false: there are no more */
+bool tarn_sim_scenarios(unsigned i, char *ret_dir, size_t cap);
+/* the file of a scenario: a name without "/" and ".json" is looked for in those; NULL: not there */
+const char *tarn_sim_find(const char *name, char *path, size_t cap);
+/* says so; ret: EXIT_USAGE */
+int tarn_sim_no_scenario(const char *name);
+
 /* ---- tarn_sim_mem.c ---- */
 
 /* is memory kept from one run to the next? */

@@ -19,7 +19,8 @@ static const char usage[] =
     "\n"
     "What there is to choose from; without a word: all of it.\n"
     "\n"
-    "  scenarios   files in sim/scenarios, here or beside the program's build folder\n"
+    "  scenarios   files in sim/scenarios, here, beside the program's build folder or where it is\n"
+    "              installed; `tarn-sim run first-failover` takes one by its name\n"
     "  faults      what may go wrong: for \"faults\" and \"random.NAME_every\" of a scenario\n"
     "  sites       rare paths in the code, and the bit of each in fault_sites\n"
     "  checkers    verdicts of a run, and models of check-history\n"
@@ -256,21 +257,13 @@ static void entry(struct listing *l, const char *name, const char *group, const 
 
 /* ---- sections ---- */
 
+/* the first folder of scenarios that is there; NULL: none is */
 static const char *scenario_dir(char *path, size_t cap)
 {
-    char exe[400];
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    fmt_into(path, cap, "sim/scenarios");
-    if (!access(path, R_OK) || n <= 0)
-        return path;
-    exe[n] = 0;
-    for (int i = 0; i < 3; i++) { /* build/gcc/tarn-sim */
-        char *slash = strrchr(exe, '/');
-        if (slash)
-            *slash = 0;
-    }
-    fmt_into(path, cap, "%s/sim/scenarios", exe);
-    return path;
+    for (unsigned i = 0; tarn_sim_scenarios(i, path, cap); i++)
+        if (!access(path, R_OK))
+            return path;
+    return NULL;
 }
 
 static int list_scenarios(struct listing *l)
@@ -278,7 +271,8 @@ static int list_scenarios(struct listing *l)
     static struct lab_scenario s;
     char dir[500];
     struct dirent **names = NULL;
-    int n = scandir(scenario_dir(dir, sizeof dir), &names, NULL, alphasort), bad = 0;
+    bool is_there = scenario_dir(dir, sizeof dir);
+    int n = is_there ? scandir(dir, &names, NULL, alphasort) : -1, bad = 0;
     section(l, "scenarios");
     for (int i = 0; i < n; i++) {
         char path[800], why[LAB_ERROR];
@@ -301,7 +295,8 @@ static int list_scenarios(struct listing *l)
     }
     free(names);
     if (n < 0)
-        tarn_sim_say("no folder sim/scenarios here, nor beside the program\n");
+        tarn_sim_say(
+            "no folder sim/scenarios here, beside the program, or where it is installed\n");
     return n < 0 || bad ? EXIT_USAGE : 0;
 }
 

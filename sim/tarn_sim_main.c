@@ -39,6 +39,8 @@ static const char usage[] =
     "on\n"
     "  tarn-sim --version                              commit, compiler, schema of databases\n"
     "\n"
+    "A SCENARIO is a file, or the name of one that comes with tarn-sim (tarn-sim list scenarios).\n"
+    "\n"
     "  --seed N        default: the scenario's, or 1; the same seed gives the same run, on "
     "every "
     "machine\n"
@@ -236,9 +238,12 @@ static int settle(struct lab_scenario *s, const char *name, const char *const *s
 int tarn_sim_load(struct lab_scenario *s, const char *path, const char *const *sets,
                   unsigned n_sets)
 {
-    char why[LAB_ERROR] = "";
-    if (lab_scenario_load(s, path, why)) {
-        tarn_sim_say("%s: %s\n", path, why);
+    char why[LAB_ERROR] = "", found[700];
+    const char *file = tarn_sim_find(path, found, sizeof found);
+    if (!file)
+        return tarn_sim_no_scenario(path);
+    if (lab_scenario_load(s, file, why)) {
+        tarn_sim_say("%s: %s\n", file, why);
         return EXIT_USAGE;
     }
     int err = settle(s, path, sets, n_sets);
