@@ -298,6 +298,8 @@ void lab_group_load_boot(struct group_load *l);
 void lab_group_load_stop(struct group_load *l);
 void lab_group_load_vary(struct group_load *l, uint64_t seed);
 bool lab_group_load_is_idle(const struct group_load *l);
+/* a run ends before its operations: the checkers hear of those that are under way */
+void lab_group_load_tell_open(struct group_load *l);
 void lab_group_load_probe(struct group_load *l);
 bool lab_group_load_is_probed(const struct group_load *l);
 

@@ -439,6 +439,17 @@ bool lab_group_load_is_idle(const struct group_load *l)
     return true;
 }
 
+void lab_group_load_tell_open(struct group_load *l)
+{
+    for (uint32_t i = 0; i < l->n; i++)
+        for (uint32_t k = 0; k < l->clients[i].n; k++) {
+            const struct group_thread *t = &l->clients[i].threads[k];
+            bool open = t->state != THREAD_IDLE && t->state != THREAD_OVER;
+            if (open && t->q.verb != GROUP_READ)
+                lab_group_check_unknown(l->g, &t->q, t->from_ns);
+        }
+}
+
 void lab_group_load_probe(struct group_load *l)
 {
     for (uint32_t i = 0; i < l->n; i++) {

@@ -132,6 +132,7 @@ static void group_late(struct lab_group *g, const char *what)
     if (!g->is_ruined)
         lab_group_fail(g, LAB_GROUP_LIVENESS, "%lld ms after everything was healed %s",
                        (long long)((group_now_ns(g) - g->s.duration_ns) / GROUP_MS), what);
+    lab_group_load_tell_open(g->load);
     lab_group_check_end(g);
     group_next(g, GROUP_OVER, 0);
 }

@@ -64,6 +64,13 @@ expect 4 "a failure"
 want=$(field '"%d.%03d" % divmod(d["verdicts"]["liveness"]["at_ns"], 1000)')
 grep -q "^\[\"liveness\",[0-9]*,[0-9]*,$want," "$work/page.html" || fail "not $want: $(grep '^\["liveness"' "$work/page.html")"
 
+# a run that ends before its operations is late, and nothing else: what they wrote may have been read
+for seed in 1 2 3 4; do
+    sim run $R --set duration=2s --set bound=1ns --seed $seed
+    expect 4 "journals that are late, seed $seed" "FAIL  liveness"
+    grep -q "ok    linear" "$work/out" || fail "seed $seed: $(grep FAIL -A1 "$work/out")"
+done
+
 # who ran it
 version=$(tarn-sim --version | sed -n 's/.* of commit \([^,]*\), by \(.*\); .*/\1|\2/p')
 sim run $R --until 100ms
