@@ -118,7 +118,7 @@ static double sim_bare(struct sim_world *w)
 
 /* ---- processes ---- */
 
-/* the last line but the hash that argv[] prints, and what the process took */
+/* the line of what argv[] prints that has the numbers, and what the process took */
 static bool sim_process(char *const argv[], char *line, size_t cap, struct sim_ran *ret)
 {
     int p[2], status = -1;
