@@ -10,6 +10,8 @@
  *     which they were made.  Directories share CLIENT_STAMPS such numbers; sharing one drops more
  *     than needed, never less.
  *  4. At most `max` entries; a second chance for those used since the hand passed (CLOCK).
+ *  5. An answer that is not kept takes away what it contradicts: of one thing nobody sees something
+ *     new and then, from here, something old.
  *
  * Kinds: attributes of an inode; a name in a directory (value: the inode, 0: it is known to be
  * absent); a link's target; a file's layout (value: mount, data: path); a directory's path below,
@@ -259,29 +261,46 @@ void client_cache_own(struct client *c, const struct fsop *op, const struct fsop
         cache_drop_ino(c, rep->attr.ino.v);
 }
 
+/* what is kept and is not what an answer says goes; true: nothing of the inode that it is about */
+static bool cache_contradict(struct client *c, const struct fsop *op, const struct fsop_reply *rep)
+{
+    uint64_t ino = rep->err ? 0 : rep->attr.ino.v;
+    bool is_same = false;
+    if (ino) {
+        struct client_cent *a = cent_find(c, CENT_ATTR, ino, NULL, 0);
+        is_same = a && !memcmp(a->data, &rep->attr, sizeof rep->attr);
+        if (a && !is_same)
+            cache_drop_ino(c, ino);
+    }
+    if (op->kind == FSOP_LOOKUP && (!rep->err || rep->err == E_NOENT)) {
+        struct client_cent *e = cent_find(c, CENT_NAME, op->ino.v, op->name, op->name_len);
+        if (e && e->value != ino)
+            cache_drop_name(c, op->ino.v, op->name, op->name_len);
+    }
+    return is_same;
+}
+
 /* Nobody told us of the change that a standby has seen already: the leader's word is on its way. */
 void client_cache_aside(struct client *c, const struct fsop *op, const struct fsop_reply *rep)
 {
     struct client_cache *k = &c->cache;
     const uint64_t inos[2] = {op->ino.v, rep->err ? 0 : rep->attr.ino.v};
-    bool is_same = false;
     for (int i = 0; i < 2; i++) {
         uint64_t *index = &k->aside_index[stamp_slot(inos[i])];
         *index = base_max_u64(*index, rep->index);
     }
-    if (inos[1]) {
-        struct client_cent *a = cent_find(c, CENT_ATTR, inos[1], NULL, 0);
-        is_same = a && !memcmp(a->data, &rep->attr, sizeof rep->attr);
-        if (a && !is_same)
-            cache_drop_ino(c, inos[1]);
-    }
-    if (op->kind == FSOP_LOOKUP) {
-        struct client_cent *e = cent_find(c, CENT_NAME, op->ino.v, op->name, op->name_len);
-        if (e && e->value != inos[1])
-            cache_drop_name(c, op->ino.v, op->name, op->name_len);
-    } else if (op->kind == FSOP_READDIR && !is_same) {
+    if (MUTANT(READ_STANDBY_BESIDE))
+        return;
+    if (!cache_contradict(c, op, rep) && op->kind == FSOP_READDIR)
         k->dir_stamp[stamp_slot(op->ino.v)] = ++k->stamp;
-    }
+}
+
+/* Nor of a change of our own that was made and waits for others to drop what they kept: the first
+ * to tell is an answer, perhaps one that may not be kept itself. */
+void client_cache_unkept(struct client *c, const struct fsop *op, const struct fsop_reply *rep)
+{
+    if (!MUTANT(CACHE_OLDER_STAYS))
+        (void)cache_contradict(c, op, rep);
 }
 
 /* --- answering --- */
@@ -547,8 +566,10 @@ bool client_cache_learn(struct client *c, const struct fsop *op, const struct fs
         break;
     case FSOP_GETATTR:
     case FSOP_SETATTR:
+    case FSOP_ACCESS:
         break;
     default:
+        client_cache_unkept(c, op, rep);
         return !rep->err;
     }
     bool is_named = op->kind == FSOP_LOOKUP || op->kind == FSOP_MKNOD;

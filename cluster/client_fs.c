@@ -363,6 +363,8 @@ static void fsr_learn(struct client_req *r)
     if (left_ns <= 0 || !client_leased(c) || s->session.v != c->session.v ||
         !client_cache_learn(c, &w, &r->reply, s->stamp, until_ns))
         left_ns = 0;
+    if (!left_ns && !s->is_mutation && !s->is_aside)
+        client_cache_unkept(c, &w, &r->reply);
     r->reply.lease_ns = (uint64_t)left_ns;
     if (!s->is_mutation)
         client_file_seen(c, &r->reply.attr, s->sent_ns);

@@ -504,6 +504,8 @@ bool client_cache_is_news(struct client *c, const struct fsop *op, const struct 
 void client_cache_own(struct client *c, const struct fsop *op, const struct fsop_reply *rep);
 /* drops what a standby's answer contradicts */
 void client_cache_aside(struct client *c, const struct fsop *op, const struct fsop_reply *rep);
+/* drops what an answer contradicts that is not kept itself */
+void client_cache_unkept(struct client *c, const struct fsop *op, const struct fsop_reply *rep);
 void client_cache_inval(struct client *c, const struct rpc_inval *i);
 void client_cache_inval_all(struct client *c);
 bool client_cache_check(const struct client *c, char *err_text, size_t cap);

@@ -66,6 +66,8 @@
     X(HELD_UNASKED, "leadership is handed over while changes in the under-store are under way") \
     X(EFFECT_UNASKED, "one of several masters changes the under-store without making sure that it still leads") \
     X(READ_STANDBY_STALE, "a standby answers without asking the leader how far the journal is") \
+    X(READ_STANDBY_BESIDE, "what a client has kept stays though a standby has told it something newer") \
+    X(CACHE_OLDER_STAYS, "what a client has kept stays though an answer that it may not keep is newer") \
     X(READ_STANDBY_KEPT, "a client keeps what a standby said as if it had a lease for it") \
     X(APPEND_PLACE_SHARED, "what was given to append to is given again while it is on its way") \
     X(APPEND_PLACE_OUTLIVES, "a place to append to is used under another leader than the one that gave it") \

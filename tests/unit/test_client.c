@@ -550,6 +550,71 @@ static void test_client_error_of_an_under_store(void)
     }
 }
 
+/* What a standby has told is newer than what is kept, though nobody has called that back yet. */
+static void test_client_drops_what_a_standby_contradicts(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = {2}};
+    struct fsop_reply rep = {.index = 9, .attr = fake_find(k, op.ino)->attr};
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+    client_cache_aside(k->c, &op, &rep); /* the same */
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 2, NULL), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_GETATTR], 1);
+    rep.attr.mode = FSOP_S_IFREG | 0600;
+    client_cache_aside(k->c, &op, &rep);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 2, NULL), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_GETATTR], 2);
+    op = (struct fsop){.kind = FSOP_LOOKUP, .ino = INO_ROOT, .name = "f", .name_len = 1};
+    rep = (struct fsop_reply){.index = 10, .err = E_NOENT};
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+    uint32_t asked = k->kinds[FSOP_LOOKUP];
+    client_cache_aside(k->c, &op, &rep);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_LOOKUP], asked + 1);
+    fake_close(k);
+}
+
+/* A change of our own is made, and waits for others; what tells of it first may not be kept. */
+static void test_client_shows_nothing_older_than_it_was_told(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    struct client_req r = {0};
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 2, NULL), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_GETATTR], 0);
+    fake_find(k, (struct ino){2})->attr.size = 5;
+    fake_find(k, (struct ino){2})->attr.flags |= FSATTR_LIVE; /* no lease for that */
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_OPEN, 2, NULL), 0);
+    CU_ASSERT_EQUAL(r.reply.attr.size, 5);
+    CU_ASSERT_EQUAL(fake_release(k, r.file), 0);
+    r = (struct client_req){0};
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_GETATTR, 2, NULL), 0);
+    CU_ASSERT_EQUAL(r.reply.attr.size, 5);
+    /* an answer that says no more than yes has attributes, too */
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 4, NULL), 0);
+    fake_find(k, (struct ino){4})->attr.mode = FSOP_S_IFREG | 0600;
+    r = (struct client_req){.fsop.uid = 7, .fsop.mode = FSOP_ACCESS_W};
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_ACCESS, 4, NULL), 0);
+    r = (struct client_req){0};
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_GETATTR, 4, NULL), 0);
+    CU_ASSERT_EQUAL(r.reply.attr.mode & 07777, 0600);
+    /* nor a name, of which another user asks the master, as the directory is not his */
+    fake_find(k, INO_ROOT)->attr.mode = FSOP_S_IFDIR | 0700;
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "d"), 0);
+    k->answer_lease_ns = 0;
+    fake_find(k, (struct ino){3})->parent.v = 9;
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "d"), 0); /* nothing told of it */
+    r = (struct client_req){.fsop.uid = 7};
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_LOOKUP, 1, "d"), E_NOENT);
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "d"), E_NOENT);
+    fake_close(k);
+}
+
 UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
           UNIT(test_client_lookup_asks_for_permission),
           UNIT(test_client_repeats_with_the_same_number), UNIT(test_client_waits_for_busy_ones),
@@ -558,7 +623,9 @@ UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
           UNIT(test_client_surfaces_an_expired_session),
           UNIT(test_client_acknowledges_after_its_owner),
           UNIT(test_client_drops_names_of_a_directory), UNIT(test_client_forgets_at_a_new_epoch),
-          UNIT(test_client_drops_what_it_changed), UNIT(test_client_cache_is_bounded),
+          UNIT(test_client_drops_what_it_changed),
+          UNIT(test_client_shows_nothing_older_than_it_was_told),
+          UNIT(test_client_drops_what_a_standby_contradicts), UNIT(test_client_cache_is_bounded),
           UNIT(test_client_window_is_bounded), UNIT(test_client_everything_ends_by_its_deadline),
           UNIT(test_client_stop_cancels), UNIT(test_client_stop_cancels_who_waits_for_another),
           UNIT(test_client_walks), UNIT(test_client_opens_by_name_and_place),
