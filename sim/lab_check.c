@@ -329,11 +329,12 @@ void lab_check_query(struct lab_check *c, const char *client, const struct fsop 
     if (!check_is_answer(rep) || check_is_excused(c, rep->err))
         return;
     c->findings[LAB_ANSWERS].checks++;
-    if (!lab_model_answer(c->model, op, rep, w, why))
+    struct lab_asker by = lab_model_asker(client, rep->index != 0);
+    if (!lab_model_answer(c->model, by, op, rep, w, why))
         lab_check_fail(c, LAB_ANSWERS, "%s, asked at %lld us: %s", client,
                        (long long)(w.from_ns / 1000), why);
     if (!rep->err && (op->kind == FSOP_LOOKUP || op->kind == FSOP_GETATTR || op->kind == FSOP_OPEN))
-        lab_check_size(c, client, op, &rep->attr, w);
+        lab_check_size(c, client, by, op, &rep->attr, w);
 }
 
 void lab_check_listing(struct lab_check *c, const char *client, struct ino dir,
@@ -341,7 +342,8 @@ void lab_check_listing(struct lab_check *c, const char *client, struct ino dir,
 {
     char why[LAB_MODEL_WHY] = "of no directory";
     c->findings[LAB_ANSWERS].checks++;
-    if (!lab_model_listing(c->model, dir, names, n, w, why))
+    struct lab_asker by = lab_model_asker(client, true); /* none is kept */
+    if (!lab_model_listing(c->model, by, dir, names, n, w, why))
         lab_check_fail(c, LAB_ANSWERS, "%s, begun at %lld us: %s", client,
                        (long long)(w.from_ns / 1000), why);
 }

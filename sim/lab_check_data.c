@@ -43,7 +43,7 @@ static bool data_may_see(const struct lab_check *c, uint64_t ufs, uint32_t k, in
 }
 
 /* the states that a reader may see; false: too many to follow */
-static bool data_begin(struct lab_check *c, struct lab_check_file *f)
+static bool data_begin(struct lab_check *c, struct lab_asker by, struct lab_check_file *f)
 {
     uint64_t ufs[16];
     uint32_t n = lab_model_files(c->model, f->ino, ufs, ARRAY_LEN(ufs));
@@ -53,7 +53,8 @@ static bool data_begin(struct lab_check *c, struct lab_check_file *f)
         doubtful |= lab_model_is_shared(c->model, ufs[i]);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t all = lab_ufs_changes(c->ufs, ufs[i]);
-        for (uint32_t k = all; k > 0; k--) {
+        uint64_t seen = lab_model_seen(c->model, by, LAB_FACT_BYTES, ufs[i], 0, f->opened_ns);
+        for (uint32_t k = all; k > 0 && k >= seen; k--) {
             if (!data_may_see(c, ufs[i], k, f->opened_ns, doubtful))
                 break; /* nor what was before */
             if (f->n_states == ARRAY_LEN(f->states))
@@ -95,8 +96,8 @@ static bool data_is_piece(const struct lab_check *c, uint64_t ufs, uint64_t size
     return false;
 }
 
-void lab_check_size(struct lab_check *c, const char *client, const struct fsop *op,
-                    const struct fsattr *a, struct lab_window w)
+void lab_check_size(struct lab_check *c, const char *client, struct lab_asker by,
+                    const struct fsop *op, const struct fsattr *a, struct lab_window w)
 {
     uint64_t ufs[16];
     uint32_t n = lab_model_files(c->model, a->ino, ufs, ARRAY_LEN(ufs));
@@ -108,17 +109,26 @@ void lab_check_size(struct lab_check *c, const char *client, const struct fsop *
         (data_is_cut(c, ufs[0], w.from_ns) || data_is_piece(c, ufs[0], a->size, w.from_ns)))
         return; /* a cut by somebody outside is one, too */
     bool doubtful = lab_check_is_doubtful(c, a->ino);
+    bool is_fixed = !(a->flags & FSATTR_LIVE) && !is_own; /* else it comes from several places */
     c->findings[LAB_ANSWERS].checks++;
-    uint32_t k = lab_ufs_changes(c->ufs, ufs[0]);
-    for (; k > 0 && data_may_see(c, ufs[0], k, w.from_ns, doubtful); k--)
-        if (lab_ufs_change(c->ufs, ufs[0], k - 1)->size == a->size)
-            return;
+    uint64_t seen =
+        is_fixed ? lab_model_seen(c->model, by, LAB_FACT_SIZE, ufs[0], 0, w.from_ns) : 0;
+    uint32_t k = lab_ufs_changes(c->ufs, ufs[0]), least = 0, older = 0;
+    for (; k > 0 && data_may_see(c, ufs[0], k, w.from_ns, doubtful); k--) {
+        bool is_it = lab_ufs_change(c->ufs, ufs[0], k - 1)->size == a->size;
+        least = is_it && k >= seen ? k : least;
+        older = is_it && k < seen ? k : older;
+    }
+    if (least && is_fixed)
+        lab_model_see(c->model, by, LAB_FACT_SIZE, ufs[0], 0, least, w.to_ns);
+    if (least)
+        return;
     lab_check_fail(c, LAB_ANSWERS,
-                   "%s, asked at %lld us: %s says that file %llu has %llu bytes (version %llu), "
-                   "which it never had in that time",
+                   "%s, asked at %lld us: %s says that file %llu has %llu bytes (version %llu), %s",
                    client, (long long)(w.from_ns / 1000), fsop_kind_name(op->kind),
                    (unsigned long long)a->ino.v, (unsigned long long)a->size,
-                   (unsigned long long)a->version);
+                   (unsigned long long)a->version,
+                   older ? "which was seen to be no more" : "which it never had in that time");
 }
 
 static uint8_t *data_buffer(struct lab_check *c, uint32_t len)
@@ -190,6 +200,19 @@ static void data_explain(struct lab_check *c, const char *client, const struct l
     mem_free(c->mem, buf, len ? len : 1);
 }
 
+/* The client's next open has that state or a later one; of a file that another one replaced below,
+ * nothing is said. */
+static void data_see(struct lab_check *c, struct lab_asker by, const struct lab_check_file *f)
+{
+    uint32_t least = f->states[0].k;
+    for (uint32_t i = 1; i < f->n_states; i++) {
+        if (f->states[i].ufs != f->states[0].ufs)
+            return;
+        least = f->states[i].k < least ? f->states[i].k : least;
+    }
+    lab_model_see(c->model, by, LAB_FACT_BYTES, f->states[0].ufs, 0, least, sim_now_ns(c->sim));
+}
+
 void lab_check_read(struct lab_check *c, const char *client, struct lab_check_file *f, bool live,
                     uint64_t off, uint32_t len, const void *bytes, uint32_t n)
 {
@@ -199,7 +222,8 @@ void lab_check_read(struct lab_check *c, const char *client, struct lab_check_fi
         data_live(c, client, f, off, bytes, n);
         return;
     }
-    if (!f->begun && !data_begin(c, f))
+    struct lab_asker by = lab_model_asker(client, false);
+    if (!f->begun && !data_begin(c, by, f))
         f->seen_live = true;
     if (f->seen_live)
         return;
@@ -222,6 +246,8 @@ void lab_check_read(struct lab_check *c, const char *client, struct lab_check_fi
         f->n_states = 0;
     }
     f->begun_bytes |= n > 0;
+    if (left && n)
+        data_see(c, by, f);
 }
 
 void lab_check_unread(struct lab_check *c, const char *client, struct lab_check_file *f, int err)

@@ -117,7 +117,7 @@ void lab_check_append_over(struct lab_check *c);
 /* ---- lab_check_data.c */
 bool lab_check_is_doubtful(const struct lab_check *c, struct ino ino);
 /* is a->size one that the file had below at some moment at which it may be seen? */
-void lab_check_size(struct lab_check *c, const char *client, const struct fsop *op,
-                    const struct fsattr *a, struct lab_window w);
+void lab_check_size(struct lab_check *c, const char *client, struct lab_asker by,
+                    const struct fsop *op, const struct fsattr *a, struct lab_window w);
 
 #endif

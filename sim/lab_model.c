@@ -124,6 +124,7 @@ struct lab_model *lab_model_open(struct mem *mem, int64_t slack_ns, uint64_t rec
     m->stamps = lab_model_alloc(m, m->cap_stamps * sizeof *m->stamps);
     m->cap_owners = records + 64;
     m->owners = lab_model_alloc(m, m->cap_owners * sizeof *m->owners);
+    m->seen = lab_model_alloc(m, MODEL_SEEN * sizeof *m->seen);
     return m;
 }
 

@@ -10,7 +10,9 @@
  *     is taken over as it is; whether that was right is for the comparison with the under-store.
  *  2. A change is firm once somebody was told of it, at the latest when every lease that may hide
  *     it has run out.  What a firm change replaced must not be seen by requests that begin later.
- *  3. Nothing is ever forgotten; a run is short. */
+ *  3. Nothing of the log is ever forgotten; a run is short.
+ *  4. Of what each client saw the least index that explains it is kept, of the last few only: what
+ *     is forgotten is asked of nobody (lab_model_seen.c). */
 #ifndef SIM_LAB_MODEL_H
 #define SIM_LAB_MODEL_H
 
@@ -23,6 +25,15 @@ struct lab_model;
 struct lab_window {
     int64_t from_ns, to_ns;
 };
+
+/* Who asked: a hash of the client's name; 0: somebody whose past is not judged.  is_master: a
+ * master answered just now; else it may have been kept. */
+struct lab_asker {
+    uint64_t client;
+    bool is_master;
+};
+
+enum lab_fact { LAB_FACT_NAME, LAB_FACT_ATTR, LAB_FACT_XATTR, LAB_FACT_SIZE, LAB_FACT_BYTES };
 
 struct lab_model_name {
     struct ino ino;
@@ -47,13 +58,27 @@ uint64_t lab_model_applied(const struct lab_model *m);
 uint64_t lab_model_vanished(const struct lab_model *m);
 int64_t lab_model_applied_ns(const struct lab_model *m, uint64_t index);
 
-/* LOOKUP GETATTR READLINK ACCESS OPEN GETXATTR: was this answer right at a moment of the window? */
-bool lab_model_answer(const struct lab_model *m, const struct fsop *op,
+/* LOOKUP GETATTR READLINK ACCESS OPEN GETXATTR: was this answer right at a moment of the window,
+ * and not before what was seen by then? */
+bool lab_model_answer(struct lab_model *m, struct lab_asker by, const struct fsop *op,
                       const struct fsop_reply *rep, struct lab_window w, char *ret_why);
 /* a whole listing: each name at most once, none that never was, all that were there throughout */
-bool lab_model_listing(const struct lab_model *m, struct ino dir,
+bool lab_model_listing(struct lab_model *m, struct lab_asker by, struct ino dir,
                        const struct lab_model_name *names, uint32_t n, struct lab_window w,
                        char *ret_why);
+
+/* ---- what was seen (lab_model_seen.c) ----
+ * A fact is a name in a directory, an inode's attributes, one of its extended attributes, or (id:
+ * the under-store's inode; an index counts its changes) a file's size or bytes. */
+struct lab_asker lab_model_asker(const char *client, bool is_master);
+/* what was seen of it by answers before from_ns may not be taken back: an explanation of the next
+ * one holds at that index, or begins later */
+uint64_t lab_model_seen(const struct lab_model *m, struct lab_asker by, enum lab_fact fact,
+                        uint64_t id, uint64_t name, int64_t from_ns);
+/* an answer at now_ns that nothing before that index explains */
+void lab_model_see(struct lab_model *m, struct lab_asker by, enum lab_fact fact, uint64_t id,
+                   uint64_t name, uint64_t index, int64_t now_ns);
+
 /* the under-store's inodes that a file has been, oldest first; ret: how many */
 /* when somebody last wrote it: INT64_MAX while one does, INT64_MIN: nobody ever */
 int64_t lab_model_live_ns(const struct lab_model *m, struct ino ino);

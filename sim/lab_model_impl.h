@@ -1,5 +1,5 @@
-/* sim/lab_model_impl.h - shared by lab_model.c (state, records), lab_model_ops.c (rules) and
- * lab_model_ask.c (answers). */
+/* sim/lab_model_impl.h - shared by lab_model.c (state, records), lab_model_ops.c (rules),
+ * lab_model_ask.c (answers) and lab_model_seen.c (what was seen). */
 #ifndef SIM_LAB_MODEL_IMPL_H
 #define SIM_LAB_MODEL_IMPL_H
 
@@ -8,7 +8,7 @@
 
 #define MODEL_NEVER UINT64_MAX
 
-enum { MODEL_UFS = 16 };
+enum { MODEL_UFS = 16, MODEL_SEEN = 1 << 15, MODEL_SEEN_LAST = 3 };
 
 struct model_version {
     uint64_t from; /* index */
@@ -71,6 +71,17 @@ struct model_owed {
     char target[LIMIT_PATH];
 };
 
+/* The last indices that somebody's answers needed, the newest first, and when each was needed
+ * first.
+ */
+struct model_seen {
+    uint64_t key;
+    struct {
+        int64_t at_ns;
+        uint64_t index;
+    } last[MODEL_SEEN_LAST];
+};
+
 struct lab_model {
     struct mem *mem;
     int64_t slack_ns;
@@ -82,6 +93,7 @@ struct lab_model {
     uint64_t cap_owners;
     struct model_owed *owed;
     uint8_t mount_mode[LIMIT_MOUNTS + 1];
+    struct model_seen *seen; /* by key, direct-mapped: it forgets */
 };
 
 /* ---- lab_model.c */

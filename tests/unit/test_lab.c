@@ -450,6 +450,36 @@ static void test_lab_check_stale(void)
     CU_ASSERT_EQUAL(lie_close(&l, LAB_ANSWERS), 2);
 }
 
+/* What was seen binds nobody who had asked before, nor what another one keeps; and it goes by the
+ * least that explains it. */
+static void test_lab_check_seen(void)
+{
+    struct lie l;
+    struct fsop_reply there, gone = {.err = E_NOENT}, asked = {.err = E_NOENT, .index = 1};
+    lie_open(&l);
+    struct fsop look = lie_lookup("d");
+    meta_query(l.real, &look, NULL, 0, &there);
+    struct lab_window early = lie_now(&l), w = lie_now(&l);
+    lab_check_query(l.c, "c1", &look, &there, w);
+    lab_check_query(l.c, "c1", &look, &gone, early); /* another of its threads */
+    lab_check_query(l.c, "c2", &look, &asked, early);
+    lab_check_query(l.c, "c2", &look, &gone, lie_now(&l));
+    struct fsop op = {
+        .kind = FSOP_RMDIR, .session = {1}, .seq = 2, .ino = INO_ROOT, .name = "d", .name_len = 1};
+    lie_apply(&l, &op);
+    lab_check_query(l.c, "c1", &look, &gone, lie_now(&l)); /* it is, now */
+    op = lie_mkdir("d", 3);
+    lie_apply(&l, &op);
+    meta_query(l.real, &look, NULL, 0, &there);
+    lab_check_query(l.c, "c1", &look, &gone, lie_now(&l)); /* still as it was between */
+    lab_check_query(l.c, "c2", &look, &there, lie_now(&l));
+    lab_check_query(l.c, "c1", &look, &gone, lie_now(&l));
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_ANSWERS)->failures, 0);
+    asked.index = 4;
+    lab_check_query(l.c, "c1", &look, &asked, lie_now(&l)); /* no master says so any more */
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_ANSWERS), 1);
+}
+
 static void test_lab_check_listing(void)
 {
     struct lie l;
@@ -862,8 +892,8 @@ UNIT_MAIN("lab", UNIT(test_lab_scenario), UNIT(test_lab_scenario_bad), UNIT(test
           UNIT(test_lab_run), UNIT(test_lab_run_many), UNIT(test_lab_run_liveness),
           UNIT(test_lab_run_single_master_on_a_damaged_disk), UNIT(test_lab_check_log),
           UNIT(test_lab_check_group), UNIT(test_lab_check_leaders), UNIT(test_lab_check_twice),
-          UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale), UNIT(test_lab_check_listing),
-          UNIT(test_lab_check_data), UNIT(test_lab_check_size),
+          UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale), UNIT(test_lab_check_seen),
+          UNIT(test_lab_check_listing), UNIT(test_lab_check_data), UNIT(test_lab_check_size),
           UNIT(test_lab_check_replaced_from_outside), UNIT(test_lab_check_replaced_in_an_effect),
           UNIT(test_lab_check_two_of_a_file), UNIT(test_lab_check_a_name_less),
           UNIT(test_lab_load_ghosts), UNIT(test_lab_check_written), UNIT(test_lab_check_store),

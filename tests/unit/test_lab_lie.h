@@ -80,6 +80,16 @@ static inline void lie_wait(struct lie *l, int64_t ns)
     sim_run_until(l->s, sim_now_ns(l->s) + ns);
 }
 
+/* a question that is put after all that came before, and answered a little later */
+static inline struct lab_window lie_now(struct lie *l)
+{
+    lie_wait(l, ms);
+    struct lab_window w = {.from_ns = sim_now_ns(l->s)};
+    lie_wait(l, ms);
+    w.to_ns = sim_now_ns(l->s);
+    return w;
+}
+
 static inline struct fsop lie_lookup(const char *name)
 {
     return (struct fsop){

@@ -95,6 +95,64 @@ static void lie_answer_listing(struct lie *l)
     lab_check_listing(l->c, "c1", INO_ROOT, NULL, 0, w);
 }
 
+/* that client, or a master for it, says that "d" is not there, though c1 has seen it; nobody was
+ * told by who made it, so another one may still have kept that it is not there */
+static void lie_answer_before(struct lie *l, const char *client, bool is_master)
+{
+    struct fsop look = lie_lookup("d");
+    struct fsop_reply rep;
+    meta_query(l->real, &look, NULL, 0, &rep);
+    lab_check_query(l->c, "c1", &look, &rep, lie_now(l));
+    rep = (struct fsop_reply){.err = E_NOENT};
+    lab_check_query(l->c, "c2", &look, &rep, lie_now(l));
+    CU_ASSERT_EQUAL(lab_check_finding(l->c, LAB_ANSWERS)->failures, 0);
+    rep.index = is_master ? 2 : 0;
+    lab_check_query(l->c, client, &look, &rep, lie_now(l));
+}
+
+static void lie_answer_older(struct lie *l)
+{
+    lie_answer_before(l, "c1", false);
+}
+
+static void lie_answer_older_of_others(struct lie *l)
+{
+    lie_answer_before(l, "c2", true);
+}
+
+/* c1 has seen that "d" is gone, and then lists it */
+static void lie_answer_older_listing(struct lie *l)
+{
+    struct lab_model_name name = {.len = 1, .name = "d"};
+    struct fsop look = lie_lookup("d"), op = look;
+    struct fsop_reply rep;
+    meta_query(l->real, &look, NULL, 0, &rep);
+    name.ino = rep.attr.ino;
+    op.kind = FSOP_RMDIR;
+    op.session.v = 1;
+    op.seq = 2;
+    CU_ASSERT_EQUAL(lie_apply(l, &op).reply.err, 0);
+    lab_check_listing(l->c, "c1", INO_ROOT, &name, 1, lie_now(l));
+    rep = (struct fsop_reply){.err = E_NOENT};
+    lab_check_query(l->c, "c1", &look, &rep, lie_now(l));
+    CU_ASSERT_EQUAL(lab_check_finding(l->c, LAB_ANSWERS)->failures, 0);
+    lab_check_listing(l->c, "c1", INO_ROOT, &name, 1, lie_now(l));
+}
+
+/* a new size, and then the old one, of a file that somebody outside has just changed */
+static void lie_answer_older_size(struct lie *l)
+{
+    struct fsop op = {.kind = FSOP_GETATTR, .ino = lie_file(l)};
+    struct fsop_reply rep;
+    lab_ufs_rewrite(l->u, "main/f", 5000);
+    meta_query(l->real, &op, NULL, 0, &rep);
+    for (int i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(lab_check_finding(l->c, LAB_ANSWERS)->failures, 0);
+        rep.attr.size = i == 1 ? 5000 : 100000;
+        lab_check_query(l->c, "c1", &op, &rep, lie_now(l));
+    }
+}
+
 /* The second machine knows a name that the first one does not. */
 static void lie_ghost(struct lie *l)
 {
@@ -144,6 +202,23 @@ static void lie_data_bit(struct lie *l)
     b[3] ^= 4;
     struct lab_check_file f = {.ino = ino, .opened_ns = sim_now_ns(l->s)};
     lab_check_read(l->c, "c1", &f, false, 500, sizeof b, b, sizeof b);
+}
+
+/* new bytes, and with the next open the old ones, of a file that somebody outside has just changed
+ */
+static void lie_data_older(struct lie *l)
+{
+    struct ino ino = lie_file(l);
+    struct fsent e;
+    uint8_t b[64];
+    lab_ufs_look(l->u, "main/f", &e, NULL);
+    lab_ufs_rewrite(l->u, "main/f", 100000);
+    for (int i = 0; i < 3; i++) {
+        struct lab_check_file f = {.ino = ino, .opened_ns = lie_now(l).from_ns};
+        CU_ASSERT_EQUAL(lab_check_finding(l->c, LAB_DATA)->failures, 0);
+        content(l->u, e.ufs_ino, i == 1 ? lab_ufs_changes(l->u, e.ufs_ino) : 1, 500, b, sizeof b);
+        lab_check_read(l->c, "c1", &f, false, 500, sizeof b, b, sizeof b);
+    }
 }
 
 /* an acknowledged write that is nowhere */
@@ -243,6 +318,11 @@ static void test_lies_of_files(void)
         {LAB_ANSWERS, lie_answer_foretold, "record 4: ", true},
         {LAB_ANSWERS, lie_answer_compared, "the model has 2", true},
         {LAB_ANSWERS, lie_answer_vanished, "nobody removed below"},
+        {LAB_ANSWERS, lie_answer_older, "older than what was seen before (record 2)"},
+        {LAB_ANSWERS, lie_answer_older_of_others, "older than what was seen before (record 2)"},
+        {LAB_ANSWERS, lie_answer_older_listing, "\"d\" = 2 which was seen to be no more"},
+        {LAB_ANSWERS, lie_answer_older_size, "100000 bytes (version 1), which was seen to be no"},
+        {LAB_DATA, lie_data_older, "(the newest of 1, change 2"},
         {LAB_DATA, lie_data_bit, "differs at byte 503"},
         {LAB_DATA, lie_data_lost, "never had 4 of them"},
         {LAB_DATA, lie_data_unasked, "nobody waits for it"},
