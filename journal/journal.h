@@ -96,6 +96,7 @@ struct journal_config {
          * index and above; type 4 (raft_log.h) voids everything: an image up to index came. */
         void (*entry)(struct journal_host *h, uint64_t index, uint64_t term, uint8_t type,
                       const void *bytes, uint32_t len);
+        struct raft_watch *watch; /* raft_watch.h; NULL: nobody looks on */
     } raft;
 };
 

@@ -77,6 +77,7 @@ static bool drive_make_parts(struct drive *d)
 {
     const struct log_meta *m = &d->file.meta;
     d->log_cfg = (struct raft_log_config){.mem_entries = DRIVE_MEM_ENTRIES,
+                                          .watch = d->cfg.raft.watch,
                                           .wal = {.dir = d->own_dir,
                                                   .segment_bytes = d->cfg.segment_bytes,
                                                   .batch_bytes = d->cfg.batch_bytes,

@@ -258,6 +258,8 @@ static void drive_effects(struct drive *d, const struct drive_source *src)
             return;
         }
     }
+    for (uint32_t i = 0; d->cfg.raft.watch && i < fx->n_messages; i++)
+        d->cfg.raft.watch->sent(d->cfg.raft.watch, &fx->message[i], raft_log_stored(d->log));
     for (uint32_t i = 0; i < fx->n_messages; i++)
         if (fx->message[i].type != RAFT_MSG_TIMEOUT_NOW || !raft_hold_keeps(d, &fx->message[i]))
             raft_drive_send(d, &fx->message[i]);
@@ -269,6 +271,8 @@ static void drive_effects(struct drive *d, const struct drive_source *src)
         drive_install(d);
     if (fx->image_wanted)
         drive_want_image(d);
+    if (d->cfg.raft.watch)
+        d->cfg.raft.watch->stepped(d->cfg.raft.watch, d->raft, raft_log_stored(d->log));
 }
 
 /* the time now, however long this turn has lasted */
@@ -715,6 +719,8 @@ void raft_drive_launch(struct drive *d, const struct raft_start *s)
         raft_drive_fail(d, E_NOMEM);
         return;
     }
+    if (c->watch)
+        c->watch->began(c->watch, d->self, &s->meta);
     d->state = DRIVE_RUNNING;
     d->role = JOURNAL_STANDBY;
     d->reserve_due = true;

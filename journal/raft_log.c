@@ -263,6 +263,8 @@ int raft_log_append(struct raft_log *l, uint64_t index, const struct raft_entry 
         memcpy(p, bytes, e->len);
     l->last = index;
     *raft_log_held(l, index) = (struct raft_held){e->term, p, e->len, e->type};
+    if (l->cfg.watch)
+        l->cfg.watch->appended(l->cfg.watch, index, e, p);
     if (!l->waiting_ns)
         l->waiting_ns = env_now_ns(l->env);
     raft_log_pump(l);
@@ -277,6 +279,8 @@ static void raft_log_calm(struct raft_log *l)
 void raft_log_cut(struct raft_log *l, uint64_t to)
 {
     ASSERT(to >= l->base && to <= l->last);
+    if (l->cfg.watch)
+        l->cfg.watch->cut(l->cfg.watch, to);
     raft_log_span_cut(l, to);
     l->last = to;
     l->mem_first = base_min_u64(l->mem_first, to + 1);
@@ -286,6 +290,8 @@ void raft_log_cut(struct raft_log *l, uint64_t to)
 
 void raft_log_reset(struct raft_log *l, uint64_t index, uint64_t term)
 {
+    if (l->cfg.watch)
+        l->cfg.watch->reset(l->cfg.watch, index, term);
     l->n_spans = 0;
     l->base = l->last = index;
     l->base_term = term;
@@ -349,6 +355,9 @@ static void raft_log_replayed(struct raft_log *l, uint64_t place, const struct l
     if (l->host->found && index)
         l->host->found(l->host, index, r->epoch, r->type, bytes + RAFT_LOG_HEAD,
                        r->len - RAFT_LOG_HEAD);
+    if (l->cfg.watch && index)
+        l->cfg.watch->found(l->cfg.watch, index, r->epoch, r->type, bytes + RAFT_LOG_HEAD,
+                            r->len - RAFT_LOG_HEAD);
     bool first = l->last == 0 && l->base == 0;
     if (index == 0 || index > UINT64_MAX / 2 || r->epoch == 0 ||
         (!first && r->type != RAFT_LOG_RESET && index > l->last + 1)) {

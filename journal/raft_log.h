@@ -18,7 +18,7 @@
 #ifndef JOURNAL_RAFT_LOG_H
 #define JOURNAL_RAFT_LOG_H
 
-#include "journal/raft.h"
+#include "journal/raft_watch.h"
 #include "journal/wal.h"
 
 struct raft_log_host {
@@ -37,7 +37,8 @@ enum {
 
 struct raft_log_config {
     struct wal_config wal;
-    uint32_t mem_entries; /* as the core's */
+    uint32_t mem_entries;     /* as the core's */
+    struct raft_watch *watch; /* NULL: nobody looks on */
 };
 
 struct raft_log;

@@ -14,9 +14,10 @@
  *   store      at the end namespace and under-store agree, both walked
  *   liveness   requests end by their deadline; after the last fault everything works in time
  *   structure  the own checks of every component
+ *   raft       of several masters: the properties of sim/lab_raft.h, after every step
  *
- * Nothing here looks into a component: it sees what clients see, the records that were applied, and
- * the under-store. */
+ * Nothing here looks into a component, but for `raft`: it sees what clients see, the records that
+ * were applied, and the under-store. */
 #ifndef SIM_LAB_CHECK_H
 #define SIM_LAB_CHECK_H
 
@@ -32,6 +33,7 @@ enum lab_verdict {
     LAB_STORE,
     LAB_LIVENESS,
     LAB_STRUCTURE,
+    LAB_RAFT,
     LAB_VERDICTS
 };
 

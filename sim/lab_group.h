@@ -15,6 +15,7 @@
  *  linear    the same from outside: lab_wgl on each register
  *  liveness  after all is healed everybody works within the scenario's bound
  *  structure the journal fails only where its disk was made to fail
+ *  raft      the properties of sim/lab_raft.h, after every step of every member
  *
  * Registers, sessions and records: sim/lab_group_impl.h. */
 #ifndef SIM_LAB_GROUP_H
@@ -32,6 +33,7 @@ enum lab_group_verdict {
     LAB_GROUP_LINEAR,
     LAB_GROUP_LIVENESS,
     LAB_GROUP_STRUCTURE,
+    LAB_GROUP_RAFT,
     LAB_GROUP_VERDICTS
 };
 

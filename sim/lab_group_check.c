@@ -8,8 +8,8 @@
 
 const char *lab_group_verdict_name(enum lab_group_verdict v)
 {
-    static const char *const names[] = {"leaders", "log",      "answers",
-                                        "linear",  "liveness", "structure"};
+    static const char *const names[] = {"leaders",  "log",       "answers", "linear",
+                                        "liveness", "structure", "raft"};
     return names[v];
 }
 
@@ -47,8 +47,18 @@ static void *check_room(struct lab_group *g, void *p, uint64_t need, uint64_t *c
     return q;
 }
 
+static void check_raft(void *ctx, const char *what)
+{
+    lab_group_fail(ctx, LAB_GROUP_RAFT, "%s", what);
+}
+
 void lab_group_check_open(struct lab_group *g)
 {
+    struct lab_raft_config rc = {check_raft, g, &g->check.findings[LAB_GROUP_RAFT].checks};
+    if (g->s.journal.raft)
+        g->raft = lab_raft_open(g->mem, &rc);
+    for (uint32_t i = 0; g->raft && i < g->n_nodes; i++)
+        g->node[i].watch = lab_raft_member(g->raft, sim_node_name(g->node[i].node));
     struct group_check *c = &g->check;
     uint64_t n = lab_scenario_operations(&g->s), ops = 0;
     c->entry = check_room(g, c->entry, n + n / 4, &c->cap_entries, sizeof *c->entry);

@@ -18,6 +18,7 @@
 #include "core/prng.h"
 #include "journal/journal.h"
 #include "sim/lab_group.h"
+#include "sim/lab_raft.h"
 #include "sim/lab_wgl.h"
 
 enum {
@@ -104,6 +105,7 @@ struct group_node {
     uint32_t full, slow, unsynced; /* faults of its disk under way */
     int64_t excused_until_ns;      /* it may fail for its disk's sake */
     uint64_t epoch;                /* its last leadership's */
+    struct raft_watch *watch;      /* NULL: no Raft */
     struct env_op exit_op, boot_op;
     bool exiting;
     uint32_t exit_incarnation;
@@ -197,6 +199,7 @@ struct lab_group {
     uint64_t tickets;
     struct group_record *known; /* by ticket, modulo GROUP_KNOWN; bytes: NULL */
     struct group_check check;
+    struct lab_raft *raft; /* its properties; NULL: another protocol, or one master */
     struct group_load *load;
     struct group_operator *oper;
     struct group_event *events;

@@ -478,6 +478,7 @@ static struct journal_config member_config(const struct group_node *n)
     c.raft.suspect_max_ns = s->journal.suspect_max_ns;
     c.raft.drift_ppm = 2 * s->sim.clock.drift_max_ppm + s->sim.clock.drift_max_ppm / 4 + 100;
     c.raft.keep_entries = s->journal.keep_entries;
+    c.raft.watch = n->watch;
     return c;
 }
 
@@ -486,6 +487,8 @@ struct member *lab_group_member_open(struct env *e, struct mem *mem, struct grou
     struct member *m = mem_zalloc(mem, sizeof *m);
     struct journal_config c = member_config(n);
     ASSERT(m != NULL);
+    if (n->watch)
+        lab_raft_starts(n->watch);
     m->n = n;
     m->env = e;
     m->mem = mem;

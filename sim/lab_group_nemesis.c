@@ -156,6 +156,8 @@ static void plot_disk_next(struct group_event *e)
             plot_flip(e, a);
         else
             plot_flip_meta(e, a);
+        if (a->lost && a->watch)
+            lab_raft_lost(a->watch);
         a->epoch = a->lost ? 0 : a->epoch;
         lab_group_boot(a);
         e->did = lab_group_chance(e, 4); /* or it stays, and gives back what is lost */

@@ -70,7 +70,7 @@ static void print_people(FILE *to, const struct lab_scenario *s, const struct la
                 (double)r->fed_p50_ns / 1e3, (double)r->fed_p99_ns / 1e3);
     for (unsigned v = 0; v < LAB_GROUP_VERDICTS; v++) {
         const struct lab_finding *f = &r->findings[v];
-        if (!*lab_own_verdict(s, v))
+        if (!*lab_own_verdict(s, v) || (v == LAB_GROUP_RAFT && !f->checks))
             continue;
         fprintf(to, "  %-4s  %-10s %llu checks", f->failures ? "FAIL" : "ok", lab_own_verdict(s, v),
                 (unsigned long long)f->checks);

@@ -226,6 +226,11 @@ static void run_tick(struct env_op *op)
 
 /* ---- from outside ---- */
 
+static void run_raft(void *ctx, const char *what)
+{
+    lab_check_fail(((struct lab_run *)ctx)->check, LAB_RAFT, "%s", what);
+}
+
 static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
 {
     struct lab_scenario *s = &r->s;
@@ -255,6 +260,8 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
         .store = "main",
     };
     r->check = lab_check_open(r->mem, r->sim, r->ufs, &cc);
+    struct lab_raft_config rc = {run_raft, r, &lab_check_finding(r->check, LAB_RAFT)->checks};
+    r->raft = s->masters > 1 ? lab_raft_open(r->mem, &rc) : NULL;
     mem_reserve(r->mem, cc.operations * RUN_PAST_BYTES);
     s->load.seed = r->seed;
     s->load.ops = s->ops.op;

@@ -6,6 +6,7 @@
 #include "core/fmt.h"
 #include "core/prng.h"
 #include "sim/lab_core.h"
+#include "sim/lab_raft.h"
 #include "sim/lab_run.h"
 
 enum { RUN_WINDOW_MS = 100, RUN_MASTERS = 9 };
@@ -26,6 +27,7 @@ struct run_node {
     bool flipped; /* a bit of its disk: it may say so and want an empty directory */
     /* of a master */
     struct master_observer *observer;
+    struct raft_watch *watch;      /* NULL: there is one master */
     uint32_t id;                   /* its journal's member id; 0: spare, not running */
     bool founder;                  /* began with the group */
     bool joins;                    /* with an empty directory */
@@ -64,6 +66,7 @@ struct lab_run {
     struct sim *sim;
     struct lab_ufs *ufs;
     struct lab_check *check;
+    struct lab_raft *raft; /* NULL: there is one master */
     struct lab_load *load;
     struct run_node *nodes;
     uint32_t n_nodes, max_nodes;

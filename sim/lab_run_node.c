@@ -20,6 +20,7 @@ static struct journal_raft node_raft(const struct run_node *n)
     c.suspect_max_ns = s->journal.suspect_max_ns;
     c.drift_ppm = 2 * s->sim.clock.drift_max_ppm + s->sim.clock.drift_max_ppm / 4 + 100;
     c.keep_entries = s->journal.keep_entries;
+    c.watch = n->watch;
     return c;
 }
 
@@ -51,6 +52,8 @@ static void node_boot_master(struct env *e, struct mem *m, void *ctx)
     cfg.clients_max = 256 + 2 * (r->s.workers + r->s.clients);
     cfg.observer = n->observer;
     lab_check_starts(n->observer);
+    if (n->watch)
+        lab_raft_starts(n->watch);
     n->is_handing = n->has_served = false;
     int err = master_open(e, m, &cfg, &n->master);
     if (err)
@@ -154,6 +157,7 @@ void lab_run_add(struct lab_run *r, enum run_role role, uint32_t number)
         size_t at = strlen(r->masters);
         fmt_into(r->masters + at, sizeof r->masters - at, "%s%s", at ? "," : "", n->addr);
         n->observer = lab_check_observer(r->check, name);
+        n->watch = r->raft ? lab_raft_member(r->raft, sim_node_name(n->node)) : NULL;
         n->again.done = node_again;
         if (!r->s.journal.members || number < r->s.journal.members)
             node_add_member(n);

@@ -72,6 +72,7 @@ static const char *const checks[] = {
     [LAB_STORE] = "at the end namespace and under-store agree",
     [LAB_LIVENESS] = "requests end by their deadline; after healing all works within bound",
     [LAB_STRUCTURE] = "masters' and workers' own checks",
+    [LAB_RAFT] = "of several masters: Raft's properties, after every step of each",
 };
 static_assert(ARRAY_LEN(checks) == LAB_VERDICTS, "each verdict has its text");
 
@@ -82,6 +83,7 @@ static const char *const group_checks[] = {
     [LAB_GROUP_LINEAR] = "linearizability from outside: a search for an order of each register",
     [LAB_GROUP_LIVENESS] = "after healing the group gets in order within bound",
     [LAB_GROUP_STRUCTURE] = "a journal fails only where its disk was made to fail",
+    [LAB_GROUP_RAFT] = "Raft's properties, after every step of each member",
 };
 static_assert(ARRAY_LEN(group_checks) == LAB_GROUP_VERDICTS, "likewise");
 

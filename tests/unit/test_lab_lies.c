@@ -8,6 +8,7 @@
  * docs/simulator.md ("Who checks the checkers") lists them.  More lies: test_lab.c for file
  * systems, test_lab_group.c for journals, test_lab_wgl.c for histories. */
 #include "core/meta_internal.h"
+#include "sim/lab_run_impl.h"
 #include "sim/lab_check_impl.h"
 #include "sim/lab_group_impl.h"
 #include "sim/lab_history.h"
@@ -301,7 +302,8 @@ static void lie_structure_store(struct lie *l)
 
 static void test_lies_of_files(void)
 {
-    static const char *names[] = {"log", "answers", "data", "store", "liveness", "structure"};
+    static const char *names[] = {"log",      "answers",   "data", "store",
+                                  "liveness", "structure", "raft"};
     static const struct {
         enum lab_verdict by;
         void (*tell)(struct lie *l);
@@ -333,7 +335,7 @@ static void test_lies_of_files(void)
         {LAB_STRUCTURE, lie_structure_state, "metadata: "},
         {LAB_STRUCTURE, lie_structure_store, "under-store model: "},
     };
-    bool is_lied_to[LAB_VERDICTS] = {[LAB_LIVENESS] = true}; /* below */
+    bool is_lied_to[LAB_VERDICTS] = {[LAB_LIVENESS] = true, [LAB_RAFT] = true}; /* below */
     for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
         struct lie l;
         const struct lab_finding *f[LAB_VERDICTS];
@@ -355,7 +357,8 @@ static void test_lies_of_files(void)
 /* Nothing is wrong but that all takes longer than was promised. */
 static void test_lies_of_files_in_time(void)
 {
-    static const char *names[] = {"log", "answers", "data", "store", "liveness", "structure"};
+    static const char *names[] = {"log",      "answers",   "data", "store",
+                                  "liveness", "structure", "raft"};
     static struct lab_scenario s;
     struct lab_report p;
     struct mem m;
@@ -369,6 +372,38 @@ static void test_lies_of_files_in_time(void)
     CU_ASSERT(lab_run_go(r, 0));
     lab_run_report(r, &p);
     is_noticed("late", names, p.findings, LAB_VERDICTS, LAB_LIVENESS, "healed");
+    lab_run_close(r);
+    mem_drop(&m);
+}
+
+/* of several masters, one votes twice; nobody hears it, so nothing comes of it */
+static void test_lies_of_several_masters(void)
+{
+    static const char *names[] = {"log",      "answers",   "data", "store",
+                                  "liveness", "structure", "raft"};
+    static struct lab_scenario s;
+    struct lab_report p;
+    struct mem m;
+    char why[LAB_ERROR];
+    unit_mem(&m, (uint64_t)4 << 30);
+    CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&s,
+                                             "{\"duration\": \"2s\", \"bound\": \"10s\", "
+                                             "\"masters\": 3, \"clients\": 1}",
+                                             why),
+                          0);
+    struct lab_run *r = lab_run_open(&m, &s, 1, NULL, NULL);
+    lab_run_go(r, 1900 * ms);
+    lab_run_report(r, &p);
+    for (unsigned v = 0; v < LAB_VERDICTS; v++)
+        CU_ASSERT_EQUAL(p.findings[v]->failures, 0);
+    CU_ASSERT(p.findings[LAB_RAFT]->checks > 100);
+    struct raft_watch *w = lab_run_leader(r)->watch;
+    struct raft_message vote = {.type = RAFT_MSG_VOTE_REPLY, .to = {7}, .term = 1000};
+    w->sent(w, &vote, 0);
+    vote.to.v = 8;
+    w->sent(w, &vote, 0);
+    lab_run_report(r, &p);
+    is_noticed("votes twice", names, p.findings, LAB_VERDICTS, LAB_RAFT, "had voted for 7");
     lab_run_close(r);
     mem_drop(&m);
 }
@@ -503,9 +538,30 @@ static void lie_submit(struct lab_group *g)
     lab_group_member_done(lab_group_leader(g)->m, 1, E_PROTO);
 }
 
+/* a member that has voted for itself votes for another; nobody is told, so nothing comes of it */
+static void lie_vote(struct lab_group *g)
+{
+    struct raft_watch *w = lab_group_leader(g)->watch;
+    struct raft_message m = {.type = RAFT_MSG_VOTE, .to = {1}, .term = 1000};
+    w->sent(w, &m, 0);
+    m.type = RAFT_MSG_VOTE_REPLY;
+    m.to.v = 77;
+    w->sent(w, &m, 0);
+}
+
+/* bytes of an entry, on one disk only, that it is not read again from */
+static void lie_entry(struct lab_group *g)
+{
+    struct raft_watch *w = group_other(g)->watch;
+    struct raft_entry e = {.term = 1000, .len = 1, .type = RAFT_DATA};
+    w->appended(w, 1 << 20, &e, "x");
+    lab_group_leader(g)->watch->appended(lab_group_leader(g)->watch, 1 << 20, &e, "y");
+}
+
 static void test_lies_of_journals(void)
 {
-    static const char *names[] = {"leaders", "log", "answers", "linear", "liveness", "structure"};
+    static const char *names[] = {"leaders",  "log",       "answers", "linear",
+                                  "liveness", "structure", "raft"};
     static const struct {
         enum lab_group_verdict by;
         void (*tell)(struct lab_group *g);
@@ -520,6 +576,8 @@ static void test_lies_of_journals(void)
         {LAB_GROUP_LINEAR, lie_orders, "no order explains the read of key 999"},
         {LAB_GROUP_STRUCTURE, lie_failed, "the journal failed"},
         {LAB_GROUP_STRUCTURE, lie_submit, "a submit ends with"},
+        {LAB_GROUP_RAFT, lie_vote, "election safety: "},
+        {LAB_GROUP_RAFT, lie_entry, "log matching: "},
     };
     bool is_lied_to[LAB_GROUP_VERDICTS] = {[LAB_GROUP_LIVENESS] = true}; /* below */
     for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
@@ -541,7 +599,8 @@ static void test_lies_of_journals(void)
 
 static void test_lies_of_journals_in_time(void)
 {
-    static const char *names[] = {"leaders", "log", "answers", "linear", "liveness", "structure"};
+    static const char *names[] = {"leaders",  "log",       "answers", "linear",
+                                  "liveness", "structure", "raft"};
     const struct lab_finding *f[LAB_GROUP_VERDICTS];
     struct lab_group *g = group_open(", \"net\": {\"latency_min\": \"20ms\"}");
     g->s.bound_ns = 1;
@@ -592,5 +651,5 @@ static void test_lies_of_histories(void)
 }
 
 UNIT_MAIN("lab_lies", UNIT(test_lies_of_files), UNIT(test_lies_of_files_in_time),
-          UNIT(test_lies_of_journals), UNIT(test_lies_of_journals_in_time),
-          UNIT(test_lies_of_histories))
+          UNIT(test_lies_of_several_masters), UNIT(test_lies_of_journals),
+          UNIT(test_lies_of_journals_in_time), UNIT(test_lies_of_histories))
