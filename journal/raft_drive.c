@@ -139,6 +139,10 @@ static void drive_meta_saved(struct env_op *op)
         raft_drive_run(d);
         return;
     }
+    if (d->cfg.raft.watch) {
+        struct raft_meta meta = {d->file.meta.epoch, {(uint32_t)d->file.meta.vote}};
+        d->cfg.raft.watch->saved(d->cfg.raft.watch, &meta);
+    }
     if (d->trim_saving) {
         uint64_t trim = d->trim_saving;
         d->trim_want = d->trim_want == trim ? 0 : d->trim_want;
@@ -719,8 +723,11 @@ void raft_drive_launch(struct drive *d, const struct raft_start *s)
         raft_drive_fail(d, E_NOMEM);
         return;
     }
-    if (c->watch)
-        c->watch->began(c->watch, d->self, &s->meta);
+    if (c->watch) {
+        struct raft_status st;
+        raft_status(d->raft, &st);
+        c->watch->began(c->watch, d->self, &(struct raft_meta){st.term, st.vote});
+    }
     d->state = DRIVE_RUNNING;
     d->role = JOURNAL_STANDBY;
     d->reserve_due = true;

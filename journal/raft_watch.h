@@ -18,8 +18,10 @@ struct raft_watch {
                      const void *bytes);
     void (*cut)(struct raft_watch *w, uint64_t to);
     void (*reset)(struct raft_watch *w, uint64_t index, uint64_t term); /* an image up to there */
-    /* the core is made, of this vote and term, and of the log as it is now */
+    /* the core is made, with this vote and term, of which the disk tells, and of the log as it is
+     */
     void (*began)(struct raft_watch *w, struct raft_id self, const struct raft_meta *meta);
+    void (*saved)(struct raft_watch *w, const struct raft_meta *meta); /* they are durable */
     /* stored: durable up to this index */
     void (*sent)(struct raft_watch *w, const struct raft_message *m, uint64_t stored);
     void (*stepped)(struct raft_watch *w, const struct raft *r, uint64_t stored);

@@ -69,6 +69,7 @@ struct raft_machine {
     struct raft_run run[RAFT_RUNS_MAX + 2];
     /* its core, after the last step */
     uint64_t led, commit; /* led: the term that it led in, 0: none */
+    struct raft_meta saved;
     bool was_cut, conf_due;
     bool lost; /* its disk was, and it has its old name */
     struct raft_voters conf, conf_was;
@@ -311,6 +312,7 @@ static void watch_began(struct raft_watch *w, struct raft_id self, const struct 
     struct raft_machine *m = machine_of(w);
     m->lost &= m->id_was == self.v;
     m->id = m->id_was = self.v;
+    m->saved = *meta;
     m->was_cut = false;
     m->conf_due = true;
     if (m->lost) /* and knows nothing of its promises; but they hold */
@@ -320,6 +322,20 @@ static void watch_began(struct raft_watch *w, struct raft_id self, const struct 
     if (p && p->vote && p->term == meta->term && !meta->vote.v)
         raft_bad(m, "election safety: %s starts in term %llu and has forgotten its vote for %u",
                  m->name, U(meta->term), p->vote);
+}
+
+static void watch_saved(struct raft_watch *w, const struct raft_meta *meta)
+{
+    machine_of(w)->saved = *meta;
+}
+
+/* vote 0: none is promised */
+static void machine_told(struct raft_machine *m, uint64_t term, uint32_t vote, const char *how)
+{
+    if (m->saved.term < term || (vote && m->saved.term == term && m->saved.vote.v != vote))
+        raft_bad(m, "election safety: %s %s term %llu, which is not on its disk", m->name, how,
+                 U(term));
+    machine_promise(m, term, vote, how);
 }
 
 static void machine_ack(struct raft_machine *m, uint64_t term, uint64_t index)
@@ -348,12 +364,12 @@ static void watch_sent(struct raft_watch *w, const struct raft_message *x, uint6
                  "name",
                  m->name, U(x->term));
     if (x->type == RAFT_MSG_VOTE)
-        machine_promise(m, x->term, m->id, "stands in");
+        machine_told(m, x->term, m->id, "stands in");
     if (grants)
-        machine_promise(m, x->term, x->to.v, "votes in");
+        machine_told(m, x->term, x->to.v, "votes in");
     if (!accepts)
         return;
-    machine_promise(m, x->term, 0, "answers in");
+    machine_told(m, x->term, 0, "answers in");
     if (x->index > stored && x->index > m->base)
         raft_bad(m, "state machine safety: %s answers for entry %llu, and has %llu on its disk",
                  m->name, U(x->index), U(stored));
@@ -555,6 +571,7 @@ struct raft_watch *lab_raft_member(struct lab_raft *r, const char *name)
                                    .cut = watch_cut,
                                    .reset = watch_reset,
                                    .began = watch_began,
+                                   .saved = watch_saved,
                                    .sent = watch_sent,
                                    .stepped = watch_stepped};
     return &m->watch;

@@ -2,8 +2,8 @@
  * the log is written and messages leave (journal/raft_watch.h): what clients are told shows few
  * bugs.
  *
- * - election safety: a term has one leader; a member promises a term to one candidate, and keeps
- *   its promises, also when it starts again.
+ * - election safety: a term has one leader; a member promises a term to one candidate, once
+ *   that is on its disk, and keeps its promises, also when it starts again.
  * - leader append-only: a leader removes nothing from its log.
  * - log matching: entries of one index and term are the same everywhere, and follow the same;
  *   terms do not fall in a log.

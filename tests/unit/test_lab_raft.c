@@ -10,6 +10,7 @@ static struct mem lab_mem;
 static struct lab_raft *lab;
 static struct raft_watch *a, *b, *c;
 static uint64_t checks, failures;
+static bool is_early; /* messages leave before what they promise is on the disk */
 static char first[400];
 
 static void on_fail(void *ctx, const char *what)
@@ -71,6 +72,9 @@ static void says(struct raft_watch *w, enum raft_message_type type, uint32_t to,
                  uint64_t index, uint64_t on_disk)
 {
     struct raft_message m = {.type = type, .to = {to}, .term = term, .index = index};
+    struct raft_meta meta = {term, {type == RAFT_MSG_VOTE ? w == b ? 2 : 1 : to}};
+    if (!is_early)
+        w->saved(w, &meta);
     w->sent(w, &m, on_disk);
 }
 
@@ -163,6 +167,26 @@ static void test_votes(void)
     says(b, RAFT_MSG_APPEND_REPLY, 1, 4, 0, 0);
     says(b, RAFT_MSG_VOTE_REPLY, 1, 3, 0, 0);
     is_told("election safety: b votes in term 3, and had promised something in term 4");
+}
+
+static void test_promises_are_durable(void)
+{
+    static const enum raft_message_type types[] = {RAFT_MSG_VOTE, RAFT_MSG_VOTE_REPLY,
+                                                   RAFT_MSG_APPEND_REPLY};
+    static const char *texts[] = {"b stands in term 2, which is not on its disk",
+                                  "b votes in term 2, which is not on its disk",
+                                  "b answers in term 2, which is not on its disk"};
+    is_early = true;
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        lab_open();
+        says(b, types[i], 1, 2, 0, 0);
+        is_told(texts[i]);
+    }
+    lab_open();
+    b->saved(b, &(struct raft_meta){2, {3}});
+    says(b, RAFT_MSG_VOTE_REPLY, 1, 2, 0, 0);
+    is_told("b votes in term 2, which is not on its disk");
+    is_early = false;
 }
 
 /* Without its disk it may start behind its promises, and with another name it has none. */
@@ -357,8 +381,8 @@ static void test_configuration(void)
 }
 
 UNIT_MAIN("lab_raft", UNIT(test_truth_is_no_failure), UNIT(test_log_matching),
-          UNIT(test_log_that_is_found), UNIT(test_votes), UNIT(test_lost_disk),
-          UNIT(test_answer_for_what_is_not_stored), UNIT(test_election_safety),
-          UNIT(test_leader_append_only), UNIT(test_state_machine_safety),
-          UNIT(test_only_own_term_is_counted), UNIT(test_leader_completeness),
-          UNIT(test_configuration))
+          UNIT(test_log_that_is_found), UNIT(test_votes), UNIT(test_promises_are_durable),
+          UNIT(test_lost_disk), UNIT(test_answer_for_what_is_not_stored),
+          UNIT(test_election_safety), UNIT(test_leader_append_only),
+          UNIT(test_state_machine_safety), UNIT(test_only_own_term_is_counted),
+          UNIT(test_leader_completeness), UNIT(test_configuration))
