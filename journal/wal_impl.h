@@ -42,6 +42,7 @@ struct wal_segment {
     uint32_t chain, prev_chain; /* the header's crc, what it stands on */
     enum wal_verdict verdict;
     bool accepted, is_short;
+    bool is_mended;  /* its header, as it is read, is not as it is on the disk */
     bool superseded; /* a later one stands before its first record and repeats it all */
 };
 

@@ -19,8 +19,8 @@
  *     copy of all that comes after it, durable before anybody sees a record.
  *  5. What nothing proves durable and does not check may be a write that was torn, or one that was
  *     answered for and in which a bit has flipped since.  So a flipped bit is mended (log_mend.h)
- *     and the log read once more, as if it had never flipped.  What is proven durable and does not
- *     check stays damage: it would have to be mended at every reading.
+ *     and the log read once more, as if it had never flipped; from there on all is copied (4). What
+ * is proven durable and does not check stays damage: it would have to be mended at every reading.
  *  6. A group's log is read past what the disk cannot read (wal_read.c).  That is damage, also
  * where nothing proves that it was durable: a torn write leaves sectors that can be read. */
 #include "core/mutant.h"
@@ -127,6 +127,8 @@ static void wal_rc_head(struct wal_recover *rc, struct wal_segment *s)
         h->durable_upto >= h->first_index)
         return;
     s->verdict = WAL_SEG_VALID;
+    s->is_mended = rc->read.mended;
+    rc->read.mended = false;
     s->first_index = h->first_index;
     s->epoch = h->epoch;
     s->durable_upto = h->durable_upto;
@@ -182,14 +184,25 @@ static void wal_rc_heads(struct wal_recover *rc)
 static void wal_rc_prove(struct wal_recover *rc, uint64_t d)
 {
     uint32_t n = 0;
+    d = base_min_u64(d, rc->provable);
     while (n + 1 < rc->n_places && rc->places[n + 1].first_index <= d)
         n++;
     rc->n_places -= n;
     memmove(rc->places, rc->places + n, rc->n_places * sizeof *rc->places);
 }
 
+/* What was mended is still as it was on the disk: whatever proves it, it is to be copied. */
+static void wal_rc_mended(struct wal_recover *rc, uint64_t first_index)
+{
+    rc->is_mended = true;
+    rc->provable = base_min_u64(rc->provable, first_index - 1);
+}
+
 static void wal_rc_place(struct wal_recover *rc, const struct log_batch *b)
 {
+    if (rc->read.mended)
+        wal_rc_mended(rc, b->first_index);
+    rc->read.mended = false;
     wal_rc_prove(rc, b->durable_upto);
     if (rc->n_places < WAL_RC_PLACES) /* else it proves nothing for hundreds of batches: damage */
         rc->places[rc->n_places++] =
@@ -207,6 +220,10 @@ static void wal_rc_scan(struct wal_recover *rc)
                 rc->places[k].last_index + 1 == s->first_index) {
                 rc->n_places = k + 1;
                 wal_prep_supersede(w, s->first_index - 1, s->seq);
+                if (rc->provable >= s->first_index - 1) /* it was copied */
+                    rc->provable = UINT64_MAX;
+                if (s->is_mended)
+                    wal_rc_mended(rc, s->first_index);
                 wal_rc_prove(rc, s->durable_upto);
                 wal_rc_open_reader(rc, s->seq);
                 return;
@@ -297,6 +314,7 @@ static void wal_rc_forget(struct wal_recover *rc)
     rc->cut_seg = w->n_segs;
     rc->n_places = 1;
     rc->n_behind = 0;
+    rc->provable = UINT64_MAX;
     w->written = 0;
 }
 
@@ -396,7 +414,7 @@ static void wal_rc_verdict(struct wal_recover *rc)
     }
     if (wal_rc_scan_mending(rc))
         return;
-    if (rc->read.mended) {
+    if (rc->is_mended) {
         SOMETIMES(WAL_MENDED);
         fmt_log(w->env, ENV_LOG_WARN,
                 "journal: '%s': a bit of the last writes had flipped and is put right; nothing is "
@@ -716,6 +734,7 @@ void wal_recover(struct wal *w, uint64_t from, uint64_t known_durable, struct en
     rc->evidence = known_durable;
     rc->op.done = wal_rc_done;
     rc->read.mend = WAL_READ_LOOK;
+    rc->provable = UINT64_MAX;
     rc->read.by_block = w->holes;
     rc->read.wake = wal_rc_wake;
     rc->state = WAL_RC_LIST;

@@ -54,6 +54,8 @@ struct wal_recover {
         uint64_t at, place;   /* of its last record */
     } behind[WAL_RC_BATCHES]; /* the last batches that are no part of the log, by their heads */
     uint32_t n_behind;
+    uint64_t provable;  /* records up to here; from the first that was mended on none is */
+    bool is_mended;     /* a bit was put right */
     bool is_whole;      /* of what ended the log no sector is missing */
     bool is_unreadable; /* it, or a segment's header, is nothing that the disk can read */
     bool is_second;     /* scan, because the first ended before what is needed */

@@ -167,6 +167,33 @@ static void test_damage_unproven_tail_is_mended(void)
     damage_unproven_tail(1, 100);
 }
 
+/* A batch behind the mended one says that it was durable, and can be read because it was mended,
+ * too: neither stays on the disk as it is, where the next start would find damage. */
+static void test_damage_mended_is_written_anew(void)
+{
+    struct world *w = &world_one;
+    const char *name = "j/wal-0000000000000001";
+    world_init_quiet(w, 5);
+    CU_ASSERT_FATAL(world_start(w));
+    for (int i = 0; i < 4; i++)
+        world_put(w, 1, 100);
+    world_settle(w, 200);
+    world_put(w, 1, 100); /* block 6 */
+    world_settle(w, 3);
+    world_put(w, 1, 100); /* block 7, which proves it; no seal yet */
+    world_crash(w, false);
+    CU_ASSERT_EQUAL(w->seen, 6);
+    CU_ASSERT_EQUAL(sim_disk_flip(w->n, name, 6 * LOG_BLOCK + 70, 3), 0);
+    CU_ASSERT_EQUAL(sim_disk_flip(w->n, name, 7 * LOG_BLOCK + 30, 3), 0);
+    for (uint64_t had = 6; had < 10; had++) {
+        CU_ASSERT_FATAL(world_start(w));
+        CU_ASSERT_EQUAL(w->applied, had);
+        world_put(w, 1, 100);
+        world_crash(w, false);
+    }
+    world_drop(w);
+}
+
 static void test_damage_unproven_tail_is_cut(void)
 {
     damage_unproven_tail(2, 70);
@@ -497,10 +524,11 @@ static void test_damage_foreign_segment(void)
 }
 
 UNIT_MAIN("journal_damage", UNIT(test_damage_random_flips), UNIT(test_damage_is_named),
-          UNIT(test_damage_unproven_tail_is_mended), UNIT(test_damage_unproven_tail_is_cut),
-          UNIT(test_damage_seal_always_has_room), UNIT(test_damage_spliced_batch),
-          UNIT(test_damage_garbage_behind_the_end), UNIT(test_damage_cut_and_missing_files),
-          UNIT(test_damage_bad_sectors), UNIT(test_damage_newest_image_gives_way_to_the_older),
+          UNIT(test_damage_unproven_tail_is_mended), UNIT(test_damage_mended_is_written_anew),
+          UNIT(test_damage_unproven_tail_is_cut), UNIT(test_damage_seal_always_has_room),
+          UNIT(test_damage_spliced_batch), UNIT(test_damage_garbage_behind_the_end),
+          UNIT(test_damage_cut_and_missing_files), UNIT(test_damage_bad_sectors),
+          UNIT(test_damage_newest_image_gives_way_to_the_older),
           UNIT(test_damage_image_that_the_host_refuses), UNIT(test_damage_image_of_another_release),
           UNIT(test_damage_unfinished_image), UNIT(test_damage_versions_from_the_future),
           UNIT(test_damage_identity), UNIT(test_damage_foreign_segment))
