@@ -415,6 +415,9 @@ static bool cache_open(struct client *c, struct client_req *r, int64_t *until_ns
     if (!cache_attr(c, r->fsop.ino, a, until_ns) || (a->mode & FSOP_S_IFMT) != FSOP_S_IFREG ||
         !cache_allows(a, &r->fsop, r->fsop.mode & 7))
         return false;
+    /* The master may have been told a moment ago that it is not held here. */
+    if (a->flags & FSATTR_ORPHAN)
+        return false;
     return client_file_from_cache(c, r, a, mount, path, n) == 0;
 }
 

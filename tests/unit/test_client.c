@@ -522,6 +522,20 @@ static void test_client_opens_by_name_and_place(void)
     fake_close(k);
 }
 
+/* What was unlinked is reclaimed when all have said that they do not hold it: who has said so asks
+ * before it holds it, whatever it has cached. */
+static void test_client_asks_before_it_opens_an_orphan(void)
+{
+    struct client_config cfg = fake_config();
+    struct fake *k = fake_open(&cfg, NULL, false);
+    fake_find(k, (struct ino){2})->attr.flags |= FSATTR_ORPHAN;
+    CU_ASSERT_EQUAL(fake_release(k, fake_open_file(k, 2, FSOP_ACCESS_R)), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_OPEN], 1);
+    CU_ASSERT_EQUAL(fake_release(k, fake_open_file(k, 2, FSOP_ACCESS_R)), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_OPEN], 2);
+    fake_close(k);
+}
+
 /* What an under-store says is no news of the master: a mount that is dead says "not connected". */
 static void test_client_error_of_an_under_store(void)
 {
@@ -629,4 +643,5 @@ UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
           UNIT(test_client_window_is_bounded), UNIT(test_client_everything_ends_by_its_deadline),
           UNIT(test_client_stop_cancels), UNIT(test_client_stop_cancels_who_waits_for_another),
           UNIT(test_client_walks), UNIT(test_client_opens_by_name_and_place),
+          UNIT(test_client_asks_before_it_opens_an_orphan),
           UNIT(test_client_error_of_an_under_store))
