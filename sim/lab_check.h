@@ -8,7 +8,8 @@
  *   answers    every answer is what an independent model foretells at its place in the log, and
  *              places agree with real time
  *   data       bytes read are those of one state of the file that the reader may see, within one
- *              open of one state; acknowledged writes are in the under-store
+ *              open of one state; acknowledged writes are in the under-store; what is unlinked
+ *              is not reclaimed while a session holds it
  *              what clients append stands once, whole, where nobody else wrote, and behind what was
  *              acknowledged before it was begun; nothing is left out between two of them
  *   store      at the end namespace and under-store agree, both walked
@@ -62,6 +63,7 @@ struct lab_check;
 struct lab_check_file {
     struct ino ino;
     int64_t opened_ns; /* when the open was sent */
+    uint64_t session;  /* that it was opened in; 0: in more than one, or none */
     bool seen_live, begun, begun_bytes;
     uint32_t n_states;
     struct {
@@ -140,6 +142,9 @@ void lab_check_append_place(struct lab_check *c, const void *who, uint64_t off, 
 void lab_check_append_end(struct lab_check *c, const void *who, enum lab_append_end how);
 /* it is written in another way: nothing is said of its appends any more */
 void lab_check_append_other(struct lab_check *c, struct ino ino);
+/* It is open now: what is unlinked keeps its bytes for as long as the session lasts that it was
+ * opened in. */
+void lab_check_held(struct lab_check *c, const char *client, const struct lab_check_file *f);
 /* a read of an open file failed with err, which something must explain */
 void lab_check_unread(struct lab_check *c, const char *client, struct lab_check_file *f, int err);
 /* a write ended without an answer: it may still happen, as if behind the cluster's back */

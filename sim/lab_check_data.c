@@ -250,6 +250,18 @@ void lab_check_read(struct lab_check *c, const char *client, struct lab_check_fi
         data_see(c, by, f);
 }
 
+void lab_check_held(struct lab_check *c, const char *client, const struct lab_check_file *f)
+{
+    struct session_id s = {f->session};
+    c->findings[LAB_DATA].checks++;
+    if (s.v && lab_model_is_reclaimed(c->model, f->ino) && meta_session_exists(c->state, s))
+        lab_check_fail(c, LAB_DATA,
+                       "%s holds file %llu, opened at %lld us in session %llu, which lasts; but it "
+                       "was unlinked, and then reclaimed",
+                       client, (unsigned long long)f->ino.v, (long long)(f->opened_ns / 1000),
+                       (unsigned long long)s.v);
+}
+
 void lab_check_unread(struct lab_check *c, const char *client, struct lab_check_file *f, int err)
 {
     uint64_t ufs[16];

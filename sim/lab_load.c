@@ -101,6 +101,13 @@ void lab_load_ask(struct load_thread *t, enum load_state state)
     t->late_ns = t->w.from_ns + l->cfg.deadline_ns;
 }
 
+static uint64_t load_session(const struct load_client *lc)
+{
+    struct client_stats s;
+    client_stats(lc->client, &s);
+    return s.session;
+}
+
 static void thread_fs_done(struct env_op *op);
 static void thread_io_done(struct env_op *op);
 
@@ -108,6 +115,7 @@ void lab_load_fs(struct load_thread *t)
 {
     struct load_client *lc = t->lc;
     lab_load_ask(t, LOAD_FS);
+    t->session = load_session(lc);
     t->req.op.done = thread_fs_done;
     t->req.fsop.n_groups = 1;
     t->req.fsop.groups[0] = LAB_CHECK_TAGS + lc->l->n_requests++;
@@ -253,14 +261,21 @@ static void thread_file_next(struct load_thread *t)
         thread_read(t);
 }
 
+static void thread_hold(struct load_thread *t)
+{
+    t->file = t->req.file;
+    t->reading = (struct lab_check_file){.ino = t->req.fsop.ino, .opened_ns = t->w.from_ns};
+    if (t->session == load_session(t->lc))
+        t->reading.session = t->session;
+}
+
 static void thread_opened(struct load_thread *t, int err)
 {
     if (err) {
         thread_think(t);
         return;
     }
-    t->file = t->req.file;
-    t->reading = (struct lab_check_file){.ino = t->req.fsop.ino, .opened_ns = t->w.from_ns};
+    thread_hold(t);
     thread_file_next(t);
 }
 
@@ -295,6 +310,8 @@ static void thread_reopen(struct load_thread *t)
 static void thread_io_check(struct load_thread *t, int64_t ret)
 {
     struct lab_load *l = t->lc->l;
+    if (t->state != LOAD_RELEASE)
+        lab_check_held(l->check, lab_load_who(t), &t->reading);
     if (t->state == LOAD_READ && ret >= 0) {
         bool live = client_file_is_live(t->file);
         lab_check_read(l->check, lab_load_who(t), &t->reading, live, t->io.off, t->io.len, t->buf,
@@ -503,10 +520,8 @@ static void thread_fs_done(struct env_op *op)
     if (t->req.fsop.kind == FSOP_READDIR && !err) {
         thread_listed(t, &t->req.reply);
     } else if (probes) {
-        if (t->req.fsop.kind == FSOP_OPEN && !err) {
-            t->file = t->req.file;
-            t->reading = (struct lab_check_file){.ino = t->req.fsop.ino, .opened_ns = t->w.from_ns};
-        }
+        if (t->req.fsop.kind == FSOP_OPEN && !err)
+            thread_hold(t);
         lab_load_probe_step(t, err);
     } else if (t->req.fsop.kind == FSOP_OPEN) {
         thread_opened(t, err);

@@ -64,8 +64,9 @@ struct load_thread {
     uint8_t *buf;
     uint32_t buf_bytes;
     struct lab_check_file reading;
-    uint32_t steps; /* reads or writes still to come */
-    uint64_t at;    /* of a sequential reader */
+    uint64_t session; /* of the client when req was asked */
+    uint32_t steps;   /* reads or writes still to come */
+    uint64_t at;      /* of a sequential reader */
     bool sequential, read_back, lingers;
     const struct lab_op *op; /* explicit: the one under way */
     uint32_t next_op, step;  /* explicit: where in the list, and in its steps */

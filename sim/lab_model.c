@@ -160,6 +160,12 @@ int64_t lab_model_live_ns(const struct lab_model *m, struct ino ino)
     return n ? n->live_ns : INT64_MIN;
 }
 
+bool lab_model_is_reclaimed(const struct lab_model *m, struct ino ino)
+{
+    const struct model_node *n = lab_model_find(m, ino);
+    return n && lab_model_now(n)->orphan && lab_model_now(n)->dead;
+}
+
 /* does anybody write it now? */
 static void model_take_live(struct lab_model *m, int64_t now_ns, const struct meta *state,
                             struct ino ino)

@@ -82,6 +82,8 @@ void lab_model_see(struct lab_model *m, struct lab_asker by, enum lab_fact fact,
 /* the under-store's inodes that a file has been, oldest first; ret: how many */
 /* when somebody last wrote it: INT64_MAX while one does, INT64_MIN: nobody ever */
 int64_t lab_model_live_ns(const struct lab_model *m, struct ino ino);
+/* its last name was removed through us, and its bytes after that */
+bool lab_model_is_reclaimed(const struct lab_model *m, struct ino ino);
 /* A file of the under-store that is two inodes here: hard links that were found there. */
 bool lab_model_is_shared(const struct lab_model *m, uint64_t ufs);
 uint32_t lab_model_files(const struct lab_model *m, struct ino ino, uint64_t *ret_ufs,

@@ -231,6 +231,46 @@ static void lie_data_lost(struct lie *l)
     lab_check_written(l->c, "c1", ino, 100, "lost", 4, w);
 }
 
+/* "f" is unlinked; it may be reclaimed once nobody holds it */
+static struct ino lie_unlinked(struct lie *l)
+{
+    static uint8_t buf[256];
+    struct ino ino = lie_file(l);
+    struct fsop look = lie_lookup("m");
+    struct fsop_reply rep;
+    struct fsent none = {0};
+    meta_query(l->real, &look, NULL, 0, &rep);
+    struct fsop op = {.kind = FSOP_UNLINK,
+                      .session = {1},
+                      .seq = 2,
+                      .ino = rep.attr.ino,
+                      .name = "f",
+                      .name_len = 1};
+    uint64_t intent = lie_apply(l, &op).reply.intent;
+    CU_ASSERT(intent != 0);
+    struct wbuf w = wbuf_make(buf, sizeof buf);
+    for (int i = 0; i < 3; i++)
+        fsop_ent_put(&w, &none);
+    op = (struct fsop){
+        .kind = FSOP_OUTCOME, .arg = intent, .data = buf, .data_len = (uint32_t)w.len};
+    CU_ASSERT_EQUAL(lie_apply(l, &op).reply.err, 0);
+    return ino;
+}
+
+/* an unlinked file is reclaimed, and c1 holds it */
+static void lie_data_held(struct lie *l)
+{
+    struct ino ino = lie_unlinked(l);
+    struct lab_check_file f = {.ino = ino, .session = 1}, others = {.ino = ino, .session = 7};
+    lab_check_held(l->c, "c1", &f);
+    CU_ASSERT_EQUAL(lab_check_finding(l->c, LAB_DATA)->failures, 0);
+    struct fsop op = {.kind = FSOP_RECLAIM, .ino = ino};
+    CU_ASSERT_EQUAL(lie_apply(l, &op).reply.err, 0);
+    lab_check_held(l->c, "c1", &others); /* that session is over */
+    CU_ASSERT_EQUAL(lab_check_finding(l->c, LAB_DATA)->failures, 0);
+    lab_check_held(l->c, "c1", &f);
+}
+
 static struct lab_ufs_effect lie_effect(struct lie *l, enum ufs_kind kind, const char *path)
 {
     struct sim_node *n = sim_node_add(l->s, "m1");
@@ -327,6 +367,7 @@ static void test_lies_of_files(void)
         {LAB_DATA, lie_data_older, "(the newest of 1, change 2"},
         {LAB_DATA, lie_data_bit, "differs at byte 503"},
         {LAB_DATA, lie_data_lost, "never had 4 of them"},
+        {LAB_DATA, lie_data_held, "and then reclaimed"},
         {LAB_DATA, lie_data_unasked, "nobody waits for it"},
         {LAB_DATA, lie_data_not_writing, "nobody writes file"},
         {LAB_STORE, lie_store_name, "is in the namespace, not in the under-store"},
