@@ -629,19 +629,16 @@ static void test_client_shows_nothing_older_than_it_was_told(void)
     fake_close(k);
 }
 
-UNIT_MAIN("client", UNIT(test_client_caches_within_its_lease),
-          UNIT(test_client_lookup_asks_for_permission),
-          UNIT(test_client_repeats_with_the_same_number), UNIT(test_client_waits_for_busy_ones),
-          UNIT(test_client_finds_the_leader),
-          UNIT(test_client_follows_one_hand_over_after_the_other),
-          UNIT(test_client_surfaces_an_expired_session),
-          UNIT(test_client_acknowledges_after_its_owner),
-          UNIT(test_client_drops_names_of_a_directory), UNIT(test_client_forgets_at_a_new_epoch),
-          UNIT(test_client_drops_what_it_changed),
-          UNIT(test_client_shows_nothing_older_than_it_was_told),
-          UNIT(test_client_drops_what_a_standby_contradicts), UNIT(test_client_cache_is_bounded),
-          UNIT(test_client_window_is_bounded), UNIT(test_client_everything_ends_by_its_deadline),
-          UNIT(test_client_stop_cancels), UNIT(test_client_stop_cancels_who_waits_for_another),
-          UNIT(test_client_walks), UNIT(test_client_opens_by_name_and_place),
-          UNIT(test_client_asks_before_it_opens_an_orphan),
-          UNIT(test_client_error_of_an_under_store))
+UNIT_MAIN(
+    "client", UNIT(test_client_caches_within_its_lease),
+    UNIT(test_client_lookup_asks_for_permission), UNIT(test_client_repeats_with_the_same_number),
+    UNIT(test_client_waits_for_busy_ones), UNIT(test_client_finds_the_leader),
+    UNIT(test_client_follows_one_hand_over_after_the_other),
+    UNIT(test_client_surfaces_an_expired_session), UNIT(test_client_acknowledges_after_its_owner),
+    UNIT(test_client_drops_names_of_a_directory), UNIT(test_client_forgets_at_a_new_epoch),
+    UNIT(test_client_drops_what_it_changed), UNIT(test_client_shows_nothing_older_than_it_was_told),
+    UNIT(test_client_drops_what_a_standby_contradicts), UNIT(test_client_cache_is_bounded),
+    UNIT(test_client_window_is_bounded), UNIT(test_client_everything_ends_by_its_deadline),
+    UNIT(test_client_stop_cancels), UNIT(test_client_stop_cancels_who_waits_for_another),
+    UNIT(test_client_walks), UNIT(test_client_opens_by_name_and_place),
+    UNIT(test_client_asks_before_it_opens_an_orphan), UNIT(test_client_error_of_an_under_store))
