@@ -201,7 +201,7 @@ static bool up_marker_read(const struct cli_up *u, char cluster[33], char member
     bool ok = fgets(text, sizeof text, f) && strlen(text) > 34 && text[32] == ' ';
     fclose(f);
     text[strcspn(text, "\n")] = 0;
-    snprintf(cluster, 33, "%s", text);
+    snprintf(cluster, 33, "%.32s", text);
     snprintf(members, UP_LIST, "%.*s", UP_LIST - 1, ok ? text + 33 : "");
     return ok && cli_group_id(cluster, &hi, &lo);
 }
