@@ -11,7 +11,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -90,7 +89,6 @@ static void cli_daemon_cluster_id(const struct config *g, const char *master_dir
 {
     const char *id = config_str(g, CONFIG_CLUSTER_ID);
     char half[17] = {0}, meta[PATH_MAX];
-    uint64_t fresh[2];
     *ret_hi = *ret_lo = 0;
     if (*id) {
         memcpy(half, id, 16);
@@ -98,11 +96,8 @@ static void cli_daemon_cluster_id(const struct config *g, const char *master_dir
         *ret_lo = strtoull(id + 16, NULL, 16);
     } else if (master_dir) {
         snprintf(meta, sizeof meta, "%s/journal.meta", master_dir);
-        if (access(meta, F_OK) && errno == ENOENT &&
-            getrandom(fresh, sizeof fresh, 0) == sizeof fresh) {
-            *ret_hi = fresh[0] | 1; /* never zero */
-            *ret_lo = fresh[1];
-        }
+        if (access(meta, F_OK) && errno == ENOENT && !cli_group_id_fresh(ret_hi, ret_lo))
+            *ret_hi = *ret_lo = 0;
     }
 }
 

@@ -219,6 +219,17 @@ size_t cli_dir_member(char *to, size_t cap, uint32_t id, const char *addr, unsig
     return priority ? n + fmt_into(to + n, cap - n, "=%u", priority) : n;
 }
 
+void cli_dir_member_list(char *to, size_t cap, const struct journal_status *st)
+{
+    size_t at = 0;
+    *to = 0;
+    for (uint32_t i = 0; i < st->n; i++) {
+        at += fmt_into(to + at, cap - at, "%s", i ? "," : "");
+        at += cli_dir_member(to + at, cap - at, st->member[i].id, st->member[i].addr,
+                             st->member[i].priority);
+    }
+}
+
 const char *cli_dir_era(char to[CLI_DIR_ERA], uint64_t era)
 {
     time_t t = era_number(era);

@@ -71,5 +71,7 @@ bool cli_dir_era_parse(const char *hex, uint64_t *ret_era);
 
 /* "1@h:p" with "=PRIORITY" if it has one; returns bytes */
 size_t cli_dir_member(char *to, size_t cap, uint32_t id, const char *addr, unsigned priority);
+/* all members that st knows, "1@h:p,2@h:p=5", as master.members has them */
+void cli_dir_member_list(char *to, size_t cap, const struct journal_status *st);
 
 #endif

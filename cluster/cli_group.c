@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "journal/log_meta.h"
@@ -49,6 +50,16 @@ bool cli_group_id(const char *hex, uint64_t *ret_hi, uint64_t *ret_lo)
     *ret_hi = strtoull(half, NULL, 16);
     *ret_lo = strtoull(hex + 16, NULL, 16);
     return *ret_hi || *ret_lo;
+}
+
+bool cli_group_id_fresh(uint64_t *ret_hi, uint64_t *ret_lo)
+{
+    uint64_t fresh[2];
+    if (getrandom(fresh, sizeof fresh, 0) != sizeof fresh)
+        return false;
+    *ret_hi = fresh[0] | 1;
+    *ret_lo = fresh[1];
+    return true;
 }
 
 void cli_group_id_text(char to[33], uint64_t hi, uint64_t lo)

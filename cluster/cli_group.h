@@ -13,6 +13,8 @@ bool cli_group_is(const struct config *g);
 int cli_group_journal(const struct cli *c, bool joins, struct journal_config *jc);
 /* "0123..." -> two halves; false: not 32 hex digits */
 bool cli_group_id(const char *hex, uint64_t *ret_hi, uint64_t *ret_lo);
+/* a new cluster's, never zero; false: the kernel gives no random numbers (errno) */
+bool cli_group_id_fresh(uint64_t *ret_hi, uint64_t *ret_lo);
 void cli_group_id_text(char to[33], uint64_t hi, uint64_t lo);
 /* the cluster whose journal lies in net's directory; E_NOENT: none */
 int cli_group_on_disk(struct net *net, struct mem *mem, uint64_t *ret_hi, uint64_t *ret_lo);

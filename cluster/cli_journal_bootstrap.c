@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cluster/cli_dir.h"
@@ -93,13 +92,8 @@ static int bootstrap_look(const char *dir)
 /* the list of its members, as the configuration has it? */
 static bool bootstrap_is_same(const struct journal_status *st, const char *members)
 {
-    char list[JOURNAL_MEMBERS_MAX * (ENV_ADDR_MAX + 16)] = "";
-    size_t at = 0;
-    for (uint32_t i = 0; i < st->n; i++) {
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s", i ? "," : "");
-        at += cli_dir_member(list + at, sizeof list - at, st->member[i].id, st->member[i].addr,
-                             st->member[i].priority);
-    }
+    char list[JOURNAL_MEMBERS_MAX * (ENV_ADDR_MAX + 16)];
+    cli_dir_member_list(list, sizeof list, st);
     return !strcmp(list, members);
 }
 
@@ -185,14 +179,9 @@ static int bootstrap_given_id(const struct cli *c, uint64_t *ret_hi, uint64_t *r
 
 static int bootstrap_id(const struct cli *c, uint64_t *ret_hi, uint64_t *ret_lo)
 {
-    uint64_t fresh[2];
-    if (*ret_hi || *ret_lo)
-        return CLI_OK;
-    if (getrandom(fresh, sizeof fresh, 0) != sizeof fresh)
-        return cli_error(c, CLI_FAILED, "no random numbers: %s", strerror(errno));
-    *ret_hi = fresh[0] | 1;
-    *ret_lo = fresh[1];
-    return CLI_OK;
+    return *ret_hi || *ret_lo || cli_group_id_fresh(ret_hi, ret_lo)
+               ? CLI_OK
+               : cli_error(c, CLI_FAILED, "no random numbers: %s", strerror(errno));
 }
 
 static int bootstrap_write(struct cli_journal_bootstrap *b, const struct journal_config *jc)

@@ -5,11 +5,11 @@
  *
  * INVARIANTS
  *  1. Exit status 0 says that it is so, as the masters tell it; that it was so before is as good.
- * What ran out of time may come to be later: the message says how far it came.
+ *     What ran out of time may come to be later: the message says how far it came.
  *  2. A verb is repeated when its leader is lost on the way: the next one goes on with it.
  *  3. Nothing that would leave too few members that answer, or a single vote, is done without
- * --force; nor is one that works replaced by one that does not answer, or a voter added that does
- * not.
+ *     --force; nor is one that works replaced by one that does not answer, or a voter added that
+ *     does not.
  *  4. A member that the leader does not hear is not called to lead again and again. */
 #include <netdb.h>
 #include <inttypes.h>

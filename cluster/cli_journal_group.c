@@ -6,7 +6,7 @@
  *
  * INVARIANTS
  *  1. What nobody knows is not told: a leader knows nothing of whom it has not heard, and without a
- * leader each is known by its own word only.
+ *     leader each is known by its own word only.
  *  2. The words of a single master are not taken for a group's. */
 #include <errno.h>
 #include <inttypes.h>

@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "cluster/cli_up.h"
@@ -328,17 +327,12 @@ static int up_follow(struct up_look *l)
 {
     struct cli_up *u = l->u;
     struct config *g = u->cli->config;
-    char list[UP_LIST] = "", err[CONFIG_ERROR_MAX], path[PATH_MAX];
-    size_t at = 0;
+    char list[UP_LIST], err[CONFIG_ERROR_MAX], path[PATH_MAX];
     int code = l->best ? up_quorum(l) : CLI_OK;
     if (code || !l->best)
         return code;
     const struct journal_status *st = &l->best->st;
-    for (uint32_t i = 0; i < st->n; i++) {
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s", i ? "," : "");
-        at += cli_dir_member(list + at, sizeof list - at, st->member[i].id, st->member[i].addr,
-                             st->member[i].priority);
-    }
+    cli_dir_member_list(list, sizeof list, st);
     if (!up_is_as_configured(u, st))
         up_say_differs(l, list);
     u->n_members = 0;
@@ -421,14 +415,14 @@ static int up_make_one(struct cli_up *u, const struct cli_up_child *k)
 int cli_up_group_make(struct cli_up *u)
 {
     char path[PATH_MAX];
-    uint64_t fresh[2];
+    uint64_t hi, lo;
     const char *own = config_str(u->cli->config, CONFIG_CLUSTER_ID);
     if (!u->n_members || !u->makes)
         return CLI_OK;
     if (!*u->cluster) {
-        if (getrandom(fresh, sizeof fresh, 0) != sizeof fresh)
+        if (!cli_group_id_fresh(&hi, &lo))
             return cli_error(u->cli, CLI_FAILED, "no random numbers: %s", strerror(errno));
-        cli_group_id_text(u->cluster, fresh[0] | 1, fresh[1]);
+        cli_group_id_text(u->cluster, hi, lo);
         if (*own)
             snprintf(u->cluster, sizeof u->cluster, "%s", own);
         int code = up_marker_write(u);
