@@ -11,9 +11,9 @@
  *  3. Nothing is answered from cache after the session's lease ran out, measured from when the
  *     renewal was SENT; reply.lease_ns says how long the caller (the kernel) may keep an answer.
  *     Nor is anything written then: a session that is over has left its files closed.
- *  4. One open file reads one version: the one pinned at open, unless the file is LIVE (somebody in
- *     the cluster writes it) when it reads what is in the under-store now.  If the pinned version
- * is gone: re-pinned if nothing was read yet, else E_STALE.
+ *  4. One open file reads one version: the one pinned at open, unless the file is LIVE (somebody
+ *     in the cluster writes it) when it reads what is in the under-store now.  If the pinned
+ *     version is gone: re-pinned if nothing was read yet, else E_STALE.
  *  5. A worker lost: the read goes to the next in rendezvous order, then to the under-store itself
  *     (when the client has a factory for it).
  *  6. Buffers and cache entries are bounded by the config.
@@ -88,11 +88,10 @@ struct client_io {
     uint32_t len;
     uint64_t off;
     int64_t deadline_ns;
-    uint64_t range; /* alloc: bytes from off on */
-    uint32_t how;   /* alloc */
-    bool data_only; /* fsync: of the bytes and the size; not the name, nor the times */
-    uint64_t
-        placed; /* write: off is a place to append to, of the answer with that number; 0: not */
+    uint64_t range;    /* alloc: bytes from off on */
+    uint32_t how;      /* alloc */
+    bool data_only;    /* fsync: of the bytes and the size; not the name, nor the times */
+    uint64_t placed;   /* write: off is a place to append to, of that answer's number; 0: not */
     bool is_displaced; /* it is nobody's any more: E_IO, or E_NOT_LEADER if no attempt was begun */
     bool may_lend;     /* read: the bytes may stay where they are, if that saves a copy */
     const void *lent;  /* then they are here, not in buf, until client_give_back() */

@@ -24,9 +24,9 @@
  *  4. A file of whose creation with FSOP_F_OPEN nothing is known is asked for until the answer is
  *     here or the session ends (client_fs.c), and closed.
  *  5. Nothing is read of a version whose fingerprint is too young to be trusted: it could not be
- * told from the next one.  The first read asks again when it is older, and takes the version that
- *     there is then.  A file that is changed from outside without a pause of CFILE_YOUNG_NS for
- *     CFILE_YOUNG_MOST_NS is read as it comes.
+ *     told from the next one.  The first read asks again when it is older, and takes the version
+ *     that there is then.  A file that is changed from outside without a pause of CFILE_YOUNG_NS
+ *     for CFILE_YOUNG_MOST_NS is read as it comes.
  *  6. A cfile dies when it has no handle, owes nothing and nobody waits for it. */
 #include "cluster/client_impl.h"
 #include "core/mutant.h"

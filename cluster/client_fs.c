@@ -10,9 +10,9 @@
  *
  * INVARIANTS
  *  1. A mutation gets its number when it is first sent, and keeps it; c->muts is in order of
- * number, so its head is the lowest unanswered one.
+ *     number, so its head is the lowest unanswered one.
  *  2. Next number minus lowest unanswered < LIMIT_SESSION_WINDOW: the master keeps that many
- * answers.
+ *     answers.
  *  3. A request is on exactly one of queued[], active, a file's waiting list, until it is DONE.
  *  4. The caller's done() is the last thing that happens to a request; it never runs inside the
  *     call that submitted it. */

@@ -3,7 +3,7 @@
  *
  * INVARIANTS
  *  1. The caller's buffer is not touched after done(): a piece that reaches it through remote
- * memory holds the request open until the region is revoked.
+ *     memory holds the request open until the region is revoked.
  *  2. At the deadline every piece is cancelled; what remains is revoking, which needs no one else.
  *  3. A request looks at the file's state each time it goes on, so it sees a new pin or LIVE. */
 #include "cluster/client_impl.h"

@@ -10,8 +10,8 @@
  *  2. A question goes aside once.  Whatever becomes of it there but an answer - a refusal, silence
  *     for CLIENT_ASIDE_NS, a lost connection - it goes to the leader next, within its deadline.
  *  3. A master that did not answer is left alone for a while, which grows as long as it does not;
- * one that cannot be reached, or hears no leader, for a shorter one: nobody waits for that; one
- * that is not to be asked this, for a moment: the next question may be as hopeless.
+ *     one that cannot be reached, or hears no leader, for a shorter one: nobody waits for that; one
+ *     that is not to be asked this, for a moment: the next question may be as hopeless.
  *  4. Rent, then buy: what is asked again within a lease goes to the leader, whose answer may be
  *     kept.  So what is used often is cached, and what is looked at once costs the leader nothing.
  *     With ask_always nothing is kept, and all goes round.

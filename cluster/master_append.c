@@ -17,7 +17,8 @@
  *     have acknowledged to have heard, or for one lease, and for what a worker has to begin it.
  *  4. Questions have numbers (mtime_ns): one that comes again, because its answer was lost, gets
  *     the place that it got (the last thousand or so are remembered); and one is given back once.
- * One on a connection that its client has given up comes again on another one, and gets none here.
+ *     One on a connection that its client has given up comes again on another one, and gets none
+ *     here.
  *  5. A full table refuses (E_AGAIN): two writers never get one place.
  *  6. A truncation forgets what was given before it in the moment when it is recorded, and while it
  *     is under way below nothing is given: what was known of the end may be that of before, and

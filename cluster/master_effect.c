@@ -2,24 +2,24 @@
  *
  * INVARIANTS
  *  1. Every open intent is brought to an outcome by the leading master, whether or not anybody
- * still waits for the answer.  intent_cursor passes over open intents in id order; a job exists for
- *     each it has passed (a LOAD's is its listing).
+ *     still waits for the answer.  intent_cursor passes over open intents in id order; a job exists
+ *     for each it has passed (a LOAD's is its listing).
  *  2. An intent of an earlier leadership is performed with UFS_F_RESUME: it may have been done.
  *  3. Leadership is checked right before an effect is submitted, and an effect that would begin
  *     when another may lead already does not; it is idempotent, so what remains (a hand-over while
- *     it is under way) does no harm.  Of one intent this master has one effect under way at
- * most: what an earlier leadership of its own began, and what still hangs, is waited for.
+ *     it is under way) does no harm.  Of one intent this master has one effect under way at most:
+ *     what an earlier leadership of its own began, and what still hangs, is waited for.
  *  4. A parent's new attributes are recorded only if what was known of it was true just before the
  *     effect: else a change made behind our back would be taken for ours and never be listed.  What
  *     remains is a change between the look before and the look after: it shows when the directory
  *     changes again below, when its name is asked for, or by a refresh.
  *  5. An orphan's bytes go before its record: a crash between leaves an orphan whose bytes are
- * gone, and reclaiming it again succeeds.
+ *     gone, and reclaiming it again succeeds.
  *
  *  6. An outcome says what is true below.  An error that leaves that open (a time-out, an
- * under-store that cannot be reached) is no outcome: the effect is repeated with UFS_F_RESUME until
- * the under-store tells, and the names stay locked so long.  After any other error what the effect
- *     concerned is compared at the next question, in case a part of it was done.
+ *     under-store that cannot be reached) is no outcome: the effect is repeated with UFS_F_RESUME
+ *     until the under-store tells, and the names stay locked so long.  After any other error what
+ *     the effect concerned is compared at the next question, in case a part of it was done.
  *
  *  7. An outcome that the journal does not take is kept by its job and given again: what was done
  *     below is not done twice for it.

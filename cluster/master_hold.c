@@ -9,7 +9,7 @@
  *  2. The journal is told when the last change that was begun has ended, in whichever leadership of
  *     this master.
  *  3. When it is over, jobs put aside ask anew whether this master leads; in another leadership
- * they end. */
+ *     they end. */
 #include "cluster/master_impl.h"
 
 bool master_hold_parks(struct master_job *j)

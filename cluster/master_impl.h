@@ -11,7 +11,7 @@
  * INVARIANTS
  *  1. A request is on exactly one list: a job's waiters, an intent's waiters (for its outcome, or
  *     for its locks), parked, waiting for acknowledgements - or none, and then a sub or a barrier
- * of it is under way.
+ *     of it is under way.
  *  2. A job has at most one under-store operation or record under way; job->step says which.
  *  3. Soft tables may forget: what is forgotten is asked again or gets no lease.  Only who caches
  *     what is never forgotten without the client's acknowledgement or the end of its lease. */

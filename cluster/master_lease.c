@@ -3,14 +3,14 @@
  * INVARIANTS
  *  1. What a session was given is remembered as a hold (ino, session) until it acknowledged an
  *     invalidation, ended, or its lease ran out and it was told to drop everything.  Without room
- * for a hold the answer carries no lease.
+ *     for a hold the answer carries no lease.
  *  2. One RPC_INVALIDATE is under way per session; what comes meanwhile is collected for the next.
  *     Numbers rise, so "acknowledged up to" is one number: a mutation waits for a session while
  *     that has anything unacknowledged that is not younger than the mutation.  A hold that an
  *     invalidation ends lives until that is acknowledged, so that the next mutation waits as well.
  *  3. A lease that ran out with something unacknowledged makes the session void: it is not renewed
  *     before it has surely lapsed, and then with another epoch, on which the client drops
- * everything. So the loss of an invalidation costs at most one lease, and no stale answer.
+ *     everything. So the loss of an invalidation costs at most one lease, and no stale answer.
  *  4. A lease is not prolonged past an invalidation that stays unanswered for a second.
  *  5. A new leader does not know what its predecessor gave out.  It tells every session of that
  *     time, at its first beat, to drop everything (DIR of inode 0); mutations are answered when all

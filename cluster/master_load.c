@@ -10,7 +10,7 @@
  *  4. A listing's lock (the LOAD intent) is ended by its last batch, or by an outcome with the
  *     error, which is given until the journal takes it; else by whoever leads next.
  *  5. The table of comparisons is direct-mapped and forgets; what it does not know is compared
- * again.
+ *     again.
  *
  *   LIST:  STAT -> PAGE -> BATCH -> PAGE -> ... -> BATCH(last) -> end      (unchanged: end)
  *                    |       +--error--> CURSOR_END -> ABORT -> end

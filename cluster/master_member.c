@@ -4,9 +4,10 @@
  *  1. Everything here is soft: a restarted master knows nothing and asks each worker for a full
  *     report; a table without room forgets pages, which costs a location, never a wrong byte.
  *  2. A worker is lost after four silent beats, or at once when it says that it leaves.  Every
- * change of who is alive raises workers_version, and clients learn the list with their next beat.
+ *     change of who is alive raises workers_version, and clients learn the list with their next
+ *     beat.
  *  3. Only a leader orders pages freed, and only for versions that its applied state has left
- * behind or has not come to. The order is repeated until the worker answers it.
+ *     behind or has not come to. The order is repeated until the worker answers it.
  *  4. Workers report to every master.  One that begins to lead knows them at once, and looks
  *     through what they reported before, a part of it at each tick, for what is to be freed.
  *

@@ -6,10 +6,10 @@
  *  2. Each request causes at most one comparison, and a bounded number of loads.
  *  3. A file that somebody writes shows the size and times that it has below right now.
  *  4. reply.lease_ns never outlasts the session's lease, nor the next comparison that is due; it is
- * 0 where the master could not remember that the client has the answer.
+ *     0 where the master could not remember that the client has the answer.
  *  5. What is in the way of a look is not waited for when what is recorded is good enough.  Of a
- * file that is written, or was and could not be looked at in the end, it is not: after its writer
- *     has expired the size would be that of before all it had been told is written.
+ *     file that is written, or was and could not be looked at in the end, it is not: after its
+ *     writer has expired the size would be that of before all it had been told is written.
  *
  * A comparison that fails is an error, of a file being written as well: its recorded size is not
  * the one that it has, and a reader, or the writer itself, would take it for the truth. */

@@ -2,7 +2,7 @@
  *
  * INVARIANTS
  *  1. Every call gets exactly one answer, at its deadline at the latest.  A mutation whose client
- * got E_TIMEOUT goes on: its record is in the journal, its intent is the master's own business.
+ *     got E_TIMEOUT goes on: its record is in the journal, its intent is the master's own business.
  *  2. A mutation that is under way is found by (session, seq); a repetition waits for the same
  *     answer and is never submitted beside it.
  *  3. A client can journal nothing but its own namespace operations: loads, outcomes, reclaims,

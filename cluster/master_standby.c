@@ -9,14 +9,15 @@
  *     when all that the leader had committed by then is applied here.  So an answer is never older
  *     than any answer that anybody, the asker included, had got from any master before.
  *  2. An answer promises nothing: lease_ns is 0 and nobody remembers who got it.  What lets a
- * client keep something - its lease, who cached what - is the leader's alone.
+ *     client keep something - its lease, who cached what - is the leader's alone.
  *  3. What rests on the leader's own memory is not answered here: an open (the leader asks on the
  *     connection that it answers on who holds a file), a place to append to, a file that is being
  *     written below, a sync, what is not loaded yet.
  *  4. Where the leader would compare with the under-store, a standby does so itself, as often as
- * the leader would and at least every MASTER_ASIDE_FRESH_NS (it does not hear of a `refresh`).  It
- *     changes nothing: what differs is the leader's to take in, and so is the answer.  That a thing
- *     is the same is remembered of its very attributes, so a change through the journal voids it.
+ *     the leader would and at least every MASTER_ASIDE_FRESH_NS (it does not hear of a `refresh`).
+ *     It changes nothing: what differs is the leader's to take in, and so is the answer.  That a
+ *     thing is the same is remembered of its very attributes, so a change through the journal voids
+ *     it.
  *  5. A call waits at most MASTER_ASIDE_NS; then, at once where no leader is known, and when this
  *     master begins to lead, the answer is E_NOT_LEADER and who leads.  Where 3 or 4 say so it is
  *     E_NOTSUP: ask the leader this, and here the next.

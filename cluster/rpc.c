@@ -1,10 +1,10 @@
 /* cluster/rpc.c - calls and answers over env frames.
  *
  * INVARIANTS
- *  1. A call under way has call->env set and its deadline timer running.  If it was sent it is also
- *     in its connection's table; if it waits for a link it is on the link's list; else it has
- * failed already and the timer, set for now, brings the news on a later turn.  So one timer is
- * enough to end every call, and stopping it is enough to cancel one.
+ *  1. A call under way has call->env set and its deadline timer running.  If it was sent it is
+ *     also in its connection's table; if it waits for a link it is on the link's list; else it has
+ *     failed already and the timer, set for now, brings the news on a later turn.  So one timer is
+ *     enough to end every call, and stopping it is enough to cancel one.
  *  2. A connection's memory belongs to the host's pool and stays readable after the connection has
  *     gone; its serial number is never used twice, so a token for a lost connection is recognised.
  *  3. A connection leaves in one place, rpc_conn_gone(), which runs from the loop and never inside

@@ -8,9 +8,9 @@
  * INVARIANTS
  *  1. Nothing outside the root is reached: a path is resolved from the root's descriptor, beneath
  *     it, through no symbolic link (openat2; where the kernel has none or the path is too long for
- * it, one component at a time with O_NOFOLLOW), and the last component is never followed.
+ *     it, one component at a time with O_NOFOLLOW), and the last component is never followed.
  *  2. The reserved directory ".tarn" is neither listed nor found by its own name; what lies in it
- * is reached by whoever knows the name (files that are unlinked but still held).
+ *     is reached by whoever knows the name (files that are unlinked but still held).
  *  3. A fingerprint is given only when the file's ctime is older than FP_YOUNG_NS, which exceeds
  *     every kernel's timestamp granularity: a change after the fingerprint was taken has another
  *     ctime.

@@ -2,8 +2,8 @@
  *
  * INVARIANTS
  *  1. NAMES reads no inode: what `find` costs below is what it costs here.  It keeps nothing
- * between calls; the place to go on from is the kernel's own (d_off), which file systems keep valid
- * for NFS servers, who depend on it in the same way.
+ *     between calls; the place to go on from is the kernel's own (d_off), which file systems keep
+ *     valid for NFS servers, who depend on it in the same way.
  *  2. A place below 2^61 is told exactly; one above (hashes, as ext4 has) loses two bits and begins
  *     again at or a little before itself: of the names in that gap, of which there are none but by
  *     a chance of 2^-60, one could be told twice. */

@@ -12,9 +12,9 @@
  * one has written is applied again.  Who changes what any record does to any state, from the first
  * release on:
  *  1. adds one to META_RULES and keeps what was for states of older rules: `if
- * (meta_super(m)->rules
- *     >= N)`.  A field that older records lack (as mtime_ns of WRITE_CLOSE did) is enough for old
- *     logs, not for an older master that applies new records: the rules are needed all the same.
+ *     (meta_super(m)->rules >= N)`.  A field that older records lack (as mtime_ns of WRITE_CLOSE
+ *     did) is enough for old logs, not for an older master that applies new records: the rules are
+ *     needed all the same.
  *  2. lets the leader write FSOP_VERSION once every member knows the new rules, never before: one
  *     that does not know them cannot go on.
  * A new state has the first rules, whatever program makes it, for it may be about to apply the log

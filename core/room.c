@@ -7,10 +7,10 @@
  *
  * INVARIANTS
  *  1. What a client can make grow (inodes, names, attributes, sessions, writers, mounts) ends at
- * the soft limit: E_NOSPC, or E_AGAIN for a session.
+ *     the soft limit: E_NOSPC, or E_AGAIN for a session.
  *  2. Above it there is room for what must not fail: kept answers and intents (up to the hard
- * limit; then E_AGAIN, until earlier ones are acknowledged or done), and the outcomes of open
- * intents.
+ *     limit; then E_AGAIN, until earlier ones are acknowledged or done), and the outcomes of open
+ *     intents.
  *  3. So the store never needs more than the budget, and an image at most as much again. */
 #include "core/meta_internal.h"
 

@@ -6,7 +6,7 @@
  *
  *  1. A mark counts and does nothing else: nothing that decides reads it.
  *  2. It costs one addition in memory; in a daemon several threads may pass it, and may lose
- * counts.
+ *     counts.
  *  3. A mark belongs to the group of what must run for it: see enum sometimes_group. */
 #ifndef CORE_SOMETIMES_H
 #define CORE_SOMETIMES_H

@@ -10,7 +10,7 @@
  *     each wait for the other, until a lease ends.  A name asked for again costs a look-up that the
  *     client's cache answers.
  *  5. But a name of an ended epoch takes along what is mounted in its directory (the kernel
- * detaches it).  So where something is, names expire one by one, which leaves it alone. */
+ *     detaches it).  So where something is, names expire one by one, which leaves it alone. */
 #define FUSE_USE_VERSION 314
 #include <errno.h>
 #include <fcntl.h>

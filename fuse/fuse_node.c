@@ -3,8 +3,8 @@
  * INVARIANTS
  *  1. A node lives exactly as long as nlookup or handles is not 0.
  *  2. Growth doubles the buckets; a walk keeps its place by the low bits of the hash and visits
- * every node that is there during the whole walk at least once: a bucket's nodes move to it and to
- * one with a higher number only.
+ *     every node that is there during the whole walk at least once: a bucket's nodes move to it and
+ *     to one with a higher number only.
  *  3. name_until_ns never says earlier than the truth.
  *
  * Names are not stored: a hash and a time answer the only question asked, "may the kernel still

@@ -12,7 +12,7 @@
  *  4. Attributes are not fetched for who does not look at them (find, a plain ls): the kernel asks
  *     READDIR instead of READDIRPLUS for what follows a batch of which nothing was looked at. After
  *     DIR_PLAIN such listings the next one is begun with names only; one READDIRPLUS, or a LOOKUP
- * of something listed that is no directory (fuse_ops.c), ends that.
+ *     of something listed that is no directory (fuse_ops.c), ends that.
  *  5. Who asks for the names of a listed directory one by one (ls -l of one that was listed without
  *     attributes, or so large that they are out of date again) makes the client bring them by the
  *     batch: one for each DIR_MISSES questions, the next part of the directory each time, so that a
@@ -23,7 +23,7 @@
  *  8. Names from below the tree (FSOP_COOKIE_BELOW) come in another order than with attributes:
  *     such a listing begins anew behind the last name given, and leaves out what was given before.
  *     Only out of the first batch, which is then kept for it.  Places before that one stay what
- * they were: who goes back there reads the rest below. */
+ *     they were: who goes back there reads the rest below. */
 #include <errno.h>
 #include <stdio.h>
 #include "fuse/fuse_ops.h"

@@ -2,7 +2,7 @@
  *
  * INVARIANTS
  *  1. What is mounted is read from /proc/self/mountinfo: a stat of a dead or hung mount would fail
- * or wait, and one of our own, from the loop that serves it, would wait for ever.
+ *     or wait, and one of our own, from the loop that serves it, would wait for ever.
  *  2. Only a dead mount of our own type is removed without being asked.
  *  3. Every refusal says what to do about it. */
 #include <dirent.h>

@@ -25,9 +25,9 @@
  *     returns 0, while apply goes on.  An image is complete and checksummed or it is not used.
  *  7. hold(true): another member may be called to lead at any moment, which needs no suspicion and
  *     no promise to end before.  The host begins nothing more that a successor might do, too
- * (changes in an under-store), and says when nothing of the kind is under way: it answers true, or
- * false and calls journal_held() later.  Until then nobody is called.  hold(false) ends it, also
- * after role(); the variant bounds its wait.
+ *     (changes in an under-store), and says when nothing of the kind is under way: it answers true,
+ *     or false and calls journal_held() later.  Until then nobody is called.  hold(false) ends it,
+ *     also after role(); the variant bounds its wait.
  *  8. A standby that was away for long is given another master's image: image_reset, then
  *     image_load, between two applies; never while it leads. */
 #ifndef JOURNAL_JOURNAL_H

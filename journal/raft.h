@@ -10,21 +10,21 @@
  *  1. At most one leader in a term; a leader never removes or replaces an entry of its log.
  *  2. Two logs that hold an entry of the same index and term are equal up to it.
  *  3. What is committed is in the log of every later leader.  Only an entry of the leader's own
- * term is committed by counting (Fig. 8).
+ *     term is committed by counting (Fig. 8).
  *  4. commit <= the last entry that is known to equal the leader's; never beyond what was verified.
  *  5. Promises are durable before they are made: a vote counts, also a candidate's for itself, and
- * a term's replies leave, once RAFT_META_STORED has come; an entry counts once RAFT_STORED has.
+ *     a term's replies leave, once RAFT_META_STORED has come; an entry counts once RAFT_STORED has.
  *  6. A configuration is in effect from the moment it is in the log until it is cut from it.  A new
  *     one is begun only when the last one and an entry of the leader's own term are committed.  A
  *     change of voters goes through joint consensus; whoever leads leaves it.
- *  7. While raft_bound_ns has not passed since a follower heard its leader (promise_ns, if its host
- *     has refused a connection since: it is no more), it helps nobody else to lead, unless the
+ *  7. While raft_bound_ns has not passed since a follower heard its leader (promise_ns, if its
+ *     host has refused a connection since: it is no more), it helps nobody else to lead, unless the
  *     leader itself asks for it; a voter that starts keeps still as long, or until it hears one;
- * and who leads no more, since a quorum of others was last heard to follow it.  A leader answers
- * reads from its lease only within promise_ns of what a quorum has answered, shortened by the
- * stated drift of clocks: so when a lease ends nobody else leads for a while yet, and who stands
- * still in between does no harm (journal_sure_ns); whom it called to lead is helped until the call
- * is over, and till a quorum has heard of that there is no lease.
+ *     and who leads no more, since a quorum of others was last heard to follow it.  A leader
+ *     answers reads from its lease only within promise_ns of what a quorum has answered, shortened
+ *     by the stated drift of clocks: so when a lease ends nobody else leads for a while yet, and
+ *     who stands still in between does no harm (journal_sure_ns); whom it called to lead is helped
+ *     until the call is over, and till a quorum has heard of that there is no lease.
  *  8. Who lost entries from his disk that he had answered for (raft_start.floor) neither stands nor
  *     helps anybody whose log ends before them, until his own log reaches as far again: so what was
  *     committed with his answer stays (protocol-aware recovery, Alagappan 2018).
@@ -257,8 +257,7 @@ struct raft_start { /* what the disk says */
     uint64_t floor, floor_term; /* more than the log holds: its last entry once was this one, or one
                                    before it (damage); 0: nothing is missing */
     uint64_t commit, commit_term; /* this entry is known to be committed; 0: nothing is */
-    bool
-        is_guest; /* it began empty, in a group that was there: no vote before the group knows it */
+    bool is_guest; /* began empty in a group that was there: no vote before the group knows it */
     uint64_t base, base_term;   /* the log holds the entries behind this one; base <= image.index */
     uint64_t n;                 /* entries base+1 .. base+n: */
     const struct raft_run *run; /* where terms begin among them */

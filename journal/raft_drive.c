@@ -11,9 +11,9 @@
  *  3. Entries are applied in order, once; `applied` never passes the core's commit.  A member that
  *     installs an image applies nothing until the image is the state.
  *  4. This master is LEADER for its host from when the first entry of its term is applied here
- * until the core says otherwise.  Then the waiting submits end before the host hears it.
+ *     until the core says otherwise.  Then the waiting submits end before the host hears it.
  *  5. A read waits for the index that the core names, after proof of leadership that is younger
- * than the read.  The lease is looked at by a clock that is read then (env_clock_ns).
+ *     than the read.  The lease is looked at by a clock that is read then (env_clock_ns).
  *  6. Nobody is called to lead before the host has ended what it began (raft_hold.c).
  *  7. What may leave the disk is written down (journal.meta) before it does. */
 #include "journal/raft_drive_impl.h"

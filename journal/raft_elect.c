@@ -17,15 +17,16 @@
  *     member that was left behind with the longer log catches up and can stand (etcd #8501).
  *  5. Nobody stands whose log is not yet on its disk, who installs an image, whose disk is unfit,
  *     or who has no vote in the last configuration nor, while that one may be uncommitted, in the
- * one before: he may be the only one whose log is long enough to commit it (dissertation, 4.2.2).
- *     A low priority only delays, for the same reason.
+ *     one before: he may be the only one whose log is long enough to commit it (dissertation,
+ *     4.2.2). A low priority only delays, for the same reason.
  *  6. What damage took counts as if it were there, for the vote and against standing.
  *  7. A round of votes is not over before its votes were asked for, and when several have failed
- * the next ones are longer: each vote waits for a disk, and disks may be slower than any constant.
+ *     the next ones are longer: each vote waits for a disk, and disks may be slower than any
+ *     constant.
  *  8. From the moment a successor is told until a quorum has heard that the call is over, this
  *     leader has no lease.  A call and the votes that it forces say by the caller's clock when it
- * is over; who has heard a later time from it follows neither, nor does who has just started: he
- * says so, and is not called. */
+ *     is over; who has heard a later time from it follows neither, nor does who has just started:
+ *     he says so, and is not called. */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
 

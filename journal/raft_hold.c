@@ -13,10 +13,10 @@
  *  2. The host stays so until this member leads no more, or a call that left is over and a quorum
  *     knows that: then the lease holds again.
  *  3. The wait is bounded.  ELECT is given up after suspect_max: clients wait for no longer than
- * for an election.  A call is given up when the core's transfer is over (suspect_min); whose disk
- *     is sick then steps down, and others lead once they have suspected it: later than anything
- *     begins that it began.  What hangs in the under-store longer than all that cannot be taken
- *     back. */
+ *     for an election.  A call is given up when the core's transfer is over (suspect_min); whose
+ *     disk is sick then steps down, and others lead once they have suspected it: later than
+ *     anything begins that it began.  What hangs in the under-store longer than all that cannot be
+ *     taken back. */
 #include "core/mutant.h"
 #include "journal/raft_drive_impl.h"
 

@@ -19,7 +19,7 @@
  *     them leaves a member that talks to nobody and elects nobody; the same command ends it.
  *  4. A member that the new configuration names beside this one begins with an empty directory
  *     (--join), which takes its era from the one that calls it.  So nobody votes with two pasts;
- * nor with a part of this one: it gets its vote when it has all that was recovered.
+ *     nor with a part of this one: it gets its vote when it has all that was recovered.
  *
  * Why not a new cluster id: it stands in every segment and image, and clients and workers know it.
  */

@@ -8,8 +8,9 @@
  *  3. The lease begins when the messages were sent that a quorum has answered, and lasts for their
  *     promise, shortened by what two clocks may drift apart.  Who was called to lead is voted for
  *     against all promises, but not by those who have heard, by the leader's clock, that the call
- * is over (nor does he stand then, nor do they in the silence after a start).  So where a transfer
- *     came to nothing the lease holds again once a quorum has answered what was sent after that.
+ *     is over (nor does he stand then, nor do they in the silence after a start).  So where a
+ *     transfer came to nothing the lease holds again once a quorum has answered what was sent after
+ *     that.
  *  4. A follower repeats what it asked until it is answered, or knows of another leader or of none:
  *     question and answer may be lost with a connection.  A name is never used for another read,
  *     by no later process either. */

@@ -8,14 +8,14 @@
  *     that a power loss undoes brings back a segment that no restart takes for part of the log.
  *  4. Superseded segments go first, then the oldest, and that only when the header of its successor
  *     is known durable: what is left is always a chain from its first segment on.
- *  5. A segment that is removed becomes a spare when few are there: without its header it keeps its
- *     blocks and its name, and a restart takes it for a file of zeros and removes it.  The next
- * segment is made of a spare: all of it is written with zeros again, synced, and only then it gets
- * its new name, so 1 holds for it, and nobody ever meets an old record in a new segment.  (And
- *     would not take it for one: a batch says the segment's number, its place and what it stands
- * on.) So a log that is trimmed as fast as it is filled makes and removes no files: each of these
- * has the file system write its own journal, and appends wait for that.  Spares are given back when
- *     anything finds the disk full (wal_give), and at a stop.
+ *  5. A segment that is removed becomes a spare when few are there: without its header it keeps
+ *     its blocks and its name, and a restart takes it for a file of zeros and removes it.  The next
+ *     segment is made of a spare: all of it is written with zeros again, synced, and only then it
+ *     gets its new name, so 1 holds for it, and nobody ever meets an old record in a new segment.
+ *     (And would not take it for one: a batch says the segment's number, its place and what it
+ *     stands on.) So a log that is trimmed as fast as it is filled makes and removes no files: each
+ *     of these has the file system write its own journal, and appends wait for that.  Spares are
+ *     given back when anything finds the disk full (wal_give), and at a stop.
  *  6. A start needs a segment.  When there is no room for one of the usual size, a small one is
  *     made: a master on a full disk can at least be read. */
 #include "journal/wal_impl.h"

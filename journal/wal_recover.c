@@ -19,10 +19,11 @@
  *     copy of all that comes after it, durable before anybody sees a record.
  *  5. What nothing proves durable and does not check may be a write that was torn, or one that was
  *     answered for and in which a bit has flipped since.  So a flipped bit is mended (log_mend.h)
- *     and the log read once more, as if it had never flipped; from there on all is copied (4). What
- * is proven durable and does not check stays damage: it would have to be mended at every reading.
+ *     and the log read once more, as if it had never flipped; from there on all is copied (4).
+ *     What is proven durable and does not check stays damage: it would have to be mended at every
+ *     reading.
  *  6. A group's log is read past what the disk cannot read (wal_read.c).  That is damage, also
- * where nothing proves that it was durable: a torn write leaves sectors that can be read. */
+ *     where nothing proves that it was durable: a torn write leaves sectors that can be read. */
 #include "core/mutant.h"
 #include "core/sometimes.h"
 #include "journal/wal_recover_impl.h"

@@ -19,7 +19,7 @@
  *     come: the idle handle makes its timeout 0.
  *  5. Timers set while timers fire wait for the next turn, so that sockets are looked at between.
  *  6. The clock goes on while the machine sleeps: whoever wakes finds its leases over.  libuv's
- * timer stands still meanwhile, so what is due may fire late by as long as it had to wait.
+ *     timer stands still meanwhile, so what is due may fire late by as long as it had to wait.
  *  7. Work that hangs (an under-store that does not answer) leaves threads to the disk.
  *
  * Why rounds are counted, of deferred completions in check and of disk completions in prepare: each

@@ -15,7 +15,7 @@
  *  2. The owner may do anything inside on_frame, also hang up; c->state is looked at after it.
  *  3. A connection is on the dirty list or blocked, or has nothing to send.
  *  4. All connections together hold at most held_max (and what one frame adds): over it the one
- * that holds most is closed, so those that read what they asked for are not the ones to suffer.
+ *     that holds most is closed, so those that read what they asked for are not the ones to suffer.
  *
  * Why a shared receive buffer: a thousand idle connections cost nothing; and its 256 KiB stay in
  * the CPU's cache.  Why one read per turn does not loop until EAGAIN: a read that got less than it

@@ -12,7 +12,8 @@
  *  4. What was placed before a truncation does not come after it, behind the new end.
  *  5. Where nothing came there is an append of which nobody knows what became of it: its client
  *     died, was told no place, or that the write failed.  What was placed before the last
- * truncation is no such excuse; a question that nobody waits for any more may be answered after it.
+ *     truncation is no such excuse; a question that nobody waits for any more may be answered after
+ *     it.
  *  6. Where nothing was begun nothing comes. */
 #include "sim/lab_check_impl.h"
 

@@ -7,7 +7,7 @@
  *  2. Bytes are written only while a client waits for a write that covers them, which it asked for
  *     while the log, too, said that the file is being written.
  *  3. What a process that has died since wrote may come a little later.  A change of a name may
- * not: who leads no more has none under way (journal_host.hold, and an effect's time below). */
+ *     not: who leads no more has none under way (journal_host.hold, and an effect's time below). */
 #include "sim/lab_check_impl.h"
 
 static const int64_t EFFECT_LATE_NS = 3000000000;

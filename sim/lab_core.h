@@ -5,7 +5,7 @@
  *  1. Who is in the core and what becomes of the others comes from the seed alone, not from the
  *     run's streams.
  *  2. Outside of it everything is broken for good, also so that it disturbs: a machine that is
- * heard and hears nothing, or that reaches one of the core only. */
+ *     heard and hears nothing, or that reaches one of the core only. */
 #ifndef SIM_LAB_CORE_H
 #define SIM_LAB_CORE_H
 

@@ -12,7 +12,7 @@
  *   operation, which must be answered within bound -> judge
  *
  *  1. Servers and clients know nothing but their env, their memory and what a place says.  Chance
- * is env_random(); nothing depends on addresses, and nothing outlives a process but its disk.
+ *     is env_random(); nothing depends on addresses, and nothing outlives a process but its disk.
  *  2. An operation is open until lab_own_end(), or until client.deadline: then nobody knows whether
  *     it happened (LAB_OWN_UNKNOWN), and a later end of it is passed over.
  *  3. Faults hit servers; of clients only the links.  Who leads is nobody's business here: faults

@@ -27,7 +27,7 @@
  *     tail of what was sent.
  *  3. Power loss: also each unsynced 512-byte sector is kept, dropped, torn or garbage; unsynced
  *     creations and sizes, and unlinks of the last seconds, may be undone; peers see nothing until
- * a timeout or until they talk to the rebooted machine.  A new file written through ENV_O_DSYNC
+ *     a timeout or until they talk to the rebooted machine.  A new file written through ENV_O_DSYNC
  *     keeps its data but not its name until the first sync() or rename().
  *  4. A failed sync leaves the pages clean: a later sync succeeds without making them durable.
  *  5. Frames sent in one turn on one connection arrive in one turn.  Frame bytes are overwritten

@@ -4,7 +4,7 @@
  *  1. Whether a site is on depends on (seed, name) alone, not on who asks first.
  *  2. Firing draws from the asking node's own stream; what is not on draws nothing.
  *  3. What a site does is what may happen without it, too: a full table, a lost lease, a small
- * batch. */
+ *     batch. */
 #include "sim/sim_internal.h"
 
 /* new ones at the end: scenarios say which by number */

@@ -3,7 +3,7 @@
  *  1. A write is whole at the moment its item's turn in the connection's order comes, and not
  *     necessarily a nanosecond earlier: pieces land before, in any order, at various times.
  *  2. The caller's memory is read and written only until its op is done; what lands later (a write
- * of a closed connection) lands from a copy.
+ *     of a closed connection) lands from a copy.
  *  3. A region answers until its revoke is done, then never again: tokens are not reused. */
 #include "sim/sim_internal.h"
 

@@ -2,7 +2,8 @@
  * nothing else: no script, no network, plots are inline SVG.
  *
  *  1. For each measure one plot: the empirical distribution in each scenario, with the band in
- * which the true one lies as a whole with 95 % (Dvoretzky-Kiefer-Wolfowitz), medians with theirs.
+ *     which the true one lies as a whole with 95 % (Dvoretzky-Kiefer-Wolfowitz), medians with
+ *     theirs.
  *  2. What is printed depends on the database alone. */
 #include <math.h>
 #include <stdio.h>

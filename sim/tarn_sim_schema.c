@@ -1,12 +1,12 @@
 /* sim/tarn_sim_schema.c - tarn-sim list --schema: what a scenario file may say, as JSON schema.
  *
  *  1. It is made of the table that the parser uses (lab_scenario_key_name and the others), so a
- * knob is in both or in none.
+ *     knob is in both or in none.
  *  2. What it accepts the parser accepts, but for numbers in texts, whose range it does not see,
- * and what depends on other values (is there such a machine?).  The parser takes "net.loss_ppm" at
- * the top, too, as --set does; the schema does not.
+ *     and what depends on other values (is there such a machine?).  The parser takes "net.loss_ppm"
+ *     at the top, too, as --set does; the schema does not.
  *  3. sim/scenario.schema.json is its output; tests/e2e/test_schema.sh compares them, and the
- * schema with the parser. */
+ *     schema with the parser. */
 #include <stdio.h>
 #include <string.h>
 #include "core/fmt.h"
