@@ -260,16 +260,24 @@ static void member_line_put(struct member_line *l)
         mem_free(l->m->mem, l, sizeof *l);
 }
 
+/* who leads, as it knows: a status is long, and is not asked for at each answer of the leader */
+static uint32_t member_leader(const struct member *m)
+{
+    struct journal_status s;
+    if (m->role == JOURNAL_LEADER)
+        return m->n->id;
+    journal_status(m->journal, &s);
+    return s.leader;
+}
+
 static void member_answer(struct member_request *r, int64_t err, struct group_answer *a)
 {
     struct member_line *l = r->line;
     struct member *m = l->m;
-    struct journal_status s;
-    journal_status(m->journal, &s);
     a->id = r->q.id;
     a->err = err;
-    a->leader = s.leader;
     a->is_leader = m->role == JOURNAL_LEADER;
+    a->leader = member_leader(m);
     if (l->peer.conn) {
         struct env_iov iov = {a, sizeof *a};
         env_send(l->peer.conn, GROUP_ANSWER, &iov, 1);

@@ -14,10 +14,10 @@ __extension__ typedef unsigned __int128 sim_hash_u128;
 typedef uint64_t sim_hash_pair __attribute__((vector_size(16)));
 typedef int32_t sim_hash_quad __attribute__((vector_size(16)));
 
-enum { SIM_HASH_PAIRS = 4, SIM_HASH_BLOCK = 4096, SIM_HASH_BLOCKS = 64 };
+enum { SIM_HASH_PAIRS = 4, SIM_HASH_ZEROS = 4096 }; /* steps that zeros are known of */
 static_assert(SIM_HASH_PAIRS * sizeof(sim_hash_pair) == SIM_HASH_STEP, "a step");
 
-static const uint64_t sim_hash_key[8] = {
+const uint64_t sim_hash_key[8] = {
     0x9e3779b97f4a7c15ULL, 0xff51afd7ed558ccdULL, 0xc4ceb9fe1a85ec53ULL, 0xd6e8feb86659fd93ULL,
     0xbf58476d1ce4e5b9ULL, 0x94d049bb133111ebULL, 0x2545f4914f6cdd1dULL, 0xd1342543de82ef95ULL};
 
@@ -93,36 +93,57 @@ static void sim_hash_part(struct sim_hash_run *h, void *to, const void *from, si
     memcpy(h->sum, s.sum, sizeof s.sum);
 }
 
-/* what so many bytes of zeros add to the sums of a run that has `block` times as many before them:
- * it depends on nothing else */
-static const uint64_t *sim_hash_zeros(uint64_t block)
+/* what the first `steps` steps add to a run when all their bytes are zeros: it depends on nothing
+ * else, so any stretch of zeros adds the difference of two of these */
+static const uint64_t *sim_hash_zeros(uint64_t steps)
 {
-    static const uint8_t zeros[SIM_HASH_BLOCK];
-    static struct sim_hash_run of[SIM_HASH_BLOCKS];
-    struct sim_hash_run *h = &of[block];
-    if (!h->n) {
-        h->n = block * SIM_HASH_BLOCK;
-        sim_hash_part(h, NULL, zeros, sizeof zeros);
+    static uint64_t of[SIM_HASH_ZEROS + 1][2 * SIM_HASH_PAIRS];
+    static bool is_made;
+    for (uint64_t k = 0; !is_made && k < SIM_HASH_ZEROS; k++) {
+        static const uint8_t zeros[SIM_HASH_STEP];
+        struct sim_hash_run h = {.n = k * SIM_HASH_STEP};
+        memcpy(h.sum, of[k], sizeof h.sum);
+        sim_hash_part(&h, NULL, zeros, sizeof zeros);
+        memcpy(of[k + 1], h.sum, sizeof h.sum);
     }
-    return h->sum;
+    is_made = true;
+    return of[steps];
+}
+
+/* of n bytes so many that whole steps of zeros are behind them, and no more */
+static size_t sim_hash_front(const uint8_t *p, size_t n)
+{
+    for (; n >= SIM_HASH_STEP; n -= SIM_HASH_STEP) {
+        sim_hash_pair any = {0}, d;
+        for (int i = 0; i < SIM_HASH_PAIRS; i++) {
+            memcpy(&d, p + n - SIM_HASH_STEP + 16 * i, sizeof d);
+            any |= d;
+        }
+        if (any[0] | any[1])
+            break;
+    }
+    return n;
 }
 
 void sim_hash_copy(struct sim_hash_run *h, void *to, const void *from, size_t n)
 {
-    const uint8_t *p = from;
-    /* a log writes zeros before it writes anything else, so every other byte on a disk is one */
-    while (!to && n >= SIM_HASH_BLOCK && h->n % SIM_HASH_BLOCK == 0 &&
-           h->n / SIM_HASH_BLOCK < SIM_HASH_BLOCKS && !base_get_u64(p) &&
-           !memcmp(p, p + 8, SIM_HASH_BLOCK - 8)) {
-        const uint64_t *add = sim_hash_zeros(h->n / SIM_HASH_BLOCK);
-        for (int i = 0; i < 8; i++)
-            h->sum[i] += add[i];
-        h->n += SIM_HASH_BLOCK;
-        p += SIM_HASH_BLOCK;
-        n -= SIM_HASH_BLOCK;
+    /* a log writes zeros before it writes anything else, and pads what it writes with them, so most
+     * bytes on a disk are zeros at the end of something */
+    size_t whole = n - n % SIM_HASH_STEP, end = h->n + whole;
+    if (n == whole && end <= (size_t)SIM_HASH_ZEROS * SIM_HASH_STEP) {
+        size_t front = sim_hash_front(from, n);
+        if (front)
+            sim_hash_part(h, to, from, front);
+        const uint64_t *a = sim_hash_zeros(h->n / SIM_HASH_STEP);
+        const uint64_t *b = sim_hash_zeros(end / SIM_HASH_STEP);
+        for (int i = 0; i < 2 * SIM_HASH_PAIRS; i++)
+            h->sum[i] += b[i] - a[i];
+        if (to)
+            memset((uint8_t *)to + front, 0, n - front);
+        h->n = end;
+    } else if (n) {
+        sim_hash_part(h, to, from, n);
     }
-    if (n)
-        sim_hash_part(h, to, p, n);
 }
 
 uint64_t sim_hash_end(const struct sim_hash_run *h)

@@ -80,6 +80,7 @@ enum { SIM_HASH_STEP = 64 };
 struct sim_hash_run {
     uint64_t sum[8], n;
 };
+extern const uint64_t sim_hash_key[8];
 
 /* ---- disk ---- */
 
