@@ -431,6 +431,14 @@ static bool bench_failover_second(struct bench_failover *f, struct bench_canary 
     return bench_failover_epoch(f, &ret_s->epoch, &ret_s->elections);
 }
 
+static void bench_failover_busy_say(const struct bench *b, int64_t left_ns, unsigned long long led,
+                                    unsigned long long no_reason)
+{
+    fprintf(stderr,
+            "busy: %.0f of %.0f minutes to go, %llu new leaders, %llu of them without reason\n",
+            (double)left_ns / 60e9, b->seconds / 60, led, no_reason);
+}
+
 static bool bench_failover_busy(struct bench_failover *f)
 {
     struct bench *b = f->b;
@@ -440,7 +448,7 @@ static bool bench_failover_busy(struct bench_failover *f)
     struct busy_second first, last, now;
     unsigned long long no_reason = 0;
     char question[64], line[256];
-    int64_t end = bench_now_ns() + (int64_t)(b->seconds * 1e9);
+    int64_t end = bench_now_ns() + (int64_t)(b->seconds * 1e9), say = bench_now_ns();
     uint64_t done = 0;
     if (leader < 0 || !bench_failover_second(f, &seen, &first))
         return false;
@@ -466,6 +474,10 @@ static bool bench_failover_busy(struct bench_failover *f)
             break;
         if (!now.is_late && !last.is_late)
             no_reason += now.epoch - last.epoch;
+        if (bench_now_ns() - say > 60 * (int64_t)1000000000) {
+            say = bench_now_ns();
+            bench_failover_busy_say(b, end - say, now.epoch - first.epoch, no_reason);
+        }
     }
     bench_failover_spun = true;
     while (n)
