@@ -29,6 +29,7 @@ enum sometimes_group {
     X(RAFT_VOTE_REFUSED, RAFT, "raft.vote_refused", "a vote is refused") \
     X(RAFT_TRANSFER, RAFT, "raft.transfer", "a leader calls its successor") \
     X(RAFT_TRANSFER_LATE, RAFT, "raft.transfer_late", "the successor that was called does not come") \
+    X(RAFT_TRANSFER_NEEDLESS, RAFT, "raft.transfer_needless", "a sick disk is well again before anybody is called") \
     X(RAFT_CUT, RAFT, "raft.cut", "entries that contradict the leader are cut off") \
     X(RAFT_STORED_STALE, RAFT, "raft.stored_stale", "a write completes after its entries were cut off") \
     X(RAFT_IMAGE_OVERTAKEN, RAFT, "raft.image_overtaken", "the log came before the image that was fetched") \

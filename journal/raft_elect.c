@@ -361,7 +361,7 @@ int raft_elect_transfer(struct raft *r, struct raft_id to)
     if (!best)
         return to.v ? E_INVAL : E_UNAVAILABLE;
     r->transfer = best->id;
-    r->transfer_told = false;
+    r->transfer_told = r->transfer_unfit = false;
     r->transfer_ns = r->now + r->cfg.suspect_min_ns;
     return 0;
 }
@@ -373,6 +373,12 @@ void raft_elect_transfer_run(struct raft *r)
         return;
     struct raft_peer *p = raft_member_peer(r, r->transfer);
     if (!p) {
+        r->transfer = (struct raft_id){0};
+        return;
+    }
+    /* one disk that all share stalls for all: whoever was picked before it said so is no better */
+    if (r->transfer_unfit && (r->fit || p->unfit)) {
+        SOMETIMES(RAFT_TRANSFER_NEEDLESS);
         r->transfer = (struct raft_id){0};
         return;
     }
@@ -446,8 +452,8 @@ static void raft_elect_lead_time(struct raft *r)
             return;
         }
     }
-    if (!r->fit && !r->transfer.v) /* if nobody is fitter it stays: a leader is better than none */
-        (void)raft_elect_transfer(r, (struct raft_id){0});
+    if (!r->fit && !r->transfer.v && raft_elect_transfer(r, (struct raft_id){0}) == 0)
+        r->transfer_unfit = true; /* if nobody is fitter it stays: a leader is better than none */
     if (!raft_elect_prefers(r))
         r->prefer_ns = r->now;
     else if (r->now - r->prefer_ns >= 2 * r->cfg.suspect_max_ns && !r->transfer.v)

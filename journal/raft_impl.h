@@ -153,6 +153,7 @@ struct raft {
     struct raft_id transfer;
     int64_t transfer_ns;
     bool transfer_told;
+    bool transfer_unfit; /* for no other reason than this member's disk */
     int64_t void_ns;   /* who was called to lead may come till then: see raft_read.c */
     int64_t prefer_ns; /* since when a member of higher priority could lead */
     uint64_t image_index, image_term; /* newest of our own */
