@@ -264,6 +264,8 @@ struct master_session {
     uint32_t sending_len, building_len;
     uint64_t sending_first, sending_last, building_first, building_last; /* invalidation numbers */
     int64_t sending_since_ns;
+    uint64_t told_no; /* the last invalidation that ends a hold of it, */
+    struct ino told_of;
     uint32_t holds; /* first of its holds; 0: none */
     uint32_t
         doomed; /* first of those that end when an invalidation is acknowledged, newest first */

@@ -463,20 +463,16 @@ static void lease_change(struct master *m, const struct meta_change *c,
             continue;
         if (r)
             r->acks[h->session / 64] |= 1ULL << h->session % 64;
-        if (h->doom)
-            continue; /* it was told to drop all of it, and has not asked since */
-        lease_tell(s, &i);
-        if (is_all && !s->is_void)
-            lease_doom(m, at, m->inval_no);
+        if (!h->doom) { /* else it was told to drop all of it, and has not asked since */
+            lease_tell(s, &i);
+            if (is_all && !s->is_void)
+                lease_doom(m, at, m->inval_no);
+        }
+        if (h->doom == m->inval_no) {
+            s->told_no = m->inval_no;
+            s->told_of = c->ino;
+        }
     }
-}
-
-static bool lease_was_told(struct master *m, struct ino ino, uint32_t slot)
-{
-    for (uint32_t at = *lease_bucket(m, ino); at; at = lease_hold(m, at)->next)
-        if (lease_hold(m, at)->ino.v == ino.v && lease_hold(m, at)->session == slot)
-            return lease_hold(m, at)->doom == m->inval_no;
-    return false;
 }
 
 /* Who writes a file has ends of its own writes in mind, whether or not it has asked for anything
@@ -485,12 +481,12 @@ static void lease_tell_writers(struct master *m, const struct meta_change *c, st
                                struct master_req *r)
 {
     struct rpc_inval i = {.ino = c->ino, .kind = RPC_INVAL_DATA};
-    struct session_id id = {0};
-    while ((id = meta_file_writer_next(m->meta, c->ino, id)).v) {
+    struct session_id id;
+    for (uint32_t at = 0; (id = meta_file_writer_each(m->meta, c->ino, &at)).v;) {
         struct master_session *s = id.v == by.v ? NULL : master_lease_find(m, id);
         uint32_t slot = s ? (uint32_t)(s - m->sessions) : 0;
-        if (!s || lease_was_told(m, c->ino, slot))
-            continue;
+        if (!s || (s->told_no == m->inval_no && s->told_of.v == c->ino.v))
+            continue; /* it held the file, so it knows already */
         if (r)
             r->acks[slot / 64] |= 1ULL << slot % 64;
         lease_tell(s, &i);

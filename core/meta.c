@@ -427,6 +427,15 @@ struct session_id meta_file_writer_next(const struct meta *m, struct ino ino,
     return is_reg ? session_of_file_next(m, node, after) : (struct session_id){0};
 }
 
+struct session_id meta_file_writer_each(const struct meta *m, struct ino ino, uint32_t *at)
+{
+    uint32_t node = *at ? 0 : inode_find(m, ino);
+    bool is_reg = node && inode_is_reg(inode_at(m, node));
+    if (!*at && !is_reg)
+        return (struct session_id){0};
+    return session_of_file_each(m, node, at);
+}
+
 struct ino meta_writer_any(const struct meta *m, struct session_id s)
 {
     return session_writer_any(m, s);

@@ -140,6 +140,9 @@ bool meta_writes(const struct meta *m, struct session_id s, struct ino ino);
 /* the next session, in the order of their numbers, that has the file open for writing; 0: none */
 struct session_id meta_file_writer_next(const struct meta *m, struct ino ino,
                                         struct session_id after);
+/* All of them, in any order and one step each: *at is 0 at first, and good until the next record.
+ * 0: that was the last. */
+struct session_id meta_file_writer_each(const struct meta *m, struct ino ino, uint32_t *at);
 bool meta_session_exists(const struct meta *m, struct session_id s);
 
 /* Under-store path of an inode relative to its mount's root ("" for the root itself, the hidden

@@ -167,6 +167,8 @@ uint32_t session_writer_node(const struct meta *m, uint32_t w);
 struct ino session_writer_next(const struct meta *m, struct session_id id, struct ino after);
 struct session_id session_of_file_next(const struct meta *m, uint32_t node,
                                        struct session_id after);
+/* *at 0: the first of node's; else the one behind it */
+struct session_id session_of_file_each(const struct meta *m, uint32_t node, uint32_t *at);
 uint32_t session_reply_hash(uint32_t session, uint64_t seq);
 
 /* ---- mount.c */

@@ -329,3 +329,9 @@ struct session_id session_of_file_next(const struct meta *m, uint32_t node, stru
     }
     return best;
 }
+
+struct session_id session_of_file_each(const struct meta *m, uint32_t node, uint32_t *at)
+{
+    *at = *at ? session_writer_at(m, *at)->next_of_file : inode_at(m, node)->file.writers;
+    return (struct session_id){*at ? session_at(m, session_writer_at(m, *at)->session)->id : 0};
+}
