@@ -27,7 +27,7 @@
  *     until the call is over, and till a quorum has heard of that there is no lease.
  *  8. Who lost entries from his disk that he had answered for (raft_start.floor) neither stands nor
  *     helps anybody whose log ends before them, until his own log reaches as far again: so what was
- *     committed with his answer stays (protocol-aware recovery, Alagappan 2018).
+ *     committed with his answer stays (protocol-aware recovery, Alagappan 2018).  raft_elect.c, 6.
  *  9. Nothing here grows: every queue has a bound, and what does not fit is refused or sent later.
  *
  * TIME.  Two speeds of suspicion: the promise is short, so that a lease ends soon; suspicion of a
@@ -152,6 +152,8 @@ struct raft_message {
     bool unfit;   /* APPEND_REPLY: the sender's disk is full or stalls: not a leader to be */
     bool young;   /* APPEND_REPLY: the sender has just started, and follows no call to lead yet */
     bool lost;    /* APPEND_REPLY: the sender's disk lost entries that it had answered for */
+    bool ended;   /* PRE_VOTE, VOTE: the sender led log_term since it was started: no log has more
+                     of that term than index */
     uint32_t n;   /* entries index+1 .. index+n */
     const struct raft_entry *entry; /* arriving APPEND: n of them */
     const struct raft_conf *conf;   /* APPEND: of the last entry if it is RAFT_CONF (never another
@@ -253,9 +255,10 @@ enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER 
 
 struct raft_start { /* what the disk says */
     struct raft_meta meta;
-    struct raft_image image;    /* index 0: none; its conf is that of an empty log */
-    uint64_t floor, floor_term; /* more than the log holds: its last entry once was this one, or one
-                                   before it (damage); 0: nothing is missing */
+    struct raft_image image; /* index 0: none; its conf is that of an empty log */
+    /* more than the log holds: its last entry once was this one, or one before it (damage), of no
+     * higher term; floor UINT64_MAX: only the term is known; 0: nothing is missing */
+    uint64_t floor, floor_term;
     uint64_t commit, commit_term; /* this entry is known to be committed; 0: nothing is */
     bool is_guest; /* began empty in a group that was there: no vote before the group knows it */
     uint64_t base, base_term;   /* the log holds the entries behind this one; base <= image.index */

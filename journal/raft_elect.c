@@ -19,7 +19,14 @@
  *     or who has no vote in the last configuration nor, while that one may be uncommitted, in the
  *     one before: he may be the only one whose log is long enough to commit it (dissertation,
  *     4.2.2). A low priority only delays, for the same reason.
- *  6. What damage took counts as if it were there, for the vote and against standing.
+ *  6. What damage took counts as if it were there, for the vote and against standing.  If only its
+ *     term is known (or a higher one: no entry was answered for above the durable term), its end is
+ *     taken to be beyond any index.  One candidate has enough all the same: who led that very term
+ *     since he was started, if the last entry he wrote in it is the last one of his log (ended).
+ *     For a leader removes nothing of his term, so no log holds more of it than he does, also not
+ *     what was lost: with an undamaged log the voter would find his as long as its own, and that is
+ *     all that the proof (dissertation, 3.6.3) asks of a vote.  Who was started since may lack what
+ *     he had sent and not written; a follower may lack what others got.
  *  7. A round of votes is not over before its votes were asked for, and when several have failed
  *     the next ones are longer: each vote waits for a disk, and disks may be slower than any
  *     constant.
@@ -96,6 +103,7 @@ void raft_elect_follow(struct raft *r, uint64_t term, struct raft_id leader)
         r->ack_read = 0;
     }
     if (r->role == RAFT_LEADER) {
+        r->led_last = r->trail.last;
         r->transfer = (struct raft_id){0};
         raft_elect_bind(r);
         raft_elect_rest(r);
@@ -160,6 +168,13 @@ static void raft_elect_count(struct raft *r)
         raft_repl_lead(r);
 }
 
+/* does it have all that there ever was of its last term? */
+static bool raft_elect_has_ended(const struct raft *r)
+{
+    return (raft_last_term(r) == r->led_term && r->trail.last >= r->led_last) ||
+           MUTANT(RAFT_ENDED_ANY);
+}
+
 static void raft_elect_ask(struct raft *r)
 {
     bool pre = r->role == RAFT_PRE_CANDIDATE;
@@ -171,6 +186,7 @@ static void raft_elect_ask(struct raft *r)
         m->term = r->term + pre;
         m->index = r->trail.last;
         m->log_term = raft_last_term(r);
+        m->ended = raft_elect_has_ended(r);
         m->force = r->forced;
         m->sent_ns = r->forced ? r->forced_ns : 0;
     }
@@ -260,6 +276,8 @@ static bool raft_elect_is_behind(const struct raft *r, const struct raft_message
         (r->floor_term > term || (r->floor_term == term && r->floor > last))) {
         term = r->floor_term;
         last = r->floor;
+        if (m->log_term == term && m->ended)
+            return false;
     }
     return m->log_term < term || (m->log_term == term && m->index < last);
 }

@@ -4,7 +4,7 @@
 enum { RAFT_FORMAT_IMAGE_MAGIC = 0x31475252 };
 
 enum { RAFT_FORMAT_REJECT = 1, RAFT_FORMAT_FORCE = 2, RAFT_FORMAT_UNFIT = 4, RAFT_FORMAT_LOST = 8 };
-enum { RAFT_FORMAT_YOUNG = 1 };
+enum { RAFT_FORMAT_YOUNG = 1, RAFT_FORMAT_ENDED = 2 };
 
 void raft_format_conf_put(struct wbuf *w, const struct raft_conf *c)
 {
@@ -78,7 +78,8 @@ void raft_format_head_put(struct wbuf *w, const struct raft_message *m)
     wbuf_u64(w, (uint64_t)m->sent_ns);
     wbuf_u64(w, 0); /* reserved */
     wbuf_u32(w, m->n);
-    wbuf_u32(w, m->young ? RAFT_FORMAT_YOUNG : 0); /* more flags: those not known say nothing */
+    /* more flags: those not known say nothing */
+    wbuf_u32(w, (m->young ? RAFT_FORMAT_YOUNG : 0) | (m->ended ? RAFT_FORMAT_ENDED : 0));
 }
 
 void raft_format_entry_put(struct wbuf *w, const struct raft_entry *e, const void *bytes)
@@ -134,7 +135,9 @@ int raft_format_get(const void *p, size_t n, struct raft_format_message *ret)
     m->sent_ns = (int64_t)rbuf_u64(&r);
     rbuf_u64(&r);
     m->n = rbuf_u32(&r);
-    m->young = rbuf_u32(&r) & RAFT_FORMAT_YOUNG;
+    uint32_t more = rbuf_u32(&r);
+    m->young = more & RAFT_FORMAT_YOUNG;
+    m->ended = more & RAFT_FORMAT_ENDED;
     if (r.bad || type < RAFT_MSG_PRE_VOTE || type > RAFT_MSG_TIMEOUT_NOW || flags > 15 ||
         m->from.v == 0)
         return E_PROTO;

@@ -120,6 +120,7 @@ struct raft {
     uint64_t floor, floor_term; /* what damage took; floor_term 0: nothing */
     uint64_t
         floor_seen; /* a leader of no lower term had this as its last since: it has all of it */
+    uint64_t led_term, led_last; /* since it was started: the last term it led, its last entry */
 
     /* follower */
     struct raft_id grant; /* a vote to be told once it is durable */

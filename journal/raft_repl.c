@@ -46,6 +46,7 @@ void raft_repl_lead(struct raft *r)
 {
     ASSERT(raft_meta_durable(r));
     r->role = RAFT_LEADER;
+    r->led_term = r->term;
     r->leader = r->cfg.self;
     r->term_start = r->trail.last + 1;
     r->transfer = (struct raft_id){0};

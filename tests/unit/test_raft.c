@@ -89,6 +89,63 @@ static void test_calm(void)
         CU_ASSERT_PTR_NULL(swarm_calm(&world, s));
 }
 
+/* Of three one is gone for good, and one has lost the end of its log, nobody knows how much.  who:
+ * 0 the leader of that term stays, 1 it is started anew, 2 it is the one that is gone.  Does
+ * anybody lead again? */
+static bool leads_after_damage(uint32_t who)
+{
+    struct rw *w = &world;
+    rw_open(w, 3, 3, 3, NULL);
+    rw_run(w, 3000 * MS);
+    struct rw_node *l = rw_leader(w), *a = &w->node[l->id.v % 3 + 1],
+                   *b = &w->node[a->id.v % 3 + 1];
+    rw_propose(w, l, 3);
+    rw_run(w, w->now + 1000 * MS);
+    CU_ASSERT_EQUAL(w->n_committed, 4);
+    rw_crash(w, who == 2 ? l : a);
+    swarm_rot(w, b);
+    if (b->raft)
+        rw_crash(w, b);
+    if (who == 2)
+        rw_crash(w, a);
+    rw_run(w, w->now + 5000 * MS); /* without followers nobody leads on */
+    CU_ASSERT_PTR_NULL(rw_leader(w));
+    if (who == 1) {
+        rw_crash(w, l);
+        rw_start(w, l);
+    }
+    if (who == 2)
+        rw_start(w, a);
+    if (!b->raft)
+        rw_start(w, b);
+    rw_run(w, w->now + 60000 * MS);
+    bool leads = rw_leader(w) != NULL;
+    CU_ASSERT(!leads || (rw_leader(w) == l && raft_is_whole(b->raft)));
+    CU_ASSERT_PTR_NULL(w->broken);
+    rw_close(w);
+    return leads;
+}
+
+static void test_who_led_the_term_that_was_lost_is_helped(void)
+{
+    CU_ASSERT(leads_after_damage(0));
+    CU_ASSERT_FALSE(leads_after_damage(1)); /* it may have forgotten what it had sent */
+    CU_ASSERT_FALSE(leads_after_damage(2)); /* a follower may never have had it */
+}
+
+static void test_damage(void)
+{
+    uint64_t n = getenv("RAFT_SEEDS") ? strtoull(getenv("RAFT_SEEDS"), NULL, 0) : 40, rots = 0;
+    for (uint64_t s = 1; s <= n; s++) {
+        const char *why = swarm_damage(&world, s);
+        if (why)
+            printf("seed %llu: %s\n", (unsigned long long)s, why);
+        CU_ASSERT_PTR_NULL(why);
+        rots += world.rots;
+    }
+    CU_ASSERT(rots > n);
+}
+
 static void test_same_seed_same_run(void)
 {
     for (uint64_t s = 1; s <= 5; s++) {
@@ -126,6 +183,10 @@ static void hunt(uint32_t m, uint64_t n)
                 continue;
             why = swarm_calm(&world, s);
             ns += world.now;
+            if (why)
+                continue;
+            why = swarm_damage(&world, s);
+            ns += world.now;
         }
     } else {
         why = panic_what;
@@ -158,4 +219,5 @@ static void test_mutants(void)
 
 UNIT_MAIN("raft", MUTANT_TESTS UNIT(test_three_elect_one),
           UNIT(test_proposals_commit_and_reads_see_them), UNIT(test_soak), UNIT(test_calm),
+          UNIT(test_who_led_the_term_that_was_lost_is_helped), UNIT(test_damage),
           UNIT(test_same_seed_same_run))

@@ -89,6 +89,7 @@ struct rw_node {
     struct rw_entry fetched[16];
     uint64_t applied, checked;      /* its commit, up to here */
     uint64_t read_name, read_floor; /* one read at a time; 0: none */
+    uint64_t floor, floor_term;     /* damage took entries, and they are not back */
     bool lost, gone;                /* its disk is lost; and it does not start any more */
     bool off;                       /* removed, and taken away */
 };
@@ -116,7 +117,7 @@ struct rw {
     struct rw_seen seen[RW_SEEN];
     uint32_t n_seen;
     const char *broken; /* first violation */
-    uint64_t leaders, steps, installs, changes, transfers, cuts;
+    uint64_t leaders, steps, installs, changes, transfers, cuts, rots;
     uint64_t hash; /* of all that happened */
     /* chances */
     uint32_t loss_ppm, late_ppm, unread_ppm;
@@ -209,7 +210,8 @@ static bool rw_has_majority(struct rw *w, uint64_t index, uint64_t term,
             struct rw_node *o = &w->node[conf->member[k].id.v];
             struct rw_entry *d = rw_at(&o->disk, index);
             all[h]++;
-            have[h] += o->lost /* it had */ || index <= o->image.index || (d && d->term == term);
+            have[h] += o->lost || o->floor_term /* it had */ || index <= o->image.index ||
+                       (d && d->term == term);
         }
     return have[0] * 2 > all[0] && (all[1] == 0 || have[1] * 2 > all[1]);
 }

@@ -73,12 +73,13 @@ static void test_flags_and_image_survive(void)
                              .to = {2},
                              .reject = true,
                              .unfit = true,
-                             .young = true};
+                             .young = true,
+                             .ended = true};
     struct wbuf w = wbuf_make(wire, sizeof wire);
     raft_format_head_put(&w, &m);
     raft_format_conf_put(&w, &c);
     CU_ASSERT_EQUAL_FATAL(raft_format_get(wire, w.len, &got), 0);
-    CU_ASSERT(got.message.reject && got.message.unfit && got.message.young && !got.message.force);
+    CU_ASSERT(got.message.reject && got.message.unfit && got.message.young && got.message.ended && !got.message.force);
     CU_ASSERT(!memcmp(got.message.conf, &c, sizeof c));
 }
 

@@ -800,6 +800,87 @@ static const char *swarm_soak(struct rw *w, uint64_t seed)
     return why;
 }
 
+/* --- damage --- */
+
+/* The end of its log is gone, and nothing says how long that was: of one at a time, so that the
+ * others need not wait for what only it has. */
+static void swarm_rot(struct rw *w, struct rw_node *n)
+{
+    for (uint32_t i = 1; i <= w->n; i++)
+        if (w->node[i].floor_term)
+            return;
+    if (n->raft)
+        rw_crash(w, n);
+    n->disk.last -= prng_below(&w->prng, n->disk.last - n->disk.base + 1);
+    n->floor = UINT64_MAX;
+    n->floor_term = n->meta.term;
+    w->rots += n->floor_term != 0;
+    if (swarm_pick(w, 4))
+        rw_start(w, n);
+}
+
+/* Some get what a leader takes, one of those is damaged, and the leader is gone, or cut off for so
+ * long that it leads no more: who would lead then may lack what it was. */
+static void swarm_rots(struct rw *w, const struct swarm *m, struct rw_node *l)
+{
+    struct rw_node *n = swarm_node(w);
+    if (l) {
+        swarm_cut(w, l, 2);
+        rw_propose(w, l, 1 + swarm_pick(w, 3));
+        swarm_watch(w, m, l);
+    }
+    if (w->broken)
+        return;
+    if (swarm_pick(w, 4))
+        swarm_rot(w, n);
+    if (l && l->raft && swarm_pick(w, 2))
+        rw_crash(w, l);
+    else
+        rw_run(w, w->now + prng_range(&w->prng, 0, 2 * m->cfg.suspect_max_ns));
+    if (swarm_pick(w, 4))
+        swarm_heal(w);
+    if (swarm_pick(w, 2))
+        swarm_restart(w, 2);
+    if (!w->broken)
+        swarm_usurp(w, m, l);
+    if (swarm_pick(w, 2))
+        swarm_restart(w, 1);
+    if (swarm_pick(w, 2))
+        swarm_heal(w);
+}
+
+/* Few members, nothing but damage and what brings it to light. */
+static const char *swarm_damage(struct rw *w, uint64_t seed)
+{
+    struct prng p;
+    prng_seed(&p, seed, "damage", 0);
+    struct swarm m = {.cfg = rw_config(), .turn_ns = prng_range(&p, 20, 300) * MS};
+    m.voters = prng_below(&p, 3) ? 3 : 5;
+    m.cfg.suspect_min_ns = prng_range(&p, 40, 200) * MS;
+    m.cfg.suspect_max_ns = m.cfg.suspect_min_ns * 2;
+    m.cfg.round_min_ns = prng_range(&p, 20, 100) * MS;
+    m.cfg.round_max_ns = m.cfg.round_min_ns * 2;
+    m.cfg.heartbeat_ns = m.cfg.suspect_min_ns / 4;
+    m.cfg.promise_ns = prng_below(&p, 2) ? m.cfg.suspect_min_ns / 2 : 0;
+    m.delay_ns = prng_range(&p, MS / 10, 5 * MS);
+    m.disk_ns = prng_range(&p, MS / 10, 20 * MS);
+    rw_open(w, seed, m.voters, m.voters, &m.cfg);
+    for (int i = 0; i < 60 && !w->broken && w->n_committed < 1000; i++) {
+        swarm_rots(w, &m, rw_leader(w));
+        if (!w->broken)
+            rw_run(w, w->now + prng_range(&w->prng, 0, m.turn_ns));
+    }
+    swarm_heal(w);
+    swarm_restart(w, 1);
+    if (!w->broken)
+        swarm_progress(w, true);
+    const char *why = w->broken;
+    if (why && w->trace)
+        rw_print(w);
+    rw_close(w);
+    return why;
+}
+
 /* A leader that is well and hears a quorum goes on leading, whatever becomes of one other at a
  * time.  Without pre-votes that is so only while the other sleeps: then it finds the leader's
  * messages when it wakes. */

@@ -45,6 +45,8 @@ static void rw_start(struct rw *w, struct rw_node *n)
     }
     struct raft_start s = {.meta = n->meta,
                            .image = {n->image.index, n->image.term, &w->conf[n->image.conf]},
+                           .floor = n->floor,
+                           .floor_term = n->floor_term,
                            .base = n->disk.base,
                            .base_term = n->disk.base_term,
                            .n = n->disk.last - n->disk.base,
@@ -316,6 +318,8 @@ static void rw_step(struct rw *w, struct rw_node *n, struct raft_event *ev)
                    w->fx.n_reads);
     rw_hash(w, raft_commit(n->raft) << 20 ^ w->fx.meta_seq << 40 ^ w->fx.store_seq);
     rw_check(w, w->fx.ret != E_CORRUPT, "contradiction of what is committed");
+    if (n->floor_term && raft_is_whole(n->raft))
+        n->floor = n->floor_term = 0;
     rw_effects(w, n, ev, &conf);
 }
 
