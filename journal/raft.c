@@ -118,7 +118,8 @@ static void raft_propose(struct raft *r, const struct raft_event *ev)
     raft_evict(r);
     if (r->role != RAFT_LEADER)
         r->fx->ret = E_NOT_LEADER;
-    else if (r->transfer.v || !raft_trail_has_room(&r->trail, n + RAFT_SPARE) ||
+    else if (r->transfer.v || r->term_start == UINT64_MAX ||
+             !raft_trail_has_room(&r->trail, n + RAFT_SPARE) ||
              (r->uncommitted_bytes && r->uncommitted_bytes + bytes > r->cfg.uncommitted_bytes &&
               !MUTANT(RAFT_TAIL_UNBOUNDED)))
         r->fx->ret = E_AGAIN;

@@ -46,6 +46,7 @@ enum {
     RAFT_READS_MAX = 128,     /* reads that wait for a leader's proof */
     RAFT_MESSAGES_MAX = 64,   /* that leave in one step */
     RAFT_RUNS_MAX = 1024,     /* terms in a log; more, and it takes nothing until it is trimmed */
+    RAFT_RUNS_LATE = 768,     /* with so many a leader begins its own late (raft_repl.c, 7) */
     RAFT_CONFS_MAX = 4,       /* configurations that may still be asked for or come back */
 };
 

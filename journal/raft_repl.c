@@ -21,7 +21,11 @@
  *  6. Nor is more than a window of bytes sent to it unanswered, which grows while what is sent
  *     comes to it soon and is halved when not, as TCP's with loss: on a slow line a heartbeat and
  *     its answer wait behind what is queued there, and must come before the line counts as
- *     silent. */
+ *     silent.
+ *  7. Where leaders that committed nothing have nearly filled the table of terms (RAFT_RUNS_LATE),
+ *     the next one writes nothing of its own before a quorum has stored all of its log: till then
+ *     it could not commit it.  So only who is lost within the one round trip that is left takes
+ *     another place there, and those who reach no quorum never fill it up. */
 #include "core/sometimes.h"
 #include "journal/raft_impl.h"
 
@@ -42,13 +46,21 @@ void raft_repl_reset(struct raft *r, struct raft_peer *p)
                             .window = raft_repl_window(r)};
 }
 
+/* the first entry of this leadership: with it all before it can be committed */
+static void raft_repl_begin(struct raft *r)
+{
+    struct raft_entry e = {.term = r->term, .type = RAFT_NOOP};
+    r->term_start = r->trail.last + 1;
+    raft_push(r, &e, NULL);
+}
+
 void raft_repl_lead(struct raft *r)
 {
     ASSERT(raft_meta_durable(r));
     r->role = RAFT_LEADER;
     r->led_term = r->term;
     r->leader = r->cfg.self;
-    r->term_start = r->trail.last + 1;
+    r->term_start = UINT64_MAX;
     r->transfer = (struct raft_id){0};
     r->transfer_told = false;
     r->void_ns = 0;
@@ -61,8 +73,8 @@ void raft_repl_lead(struct raft *r)
         r->uncommitted_bytes += r->trail.ring[i & r->trail.mask].len;
     for (uint32_t i = 0; i < r->n_peers; i++)
         raft_repl_reset(r, &r->peer[i]);
-    struct raft_entry e = {.term = r->term, .type = RAFT_NOOP};
-    raft_push(r, &e, NULL);
+    if (r->trail.n_runs < RAFT_RUNS_LATE)
+        raft_repl_begin(r);
 }
 
 static void raft_repl_send(struct raft *r, struct raft_peer *p, uint64_t first, uint32_t n,
@@ -269,6 +281,8 @@ void raft_repl_commit(struct raft *r)
         return;
     uint64_t q = raft_member_quorum(r, raft_repl_match);
     q = base_min_u64(q, r->trail.last);
+    if (r->term_start == UINT64_MAX && q == r->trail.last)
+        raft_repl_begin(r);
     if (q > r->commit && (MUTANT(RAFT_COMMIT_OLD_TERM) || raft_trail_term(&r->trail, q) == r->term))
         raft_set_commit(r, q);
     else if (q > r->commit)

@@ -309,7 +309,49 @@ static void test_a_guest_elects_nobody(void)
     end();
 }
 
+/* Leaders that commit nothing do not fill the table of terms: with little room left, one writes
+ * nothing of its own before a quorum could commit it at once. */
+static void test_a_leader_with_many_terms_begins_late(void)
+{
+    static struct raft_run run[RAFT_RUNS_MAX];
+    struct raft_conf c = voters(3);
+    struct raft_config cfg = config();
+    for (uint32_t n = RAFT_RUNS_LATE - 1; n <= RAFT_RUNS_LATE; n++) {
+        for (uint32_t i = 0; i < n; i++)
+            run[i] = (struct raft_run){i + 1, i + 1};
+        struct raft_start s = {.meta = {n, {0}},
+                               .image.conf = &c,
+                               .commit = n,
+                               .commit_term = n,
+                               .n = n,
+                               .run = run,
+                               .n_runs = n};
+        unit_mem(&mem, 1 << 24);
+        now = 1000000 * MS;
+        r = raft_create(&mem, &cfg, &s, now);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+        raft_status(r, &st);
+        lead(3);
+        CU_ASSERT_EQUAL(st.last, n < RAFT_RUNS_LATE ? n + 1 : n);
+        propose(1);
+        CU_ASSERT_EQUAL(fx.ret, n < RAFT_RUNS_LATE ? 0 : E_AGAIN);
+        if (n == RAFT_RUNS_LATE) {
+            ack(2, n - 1);
+            CU_ASSERT(st.last == n && fx.store_n == 0);
+            ack(3, n); /* it and the leader have all: one more entry, and all is committed */
+            CU_ASSERT(st.last == n + 1 && st.term_start == n + 1 && fx.store_n == 1);
+            stored(n + 1);
+            ack(3, n + 1);
+            CU_ASSERT_EQUAL(st.commit, n + 1);
+            propose(1);
+            CU_ASSERT_EQUAL(fx.ret, 0);
+        }
+        end();
+    }
+}
+
 UNIT_MAIN("raft strange", UNIT(test_terms_below_the_log_that_cannot_be),
           UNIT(test_image_of_a_later_term), UNIT(test_leader_that_contradicts_an_image),
           UNIT(test_votes_before_they_were_asked_for), UNIT(test_answers_of_another_disk),
-          UNIT(test_at_random), UNIT(test_a_guest_elects_nobody))
+          UNIT(test_at_random), UNIT(test_a_leader_with_many_terms_begins_late),
+          UNIT(test_a_guest_elects_nobody))
