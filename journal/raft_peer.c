@@ -35,7 +35,9 @@ struct drive_hello {
     int64_t promise_ns;
     uint32_t settings; /* 0: not said */
     uint32_t is_guest; /* raft_is_guest */
+    uint32_t bytes;    /* of it, as far as it was read */
 };
+enum { DRIVE_HELLO_BYTES = 60 };
 
 static void drive_dial(struct drive_link *k);
 static void drive_dial_later(struct drive_link *k);
@@ -55,8 +57,12 @@ static void drive_hello_put(const struct drive *d, struct wbuf *w, uint32_t to)
     wbuf_u32(w, d->raft && raft_is_guest(d->raft));
 }
 
-static int drive_hello_get(struct rbuf *r, struct drive_hello *h)
+/* is_last: nothing may follow.  E_VERSION: of a release whose hello is another one, so only the
+ * versions and bytes are sure; what is longer and of a newer version begins as ours does. */
+static int drive_hello_get(struct rbuf *r, struct drive_hello *h, bool is_last)
 {
+    size_t n = rbuf_left(r);
+    *h = (struct drive_hello){0};
     h->proto = rbuf_u16(r);
     h->format = rbuf_u16(r);
     h->cluster_hi = rbuf_u64(r);
@@ -65,10 +71,15 @@ static int drive_hello_get(struct rbuf *r, struct drive_hello *h)
     h->to = rbuf_u32(r);
     h->disk = rbuf_u64(r);
     h->era = rbuf_u64(r);
-    h->promise_ns = rbuf_left(r) ? (int64_t)rbuf_u64(r) : 0; /* other versions may say less */
-    h->settings = rbuf_left(r) ? rbuf_u32(r) : 0;
-    h->is_guest = rbuf_left(r) ? rbuf_u32(r) : 0;
-    return r->bad || h->from == 0 ? E_PROTO : 0;
+    h->promise_ns = (int64_t)rbuf_u64(r);
+    h->settings = rbuf_u32(r);
+    h->is_guest = rbuf_u32(r);
+    h->bytes = (uint32_t)(is_last ? n : base_min_u64(n, DRIVE_HELLO_BYTES));
+    if (n < 4)
+        return E_PROTO;
+    if (h->proto < DRIVE_PROTO || r->bad || (h->proto == DRIVE_PROTO && is_last && rbuf_left(r)))
+        return E_VERSION;
+    return h->from ? 0 : E_PROTO;
 }
 
 /* --- links --- */
@@ -407,9 +418,10 @@ static void drive_hello_said(struct drive *d, const struct drive_hello *h, const
     else if (why == E_VERSION)
         fmt_log(d->env, ENV_LOG_ERROR,
                 "journal: member %u (%s) is of another release: it speaks version %u and writes "
-                "format %u, here it is %u and %u. Nothing is taken from it. Run the newer release "
-                "on every master; a downgrade is refused.",
-                h->from, addr, h->proto, h->format, DRIVE_PROTO, LOG_VERSION);
+                "format %u, here it is %u and %u (its hello has %u bytes, ours %u). Nothing is "
+                "taken from it. Run the newer release on every master; a downgrade is refused.",
+                h->from, addr, h->proto, h->format, DRIVE_PROTO, LOG_VERSION, h->bytes,
+                DRIVE_HELLO_BYTES);
     else if (why == E_INVAL && h->promise_ns != d->cfg.raft.promise_ns)
         fmt_log(d->env, ENV_LOG_ERROR,
                 "journal: member %u (%s) has another journal.promise (%lld us; here %lld us): a "
@@ -465,13 +477,15 @@ static void drive_on_hello(struct drive_conn *c, const void *b, uint32_t n)
     struct drive *d = c->d;
     struct drive_hello h;
     struct rbuf r = rbuf_make(b, n);
-    if (c->is_out || c->is_up || drive_hello_get(&r, &h)) {
+    int other = c->is_out || c->is_up ? E_PROTO : drive_hello_get(&r, &h, true);
+    if (other == E_PROTO) {
         drive_conn_drop(c, E_PROTO);
         return;
     }
-    bool joins = d->state == DRIVE_JOIN;
-    bool over = raft_offline_outdated(d, h.cluster_hi, h.cluster_lo, h.era, h.from);
-    int why = joins                       ? drive_join(d, &h)
+    bool joins = d->state == DRIVE_JOIN && !other;
+    bool over = !other && raft_offline_outdated(d, h.cluster_hi, h.cluster_lo, h.era, h.from);
+    int why = other                       ? other
+              : joins                     ? drive_join(d, &h)
               : d->state == DRIVE_RUNNING ? drive_hello_check(d, &h, false)
                                           : E_UNAVAILABLE;
     if (over || (joins && !why)) { /* who called a directory that was empty tries again */
@@ -511,22 +525,23 @@ static void drive_on_welcome(struct drive_conn *c, const void *b, uint32_t n)
     struct rbuf r = rbuf_make(b, n);
     int err = (int)rbuf_u32(&r);
     struct drive_link *k = c->link;
-    if (!c->is_out || c->is_up || drive_hello_get(&r, &h)) {
+    int other = !c->is_out || c->is_up ? E_PROTO : drive_hello_get(&r, &h, err != E_STALE);
+    if (other == E_PROTO) {
         drive_conn_drop(c, E_PROTO);
         return;
     }
-    if (raft_offline_outdated(d, h.cluster_hi, h.cluster_lo, h.era, h.from)) {
+    if (!other && raft_offline_outdated(d, h.cluster_hi, h.cluster_lo, h.era, h.from)) {
         drive_conn_drop(c, E_CLOSED);
         return;
     }
-    int why = err ? err_checked(err) : drive_hello_check(d, &h, true);
+    int why = err ? err_checked(err) : other ? other : drive_hello_check(d, &h, true);
     if (!why && h.from != k->id.v)
         why = E_INVAL;
     if (why == E_STALE && err && h.era == d->file.meta.era && rbuf_left(&r) &&
         h.cluster_hi == d->file.meta.cluster_hi && h.cluster_lo == d->file.meta.cluster_lo)
         (void)raft_gone_heard(d, &r);
     if (why) {
-        if (err)
+        if (err && why != E_VERSION) /* else ours names both */
             drive_say(k, why == E_UNAVAILABLE ? ENV_LOG_DEBUG : ENV_LOG_WARN,
                       "it does not talk to us", why);
         else
