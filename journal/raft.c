@@ -95,6 +95,7 @@ static void raft_stored(struct raft *r, uint64_t seq, uint64_t index)
     if (index <= r->stored)
         return;
     r->stored = index;
+    raft_elect_stored(r);
     if (r->role == RAFT_FOLLOWER && r->leader.v && base_min_u64(index, r->verified) > r->acked)
         raft_repl_answer(r);
 }

@@ -103,7 +103,8 @@ struct raft_config {
     uint32_t drift_ppm; /* by which two clocks may differ in speed */
     /* for comparisons in papers/ */
     bool no_pre_vote, no_check_quorum, no_asked_rounds, no_longer_rounds; /* raft_elect.c, 7 */
-    uint32_t mem_entries; /* entries kept in memory; a power of two */
+    bool late_voted, late_heard; /* what is waited for counts from when its cause is durable */
+    uint32_t mem_entries;        /* entries kept in memory; a power of two */
     uint64_t mem_bytes;
     uint64_t uncommitted_bytes; /* over it a leader takes no proposals */
     uint32_t batch_bytes;       /* of one message, unless one entry is larger */

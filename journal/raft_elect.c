@@ -255,6 +255,8 @@ void raft_elect_meta(struct raft *r)
     if (r->grant.v && raft_id_eq(r->grant, r->vote)) {
         raft_send(r, RAFT_MSG_VOTE_REPLY, r->grant);
         r->grant = (struct raft_id){0};
+        if (r->cfg.late_voted)
+            raft_elect_rest(r);
     }
     if (r->role == RAFT_CANDIDATE && !r->asked) {
         r->asked = true;
@@ -263,6 +265,12 @@ void raft_elect_meta(struct raft *r)
         raft_elect_ask(r);
         raft_elect_count(r);
     }
+}
+
+void raft_elect_stored(struct raft *r)
+{
+    if (r->cfg.late_heard && r->role == RAFT_FOLLOWER && r->leader.v)
+        raft_elect_rest(r);
 }
 
 /* --- being asked --- */

@@ -205,7 +205,8 @@ void raft_elect_refused(struct raft *r); /* the leader's host runs no master */
 /* a leader's: it is bound by its own leadership as those are who have answered so far */
 void raft_elect_bind(struct raft *r);
 int raft_elect_campaign(struct raft *r, bool forced);
-void raft_elect_meta(struct raft *r); /* term and vote are durable */
+void raft_elect_meta(struct raft *r);   /* term and vote are durable */
+void raft_elect_stored(struct raft *r); /* more of the log is */
 void raft_elect_pre_vote(struct raft *r, const struct raft_message *m);
 void raft_elect_vote(struct raft *r, const struct raft_message *m);
 void raft_elect_reply(struct raft *r, const struct raft_message *m);

@@ -36,7 +36,7 @@ struct elect_ev {
 struct elect_node {
     struct raft *raft;
     bool alive;
-    bool misses; /* what the one who is about to die appends last */
+    bool misses; /* the last entry of the one who is about to die */
     int32_t ppm;
     int64_t timer_ns;                 /* of the world; INT64_MAX: none is set */
     int64_t busy_ns, meta_ns, log_ns; /* until when it writes */
@@ -168,12 +168,14 @@ static void elect_send(struct lab_elect *e, struct elect_node *n, const struct r
     if (k[LAB_ELECT_FIFO])
         at = *link = elect_later(at, *link);
     struct elect_node *to = &e->node[m->to.v];
-    if (!to->alive || (to->misses && m->from.v == e->dying && m->n))
+    bool misses = to->misses && m->from.v == e->dying && m->n;
+    if (!to->alive || (misses && (!k[LAB_ELECT_LAST_ENTRY] || m->n == 1)))
         return;
     ASSERT(m->n <= ELECT_ENTRIES && !m->conf);
     struct elect_ev *ev = elect_at(e, at, ELECT_ARRIVES, m->to.v);
     ev->m = *m;
-    for (uint32_t i = 0; i < m->n; i++)
+    ev->m.n = misses ? m->n - 1 : m->n;
+    for (uint32_t i = 0; i < ev->m.n; i++)
         ev->entry[i] = m->fetched ? n->fetched[i] : raft_entry_at(n->raft, m->index + 1 + i);
     ev->m.entry = ev->entry;
 }
@@ -295,8 +297,9 @@ static void elect_step(struct lab_elect *e, uint32_t id, struct raft_event *ev)
  * last entry reaches a bare majority. */
 static void elect_doom(struct lab_elect *e, uint32_t id)
 {
-    static const uint32_t len = 8;
-    struct raft_event ev = {.type = RAFT_PROPOSE, .u.propose = {1, &len}};
+    static const uint32_t len[] = {8, 8};
+    struct raft_event ev = {.type = RAFT_PROPOSE,
+                            .u.propose = {1 + (uint32_t)e->k[LAB_ELECT_LAST_ENTRY], len}};
     uint32_t gets = e->conf.n / 2;
     e->dying = id;
     elect_at(e, elect_now(e) + prng_range(&e->fate, 0, e->k[LAB_ELECT_HEARTBEAT]), ELECT_DIES, id);
@@ -467,6 +470,8 @@ static struct raft_config elect_config(const struct lab_elect *e, uint32_t id)
                                 .no_pre_vote = !k[LAB_ELECT_PRE_VOTE],
                                 .no_check_quorum = !k[LAB_ELECT_CHECK_QUORUM],
                                 .no_asked_rounds = !k[LAB_ELECT_ASKED_ROUNDS],
+                                .late_voted = k[LAB_ELECT_GRANTED_TIMER],
+                                .late_heard = k[LAB_ELECT_HEARD_TIMER],
                                 .no_longer_rounds = !k[LAB_ELECT_LONGER_ROUNDS],
                                 .mem_entries = 256,
                                 .mem_bytes = 1 << 20,

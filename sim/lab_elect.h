@@ -26,6 +26,7 @@ enum lab_elect_key { /* the table in lab_elect_keys.c says what each is */
                      LAB_ELECT_MEMBERS,
                      LAB_ELECT_FAILED,
                      LAB_ELECT_LOGS,
+                     LAB_ELECT_LAST_ENTRY,
                      LAB_ELECT_BEGIN,
                      LAB_ELECT_WARM,
                      LAB_ELECT_SUSPECT_MIN,
@@ -37,6 +38,8 @@ enum lab_elect_key { /* the table in lab_elect_keys.c says what each is */
                      LAB_ELECT_PRE_VOTE,
                      LAB_ELECT_CHECK_QUORUM,
                      LAB_ELECT_ASKED_ROUNDS,
+                     LAB_ELECT_GRANTED_TIMER,
+                     LAB_ELECT_HEARD_TIMER,
                      LAB_ELECT_LONGER_ROUNDS,
                      LAB_ELECT_LATENCY_MIN,
                      LAB_ELECT_LATENCY_MAX,
@@ -58,6 +61,7 @@ enum lab_elect_key { /* the table in lab_elect_keys.c says what each is */
 };
 
 enum { LAB_ELECT_LOGS_SAME, LAB_ELECT_LOGS_HALF, LAB_ELECT_LOGS_ALL };
+enum { LAB_ELECT_LAST_HALF, LAB_ELECT_LAST_ALL };
 enum { LAB_ELECT_TIMERS, LAB_ELECT_CRASH, LAB_ELECT_CALM };
 
 struct lab_elect_knob {

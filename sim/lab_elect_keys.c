@@ -7,6 +7,9 @@
 
 static const char *const no_yes[] = {"no", "yes", NULL};
 static const char *const logs[] = {"same", "half", "all", NULL};
+static const char *const last_entries[] = {"half", "all", NULL};
+static const char *const granted[] = {"granted", "stored", NULL};
+static const char *const heard[] = {"heard", "stored", NULL};
 static const char *const begins[] = {"timers", "crash", "calm", NULL};
 
 #define TIME(k, ms, what)                                 \
@@ -28,6 +31,9 @@ const struct lab_elect_knob lab_elect_knobs[LAB_ELECT_KEYS] = {
     [LAB_ELECT_LOGS] = {"logs", LAB_ELECT_LOGS_SAME, 0, 2, false, logs,
                         "same; half: a bare majority has the last entry (it dies with its leader); "
                         "all: with timers, each has another length"},
+    [LAB_ELECT_LAST_ENTRY] = {"last_entry", LAB_ELECT_LAST_HALF, 0, 1, false, last_entries,
+                              "with logs=half and a crash: who else than that majority has nothing "
+                              "to write; all: the others have the entry before it to write"},
     [LAB_ELECT_BEGIN] = {"begin", LAB_ELECT_TIMERS, 0, 2, false, begins,
                          "timers: a fresh timer each, no leader; crash: the leader dies; calm: it "
                          "does not"},
@@ -42,6 +48,12 @@ const struct lab_elect_knob lab_elect_knobs[LAB_ELECT_KEYS] = {
     [LAB_ELECT_CHECK_QUORUM] = FLAG("check_quorum", 0, "a leader that no majority answers ends"),
     [LAB_ELECT_ASKED_ROUNDS] = FLAG(
         "asked_rounds", 0, "a round counts from when its votes are asked for, not from standing"),
+    [LAB_ELECT_GRANTED_TIMER] = {"granted_timer", 0, 0, 1, false, granted,
+                                 "who votes waits for the winner from when it decided so; stored: "
+                                 "from when the vote is on its disk"},
+    [LAB_ELECT_HEARD_TIMER] = {"heard_timer", 0, 0, 1, false, heard,
+                               "who hears a leader waits for it from then on; stored: and again "
+                               "from when what came is on its disk"},
     [LAB_ELECT_LONGER_ROUNDS] = FLAG("longer_rounds", 0, "from the third round in vain on longer"),
     [LAB_ELECT_LATENCY_MIN] = TIME("latency_min", 0, "one way, uniform, from here"),
     [LAB_ELECT_LATENCY_MAX] = TIME("latency_max", 0, "to here"),

@@ -12,6 +12,7 @@ run > /dev/null 2>&1; [ $? = 2 ] || fail "nothing to do is not a mistake of usag
 run nobody > /dev/null 2>&1; [ $? = 2 ] || fail "an unknown paper is not a mistake of usage"
 
 run --quick --out "$work/a" raft-fig16 raft-wan raft-split-votes > "$work/a.log" || fail "not reproduced: $(grep -E ' off |NOT' "$work/a.log")"
+grep -q "^raft-fig16: reproduced: [89] of 9 numbers" "$work/a.log" || fail "Fig. 16 deviates more than it says: $(grep -E '^raft-fig16|known' "$work/a.log")"
 run --quick --out "$work/b" --json raft-split-votes > "$work/b.json" || fail "the second run failed"
 cmp "$work/a/raft-split-votes.csv" "$work/b/raft-split-votes.csv" || fail "two runs differ"
 python3 - "$work" << 'END' || fail "what was written is not what it should be"

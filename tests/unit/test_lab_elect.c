@@ -184,6 +184,65 @@ static void test_elect_by_those_who_are_left(void)
     mem_drop(&mem);
 }
 
+/* Does who voted wait for the winner from when its vote is on its disk?  With disks slower than its
+ * patience it stands itself before the winner can be heard, otherwise. */
+static void test_elect_granted_timer(void)
+{
+    uint32_t leaders[2] = {0, 0}, terms[2] = {0, 0};
+    unit_mem(&mem, 64 << 20);
+    for (int k = 0; k < 2; k++) {
+        struct lab_elect *e =
+            TRIALS(1, "members=3", "failed=1", "suspect_max=1s", "asked_rounds=yes",
+                   "latency_min=20ms", "latency_max=20ms", "write_min=500ms", "write_max=500ms",
+                   k ? "granted_timer=stored" : "granted_timer=granted");
+        for (uint64_t i = 0; i < 50; i++) {
+            struct lab_elect_trial t;
+            lab_elect_run(e, i, &t);
+            CU_ASSERT(t.ns > 0);
+            leaders[k] += t.leaders;
+            terms[k] += t.terms;
+        }
+        lab_elect_close(e);
+    }
+    CU_ASSERT(leaders[0] > 50 && leaders[1] == 50);
+    CU_ASSERT(terms[1] < terms[0] - terms[0] / 10);
+    mem_drop(&mem);
+}
+
+/* With heard_timer=stored who wrote what came last waits for the dead leader from then on.  That is
+ * everybody with last_entry=all; or else those who cannot win stand before those who can. */
+static void test_elect_heard_timer(void)
+{
+    enum { N = 300, W = 60 };
+    int64_t least[2][2], firsts[2][2];
+    unit_mem(&mem, 64 << 20);
+    for (int s = 0; s < 2; s++)
+        for (int a = 0; a < 2; a++) {
+            struct lab_elect *e =
+                TRIALS(1, "begin=crash", "logs=half", "heartbeat=10ms", "warm=30",
+                       "suspect_min=400ms", "suspect_max=1s", "write_min=60ms", "write_max=60ms",
+                       s ? "heard_timer=stored" : "heard_timer=heard",
+                       a ? "last_entry=all" : "last_entry=half");
+            least[s][a] = INT64_MAX;
+            firsts[s][a] = 0;
+            for (uint64_t i = 0; i < N; i++) {
+                struct lab_elect_trial t;
+                lab_elect_run(e, i, &t);
+                CU_ASSERT(t.ns > 0);
+                least[s][a] = t.won_ns < least[s][a] ? t.won_ns : least[s][a];
+                firsts[s][a] += t.terms == 1;
+            }
+            lab_elect_close(e);
+            /* since its last heartbeat, of which it died up to 10 ms after; two votes are written
+             */
+            int64_t from_ns = (400 - 10 + 2 * W + (s ? W : 0)) * MS;
+            CU_ASSERT(least[s][a] >= from_ns && least[s][a] < from_ns + W / 2 * MS);
+        }
+    CU_ASSERT(firsts[1][1] > firsts[1][0] + N / 10);
+    CU_ASSERT(firsts[0][1] < firsts[0][0] + N / 20 && firsts[0][1] > firsts[0][0] - N / 20);
+    mem_drop(&mem);
+}
+
 static void test_elect_keys(void)
 {
     static const struct {
@@ -200,6 +259,10 @@ static void test_elect_keys(void)
         {"logs=1", "bad value"},
         {"pre_vote=yes", NULL},
         {"pre_vote=1", "bad value"},
+        {"granted_timer=stored", NULL},
+        {"granted_timer=heard", "bad value"},
+        {"heard_timer=heard", NULL},
+        {"last_entry=some", "bad value"},
         {"suspect_min=0.1ms", NULL},
         {"suspect_min=2h", "bad value"},
         {"suspect_min=-1ms", "bad value"},
@@ -233,4 +296,5 @@ static void test_elect_keys(void)
 
 UNIT_MAIN("lab_elect", UNIT(test_elect_is_a_function_of_its_number), UNIT(test_elect_adds_up),
           UNIT(test_elect_after_a_crash), UNIT(test_elect_calm),
-          UNIT(test_elect_by_those_who_are_left), UNIT(test_elect_keys))
+          UNIT(test_elect_by_those_who_are_left), UNIT(test_elect_granted_timer),
+          UNIT(test_elect_heard_timer), UNIT(test_elect_keys))
