@@ -24,11 +24,24 @@ for name in ("raft-fig16", "raft-wan", "raft-split-votes"):
 r = json.load(open(work + "/b.json"))
 assert r["verdict"] == "reproduced" and r["off"] == 0 and r["ok"] >= 12, r
 END
-# A wrong reference must be noticed: the same papers with other numbers.
+# A wrong reference must be noticed: the same papers with other numbers. And one that cannot be read is refused, not passed over.
 mkdir -p "$work/bad/papers/raft-wan" && cp papers/run "$work/bad/papers/"
-sed 's/"value": 430.0/"value": 530.0/' papers/raft-wan/paper.json > "$work/bad/papers/raft-wan/paper.json"
-cmp -s papers/raft-wan/paper.json "$work/bad/papers/raft-wan/paper.json" && fail "the test is out of date"
-timeout 120 "$work/bad/papers/run" --build "$build" --quick --out "$work/c" raft-wan > "$work/c.log"
-[ $? = 1 ] || fail "a number that is 20 % off is not noticed"
+cp papers/raft-wan/paper.json "$work/bad/papers/raft-wan/"
+other() {
+    sed "$1" papers/raft-wan/expected.csv > "$work/bad/papers/raft-wan/expected.csv"
+    cmp -s papers/raft-wan/expected.csv "$work/bad/papers/raft-wan/expected.csv" && fail "the test is out of date: $1"
+    timeout 120 "$work/bad/papers/run" --build "$build" --quick --out "$work/c" raft-wan > "$work/c.log" 2>&1
+}
+other 's/mean,430.0,/mean,530.0,/'; [ $? = 1 ] || fail "a number that is 20 % off is not noticed"
+grep -q '^  off .*published 530' "$work/c.log" || fail "which number is off is not said: $(cat "$work/c.log")"
+other 's/,relative,0.02/,shown,/'; [ $? = 0 ] || fail "a number that is only shown is judged: $(cat "$work/c.log")"
+grep -q 'raft-wan: reproduced: 3 of 3' "$work/c.log" || fail "not the three that are judged: $(cat "$work/c.log")"
+for broken in 's/,relative,/,about,/' 's/^"0 failed/"7 failed/' 's/430.0/much/' 's/^line,/name,/'; do
+    other "$broken"; [ $? = 2 ] || fail "expected.csv is not read with care: $broken: $(cat "$work/c.log")"
+    grep -q expected.csv "$work/c.log" || fail "it is not said what is wrong: $(cat "$work/c.log")"
+done
+for name in papers/*/paper.json; do
+    grep -qE '"(expect|reference)"' "$name" && fail "$name has numbers that belong into expected.csv"
+done
 "$build/tarn-sim" elections --set nothing=1 > /dev/null 2>&1; [ $? = 2 ] || fail "an unknown key is taken"
 "$build/tarn-sim" elections --set failed=3 > /dev/null 2>&1; [ $? = 2 ] || fail "an election without a majority is tried"
