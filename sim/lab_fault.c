@@ -135,6 +135,14 @@ void lab_fault_clock(const struct lab_fault *f, struct sim_node *n, bool begin)
     sim_clock_step_wall(n, begin ? by : -by);
 }
 
+/* Every second time as far as it may be: what rests on a bound breaks there. */
+void lab_fault_rate(const struct lab_fault *f, struct sim_node *n, uint32_t max_ppm)
+{
+    int64_t max = max_ppm < 1000000 ? max_ppm : 999999; /* it never stands still */
+    uint64_t how = f->chance[0] % 4, some = f->chance[0] / 4 % (2 * (uint64_t)max + 1);
+    sim_clock_rate(n, (int32_t)(how == 0 ? -max : how == 1 ? max : (int64_t)some - max));
+}
+
 /* ---- disks ---- */
 
 void lab_fault_disk(struct sim_node *n, struct sim_disk_config d, bool full, bool slow,

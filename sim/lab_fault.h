@@ -28,6 +28,8 @@ int64_t lab_fault_swizzle(const struct lab_fault *f, struct sim *s, const struct
                           int64_t after_ns);
 /* n's wall clock is put on or back; begin false: as it was */
 void lab_fault_clock(const struct lab_fault *f, struct sim_node *n, bool begin);
+/* n's monotonic clock runs at another rate, off by max_ppm at most */
+void lab_fault_rate(const struct lab_fault *f, struct sim_node *n, uint32_t max_ppm);
 /* n's disk as the faults that are under way want it; d: how it is without any */
 void lab_fault_disk(struct sim_node *n, struct sim_disk_config d, bool full, bool slow,
                     bool unsynced);

@@ -103,6 +103,7 @@ struct group_node {
     uint32_t down;    /* faults that keep it down */
     bool paused;
     uint32_t full, slow, unsynced; /* faults of its disk under way */
+    uint32_t rated;                /* and of its clock's rate */
     int64_t excused_until_ns;      /* it may fail for its disk's sake */
     uint64_t epoch;                /* its last leadership's */
     struct raft_watch *watch;      /* NULL: no Raft */

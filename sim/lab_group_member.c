@@ -484,7 +484,7 @@ static struct journal_config member_config(const struct group_node *n)
     c.raft.promise_ns = s->journal.promise_ns;
     c.raft.suspect_min_ns = s->journal.suspect_min_ns;
     c.raft.suspect_max_ns = s->journal.suspect_max_ns;
-    c.raft.drift_ppm = 2 * s->sim.clock.drift_max_ppm + s->sim.clock.drift_max_ppm / 4 + 100;
+    c.raft.drift_ppm = lab_scenario_belief_ppm(s);
     c.raft.keep_entries = s->journal.keep_entries;
     c.raft.watch = n->watch;
     return c;

@@ -240,6 +240,15 @@ static void nemesis_swizzle(struct env_op *op)
         sim_at(e->g->sim, next, &e->more);
 }
 
+/* of several at once the last one counts until all are over */
+static void nemesis_rate(struct group_event *e, bool begin)
+{
+    if (begin && ++e->on->rated)
+        lab_fault_rate(e->f, e->on->node, e->g->s.sim.clock.drift_max_ppm);
+    else if (!--e->on->rated)
+        sim_clock_own(e->on->node);
+}
+
 /* what is drawn once, for the beginning and the end alike */
 static void nemesis_drawn(struct group_event *e, bool begin)
 {
@@ -252,6 +261,8 @@ static void nemesis_drawn(struct group_event *e, bool begin)
         nemesis_link(e, begin ? lab_fault_slow : lab_fault_fast);
     else if (e->f->kind == LAB_FAULT_CLOCK_STEP)
         lab_fault_clock(e->f, e->on->node, begin);
+    else if (e->f->kind == LAB_FAULT_CLOCK_RATE)
+        nemesis_rate(e, begin);
     else if (begin)
         nemesis_swizzle(&e->more);
 }
@@ -326,6 +337,7 @@ static void nemesis_do(struct group_event *e)
     case LAB_FAULT_BRIDGE:
     case LAB_FAULT_LINK_SLOW:
     case LAB_FAULT_CLOCK_STEP:
+    case LAB_FAULT_CLOCK_RATE:
         nemesis_drawn(e, true);
         break;
     case LAB_FAULT_WIPE:
@@ -411,6 +423,7 @@ static void nemesis_end(struct env_op *op)
     case LAB_FAULT_BRIDGE:
     case LAB_FAULT_LINK_SLOW:
     case LAB_FAULT_CLOCK_STEP:
+    case LAB_FAULT_CLOCK_RATE:
         nemesis_drawn(e, false);
         break;
     case LAB_FAULT_DISK_FULL:

@@ -84,6 +84,8 @@ void lab_load_probe(struct lab_load *l);
 uint32_t lab_load_probes_left(const struct lab_load *l);
 /* the node's process stands still, and so long does nothing about its deadlines */
 void lab_load_paused(struct lab_load *l, struct sim_node *n, int64_t for_ns);
+/* the node's clock runs at another rate */
+void lab_load_clock(struct lab_load *l, struct sim_node *n);
 /* requests that are over their deadline by more than that */
 void lab_load_check(struct lab_load *l, int64_t late_ns);
 const struct lab_load_stats *lab_load_stats(const struct lab_load *l);

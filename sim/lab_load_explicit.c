@@ -14,6 +14,13 @@ static uint32_t explicit_thread(const struct load_thread *t)
 
 /* ---- doing ---- */
 
+static void explicit_at(struct load_thread *t)
+{
+    struct load_client *lc = t->lc;
+    int64_t now = env_now_ns(lc->env), at = sim_clock_at(lc->node, t->op->at_ns);
+    env_timer_set(lc->env, &t->timer, at > now ? at : now);
+}
+
 bool lab_load_op_wait(struct load_thread *t)
 {
     const struct load_client *lc = t->lc;
@@ -25,11 +32,21 @@ bool lab_load_op_wait(struct load_thread *t)
         t->next_op++;
         t->op = op;
         t->step = 0;
-        int64_t now = env_now_ns(lc->env), at = sim_clock_at(lc->node, op->at_ns);
-        env_timer_set(lc->env, &t->timer, at > now ? at : now);
+        explicit_at(t);
         return true;
     }
     return false;
+}
+
+/* their times are the world's */
+void lab_load_clock(struct lab_load *l, struct sim_node *n)
+{
+    for (uint32_t i = 0; i < l->n_clients; i++) {
+        struct load_client *lc = l->clients[i];
+        for (uint32_t k = 0; lc->node == n && lc->client && k < l->cfg.threads; k++)
+            if (lc->threads[k].state == LOAD_THINK && lc->threads[k].op)
+                explicit_at(&lc->threads[k]);
+    }
 }
 
 void lab_load_op_boot(struct load_thread *t)

@@ -153,6 +153,16 @@ static void nemesis_swizzle(struct env_op *op)
         sim_at(e->r->sim, next, &e->more);
 }
 
+/* of several at once the last one counts until all are over */
+static void nemesis_rate(struct run_event *e, bool begin)
+{
+    if (begin && ++e->on->rated)
+        lab_fault_rate(&e->f->f, e->on->node, e->r->s.sim.clock.drift_max_ppm);
+    else if (!--e->on->rated)
+        sim_clock_own(e->on->node);
+    lab_load_clock(e->r->load, e->on->node);
+}
+
 /* what is drawn once, for the beginning and the end alike */
 static void nemesis_drawn(struct run_event *e, bool begin)
 {
@@ -166,6 +176,8 @@ static void nemesis_drawn(struct run_event *e, bool begin)
         nemesis_each(e, begin ? lab_fault_slow : lab_fault_fast);
     else if (f->kind == LAB_FAULT_CLOCK_STEP)
         lab_fault_clock(f, e->on->node, begin);
+    else if (f->kind == LAB_FAULT_CLOCK_RATE)
+        nemesis_rate(e, begin);
     else if (begin)
         nemesis_swizzle(&e->more);
 }
@@ -252,6 +264,7 @@ static void nemesis_begin(struct env_op *op)
     case LAB_FAULT_BRIDGE:
     case LAB_FAULT_LINK_SLOW:
     case LAB_FAULT_CLOCK_STEP:
+    case LAB_FAULT_CLOCK_RATE:
         nemesis_drawn(e, true);
         break;
     case LAB_FAULTS:
@@ -296,6 +309,7 @@ static void nemesis_end(struct env_op *op)
     case LAB_FAULT_BRIDGE:
     case LAB_FAULT_LINK_SLOW:
     case LAB_FAULT_CLOCK_STEP:
+    case LAB_FAULT_CLOCK_RATE:
         nemesis_drawn(e, false);
         break;
     case LAB_FAULT_DISK_FULL:

@@ -24,7 +24,8 @@ struct run_node {
     struct worker *worker;
     uint32_t down; /* faults that keep it down */
     bool paused;
-    bool flipped; /* a bit of its disk: it may say so and want an empty directory */
+    uint32_t rated; /* faults of its clock's rate under way */
+    bool flipped;   /* a bit of its disk: it may say so and want an empty directory */
     /* of a master */
     struct master_observer *observer;
     struct raft_watch *watch;      /* NULL: there is one master */

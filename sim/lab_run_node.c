@@ -18,7 +18,7 @@ static struct journal_raft node_raft(const struct run_node *n)
     c.promise_ns = s->journal.promise_ns;
     c.suspect_min_ns = s->journal.suspect_min_ns;
     c.suspect_max_ns = s->journal.suspect_max_ns;
-    c.drift_ppm = 2 * s->sim.clock.drift_max_ppm + s->sim.clock.drift_max_ppm / 4 + 100;
+    c.drift_ppm = lab_scenario_belief_ppm(s);
     c.keep_entries = s->journal.keep_entries;
     c.watch = n->watch;
     return c;

@@ -137,6 +137,7 @@ static const struct key keys[] = {
     TIME("journal.suspect_min", journal.suspect_min_ns),
     TIME("journal.suspect_max", journal.suspect_max_ns),
     U64("journal.keep_entries", journal.keep_entries),
+    PPM("journal.drift_ppm", journal.drift_ppm),
     U32("journal.outstanding", journal.outstanding, 0, 512),
     TIME("journal.submit", journal.submit_ns),
     TIME("journal.apply", journal.apply_ns),
@@ -178,6 +179,7 @@ static const struct key keys[] = {
     EVERY("bridge", LAB_FAULT_BRIDGE),
     EVERY("link_slow", LAB_FAULT_LINK_SLOW),
     EVERY("clock_step", LAB_FAULT_CLOCK_STEP),
+    EVERY("clock_rate", LAB_FAULT_CLOCK_RATE),
     EVERY("rot", LAB_FAULT_ROT),
     EVERY("store_change", LAB_FAULT_STORE_CHANGE),
     EVERY("store_outage", LAB_FAULT_STORE_OUTAGE),
@@ -195,10 +197,11 @@ static_assert(ARRAY_LEN(keys) <= 64 * ARRAY_LEN(((struct lab_scenario *)0)->fixe
               "a bit for each key");
 
 static const char *const fault_names[] = {
-    "power_loss", "crash",      "restart",   "wipe",         "pause",        "partition", "clog",
-    "reset",      "bit_flip",   "disk_full", "disk_slow",    "sync_fail",    "stall",     "image",
-    "members",    "lose",       "siege",     "usurp",        "blackout",     "swizzle",   "bridge",
-    "link_slow",  "clock_step", "rot",       "store_change", "store_outage", "store_full"};
+    "power_loss", "crash",        "restart",      "wipe",      "pause",      "partition",
+    "clog",       "reset",        "bit_flip",     "disk_full", "disk_slow",  "sync_fail",
+    "stall",      "image",        "members",      "lose",      "siege",      "usurp",
+    "blackout",   "swizzle",      "bridge",       "link_slow", "clock_step", "clock_rate",
+    "rot",        "store_change", "store_outage", "store_full"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {

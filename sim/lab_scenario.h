@@ -39,6 +39,7 @@ enum lab_fault_kind {
     LAB_FAULT_BRIDGE,       /* two halves of the machines reach each other through node only */
     LAB_FAULT_LINK_SLOW,    /* what goes between node and `to` takes far longer for `for` */
     LAB_FAULT_CLOCK_STEP,   /* its wall clock is put on or back for `for` */
+    LAB_FAULT_CLOCK_RATE,   /* its monotonic clock runs at another rate for `for` */
     LAB_FAULT_ROT,          /* bits of several masters' disks change at once */
     LAB_FAULT_STORE_CHANGE, /* somebody changes a file of the under-store */
     LAB_FAULT_STORE_OUTAGE, /* every operation on the under-store fails for `for` */
@@ -71,6 +72,7 @@ struct lab_scenario_journal {
     int64_t heartbeat_ns, promise_ns, suspect_min_ns, suspect_max_ns;
     int64_t attempt_ns; /* after which a client asks somebody else */
     uint64_t keep_entries;
+    uint32_t drift_ppm;   /* what members believe of their clocks; 0: what is true */
     uint32_t outstanding; /* records that whoever leads keeps outstanding by itself */
     /* what a member spends on a record, and on each of its bytes, that it submits, and that it
      * applies; if turns take time */
@@ -127,6 +129,15 @@ struct lab_scenario {
 static inline bool lab_scenario_is_group(const struct lab_scenario *s)
 {
     return s->journal.only || *s->protocol;
+}
+
+/* By how much two clocks differ in speed, of the faster one's, as masters believe.  Unless the
+ * scenario says otherwise a little more than they can, which is 2 d / (1 + d) if each is off by d.
+ */
+static inline uint32_t lab_scenario_belief_ppm(const struct lab_scenario *s)
+{
+    uint32_t max = s->sim.clock.drift_max_ppm;
+    return s->journal.drift_ppm ? s->journal.drift_ppm : 2 * max + max / 4 + 100;
 }
 
 void lab_scenario_default(struct lab_scenario *s);

@@ -205,11 +205,14 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
         return E_CONFIG;
     if (!lab_scenario_is_group(s) && sense_journals(s, ret_why))
         return E_CONFIG;
-    if (s->masters > 1 && !lab_scenario_is_group(s) &&
-        s->journal.promise_ns >= s->journal.suspect_min_ns) {
+    struct journal_raft raft = {.promise_ns = s->journal.promise_ns,
+                                .suspect_min_ns = s->journal.suspect_min_ns,
+                                .drift_ppm = lab_scenario_belief_ppm(s)};
+    if (s->masters > 1 && !lab_scenario_is_group(s) && journal_sure_ns(&raft) <= 0) {
         fmt_into(ret_why, LAB_ERROR,
-                 "journal.promise must be shorter than journal.suspect_min: masters change the "
-                 "under-store while nobody else can lead");
+                 "journal.promise must be shorter than journal.suspect_min, also by clocks that "
+                 "differ by %u ppm: masters change the under-store while nobody else can lead",
+                 raft.drift_ppm);
         return E_CONFIG;
     }
     for (uint32_t i = 0; i < s->n_faults; i++) {

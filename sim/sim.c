@@ -771,7 +771,7 @@ const char *sim_kind_name(enum sim_kind k)
 {
     static const char *const names[] = {"none", "boot",   "crash",  "pause", "timer", "op",
                                         "work", "driver", "frames", "open",  "close", "rma",
-                                        "disk", "sector", "fault",  "net"};
+                                        "disk", "sector", "fault",  "net",   "clock"};
     return (unsigned)k < ARRAY_LEN(names) ? names[k] : "?";
 }
 

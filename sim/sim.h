@@ -243,6 +243,9 @@ uint64_t sim_disk_used(const struct sim_node *n); /* bytes of blocks */
 /* ---- clocks ---- */
 
 void sim_clock_set(struct sim_node *n, int32_t drift_ppm);
+/* the same, but only until sim_clock_own, or the machine loses power */
+void sim_clock_rate(struct sim_node *n, int32_t drift_ppm);
+void sim_clock_own(struct sim_node *n);
 void sim_clock_step_wall(struct sim_node *n, int64_t by_ns);
 /* what n's clock will show when the world's time is t_ns, as it runs now */
 int64_t sim_clock_at(const struct sim_node *n, int64_t t_ns);
@@ -331,6 +334,7 @@ enum sim_kind {
     SIM_K_SECTOR, /* power loss; a: what happened, b: where */
     SIM_K_FAULT,  /* a: hash of the site that fired */
     SIM_K_NET,    /* partitions, clogs, slow links; a: what, b: to */
+    SIM_K_CLOCK,  /* another rate; a: ns of it in a millisecond of the world */
 };
 
 struct sim_trace {

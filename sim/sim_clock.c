@@ -26,7 +26,8 @@ void sim_clock_boot(struct sim_node *n, bool power)
     n->clock_local_ns =
         n->sim->now_ns +
         (c->mono_offset_max_ns > 0 ? prng_range(&n->clock, 0, c->mono_offset_max_ns) : 0);
-    n->drift_ppm = (int32_t)prng_range(&n->clock, -(int64_t)c->drift_max_ppm, c->drift_max_ppm);
+    n->own_ppm = (int32_t)prng_range(&n->clock, -(int64_t)c->drift_max_ppm, c->drift_max_ppm);
+    n->drift_ppm = n->own_ppm;
     n->wall_offset_ns = prng_range(&n->clock, -c->wall_offset_max_ns, c->wall_offset_max_ns);
 }
 
@@ -139,7 +140,8 @@ void sim_clock_timer_event(struct sim *s, struct sim_ev *ev)
     t->op.done(&t->op);
 }
 
-void sim_clock_set(struct sim_node *n, int32_t drift_ppm)
+/* without a step, and timers that are set fire by the new rate */
+static void sim_clock_turn(struct sim_node *n, int32_t drift_ppm)
 {
     ASSERT(drift_ppm > -1000000 && drift_ppm <= 1000000);
     sim_clock_rebase(n);
@@ -149,6 +151,23 @@ void sim_clock_set(struct sim_node *n, int32_t drift_ppm)
         if (ev->kind == SIM_EV_TIMER && sim_ev_is_queued(n->sim, ev))
             sim_ev_at(n->sim, ev, sim_clock_world_ns(n, ((struct env_timer *)ev->a)->at_ns));
     }
+}
+
+void sim_clock_set(struct sim_node *n, int32_t drift_ppm)
+{
+    n->own_ppm = drift_ppm;
+    sim_clock_turn(n, drift_ppm);
+}
+
+void sim_clock_rate(struct sim_node *n, int32_t drift_ppm)
+{
+    sim_record(n->sim, n, SIM_K_CLOCK, (uint64_t)(1000000 + drift_ppm), 0);
+    sim_clock_turn(n, drift_ppm);
+}
+
+void sim_clock_own(struct sim_node *n)
+{
+    sim_clock_rate(n, n->own_ppm);
 }
 
 void sim_clock_step_wall(struct sim_node *n, int64_t by_ns)

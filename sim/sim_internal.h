@@ -271,7 +271,7 @@ struct sim_node {
     int64_t stall_ns, lag_ns;
     /* clock: local = base_local + (world - base_world) * (1e6 + drift) / 1e6 */
     int64_t clock_world_ns, clock_local_ns, wall_offset_ns;
-    int32_t drift_ppm;
+    int32_t drift_ppm, own_ppm; /* own: unless a driver has it run at another rate for a while */
     struct sim_disk disk;
     struct list ends, listeners;
     uint64_t secret[2]; /* 0: none */

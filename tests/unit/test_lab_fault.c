@@ -57,7 +57,8 @@ static void place_close(struct place *p)
 static void test_fault_as_often_as_asked(void)
 {
     static const enum lab_fault_kind kinds[] = {LAB_FAULT_SWIZZLE, LAB_FAULT_BRIDGE,
-                                                LAB_FAULT_LINK_SLOW, LAB_FAULT_CLOCK_STEP};
+                                                LAB_FAULT_LINK_SLOW, LAB_FAULT_CLOCK_STEP,
+                                                LAB_FAULT_CLOCK_RATE};
     static struct lab_scenario s;
     for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
         uint32_t n = 0, others = 0;

@@ -219,8 +219,8 @@ static void test_shrink_replay(void)
     int err = lab_scenario_parse(
         &s,
         "{\"duration\": \"3s\", \"clients\": 2, \"bound\": \"20s\", \"load\": {\"threads\": 2, "
-        "\"think\": \"10ms\", \"linger\": \"20ms\"}, \"random\": {\"store_change_every\": "
-        "\"200ms\", "
+        "\"think\": \"10ms\", \"linger\": \"20ms\"}, \"clock\": {\"drift_max_ppm\": 20000}, "
+        "\"random\": {\"store_change_every\": \"200ms\", \"clock_rate_every\": \"40ms\", "
         "\"crash_every\": \"900ms\", \"bit_flip_every\": \"500ms\", \"reset_every\": \"500ms\", "
         "\"from\": \"1s\", \"for\": \"300ms\"}}",
         why);
