@@ -478,6 +478,7 @@ void lab_group_nemesis_heal(struct lab_group *g)
     sim_chance_expire(g->sim);
     sim_net_heal_all(g->sim);
     sim_net_set(g->sim, &quiet.net);
+    lab_link_begin(&g->s, g->sim, true);
     g->s.sim.disk.stall_ppm = 0;
     g->s.sim.disk.sync_fail_ppm = 0;
     for (uint32_t i = 0; i < g->n_nodes; i++)

@@ -267,6 +267,7 @@ struct lab_group *lab_group_open(struct mem *m, const struct lab_scenario *s, ui
     g->windows = mem_zalloc(m, g->n_windows + 1);
     g->events = mem_zalloc(m, (g->s.n_faults + 1) * sizeof *g->events);
     ASSERT(g->windows && g->events);
+    lab_link_begin(&g->s, g->sim, false);
     lab_chance_begin(g->sim, s->told, s->has_chances ? &s->chances : NULL);
     for (uint32_t i = 0; i < g->n_nodes; i++)
         lab_group_boot(&g->node[i]);

@@ -362,6 +362,7 @@ void lab_nemesis_heal(struct lab_run *r)
     sim_chance_expire(r->sim);
     sim_net_heal_all(r->sim);
     sim_net_set(r->sim, &quiet.net);
+    lab_link_begin(&r->s, r->sim, true);
     if (r->oper) {
         r->s.sim.disk.stall_ppm = 0;
         r->s.sim.disk.sync_fail_ppm = 0;

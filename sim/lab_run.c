@@ -309,6 +309,7 @@ struct lab_run *lab_run_open(struct mem *m, const struct lab_scenario *s, uint64
     ASSERT(r->windows && r->faults && r->events);
     if (s->masters > 1)
         r->oper = lab_run_operator_open(r);
+    lab_link_begin(&r->s, r->sim, false);
     lab_chance_begin(r->sim, s->told, s->has_chances ? &s->chances : NULL);
     for (uint32_t i = 0; i < r->n_nodes; i++)
         lab_run_boot(&r->nodes[i]);

@@ -269,8 +269,8 @@ void lab_scenario_default(struct lab_scenario *s)
 static const struct key *key_find(const char *name, char *ret_why)
 {
     /* keys that no setting has, but a file */
-    static const char *const of_files[] = {"faults", "operations", "chances",  "about",
-                                           "mutant", "profile",    "protocol", "model"};
+    static const char *const of_files[] = {"faults",  "operations", "chances", "about", "mutant",
+                                           "profile", "protocol",   "model",   "links", "nics"};
     const char *near = lab_word_near(name, of_files, ARRAY_LEN(of_files));
     unsigned best = near ? lab_word_distance(name, near) : 3 + (unsigned)strlen(name) / 3;
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
@@ -621,7 +621,11 @@ static int object_parse(struct lab_scenario *s, const cJSON *o, const char *pref
         else if (!strcmp(name, "chances")) {
             s->has_chances = true;
             err = lab_chance_parse(&s->chances, j, ret_why, LAB_ERROR, &s->bad);
-        } else if (!strcmp(name, "faults"))
+        } else if (!strcmp(name, "links"))
+            err = lab_link_parse(&s->links, j, ret_why, LAB_ERROR, &s->bad);
+        else if (!strcmp(name, "nics"))
+            err = lab_link_parse_nics(&s->links, j, ret_why, LAB_ERROR, &s->bad);
+        else if (!strcmp(name, "faults"))
             err = faults_parse(s, j, ret_why);
         else if (cJSON_IsObject(j) && !*prefix && is_group(name))
             err = object_parse(s, j, name, ret_why);

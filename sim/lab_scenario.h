@@ -12,6 +12,7 @@
 #include "cluster/master.h"
 #include "cluster/worker.h"
 #include "sim/lab_chance.h"
+#include "sim/lab_link.h"
 #include "sim/lab_load.h"
 #include "sim/lab_ufs.h"
 
@@ -111,6 +112,7 @@ struct lab_scenario {
     int64_t random_for_ns;        /* how long they last, on average */
     int64_t random_from_ns, random_until_ns;
     uint32_t random_masters, random_workers, random_clients; /* may they be hit? */
+    struct lab_links links;                                  /* what is not as sim.net says */
     struct lab_fault faults[LAB_FAULTS_MAX];
     uint32_t n_faults;
     char protocol[32];  /* of the program's own (sim/lab_own.h), not a file system */

@@ -201,6 +201,8 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
     if (sense_latency("net", s->sim.net.latency_min_ns, s->sim.net.latency_mean_ns, ret_why) ||
         sense_latency("store", s->store.latency_min_ns, s->store.latency_mean_ns, ret_why))
         return E_CONFIG;
+    if (lab_link_check(s, ret_why, LAB_ERROR))
+        return E_CONFIG;
     if (*s->protocol && sense_own(s, ret_why))
         return E_CONFIG;
     if (!lab_scenario_is_group(s) && sense_journals(s, ret_why))
@@ -352,6 +354,7 @@ void lab_scenario_write(const struct lab_scenario *s, FILE *to)
         lab_json_string(to, s->model);
     }
     text_keys(s, to);
+    lab_link_write(&s->links, to);
     for (uint32_t i = 0; i < s->n_faults; i++) {
         fputs(i ? ",\n        " : ",\n    \"faults\": [\n        ", to);
         text_fault(&s->faults[i], to);

@@ -139,13 +139,29 @@ static void cut_chances(struct lab_scenario *s, uint32_t from, uint32_t to)
     s->chances.n -= to - from;
 }
 
-enum listed { FAULTS, OPS, CHANCES };
-static void (*const list_cut[])(struct lab_scenario *s, uint32_t from,
-                                uint32_t to) = {cut_faults, cut_ops, cut_chances};
+static void cut_links(struct lab_scenario *s, uint32_t from, uint32_t to)
+{
+    struct lab_links *l = &s->links;
+    memmove(&l->link[from], &l->link[to], (l->n - to) * sizeof l->link[0]);
+    l->n -= to - from;
+}
+
+static void cut_nics(struct lab_scenario *s, uint32_t from, uint32_t to)
+{
+    struct lab_links *l = &s->links;
+    memmove(&l->nic[from], &l->nic[to], (l->n_nics - to) * sizeof l->nic[0]);
+    l->n_nics -= to - from;
+}
+
+enum listed { FAULTS, OPS, CHANCES, LINKS, NICS };
+static void (*const list_cut[])(struct lab_scenario *s, uint32_t from, uint32_t to) = {
+    cut_faults, cut_ops, cut_chances, cut_links, cut_nics};
 
 static uint32_t list_length(const struct shrink *k, enum listed l)
 {
-    return l == FAULTS ? k->best->n_faults : l == OPS ? k->best->ops.n : k->best->chances.n;
+    const struct lab_scenario *s = k->best;
+    const uint32_t lengths[] = {s->n_faults, s->ops.n, s->chances.n, s->links.n, s->links.n_nics};
+    return lengths[l];
 }
 
 /* Pieces of half the list, of a quarter, ... of one, from the end, are left out where that is
@@ -430,6 +446,7 @@ static void cut_strangers(struct lab_scenario *s)
     struct lab_ops ops = s->ops;
     struct lab_chances chances = s->chances;
     s->ops.n = s->chances.n = 0;
+    lab_link_cut_strangers(s);
     for (uint32_t i = 0; i < n; i++) {
         struct lab_fault f = s->faults[i], first = s->faults[0];
         if (!strcmp(f.node, "leader") && s->masters == 1)
@@ -479,6 +496,16 @@ static void call_client(struct lab_scenario *s, uint32_t client, uint32_t to)
         if (names_client(x->to, client))
             fmt_into(x->to, sizeof x->to, "c%u", to + 1);
     }
+    for (uint32_t i = 0; i < s->links.n; i++) {
+        struct lab_link *x = &s->links.link[i];
+        if (names_client(x->from, client))
+            fmt_into(x->from, sizeof x->from, "c%u", to + 1);
+        if (names_client(x->to, client))
+            fmt_into(x->to, sizeof x->to, "c%u", to + 1);
+    }
+    for (uint32_t i = 0; i < s->links.n_nics; i++)
+        if (names_client(s->links.nic[i].node, client))
+            fmt_into(s->links.nic[i].node, sizeof s->links.nic[i].node, "c%u", to + 1);
 }
 
 /* clients and threads that do nothing are left out, the others called by the first numbers */
@@ -690,6 +717,8 @@ static void shrink_round(struct shrink *k)
     shrink_list(k, CHANCES);
     shrink_duration(k);
     shrink_chances(k);
+    shrink_list(k, LINKS);
+    shrink_list(k, NICS);
     shrink_machines(k);
     shrink_knobs(k);
     shrink_sizes(k);

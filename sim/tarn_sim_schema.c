@@ -117,6 +117,31 @@ static void faults(FILE *to)
     fprintf(to, "]}}}, \"else\": {\"required\": [\"node\"]}}}");
 }
 
+static void links(FILE *to)
+{
+    fprintf(to,
+            ",\n    \"links\": {\"description\": \"links that are not as net.* says\", \"type\": "
+            "\"array\", \"maxItems\": %d, \"items\": {\n"
+            "        \"type\": \"object\", \"additionalProperties\": false, \"required\": "
+            "[\"from\", \"to\"], \"properties\": {\n"
+            "        \"from\": {\"$ref\": \"#/$defs/machines\"},\n"
+            "        \"to\": {\"$ref\": \"#/$defs/machines\"},\n"
+            "        \"latency_min\": {\"$ref\": \"#/$defs/time\"},\n"
+            "        \"latency_mean\": {\"$ref\": \"#/$defs/time\"},\n"
+            "        \"loss_ppm\": {\"type\": \"integer\", \"minimum\": 0, \"maximum\": "
+            "1000000},\n"
+            "        \"one_way\": {\"type\": \"boolean\"}}}},\n"
+            "    \"nics\": {\"description\": \"machines whose bandwidth is not as "
+            "net.nic_bytes_per_s says; 0: no limit\", \"type\": \"array\", \"maxItems\": %d, "
+            "\"items\": {\n"
+            "        \"type\": \"object\", \"additionalProperties\": false, \"required\": "
+            "[\"node\", \"bytes_per_s\"], \"properties\": {\n"
+            "        \"node\": {\"$ref\": \"#/$defs/machines\"},\n"
+            "        \"bytes_per_s\": {\"anyOf\": [{\"type\": \"integer\", \"minimum\": 0}, "
+            "{\"type\": \"string\", \"pattern\": \"^[0-9]+$\"}]}}}}",
+            LAB_LINKS_MAX, LAB_NICS_MAX);
+}
+
 /* the kinds that have the field */
 static void chance_kinds(FILE *to, const char *field)
 {
@@ -212,7 +237,9 @@ int tarn_sim_schema(FILE *to)
         "\"anyOf\": [{\"type\": \"integer\", \"minimum\": 0}, {\"type\": \"string\", "
         "\"pattern\": \"%s\"}]},\n"
         "    \"machine\": {\"description\": \"m1 (master), w1 (worker), c1 (client), or who "
-        "leads\", \"type\": \"string\", \"pattern\": \"^([mwc][1-9][0-9]*|leader)$\"}\n},\n"
+        "leads\", \"type\": \"string\", \"pattern\": \"^([mwc][1-9][0-9]*|leader)$\"},\n"
+        "    \"machines\": {\"description\": \"one, all of a role (m*, w*, c*), or all (*)\", "
+        "\"type\": \"string\", \"pattern\": \"^([mwc]([1-9][0-9]*|\\\\*)|op|\\\\*)$\"}\n},\n"
         "\"properties\": {\n"
         "    \"$schema\": {\"description\": \"for editors\", \"type\": \"string\"},\n"
         "    \"about\": {\"description\": \"one line for tarn-sim list\", \"type\": "
@@ -226,6 +253,7 @@ int tarn_sim_schema(FILE *to)
         "system\", \"type\": \"string\"}",
         time_pattern);
     knobs(to);
+    links(to);
     faults(to);
     chances(to);
     operations(to);

@@ -17,7 +17,7 @@ assert S["$schema"].endswith("2020-12/schema")
 mine = {}
 for name, p in P.items():
     if "properties" in p: mine.update({f"{name}.{k}": v for k, v in p["properties"].items()})
-    elif name not in ("$schema", "about", "profile", "mutant", "model", "protocol", "faults", "chances", "operations"): mine[name] = p
+    elif name not in ("$schema", "about", "profile", "mutant", "model", "protocol", "links", "nics", "faults", "chances", "operations"): mine[name] = p
 assert list(sorted(mine)) == sorted(k["name"] for k in D["knobs"]), "other knobs than tarn-sim list has"
 for k in D["knobs"]:
     r = mine[k["name"]]["anyOf"][0]
@@ -39,6 +39,11 @@ says = [ # a mistake, and what of it must be said
     ('{"chances": [{"at": "1s", "do": "loss", "node": "m1"}]}', ["line 1, chances[0]", '"to"']),
     ('{"chances": [{"at": "1s", "do": "lose", "node": "m1", "to": "m2"}]}', ["chances[0].do"]),
     ('{"chances": [{"at": "1s", "do": "reset", "node": "m1", "to": "m2", "for": "1s"}]}', ["chances[0]", '"for"']),
+    ('{"links": [{"from": "m1",\n"too": "c*"}]}', ["line 2, links[0].too", "from, to,"]),
+    ('{"links": [{"from": "m1"}]}', ["links[0]", '"to"']),
+    ('{"links": [{"from": "m1", "to": "c*", "latency_mean": "soon"}]}', ["links[0].latency_mean"]),
+    ('{"links": [{"from": "m1", "to": "c*", "loss_ppm": 1000001}]}', ["links[0].loss_ppm"]),
+    ('{"nics": [{"node": "w1"}]}', ["nics[0]", '"bytes_per_s"']),
     ('{"profile": "windy"}', ["profile", "quiet nor stormy"]),
     ('{"operations": [{"at": "1s", "by": "c1.0", "do": "sing"}]}', ["operations[0]", "do"]),
     ('{"operations": [{"at": "1s", "by": "c1.0", "do": "open", "wings": 2}]}', ["operations[0]", "wings"]),
@@ -67,6 +72,7 @@ ok, why = parser('{"masters": 3,\n"clients": 2\n"workers": 1}')
 assert not ok and "line 3" in why and "comma" in why, why
 good = ['{"$schema": "x", "masters": 3, "net": {"loss_ppm": "5", "rto": "1.5s"}, "faults": [{"at": 5, "do": "store_full"}, {"at": "1s", "do": "partition", "node": "leader", "to": "half", "one_way": true, "chance": [1]}]}',
         '{"chances": [{"at": "1.5s", "do": "loss", "node": "c1", "to": "m1", "n": 2, "skip": 1}, {"at": 3, "do": "site", "node": "w1", "site": "a.b"}, {"at": 4, "do": "disk_stall", "node": "m1", "for": "1s"}]}',
+        '{"links": [{"from": "*", "to": "*", "latency_min": 5, "latency_mean": "40ms"}, {"from": "m1", "to": "c*", "loss_ppm": 3, "one_way": true}], "nics": [{"node": "w*", "bytes_per_s": "0"}]}',
         '{"operations": [{"at": "1s", "by": "c1.0", "do": "open", "steps": "read 0+5"}]}']
 for text in good:
     ok, why = parser(text)
