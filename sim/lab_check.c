@@ -3,6 +3,15 @@
 #include "core/fmt.h"
 #include "sim/lab_check_impl.h"
 
+static struct check_record *check_push(struct lab_check *c, uint64_t index)
+{
+    c->n_log = index;
+    c->n_records++;
+    lab_ring_push(&c->past, index);
+    lab_ring_push(&c->states, index / CHECK_STATE_EVERY);
+    return lab_ring_push(&c->log, index);
+}
+
 struct lab_check *lab_check_open(struct mem *m, struct sim *s, struct lab_ufs *u,
                                  const struct lab_check_config *cfg)
 {
@@ -12,12 +21,14 @@ struct lab_check *lab_check_open(struct mem *m, struct sim *s, struct lab_ufs *u
     c->sim = s;
     c->ufs = u;
     c->cfg = *cfg;
-    c->model = lab_model_open(m, cfg->slack_ns, cfg->operations);
-    c->cap_log = cfg->operations + 1024;
-    c->log = mem_zalloc(m, c->cap_log * sizeof *c->log);
-    c->cap_tags = (uint32_t)cfg->operations + 4096;
-    c->tags = mem_zalloc(m, c->cap_tags * sizeof *c->tags);
-    ASSERT(c->log && c->tags);
+    c->model = lab_model_open(m, cfg->slack_ns, cfg->recent);
+    lab_ring_open(&c->log, m, sizeof(struct check_record), cfg->recent, 0);
+    lab_ring_open(&c->past, m, sizeof(struct check_past), cfg->operations, CHECK_PAST);
+    lab_ring_open(&c->states, m, sizeof(uint64_t), cfg->operations / CHECK_STATE_EVERY,
+                  CHECK_PAST / CHECK_STATE_EVERY);
+    lab_ring_open(&c->tags, m, sizeof(struct check_tag), cfg->operations, CHECK_TAGGED);
+    check_push(c, 0); /* there is no record 0 */
+    c->n_records = 0;
     c->behind = lab_ufs_stats(u)->behind;
     lab_ufs_on_effect(u, lab_check_effect, c);
     int err = meta_open(m, &cfg->limits, &c->state);
@@ -115,32 +126,6 @@ uint64_t lab_check_hash(const struct fsop *op)
     return sim_digest(buf, w.len); /* each master's records come past here: the fast one */
 }
 
-static struct check_record *check_push(struct lab_check *c, uint64_t index)
-{
-    if (index >= c->cap_log) {
-        uint64_t cap = 2 * c->cap_log;
-        while (cap <= index)
-            cap *= 2;
-        struct check_record *more = mem_zalloc(c->mem, cap * sizeof *more);
-        ASSERT(more != NULL);
-        memcpy(more, c->log, c->cap_log * sizeof *more);
-        mem_free(c->mem, c->log, c->cap_log * sizeof *more);
-        c->log = more;
-        c->cap_log = cap;
-    }
-    c->n_log = index;
-    c->n_records++;
-    return &c->log[index];
-}
-
-static struct check_session *check_session(struct lab_check *c, uint64_t id)
-{
-    for (uint32_t i = 0; i < c->n_sessions; i++)
-        if (c->sessions[i].id == id)
-            return &c->sessions[i];
-    return NULL;
-}
-
 static void check_session_open(struct lab_check *c, const struct fsop *op,
                                const struct meta_result *res)
 {
@@ -152,11 +137,19 @@ static void check_session_open(struct lab_check *c, const struct fsop *op,
 }
 
 /* no request twice: (session, seq) had an effect at most once */
-static void check_once(struct lab_check *c, uint64_t index, const struct fsop *op)
+static void check_once(struct lab_check *c, uint64_t index, struct check_record *r,
+                       const struct fsop *op)
 {
     uint64_t *bucket = &c->bucket[base_mix_u64(op->session.v ^ op->seq << 20) % CHECK_BUCKETS];
-    for (uint64_t i = *bucket; i; i = c->log[i].before) {
-        if (c->log[i].session != op->session.v || c->log[i].seq != op->seq)
+    const struct check_record *x;
+    if (lab_check_did(c, op->session.v, op->seq))
+        lab_check_fail(c, LAB_LOG,
+                       "request %llu of session %llu (%s) took effect twice: in record %llu, and "
+                       "long before",
+                       (unsigned long long)op->seq, (unsigned long long)op->session.v,
+                       fsop_kind_name(op->kind), (unsigned long long)index);
+    for (uint64_t i = *bucket; (x = lab_ring_at(&c->log, i)) && i; i = x->before) {
+        if (x->session != op->session.v || x->seq != op->seq)
             continue;
         lab_check_fail(c, LAB_LOG,
                        "request %llu of session %llu (%s) took effect twice: records %llu and %llu",
@@ -164,7 +157,7 @@ static void check_once(struct lab_check *c, uint64_t index, const struct fsop *o
                        fsop_kind_name(op->kind), (unsigned long long)i, (unsigned long long)index);
         break;
     }
-    c->log[index].before = *bucket;
+    r->before = *bucket;
     *bucket = index;
 }
 
@@ -176,24 +169,16 @@ static uint32_t check_tag(const struct fsop *op)
     return op->n_groups && !many && op->groups[0] >= LAB_CHECK_TAGS ? op->groups[0] : 0;
 }
 
-static void check_tag_once(struct lab_check *c, uint64_t index, const struct fsop *op)
+static void check_tag_once(struct lab_check *c, uint64_t index, const struct check_record *r)
 {
-    uint32_t tag = c->log[index].tag - LAB_CHECK_TAGS;
-    while (tag >= c->cap_tags) {
-        uint32_t cap = 2 * c->cap_tags;
-        uint64_t *more = mem_zalloc(c->mem, cap * sizeof *more);
-        ASSERT(more != NULL);
-        memcpy(more, c->tags, c->cap_tags * sizeof *more);
-        mem_free(c->mem, c->tags, c->cap_tags * sizeof *more);
-        c->tags = more;
-        c->cap_tags = cap;
-    }
-    uint64_t was = c->tags[tag];
-    c->tags[tag] = index;
-    if (was && c->log[was].kind == op->kind)
+    struct check_tag *t = lab_ring_push(&c->tags, r->tag - LAB_CHECK_TAGS);
+    if (!t) /* so old that nobody knows */
+        return;
+    if (t->index && t->kind == r->kind)
         lab_check_fail(c, LAB_LOG, "one %s became two requests: records %llu and %llu",
-                       fsop_kind_name(op->kind), (unsigned long long)was,
+                       fsop_kind_name(r->kind), (unsigned long long)t->index,
                        (unsigned long long)index);
+    *t = (struct check_tag){index, r->kind};
 }
 
 /* what was found below and nobody has put there: names may come, as nothing is known before they
@@ -213,8 +198,8 @@ static void check_found(struct lab_check *c, uint64_t index, const struct fsop *
 static void check_outcome(struct lab_check *c, uint64_t index, const struct fsop *op,
                           const struct meta_result *res)
 {
-    for (uint64_t i = index; i-- > 1;) {
-        struct check_record *r = &c->log[i];
+    struct check_record *r;
+    for (uint64_t i = index; i-- > 1 && (r = lab_ring_at(&c->log, i));) {
         if (r->intent != op->arg || r->final)
             continue;
         r->final = index;
@@ -234,13 +219,14 @@ void lab_check_new(struct lab_check *c, uint64_t index, const struct fsop *op,
     int err = res.reply.err;
     /* a repetition names the intent of the first, and the outcome answers the first */
     bool repeated = (res.reply.flags & FSOP_R_DUPLICATE) != 0;
+    *(struct check_past *)lab_ring_at(&c->past, index) =
+        (struct check_past){(uint32_t)lab_check_hash(op), (uint32_t)lab_check_answer_hash(&res)};
+    if (c->cfg.is_group && index % CHECK_STATE_EVERY == 0)
+        *(uint64_t *)lab_ring_at(&c->states, index / CHECK_STATE_EVERY) = meta_hash(c->state);
     *r = (struct check_record){
-        .hash = lab_check_hash(op),
         .key = check_key(op),
         .session = op->session.v,
         .seq = op->seq,
-        .answer = lab_check_answer_hash(&res),
-        .state = c->cfg.is_group && index % CHECK_STATE_EVERY == 0 ? meta_hash(c->state) : 0,
         .kind = op->kind,
         .tag = check_tag(op),
         .err = err,
@@ -257,9 +243,9 @@ void lab_check_new(struct lab_check *c, uint64_t index, const struct fsop *op,
                        (unsigned long long)index, fsop_kind_name(op->kind),
                        err_name(real->reply.err), err_name(err));
     if (r->counts)
-        check_once(c, index, op);
+        check_once(c, index, r, op);
     if (r->counts && r->tag)
-        check_tag_once(c, index, op);
+        check_tag_once(c, index, r);
     if (op->kind == FSOP_SESSION_OPEN)
         check_session_open(c, op, &res);
     if (op->kind == FSOP_OUTCOME)
@@ -292,12 +278,13 @@ void lab_check_mutation(struct lab_check *c, const char *client, const struct fs
     c->findings[LAB_ANSWERS].checks++;
     uint64_t key = check_key(op);
     const struct check_record *near = NULL;
-    struct check_record *mine = NULL;
+    struct check_record *mine = NULL, *r;
     for (uint64_t i = c->n_log; i > 0 && lab_model_applied_ns(c->model, i) >= w.from_ns; i--) {
-        struct check_record *r = &c->log[i];
+        if (!(r = lab_ring_at(&c->log, i)))
+            break;
         if (r->key != key || r->is_told || !r->counts || !r->final)
             continue;
-        const struct check_session *s = check_session(c, r->session);
+        const struct check_session *s = lab_check_session(c, r->session);
         if (!s || strcmp(s->client, client) != 0)
             continue;
         near = r;

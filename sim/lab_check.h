@@ -53,6 +53,7 @@ struct lab_check_config {
     bool store_fails;    /* the scenario makes the under-store fail */
     bool is_group;       /* several masters: indices have gaps */
     uint64_t operations; /* that are expected (lab_scenario_operations) */
+    uint64_t recent;     /* and of them until they are forgotten */
     struct meta_limits limits;
     const char *store; /* name of the under-store that is mounted on "/" */
 };
@@ -151,6 +152,9 @@ void lab_check_unread(struct lab_check *c, const char *client, struct lab_check_
 void lab_check_doubt(struct lab_check *c, struct ino ino);
 /* the model, the machine and the under-store against each other, when all is quiet */
 void lab_check_end(struct lab_check *c);
+/* No question is open that was put before oldest_ns, nor file that was opened before: what was over
+ * by then is forgotten. */
+void lab_check_forget(struct lab_check *c, int64_t oldest_ns);
 void lab_check_interval(struct lab_check *c);
 
 #endif

@@ -328,6 +328,25 @@ void lab_check_append_other(struct lab_check *c, struct ino ino)
         g->is_over = true;
 }
 
+void lab_check_append_follow(struct lab_check *c, int64_t oldest_ns)
+{
+    for (uint32_t i = 0; i < c->n_logs; i++) {
+        struct check_log *g = c->logs[i];
+        log_follow(c, g);
+        if (g->is_over || !lab_model_is_over(c->model, g->ino, oldest_ns))
+            continue;
+        log_holes(c, g);
+        g->is_over = true;
+    }
+}
+
+void lab_check_append_each(struct lab_check *c, void (*fn)(void *ctx, uint64_t ufs), void *ctx)
+{
+    for (uint32_t i = 0; i < c->n_logs; i++)
+        if (!c->logs[i]->is_over)
+            fn(ctx, c->logs[i]->ufs);
+}
+
 void lab_check_append_over(struct lab_check *c)
 {
     for (uint32_t i = 0; i < c->n_logs; i++) {

@@ -4,6 +4,7 @@
 #define SIM_LAB_CHECK_IMPL_H
 
 #include "sim/lab_check.h"
+#include "sim/lab_ring.h"
 
 enum {
     CHECK_SESSIONS = 4096,
@@ -14,14 +15,25 @@ enum {
     CHECK_LOGS = 1024,
     CHECK_STATE_EVERY =
         64, /* records: the state's hash is kept of each so many; all of it is hashed */
+    CHECK_PAST = 1 << 17,   /* records of which it is known what they were */
+    CHECK_TAGGED = 1 << 16, /* requests of which it is known what became of them */
 };
 
+/* What a record was, for those who apply it later: halves of hashes. */
+struct check_past {
+    uint32_t hash, answer; /* of its bytes; of what a machine answered */
+};
+
+struct check_tag {
+    uint64_t index; /* of its record; 0: none yet */
+    uint16_t kind;
+};
+
+/* While somebody may be answered with it. */
 struct check_record {
-    uint64_t hash, key, session, seq, intent;
+    uint64_t key, session, seq, intent;
     uint64_t before; /* the record before it in its bucket of requests */
     uint64_t final;  /* the record that gave its answer; 0: its effect is awaited */
-    uint64_t answer; /* hash of what a machine answered */
-    uint64_t state;  /* hash of the state after it; 0: not kept */
     struct ino ino;
     int err;
     uint16_t kind;
@@ -42,6 +54,8 @@ struct check_write {
 struct check_session {
     uint64_t id;
     char client[64];
+    uint8_t *did; /* its requests in records that were forgotten: a bit for each number */
+    uint64_t cap_did;
 };
 
 /* A master, all its lives. */
@@ -80,8 +94,11 @@ struct lab_check {
     void *lead_ctx;
     bool (*is_writer)(void *ctx, const char *client, struct ino ino);
     void *writer_ctx;
-    struct check_record *log;
-    uint64_t n_log, cap_log; /* n_log: the last one's index */
+    uint64_t n_log;         /* the last record's index */
+    struct lab_ring log;    /* struct check_record */
+    struct lab_ring past;   /* struct check_past */
+    struct lab_ring states; /* hashes of states after each CHECK_STATE_EVERY-th; 0: not kept */
+    struct lab_ring tags;   /* struct check_tag, by the number of a request */
     uint64_t n_records;
     uint64_t bucket[CHECK_BUCKETS]; /* the last record of the requests that hash to it */
     struct check_session sessions[CHECK_SESSIONS];
@@ -93,10 +110,8 @@ struct lab_check {
     struct check_log *logs[CHECK_LOGS];
     uint32_t n_logs;
     struct meta_intent owed; /* scratch */
-    uint64_t *tags;          /* the record of each numbered request */
-    uint32_t cap_tags;
-    uint64_t vanished; /* lab_model_vanished() after the last record */
-    uint64_t behind;   /* changes by nobody in the cluster before the run */
+    uint64_t vanished;       /* lab_model_vanished() after the last record */
+    uint64_t behind;         /* changes by nobody in the cluster before the run */
 };
 
 /* ---- lab_check.c */
@@ -104,6 +119,11 @@ struct lab_check {
 void lab_check_new(struct lab_check *c, uint64_t index, const struct fsop *op,
                    const struct meta_result *real);
 uint64_t lab_check_hash(const struct fsop *op);
+
+/* ---- lab_check_forget.c */
+struct check_session *lab_check_session(struct lab_check *c, uint64_t id);
+/* it took effect in a record that was forgotten */
+bool lab_check_did(struct lab_check *c, uint64_t session, uint64_t seq);
 
 /* ---- lab_check_machine.c */
 uint64_t lab_check_answer_hash(const struct meta_result *res);
@@ -113,6 +133,10 @@ void lab_check_effect(void *ctx, const struct lab_ufs_effect *e);
 
 /* ---- lab_check_append.c */
 void lab_check_append_over(struct lab_check *c);
+/* what the under-store has done so far is judged; of files that are over for good, all is */
+void lab_check_append_follow(struct lab_check *c, int64_t oldest_ns);
+/* calls fn with each inode of the under-store that is followed */
+void lab_check_append_each(struct lab_check *c, void (*fn)(void *ctx, uint64_t ufs), void *ctx);
 
 /* ---- lab_check_data.c */
 bool lab_check_is_doubtful(const struct lab_check *c, struct ino ino);

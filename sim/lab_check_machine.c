@@ -27,7 +27,9 @@ static void machine_state(struct check_machine *m, uint64_t index, const struct 
                           const char *what)
 {
     struct lab_check *c = m->check;
-    uint64_t want = index == c->n_log ? meta_hash(c->state) : c->log[index].state;
+    const uint64_t *kept =
+        index % CHECK_STATE_EVERY ? NULL : lab_ring_at(&c->states, index / CHECK_STATE_EVERY);
+    uint64_t want = index == c->n_log ? meta_hash(c->state) : kept ? *kept : 0;
     if (want && meta_hash(state) != want)
         lab_check_fail(c, LAB_LOG, "%s: another state than the log gives %s record %llu", m->name,
                        what, (unsigned long long)index);
@@ -64,6 +66,7 @@ static void machine_on_apply(struct master_observer *o, uint64_t index, const st
     struct lab_check *c = m->check;
     uint64_t before = m->applied;
     m->applied = index;
+    const struct check_past *was = lab_ring_at(&c->past, index);
     c->findings[LAB_LOG].checks++;
     if (m->leads)
         machine_epoch(c, m->epoch)->applied = index;
@@ -75,12 +78,13 @@ static void machine_on_apply(struct master_observer *o, uint64_t index, const st
                            (unsigned long long)c->n_log);
         else
             lab_check_new(c, index, op, res);
-    } else if (c->log[index].hash != lab_check_hash(op)) {
+    } else if (was && was->hash != (uint32_t)lab_check_hash(op)) {
+        const struct check_record *r = lab_ring_at(&c->log, index);
         lab_check_fail(c, LAB_LOG,
                        "%s: record %llu (%s) differs from what it was when first applied (%s)",
                        m->name, (unsigned long long)index, fsop_kind_name(op->kind),
-                       fsop_kind_name(c->log[index].kind));
-    } else if (c->log[index].answer != lab_check_answer_hash(res)) {
+                       r ? fsop_kind_name(r->kind) : "long ago");
+    } else if (was && was->answer != (uint32_t)lab_check_answer_hash(res)) {
         lab_check_fail(c, LAB_LOG,
                        "%s: record %llu (%s) has another answer than when first applied", m->name,
                        (unsigned long long)index, fsop_kind_name(op->kind));

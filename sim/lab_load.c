@@ -700,6 +700,23 @@ void lab_load_stop(struct lab_load *l)
         }
 }
 
+int64_t lab_load_oldest_ns(const struct lab_load *l)
+{
+    int64_t oldest = sim_now_ns(l->sim);
+    for (uint32_t i = 0; i < l->n_clients; i++)
+        for (uint32_t k = 0; k < l->cfg.threads; k++) {
+            const struct load_thread *t = &l->clients[i]->threads[k];
+            if (t->state == LOAD_IDLE || (t->state == LOAD_THINK && !t->file))
+                continue;
+            oldest = base_min_i64(oldest, t->w.from_ns);
+            if (t->req.fsop.kind == FSOP_READDIR && t->n_list)
+                oldest = base_min_i64(oldest, t->list_from_ns);
+            if (t->file)
+                oldest = base_min_i64(oldest, t->reading.opened_ns);
+        }
+    return oldest;
+}
+
 bool lab_load_is_idle(const struct lab_load *l)
 {
     for (uint32_t i = 0; i < l->n_clients; i++)

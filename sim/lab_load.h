@@ -78,6 +78,8 @@ void lab_load_crashed(struct lab_load *l, struct sim_node *n);
 void lab_load_stop(struct lab_load *l);
 /* what is drawn from now on is drawn from another seed */
 void lab_load_vary(struct lab_load *l, uint64_t seed);
+/* when the oldest question was put, or file opened, that is still open; now: there is none */
+int64_t lab_load_oldest_ns(const struct lab_load *l);
 bool lab_load_is_idle(const struct lab_load *l);
 /* every client walks all it can see, and makes and removes a file: everything must succeed */
 void lab_load_probe(struct lab_load *l);

@@ -41,10 +41,15 @@ struct model_node *lab_model_node_new(struct lab_model *m, struct ino ino, uint6
         while (n <= slot)
             n *= 2;
         struct model_node **more = lab_model_alloc(m, n * sizeof *more);
-        if (m->n_slots)
+        uint32_t *gone = lab_model_alloc(m, n * sizeof *gone);
+        if (m->n_slots) {
             memcpy(more, m->slots, m->n_slots * sizeof *more);
+            memcpy(gone, m->gone, m->n_slots * sizeof *gone);
+        }
         mem_free(m->mem, m->slots, m->n_slots * sizeof *more);
+        mem_free(m->mem, m->gone, m->n_slots * sizeof *gone);
         m->slots = more;
+        m->gone = gone;
         m->n_slots = n;
     }
     struct model_node *n = lab_model_alloc(m, sizeof *n);
@@ -120,8 +125,9 @@ struct lab_model *lab_model_open(struct mem *mem, int64_t slack_ns, uint64_t rec
     struct model_node *n = lab_model_node_new(m, INO_ROOT, 0, &root);
     n->parent = INO_ROOT;
     m->mount_mode[0] = FSOP_MOUNT_META;
-    m->cap_stamps = records + 64;
-    m->stamps = lab_model_alloc(m, m->cap_stamps * sizeof *m->stamps);
+    lab_ring_open(&m->stamps, mem, sizeof(struct model_stamp), records, 0);
+    *(struct model_stamp *)lab_ring_push(&m->stamps, 0) =
+        (struct model_stamp){INT64_MIN, INT64_MIN};
     m->cap_owners = records + 64;
     m->owners = lab_model_alloc(m, m->cap_owners * sizeof *m->owners);
     m->seen = lab_model_alloc(m, MODEL_SEEN * sizeof *m->seen);
@@ -135,13 +141,14 @@ uint64_t lab_model_applied(const struct lab_model *m)
 
 int64_t lab_model_applied_ns(const struct lab_model *m, uint64_t index)
 {
-    return index <= m->applied ? m->stamps[index].applied_ns : INT64_MAX;
+    return index <= m->applied ? lab_model_began_ns(m, index) : INT64_MAX;
 }
 
 void lab_model_firm(struct lab_model *m, uint64_t index, int64_t now_ns)
 {
-    if (index && index <= m->applied && now_ns < m->stamps[index].firm_ns)
-        m->stamps[index].firm_ns = now_ns;
+    struct model_stamp *s = index ? lab_ring_at(&m->stamps, index) : NULL;
+    if (s && now_ns < s->firm_ns)
+        s->firm_ns = now_ns;
 }
 
 uint32_t lab_model_files(const struct lab_model *m, struct ino ino, uint64_t *ret_ufs, uint32_t max)
@@ -511,8 +518,8 @@ static void model_stamp(struct lab_model *m, uint64_t index, int64_t now_ns)
 {
     while (m->applied < index) { /* places without a record share the next one's time */
         m->applied++;
-        m->stamps = model_grow(m, m->stamps, m->applied, &m->cap_stamps, sizeof *m->stamps);
-        m->stamps[m->applied] = (struct model_stamp){now_ns, now_ns + m->slack_ns};
+        *(struct model_stamp *)lab_ring_push(&m->stamps, m->applied) =
+            (struct model_stamp){now_ns, now_ns + m->slack_ns};
     }
 }
 

@@ -10,7 +10,8 @@
  *     is taken over as it is; whether that was right is for the comparison with the under-store.
  *  2. A change is firm once somebody was told of it, at the latest when every lease that may hide
  *     it has run out.  What a firm change replaced must not be seen by requests that begin later.
- *  3. Nothing of the log is ever forgotten; a run is short.
+ *  3. What no open question can need is forgotten (lab_model_forget.c): what was over, and known to
+ *     be, before the oldest of them was put.  A verdict is the same with it and without.
  *  4. Of what each client saw the least index that explains it is kept, of the last few only: what
  *     is forgotten is asked of nobody (lab_model_seen.c). */
 #ifndef SIM_LAB_MODEL_H
@@ -49,6 +50,12 @@ struct lab_model *lab_model_open(struct mem *m, int64_t slack_ns, uint64_t recor
 /* record `index` (above the last one), its answer, and the real machine after it */
 bool lab_model_apply(struct lab_model *m, uint64_t index, int64_t now_ns, const struct fsop *op,
                      const struct meta_result *res, const struct meta *state, char *ret_why);
+/* no question is open, nor will be asked about again, that was put before oldest_ns */
+void lab_model_forget(struct lab_model *m, int64_t oldest_ns);
+/* the inode is dead, and lab_model_forget would forget it */
+bool lab_model_is_over(const struct lab_model *m, struct ino ino, int64_t oldest_ns);
+/* calls fn with each inode of the under-store that a file is, or has been */
+void lab_model_each_file(const struct lab_model *m, void (*fn)(void *ctx, uint64_t ufs), void *ctx);
 /* somebody was told at now_ns of what the record did */
 void lab_model_firm(struct lab_model *m, uint64_t index, int64_t now_ns);
 /* the whole namespace against the real one's */

@@ -22,8 +22,8 @@ static void ask_about(struct ask *q, enum lab_fact fact, uint64_t id, uint64_t n
 
 static bool ask_seen(struct ask *q, uint64_t from, uint64_t to)
 {
-    bool is_in_time = (from == 0 || q->m->stamps[from].applied_ns <= q->w.to_ns) &&
-                      (to == MODEL_NEVER || q->m->stamps[to].firm_ns > q->w.from_ns);
+    bool is_in_time = (from == 0 || lab_model_began_ns(q->m, from) <= q->w.to_ns) &&
+                      (to == MODEL_NEVER || lab_model_firm_ns(q->m, to) > q->w.from_ns);
     if (is_in_time && to <= q->seen)
         q->older = q->seen;
     return is_in_time && to > q->seen;
@@ -206,13 +206,13 @@ static bool ask_throughout(const struct lab_model *m, const struct model_entries
                            struct lab_window w)
 {
     const struct model_entry *e = l->e[at];
-    if (m->stamps[e->from].applied_ns > w.from_ns)
+    if (lab_model_began_ns(m, e->from) > w.from_ns)
         return false;
     uint64_t to = e->to;
     for (uint32_t i = at + 1; i < l->n && to != MODEL_NEVER; i++)
         if (lab_model_entry_is(l, i, e->name, e->len, l->hash[at]) && l->e[i]->from == to)
             to = l->e[i]->to;
-    return to == MODEL_NEVER || m->stamps[to].applied_ns > w.to_ns;
+    return to == MODEL_NEVER || lab_model_began_ns(m, to) > w.to_ns;
 }
 
 /* how many entries of that name were there at some moment */

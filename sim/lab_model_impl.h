@@ -5,6 +5,7 @@
 
 #include "core/fmt.h"
 #include "sim/lab_model.h"
+#include "sim/lab_ring.h"
 
 #define MODEL_NEVER UINT64_MAX
 
@@ -86,9 +87,10 @@ struct lab_model {
     struct mem *mem;
     int64_t slack_ns;
     struct model_node **slots;
+    uint32_t *gone; /* by slot: the first generation that was not forgotten */
     uint32_t n_slots;
-    struct model_stamp *stamps;
-    uint64_t applied, cap_stamps, vanished;
+    struct lab_ring stamps; /* of records by index; what is older is firm */
+    uint64_t applied, vanished;
     uint64_t *owners; /* by the under-store's inode number: ours; UINT64_MAX: several */
     uint64_t cap_owners;
     struct model_owed *owed;
@@ -112,6 +114,24 @@ struct model_entry *lab_model_entry_now(const struct model_entries *l, const cha
 void lab_model_entry_add(struct lab_model *m, struct model_entries *l, uint64_t index,
                          const char *name, uint32_t len, uint64_t value);
 bool lab_model_may(const struct model_version *v, const struct fsop *op, uint32_t access);
+
+/* before every question that is still open, if it was forgotten */
+static inline int64_t lab_model_began_ns(const struct lab_model *m, uint64_t index)
+{
+    const struct model_stamp *s = lab_ring_at(&m->stamps, index);
+    return s ? s->applied_ns : INT64_MIN;
+}
+static inline int64_t lab_model_firm_ns(const struct lab_model *m, uint64_t index)
+{
+    const struct model_stamp *s = lab_ring_at(&m->stamps, index);
+    return s ? s->firm_ns : INT64_MIN;
+}
+/* such an inode was there, and was forgotten */
+static inline bool lab_model_is_gone(const struct lab_model *m, struct ino ino)
+{
+    uint32_t slot = (uint32_t)ino.v, generation = (uint32_t)(ino.v >> 32);
+    return slot < m->n_slots && generation < m->gone[slot];
+}
 
 /* ---- lab_model_ops.c */
 /* the answer to op in the present state; nothing changes */

@@ -285,7 +285,7 @@ static bool perform_create(struct lab_model *m, uint64_t index, const struct fso
         perm = op->kind == FSOP_MKDIR ? perm : 0777;
     }
     struct model_version v = {.mode = type | perm, .uid = op->uid, .gid = op->gid, .nlink = 1};
-    if (!a->ino.v || lab_model_find(m, a->ino)) {
+    if (!a->ino.v || lab_model_find(m, a->ino) || lab_model_is_gone(m, a->ino)) {
         fmt_into(ret_why, LAB_MODEL_WHY, "%s answered inode %llu, which %s",
                  fsop_kind_name(op->kind), (unsigned long long)a->ino.v,
                  a->ino.v ? "was used before" : "is none");

@@ -5,6 +5,7 @@ static const int64_t RUN_LATE_NS = 3000 * 1000000LL;
 enum {
     RUN_PAST_BYTES = 1536, /* that one operation adds to the model's past, about */
     RUN_SPARE_TICKS = 20,  /* when the machines have what they begin with */
+    RUN_FORGET_TICKS = 8,
     RUN_PEER_BYTES = 128 * 1024
 };
 
@@ -215,6 +216,8 @@ static void run_tick(struct env_op *op)
     lab_load_check(r->load, RUN_LATE_NS);
     if (++r->ticks % 8 == 0)
         lab_check_interval(r->check);
+    if (r->ticks % RUN_FORGET_TICKS == 0)
+        lab_check_forget(r->check, lab_load_oldest_ns(r->load));
     if (r->ticks == RUN_SPARE_TICKS)
         run_spare(r->mem);
     if (r->oper)
@@ -256,13 +259,14 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
         .store_fails = store_fails,
         .is_group = s->masters > 1,
         .operations = lab_scenario_operations(s),
+        .recent = lab_scenario_recent(s),
         .limits = lab_scenario_limits(s),
         .store = "main",
     };
     r->check = lab_check_open(r->mem, r->sim, r->ufs, &cc);
     struct lab_raft_config rc = {run_raft, r, &lab_check_finding(r->check, LAB_RAFT)->checks};
     r->raft = s->masters > 1 ? lab_raft_open(r->mem, &rc) : NULL;
-    mem_reserve(r->mem, cc.operations * RUN_PAST_BYTES);
+    mem_reserve(r->mem, cc.recent * RUN_PAST_BYTES);
     s->load.seed = r->seed;
     s->load.ops = s->ops.op;
     s->load.n_ops = s->ops.n;

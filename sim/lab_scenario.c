@@ -762,12 +762,25 @@ int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why)
     return err ? E_CONFIG : 0;
 }
 
-uint64_t lab_scenario_operations(const struct lab_scenario *s)
+static const int64_t SCENARIO_KEEP_NS = 15000 * 1000000LL; /* and while nobody looks */
+
+static uint64_t scenario_operations(const struct lab_scenario *s, int64_t ns)
 {
     const uint64_t most = 1 << 18;
     uint64_t each = base_max_u64((uint64_t)s->load.think_ns, 500000);
-    uint64_t of_one = base_min_u64((uint64_t)s->duration_ns / each + 16, most);
+    uint64_t of_one = base_min_u64((uint64_t)ns / each + 16, most);
     return base_min_u64(of_one * s->clients * s->load.threads * 5 / 4, most);
+}
+
+uint64_t lab_scenario_operations(const struct lab_scenario *s)
+{
+    return scenario_operations(s, s->duration_ns);
+}
+
+uint64_t lab_scenario_recent(const struct lab_scenario *s)
+{
+    int64_t slack_ns = 4 * s->lease_ns + s->session_ns + s->load.deadline_ns + SCENARIO_KEEP_NS;
+    return scenario_operations(s, base_min_i64(s->duration_ns, slack_ns));
 }
 
 struct meta_limits lab_scenario_limits(const struct lab_scenario *s)

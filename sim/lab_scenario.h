@@ -154,6 +154,8 @@ void lab_scenario_draw(struct lab_scenario *s, uint64_t seed);
 /* About as many operations as the load may come to, and not too many: what the checkers remember of
  * them gets its room when a run begins, so that a run that goes on asks for no more memory. */
 uint64_t lab_scenario_operations(const struct lab_scenario *s);
+/* and in the time for which the checkers remember all of it */
+uint64_t lab_scenario_recent(const struct lab_scenario *s);
 /* of every master, and of the one that the checkers keep */
 struct meta_limits lab_scenario_limits(const struct lab_scenario *s);
 const char *lab_scenario_fault_name(enum lab_fault_kind k);

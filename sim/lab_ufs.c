@@ -754,7 +754,8 @@ int lab_ufs_remove(struct lab_ufs *u, const char *path)
 
 bool lab_ufs_is_displaced(const struct lab_ufs *u, uint64_t ino)
 {
-    return u->nodes[ino]->is_displaced;
+    const struct lab_ufs_node *n = ino < u->n_nodes ? u->nodes[ino] : NULL;
+    return !n || n->is_displaced; /* of one that was forgotten nothing is said */
 }
 
 void lab_ufs_outage(struct lab_ufs *u, int64_t until_ns)
@@ -805,10 +806,12 @@ bool lab_ufs_check(const struct lab_ufs *u, char *err_text, size_t cap)
     for (uint32_t i = 0; i < u->n_nodes; i++) {
         const struct lab_ufs_node *n = u->nodes[i];
         uint32_t subdirs = 0;
+        if (!n) /* forgotten */
+            continue;
         for (const struct lab_ufs_dent *d = n->first; d; d = d->next)
             subdirs += node_is(d->node, FSOP_S_IFDIR);
         if (subdirs != n->subdirs ||
-            (n->n_changes && n->changes[n->n_changes - 1].size != n->size)) {
+            (n->n_changes && lab_ufs_data_change(n, n->n_changes - 1)->size != n->size)) {
             fmt_into(err_text, cap, "under-store inode %u: %u subdirectories counted as %u", i,
                      subdirs, n->subdirs);
             return false;

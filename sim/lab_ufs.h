@@ -8,7 +8,7 @@
  *     looks twice.  A node that crashes meanwhile does not know whether it did.
  *  2. Bytes of a file are a function of its history: seeded bytes are computed, written ones are
  *     kept with the change that wrote them.  Every past state can be read again, which is how the
- *     checker knows what a reader may have seen.
+ *     checker knows what a reader may have seen; until it says which ones it needs no more.
  *  3. Everything is drawn from one stream of the seed; no pointer decides anything. */
 #ifndef SIM_LAB_UFS_H
 #define SIM_LAB_UFS_H
@@ -94,6 +94,10 @@ uint32_t lab_ufs_changes(const struct lab_ufs *u, uint64_t ino);
 const struct lab_ufs_change *lab_ufs_change(const struct lab_ufs *u, uint64_t ino, uint32_t k);
 /* changes to that size made in [from_ns, to_ns] are known to whoever asked for them by to_ns */
 void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, uint64_t size, int64_t from_ns, int64_t to_ns);
+/* Forgets the states that files had before that: what replaced them was made by then.  Files
+ * without a name go, unless they are kept, or somebody is reading them. */
+void lab_ufs_forget(struct lab_ufs *u, int64_t known_ns);
+void lab_ufs_keep(struct lab_ufs *u, uint64_t ino); /* this once */
 /* the bytes after the first k changes, in buf or where they are kept; ret_len: less than len only
  * at the end */
 const uint8_t *lab_ufs_content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off,

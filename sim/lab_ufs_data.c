@@ -4,16 +4,18 @@
 
 static struct lab_ufs_change *data_push(struct lab_ufs *u, struct lab_ufs_node *n)
 {
-    if (n->n_changes == n->cap_changes) {
+    uint32_t kept = n->n_changes - n->n_forgot;
+    if (kept == n->cap_changes) {
         uint32_t cap = n->cap_changes ? 2 * n->cap_changes : 4;
         struct lab_ufs_change *more = lab_ufs_alloc(u, cap * sizeof *more);
-        if (n->n_changes)
-            memcpy(more, n->changes, n->n_changes * sizeof *more);
+        if (kept)
+            memcpy(more, n->changes, kept * sizeof *more);
         mem_free(u->mem, n->changes, n->cap_changes * sizeof *more);
         n->changes = more;
         n->cap_changes = cap;
     }
-    struct lab_ufs_change *c = &n->changes[n->n_changes++];
+    struct lab_ufs_change *c = &n->changes[kept];
+    n->n_changes++;
     memset(c, 0, sizeof *c);
     c->t_ns = sim_now_ns(u->sim);
     return c;
@@ -78,8 +80,8 @@ static void data_zero_from(uint64_t size, uint64_t off, uint8_t *buf, uint32_t l
 static void data_fill(const struct lab_ufs_node *n, uint32_t k, uint64_t off, uint8_t *buf,
                       uint32_t len)
 {
-    for (; k > 0 && len; k--) {
-        const struct lab_ufs_change *c = &n->changes[k - 1];
+    for (; k > n->n_forgot && len; k--) {
+        const struct lab_ufs_change *c = lab_ufs_data_change(n, k - 1);
         if (c->kind == LAB_UFS_WRITE) {
             uint64_t from = base_max_u64(off, c->off);
             uint64_t to = base_min_u64(off + len, c->off + c->len);
@@ -102,7 +104,7 @@ static void data_fill(const struct lab_ufs_node *n, uint32_t k, uint64_t off, ui
 
 uint32_t lab_ufs_data_len(const struct lab_ufs_node *n, uint32_t k, uint64_t off, uint32_t len)
 {
-    uint64_t size = k ? n->changes[k - 1].size : 0;
+    uint64_t size = k ? lab_ufs_data_change(n, k - 1)->size : 0;
     return size > off ? (uint32_t)base_min_u64(size - off, len) : 0;
 }
 
@@ -114,20 +116,26 @@ uint32_t lab_ufs_data_read(const struct lab_ufs_node *n, uint32_t k, uint64_t of
     return len;
 }
 
+static const struct lab_ufs_node *data_node(const struct lab_ufs *u, uint64_t ino)
+{
+    return ino < u->n_nodes ? u->nodes[ino] : NULL;
+}
+
 uint32_t lab_ufs_changes(const struct lab_ufs *u, uint64_t ino)
 {
-    return ino < u->n_nodes ? u->nodes[ino]->n_changes : 0;
+    const struct lab_ufs_node *n = data_node(u, ino);
+    return n ? n->n_changes : 0;
 }
 
 const struct lab_ufs_change *lab_ufs_change(const struct lab_ufs *u, uint64_t ino, uint32_t k)
 {
-    return k < lab_ufs_changes(u, ino) ? &u->nodes[ino]->changes[k] : NULL;
+    return k < lab_ufs_changes(u, ino) ? lab_ufs_data_change(u->nodes[ino], k) : NULL;
 }
 
 void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, uint64_t size, int64_t from_ns, int64_t to_ns)
 {
     for (uint32_t k = lab_ufs_changes(u, ino); k-- > 0;) {
-        struct lab_ufs_change *c = &u->nodes[ino]->changes[k];
+        struct lab_ufs_change *c = lab_ufs_data_change(u->nodes[ino], k);
         if (c->t_ns < from_ns)
             break;
         if (c->kind == LAB_UFS_SIZE && c->size == size && !c->firm_ns)
@@ -138,11 +146,13 @@ void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, uint64_t size, int64_t from_n
 const uint8_t *lab_ufs_content(const struct lab_ufs *u, uint64_t ino, uint32_t k, uint64_t off,
                                uint8_t *buf, uint32_t len, uint32_t *ret_len)
 {
-    const struct lab_ufs_node *n = ino < u->n_nodes ? u->nodes[ino] : NULL;
+    const struct lab_ufs_node *n = data_node(u, ino);
     if (n && k > n->n_changes)
         k = n->n_changes;
+    if (n && k && k <= n->n_forgot)
+        k = n->n_forgot + 1;
     *ret_len = len = n ? lab_ufs_data_len(n, k, off, len) : 0;
-    const struct lab_ufs_change *c = len ? &n->changes[k - 1] : NULL;
+    const struct lab_ufs_change *c = len ? lab_ufs_data_change(n, k - 1) : NULL;
     if (c && c->kind == LAB_UFS_WRITE && c->off <= off && off + len <= c->off + c->len)
         return c->data + (off - c->off);
     if (len)

@@ -13,9 +13,10 @@ struct lab_ufs_node {
     int64_t atime_ns, mtime_ns, ctime_ns;
     char *target;
     struct lab_ufs_dent *first, *last;
-    struct lab_ufs_change *changes;
-    uint32_t n_changes, cap_changes;
-    bool is_displaced; /* a name of it was taken away or replaced by nobody in the cluster */
+    struct lab_ufs_change *changes; /* but for the first n_forgot, which are one with the next */
+    uint32_t n_changes, cap_changes, n_forgot;
+    bool is_kept, is_read; /* while it is looked what may be forgotten */
+    bool is_displaced;     /* a name of it was taken away or replaced by nobody in the cluster */
 };
 
 struct lab_ufs_dent {
@@ -82,6 +83,11 @@ struct lab_ufs_dent *lab_ufs_find(const struct lab_ufs_node *dir, const char *na
 int64_t lab_ufs_perform(struct lab_ufs *u, struct lab_ufs_call *c);
 
 /* ---- lab_ufs_data.c */
+/* the change that made state k into k + 1; of what was forgotten the one that it became part of */
+static inline struct lab_ufs_change *lab_ufs_data_change(const struct lab_ufs_node *n, uint32_t k)
+{
+    return &n->changes[k > n->n_forgot ? k - n->n_forgot : 0];
+}
 void lab_ufs_data_seed(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t size, bool behind);
 void lab_ufs_data_size(struct lab_ufs *u, struct lab_ufs_node *n, uint64_t size);
 /* p, of the model's memory, is the history's from now on */
