@@ -31,7 +31,7 @@ void lab_group_fail(struct lab_group *g, enum lab_group_verdict v, const char *f
     va_end(args);
 }
 
-static void *check_room(struct lab_group *g, void *p, uint64_t need, uint64_t *cap, size_t size)
+void *lab_group_check_room(struct lab_group *g, void *p, uint64_t need, uint64_t *cap, size_t size)
 {
     uint64_t to = *cap ? *cap : 1024;
     if (need <= *cap)
@@ -60,30 +60,47 @@ void lab_group_check_open(struct lab_group *g)
     for (uint32_t i = 0; g->raft && i < g->n_nodes; i++)
         g->node[i].watch = lab_raft_member(g->raft, sim_node_name(g->node[i].node));
     struct group_check *c = &g->check;
-    uint64_t n = lab_scenario_operations(&g->s), ops = 0;
-    c->entry = check_room(g, c->entry, n + n / 4, &c->cap_entries, sizeof *c->entry);
-    c->ticket_index =
-        check_room(g, c->ticket_index, n + n / 4, &c->cap_tickets, sizeof *c->ticket_index);
-    c->ops = check_room(g, c->ops, n, &ops, sizeof *c->ops);
+    uint64_t all = lab_scenario_operations(&g->s), n = lab_scenario_recent(&g->s), ops = 0;
+    lab_ring_open(&c->entry, g->mem, sizeof(struct group_entry), n + n / 4, 0);
+    lab_ring_open(&c->old, g->mem, sizeof(struct group_old), all + all / 4, GROUP_OLD);
+    lab_ring_open(&c->tickets, g->mem, sizeof(uint64_t), all + all / 4, GROUP_OLD);
+    c->ops = lab_group_check_room(g, c->ops, n, &ops, sizeof *c->ops);
     c->cap_ops = (uint32_t)ops;
     for (uint32_t k = 0; k < g->s.journal.keys; k++) {
         struct group_past *p = &c->past[k];
         uint64_t cap = 0, cap2 = 0;
-        p->index = check_room(g, NULL, n / g->s.journal.keys, &cap, sizeof *p->index);
-        p->value = check_room(g, NULL, n / g->s.journal.keys, &cap2, sizeof *p->value);
+        p->index = lab_group_check_room(g, NULL, n / g->s.journal.keys, &cap, sizeof *p->index);
+        p->value = lab_group_check_room(g, NULL, n / g->s.journal.keys, &cap2, sizeof *p->value);
         p->cap = (uint32_t)cap;
     }
 }
 
-static struct group_entry *check_entry(struct lab_group *g, uint64_t index)
+static bool check_index(struct lab_group *g, uint64_t index)
 {
-    struct group_check *c = &g->check;
-    if (index >= (uint64_t)1 << 24) {
+    bool ok = index < g->check.last + ((uint64_t)1 << 24);
+    if (!ok)
         lab_group_fail(g, LAB_GROUP_LOG, "index %llu", (unsigned long long)index);
-        index = 0;
-    }
-    c->entry = check_room(g, c->entry, index + 1, &c->cap_entries, sizeof *c->entry);
-    return &c->entry[index];
+    return ok;
+}
+
+/* NULL: it was forgotten, or nobody has applied it yet */
+static const struct group_entry *check_entry(struct lab_group *g, uint64_t index)
+{
+    return check_index(g, index) ? lab_ring_at(&g->check.entry, index) : NULL;
+}
+
+/* the same of what is not there */
+static const struct group_old *check_old(struct lab_group *g, uint64_t index)
+{
+    static const struct group_old none;
+    bool is_old = index < g->check.old.first;
+    const struct group_old *o = check_index(g, index) ? lab_ring_at(&g->check.old, index) : NULL;
+    return o || is_old ? o : &none;
+}
+
+static uint32_t check_state(uint64_t chain, uint64_t ballast_sum)
+{
+    return (uint32_t)base_mix_u64(chain + base_mix_u64(ballast_sum));
 }
 
 /* ---- leaders ---- */
@@ -95,7 +112,7 @@ static struct group_epoch *check_epoch(struct lab_group *g, uint64_t epoch)
     for (uint32_t i = 0; i < c->n_epochs; i++)
         if (c->epochs[i].epoch == epoch)
             return &c->epochs[i];
-    c->epochs = check_room(g, c->epochs, c->n_epochs + 1, &cap, sizeof *c->epochs);
+    c->epochs = lab_group_check_room(g, c->epochs, c->n_epochs + 1, &cap, sizeof *c->epochs);
     c->cap_epochs = (uint32_t)cap;
     c->epochs[c->n_epochs] = (struct group_epoch){.epoch = epoch};
     return &c->epochs[c->n_epochs++];
@@ -189,21 +206,23 @@ static void check_first(struct lab_group *g, const struct group_record *r, struc
     struct group_past *p = &c->past[key];
     if (had != c->state.value[key]) {
         uint64_t cap = p->cap, cap2 = p->cap;
-        p->index = check_room(g, p->index, p->n + 1, &cap, sizeof *p->index);
-        p->value = check_room(g, p->value, p->n + 1, &cap2, sizeof *p->value);
+        p->index = lab_group_check_room(g, p->index, p->n + 1, &cap, sizeof *p->index);
+        p->value = lab_group_check_room(g, p->value, p->n + 1, &cap2, sizeof *p->value);
         p->cap = (uint32_t)cap;
         p->index[p->n] = index;
         p->value[p->n++] = c->state.value[key];
     }
-    c->ticket_index =
-        check_room(g, c->ticket_index, e->ticket + 1, &c->cap_tickets, sizeof *c->ticket_index);
-    if (e->ticket > g->tickets)
+    if (e->ticket > g->tickets) {
         lab_group_fail(g, LAB_GROUP_LOG, "record %llu was never submitted",
                        (unsigned long long)index);
-    else if (c->ticket_index[e->ticket])
+        return;
+    }
+    uint64_t *was = lab_ring_push(&c->tickets, e->ticket);
+    if (was && *was)
         lab_group_fail(g, LAB_GROUP_LOG, "records %llu and %llu are of one submit",
-                       (unsigned long long)c->ticket_index[e->ticket], (unsigned long long)index);
-    c->ticket_index[e->ticket] = index;
+                       (unsigned long long)*was, (unsigned long long)index);
+    if (was)
+        *was = index;
 }
 
 void lab_group_check_apply(struct group_node *n, const struct group_record *r, uint64_t before,
@@ -212,13 +231,16 @@ void lab_group_check_apply(struct group_node *n, const struct group_record *r, u
     struct lab_group *g = n->g;
     struct group_check *c = &g->check;
     uint64_t index = r->index, hash = r->digest | 1;
-    struct group_entry *e = check_entry(g, index);
     const char *name = sim_node_name(n->node);
     c->findings[LAB_GROUP_LOG].checks++;
+    if (!check_index(g, index))
+        return;
     if (index <= before)
         lab_group_fail(g, LAB_GROUP_LOG, "%s applies %llu after %llu", name,
                        (unsigned long long)index, (unsigned long long)before);
     if (index > c->last) {
+        struct group_entry *e = lab_ring_push(&c->entry, index);
+        struct group_old *o = lab_ring_push(&c->old, index);
         e->hash = hash;
         if (before != c->last)
             lab_group_fail(g, LAB_GROUP_LOG,
@@ -230,6 +252,8 @@ void lab_group_check_apply(struct group_node *n, const struct group_record *r, u
             g->watch.on_record(g->watch.ctx, group_now_ns(g), index, name);
         check_leases(n, index);
         e->ballast_sum = st->ballast_sum;
+        *o = (struct group_old){(uint32_t)hash, check_state(e->chain, e->ballast_sum),
+                                (uint32_t)e->ticket};
         lab_group_note(g, "%s record %llu ticket %llu client %llu seq %llu key %llu value %llu%s",
                        name, (unsigned long long)index, (unsigned long long)e->ticket,
                        (unsigned long long)e->client, (unsigned long long)e->seq,
@@ -237,11 +261,12 @@ void lab_group_check_apply(struct group_node *n, const struct group_record *r, u
                        (unsigned long long)e->value, e->executed ? "" : " known");
         return;
     }
-    if (e->hash != hash)
+    const struct group_old *o = check_old(g, index);
+    if (o && o->hash != (uint32_t)hash)
         lab_group_fail(g, LAB_GROUP_LOG, "%s applies ticket %llu as record %llu, which is %llu",
                        name, (unsigned long long)r->ticket, (unsigned long long)index,
-                       (unsigned long long)e->ticket);
-    else if (e->chain != st->chain || e->ballast_sum != st->ballast_sum)
+                       (unsigned long long)o->ticket);
+    else if (o && o->state != check_state(st->chain, st->ballast_sum))
         lab_group_fail(g, LAB_GROUP_LOG, "%s: another state than others had after record %llu",
                        name, (unsigned long long)index);
 }
@@ -249,11 +274,11 @@ void lab_group_check_apply(struct group_node *n, const struct group_record *r, u
 void lab_group_check_image(struct group_node *n, const struct group_state *st)
 {
     struct lab_group *g = n->g;
-    const struct group_entry *e = check_entry(g, st->applied);
+    const struct group_old *o = check_old(g, st->applied);
     lab_group_note(g, "%s loads an image of %llu", sim_node_name(n->node),
                    (unsigned long long)st->applied);
     g->check.findings[LAB_GROUP_LOG].checks++;
-    if (st->applied && (e->chain != st->chain || e->ballast_sum != st->ballast_sum))
+    if (st->applied && o && o->state != check_state(st->chain, st->ballast_sum))
         lab_group_fail(g, LAB_GROUP_LOG, "%s: an image of %llu is not what others had there",
                        sim_node_name(n->node), (unsigned long long)st->applied);
 }
@@ -262,36 +287,27 @@ void lab_group_check_done(struct group_node *n, uint64_t epoch, uint64_t ticket,
                           uint64_t applied)
 {
     struct lab_group *g = n->g;
-    const struct group_entry *e = check_entry(g, index);
+    const struct group_old *was = check_old(g, index);
     const char *name = sim_node_name(n->node);
     struct group_epoch *o = check_epoch(g, epoch);
     g->check.findings[LAB_GROUP_LOG].checks++;
     if (index > applied)
         lab_group_fail(g, LAB_GROUP_LOG, "%s acknowledges %llu, has applied %llu", name,
                        (unsigned long long)index, (unsigned long long)applied);
-    if (e->ticket != ticket)
+    if (was && was->ticket != (uint32_t)ticket)
         lab_group_fail(
             g, LAB_GROUP_LOG, "%s acknowledges ticket %llu as record %llu, which is %llu", name,
-            (unsigned long long)ticket, (unsigned long long)index, (unsigned long long)e->ticket);
+            (unsigned long long)ticket, (unsigned long long)index, (unsigned long long)was->ticket);
     o->acked = base_max_u64(o->acked, index);
 }
 
 /* ---- answers ---- */
 
-static void check_op(struct lab_group *g, struct lab_wgl_op op)
-{
-    struct group_check *c = &g->check;
-    uint64_t cap = c->cap_ops;
-    c->ops = check_room(g, c->ops, c->n_ops + 1, &cap, sizeof *c->ops);
-    c->cap_ops = (uint32_t)cap;
-    op.tag = c->n_ops;
-    c->ops[c->n_ops++] = op;
-}
-
 void lab_group_check_write(struct lab_group *g, const struct group_request *q, int64_t from_ns,
                            uint64_t floor, const struct group_answer *a)
 {
-    const struct group_entry *e = check_entry(g, a->index);
+    static const struct group_entry none;
+    const struct group_entry *at = check_entry(g, a->index), *e = at ? at : &none;
     struct lab_wgl_op op = {.key = q->key, .from = from_ns, .to = group_now_ns(g)};
     g->check.findings[LAB_GROUP_ANSWERS].checks++;
     g->stats.writes++;
@@ -312,7 +328,7 @@ void lab_group_check_write(struct lab_group *g, const struct group_request *q, i
     op.f = q->verb == GROUP_WRITE ? LAB_WGL_WRITE : a->did ? LAB_WGL_CAS : LAB_WGL_READ;
     op.a = q->verb == GROUP_WRITE || a->did ? q->a : a->value;
     op.b = q->b;
-    check_op(g, op);
+    lab_group_linear_op(g, op);
 }
 
 static uint64_t check_value_at(const struct group_past *p, uint64_t index)
@@ -345,68 +361,50 @@ void lab_group_check_read(struct lab_group *g, const struct group_request *q, in
                        (unsigned long long)a->index, (unsigned long long)want,
                        (unsigned long long)a->value);
     c->floor = base_max_u64(c->floor, a->index);
-    check_op(g, (struct lab_wgl_op){.key = q->key,
-                                    .from = from_ns,
-                                    .to = group_now_ns(g),
-                                    .f = LAB_WGL_READ,
-                                    .a = a->value});
+    lab_group_linear_op(g, (struct lab_wgl_op){.key = q->key,
+                                               .from = from_ns,
+                                               .to = group_now_ns(g),
+                                               .f = LAB_WGL_READ,
+                                               .a = a->value});
 }
 
 void lab_group_check_unknown(struct lab_group *g, const struct group_request *q, int64_t from_ns)
 {
     g->stats.unanswered++;
-    check_op(g, (struct lab_wgl_op){.key = q->key,
-                                    .from = from_ns,
-                                    .to = INT64_MAX,
-                                    .f = q->verb == GROUP_WRITE ? LAB_WGL_WRITE : LAB_WGL_CAS_MAYBE,
-                                    .a = q->a,
-                                    .b = q->b});
+    lab_group_linear_op(
+        g, (struct lab_wgl_op){.key = q->key,
+                               .from = from_ns,
+                               .to = INT64_MAX,
+                               .f = q->verb == GROUP_WRITE ? LAB_WGL_WRITE : LAB_WGL_CAS_MAYBE,
+                               .a = q->a,
+                               .b = q->b});
 }
 
-/* ---- linear ---- */
-
-static uint64_t check_written(const struct lab_wgl_op *o)
-{
-    return o->f == LAB_WGL_WRITE ? o->a : o->b;
-}
-
-/* No value is written twice.  So what nobody was told of took effect before the first answer that
- * shows its value; and if none does, it explains nothing, and may as well not have happened. */
-static void check_close(struct lab_group *g, struct lab_wgl_op *o)
-{
-    const struct group_check *c = &g->check;
-    for (uint32_t i = 0; i < c->n_ops; i++) {
-        const struct lab_wgl_op *x = &c->ops[i];
-        if ((x->f == LAB_WGL_READ || x->f == LAB_WGL_CAS) && x->a == check_written(o) &&
-            x->key == o->key && x->to < o->to)
-            o->to = x->to;
-    }
-    if (o->to == INT64_MAX)
-        o->f = LAB_WGL_DROPPED;
-    else if (o->f == LAB_WGL_CAS_MAYBE)
-        o->f = LAB_WGL_CAS;
-}
+/* ---- at the end, and before ---- */
 
 void lab_group_check_end(struct lab_group *g)
 {
+    lab_group_linear_end(g);
+}
+
+/* Answers have places at `floor` or later: the change before that is what is read there. */
+static void check_forget_past(struct group_past *p, uint64_t floor)
+{
+    uint32_t k = 0;
+    while (k + 1 < p->n && p->index[k + 1] <= floor)
+        k++;
+    p->n -= k;
+    memmove(p->index, p->index + k, p->n * sizeof *p->index);
+    memmove(p->value, p->value + k, p->n * sizeof *p->value);
+}
+
+void lab_group_check_forget(struct lab_group *g)
+{
     struct group_check *c = &g->check;
-    struct lab_wgl_result r;
-    for (uint32_t i = 0; i < c->n_ops; i++)
-        if (c->ops[i].to == INT64_MAX)
-            check_close(g, &c->ops[i]);
-    lab_wgl_check(g->mem, c->ops, c->n_ops, 0, 100000, &r);
-    c->findings[LAB_GROUP_LINEAR].checks += r.keys;
-    g->stats.wgl_steps = r.steps;
-    g->stats.wgl_unknown = r.verdict == LAB_WGL_UNKNOWN;
-    for (uint32_t i = 0; i < c->n_ops && r.verdict == LAB_WGL_BAD; i++) {
-        const struct lab_wgl_op *o = &c->ops[i];
-        if (o->tag == r.tag) {
-            lab_group_fail(g, LAB_GROUP_LINEAR,
-                           "no order explains the %s of key %llu, value %llu, from %.6f to %.6f s",
-                           o->f == LAB_WGL_READ ? "read" : "write", (unsigned long long)o->key,
-                           (unsigned long long)(o->f == LAB_WGL_CAS ? o->b : o->a),
-                           (double)o->from / 1e9, (double)o->to / 1e9);
-            break;
-        }
-    }
+    int64_t from_ns[GROUP_KEYS];
+    uint64_t floor = base_min_u64(c->floor, lab_group_load_oldest(g->load, from_ns));
+    for (uint32_t k = 0; k < g->s.journal.keys; k++)
+        check_forget_past(&c->past[k], floor);
+    lab_ring_forget(&c->entry, floor);
+    lab_group_linear_forget(g);
 }

@@ -19,6 +19,7 @@
 #include "journal/journal.h"
 #include "sim/lab_group.h"
 #include "sim/lab_raft.h"
+#include "sim/lab_ring.h"
 #include "sim/lab_wgl.h"
 
 enum {
@@ -27,7 +28,10 @@ enum {
     GROUP_CLIENTS = 96, /* threads of all client nodes */
     GROUP_HEAD = 64,    /* bytes of a record before its filling */
     GROUP_WINDOW_MS = 100,
-    GROUP_KNOWN = 4096, /* records whose hashes are remembered */
+    GROUP_KNOWN = 4096,  /* records whose hashes are remembered */
+    GROUP_OLD = 1 << 17, /* records of which it is remembered what they were */
+    GROUP_FORGET_MS = 2000,
+    GROUP_PIECE = 256, /* operations that are worth a look for what is closed */
     GROUP_PORT = 7400,
 };
 #define GROUP_MS 1000000LL
@@ -112,10 +116,14 @@ struct group_node {
     uint32_t exit_incarnation;
 };
 
-struct group_entry { /* what was applied at an index */
+struct group_entry { /* what was applied at an index, while somebody may be answered with it */
     uint64_t hash;   /* of the bytes; 0: nothing was, by anybody */
     uint64_t chain, ballast_sum, ticket, client, seq, value, did;
     bool executed;
+};
+
+struct group_old { /* and for those who apply it later: halves of hashes, and of the ticket */
+    uint32_t hash, state, ticket;
 };
 
 struct group_epoch {
@@ -130,17 +138,19 @@ struct group_past { /* a register's past */
 
 struct group_check {
     struct lab_finding findings[LAB_GROUP_VERDICTS];
-    struct group_entry *entry;  /* by index */
-    uint64_t cap_entries, last; /* last: the highest index applied by anybody */
-    struct group_state state;   /* the second machine's, as of last */
+    struct lab_ring entry;    /* struct group_entry, by index */
+    struct lab_ring old;      /* struct group_old, of the last GROUP_OLD */
+    uint64_t last;            /* the highest index applied by anybody */
+    struct group_state state; /* the second machine's, as of last */
     struct group_past past[GROUP_KEYS];
-    uint64_t *ticket_index; /* 0: not applied yet */
-    uint64_t cap_tickets;
+    struct lab_ring tickets; /* the index of each of the last GROUP_OLD; 0: not applied yet */
     struct group_epoch *epochs;
     uint32_t n_epochs, cap_epochs;
-    uint64_t floor; /* the highest place of an answer so far */
-    struct lab_wgl_op *ops;
+    uint64_t floor;         /* the highest place of an answer so far */
+    struct lab_wgl_op *ops; /* not judged yet */
     uint32_t n_ops, cap_ops;
+    uint64_t initial[GROUP_KEYS]; /* what each register was before those */
+    bool had[GROUP_KEYS];         /* operations that were judged */
 };
 
 /* What goes wrong. */
@@ -207,6 +217,7 @@ struct lab_group {
     struct lab_core core; /* in GROUP_CORE */
     struct lab_core_watch core_watch;
     struct env_op tick;
+    uint32_t ticks;
     enum group_phase phase;
     int64_t phase_until_ns;
     uint8_t *windows;
@@ -290,6 +301,17 @@ void lab_group_check_read(struct lab_group *g, const struct group_request *q, in
 /* nobody will ever be told */
 void lab_group_check_unknown(struct lab_group *g, const struct group_request *q, int64_t from_ns);
 void lab_group_check_end(struct lab_group *g);
+/* what no open question can need is forgotten; what is closed is judged before */
+void lab_group_check_forget(struct lab_group *g);
+/* room for `need` objects */
+void *lab_group_check_room(struct lab_group *g, void *p, uint64_t need, uint64_t *cap, size_t size);
+
+/* ---- lab_group_linear.c */
+void lab_group_linear_op(struct lab_group *g, struct lab_wgl_op op);
+/* all that ended before a moment at which a register's state is known */
+void lab_group_linear_forget(struct lab_group *g);
+/* the rest */
+void lab_group_linear_end(struct lab_group *g);
 
 /* ---- lab_group_call.c */
 void lab_group_call_boot(struct group_caller *c);
@@ -302,6 +324,9 @@ void lab_group_load_boot(struct group_load *l);
 void lab_group_load_stop(struct group_load *l);
 void lab_group_load_vary(struct group_load *l, uint64_t seed);
 bool lab_group_load_is_idle(const struct group_load *l);
+/* The least place that an answer to an open question may have, and when the oldest question about
+ * each register was put; UINT64_MAX, INT64_MAX: there is none. */
+uint64_t lab_group_load_oldest(const struct group_load *l, int64_t ret_from_ns[GROUP_KEYS]);
 /* a run ends before its operations: the checkers hear of those that are under way */
 void lab_group_load_tell_open(struct group_load *l);
 void lab_group_load_probe(struct group_load *l);

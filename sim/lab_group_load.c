@@ -439,13 +439,33 @@ bool lab_group_load_is_idle(const struct group_load *l)
     return true;
 }
 
+static bool thread_is_open(const struct group_thread *t)
+{
+    return t->state != THREAD_IDLE && t->state != THREAD_OVER;
+}
+
+uint64_t lab_group_load_oldest(const struct group_load *l, int64_t ret_from_ns[GROUP_KEYS])
+{
+    uint64_t floor = UINT64_MAX;
+    for (uint32_t k = 0; k < GROUP_KEYS; k++)
+        ret_from_ns[k] = INT64_MAX;
+    for (uint32_t i = 0; i < l->n; i++)
+        for (uint32_t k = 0; k < l->clients[i].n; k++) {
+            const struct group_thread *t = &l->clients[i].threads[k];
+            if (!thread_is_open(t))
+                continue;
+            floor = base_min_u64(floor, t->floor);
+            ret_from_ns[t->q.key] = base_min_i64(ret_from_ns[t->q.key], t->from_ns);
+        }
+    return floor;
+}
+
 void lab_group_load_tell_open(struct group_load *l)
 {
     for (uint32_t i = 0; i < l->n; i++)
         for (uint32_t k = 0; k < l->clients[i].n; k++) {
             const struct group_thread *t = &l->clients[i].threads[k];
-            bool open = t->state != THREAD_IDLE && t->state != THREAD_OVER;
-            if (open && t->q.verb != GROUP_READ)
+            if (thread_is_open(t) && t->q.verb != GROUP_READ)
                 lab_group_check_unknown(l->g, &t->q, t->from_ns);
         }
 }

@@ -206,6 +206,8 @@ static void group_tick(struct env_op *op)
         lab_own_course(g);
     } else {
         lab_group_operator_tick(g->oper);
+        if (++g->ticks % (GROUP_FORGET_MS * GROUP_MS / group_tick_ns) == 0)
+            lab_group_check_forget(g);
         group_course(g);
     }
     if (g->phase != GROUP_OVER)

@@ -344,7 +344,7 @@ static bool wgl_is_before(const struct lab_wgl_op *a, const struct lab_wgl_op *b
 }
 
 /* shell sort: short code, no memory, and the order of equals does not matter */
-static void wgl_sort_ops(struct lab_wgl_op *ops, uint32_t n)
+void lab_wgl_sort(struct lab_wgl_op *ops, uint32_t n)
 {
     uint32_t gap = 1;
     while (gap < n / 3)
@@ -364,7 +364,7 @@ void lab_wgl_check(struct mem *m, struct lab_wgl_op *ops, uint32_t n, uint64_t i
 {
     struct lab_wgl_result *r = ret_result;
     *r = (struct lab_wgl_result){.verdict = LAB_WGL_OK};
-    wgl_sort_ops(ops, n);
+    lab_wgl_sort(ops, n);
     for (uint32_t i = 0, end; i < n; i = end) {
         for (end = i + 1; end < n && ops[end].key == ops[i].key;)
             end++;

@@ -66,6 +66,9 @@ struct lab_wgl_witness {
 void lab_wgl_check(struct mem *m, struct lab_wgl_op *ops, uint32_t n, uint64_t initial,
                    uint64_t steps_max, struct lab_wgl_result *ret_result);
 
+/* by key, and in it by when they began */
+void lab_wgl_sort(struct lab_wgl_op *ops, uint32_t n);
+
 /* One key's operations, BAD or UNKNOWN: the same verdict once more, with what is behind it.  The
  * order is of cap places of mem, for the caller to free; cap 0: there was no memory. */
 void lab_wgl_explain(struct mem *m, const struct lab_wgl_op *ops, uint32_t n, uint64_t initial,

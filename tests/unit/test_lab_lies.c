@@ -528,7 +528,7 @@ static void lie_backwards(struct lab_group *g)
     struct group_node *n = group_other(g);
     struct group_state st = *lab_group_member_state(n->m);
     struct group_record r;
-    const struct group_entry *e = &g->check.entry[g->check.last];
+    const struct group_entry *e = lab_ring_at(&g->check.entry, g->check.last);
     group_record(g, g->check.last, e->ticket, &r);
     r.digest = e->hash;
     st.chain = e->chain;
@@ -542,7 +542,7 @@ static void lie_other_state(struct lab_group *g)
     struct group_node *n = group_other(g);
     struct group_state st = *lab_group_member_state(n->m);
     struct group_record r;
-    const struct group_entry *e = &g->check.entry[g->check.last];
+    const struct group_entry *e = lab_ring_at(&g->check.entry, g->check.last);
     group_record(g, g->check.last, e->ticket, &r);
     r.digest = e->hash;
     st.chain = e->chain + 1;
