@@ -3,7 +3,7 @@
  * INVARIANTS
  *  1. An answer comes from applied state only.  What it does not hold is loaded, what was compared
  *     with the under-store too long ago is compared, and then the question is asked again.
- *  2. Each request causes at most one comparison, and a bounded number of loads.
+ *  2. Each request causes one comparison, and a bounded number of loads, or more of what moves.
  *  3. A file that somebody writes shows the size and times that it has below right now.
  *  4. reply.lease_ns never outlasts the session's lease, nor the next comparison that is due; it is
  *     0 where the master could not remember that the client has the answer.
@@ -263,6 +263,12 @@ static bool query_verify(struct master_req *r, const struct fsop_reply *rep)
     }
     if (!is_attr || !master_mount_at(m, a.mount)->ufs)
         return false;
+    if (r->is_live_known && !(a.flags & FSATTR_LIVE) && query_is_open_ended(&a) &&
+        r->loads < MASTER_LOADS_MAX - 2) {
+        /* closed since, and not looked at then: what is recorded is that of before the writing */
+        r->loads++;
+        r->is_checked = r->is_live_known = false;
+    }
     bool is_live = (a.flags & FSATTR_LIVE) && !r->is_live_known;
     bool is_stale = !(a.flags & FSATTR_LIVE) && !r->is_checked && master_load_is_due(m, &a);
     bool is_doubted = (a.fp == 0 && !(op->mode & FSOP_ACCESS_W)) || op->arg;

@@ -287,6 +287,33 @@ static void test_master_lease_live_size_ends_with_the_close(void)
     w_close();
 }
 
+/* ... and the look at the end of writing failed, so what is recorded is that of before it. */
+static void test_master_lease_live_size_is_asked_again(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 60000 * MS);
+    struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 1);
+    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
+    struct ino ino = w_lookup(c1, INO_ROOT, "f", 0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
+    wu.latency_ns = 200 * MS;
+    unsigned stats = wu.count[UFS_STAT];
+    struct fsop get = {.kind = FSOP_GETATTR, .ino = ino};
+    w_send(c2, &get, &b);
+    for (int i = 0; i < 200 && wu.count[UFS_STAT] == stats; i++)
+        w_run_ms(1);
+    wu.latency_ns = 2 * MS;
+    f->size = 100;
+    wu_touch(f);
+    wu.fail_kind = UFS_STAT;
+    wu.fail = E_IO;
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_CLOSE, .ino = ino}, &a), 0);
+    CU_ASSERT(!wu.fail && !b.done);
+    CU_ASSERT(w_wait(&b, 1000) && b.err == 0);
+    CU_ASSERT_FALSE(b.reply.attr.flags & FSATTR_LIVE);
+    CU_ASSERT_EQUAL(b.reply.attr.size, 100);
+    w_close();
+}
+
 static void test_master_lease_write_close_records_what_lies_below(void)
 {
     w_open(FSOP_MOUNT_THROUGH, 0);
@@ -950,6 +977,7 @@ UNIT_MAIN(
     UNIT(test_master_lease_live_size_is_its_own),
     UNIT(test_master_lease_live_size_follows_the_name),
     UNIT(test_master_lease_live_size_ends_with_the_close),
+    UNIT(test_master_lease_live_size_is_asked_again),
     UNIT(test_master_lease_write_close_records_what_lies_below),
     UNIT(test_master_lease_own_close_ends_the_session),
     UNIT(test_master_lease_orphans_go_when_nobody_holds_them),
