@@ -154,7 +154,7 @@ static const struct key keys[] = {
     U32("machine.byte_ps", sim.serve.byte_ps, 0, 1000000),
     U32("beyond", beyond, 0, 1),
     U32("core", core, 0, 1),
-    U32("swarm", swarm, 0, 1),
+    U32("swarm", swarm, 0, 2),
     U64("seed", seed),
     EVERY("power_loss", LAB_FAULT_POWER_LOSS),
     EVERY("crash", LAB_FAULT_CRASH),

@@ -61,7 +61,7 @@ struct lab_fault {
     uint32_t n_chance, n_given;
 };
 
-enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 600, LAB_DRAWN_MAX = 1500, LAB_PATH = 512 };
+enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 600, LAB_DRAWN_MAX = 3000, LAB_PATH = 512 };
 
 /* The masters' journal: see sim/lab_group.h for a run of journals alone. */
 struct lab_scenario_journal {
@@ -104,7 +104,7 @@ struct lab_scenario {
     struct lab_scenario_journal journal;
     uint32_t beyond;              /* more disks are damaged than can be recovered */
     uint32_t core;                /* after the storm a bare majority must do alone: lab_core.h */
-    uint32_t swarm;               /* the seed draws some of the keys, too */
+    uint32_t swarm;               /* the seed draws some of the keys, too; 2: of files, too */
     uint64_t fixed[4];            /* keys that were set on the command line, by their number */
     char drawn[LAB_DRAWN_MAX];    /* what the seed drew: "key=value ..." */
     uint32_t random_leader_ppm;   /* of the random faults: they hit whoever leads */

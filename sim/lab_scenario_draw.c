@@ -37,13 +37,62 @@ static const char *const swarms[][2] = {
     {"client.read_any", "= 0 1 2"},
 };
 
+/* What a swarm of file systems ("swarm": 2) draws beside these. */
+static const char *const file_swarms[][2] = {
+    {"net.pair_extra_max", "= = 0 2ms"},
+    {"disk.read_mean", "= = *4 *20"},
+    {"disk.lose_torn_ppm", "= 0 200000"},
+    {"store.latency_mean", "= = *5 *30"},
+    {"store.eio_ppm", "= 0 2000 20000"},
+    {"store.short_ppm", "= 0 20000 200000"},
+    {"store.files", "= = 0 /4 *4"},
+    {"store.dirs", "= = 0 1 *3"},
+    {"store.file_bytes", "= = 0 4096 1000000"},
+    {"store.check_interval", "= = 30ms 300ms 60s"},
+    {"master.lease", "= = 300ms 1s 8s"},
+    {"worker.page_bytes", "= = 65536 131072 524288"},
+    {"worker.capacity_bytes", "= = 1100000 4000000 20000000"},
+    {"client.readahead_pages", "= = 0 1 16"},
+    {"client.direct", "= 0 1"},
+    {"client.deadline", "= = /3 *2"},
+    {"load.threads", "= = 1 8"},
+    {"load.linger", "= = 0 100ms 1s"},
+    {"load.names", "= = 2 *5"},
+    {"load.io_bytes", "= = 1000 32768 400000"},
+    {"load.file_bytes", "= = 2000 *4"},
+    {"load.users", "= 0 5"},
+    {"load.create", "= = 0 *4"},
+    {"load.mkdir", "= = 0 *4"},
+    {"load.symlink", "= = 0 *4"},
+    {"load.link", "= = 0 *4"},
+    {"load.unlink", "= = 0 *4"},
+    {"load.rmdir", "= = 0 *4"},
+    {"load.rename", "= = 0 *4"},
+    {"load.setattr", "= = 0 *4"},
+    {"load.xattr", "= = 0 *4"},
+    {"load.lookup", "= = 0 *4"},
+    {"load.getattr", "= = 0 *4"},
+    {"load.list", "= = 0 *4"},
+    {"load.read", "= = 1 *4"}, /* a load of nothing shows nothing */
+    {"load.write", "= = 0 *4"},
+    {"load.append", "= = 0 8"},
+    {"load.cut", "= = 0 2"},
+};
+
+/* A master waits a sixteenth longer for a lease than the client has it. */
+enum { DRAW_DRIFT_PPM = 20000 };
+
 /* What a master changes below it changes while nobody else can lead: promises end well before
  * anybody is suspected, as the daemons' configuration has it (lab_scenario_check). */
 static uint64_t swarm_most(const struct lab_scenario *s, uint32_t key)
 {
-    bool bounded = s->masters > 1 && !lab_scenario_is_group(s) &&
-                   !strcmp(lab_scenario_key_name(key), "journal.promise");
-    return bounded ? (uint64_t)s->journal.suspect_min_ns / 2 : lab_scenario_key_range(key).max;
+    const char *name = lab_scenario_key_name(key);
+    bool is_group = lab_scenario_is_group(s);
+    if (s->masters > 1 && !is_group && !strcmp(name, "journal.promise"))
+        return (uint64_t)s->journal.suspect_min_ns / 2;
+    if (s->swarm > 1 && !is_group && !strcmp(name, "clock.drift_max_ppm"))
+        return base_max_u64(s->sim.clock.drift_max_ppm, DRAW_DRIFT_PPM);
+    return lab_scenario_key_range(key).max;
 }
 
 static void swarm_key(struct lab_scenario *s, uint32_t key, const char *values, uint64_t seed)
@@ -81,15 +130,24 @@ static void swarm_key(struct lab_scenario *s, uint32_t key, const char *values, 
     fmt_into(s->drawn + n, sizeof s->drawn - n, "%s%s=%s", n ? " " : "", name, word);
 }
 
+static void swarm_row(struct lab_scenario *s, const char *const row[2], uint64_t seed)
+{
+    uint32_t key = 0;
+    while (strcmp(lab_scenario_key_name(key), row[0]) != 0)
+        key++;
+    swarm_key(s, key, row[1], seed);
+}
+
 static void swarm_draw(struct lab_scenario *s, uint64_t seed)
 {
-    for (size_t i = 0; i < ARRAY_LEN(swarms); i++) {
-        uint32_t key = 0;
-        while (strcmp(lab_scenario_key_name(key), swarms[i][0]) != 0)
-            key++;
-        swarm_key(s, key, swarms[i][1], seed);
-    }
+    bool alone = s->masters == 1 && !lab_scenario_is_group(s); /* who has no group to talk to */
     const char *name;
+    for (size_t i = 0; i < ARRAY_LEN(swarms); i++)
+        if (!alone || strncmp(swarms[i][0], "journal.", 8) != 0)
+            swarm_row(s, swarms[i], seed);
+    for (size_t i = 0; i < ARRAY_LEN(file_swarms); i++)
+        if (s->swarm > 1 && !lab_scenario_is_group(s))
+            swarm_row(s, file_swarms[i], seed);
     for (uint32_t i = 0; (name = lab_scenario_key_name(i)); i++)
         if (!strncmp(name, "random.", 7) && strstr(name, "_every"))
             swarm_key(s, i, "0 0 = = /2 *3", seed);

@@ -17,7 +17,7 @@ expect 0 "cut short"
 [ "$(field 'd["windows"], d["longest_down_ns"] <= 2e9, d["faults"][0]["reached"], d["faults"][-1]["reached"]')" = "(20, True, True, False)" ] || fail "windows: $(cat "$work/out")"
 
 # what was drawn is told of file systems, too, with units that --set takes
-for s in sim/scenarios/masters3.json $R; do
+for s in sim/scenarios/masters3.json sim/scenarios/storm-swarm.json $R; do
     sim run $s --seed 2 --until 100ms
     expect 0 "$s" "^  drawn       .*[a-z]=[0-9.]+(ms|s)( |$)"
     grep '^  drawn' "$work/out" | grep -qE '=[0-9]{6,}000000' && fail "a time without a unit: $(grep drawn "$work/out")"

@@ -98,6 +98,45 @@ static void test_lab_scenario_draw(void)
     CU_ASSERT_EQUAL(k, a.n_faults);
 }
 
+/* "swarm": 2 draws what a file system has, and nothing that a run cannot work with */
+static void test_lab_scenario_swarm_of_files(void)
+{
+    static const char *const keys[] = {
+        " worker.page_bytes=",    " worker.capacity_bytes=",  " master.lease=",
+        " master.session=",       " store.latency_mean=",     " store.eio_ppm=",
+        " store.check_interval=", " client.readahead_pages=", " client.direct=",
+        " load.threads=",         " load.io_bytes=",          " load.read=",
+        " load.append="};
+    static const char *const texts[] = {"{\"swarm\": 2, \"profile\": \"stormy\"}",
+                                        "{\"swarm\": 1, \"profile\": \"stormy\"}",
+                                        "{\"swarm\": 2, \"journal\": {\"only\": 1}}"};
+    enum { SEEDS = 200 };
+    static struct lab_scenario s;
+    char why[LAB_ERROR], drawn[LAB_DRAWN_MAX + 2];
+    for (size_t t = 0; t < ARRAY_LEN(texts); t++) {
+        unsigned n[ARRAY_LEN(keys)] = {0}, drifts = 0, journals = 0;
+        for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+            CU_ASSERT_EQUAL(lab_scenario_parse(&s, texts[t], why), 0);
+            lab_scenario_draw(&s, seed);
+            CU_ASSERT_EQUAL(lab_scenario_check(&s, why), 0);
+            CU_ASSERT(strlen(s.drawn) < LAB_DRAWN_MAX - 100);
+            fmt_into(drawn, sizeof drawn, " %s", s.drawn);
+            for (size_t k = 0; k < ARRAY_LEN(keys); k++)
+                n[k] += strstr(drawn, keys[k]) != NULL;
+            drifts += s.sim.clock.drift_max_ppm > 20000;
+            journals += strstr(drawn, " journal.") != NULL;
+        }
+        for (size_t k = 0; k < ARRAY_LEN(keys); k++) {
+            if (t == 0) /* the rarest: one of two or more values */
+                CU_ASSERT(n[k] > SEEDS / 5 && n[k] < SEEDS * 4 / 5);
+            if (t > 0 && strcmp(keys[k], " master.session=") != 0)
+                CU_ASSERT_EQUAL(n[k], 0);
+        }
+        CU_ASSERT_EQUAL(journals > 0, t == 2);
+        CU_ASSERT_EQUAL(drifts > 0, t > 0); /* what leases of files bear */
+    }
+}
+
 /* ---- whole runs ---- */
 
 static void small_scenario(struct lab_scenario *s)
@@ -889,12 +928,12 @@ static void test_lab_check_model(void)
 }
 
 UNIT_MAIN("lab", UNIT(test_lab_scenario), UNIT(test_lab_scenario_bad), UNIT(test_lab_scenario_draw),
-          UNIT(test_lab_run), UNIT(test_lab_run_many), UNIT(test_lab_run_liveness),
-          UNIT(test_lab_run_single_master_on_a_damaged_disk), UNIT(test_lab_check_log),
-          UNIT(test_lab_check_group), UNIT(test_lab_check_leaders), UNIT(test_lab_check_twice),
-          UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale), UNIT(test_lab_check_seen),
-          UNIT(test_lab_check_listing), UNIT(test_lab_check_data), UNIT(test_lab_check_size),
-          UNIT(test_lab_check_replaced_from_outside), UNIT(test_lab_check_replaced_in_an_effect),
-          UNIT(test_lab_check_two_of_a_file), UNIT(test_lab_check_a_name_less),
-          UNIT(test_lab_load_ghosts), UNIT(test_lab_check_written), UNIT(test_lab_check_store),
-          UNIT(test_lab_check_model))
+          UNIT(test_lab_scenario_swarm_of_files), UNIT(test_lab_run), UNIT(test_lab_run_many),
+          UNIT(test_lab_run_liveness), UNIT(test_lab_run_single_master_on_a_damaged_disk),
+          UNIT(test_lab_check_log), UNIT(test_lab_check_group), UNIT(test_lab_check_leaders),
+          UNIT(test_lab_check_twice), UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale),
+          UNIT(test_lab_check_seen), UNIT(test_lab_check_listing), UNIT(test_lab_check_data),
+          UNIT(test_lab_check_size), UNIT(test_lab_check_replaced_from_outside),
+          UNIT(test_lab_check_replaced_in_an_effect), UNIT(test_lab_check_two_of_a_file),
+          UNIT(test_lab_check_a_name_less), UNIT(test_lab_load_ghosts),
+          UNIT(test_lab_check_written), UNIT(test_lab_check_store), UNIT(test_lab_check_model))
