@@ -54,7 +54,7 @@ static const char *const file_swarms[][2] = {
     {"worker.capacity_bytes", "= = 1100000 4000000 20000000"},
     {"client.readahead_pages", "= = 0 1 16"},
     {"client.direct", "= 0 1"},
-    {"client.deadline", "= = /3 *2"},
+    {"client.deadline", "= = *2 *4"},
     {"load.threads", "= = 1 8"},
     {"load.linger", "= = 0 100ms 1s"},
     {"load.names", "= = 2 *5"},
@@ -79,8 +79,10 @@ static const char *const file_swarms[][2] = {
     {"load.cut", "= = 0 2"},
 };
 
-/* A master waits a sixteenth longer for a lease than the client has it. */
-enum { DRAW_DRIFT_PPM = 20000 };
+/* A master waits a sixteenth longer for a lease than the client has it.  Within a deadline a
+ * listing may have to look at some tens of files below, and within the bound the last walk must ask
+ * for hundreds of names, one after the other. */
+enum { DRAW_DRIFT_PPM = 20000, DRAW_LOOKS = 40, DRAW_TRIPS = 2000 };
 
 /* What a master changes below it changes while nobody else can lead: promises end well before
  * anybody is suspected, as the daemons' configuration has it (lab_scenario_check). */
@@ -90,8 +92,16 @@ static uint64_t swarm_most(const struct lab_scenario *s, uint32_t key)
     bool is_group = lab_scenario_is_group(s);
     if (s->masters > 1 && !is_group && !strcmp(name, "journal.promise"))
         return (uint64_t)s->journal.suspect_min_ns / 2;
-    if (s->swarm > 1 && !is_group && !strcmp(name, "clock.drift_max_ppm"))
+    if (s->swarm < 2 || is_group)
+        return lab_scenario_key_range(key).max;
+    if (!strcmp(name, "clock.drift_max_ppm"))
         return base_max_u64(s->sim.clock.drift_max_ppm, DRAW_DRIFT_PPM);
+    if (!strcmp(name, "store.latency_mean"))
+        return base_max_u64((uint64_t)s->store.latency_mean_ns,
+                            (uint64_t)s->load.deadline_ns / DRAW_LOOKS);
+    if (!strcmp(name, "net.latency_mean"))
+        return base_max_u64((uint64_t)s->sim.net.latency_mean_ns,
+                            (uint64_t)s->bound_ns / DRAW_TRIPS);
     return lab_scenario_key_range(key).max;
 }
 

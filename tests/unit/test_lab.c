@@ -107,7 +107,8 @@ static void test_lab_scenario_swarm_of_files(void)
         " store.check_interval=", " client.readahead_pages=", " client.direct=",
         " load.threads=",         " load.io_bytes=",          " load.read=",
         " load.append="};
-    static const char *const texts[] = {"{\"swarm\": 2, \"profile\": \"stormy\"}",
+    static const char *const texts[] = {"{\"swarm\": 2, \"profile\": \"stormy\", "
+                                        "\"client\": {\"deadline\": \"400ms\"}}",
                                         "{\"swarm\": 1, \"profile\": \"stormy\"}",
                                         "{\"swarm\": 2, \"journal\": {\"only\": 1}}"};
     enum { SEEDS = 200 };
@@ -123,6 +124,8 @@ static void test_lab_scenario_swarm_of_files(void)
             fmt_into(drawn, sizeof drawn, " %s", s.drawn);
             for (size_t k = 0; k < ARRAY_LEN(keys); k++)
                 n[k] += strstr(drawn, keys[k]) != NULL;
+            CU_ASSERT(s.store.latency_mean_ns <= s.load.deadline_ns / 40);
+            CU_ASSERT(t || s.sim.net.latency_mean_ns <= s.bound_ns / 2000);
             drifts += s.sim.clock.drift_max_ppm > 20000;
             journals += strstr(drawn, " journal.") != NULL;
         }
