@@ -725,6 +725,7 @@ void sim_record(struct sim *s, const struct sim_node *n, enum sim_kind kind, uin
 {
     struct sim_trace *t = &s->ring[s->n_trace++ % SIM_RING];
     *t = (struct sim_trace){s->now_ns, n ? n->id : UINT32_MAX, (uint32_t)kind, a, b, s->since_ns};
+    s->stats.kinds[kind]++;
     sim_hash_words(s->hash, (uint64_t)t->at_ns, (uint64_t)t->node << 32 | t->kind, a, b);
     if (s->trace_fn)
         s->trace_fn(s->trace_ctx, t);

@@ -335,6 +335,7 @@ enum sim_kind {
     SIM_K_FAULT,  /* a: hash of the site that fired */
     SIM_K_NET,    /* partitions, clogs, slow links; a: what, b: to */
     SIM_K_CLOCK,  /* another rate; a: ns of it in a millisecond of the world */
+    SIM_KINDS
 };
 
 struct sim_trace {
@@ -362,6 +363,7 @@ struct sim_stats {
     uint64_t lost, reordered, resets, half_opens, clogs, timeouts;
     uint64_t rma_bytes, rma_late, rma_dropped;
     uint64_t disk_reads, disk_writes, disk_syncs, eio, enospc, stalls, misdirected;
+    uint64_t kinds[SIM_KINDS]; /* trace records of each */
     uint64_t sectors_kept, sectors_dropped, sectors_torn, sectors_garbage, names_undone;
 };
 

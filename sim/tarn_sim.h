@@ -94,6 +94,7 @@ int tarn_sim_shrink(int argc, char **argv);
 int tarn_sim_history(int argc, char **argv);
 int tarn_sim_list(int argc, char **argv);
 int tarn_sim_elections(int argc, char **argv);
+int tarn_sim_diff(int argc, char **argv);
 
 /* ---- tarn_sim_branch.c: a run up to at_ns, and n other continuations ---- */
 int tarn_sim_branch(const struct lab_scenario *s, int64_t at_ns, uint64_t n, bool json);

@@ -27,6 +27,8 @@ static const char usage[] =
     "hashes\n"
     "  --first         stops at the first failure\n"
     "  --set K=V       overrides a key of every scenario (tarn-sim keys); may be repeated\n"
+    "  --sweep K=V1,V2,...  each scenario with each of these values, side by side; may be "
+    "repeated: with all combinations\n"
     "  --mutant NAME   with that known bug (builds with -Dmutants=true only)\n"
     "  --seed-timeout T  a run that takes longer is ended and counts as a crash (default 10m)\n"
     "  --marks fail|warn|off  what a mark that no run came to is (default: a failure)\n"
@@ -167,6 +169,9 @@ static int parse_valued(void *ctx, const char *o, const char *v)
         return (a->db = v) != NULL;
     if (!strcmp(o, "--set"))
         return v && a->plan.n_sets < ROW_SETS && (a->plan.sets[a->plan.n_sets++] = v) != NULL;
+    if (!strcmp(o, "--sweep"))
+        return v && strchr(v, '=') && a->plan.n_sweeps < ROW_SWEEPS &&
+               (a->plan.sweeps[a->plan.n_sweeps++] = v) != NULL;
     if (!strcmp(o, "--mutant"))
         return (a->plan.mutant = v) && tarn_sim_mutant(v);
     if (!strcmp(o, "--plant"))
@@ -230,7 +235,8 @@ static char *settings_text(const struct lab_scenario *s)
     if (*s->protocol)
         fprintf(f, "protocol %s\n", s->protocol);
     for (uint32_t i = 0; lab_scenario_key(s, i, line, sizeof line); i++)
-        fprintf(f, "%s\n", line);
+        fprintf(f, "%s%s\n", line, /* what a swarm draws, and what it may not */
+                s->swarm && s->fixed[i / 64] >> (i % 64) & 1 ? " fixed" : "");
     for (uint32_t i = 0; i < s->n_faults; i++) {
         const struct lab_fault *t = &s->faults[i];
         fprintf(f, "fault %lld %s %s %s for %lld%s\n", (long long)t->at_ns,
@@ -257,11 +263,61 @@ static void digest(const struct row_plan *p, struct row_scenario *r)
              (unsigned long long)h[1]);
 }
 
+/* the k-th word of "key=value,value,..." as "key=value", of the heap; NULL: there are no more */
+static char *sweep_word(const char *sweep, unsigned k)
+{
+    const char *at = strchr(sweep, '=') + 1;
+    int key = (int)(at - sweep);
+    for (; k && *at; k--)
+        at = strchr(at, ',') ? strchr(at, ',') + 1 : "";
+    size_t n = strcspn(at, ",");
+    char *word = *at ? malloc((size_t)key + n + 1) : NULL;
+    if (word)
+        fmt_into(word, (size_t)key + n + 1, "%.*s%.*s", key, sweep, (int)n, at);
+    return word;
+}
+
+/* Each scenario becomes as many as the sweep has values: those of one scenario stay together. */
+static int sweep(struct row_plan *p, unsigned which)
+{
+    struct row_scenario *all = calloc(ROW_SCENARIOS, sizeof *all);
+    uint32_t n = 0;
+    char *word;
+    for (uint32_t i = 0; all && i < p->n_scenarios; i++) {
+        for (unsigned k = 0; (word = sweep_word(p->sweeps[which], k)); k++) {
+            if (n == ROW_SCENARIOS)
+                return tarn_sim_bad("too many values, at", word);
+            all[n] = p->scenarios[i];
+            all[n++].sweep[which] = word;
+        }
+    }
+    if (!n)
+        return tarn_sim_bad_value("--sweep", p->sweeps[which]);
+    free(p->scenarios);
+    p->scenarios = all;
+    p->n_scenarios = n;
+    return 0;
+}
+
+static int load_one(const struct row_plan *p, struct row_scenario *r)
+{
+    const char *sets[ROW_SETS + ROW_SWEEPS];
+    memcpy(sets, p->sets, sizeof p->sets);
+    for (unsigned i = 0; i < p->n_sweeps; i++)
+        sets[p->n_sets + i] = r->sweep[i];
+    return tarn_sim_load(&r->s, r->path, sets, p->n_sets + p->n_sweeps);
+}
+
 static int load_all(struct row_plan *p)
 {
+    for (unsigned i = 0; i < p->n_sweeps; i++) {
+        int err = sweep(p, i);
+        if (err)
+            return err;
+    }
     for (uint32_t i = 0; i < p->n_scenarios; i++) {
         struct row_scenario *r = &p->scenarios[i];
-        int err = tarn_sim_load(&r->s, r->path, p->sets, p->n_sets);
+        int err = load_one(p, r);
         if (err)
             return err;
         fmt_into(r->text, sizeof r->text, "%s", r->s.name);

@@ -1,6 +1,7 @@
 /* sim/tarn_sim_db.c - see sim/tarn_sim_db.h. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 #include "core/fmt.h"
 #include "tarn_sim_commit.h"
@@ -19,7 +20,9 @@
 
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
-    "CREATE TABLE build(id INTEGER PRIMARY KEY, program TEXT UNIQUE, compiler TEXT);"
+    "CREATE TABLE build(id INTEGER PRIMARY KEY, program TEXT, compiler TEXT, cpu TEXT, cores "
+    "INTEGER,"
+    " kernel TEXT, UNIQUE(program, cpu, cores, kernel));"
     "CREATE TABLE scenario(id INTEGER PRIMARY KEY, digest TEXT UNIQUE, name TEXT, path TEXT, sets "
     "TEXT,"
     " mutant TEXT, settings TEXT);"
@@ -211,16 +214,58 @@ const char *tarn_sim_db_verdict(int status)
     }
 }
 
+/* what /proc/cpuinfo calls it; where it has no such name, the architecture */
+static void cpu_name(char *to, size_t cap, const char *otherwise)
+{
+    char line[300];
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    fmt_into(to, cap, "%s", otherwise);
+    while (f && fgets(line, sizeof line, f)) {
+        const char *colon = strchr(line, ':');
+        if (!colon || strncmp(line, "model name", 10) != 0)
+            continue;
+        line[strcspn(line, "\n")] = 0;
+        fmt_into(to, cap, "%s", colon + 1 + (colon[1] == ' '));
+        break;
+    }
+    if (f)
+        fclose(f);
+}
+
+const struct db_machine *tarn_sim_db_machine(void)
+{
+    static struct db_machine m;
+    struct utsname u;
+    if (m.cores)
+        return &m;
+    if (uname(&u))
+        memset(&u, 0, sizeof u);
+    cpu_name(m.cpu, sizeof m.cpu, u.machine);
+    fmt_into(m.kernel, sizeof m.kernel, "%s %s", u.sysname, u.release);
+    m.cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return &m;
+}
+
+static void bind_build(sqlite3_stmt *st)
+{
+    const struct db_machine *m = tarn_sim_db_machine();
+    bind_text(st, 1, tarn_sim_db_build());
+    bind_text(st, 2, m->cpu);
+    bind_number(st, 3, m->cores);
+    bind_text(st, 4, m->kernel);
+}
+
 static int64_t build_id(sqlite3 *db)
 {
-    sqlite3_stmt *st =
-        tarn_sim_db_ask(db, "INSERT OR IGNORE INTO build(program, compiler) VALUES (?, ?)");
-    bind_text(st, 1, tarn_sim_db_build());
-    bind_text(st, 2, tarn_sim_db_compiler());
+    sqlite3_stmt *st = tarn_sim_db_ask(db, "INSERT OR IGNORE INTO build(program, cpu, cores, "
+                                           "kernel, compiler) VALUES (?, ?, ?, ?, ?)");
+    bind_build(st);
+    bind_text(st, 5, tarn_sim_db_compiler());
     tarn_sim_db_run(st);
     sqlite3_finalize(st);
-    st = tarn_sim_db_ask(db, "SELECT id FROM build WHERE program = ?");
-    bind_text(st, 1, tarn_sim_db_build());
+    st = tarn_sim_db_ask(
+        db, "SELECT id FROM build WHERE program = ? AND cpu = ? AND cores = ? AND kernel = ?");
+    bind_build(st);
     int64_t id = tarn_sim_db_row(st) ? sqlite3_column_int64(st, 0) : 0;
     sqlite3_finalize(st);
     return id;
@@ -264,6 +309,10 @@ static int64_t scenario_add(sqlite3 *db, const struct row_plan *p, const struct 
     char sets[2000] = "";
     for (unsigned i = 0, n = 0; i < p->n_sets; i++)
         n += (unsigned)fmt_into(sets + n, sizeof sets - n, "%s%s", i ? " " : "", p->sets[i]);
+    for (unsigned i = 0; i < p->n_sweeps; i++) {
+        size_t n = strlen(sets);
+        fmt_into(sets + n, sizeof sets - n, "%s%s", n ? " " : "", r->sweep[i]);
+    }
     sqlite3_stmt *st =
         tarn_sim_db_ask(db, "INSERT INTO scenario(digest, name, path, sets, mutant, settings)"
                             " VALUES (?, ?, ?, ?, ?, ?)");
@@ -292,11 +341,11 @@ int tarn_sim_db_bind(sqlite3 *db, const char *path, struct row_plan *p)
         r->db_id = n ? scenario_id(db, r) : scenario_add(db, p, r);
         if (r->db_id)
             continue;
-        tarn_sim_say(
-            "%s has no runs of %s with these settings: a database is of one campaign.\n"
-            "Give another --db, or the same scenarios, --set, --mutant and --plant; the table "
-            "\"scenario\" has them\n",
-            path, r->path);
+        tarn_sim_say("%s has no runs of %s with these settings: a database is of one campaign.\n"
+                     "Give another --db, or the same scenarios, --set, --sweep, --mutant and "
+                     "--plant; the table "
+                     "\"scenario\" has them\n",
+                     path, r->path);
         return EXIT_USAGE;
     }
     if (n && n != p->n_scenarios) {

@@ -11,7 +11,12 @@
 #include <sqlite3.h>
 #include "sim/tarn_sim_row.h"
 
-enum { DB_SCHEMA = 1 };
+enum { DB_SCHEMA = 2 };
+
+struct db_machine {
+    char cpu[80], kernel[80];
+    int64_t cores; /* that are on line */
+};
 
 /* says on standard error why not; ret: 0, EXIT_USAGE or EXIT_BROKEN */
 int tarn_sim_db_open(const char *path, bool may_create, sqlite3 **ret_db);
@@ -45,5 +50,7 @@ const char *tarn_sim_db_verdict(int status);
 const char *tarn_sim_db_commit(void);
 const char *tarn_sim_db_build(void);
 const char *tarn_sim_db_compiler(void);
+/* where this runs */
+const struct db_machine *tarn_sim_db_machine(void);
 
 #endif

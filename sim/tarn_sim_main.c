@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "core/fmt.h"
+#include "sim/lab_print.h"
 #include "core/mutant.h"
 #include "sim/lab_json.h"
 #include "sim/lab_own.h"
@@ -30,6 +31,7 @@ static const char usage[] =
     "  tarn-sim report --db F > report.html            what is in one, as a page with plots\n"
     "  tarn-sim shrink SCENARIO --seed N               a failure becomes a small scenario "
     "file\n"
+    "  tarn-sim diff SCENARIO --seed A --seed B        where two runs, or two traces, part\n"
     "  tarn-sim check-history FILE...                  is what others recorded linearizable?\n"
     "  tarn-sim elections [--set K=V] --trials N       how long they take, as CSV (papers/)\n"
     "  tarn-sim list [WHAT]                            scenarios, faults, checkers, knobs with "
@@ -338,16 +340,22 @@ static void print_end(const struct options *o, int status, const struct outcome 
     if (status == EXIT_DIVERGED)
         fmt_into(again + strlen(again), sizeof again - strlen(again), " --twice");
     bool is_told = status && status != EXIT_USAGE;
+    const struct db_machine *m = tarn_sim_db_machine();
     if (o->json) {
         fprintf(o->out, ", \"commit\": \"%s\", \"compiler\": ", tarn_sim_db_commit());
         lab_json_string(o->out, tarn_sim_db_compiler());
+        fprintf(o->out, ", \"cpu\": ");
+        lab_json_string(o->out, m->cpu);
+        fprintf(o->out, ", \"cores\": %lld, \"kernel\": ", (long long)m->cores);
+        lab_json_string(o->out, m->kernel);
         fprintf(o->out, ", \"status\": %d, \"reproduce\": ", status);
         lab_json_string(o->out, is_told ? again : "");
         fprintf(o->out, "}\n");
         return;
     }
-    fprintf(o->out, "  program     commit %s, %s\n\n", tarn_sim_db_commit(),
-            tarn_sim_db_compiler());
+    fprintf(o->out, "  program     commit %s, %s\n", tarn_sim_db_commit(), tarn_sim_db_compiler());
+    fprintf(o->out, "  machine     %s, %lld core%s, %s\n\n", m->cpu, (long long)m->cores,
+            lab_print_s((uint64_t)m->cores), m->kernel);
     if (status == EXIT_DIVERGED)
         fprintf(o->out, "FAIL  the two runs of seed %llu differ\n", (unsigned long long)o->seed);
     if (is_told)
@@ -465,9 +473,9 @@ static int cmd_keys(const struct options *o)
     return err;
 }
 
-static const char *const command_names[] = {"run",    "seeds",   "points",        "list",
-                                            "keys",   "mutants", "campaign",      "merge",
-                                            "report", "shrink",  "check-history", "elections"};
+static const char *const command_names[] = {
+    "run",   "seeds",  "points", "list",          "keys",      "mutants", "campaign",
+    "merge", "report", "shrink", "check-history", "elections", "diff"};
 
 /* ---- known bugs ---- */
 
@@ -637,6 +645,8 @@ int tarn_sim_own(int argc, char **argv, const struct lab_own *own)
         return tarn_sim_report(argc, argv);
     if (!strcmp(cmd, "shrink"))
         return tarn_sim_shrink(argc, argv);
+    if (!strcmp(cmd, "diff"))
+        return tarn_sim_diff(argc, argv);
     if (!strcmp(cmd, "check-history"))
         return tarn_sim_history(argc, argv);
     if (!strcmp(cmd, "list"))

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "core/fmt.h"
+#include "sim/lab_print.h"
 #include "sim/tarn_sim_args.h"
 #include "sim/tarn_sim_db.h"
 
@@ -99,8 +100,12 @@ static int fits(sqlite3 *db, const char *path, bool same_sources)
     if (!tarn_sim_db_number(db, "SELECT count(*) FROM src.sqlite_master WHERE name = 'meta'"))
         return refuse(path, "is no database of campaigns");
     src_meta(db, "schema", b, sizeof b);
-    if (atoi(b) != DB_SCHEMA)
-        return refuse(path, "is of another version of tarn-sim");
+    if (atoi(b) != DB_SCHEMA) {
+        fmt_into(what, sizeof what,
+                 "is of another version of tarn-sim: its schema is \"%s\", this one's %d", b,
+                 DB_SCHEMA);
+        return refuse(path, what);
+    }
     if (!tarn_sim_db_number(db, "SELECT count(*) FROM main.scenario"))
         return 0;
     src_meta(db, "commit", b, sizeof b);
@@ -131,8 +136,9 @@ static const char names_sql[] =
     "INSERT OR IGNORE INTO main.meta SELECT key, value FROM src.meta;"
     "INSERT OR IGNORE INTO main.scenario(digest, name, path, sets, mutant, settings)"
     " SELECT digest, name, path, sets, mutant, settings FROM src.scenario ORDER BY id;"
-    "INSERT OR IGNORE INTO main.build(program, compiler) SELECT program, compiler FROM src.build "
-    "ORDER BY id;"
+    "INSERT OR IGNORE INTO main.build(program, compiler, cpu, cores, kernel) SELECT program, "
+    "compiler, "
+    "cpu, cores, kernel FROM src.build ORDER BY id;"
     "INSERT OR IGNORE INTO main.mark(name) SELECT name FROM src.mark ORDER BY id;"
     "CREATE TEMP TABLE map AS SELECT s.id AS theirs, m.id AS ours FROM src.scenario s JOIN "
     "main.scenario m USING (digest);"
@@ -150,7 +156,7 @@ static const char rows_sql[] =
     "INSERT INTO main.run(scenario, seed, build, marks, " MERGE_COLUMNS ")"
     " SELECT map.ours, b.seed, m.id, renumbered(b.marks), " MERGE_COLUMNS
     " FROM src.run b JOIN map ON map.theirs = b.scenario JOIN src.build y ON y.id = b.build JOIN "
-    "main.build m ON m.program = y.program"
+    "main.build m USING (program, cpu, cores, kernel)"
     " WHERE NOT EXISTS (SELECT 1 FROM main.run a WHERE a.scenario = map.ours AND a.seed = b.seed);"
     "UPDATE main.run AS a SET runs = a.runs + t.runs, other_hash = t.hash FROM both t"
     " WHERE t.scenario = a.scenario AND t.seed = a.seed AND t.same;"
@@ -202,10 +208,14 @@ static int merge_one(struct merge *m, const char *path)
 
 static void say_builds(sqlite3 *db)
 {
-    sqlite3_stmt *st = tarn_sim_db_ask(db, "SELECT program, compiler FROM build ORDER BY id");
+    sqlite3_stmt *st =
+        tarn_sim_db_ask(db, "SELECT program, compiler, cpu, cores, kernel FROM build ORDER BY id");
     while (tarn_sim_db_row(st))
-        printf("program %s, %s\n", (const char *)sqlite3_column_text(st, 0),
-               (const char *)sqlite3_column_text(st, 1));
+        printf("program %s, %s, on %s, %lld core%s, %s\n", (const char *)sqlite3_column_text(st, 0),
+               (const char *)sqlite3_column_text(st, 1), (const char *)sqlite3_column_text(st, 2),
+               (long long)sqlite3_column_int64(st, 3),
+               lab_print_s((uint64_t)sqlite3_column_int64(st, 3)),
+               (const char *)sqlite3_column_text(st, 4));
     sqlite3_finalize(st);
 }
 

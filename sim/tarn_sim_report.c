@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "core/fmt.h"
+#include "sim/lab_print.h"
 #include "sim/lab_stats.h"
 #include "sim/tarn_sim_args.h"
 #include "sim/tarn_sim_db.h"
@@ -121,6 +122,8 @@ static void axis_tick(const struct axis *a, double v)
                                 : 1e9));
     else if (!strcmp(a->unit, "ppm"))
         fmt_into(label, sizeof label, "%g %%", v / 1e4);
+    else if (!strcmp(a->unit, "milli"))
+        fmt_into(label, sizeof label, "%g", v / 1e3);
     else if (v >= 1e6)
         fmt_into(label, sizeof label, "%g M", v / 1e6);
     else
@@ -206,7 +209,9 @@ static void plot(const struct report *r, const struct row_measure_text *m, const
         printf("<polygon fill='%s' fill-opacity='.12' points='", colour);
         curve(&a, &s[i], band, false);
         curve(&a, &s[i], -band, true);
-        printf("'/><polyline fill='none' stroke='%s' stroke-width='1.5' points='", colour);
+        /* of more curves than there are colours the later ones are broken */
+        printf("'/><polyline fill='none' stroke='%s' stroke-width='1.5'%s points='", colour,
+               i / ARRAY_LEN(colours) % 2 ? " stroke-dasharray='5 3'" : "");
         curve(&a, &s[i], 0, false);
         printf("'/>");
         struct lab_stats_ranks q = lab_stats_quantile(s[i].n, 500000);
@@ -254,9 +259,9 @@ static void measures(const struct report *r, bool plots)
             s[i].n = tarn_sim_summary_values(r->db, r->ids[i], tarn_sim_measures[m].name, &s[i].v);
             any |= s[i].n && (s[i].v[0] || s[i].v[s[i].n - 1]);
         }
-        if (any && plots)
+        if (any && plots && strcmp(tarn_sim_measures[m].unit, "kind") != 0)
             plot(r, &tarn_sim_measures[m], s);
-        else if (any)
+        else if (any && !plots)
             quantile_rows(r, &tarn_sim_measures[m], s);
         for (uint32_t i = 0; i < r->n; i++)
             free(s[i].v);
@@ -377,13 +382,18 @@ static void head(const struct report *r)
            (long long)tarn_sim_db_number(r->db, "SELECT count(*) FROM run WHERE status != 0"),
            (long long)tarn_sim_db_number(r->db, "SELECT sum(events) FROM run"),
            (double)tarn_sim_db_number(r->db, "SELECT sum(virtual_ns / 1000000) FROM run") / 1e3);
-    sqlite3_stmt *st = tarn_sim_db_ask(r->db, "SELECT compiler, program FROM build ORDER BY id");
+    sqlite3_stmt *st = tarn_sim_db_ask(
+        r->db, "SELECT compiler, program, cpu, cores, kernel FROM build ORDER BY id");
     while (tarn_sim_db_row(st)) {
         printf("<br>run by ");
         text(column(st, 0));
         printf(" <code class=dim>");
         text(column(st, 1));
-        printf("</code>");
+        printf("</code>, on ");
+        text(column(st, 2));
+        printf(", %lld core%s, ", (long long)sqlite3_column_int64(st, 3),
+               lab_print_s((uint64_t)sqlite3_column_int64(st, 3)));
+        text(column(st, 4));
     }
     sqlite3_finalize(st);
     printf("</p>\n");

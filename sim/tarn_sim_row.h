@@ -13,7 +13,8 @@
 #include "sim/lab_mark.h"
 #include "sim/tarn_sim.h"
 
-/* X(column, unit, what): unit is "ns", "ppm" or "" for a count */
+/* X(column, unit, what): unit is "ns", "ppm", "milli" (thousandths), "" for a count, or "kind" for
+ * one of the counts that only tables have */
 /* clang-format off */
 #define ROW_MEASURES(X) \
     X(longest_down_ns, "ns", "the longest time without a success") \
@@ -36,7 +37,23 @@
     X(frame_bytes, "", "bytes of these") \
     X(connects, "", "connections") \
     X(disk_writes, "", "writes of all disks") \
-    X(disk_syncs, "", "syncs of all disks")
+    X(disk_syncs, "", "syncs of all disks") \
+    X(messages_per_record_milli, "milli", "messages on the network for each record of the journal") \
+    X(kind_boot, "kind", "lines of --trace: processes that began") \
+    X(kind_crash, "kind", "that ended") \
+    X(kind_pause, "kind", "that stood still, or went on") \
+    X(kind_timer, "kind", "timers that fired") \
+    X(kind_op, "kind", "operations that ended, but for those below") \
+    X(kind_work, "kind", "work of a pool that ended") \
+    X(kind_driver, "kind", "steps of the scenario's own") \
+    X(kind_frames, "kind", "writes that arrived, of one frame or more") \
+    X(kind_open, "kind", "connections that were made") \
+    X(kind_close, "kind", "connections that ended") \
+    X(kind_rma, "kind", "pieces of remote memory that landed") \
+    X(kind_disk, "kind", "operations of disks") \
+    X(kind_sector, "kind", "sectors and names that a power loss decided about") \
+    X(kind_fault, "kind", "rare paths that were taken") \
+    X(kind_net, "kind", "links that were cut, slowed down and healed")
 /* clang-format on */
 
 enum row_measure {
@@ -75,11 +92,12 @@ struct row_plant {
     uint64_t seed;
 };
 
-enum { ROW_SCENARIOS = 64, ROW_PLANTS = 16, ROW_SETS = 64 };
+enum { ROW_SCENARIOS = 64, ROW_PLANTS = 16, ROW_SETS = 64, ROW_SWEEPS = 3 };
 
 struct row_scenario {
     const char *path;
     struct lab_scenario s;
+    const char *sweep[ROW_SWEEPS]; /* of --sweep: "key=value" of this one */
     char digest[33]; /* of all that makes a run of it, but for the seed and the program */
     char text[200];  /* for people: its name */
     char *settings;  /* every key and its value, and every timed fault */
@@ -92,6 +110,8 @@ struct row_plan { /* what campaign and worker read from the command line */
     uint32_t n_scenarios;
     const char *sets[ROW_SETS];
     unsigned n_sets;
+    const char *sweeps[ROW_SWEEPS]; /* "key=value,value,..." */
+    unsigned n_sweeps;
     const char *mutant;
     struct row_plant plants[ROW_PLANTS];
     unsigned n_plants;

@@ -1,6 +1,7 @@
 /* sim/tarn_sim_summary.c - see sim/tarn_sim_summary.h. */
 #include <stdlib.h>
 #include "core/fmt.h"
+#include "sim/lab_print.h"
 #include "sim/lab_json.h"
 #include "sim/lab_stats.h"
 #include "sim/tarn_sim_db.h"
@@ -42,6 +43,8 @@ const char *tarn_sim_summary_text(int64_t v, const char *unit, char *ret, size_t
 {
     if (!strcmp(unit, "ppm"))
         fmt_into(ret, cap, "%.2f %%", (double)v / 1e4);
+    else if (!strcmp(unit, "milli"))
+        fmt_into(ret, cap, "%.3f", (double)v / 1e3);
     else if (strcmp(unit, "ns") != 0)
         fmt_into(ret, cap, "%lld", (long long)v);
     else if (v >= 10000000000)
@@ -107,12 +110,9 @@ void tarn_sim_summary_failure(sqlite3 *db, int64_t scenario, uint64_t seed, FILE
 
 /* ---- text ---- */
 
-static void print_measure(const struct row_measure_text *m, const int64_t *v, uint64_t n)
+static void print_quantiles(const struct row_measure_text *m, const int64_t *v, uint64_t n)
 {
     char a[32], b[32], c[32], cell[100];
-    if (!v[0] && !v[n - 1])
-        return;
-    printf("    %-16s", m->name);
     for (size_t q = 0; q < ARRAY_LEN(quantiles); q++) {
         struct lab_stats_ranks r = lab_stats_quantile(n, quantiles[q]);
         fmt_into(cell, sizeof cell, "%s [%s, %s]",
@@ -124,14 +124,36 @@ static void print_measure(const struct row_measure_text *m, const int64_t *v, ui
     printf(" %s\n", tarn_sim_summary_text(v[n - 1], m->unit, a, sizeof a));
 }
 
-static void print_scenario(sqlite3 *db, int64_t id, const char *name, const char *sets)
+/* of one scenario, with what stands before it; ret: there is something */
+static bool print_measure(sqlite3 *db, int64_t id, const struct row_measure_text *m,
+                          const char *label, int width)
+{
+    int64_t *v;
+    uint64_t n = tarn_sim_summary_values(db, id, m->name, &v);
+    bool any = n && v && (v[0] || v[n - 1]) && strcmp(m->unit, "kind") != 0;
+    if (any) {
+        printf("    %-*s", width, label);
+        print_quantiles(m, v, n);
+    }
+    free(v);
+    return any;
+}
+
+static void print_heading(const char *what, int width)
+{
+    printf("    %-*s %-32s %-32s %-32s %s\n", width, what, "median [95 % interval]", "p95", "p99",
+           "largest");
+}
+
+/* ret: seeds */
+static uint64_t print_failed(sqlite3 *db, int64_t id, const char *name, const char *sets)
 {
     char sql[200];
     fmt_into(sql, sizeof sql, "SELECT count(*) FROM run WHERE scenario = %lld", (long long)id);
     uint64_t n = (uint64_t)tarn_sim_db_number(db, sql);
     printf("%s%s%s: %llu seeds\n", name, *sets ? " with " : "", sets, (unsigned long long)n);
     if (!n)
-        return;
+        return 0;
     for (size_t i = 0; i <= ARRAY_LEN(classes); i++) { /* failed, then each kind that there is */
         double lo, hi;
         bool any = i == 0;
@@ -144,15 +166,50 @@ static void print_scenario(sqlite3 *db, int64_t id, const char *name, const char
                    any ? "failed" : tarn_sim_db_verdict(classes[i - 1]), (unsigned long long)k,
                    100.0 * (double)k / (double)n, 100 * lo, 100 * hi);
     }
-    printf("    %-16s %-32s %-32s %-32s %s\n", "measure", "median [95 % interval]", "p95", "p99",
-           "largest");
-    for (int m = 0; m < ROW_COUNT; m++) {
-        int64_t *v;
-        uint64_t got = tarn_sim_summary_values(db, id, tarn_sim_measures[m].name, &v);
-        if (got && v)
-            print_measure(&tarn_sim_measures[m], v, got);
-        free(v);
+    return n;
+}
+
+static void print_scenario(sqlite3 *db, int64_t id, const char *name, const char *sets)
+{
+    enum { WIDTH = 26 };
+    if (!print_failed(db, id, name, sets))
+        return;
+    print_heading("measure", WIDTH);
+    for (int m = 0; m < ROW_COUNT; m++)
+        print_measure(db, id, &tarn_sim_measures[m], tarn_sim_measures[m].name, WIDTH);
+}
+
+/* one scenario with several settings: one table for each measure, a line for each setting */
+static void print_sweep(sqlite3 *db, const char *path)
+{
+    size_t width = 16;
+    sqlite3_stmt *st =
+        tarn_sim_db_ask(db, "SELECT id, name, sets FROM scenario WHERE path = ? ORDER BY id");
+    sqlite3_bind_text(st, 1, path, -1, SQLITE_STATIC);
+    for (; tarn_sim_db_row(st);) {
+        size_t n = strlen(column(st, 2));
+        width = n > width ? n : width;
+        print_failed(db, sqlite3_column_int64(st, 0), column(st, 1), column(st, 2));
     }
+    for (int m = 0; m < ROW_COUNT; m++) {
+        const struct row_measure_text *t = &tarn_sim_measures[m];
+        char sql[200];
+        fmt_into(sql, sizeof sql,
+                 "SELECT count(*) FROM run WHERE %s != 0 AND scenario IN (SELECT id FROM scenario "
+                 "WHERE path = ?)",
+                 t->name);
+        sqlite3_stmt *any = tarn_sim_db_ask(db, sql);
+        sqlite3_bind_text(any, 1, path, -1, SQLITE_STATIC);
+        bool is_there =
+            strcmp(t->unit, "kind") != 0 && tarn_sim_db_row(any) && sqlite3_column_int64(any, 0);
+        sqlite3_finalize(any);
+        sqlite3_reset(st);
+        if (is_there)
+            print_heading(t->name, (int)width);
+        while (is_there && tarn_sim_db_row(st))
+            print_measure(db, sqlite3_column_int64(st, 0), t, column(st, 2), (int)width);
+    }
+    sqlite3_finalize(st);
 }
 
 static uint64_t print_failures(sqlite3 *db)
@@ -204,10 +261,21 @@ static uint64_t judge_marks(sqlite3 *db, const struct summary_options *o)
 
 static void print_text(sqlite3 *db)
 {
-    sqlite3_stmt *st = tarn_sim_db_ask(db, "SELECT id, name, sets FROM scenario ORDER BY id");
+    sqlite3_stmt *st = tarn_sim_db_ask(
+        db, "SELECT min(id), name, sets, path, count(*) FROM scenario GROUP BY path ORDER BY 1");
     while (tarn_sim_db_row(st))
-        print_scenario(db, sqlite3_column_int64(st, 0), column(st, 1), column(st, 2));
+        if (sqlite3_column_int64(st, 4) > 1)
+            print_sweep(db, column(st, 3));
+        else
+            print_scenario(db, sqlite3_column_int64(st, 0), column(st, 1), column(st, 2));
     sqlite3_finalize(st);
+    st = tarn_sim_db_ask(db, "SELECT DISTINCT cpu, cores, kernel FROM build ORDER BY id");
+    while (tarn_sim_db_row(st))
+        printf("\nmachine: %s, %lld core%s, %s", column(st, 0),
+               (long long)sqlite3_column_int64(st, 1),
+               lab_print_s((uint64_t)sqlite3_column_int64(st, 1)), column(st, 2));
+    sqlite3_finalize(st);
+    printf("\n");
     printf("\n");
 }
 
@@ -298,12 +366,30 @@ static void json_marks(sqlite3 *db, const struct summary_options *o)
     sqlite3_finalize(st);
 }
 
+static void json_builds(sqlite3 *db)
+{
+    static const char *const names[] = {"program", "compiler", "cpu", "kernel"};
+    sqlite3_stmt *st =
+        tarn_sim_db_ask(db, "SELECT program, compiler, cpu, kernel, cores FROM build ORDER BY id");
+    for (unsigned i = 0; tarn_sim_db_row(st); i++) {
+        printf("%s{\"cores\": %lld", i ? ", " : "", (long long)sqlite3_column_int64(st, 4));
+        for (int k = 0; k < (int)ARRAY_LEN(names); k++) {
+            printf(", \"%s\": ", names[k]);
+            lab_json_string(stdout, column(st, k));
+        }
+        printf("}");
+    }
+    sqlite3_finalize(st);
+}
+
 static void print_json(sqlite3 *db, const struct summary_options *o, uint64_t unreached, int status)
 {
     char commit[80];
     printf("{\"commit\": ");
     lab_json_string(stdout, tarn_sim_db_meta(db, "commit", commit, sizeof commit));
-    printf(", \"left\": %llu, \"scenarios\": [", (unsigned long long)o->left);
+    printf(", \"left\": %llu, \"builds\": [", (unsigned long long)o->left);
+    json_builds(db);
+    printf("], \"scenarios\": [");
     json_scenarios(db);
     printf("], \"failures\": [");
     json_failures(db);

@@ -12,14 +12,15 @@
 static const struct {
     const char *option, *commands;
 } options[] = {
-    {"--seed", " run points shrink elections "},
-    {"--set", " run seeds keys campaign shrink elections "},
-    {"--mutant", " run seeds points campaign shrink "},
+    {"--seed", " run points shrink elections diff "},
+    {"--set", " run seeds keys campaign shrink elections diff "},
+    {"--sweep", " campaign "},
+    {"--mutant", " run seeds points campaign shrink diff "},
     {"--twice", " run campaign "},
     {"--first", " seeds campaign "},
-    {"--json", " run campaign merge shrink check-history list "},
+    {"--json", " run campaign merge shrink check-history list diff "},
     {"--plant", " run campaign "},
-    {"--until", " run "},
+    {"--until", " run diff "},
     {"--stop-at-event", " run "},
     {"--branch", " run "},
     {"--vary", " run "},

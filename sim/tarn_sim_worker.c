@@ -15,6 +15,10 @@ const struct row_measure_text tarn_sim_measures[ROW_COUNT] = {
 #undef ROW_TEXT
 };
 
+static_assert(ROW_kind_net - ROW_kind_boot == SIM_K_NET - SIM_K_BOOT && SIM_K_NET + 1 == SIM_KINDS,
+              "a column for each kind");
+static_assert(ROW_COUNT <= 64, "a bit for each measure");
+
 static struct row row;
 static int row_fd;
 static struct sim *running;
@@ -75,7 +79,16 @@ static void take_world(const struct lab_scenario *drawn, const struct sim *s)
     measure(ROW_connects, t->connects);
     measure(ROW_disk_writes, t->disk_writes);
     measure(ROW_disk_syncs, t->disk_syncs);
+    for (unsigned k = 1; k < SIM_KINDS; k++)
+        measure((enum row_measure)(ROW_kind_boot + k - 1), t->kinds[k]);
     row.n_marks = lab_mark_list(drawn, s, row.marks);
+}
+
+static void measure_records(uint64_t records)
+{
+    measure(ROW_records, records);
+    if (records)
+        measure(ROW_messages_per_record_milli, (uint64_t)row.values[ROW_frames] * 1000 / records);
 }
 
 static void take_verdict(const struct lab_finding *f, bool is_liveness, const char *name)
@@ -103,7 +116,7 @@ static void run_group(const struct lab_scenario *s, const struct lab_scenario *d
     measure_service(r.longest_down_ns, r.healed_ns, r.windows, r.windows_up);
     measure(ROW_operations, r.writes + r.reads);
     measure(ROW_unanswered, r.unanswered);
-    measure(ROW_records, r.records);
+    measure_records(r.records);
     measure(ROW_duplicates, r.duplicates);
     measure(ROW_leaderships, r.leaderships);
     measure(ROW_changes, r.changes);
@@ -135,7 +148,7 @@ static void run_whole(const struct lab_scenario *s, const struct lab_scenario *d
         measure(ROW_p50_ns, (uint64_t)lab_run_quantile(r.load, 500000));
         measure(ROW_p99_ns, (uint64_t)lab_run_quantile(r.load, 990000));
     }
-    measure(ROW_records, r.records);
+    measure_records(r.records);
     measure(ROW_repairs, r.repairs);
     for (unsigned v = 0; v < LAB_VERDICTS; v++)
         take_verdict(r.findings[v], v == LAB_LIVENESS, lab_check_name((enum lab_verdict)v));
