@@ -206,6 +206,17 @@ static bool query_past(struct master_req *r, int err)
     return true;
 }
 
+/* It was looked at while it was written, was closed since, and could not be looked at then: what is
+ * recorded is that of before the writing, and the look does not count. */
+static void query_closed_unseen(struct master_req *r, const struct fsattr *a)
+{
+    if (!r->is_live_known || (a->flags & FSATTR_LIVE) || !query_is_open_ended(a) ||
+        r->loads >= MASTER_LOADS_MAX - 2)
+        return;
+    r->loads++;
+    r->is_checked = r->is_live_known = false;
+}
+
 /* true: the answer waits for a look at the under-store */
 static bool query_verify(struct master_req *r, const struct fsop_reply *rep)
 {
@@ -263,12 +274,7 @@ static bool query_verify(struct master_req *r, const struct fsop_reply *rep)
     }
     if (!is_attr || !master_mount_at(m, a.mount)->ufs)
         return false;
-    if (r->is_live_known && !(a.flags & FSATTR_LIVE) && query_is_open_ended(&a) &&
-        r->loads < MASTER_LOADS_MAX - 2) {
-        /* closed since, and not looked at then: what is recorded is that of before the writing */
-        r->loads++;
-        r->is_checked = r->is_live_known = false;
-    }
+    query_closed_unseen(r, &a);
     bool is_live = (a.flags & FSATTR_LIVE) && !r->is_live_known;
     bool is_stale = !(a.flags & FSATTR_LIVE) && !r->is_checked && master_load_is_due(m, &a);
     bool is_doubted = (a.fp == 0 && !(op->mode & FSOP_ACCESS_W)) || op->arg;
