@@ -417,7 +417,13 @@ static void page(struct report *r, const struct summary_options *o)
            "bands: 95 %% for the whole curve; thick: 95 %% "
            "interval of the median.<br>");
     for (uint32_t i = 0; i < r->n; i++) {
-        printf("<span class=key style='background:%s'></span>", colours[i % ARRAY_LEN(colours)]);
+        const char *colour = colours[i % ARRAY_LEN(colours)];
+        if (i / ARRAY_LEN(colours) % 2)
+            printf("<span class=key style='background:repeating-linear-gradient(90deg,%s 0 "
+                   "5px,#fff 5px 8px)'></span>",
+                   colour);
+        else
+            printf("<span class=key style='background:%s'></span>", colour);
         text(r->names[i]);
     }
     printf("</p><div class=plots>\n");
