@@ -53,7 +53,8 @@
     X(kind_disk, "kind", "operations of disks") \
     X(kind_sector, "kind", "sectors and names that a power loss decided about") \
     X(kind_fault, "kind", "rare paths that were taken") \
-    X(kind_net, "kind", "links that were cut, slowed down and healed")
+    X(kind_net, "kind", "links that were cut, slowed down and healed")  \
+    X(kind_clock, "kind", "clocks that took another rate")
 /* clang-format on */
 
 enum row_measure {

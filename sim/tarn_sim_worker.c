@@ -15,7 +15,8 @@ const struct row_measure_text tarn_sim_measures[ROW_COUNT] = {
 #undef ROW_TEXT
 };
 
-static_assert(ROW_kind_net - ROW_kind_boot == SIM_K_NET - SIM_K_BOOT && SIM_K_NET + 1 == SIM_KINDS,
+static_assert(ROW_kind_clock - ROW_kind_boot == SIM_K_CLOCK - SIM_K_BOOT &&
+                  SIM_K_CLOCK + 1 == SIM_KINDS,
               "a column for each kind");
 static_assert(ROW_COUNT <= 64, "a bit for each measure");
 
