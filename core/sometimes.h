@@ -47,6 +47,7 @@ enum sometimes_group {
     X(META_SINGLE, RAFT, "meta.single", "of the two copies of vote and term one is bad, or older, at a start") \
     X(WAL_TORN, JOURNAL, "wal.torn", "the last write of a log was torn") \
     X(WAL_MENDED, RAFT, "wal.mended", "a bit that flipped in the last writes of a log is put right") \
+    X(WAL_AHEAD, JOURNAL, "wal.ahead", "the log waits for a segment, and keeps more of them ready from then on") \
     X(WAL_REUSED, JOURNAL, "wal.reused", "a segment that was removed becomes the next one") \
     X(SHIP_REFUSED, RAFT, "ship.refused", "a holder does not give the image that it offered") \
     X(SHIP_BROKEN, RAFT, "ship.broken", "the fetching of an image breaks off and what came is kept") \

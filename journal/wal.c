@@ -94,6 +94,7 @@ struct wal *wal_create(struct env *e, struct mem *m, const struct wal_config *cf
     wal_clamp(&w->cfg);
     fmt_into(w->dir, sizeof w->dir - LOG_NAME_MAX, "%s%s", cfg->dir, *cfg->dir ? "/" : "");
     list_init(&w->cursors);
+    w->ahead.want = 1;
     w->run_op.done = wal_run_done;
     w->seal_timer.op.done = wal_seal_done;
     w->close_op.done = wal_close_done;
@@ -259,26 +260,24 @@ uint32_t wal_header(struct wal *w, uint8_t *block, uint64_t seq, uint64_t first_
 
 void wal_activate(struct wal *w, uint64_t first_index, uint32_t chain)
 {
-    ASSERT(w->prep.state == WAL_PREP_READY && !w->old_file && w->n_segs < WAL_SEGMENTS_MAX);
+    ASSERT(wal_is_ready(w) && !w->old_file && w->n_segs < WAL_SEGMENTS_MAX);
     /* one that was recovered knows its own end */
     if (w->n_segs && w->segs[w->n_segs - 1].last_index == UINT64_MAX) {
         w->segs[w->n_segs - 1].last_index = w->next_index - 1;
         w->segs[w->n_segs - 1].end = w->off;
     }
-    w->segs[w->n_segs++] = (struct wal_segment){.seq = w->prep.seq,
+    w->segs[w->n_segs++] = (struct wal_segment){.seq = w->ahead.made[0].seq,
                                                 .first_index = first_index,
                                                 .last_index = UINT64_MAX,
                                                 .epoch = w->epoch,
-                                                .bytes = w->prep.bytes,
+                                                .bytes = w->ahead.made[0].bytes,
                                                 .prev_chain = w->chain,
                                                 .chain = chain,
                                                 .accepted = true};
     w->chain = chain;
     w->off = LOG_BLOCK;
     w->old_file = w->file;
-    w->file = w->prep.file;
-    w->prep.file = NULL;
-    w->prep.state = WAL_PREP_IDLE;
+    w->file = wal_prep_take(w);
 }
 
 /* how many queued records go into the next batch, and their bytes there */
@@ -337,7 +336,7 @@ static bool wal_fill(struct wal *w)
     ASSERT(s->state == WAL_SLOT_FREE);
     uint64_t at = w->off;
     uint8_t *from = s->buf + LOG_BLOCK;
-    bool is_early = at > LOG_BLOCK && !seal && w->prep.state == WAL_PREP_READY && !w->old_file &&
+    bool is_early = at > LOG_BLOCK && !seal && wal_is_ready(w) && !w->old_file &&
                     w->n_segs < WAL_SEGMENTS_MAX / 4 && env_fault(w->env, "wal.segment_early");
     if (at + size + (seal ? 0 : LOG_BLOCK) > w->segs[w->n_segs - 1].bytes || is_early) {
         if (seal) {
@@ -345,12 +344,15 @@ static bool wal_fill(struct wal *w)
             return false;
         }
         bool is_long = w->n_segs >= WAL_SEGMENTS_MOST;
-        if (w->prep.state != WAL_PREP_READY || w->old_file || is_long) {
+        if (!wal_is_ready(w) || w->old_file || is_long) {
             if (w->prep.state == WAL_PREP_FULL || is_long)
                 wal_set_full(w, true);
+            else if (!wal_is_ready(w))
+                wal_prep_wanted(w);
             return false;
         }
-        uint32_t chain = wal_header(w, s->buf, w->prep.seq, w->next_index, w->prep.bytes);
+        uint32_t chain =
+            wal_header(w, s->buf, w->ahead.made[0].seq, w->next_index, w->ahead.made[0].bytes);
         wal_activate(w, w->next_index, chain);
         at = 0;
         from = s->buf;

@@ -12,7 +12,9 @@ enum {
     WAL_SEGMENTS_MAX = 4096,
     /* that are begun: a start may find spares beside them, and begins some of its own */
     WAL_SEGMENTS_MOST = WAL_SEGMENTS_MAX - 32,
-    WAL_SPARES_MAX = 4, /* what one image lets go of with the defaults: the next ones take them */
+    WAL_AHEAD_MAX = 4,
+    WAL_AHEAD_CALM = 64, /* segments without any wait, then one less is made ahead */
+    WAL_SPARES_MAX = 4,  /* what one image lets go of with the defaults: the next ones take them */
     WAL_SEAL_NS = 50 * 1000 * 1000,      /* quiet time after which the end is vouched for */
     WAL_PREP_PAUSE_NS = 4 * 1000 * 1000, /* between blocks of zeros while there is time */
     WAL_SPACE_RETRY_NS = 500 * 1000 * 1000,
@@ -46,7 +48,7 @@ struct wal_segment {
     bool superseded; /* a later one stands before its first record and repeats it all */
 };
 
-/* IDLE -> OPEN -> ZERO -> (PAUSE -> ZERO)* -> SYNC -> CLOSE -> RENAME -> REOPEN -> READY -> IDLE
+/* One segment made: IDLE -> OPEN -> ZERO -> (PAUSE -> ZERO)* -> SYNC -> CLOSE -> RENAME -> IDLE
  * no space: -> DROP_CLOSE -> DROP_UNLINK -> FULL -> OPEN
  * A spare goes the same way; only that its blocks are there already. */
 enum wal_prep_state {
@@ -57,8 +59,6 @@ enum wal_prep_state {
     WAL_PREP_SYNC,
     WAL_PREP_CLOSE,
     WAL_PREP_RENAME,
-    WAL_PREP_REOPEN,
-    WAL_PREP_READY,
     WAL_PREP_DROP_CLOSE,
     WAL_PREP_DROP_UNLINK,
     WAL_PREP_FULL,
@@ -78,6 +78,22 @@ struct wal_prep {
     bool hold;            /* no retry now */
     bool lent;            /* a small one is better than none */
     bool tight;           /* a start found no room: the smallest segment will do */
+};
+
+/* segments that are made, in the order in which they are used; the first is open, or being opened
+ */
+struct wal_ahead {
+    struct env_op op;
+    struct env_file *file; /* of the first; NULL: not open */
+    bool busy;
+    struct {
+        uint64_t seq, bytes;
+        bool is_proof; /* as of wal_prep */
+    } made[WAL_AHEAD_MAX];
+    uint32_t n;
+    uint32_t want;  /* so many are made before they are needed: wal_prep.c, 7 */
+    uint32_t calm;  /* so often in turn all of them were there */
+    bool is_wanted; /* the log waits for one */
 };
 
 /* IDLE -> OPEN -> ERASE -> CLOSE -> UNLINK -> IDLE, one segment at a time; from CLOSE to IDLE with
@@ -137,6 +153,7 @@ struct wal {
     bool seal_due;
 
     struct wal_prep prep;
+    struct wal_ahead ahead;
     struct wal_trim trim;
     uint64_t spare[WAL_SPARES_MAX]; /* segments without a header, by the names they had */
     uint32_t n_spares;
@@ -180,8 +197,18 @@ void wal_prep_clip(struct wal *w);
 /* wal_cursor.c: a segment was removed */
 void wal_cursor_gone(struct wal *w);
 
+/* is there a segment to go on in? */
+static inline bool wal_is_ready(const struct wal *w)
+{
+    return w->ahead.file && !w->ahead.busy;
+}
+
 /* wal_prep.c */
 void wal_prep_run(struct wal *w);
+/* the log waits for a segment: more of them shall be there next time */
+void wal_prep_wanted(struct wal *w);
+/* the open segment is the active one now, and its file the caller's */
+struct env_file *wal_prep_take(struct wal *w);
 void wal_prep_trim_run(struct wal *w);
 /* at stop: true when nothing of either is open or under way */
 bool wal_prep_end(struct wal *w);

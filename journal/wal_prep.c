@@ -17,7 +17,12 @@
  *     of these has the file system write its own journal, and appends wait for that.  Spares are
  *     given back when anything finds the disk full (wal_give), and at a stop.
  *  6. A start needs a segment.  When there is no room for one of the usual size, a small one is
- *     made: a master on a full disk can at least be read. */
+ *     made: a master on a full disk can at least be read.
+ *  7.  A segment is made while the one before it fills.  Whoever else writes to the same file
+ *     system can hold up its name for seconds (ext4's journal commits everybody's changes, and
+ *     writes their data first), while a write in place takes no longer than the disk.  So each time
+ *     the log had to wait for a segment, or nearly, one more is kept ready, up to WAL_AHEAD_MAX.  A
+ *     restart removes those that were never used. */
 #include "journal/wal_impl.h"
 #include "core/mutant.h"
 #include "core/sometimes.h"
@@ -37,6 +42,86 @@ static void wal_prep_from_name(const struct wal *w, char *ret_name)
     else
         fmt_into(ret_name, ENV_NAME_MAX, "%swal.new", w->dir);
 }
+
+/* --- ahead --- */
+
+static void wal_ahead_more(struct wal *w)
+{
+    SOMETIMES(WAL_AHEAD);
+    if (w->ahead.want < WAL_AHEAD_MAX)
+        w->ahead.want++;
+    w->ahead.calm = 0;
+}
+
+void wal_prep_wanted(struct wal *w)
+{
+    if (!w->ahead.is_wanted && w->state == WAL_RUNNING)
+        wal_ahead_more(w);
+    w->ahead.is_wanted = true;
+}
+
+static void wal_prep_made(struct wal *w)
+{
+    struct wal_prep *p = &w->prep;
+    struct wal_ahead *a = &w->ahead;
+    bool is_late = w->n_segs && w->off > w->segs[w->n_segs - 1].bytes / 4 * 3;
+    if (w->state == WAL_RUNNING && a->n == 0 && !a->is_wanted && is_late)
+        wal_ahead_more(w);
+    a->made[a->n].seq = p->seq;
+    a->made[a->n].bytes = p->bytes;
+    a->made[a->n++].is_proof = p->is_proof;
+    p->state = WAL_PREP_IDLE;
+    p->tight = false;
+}
+
+static void wal_ahead_done(struct env_op *op)
+{
+    struct wal_ahead *a = container_of(op, struct wal_ahead, op);
+    struct wal *w = container_of(a, struct wal, ahead);
+    a->busy = false;
+    if (op->ret < 0) {
+        a->file = NULL;
+        wal_fail(w, (int)op->ret, "preparing a segment");
+    } else {
+        if (a->made[0].is_proof)
+            w->giving = false;
+        if (w->n_segs < WAL_SEGMENTS_MOST)
+            wal_set_full(w, MUTANT(RAFT_FULL_STAYS) && w->full);
+    }
+    wal_prep_wake(w);
+}
+
+static void wal_ahead_run(struct wal *w)
+{
+    struct wal_ahead *a = &w->ahead;
+    char name[ENV_NAME_MAX];
+    if (a->n == 0 || a->file || a->busy)
+        return;
+    wal_name(w, a->made[0].seq, name);
+    a->busy = true;
+    a->op.done = wal_ahead_done;
+    env_open(w->env, name, ENV_O_WRITE | ENV_O_DIRECT | (MUTANT(LOG_NOT_SYNCED) ? 0 : ENV_O_DSYNC),
+             &a->file, &a->op);
+}
+
+struct env_file *wal_prep_take(struct wal *w)
+{
+    struct wal_ahead *a = &w->ahead;
+    struct env_file *f = a->file;
+    ASSERT(f && !a->busy);
+    if (a->n < a->want) {
+        a->calm = 0;
+    } else if (++a->calm == WAL_AHEAD_CALM) {
+        a->calm = 0;
+        a->want -= a->want > 1;
+    }
+    a->file = NULL;
+    a->is_wanted = false;
+    memmove(a->made, a->made + 1, --a->n * sizeof *a->made);
+    return f;
+}
+
+/* --- one made --- */
 
 static void wal_prep_drop(struct wal *w)
 {
@@ -87,18 +172,12 @@ static void wal_prep_done(struct env_op *op)
         p->state = WAL_PREP_CLOSE;
         break;
     case WAL_PREP_CLOSE:
-        p->state = MUTANT(SEGMENT_NAME_LOST) ? WAL_PREP_REOPEN : WAL_PREP_RENAME;
+        p->state = WAL_PREP_RENAME;
+        if (MUTANT(SEGMENT_NAME_LOST))
+            wal_prep_made(w);
         break;
     case WAL_PREP_RENAME:
-        p->state = WAL_PREP_REOPEN;
-        break;
-    case WAL_PREP_REOPEN:
-        p->state = WAL_PREP_READY;
-        p->tight = false;
-        if (p->is_proof)
-            w->giving = false;
-        if (w->n_segs < WAL_SEGMENTS_MOST)
-            wal_set_full(w, MUTANT(RAFT_FULL_STAYS) && w->full);
+        wal_prep_made(w);
         break;
     case WAL_PREP_DROP_CLOSE:
         break;
@@ -147,7 +226,11 @@ void wal_prep_run(struct wal *w)
 {
     struct wal_prep *p = &w->prep;
     char name[ENV_NAME_MAX], to[ENV_NAME_MAX];
-    if (p->state == WAL_PREP_READY || p->busy || w->failed || (w->stop_op && wal_is_idle(w)))
+    if (w->failed || (w->stop_op && wal_is_idle(w)))
+        return;
+    wal_ahead_run(w);
+    uint32_t want = w->giving || w->state != WAL_RUNNING ? 1 : w->ahead.want;
+    if (p->busy || (w->ahead.n >= want && p->state == WAL_PREP_IDLE))
         return;
     p->op.done = wal_prep_done;
     p->timer.op.done = wal_prep_timer;
@@ -187,12 +270,6 @@ void wal_prep_run(struct wal *w)
         p->busy = true;
         env_rename(w->env, name, to, &p->op);
         break;
-    case WAL_PREP_REOPEN:
-        p->busy = true;
-        env_open(w->env, to,
-                 ENV_O_WRITE | ENV_O_DIRECT | (MUTANT(LOG_NOT_SYNCED) ? 0 : ENV_O_DSYNC), &p->file,
-                 &p->op);
-        break;
     case WAL_PREP_DROP_CLOSE:
         p->state = WAL_PREP_DROP_UNLINK;
         p->busy = true;
@@ -205,7 +282,6 @@ void wal_prep_run(struct wal *w)
             env_timer_set(w->env, &p->timer, env_now_ns(w->env) + WAL_SPACE_RETRY_NS);
         break;
     case WAL_PREP_OPEN:
-    case WAL_PREP_READY:
     case WAL_PREP_DROP_UNLINK:
     case WAL_PREP_END_CLOSE:
         break;
@@ -253,7 +329,7 @@ static void wal_trim_gone(struct wal *w)
     if (i < w->n_segs) { /* else it was a spare */
         w->n_segs--;
         memmove(w->segs + i, w->segs + i + 1, (w->n_segs - i) * sizeof *w->segs);
-        if (w->prep.state == WAL_PREP_READY && w->n_segs < WAL_SEGMENTS_MOST)
+        if (w->ahead.file && !w->ahead.busy && w->n_segs < WAL_SEGMENTS_MOST)
             wal_set_full(w, false); /* there were too many */
     }
     w->trim.state = WAL_TRIM_IDLE;
@@ -372,8 +448,12 @@ bool wal_prep_end(struct wal *w)
     struct wal_prep *p = &w->prep;
     struct wal_trim *t = &w->trim;
     env_timer_stop(w->env, &p->timer);
-    if (p->busy || t->busy)
+    if (p->busy || t->busy || w->ahead.busy)
         return false;
+    if (!p->file && w->ahead.file) {
+        p->file = w->ahead.file;
+        w->ahead.file = NULL;
+    }
     if (!p->file && t->file) { /* after a failure only */
         p->file = t->file;
         t->file = NULL;

@@ -109,7 +109,7 @@ void wal_rc_prepare(struct wal_recover *rc)
         wal_rc_finish(rc, E_NOMEM);
         return;
     }
-    if (w->prep.state != WAL_PREP_READY) {
+    if (!wal_is_ready(w)) {
         wal_prep_run(w);
         rc->busy = true; /* until wal_prep wakes us */
         return;
@@ -117,8 +117,8 @@ void wal_rc_prepare(struct wal_recover *rc)
     rc->state = WAL_RC_HEADER;
     rc->disk_done = false;
     rc->busy = true;
-    wal_header(w, w->slots[0].buf, w->prep.seq, rc->next, w->prep.bytes);
-    env_write(w->prep.file, w->slots[0].buf, LOG_BLOCK, 0, &rc->op);
+    wal_header(w, w->slots[0].buf, w->ahead.made[0].seq, rc->next, w->ahead.made[0].bytes);
+    env_write(w->ahead.file, w->slots[0].buf, LOG_BLOCK, 0, &rc->op);
 }
 
 void wal_rc_running(struct wal_recover *rc)
@@ -143,7 +143,7 @@ void wal_rc_header(struct wal_recover *rc)
     memcpy(&h, w->slots[0].buf, sizeof h);
     w->next_index = rc->next;
     if (!rc->first_seq)
-        rc->first_seq = w->prep.seq;
+        rc->first_seq = w->ahead.made[0].seq;
     wal_activate(w, rc->next, h.crc);
     wal_run(w); /* closes the file before, if any */
     rc->disk_done = false;

@@ -276,6 +276,16 @@ static void test_damage_garbage_behind_the_end(void)
     world_drop(w);
 }
 
+/* the segment that records were last written to: behind it are those that are kept ready */
+static void damage_active(struct world *w, char *ret_name)
+{
+    uint64_t magic = 0;
+    for (int k = -1; magic == 0; k--) {
+        CU_ASSERT_FATAL(world_file(w, "j/wal-", k, ret_name));
+        sim_disk_read(w->n, ret_name, &magic, sizeof magic, 0);
+    }
+}
+
 static void test_damage_cut_and_missing_files(void)
 {
     uint32_t refused = 0, gone = 0;
@@ -303,7 +313,7 @@ static void test_damage_cut_and_missing_files(void)
         char last[ENV_NAME_MAX];
         w = damage_begin(seed);
         CU_ASSERT_FATAL(world_file(w, "j/wal-", (int)(seed - 41) % 4, name));
-        CU_ASSERT_FATAL(world_file(w, "j/wal-", -2, last));
+        damage_active(w, last);
         if (strcmp(name, last) < 0) {
             damage_patch(w, name, UINT64_MAX, NULL, 0);
             gone += !damage_start(w);

@@ -41,7 +41,7 @@ static void spare_look(const struct tlog *t)
             CU_ASSERT_FATAL(!memcmp(i->now + at, spare_zeros, LOG_BLOCK));
     }
     CU_ASSERT_FATAL(w->n_spares <= WAL_SPARES_MAX);
-    CU_ASSERT_FATAL(spare_files(t) <= w->n_segs + w->n_spares + 2);
+    CU_ASSERT_FATAL(spare_files(t) <= w->n_segs + w->n_spares + w->ahead.n + 2);
 }
 
 static uint32_t
@@ -65,7 +65,7 @@ static void spare_life(struct tlog *t, uint64_t *trimmed, int turns)
             wal_trim(t->wal, *trimmed += prng_below(&t->rng, t->handed - *trimmed));
         else
             tlog_step(t);
-        if (t->wal->seq_max != active || t->wal->prep.state == WAL_PREP_READY) {
+        if (t->wal->seq_max != active || wal_is_ready(t->wal)) {
             if (t->wal->seq_max != active)
                 spare_look(t);
             active = t->wal->seq_max;
@@ -168,6 +168,42 @@ static void test_spare_is_no_part_of_the_log(void)
     tlog_drop(t);
 }
 
+/* The log waits for a segment that takes long to be made: from then on more are ready, and it waits
+ * no more; when there was no need for long they get fewer again, and a restart removes them. */
+static void test_spare_made_ahead(void)
+{
+    struct tlog *t = &log_one;
+    tlog_init_fake(t, &log_disk, 23);
+    t->epoch = 3;
+    CU_ASSERT_FATAL(tlog_open(t, 1));
+    CU_ASSERT_EQUAL(t->wal->ahead.want, 1);
+    for (int i = 0; i < 4000; i++) {
+        for (int k = 0; k < 4; k++)
+            tlog_append(t, 3000);
+        tlog_step(t);
+    }
+    uint32_t most = t->wal->ahead.want;
+    CU_ASSERT_FATAL(most > 1); /* as many as this load takes */
+    spare_settle(t);
+    CU_ASSERT_EQUAL(t->wal->ahead.n, most);
+    spare_look(t);
+    for (int i = 0; i < 2 * WAL_AHEAD_CALM && t->wal->ahead.want == most; i++) {
+        uint64_t first = t->wal->ahead.made[0].seq;
+        wal_trim(t->wal, t->handed);
+        while (t->wal->ahead.made[0].seq == first) {
+            CU_ASSERT_FATAL(!t->wal->ahead.is_wanted && tlog_append(t, 3000) == 0);
+            spare_settle(t);
+        }
+    }
+    CU_ASSERT_EQUAL(t->wal->ahead.want, most - 1);
+    tlog_crash(t, true);
+    CU_ASSERT_FATAL(tlog_open(t, t->handed + 1));
+    spare_settle(t);
+    CU_ASSERT(spare_files(t) <= t->wal->n_segs + t->wal->ahead.n + 1);
+    tlog_stop(t);
+    tlog_drop(t);
+}
+
 /* A full disk: what is spare is given back, and again kept once there was room. */
 static void test_spare_is_given_back(void)
 {
@@ -181,7 +217,7 @@ static void test_spare_is_given_back(void)
     spare_settle(t);
     CU_ASSERT_EQUAL(t->wal->n_spares, 0);
     CU_ASSERT_FALSE(wal_give(t->wal));
-    CU_ASSERT(spare_files(t) <= t->wal->n_segs + 1);
+    CU_ASSERT(spare_files(t) <= t->wal->n_segs + t->wal->ahead.n + 1);
     spare_until(t, 1);
     tlog_stop(t);
     CU_ASSERT_FATAL(tlog_open(t, t->handed + 1));
@@ -227,4 +263,5 @@ static void test_spare_too_many_segments(void)
 }
 
 UNIT_MAIN("wal_spare", UNIT(test_spare_too_many_segments), UNIT(test_spare_lives),
-          UNIT(test_spare_is_no_part_of_the_log), UNIT(test_spare_is_given_back))
+          UNIT(test_spare_is_no_part_of_the_log), UNIT(test_spare_made_ahead),
+          UNIT(test_spare_is_given_back))
