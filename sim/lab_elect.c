@@ -236,6 +236,14 @@ static void elect_watch(struct lab_elect *e, uint32_t id)
 static void elect_step(struct lab_elect *e, uint32_t id, struct raft_event *ev);
 static void elect_doom(struct lab_elect *e, uint32_t id);
 
+/* A leader takes nothing while it does not know what was committed before it. */
+static bool elect_may_append(const struct elect_node *n)
+{
+    struct raft_status s;
+    raft_status(n->raft, &s);
+    return s.commit + 1 >= raft_mem_first(n->raft);
+}
+
 /* Reading the log takes no time. */
 static void elect_fetch(struct lab_elect *e, uint32_t id, struct raft_fetch f)
 {
@@ -289,7 +297,8 @@ static void elect_step(struct lab_elect *e, uint32_t id, struct raft_event *ev)
     elect_timer(e, id);
     if (ends && e->leader == id && !e->dying && !e->counts &&
         e->k[LAB_ELECT_BEGIN] == LAB_ELECT_CRASH &&
-        elect_now(e) - e->since_ns >= e->k[LAB_ELECT_WARM] * e->k[LAB_ELECT_HEARTBEAT])
+        elect_now(e) - e->since_ns >= e->k[LAB_ELECT_WARM] * e->k[LAB_ELECT_HEARTBEAT] &&
+        elect_may_append(n))
         elect_doom(e, id);
 }
 

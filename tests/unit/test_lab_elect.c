@@ -181,6 +181,14 @@ static void test_elect_by_those_who_are_left(void)
         median_ns(TRIALS(2, "begin=crash", "latency_max=1ms", k ? "logs=half" : "logs=same"), 201,
                   &terms[k]);
     CU_ASSERT(terms[1] > terms[0] + 20);
+    /* who leads dies later than it should, rather than before it may append anything */
+    e = TRIALS(2, "begin=crash", "logs=half", "heartbeat=10ms", "write_min=60ms", "write_max=60ms",
+               "warm=1");
+    for (uint64_t i = 0; i < 20; i++) {
+        lab_elect_run(e, i, &t);
+        CU_ASSERT(t.ns > 0);
+    }
+    lab_elect_close(e);
     mem_drop(&mem);
 }
 
