@@ -106,7 +106,7 @@ static void effect_outcome(struct master_job *j, int err)
         fsop_ent_put(&w, &j->ent);
         fsop_ent_put(&w, j->adopt ? &j->ent_parent : &none);
         fsop_ent_put(&w, j->adopt2 ? &j->ent_parent2 : &none);
-        if (effect_is_exchange(&j->intent))
+        if (j->intent.kind == FSOP_RENAME)
             fsop_ent_put(&w, &j->ent_other);
     }
     struct fsop op = {.kind = FSOP_OUTCOME,
@@ -227,6 +227,7 @@ static void effect_perform(struct master_job *j)
     u->atime_ns = i->atime_ns;
     u->mtime_ns = i->mtime_ns;
     u->expect_fp = i->fp;
+    u->ent = u->ent2 = (struct fsent){0};
     effect_times(u, i);
     j->m->n.effects++;
     if (MUTANT(RENAME_TWO_STEPS) && i->replaced.v && !j->is_resumed && !effect_is_exchange(i)) {
@@ -258,9 +259,11 @@ static void effect_after2(struct master_job *j)
 static void effect_after(struct master_job *j)
 {
     bool has_ent = j->intent.kind != FSOP_UNLINK && j->intent.kind != FSOP_RMDIR;
-    if (has_ent) {
+    if (j->intent.kind != FSOP_RMDIR) {
         j->ent = j->uop.ent;
         j->ent_other = j->uop.ent2;
+    }
+    if (has_ent) {
         /* of an old directory the names may have changed since they were compared */
         if ((j->ent.mode & FSOP_S_IFMT) != FSOP_S_IFDIR || j->intent.kind == FSOP_MKDIR)
             master_load_verified_set(j->m, j->intent.ino, env_now_ns(j->m->env));

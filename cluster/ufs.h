@@ -39,10 +39,12 @@ enum ufs_kind {
     UFS_MKDIR,   /* path, mode, uid, gid; E_EXIST.  -> ent */
     UFS_SYMLINK, /* path, path2: target, uid, gid; E_EXIST.  -> ent */
     UFS_LINK,    /* path -> path2; E_EXIST.  -> ent */
-    UFS_UNLINK,  /* path; if hidden != "": kept under that name (its parent is made) */
+    UFS_UNLINK,  /* path; if hidden != "": kept under that name (its parent is made).  -> ent of a
+                    regular file that has other names left; else, or if that is not known, mode 0 */
     UFS_RMDIR,   /* path; E_NOTEMPTY */
     UFS_RENAME,  /* path -> path2, replacing atomically; if hidden != "": the replaced file is kept
-                    under that name first.  -> ent of the moved.  UFS_F_EXCHANGE: the two change
+                    under that name first.  -> ent of the moved, ent2 of the replaced as UNLINK
+                    says.  UFS_F_EXCHANGE: the two change
                     places, if path leads to expect_ino and path2 to expect_ino2: else
                     E_CHANGED.  -> ent of what path2 leads to now, ent2 of what path does */
     UFS_SETATTR, /* path, valid FSOP_SET_*: mode, uid, gid, size, times.  -> ent */

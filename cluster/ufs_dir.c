@@ -655,8 +655,24 @@ static int ufs_dir_unlink_hidden(const struct ufs_dir_at *at, const struct ufs_d
     return unlinkat(at->fd, at->name, 0) ? ufs_dir_err() : 0; /* invariant 5 */
 }
 
+/* a file that is about to lose a name, to be looked at when it has */
+static int ufs_dir_hold(const struct ufs_dir_at *at)
+{
+    return openat(at->fd, at->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static void ufs_dir_let_go(int fd, bool is_done, struct fsent *ret_ent)
+{
+    struct stat st;
+    if (is_done && fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_nlink)
+        ufs_dir_ent(&st, ret_ent);
+    if (fd >= 0)
+        close(fd);
+}
+
 static int ufs_dir_unlink(struct ufs_dir *d, struct ufs_op *o)
 {
+    o->ent = (struct fsent){0};
     const char *hide = ufs_dir_text(o->hidden);
     struct ufs_dir_at at, hidden = {.fd = -1};
     int err = ufs_dir_resolve(d, ufs_dir_text(o->path), &at);
@@ -666,8 +682,10 @@ static int ufs_dir_unlink(struct ufs_dir *d, struct ufs_op *o)
             err = ufs_dir_resolve(d, hide, &hidden);
         if (!err)
             err = ufs_dir_unlink_hidden(&at, &hidden);
-    } else if (!err && unlinkat(at.fd, at.name, 0)) {
-        err = ufs_dir_err();
+    } else if (!err) {
+        int fd = ufs_dir_hold(&at);
+        err = unlinkat(at.fd, at.name, 0) ? ufs_dir_err() : 0;
+        ufs_dir_let_go(fd, !err, &o->ent);
     }
     if (err == E_NOENT && (o->flags & UFS_F_RESUME))
         err = 0;
@@ -745,6 +763,7 @@ static int ufs_dir_rename(struct ufs_dir *d, struct ufs_op *o)
     const char *hide = ufs_dir_text(o->hidden);
     struct ufs_dir_at from, to = {.fd = -1}, hidden = {.fd = -1};
     bool kept = false;
+    o->ent2 = (struct fsent){0};
     if (ufs_dir_is_reserved(ufs_dir_text(o->path)) || ufs_dir_is_reserved(ufs_dir_text(o->path2)))
         return E_PERM;
     int err = ufs_dir_resolve(d, ufs_dir_text(o->path), &from);
@@ -761,8 +780,10 @@ static int ufs_dir_rename(struct ufs_dir *d, struct ufs_op *o)
     } else {
         if (*hide && !ufs_dir_is_same(&from, &to))
             err = ufs_dir_keep(d, hide, &to, &hidden, &kept);
+        int fd = *hide ? -1 : ufs_dir_hold(&to);
         if (!err && renameat(from.fd, from.name, to.fd, to.name))
             err = ufs_dir_err();
+        ufs_dir_let_go(fd, !err, &o->ent2);
     }
     if (err && kept) {
         if (ufs_dir_exists(&to))

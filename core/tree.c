@@ -196,7 +196,19 @@ static void tree_outcome_adopt_node(struct meta *m, const struct tree_plan *p, u
     inode_adopt(m, node, e);
 }
 
-/* takes over what the under-store said of target, parent and second parent */
+/* The file behind a name that we took away has others: the loss has moved its time of change, and
+ * with that its fingerprint.  Below the name may have led to another file. */
+static void tree_outcome_adopt_left(struct meta *m, const struct tree_plan *p, uint32_t node,
+                                    const struct fsent *e)
+{
+    const struct meta_inode *i = node ? inode_at(m, node) : NULL;
+    if (i && i->mode && i->links && inode_is_reg(i) && e->ufs_ino &&
+        ((uint64_t)i->file.ufs_hi << 32 | i->file.ufs_lo) == e->ufs_ino)
+        tree_outcome_adopt_node(m, p, node, e);
+}
+
+/* takes over what the under-store said of target, parent and second parent, and of the other file
+ * of a rename */
 static void tree_outcome_adopt(struct meta *m, const struct fsop *op, const struct tree_plan *p)
 {
     struct rbuf rb = rbuf_make(op->data, op->data_len);
@@ -204,7 +216,10 @@ static void tree_outcome_adopt(struct meta *m, const struct fsop *op, const stru
     uint32_t dirs[2] = {p->dir ? p->dir : p->dir2, p->dir ? p->dir2 : 0};
     if (!op->data_len || fsop_ent_get(&rb, &e))
         return;
-    tree_outcome_adopt_node(m, p, p->node, &e);
+    if (p->op->kind == FSOP_UNLINK)
+        tree_outcome_adopt_left(m, p, p->node, &e);
+    else
+        tree_outcome_adopt_node(m, p, p->node, &e);
     for (int k = 0; k < 2 && rbuf_left(&rb) && !fsop_ent_get(&rb, &e); k++) {
         if (!dirs[k] || (e.mode & FSOP_S_IFMT) != FSOP_S_IFDIR)
             continue;
@@ -213,8 +228,12 @@ static void tree_outcome_adopt(struct meta *m, const struct fsop *op, const stru
         i->mtime_ns = e.mtime_ns;
         i->ctime_ns = e.ctime_ns;
     }
-    if (intent_is_exchange(p->op) && rbuf_left(&rb) && !fsop_ent_get(&rb, &e))
+    if (p->op->kind != FSOP_RENAME || !rbuf_left(&rb) || fsop_ent_get(&rb, &e))
+        return;
+    if (intent_is_exchange(p->op))
         tree_outcome_adopt_node(m, p, p->node2, &e);
+    else
+        tree_outcome_adopt_left(m, p, p->node2, &e);
 }
 
 static void tree_outcome_done(struct meta *m, const struct fsop *op, const struct fsop *owed,

@@ -433,6 +433,13 @@ static int hidden_dir(struct lab_ufs *u, struct lab_ufs_node *root, const char *
     return lab_ufs_resolve(root, hidden, ret_dir, ret_name);
 }
 
+/* of a file that has lost a name */
+static void node_left(const struct lab_ufs *u, const struct lab_ufs_node *n, struct fsent *ret_ent)
+{
+    if (n->nlink && node_is(n, FSOP_S_IFREG))
+        node_ent(u, n, ret_ent);
+}
+
 static int64_t op_unlink(struct lab_ufs *u, struct lab_ufs_call *c)
 {
     struct lab_ufs_node *dir, *hdir;
@@ -455,8 +462,11 @@ static int64_t op_unlink(struct lab_ufs *u, struct lab_ufs_call *c)
                 dent_add(u, hdir, hname, d->node);
         }
     }
+    struct lab_ufs_node *n = err ? NULL : d->node;
     if (!err)
         dent_drop(u, dir, d);
+    if (n && !*c->hidden)
+        node_left(u, n, &c->ent);
     return err == E_NOENT && (c->flags & UFS_F_RESUME) ? 0 : err;
 }
 
@@ -559,6 +569,7 @@ static int64_t op_rename(struct lab_ufs *u, struct lab_ufs_call *c)
         node_ent(u, n, &c->ent);
         return 0;
     }
+    struct lab_ufs_node *old = d2 ? d2->node : NULL;
     if (d2) {
         err = rename_may(n, d2->node);
         if (!err && *c->hidden && !node_is(d2->node, FSOP_S_IFDIR)) {
@@ -573,6 +584,8 @@ static int64_t op_rename(struct lab_ufs *u, struct lab_ufs_call *c)
     dent_add(u, dir2, name2, n); /* first: a file without a name is gone */
     dent_drop(u, dir, d);
     node_ent(u, n, &c->ent);
+    if (old && !*c->hidden)
+        node_left(u, old, &c->ent2);
     return 0;
 }
 

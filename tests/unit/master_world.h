@@ -225,6 +225,19 @@ static int64_t wu_make(struct ufs_op *op, uint32_t mode)
     return 0;
 }
 
+/* a name is gone: the file is another one's, too, and its time of change has moved */
+static void wu_left(uint64_t ino, struct fsent *ret_ent)
+{
+    wu.changes++;
+    for (int i = 0; i < WU_FILES; i++) {
+        struct wu_file *f = &wu.files[i];
+        if (!f->used || f->ino != ino)
+            continue;
+        f->ctime_ns = 1000 + (int64_t)wu.changes;
+        wu_ent(f, ret_ent);
+    }
+}
+
 static int64_t wu_move(struct ufs_op *op, const char *from, const char *to)
 {
     struct wu_file *f = wu_find(from), *old = wu_find(to);
@@ -234,6 +247,8 @@ static int64_t wu_move(struct ufs_op *op, const char *from, const char *to)
         snprintf(old->path, sizeof old->path, "%s", op->hidden);
     else if (old)
         old->used = false;
+    if (old && !old->used)
+        wu_left(old->ino, &op->ent2);
     size_t n = strlen(from);
     for (int i = 0; i < WU_FILES; i++) {
         char rest[WU_PATH];
@@ -296,6 +311,8 @@ static int64_t wu_do(struct ufs_op *op)
             snprintf(f->path, sizeof f->path, "%s", op->hidden);
         else
             f->used = false;
+        if (!f->used)
+            wu_left(f->ino, &op->ent);
         return 0;
     case UFS_RMDIR:
         for (int i = 0; f && i < WU_FILES; i++)

@@ -348,7 +348,66 @@ static void test_master_moving_one_of_two_names_goes(void)
     w_close();
 }
 
-UNIT_MAIN("master moving", UNIT(test_master_moving_a_written_file_is_replaced),
+/* A file that loses one of several names through us is the same file: who reads it reads on. */
+static void test_master_file_that_loses_a_name_keeps_its_version(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 0);
+    wu_add("f", FSOP_S_IFREG | 0644, 5);
+    struct wc *c = wc_new(0, true);
+    struct ino f = w_lookup(c, INO_ROOT, "f", 0);
+    static const char *const names[] = {"g", "h", "k"};
+    for (int i = 0; i < 3; i++) {
+        struct fsop op = w_name(FSOP_LINK, f, names[i]);
+        op.ino2 = INO_ROOT;
+        CU_ASSERT_EQUAL(w_fs(c, op, &a), 0);
+    }
+    const struct fsop get = {.kind = FSOP_GETATTR, .ino = f};
+    CU_ASSERT_EQUAL(w_fs(c, get, &a), 0);
+    struct fsattr was = a.reply.attr;
+    CU_ASSERT_EQUAL(w_fs(c, w_name(FSOP_UNLINK, INO_ROOT, "g"), &a), 0);
+    CU_ASSERT_EQUAL(w_fs(c, get, &a), 0);
+    CU_ASSERT(a.reply.attr.version == was.version && a.reply.attr.nlink == 3);
+    CU_ASSERT(a.reply.attr.fp != was.fp);
+    CU_ASSERT_EQUAL(w_fs(c, w_name(FSOP_UNLINK, INO_ROOT, "f"), &a), 0); /* it was compared there */
+    CU_ASSERT_EQUAL(w_fs(c, get, &a), 0);
+    CU_ASSERT(a.reply.attr.version == was.version && a.reply.attr.nlink == 2);
+    wu_add("n", FSOP_S_IFREG | 0644, 7);
+    (void)w_lookup(c, INO_ROOT, "n", 0);
+    struct fsop op = w_name(FSOP_RENAME, INO_ROOT, "n");
+    op.ino2 = INO_ROOT;
+    op.name2 = "h";
+    op.name2_len = 1;
+    CU_ASSERT_EQUAL(w_fs(c, op, &a), 0);
+    CU_ASSERT_EQUAL(w_fs(c, get, &a), 0);
+    CU_ASSERT(a.reply.attr.version == was.version && a.reply.attr.nlink == 1);
+    w_close();
+}
+
+/* Another file has come behind one of the names: of that one nothing is taken over. */
+static void test_master_name_that_led_elsewhere_is_taken_away(void)
+{
+    w_open(FSOP_MOUNT_THROUGH, 60000 * MS);
+    wu_add("f", FSOP_S_IFREG | 0644, 5);
+    struct wc *c = wc_new(0, true);
+    struct ino f = w_lookup(c, INO_ROOT, "f", 0);
+    struct fsop op = w_name(FSOP_LINK, f, "g");
+    op.ino2 = INO_ROOT;
+    CU_ASSERT_EQUAL(w_fs(c, op, &a), 0);
+    const struct fsop get = {.kind = FSOP_GETATTR, .ino = f};
+    CU_ASSERT_EQUAL(w_fs(c, get, &a), 0);
+    struct fsattr was = a.reply.attr;
+    wu_find("g")->ino = wu_add("other", FSOP_S_IFREG | 0600, 9)->ino;
+    wu_find("g")->size = 9;
+    CU_ASSERT_EQUAL(w_fs(c, w_name(FSOP_UNLINK, INO_ROOT, "g"), &a), 0);
+    CU_ASSERT_EQUAL(w_fs(c, get, &a), 0);
+    CU_ASSERT(a.reply.attr.version == was.version && a.reply.attr.size == 5);
+    CU_ASSERT(a.reply.attr.fp == was.fp && a.reply.attr.mode == was.mode);
+    w_close();
+}
+
+UNIT_MAIN("master moving", UNIT(test_master_file_that_loses_a_name_keeps_its_version),
+          UNIT(test_master_name_that_led_elsewhere_is_taken_away),
+          UNIT(test_master_moving_a_written_file_is_replaced),
           UNIT(test_master_moving_a_written_file_is_replaced_from_outside),
           UNIT(test_master_moving_a_written_file_cannot_be_looked_at),
           UNIT(test_master_moving_a_directory_with_unknown_names),
