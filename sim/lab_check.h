@@ -48,10 +48,11 @@ struct lab_finding {
 };
 
 struct lab_check_config {
-    int64_t slack_ns;    /* a change that nobody was told of must be seen after this */
-    int64_t behind_ns;   /* and one made behind the cluster's back after this */
-    bool store_fails;    /* the scenario makes the under-store fail */
-    bool is_group;       /* several masters: indices have gaps */
+    int64_t slack_ns;  /* a change that nobody was told of must be seen after this */
+    int64_t behind_ns; /* and one made behind the cluster's back after this */
+    int64_t told_ns;   /* who opens a file this long after its last change holds the last version */
+    bool store_fails;  /* the scenario makes the under-store fail */
+    bool is_group;     /* several masters: indices have gaps */
     uint64_t operations; /* that are expected (lab_scenario_operations) */
     uint64_t recent;     /* and of them until they are forgotten */
     struct meta_limits limits;

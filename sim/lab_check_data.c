@@ -268,15 +268,18 @@ void lab_check_unread(struct lab_check *c, const char *client, struct lab_check_
     uint32_t n = lab_model_files(c->model, f->ino, ufs, ARRAY_LEN(ufs));
     bool is_retry = err_is_retry(err) || err == E_SESSION_EXPIRED || err == E_CLOSED;
     if (is_retry || n != 1 || f->seen_live || (c->cfg.store_fails && err == E_IO) ||
-        lab_model_is_shared(c->model, ufs[0]) || lab_check_is_doubtful(c, f->ino))
+        lab_model_is_shared(c->model, ufs[0]) || lab_check_is_doubtful(c, f->ino) ||
+        lab_model_is_reclaimed(c->model, f->ino)) /* see lab_check_held */
         return;
-    /* changed since, or so shortly before that the open need not have known? */
+    /* Changed since, or so shortly before that the open need not have known?  What the cluster does
+     * itself it says to all before it answers, after a change of leader, too, but for those whose
+     * lease it waits for: nobody has to look below for it. */
     uint32_t k = lab_ufs_changes(c->ufs, ufs[0]);
     const struct lab_ufs_change *last = k ? lab_ufs_change(c->ufs, ufs[0], k - 1) : NULL;
-    int64_t old_ns = f->opened_ns - c->cfg.behind_ns;
+    int64_t old_ns = f->opened_ns - c->cfg.told_ns;
     c->findings[LAB_DATA].checks++;
-    if (!last || last->t_ns > old_ns || lab_model_live_ns(c->model, f->ino) > old_ns ||
-        lab_ufs_stats(c->ufs)->behind != c->behind)
+    if (!last || last->t_ns > old_ns || lab_ufs_touched_ns(c->ufs, ufs[0]) > old_ns ||
+        lab_model_live_ns(c->model, f->ino) > old_ns || lab_ufs_stats(c->ufs)->behind != c->behind)
         return;
     lab_check_fail(c, LAB_DATA,
                    "%s: a read of file %llu, opened at %lld us, failed with %s, but nothing has "

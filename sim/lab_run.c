@@ -256,6 +256,7 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
     struct lab_check_config cc = {
         .slack_ns = 4 * s->lease_ns + s->session_ns + 5000 * RUN_MS,
         .behind_ns = 2 * s->check_interval_ns + 2 * s->lease_ns + s->load.deadline_ns,
+        .told_ns = 2 * s->lease_ns + s->load.deadline_ns,
         .store_fails = store_fails,
         .is_group = s->masters > 1,
         .operations = lab_scenario_operations(s),

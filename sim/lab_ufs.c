@@ -609,8 +609,10 @@ static int64_t op_setattr(struct lab_ufs *u, struct lab_ufs_call *c)
         n->mode = (n->mode & FSOP_S_IFMT) | (c->mode & 07777);
     if (c->valid & FSOP_SET_ATIME)
         n->atime_ns = c->atime_ns;
-    if (c->valid & FSOP_SET_MTIME)
+    if (c->valid & FSOP_SET_MTIME) {
         n->mtime_ns = c->mtime_ns;
+        n->touched_ns = sim_now_ns(u->sim);
+    }
     node_changed(u, n, false);
     node_ent(u, n, &c->ent);
     return 0;

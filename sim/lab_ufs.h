@@ -91,6 +91,8 @@ int lab_ufs_look(const struct lab_ufs *u, const char *path, struct fsent *ret_en
 /* the i-th name of a directory, or NULL; name and ent as for a listing */
 const char *lab_ufs_name(const struct lab_ufs *u, const char *path, uint32_t i);
 uint32_t lab_ufs_changes(const struct lab_ufs *u, uint64_t ino);
+/* when somebody last set its time of change, behind which a write may hide; 0: never */
+int64_t lab_ufs_touched_ns(const struct lab_ufs *u, uint64_t ino);
 const struct lab_ufs_change *lab_ufs_change(const struct lab_ufs *u, uint64_t ino, uint32_t k);
 /* changes to that size made in [from_ns, to_ns] are known to whoever asked for them by to_ns */
 void lab_ufs_firm(struct lab_ufs *u, uint64_t ino, uint64_t size, int64_t from_ns, int64_t to_ns);

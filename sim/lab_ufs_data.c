@@ -127,6 +127,11 @@ uint32_t lab_ufs_changes(const struct lab_ufs *u, uint64_t ino)
     return n ? n->n_changes : 0;
 }
 
+int64_t lab_ufs_touched_ns(const struct lab_ufs *u, uint64_t ino)
+{
+    return ino < u->n_nodes ? u->nodes[ino]->touched_ns : 0;
+}
+
 const struct lab_ufs_change *lab_ufs_change(const struct lab_ufs *u, uint64_t ino, uint32_t k)
 {
     return k < lab_ufs_changes(u, ino) ? lab_ufs_data_change(u->nodes[ino], k) : NULL;

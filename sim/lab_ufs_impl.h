@@ -11,6 +11,7 @@ struct lab_ufs_node {
     uint32_t mode, uid, gid, rdev, nlink, subdirs;
     uint64_t size;
     int64_t atime_ns, mtime_ns, ctime_ns;
+    int64_t touched_ns; /* when its mtime was last set, by the simulator's clock; 0: never */
     char *target;
     struct lab_ufs_dent *first, *last;
     struct lab_ufs_change *changes; /* but for the first n_forgot, which are one with the next */

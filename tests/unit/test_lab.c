@@ -1,6 +1,7 @@
 /* tests/unit/test_lab.c - scenarios, whole runs, and for each clause of the checkers of file
  * systems lies that they must find (test_lab_lies: each checker alone). */
 #include "core/fmt.h"
+#include "sim/lab_check_impl.h"
 #include "sim/lab_run.h"
 #include "tests/unit/test_lab_content.h"
 #include "tests/unit/test_lab_lie.h"
@@ -582,6 +583,31 @@ static void test_lab_check_data(void)
     CU_ASSERT_EQUAL(lie_close(&l, LAB_DATA), 5);
 }
 
+/* Who fails to read what has not changed since long before he opened it: nobody has to look below
+ * for that, so how often that is done is no excuse. */
+static void test_lab_check_unread(void)
+{
+    struct lie l;
+    struct fsent e;
+    lie_open(&l);
+    struct ino ino = lie_file(&l);
+    lab_ufs_look(l.u, "main/f", &e, NULL);
+    l.c->behind = lab_ufs_stats(l.u)->behind; /* the file was there before */
+    lie_wait(&l, sec);
+    struct lab_check_file f = {.ino = ino, .opened_ns = sim_now_ns(l.s)};
+    lab_check_unread(l.c, "c1", &f, E_STALE);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_DATA)->failures, 0);
+    lie_wait(&l, 2 * sec);
+    f.opened_ns = sim_now_ns(l.s);
+    lab_check_unread(l.c, "c1", &f, E_TIMEOUT);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_DATA)->failures, 0);
+    lab_check_unread(l.c, "c1", &f, E_STALE);
+    CU_ASSERT_EQUAL(lab_check_finding(l.c, LAB_DATA)->failures, 1);
+    l.u->nodes[e.ufs_ino]->touched_ns = sim_now_ns(l.s); /* a write may hide behind that */
+    lab_check_unread(l.c, "c1", &f, E_STALE);
+    CU_ASSERT_EQUAL(lie_close(&l, LAB_DATA), 1);
+}
+
 static bool lie_is_writer(void *ctx, const char *client, struct ino ino)
 {
     (void)ino;
@@ -936,7 +962,8 @@ UNIT_MAIN("lab", UNIT(test_lab_scenario), UNIT(test_lab_scenario_bad), UNIT(test
           UNIT(test_lab_check_log), UNIT(test_lab_check_group), UNIT(test_lab_check_leaders),
           UNIT(test_lab_check_twice), UNIT(test_lab_check_mutation), UNIT(test_lab_check_stale),
           UNIT(test_lab_check_seen), UNIT(test_lab_check_listing), UNIT(test_lab_check_data),
-          UNIT(test_lab_check_size), UNIT(test_lab_check_replaced_from_outside),
-          UNIT(test_lab_check_replaced_in_an_effect), UNIT(test_lab_check_two_of_a_file),
-          UNIT(test_lab_check_a_name_less), UNIT(test_lab_load_ghosts),
-          UNIT(test_lab_check_written), UNIT(test_lab_check_store), UNIT(test_lab_check_model))
+          UNIT(test_lab_check_unread), UNIT(test_lab_check_size),
+          UNIT(test_lab_check_replaced_from_outside), UNIT(test_lab_check_replaced_in_an_effect),
+          UNIT(test_lab_check_two_of_a_file), UNIT(test_lab_check_a_name_less),
+          UNIT(test_lab_load_ghosts), UNIT(test_lab_check_written), UNIT(test_lab_check_store),
+          UNIT(test_lab_check_model))

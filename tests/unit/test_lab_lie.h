@@ -50,6 +50,7 @@ static inline void lie_open_as(struct lie *l, bool is_group)
     lab_ufs_mkdir(l->u, "main");
     struct lab_check_config cc = {.slack_ns = 10 * sec,
                                   .behind_ns = 5 * sec,
+                                  .told_ns = 2 * sec,
                                   .is_group = is_group,
                                   .limits = {.inodes_max = 1000, .sessions_max = 10},
                                   .store = "main"};
