@@ -48,9 +48,9 @@ static struct client_req req(uint16_t kind, const char *name, const char *name2)
 
 static void ask(struct client_req *r, int err)
 {
-    h.tap.asked(&h.tap, r);
+    h.of.tap.asked(&h.of.tap, r);
     r->reply.err = err;
-    h.tap.answered(&h.tap, r);
+    h.of.tap.answered(&h.of.tap, r);
 }
 
 /* the line after `skip` others begins the same way for every process: from its type on */
@@ -211,33 +211,33 @@ static void test_cli_history_renames(void)
 /* It reads back; who does not know goes on under another number; slots come back. */
 static void test_cli_history_reads_back(void)
 {
-    static struct client_req many[CLI_HISTORY_SLOTS + 1];
+    static struct client_req many[CLIENT_HISTORY_SLOTS + 1];
     struct lab_history l;
     struct mem m;
     size_t n;
     begin();
-    for (int i = 0; i <= CLI_HISTORY_SLOTS; i++)
+    for (int i = 0; i <= CLIENT_HISTORY_SLOTS; i++)
         many[i] = req(FSOP_MKDIR, "a", NULL);
-    for (int i = 0; i < CLI_HISTORY_SLOTS; i++)
-        h.tap.asked(&h.tap, &many[i]);
-    for (int i = 0; i < CLI_HISTORY_SLOTS; i++) {
+    for (int i = 0; i < CLIENT_HISTORY_SLOTS; i++)
+        h.of.tap.asked(&h.of.tap, &many[i]);
+    for (int i = 0; i < CLIENT_HISTORY_SLOTS; i++) {
         many[i].reply.err = i % 2 ? E_TIMEOUT : E_EXIST;
-        h.tap.answered(&h.tap, &many[i]);
+        h.of.tap.answered(&h.of.tap, &many[i]);
     }
     for (int i = 0; i < 10; i++)
         ask(&many[i], E_EXIST);
-    CU_ASSERT(!said[0] && h.n_free == CLI_HISTORY_SLOTS);
+    CU_ASSERT(!said[0] && h.of.n_free == CLIENT_HISTORY_SLOTS);
     const char *text = text_of(&n);
     unit_mem(&m, 64 << 20);
     int err = lab_history_read(&l, &m, LAB_HISTORY_ANY, text, n);
     if (err)
         fprintf(stderr, "line %u: %s\n", l.bad_line, l.why);
-    CU_ASSERT(!err && l.n == CLI_HISTORY_SLOTS + 10 && l.start == LAB_WGL_ANY);
+    CU_ASSERT(!err && l.n == CLIENT_HISTORY_SLOTS + 10 && l.start == LAB_WGL_ANY);
     lab_history_drop(&l);
     mem_drop(&m);
     /* one more than there is room for ends it, and is said */
-    for (int i = 0; i <= CLI_HISTORY_SLOTS; i++)
-        h.tap.asked(&h.tap, &many[i]);
+    for (int i = 0; i <= CLIENT_HISTORY_SLOTS; i++)
+        h.of.tap.asked(&h.of.tap, &many[i]);
     CU_ASSERT(strstr(said, "not whole") && !cli_history_close(&h));
     unlink(path);
 }
