@@ -157,5 +157,7 @@ void lab_check_end(struct lab_check *c);
  * by then is forgotten. */
 void lab_check_forget(struct lab_check *c, int64_t oldest_ns);
 void lab_check_interval(struct lab_check *c);
+/* somebody outside has changed the under-store */
+bool lab_check_is_disturbed(const struct lab_check *c);
 
 #endif

@@ -12,6 +12,11 @@
 
 static const int64_t EFFECT_LATE_NS = 3000000000;
 
+bool lab_check_is_disturbed(const struct lab_check *c)
+{
+    return lab_ufs_stats(c->ufs)->behind != c->behind;
+}
+
 void lab_check_writing(struct lab_check *c, const void *who, struct ino ino, uint64_t off,
                        uint32_t len)
 {

@@ -644,6 +644,7 @@ static void load_booted(struct env *e, struct mem *m, void *ctx)
     cfg.name = sim_node_name(lc->node);
     cfg.host = cfg.name;
     cfg.read_any = lc->l->cfg.read_any > sim_node_id(lc->node) % 2;
+    cfg.tap = lab_load_history_tap(lc);
     lc->env = e;
     int err = client_open(e, m, &cfg, NULL, &lc->client);
     if (err) {

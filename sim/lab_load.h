@@ -78,6 +78,12 @@ void lab_load_crashed(struct lab_load *l, struct sim_node *n);
 void lab_load_stop(struct lab_load *l);
 /* what is drawn from now on is drawn from another seed */
 void lab_load_vary(struct lab_load *l, uint64_t seed);
+/* Called with each line of the clients' history, as a mount records it, if they always ask
+ * (client_config.ask_always). */
+void lab_load_on_history(struct lab_load *l, void (*fn)(void *ctx, const char *line, size_t n),
+                         void *ctx);
+/* that history is linearizable, as far as they alone make changes */
+void lab_load_judge(struct lab_load *l);
 /* when the oldest question was put, or file opened, that is still open; now: there is none */
 int64_t lab_load_oldest_ns(const struct lab_load *l);
 bool lab_load_is_idle(const struct lab_load *l);

@@ -3,6 +3,7 @@
 #ifndef SIM_LAB_LOAD_IMPL_H
 #define SIM_LAB_LOAD_IMPL_H
 
+#include "cluster/client_history.h"
 #include "core/fmt.h"
 #include "core/prng.h"
 #include "sim/lab_load.h"
@@ -81,8 +82,15 @@ struct load_thread {
     int64_t list_from_ns;
 };
 
+struct load_history { /* a client's */
+    struct client_history of;
+    struct load_client *lc;
+    uint64_t lives;
+};
+
 struct load_client {
     struct lab_load *l;
+    struct load_history *history; /* NULL: none */
     struct sim_node *node;
     uint32_t number;
     struct env *env;
@@ -116,6 +124,11 @@ struct lab_load {
     uint64_t n_appends;
     struct lab_names *names; /* of a load that is explicit or recorded */
     struct lab_ops *record;
+    char *history; /* of clients that always ask */
+    size_t history_n, history_cap;
+    bool history_is_cut;
+    void (*on_history)(void *ctx, const char *line, size_t n);
+    void *history_ctx;
     void (*on_success)(void *ctx, int64_t at_ns);
     void *success_ctx;
     void (*on_answer)(void *ctx, const struct lab_load_answer *a);
@@ -144,6 +157,11 @@ void lab_load_append_crashed(struct load_thread *t);
 /* no other way to write is drawn for it from now on */
 void lab_load_log_add(struct lab_load *l, struct ino ino);
 bool lab_load_is_log(const struct lab_load *l, struct ino ino);
+
+/* ---- lab_load_history.c */
+/* of its next life; NULL: nothing is recorded */
+struct client_tap *lab_load_history_tap(struct load_client *lc);
+void lab_load_history_put(struct lab_load *l, const char *line, size_t n);
 
 /* ---- lab_load_pick.c */
 /* fills t->req.fsop (and t->kind); false: nothing to do it on, try another */

@@ -112,6 +112,7 @@ static void run_late(struct lab_run *r, const char *what)
     lab_check_finding(r->check, LAB_LIVENESS)->checks++;
     lab_check_fail(r->check, LAB_LIVENESS, "%lld ms after everything was healed %s",
                    (long long)((sim_now_ns(r->sim) - r->s.duration_ns) / RUN_MS), what);
+    lab_load_judge(r->load);
     run_next(r, RUN_OVER, 0);
 }
 
@@ -182,6 +183,7 @@ static void run_course(struct lab_run *r)
                    run_is_even(r, why, sizeof why)) {
             lab_check_finding(r->check, LAB_LIVENESS)->checks++;
             lab_check_end(r->check);
+            lab_load_judge(r->load);
             run_next(r, RUN_OVER, 0);
         } else if (late) {
             run_late(r, run_is_settled(r) ? why : "under-store effects are still owed");
@@ -275,6 +277,7 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
     s->load.client = client_config_default();
     s->load.client.masters = r->masters;
     s->load.client.ufs = s->client_direct ? lab_ufs_factory(r->ufs) : NULL;
+    s->load.client.ask_always = s->client_ask_always;
     s->load.client.requests_max = 64;
     s->load.client.cache_entries = 2048;
     s->load.client.readahead_pages = s->readahead_pages;

@@ -97,6 +97,7 @@ static const struct key keys[] = {
     U64("worker.capacity_bytes", capacity_bytes),
     U32("client.readahead_pages", readahead_pages, 0, 64),
     U32("client.direct", client_direct, 0, 1),
+    U32("client.ask_always", client_ask_always, 0, 1),
     TIME("client.deadline", load.deadline_ns),
     U32("client.read_any", load.read_any, 0, 2),
     U32("load.threads", load.threads, 1, 256),

@@ -99,7 +99,8 @@ struct lab_scenario {
     uint64_t image_after_bytes, segment_bytes;
     uint64_t page_bytes, capacity_bytes;
     uint32_t readahead_pages;
-    uint32_t client_direct; /* clients may reach the under-store without a worker */
+    uint32_t client_ask_always; /* and what they are told is judged as a history, too */
+    uint32_t client_direct;     /* clients may reach the under-store without a worker */
     struct lab_load_config load;
     struct lab_scenario_journal journal;
     uint32_t beyond;              /* more disks are damaged than can be recovered */

@@ -147,6 +147,7 @@ static const char *const knobs[][2] = {
     {"worker.page_bytes", "of a cached page"},
     {"worker.capacity_bytes", "of a worker's cache"},
     {"client.readahead_pages", "read ahead of a sequential reader"},
+    {"client.ask_always", "1: clients keep no answers, and their history is judged, black-box"},
     {"client.direct", "1: clients may reach the under-store without a worker"},
     {"client.deadline", "of each request"},
     {"client.read_any", "1: every other client asks standbys, too; 2: all do"},

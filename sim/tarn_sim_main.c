@@ -66,7 +66,8 @@ static const char usage[] =
     "  --log NODE      shows the log lines of a node (\"all\": of every node)\n"
     "  --trace FILE    writes every event as a line of text\n"
     "  --history FILE  writes every answer that a client got, and every record, as text; of\n"
-    "                  journals alone FILE.jsonl is for check-history\n"
+    "                  journals alone, or with client.ask_always=1, FILE.jsonl is for "
+    "check-history\n"
     "  --timeline F    writes the run as a page: machines, leaderships, faults, operations, "
     "messages\n"
     "  --json          run: one JSON document on standard output, and nothing else there\n"
@@ -312,10 +313,13 @@ static int open_watch(struct options *o, const struct lab_scenario *s, struct wa
         return EXIT_USAGE;
     }
     size_t len = o->history ? strlen(o->history) : 0;
+    bool is_linear = lab_scenario_is_group(s) || s->client_ask_always;
     w->is_jsonl = (len > 6 && !strcmp(o->history + len - 6, ".jsonl")) ||
-                  (is_stdout(o->history) && lab_scenario_is_group(s));
-    if (w->is_jsonl && !lab_scenario_is_group(s))
-        return tarn_sim_bad("only of journals alone is a history for check-history:", o->history);
+                  (is_stdout(o->history) && is_linear);
+    if (w->is_jsonl && !is_linear)
+        return tarn_sim_bad("clients that keep answers have no history for check-history; try "
+                            "--set client.ask_always=1, not",
+                            o->history);
     int err = open_file(o->trace, &w->trace);
     err = err ? err : open_file(o->history, &w->history);
     return err ? err : open_file(o->timeline, &w->page);

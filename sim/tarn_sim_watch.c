@@ -20,7 +20,7 @@ void tarn_sim_watch_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_l
 static void watch_answer(void *ctx, const struct lab_load_answer *a)
 {
     const struct watch *w = ctx;
-    if (w->history && !w->is_over)
+    if (w->history && !w->is_over && !w->is_jsonl)
         tarn_sim_record_answer(w->history, a);
     if (w->timeline)
         tarn_sim_timeline_answer(w->timeline, a);
@@ -31,7 +31,7 @@ static void watch_record(void *ctx, int64_t at_ns, uint64_t index, const struct 
 {
     const struct watch *w = ctx;
     char what[80];
-    if (w->history)
+    if (w->history && !w->is_jsonl)
         tarn_sim_record_record(w->history, at_ns, index, op, res);
     fmt_into(what, sizeof what, "%s %llu %.*s", fsop_kind_name(op->kind),
              (unsigned long long)op->ino.v, (int)op->name_len, op->name_len ? op->name : "");
@@ -152,9 +152,16 @@ void tarn_sim_watch_group(struct watch *w, struct lab_group *g)
     lab_group_history(g, w->is_jsonl ? NULL : w->history);
 }
 
+static void watch_history(void *ctx, const char *line, size_t n)
+{
+    fwrite(line, 1, n, ((struct watch *)ctx)->history);
+}
+
 void tarn_sim_watch_run(struct watch *w, struct lab_run *r)
 {
     w->run = r;
+    if (w->is_jsonl)
+        lab_load_on_history(lab_run_load(r), watch_history, w);
     if (!watch_open(w, lab_run_sim(r)) && !w->history)
         return;
     lab_load_on_answer(lab_run_load(r), watch_answer, w);

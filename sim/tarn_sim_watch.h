@@ -21,7 +21,7 @@ struct watch {
     bool twice, is_second;
     FILE *say;                    /* log lines, and the event at which it stops */
     FILE *trace, *history, *page; /* page: of the timeline; NULL: none */
-    bool is_jsonl;                /* the history, of registers */
+    bool is_jsonl;                /* the history, for check-history */
     /* its own */
     struct sim *sim;
     struct lab_run *run; /* one of the two */

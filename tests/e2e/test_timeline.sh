@@ -111,7 +111,7 @@ expect 2 "no event" "value of --plant"
 sim run $sc --timeline "$work/no/page.html"
 expect 2 "a page that cannot be written" "cannot write .*page.html"
 sim run $sc --history "$work/h.jsonl"
-expect 2 "a history of a file system as JSON" "only of journals alone"
+expect 2 "a history of a file system as JSON" "client.ask_always=1"
 sim run $sc --timeline
 expect 2 "no file" "value of --timeline"
 echo "ok"
