@@ -44,7 +44,7 @@ struct lab_finding *lab_check_finding(struct lab_check *c, enum lab_verdict v)
 const char *lab_check_name(enum lab_verdict v)
 {
     static const char *const names[] = {"log",      "answers",   "data", "store",
-                                        "liveness", "structure", "raft"};
+                                        "liveness", "structure", "raft", "linear"};
     return names[v];
 }
 

@@ -16,6 +16,8 @@
  *   liveness   requests end by their deadline; after the last fault everything works in time
  *   structure  the own checks of every component
  *   raft       of several masters: the properties of sim/lab_raft.h, after every step
+ *   linear     what clients that always ask were told has an order that explains it, black-box
+ *              (sim/lab_load_history.c)
  *
  * Nothing here looks into a component, but for `raft`: it sees what clients see, the records that
  * were applied, and the under-store. */
@@ -35,6 +37,7 @@ enum lab_verdict {
     LAB_LIVENESS,
     LAB_STRUCTURE,
     LAB_RAFT,
+    LAB_LINEAR,
     LAB_VERDICTS
 };
 

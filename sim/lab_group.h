@@ -51,7 +51,7 @@ struct lab_group_report {
     const char *drawn;
     const struct lab_fault *faults;
     uint32_t n_faults;
-    const struct lab_finding *findings; /* LAB_GROUP_VERDICTS of them */
+    const struct lab_finding *findings; /* LAB_VERDICTS, of which it has LAB_GROUP_VERDICTS */
 };
 
 struct lab_group;

@@ -10,7 +10,7 @@ const char *lab_group_verdict_name(enum lab_group_verdict v)
 {
     static const char *const names[] = {"leaders",  "log",       "answers", "linear",
                                         "liveness", "structure", "raft"};
-    return names[v];
+    return v < LAB_GROUP_VERDICTS ? names[v] : "";
 }
 
 void lab_group_finding(struct lab_group *g, struct lab_finding *f, const char *check,

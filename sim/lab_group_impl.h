@@ -137,11 +137,11 @@ struct group_past { /* a register's past */
 };
 
 struct group_check {
-    struct lab_finding findings[LAB_GROUP_VERDICTS];
-    struct lab_ring entry;    /* struct group_entry, by index */
-    struct lab_ring old;      /* struct group_old, of the last GROUP_OLD */
-    uint64_t last;            /* the highest index applied by anybody */
-    struct group_state state; /* the second machine's, as of last */
+    struct lab_finding findings[LAB_VERDICTS]; /* LAB_GROUP_VERDICTS of them are its own */
+    struct lab_ring entry;                     /* struct group_entry, by index */
+    struct lab_ring old;                       /* struct group_old, of the last GROUP_OLD */
+    uint64_t last;                             /* the highest index applied by anybody */
+    struct group_state state;                  /* the second machine's, as of last */
     struct group_past past[GROUP_KEYS];
     struct lab_ring tickets; /* the index of each of the last GROUP_OLD; 0: not applied yet */
     struct group_epoch *epochs;

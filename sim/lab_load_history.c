@@ -83,8 +83,8 @@ void lab_load_on_history(struct lab_load *l, void (*fn)(void *ctx, const char *l
 static void history_wrong(struct lab_load *l, const struct lab_history *h, uint32_t tag)
 {
     const struct lab_history_note *n = &h->notes[tag];
-    lab_check_fail(l->check, LAB_ANSWERS,
-                   "linear: no order explains the %.*s of \"%.*s\", answered %.*s (lines %u and %u "
+    lab_check_fail(l->check, LAB_LINEAR,
+                   "no order explains the %.*s of \"%.*s\", answered %.*s (lines %u and %u "
                    "of --history)",
                    (int)n->f.n, n->f.p, (int)n->key.n, n->key.p, (int)n->answered.n, n->answered.p,
                    n->asked_line, n->answered_line);
@@ -102,7 +102,7 @@ void lab_load_judge(struct lab_load *l)
         return;
     }
     lab_wgl_check(l->mem, h.ops, h.n, h.start, HISTORY_STEPS, &r);
-    lab_check_finding(l->check, LAB_ANSWERS)->checks += r.keys;
+    lab_check_finding(l->check, LAB_LINEAR)->checks += r.keys;
     if (r.verdict == LAB_WGL_BAD)
         history_wrong(l, &h, r.tag);
     lab_history_drop(&h);

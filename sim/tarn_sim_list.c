@@ -74,6 +74,7 @@ static const char *const checks[] = {
     [LAB_LIVENESS] = "requests end by their deadline; after healing all works within bound",
     [LAB_STRUCTURE] = "masters' and workers' own checks",
     [LAB_RAFT] = "of several masters: Raft's properties, after every step of each",
+    [LAB_LINEAR] = "linearizability from outside, of clients that always ask (client.ask_always)",
 };
 static_assert(ARRAY_LEN(checks) == LAB_VERDICTS, "each verdict has its text");
 

@@ -69,7 +69,7 @@ static void print_verdicts(FILE *to, const struct lab_report *p)
     for (unsigned v = 0; v < LAB_VERDICTS; v++) {
         const struct lab_finding *f = p->findings[v];
         const char *name = lab_check_name((enum lab_verdict)v);
-        if (v == LAB_RAFT && !f->checks)
+        if ((v == LAB_RAFT || v == LAB_LINEAR) && !f->checks)
             continue;
         fprintf(to, "  %-4s  %-10s %llu checks", f->failures ? "FAIL" : "ok", name,
                 (unsigned long long)f->checks);

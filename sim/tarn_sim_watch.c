@@ -207,7 +207,8 @@ static void watch_page(struct watch *w, const struct lab_finding *crash)
     }
     tarn_sim_timeline_chances(w->timeline, &w->s->chances);
     for (unsigned v = 0; v < LAB_VERDICTS; v++)
-        tarn_sim_timeline_verdict(w->timeline, tarn_sim_watch_verdict(w->s, v), findings[v]);
+        if (*tarn_sim_watch_verdict(w->s, v))
+            tarn_sim_timeline_verdict(w->timeline, tarn_sim_watch_verdict(w->s, v), findings[v]);
     if (crash)
         tarn_sim_timeline_verdict(w->timeline, "assertion", crash);
     if (!tarn_sim_timeline_end(w->timeline))

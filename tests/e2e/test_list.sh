@@ -23,7 +23,7 @@ assert code == {s["name"] for s in D["sites"]}, f"sites in the code: {sorted(cod
 assert [s["of"] for s in D["sites"]] == [str(1 << i) for i in range(len(D["sites"]))]
 knobs = {k["name"]: k for k in D["knobs"]}
 assert {"random.%s_every" % f for f in faults} <= set(knobs), "a fault without its knob"
-assert {c["name"] for c in D["checkers"] if c["of"] == "files"} == {"log", "answers", "data", "store", "liveness", "structure", "raft"}
+assert {c["name"] for c in D["checkers"] if c["of"] == "files"} == {"log", "answers", "data", "store", "liveness", "structure", "raft", "linear"}
 keys = [l.split()[0] for l in subprocess.run(["tarn-sim", "keys"], capture_output=True, text=True, check=True).stdout.splitlines()]
 assert keys == [k["name"] for k in D["knobs"]], "other knobs than tarn-sim keys has"
 def runs(key, value): # just inside or outside; --until 0 ends it at once

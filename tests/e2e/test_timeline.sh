@@ -96,7 +96,7 @@ v = {v[0]: v for v in D["verdicts"]}
 a = v.pop("assertion")
 assert a[2] == 1 and a[4] in err and ".c:" in a[4] and abs(a[3] - at * 1e6) <= 1 and int(a[3]) == D["end"], a
 assert abs(float(sys.argv[3]) - at) < 2e-6, "the last event is another's"
-assert len(v) == 7 and sum(x[1] for x in v.values()) > 0, v
+assert len(v) == (8 if "store" in v else 7) and sum(x[1] for x in v.values()) > 0, v
 assert D["ops"] and D["msgs"] and [o for o in D["ops"] if o[4] == 2 and o[3] == D["end"]], "what has no answer yet"
 assert all(f[0] <= D["end"] for f in D["faults"])
 END

@@ -343,7 +343,7 @@ static void lie_structure_store(struct lie *l)
 static void test_lies_of_files(void)
 {
     static const char *names[] = {"log",      "answers",   "data", "store",
-                                  "liveness", "structure", "raft"};
+                                  "liveness", "structure", "raft", "linear"};
     static const struct {
         enum lab_verdict by;
         void (*tell)(struct lie *l);
@@ -376,7 +376,8 @@ static void test_lies_of_files(void)
         {LAB_STRUCTURE, lie_structure_state, "metadata: "},
         {LAB_STRUCTURE, lie_structure_store, "under-store model: "},
     };
-    bool is_lied_to[LAB_VERDICTS] = {[LAB_LIVENESS] = true, [LAB_RAFT] = true}; /* below */
+    /* two below; the third in test_lab_load_history.c */
+    bool is_lied_to[LAB_VERDICTS] = {[LAB_LIVENESS] = true, [LAB_RAFT] = true, [LAB_LINEAR] = true};
     for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
         struct lie l;
         const struct lab_finding *f[LAB_VERDICTS];
@@ -399,7 +400,7 @@ static void test_lies_of_files(void)
 static void test_lies_of_files_in_time(void)
 {
     static const char *names[] = {"log",      "answers",   "data", "store",
-                                  "liveness", "structure", "raft"};
+                                  "liveness", "structure", "raft", "linear"};
     static struct lab_scenario s;
     struct lab_report p;
     struct mem m;
@@ -421,7 +422,7 @@ static void test_lies_of_files_in_time(void)
 static void test_lies_of_several_masters(void)
 {
     static const char *names[] = {"log",      "answers",   "data", "store",
-                                  "liveness", "structure", "raft"};
+                                  "liveness", "structure", "raft", "linear"};
     static struct lab_scenario s;
     struct lab_report p;
     struct mem m;
