@@ -10,6 +10,7 @@
 #include "sim/lab_json.h"
 #include "sim/tarn_sim_args.h"
 #include "sim/tarn_sim_child.h"
+#include "sim/tarn_sim_run.h"
 
 enum { DIFF_STREAMS = 9000, DIFF_NAME = 32, DIFF_LINE = 200 };
 
@@ -113,6 +114,21 @@ static void on_event(void *ctx, const struct sim_trace *t)
     add(d, s, &e);
 }
 
+/* what a failed assertion says */
+static void tell_again(const struct diff *x, uint64_t seed)
+{
+    char again[3000];
+    size_t n = fmt_into(again, sizeof again, "run ");
+    n += tarn_sim_quote(again + n, sizeof again - n, x->operands[0]);
+    for (unsigned i = 0; i < x->n_sets; i++) {
+        n += fmt_into(again + n, sizeof again - n, " --set ");
+        n += tarn_sim_quote(again + n, sizeof again - n, x->sets[i]);
+    }
+    if (x->mutant)
+        fmt_into(again + n, sizeof again - n, " --mutant %s", x->mutant);
+    tarn_sim_on_panic(again, seed);
+}
+
 static void run_side(struct diff *x, const struct lab_scenario *all, unsigned i)
 {
     static struct lab_scenario s;
@@ -122,6 +138,7 @@ static void run_side(struct diff *x, const struct lab_scenario *all, unsigned i)
     s = *all;
     s.seed = x->seeds[i];
     fmt_into(d->name, sizeof d->name, "seed %llu", (unsigned long long)s.seed);
+    tell_again(x, s.seed);
     tarn_sim_mem(&m);
     tarn_sim_child_open(&w, &m, &s, NULL);
     d->sim = w.sim;
