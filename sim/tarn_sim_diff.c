@@ -51,7 +51,7 @@ struct diff {
 /* a stream, and how many of its events are the same; the rest of the two */
 struct parting {
     const char *name;
-    uint64_t same;
+    uint64_t same, alike;          /* alike: of the same kind, whatever the times */
     const struct diff_event *e[2]; /* NULL: it has no more */
 };
 
@@ -208,6 +208,9 @@ static struct parting part(const char *name, const struct diff_stream *a,
     size_t n_a = a ? a->n : 0, n_b = b ? b->n : 0;
     while (p.same < n_a && p.same < n_b && is_same(&a->e[p.same], &b->e[p.same]))
         p.same++;
+    p.alike = p.same;
+    while (p.alike < n_a && p.alike < n_b && !strcmp(a->e[p.alike].kind, b->e[p.alike].kind))
+        p.alike++;
     p.e[0] = p.same < n_a ? &a->e[p.same] : NULL;
     p.e[1] = p.same < n_b ? &b->e[p.same] : NULL;
     return p;
@@ -275,8 +278,10 @@ static void print_text(const struct diff *x, const struct parting *all, uint32_t
             equal++;
             continue;
         }
-        printf("  %-6s parts at %.9f s, after %llu events that are the same\n", all[i].name,
-               (double)parting_ns(&all[i]) / 1e9, (unsigned long long)all[i].same);
+        printf("  %-6s parts at %.9f s, after %llu events that are the same (%llu of the same "
+               "kinds)\n",
+               all[i].name, (double)parting_ns(&all[i]) / 1e9, (unsigned long long)all[i].same,
+               (unsigned long long)all[i].alike);
         for (unsigned k = 0; k < 2; k++)
             print_event(all[i].e[k], x->side[k].name);
     }
@@ -308,7 +313,8 @@ static void print_json(const struct diff *x, const struct parting *all, uint32_t
     for (uint32_t i = 0; i < n; i++) {
         printf("%s{\"node\": ", i ? ", " : "");
         lab_json_string(stdout, all[i].name);
-        printf(", \"same\": %llu", (unsigned long long)all[i].same);
+        printf(", \"same\": %llu, \"alike\": %llu", (unsigned long long)all[i].same,
+               (unsigned long long)all[i].alike);
         json_event("first", all[i].e[0]);
         json_event("second", all[i].e[1]);
         printf("}");

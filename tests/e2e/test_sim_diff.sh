@@ -10,6 +10,9 @@ grep -qE "^[0-9] of [0-9] streams part" "$work/out" || fail "no count: $(cat "$w
 sim diff $R --seed 7 --seed 7 --until 1s
 expect 0 "one seed twice" "^0 of [0-9]+ streams part; the same to the end: -, c1, "
 
+sim diff $R --seed 1 --seed 2 --until 1s --json
+[ "$(field 'any(s["alike"] > s["same"] for s in d["streams"])')" = True ] || fail "nothing is alike in two seeds: $(cat "$work/out")"
+
 # one fault more: each machine is the same up to what it heard of it, and who was hit parts first
 python3 - $R "$work" << 'END'
 import json, sys
@@ -24,6 +27,7 @@ expect 5 "two traces" "differs"
 at='[s for s in d["streams"] if s["node"] != "-"][0]'
 [ "$(field "d['differs'], $at['node'], $at['second']['kind'], $at['second']['at_ns']")" = "(True, 'm1', 'crash', 500000000)" ] ||
     fail "who parts first: $(head -c 600 "$work/out")"
+[ "$(field 'all(s["alike"] >= s["same"] for s in d["streams"])')" = True ] || fail "fewer are alike than the same"
 [ "$(field 'all(s["same"] > 10 for s in d["streams"] if s["node"] not in ("-", "op"))')" = True ] || fail "nothing is the same: $(cat "$work/out")"
 event=$(field "$at['second']['event']")
 [ "$(sed -n "${event}p" "$work/crash.trace" | cut -d' ' -f 2,3)" = "m1 crash" ] || fail "event $event is another line of the trace"
