@@ -49,6 +49,7 @@
     X(EPOCH_REPEATED, "two leaderships have the same epoch") \
     X(IMAGE_NOT_SYNCED, "the log is cut before the image is durable") \
     X(REPLAY_GAP, "the record after an image is not replayed") \
+    X(LOG_UNCHECKED, "a batch of the log is taken whatever its checksums say") \
     X(IMAGE_TWO_CUTS, "an image's tables are of different records") \
     X(CRC_UNCHECKED, "a page that was damaged on disk is served") \
     X(PAGE_PARTIAL, "a page that came short is served as if it were whole") \

@@ -22,8 +22,11 @@
  *     and the log read once more, as if it had never flipped; from there on all is copied (4).
  *     What is proven durable and does not check stays damage: it would have to be mended at every
  *     reading.
- *  6. A group's log is read past what the disk cannot read (wal_read.c).  That is damage, also
+ *  6. What comes next by its chain and stands elsewhere in its segment was written to a wrong
+ * place: that is damage.  What did not check and does at a second reading is read once more.
+ *  7. A group's log is read past what the disk cannot read (wal_read.c).  That is damage, also
  *     where nothing proves that it was durable: a torn write leaves sectors that can be read. */
+#include "core/crc.h"
 #include "core/mutant.h"
 #include "core/sometimes.h"
 #include "journal/wal_recover_impl.h"
@@ -242,11 +245,43 @@ static void wal_rc_scanned(struct wal_recover *rc)
     rc->cut_seg = rc->at_seg++;
 }
 
+/* b's head is in the segment where the log ends, and it is the one that comes next.  Elsewhere than
+ * there: the write went to a wrong place, so what may have been answered for is lost.  There: it
+ * was torn, or only read badly. */
+static void wal_rc_evidence_next(struct wal_recover *rc, const struct log_batch *b)
+{
+    const struct wal_segment *s = &rc->wal->segs[rc->at_seg];
+    uint32_t chain = s->end == LOG_BLOCK ? s->chain : rc->places[rc->n_places - 1].chain;
+    if (!s->accepted || rc->at_seg != rc->cut_seg || b->prev_chain != chain ||
+        b->first_index != rc->last + 1 || !b->records || b->payload_len > LOG_BATCH_MAX)
+        return;
+    if (rc->read.at != s->end) {
+        wal_rc_learn(rc, b->first_index + b->records - 1, b->seq);
+        return;
+    }
+    rc->again_left = b->payload_len;
+    rc->again_crc = 0;
+    rc->again_want = b->payload_crc;
+}
+
+/* from: of the block, where the batch's payload begins or goes on */
+static void wal_rc_evidence_again(struct wal_recover *rc, uint32_t from)
+{
+    uint32_t n = (uint32_t)base_min_u64(rc->again_left, LOG_BLOCK - from);
+    if (!n)
+        return;
+    rc->again_crc = crc_update(rc->again_crc, rc->read.block + from, n);
+    rc->again_left -= n;
+    rc->is_misread |= !rc->again_left && rc->again_crc == rc->again_want;
+}
+
 static void wal_rc_evidence_block(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
     struct log_batch b;
     struct wal_read *r = &rc->read;
+    if (rc->again_left)
+        wal_rc_evidence_again(rc, 0);
     if (!memcmp(r->block, w->zeros, LOG_BLOCK))
         return;
     if (w->segs[rc->at_seg].accepted)
@@ -254,6 +289,9 @@ static void wal_rc_evidence_block(struct wal_recover *rc)
     if (log_format_batch_head(r->block, &b) || b.seq != w->segs[rc->at_seg].seq)
         return;
     wal_rc_learn(rc, b.durable_upto, b.seq);
+    wal_rc_evidence_next(rc, &b);
+    if (r->at == w->segs[rc->at_seg].end)
+        wal_rc_evidence_again(rc, sizeof b);
     uint64_t place = b.first_index + b.records - 1;
     if (!w->holes || !b.records || place <= rc->last ||
         (rc->n_behind && place < rc->behind[rc->n_behind - 1].place))
@@ -366,6 +404,23 @@ static bool wal_rc_scan_mending(struct wal_recover *rc)
     return true;
 }
 
+/* What ended the log reads well now: once more, from the beginning. */
+static bool wal_rc_scan_again(struct wal_recover *rc)
+{
+    const uint32_t most = 3;
+    if (!rc->is_misread || rc->looks++ == most)
+        return false;
+    fmt_log(
+        rc->wal->env, ENV_LOG_WARN,
+        "journal: '%s': record %llu read badly a moment ago and reads well now: check the disk.",
+        env_disk(rc->wal->env, rc->wal->dir), (unsigned long long)rc->last + 1);
+    rc->is_misread = false;
+    wal_rc_forget(rc);
+    rc->last = rc->at_seg = 0;
+    rc->state = WAL_RC_HEADS;
+    return true;
+}
+
 static void wal_rc_say_torn(const struct wal_recover *rc)
 {
     const struct wal *w = rc->wal;
@@ -386,6 +441,8 @@ static void wal_rc_verdict(struct wal_recover *rc)
             wal_rc_learn(rc, rc->last + 1, w->segs[i].seq);
     if (rc->is_unreadable)
         wal_rc_learn(rc, rc->last + 1, 0);
+    if (wal_rc_scan_again(rc))
+        return;
     if (rc->evidence > rc->last) {
         if (w->holes && rc->last + 1 < rc->from && wal_rc_scan_second(rc))
             return;

@@ -58,6 +58,9 @@ struct wal_recover {
     bool is_mended;     /* a bit was put right */
     bool is_whole;      /* of what ended the log no sector is missing */
     bool is_unreadable; /* it, or a segment's header, is nothing that the disk can read */
+    /* the batch that comes next in the log and did not check: what of it reads well now */
+    uint32_t again_left, again_crc, again_want, looks;
+    bool is_misread;
     bool is_second;     /* scan, because the first ended before what is needed */
     uint64_t first_seq; /* of the segment that this start began */
     uint64_t erase_from;

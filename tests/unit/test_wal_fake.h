@@ -75,8 +75,9 @@ struct fake {
     int fail_sync_in;
     int fail_with;
     int fail_read_in;
-    bool torn_reads;   /* a read sees writes that are under way in part */
-    bool hold_writes;  /* writes do not finish */
+    uint64_t misread, misread_at; /* the so-many-th read of that block gives zeros */
+    bool torn_reads;              /* a read sees writes that are under way in part */
+    bool hold_writes;             /* writes do not finish */
     uint64_t hold_off; /* with hold_one: the write at this offset of a log does not finish */
     bool hold_one, one_by_one_last_first;
     uint32_t faults_ppm;
@@ -413,6 +414,9 @@ static int64_t fake_do_read(struct fake *f, struct fake_op *o)
     uint64_t len = base_min_u64(o->len, n->size - o->off);
     memcpy(o->buf, n->now + o->off, len);
     f->bytes_read += len;
+    if (f->misread && f->misread_at >= o->off && f->misread_at + 4096 <= o->off + len &&
+        --f->misread == 0)
+        memset((uint8_t *)o->buf + (f->misread_at - o->off), 0, 4096);
     for (uint32_t i = 0; f->torn_reads && i < f->n_ops; i++) {
         const struct fake_op *q = &f->ops[i];
         if (q->kind != FAKE_WRITE || q->file->inode != o->file->inode)

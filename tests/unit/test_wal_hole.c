@@ -264,6 +264,68 @@ static void test_a_file_that_lost_its_end_is_a_hole(void)
     }
 }
 
-UNIT_MAIN("wal_hole", UNIT(test_holes_are_cut_off), UNIT(test_what_is_behind_a_hole_is_told),
+/* n records of a block each, the last of two; the process is gone */
+static struct fake_inode *hole_blocks(struct tlog *t, int n)
+{
+    tlog_init_fake(t, &log_disk, 5);
+    t->epoch = 9;
+    CU_ASSERT_FATAL(tlog_open(t, 1));
+    for (int i = 1; i <= n; i++) {
+        CU_ASSERT_FATAL(tlog_append(t, i < n ? 100 : 5000) == 0);
+        while (t->handed < (uint64_t)i)
+            CU_ASSERT_FATAL(tlog_step(t));
+    }
+    tlog_crash(t, false);
+    struct fake_inode *f = fake_file(t->f, "j/wal-0000000000000001");
+    CU_ASSERT_FATAL(f != NULL);
+    return f;
+}
+
+/* the last write went to another block, which was empty or was not */
+static void test_a_write_to_a_wrong_place_is_a_hole(void)
+{
+    struct tlog *t = &log_one;
+    struct wal_hole h;
+    for (uint32_t n = 1; n <= 9; n += 4) {
+        for (uint32_t to = 1; to < 14; to++) {
+            struct fake_inode *f = hole_blocks(t, (int)n);
+            uint8_t b[2 * LOG_BLOCK];
+            if (to == n)
+                to++;
+            memcpy(b, f->now + (size_t)n * LOG_BLOCK, sizeof b);
+            memset(f->now + (size_t)n * LOG_BLOCK, 0, sizeof b);
+            memcpy(f->now + (size_t)to * LOG_BLOCK, b, sizeof b);
+            CU_ASSERT_EQUAL(hole_recover(t, 1, 0, false), E_CORRUPT);
+            tlog_crash(t, false);
+            CU_ASSERT_EQUAL(hole_recover(t, 1, 0, true), 0);
+            CU_ASSERT(wal_hole(t->wal, &h));
+            CU_ASSERT_EQUAL(h.first_bad, base_min_u64(n, to));
+            CU_ASSERT(h.known == n || h.found == n);
+            tlog_crash(t, false);
+            tlog_drop(t);
+        }
+    }
+}
+
+/* What is read badly once is not taken for a torn write, and cut. */
+static void test_a_block_read_badly_once_is_read_again(void)
+{
+    struct tlog *t = &log_one;
+    for (uint32_t block = 1; block <= 10; block++) {
+        hole_blocks(t, 9);
+        for (uint64_t read = 1; read <= 4; read++) {
+            t->f->misread = read;
+            t->f->misread_at = (uint64_t)block * LOG_BLOCK;
+            CU_ASSERT_EQUAL(hole_recover(t, 1, 0, block % 2), 0);
+            CU_ASSERT_EQUAL(wal_last_index(t->wal), 9);
+            tlog_crash(t, false);
+        }
+        tlog_drop(t);
+    }
+}
+
+UNIT_MAIN("wal_hole", UNIT(test_a_write_to_a_wrong_place_is_a_hole),
+          UNIT(test_a_block_read_badly_once_is_read_again), UNIT(test_holes_are_cut_off),
+          UNIT(test_what_is_behind_a_hole_is_told),
           UNIT(test_damage_before_what_is_needed_is_passed_over),
           UNIT(test_a_file_that_lost_its_end_is_a_hole))
