@@ -19,6 +19,7 @@ static const struct {
     [SIM_CHANCE_READ_ERROR] = {"read_error", false, false, false},
     [SIM_CHANCE_WRITE_ERROR] = {"write_error", false, false, true},
     [SIM_CHANCE_MISDIRECT] = {"misdirect", false, false, true},
+    [SIM_CHANCE_MISREAD] = {"misread", false, false, true},
     [SIM_CHANCE_SYNC_ERROR] = {"sync_error", false, false, false},
     [SIM_CHANCE_SECTOR_LOST] = {"sector_lost", false, false, false},
     [SIM_CHANCE_SECTOR_TORN] = {"sector_torn", false, false, true},

@@ -145,17 +145,43 @@ void lab_fault_rate(const struct lab_fault *f, struct sim_node *n, uint32_t max_
 
 /* ---- disks ---- */
 
-void lab_fault_disk(struct sim_node *n, struct sim_disk_config d, bool full, bool slow,
-                    bool unsynced)
+bool lab_fault_errs(const struct sim_disk_config *d)
 {
-    if (full)
+    return d->read_eio_ppm || d->write_eio_ppm || d->misdirect_ppm || d->misdirect_read_ppm;
+}
+
+void lab_fault_disk_calm(struct sim_disk_config *d)
+{
+    d->sync_fail_ppm = d->read_eio_ppm = d->write_eio_ppm = 0;
+    d->misdirect_ppm = d->misdirect_read_ppm = 0;
+}
+
+/* A start reads some hundred times, and a busy log is written as often in a second: so that most
+ * faults bring something, and few bring everything. */
+static void fault_errs(struct sim_disk_config *d)
+{
+    d->read_eio_ppm += 10000;
+    d->write_eio_ppm += 2000;
+    d->misdirect_ppm += 5000;
+    d->misdirect_read_ppm += 40000;
+}
+
+void lab_fault_disk(struct sim_node *n, struct sim_disk_config d, struct lab_fault_disks f)
+{
+    if (f.full)
         d.capacity = sim_disk_used(n) + 1;
-    if (slow) {
+    if (f.errs)
+        fault_errs(&d);
+    if (f.spared != LAB_FAULT_SPARES_NOTHING)
+        d.read_eio_ppm = d.misdirect_ppm = d.misdirect_read_ppm = 0;
+    if (f.spared == LAB_FAULT_SPARES_ALL)
+        d.write_eio_ppm = 0;
+    if (f.slow) {
         d.write_mean_ns *= 50;
         d.sync_mean_ns *= 50;
         d.stall_ppm = 5000;
     }
-    if (unsynced)
+    if (f.unsynced)
         d.sync_fail_ppm = 200000;
     sim_disk_set(n, &d);
 }

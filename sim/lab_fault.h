@@ -30,8 +30,18 @@ int64_t lab_fault_swizzle(const struct lab_fault *f, struct sim *s, const struct
 void lab_fault_clock(const struct lab_fault *f, struct sim_node *n, bool begin);
 /* n's monotonic clock runs at another rate, off by max_ppm at most */
 void lab_fault_rate(const struct lab_fault *f, struct sim_node *n, uint32_t max_ppm);
-/* n's disk as the faults that are under way want it; d: how it is without any */
-void lab_fault_disk(struct sim_node *n, struct sim_disk_config d, bool full, bool slow,
-                    bool unsynced);
+/* what is spared of a disk's errors: of a master that others rest on what destroys something */
+enum lab_fault_spared { LAB_FAULT_SPARES_NOTHING, LAB_FAULT_SPARES_DATA, LAB_FAULT_SPARES_ALL };
+/* the faults of a disk that are under way */
+struct lab_fault_disks {
+    bool full, slow, unsynced, errs;
+    enum lab_fault_spared spared; /* also of what the scenario's keys bring */
+};
+/* n's disk as they want it; d: how it is without any */
+void lab_fault_disk(struct sim_node *n, struct sim_disk_config d, struct lab_fault_disks f);
+/* do the scenario's keys bring errors? */
+bool lab_fault_errs(const struct sim_disk_config *d);
+/* nothing goes wrong with it any more */
+void lab_fault_disk_calm(struct sim_disk_config *d);
 
 #endif

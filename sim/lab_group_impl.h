@@ -106,11 +106,12 @@ struct group_node {
     struct member *m; /* NULL: down */
     uint32_t down;    /* faults that keep it down */
     bool paused;
-    uint32_t full, slow, unsynced; /* faults of its disk under way */
-    uint32_t rated;                /* and of its clock's rate */
-    int64_t excused_until_ns;      /* it may fail for its disk's sake */
-    uint64_t epoch;                /* its last leadership's */
-    struct raft_watch *watch;      /* NULL: no Raft */
+    uint32_t full, slow, unsynced, errs; /* faults of its disk under way */
+    uint32_t rated;                      /* and of its clock's rate */
+    bool erred;               /* what it has may be damaged, and nobody need have noticed */
+    int64_t excused_until_ns; /* it may fail for its disk's sake */
+    uint64_t epoch;           /* its last leadership's */
+    struct raft_watch *watch; /* NULL: no Raft */
     struct env_op exit_op, boot_op;
     bool exiting;
     uint32_t exit_incarnation;

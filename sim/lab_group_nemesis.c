@@ -34,10 +34,38 @@ static void nemesis_link(struct group_event *e, void (*fn)(const struct lab_faul
     }
 }
 
+/* Disks that err destroy what they have without a word, so it is always the same ones: of the group
+ * as it begins fewer than half. */
+static bool nemesis_may_damage(const struct group_node *n)
+{
+    const struct lab_group *g = n->g;
+    uint32_t all = g->s.journal.members ? g->s.journal.members : g->n_nodes;
+    return g->s.beyond || (uint32_t)(n - g->node) < (all - 1) / 2;
+}
+
 /* the disk as the faults that are under way want it */
 static void nemesis_disk(struct group_node *n)
 {
-    lab_fault_disk(n->node, n->g->s.sim.disk, n->full, n->slow, n->unsynced);
+    struct lab_fault_disks f = {n->full, n->slow, n->unsynced, n->errs,
+                                nemesis_may_damage(n) ? LAB_FAULT_SPARES_NOTHING
+                                                      : LAB_FAULT_SPARES_DATA};
+    lab_fault_disk(n->node, n->g->s.sim.disk, f);
+}
+
+static void nemesis_excuse(struct group_node *n, int64_t until_ns)
+{
+    if (n->excused_until_ns < until_ns)
+        n->excused_until_ns = until_ns;
+}
+
+/* What it has may be wrong from now on, and that may show much later. */
+static void nemesis_errs(struct group_node *n, int64_t until_ns)
+{
+    bool may = nemesis_may_damage(n);
+    n->erred |= may;
+    nemesis_excuse(n, may ? INT64_MAX : until_ns);
+    n->g->is_ruined |= n->g->s.beyond;
+    nemesis_disk(n);
 }
 
 static void nemesis_kill(struct group_event *e, void (*how)(struct sim_node *n))
@@ -57,10 +85,24 @@ bool lab_group_is_calm(struct lab_group *g)
 {
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         struct group_node *n = &g->node[i];
-        if (n->lost || n->paused || (n->id && (!n->m || lab_group_member_is_damaged(n->m))))
+        if (n->lost || n->paused || n->erred ||
+            (n->id && (!n->m || lab_group_member_is_damaged(n->m))))
             return false;
     }
     return lab_group_operator_is_tidy(g->oper);
+}
+
+/* is nobody else damaged? */
+static bool nemesis_may_err(const struct group_node *n)
+{
+    const struct lab_group *g = n->g;
+    for (uint32_t i = 0; i < g->n_nodes && !g->own && nemesis_may_damage(n); i++) {
+        const struct group_node *x = &g->node[i];
+        if (x != n && !g->s.beyond && !nemesis_may_damage(x) &&
+            (x->lost || (x->id && x->m && lab_group_member_is_damaged(x->m))))
+            return false;
+    }
+    return true;
 }
 
 /* How far a segment of node n's log has been written; 0: it is only prepared, or not there. */
@@ -303,10 +345,14 @@ static void nemesis_do(struct group_event *e)
         break;
     case LAB_FAULT_SYNC_FAIL:
         n->unsynced++;
-        n->excused_until_ns =
-            (int64_t)base_max_u64((uint64_t)n->excused_until_ns,
-                                  (uint64_t)(group_now_ns(e->g) + e->f->for_ns + 2000 * GROUP_MS));
+        nemesis_excuse(n, group_now_ns(e->g) + e->f->for_ns + 2000 * GROUP_MS);
         nemesis_disk(n);
+        break;
+    case LAB_FAULT_DISK_ERRORS:
+        e->did = nemesis_may_err(n);
+        n->errs += e->did;
+        if (e->did)
+            nemesis_errs(n, group_now_ns(e->g) + e->f->for_ns + 2000 * GROUP_MS);
         break;
     case LAB_FAULT_STALL:
         if (sim_node_is_up(n->node))
@@ -438,6 +484,10 @@ static void nemesis_end(struct env_op *op)
         n->unsynced--;
         nemesis_disk(n);
         break;
+    case LAB_FAULT_DISK_ERRORS:
+        n->errs--;
+        nemesis_disk(n);
+        break;
     default:
         break;
     }
@@ -463,6 +513,8 @@ void lab_group_nemesis_open(struct lab_group *g)
             g->last_fault_end_ns = f->at_ns + f->for_ns;
         sim_at(g->sim, f->at_ns, &e->begin);
     }
+    for (uint32_t i = 0; i < g->n_nodes && lab_fault_errs(&g->s.sim.disk); i++)
+        nemesis_errs(&g->node[i], INT64_MAX);
 }
 
 void lab_group_nemesis_heal(struct lab_group *g)
@@ -480,7 +532,7 @@ void lab_group_nemesis_heal(struct lab_group *g)
     sim_net_set(g->sim, &quiet.net);
     lab_link_begin(&g->s, g->sim, true);
     g->s.sim.disk.stall_ppm = 0;
-    g->s.sim.disk.sync_fail_ppm = 0;
+    lab_fault_disk_calm(&g->s.sim.disk);
     for (uint32_t i = 0; i < g->n_nodes; i++)
         nemesis_disk(&g->node[i]);
     for (uint32_t i = 0; sim_fault_known(i); i++) /* also who was not asked yet */

@@ -25,11 +25,12 @@ void lab_mark_begin(void)
 
 bool lab_mark_name(uint32_t i, char *ret_name, size_t cap)
 {
-    static const char *const world[] = {
-        "loss",           "reorder",     "reset",          "half_open",
-        "clog",           "timeout",     "rma_late",       "eio",
-        "enospc",         "disk_stall",  "misdirected",    "sector_kept",
-        "sector_dropped", "sector_torn", "sector_garbage", "name_undone"};
+    static const char *const world[] = {"loss",           "reorder",     "reset",
+                                        "half_open",      "clog",        "timeout",
+                                        "rma_late",       "eio",         "enospc",
+                                        "disk_stall",     "misdirected", "sector_kept",
+                                        "sector_dropped", "sector_torn", "sector_garbage",
+                                        "name_undone",    "misread"};
     const struct sim_known_site *k;
     bool is_there = true;
     uint32_t n = i - SOMETIMES_COUNT;
@@ -94,6 +95,7 @@ static void put_world(const struct lab_scenario *s, const struct sim_stats *t, b
     put(k, "world.", "sector_torn", power && d->lose_torn_ppm, t->sectors_torn);
     put(k, "world.", "sector_garbage", power && d->lose_garbage_ppm, t->sectors_garbage);
     put(k, "world.", "name_undone", power && d->lose_name_ppm, t->names_undone);
+    put(k, "world.", "misread", d->misdirect_read_ppm, t->misread);
 }
 
 static bool site_may(const struct lab_scenario *s, const char *name)

@@ -32,12 +32,6 @@ static void nemesis_each(struct run_event *e,
     }
 }
 
-/* a disk as the faults that are under way want it */
-static void nemesis_disk(struct run_node *n)
-{
-    lab_fault_disk(n->node, n->r->s.sim.disk, n->full, n->slow, n->unsynced);
-}
-
 /* Of several masters' disks only a minority's are ever damaged, from the first ones on. */
 static uint32_t nemesis_damages(const struct lab_run *r)
 {
@@ -49,12 +43,34 @@ static bool nemesis_may_damage(const struct run_node *n)
     return n->role != RUN_MASTER || (uint32_t)(n - n->r->nodes) < nemesis_damages(n->r);
 }
 
+/* a disk as the faults that are under way want it */
+static void nemesis_disk(struct run_node *n)
+{
+    struct lab_fault_disks f = {n->full, n->slow, n->unsynced, n->errs,
+                                nemesis_may_damage(n) ? LAB_FAULT_SPARES_NOTHING
+                                : n->r->oper          ? LAB_FAULT_SPARES_DATA
+                                                      : LAB_FAULT_SPARES_ALL};
+    lab_fault_disk(n->node, n->r->s.sim.disk, f);
+}
+
+/* What it has may be wrong from now on, and that may show much later. */
+static void nemesis_errs(struct run_node *n, int64_t until_ns)
+{
+    n->flipped |= nemesis_may_damage(n);
+    if (n->errs_until_ns < until_ns)
+        n->errs_until_ns = until_ns;
+    if (n->excused_until_ns < until_ns)
+        n->excused_until_ns = until_ns;
+    nemesis_disk(n);
+}
+
 uint32_t lab_nemesis_damaged(const struct lab_run *r)
 {
     for (uint32_t i = 0; i < r->s.n_faults; i++)
-        if (r->s.faults[i].kind == LAB_FAULT_BIT_FLIP)
+        if (r->s.faults[i].kind == LAB_FAULT_BIT_FLIP ||
+            r->s.faults[i].kind == LAB_FAULT_DISK_ERRORS)
             return nemesis_damages(r);
-    return 0;
+    return r->errs ? nemesis_damages(r) : 0;
 }
 
 /* is it only given up where no disk of the others is damaged? */
@@ -140,6 +156,10 @@ static void nemesis_disk_begin(struct run_event *e, int64_t until_ns)
         n->excused_until_ns = excused_ns;
     if (e->f->f.kind == LAB_FAULT_DISK_FULL && excused_ns > n->full_until_ns)
         n->full_until_ns = excused_ns;
+    if (e->f->f.kind == LAB_FAULT_DISK_ERRORS) {
+        n->errs++;
+        nemesis_errs(n, excused_ns);
+    }
     nemesis_disk(n);
 }
 
@@ -238,6 +258,7 @@ static void nemesis_begin(struct env_op *op)
     case LAB_FAULT_DISK_FULL:
     case LAB_FAULT_DISK_SLOW:
     case LAB_FAULT_SYNC_FAIL:
+    case LAB_FAULT_DISK_ERRORS:
         nemesis_disk_begin(e, until_ns);
         break;
     case LAB_FAULT_STALL:
@@ -315,9 +336,11 @@ static void nemesis_end(struct env_op *op)
     case LAB_FAULT_DISK_FULL:
     case LAB_FAULT_DISK_SLOW:
     case LAB_FAULT_SYNC_FAIL:
+    case LAB_FAULT_DISK_ERRORS:
         n->full -= e->f->f.kind == LAB_FAULT_DISK_FULL;
         n->slow -= e->f->f.kind == LAB_FAULT_DISK_SLOW;
         n->unsynced -= e->f->f.kind == LAB_FAULT_SYNC_FAIL;
+        n->errs -= e->f->f.kind == LAB_FAULT_DISK_ERRORS;
         nemesis_disk(n);
         break;
     default:
@@ -347,6 +370,9 @@ void lab_nemesis_open(struct lab_run *r)
             r->last_fault_end_ns = f->at_ns + f->for_ns;
         sim_at(r->sim, f->at_ns, &e->begin);
     }
+    r->errs = lab_fault_errs(&r->s.sim.disk);
+    for (uint32_t i = 0; i < r->n_nodes && r->errs; i++)
+        nemesis_errs(&r->nodes[i], INT64_MAX);
 }
 
 void lab_nemesis_heal(struct lab_run *r)
@@ -363,12 +389,12 @@ void lab_nemesis_heal(struct lab_run *r)
     sim_net_heal_all(r->sim);
     sim_net_set(r->sim, &quiet.net);
     lab_link_begin(&r->s, r->sim, true);
-    if (r->oper) {
+    if (r->oper)
         r->s.sim.disk.stall_ppm = 0;
-        r->s.sim.disk.sync_fail_ppm = 0;
-        for (uint32_t i = 0; i < r->s.masters; i++)
+    lab_fault_disk_calm(&r->s.sim.disk);
+    for (uint32_t i = 0; i < r->n_nodes; i++)
+        if ((r->oper && i < r->s.masters) || r->nodes[i].errs_until_ns)
             nemesis_disk(&r->nodes[i]);
-    }
     lab_ufs_outage(r->ufs, 0);
     lab_ufs_full(r->ufs, 0);
     lab_ufs_eio(r->ufs, 0);

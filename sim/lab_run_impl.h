@@ -28,18 +28,19 @@ struct run_node {
     bool flipped;   /* a bit of its disk: it may say so and want an empty directory */
     /* of a master */
     struct master_observer *observer;
-    struct raft_watch *watch;      /* NULL: there is one master */
-    uint32_t id;                   /* its journal's member id; 0: spare, not running */
-    bool founder;                  /* began with the group */
-    bool joins;                    /* with an empty directory */
-    bool was_in;                   /* seen in the group's configuration */
-    uint32_t full, slow, unsynced; /* faults of its disk under way */
-    int64_t excused_until_ns;      /* it may fail for its disk's sake */
-    int64_t full_until_ns;         /* it may not start for want of space */
-    uint32_t corrupt;              /* how often in a row it ended with E_CORRUPT */
-    bool has_served;               /* this process of it */
-    struct env_op again;           /* its process has ended, and starts again */
-    struct env_op hand_over;       /* it was told to: */
+    struct raft_watch *watch;            /* NULL: there is one master */
+    uint32_t id;                         /* its journal's member id; 0: spare, not running */
+    bool founder;                        /* began with the group */
+    bool joins;                          /* with an empty directory */
+    bool was_in;                         /* seen in the group's configuration */
+    uint32_t full, slow, unsynced, errs; /* faults of its disk under way */
+    int64_t excused_until_ns;            /* it may fail for its disk's sake */
+    int64_t full_until_ns;               /* it may not start for want of space */
+    int64_t errs_until_ns;               /* its writes may fail */
+    uint32_t corrupt;                    /* how often in a row it ended with E_CORRUPT */
+    bool has_served;                     /* this process of it */
+    struct env_op again;                 /* its process has ended, and starts again */
+    struct env_op hand_over;             /* it was told to: */
     bool is_ending, is_handing;
 };
 
@@ -88,6 +89,7 @@ struct lab_run {
     uint8_t *windows;
     uint32_t n_windows;
     int64_t last_fault_end_ns, healed_ns;
+    bool errs; /* the keys bring errors of disks */
     uint32_t repairs, exits, changes;
     char ended[120];
 };

@@ -210,7 +210,9 @@ static void node_failed(struct run_node *n, int why)
                        err_name(why));
         return;
     }
-    n->corrupt = why == E_CORRUPT || why == E_IO ? n->corrupt + 1 : 0;
+    /* a write that failed says nothing about what is there */
+    bool passes = why == E_IO && !n->flipped && sim_now_ns(r->sim) <= n->errs_until_ns;
+    n->corrupt = why == E_CORRUPT || (why == E_IO && !passes) ? n->corrupt + 1 : 0;
     if (n->corrupt > 1)
         lab_run_operator_wish(r->oper, LAB_FAULT_WIPE, n, 0);
     if (!n->is_ending && !n->paused)

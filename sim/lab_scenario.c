@@ -74,6 +74,10 @@ static const struct key keys[] = {
     U64("disk.capacity", sim.disk.capacity),
     PPM("disk.stall_ppm", sim.disk.stall_ppm),
     TIME("disk.stall_mean", sim.disk.stall_mean_ns),
+    PPM("disk.read_error_ppm", sim.disk.read_eio_ppm),
+    PPM("disk.write_error_ppm", sim.disk.write_eio_ppm),
+    PPM("disk.misdirect_write_ppm", sim.disk.misdirect_ppm),
+    PPM("disk.misdirect_read_ppm", sim.disk.misdirect_read_ppm),
     PPM("disk.lose_drop_ppm", sim.disk.lose_drop_ppm),
     PPM("disk.lose_torn_ppm", sim.disk.lose_torn_ppm),
     PPM("disk.lose_garbage_ppm", sim.disk.lose_garbage_ppm),
@@ -182,6 +186,7 @@ static const struct key keys[] = {
     EVERY("clock_step", LAB_FAULT_CLOCK_STEP),
     EVERY("clock_rate", LAB_FAULT_CLOCK_RATE),
     EVERY("rot", LAB_FAULT_ROT),
+    EVERY("disk_errors", LAB_FAULT_DISK_ERRORS),
     EVERY("store_change", LAB_FAULT_STORE_CHANGE),
     EVERY("store_outage", LAB_FAULT_STORE_OUTAGE),
     EVERY("store_full", LAB_FAULT_STORE_FULL),
@@ -198,11 +203,11 @@ static_assert(ARRAY_LEN(keys) <= 64 * ARRAY_LEN(((struct lab_scenario *)0)->fixe
               "a bit for each key");
 
 static const char *const fault_names[] = {
-    "power_loss", "crash",        "restart",      "wipe",      "pause",      "partition",
-    "clog",       "reset",        "bit_flip",     "disk_full", "disk_slow",  "sync_fail",
-    "stall",      "image",        "members",      "lose",      "siege",      "usurp",
-    "blackout",   "swizzle",      "bridge",       "link_slow", "clock_step", "clock_rate",
-    "rot",        "store_change", "store_outage", "store_full"};
+    "power_loss", "crash",       "restart",      "wipe",         "pause",      "partition",
+    "clog",       "reset",       "bit_flip",     "disk_full",    "disk_slow",  "sync_fail",
+    "stall",      "image",       "members",      "lose",         "siege",      "usurp",
+    "blackout",   "swizzle",     "bridge",       "link_slow",    "clock_step", "clock_rate",
+    "rot",        "disk_errors", "store_change", "store_outage", "store_full"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {

@@ -42,6 +42,7 @@ enum lab_fault_kind {
     LAB_FAULT_CLOCK_STEP,   /* its wall clock is put on or back for `for` */
     LAB_FAULT_CLOCK_RATE,   /* its monotonic clock runs at another rate for `for` */
     LAB_FAULT_ROT,          /* bits of several masters' disks change at once */
+    LAB_FAULT_DISK_ERRORS,  /* its disk fails, or reads and writes what is elsewhere, for `for` */
     LAB_FAULT_STORE_CHANGE, /* somebody changes a file of the under-store */
     LAB_FAULT_STORE_OUTAGE, /* every operation on the under-store fails for `for` */
     LAB_FAULT_STORE_FULL,

@@ -182,6 +182,8 @@ static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fau
         c = 0;
     else if (kind == LAB_FAULT_WIPE || kind == LAB_FAULT_BIT_FLIP)
         m = is_group ? m : 0, c = 0; /* what a single master keeps is kept nowhere else */
+    else if (kind == LAB_FAULT_DISK_ERRORS)
+        m = is_group ? m : 0, c = 0;
     else if (draw_is_journals(kind))
         w = c = 0;
     if (m + w + c == 0)

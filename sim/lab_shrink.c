@@ -590,11 +590,24 @@ static void shrink_machines(struct shrink *k)
 /* ---- knobs ---- */
 
 /* chances of the world, that are 0 where nothing is left to chance */
-static const char *const chances[] = {
-    "fault_on_ppm",    "stall_ppm",           "net.pair_extra_max",    "net.loss_ppm",
-    "net.reorder_ppm", "net.reset_ppm",       "net.half_open_ppm",     "net.clog_ppm",
-    "disk.stall_ppm",  "clock.drift_max_ppm", "clock.wall_offset_max", "clock.mono_offset_max",
-    "store.eio_ppm",   "store.short_ppm"};
+static const char *const chances[] = {"fault_on_ppm",
+                                      "stall_ppm",
+                                      "net.pair_extra_max",
+                                      "net.loss_ppm",
+                                      "net.reorder_ppm",
+                                      "net.reset_ppm",
+                                      "net.half_open_ppm",
+                                      "net.clog_ppm",
+                                      "disk.stall_ppm",
+                                      "clock.drift_max_ppm",
+                                      "clock.wall_offset_max",
+                                      "clock.mono_offset_max",
+                                      "store.eio_ppm",
+                                      "store.short_ppm",
+                                      "disk.read_error_ppm",
+                                      "disk.write_error_ppm",
+                                      "disk.misdirect_write_ppm",
+                                      "disk.misdirect_read_ppm"};
 /* what becomes smaller, down to a least */
 static const struct {
     const char *name;

@@ -71,8 +71,9 @@ struct sim_disk_config {
     uint64_t bytes_per_s;
     uint64_t capacity; /* bytes; 0: no limit */
     uint32_t read_eio_ppm, write_eio_ppm, sync_fail_ppm;
-    uint32_t misdirect_ppm; /* a write lands on another block of its file */
-    uint32_t stall_ppm;     /* per op: the whole disk waits */
+    uint32_t misdirect_ppm;      /* a write lands on another block of its file */
+    uint32_t misdirect_read_ppm; /* a block of a read is another one of its file */
+    uint32_t stall_ppm;          /* per op: the whole disk waits */
     int64_t stall_mean_ns;
     int64_t unlink_commit_ns; /* an unlink is durable after this */
     /* what power loss does to an unsynced sector; the rest of a million is kept */
@@ -279,9 +280,10 @@ enum sim_chance_kind {
     SIM_CHANCE_HALF_OPEN,      /* the connection carries nothing any more */
     SIM_CHANCE_RESET,          /* it breaks in the middle of a write */
     SIM_CHANCE_DISK_STALL,     /* node: the disk waits for_ns */
-    SIM_CHANCE_READ_ERROR,     /* this and the next three: only where the disk's rate is not 0 */
+    SIM_CHANCE_READ_ERROR,     /* this and the next four: only where the disk's rate is not 0 */
     SIM_CHANCE_WRITE_ERROR,    /* after n bytes */
     SIM_CHANCE_MISDIRECT,      /* the write lands at n */
+    SIM_CHANCE_MISREAD,        /* of k blocks the n % k-th is another one, the n / k-th */
     SIM_CHANCE_SYNC_ERROR,     /* a sync fails */
     SIM_CHANCE_SECTOR_LOST,    /* of a power loss's unsynced sectors one is as it was; the same */
     SIM_CHANCE_SECTOR_TORN,    /*   occasions: half of it, up to n / 2, n % 2: the new half first */
@@ -362,7 +364,7 @@ struct sim_stats {
     uint64_t frames, frame_bytes, writes, connects, closes;
     uint64_t lost, reordered, resets, half_opens, clogs, timeouts;
     uint64_t rma_bytes, rma_late, rma_dropped;
-    uint64_t disk_reads, disk_writes, disk_syncs, eio, enospc, stalls, misdirected;
+    uint64_t disk_reads, disk_writes, disk_syncs, eio, enospc, stalls, misdirected, misread;
     uint64_t kinds[SIM_KINDS]; /* trace records of each */
     uint64_t sectors_kept, sectors_dropped, sectors_torn, sectors_garbage, names_undone;
 };

@@ -308,6 +308,29 @@ static bool sim_disk_io_aligned(const struct sim_handle *h, const void *p, uint6
            !(((uintptr_t)p | len | off) & (uint64_t)(ENV_DIRECT_ALIGN - 1));
 }
 
+/* of what was read one block is another one of its file's */
+static bool sim_disk_io_misread(struct sim_node *n, const struct sim_ev *ev, uint64_t got)
+{
+    struct sim_disk *d = &n->disk;
+    const struct sim_file *f = ((struct sim_handle *)ev->a)->file;
+    struct sim_hit hit = {.kind = SIM_CHANCE_MISREAD};
+    uint64_t read = (got + SIM_BLOCK - 1) / SIM_BLOCK, other = f->size / SIM_BLOCK;
+    if (!d->cfg.misdirect_read_ppm || !got || other < 2)
+        return false;
+    other--;
+    bool drawn = prng_chance_ppm(&d->prng, d->cfg.misdirect_read_ppm);
+    if (drawn)
+        hit.n = prng_below(&d->prng, read * other);
+    if (!sim_chance(n->sim, n, NULL, drawn, &hit))
+        return false;
+    uint64_t at = hit.n % read * SIM_BLOCK, from = hit.n / read % other;
+    from += from >= (ev->x + at) / SIM_BLOCK;
+    n->sim->stats.misread++;
+    sim_disk_file_read(f, (uint8_t *)ev->b + at, base_min_u64(SIM_BLOCK, got - at),
+                       from * SIM_BLOCK, NULL);
+    return true;
+}
+
 static int64_t sim_disk_io_do_read(struct sim_node *n, struct sim_ev *ev)
 {
     struct sim_disk *d = &n->disk;
@@ -327,6 +350,8 @@ static int64_t sim_disk_io_do_read(struct sim_node *n, struct sim_ev *ev)
     sim_hash_begin(&run);
     bool on_its_way = ev->x % SIM_HASH_STEP == 0;
     sim_disk_file_read(h->file, ev->b, got, ev->x, on_its_way ? &run : NULL);
+    if (sim_disk_io_misread(n, ev, got))
+        on_its_way = false;
     ev->z = on_its_way ? sim_hash_end(&run) : sim_digest(ev->b, got);
     return (int64_t)got;
 }

@@ -421,6 +421,41 @@ static void test_disk_faults_on_and_off(void)
     }
 }
 
+/* A misdirected read gives one other block of the file, and leaves the disk as it is. */
+static void test_disk_misread(void)
+{
+    enum { BLOCKS = 6 };
+    struct sim_config cfg = sim_config_quiet(9);
+    struct fix f;
+    fix_open(&f, &cfg);
+    struct env_file *file;
+    static uint8_t b[BLOCKS][4096];
+    CU_ASSERT_EQUAL(d_open(&f, "f", ENV_O_WRITE | ENV_O_CREATE, &file), 0);
+    for (int i = 0; i < BLOCKS; i++)
+        memset(b[i], i + 1, sizeof b[i]);
+    CU_ASSERT_EQUAL(d_write(&f, file, b, sizeof b, 0), (int64_t)sizeof b);
+    cfg.disk.misdirect_read_ppm = 1000000;
+    sim_disk_set(f.n, &cfg.disk);
+    unsigned seen = 0;
+    for (int k = 0; k < 200; k++) {
+        uint64_t at = sim_random(f.s, BLOCKS), n = 1 + sim_random(f.s, BLOCKS - at), other = 0;
+        CU_ASSERT_EQUAL(d_read(&f, file, b, n * 4096, at * 4096), (int64_t)n * 4096);
+        for (uint64_t i = 0; i < n; i++) {
+            CU_ASSERT(b[i][0] >= 1 && b[i][0] <= BLOCKS && b[i][0] == b[i][4095]);
+            other += b[i][0] != at + i + 1;
+            seen |= b[i][0] != at + i + 1 ? 1U << b[i][0] : 0;
+        }
+        CU_ASSERT_EQUAL(other, 1);
+    }
+    CU_ASSERT_EQUAL(seen, (1U << (BLOCKS + 1)) - 2); /* any of them */
+    cfg.disk.misdirect_read_ppm = 0;
+    sim_disk_set(f.n, &cfg.disk);
+    CU_ASSERT_EQUAL(d_read(&f, file, b, sizeof b, 0), (int64_t)sizeof b);
+    for (int i = 0; i < BLOCKS; i++)
+        CU_ASSERT_EQUAL(b[i][7], i + 1);
+    fix_close(&f);
+}
+
 static void test_disk_rot_and_bad_block(void)
 {
     struct sim_config cfg = sim_config_quiet(9);
@@ -452,5 +487,5 @@ UNIT_MAIN("sim_disk", UNIT(test_disk_reads_what_was_written), UNIT(test_disk_lis
           UNIT(test_disk_write_under_way_at_a_crash), UNIT(test_disk_power_loss_of_names),
           UNIT(test_disk_power_loss_of_sizes), UNIT(test_disk_dsync_survives),
           UNIT(test_disk_write_during_sync), UNIT(test_disk_failed_sync_leaves_clean_pages),
-          UNIT(test_disk_random_syncs), UNIT(test_disk_faults_on_and_off),
+          UNIT(test_disk_random_syncs), UNIT(test_disk_faults_on_and_off), UNIT(test_disk_misread),
           UNIT(test_disk_rot_and_bad_block))

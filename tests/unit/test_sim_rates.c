@@ -232,7 +232,7 @@ static void test_rates_of_disk_faults(void)
 {
     enum { N = 2000 };
     const uint32_t ppm = 100000;
-    for (int which = -1; which < 5; which++) {
+    for (int which = -1; which < 6; which++) {
         struct sim_config cfg = sim_config_quiet(15);
         struct disk d;
         static uint8_t b[8 * 4096];
@@ -241,8 +241,9 @@ static void test_rates_of_disk_faults(void)
         disk_open(&d, &cfg);
         env_write(d.file, b, sizeof b, 0, &d.op);
         CU_ASSERT_EQUAL(sim_run_op(d.s, &d.op, 100 * sec), (int64_t)sizeof b);
-        uint32_t *knob[] = {&cfg.disk.read_eio_ppm, &cfg.disk.write_eio_ppm,
-                            &cfg.disk.sync_fail_ppm, &cfg.disk.misdirect_ppm, &cfg.disk.stall_ppm};
+        uint32_t *knob[] = {&cfg.disk.read_eio_ppm,  &cfg.disk.write_eio_ppm,
+                            &cfg.disk.sync_fail_ppm, &cfg.disk.misdirect_ppm,
+                            &cfg.disk.stall_ppm,     &cfg.disk.misdirect_read_ppm};
         if (which >= 0)
             *knob[which] = ppm;
         sim_disk_set(d.n, &cfg.disk);
@@ -260,6 +261,7 @@ static void test_rates_of_disk_faults(void)
         CU_ASSERT(share_is(syncs, N, which == 2 ? ppm : 0));
         CU_ASSERT(share_is(st->misdirected, N, which == 3 ? ppm : 0));
         CU_ASSERT(share_is(st->stalls, (uint64_t)3 * N, which == 4 ? ppm : 0));
+        CU_ASSERT(share_is(st->misread, N, which == 5 ? ppm : 0));
         CU_ASSERT_EQUAL(st->eio, reads + writes + syncs);
         disk_end(&d);
     }
