@@ -83,8 +83,9 @@ for other,tag in ((A,'same'),(B,'other')):
     case(ro)
     def later():
         # what moves only names leaves the bytes of an open file readable, also when its time of change is no longer young
-        def one(what,change):
+        def one(what,change,names=()):
             p,q=f"{A}/late{tag}{what}",f"{other}/late{tag}{what}"; want=os.urandom(4000000); wr(p,want)
+            for n in names: os.link(q,q+n)
             time.sleep(.1)
             fd=os.open(p,os.O_RDONLY); os.pread(fd,1000,0)
             change(q); time.sleep(.1)
@@ -94,6 +95,9 @@ for other,tag in ((A,'same'),(B,'other')):
         one('unlink',lambda q: (os.unlink(q),wr(q,b'new')))
         one('replace',lambda q: (wr(q+'.1',b'new'),os.rename(q+'.1',q)))
         one('link',lambda q: os.link(q,q+'.1'))
+        one('unlink1of2',lambda q: os.unlink(q),('.1',))
+        one('unlink2of2',lambda q: os.unlink(q+'.1'),('.1',))
+        one('replace1of3',lambda q: (wr(q+'.n',b'new'),os.rename(q+'.n',q)),('.1','.2'))
     case(later)
     def links():
         n='ln'+tag
