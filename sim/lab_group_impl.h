@@ -109,6 +109,7 @@ struct group_node {
     uint32_t full, slow, unsynced, errs; /* faults of its disk under way */
     uint32_t rated;                      /* and of its clock's rate */
     bool erred;               /* what it has may be damaged, and nobody need have noticed */
+    uint32_t corrupt;         /* how often in a row it did not start, for what its disk has */
     int64_t excused_until_ns; /* it may fail for its disk's sake */
     uint64_t epoch;           /* its last leadership's */
     struct raft_watch *watch; /* NULL: no Raft */

@@ -142,6 +142,9 @@ static void member_role(struct journal_host *h, enum journal_role role, uint64_t
     if (role == JOURNAL_LEADER)
         m->n->g->rests = false;
     lab_group_feed_role(m->feeder, role == JOURNAL_LEADER);
+    /* who never gets further has nothing to give back: the operator replaces it */
+    m->n->corrupt = role != JOURNAL_FAILED ? 0 : m->n->corrupt + (why == E_CORRUPT);
+    m->n->lost |= m->n->erred && m->n->corrupt > 1;
     if (role == JOURNAL_FAILED)
         lab_group_exit(m->n);
 }
