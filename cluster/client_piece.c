@@ -100,13 +100,19 @@ static void piece_wait(struct client_piece *p, enum client_piece_state state, st
     env_timer_set(p->c->env, &p->timer, at_ns < p->deadline_ns ? at_ns : p->deadline_ns);
 }
 
+/* from the first worker on; but what was written past all workers no worker can sync */
+static void piece_anew(struct client_piece *p)
+{
+    p->n_tried = 0;
+    if (p->kind != IO_SYNC || p->any)
+        p->direct = false;
+}
+
 static void piece_back_off(struct client_piece *p)
 {
     int64_t wait_ns = PIECE_BACKOFF_MIN_NS << (p->tries < 5 ? p->tries : 5);
     p->tries++;
-    p->n_tried = 0;
-    if (p->kind != IO_SYNC || p->any)
-        p->direct = false;
+    piece_anew(p);
     piece_wait(p, PIECE_BACKOFF, NULL, env_now_ns(p->c->env) + wait_ns);
 }
 
@@ -203,8 +209,7 @@ static void piece_refreshed(struct client_piece *p)
     } else if (p->refreshes > 1) {
         piece_back_off(p); /* the master may not have noticed yet what the worker saw */
     } else {
-        p->n_tried = 0;
-        p->direct = false;
+        piece_anew(p);
         p->state = PIECE_PICK;
         piece_run(p);
     }
