@@ -102,6 +102,8 @@ static uint64_t swarm_most(const struct lab_scenario *s, uint32_t key)
     if (!strcmp(name, "net.latency_mean"))
         return base_max_u64((uint64_t)s->sim.net.latency_mean_ns,
                             (uint64_t)s->bound_ns / DRAW_TRIPS);
+    if (!strcmp(name, "client.deadline")) /* what can only wait for it ends with it */
+        return base_max_u64((uint64_t)s->load.deadline_ns, (uint64_t)s->bound_ns / 2);
     return lab_scenario_key_range(key).max;
 }
 
