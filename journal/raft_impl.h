@@ -155,8 +155,8 @@ struct raft {
     int64_t transfer_ns;
     bool transfer_told;
     bool transfer_unfit; /* for no other reason than this member's disk */
-    int64_t void_ns;   /* who was called to lead may come till then: see raft_read.c */
-    int64_t prefer_ns; /* since when a member of higher priority could lead */
+    int64_t void_ns;     /* who was called to lead may come till then: see raft_read.c */
+    int64_t prefer_ns;   /* since when a member of higher priority could lead */
     uint64_t image_index, image_term; /* newest of our own */
 
     /* configurations in the log, by index; the last is in effect */

@@ -79,7 +79,8 @@ static void test_flags_and_image_survive(void)
     raft_format_head_put(&w, &m);
     raft_format_conf_put(&w, &c);
     CU_ASSERT_EQUAL_FATAL(raft_format_get(wire, w.len, &got), 0);
-    CU_ASSERT(got.message.reject && got.message.unfit && got.message.young && got.message.ended && !got.message.force);
+    CU_ASSERT(got.message.reject && got.message.unfit && got.message.young && got.message.ended &&
+              !got.message.force);
     CU_ASSERT(!memcmp(got.message.conf, &c, sizeof c));
 }
 
