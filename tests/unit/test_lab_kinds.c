@@ -191,8 +191,9 @@ static struct happened run_kind(bool journals, enum lab_fault_kind k, uint64_t s
         "{\"beyond\": %d, \"duration\": \"3s\", \"masters\": 4, \"workers\": 1, \"clients\": 2, "
         "\"journal\": {\"only\": %d, \"members\": 3, \"suspect_min\": \"200ms\", "
         "\"suspect_max\": \"400ms\"}, \"store\": {\"files\": 4}, "
+        "\"clock\": {\"drift_max_ppm\": %d}, "
         "\"load\": {\"threads\": 3, \"think\": \"5ms\"}%s}",
-        beyond, journals, fault);
+        beyond, journals, k == LAB_FAULT_CLOCK_RATE ? 20000 : 0, fault);
     CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&scen, json, why), 0);
     if (journals) {
         struct lab_group *g = lab_group_open(&mem, &scen, seed, NULL, NULL);
@@ -254,6 +255,8 @@ static bool has_happened(enum lab_fault_kind k, const struct happened *h,
         return h->world.enospc;
     case LAB_FAULT_SYNC_FAIL:
         return h->course != off->course; /* few files are synced: a write is durable when done */
+    case LAB_FAULT_CLOCK_RATE:
+        return h->world.kinds[SIM_K_CLOCK];
     case LAB_FAULT_DISK_ERRORS:
         return h->world.eio && h->world.misdirected;
     default:
@@ -278,6 +281,7 @@ static void kinds_on_and_off(bool journals)
         CU_ASSERT_EQUAL(off[s].crashes + off[s].pauses + off[s].stalls + off[s].net, 0);
         CU_ASSERT_EQUAL(w->eio + w->enospc + w->stalls + w->misdirected + w->misread, 0);
         CU_ASSERT_EQUAL(w->lost + w->resets + w->half_opens + w->clogs + off[s].marks, 0);
+        CU_ASSERT_EQUAL(w->kinds[SIM_K_CLOCK], 0);
     }
     for (int i = 0; i < LAB_FAULTS; i++) {
         enum lab_fault_kind k = (enum lab_fault_kind)i;
