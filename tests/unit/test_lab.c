@@ -108,10 +108,9 @@ static void test_lab_scenario_swarm_of_files(void)
         " store.check_interval=", " client.readahead_pages=", " client.direct=",
         " load.threads=",         " load.io_bytes=",          " load.read=",
         " load.append="};
-    static const char *const texts[] = {"{\"swarm\": 2, \"profile\": \"stormy\", "
-                                        "\"client\": {\"deadline\": \"400ms\"}}",
-                                        "{\"swarm\": 1, \"profile\": \"stormy\"}",
-                                        "{\"swarm\": 2, \"journal\": {\"only\": 1}}"};
+    static const char *const texts[] = {
+        "{\"swarm\": 2, \"profile\": \"stormy\", \"client\": {\"deadline\": \"400ms\"}}",
+        "{\"swarm\": 1, \"profile\": \"stormy\"}", "{\"swarm\": 2, \"journal\": {\"only\": 1}}"};
     enum { SEEDS = 200 };
     static struct lab_scenario s;
     char why[LAB_ERROR], drawn[LAB_DRAWN_MAX + 2];
