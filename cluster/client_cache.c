@@ -272,6 +272,8 @@ static bool cache_contradict(struct client *c, const struct fsop *op, const stru
         if (a && !is_same)
             cache_drop_ino(c, ino);
     }
+    if (rep->err == E_STALE) /* it is gone */
+        cache_drop_ino(c, op->ino.v);
     if (op->kind == FSOP_LOOKUP && (!rep->err || rep->err == E_NOENT)) {
         struct client_cent *e = cent_find(c, CENT_NAME, op->ino.v, op->name, op->name_len);
         if (e && e->value != ino)

@@ -616,6 +616,15 @@ static void test_client_shows_nothing_older_than_it_was_told(void)
     r = (struct client_req){0};
     CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_GETATTR, 4, NULL), 0);
     CU_ASSERT_EQUAL(r.reply.attr.mode & 07777, 0600);
+    /* and it may say that the inode is gone */
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 4, NULL), 0);
+    k->answer_err[FSOP_ACCESS] = E_STALE;
+    r = (struct client_req){.fsop.uid = 7, .fsop.mode = FSOP_ACCESS_W};
+    CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_ACCESS, 4, NULL), E_STALE);
+    k->answer_err[FSOP_ACCESS] = 0;
+    uint32_t asked = k->kinds[FSOP_GETATTR];
+    CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 4, NULL), 0);
+    CU_ASSERT_EQUAL(k->kinds[FSOP_GETATTR], asked + 1);
     /* nor a name, of which another user asks the master, as the directory is not his */
     fake_find(k, INO_ROOT)->attr.mode = FSOP_S_IFDIR | 0700;
     CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
