@@ -262,23 +262,32 @@ static void test_master_lease_live_size_follows_the_name(void)
     w_close();
 }
 
-/* The look below was made while the file was written, its answer comes after the close. */
-static void test_master_lease_live_size_ends_with_the_close(void)
+/* One client writes a file, which is 100 bytes long by now; the question of another, into b, looks
+ * below since before that. */
+static struct wc *w_look_while_written(struct ino *ret_ino)
 {
     w_open(FSOP_MOUNT_THROUGH, 60000 * MS);
     struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 1);
     struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
-    struct ino ino = w_lookup(c1, INO_ROOT, "f", 0);
-    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
+    *ret_ino = w_lookup(c1, INO_ROOT, "f", 0);
+    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = *ret_ino}, &a), 0);
     wu.latency_ns = 200 * MS;
     unsigned stats = wu.count[UFS_STAT];
-    struct fsop get = {.kind = FSOP_GETATTR, .ino = ino};
+    struct fsop get = {.kind = FSOP_GETATTR, .ino = *ret_ino};
     w_send(c2, &get, &b);
     for (int i = 0; i < 200 && wu.count[UFS_STAT] == stats; i++)
         w_run_ms(1);
     wu.latency_ns = 2 * MS;
     f->size = 100;
     wu_touch(f);
+    return c1;
+}
+
+/* The look below was made while the file was written, its answer comes after the close. */
+static void test_master_lease_live_size_ends_with_the_close(void)
+{
+    struct ino ino;
+    struct wc *c1 = w_look_while_written(&ino);
     CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_CLOSE, .ino = ino}, &a), 0);
     CU_ASSERT_FALSE(b.done);
     CU_ASSERT(w_wait(&b, 1000) && b.err == 0);
@@ -290,20 +299,8 @@ static void test_master_lease_live_size_ends_with_the_close(void)
 /* ... and the look at the end of writing failed, so what is recorded is that of before it. */
 static void test_master_lease_live_size_is_asked_again(void)
 {
-    w_open(FSOP_MOUNT_THROUGH, 60000 * MS);
-    struct wu_file *f = wu_add("f", FSOP_S_IFREG | 0644, 1);
-    struct wc *c1 = wc_new(0, true), *c2 = wc_new(1, true);
-    struct ino ino = w_lookup(c1, INO_ROOT, "f", 0);
-    CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_OPEN, .ino = ino}, &a), 0);
-    wu.latency_ns = 200 * MS;
-    unsigned stats = wu.count[UFS_STAT];
-    struct fsop get = {.kind = FSOP_GETATTR, .ino = ino};
-    w_send(c2, &get, &b);
-    for (int i = 0; i < 200 && wu.count[UFS_STAT] == stats; i++)
-        w_run_ms(1);
-    wu.latency_ns = 2 * MS;
-    f->size = 100;
-    wu_touch(f);
+    struct ino ino;
+    struct wc *c1 = w_look_while_written(&ino);
     wu.fail_kind = UFS_STAT;
     wu.fail = E_IO;
     CU_ASSERT_EQUAL(w_fs(c1, (struct fsop){.kind = FSOP_WRITE_CLOSE, .ino = ino}, &a), 0);
