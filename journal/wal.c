@@ -345,7 +345,7 @@ static bool wal_fill(struct wal *w)
         }
         bool is_long = w->n_segs >= WAL_SEGMENTS_MOST;
         if (!wal_is_ready(w) || w->old_file || is_long) {
-            if (w->prep.state == WAL_PREP_FULL || is_long)
+            if ((w->prep.state == WAL_PREP_FULL && !w->ahead.n) || is_long)
                 wal_set_full(w, true);
             else if (!wal_is_ready(w))
                 wal_prep_wanted(w);

@@ -204,6 +204,33 @@ static void test_spare_made_ahead(void)
     tlog_drop(t);
 }
 
+/* The disk gets full while segments are ready: nobody is told before the last of them is. */
+static void test_spare_full_behind_ready_ones(void)
+{
+    struct tlog *t = &log_one;
+    tlog_init_fake(t, &log_disk, 24);
+    t->epoch = 3;
+    CU_ASSERT_FATAL(tlog_open(t, 1));
+    t->wal->ahead.want = 3;
+    spare_settle(t);
+    CU_ASSERT_EQUAL_FATAL(t->wal->ahead.n, 3);
+    t->f->capacity = fake_used(t->f);
+    uint64_t last = t->wal->ahead.made[2].seq;
+    for (int i = 0; i < 4000 && !t->full; i++) {
+        tlog_append(t, 3000);
+        for (int k = 0; k < 20 && !t->full; k++)
+            tlog_step(t);
+    }
+    CU_ASSERT(t->full);
+    CU_ASSERT_EQUAL(t->wal->segs[t->wal->n_segs - 1].seq, last);
+    t->f->capacity = UINT64_MAX / 2;
+    for (int i = 0; i < 100000 && t->full && tlog_step(t); i++)
+        ;
+    CU_ASSERT_FALSE(t->full);
+    tlog_stop(t);
+    tlog_drop(t);
+}
+
 /* A full disk: what is spare is given back, and again kept once there was room. */
 static void test_spare_is_given_back(void)
 {
@@ -264,4 +291,4 @@ static void test_spare_too_many_segments(void)
 
 UNIT_MAIN("wal_spare", UNIT(test_spare_too_many_segments), UNIT(test_spare_lives),
           UNIT(test_spare_is_no_part_of_the_log), UNIT(test_spare_made_ahead),
-          UNIT(test_spare_is_given_back))
+          UNIT(test_spare_full_behind_ready_ones), UNIT(test_spare_is_given_back))
