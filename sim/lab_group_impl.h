@@ -102,6 +102,7 @@ struct group_node {
     bool founder;     /* began with the group */
     bool joins;       /* with an empty directory */
     bool was_in;      /* seen in the group's configuration */
+    bool has_begun;   /* its first start came to its end */
     bool lost;        /* its disk was; it is not replaced yet */
     struct member *m; /* NULL: down */
     uint32_t down;    /* faults that keep it down */
