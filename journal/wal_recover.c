@@ -56,6 +56,7 @@ void wal_rc_open_reader(struct wal_recover *rc, uint64_t seq)
     char name[ENV_NAME_MAX];
     wal_name(rc->wal, seq, name);
     rc->reading = true;
+    rc->read.unreadable = 0;
     wal_read_open(&rc->read, name);
 }
 
@@ -275,6 +276,17 @@ static void wal_rc_evidence_again(struct wal_recover *rc, uint32_t from)
     rc->is_misread |= !rc->again_left && rc->again_crc == rc->again_want;
 }
 
+/* A segment that was taken for one without a good header has one: it only read badly. */
+static bool wal_rc_evidence_is_head(const struct wal_recover *rc)
+{
+    const struct wal_segment *s = &rc->wal->segs[rc->at_seg];
+    struct log_segment h;
+    memcpy(&h, rc->read.block, sizeof h);
+    return rc->read.at == 0 && (s->verdict == WAL_SEG_ZERO || s->verdict == WAL_SEG_BAD) &&
+           !log_format_check(rc->read.block, LOG_BLOCK, LOG_SEGMENT_MAGIC) && h.seq == s->seq &&
+           h.cluster_hi == rc->wal->cfg.cluster_hi && h.cluster_lo == rc->wal->cfg.cluster_lo;
+}
+
 static void wal_rc_evidence_block(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
@@ -286,6 +298,7 @@ static void wal_rc_evidence_block(struct wal_recover *rc)
         return;
     if (w->segs[rc->at_seg].accepted)
         w->segs[rc->at_seg].erase_to = r->at + LOG_BLOCK;
+    rc->is_misread |= wal_rc_evidence_is_head(rc);
     if (log_format_batch_head(r->block, &b) || b.seq != w->segs[rc->at_seg].seq)
         return;
     wal_rc_learn(rc, b.durable_upto, b.seq);
@@ -391,6 +404,15 @@ static void wal_rc_hole(struct wal_recover *rc)
     rc->state = WAL_RC_BEHIND;
 }
 
+/* from the beginning, as if nothing had been read */
+static void wal_rc_anew(struct wal_recover *rc)
+{
+    wal_rc_forget(rc);
+    rc->is_misread = rc->is_unreadable = rc->is_second = false;
+    rc->last = rc->at_seg = 0;
+    rc->state = WAL_RC_HEADS;
+}
+
 /* Nothing proves what does not check.  Where one bit makes the difference it was written whole, and
  * may have been answered for: from the beginning, with such bits put right. */
 static bool wal_rc_scan_mending(struct wal_recover *rc)
@@ -398,26 +420,27 @@ static bool wal_rc_scan_mending(struct wal_recover *rc)
     if (!rc->read.mendable || rc->read.mend == WAL_READ_MENDS)
         return false;
     rc->read.mend = WAL_READ_MENDS;
-    wal_rc_forget(rc);
-    rc->last = rc->at_seg = 0;
-    rc->state = WAL_RC_HEADS;
+    wal_rc_anew(rc);
     return true;
 }
 
-/* What ended the log reads well now: once more, from the beginning. */
+/* What ended the log reads well now: once more, from the beginning.  Whatever cannot be read in so
+ * many times was whole all the same: it is damage. */
 static bool wal_rc_scan_again(struct wal_recover *rc)
 {
     const uint32_t most = 3;
-    if (!rc->is_misread || rc->looks++ == most)
+    if (!rc->is_misread)
         return false;
+    if (rc->looks == most) {
+        wal_rc_learn(rc, rc->last + 1, 0);
+        return false;
+    }
+    rc->looks++;
     fmt_log(
         rc->wal->env, ENV_LOG_WARN,
         "journal: '%s': record %llu read badly a moment ago and reads well now: check the disk.",
         env_disk(rc->wal->env, rc->wal->dir), (unsigned long long)rc->last + 1);
-    rc->is_misread = false;
-    wal_rc_forget(rc);
-    rc->last = rc->at_seg = 0;
-    rc->state = WAL_RC_HEADS;
+    wal_rc_anew(rc);
     return true;
 }
 
@@ -439,10 +462,10 @@ static void wal_rc_verdict(struct wal_recover *rc)
     for (uint32_t i = 0; i < w->n_segs; i++) /* it had all of its size once: there was more */
         if (w->segs[i].is_short && (!w->segs[i].accepted || i == rc->cut_seg))
             wal_rc_learn(rc, rc->last + 1, w->segs[i].seq);
-    if (rc->is_unreadable)
-        wal_rc_learn(rc, rc->last + 1, 0);
     if (wal_rc_scan_again(rc))
         return;
+    if (rc->is_unreadable)
+        wal_rc_learn(rc, rc->last + 1, 0);
     if (rc->evidence > rc->last) {
         if (w->holes && rc->last + 1 < rc->from && wal_rc_scan_second(rc))
             return;
@@ -453,7 +476,8 @@ static void wal_rc_verdict(struct wal_recover *rc)
             at = w->segs[rc->cut_seg].end;
         }
         fmt_into(by, sizeof by,
-                 rc->is_unreadable ? "the disk, which cannot read it," : "a state image");
+                 rc->is_unreadable || rc->is_misread ? "the disk, which cannot read it,"
+                                                     : "a state image");
         if (rc->evidence_seq)
             wal_name(w, rc->evidence_seq, by);
         fmt_log(w->env, ENV_LOG_ERROR,
