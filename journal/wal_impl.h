@@ -94,6 +94,7 @@ struct wal_ahead {
     uint32_t want;  /* so many are made before they are needed: wal_prep.c, 7 */
     uint32_t calm;  /* so often in turn all of them were there */
     bool is_wanted; /* the log waits for one */
+    bool gives;     /* the disk is full: those behind the first go */
 };
 
 /* IDLE -> OPEN -> ERASE -> CLOSE -> UNLINK -> IDLE, one segment at a time; from CLOSE to IDLE with

@@ -70,6 +70,7 @@ static void wal_prep_made(struct wal *w)
     a->made[a->n].seq = p->seq;
     a->made[a->n].bytes = p->bytes;
     a->made[a->n++].is_proof = p->is_proof;
+    a->gives = false;
     p->state = WAL_PREP_IDLE;
     p->tight = false;
 }
@@ -79,7 +80,10 @@ static void wal_ahead_done(struct env_op *op)
     struct wal_ahead *a = container_of(op, struct wal_ahead, op);
     struct wal *w = container_of(a, struct wal, ahead);
     a->busy = false;
-    if (op->ret < 0) {
+    if (op->ret == E_NOENT) { /* somebody made room by hand */
+        a->file = NULL;
+        memmove(a->made, a->made + 1, --a->n * sizeof *a->made);
+    } else if (op->ret < 0) {
         a->file = NULL;
         wal_fail(w, (int)op->ret, "preparing a segment");
     } else {
@@ -394,6 +398,9 @@ void wal_prep_trim_run(struct wal *w)
     if (t->state == WAL_TRIM_IDLE && w->n_spares && (w->giving || w->stop_op)) {
         t->seq = w->spare[--w->n_spares];
         t->state = WAL_TRIM_UNLINK;
+    } else if (t->state == WAL_TRIM_IDLE && w->ahead.gives && w->ahead.n > 1 && !w->stop_op) {
+        t->seq = w->ahead.made[--w->ahead.n].seq;
+        t->state = WAL_TRIM_UNLINK;
     }
     if (t->state == WAL_TRIM_IDLE) {
         uint32_t i = wal_trim_pick(w);
@@ -437,8 +444,9 @@ void wal_trim(struct wal *w, uint64_t upto)
 
 bool wal_give(struct wal *w)
 {
-    bool any = w->n_spares;
-    w->giving = true;
+    bool any = w->n_spares || w->ahead.n > 1;
+    w->giving = w->ahead.gives = true;
+    w->ahead.want = 1;
     wal_prep_trim_run(w);
     return any;
 }
