@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -655,10 +656,29 @@ static int ufs_dir_unlink_hidden(const struct ufs_dir_at *at, const struct ufs_d
     return unlinkat(at->fd, at->name, 0) ? ufs_dir_err() : 0; /* invariant 5 */
 }
 
-/* a file that is about to lose a name, to be looked at when it has */
+/* Does the file system only rename what is removed while a process has it open (NFS, SMB, many that
+ * FUSE serves)?  Then nothing is held open over a removal. */
+static bool ufs_dir_renames_open(int dir_fd)
+{
+    static const uint32_t magics[] = {0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x65735546};
+    struct statfs fs;
+    if (fstatfs(dir_fd, &fs))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(magics); i++)
+        if ((uint32_t)fs.f_type == magics[i])
+            return true;
+    return false;
+}
+
+/* a file that is about to lose one of several names, to be looked at when it has; -1: none such */
 static int ufs_dir_hold(const struct ufs_dir_at *at)
 {
-    return openat(at->fd, at->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    bool has_more = !fstatat(at->fd, at->name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) &&
+                    st.st_nlink > 1;
+    return has_more && !ufs_dir_renames_open(at->fd)
+               ? openat(at->fd, at->name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+               : -1;
 }
 
 static void ufs_dir_let_go(int fd, bool is_done, struct fsent *ret_ent)
