@@ -424,17 +424,13 @@ static bool wal_rc_scan_mending(struct wal_recover *rc)
     return true;
 }
 
-/* What ended the log reads well now: once more, from the beginning.  Whatever cannot be read in so
- * many times was whole all the same: it is damage. */
+/* What ended the log reads well now: once more, from the beginning.  What ends it each time is no
+ * bad reading: its payload was written whole, and what is behind that was torn. */
 static bool wal_rc_scan_again(struct wal_recover *rc)
 {
     const uint32_t most = 3;
-    if (!rc->is_misread)
+    if (!rc->is_misread || rc->looks == most)
         return false;
-    if (rc->looks == most) {
-        wal_rc_learn(rc, rc->last + 1, 0);
-        return false;
-    }
     rc->looks++;
     fmt_log(
         rc->wal->env, ENV_LOG_WARN,
@@ -476,8 +472,7 @@ static void wal_rc_verdict(struct wal_recover *rc)
             at = w->segs[rc->cut_seg].end;
         }
         fmt_into(by, sizeof by,
-                 rc->is_unreadable || rc->is_misread ? "the disk, which cannot read it,"
-                                                     : "a state image");
+                 rc->is_unreadable ? "the disk, which cannot read it," : "a state image");
         if (rc->evidence_seq)
             wal_name(w, rc->evidence_seq, by);
         fmt_log(w->env, ENV_LOG_ERROR,
