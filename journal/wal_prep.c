@@ -18,7 +18,7 @@
  *     given back when anything finds the disk full (wal_give), and at a stop.
  *  6. A start needs a segment.  When there is no room for one of the usual size, a small one is
  *     made: a master on a full disk can at least be read.
- *  7.  A segment is made while the one before it fills.  Whoever else writes to the same file
+ *  7. A segment is made while the one before it fills.  Whoever else writes to the same file
  *     system can hold up its name for seconds (ext4's journal commits everybody's changes, and
  *     writes their data first), while a write in place takes no longer than the disk.  So each time
  *     the log had to wait for a segment, or nearly, one more is kept ready, up to WAL_AHEAD_MAX.  A
@@ -34,13 +34,14 @@ static void wal_prep_wake(struct wal *w)
         wal_recover_run(w);
 }
 
-/* the file that becomes the segment */
-static void wal_prep_from_name(const struct wal *w, char *ret_name)
+/* the file that becomes the segment, and the name that it gets then */
+static void wal_prep_names(const struct wal *w, char *ret_from, char *ret_to)
 {
     if (w->prep.from_seq)
-        wal_name(w, w->prep.from_seq, ret_name);
+        wal_name(w, w->prep.from_seq, ret_from);
     else
-        fmt_into(ret_name, ENV_NAME_MAX, "%swal.new", w->dir);
+        fmt_into(ret_from, ENV_NAME_MAX, "%swal.new", w->dir);
+    wal_name(w, w->prep.seq, ret_to);
 }
 
 /* --- ahead --- */
@@ -75,14 +76,20 @@ static void wal_prep_made(struct wal *w)
     p->tight = false;
 }
 
+/* the first is used, or gone */
+static void wal_ahead_next(struct wal_ahead *a)
+{
+    a->file = NULL;
+    memmove(a->made, a->made + 1, --a->n * sizeof *a->made);
+}
+
 static void wal_ahead_done(struct env_op *op)
 {
     struct wal_ahead *a = container_of(op, struct wal_ahead, op);
     struct wal *w = container_of(a, struct wal, ahead);
     a->busy = false;
     if (op->ret == E_NOENT) { /* somebody made room by hand */
-        a->file = NULL;
-        memmove(a->made, a->made + 1, --a->n * sizeof *a->made);
+        wal_ahead_next(a);
     } else if (op->ret < 0) {
         a->file = NULL;
         wal_fail(w, (int)op->ret, "preparing a segment");
@@ -119,9 +126,8 @@ struct env_file *wal_prep_take(struct wal *w)
         a->calm = 0;
         a->want -= a->want > 1;
     }
-    a->file = NULL;
     a->is_wanted = false;
-    memmove(a->made, a->made + 1, --a->n * sizeof *a->made);
+    wal_ahead_next(a);
     return f;
 }
 
@@ -240,10 +246,9 @@ void wal_prep_run(struct wal *w)
     p->timer.op.done = wal_prep_timer;
     if (p->state == WAL_PREP_IDLE)
         wal_prep_choose(w);
-    wal_prep_from_name(w, name);
-    wal_name(w, p->seq, to);
     switch (p->state) {
     case WAL_PREP_IDLE:
+        wal_prep_names(w, name, to);
         p->state = WAL_PREP_OPEN;
         p->busy = true;
         env_open(w->env, MUTANT(SEGMENT_NAME_LOST) ? to : name,
@@ -271,10 +276,12 @@ void wal_prep_run(struct wal *w)
         break;
     }
     case WAL_PREP_RENAME:
+        wal_prep_names(w, name, to);
         p->busy = true;
         env_rename(w->env, name, to, &p->op);
         break;
     case WAL_PREP_DROP_CLOSE:
+        wal_prep_names(w, name, to);
         p->state = WAL_PREP_DROP_UNLINK;
         p->busy = true;
         env_unlink(w->env, name, &p->op);
@@ -333,7 +340,7 @@ static void wal_trim_gone(struct wal *w)
     if (i < w->n_segs) { /* else it was a spare */
         w->n_segs--;
         memmove(w->segs + i, w->segs + i + 1, (w->n_segs - i) * sizeof *w->segs);
-        if (w->ahead.file && !w->ahead.busy && w->n_segs < WAL_SEGMENTS_MOST)
+        if (wal_is_ready(w) && w->n_segs < WAL_SEGMENTS_MOST)
             wal_set_full(w, false); /* there were too many */
     }
     w->trim.state = WAL_TRIM_IDLE;

@@ -22,7 +22,7 @@
  *     and the log read once more, as if it had never flipped; from there on all is copied (4).
  *     What is proven durable and does not check stays damage: it would have to be mended at every
  *     reading.
- *  6.  What comes next by its chain and stands elsewhere in its segment was written to a wrong
+ *  6. What comes next by its chain and stands elsewhere in its segment was written to a wrong
  *     place: that is damage.  What did not check and does at a second reading is read once more.
  *  7. A group's log is read past what the disk cannot read (wal_read.c).  That is damage, also
  *     where nothing proves that it was durable: a torn write leaves sectors that can be read. */
