@@ -210,8 +210,10 @@ static void node_failed(struct run_node *n, int why)
                        err_name(why));
         return;
     }
-    /* a write that failed says nothing about what is there */
-    bool passes = why == E_IO && !n->flipped && sim_now_ns(r->sim) <= n->errs_until_ns;
+    /* A write or sync that failed says nothing about what is there: a disk that nobody damages
+     * starts again, as often as it takes.  To give it up beside a damaged one could be one too
+     * many (lab_run_operator.c, 3). */
+    bool passes = why == E_IO && !n->flipped;
     n->corrupt = why == E_CORRUPT || (why == E_IO && !passes) ? n->corrupt + 1 : 0;
     if (n->corrupt > 1)
         lab_run_operator_wish(r->oper, LAB_FAULT_WIPE, n, 0);
