@@ -112,7 +112,7 @@ struct sim_serve_config {
     int64_t turn_ns, send_ns, receive_ns, io_ns; /* a turn; a write or read of a connection; a
                                                     disk operation */
     int64_t wake_ns;                             /* until a processor that was idle begins */
-    int64_t batch_ns; /* and what a process does for a durable write of its own accord */
+    int64_t batch_ns; /* and what a process that slept does for a durable write of its own accord */
     uint32_t byte_ps; /* a byte that is sent or received */
 };
 

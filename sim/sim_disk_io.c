@@ -115,7 +115,7 @@ static struct sim_ev *sim_disk_io_begin(struct sim_node *n, struct env_op *op,
     struct sim_ev *ev = sim_op_begin(n, op, SIM_EV_DISK);
     ev->stage = (uint8_t)call;
     ev->a = h;
-    if (call == SIM_DISK_WRITE && h->flags & ENV_O_DSYNC)
+    if (call == SIM_DISK_WRITE && h->flags & ENV_O_DSYNC && n->is_cold)
         sim_node_spend(n, n->sim->cfg.serve.batch_ns);
     if (n->serves) { /* it leaves with all others of the turn */
         ev->held = true;

@@ -255,6 +255,7 @@ struct sim_node {
     struct sim_machine *machine;
     bool serves, leaves, waits; /* in a turn that takes time; at its end; for a processor */
     bool has_core;
+    bool is_cold;        /* its processor was idle before this turn */
     int64_t spent_ns;    /* of the turn */
     struct list wait;    /* on the machine's waiting */
     struct list submits; /* disk operations of the turn, that leave at its end */

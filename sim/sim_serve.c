@@ -17,7 +17,10 @@
  *
  * A processor that has nothing to do sleeps, and to wake it takes time (wake_ns): who comes to an
  * idle one begins that much later, with all that has come until then.  One that goes from one turn
- * to another is awake.
+ * to another is awake.  What a batch costs beside its records (batch_ns) is measured where each
+ * process sleeps before it, with caches that are cold, so it is charged to turns that a process
+ * begins on a processor that was idle; where turns follow each other the records' own costs, which
+ * are measured under such a load, have it in them.
  *
  *  1. A node holds a processor from the beginning of a turn until its time is over, or its death.
  *  2. Events of a turn come before its LEAVE, timers among them: it has a class of its own.
@@ -70,9 +73,10 @@ static void sim_serve_event_at(struct sim_node *n, uint8_t stage, int64_t at_ns)
 }
 
 /* n has a processor, and that is awake */
-static void sim_serve_turn(struct sim_node *n)
+static void sim_serve_turn(struct sim_node *n, bool was_idle)
 {
     n->serves = true;
+    n->is_cold = was_idle;
     n->spent_ns = n->sim->cfg.serve.turn_ns;
     sim_serve_event_at(n, SIM_SERVE_LEAVE, n->sim->now_ns);
 }
@@ -92,7 +96,7 @@ bool sim_serve_begin(struct sim_node *n, struct sim_ev *ev)
     if (idle)
         sim_serve_take(n);
     if (idle && !c->wake_ns) {
-        sim_serve_turn(n);
+        sim_serve_turn(n, true);
         return true;
     }
     n->waits = true;
@@ -114,7 +118,7 @@ static void sim_serve_free(struct sim_node *n)
     struct sim_node *next = container_of(l, struct sim_node, wait);
     next->waits = false;
     sim_serve_take(next);
-    sim_serve_turn(next);
+    sim_serve_turn(next, false);
     sim_node_release(next);
 }
 
@@ -135,7 +139,7 @@ static void sim_serve_over(struct sim_node *n)
     if (list_empty(&n->held) || n->paused || !list_empty(&n->machine->waiting))
         sim_serve_free(n);
     else
-        sim_serve_turn(n); /* it goes on at once */
+        sim_serve_turn(n, false); /* it goes on at once */
     sim_node_release(n);
 }
 
@@ -150,7 +154,7 @@ void sim_serve_event(struct sim *s, struct sim_ev *ev)
         sim_serve_over(n);
     } else {
         n->waits = false;
-        sim_serve_turn(n);
+        sim_serve_turn(n, true);
         sim_node_release(n);
     }
 }

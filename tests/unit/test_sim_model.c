@@ -276,6 +276,58 @@ static void test_serve_wakes(void)
     mem_drop(&m);
 }
 
+/* writes a block when its timer fires; what that cost the turn */
+struct batcher {
+    struct sim_node *n;
+    struct env *e;
+    struct env_file *f;
+    struct env_timer t;
+    struct env_op op[4];
+    int n_ops;
+    int64_t cost_ns;
+};
+
+static void batcher_written(struct env_op *op)
+{
+    (void)op;
+}
+
+static void batcher_fires(struct env_op *op)
+{
+    struct batcher *x = container_of(container_of(op, struct env_timer, op), struct batcher, t);
+    int64_t at = sim_node_at_ns(x->n);
+    env_write(x->f, block, sizeof block, 0, &x->op[x->n_ops++]);
+    x->cost_ns = sim_node_at_ns(x->n) - at;
+}
+
+/* what a batch costs is for who begins on an idle processor, and not for who goes on */
+static void test_serve_batches(void)
+{
+    struct mem m;
+    unit_mem(&m, 64 << 20);
+    struct sim_config cfg = sim_config_quiet(5);
+    cfg.serve = (struct sim_serve_config){.cores = 1, .turn_ns = 10 * us, .batch_ns = 50 * us};
+    struct sim *s = sim_open(&m, &cfg);
+    struct batcher x = {.n = sim_node_add(s, "a")};
+    x.e = sim_node_up(x.n);
+    x.t.op.done = batcher_fires;
+    for (int i = 0; i < 4; i++)
+        x.op[i].done = batcher_written;
+    env_open(x.e, "f", ENV_O_WRITE | ENV_O_CREATE | ENV_O_DSYNC, &x.f, &x.op[x.n_ops++]);
+    sim_run_until(s, ms);
+    env_timer_set(x.e, &x.t, 2 * ms);
+    sim_run_until(s, 2 * ms + 5 * us);
+    CU_ASSERT_EQUAL(x.cost_ns, 50 * us);
+    env_timer_set(x.e, &x.t, 2 * ms + 20 * us); /* while that turn's time goes on */
+    sim_run_until(s, 4 * ms);
+    CU_ASSERT_EQUAL(x.cost_ns, 0);
+    env_timer_set(x.e, &x.t, 5 * ms);
+    sim_run_until(s, 6 * ms);
+    CU_ASSERT_EQUAL(x.cost_ns, 50 * us);
+    sim_close(s);
+    mem_drop(&m);
+}
+
 /* more processes than processors, all with timers: each gets its turn */
 static void test_serve_starves_nobody(void)
 {
@@ -411,5 +463,5 @@ static void test_model_switched_off(void)
 
 UNIT_MAIN("sim_model", UNIT(test_model_gives_the_tables_quantiles), UNIT(test_model_of_a_disk),
           UNIT(test_model_of_writes_that_meet), UNIT(test_serve_shares_processors),
-          UNIT(test_serve_wakes), UNIT(test_serve_starves_nobody), UNIT(test_serve_of_what_is_sent),
-          UNIT(test_model_switched_off))
+          UNIT(test_serve_wakes), UNIT(test_serve_batches), UNIT(test_serve_starves_nobody),
+          UNIT(test_serve_of_what_is_sent), UNIT(test_model_switched_off))
