@@ -570,8 +570,9 @@ void master_journal_status(const struct master *m, struct journal_status *ret_st
     journal_status(m->journal, ret_status);
 }
 
-bool master_check(const struct master *m, char *err_text_buf, size_t cap)
+bool master_check(const struct master *m, bool whole, char *err_text_buf, size_t cap)
 {
-    return meta_check(m->meta, err_text_buf, cap) && master_rpc_check(m, err_text_buf, cap) &&
-           master_lease_check(m, err_text_buf, cap) && master_member_check(m, err_text_buf, cap);
+    return (!whole || meta_check(m->meta, err_text_buf, cap)) &&
+           master_rpc_check(m, err_text_buf, cap) && master_lease_check(m, err_text_buf, cap) &&
+           master_member_check(m, err_text_buf, cap);
 }

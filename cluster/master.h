@@ -77,7 +77,8 @@ void master_hand_over(struct master *m, int64_t timeout_ns, struct env_op *op);
 /* ends requests, flushes the journal, closes; done once */
 void master_stop(struct master *m, struct env_op *op);
 const struct meta *master_meta(const struct master *m); /* for the simulator's checkers */
-bool master_check(const struct master *m, char *err_text, size_t cap);
+/* whole: the namespace, too, which takes as long as that is large */
+bool master_check(const struct master *m, bool whole, char *err_text, size_t cap);
 /* its journal's own word */
 void master_journal_status(const struct master *m, struct journal_status *ret_status);
 /* how many pages the worker that is reached there has reported; false: it is not known or not alive

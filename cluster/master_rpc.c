@@ -711,7 +711,7 @@ static void req_admin(struct master *m, struct rpc_token t, const void *body, ui
     } else if (!err && admin.kind == RPC_ADMIN_CHECK && m->is_loading) {
         err = E_AGAIN;
     } else if (!err && admin.kind == RPC_ADMIN_CHECK) {
-        err = master_check(m, text, sizeof text - 1) ? 0 : E_CORRUPT;
+        err = master_check(m, true, text, sizeof text - 1) ? 0 : E_CORRUPT;
         n = err ? strlen(text) : fmt_into(text, sizeof text, "check ok\n");
     } else if (!err) {
         err = E_NOTSUP;

@@ -43,6 +43,9 @@ enum lab_verdict {
 
 /* a group of this number or a higher one tells a request from all others */
 enum { LAB_CHECK_TAGS = 1 << 24 };
+/* What looks at all inodes is done when a record can pay for it with a look at so many: then a
+ * large namespace does not make records cost more. */
+enum { LAB_CHECK_SHARE = 4 };
 
 struct lab_finding {
     uint64_t checks, failures;
@@ -159,6 +162,7 @@ void lab_check_end(struct lab_check *c);
 /* No question is open that was put before oldest_ns, nor file that was opened before: what was over
  * by then is forgotten. */
 void lab_check_forget(struct lab_check *c, int64_t oldest_ns);
+/* now and then: the whole state, if it is due */
 void lab_check_interval(struct lab_check *c);
 /* somebody outside has changed the under-store */
 bool lab_check_is_disturbed(const struct lab_check *c);

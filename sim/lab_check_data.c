@@ -450,7 +450,7 @@ void lab_check_end(struct lab_check *c)
     struct walk *k = mem_zalloc(c->mem, sizeof *k);
     ASSERT(k != NULL);
     k->c = c;
-    lab_check_interval(c);
+    lab_check_whole(c);
     lab_check_append_over(c);
     fmt_into(k->path, sizeof k->path, "%s", c->cfg.store);
     walk_dir(k, INO_ROOT, 0);

@@ -13,8 +13,7 @@ enum {
     CHECK_WRITES = 1024,
     CHECK_MACHINES = 9,
     CHECK_LOGS = 1024,
-    CHECK_STATE_EVERY =
-        64, /* records: the state's hash is kept of each so many; all of it is hashed */
+    CHECK_STATE_EVERY = 64, /* records: of no others is the state's hash kept */
     CHECK_PAST = 1 << 17,   /* records of which it is known what they were */
     CHECK_TAGGED = 1 << 16, /* requests of which it is known what became of them */
 };
@@ -95,6 +94,7 @@ struct lab_check {
     bool (*is_writer)(void *ctx, const char *client, struct ino ino);
     void *writer_ctx;
     uint64_t n_log;         /* the last record's index */
+    uint64_t hashed, whole; /* n_log when the state was hashed and kept, when it was checked */
     struct lab_ring log;    /* struct check_record */
     struct lab_ring past;   /* struct check_past */
     struct lab_ring states; /* hashes of states after each CHECK_STATE_EVERY-th; 0: not kept */
@@ -115,6 +115,8 @@ struct lab_check {
 };
 
 /* ---- lab_check.c */
+/* the whole state: its structure, and against the model */
+void lab_check_whole(struct lab_check *c);
 /* a record that nobody applied before */
 void lab_check_new(struct lab_check *c, uint64_t index, const struct fsop *op,
                    const struct meta_result *real);

@@ -39,6 +39,7 @@ struct run_node {
     int64_t errs_until_ns;               /* its writes may fail */
     uint32_t corrupt;                    /* how often in a row it ended with E_CORRUPT */
     bool has_served;                     /* this process of it */
+    uint64_t checked;                    /* records that it had applied when its namespace was */
     struct env_op again;                 /* its process has ended, and starts again */
     struct env_op hand_over;             /* it was told to: */
     bool is_ending, is_handing;

@@ -122,7 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (sim_run_op(s, &op, 2000000000) != 0)
         abort();
     fuzz_calls(s, e, c, data, size);
-    if (!master_check(master, text, sizeof text))
+    if (!master_check(master, true, text, sizeof text))
         abort();
     sim_close(s);
     mem_drop(&m);

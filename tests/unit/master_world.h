@@ -729,7 +729,7 @@ UNUSED static void w_close(void)
 {
     char text[256] = "";
     if (wmaster && sim_node_is_up(sim_node_find(ws, "master")))
-        CU_ASSERT(master_check(wmaster, text, sizeof text));
+        CU_ASSERT(master_check(wmaster, true, text, sizeof text));
     if (text[0])
         fprintf(stderr, "%s\n", text);
     sim_close(ws);

@@ -272,7 +272,7 @@ static void r_check(void)
     struct meta_stats s;
     char why[256] = "", path[40];
     for (int i = 0; i < R_MASTERS; i++) {
-        CU_ASSERT(master_check(rm[i].master, why, sizeof why));
+        CU_ASSERT(master_check(rm[i].master, true, why, sizeof why));
         if (why[0])
             fprintf(stderr, "m%d: %s\n", i + 1, why);
     }

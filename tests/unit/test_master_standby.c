@@ -102,7 +102,7 @@ static void s_close(void)
 {
     char why[256] = "";
     for (int i = 0; i < S_MASTERS; i++)
-        CU_ASSERT(!sim_node_is_up(sm[i].node) || master_check(sm[i].master, why, sizeof why));
+        CU_ASSERT(!sim_node_is_up(sm[i].node) || master_check(sm[i].master, true, why, sizeof why));
     sim_close(ws);
     mem_drop(&wm);
 }
