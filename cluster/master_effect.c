@@ -30,13 +30,21 @@
  *  9. A file to whose end bytes may be on their way is truncated when those who write it have said
  *     that they are there, or come no more (master_append.c).
  *
- *   EFFECT:  [BEFORE] -> [BEFORE2] -> [NOTE -> NOTE2 -> NOTED] -> EFFECT -> [AFTER] -> [AFTER2]
- *                                                                 |   ^              |
- *                                                                 v   |              v
- *                                                                 AGAIN      end <- OUTCOME
- *                                                                                   |   ^
- *                                                                                   v   |
- *                                                                               OUTCOME_AGAIN
+ * 10. A file that loses one of several names gets another fingerprint below, though its contents
+ *     are what they were.  An effect that does not say which (a repetition finds nothing to take
+ *     away; some under-stores never do) is followed by a look at another of its names (LEFT): else
+ *     the next comparison would take it for changed, and raise its version.
+ *
+ *   EFFECT:  [BEFORE] -> [BEFORE2] -> [NOTE -> NOTE2 -> NOTED] -> EFFECT -> [LEFT]
+ *                                                                 |   ^       |
+ *                                                                 v   |       v
+ *                                                                 AGAIN    [AFTER]
+ *                                                                             |
+ *                                                                             v
+ *                                       OUTCOME_AGAIN <-> OUTCOME <-------- [AFTER2]
+ *                                                            |
+ *                                                            v
+ *                                                           end
  *   of a truncation: [PLACES] -> EFFECT
  *   RECLAIM: UNLINK -> RECLAIM -> end */
 #include "cluster/master_impl.h"
@@ -285,6 +293,36 @@ static void effect_after(struct master_job *j)
         effect_after2(j);
 }
 
+static bool effect_replaces(const struct meta_intent *i)
+{
+    return i->kind == FSOP_RENAME && i->replaced.v && !effect_is_exchange(i);
+}
+
+/* false: nothing has lost a name and goes on under another, or the effect said what became of it */
+static bool effect_look_left(struct master_job *j)
+{
+    const struct meta_intent *i = &j->intent;
+    bool is_over = effect_replaces(i);
+    const struct fsent *said = is_over ? &j->uop.ent2 : &j->uop.ent;
+    struct ino lost = is_over ? i->replaced : i->ino;
+    if ((i->kind != FSOP_UNLINK && !is_over) || said->mode ||
+        master_load_attr(j->m, lost, &j->attr) || (j->attr.mode & FSOP_S_IFMT) != FSOP_S_IFREG ||
+        meta_path_other(j->m->meta, lost, is_over ? i->path2 : i->path, j->path, LIMIT_BELOW))
+        return false;
+    j->ent = j->uop.ent;
+    effect_stat(j, j->path, STEP_LEFT);
+    return true;
+}
+
+static void effect_left(struct master_job *j)
+{
+    struct fsent left = j->ret < 0 ? (struct fsent){0} : j->uop.ent;
+    bool is_over = effect_replaces(&j->intent);
+    j->uop.ent = is_over ? j->ent : left;
+    j->uop.ent2 = is_over ? left : (struct fsent){0};
+    effect_after(j);
+}
+
 static void effect_start(struct master_job *j)
 {
     struct meta_intent *i = &j->intent;
@@ -372,8 +410,11 @@ void master_effect_step(struct master_job *j)
     case STEP_EFFECT:
         if (j->ret < 0)
             effect_failed(j);
-        else
+        else if (!effect_look_left(j))
             effect_after(j);
+        break;
+    case STEP_LEFT:
+        effect_left(j);
         break;
     case STEP_AGAIN:
         j->is_resumed = true;

@@ -154,6 +154,7 @@ enum master_job_step {
     STEP_NOTED,
     STEP_PLACES,
     STEP_EFFECT,
+    STEP_LEFT,
     STEP_AGAIN,
     STEP_AFTER,
     STEP_AFTER2,

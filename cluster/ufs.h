@@ -40,7 +40,8 @@ enum ufs_kind {
     UFS_SYMLINK, /* path, path2: target, uid, gid; E_EXIST.  -> ent */
     UFS_LINK,    /* path -> path2; E_EXIST.  -> ent */
     UFS_UNLINK,  /* path; if hidden != "": kept under that name (its parent is made).  -> ent of a
-                    regular file that has other names left; else, or if that is not known, mode 0 */
+                    regular file that has other names left; else, or if that is not known (as of
+                    what was done before), mode 0: who asked may look at another name */
     UFS_RMDIR,   /* path; E_NOTEMPTY */
     UFS_RENAME,  /* path -> path2, replacing atomically; if hidden != "": the replaced file is kept
                     under that name first.  -> ent of the moved, ent2 of the replaced as UNLINK

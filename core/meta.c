@@ -462,6 +462,25 @@ int meta_path(const struct meta *m, struct ino ino, char *ret_path, size_t cap, 
     return 0;
 }
 
+int meta_path_other(const struct meta *m, struct ino ino, const char *path, char *ret_path,
+                    size_t cap)
+{
+    uint32_t node = inode_find(m, ino), n;
+    struct meta_path_buf p;
+    if (!node)
+        return E_STALE;
+    for (uint32_t l = inode_at(m, node)->links; l; l = dir_at(m, l)->link_next) {
+        const struct meta_dentry *d = dir_at(m, l);
+        const char *name = dir_name(m, d, &n);
+        if (dir_path(m, d->parent, name, n, &p) || LIMIT_BELOW - p.at > cap ||
+            !strcmp(p.b + p.at, path))
+            continue;
+        memcpy(ret_path, p.b + p.at, LIMIT_BELOW - p.at);
+        return 0;
+    }
+    return E_NOENT;
+}
+
 uint64_t meta_path_mark(const struct meta *m, struct ino ino)
 {
     uint32_t node = inode_find(m, ino);

@@ -149,6 +149,9 @@ bool meta_session_exists(const struct meta *m, struct session_id s);
  * path for an orphan), and the mount's number. */
 int meta_path(const struct meta *m, struct ino ino, char *ret_path, size_t cap,
               uint16_t *ret_mount);
+/* The path of any of a file's names but the one of that path.  E_NOENT: it has no other. */
+int meta_path_other(const struct meta *m, struct ino ino, const char *path, char *ret_path,
+                    size_t cap);
 /* A number for that path and for what changes of attributes leave there, never 0: what was seen at
  * a path is news of the inode only if it is still there, and still the same, when the news is
  * applied. 0 when there is no such inode. */

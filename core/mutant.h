@@ -133,7 +133,8 @@
     X(RAFT_FULL_STAYS, "a log that was full takes nothing though there is space again") \
     X(RAFT_SHIP_UNCHECKED, "an image that came is taken over unchecked") \
     X(RAFT_SHIP_NOT_SYNCED, "an image that came is taken over before it is durable") \
-    X(RAFT_META_ONCE, "vote and term are told when one of their two copies is durable")
+    X(RAFT_META_ONCE, "vote and term are told when one of their two copies is durable") \
+    X(RAFT_META_ASTRAY, "a copy of vote and term is believed wherever it is read")
 /* clang-format on */
 
 enum mutant {

@@ -17,13 +17,18 @@ static uint32_t log_head_crc(const void *header, size_t n)
     return crc_update(c, b + at + sizeof zero, n - at - sizeof zero);
 }
 
+static uint16_t log_version(uint32_t magic)
+{
+    return magic == LOG_META_MAGIC ? LOG_META_VERSION : LOG_VERSION;
+}
+
 void log_format_seal(void *header, size_t n, uint32_t magic)
 {
     struct log_head h;
     ASSERT(header && n >= sizeof h);
     memcpy(&h, header, sizeof h);
     h.magic = magic;
-    h.version = LOG_VERSION;
+    h.version = log_version(magic);
     h.crc = 0;
     memcpy(header, &h, sizeof h);
     h.crc = log_head_crc(header, n);
@@ -39,7 +44,7 @@ int log_format_check(const void *header, size_t n, uint32_t magic)
         return E_NODATA;
     if (h.magic != magic || log_head_crc(header, n) != h.crc)
         return E_CORRUPT;
-    return h.version == LOG_VERSION ? 0 : h.version > LOG_VERSION ? E_VERSION : E_CORRUPT;
+    return h.version > log_version(magic) ? E_VERSION : h.version ? 0 : E_CORRUPT;
 }
 
 static uint32_t log_record_crc(struct log_record r, const void *bytes, uint32_t seed)

@@ -25,7 +25,8 @@
  *
  * An image is image-<index, 16 hex digits>: struct log_image in one block, then pieces (struct
  * log_piece and its bytes, padded to 8; a kind of 0 says: go on at the next LOG_BLOCK), then a
- * LOG_PIECE_END.  The meta file is two blocks of struct log_meta, one after the other. */
+ * LOG_PIECE_END.  The meta file is two blocks of struct log_meta, one after the other; each says
+ * which of the two it is, since version 2 of it.  Version 1 is still read. */
 #ifndef JOURNAL_LOG_FORMAT_H
 #define JOURNAL_LOG_FORMAT_H
 
@@ -34,6 +35,7 @@
 enum {
     LOG_BLOCK = 4096,
     LOG_VERSION = 1,
+    LOG_META_VERSION = 2,        /* of the meta file */
     LOG_BATCH_MAX = 1024 * 1024, /* bytes of a batch with its header and padding */
     LOG_PIECE_MAX = 256 * 1024,  /* bytes of a piece with its header */
     LOG_NAME_MAX = 32,           /* bytes of a file's name below the journal's directory */
@@ -105,7 +107,8 @@ static_assert(sizeof(struct log_image_end) == 16, "stored");
 struct log_meta {
     uint32_t magic;
     uint16_t version, flags;
-    uint32_t crc, reserved;
+    uint32_t crc;
+    uint32_t place; /* which of the two this is, from 1 on; 0: not said, as in version 1 */
     uint64_t cluster_hi, cluster_lo;
     uint64_t counter;         /* the higher of two valid blocks counts */
     uint64_t epoch;           /* the highest ever used; of a group: Raft's current term */
@@ -122,7 +125,7 @@ struct log_meta {
 };
 static_assert(sizeof(struct log_meta) == 128, "stored");
 
-/* Seals a header of n bytes: magic, version 1 and crc. */
+/* Seals a header of n bytes: magic, the newest version and crc. */
 void log_format_seal(void *header, size_t n, uint32_t magic);
 /* 0; E_NODATA: all zeros; E_VERSION: intact, from the future; E_CORRUPT: anything else */
 int log_format_check(const void *header, size_t n, uint32_t magic);

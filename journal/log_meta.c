@@ -4,35 +4,90 @@
 #include "core/mutant.h"
 #include "core/sometimes.h"
 
-enum { LOG_META_BYTES = 2 * LOG_BLOCK };
+enum { LOG_META_BYTES = 2 * LOG_BLOCK, LOG_META_MENDS = 3 };
 
-/* the better of the two copies, of which len bytes are there */
-static int log_meta_check(struct log_meta_file *f, int64_t len)
+/* what was read in the place of copy i, len bytes of it */
+static void log_meta_look(struct log_meta_file *f, uint32_t i, int64_t len)
 {
-    uint32_t good = 0;
-    for (uint32_t i = 0; i < 2 && (i + 1) * LOG_BLOCK <= len; i++) {
-        struct log_meta m;
-        int ret = log_format_check(f->block + i * LOG_BLOCK, LOG_BLOCK, LOG_META_MAGIC);
-        if (ret == E_VERSION)
-            return ret;
-        if (ret)
-            continue;
-        memcpy(&m, f->block + i * LOG_BLOCK, sizeof m);
-        f->is_single = good == 0 || m.counter != f->meta.counter;
-        if (good == 0 || m.counter > f->meta.counter) {
-            f->meta = m;
-            f->worse = !i;
-        }
-        good++;
+    struct log_meta_copy *c = &f->copy[i];
+    const uint8_t *p = f->block + i * LOG_BLOCK;
+    int ret = len < LOG_BLOCK ? E_CORRUPT : log_format_check(p, LOG_BLOCK, LOG_META_MAGIC);
+    c->looks++;
+    c->is_good = ret == 0;
+    c->is_own = false;
+    if (ret == E_VERSION)
+        f->ret = ret;
+    if (ret)
+        return;
+    memcpy(&c->meta, p, sizeof c->meta);
+    bool is_said = c->meta.version >= 2 && c->meta.place && !MUTANT(RAFT_META_ASTRAY);
+    c->is_own = !is_said || c->meta.place == i + 1;
+}
+
+/* a copy that is worth another look; 2: none */
+static uint32_t log_meta_again(const struct log_meta_file *f)
+{
+    uint32_t i = 0;
+    while (i < 2 && (f->copy[i].is_own || f->copy[i].looks >= LOG_META_LOOKS || f->ret))
+        i++;
+    return i;
+}
+
+static void log_meta_say(const struct log_meta_file *f, enum env_log level, const char *what)
+{
+    fmt_log(f->env, level, "journal: '%s%s%s': %s", env_disk(f->env, ""),
+            *env_disk(f->env, "") ? "/" : "", f->name, what);
+}
+
+/* All that can be read has been: the better of the two. */
+static int log_meta_check(struct log_meta_file *f)
+{
+    const struct log_meta_copy *c = f->copy;
+    bool is_both = c[0].is_good && c[1].is_good;
+    bool is_later = is_both && c[1].meta.counter > c[0].meta.counter;
+    uint32_t best = !c[0].is_good || is_later;
+    bool is_same = is_both && c[1].meta.counter == c[0].meta.counter;
+    if (f->ret)
+        return f->ret;
+    if (!c[best].is_good)
+        return f->unread ? f->unread : E_NODATA;
+    if (is_same && c[0].is_own != c[1].is_own && c[0].meta.place == c[1].meta.place) {
+        log_meta_say(f, ENV_LOG_ERROR,
+                     "whichever of its two copies is read, the disk gives the same one. Nothing "
+                     "was changed. Check the disk, and start again.");
+        return E_IO;
     }
-    if (good == 1)
-        fmt_log(f->env, ENV_LOG_INFO,
-                "journal: '%s%s%s': one of its two copies does not check: a crash while it was "
-                "written, or damage. The other one has all that was told.",
-                env_disk(f->env, ""), *env_disk(f->env, "") ? "/" : "", f->name);
+    f->meta = c[best].meta;
+    f->is_single = !is_same || !c[0].is_own || !c[1].is_own;
+    f->worse = !best;
+    if (is_both && (!c[0].is_own || !c[1].is_own)) {
+        log_meta_say(f, ENV_LOG_WARN,
+                     "one of its two copies stands in the other's place: a write went astray. The "
+                     "later one has all that was told. Check the disk.");
+    } else if (!is_both) {
+        log_meta_say(f, ENV_LOG_INFO,
+                     "one of its two copies does not check: a crash while it was written, or "
+                     "damage. The other one has all that was told.");
+    }
     if (f->is_single)
         SOMETIMES(META_SINGLE);
-    return good ? 0 : E_NODATA;
+    return 0;
+}
+
+static void log_meta_put(struct log_meta_file *f)
+{
+    f->meta.counter++;
+    memset(f->block, 0, LOG_META_BYTES);
+    for (uint32_t i = 0; i < 2; i++) {
+        f->meta.place = i + 1;
+        memcpy(f->block + i * LOG_BLOCK, &f->meta, sizeof f->meta);
+        log_format_seal(f->block + i * LOG_BLOCK, LOG_BLOCK, LOG_META_MAGIC);
+    }
+}
+
+static void log_meta_write(struct log_meta_file *f, uint32_t i)
+{
+    env_write(f->file, f->block + i * LOG_BLOCK, LOG_BLOCK, i * LOG_BLOCK, &f->op);
 }
 
 static void log_meta_begin(struct log_meta_file *f)
@@ -45,10 +100,8 @@ static void log_meta_begin(struct log_meta_file *f)
     case LOG_META_READ:
         env_read(f->file, f->block, LOG_META_BYTES, 0, &f->op);
         return;
-    case LOG_META_READ_FIRST:
-    case LOG_META_READ_SECOND:
-        env_read(file, f->block + (f->state == LOG_META_READ_SECOND) * LOG_BLOCK, LOG_BLOCK,
-                 (f->state == LOG_META_READ_SECOND) * LOG_BLOCK, &f->op);
+    case LOG_META_READ_ONE:
+        env_read(file, f->block + f->one * LOG_BLOCK, LOG_BLOCK, f->one * LOG_BLOCK, &f->op);
         return;
     case LOG_META_READ_CLOSE:
     case LOG_META_CLOSE:
@@ -62,18 +115,14 @@ static void log_meta_begin(struct log_meta_file *f)
                  &f->file, &f->op);
         return;
     case LOG_META_WRITE:
-        f->meta.counter++;
-        memset(f->block, 0, LOG_META_BYTES);
-        memcpy(f->block, &f->meta, sizeof f->meta);
-        log_format_seal(f->block, LOG_BLOCK, LOG_META_MAGIC);
-        memcpy(f->block + LOG_BLOCK, f->block, LOG_BLOCK);
+        log_meta_put(f);
         if (f->is_new)
             env_write(file, f->block, LOG_META_BYTES, 0, &f->op);
         else
-            env_write(file, f->block, LOG_BLOCK, f->worse * LOG_BLOCK, &f->op);
+            log_meta_write(f, f->worse);
         return;
     case LOG_META_WRITE_OTHER:
-        env_write(file, f->block, LOG_BLOCK, !f->worse * LOG_BLOCK, &f->op);
+        log_meta_write(f, !f->worse);
         return;
     case LOG_META_SYNC:
         env_sync(file, &f->op);
@@ -81,11 +130,82 @@ static void log_meta_begin(struct log_meta_file *f)
     case LOG_META_RENAME:
         env_rename(f->env, f->new_name, f->name, &f->op);
         return;
+    case LOG_META_MEND:
+        log_meta_write(f, f->one);
+        return;
     case LOG_META_REST:
         break;
     }
     ASSERT(false);
 }
+
+static void log_meta_go(struct log_meta_file *f, enum log_meta_state state)
+{
+    f->state = state;
+    log_meta_begin(f);
+}
+
+static void log_meta_start(struct log_meta_file *f, enum log_meta_state state, struct env_op *op)
+{
+    ASSERT(!f->user);
+    f->user = op;
+    f->ret = f->unread = 0;
+    if (f->state == LOG_META_MEND || (state == LOG_META_CLOSE && f->is_reading_back)) {
+        f->wanted = state;
+        return;
+    }
+    ASSERT(log_meta_at_rest(f));
+    log_meta_go(f, state);
+}
+
+/* --- reading back --- */
+
+static void log_meta_read_back(struct log_meta_file *f)
+{
+    if (f->is_reading_back || !f->file || MUTANT(RAFT_META_ONCE))
+        return;
+    f->is_reading_back = true;
+    f->back_counter = f->meta.counter;
+    env_read(f->file, f->back, LOG_META_BYTES, 0, &f->back_op);
+}
+
+/* true: something began that had to wait */
+static bool log_meta_go_on(struct log_meta_file *f)
+{
+    enum log_meta_state wanted = f->wanted;
+    bool may = f->state == LOG_META_REST || f->state == wanted;
+    if (wanted == LOG_META_REST || !may || f->is_reading_back)
+        return false;
+    f->wanted = LOG_META_REST;
+    log_meta_go(f, wanted);
+    return true;
+}
+
+static void log_meta_was_read_back(struct env_op *op)
+{
+    struct log_meta_file *f = container_of(op, struct log_meta_file, back_op);
+    f->is_reading_back = false;
+    if (log_meta_go_on(f) || f->state != LOG_META_REST)
+        return;
+    if (f->back_counter != f->meta.counter) {
+        log_meta_read_back(f);
+        return;
+    }
+    uint32_t i = 0;
+    while (i < 2 && !memcmp(f->back + i * LOG_BLOCK, f->block + i * LOG_BLOCK, LOG_BLOCK))
+        i++;
+    if (op->ret != LOG_META_BYTES || i == 2)
+        return;
+    f->worse = f->one = i;
+    if (f->mended++ >= LOG_META_MENDS)
+        return;
+    log_meta_say(f, ENV_LOG_WARN,
+                 "a copy of it does not read back as it was written, and is written again. Check "
+                 "the disk.");
+    log_meta_go(f, LOG_META_MEND);
+}
+
+/* --- */
 
 static void log_meta_end(struct log_meta_file *f)
 {
@@ -103,11 +223,8 @@ static enum log_meta_state log_meta_next(const struct log_meta_file *f)
     case LOG_META_READ_OPEN:
         return LOG_META_READ;
     case LOG_META_READ:
-        return f->unread ? LOG_META_READ_FIRST : LOG_META_READ_CLOSE;
-    case LOG_META_READ_FIRST:
-        return LOG_META_READ_SECOND;
-    case LOG_META_READ_SECOND:
-        return LOG_META_READ_CLOSE;
+    case LOG_META_READ_ONE:
+        return f->one < 2 ? LOG_META_READ_ONE : LOG_META_READ_CLOSE;
     case LOG_META_OPEN:
         return LOG_META_WRITE;
     case LOG_META_WRITE:
@@ -122,34 +239,42 @@ static enum log_meta_state log_meta_next(const struct log_meta_file *f)
         return f->is_new ? LOG_META_RENAME : LOG_META_REST;
     case LOG_META_READ_CLOSE:
     case LOG_META_RENAME:
+    case LOG_META_MEND:
     case LOG_META_REST:
         break;
     }
     return LOG_META_REST;
 }
 
-/* Both copies together, or one by one if that failed: the place of one may be unreadable. */
+/* Both copies together, then each that is not as it should be by itself: the place of one may be
+ * unreadable. */
 static void log_meta_was_read(struct log_meta_file *f)
 {
-    if (f->state == LOG_META_READ && f->op.ret < 0) {
-        f->unread = (int)f->op.ret;
-        return;
+    int64_t n = f->op.ret;
+    if (n < 0)
+        f->unread = (int)n;
+    if (f->state == LOG_META_READ_ONE) {
+        log_meta_look(f, f->one, n);
+    } else {
+        log_meta_look(f, 0, n);
+        log_meta_look(f, 1, n - LOG_BLOCK);
     }
-    bool second = f->state == LOG_META_READ_SECOND;
-    if (f->state != LOG_META_READ && f->op.ret != LOG_BLOCK)
-        memset(f->block + second * LOG_BLOCK, 0, LOG_BLOCK);
-    if (f->state == LOG_META_READ_FIRST)
-        return;
-    f->ret = log_meta_check(f, second ? LOG_META_BYTES : f->op.ret);
-    if (f->ret == E_NODATA && f->unread)
-        f->ret = f->unread;
+    f->one = log_meta_again(f);
+    if (f->one == 2)
+        f->ret = log_meta_check(f);
 }
 
 static void log_meta_done(struct env_op *op)
 {
     struct log_meta_file *f = container_of(op, struct log_meta_file, op);
     bool reads = f->state <= LOG_META_READ_CLOSE;
-    if (f->state >= LOG_META_READ && f->state <= LOG_META_READ_SECOND)
+    if (f->state == LOG_META_MEND) { /* after an error it is written first next time */
+        f->state = LOG_META_REST;
+        if (!log_meta_go_on(f))
+            log_meta_read_back(f);
+        return;
+    }
+    if (f->state == LOG_META_READ || f->state == LOG_META_READ_ONE)
         log_meta_was_read(f);
     else if (op->ret < 0 && f->ret == 0)
         f->ret = (int)op->ret;
@@ -166,6 +291,10 @@ static void log_meta_done(struct env_op *op)
         f->state = reads ? LOG_META_READ_CLOSE : LOG_META_CLOSE;
     else
         f->state = LOG_META_REST;
+    if (f->state == LOG_META_CLOSE && f->is_reading_back) {
+        f->wanted = LOG_META_CLOSE;
+        return;
+    }
     if (f->state != LOG_META_REST) {
         log_meta_begin(f);
         return;
@@ -173,6 +302,8 @@ static void log_meta_done(struct env_op *op)
     if (!reads && f->ret == 0) {
         f->is_new = f->is_single = false;
         f->worse = MUTANT(RAFT_META_ONCE) ? !f->worse : 0;
+        f->mended = 0;
+        log_meta_read_back(f);
     }
     log_meta_end(f);
 }
@@ -182,32 +313,26 @@ bool log_meta_init(struct log_meta_file *f, struct env *e, struct mem *m, const 
     f->env = e;
     f->mem = m;
     f->op.done = log_meta_done;
+    f->back_op.done = log_meta_was_read_back;
     fmt_into(f->name, sizeof f->name, "%sjournal.meta", dir);
     fmt_into(f->new_name, sizeof f->new_name, "%sjournal.new", dir);
-    f->memory = mem_zalloc(m, LOG_META_BYTES + LOG_BLOCK);
+    f->memory = mem_zalloc(m, 2 * LOG_META_BYTES + LOG_BLOCK);
     if (!f->memory)
         return false;
     f->block = f->memory + (-(uintptr_t)f->memory & (LOG_BLOCK - 1));
+    f->back = f->block + LOG_META_BYTES;
     return true;
 }
 
 void log_meta_drop(struct log_meta_file *f)
 {
     ASSERT(log_meta_at_rest(f) && !f->file);
-    mem_free(f->mem, f->memory, LOG_META_BYTES + LOG_BLOCK);
-}
-
-static void log_meta_start(struct log_meta_file *f, enum log_meta_state state, struct env_op *op)
-{
-    ASSERT(log_meta_at_rest(f));
-    f->state = state;
-    f->user = op;
-    f->ret = f->unread = 0;
-    log_meta_begin(f);
+    mem_free(f->mem, f->memory, 2 * LOG_META_BYTES + LOG_BLOCK);
 }
 
 void log_meta_read(struct log_meta_file *f, struct env_op *op)
 {
+    memset(f->copy, 0, sizeof f->copy);
     log_meta_start(f, LOG_META_READ_OPEN, op);
 }
 

@@ -7,11 +7,18 @@
  *     a write that never came to the disk, leaves the other, and a write that a crash tears leaves
  *     what was there before, or what was to be.  Of two good ones the later counts.  Nobody needs
  *     to tell rot from a torn write; with both bad there is no start.
- *  2. The first write of a save goes to the worse copy.  Who finds that they differ saves before it
- *     tells anybody anything (is_single).
- *  3. It gets its name when both copies are durable, so it is never there without one, and a later
+ *  2. A copy says which of the two it is.  One that is found in the other's place, or does not
+ *     check, may have been read badly, and is read again a few times: a write that went to the
+ *     other's place leaves an old copy in its own, and to read that one twice would be to forget
+ *     what the other says.  If the disk goes on giving one copy for both there is no start.
+ *  3. The first write of a save goes to the worse copy.  Who finds that they differ, or stand in
+ *     each other's place, saves before it tells anybody anything (is_single).
+ *  4. What stays open is read back after a save, while nobody waits for it, and a copy that is not
+ *     what was written is written once more: else a crash that tears the next save's first write
+ *     would leave none that is good where one of this save's went astray.
+ *  5. It gets its name when both copies are durable, so it is never there without one, and a later
  *     save needs no space.
- *  4. A save is durable when it is done.  One at a time. */
+ *  6. A save is durable when it is done.  One at a time. */
 #ifndef JOURNAL_LOG_META_H
 #define JOURNAL_LOG_META_H
 
@@ -19,15 +26,14 @@
 #include "core/mem.h"
 #include "journal/log_format.h"
 
-/* READ_OPEN -> READ (-> READ_FIRST -> READ_SECOND: one of them cannot be read) -> READ_CLOSE ->
- * REST;  (OPEN ->) WRITE -> WRITE_OTHER (-> CLOSE) -> REST;
+/* READ_OPEN -> READ (-> READ_ONE, again and again: of a copy that is not what it should be) ->
+ * READ_CLOSE -> REST;  (OPEN ->) WRITE -> WRITE_OTHER (-> CLOSE) -> REST (-> MEND -> REST);
  * a new one: OPEN -> WRITE -> SYNC -> CLOSE -> RENAME -> REST */
 enum log_meta_state {
     LOG_META_REST,
     LOG_META_READ_OPEN,
     LOG_META_READ,
-    LOG_META_READ_FIRST,
-    LOG_META_READ_SECOND,
+    LOG_META_READ_ONE,
     LOG_META_READ_CLOSE,
     LOG_META_OPEN,
     LOG_META_WRITE,
@@ -35,12 +41,22 @@ enum log_meta_state {
     LOG_META_SYNC,
     LOG_META_CLOSE,
     LOG_META_RENAME,
+    LOG_META_MEND,
+};
+
+enum { LOG_META_LOOKS = 4 };
+
+/* one of the two, as it was read last */
+struct log_meta_copy {
+    struct log_meta meta;
+    bool is_good, is_own; /* it checks; and it is the one that belongs there */
+    uint32_t looks;
 };
 
 struct log_meta_file {
     struct log_meta meta; /* as read; the owner changes it, then saves */
     bool is_new;          /* there is no file yet: the first save makes it */
-    bool is_single;       /* as read: one copy is bad, or older than the other */
+    bool is_single;       /* as read: one copy is bad, astray, or older than the other */
     bool keeps_open;      /* the owner's wish: between saves too, until log_meta_close */
     /* own */
     struct env *env;
@@ -48,9 +64,16 @@ struct log_meta_file {
     struct env_op op, *user;
     struct env_file *file;
     enum log_meta_state state;
-    int ret, unread; /* unread: why not both copies could be read at once */
-    uint32_t worse;  /* copy, to be written first */
-    uint8_t *memory, *block;
+    int ret, unread; /* unread: the disk's error when a copy was read last */
+    struct log_meta_copy copy[2];
+    uint32_t one;                   /* that is read again */
+    uint32_t worse;                 /* to be written first */
+    uint8_t *memory, *block, *back; /* as written; as read back */
+    struct env_op back_op;
+    bool is_reading_back;
+    uint64_t back_counter;      /* of the save that is read back */
+    uint32_t mended;            /* so often since */
+    enum log_meta_state wanted; /* what begins when that is over */
     char name[ENV_NAME_MAX], new_name[ENV_NAME_MAX];
 };
 

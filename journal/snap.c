@@ -56,6 +56,7 @@ enum {
     SNAP_STEP = 64 * 1024,                     /* of an image, written at once beside appends */
     SNAP_FILES_MAX = 64,
     SNAP_NAMES = 4096,
+    SNAP_LOOKS = 3, /* more at what does not check: a disk may give another place's bytes */
     SNAP_PAUSE_NS = 500 * 1000,
     SNAP_FREED_RETRY_NS = 250 * 1000 * 1000,
 };
@@ -94,6 +95,9 @@ struct snap {
     unsigned read_into;                   /* which of the two */
     bool is_reading, is_drained;          /* the last: verdict is to be given */
     int verdict;
+    uint64_t sure; /* all before it checked */
+    uint32_t n_looks;
+    bool is_refused; /* by the host, which has taken it in */
     bool checking, installing, ended, has_reserve, has_tmp;
     bool reserve_safe; /* as large as it is, the reserve is durable */
     int64_t write_began_ns, freed_until_ns;
@@ -298,8 +302,9 @@ static bool snap_load_open(struct snap *s)
     s->file = NULL;
     s->window_len = s->read_into = 0;
     s->window_at = s->pos = s->data_bytes = s->read_at = 0;
-    s->is_reading = s->is_drained = false;
-    s->crc = s->number = 0;
+    s->is_reading = s->is_drained = s->is_refused = false;
+    s->crc = s->number = s->n_looks = 0;
+    s->sure = 0;
     s->state = SNAP_LOAD;
     snap_name(s, s->files[s->at_file - 1].index, name);
     env_open(s->env, name, ENV_O_READ | ENV_O_DIRECT, &s->file, &s->op);
@@ -356,7 +361,8 @@ static int snap_load_header(struct snap *s, const uint8_t *p)
         return E_CORRUPT;
     s->crc = h.crc;
     s->epoch = h.epoch;
-    s->pos = LOG_BLOCK;
+    s->pos = s->sure = LOG_BLOCK;
+    s->n_looks = 0;
     return 0;
 }
 
@@ -364,6 +370,7 @@ static int snap_load_header(struct snap *s, const uint8_t *p)
 static int snap_load_host(struct snap *s, const uint8_t *p, uint32_t len)
 {
     int ret = s->checking ? 0 : s->host->image_load(s->host, p, len);
+    s->is_refused = ret != 0;
     return ret == 0 || ret == E_VERSION || ret == E_NOMEM ? ret : E_CORRUPT;
 }
 
@@ -397,7 +404,8 @@ static int snap_load_piece(struct snap *s, const uint8_t *p, uint64_t n, uint64_
     }
     s->number++;
     s->data_bytes += h.len;
-    s->pos = base_align_up(s->pos + sizeof h + h.len, 8);
+    s->pos = s->sure = base_align_up(s->pos + sizeof h + h.len, 8);
+    s->n_looks = 0;
     return snap_load_host(s, p + sizeof h, h.len);
 }
 
@@ -511,13 +519,29 @@ static void snap_load_verdict(struct snap *s, int ret)
     }
 }
 
+/* what does not check is read again, from the end of what did */
+static bool snap_look_again(struct snap *s)
+{
+    bool is_bad = s->verdict == E_CORRUPT || s->verdict == E_EOF;
+    if (!is_bad || s->is_refused || s->cancel || s->n_looks == SNAP_LOOKS)
+        return false;
+    s->n_looks++;
+    s->pos = s->sure;
+    s->window_at = s->read_at = s->sure & ~(uint64_t)(LOG_BLOCK - 1);
+    s->window_len = 0;
+    snap_read(s);
+    return s->is_reading;
+}
+
 static bool snap_load(struct snap *s)
 {
     bool eof;
     int ret;
     s->fresh = false;
     if (s->is_drained) {
-        snap_load_verdict(s, s->verdict);
+        s->is_drained = s->is_reading = false;
+        if (!snap_look_again(s))
+            snap_load_verdict(s, s->verdict);
         return s->fresh;
     }
     if (s->op.ret < 0) {
@@ -553,9 +577,8 @@ static bool snap_load(struct snap *s)
     } while (ret == 0 || ret == E_AGAIN);
     s->verdict = ret;
     s->is_drained = s->is_reading; /* the buffer is the disk's until then */
-    if (s->is_drained)
-        return false;
-    snap_load_verdict(s, ret);
+    if (!s->is_drained && !snap_look_again(s))
+        snap_load_verdict(s, ret);
     return s->fresh;
 }
 

@@ -7,8 +7,8 @@
  *     newer loses nothing.  Whatever else is called image-<index> goes once a good one is durable.
  *  3. An image is written one piece at a time with pauses while the log is busy: appends come
  *     first.
- *  4. A bad or incomplete image is reported and passed over; one from a newer release or of another
- *     cluster stops the start.
+ *  4. A bad or incomplete image is reported and passed over, after what does not check was read a
+ *     few times; one from a newer release or of another cluster stops the start.
  *  5. journal.reserve keeps space that an image may use when the disk is full: an image is what
  *     lets old segments go. */
 #ifndef JOURNAL_SNAP_H

@@ -28,6 +28,7 @@ struct wal_cursor {
     struct wal_read read;
     uint64_t seq;
     uint64_t believed; /* what was durable when the reader's window was read */
+    uint32_t looks;    /* at what did not read back as it was written */
     bool in_batch;     /* the reader's batch has records left, from batch_at: batch_index */
     uint32_t batch_at;
     uint64_t batch_index;
@@ -130,6 +131,7 @@ static void wal_cursor_pick_file(struct wal_cursor *c, uint64_t place)
         return;
     }
     c->seq = s->seq;
+    c->looks = 0;
     c->file = WAL_CURSOR_HEADER;
     c->believed = 0;
     wal_name(c->wal, s->seq, name);
@@ -140,6 +142,10 @@ static void wal_cursor_pick_file(struct wal_cursor *c, uint64_t place)
 
 static void wal_cursor_damaged(struct wal_cursor *c)
 {
+    if (c->looks++ < WAL_LOOKS) { /* it may be another place's that was read */
+        wal_read_again(&c->read);
+        return;
+    }
     fmt_log(c->wal->env, ENV_LOG_ERROR,
             "journal: %s: offset %llu does not read back as it was written, and record %llu is "
             "needed from there: check the disk.",
@@ -171,14 +177,16 @@ static bool wal_cursor_header(struct wal_cursor *c)
     enum wal_read_event ev = wal_cursor_step(c, s);
     if (ev == WAL_READ_WAIT)
         return false;
-    if (!s)
+    if (!s) {
         wal_cursor_shut(c); /* gone meanwhile; look again */
-    else if (ev != WAL_READ_HEADER)
+    } else if (ev != WAL_READ_HEADER) {
         wal_cursor_error(c);
-    else if (c->read.verdict || c->read.segment.crc != s->chain)
+    } else if (c->read.verdict || c->read.segment.crc != s->chain) {
         wal_cursor_damaged(c);
-    else
+    } else {
         c->file = WAL_CURSOR_READY;
+        c->looks = 0;
+    }
     return true;
 }
 
@@ -234,6 +242,7 @@ static bool wal_cursor_ready(struct wal_cursor *c)
     case WAL_READ_WAIT:
         return false;
     case WAL_READ_BATCH:
+        c->looks = 0;
         c->in_batch = true;
         c->batch_at = 0;
         c->batch_index = c->read.batch.first_index;

@@ -18,6 +18,7 @@ enum {
     WAL_SEAL_NS = 50 * 1000 * 1000,      /* quiet time after which the end is vouched for */
     WAL_PREP_PAUSE_NS = 4 * 1000 * 1000, /* between blocks of zeros while there is time */
     WAL_SPACE_RETRY_NS = 500 * 1000 * 1000,
+    WAL_LOOKS = 3, /* more at what does not read as it should: a disk may give another place's */
 };
 
 enum wal_state { WAL_NEW, WAL_RECOVERED, WAL_STARTING, WAL_RUNNING, WAL_STOPPED };

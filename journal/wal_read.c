@@ -230,6 +230,15 @@ void wal_read_batches(struct wal_read *r, uint64_t from)
     r->state = WAL_READ_AT_BATCH;
 }
 
+void wal_read_again(struct wal_read *r)
+{
+    ASSERT(!r->busy && r->state == WAL_READ_AT_BATCH);
+    r->window_len = r->unreadable = 0;
+    r->next = r->at;
+    if (!r->at)
+        r->state = WAL_READ_AT_HEADER;
+}
+
 void wal_read_forget(struct wal_read *r)
 {
     ASSERT(!r->busy);

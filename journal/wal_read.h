@@ -81,6 +81,8 @@ enum wal_read_event wal_read_step(struct wal_read *r);
 void wal_read_raw(struct wal_read *r, uint64_t from);
 /* from here on batches again */
 void wal_read_batches(struct wal_read *r, uint64_t from);
+/* what was told last, a header, END or BAD, is read from the disk again, and told again */
+void wal_read_again(struct wal_read *r);
 /* what was read ahead is read again */
 void wal_read_forget(struct wal_read *r);
 /* steps then say WAIT until CLOSED; an open file must be closed before the next open */

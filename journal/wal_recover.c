@@ -23,9 +23,14 @@
  *     What is proven durable and does not check stays damage: it would have to be mended at every
  *     reading.
  *  6. What comes next by its chain and stands elsewhere in its segment was written to a wrong
- *     place: that is damage.  What did not check and does at a second reading is read once more.
+ *     place: that is damage.  So is a batch where another one would have to begin, and a segment
+ *     without a header whose header stands elsewhere in it, with batches: its first write went
+ *     astray.  Of what went astray outside of its own file nothing can be found.
  *  7. A group's log is read past what the disk cannot read (wal_read.c).  That is damage, also
- *     where nothing proves that it was durable: a torn write leaves sectors that can be read. */
+ *     where nothing proves that it was durable: a torn write leaves sectors that can be read.
+ *  8. What does not check is read again, a few times, before it is believed: at its place, and the
+ *     whole log before it is called damaged, or when what did not check does at a second reading.
+ *     What the disk cannot read is not: that may take seconds each time. */
 #include "core/crc.h"
 #include "core/mutant.h"
 #include "core/sometimes.h"
@@ -56,7 +61,8 @@ void wal_rc_open_reader(struct wal_recover *rc, uint64_t seq)
     char name[ENV_NAME_MAX];
     wal_name(rc->wal, seq, name);
     rc->reading = true;
-    rc->read.unreadable = 0;
+    rc->read.unreadable = rc->n_looks = 0;
+    rc->read.limit = 0;
     wal_read_open(&rc->read, name);
 }
 
@@ -100,6 +106,24 @@ static void wal_rc_learn(struct wal_recover *rc, uint64_t durable_upto, uint64_t
         rc->evidence = durable_upto;
         rc->evidence_seq = seq;
     }
+}
+
+static void wal_rc_notice(struct wal_recover *rc, uint64_t upto, uint64_t seq)
+{
+    if (upto > rc->astray) {
+        rc->astray = upto;
+        rc->astray_seq = seq;
+    }
+}
+
+/* true: what the reader has just told comes once more, from the disk */
+static bool wal_rc_look(struct wal_recover *rc)
+{
+    if (rc->n_looks == WAL_LOOKS || rc->read.unreadable)
+        return false;
+    rc->n_looks++;
+    wal_read_again(&rc->read);
+    return true;
 }
 
 static void wal_rc_head(struct wal_recover *rc, struct wal_segment *s)
@@ -149,6 +173,31 @@ static void wal_rc_evidence_begin(struct wal_recover *rc)
     rc->state = WAL_RC_EVIDENCE;
 }
 
+/* nothing is accepted */
+static void wal_rc_forget(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    for (uint32_t i = 0; i < w->n_segs; i++) {
+        w->segs[i].accepted = w->segs[i].superseded = false;
+        w->segs[i].erase_to = 0;
+    }
+    rc->cut_seg = w->n_segs;
+    rc->n_places = 1;
+    rc->n_behind = 0;
+    rc->provable = UINT64_MAX;
+    w->written = 0;
+}
+
+/* from the beginning, as if nothing had been read */
+static void wal_rc_anew(struct wal_recover *rc)
+{
+    wal_rc_forget(rc);
+    rc->is_misread = rc->is_unreadable = rc->is_second = rc->is_headless = false;
+    rc->last = rc->at_seg = 0;
+    rc->astray = rc->astray_seq = 0;
+    rc->state = WAL_RC_HEADS;
+}
+
 static void wal_rc_heads(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
@@ -163,8 +212,13 @@ static void wal_rc_heads(struct wal_recover *rc)
         if (w->segs[i].verdict == WAL_SEG_VALID) {
             struct wal_segment *s = &w->segs[i];
             if (s->first_index > rc->from && w->holes) {
-                wal_rc_learn(rc, rc->from, s->seq); /* whatever it was, it is gone */
+                wal_rc_notice(rc, rc->from, s->seq); /* whatever it was, it is gone */
                 break;
+            }
+            if (s->first_index > rc->from && rc->looks < WAL_LOOKS) {
+                rc->looks++; /* a header may have been read badly */
+                wal_rc_anew(rc);
+                return;
             }
             if (s->first_index > rc->from) {
                 char name[ENV_NAME_MAX];
@@ -248,16 +302,20 @@ static void wal_rc_scanned(struct wal_recover *rc)
 
 /* b's head is in the segment where the log ends, and it is the one that comes next.  Elsewhere than
  * there: the write went to a wrong place, so what may have been answered for is lost.  There: it
- * was torn, or only read badly. */
+ * was torn, or only read badly.  A later one there has been written over it. */
 static void wal_rc_evidence_next(struct wal_recover *rc, const struct log_batch *b)
 {
     const struct wal_segment *s = &rc->wal->segs[rc->at_seg];
     uint32_t chain = s->end == LOG_BLOCK ? s->chain : rc->places[rc->n_places - 1].chain;
-    if (!s->accepted || rc->at_seg != rc->cut_seg || b->prev_chain != chain ||
-        b->first_index != rc->last + 1 || !b->records || b->payload_len > LOG_BATCH_MAX)
+    uint64_t upto = b->first_index + b->records - 1;
+    if (!s->accepted || rc->at_seg != rc->cut_seg || !b->records)
+        return;
+    if (rc->read.at == s->end && b->first_index > rc->last + 1)
+        wal_rc_notice(rc, upto, b->seq);
+    if (b->prev_chain != chain || b->first_index != rc->last + 1 || b->payload_len > LOG_BATCH_MAX)
         return;
     if (rc->read.at != s->end) {
-        wal_rc_learn(rc, b->first_index + b->records - 1, b->seq);
+        wal_rc_notice(rc, upto, b->seq);
         return;
     }
     rc->again_left = b->payload_len;
@@ -276,15 +334,19 @@ static void wal_rc_evidence_again(struct wal_recover *rc, uint32_t from)
     rc->is_misread |= !rc->again_left && rc->again_crc == rc->again_want;
 }
 
-/* A segment that was taken for one without a good header has one: it only read badly. */
-static bool wal_rc_evidence_is_head(const struct wal_recover *rc)
+/* A segment that was taken for one without a good header has one: it only read badly, or was
+ * written to a wrong place. */
+static void wal_rc_evidence_head(struct wal_recover *rc)
 {
     const struct wal_segment *s = &rc->wal->segs[rc->at_seg];
     struct log_segment h;
     memcpy(&h, rc->read.block, sizeof h);
-    return rc->read.at == 0 && (s->verdict == WAL_SEG_ZERO || s->verdict == WAL_SEG_BAD) &&
-           !log_format_check(rc->read.block, LOG_BLOCK, LOG_SEGMENT_MAGIC) && h.seq == s->seq &&
-           h.cluster_hi == rc->wal->cfg.cluster_hi && h.cluster_lo == rc->wal->cfg.cluster_lo;
+    if (s->verdict == WAL_SEG_VALID ||
+        log_format_check(rc->read.block, LOG_BLOCK, LOG_SEGMENT_MAGIC) || h.seq != s->seq ||
+        h.cluster_hi != rc->wal->cfg.cluster_hi || h.cluster_lo != rc->wal->cfg.cluster_lo)
+        return;
+    rc->is_misread |= rc->read.at == 0;
+    rc->is_head_astray |= rc->read.at != 0;
 }
 
 static void wal_rc_evidence_block(struct wal_recover *rc)
@@ -298,10 +360,11 @@ static void wal_rc_evidence_block(struct wal_recover *rc)
         return;
     if (w->segs[rc->at_seg].accepted)
         w->segs[rc->at_seg].erase_to = r->at + LOG_BLOCK;
-    rc->is_misread |= wal_rc_evidence_is_head(rc);
+    wal_rc_evidence_head(rc);
     if (log_format_batch_head(r->block, &b) || b.seq != w->segs[rc->at_seg].seq)
         return;
     wal_rc_learn(rc, b.durable_upto, b.seq);
+    rc->heads_upto = base_max_u64(rc->heads_upto, b.first_index + b.records - 1);
     wal_rc_evidence_next(rc, &b);
     if (r->at == w->segs[rc->at_seg].end)
         wal_rc_evidence_again(rc, sizeof b);
@@ -355,21 +418,6 @@ static void wal_rc_behind_batch(struct wal_recover *rc)
     wal_read_close(&rc->read);
 }
 
-/* nothing is accepted */
-static void wal_rc_forget(struct wal_recover *rc)
-{
-    struct wal *w = rc->wal;
-    for (uint32_t i = 0; i < w->n_segs; i++) {
-        w->segs[i].accepted = w->segs[i].superseded = false;
-        w->segs[i].erase_to = 0;
-    }
-    rc->cut_seg = w->n_segs;
-    rc->n_places = 1;
-    rc->n_behind = 0;
-    rc->provable = UINT64_MAX;
-    w->written = 0;
-}
-
 /* The damage is before what is needed: once more, from the youngest segment that stands before
  * that.  False: there is none. */
 static bool wal_rc_scan_second(struct wal_recover *rc)
@@ -404,15 +452,6 @@ static void wal_rc_hole(struct wal_recover *rc)
     rc->state = WAL_RC_BEHIND;
 }
 
-/* from the beginning, as if nothing had been read */
-static void wal_rc_anew(struct wal_recover *rc)
-{
-    wal_rc_forget(rc);
-    rc->is_misread = rc->is_unreadable = rc->is_second = false;
-    rc->last = rc->at_seg = 0;
-    rc->state = WAL_RC_HEADS;
-}
-
 /* Nothing proves what does not check.  Where one bit makes the difference it was written whole, and
  * may have been answered for: from the beginning, with such bits put right. */
 static bool wal_rc_scan_mending(struct wal_recover *rc)
@@ -424,18 +463,20 @@ static bool wal_rc_scan_mending(struct wal_recover *rc)
     return true;
 }
 
-/* What ended the log reads well now: once more, from the beginning.  What ends it each time is no
- * bad reading: its payload was written whole, and what is behind that was torn. */
+/* What ended the log reads well now, or there was more, or may have been: once more, from the
+ * beginning.  What ends it each time is no bad reading: its payload was written whole, and what is
+ * behind that was torn. */
 static bool wal_rc_scan_again(struct wal_recover *rc)
 {
-    const uint32_t most = 3;
-    if (!rc->is_misread || rc->looks == most)
+    bool is_lost = base_max_u64(rc->evidence, rc->astray) > rc->last && !rc->is_unreadable;
+    if ((!rc->is_misread && !is_lost && !rc->is_headless) || rc->looks == WAL_LOOKS)
         return false;
     rc->looks++;
-    fmt_log(
-        rc->wal->env, ENV_LOG_WARN,
-        "journal: '%s': record %llu read badly a moment ago and reads well now: check the disk.",
-        env_disk(rc->wal->env, rc->wal->dir), (unsigned long long)rc->last + 1);
+    if (rc->is_misread)
+        fmt_log(rc->wal->env, ENV_LOG_WARN,
+                "journal: '%s': record %llu read badly a moment ago and reads well now: check the "
+                "disk.",
+                env_disk(rc->wal->env, rc->wal->dir), (unsigned long long)rc->last + 1);
     wal_rc_anew(rc);
     return true;
 }
@@ -460,6 +501,7 @@ static void wal_rc_verdict(struct wal_recover *rc)
             wal_rc_learn(rc, rc->last + 1, w->segs[i].seq);
     if (wal_rc_scan_again(rc))
         return;
+    wal_rc_learn(rc, rc->astray, rc->astray_seq);
     if (rc->is_unreadable)
         wal_rc_learn(rc, rc->last + 1, 0);
     if (rc->evidence > rc->last) {
@@ -543,6 +585,21 @@ static void wal_rc_replay_batch(struct wal_recover *rc)
 
 /* --- what the reader says, by what it is read for --- */
 
+/* True: the scan of a segment goes on, at what did not check, or at the zeros that seem to end the
+ * log. */
+static bool wal_rc_scan_look(struct wal_recover *rc)
+{
+    const struct wal *w = rc->wal;
+    uint32_t next = rc->at_seg + 1;
+    while (next < w->n_segs && w->segs[next].verdict != WAL_SEG_VALID)
+        next++;
+    bool is_end = !rc->read.verdict && rc->read.at < rc->read.size && next == w->n_segs;
+    if ((!is_end && rc->read.verdict != E_CORRUPT) || !wal_rc_look(rc))
+        return false;
+    rc->read.limit = is_end ? rc->read.at + LOG_BLOCK : 0;
+    return true;
+}
+
 static void wal_rc_read_end(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
@@ -551,12 +608,17 @@ static void wal_rc_read_end(struct wal_recover *rc)
                 rc->read.name);
         wal_rc_finish(rc, E_VERSION);
     } else if (rc->state == WAL_RC_SCAN) {
+        if (wal_rc_scan_look(rc))
+            return;
         rc->is_whole = rc->read.verdict == E_CORRUPT && rc->read.is_whole;
         rc->is_unreadable |= rc->read.verdict && rc->read.unreadable;
     } else if (rc->state == WAL_RC_COPY || rc->state == WAL_RC_REPLAY) {
         struct wal_segment *s = &w->segs[rc->at_seg];
         bool active = w->state == WAL_RUNNING && rc->at_seg == w->n_segs - 1;
-        if (rc->read.at < (active ? w->off : s->end)) {
+        bool is_short = rc->read.at < (active ? w->off : s->end);
+        if (is_short && wal_rc_look(rc))
+            return;
+        if (is_short) {
             fmt_log(w->env, ENV_LOG_ERROR,
                     "journal: %s: offset %llu read well a moment ago and does not now: check the "
                     "disk.",
@@ -573,8 +635,16 @@ static void wal_rc_closed(struct wal_recover *rc)
     rc->reading = false;
     rc->read.any = false;
     switch (rc->state) {
-    case WAL_RC_HEADS:
     case WAL_RC_EVIDENCE:
+        if (rc->is_head_astray)
+            wal_rc_notice(rc, rc->heads_upto, w->segs[rc->at_seg].seq);
+        rc->is_headless |=
+            w->segs[rc->at_seg].verdict != WAL_SEG_VALID && rc->heads_upto > rc->last;
+        rc->is_head_astray = false;
+        rc->heads_upto = rc->again_left = 0;
+        rc->at_seg++;
+        break;
+    case WAL_RC_HEADS:
     case WAL_RC_REPLAY:
         rc->at_seg++;
         break;
@@ -600,6 +670,8 @@ static void wal_rc_batch(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
     const struct log_batch *b = &rc->read.batch;
+    rc->n_looks = 0;
+    rc->read.limit = 0;
     if (rc->state == WAL_RC_SCAN) {
         rc->last = base_max_u64(rc->last, rc->read.expect.index - 1);
         wal_rc_learn(rc, b->durable_upto, b->seq);
@@ -616,9 +688,26 @@ static void wal_rc_batch(struct wal_recover *rc)
     }
 }
 
+static bool wal_rc_is_header_bad(const struct wal_recover *rc, const struct wal_segment *s)
+{
+    switch (rc->state) {
+    case WAL_RC_HEADS:
+        return rc->read.verdict == E_CORRUPT;
+    case WAL_RC_EVIDENCE:
+    case WAL_RC_BEHIND:
+        return false; /* what it says is not asked */
+    default:
+        return rc->read.verdict || rc->read.segment.crc != s->chain;
+    }
+}
+
 static void wal_rc_read_header(struct wal_recover *rc)
 {
     struct wal_segment *s = &rc->wal->segs[rc->at_seg];
+    bool is_bad = wal_rc_is_header_bad(rc, s);
+    if (is_bad && wal_rc_look(rc))
+        return;
+    rc->n_looks = 0;
     if (rc->state == WAL_RC_HEADS) {
         rc->is_unreadable |= rc->read.verdict && rc->read.unreadable;
         wal_rc_head(rc, s);
@@ -627,7 +716,7 @@ static void wal_rc_read_header(struct wal_recover *rc)
         wal_read_raw(&rc->read, s->accepted ? s->end : 0);
     } else if (rc->state == WAL_RC_BEHIND) {
         wal_read_batches(&rc->read, rc->behind[rc->n_behind].at);
-    } else if (rc->read.verdict || rc->read.segment.crc != s->chain) {
+    } else if (is_bad) {
         rc->read.verdict = rc->read.verdict ? rc->read.verdict : E_CORRUPT;
         wal_rc_finish(rc, E_IO);
         wal_read_close(&rc->read);

@@ -61,8 +61,14 @@ struct wal_recover {
     /* the batch that comes next in the log and did not check: what of it reads well now */
     uint32_t again_left, again_crc, again_want, looks;
     bool is_misread;
-    bool is_second;     /* scan, because the first ended before what is needed */
-    uint64_t first_seq; /* of the segment that this start began */
+    /* as evidence, but by where something stands: of this reading alone, which may be a bad one */
+    uint64_t astray, astray_seq;
+    bool is_headless;    /* a segment has batches that could come next, and no header */
+    bool is_head_astray; /* the header of the segment that is looked through is in a wrong place */
+    uint64_t heads_upto; /* and the last record that batches in it speak of */
+    uint32_t n_looks;    /* at what does not read as it should, and is read again */
+    bool is_second;      /* scan, because the first ended before what is needed */
+    uint64_t first_seq;  /* of the segment that this start began */
     uint64_t erase_from;
     uint64_t last; /* highest index accepted */
     uint64_t next; /* next index to copy or hand out */

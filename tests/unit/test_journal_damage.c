@@ -475,17 +475,18 @@ static void test_damage_versions_from_the_future(void)
         const char *prefix;
         uint64_t off;
         uint32_t n;
-    } cases[] = {{"j/wal-", 0, LOG_BLOCK},
-                 {"j/wal-", LOG_BLOCK, sizeof(struct log_batch)},
-                 {"j/image-", 0, LOG_BLOCK},
-                 {"j/journal.meta", 0, LOG_BLOCK}};
+        uint16_t newest;
+    } cases[] = {{"j/wal-", 0, LOG_BLOCK, LOG_VERSION},
+                 {"j/wal-", LOG_BLOCK, sizeof(struct log_batch), LOG_VERSION},
+                 {"j/image-", 0, LOG_BLOCK, LOG_VERSION},
+                 {"j/journal.meta", 0, LOG_BLOCK, LOG_META_VERSION}};
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
         struct world *w = damage_begin(20 + i);
         char name[ENV_NAME_MAX];
         CU_ASSERT_FATAL(world_file(w, cases[i].prefix, i == 2 ? -1 : 0, name));
-        damage_version(w, name, cases[i].off, cases[i].n, LOG_VERSION + 1);
+        damage_version(w, name, cases[i].off, cases[i].n, cases[i].newest + 1);
         damage_refused(w, E_VERSION);
-        damage_version(w, name, cases[i].off, cases[i].n, LOG_VERSION);
+        damage_version(w, name, cases[i].off, cases[i].n, cases[i].newest);
         damage_leads(w);
         world_drop(w);
     }

@@ -255,6 +255,64 @@ static void test_master_crash_unlink_of_an_unknown_name(void)
     crash_sweep(&(struct crash_case){prepare_unlink_unknown, done_unlink, 0, 0});
 }
 
+/* --- a file that loses one of its names keeps its version --- */
+
+static struct ino crash_kept;
+static uint64_t crash_version;
+
+/* "g" and "k" are one file, which is known as it is */
+static void prepare_two_names(struct wc *c)
+{
+    crash_kept = crash_file(c, INO_ROOT, "g");
+    struct fsop op = w_name(FSOP_LINK, crash_kept, "k");
+    op.ino2 = INO_ROOT;
+    CU_ASSERT_EQUAL(w_fs(c, op, &a), 0);
+    CU_ASSERT_EQUAL(w_fs(c, w_name(FSOP_LOOKUP, INO_ROOT, "k"), &a), 0);
+    CU_ASSERT_EQUAL(a.reply.attr.ino.v, crash_kept.v);
+    crash_version = a.reply.attr.version;
+}
+
+/* after a comparison by its other name */
+static bool done_version(void)
+{
+    struct wc *c = wc_new(1, true);
+    return w_fs(c, w_name(FSOP_LOOKUP, INO_ROOT, "k"), &a) == 0 &&
+           a.reply.attr.ino.v == crash_kept.v && a.reply.attr.version == crash_version;
+}
+
+static void prepare_unlink_one(struct wc *c, struct fsop *op)
+{
+    prepare_two_names(c);
+    *op = w_name(FSOP_UNLINK, INO_ROOT, "g");
+}
+
+static bool done_unlink_one(void)
+{
+    return !wu_find("g") && wu_find("k") && done_version();
+}
+
+static void test_master_crash_unlink_of_one_of_two_names(void)
+{
+    crash_sweep(&(struct crash_case){prepare_unlink_one, done_unlink_one, 0, 0});
+}
+
+static void prepare_rename_over_one(struct wc *c, struct fsop *op)
+{
+    prepare_two_names(c);
+    (void)crash_file(c, INO_ROOT, "f");
+    *op = crash_rename(INO_ROOT, "f", INO_ROOT, "g");
+}
+
+static bool done_rename_over_one(void)
+{
+    return !wu_find("f") && wu_find("g") && wu_find("k") && done_version();
+}
+
+static void test_master_crash_rename_over_one_of_two_names(void)
+{
+    crash_sweep(&(struct crash_case){prepare_rename_over_one, done_rename_over_one, 0, 0});
+}
+
 static void prepare_rmdir(struct wc *c, struct fsop *op)
 {
     (void)crash_dir(c, "d");
@@ -551,7 +609,9 @@ static void test_master_crash_session_expiry(void)
 UNIT_MAIN("master_crash", UNIT(test_master_crash_mkdir), UNIT(test_master_crash_create),
           UNIT(test_master_crash_symlink), UNIT(test_master_crash_link),
           UNIT(test_master_crash_unlink), UNIT(test_master_crash_unlink_of_an_open_file),
-          UNIT(test_master_crash_unlink_of_an_unknown_name), UNIT(test_master_crash_rmdir),
+          UNIT(test_master_crash_unlink_of_an_unknown_name),
+          UNIT(test_master_crash_unlink_of_one_of_two_names),
+          UNIT(test_master_crash_rename_over_one_of_two_names), UNIT(test_master_crash_rmdir),
           UNIT(test_master_crash_rename), UNIT(test_master_crash_rename_over_a_file),
           UNIT(test_master_crash_rename_over_an_open_file),
           UNIT(test_master_crash_rename_over_an_empty_directory),

@@ -449,6 +449,13 @@ static void test_damage_and_errors_are_told(void)
         grow(t, 1, 100); /* a block each */
     struct fake_inode *n = fake_file(t->f, "j/wal-0000000000000001");
     CU_ASSERT_FATAL(n != NULL);
+    t->f->misread = 7; /* three times, and then it reads well */
+    t->f->misread_at = 5 * LOG_BLOCK;
+    reader_open(&d, t);
+    reader_read(&d, 1, UINT32_MAX, 100);
+    reader_wait(&d);
+    CU_ASSERT_EQUAL(d.ret, 9);
+    reader_gone(&d);
     n->now[5 * LOG_BLOCK + 70] ^= 4; /* record 5 */
     reader_open(&d, t);
     reader_read(&d, 1, UINT32_MAX, 100);

@@ -75,9 +75,12 @@ struct fake {
     int fail_sync_in;
     int fail_with;
     int fail_read_in;
-    uint64_t misread, misread_at; /* the so-many-th read of that block gives zeros */
-    bool torn_reads;              /* a read sees writes that are under way in part */
-    bool hold_writes;             /* writes do not finish */
+    /* of the next reads of that block those give other bytes (the first is the lowest bit) */
+    uint64_t misread, misread_at;
+    const uint8_t *misread_as; /* a block; NULL: zeros */
+    uint32_t misdirect_in;     /* of the so-many-th read a block is any other one of its file */
+    bool torn_reads;           /* a read sees writes that are under way in part */
+    bool hold_writes;          /* writes do not finish */
     uint64_t hold_off; /* with hold_one: the write at this offset of a log does not finish */
     bool hold_one, one_by_one_last_first;
     uint32_t faults_ppm;
@@ -404,6 +407,28 @@ static int64_t fake_do_write(struct fake *f, struct fake_op *o)
     return o->len;
 }
 
+static void fake_do_misread(struct fake *f, const struct fake_op *o, uint64_t len)
+{
+    static const uint8_t zeros[4096];
+    if (f->misread_at < o->off || f->misread_at + sizeof zeros > o->off + len)
+        return;
+    if (f->misread & 1)
+        memcpy((uint8_t *)o->buf + (f->misread_at - o->off), f->misread_as ? f->misread_as : zeros,
+               sizeof zeros);
+    f->misread >>= 1;
+}
+
+static void fake_do_misdirect(struct fake *f, const struct fake_inode *n, const struct fake_op *o,
+                              uint64_t len)
+{
+    if (!f->misdirect_in || --f->misdirect_in || len < 4096 || n->size < 2 * 4096)
+        return;
+    uint64_t at = prng_below(&f->rng, len / 4096) * 4096;
+    uint64_t from = prng_below(&f->rng, n->size / 4096 - 1) * 4096;
+    from += from >= o->off + at ? 4096 : 0;
+    memcpy((uint8_t *)o->buf + at, n->now + from, 4096);
+}
+
 static int64_t fake_do_read(struct fake *f, struct fake_op *o)
 {
     const struct fake_inode *n = &f->inodes[o->file->inode];
@@ -414,9 +439,8 @@ static int64_t fake_do_read(struct fake *f, struct fake_op *o)
     uint64_t len = base_min_u64(o->len, n->size - o->off);
     memcpy(o->buf, n->now + o->off, len);
     f->bytes_read += len;
-    if (f->misread && f->misread_at >= o->off && f->misread_at + 4096 <= o->off + len &&
-        --f->misread == 0)
-        memset((uint8_t *)o->buf + (f->misread_at - o->off), 0, 4096);
+    fake_do_misread(f, o, len);
+    fake_do_misdirect(f, n, o, len);
     for (uint32_t i = 0; f->torn_reads && i < f->n_ops; i++) {
         const struct fake_op *q = &f->ops[i];
         if (q->kind != FAKE_WRITE || q->file->inode != o->file->inode)

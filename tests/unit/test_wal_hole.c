@@ -307,28 +307,190 @@ static void test_a_write_to_a_wrong_place_is_a_hole(void)
     }
 }
 
-/* What is read badly once is not taken for a torn write, and cut. */
-static void test_a_block_read_badly_once_is_read_again(void)
+/* A batch was written over the one before it, of which it did not know yet that it was durable. */
+static void test_a_batch_over_the_one_before_is_a_hole(void)
 {
     struct tlog *t = &log_one;
-    for (uint32_t block = 0; block <= 10; block++) { /* 0: the header */
-        hole_blocks(t, 9);
-        for (uint64_t read = 1; read <= 4; read++) {
-            t->f->misread = read;
-            t->f->misread_at = (uint64_t)block * LOG_BLOCK;
-            int64_t ret = hole_recover(t, 1, 0, block % 2);
-            if (block || ret != E_IO) { /* good first, and then not: refused, the next start goes */
-                CU_ASSERT_EQUAL(ret, 0);
-                CU_ASSERT_EQUAL(wal_last_index(t->wal), 9);
-            }
-            tlog_crash(t, false);
-        }
+    struct wal_hole h;
+    char name[ENV_NAME_MAX];
+    struct fake_inode *f = hole_blocks(t, 4); /* blocks 1 to 5 */
+    CU_ASSERT(hole_recover(t, 1, 0, true) == 0 && hole_start(t, 1, false));
+    for (int i = 0; i < 2; i++)
+        CU_ASSERT_FATAL(tlog_append(t, 12000) == 0); /* a batch each, three blocks */
+    while (t->handed < 6)
+        CU_ASSERT_FATAL(tlog_step(t));
+    wal_name(t->wal, t->wal->segs[t->wal->n_segs - 1].seq, name);
+    tlog_crash(t, false);
+    f = fake_file(t->f, name);
+    CU_ASSERT_FATAL(f != NULL && !memcmp(f->now, "TSeg", 4));
+    uint64_t at = LOG_BLOCK;
+    while (at < f->size && base_get_u64(f->now + at + offsetof(struct log_batch, first_index)) != 5)
+        at += LOG_BLOCK;
+    CU_ASSERT_FATAL(at < f->size);
+    memcpy(f->now + at, f->now + at + 3 * LOG_BLOCK, 3 * LOG_BLOCK);
+    memset(f->now + at + 3 * LOG_BLOCK, 0, 3 * LOG_BLOCK);
+    CU_ASSERT_EQUAL(hole_recover(t, 1, 0, false), E_CORRUPT);
+    tlog_crash(t, false);
+    CU_ASSERT_EQUAL(hole_recover(t, 1, 0, true), 0);
+    CU_ASSERT(wal_hole(t->wal, &h) && h.first_bad == 5 && h.known == 6);
+    tlog_crash(t, false);
+    tlog_drop(t);
+}
+
+/* records of a block each, until the first one of the third segment is durable; the process is
+ * gone */
+static struct fake_inode *hole_third(struct tlog *t)
+{
+    char name[ENV_NAME_MAX];
+    tlog_init_fake(t, &log_disk, 8);
+    t->epoch = 9;
+    t->cfg.segment_bytes = 128 * 1024;
+    CU_ASSERT_FATAL(tlog_open(t, 1));
+    while (t->wal->n_segs < 3) {
+        CU_ASSERT_FATAL(tlog_append(t, 100) == 0);
+        while (t->handed < t->appended)
+            CU_ASSERT_FATAL(tlog_step(t));
+    }
+    wal_name(t->wal, t->wal->segs[2].seq, name);
+    tlog_crash(t, false);
+    struct fake_inode *f = fake_file(t->f, name);
+    CU_ASSERT_FATAL(f != NULL && !memcmp(f->now, "TSeg", 4));
+    return f;
+}
+
+/* The first write of a segment, its header and a batch, went to a wrong place in it. */
+static void test_a_segment_that_begins_elsewhere_is_a_hole(void)
+{
+    struct tlog *t = &log_one;
+    struct wal_hole h;
+    for (uint32_t to = 1; to < 31; to++) {
+        struct fake_inode *f = hole_third(t);
+        uint8_t b[2 * LOG_BLOCK];
+        uint64_t n = t->appended;
+        memcpy(b, f->now, sizeof b);
+        memset(f->now, 0, sizeof b);
+        memcpy(f->now + (size_t)to * LOG_BLOCK, b, sizeof b);
+        CU_ASSERT_EQUAL(hole_recover(t, 1, 0, false), E_CORRUPT);
+        tlog_crash(t, false);
+        CU_ASSERT_EQUAL(hole_recover(t, 1, 0, true), 0);
+        CU_ASSERT(wal_hole(t->wal, &h) && h.first_bad == n && h.known == n);
+        t->appended = t->seen = n - 1;
+        CU_ASSERT(hole_start(t, 1, false));
+        tlog_crash(t, false);
+        CU_ASSERT_EQUAL(hole_recover(t, 1, n - 1, true), 0);
+        CU_ASSERT(!wal_hole(t->wal, &h)); /* it is told once */
+        tlog_crash(t, false);
         tlog_drop(t);
     }
 }
 
+/* A header alone that went there, as that of a start that died, holds no record. */
+static void test_a_header_alone_elsewhere_is_no_hole(void)
+{
+    struct tlog *t = &log_one;
+    struct wal_hole h;
+    struct fake_inode *f = hole_third(t);
+    uint64_t n = t->appended;
+    memcpy(f->now + 7 * LOG_BLOCK, f->now, LOG_BLOCK);
+    memset(f->now, 0, 2 * LOG_BLOCK);
+    CU_ASSERT_EQUAL(hole_recover(t, 1, 0, true), 0);
+    CU_ASSERT(!wal_hole(t->wal, &h) && wal_last_index(t->wal) == n - 1);
+    tlog_crash(t, false);
+    tlog_drop(t);
+}
+
+/* What is read badly a few times is not taken for a torn write, and cut, nor for damage. */
+static void test_a_block_read_badly_is_read_again(void)
+{
+    static const uint64_t how[] = {1, 3, 5, 7};
+    struct tlog *t = &log_one;
+    for (uint32_t block = 0; block <= 10; block++) /* 0: the header */
+        for (uint64_t read = 0; read < 12; read++)
+            for (uint32_t k = 0; k < 4; k++) {
+                (void)hole_blocks(t, 9);
+                t->f->misread = how[k] << read;
+                t->f->misread_at = (uint64_t)block * LOG_BLOCK;
+                CU_ASSERT_EQUAL(hole_recover(t, 1, 0, block % 2), 0);
+                CU_ASSERT_EQUAL(wal_last_index(t->wal), 9);
+                CU_ASSERT(hole_start(t, 1, false));
+                tlog_crash(t, false);
+                tlog_drop(t);
+            }
+}
+
+/* the same of several segments, the last of which has its first write only: any two readings of the
+ * header, or of a batch */
+static void test_any_two_bad_readings_are_read_again(void)
+{
+    struct tlog *t = &log_one;
+    struct wal_hole h;
+    (void)hole_third(t);
+    for (uint32_t block = 0; block < 3; block++)
+        for (uint32_t i = 0; i < 24; i++)
+            for (uint32_t k = 0; k <= i; k++) {
+                t->f->misread = 1u << i | 1u << k;
+                t->f->misread_at = (uint64_t)block * LOG_BLOCK;
+                CU_ASSERT_EQUAL(hole_recover(t, 1, 0, (i + k) % 2), 0);
+                CU_ASSERT(!wal_hole(t->wal, &h) && wal_last_index(t->wal) == t->appended);
+                tlog_crash(t, false);
+            }
+    tlog_drop(t);
+}
+
+/* However often a block reads badly, and when: what something intact says was durable is there in
+ * the end, or is damaged; and nothing on the disk has changed. */
+static void test_what_never_reads_well_is_damage_if_it_was_durable(void)
+{
+    struct tlog *t = &log_one;
+    struct wal_hole h;
+    uint32_t whole = 0, holes = 0;
+    for (uint32_t block = 0; block <= 9; block++) {
+        (void)hole_blocks(t, 9);
+        uint64_t hash = fake_hash(t->f);
+        for (uint32_t k = 0; k < 200; k++) {
+            uint64_t dice = prng_u64(&t->rng), known = block == 9 ? 9 : 0;
+            dice |= k % 2 ? prng_u64(&t->rng) : 0;
+            dice |= k % 4 == 3 ? prng_u64(&t->rng) : 0;
+            t->f->misread = k == 0 ? UINT64_MAX : dice;
+            t->f->misread_at = (uint64_t)block * LOG_BLOCK;
+            int64_t ret = hole_recover(t, 1, known, false);
+            CU_ASSERT(ret == E_CORRUPT || (ret == E_IO && block == 0) ||
+                      (ret == 0 && wal_last_index(t->wal) == 9));
+            whole += ret == 0;
+            tlog_crash(t, false);
+            t->f->misread = k == 0 ? UINT64_MAX : dice;
+            ret = hole_recover(t, 1, known, true);
+            bool is_hole = wal_hole(t->wal, &h);
+            CU_ASSERT(ret == 0 || (ret == E_IO && block == 0));
+            CU_ASSERT(ret       ? !is_hole
+                      : is_hole ? h.first_bad == base_max_u64(block, 1) && h.known >= h.first_bad
+                                : wal_last_index(t->wal) == 9);
+            holes += is_hole;
+            tlog_crash(t, false);
+            CU_ASSERT_EQUAL(fake_hash(t->f), hash);
+        }
+        t->f->misread = 0;
+        CU_ASSERT(hole_recover(t, 1, 9, false) == 0 && hole_start(t, 1, false));
+        tlog_crash(t, false);
+        tlog_drop(t);
+    }
+    CU_ASSERT(whole > 100 && holes > 100);
+    /* nothing says that of the last one: it is cut, as a torn one is */
+    (void)hole_blocks(t, 9);
+    t->f->misread = UINT64_MAX;
+    t->f->misread_at = 9 * LOG_BLOCK;
+    CU_ASSERT(hole_recover(t, 1, 0, false) == 0 && wal_last_index(t->wal) == 8);
+    tlog_crash(t, false);
+    tlog_drop(t);
+}
+
 UNIT_MAIN("wal_hole", UNIT(test_a_write_to_a_wrong_place_is_a_hole),
-          UNIT(test_a_block_read_badly_once_is_read_again), UNIT(test_holes_are_cut_off),
-          UNIT(test_what_is_behind_a_hole_is_told),
+          UNIT(test_a_batch_over_the_one_before_is_a_hole),
+          UNIT(test_a_segment_that_begins_elsewhere_is_a_hole),
+          UNIT(test_a_header_alone_elsewhere_is_no_hole),
+          UNIT(test_a_block_read_badly_is_read_again),
+          UNIT(test_any_two_bad_readings_are_read_again),
+          UNIT(test_what_never_reads_well_is_damage_if_it_was_durable),
+          UNIT(test_holes_are_cut_off), UNIT(test_what_is_behind_a_hole_is_told),
           UNIT(test_damage_before_what_is_needed_is_passed_over),
           UNIT(test_a_file_that_lost_its_end_is_a_hole))
