@@ -159,8 +159,9 @@ static void sim_shared_later(struct sim_mount *m, const struct sim_ev *ev, bool 
         t->file->users++;
         t->off = ev->x;
         t->len = ev->y;
-        t->bytes = sim_alloc(s, t->len);
-        memcpy(t->bytes, ev->b, t->len);
+        t->bytes = t->len ? sim_alloc(s, t->len) : NULL;
+        if (t->len)
+            memcpy(t->bytes, ev->b, t->len);
     } else {
         t->from = sim_shared_copy(s, ev->b);
         t->to = t->call == SIM_DISK_RENAME ? sim_shared_copy(s, ev->c) : NULL;
@@ -232,7 +233,7 @@ static int64_t sim_shared_write(struct sim_mount *m, struct sim_ev *ev)
     const struct sim_handle *h = ev->a;
     uint64_t align = h->flags & ENV_O_DIRECT ? ENV_DIRECT_ALIGN - 1 : 0;
     bool fine = h->flags & ENV_O_WRITE && !(((uintptr_t)ev->b | ev->x | ev->y) & align);
-    int64_t for_ns;
+    int64_t for_ns = 0;
     sim_shared_settle(m, h->file, ev);
     if (fine && fs->cfg.write_back && !(h->flags & ENV_O_DSYNC) &&
         sim_shared_is_late(m, SIM_CHANCE_WRITE_LATE, fs->cfg.late_write_ppm,
