@@ -330,7 +330,8 @@ static inline void env_unlisten(struct env *e, struct env_acceptor *a)
     e->vt->unlisten(e, a);
 }
 
-/* ret: 0 with p->conn set and the hello exchanged (a raw one has none); or E_REFUSED, E_TIMEOUT, E_VERSION, ... */
+/* ret: 0 with p->conn set and the hello exchanged (a raw one has none); or E_REFUSED, E_TIMEOUT,
+ * E_VERSION, ... */
 static inline void env_connect(struct env *e, const char *addr, int64_t timeout_ns,
                                struct env_peer *p, struct env_op *op)
 {

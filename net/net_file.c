@@ -360,8 +360,8 @@ int64_t net_file_list(struct net_job *job)
 {
     struct net_file_names names = {0};
     int64_t ret = 0;
-    int fd =
-        net_file_open_at(job->place->dir_fd, job->name[0] ? job->name : ".", O_RDONLY | O_DIRECTORY);
+    int fd = net_file_open_at(job->place->dir_fd, job->name[0] ? job->name : ".",
+                              O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return errno == ENOENT ? 0 : net_file_errno();
     DIR *dir = fdopendir(fd);

@@ -64,7 +64,8 @@ struct net_seg {
 
 /*   RESOLVING -> CONNECTING -> HELLO -> OPEN -> DEAD        connect
  *                              HELLO -> OPEN -> DEAD        accept
- * A raw one is in HELLO for no time.  Every state may go to DEAD.  DEAD is freed when libuv has let go and on_close was delivered. */
+ * A raw one is in HELLO for no time.  Every state may go to DEAD.  DEAD is freed when libuv has let
+ * go and on_close was delivered. */
 enum net_conn_state { NET_RESOLVING, NET_CONNECTING, NET_HELLO, NET_OPEN, NET_DEAD };
 
 struct net_resolve {

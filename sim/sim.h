@@ -373,8 +373,9 @@ struct sim_stats {
     uint64_t rma_bytes, rma_late, rma_dropped;
     uint64_t disk_reads, disk_writes, disk_syncs, eio, enospc, stalls, misdirected, misread;
     uint64_t kinds[SIM_KINDS]; /* trace records of each */
-    uint64_t shared_late, shared_names_late, shared_both; /* what chance did to shared directories */
-    uint64_t stale_names, stale_sizes, stale_pages;       /* answers of their clients from memory */
+    uint64_t shared_late, shared_names_late,
+        shared_both;                                /* what chance did to shared directories */
+    uint64_t stale_names, stale_sizes, stale_pages; /* answers of their clients from memory */
     uint64_t sectors_kept, sectors_dropped, sectors_torn, sectors_garbage, names_undone;
 };
 

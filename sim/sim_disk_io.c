@@ -521,8 +521,8 @@ int64_t sim_disk_io_do_unlink(struct sim_node *n, const char *name)
     return 0;
 }
 
-int64_t sim_disk_io_do_list(const struct sim_disk *d, const char *from, uint64_t dir_len,
-                            char *buf, uint64_t cap)
+int64_t sim_disk_io_do_list(const struct sim_disk *d, const char *from, uint64_t dir_len, char *buf,
+                            uint64_t cap)
 {
     size_t after = strlen(from) - dir_len;
     bool after_dir = after && from[dir_len + after - 1] == '/';

@@ -42,9 +42,9 @@ enum sim_ev_kind {
     SIM_EV_RMA,     /* the next piece of a transfer lands */
     SIM_EV_GHOST,   /* a piece of a closed connection's write lands */
     SIM_EV_REVOKE,  /* a region is closed */
-    SIM_EV_SHARED,  /* an op on a shared directory: at the server, on its way back, at its process */
-    SIM_EV_LANDS,   /* a change that was delayed there takes effect */
-    SIM_EV_LEAVE,   /* a turn that takes time: has done all that it does; is over; may begin */
+    SIM_EV_SHARED, /* an op on a shared directory: at the server, on its way back, at its process */
+    SIM_EV_LANDS,  /* a change that was delayed there takes effect */
+    SIM_EV_LEAVE,  /* a turn that takes time: has done all that it does; is over; may begin */
 };
 
 struct sim_ev {
@@ -52,7 +52,7 @@ struct sim_ev {
     uint64_t seq;
     uint32_t id; /* slot */
     uint8_t kind, stage, phase;
-    bool held, delayed; /* delayed: SIM_EV_SHARED, may land when its process is gone */
+    bool held, delayed;    /* delayed: SIM_EV_SHARED, may land when its process is gone */
     bool counted;          /* among the writes of its machine: disk is on its on_disk */
     struct sim_node *node; /* the owner, or NULL */
     struct sim_node *turn; /* whose loop it needs, or NULL */
@@ -165,9 +165,9 @@ struct sim_mount {
     struct sim_node *node;
     struct sim_shared *fs;
     struct list on_node, on_fs;
-    struct list handles;                /* of the process */
-    struct list seen;                   /* sim_seen: files, the last one first */
-    int64_t names_ns, names_until_ns;   /* names are as they were then, until then */
+    struct list handles;              /* of the process */
+    struct list seen;                 /* sim_seen: files, the last one first */
+    int64_t names_ns, names_until_ns; /* names are as they were then, until then */
     struct prng prng;
 };
 
@@ -176,7 +176,8 @@ struct sim_shared {
     struct list link; /* on the world's */
     struct sim_shared_config cfg;
     struct sim_node *server; /* its disk holds all of it */
-    struct sim_node *shade;  /* no node: what clients remember lies on its disk, and is not counted */
+    struct sim_node
+        *shade; /* no node: what clients remember lies on its disk, and is not counted */
     struct list mounts;
     struct list past; /* sim_past: changes of names, the oldest first */
     struct list late; /* sim_late: changes that have not landed */
@@ -589,7 +590,7 @@ void sim_conn_adopt(struct env_conn *c, struct env_peer *p);
 
 /* sim_raw.c: raw connections */
 void sim_raw_departed(struct sim_end *e, struct sim_item *it); /* it may be another one then */
-void sim_raw_join(struct sim_end *e, struct sim_item *it); /* with what has come behind it */
+void sim_raw_join(struct sim_end *e, struct sim_item *it);     /* with what has come behind it */
 void sim_raw_deliver(struct sim_end *o, struct sim_item *it);
 
 /* sim_rma.c */

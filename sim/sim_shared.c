@@ -349,8 +349,8 @@ static void sim_shared_asked(struct sim_mount *m, struct sim_ev *ev)
         sim_ev_at(s, ev, s->now_ns + fs->cfg.retry_ns);
         return;
     }
-    int64_t at_ns = sim_disk_io_moved_ns(fs->server, ev->bytes, s->now_ns) +
-                    sim_disk_io_lat_ns(fs->server, (enum sim_disk_call)ev->stage);
+    int64_t lat_ns = sim_disk_io_lat_ns(fs->server, (enum sim_disk_call)ev->stage);
+    int64_t at_ns = sim_disk_io_moved_ns(fs->server, ev->bytes, s->now_ns) + lat_ns;
     if (!ev->delayed && sim_shared_delay(m, ev, &late_ns)) {
         ev->delayed = true;
         *(ev->stage == SIM_DISK_WRITE ? &s->stats.shared_late : &s->stats.shared_names_late) += 1;

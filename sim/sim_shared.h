@@ -11,8 +11,8 @@
  * in part or not done.  Costs, capacity and errors of the disk are the server's: sim_disk_set() of
  * sim_shared_node(); sim_disk_read() and its like look at it, too.
  *
- * Without weaknesses it is linearizable, what was synced is durable, and a crash of the server loses
- * nothing.  Durations of weaknesses are drawn up to what is given, or around it as a mean. */
+ * Without weaknesses it is linearizable, what was synced is durable, and a crash of the server
+ * loses nothing.  Durations of weaknesses are drawn up to what is given, or around it as a mean. */
 #ifndef SIM_SIM_SHARED_H
 #define SIM_SIM_SHARED_H
 
@@ -25,20 +25,21 @@ struct sim_shared_config {
     int64_t way_min_ns, way_mean_ns; /* of a call to the server, and of its answer */
     int64_t retry_ns;                /* a client that was not heard asks again after this */
 
-    int64_t stale_names_ns; /* names are looked up in a view up to so old (a client sees its own
-                               changes); what was removed since is E_STALE */
-    int64_t stale_sizes_ns; /* so is a file's size: reads beyond it are short, or of zeros */
-    int64_t stale_pages_ns; /* a page that was read is remembered up to so long */
-    bool stale_direct;      /* the two before also where ENV_O_DIRECT was asked */
-    uint32_t late_write_ppm;  /* such writes land later, also after their process has died; */
+    int64_t stale_names_ns;  /* names are looked up in a view up to so old (a client sees its own
+                                changes); what was removed since is E_STALE */
+    int64_t stale_sizes_ns;  /* so is a file's size: reads beyond it are short, or of zeros */
+    int64_t stale_pages_ns;  /* a page that was read is remembered up to so long */
+    bool stale_direct;       /* the two before also where ENV_O_DIRECT was asked */
+    uint32_t late_write_ppm; /* such writes land later, also after their process has died; */
     int64_t late_write_mean_ns;
-    bool write_back;          /* those of them without ENV_O_DSYNC are answered before they land:
-                                 the client's next sync, or a call of it that could tell, ends it */
-    uint32_t late_name_ppm;   /* renames and unlinks likewise; they are not answered before */
+    bool write_back;        /* those of them without ENV_O_DSYNC are answered before they land:
+                               the client's next sync, or a call of it that could tell, ends it */
+    uint32_t late_name_ppm; /* renames and unlinks likewise; they are not answered before */
     int64_t late_name_mean_ns;
-    uint32_t create_both_ppm; /* ENV_O_EXCL succeeds on a file that another client created at most */
-    int64_t create_both_ns;   /* so long ago */
-    bool loses_unsynced;      /* a crash of the server is a power loss of its disk */
+    uint32_t
+        create_both_ppm;    /* ENV_O_EXCL succeeds on a file that another client created at most */
+    int64_t create_both_ns; /* so long ago */
+    bool loses_unsynced;    /* a crash of the server is a power loss of its disk */
 };
 
 /* the ways of a LAN, and no weakness */

@@ -1,5 +1,5 @@
-/* sim/sim_shared_view.c - what a client of a shared directory is told: names, sizes and pages as they
- * are, or as it remembers them.
+/* sim/sim_shared_view.c - what a client of a shared directory is told: names, sizes and pages as
+ * they are, or as it remembers them.
  *
  *  1. A weakness that is off costs nothing and draws nothing: the client is told what is there.
  *  2. Names: one moment for all of a client, up to stale_names_ns ago; it never goes back.  Of its
@@ -102,9 +102,8 @@ void sim_shared_wrote(struct sim_mount *m, struct sim_file *f, uint64_t off, uin
         return;
     if (off + len <= f->size)
         x->size = base_max_u64(x->size, off + len);
-    for (uint64_t i = off / SIM_BLOCK; x->pages && i <= (off + len - 1) / SIM_BLOCK &&
-                                       i * SIM_BLOCK < x->pages->size;
-         i++)
+    for (uint64_t i = off / SIM_BLOCK;
+         x->pages && i <= (off + len - 1) / SIM_BLOCK && i * SIM_BLOCK < x->pages->size; i++)
         sim_disk_file_write(m->fs->shade, x->pages, NULL, SIM_BLOCK, i * SIM_BLOCK, false, NULL);
 }
 

@@ -119,7 +119,8 @@ static void test_raw_same_seed_same_cuts(void)
     CU_ASSERT_NOT_EQUAL(raw_hash_of(3), raw_hash_of(4));
 }
 
-/* what the machine received while the process stood still comes when it goes on, connect among it */
+/* what the machine received while the process stood still comes when it goes on, connect among it
+ */
 static void test_raw_a_process_that_stands_still(void)
 {
     struct raw_world w;

@@ -1,5 +1,5 @@
-/* tests/unit/test_sim_shared.c - a shared directory in the simulator: as it should be, and with each
- * weakness: which happens when it is on, and never when it is off. */
+/* tests/unit/test_sim_shared.c - a shared directory in the simulator: as it should be, and with
+ * each weakness: which happens when it is on, and never when it is off. */
 #include "journal/wal.h"
 #include "sim/sim.h"
 #include "sim/sim_shared.h"
@@ -46,12 +46,12 @@ static void shared_for(struct shared *x, int64_t ns)
 }
 
 /* submits and waits: the result */
-#define DO(x, call)                         \
-    __extension__({                         \
-        struct env_op op_ = {0};            \
-        struct env_op *op = &op_;           \
-        call;                               \
-        sim_run_op((x)->s, op, 100 * sec);  \
+#define DO(x, call)                        \
+    __extension__({                        \
+        struct env_op op_ = {0};           \
+        struct env_op *op = &op_;          \
+        call;                              \
+        sim_run_op((x)->s, op, 100 * sec); \
     })
 
 static struct env_file *file_of(struct shared *x, int i, const char *name, unsigned flags)
@@ -134,9 +134,9 @@ static void test_shared_is_one(void)
             unsigned create = sim_random(x.s, 4) == 0 ? ENV_O_CREATE | ENV_O_EXCL : 0;
             int64_t size = DO(&x, env_open(x.e[i], names[k], flags | create, &f, op));
             CU_ASSERT_EQUAL(size, create && pages[k] >= 0 ? E_EXIST
-                                  : create               ? 0
-                                  : pages[k] < 0         ? E_NOENT
-                                                         : (int64_t)pages[k] * PAGE);
+                                  : create                ? 0
+                                  : pages[k] < 0          ? E_NOENT
+                                                          : (int64_t)pages[k] * PAGE);
             if (size < 0)
                 continue;
             pages[k] = pages[k] < 0 ? 0 : pages[k];
@@ -359,7 +359,8 @@ static void test_shared_full_and_slow(void)
     shared_close(&x);
 }
 
-/* a call under way when its process dies was done, done in part, or not done, and then that is so */
+/* a call under way when its process dies was done, done in part, or not done, and then that is so
+ */
 static void test_shared_crash_under_way(void)
 {
     static _Alignas(PAGE) uint8_t b[4 * PAGE];
