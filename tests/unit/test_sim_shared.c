@@ -747,7 +747,7 @@ static bool renames_after_a_death(struct shared *x)
 
 static void test_shared_late_names(void)
 {
-    weak(renames_after_a_death, on_late_names, 5);
+    weak(renames_after_a_death, on_late_names, 3);
 }
 
 static void on_create_both(struct sim_shared_config *cfg)
