@@ -1,5 +1,9 @@
 /* tests/unit/test_net_raw.c - raw connections over TCP: without hello, secret and frames. */
-#include <poll.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
 #include "tests/unit/test_net_side.h"
 #include "tests/unit/test_raw_stream.h"
 
@@ -150,16 +154,49 @@ static void test_raw_one_turn_is_one_write(void)
     raw_end(&w);
 }
 
-/* nobody listens, and TCP would connect a port to itself: there the caller would talk to itself */
+/* in a network of its own that lends four ports only; 77: we may not have one */
+static int self_child(void)
+{
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    if (unshare(CLONE_NEWNET) && unshare(CLONE_NEWUSER | CLONE_NEWNET))
+        return 77;
+    int s = socket(AF_INET, SOCK_DGRAM, 0), selves = 0;
+    int range = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY);
+    if (s < 0 || ioctl(s, SIOCSIFFLAGS, &lo) || range < 0 || write(range, "40000 40003", 11) != 11)
+        return 77;
+    struct sockaddr_in sa = {
+        .sin_family = AF_INET, .sin_port = htons(40002), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (int i = 0; i < 10; i++) { /* it does, at another port than below */
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        selves += !connect(fd, (struct sockaddr *)&sa, sizeof sa);
+        close(fd);
+    }
+    struct side a;
+    struct raw_end e = {0};
+    side_init(&a, "a", 0);
+    raw_end_init(&e);
+    e.peer.is_raw = true;
+    int wrong = 0;
+    for (int i = 0; i < 10; i++) {
+        struct wait w = {.op.done = wait_done};
+        env_connect(a.e, "127.0.0.1:40000", SEC, &e.peer, &w.op);
+        wrong += !drive(&a, NULL, &w.done) || w.op.ret != E_REFUSED;
+    }
+    return wrong ? 1 : selves ? 0 : 2;
+}
+
+/* nobody listens, and TCP connects a port to itself: there the caller would talk to itself */
 static void test_raw_is_not_its_own_server(void)
 {
-    struct raw_world w;
-    raw_start(&w);
-    struct raw_nets *n = w.world;
-    for (int i = 0; i < 200; i++)
-        CU_ASSERT_EQUAL_FATAL(raw_connect_to(&w, w.nobody), E_REFUSED);
-    CU_ASSERT(!strstr(n->a.log, "hello"));
-    raw_end(&w);
+    int status = 0;
+    pid_t child = fork();
+    if (!child)
+        _exit(self_child());
+    CU_ASSERT_FATAL(child > 0 && waitpid(child, &status, 0) == child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        printf("(no network of our own: skipped) ");
+    else
+        CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 /* who stops listening as the first one comes is asked for no other */
