@@ -132,6 +132,25 @@ static void test_raw_port_gets_a_hello(void)
     raw_end(&w);
 }
 
+/* without a cluster secret frames stay on this machine; who is talked to in raw bytes proves what
+ * he must in his own way */
+static void test_raw_may_leave_the_machine(void)
+{
+    struct side a;
+    struct raw_end e = {0};
+    struct wait raw = {.op.done = wait_done}, framed = {.op.done = wait_done};
+    side_init(&a, "a", 0);
+    raw_end_init(&e);
+    e.peer.is_raw = true;
+    env_connect(a.e, "192.0.2.1:2181", SEC / 20, &e.peer, &raw.op); /* nobody is there */
+    env_connect(a.e, "192.0.2.1:2181", SEC / 20, &a.peer, &framed.op);
+    CU_ASSERT_FATAL(drive(&a, NULL, &raw.done) && drive(&a, NULL, &framed.done));
+    CU_ASSERT_EQUAL(framed.op.ret, E_CONFIG);
+    CU_ASSERT(raw.op.ret < 0 && raw.op.ret != E_CONFIG);
+    net_close(a.net);
+    free(e.got);
+}
+
 /* one write a turn, and what waits is counted without frames */
 static void test_raw_one_turn_is_one_write(void)
 {
@@ -261,7 +280,7 @@ static void test_raw_backlog_is_bounded(void)
 
 /* clang-format off */
 UNIT_MAIN("net_raw", RAW_TESTS, UNIT(test_raw_nothing_but_bytes),
-          UNIT(test_raw_to_a_port_of_frames), UNIT(test_raw_port_gets_a_hello),
+          UNIT(test_raw_to_a_port_of_frames), UNIT(test_raw_port_gets_a_hello), UNIT(test_raw_may_leave_the_machine),
           UNIT(test_raw_one_turn_is_one_write), UNIT(test_raw_is_not_its_own_server),
           UNIT(test_raw_unlisten_in_on_open), UNIT(test_raw_backlog_is_bounded))
 /* clang-format on */

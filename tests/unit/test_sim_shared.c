@@ -307,6 +307,28 @@ static void test_shared_partition(void)
     }
 }
 
+/* ... also where only the answer does not get through */
+static void test_shared_answer_is_cut_off(void)
+{
+    static _Alignas(PAGE) uint8_t b[PAGE];
+    struct sim_shared_config cfg = sim_shared_quiet();
+    struct shared x;
+    struct late w = {.op.done = late_done};
+    shared_open(&x, 1, &cfg);
+    struct env_file *f = file_of(&x, 0, "f", DIRECT | ENV_O_CREATE);
+    memset(b, 9, PAGE);
+    env_write(f, b, PAGE, 0, &w.op);
+    while (there(&x, "f", 0) != 9)
+        CU_ASSERT_FATAL(sim_step(x.s));
+    sim_net_partition(sim_shared_node(x.fs), x.n[0], true);
+    shared_for(&x, 20 * sec);
+    CU_ASSERT(!w.done);
+    sim_net_heal_all(x.s);
+    shared_for(&x, sec);
+    CU_ASSERT(w.done && w.op.ret == PAGE);
+    shared_close(&x);
+}
+
 /* the storage is away: calls wait for it, or fail */
 static void test_shared_outage(void)
 {
@@ -691,6 +713,22 @@ static bool is_not_there_at_once(struct shared *x)
     return late;
 }
 
+/* ... and what was synced is durable, though it was late before that */
+static bool is_durable_by_a_sync(struct shared *x)
+{
+    struct sim_shared_config cfg = *sim_shared_get(x->fs);
+    struct env_file *f = file_of(x, 0, "f", PLAIN | ENV_O_CREATE);
+    cfg.loses_unsynced = true;
+    sim_shared_set(x->fs, &cfg);
+    CU_ASSERT_EQUAL(put(x, f, 0, 1), PAGE);
+    bool late = there(x, "f", 0) != 1;
+    CU_ASSERT_EQUAL(sync_of(x, f), 0);
+    sim_shared_down(x->fs);
+    sim_shared_up(x->fs);
+    CU_ASSERT_EQUAL(there(x, "f", 0), 1);
+    return late;
+}
+
 /* an answered one dies with its machine, not with its process; and waits out a partition */
 static bool lands_from_a_dead_machine(struct shared *x)
 {
@@ -715,6 +753,7 @@ static void test_shared_write_back(void)
 {
     weak(lands_after_its_answer, on_write_back, 40);
     weak(is_not_there_at_once, on_write_back, 40);
+    weak(is_durable_by_a_sync, on_write_back, 40);
     weak(lands_from_a_dead_machine, on_write_back, 40);
 }
 
@@ -890,7 +929,8 @@ static void test_shared_same_seed_same_run(void)
 /* clang-format off */
 UNIT_MAIN("sim_shared", UNIT(test_shared_is_one), UNIT(test_shared_calls),
           UNIT(test_shared_beside_its_files), UNIT(test_shared_durable), UNIT(test_shared_pause),
-          UNIT(test_shared_partition), UNIT(test_shared_outage), UNIT(test_shared_full_and_slow),
+          UNIT(test_shared_partition),
+          UNIT(test_shared_answer_is_cut_off), UNIT(test_shared_outage), UNIT(test_shared_full_and_slow),
           UNIT(test_shared_crash_under_way), UNIT(test_shared_stale_names),
           UNIT(test_shared_stale_sizes), UNIT(test_shared_stale_pages),
           UNIT(test_shared_late_writes), UNIT(test_shared_write_back),
