@@ -218,7 +218,10 @@ static void test_raw_is_not_its_own_server(void)
         CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-/* who stops listening as the first one comes is asked for no other */
+/* Who stops listening as the first one comes is asked for no other; and the descriptor is somebody
+ * else's at once. */
+static int raw_next_listener, raw_next_caller;
+
 static struct env_peer *raw_open_once(struct env_acceptor *a, const char *from)
 {
     struct raw_world *w = container_of(a, struct raw_world, acc);
@@ -226,6 +229,13 @@ static struct env_peer *raw_open_once(struct env_acceptor *a, const char *from)
     CU_ASSERT(!w->opened);
     w->opened = true;
     env_unlisten(w->b, a);
+    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof sa;
+    raw_next_listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    CU_ASSERT_FATAL(!bind(raw_next_listener, (struct sockaddr *)&sa, len) &&
+                    !listen(raw_next_listener, 5) &&
+                    !getsockname(raw_next_listener, (struct sockaddr *)&sa, &len));
+    raw_next_caller = raw_connect(ntohs(sa.sin_port));
     return &w->server.peer;
 }
 
@@ -242,6 +252,11 @@ static void test_raw_unlisten_in_on_open(void)
     CU_ASSERT(raw_world_drive(&w, &w.opened));
     raw_turns(&w, 20);
     CU_ASSERT(!w.server.closed);
+    int fd = accept(raw_next_listener, NULL, NULL);
+    CU_ASSERT(fd >= 0);
+    close(fd);
+    close(raw_next_listener);
+    close(raw_next_caller);
     for (int i = 0; i < 4; i++)
         close(fds[i]);
     CU_ASSERT(raw_world_drive(&w, &w.server.closed));

@@ -91,7 +91,7 @@ static void test_raw_cut_and_joined(void)
     CU_ASSERT(whole > 20);
     CU_ASSERT(by_byte > 10);
     CU_ASSERT(late > 10);
-    CU_ASSERT(joined > 10);
+    CU_ASSERT(joined > 50); /* 40 would be, if nothing were held back for what follows */
 }
 
 /* another seed cuts elsewhere, the same one does not */
@@ -141,12 +141,13 @@ static void test_raw_a_process_that_stands_still(void)
 /* ... it dies before it has heard of the connection */
 static void test_raw_dies_before_it_knows(void)
 {
-    for (int power = 0; power < 2; power++) {
+    for (int how = 0; how < 4; how++) {
+        bool power = how & 1, says = how & 2;
         struct raw_world w;
         raw_start(&w);
         sim_node_pause(raw_sim(&w)->b);
         CU_ASSERT_EQUAL_FATAL(raw_connect_to(&w, w.addr), 0);
-        raw_send(&w.client, 0, 100);
+        raw_send(&w.client, 0, says ? 100 : 0);
         raw_for(&w, sec);
         if (power)
             sim_node_power_loss(raw_sim(&w)->b);

@@ -358,6 +358,32 @@ static void test_shared_outage(void)
     shared_close(&x);
 }
 
+/* nothing takes effect while the server is away, whatever was on its way to it */
+static void test_shared_server_goes_under_way(void)
+{
+    static _Alignas(PAGE) uint8_t b[PAGE];
+    for (int after = 0; after < 40; after++) {
+        struct sim_shared_config cfg = sim_shared_quiet();
+        struct shared x;
+        struct late w = {.op.done = late_done};
+        shared_open(&x, 1, &cfg);
+        struct env_file *f = file_of(&x, 0, "f", DIRECT | ENV_O_CREATE);
+        memset(b, 9, PAGE);
+        env_write(f, b, PAGE, 0, &w.op);
+        shared_for(&x, after * ms / 100);
+        int before = there(&x, "f", 0);
+        sim_shared_down(x.fs);
+        shared_for(&x, 10 * sec);
+        CU_ASSERT_EQUAL(there(&x, "f", 0), before);
+        CU_ASSERT_EQUAL(w.done, before == 9);
+        sim_shared_up(x.fs);
+        shared_for(&x, sec);
+        CU_ASSERT(w.done && w.op.ret == PAGE);
+        CU_ASSERT_EQUAL(there(&x, "f", 0), 9);
+        shared_close(&x);
+    }
+}
+
 /* the server's disk is as any other: full, slow, failing */
 static void test_shared_full_and_slow(void)
 {
@@ -518,10 +544,11 @@ static void on_stale_sizes_direct(struct sim_shared_config *cfg)
 /* a reader does not see what was appended; short, or zeros */
 static bool sees_an_old_end(struct shared *x, unsigned flags)
 {
-    struct env_file *f = file_of(x, 0, "f", DIRECT | ENV_O_CREATE);
+    struct env_file *f = file_of(x, 0, "f", flags | ENV_O_CREATE);
     struct env_file *g = file_of(x, 1, "f", flags), *h;
     CU_ASSERT_EQUAL(put(x, f, 0, 1), PAGE);
     shared_for(x, 3 * sec);
+    CU_ASSERT_EQUAL(get(x, f, 0), 1);
     CU_ASSERT_EQUAL(get(x, g, 0), 1);
     CU_ASSERT_EQUAL(put(x, f, 1, 2), PAGE);
     CU_ASSERT_EQUAL(sync_of(x, f), 0);
@@ -643,6 +670,7 @@ static bool lands_after_a_death(struct shared *x, bool power)
     dies(x, 0, power);
     memset(b, 0xee, PAGE); /* its memory is not its any more */
     struct sim_shared_config calm = sim_shared_quiet();
+    calm.loses_unsynced = true;
     sim_shared_set(x->fs, &calm);
     CU_ASSERT_EQUAL(put(x, g, 0, 2), PAGE);
     CU_ASSERT_EQUAL(sync_of(x, g), 0);
@@ -650,6 +678,8 @@ static bool lands_after_a_death(struct shared *x, bool power)
     shared_for(x, 60 * sec);
     int v = get(x, g, 0);
     CU_ASSERT(v == 2 || (v == 1 && !answered));
+    sim_shared_down(x->fs);
+    CU_ASSERT_EQUAL(there(x, "f", 0), v); /* it asked for a durable one */
     return v == 1;
 }
 
@@ -708,8 +738,12 @@ static bool is_not_there_at_once(struct shared *x)
     struct env_file *d = file_of(x, 1, "f", PLAIN | ENV_O_DSYNC);
     CU_ASSERT_EQUAL(put(x, d, 0, 4), PAGE); /* durable ones are not answered before */
     CU_ASSERT_EQUAL(there(x, "f", 0), 4);
+    CU_ASSERT_EQUAL(put(x, f, 0, 5), PAGE);
+    struct sim_shared_config calm = sim_shared_quiet();
+    sim_shared_set(x->fs, &calm);
+    CU_ASSERT_EQUAL(put(x, f, 0, 6), PAGE); /* not late, but after its own */
     shared_for(x, 60 * sec);
-    CU_ASSERT_EQUAL(get(x, f, 0), 4);
+    CU_ASSERT_EQUAL(get(x, f, 0), 6);
     return late;
 }
 
@@ -930,7 +964,8 @@ static void test_shared_same_seed_same_run(void)
 UNIT_MAIN("sim_shared", UNIT(test_shared_is_one), UNIT(test_shared_calls),
           UNIT(test_shared_beside_its_files), UNIT(test_shared_durable), UNIT(test_shared_pause),
           UNIT(test_shared_partition),
-          UNIT(test_shared_answer_is_cut_off), UNIT(test_shared_outage), UNIT(test_shared_full_and_slow),
+          UNIT(test_shared_answer_is_cut_off), UNIT(test_shared_outage), UNIT(test_shared_server_goes_under_way),
+UNIT(test_shared_full_and_slow),
           UNIT(test_shared_crash_under_way), UNIT(test_shared_stale_names),
           UNIT(test_shared_stale_sizes), UNIT(test_shared_stale_pages),
           UNIT(test_shared_late_writes), UNIT(test_shared_write_back),
