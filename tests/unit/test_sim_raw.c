@@ -282,6 +282,8 @@ static void test_raw_storms(void)
         raw_config.net.half_open_ppm = 5000;
         raw_config.net.reorder_ppm = 100000;
         raw_config.net.loss_ppm = 50000;
+        if (seed & 1) /* turns take time */
+            raw_config.serve = (struct sim_serve_config){1, 20000, 5000, 5000, 5000, 10000, 0, 100};
         raw_start(&w);
         raw_config.node_mem_bytes = 0;
         struct raw_sim *x = raw_sim(&w);
