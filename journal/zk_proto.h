@@ -66,7 +66,7 @@ enum zk_op {
     ZK_OP_GET_ALL_CHILDREN_NUMBER = 104, /* path -> number */
     ZK_OP_SET_WATCHES2 = 105, /* as SET_WATCHES; and persistent_watches, recursive_watches */
     ZK_OP_ADD_WATCH = 106,    /* path, flags: 0 persistent, 1 recursive */
-    ZK_OP_WHO_AM_I = 107,     /* -> acl: as (perms 0, scheme, id), which is how ids are listed */
+    ZK_OP_WHO_AM_I = 107,     /* -> children: scheme, id, scheme, id, ... */
     ZK_OP_CREATE_SESSION = -10,
     ZK_OP_CLOSE_SESSION = -11,
     ZK_OP_ERROR = -1, /* in the results of a MULTI: err */
