@@ -272,6 +272,9 @@ void zk_proto_multi_end(struct wbuf *w, size_t begun_at);
 /* Lists.  *_put add an element to bytes that w collects, and count it: {w.p, w.len, n}.  *_next
  * takes the first one off the list; false at its end. */
 void zk_proto_text_put(struct wbuf *w, uint32_t *n, const char *text, uint32_t len);
+/* a path below root, which is of root_len bytes, "/x", or of none */
+void zk_proto_path_put(struct wbuf *w, uint32_t *n, const char *root, uint32_t root_len,
+                       const char *path, uint32_t path_len);
 bool zk_proto_text_next(struct zk_list *l, const char **ret_text, uint32_t *ret_len);
 void zk_proto_acl_put(struct wbuf *w, uint32_t *n, const struct zk_acl *a);
 bool zk_proto_acl_next(struct zk_list *l, struct zk_acl *ret_a);
