@@ -87,7 +87,13 @@ struct zk_config {
     int64_t backoff_max_ns; /* default 1 s */
 };
 
-enum { ZK_MULTI_MAX = 128, ZK_AUTHS_MAX = 4, ZK_AUTH_BYTES = 256 };
+enum {
+    ZK_PATH_MAX = 1024, /* bytes of a path, chroot included */
+    ZK_MULTI_MAX = 128,
+    ZK_AUTHS_MAX = 4,
+    ZK_AUTH_BYTES = 256,
+    ZK_FRAME_MIN = 16 * 1024,
+};
 
 enum zk_watch_state { ZK_WATCH_IDLE, ZK_WATCH_ASKED, ZK_WATCH_ARMED };
 
@@ -114,12 +120,14 @@ struct zk_multi {
 
 struct zk_call {
     struct env_op op;
-    int32_t what; /* enum zk_op: CREATE to SYNC, GET_CHILDREN2, MULTI, CREATE2, REMOVE_WATCHES */
+    /* enum zk_op: CREATE, CREATE2, DELETE, EXISTS, GET_DATA, SET_DATA, GET_ACL, SET_ACL,
+     * GET_CHILDREN, GET_CHILDREN2, SYNC, MULTI, WHO_AM_I */
+    int32_t what;
     const char *path; /* "/a/b", ended by NUL; below the chroot */
     const void *data; /* NULL: null */
     uint32_t data_len;
     int32_t version;    /* -1: any.  0 is a version */
-    int32_t flags;      /* enum zk_create, or of REMOVE_WATCHES enum zk_watcher */
+    int32_t flags;      /* enum zk_create */
     struct zk_list acl; /* none: open to the world */
     struct zk_watch *watch;
     struct zk_multi *ops; /* n_ops of them; all are done, or none */
@@ -151,15 +159,18 @@ struct zk_config zk_config_default(void);
 int zk_open(struct env *e, struct mem *m, const struct zk_config *cfg, struct zk_host *host,
             struct zk **ret_z, char *why, size_t why_cap) MUST_CHECK;
 void zk_submit(struct zk *z, struct zk_call *c);
-/* w is idle, whatever it was; a call that it belongs to goes on without it */
+/* w is idle, whatever it was; a call that it belongs to goes on without it.  The server is not
+ * told: its event, if it comes, is nobody's. */
 void zk_unwatch(struct zk *z, struct zk_watch *w);
 /* Credentials of this and all later connections, known to the server before any call that is sent
  * later.  Of scheme "digest": "user:password".  0, E_NOSPC or E_TOOBIG. */
 int zk_auth(struct zk *z, const char *scheme, const void *secret, uint32_t len);
 void zk_status(const struct zk *z, struct zk_status *ret_status);
-/* Ends every call, with E_CANCELLED those that were not sent; then, if there is a connection and
- * closes_session, the session, which removes its ephemeral nodes; else it is left to expire.  After
- * done (ret 0, or E_TIMEOUT: nobody knows whether the session is closed) z is gone. */
+/* Ends what was not sent with E_CANCELLED; then, if there is a connection and closes_session, waits
+ * for the answers under way and closes the session, which removes its ephemeral nodes; else what
+ * was sent ends with E_CANCELLED, too, and the session is left to expire.  Then comes ZK_CLOSED, and
+ * op is done and z is gone.  ret 0; or E_TIMEOUT: the session was to be closed, and nobody knows
+ * whether it is. */
 void zk_stop(struct zk *z, bool closes_session, struct env_op *op);
 
 const char *zk_state_name(enum zk_state s); /* "connected" */
