@@ -168,9 +168,9 @@ int zk_auth(struct zk *z, const char *scheme, const void *secret, uint32_t len);
 void zk_status(const struct zk *z, struct zk_status *ret_status);
 /* Ends what was not sent with E_CANCELLED; then, if there is a connection and closes_session, waits
  * for the answers under way and closes the session, which removes its ephemeral nodes; else what
- * was sent ends with E_CANCELLED, too, and the session is left to expire.  Then comes ZK_CLOSED, and
- * op is done and z is gone.  ret 0; or E_TIMEOUT: the session was to be closed, and nobody knows
- * whether it is. */
+ * was sent ends with E_CANCELLED, too, and the session is left to expire.  Then comes ZK_CLOSED,
+ * and op is done and z is gone.  ret 0; or E_TIMEOUT: the session was to be closed, and nobody
+ * knows whether it is. */
 void zk_stop(struct zk *z, bool closes_session, struct env_op *op);
 
 const char *zk_state_name(enum zk_state s); /* "connected" */
