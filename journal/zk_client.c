@@ -201,10 +201,12 @@ void zk_client_end_sent(struct zk *z, int ret)
     while (MUTANT(ZK_RESENT) && !list_empty(&z->sent) && z->state < ZK_EXPIRED) {
         struct zk_slot *s = list_entry(z->sent.prev, struct zk_slot, link);
         list_remove(&s->link);
-        if (s->call)
+        if (s->call) {
+            s->call->is_sent = false;
             list_push_front(&z->waiting, &s->link);
-        else
+        } else {
             client_slot_end(s);
+        }
     }
     struct list *l;
     while ((l = list_pop(&z->sent))) {
@@ -267,7 +269,7 @@ static int client_take(struct zk *z, struct zk_call *c)
     if (z->n_calls == z->cfg.calls_max || (c->watch && z->n_watches == z->cfg.watches_max))
         return E_AGAIN;
     struct wbuf w = client_put(z, c, z->xid);
-    if (w.bad)
+    if (w.bad || w.len > ZK_REQUEST_MAX + ZK_FRAME_HEAD)
         return E_TOOBIG;
     if (z->calls_bytes + w.len > z->cfg.calls_bytes)
         return E_AGAIN;

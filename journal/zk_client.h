@@ -22,7 +22,7 @@
  *  2. op.ret is 0, or what the server's error comes closest to, with reply.err as it came; then
  *     is_answered is true.  Else no answer came:  E_CLOSED the connection was lost, E_TIMEOUT the
  *     deadline passed, E_SESSION_EXPIRED, E_AUTH, E_CANCELLED (zk_stop), E_AGAIN (too many calls
- *     wait), E_TOOBIG, E_INVAL (a bad path).  If is_sent is true then, nobody knows whether it
+ *     wait), E_TOOBIG, E_INVAL (a bad path, ...).  If is_sent is true then, nobody knows whether it
  *     happened: THE OUTCOME IS UNKNOWN; else it has not and will not.  Nothing is ever sent twice.
  *  3. Calls are carried out in the order of zk_submit.  Those that were not sent wait for the next
  *     connection, or their deadline.

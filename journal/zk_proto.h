@@ -31,9 +31,10 @@
 
 enum {
     ZK_FRAME_HEAD = 4,                 /* the length in front of each packet */
-    ZK_FRAME_MAX = 1024 * 1024 + 1024, /* most bytes of a body; servers take 0xfffff + 1024 */
-    ZK_PASSWORD = 16,                  /* bytes of a session's password */
-    ZK_WATCHES_BATCH = 128 * 1024,     /* of one SETWATCHES, as other clients have it */
+    ZK_FRAME_MAX = 1024 * 1024 + 1024, /* most bytes of a body */
+    ZK_REQUEST_MAX = 0xfffff,      /* of a request, as servers are set up; beyond it they hang up */
+    ZK_PASSWORD = 16,              /* bytes of a session's password */
+    ZK_WATCHES_BATCH = 128 * 1024, /* of one SETWATCHES, as other clients have it */
 };
 
 enum zk_op {
