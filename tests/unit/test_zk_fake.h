@@ -8,7 +8,7 @@
 #define TESTS_UNIT_TEST_ZK_FAKE_H
 
 #include "core/fmt.h"
-#include "journal/zk_client.h"
+#include "journal/zk_impl.h"
 #include "sim/sim.h"
 #include "tests/unit/unit.h"
 
@@ -408,6 +408,173 @@ static inline void fake_world_close(void)
 static inline void fake_run_ms(int64_t ms)
 {
     sim_run_until(f.s, sim_now_ns(f.s) + ms * MS);
+}
+
+/* --- the client and its user --- */
+
+/* a call that remembers how it ended, and in which order with others */
+struct probe {
+    struct zk_call call;
+    unsigned done, order;
+    int64_t at_ns;
+    char path[64], data[16];
+    uint32_t kids;
+    struct zk_call *then; /* is submitted in done */
+};
+
+struct look {
+    struct zk_watch watch;
+    unsigned fired, order;
+    enum zk_event event;
+    struct zk_watch *drops; /* another one that it drops */
+};
+
+static struct zk *z;
+static struct zk_host host;
+static unsigned turn; /* counts what the client said */
+static enum zk_state states[64];
+static int whys[64];
+static unsigned n_states, state_order;
+static struct env_op *stops_at_loss;
+
+static inline void on_state(struct zk_host *h, enum zk_state s, int why)
+{
+    (void)h;
+    CU_ASSERT_FATAL(n_states < 64);
+    states[n_states] = s;
+    whys[n_states++] = why;
+    state_order = ++turn;
+    if (s == ZK_SUSPENDED && stops_at_loss)
+        zk_stop(z, true, stops_at_loss);
+}
+
+static inline void on_done(struct env_op *op)
+{
+    struct probe *p = container_of(op, struct probe, call.op);
+    const struct zk_reply *a = &p->call.reply;
+    p->done++;
+    p->order = ++turn;
+    p->at_ns = sim_now_ns(f.s);
+    fmt_into(p->path, sizeof p->path, "%.*s", (int)a->path_len, a->path ? a->path : "");
+    fmt_into(p->data, sizeof p->data, "%.*s", (int)base_min_u64(a->data_len, 15),
+             a->data ? (const char *)a->data : "");
+    p->kids = a->children.n;
+    if (p->then)
+        zk_submit(z, p->then);
+}
+
+static inline void on_fired(struct zk_watch *w, enum zk_event event)
+{
+    struct look *l = container_of(w, struct look, watch);
+    CU_ASSERT_EQUAL(w->state, ZK_WATCH_IDLE);
+    l->fired++;
+    l->order = ++turn;
+    l->event = event;
+    if (l->drops)
+        zk_unwatch(z, l->drops);
+}
+
+static inline struct zk_config config(const char *connect)
+{
+    struct zk_config c = zk_config_default();
+    c.connect = connect;
+    return c;
+}
+
+static inline void open_with(const struct zk_config *c)
+{
+    char why[256];
+    host.state = on_state;
+    n_states = turn = 0;
+    stops_at_loss = NULL;
+    CU_ASSERT_EQUAL_FATAL(
+        zk_open(f.client_env, sim_mem(f.client_node), c, &host, &z, why, sizeof why), 0);
+}
+
+static inline void begin(const char *connect)
+{
+    struct zk_config c = config(connect);
+    fake_world_open(1);
+    open_with(&c);
+}
+
+static inline void begin_connected(const char *connect)
+{
+    begin(connect);
+    fake_run_ms(500);
+    CU_ASSERT_FATAL(n_states == 1 && states[0] == ZK_CONNECTED);
+}
+
+static inline int64_t stop(bool closes)
+{
+    struct env_op op = {0};
+    zk_stop(z, closes, &op);
+    return sim_run_op(f.s, &op, 20 * SEC);
+}
+
+static inline void end(void)
+{
+    uint64_t used;
+    stop(false);
+    used = sim_mem(f.client_node)->used;
+    CU_ASSERT_EQUAL(states[n_states - 1], ZK_CLOSED);
+    CU_ASSERT(used <= sim_mem(f.client_node)->used_max);
+    fake_world_close();
+}
+
+static inline void ask(struct probe *p, int32_t what, const char *path)
+{
+    struct zk_call *then = p->then ? p->then : NULL;
+    struct zk_watch *w = p->call.watch;
+    int64_t deadline_ns = p->call.deadline_ns;
+    memset(p, 0, sizeof *p);
+    p->then = then;
+    p->call = (struct zk_call){.op.done = on_done,
+                               .what = what,
+                               .path = path,
+                               .data = "d",
+                               .data_len = 1,
+                               .version = -1,
+                               .watch = w,
+                               .deadline_ns = deadline_ns};
+    zk_submit(z, &p->call);
+}
+
+static inline void ask_watched(struct probe *p, int32_t what, const char *path, struct look *l)
+{
+    memset(p, 0, sizeof *p);
+    l->watch.fired = on_fired;
+    p->call.watch = &l->watch;
+    ask(p, what, path);
+}
+
+static inline void ask_until(struct probe *p, int32_t what, const char *path, int64_t ms)
+{
+    memset(p, 0, sizeof *p);
+    p->call.deadline_ns = env_now_ns(f.client_env) + ms * MS;
+    ask(p, what, path);
+}
+
+static inline bool is_unknown(const struct probe *p, int ret)
+{
+    return p->done == 1 && p->call.op.ret == ret && p->call.is_sent && !p->call.is_answered;
+}
+
+static inline bool is_unsent(const struct probe *p, int ret)
+{
+    return p->done == 1 && p->call.op.ret == ret && !p->call.is_sent && !p->call.is_answered;
+}
+
+static inline bool is_ok(const struct probe *p)
+{
+    return p->done == 1 && !p->call.op.ret && p->call.is_answered;
+}
+
+static inline struct zk_status status(void)
+{
+    struct zk_status s;
+    zk_status(z, &s);
+    return s;
 }
 
 #endif

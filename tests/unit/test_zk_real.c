@@ -524,7 +524,8 @@ static void test_soak(void)
     if (!seconds)
         return;
     CU_ASSERT_FATAL(prepare(true));
-    begin();
+    side_open(&a, "a", 10 * SEC); /* an election may last */
+    side_open(&b, "b", 10 * SEC);
     memset(&seen, 0, sizeof seen);
     CU_ASSERT_EQUAL_FATAL(simple(&a, ZK_OP_CREATE, "/counter", 0), 0);
     for (int64_t end_ns = now_ns() + atoi(seconds) * SEC; now_ns() < end_ns;) {
