@@ -131,6 +131,21 @@ static void test_watches_are_armed_again_first(void)
     end();
 }
 
+/* A watch by exists, of a node that is there, is one of its data: armed as one of its birth it
+ * would fire at once. */
+static void test_a_watch_of_what_is_there(void)
+{
+    struct probe p;
+    struct look l = {0};
+    begin_connected("z1:2181,z2:2181");
+    ask_watched(&p, ZK_OP_EXISTS, "/there", &l);
+    fake_run_ms(50);
+    fake_hang_up(fake_conn());
+    fake_run_ms(500);
+    CU_ASSERT_EQUAL(fake_count("n=1,0,0 data:/there"), 1);
+    end();
+}
+
 /* While the server has not said that the watches are armed, their zxid stands still, though answers
  * bring newer ones: or a change between the two would be lost with the second connection. */
 static void test_rearming_that_breaks_off(void)
@@ -324,7 +339,8 @@ static void test_refused_credentials(void)
 
 UNIT_MAIN("zk_watch", UNIT(test_watches_fire_once),
           UNIT(test_events_come_before_what_they_are_about), UNIT(test_several_watches_of_one_path),
-          UNIT(test_watches_are_armed_again_first), UNIT(test_rearming_that_breaks_off),
-          UNIT(test_events_move_no_zxid), UNIT(test_many_watches_go_in_batches),
-          UNIT(test_malformed_costs_the_connection), UNIT(test_answers_out_of_order),
-          UNIT(test_greetings_that_are_none), UNIT(test_refused_credentials))
+          UNIT(test_watches_are_armed_again_first), UNIT(test_a_watch_of_what_is_there),
+          UNIT(test_rearming_that_breaks_off), UNIT(test_events_move_no_zxid),
+          UNIT(test_many_watches_go_in_batches), UNIT(test_malformed_costs_the_connection),
+          UNIT(test_answers_out_of_order), UNIT(test_greetings_that_are_none),
+          UNIT(test_refused_credentials))
