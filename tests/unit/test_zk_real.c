@@ -562,6 +562,41 @@ static void test_soak(void)
     CU_ASSERT(prepare(false));
 }
 
+/* Beside ZooKeeper's own command line (tests/e2e/test_zk.sh): what ours makes is read by it, and
+ * the other way round. */
+static void test_beside_cli(void)
+{
+    struct answer r;
+    const char *verb = getenv("TARN_ZK_CLI"), *slash = strchr(where, '/');
+    if (!verb)
+        return;
+    where[slash - where] = 0;
+    memset(&b, 0, sizeof b);
+    side_open(&a, "a", 4 * SEC);
+    if (!strcmp(verb, "make")) {
+        CU_ASSERT_EQUAL(
+            run(&a, &r,
+                (struct zk_call){
+                    .what = ZK_OP_CREATE, .path = "/by-tarn", .data = "one", .data_len = 3}),
+            0);
+        CU_ASSERT_EQUAL(run(&a, &r,
+                            (struct zk_call){.what = ZK_OP_SET_DATA,
+                                             .path = "/by-tarn",
+                                             .data = "two",
+                                             .data_len = 3,
+                                             .version = 0}),
+                        0);
+        CU_ASSERT_EQUAL(simple(&a, ZK_OP_CREATE, "/by-tarn/s-", ZK_CREATE_SEQUENTIAL), 0);
+    } else {
+        CU_ASSERT_EQUAL(run(&a, &r, (struct zk_call){.what = ZK_OP_GET_DATA, .path = "/by-cli"}),
+                        0);
+        CU_ASSERT(r.call.reply.data_len == 5 && r.call.reply.stat.children == 1);
+        CU_ASSERT_EQUAL(simple(&a, ZK_OP_DELETE, "/by-cli/kid", 0), 0);
+        CU_ASSERT_EQUAL(simple(&a, ZK_OP_DELETE, "/by-cli", 0), 0);
+    }
+    CU_ASSERT_EQUAL(side_close(&a, true), 0);
+}
+
 static void test_prepare(void)
 {
     CU_ASSERT_FATAL(prepare(true));
@@ -584,7 +619,8 @@ int main(int argc, char **argv)
                                              UNIT(test_expiry),
                                              UNIT(test_idle),
                                              UNIT(test_remove),
-                                             UNIT(test_soak)};
+                                             UNIT(test_soak),
+                                             UNIT(test_beside_cli)};
     const char *zk = getenv("TARN_ZK");
     if (!zk || !*zk) {
         printf("skipped: TARN_ZK names no ZooKeeper (host:port,...); tests/e2e/test_zk.sh starts "
