@@ -64,7 +64,7 @@ struct net_seg {
 
 /*   RESOLVING -> CONNECTING -> HELLO -> OPEN -> DEAD        connect
  *                              HELLO -> OPEN -> DEAD        accept
- * Every state may go to DEAD.  DEAD is freed when libuv has let go and on_close was delivered. */
+ * A raw one is in HELLO for no time.  Every state may go to DEAD.  DEAD is freed when libuv has let go and on_close was delivered. */
 enum net_conn_state { NET_RESOLVING, NET_CONNECTING, NET_HELLO, NET_OPEN, NET_DEAD };
 
 struct net_resolve {
@@ -82,6 +82,7 @@ struct net_conn {
     int fd, events;
     uv_poll_t poll;
     bool poll_open, hung, told; /* hung: the owner wants to hear nothing more */
+    bool raw;                   /* neither hello nor frames: bytes as they come */
     struct env_peer *peer;
     struct net_listener *listener;
     struct env_op *connect_op;
@@ -123,7 +124,7 @@ struct net_listener {
     struct env_op *op;
     int fd;
     uv_poll_t poll;
-    bool poll_open;
+    bool poll_open, raw;
     struct net_resolve resolve;
     struct env_timer pause; /* out of descriptors */
     char wanted[ENV_ADDR_MAX];

@@ -534,6 +534,7 @@ void sim_vary(struct sim *s, uint64_t k)
     prng_seed(&s->driver, seed, "driver", 0);
     prng_seed(&s->stall, seed, "stall", 0);
     prng_seed(&s->net.prng, seed, "net", 0);
+    prng_seed(&s->net.raw, seed, "raw", 0);
     for (uint32_t i = 0; i < s->n_nodes; i++) { /* clocks go on as they run */
         prng_seed(&s->nodes[i]->random, seed, "node", i);
         prng_seed(&s->nodes[i]->fault, seed, "fault", i);

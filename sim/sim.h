@@ -34,7 +34,11 @@
  *     after on_frame, read buffers at the start of a read; a write buffer that changes while the
  *     env owns it panics.
  *  6. Node memory comes filled with a pattern, so nothing depends on fresh memory being zero.
- *  7. A paused node's loop runs nothing; its kernel still accepts bytes.  On resume the network
+ *  7. The bytes of raw connections come cut and joined as chance will, also byte by byte, and what
+ *     one turn sent may come at several times.  Such a connection is accepted by the machine, also
+ *     while its process stands still.  Where one end is raw and the other is not, connect ends
+ *     with E_PROTO.
+ *  8. A paused node's loop runs nothing; its kernel still accepts bytes.  On resume the network
  *     and the disk are served before the timers. */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H

@@ -18,7 +18,8 @@ enum {
     SIM_BLOCK = 4096,
     SIM_SECTOR = 512,
     SIM_LEAF = 64,
-    SIM_FRAME_HEAD = 8
+    SIM_FRAME_HEAD = 8,
+    SIM_ITEM_HEAD = 64 /* wire bytes of an item beside its payload */
 };
 
 enum sim_ev_kind {
@@ -149,6 +150,7 @@ struct sim_link { /* what is special about one direction between two nodes */
 
 enum sim_item_kind {
     SIM_ITEM_FRAMES, /* what one turn sent, up to the next of the others */
+    SIM_ITEM_RAW,    /* the same of a raw connection, or a piece of it: bytes without frames */
     SIM_ITEM_HELLO,  /* accepted */
     SIM_ITEM_FIN,
     SIM_ITEM_WRITE, /* an rma write, whole */
@@ -168,7 +170,13 @@ struct sim_item { /* one thing in the order of one direction */
     struct sim_rma *rma;
 };
 
-enum sim_end_state { SIM_END_CLOSED, SIM_END_CONNECTING, SIM_END_OPEN, SIM_END_CLOSING };
+enum sim_end_state {
+    SIM_END_CLOSED,
+    SIM_END_CONNECTING,
+    SIM_END_KNOWN, /* raw: the machine has accepted, its process has not heard of it yet */
+    SIM_END_OPEN,
+    SIM_END_CLOSING
+};
 
 struct sim_end {
     struct env_conn pub;
@@ -196,6 +204,7 @@ struct sim_conn {
     uint32_t busy; /* callbacks on the stack */
     bool silent;   /* half-open: carries nothing any more */
     bool broken;   /* a reset is on its way: what is sent now is lost */
+    bool raw;
     struct sim_ev *op_ev, *knock_ev, *deadline_ev; /* of the connect */
     char addr[ENV_ADDR_MAX];
 };
@@ -222,6 +231,7 @@ struct sim_region {
 struct sim_listener {
     struct list link;
     struct env_acceptor *acc;
+    bool raw;
     char port[8];
 };
 
@@ -230,7 +240,7 @@ struct sim_net {
     struct sim_link *links; /* open addressing by (from, to) */
     uint32_t n_links, cap_links;
     struct list conns, dirty;
-    struct prng prng;
+    struct prng prng, raw; /* raw: where raw bytes are cut and joined */
     uint64_t next_conn;
 };
 
@@ -468,6 +478,9 @@ void sim_conn_heal(struct sim *s); /* some link carries again */
 /* both ends are reset, or go silent; ret: 0 when it was closed already */
 uint32_t sim_conn_break(struct sim_conn *c, bool silent);
 struct sim_item *sim_conn_item(struct sim_end *e, enum sim_item_kind kind, uint64_t wire);
+void sim_conn_item_free(struct sim_end *e, struct sim_item *it);
+/* n more bytes of an item, which the caller fills */
+uint8_t *sim_conn_room(struct sim *s, struct sim_item *it, size_t n);
 struct sim_end *sim_conn_other(struct sim_end *e);
 void sim_conn_listen(struct env *e, const char *addr, struct env_acceptor *a, struct env_op *op);
 void sim_conn_unlisten(struct env *e, struct env_acceptor *a);
@@ -477,6 +490,11 @@ void sim_conn_send(struct env_conn *c, uint16_t type, const struct env_iov *iov,
 uint64_t sim_conn_backlog(struct env_conn *c);
 void sim_conn_hangup(struct env_conn *c);
 void sim_conn_adopt(struct env_conn *c, struct env_peer *p);
+
+/* sim_raw.c: raw connections */
+void sim_raw_departed(struct sim_end *e, struct sim_item *it); /* it may be another one then */
+void sim_raw_join(struct sim_end *e, struct sim_item *it); /* with what has come behind it */
+void sim_raw_deliver(struct sim_end *o, struct sim_item *it);
 
 /* sim_rma.c */
 void sim_rma_share(struct env *e, void *mem, uint64_t len, struct env_region *r,

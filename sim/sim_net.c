@@ -13,6 +13,7 @@ void sim_net_open_world(struct sim *s)
     list_init(&s->net.conns);
     list_init(&s->net.dirty);
     prng_seed(&s->net.prng, s->cfg.seed, "net", 0);
+    prng_seed(&s->net.raw, s->cfg.seed, "raw", 0);
 }
 
 void sim_net_close_world(struct sim *s)
