@@ -247,8 +247,7 @@ static void elect(struct lab_zk *z)
     if (!best)
         z->election_ns = 0;
     else if (!z->election_ns)
-        z->election_ns =
-            now + lab_zk_draw_ns(z, z->cfg.election_min_ns, z->cfg.election_mean_ns);
+        z->election_ns = now + lab_zk_draw_ns(z, z->cfg.election_min_ns, z->cfg.election_mean_ns);
     else if (now >= z->election_ns) {
         z->election_ns = 0;
         establish(best, votes_for(z, best));
@@ -274,8 +273,7 @@ static void detach_lost(struct lab_zk *z)
     const struct lab_zk_place *l = z->leader < 0 ? NULL : &z->place[z->leader];
     for (uint32_t i = 0; i < z->cfg.servers; i++) {
         struct lab_zk_place *p = &z->place[i];
-        if (p->is_attached && l && p != l &&
-            l->heard_ns[i] < sim_now_ns(z->sim) - silence_ns(z))
+        if (p->is_attached && l && p != l && l->heard_ns[i] < sim_now_ns(z->sim) - silence_ns(z))
             p->is_attached = false;
     }
 }
@@ -391,7 +389,7 @@ bool lab_zk_slow(struct lab_zk *z, int64_t session, int64_t ns)
     for (uint32_t i = 0; i < z->cfg.servers; i++) {
         if (!lab_zk_is_up(&z->place[i]))
             continue;
-        list_each (l, &z->place[i].proc->conns) {
+        list_each(l, &z->place[i].proc->conns) {
             struct lab_zk_conn *c = list_entry(l, struct lab_zk_conn, link);
             if (c->session != session || c->is_doomed)
                 continue;

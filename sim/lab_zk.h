@@ -42,20 +42,20 @@ struct lab_zk;
 
 struct lab_zk_config {
     uint64_t seed;
-    uint32_t servers;     /* 1 to LAB_ZK_SERVERS */
-    const char *name;     /* of the nodes, a number follows; default "z" */
-    int64_t tick_ns;      /* sessions last 2 to 20 of them */
-    uint32_t sync_ticks;  /* silence that servers bear of each other */
+    uint32_t servers;                          /* 1 to LAB_ZK_SERVERS */
+    const char *name;                          /* of the nodes, a number follows; default "z" */
+    int64_t tick_ns;                           /* sessions last 2 to 20 of them */
+    uint32_t sync_ticks;                       /* silence that servers bear of each other */
     int64_t hop_min_ns, hop_mean_ns;           /* between servers, one way */
     int64_t log_min_ns, log_mean_ns;           /* until a proposal is on disk */
     uint32_t lag_ppm;                          /* a follower hears of a commit later, and of */
     int64_t lag_mean_ns;                       /*   those behind it */
     int64_t election_min_ns, election_mean_ns; /* without a leader */
     int64_t join_min_ns, join_mean_ns;         /* to a leader that there is */
-    uint32_t slow_ppm;    /* a connection is slow: what comes on it waits */
-    int64_t slow_mean_ns; /*   for so long */
-    uint32_t conns;       /* of a server; more are refused */
-    uint32_t watches;     /* of a server; a connection that wants more is closed */
+    uint32_t slow_ppm;                         /* a connection is slow: what comes on it waits */
+    int64_t slow_mean_ns;                      /*   for so long */
+    uint32_t conns;                            /* of a server; more are refused */
+    uint32_t watches; /* of a server; a connection that wants more is closed */
     struct lab_zk_bounds bounds;
 };
 

@@ -14,7 +14,7 @@ void lab_zk_conn_doom(struct lab_zk_conn *c)
 
 void lab_zk_conns_doom(struct lab_zk_proc *r, int64_t session, const struct lab_zk_conn *but)
 {
-    list_each (l, &r->conns) {
+    list_each(l, &r->conns) {
         struct lab_zk_conn *c = list_entry(l, struct lab_zk_conn, link);
         if (c != but && c->state != LAB_ZK_CONN_NEW && (!session || c->session == session))
             lab_zk_conn_doom(c);
@@ -49,7 +49,7 @@ void lab_zk_conns_sweep(struct lab_zk_proc *r)
     if (!r->n_doomed)
         return;
     r->n_doomed = 0;
-    list_each_safe (l, &r->conns) {
+    list_each_safe(l, &r->conns) {
         struct lab_zk_conn *c = list_entry(l, struct lab_zk_conn, link);
         if (c->is_doomed)
             conn_end(c);
@@ -60,7 +60,7 @@ struct lab_zk_conn *lab_zk_conn_find(struct lab_zk_place *p, const struct lab_zk
 {
     if (!o->conn || o->server != p->index || o->boot != p->boot)
         return NULL;
-    list_each (l, &p->proc->conns) {
+    list_each(l, &p->proc->conns) {
         struct lab_zk_conn *c = list_entry(l, struct lab_zk_conn, link);
         if (c->number == o->conn)
             return c->is_doomed ? NULL : c;
@@ -270,7 +270,7 @@ void lab_zk_conn_pump(struct lab_zk_conn *c)
 
 void lab_zk_conn_synced(struct lab_zk_conn *c, uint64_t request, uint64_t index)
 {
-    list_each (l, &c->reqs) {
+    list_each(l, &c->reqs) {
         struct lab_zk_req *q = list_entry(l, struct lab_zk_req, link);
         if (q->number == request) {
             q->is_ready = true;

@@ -23,6 +23,7 @@ enum {
     LAB_ZK_REQUESTS = 4096,  /* of one connection, without an answer */
     LAB_ZK_SCRATCH = ZK_FRAME_MAX + 1024,
     LAB_ZK_WATCH_BUCKETS = 1024,
+    LAB_ZK_IDS = 8, /* of a connection */
 };
 
 static const int64_t LAB_ZK_POLL_NS = 25 * 1000000LL, LAB_ZK_SILENT_NS = 10 * 1000000000LL;
@@ -152,8 +153,8 @@ struct lab_zk_place {
     struct lab_zk_proc *proc;
     uint32_t boot;
     enum lab_zk_role role;
-    bool is_attached; /* to the leader of the present epoch, or that itself */
-    bool is_deposed;  /* and has not seen it yet */
+    bool is_attached;       /* to the leader of the present epoch, or that itself */
+    bool is_deposed;        /* and has not seen it yet */
     uint32_t leader, links; /* links: how often it was attached, or lost that */
     uint64_t committed, acked[LAB_ZK_SERVERS]; /* acked: a leader's knowledge */
     int64_t beat_ns, heard_ns[LAB_ZK_SERVERS], join_ns, lag_ns;
@@ -209,9 +210,9 @@ void lab_zk_log_feed(struct lab_zk_place *leader, struct lab_zk_place *p);
 void lab_zk_log_cut(struct lab_zk *z, uint64_t end);
 /* applies entries below end */
 void lab_zk_log_apply(struct lab_zk_place *p, uint64_t end);
-struct lab_zk_entry *lab_zk_entry_new(struct lab_zk *z, enum lab_zk_entry_kind kind, int64_t session,
-                                      const struct lab_zk_conn *c, uint32_t n_ids, const void *body,
-                                      uint32_t n_body);
+struct lab_zk_entry *lab_zk_entry_new(struct lab_zk *z, enum lab_zk_entry_kind kind,
+                                      int64_t session, const struct lab_zk_conn *c, uint32_t n_ids,
+                                      const void *body, uint32_t n_body);
 /* in p's turn: to the leader, wherever it is */
 void lab_zk_submit(struct lab_zk_place *p, struct lab_zk_entry *e);
 void lab_zk_sync(struct lab_zk_place *p, const struct lab_zk_conn *c, uint64_t request);

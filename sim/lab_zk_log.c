@@ -40,8 +40,8 @@ static bool msg_fits(const struct lab_zk_msg *m, const struct lab_zk_place *to)
 {
     bool for_leader = m->kind <= LAB_ZK_MSG_ACK || m->from == m->to;
     uint32_t links = m->z->place[m->kind <= LAB_ZK_MSG_ACK ? m->from : m->to].links;
-    return links == m->link_number && lab_zk_is_up(to) && to->boot == m->to_boot && to->epoch == m->epoch &&
-           to->role == (for_leader ? LAB_ZK_LEADING : LAB_ZK_FOLLOWING);
+    return links == m->link_number && lab_zk_is_up(to) && to->boot == m->to_boot &&
+           to->epoch == m->epoch && to->role == (for_leader ? LAB_ZK_LEADING : LAB_ZK_FOLLOWING);
 }
 
 static void lane_deliver(struct lab_zk *z, struct lab_zk_lane *lane)
@@ -124,15 +124,14 @@ static size_t entry_size(const struct lab_zk_entry *e)
     return sizeof *e + e->n_ids * sizeof e->ids[0] + e->n_body;
 }
 
-struct lab_zk_entry *lab_zk_entry_new(struct lab_zk *z, enum lab_zk_entry_kind kind, int64_t session,
-                                      const struct lab_zk_conn *c, uint32_t n_ids, const void *body,
-                                      uint32_t n_body)
+struct lab_zk_entry *lab_zk_entry_new(struct lab_zk *z, enum lab_zk_entry_kind kind,
+                                      int64_t session, const struct lab_zk_conn *c, uint32_t n_ids,
+                                      const void *body, uint32_t n_body)
 {
     size_t size = sizeof(struct lab_zk_entry) + n_ids * sizeof(struct lab_zk_id) + n_body;
     struct lab_zk_entry *e = mem_alloc(z->mem, size);
     ASSERT(e != NULL);
-    *e = (struct lab_zk_entry){
-        .kind = kind, .session = session, .n_ids = n_ids, .n_body = n_body};
+    *e = (struct lab_zk_entry){.kind = kind, .session = session, .n_ids = n_ids, .n_body = n_body};
     if (n_ids)
         memcpy(e->ids, c->ids, n_ids * sizeof e->ids[0]);
     if (n_body)
@@ -246,7 +245,7 @@ static void pump_syncs(struct lab_zk_place *p)
 {
     if (!lab_zk_serves(p) || !p->proc->n_syncs)
         return;
-    list_each_safe (l, &p->proc->conns)
+    list_each_safe(l, &p->proc->conns)
         lab_zk_conn_pump(list_entry(l, struct lab_zk_conn, link));
 }
 
@@ -335,7 +334,7 @@ static void session_touch(struct lab_zk_place *p, struct lab_zk_session *s, int3
 
 void lab_zk_sessions_arm(struct lab_zk_place *p)
 {
-    list_each (l, &p->tree.sessions) {
+    list_each(l, &p->tree.sessions) {
         struct lab_zk_session *s = list_entry(l, struct lab_zk_session, in_tree);
         s->is_closing = false;
         s->server = -1;
@@ -361,7 +360,7 @@ static void expiry(struct env_op *op)
     struct lab_zk *z = p->z;
     int64_t now = env_now_ns(p->proc->env), tick = z->cfg.tick_ns;
     if (is_leading(p))
-        list_each_safe (l, &p->tree.sessions) {
+        list_each_safe(l, &p->tree.sessions) {
             struct lab_zk_session *s = list_entry(l, struct lab_zk_session, in_tree);
             if (s->is_closing || s->expires_ns > now)
                 continue;
@@ -417,7 +416,7 @@ void lab_zk_touch(struct lab_zk_place *p, struct lab_zk_conn *c)
 
 static void tell_touched(struct lab_zk_place *p)
 {
-    list_each (l, &p->proc->conns) {
+    list_each(l, &p->proc->conns) {
         struct lab_zk_conn *c = list_entry(l, struct lab_zk_conn, link);
         const struct lab_zk_msg m = {
             .kind = LAB_ZK_MSG_TOUCH, .session = c->session, .timeout_ms = c->timeout_ms};
@@ -519,7 +518,7 @@ static void beat(struct env_op *op)
     p->beat_ns = sim_now_ns(p->z->sim);
     lab_zk_review(p);
     tell_touched(p);
-    list_each (l, &r->conns) {
+    list_each(l, &r->conns) {
         struct lab_zk_conn *c = list_entry(l, struct lab_zk_conn, link);
         if (c->state == LAB_ZK_CONN_NEW && p->beat_ns - c->since_ns > LAB_ZK_SILENT_NS)
             lab_zk_conn_doom(c);

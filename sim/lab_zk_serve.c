@@ -38,9 +38,9 @@ void lab_zk_reply_err(struct lab_zk_conn *c, int32_t xid, int32_t op, int32_t er
 
 bool lab_zk_serve_word(struct lab_zk_conn *c)
 {
-    static const char *const known[] = {"conf", "cons", "crst", "dirs", "dump", "envi", "gtmk",
-                                        "hash", "isro", "mntr", "ruok", "srst", "srvr", "stat",
-                                        "stmk", "wchc", "wchp", "wchs"};
+    static const char *const known[] = {"conf", "cons", "crst", "dirs", "dump", "envi",
+                                        "gtmk", "hash", "isro", "mntr", "ruok", "srst",
+                                        "srvr", "stat", "stmk", "wchc", "wchp", "wchs"};
     const struct lab_zk_place *p = c->p;
     char text[256], word[5] = {0};
     size_t n = 0;
@@ -49,15 +49,15 @@ bool lab_zk_serve_word(struct lab_zk_conn *c)
         if (strcmp(known[i], word) != 0)
             continue;
         if (strcmp(word, "srvr") != 0)
-            n = fmt_into(text, sizeof text, "%s is not executed because it is not in the whitelist.\n",
-                         word);
+            n = fmt_into(text, sizeof text,
+                         "%s is not executed because it is not in the whitelist.\n", word);
         else if (!lab_zk_serves(p))
             n = fmt_into(text, sizeof text,
                          "This ZooKeeper instance is not currently serving requests\n");
         else
             n = fmt_into(text, sizeof text, "Zookeeper version: sim\nZxid: 0x%llx\nMode: %s\n",
                          (unsigned long long)p->tree.zxid,
-                         p->z->cfg.servers == 1         ? "standalone"
+                         p->z->cfg.servers == 1      ? "standalone"
                          : p->role == LAB_ZK_LEADING ? "leader"
                                                      : "follower");
     }
@@ -136,7 +136,7 @@ static struct zk_list children_of(struct lab_zk_conn *c, const struct lab_zk_nod
 {
     struct wbuf w = wbuf_make(c->p->proc->list, LAB_ZK_SCRATCH);
     struct zk_list all = {w.p, 0, 0};
-    list_each (l, &n->children) {
+    list_each(l, &n->children) {
         const char *name = lab_zk_tree_name(list_entry(l, struct lab_zk_node, in_parent));
         zk_proto_text_put(&w, &all.n, name, (uint32_t)strlen(name));
     }

@@ -290,12 +290,12 @@ void lab_zk_tree_copy(struct lab_zk_tree *to, const struct lab_zk_tree *from)
         n = list_entry(next, struct lab_zk_node, in_parent);
         tree_copy_node(to, n, lab_zk_tree_find(to, n->parent->path, n->parent->path_len));
     }
-    list_each (l, &from->sessions) {
+    list_each(l, &from->sessions) {
         const struct lab_zk_session *s = list_entry(l, struct lab_zk_session, in_tree);
         to->zxid = 0;
         int32_t err = lab_zk_tree_session_open(to, 1, s->id, s->timeout_ms);
         ASSERT(!err);
-        list_each (k, &s->ephemerals) {
+        list_each(k, &s->ephemerals) {
             n = list_entry(k, struct lab_zk_node, in_session);
             list_push_back(&lab_zk_tree_session(to, s->id)->ephemerals,
                            &lab_zk_tree_find(to, n->path, n->path_len)->in_session);
@@ -307,7 +307,7 @@ void lab_zk_tree_copy(struct lab_zk_tree *to, const struct lab_zk_tree *from)
 static uint64_t tree_hash_node(const struct lab_zk_node *n)
 {
     const struct zk_stat *s = &n->stat;
-    const int64_t stat[] = {s->czxid,   s->mzxid,    s->ctime_ms, s->mtime_ms, s->version,
+    const int64_t stat[] = {s->czxid,    s->mzxid,    s->ctime_ms, s->mtime_ms, s->version,
                             s->cversion, s->aversion, s->owner,    s->children, s->pzxid};
     uint64_t h = base_hash(n->path, n->path_len, 1);
     h = base_hash(stat, sizeof stat, h);
@@ -321,7 +321,7 @@ uint64_t lab_zk_tree_hash(const struct lab_zk_tree *t)
     for (uint32_t i = 0; i < LAB_ZK_BUCKETS; i++)
         for (const struct lab_zk_node *n = t->bucket[i]; n; n = n->chain)
             sum += tree_hash_node(n);
-    list_each (l, &t->sessions) {
+    list_each(l, &t->sessions) {
         const struct lab_zk_session *s = list_entry(l, struct lab_zk_session, in_tree);
         sum += base_mix_u64((uint64_t)s->id ^ (uint64_t)s->timeout_ms << 40);
     }
@@ -331,7 +331,7 @@ uint64_t lab_zk_tree_hash(const struct lab_zk_tree *t)
 static bool tree_check_node(const struct lab_zk_tree *t, const struct lab_zk_node *n)
 {
     int32_t children = 0;
-    list_each (l, &n->children)
+    list_each(l, &n->children)
         children++;
     if (children != n->stat.children || lab_zk_tree_find(t, n->path, n->path_len) != n)
         return false;
@@ -355,10 +355,10 @@ bool lab_zk_tree_check(const struct lab_zk_tree *t)
             nodes++;
             bytes += lab_zk_tree_weight(n);
         }
-    list_each (l, &t->sessions) {
+    list_each(l, &t->sessions) {
         const struct lab_zk_session *s = list_entry(l, struct lab_zk_session, in_tree);
         sessions++;
-        list_each (k, &s->ephemerals)
+        list_each(k, &s->ephemerals)
             if (list_entry(k, struct lab_zk_node, in_session)->stat.owner != s->id)
                 return false;
     }

@@ -95,7 +95,7 @@ static void steps_tell(struct lab_zk_tree *t)
 {
     static const enum zk_event event[] = {ZK_EVENT_CREATED, ZK_EVENT_DELETED, ZK_EVENT_DATA,
                                           ZK_EVENT_NONE};
-    list_each (l, &t->steps) {
+    list_each(l, &t->steps) {
         const struct step *s = list_entry(l, struct step, link);
         if (t->on_event && event[s->kind] != ZK_EVENT_NONE)
             t->on_event(t->ctx, event[s->kind], s->n);
@@ -144,8 +144,8 @@ static bool acl_add(struct wbuf *w, uint32_t *n, const struct lab_zk_change *c,
             const struct lab_zk_id *id = &c->ids[i];
             if (!strcmp(id->scheme, "ip"))
                 continue; /* is no proof */
-            const struct zk_acl mine = {a->perms, id->scheme, id->id,
-                                        (uint32_t)strlen(id->scheme), (uint32_t)strlen(id->id)};
+            const struct zk_acl mine = {a->perms, id->scheme, id->id, (uint32_t)strlen(id->scheme),
+                                        (uint32_t)strlen(id->id)};
             zk_proto_acl_put(w, n, &mine);
         }
         return *n > before;
@@ -209,8 +209,8 @@ static int32_t next_version(int32_t v)
 
 /* path is whole now, also if it is a sequential one's */
 static int32_t create_node(struct lab_zk_tree *t, const struct lab_zk_change *c,
-                           const struct zk_request *q, struct lab_zk_node *parent,
-                           const char *path, struct zk_list *acl, struct lab_zk_result *r)
+                           const struct zk_request *q, struct lab_zk_node *parent, const char *path,
+                           struct zk_list *acl, struct lab_zk_result *r)
 {
     uint32_t len = (uint32_t)strlen(path);
     if (zk_proto_path_wrong(path, len, false))
@@ -408,8 +408,10 @@ static int32_t apply_multi(struct lab_zk_tree *t, const struct lab_zk_change *c,
     if (!err)
         return 0;
     for (uint32_t i = 0; i < c->q->ops.n; i++)
-        ret_results[i] = (struct lab_zk_result){
-            .op = ZK_OP_ERROR, .err = i < at ? 0 : i == at ? err : ZK_ERR_INCONSISTENCY};
+        ret_results[i] = (struct lab_zk_result){.op = ZK_OP_ERROR,
+                                                .err = i < at    ? 0
+                                                       : i == at ? err
+                                                                 : ZK_ERR_INCONSISTENCY};
     return err;
 }
 

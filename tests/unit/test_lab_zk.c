@@ -2,6 +2,7 @@
  * with one server and with three; and what only a model can be asked: elections, lost leaders,
  * stale reads, the same run twice. */
 #include "core/fmt.h"
+#include "core/prng.h"
 #include "sim/lab_zk.h"
 #include "tests/unit/unit.h"
 #include "tests/zk/zk_suite.h"

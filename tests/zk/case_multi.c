@@ -285,7 +285,7 @@ static void acl_get_needs_read_or_admin(struct zs *t)
 static void acl_invalid(struct zs *t)
 {
     struct zs_session *a = zs_open(t, NULL);
-    static const char *const bad[][2] = {{"world", "somebody"}, {"nothing", "x"}, {"auth", ""},
+    static const char *const bad[][2] = {{"world", "somebody"}, {"nothing", "x"},    {"auth", ""},
                                          {"digest", "nocolon"}, {"digest", "a:b:c"}, {"", ""}};
     OK(zs_create(a, "/a", "", 0));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -327,8 +327,8 @@ static void digest_keeps_others_out(struct zs *t)
 static void digest_by_its_sum(struct zs *t)
 {
     struct zs_session *a = zs_open(t, NULL);
-    OK(zs_create_acl(
-        a, "/a", zs_acl(ZK_PERM_ALL, "digest", "user:smGaoVKd/cQkjm7b88GyorAUz20=", 0)));
+    OK(zs_create_acl(a, "/a",
+                     zs_acl(ZK_PERM_ALL, "digest", "user:smGaoVKd/cQkjm7b88GyorAUz20=", 0)));
     ERR(zs_get(a, "/a"), ZK_ERR_NO_AUTH);
     ERR(zs_get_acl(a, "/a"), ZK_ERR_NO_AUTH);
     EQ(zk_auth(a->zk, "digest", "user:pass", 9), 0);

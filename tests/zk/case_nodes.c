@@ -288,8 +288,8 @@ static uint64_t big(struct zs_session *a, const char *path, uint32_t n, struct z
     char *b = malloc(n);
     for (uint32_t i = 0; i < n; i++)
         b[i] = (char)base_mix_u64(i);
-    *ret_a = zs_do(a, &(struct zk_call){
-                          .what = ZK_OP_CREATE, .path = path, .data = b, .data_len = n});
+    *ret_a =
+        zs_do(a, &(struct zk_call){.what = ZK_OP_CREATE, .path = path, .data = b, .data_len = n});
     uint64_t sum = base_hash(b, n, 1);
     free(b);
     return sum;
@@ -327,7 +327,7 @@ static void data_too_large(struct zs *t)
 
 static void paths_that_the_client_refuses(struct zs *t)
 {
-    static const char *const bad[] = {"",    "a",     "/a/",  "//",    "/a//b", "/.",
+    static const char *const bad[] = {"",    "a",    "/a/",  "//",    "/a//b", "/.",
                                       "/..", "/./a", "/a/.", "/a/..", "/\x01", "/\x7f"};
     struct zs_session *a = zs_open(t, NULL);
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -339,8 +339,8 @@ static void paths_that_the_client_refuses(struct zs *t)
 
 static void paths_that_are_fine(struct zs *t)
 {
-    static const char *const good[] = {"/a b", "/.a", "/..a", "/a.", "/...", "/\xc3\xa9",
-                                       "/-",   "/%d", "/zookeeper", "/\xe4\xb8\xad"};
+    static const char *const good[] = {"/a b",      "/.a", "/..a", "/a.",        "/...",
+                                       "/\xc3\xa9", "/-",  "/%d",  "/zookeeper", "/\xe4\xb8\xad"};
     struct zs_session *a = zs_open(t, NULL);
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         struct zs_answer *c = zs_create(a, good[i], good[i], 0);
@@ -441,11 +441,10 @@ static void pipeline_in_order(struct zs *t)
     struct zs_answer *c[MANY];
     char want[32];
     for (int i = 0; i < MANY; i++)
-        c[i] = zs_go(a, NULL,
-                     &(struct zk_call){.what = ZK_OP_CREATE2,
-                                       .path = "/s",
-                                       .data = "",
-                                       .flags = ZK_CREATE_SEQUENTIAL});
+        c[i] = zs_go(
+            a, NULL,
+            &(struct zk_call){
+                .what = ZK_OP_CREATE2, .path = "/s", .data = "", .flags = ZK_CREATE_SEQUENTIAL});
     zs_wait(t, c[MANY - 1]);
     for (int i = 0; i < MANY; i++) {
         fmt_into(want, sizeof want, "/s%010d", i);

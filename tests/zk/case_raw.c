@@ -45,8 +45,8 @@ static void ping_is_answered(struct zs *t)
 static void bytes_one_by_one(struct zs *t)
 {
     const struct zk_connect c = {.timeout_ms = 30000, .password_len = ZK_PASSWORD};
-    const struct zk_request q = {.xid = 7, .op = ZK_OP_EXISTS, .path = t->dir,
-                                 .path_len = (uint32_t)strlen(t->dir)};
+    const struct zk_request q = {
+        .xid = 7, .op = ZK_OP_EXISTS, .path = t->dir, .path_len = (uint32_t)strlen(t->dir)};
     uint8_t b[256];
     struct wbuf w = wbuf_make(b, sizeof b);
     struct zs_raw *r = zs_raw(t, 0);
@@ -74,8 +74,8 @@ static void packets_joined(struct zs *t)
     struct wbuf w = wbuf_make(b, sizeof b);
     struct zs_raw *r = raw_session(t);
     for (int32_t xid = 1; xid <= 5; xid++) {
-        const struct zk_request q = {.xid = xid, .op = ZK_OP_EXISTS, .path = t->dir,
-                                     .path_len = (uint32_t)strlen(t->dir)};
+        const struct zk_request q = {
+            .xid = xid, .op = ZK_OP_EXISTS, .path = t->dir, .path_len = (uint32_t)strlen(t->dir)};
         zk_proto_request_put(&w, xid == 3 ? &ping : &q);
     }
     zs_raw_bytes(r, b, (uint32_t)w.len);
@@ -188,12 +188,18 @@ static void paths_that_are_none(struct zs *t)
         uint32_t len;
         int32_t err;
     } bad[] = {
-        {"/", 1, ZK_ERR_BAD_ARGUMENTS},        {"/a/", 3, ZK_ERR_NO_NODE},
-        {"//a", 3, ZK_ERR_NO_NODE},            {"/.", 2, ZK_ERR_BAD_ARGUMENTS},
-        {"/..", 3, ZK_ERR_BAD_ARGUMENTS},      {"/\x01", 2, ZK_ERR_BAD_ARGUMENTS},
-        {"/\x1f", 2, ZK_ERR_BAD_ARGUMENTS},    {"/\x7f", 2, ZK_ERR_BAD_ARGUMENTS},
-        {"/a\0b", 4, ZK_ERR_BAD_ARGUMENTS},    {"/\xee\x80\x80", 4, ZK_ERR_BAD_ARGUMENTS},
-        {"/\xef\xbf\xbf", 4, ZK_ERR_BAD_ARGUMENTS}, {"/\xf0\x9f\x98\x80", 5, ZK_ERR_BAD_ARGUMENTS},
+        {"/", 1, ZK_ERR_BAD_ARGUMENTS},
+        {"/a/", 3, ZK_ERR_NO_NODE},
+        {"//a", 3, ZK_ERR_NO_NODE},
+        {"/.", 2, ZK_ERR_BAD_ARGUMENTS},
+        {"/..", 3, ZK_ERR_BAD_ARGUMENTS},
+        {"/\x01", 2, ZK_ERR_BAD_ARGUMENTS},
+        {"/\x1f", 2, ZK_ERR_BAD_ARGUMENTS},
+        {"/\x7f", 2, ZK_ERR_BAD_ARGUMENTS},
+        {"/a\0b", 4, ZK_ERR_BAD_ARGUMENTS},
+        {"/\xee\x80\x80", 4, ZK_ERR_BAD_ARGUMENTS},
+        {"/\xef\xbf\xbf", 4, ZK_ERR_BAD_ARGUMENTS},
+        {"/\xf0\x9f\x98\x80", 5, ZK_ERR_BAD_ARGUMENTS},
     };
     struct zs_raw *r = raw_session(t);
     size_t dir = strlen(t->dir);

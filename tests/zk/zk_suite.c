@@ -308,8 +308,8 @@ struct zs_answer *zs_get_acl(struct zs_session *s, const char *path)
 struct zs_answer *zs_set_acl(struct zs_session *s, const char *path, struct zk_list acl,
                              int32_t version)
 {
-    return zs_do(s, &(struct zk_call){
-                        .what = ZK_OP_SET_ACL, .path = path, .acl = acl, .version = version});
+    return zs_do(
+        s, &(struct zk_call){.what = ZK_OP_SET_ACL, .path = path, .acl = acl, .version = version});
 }
 
 struct zs_answer *zs_sync(struct zs_session *s)
@@ -363,7 +363,8 @@ struct zs_watch *zs_watch(struct zs_session *s, const char *name, int32_t what, 
     *w = (struct zs_watch){.w.fired = watch_fired, .s = s};
     fmt_into(w->name, sizeof w->name, "%s", name);
     fmt_into(w->path, sizeof w->path, "%s", path);
-    struct zs_answer *a = zs_do(s, &(struct zk_call){.what = what, .path = w->path, .watch = &w->w});
+    struct zs_answer *a =
+        zs_do(s, &(struct zk_call){.what = what, .path = w->path, .watch = &w->w});
     TRUE(a->is_answered && (!a->err || (a->err == ZK_ERR_NO_NODE && what == ZK_OP_EXISTS)));
     return w;
 }

@@ -7,9 +7,8 @@
  *
  *     static void create_twice(struct zs *t)
  *     {
- *         struct zs_session *a = zs_open(t, NULL);     // a session in a directory of the case's own
- *         OK(zs_create(a, "/x", "1", 0));
- *         ERR(zs_create(a, "/x", "2", 0), ZK_ERR_NODE_EXISTS);
+ *         struct zs_session *a = zs_open(t, NULL);     // a session in a directory of the case's
+ * own OK(zs_create(a, "/x", "1", 0)); ERR(zs_create(a, "/x", "2", 0), ZK_ERR_NODE_EXISTS);
  *     }
  *
  * What a session hears is also written down in order (said): answers to calls that have a label,
@@ -137,24 +136,24 @@ bool zs_check(struct zs *t, bool ok, const char *file, int line, const char *for
     PRINTF_LIKE(5, 6);
 
 #define TRUE(cond) zs_check(t, cond, __FILE__, __LINE__, "%s", #cond)
-#define EQ(a, b)                                                                        \
-    do {                                                                                \
-        long long eq_a = (long long)(a), eq_b = (long long)(b);                         \
+#define EQ(a, b)                                                                                 \
+    do {                                                                                         \
+        long long eq_a = (long long)(a), eq_b = (long long)(b);                                  \
         zs_check(t, eq_a == eq_b, __FILE__, __LINE__, "%s is %lld (0x%llx), not %lld", #a, eq_a, \
-                 (unsigned long long)eq_a, eq_b);                                       \
+                 (unsigned long long)eq_a, eq_b);                                                \
     } while (0)
-#define STR(a, b)                                                                             \
-    do {                                                                                      \
-        const char *str_a = (a);                                                              \
+#define STR(a, b)                                                                                 \
+    do {                                                                                          \
+        const char *str_a = (a);                                                                  \
         zs_check(t, !strcmp(str_a, b), __FILE__, __LINE__, "%s is \"%s\", not \"%s\"", #a, str_a, \
-                 b);                                                                          \
+                 b);                                                                              \
     } while (0)
-#define ERR(answer, e)                                                                         \
-    do {                                                                                       \
-        const struct zs_answer *err_a = (answer);                                              \
-        zs_check(t, err_a->is_answered && err_a->err == (e), __FILE__, __LINE__,               \
-                 "%s: %s (%s), not %s", #answer, zk_proto_err_name(err_a->err),                \
-                 err_name((int)err_a->ret), zk_proto_err_name(e));                             \
+#define ERR(answer, e)                                                           \
+    do {                                                                         \
+        const struct zs_answer *err_a = (answer);                                \
+        zs_check(t, err_a->is_answered && err_a->err == (e), __FILE__, __LINE__, \
+                 "%s: %s (%s), not %s", #answer, zk_proto_err_name(err_a->err),  \
+                 err_name((int)err_a->ret), zk_proto_err_name(e));               \
     } while (0)
 #define OK(answer) ERR(answer, ZK_ERR_OK)
 
@@ -180,7 +179,8 @@ void zs_pass(struct zs *t, int64_t ns);
 
 /* ---- calls: each waits for its answer ---- */
 
-struct zs_answer *zs_create(struct zs_session *s, const char *path, const char *data, int32_t flags);
+struct zs_answer *zs_create(struct zs_session *s, const char *path, const char *data,
+                            int32_t flags);
 struct zs_answer *zs_create_acl(struct zs_session *s, const char *path, struct zk_list acl);
 struct zs_answer *zs_delete(struct zs_session *s, const char *path, int32_t version);
 struct zs_answer *zs_exists(struct zs_session *s, const char *path);
@@ -205,24 +205,26 @@ bool zs_fires(struct zs_watch *w);
 /* what was done until now has been heard of: a call to the server and back */
 void zs_settle(struct zs_session *s);
 
-/* An ACL of up to 8 entries, as a list; valid until the next but seven: perms, scheme, id, ..., 0 */
+/* An ACL of up to 8 entries, as a list; valid until the next but seven: perms, scheme, id, ..., 0
+ */
 struct zk_list zs_acl(int32_t perms, ...);
 
-#define MULTI_CREATE(p, d, f)                                                              \
-    {                                                                                      \
+#define MULTI_CREATE(p, d, f)                                                                    \
+    {                                                                                            \
         .what = ZK_OP_CREATE2, .path = (p), .data = (d), .data_len = sizeof(d) - 1, .flags = (f) \
     }
-#define MULTI_SET(p, d, v)                                                                    \
-    {                                                                                         \
-        .what = ZK_OP_SET_DATA, .path = (p), .data = (d), .data_len = sizeof(d) - 1, .version = (v) \
+#define MULTI_SET(p, d, v)                                                           \
+    {                                                                                \
+        .what = ZK_OP_SET_DATA, .path = (p), .data = (d), .data_len = sizeof(d) - 1, \
+        .version = (v)                                                               \
     }
-#define MULTI_DELETE(p, v)                                    \
-    {                                                         \
-        .what = ZK_OP_DELETE, .path = (p), .version = (v)     \
+#define MULTI_DELETE(p, v)                                \
+    {                                                     \
+        .what = ZK_OP_DELETE, .path = (p), .version = (v) \
     }
-#define MULTI_CHECK(p, v)                                     \
-    {                                                         \
-        .what = ZK_OP_CHECK, .path = (p), .version = (v)      \
+#define MULTI_CHECK(p, v)                                \
+    {                                                    \
+        .what = ZK_OP_CHECK, .path = (p), .version = (v) \
     }
 
 /* ---- raw connections ---- */

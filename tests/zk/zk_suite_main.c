@@ -80,7 +80,10 @@ static int run_all(struct zs_world *w, char **names, int n)
         ran += !t->skipped;
         skipped += t->skipped;
         failed += bad != 0;
-        printf("%-7s %5lld ms  %s\n", t->skipped ? "skipped" : bad ? "FAILED" : "ok",
+        printf("%-7s %5lld ms  %s\n",
+               t->skipped ? "skipped"
+               : bad      ? "FAILED"
+                          : "ok",
                (long long)(clock_ms() - from), c->name);
         fflush(stdout);
     }
