@@ -273,6 +273,8 @@ static int client_take(struct zk *z, struct zk_call *c)
         return E_TOOBIG;
     if (z->calls_bytes + w.len > z->cfg.calls_bytes)
         return E_AGAIN;
+    for (uint32_t i = 0; c->what == ZK_OP_MULTI && i < c->n_ops; i++)
+        memset(&c->ops[i].reply, 0, sizeof c->ops[i].reply);
     struct zk_slot *s = pool_get(&z->slots);
     ASSERT(s); /* there are calls_max of them */
     s->z = z;

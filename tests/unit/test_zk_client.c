@@ -421,13 +421,13 @@ static void test_a_silent_server_is_given_up(void)
     uint32_t first = fake_conn()->server;
     f.is_mute = true;
     ask(&p, ZK_OP_CREATE, "/a");
-    fake_run_ms(2500);
+    fake_run_ms(2100);
     CU_ASSERT_EQUAL(p.done, 0);
     f.is_mute = false;
     int64_t from_ns = sim_now_ns(f.s);
-    fake_run_ms(500); /* two thirds of 4 s are over */
+    fake_run_ms(600); /* two thirds of 4 s are over */
     CU_ASSERT(is_unknown(&p, E_CLOSED));
-    CU_ASSERT(p.at_ns - from_ns < 300 * MS);
+    CU_ASSERT(p.at_ns - from_ns < 200 * MS);
     CU_ASSERT_EQUAL(states[n_states - 1], ZK_CONNECTED);
     CU_ASSERT_NOT_EQUAL(fake_conn()->server, first);
     CU_ASSERT_EQUAL(whys[n_states - 2], E_TIMEOUT);
@@ -621,7 +621,7 @@ static void test_storm(void)
         fake_world_open(seed);
         net = sim_config_quiet(seed).net;
         net.reset_ppm = 20000;
-        net.half_open_ppm = 2000;
+        net.half_open_ppm = 300;
         net.loss_ppm = 10000;
         struct zk_config c = config("z1:2181,z2:2181,z3:2181");
         open_with(&c);

@@ -391,7 +391,7 @@ static void golden(const uint8_t *want, size_t n, const struct zk_request *q)
 
 static void test_golden_requests(void)
 {
-    static const uint8_t create[] = {0, 0, 0,   49,  0,   0,   0,   1,   0,   0,   0,   1,   0, 0,
+    static const uint8_t create[] = {0, 0, 0,   50,  0,   0,   0,   1,   0,   0,   0,   1,   0, 0,
                                      0, 2, '/', 'a', 0,   0,   0,   1,   'd', 0,   0,   0,   1, 0,
                                      0, 0, 31,  0,   0,   0,   5,   'w', 'o', 'r', 'l', 'd', 0, 0,
                                      0, 6, 'a', 'n', 'y', 'o', 'n', 'e', 0,   0,   0,   1};
