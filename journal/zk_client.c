@@ -319,7 +319,8 @@ static int client_answer_multi(const struct zk *z, struct zk_call *c)
     for (uint32_t i = 0; i < c->n_ops; i++) {
         struct zk_reply *a = &c->ops[i].reply;
         zk_proto_result_next(&l, a);
-        if (a->op != ZK_OP_ERROR && a->op != c->ops[i].what)
+        bool is_create = a->op == ZK_OP_CREATE && c->ops[i].what == ZK_OP_CREATE2; /* 3.8 */
+        if (a->op != ZK_OP_ERROR && a->op != c->ops[i].what && !is_create)
             return E_PROTO;
         if (a->path && !zk_client_strip(z, &a->path, &a->path_len))
             return E_PROTO;

@@ -296,6 +296,8 @@ static void commit(struct lab_zk_place *p)
         bool late = prng_chance_ppm(&z->prng, z->cfg.lag_ppm);
         send(p, i, &m, f->lag_ns + (late ? prng_exp(&z->prng, z->cfg.lag_mean_ns) : 0));
     }
+    if (p->logged < z->committed) /* others were faster: what is applied counts as logged */
+        p->acked[p->index] = p->logged = z->committed;
     p->committed = z->committed;
     lab_zk_log_apply(p, z->committed);
 }
@@ -507,7 +509,8 @@ static void awake(struct env_op *op)
             handle_as_follower(p, m);
         msg_free(m);
     }
-    lab_zk_review(p);
+    if (p->role == LAB_ZK_FOLLOWING || p->is_deposed) /* a leader looks at its tick only */
+        lab_zk_review(p);
     lab_zk_conns_sweep(r);
 }
 

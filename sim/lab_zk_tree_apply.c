@@ -403,6 +403,8 @@ static int32_t apply_multi(struct lab_zk_tree *t, const struct lab_zk_change *c,
     for (; !err && zk_proto_op_next(&ops, &q); n++) {
         ASSERT(n < LAB_ZK_OPS);
         err = op_one(t, c, &q, &ret_results[n]);
+        if (q.op == ZK_OP_CREATE2) /* servers take it for the older one in here */
+            ret_results[n].op = ZK_OP_CREATE;
         at = n;
     }
     if (!err)

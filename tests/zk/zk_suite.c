@@ -234,7 +234,7 @@ struct zs_answer *zs_go(struct zs_session *s, const char *label, const struct zk
         memcpy(k->ops, c->ops, c->n_ops * sizeof *c->ops);
         k->c.ops = k->ops;
     }
-    if (c->path) {
+    if (c->path && !c->watch) { /* that of a watch lives longer */
         fmt_into(k->path, sizeof k->path, "%s", c->path);
         k->c.path = k->path;
     }
