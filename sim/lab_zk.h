@@ -29,7 +29,7 @@
  *     lab_zk_bounds, connections, and a log of LAB_ZK_LOG entries.
  *
  * Not there: read-only mode, SASL, TLS, observers, reconfiguration, quotas, containers and TTLs,
- * watches of ADD_WATCH, GET_EPHEMERALS and the like: ZK_ERR_UNIMPLEMENTED, and it closes. */
+ * watches of ADD_WATCH, MULTI_READ: ZK_ERR_UNIMPLEMENTED, and it closes. */
 #ifndef SIM_LAB_ZK_H
 #define SIM_LAB_ZK_H
 

@@ -247,6 +247,9 @@ static void conn_request(struct lab_zk_conn *c, const uint8_t *b, uint32_t n)
     case ZK_OP_SET_WATCHES2:
     case ZK_OP_CHECK_WATCHES:
     case ZK_OP_REMOVE_WATCHES:
+    case ZK_OP_GET_EPHEMERALS:
+    case ZK_OP_GET_ALL_CHILDREN_NUMBER:
+    case ZK_OP_WHO_AM_I:
         req_new(c, LAB_ZK_REQ_LOCAL, xid, op, b, n);
         break;
     default:

@@ -234,11 +234,80 @@ static int32_t serve_watcher(struct lab_zk_conn *c, const struct zk_request *q)
     return found ? 0 : ZK_ERR_NO_WATCHER;
 }
 
+/* ---- lists ---- */
+
+static bool below(const char *path, const struct zk_request *q)
+{
+    return !q->path_len || !strncmp(path, q->path, q->path_len);
+}
+
+static struct zk_list ephemerals_of(struct lab_zk_conn *c, const struct zk_request *q)
+{
+    struct wbuf w = wbuf_make(c->p->proc->list, LAB_ZK_SCRATCH);
+    struct zk_list all = {w.p, 0, 0};
+    const struct lab_zk_session *s = lab_zk_tree_session(&c->p->tree, c->session);
+    if (s)
+        list_each(l, &s->ephemerals) {
+            const struct lab_zk_node *n = list_entry(l, struct lab_zk_node, in_session);
+            if (below(n->path, q))
+                zk_proto_text_put(&w, &all.n, n->path, n->path_len);
+        }
+    all.len = (uint32_t)w.len;
+    if (w.bad)
+        lab_zk_conn_doom(c);
+    return all;
+}
+
+static struct zk_list ids_of(struct lab_zk_conn *c, const struct lab_zk_req *r)
+{
+    struct wbuf w = wbuf_make(c->p->proc->list, LAB_ZK_SCRATCH);
+    struct zk_list all = {w.p, 0, 0};
+    for (uint32_t i = 0; i < r->n_ids; i++) {
+        const struct lab_zk_id *id = &c->ids[i];
+        zk_proto_text_put(&w, &all.n, id->scheme, (uint32_t)strlen(id->scheme));
+        zk_proto_text_put(&w, &all.n, id->id, (uint32_t)strcspn(id->id, ":"));
+    }
+    all.len = (uint32_t)w.len;
+    return all;
+}
+
+static int32_t count_below(const struct lab_zk_node *n)
+{
+    int32_t all = 0;
+    const struct lab_zk_node *at = n;
+    for (const struct list *next = n->children.next;;) { /* in preorder, without a stack */
+        while (next == &at->children) {
+            if (at == n)
+                return all;
+            next = at->in_parent.next;
+            at = at->parent;
+        }
+        at = list_entry(next, struct lab_zk_node, in_parent);
+        next = at->children.next;
+        all++;
+    }
+}
+
+static void serve_count(struct lab_zk_conn *c, const struct lab_zk_req *r,
+                        const struct zk_request *q, struct zk_reply *a)
+{
+    const struct lab_zk_node *n =
+        lab_zk_tree_find(&c->p->tree, q->path ? q->path : "", q->path_len);
+    if (!n)
+        a->err = ZK_ERR_NO_NODE;
+    else if (!lab_zk_tree_allows(n, ZK_PERM_READ, c->ids, r->n_ids))
+        a->err = ZK_ERR_NO_AUTH;
+    else
+        a->number = count_below(n);
+}
+
 void lab_zk_serve(struct lab_zk_conn *c, const struct lab_zk_req *r)
 {
     struct zk_request q = {0};
     struct zk_reply a = {.xid = r->xid, .op = r->op, .zxid = c->p->tree.zxid};
-    if (zk_proto_request_get(r->body, r->n_body, &q)) {
+    bool has_path = r->op != ZK_OP_PING && r->op != ZK_OP_WHO_AM_I && r->op != ZK_OP_SET_WATCHES &&
+                    r->op != ZK_OP_SET_WATCHES2;
+    if (zk_proto_request_get(r->body, r->n_body, &q) || (has_path && !q.path)) {
         lab_zk_reply_err(c, r->xid, r->op, ZK_ERR_MARSHALLING);
         return;
     }
@@ -259,6 +328,15 @@ void lab_zk_serve(struct lab_zk_conn *c, const struct lab_zk_req *r)
     case ZK_OP_CHECK_WATCHES:
     case ZK_OP_REMOVE_WATCHES:
         a.err = serve_watcher(c, &q);
+        break;
+    case ZK_OP_GET_EPHEMERALS:
+        a.children = ephemerals_of(c, &q);
+        break;
+    case ZK_OP_WHO_AM_I:
+        a.children = ids_of(c, r);
+        break;
+    case ZK_OP_GET_ALL_CHILDREN_NUMBER:
+        serve_count(c, r, &q, &a);
         break;
     default:
         serve_read(c, r, &q, &a);

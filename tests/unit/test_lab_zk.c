@@ -691,6 +691,67 @@ static void test_tree_undoes(void)
     mem_drop(&m);
 }
 
+/* ---- bytes that nobody should send ---- */
+
+static void test_garbage_harms_nobody(void)
+{
+    static const int32_t ops[] = {ZK_OP_CREATE,   ZK_OP_CREATE2, ZK_OP_DELETE,      ZK_OP_SET_DATA,
+                                  ZK_OP_GET_DATA, ZK_OP_SET_ACL, ZK_OP_SET_WATCHES, ZK_OP_MULTI,
+                                  ZK_OP_AUTH,     ZK_OP_SYNC,    ZK_OP_GET_ACL,     ZK_OP_EXISTS};
+    struct world x;
+    static struct zs t;
+    struct prng p;
+    uint32_t closed = 0;
+    world_open(&x, 3, 41);
+    CU_ASSERT_FATAL(leads(&x));
+    prng_seed(&p, 41, "garbage", 0);
+    for (int i = 0; i < 400; i++) {
+        t = (struct zs){.w = &x.w, .name = "garbage"};
+        x.w.first = (uint32_t)i % 3;
+        struct zs_raw *r = zs_raw(&t, 0);
+        bool is_first = i % 10 == 0; /* in place of a ConnectRequest */
+        CU_ASSERT(is_first || zs_raw_connect(r, 0, NULL, 0, 1000 * ms));
+        for (int k = 0; k < 20 && !r->is_closed; k++) {
+            uint8_t b[512], list[256];
+            struct wbuf w = wbuf_make(b, sizeof b), l = wbuf_make(list, sizeof list);
+            struct zk_request o = {.op = ZK_OP_CREATE,
+                                   .path = "/m",
+                                   .path_len = 2,
+                                   .data = "x",
+                                   .data_len = 1,
+                                   .acl = zk_proto_acl_open};
+            struct zk_request q = {.xid = k + 1,
+                                   .op = ops[prng_below(&p, ARRAY_LEN(ops))],
+                                   .path = "/g",
+                                   .path_len = 2,
+                                   .data = "user:pass",
+                                   .data_len = 9,
+                                   .scheme = "digest",
+                                   .scheme_len = 6,
+                                   .acl = zk_proto_acl_open,
+                                   .version = -1};
+            zk_proto_op_put(&l, &q.ops.n, &o);
+            q.ops.p = l.p;
+            q.ops.len = (uint32_t)l.len;
+            zk_proto_request_put(&w, &q);
+            for (uint64_t bad = prng_below(&p, 4); bad; bad--)
+                b[(prng_below(&p, 8) ? 4 : 0) + prng_below(&p, w.len - 4)] = (uint8_t)prng_u64(&p);
+            zs_raw_bytes(r, b, (uint32_t)w.len);
+            sim_until(&x.w, NULL, 2 * ms);
+        }
+        closed += r->is_closed;
+        zs_raw_hangup(r);
+        free(r->in);
+        free(r->out);
+    }
+    CU_ASSERT(closed > 50);
+    is_sound(&x);
+    t = (struct zs){.w = &x.w, .name = "garbage"};
+    struct zs_session *s = zs_open(&t, &(struct zs_how){.root = "", .is_all = true});
+    CU_ASSERT_EQUAL(zs_create(s, "/after", "", 0)->err, 0);
+    world_close(&x);
+}
+
 static void test_digest(void)
 {
     char b[64];
@@ -702,11 +763,11 @@ static void test_digest(void)
     CU_ASSERT(!lab_zk_digest("user:pass", 9, b, 20));
 }
 
-UNIT_MAIN("lab_zk", UNIT(test_digest), UNIT(test_tree_undoes), UNIT(test_suite_alone),
-          UNIT(test_suite_at_leader_and_followers), UNIT(test_suite_of_five_that_lag),
-          UNIT(test_leader_is_lost), UNIT(test_no_quorum_no_service),
-          UNIT(test_leader_that_is_cut_off), UNIT(test_leader_that_stood_still),
-          UNIT(test_new_leader_gives_sessions_their_time_again),
+UNIT_MAIN("lab_zk", UNIT(test_digest), UNIT(test_tree_undoes), UNIT(test_garbage_harms_nobody),
+          UNIT(test_suite_alone), UNIT(test_suite_at_leader_and_followers),
+          UNIT(test_suite_of_five_that_lag), UNIT(test_leader_is_lost),
+          UNIT(test_no_quorum_no_service), UNIT(test_leader_that_is_cut_off),
+          UNIT(test_leader_that_stood_still), UNIT(test_new_leader_gives_sessions_their_time_again),
           UNIT(test_session_is_ended_by_hand), UNIT(test_slow_session_expires),
           UNIT(test_lagging_server_is_stale_until_a_sync), UNIT(test_log_that_is_full_begins_anew),
           UNIT(test_storms), UNIT(test_same_run_twice))

@@ -368,6 +368,48 @@ static void path_long_and_deep(struct zs *t)
     OK(zs_exists(a, path));
 }
 
+/* ---- a chroot ---- */
+
+static void chroot_hides_what_is_above(struct zs *t)
+{
+    char root[256];
+    struct zs_session *a = zs_open(t, NULL);
+    OK(zs_create(a, "/sub", "top", 0));
+    fmt_into(root, sizeof root, "%s/sub", t->dir);
+    struct zs_session *b = zs_open(t, &(struct zs_how){.root = root});
+    STR(zs_create(b, "/x", "1", 0)->path, "/x");
+    STR(zs_create(b, "/s", "", ZK_CREATE_SEQUENTIAL)->path, "/s0000000001");
+    STR(zs_get(b, "/")->data, "top"); /* its root is that node */
+    STR(zs_children(b, "/")->names, "s0000000001,x");
+    STR(zs_get(a, "/sub/x")->data, "1");
+    const struct zk_multi ops[] = {MULTI_CREATE("/m", "", 0), MULTI_SET("/x", "2", 0)};
+    STR(zs_multi(b, ops, 2)->of[0].path, "/m");
+    struct zs_watch *w = zs_watch(b, "w", ZK_OP_GET_DATA, "/x");
+    OK(zs_set(a, "/sub/x", "3", -1));
+    TRUE(zs_fires(w));
+}
+
+static void chroot_that_is_not_there(struct zs *t)
+{
+    char root[256];
+    fmt_into(root, sizeof root, "%s/no/such", t->dir);
+    struct zs_session *a = zs_open(t, &(struct zs_how){.root = root}); /* no server looks at it */
+    ERR(zs_exists(a, "/"), ZK_ERR_NO_NODE);
+    ERR(zs_create(a, "/x", "", 0), ZK_ERR_NO_NODE);
+}
+
+static void chroots_that_begin_alike(struct zs *t)
+{
+    char root[256];
+    struct zs_session *a = zs_open(t, NULL);
+    OK(zs_create(a, "/ab", "", 0));
+    OK(zs_create(a, "/abc", "", 0));
+    fmt_into(root, sizeof root, "%s/ab", t->dir);
+    struct zs_session *b = zs_open(t, &(struct zs_how){.root = root});
+    OK(zs_create(a, "/abc/x", "", 0));
+    ERR(zs_exists(b, "/x"), ZK_ERR_NO_NODE);
+}
+
 /* ---- sequential ones ---- */
 
 static void sequence_names(struct zs *t)
@@ -517,6 +559,9 @@ const struct zs_case zs_nodes[] = {
     {"paths_that_the_client_refuses", paths_that_the_client_refuses, 0},
     {"paths_that_are_fine", paths_that_are_fine, 0},
     {"path_long_and_deep", path_long_and_deep, 0},
+    {"chroot_hides_what_is_above", chroot_hides_what_is_above, 0},
+    {"chroot_that_is_not_there", chroot_that_is_not_there, 0},
+    {"chroots_that_begin_alike", chroots_that_begin_alike, 0},
     {"sequence_names", sequence_names, 0},
     {"sequence_counts_creations", sequence_counts_creations, 0},
     {"sequence_hits_a_name", sequence_hits_a_name, 0},

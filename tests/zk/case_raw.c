@@ -323,6 +323,89 @@ static void packet_of_the_largest_size(struct zs *t)
     free((void *)(uintptr_t)q.data);
 }
 
+/* ---- calls that only tools use ---- */
+
+static void ephemerals_of_a_session(struct zs *t)
+{
+    struct zs_raw *r = raw_session(t);
+    struct zs_session *a = zs_open(t, NULL);
+    struct zk_request q = {.op = ZK_OP_CREATE,
+                           .path = "/e1",
+                           .data = "",
+                           .acl = zk_proto_acl_open,
+                           .flags = ZK_CREATE_EPHEMERAL};
+    struct zk_request list = {.op = ZK_OP_GET_EPHEMERALS, .path = "/e"};
+    struct zk_reply x;
+    EQ(zs_raw_ask(r, &q, NULL), 0);
+    q.path = "/f2";
+    EQ(zs_raw_ask(r, &q, NULL), 0);
+    OK(zs_create(a, "/e3", "", ZK_CREATE_EPHEMERAL)); /* is another's */
+    EQ(zs_raw_ask(r, &list, &x), 0);
+    EQ(x.children.n, 1);
+    list.path = "/";
+    list.root = "";
+    EQ(zs_raw_ask(r, &list, &x), 0);
+    EQ(x.children.n, 2);
+}
+
+static void children_at_any_depth(struct zs *t)
+{
+    struct zs_raw *r = raw_session(t);
+    struct zs_session *a = zs_open(t, NULL);
+    struct zk_request q = {.op = ZK_OP_GET_ALL_CHILDREN_NUMBER, .path = "/p"};
+    struct zk_reply x;
+    EQ(zs_raw_ask(r, &q, &x), ZK_ERR_NO_NODE);
+    OK(zs_create(a, "/p", "", 0));
+    EQ(zs_raw_ask(r, &q, &x), 0);
+    EQ(x.number, 0);
+    OK(zs_create(a, "/p/1", "", 0));
+    OK(zs_create(a, "/p/1/2", "", 0));
+    OK(zs_create(a, "/p/1/2/3", "", 0));
+    OK(zs_create(a, "/p/4", "", 0));
+    OK(zs_create(a, "/pp", "", 0));
+    EQ(zs_raw_ask(r, &q, &x), 0);
+    EQ(x.number, 4);
+}
+
+static void who_am_i(struct zs *t)
+{
+    struct zs_raw *r = raw_session(t);
+    const struct zk_request q = {.op = ZK_OP_WHO_AM_I};
+    const struct zk_request auth = {.xid = ZK_XID_AUTH,
+                                    .op = ZK_OP_AUTH,
+                                    .scheme = "digest",
+                                    .scheme_len = 6,
+                                    .data = "user:pass",
+                                    .data_len = 9};
+    struct zk_reply x;
+    const char *text;
+    uint32_t len;
+    EQ(zs_raw_ask(r, &q, &x), 0);
+    EQ(x.children.n, 2);
+    EQ(zs_raw_ask(r, &auth, NULL), 0);
+    EQ(zs_raw_ask(r, &auth, NULL), 0); /* again is once */
+    EQ(zs_raw_ask(r, &q, &x), 0);
+    EQ(x.children.n, 4);
+    bool has_user = false;
+    while (zk_proto_text_next(&x.children, &text, &len))
+        has_user |= len == 4 && !memcmp(text, "user", 4);
+    TRUE(has_user);
+}
+
+static void null_instead_of_a_path(struct zs *t)
+{
+    static const int32_t ops[] = {ZK_OP_GET_DATA, ZK_OP_EXISTS, ZK_OP_GET_CHILDREN2, ZK_OP_GET_ACL};
+    static const uint8_t body[] = {0xff, 0xff, 0xff, 0xff, 0};
+    struct zs_raw *r = raw_session(t);
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        send_packet(r, 20 + (int32_t)i, ops[i], body, ops[i] == ZK_OP_GET_ACL ? 4 : 5);
+        EQ(answer(r, ops[i], 20 + (int32_t)i), ZK_ERR_MARSHALLING);
+    }
+    const struct zk_request q = {.op = ZK_OP_CREATE, .data = "", .acl = zk_proto_acl_open};
+    EQ(zs_raw_ask(r, &q, NULL), ZK_ERR_MARSHALLING);
+    EQ(zs_raw_ask(r, &ping, NULL), 0);
+}
+
 const struct zs_case zs_raws[] = {
     {"ping_is_answered", ping_is_answered, 0},
     {"bytes_one_by_one", bytes_one_by_one, 0},
@@ -344,6 +427,10 @@ const struct zs_case zs_raws[] = {
     {"answers_without_a_body", answers_without_a_body, 0},
     {"word_instead_of_a_packet", word_instead_of_a_packet, 0},
     {"packet_of_the_largest_size", packet_of_the_largest_size, 0},
+    {"ephemerals_of_a_session", ephemerals_of_a_session, 0},
+    {"children_at_any_depth", children_at_any_depth, 0},
+    {"who_am_i", who_am_i, 0},
+    {"null_instead_of_a_path", null_instead_of_a_path, 0},
     {NULL, NULL, 0}};
 
 extern const struct zs_case zs_nodes[], zs_sessions[], zs_watches[], zs_multis[];

@@ -269,11 +269,18 @@ static void raw_watches_fire_once_each(struct zs *t)
     EQ(raw_watch(r, ZK_OP_GET_DATA, "/a"), 0); /* twice is once */
     EQ(raw_watch(r, ZK_OP_EXISTS, "/a"), 0);   /* is the same */
     OK(zs_set(a, "/a", "1", -1));
+    OK(zs_set(a, "/a", "2", -1)); /* nobody is told of that */
     STR(events(r), "data /a");
+    OK(zs_set(a, "/a", "3", -1));
+    STR(events(r), "");
     EQ(raw_watch(r, ZK_OP_GET_DATA, "/a"), 0);
     EQ(raw_watch(r, ZK_OP_GET_CHILDREN2, "/a"), 0);
     OK(zs_delete(a, "/a", -1)); /* two watches, one event */
     STR(events(r), "deleted /a");
+    EQ(raw_watch(r, ZK_OP_GET_CHILDREN2, ""), 0);
+    OK(zs_create(a, "/b", "", 0));
+    OK(zs_create(a, "/c", "", 0));
+    STR(events(r), "children ");
 }
 
 static void raw_watch_of_nothing(struct zs *t)
