@@ -501,10 +501,74 @@ static void test_log_that_is_full_begins_anew(void)
 
 /* ---- storms ---- */
 
+/* Looks at the counter again whenever its watch has fired, or could not be set; never of its own
+ * accord.  So if it does not know the last value in the end, a watch was lost. */
+struct watcher {
+    struct zs_world *w;
+    struct zk *zk;
+    struct zk_host host;
+    struct zk_call call;
+    struct zk_watch watch;
+    int32_t seen;
+    uint32_t fired;
+    bool is_busy, is_over;
+};
+
+static void watcher_state(struct zk_host *h, enum zk_state state, int why)
+{
+    struct watcher *c = container_of(h, struct watcher, host);
+    (void)why;
+    c->is_over |= state == ZK_EXPIRED || state == ZK_CLOSED;
+}
+
+static void watcher_look(struct watcher *c)
+{
+    if (c->is_busy || c->is_over || c->watch.state != ZK_WATCH_IDLE)
+        return;
+    struct env_op op = c->call.op;
+    c->is_busy = true;
+    c->call =
+        (struct zk_call){.op = op, .what = ZK_OP_GET_DATA, .path = "/counter", .watch = &c->watch};
+    zk_submit(c->zk, &c->call);
+}
+
+static void watcher_done(struct env_op *op)
+{
+    struct watcher *c = container_of(op, struct watcher, call.op);
+    c->is_busy = false;
+    if (c->call.is_answered && !op->ret) {
+        CU_ASSERT(c->call.reply.stat.version >= c->seen);
+        c->seen = c->call.reply.stat.version;
+    }
+}
+
+static void watcher_fired(struct zk_watch *w, enum zk_event event)
+{
+    struct watcher *c = container_of(w, struct watcher, watch);
+    (void)event;
+    c->fired++;
+}
+
+static void watcher_open(struct watcher *c, struct world *x)
+{
+    static char all[200];
+    struct zk_config cfg = zk_config_default();
+    lab_zk_connect_string(x->zk, all, sizeof all);
+    *c = (struct watcher){.w = &x->w,
+                          .host.state = watcher_state,
+                          .call.op.done = watcher_done,
+                          .watch.fired = watcher_fired,
+                          .seen = -1};
+    cfg.connect = all;
+    cfg.timeout_ns = 4000 * ms;
+    CU_ASSERT_FATAL(!zk_open(x->w.env, x->w.mem, &cfg, &c->host, &c->zk, NULL, 0));
+}
+
 static void storm(uint64_t seed, bool is_stormy, uint64_t ret_hash[2], struct lab_zk_stats *sum)
 {
     struct world x;
     struct counter c[3];
+    struct watcher eye;
     struct prng p;
     struct sim_config world = is_stormy ? sim_config_stormy(seed) : sim_config_quiet(seed);
     uint32_t servers = seed % 3 == 0 ? 5 : 3;
@@ -516,7 +580,9 @@ static void storm(uint64_t seed, bool is_stormy, uint64_t ret_hash[2], struct la
     for (uint32_t i = 0; i < 3; i++)
         counter_open(&c[i], &x);
     counter_make(&c[0]);
+    watcher_open(&eye, &x);
     for (int i = 0; i < 60; i++) {
+        watcher_look(&eye);
         uint32_t n = (uint32_t)prng_below(&p, servers);
         struct sim_node *node = lab_zk_node(x.zk, n);
         switch (prng_below(&p, 9)) {
@@ -578,6 +644,13 @@ static void storm(uint64_t seed, bool is_stormy, uint64_t ret_hash[2], struct la
         unknown += c[i].unknown + !c[i].is_idle;
     }
     int32_t there = counter_there(&x);
+    for (int i = 0; i < 200 && eye.seen < there; i++) {
+        watcher_look(&eye);
+        sim_until(&x.w, NULL, 20 * ms);
+    }
+    CU_ASSERT(eye.is_over || eye.seen == there);
+    if (sum)
+        sum->events += eye.fired;
     CU_ASSERT(there >= (int32_t)acked); /* what was answered is there */
     CU_ASSERT(there <= (int32_t)(acked + unknown));
     for (uint32_t i = 0; i < servers; i++)
