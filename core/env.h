@@ -32,7 +32,11 @@
  * Durability: write() is durable after a later sync() of the file, or when done if the file was
  * opened with ENV_O_DSYNC.  sync() also makes the file's size and its name durable.  rename() is
  * durable when done.  unlink() may be undone by a power loss.  A failed sync or DSYNC write says
- * nothing about what is on disk: treat it as fatal, never retry it. */
+ * nothing about what is on disk: treat it as fatal, never retry it.
+ *
+ * A directory that hosts share is an env of its own on the same loop (net_shared_open in net/,
+ * sim_shared_mount in sim/): its names lead there, all else is the first env's, and no network call
+ * is made on it.  What others see of it, and when, its file system says. */
 #ifndef CORE_ENV_H
 #define CORE_ENV_H
 
@@ -326,7 +330,8 @@ static inline void env_unlisten(struct env *e, struct env_acceptor *a)
     e->vt->unlisten(e, a);
 }
 
-/* ret: 0 with p->conn set and the hello exchanged (a raw one has none); or E_REFUSED, E_TIMEOUT, E_VERSION, ... */
+/* ret: 0 with p->conn set and the hello exchanged (a raw one has none); or E_REFUSED, E_TIMEOUT,
+ * E_VERSION, ... */
 static inline void env_connect(struct env *e, const char *addr, int64_t timeout_ns,
                                struct env_peer *p, struct env_op *op)
 {

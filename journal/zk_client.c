@@ -309,6 +309,13 @@ void zk_submit(struct zk *z, struct zk_call *c)
 
 /* --- answers --- */
 
+/* CREATE2 in a multi is answered as CREATE by ZooKeeper 3.8, without the stat */
+static bool client_is_result_of(int32_t result, int32_t what)
+{
+    return result == ZK_OP_ERROR || result == what ||
+           (what == ZK_OP_CREATE2 && result == ZK_OP_CREATE);
+}
+
 /* the operations' own answers; E_PROTO: they are not of these operations */
 static int client_answer_multi(const struct zk *z, struct zk_call *c)
 {
@@ -319,8 +326,7 @@ static int client_answer_multi(const struct zk *z, struct zk_call *c)
     for (uint32_t i = 0; i < c->n_ops; i++) {
         struct zk_reply *a = &c->ops[i].reply;
         zk_proto_result_next(&l, a);
-        bool is_create = a->op == ZK_OP_CREATE && c->ops[i].what == ZK_OP_CREATE2; /* 3.8 */
-        if (a->op != ZK_OP_ERROR && a->op != c->ops[i].what && !is_create)
+        if (!client_is_result_of(a->op, c->ops[i].what))
             return E_PROTO;
         if (a->path && !zk_client_strip(z, &a->path, &a->path_len))
             return E_PROTO;

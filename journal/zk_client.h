@@ -115,7 +115,7 @@ struct zk_multi {
     uint32_t data_len;
     int32_t version, flags;
     struct zk_list acl;
-    struct zk_reply reply; /* err, path, stat (3.8 tells none of a CREATE2 in here) */
+    struct zk_reply reply; /* err, path, stat; of CREATE2 servers may leave the stat out */
 };
 
 struct zk_call {

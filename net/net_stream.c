@@ -8,8 +8,8 @@
  * memory (or the dustbin), then the net's one receive buffer, where items are parsed in place.  An
  * item whose end has not come is set aside in the connection's stash and put back in front of the
  * next read.  After a transfer the buffer's part of a read is kept small, because what follows is
- * probably the next transfer, whose bytes should not pass through the buffer.  What a raw connection
- * brings is given to its owner as it was read.
+ * probably the next transfer, whose bytes should not pass through the buffer.  What a raw
+ * connection brings is given to its owner as it was read.
  *
  * Invariants:
  *  1. While place_left > 0 the stash is empty: all that came was placed.

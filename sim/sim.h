@@ -300,6 +300,9 @@ enum sim_chance_kind {
     SIM_CHANCE_SITE,           /* env_fault(site) */
     SIM_CHANCE_STORE_ERROR,    /* the under-store's: an operation of node fails */
     SIM_CHANCE_STORE_SHORT,    /* a read gives n bytes only */
+    SIM_CHANCE_WRITE_LATE,     /* a write of node to a shared directory lands for_ns later */
+    SIM_CHANCE_NAME_LATE,      /* a rename or unlink there takes effect for_ns later */
+    SIM_CHANCE_CREATE_BOTH,    /* a file there is created exclusively though it is there */
     SIM_CHANCES
 };
 
@@ -372,6 +375,9 @@ struct sim_stats {
     uint64_t rma_bytes, rma_late, rma_dropped;
     uint64_t disk_reads, disk_writes, disk_syncs, eio, enospc, stalls, misdirected, misread;
     uint64_t kinds[SIM_KINDS]; /* trace records of each */
+    uint64_t shared_late, shared_names_late,
+        shared_both;                                /* what chance did to shared directories */
+    uint64_t stale_names, stale_sizes, stale_pages; /* answers of their clients from memory */
     uint64_t sectors_kept, sectors_dropped, sectors_torn, sectors_garbage, names_undone;
 };
 

@@ -507,8 +507,8 @@ static void sim_conn_unknown(struct sim_conn *c, bool tells)
     sim_conn_ev_drop(s, &c->knock_ev);
     c->end[1].state = SIM_END_CLOSED;
     if (tells)
-        sim_conn_reset_later(
-            &c->end[0], s->now_ns + sim_net_latency_ns(s, c->end[1].node, c->end[0].node, 0));
+        sim_conn_reset_later(&c->end[0],
+                             s->now_ns + sim_net_latency_ns(s, c->end[1].node, c->end[0].node, 0));
     sim_conn_put(c);
 }
 
@@ -532,8 +532,7 @@ static void sim_conn_syn_event(struct sim *s, struct sim_conn *c)
     }
     struct sim_listener *l = to->up ? sim_conn_listener(to, strchr(c->addr, ':') + 1) : NULL;
     if (!l || l->raw != c->raw) { /* in the real world they connect, and part over the first byte */
-        sim_conn_fail(c, l ? E_PROTO : E_REFUSED,
-                      s->now_ns + sim_net_latency_ns(s, to, from, 0));
+        sim_conn_fail(c, l ? E_PROTO : E_REFUSED, s->now_ns + sim_net_latency_ns(s, to, from, 0));
         return;
     }
     if (c->raw) {

@@ -73,6 +73,7 @@ static void test_raw_cut_and_joined(void)
         struct raw_world w;
         raw_start_seed(&w, seed);
         CU_ASSERT_EQUAL_FATAL(raw_connect_to(&w, w.addr), 0);
+        w.server.wants = 40;
         raw_send(&w.client, 0, 20);
         raw_for(&w, 1000);
         raw_send(&w.client, 20, 20);
@@ -82,7 +83,6 @@ static void test_raw_cut_and_joined(void)
         joined += w.server.n > 20;
         by_byte += w.server.pieces == w.server.n;
         whole += w.server.pieces == 1 && w.server.n == 20;
-        w.server.wants = 40;
         CU_ASSERT(raw_world_drive(&w, &w.server.has_all));
         CU_ASSERT_EQUAL(w.server.n, 40);
         CU_ASSERT(raw_is_right(&w.server));
@@ -119,7 +119,8 @@ static void test_raw_same_seed_same_cuts(void)
     CU_ASSERT_NOT_EQUAL(raw_hash_of(3), raw_hash_of(4));
 }
 
-/* what the machine received while the process stood still comes when it goes on, connect among it */
+/* what the machine received while the process stood still comes when it goes on, connect among it
+ */
 static void test_raw_a_process_that_stands_still(void)
 {
     struct raw_world w;
