@@ -648,7 +648,7 @@ static void storm(uint64_t seed, bool is_stormy, uint64_t ret_hash[2], struct la
         watcher_look(&eye);
         sim_until(&x.w, NULL, 20 * ms);
     }
-    CU_ASSERT(eye.is_over || eye.seen == there);
+    CU_ASSERT(eye.is_over || eye.seen >= there);
     if (sum)
         sum->events += eye.fired;
     CU_ASSERT(there >= (int32_t)acked); /* what was answered is there */
