@@ -499,6 +499,28 @@ static void test_log_that_is_full_begins_anew(void)
     world_close(&x);
 }
 
+/* what is logged, sent and answered is given back; also what waited for a server that is cut off */
+static void test_memory_is_given_back(void)
+{
+    struct world x;
+    struct counter c;
+    world_open(&x, 3, 33);
+    CU_ASSERT_FATAL(leads(&x));
+    counter_open(&c, &x);
+    counter_make(&c);
+    counter_run(&c, 5000 * ms);
+    uint64_t used = x.mem.used;
+    uint32_t acked = c.acked, f = ((uint32_t)lab_zk_leader(x.zk) + 1) % 3;
+    for (int i = 0; i < 10; i++) {
+        lab_zk_split(x.zk, i % 2 ? 0 : 1u << f);
+        counter_run(&c, 3000 * ms);
+    }
+    CU_ASSERT(c.acked > acked + 3000);
+    CU_ASSERT(x.mem.used <= used + (1 << 20));
+    counter_is_right(&c, &x);
+    world_close(&x);
+}
+
 /* ---- storms ---- */
 
 /* Looks at the counter again whenever its watch has fired, or could not be set; never of its own
@@ -863,4 +885,4 @@ UNIT_MAIN("lab_zk", UNIT(test_digest), UNIT(test_tree_undoes), UNIT(test_garbage
           UNIT(test_leader_that_stood_still), UNIT(test_new_leader_gives_sessions_their_time_again),
           UNIT(test_session_is_ended_by_hand), UNIT(test_slow_session_expires),
           UNIT(test_lagging_server_is_stale_until_a_sync), UNIT(test_log_that_is_full_begins_anew),
-          UNIT(test_storms), UNIT(test_same_run_twice))
+          UNIT(test_memory_is_given_back), UNIT(test_storms), UNIT(test_same_run_twice))
