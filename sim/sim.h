@@ -220,6 +220,8 @@ void sim_net_secret(struct sim_node *n, uint64_t first, uint64_t second);
 void sim_net_partition(struct sim_node *a, struct sim_node *b, bool one_way);
 void sim_net_partition_sets(struct sim_node *const *a, uint32_t n_a, struct sim_node *const *b,
                             uint32_t n_b, bool one_way);
+/* does anything pass from a to b, as partitions are now? */
+bool sim_net_passes(const struct sim_node *a, const struct sim_node *b);
 void sim_net_heal(struct sim_node *a, struct sim_node *b);
 void sim_net_heal_all(struct sim *s);
 /* what goes from a to b takes so many times as long; 0: as usual */

@@ -70,6 +70,11 @@ bool sim_net_blocked(struct sim *s, const struct sim_node *from, const struct si
     return l && l->blocked && from != to;
 }
 
+bool sim_net_passes(const struct sim_node *a, const struct sim_node *b)
+{
+    return !sim_net_blocked(a->sim, a, b);
+}
+
 int64_t sim_net_clogged_until(struct sim *s, const struct sim_node *from, const struct sim_node *to)
 {
     struct sim_link *l = sim_net_special(s, from, to);
