@@ -130,6 +130,7 @@
     X(RAFT_DISK_IGNORED, "a member that lost its disk is taken for the one it was") \
     X(RAFT_FLOOR_FORGOTTEN, "a member whose log was damaged forgets that it ever had more") \
     X(RAFT_ENDED_ANY, "whoever has an entry of a term says that no log has more of it") \
+    X(ZK_FENCE_GAPS, "a claim of an epoch leaves slots below it free") \
     X(RAFT_FULL_STAYS, "a log that was full takes nothing though there is space again") \
     X(RAFT_SHIP_UNCHECKED, "an image that came is taken over unchecked") \
     X(RAFT_SHIP_NOT_SYNCED, "an image that came is taken over before it is durable") \
