@@ -3,8 +3,7 @@
  * A claim, step by step:
  *   ABOVE  from slot n up, a window of slots at a time, until one is free: is n itself free?
  *   BELOW  from slot n - 1 down, until one is in use
- *   SECURE that one again, as it is: who wrote it may have stopped before it was durable
- *   FILL   from there up to n, one write at a time
+ *   FILL   from that one up to n, one write at a time
  *   PROVE  slots n and n + 1 */
 #include "core/mutant.h"
 #include "journal/zk_fence.h"
@@ -237,15 +236,8 @@ static void zk_fence_looked_down(struct zk_fence *f, uint64_t n)
         zk_fence_below(f, f->at);
         return;
     }
-    uint64_t next = MUTANT(ZK_FENCE_GAPS) ? f->epoch : f->at + n;
-    if (!n) {
-        zk_fence_fill(f, next);
-        return;
-    }
-    memmove(f->block, f->block + (n - 1) * LOG_BLOCK, LOG_BLOCK);
-    f->state = ZK_FENCE_CLAIM_SECURE;
-    f->at = next;
-    env_write(f->file, f->block, LOG_BLOCK, zk_fence_offset(next - 1), &f->op);
+    uint64_t first = n ? f->at + n - 1 : 0; /* the last one in use is written anew */
+    zk_fence_fill(f, MUTANT(ZK_FENCE_GAPS) ? f->epoch : first);
 }
 
 /* slots epoch and epoch + 1 were read */
@@ -424,9 +416,6 @@ static void zk_fence_step(struct env_op *op)
         return;
     case ZK_FENCE_CLAIM_BELOW:
         zk_fence_looked_down(f, (uint64_t)op->ret / LOG_BLOCK);
-        return;
-    case ZK_FENCE_CLAIM_SECURE:
-        zk_fence_fill(f, f->at);
         return;
     case ZK_FENCE_CLAIM_FILL:
         if (f->at < f->epoch)

@@ -11,10 +11,12 @@
  * INVARIANTS
  *  1. The file is made whole when the journal is formatted and never renamed, removed or resized:
  *     nobody's cached name, size or end of file says anything about a claim.
- *  2. A claim of epoch n fills every free slot up to n, in ascending order, each durable before the
- *     next, after the last one in use was made durable once more: who wrote that may have stopped
- *     before it was, and the storage then lose it.  So the slots in use are always the first ones,
- * and whoever holds epoch e sees any later claim, however far above, in slot e + 1.
+ *  2. A claim of epoch n fills every slot from the last one in use up to n, in ascending order,
+ * each durable before the next.  (The last one, too: who wrote that may have stopped before it was
+ *     durable, and the storage then lose it.)  So the slots in use are always the first ones, and
+ *     whoever holds epoch e sees any later claim, however far above, in slot e + 1.  A slot is only
+ *     ever filled with the mark of the claim that does it: what was read of it would be an older
+ *     one's by then, and bring that claim back (test_zk_fence.c has the order of events).
  *  3. A block that is not zeros is in use, whatever it holds: a claim that a crash tore counts.  So
  *     a fence that cannot be read as expected stops the holder, never the other way round.
  *  4. The claim holds (zk_fence_claim is done with 0) when its slots were durable and a read that
@@ -84,7 +86,6 @@ enum zk_fence_state {
     ZK_FENCE_OPEN_HEAD,
     ZK_FENCE_CLAIM_ABOVE, /* n and up: how far are slots in use? */
     ZK_FENCE_CLAIM_BELOW, /* below n: from where on are they free? */
-    ZK_FENCE_CLAIM_SECURE,
     ZK_FENCE_CLAIM_FILL,
     ZK_FENCE_CLAIM_PROVE,
     ZK_FENCE_CHECK,

@@ -544,7 +544,7 @@ static bool fake_held(const struct fake *f, const struct fake_op *o)
 }
 
 /* one event; false when there is nothing left but held writes */
-static bool fake_step(struct fake *f)
+static UNUSED bool fake_step(struct fake *f)
 {
     f->now_ns += (int64_t)prng_below(&f->rng, 20000);
     struct env_timer *t = heap_peek(&f->timers);
@@ -608,7 +608,7 @@ static void fake_kill(struct fake *f)
     fake_forget(f);
 }
 
-static void fake_power_loss(struct fake *f)
+static UNUSED void fake_power_loss(struct fake *f)
 {
     fake_kill(f);
     for (uint32_t k = 0; k < f->n_names; k++) {
