@@ -224,7 +224,7 @@ static void zk_follow_looked(struct zk_drive *d, int64_t ret)
         d->acked = base_max_u64(d->acked, d->log.limit);
     zk_drive_apply(d, MUTANT(ZK_TAIL_ACKED_IGNORED) ? UINT64_MAX : d->acked);
     zk_follow_applied(d);
-    if (ret == E_NOENT) {
+    if (ret == E_NOENT || (is_limited && d->tail.is_empty)) {
         d->has_log = false;
         d->state = ZK_LOAD;
         d->image_state = ZK_IMAGE_MEMBERS;

@@ -134,7 +134,6 @@ static void zk_image_done(struct zk_drive *d)
         d->host->role(d->host, JOURNAL_STANDBY, d->epoch, 0);
     }
     zk_drive_pause(d, 0);
-    d->is_woken = true;
 }
 
 /* begins what the state asks for; false: nothing was to be begun */

@@ -106,6 +106,7 @@ static void zk_tail_chosen(struct zk_tail *t)
         zk_tail_close(t, 0);
         return;
     }
+    t->is_empty = !t->is_open && !t->gone_first && !t->bad;
     t->missed += t->is_open && t->gone_first;
     if (!t->is_open && t->gone_first)
         t->bad = E_NOENT;
@@ -399,7 +400,7 @@ void zk_tail_look(struct zk_tail *t, bool is_thorough, struct env_op *op)
     t->got = 0;
     t->bad = 0;
     t->look_bytes = 0;
-    t->is_more = false;
+    t->is_more = t->is_empty = false;
     t->is_thorough = is_thorough;
     t->is_stale = true;
     if (t->is_open) {

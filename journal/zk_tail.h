@@ -39,6 +39,7 @@ struct zk_tail {
     /* results */
     uint64_t next;  /* index that comes next */
     bool is_more;   /* the look ended before the log did */
+    bool is_empty;  /* there is no segment */
     bool is_torn;   /* what is behind the last batch does not check (yet) */
     uint64_t bytes; /* of the batches that came, padding included */
     /* own */
