@@ -17,7 +17,7 @@
 #include "core/mutant.h"
 #include "journal/zk_drive_impl.h"
 
-enum { ZK_LACKS_SAID = 200 };
+enum { ZK_LACKS_ANEW = 8, ZK_LACKS_SAID = 200 };
 
 static const int64_t ZK_PAUSE_NS = 100 * 1000000LL;
 
@@ -211,10 +211,15 @@ static void zk_follow_lacks(struct zk_drive *d)
                 "records up to %llu: check the shared storage.",
                 d->dir, (unsigned long long)d->log.epoch, (unsigned long long)d->pend.next,
                 (unsigned long long)d->log.limit);
-    if (d->has_claim && d->lacks > ZK_LACKS_SAID)
+    if (d->has_claim && d->lacks > ZK_LACKS_SAID) {
         zk_take_end(d, E_CORRUPT);
-    else
+    } else if (d->lacks % ZK_LACKS_ANEW == 0) { /* what is open may be gone */
+        zk_pend_reset(&d->pend, d->applied + 1);
+        d->log_is_new = true;
+        d->state = ZK_TURN;
+    } else {
         zk_drive_pause(d, 0);
+    }
 }
 
 static void zk_follow_looked(struct zk_drive *d, int64_t ret)

@@ -67,7 +67,7 @@ struct fake {
     struct fake_inode inodes[FAKE_INODES];
     struct fake_name names[FAKE_NAMES];
     uint32_t n_names;
-    struct fake_file *open_files[64];
+    struct fake_file *open_files[128];
     int64_t now_ns;
     uint64_t capacity; /* bytes of all files; over it E_NOSPC */
     /* faults */

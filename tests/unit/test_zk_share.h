@@ -18,7 +18,7 @@ struct share_member {
     uint32_t id, life;
     struct mem timer_mem, mem; /* mem: of the process */
     struct heap timers;
-    struct list posts, ready;
+    struct list posts, ready, files;
     bool alive, paused;
 };
 
@@ -27,7 +27,6 @@ struct share {
     struct share_member m[SHARE_MEMBERS];
     struct prng rng;
     struct list ops; /* share_op.all */
-    bool lists_late; /* a list may miss the newest name (once) */
 };
 
 struct share_op {
@@ -41,6 +40,7 @@ struct share_op {
 
 struct share_file {
     struct env_file file;
+    struct list all;
     struct share_member *m;
     struct env_file *inner;
 };
@@ -111,7 +111,8 @@ static void share_done(struct env_op *op)
     if (o->ret_file && op->ret >= 0) {
         if (is_alive) {
             struct share_file *f = calloc(1, sizeof *f);
-            *f = (struct share_file){{&m->env}, m, o->inner};
+            *f = (struct share_file){.file = {&m->env}, .m = m, .inner = o->inner};
+            list_push_back(&m->files, &f->all);
             *o->ret_file = &f->file;
         } else { /* nobody has it open */
             struct env_op *close = calloc(1, sizeof *close);
@@ -160,6 +161,7 @@ static void share_close(struct env_file *f, struct env_op *op)
 {
     struct share_file *s = share_file_of(f);
     fake_close(s->inner, &share_op_new(s->m, op, 0)->op);
+    list_remove(&s->all);
     free(s);
 }
 
@@ -248,6 +250,7 @@ static void share_init(struct share *w, uint64_t seed)
         m->id = i + 1;
         list_init(&m->posts);
         list_init(&m->ready);
+        list_init(&m->files);
     }
 }
 
@@ -274,6 +277,26 @@ static struct env *share_up(struct share *w, uint32_t i)
     return &m->env;
 }
 
+/* a file that a write under way needs stays open */
+static void share_shut_files(struct share_member *m)
+{
+    struct fake *f = &m->w->disk;
+    struct list *l;
+    while ((l = list_pop(&m->files))) {
+        struct share_file *s = list_entry(l, struct share_file, all);
+        bool is_used = false;
+        for (uint32_t k = 0; k < f->n_ops; k++)
+            is_used |= f->ops[k].file && &f->ops[k].file->file == s->inner;
+        for (unsigned k = 0; k < ARRAY_LEN(f->open_files) && !is_used; k++)
+            if (f->open_files[k] && &f->open_files[k]->file == s->inner) {
+                free(f->open_files[k]);
+                f->open_files[k] = NULL;
+                break;
+            }
+        free(s);
+    }
+}
+
 /* of its writes under way some never happen, some in part; the others land when they will */
 static void share_kill(struct share *w, uint32_t i)
 {
@@ -296,6 +319,7 @@ static void share_kill(struct share *w, uint32_t i)
             o->len = (uint32_t)prng_below(&w->rng, o->len / FAKE_SECTOR + 1) * FAKE_SECTOR;
         }
     }
+    share_shut_files(m);
     mem_drop(&m->mem);
     mem_drop(&m->timer_mem);
 }
