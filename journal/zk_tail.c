@@ -107,7 +107,10 @@ static void zk_tail_chosen(struct zk_tail *t)
         return;
     }
     t->is_empty = !t->is_open && !t->gone_first && !t->bad;
-    t->missed += t->is_open && t->gone_first;
+    if (t->is_open && t->gone_first) { /* there is more: under way still, or gone */
+        t->missed++;
+        t->is_more = true;
+    }
     if (!t->is_open && t->gone_first)
         t->bad = E_NOENT;
     else if (t->missed == ZK_TAIL_MISSED) {
