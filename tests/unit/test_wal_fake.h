@@ -366,6 +366,8 @@ static int64_t fake_do_open(struct fake *f, struct fake_op *o)
     struct fake_name *n = fake_name(f, o->name, (o->flags & ENV_O_CREATE) != 0);
     if (!n || (n->now < 0 && !(o->flags & ENV_O_CREATE)))
         return E_NOENT;
+    if (n->now >= 0 && (o->flags & ENV_O_EXCL))
+        return E_EXIST;
     if (n->now < 0) {
         n->now = fake_new_inode(f);
     } else if (o->flags & ENV_O_TRUNC) {
