@@ -42,8 +42,10 @@ static void test_the_next_leader_has_all(void)
     for (uint32_t turn = 0; turn < 12 && !w->bad; turn++) {
         uint32_t i = turn % 3;
         zw_run(w, 300);
-        zw_call(w, i);
-        zw_run(w, 500);
+        for (int k = 0; k < 20 && w->m[i].role != JOURNAL_LEADER; k++) {
+            zw_call(w, i);
+            zw_run(w, 200);
+        }
         CU_ASSERT_FATAL(w->m[i].role == JOURNAL_LEADER);
         for (int k = 0; k < 40; k++) {
             zw_submit(w, i, 100);
@@ -72,7 +74,9 @@ static void zw_storm(struct zw *w)
     struct prng *r = &w->s.rng;
     uint32_t i = (uint32_t)prng_below(r, ZW_MEMBERS);
     uint64_t dice = prng_below(r, 1000);
-    if (dice < 400) {
+    if (dice == 998 && !w->damaged) {
+        w->damaged = zw_damage_image(w);
+    } else if (dice < 400) {
         if (zw_is_up(w, i) && w->m[i].role == JOURNAL_LEADER)
             zw_submit(w, i, 8 + (uint32_t)prng_below(r, prng_below(r, 8) ? 200 : 4000));
     } else if (dice < 500) {
@@ -108,6 +112,8 @@ static void test_storms(void)
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         zw_init(w, seed);
         w->twice_ppm = seed % 4 == 0 ? 50000 : 0;
+        w->s.slow_ppm = seed % 2 ? 20000 : 0;
+        w->s.slow_ns = 100 * ZW_MS;
         w->s.disk.faults_ppm = seed % 3 == 0 ? 20000 : 0;
         for (uint32_t i = 0; i < ZW_MEMBERS; i++)
             zw_up(w, i);

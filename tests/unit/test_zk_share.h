@@ -26,7 +26,9 @@ struct share {
     struct fake disk;
     struct share_member m[SHARE_MEMBERS];
     struct prng rng;
-    struct list ops; /* share_op.all */
+    struct list ops;   /* share_op.all */
+    uint32_t slow_ppm; /* an operation takes up to slow_ns longer */
+    int64_t slow_ns;
 };
 
 struct share_op {
@@ -34,6 +36,7 @@ struct share_op {
     struct list all;
     struct share_member *m;
     uint32_t life, len;
+    int64_t not_before_ns;
     struct env_file *inner, **ret_file;
     void *copy, *to;
 };
@@ -139,6 +142,9 @@ static struct share_op *share_op_new(struct share_member *m, struct env_op *user
     o->len = len;
     if (len)
         o->copy = aligned_alloc(4096, base_align_up(len, 4096));
+    if (prng_chance_ppm(&m->w->rng, m->w->slow_ppm))
+        o->not_before_ns =
+            m->w->disk.now_ns + (int64_t)prng_below(&m->w->rng, (uint64_t)m->w->slow_ns);
     list_push_back(&m->w->ops, &o->all);
     return o;
 }
@@ -384,15 +390,26 @@ static bool share_run_list(struct list *l)
     return true;
 }
 
+/* operations that are done are heard of in any order */
+static bool share_run_ready(struct share *w, struct share_member *m)
+{
+    uint32_t n = 0;
+    list_each(l, &m->ready)
+        n++;
+    for (uint64_t skip = n ? prng_below(&w->rng, n) : 0; skip; skip--)
+        list_push_back(&m->ready, list_pop(&m->ready));
+    return share_run_list(&m->ready);
+}
+
 /* one thing of this member's; false: it has nothing to do now */
 static bool share_turn(struct share *w, struct share_member *m)
 {
     if (!m->alive || m->paused)
         return false;
     struct env_timer *t = heap_peek(&m->timers);
-    if (prng_below(&w->rng, 2) && share_run_list(&m->ready))
+    if (prng_below(&w->rng, 2) && share_run_ready(w, m))
         return true;
-    if (share_run_list(&m->posts) || share_run_list(&m->ready))
+    if (share_run_list(&m->posts) || share_run_ready(w, m))
         return true;
     if (!t || t->at_ns > w->disk.now_ns)
         return false;
@@ -411,27 +428,42 @@ static void share_disk_do(struct share *w, uint32_t i)
     o.op->done(o.op);
 }
 
-static bool share_disk_turn(struct share *w)
+static int64_t share_not_before(const struct fake_op *o)
 {
-    if (!w->disk.n_ops)
+    return o->op->done == share_done ? container_of(o->op, struct share_op, op)->not_before_ns : 0;
+}
+
+/* false: nothing is under way that may end now; *ret_at: when something may */
+static bool share_disk_turn(struct share *w, int64_t *ret_at)
+{
+    struct fake *f = &w->disk;
+    uint32_t n = 0, pick[FAKE_OPS];
+    for (uint32_t i = 0; i < f->n_ops; i++) {
+        int64_t at = share_not_before(&f->ops[i]);
+        if (at <= f->now_ns)
+            pick[n++] = i;
+        *ret_at = base_min_i64(*ret_at, at);
+    }
+    if (!n)
         return false;
-    share_disk_do(w, (uint32_t)prng_below(&w->rng, w->disk.n_ops));
+    share_disk_do(w, pick[prng_below(&w->rng, n)]);
     return true;
 }
 
 /* one event; false: nothing will ever happen (but what a paused one waits for) */
 static UNUSED bool share_step(struct share *w)
 {
+    int64_t at = INT64_MAX;
     w->disk.now_ns += (int64_t)prng_below(&w->rng, 20000);
-    if (prng_below(&w->rng, 2) && share_disk_turn(w))
+    if (prng_below(&w->rng, 2) && share_disk_turn(w, &at))
         return true;
     uint32_t first = (uint32_t)prng_below(&w->rng, SHARE_MEMBERS);
     for (uint32_t k = 0; k < SHARE_MEMBERS; k++)
         if (share_turn(w, &w->m[(first + k) % SHARE_MEMBERS]))
             return true;
-    if (share_disk_turn(w))
+    at = INT64_MAX;
+    if (share_disk_turn(w, &at))
         return true;
-    int64_t at = INT64_MAX;
     for (uint32_t k = 0; k < SHARE_MEMBERS; k++) {
         struct share_member *m = &w->m[k];
         struct env_timer *t = m->alive && !m->paused ? heap_peek(&m->timers) : NULL;
