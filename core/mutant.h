@@ -130,6 +130,16 @@
     X(RAFT_DISK_IGNORED, "a member that lost its disk is taken for the one it was") \
     X(RAFT_FLOOR_FORGOTTEN, "a member whose log was damaged forgets that it ever had more") \
     X(RAFT_ENDED_ANY, "whoever has an entry of a term says that no log has more of it") \
+    X(ZK_FENCE_GAPS, "a claim of an epoch leaves slots below it free") \
+    X(ZK_NO_FENCE, "what is durable is acknowledged without a look at the fence") \
+    X(ZK_FENCE_EARLY, "a look at the fence counts for what became durable after it began") \
+    X(ZK_SEAL_EARLY, "a new leader takes what it read of the old log before its claim") \
+    X(ZK_TAIL_NOT_RELOGGED, "what the old log holds unproven is not taken over") \
+    X(ZK_TAIL_ACKED_IGNORED, "a standby applies what nobody has acknowledged yet") \
+    X(ZK_SESSION_IS_PROOF, "a leader answers reads without a look at the fence") \
+    X(ZK_SERVE_EARLY, "a new leader's log counts before it holds what it takes over") \
+    X(ZK_NAME_REUSED, "two processes of one epoch write one log") \
+    X(ZK_GC_EAGER, "a log is removed as soon as one image covers it") \
     X(RAFT_FULL_STAYS, "a log that was full takes nothing though there is space again") \
     X(RAFT_SHIP_UNCHECKED, "an image that came is taken over unchecked") \
     X(RAFT_SHIP_NOT_SYNCED, "an image that came is taken over before it is durable") \

@@ -15,7 +15,12 @@ struct journal_config journal_config_default(void)
                                             .suspect_min_ns = 1000 * 1000000LL,
                                             .suspect_max_ns = 2000 * 1000000LL,
                                             .drift_ppm = 500,
-                                            .keep_entries = 100000}};
+                                            .keep_entries = 100000},
+                                   .zk = {.dir = "",
+                                          .poll_ns = 10 * 1000000LL,
+                                          .tell_ns = 2 * 1000000LL,
+                                          .outage_ns = 10 * 1000000000LL,
+                                          .read_ns = 5 * 1000000000LL}};
 }
 
 int64_t journal_sure_ns(const struct journal_raft *c)

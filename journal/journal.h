@@ -1,7 +1,7 @@
 /* journal/journal.h - all that a master sees of its journal: one totally ordered sequence of
  * records.
  *
- * Variants (local, raft; later zk) stand behind one table.  A master submits records while it leads
+ * Variants (local, raft, zk) stand behind one table.  A master submits records while it leads
  * and applies every committed record, in order, once, whether it leads or not.
  *
  * CONTRACT
@@ -98,6 +98,14 @@ struct journal_config {
                       const void *bytes, uint32_t len);
         struct raft_watch *watch; /* raft_watch.h; NULL: nobody looks on */
     } raft;
+    struct journal_zk {
+        uint32_t id;       /* this member's; not 0 */
+        const char *dir;   /* in the shared directory; "" for itself */
+        int64_t poll_ns;   /* a standby looks at the log so often; default 10 ms */
+        int64_t tell_ns;   /* quiet time after which standbys are told of the last record; 2 ms */
+        int64_t outage_ns; /* without proof from the storage a leader steps down; 10 s */
+        int64_t read_ns;   /* a standby's read waits no longer; 5 s */
+    } zk;
 };
 
 /* After a barrier nobody else leads for so long, by this clock: whoever took part in it is bound
@@ -251,5 +259,12 @@ struct journal *local_open(struct env *e, struct mem *m, const struct journal_co
  * role(FAILED, why).  Members find each other at the addresses of the configuration. */
 struct journal *raft_open(struct env *e, struct mem *m, const struct journal_config *cfg,
                           struct journal_host *host);
+
+/* zk_drive.c: any number of masters, one log on shared storage (shared: its files, same loop).  Who
+ * is to lead comes from elect (zk_elect.h).  The host must have image_reset. */
+struct zk_elect;
+struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
+                              const struct journal_config *cfg, struct zk_elect *elect,
+                              struct journal_host *host);
 
 #endif

@@ -39,6 +39,9 @@ struct wal_config {
     uint32_t batches_in_flight; /* at most WAL_SLOTS_MAX */
     uint64_t queue_bytes;       /* of records that wait for a batch */
     uint64_t cluster_hi, cluster_lo;
+    /* A segment that is removed does not become another one: others may have it open, and read on
+     * in it (zk_tail.h). */
+    bool keeps_none;
 };
 
 struct wal_host {

@@ -354,8 +354,8 @@ static bool wal_trim_keep(struct wal *w)
     uint32_t i = 0;
     while (w->segs[i].seq != w->trim.seq)
         i++;
-    if (w->n_spares == WAL_SPARES_MAX || w->giving || w->stop_op || MUTANT(SEGMENT_NAME_LOST) ||
-        w->segs[i].bytes != w->cfg.segment_bytes)
+    if (w->n_spares == WAL_SPARES_MAX || w->cfg.keeps_none || w->giving || w->stop_op ||
+        MUTANT(SEGMENT_NAME_LOST) || w->segs[i].bytes != w->cfg.segment_bytes)
         return false;
     w->spare[w->n_spares++] = w->trim.seq;
     wal_trim_gone(w);

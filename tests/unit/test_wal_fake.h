@@ -67,7 +67,7 @@ struct fake {
     struct fake_inode inodes[FAKE_INODES];
     struct fake_name names[FAKE_NAMES];
     uint32_t n_names;
-    struct fake_file *open_files[64];
+    struct fake_file *open_files[128];
     int64_t now_ns;
     uint64_t capacity; /* bytes of all files; over it E_NOSPC */
     /* faults */
@@ -369,6 +369,8 @@ static int64_t fake_do_open(struct fake *f, struct fake_op *o)
     struct fake_name *n = fake_name(f, o->name, (o->flags & ENV_O_CREATE) != 0);
     if (!n || (n->now < 0 && !(o->flags & ENV_O_CREATE)))
         return E_NOENT;
+    if (n->now >= 0 && (o->flags & ENV_O_EXCL))
+        return E_EXIST;
     if (n->now < 0) {
         n->now = fake_new_inode(f);
     } else if (o->flags & ENV_O_TRUNC) {
@@ -568,7 +570,7 @@ static bool fake_held(const struct fake *f, const struct fake_op *o)
 }
 
 /* one event; false when there is nothing left but held writes */
-static bool fake_step(struct fake *f)
+static UNUSED bool fake_step(struct fake *f)
 {
     f->now_ns += (int64_t)prng_below(&f->rng, 20000);
     struct env_timer *t = heap_peek(&f->timers);
@@ -632,7 +634,7 @@ static void fake_kill(struct fake *f)
     fake_forget(f);
 }
 
-static void fake_power_loss(struct fake *f)
+static UNUSED void fake_power_loss(struct fake *f)
 {
     fake_kill(f);
     for (uint32_t k = 0; k < f->n_names; k++) {

@@ -1,0 +1,257 @@
+/* journal/zk_drive_impl.h - what the files of the ZooKeeper journal's driver share; nobody else
+ * includes it.
+ *
+ *   zk_drive.c   the door, applying, and the one machine that moves from state to state
+ *   zk_follow.c  a standby: which log, how far, proof for its reads
+ *   zk_take.c    from a claim to leadership: the old log read to its end, its tail taken over
+ *   zk_lead.c    leading: appends, looks at the fence, answers
+ *   zk_image.c   state images: the best of any member's, own ones
+ *   zk_gc.c      what images hold leaves the shared storage
+ */
+#ifndef JOURNAL_ZK_DRIVE_IMPL_H
+#define JOURNAL_ZK_DRIVE_IMPL_H
+
+#include "core/fmt.h"
+#include "journal/image_read.h"
+#include "journal/journal.h"
+#include "journal/snap.h"
+#include "journal/wal.h"
+#include "journal/zk_elect.h"
+#include "journal/zk_fence.h"
+#include "journal/zk_pend.h"
+#include "journal/zk_tail.h"
+
+enum { ZK_REC_DATA = 0, ZK_REC_ACKED = 1 }; /* both begin with u64 acked_upto */
+
+enum {
+    ZK_ACKED_BYTES = 8,
+    ZK_WAITS = 64, /* groups of a standby's reads */
+    ZK_IMAGES = 64,
+    ZK_IMAGE_MEMBERS_MAX = 32,
+    ZK_CLAIM_TRIES = 8,
+    ZK_SEAL_TRIES = 6,
+    ZK_PROVE_TRIES = 3,
+};
+
+/*  OPEN -> LOAD -> REST
+ *
+ *  a standby, again and again:
+ *    REST -> LAST -> LOOK -> REST           nobody claimed above the log that is followed
+ *            LAST -> CHAIN -> LOOK          somebody did: it is the same log still
+ *                    CHAIN -> TURN -> LOOK  or another one goes on
+ *    LOOK -> LOAD                           what comes next was removed: an image has it
+ *
+ *  who is first:
+ *    REST -> NUMBER -> CLAIM -> CHAIN ... LOOK     the claim holds: all that went before
+ *    LOOK -> SEAL_SHUT -> SEAL_READ -> SEAL_REPLAY -> SEAL_STOP (-> SEAL_PAUSE -> SEAL_READ)
+ *    (CHAIN or) SEAL_STOP -> NAME -> NAME_SHUT -> OWN_READ -> OWN_START -> OWN_REPLAY -> RELOG
+ *    RELOG -> SERVE -> PROVE -> LEAD
+ *  and from NUMBER to LEAD, when it ends:  ENDING -> ENDED -> REST */
+enum zk_drive_state {
+    ZK_OPEN,
+    ZK_LOAD,
+    ZK_REST,
+    ZK_LAST,
+    ZK_CHAIN,
+    ZK_TURN,
+    ZK_LOOK,
+    ZK_NUMBER,
+    ZK_CLAIM,
+    ZK_SEAL_SHUT,
+    ZK_SEAL_READ,
+    ZK_SEAL_REPLAY,
+    ZK_SEAL_STOP,
+    ZK_SEAL_PAUSE,
+    ZK_NAME,
+    ZK_NAME_SHUT,
+    ZK_OWN_READ,
+    ZK_OWN_START,
+    ZK_OWN_REPLAY,
+    ZK_RELOG,
+    ZK_SERVE,
+    ZK_PROVE,
+    ZK_LEAD,
+    ZK_ENDING, /* until nothing of the leadership is under way */
+    ZK_ENDED,  /* the own log stops */
+    ZK_FAILED,
+    ZK_STOP_TAIL,
+    ZK_STOP_FENCE,
+    ZK_STOPPED,
+};
+
+enum zk_image_state {
+    ZK_IMAGE_OWN,     /* at the first start */
+    ZK_IMAGE_MEMBERS, /* who has images? */
+    ZK_IMAGE_NAMES,   /* which? */
+    ZK_IMAGE_INSTALL,
+};
+
+enum zk_gc_state {
+    ZK_GC_REST,
+    ZK_GC_MEMBERS,
+    ZK_GC_IMAGES,
+    ZK_GC_LOGS,
+    ZK_GC_FILES,
+    ZK_GC_REMOVE,
+};
+
+struct zk_gc { /* of a leader */
+    struct env_op op;
+    enum zk_gc_state state;
+    bool busy;
+    int64_t again_ns;
+    uint64_t best, second, log, gone; /* images; the log that goes; those up to here are gone */
+    uint32_t member[ZK_IMAGE_MEMBERS_MAX], n_members;
+    char names[LOG_BLOCK], after[ENV_NAME_MAX], dir[ENV_NAME_MAX], path[ENV_NAME_MAX];
+};
+
+struct zk_log {                  /* of one epoch, as others see it */
+    uint64_t epoch, base, limit; /* it counts from base + 1 up to limit; UINT64_MAX: the newest */
+};
+
+struct zk_wait {    /* reads of a standby, proven: when that is applied they are answered */
+    uint64_t index; /* 0: free */
+    int64_t since_ns;
+    struct list ops;
+};
+
+struct zk_image_name {
+    uint32_t member;
+    uint64_t index;
+};
+
+struct zk_drive {
+    struct journal journal;
+    struct env *env, *shared;
+    struct mem *mem;
+    struct journal_host *host;
+    struct journal_config cfg;
+    struct zk_elect *elect;
+    char dir[ENV_NAME_MAX]; /* of the shared env, with a '/' behind it, or "" */
+    enum zk_drive_state state;
+    enum journal_role role;
+    bool busy, begun, kicked, is_running, run_again;
+    struct env_op op, kick_op;
+    struct env_timer timer; /* REST, SEAL_PAUSE */
+    bool timer_fired, is_woken;
+    int64_t pause_ns; /* of the next rest; 0: the usual */
+
+    struct zk_fence fence;
+    struct zk_tail tail;
+    struct zk_pend pend;
+    uint8_t *record;          /* one that is applied */
+    uint64_t applied, acked;  /* acked: known to be, of the log that is followed */
+    uint64_t data_end;        /* the last record of the host's that is known, in that log */
+    bool has_log, log_is_new; /* log is set; its tail is to be started */
+    struct zk_log log, found;
+    uint64_t chain_limit, newest;
+    int bad; /* a record that cannot be */
+    uint32_t lacks;
+    uint64_t bytes_past; /* that logs before the present ones had */
+
+    /* reads */
+    struct list reads_new, reads_round;
+    bool is_proven;
+    struct zk_wait wait[ZK_WAITS];
+    int64_t reads_since_ns;
+
+    /* taking over, leading */
+    bool has_claim, stands;
+    uint64_t epoch, number, prev;
+    uint32_t tries;
+    int end_why;
+    struct wal *wal; /* the old log while it is sealed, the own one after that */
+    struct wal_host wal_host;
+    char wal_dir[ENV_NAME_MAX];
+    int seal_ret;
+    struct env_file *owner;
+    uint64_t relog_pos, relogged, durable, first_own, told, acked_data;
+    struct list waiting;   /* submits, in index order; ret: bytes in pend */
+    struct env_op tell_op; /* stands among them for an ACKED record */
+    bool is_telling;
+    uint64_t unproven; /* bytes */
+    struct env_op check_op;
+    bool is_checking, check_failed;
+    uint64_t check_upto;
+    struct env_timer tell_timer, watch_timer;
+    int64_t progress_ns;
+    uint64_t elections, lost;
+    bool full;
+
+    /* images */
+    struct snap *snap, *other;
+    struct env_op snap_op;
+    bool snap_busy, image_wanted, imaging;
+    enum zk_image_state image_state;
+    bool image_begun, image_first;
+    struct zk_image_name image[ZK_IMAGES];
+    uint32_t n_images, image_at;
+    uint32_t member[ZK_IMAGE_MEMBERS_MAX], n_members; /* still to be listed: the last first */
+    bool load_again;
+    uint64_t image_mark, retry_bytes;
+    struct list image_ops, image_ops_running;
+    struct image_read image_read;
+    char snap_dir[ENV_NAME_MAX], other_dir[ENV_NAME_MAX], images_dir[ENV_NAME_MAX],
+        image_read_dir[ENV_NAME_MAX];
+    char names[LOG_BLOCK], after[ENV_NAME_MAX];
+
+    struct zk_gc gc;
+    struct env_op *stop_op;
+    bool stop_begun;
+};
+
+/* zk_drive.c */
+void zk_drive_run(struct zk_drive *d);
+void zk_drive_kick(struct zk_drive *d); /* the same in another turn */
+void zk_drive_fail(struct zk_drive *d, int why);
+/* applies what is pending up to that index */
+void zk_drive_apply(struct zk_drive *d, uint64_t upto);
+/* one record as a log has it goes behind what is pending.  0; E_AGAIN: no room; E_CORRUPT */
+int zk_drive_take(struct zk_drive *d, uint64_t index, const struct log_record *r,
+                  const void *bytes);
+void zk_drive_pause(struct zk_drive *d, int64_t ns);
+void zk_drive_log_dir(const struct zk_drive *d, uint64_t epoch, char *ret_dir);
+uint64_t zk_drive_written(const struct zk_drive *d);
+struct wal *zk_drive_wal(struct zk_drive *d, uint64_t epoch); /* NULL: no memory */
+void zk_drive_wal_free(struct zk_drive *d);
+
+/* Each of these begins the operation of the state, with d->op, or what comes of it: the next state
+ * is set when they return. */
+/* zk_follow.c */
+void zk_follow_begin(struct zk_drive *d);
+void zk_follow_next(struct zk_drive *d, int64_t ret);
+void zk_follow_applied(struct zk_drive *d);
+void zk_follow_read(struct zk_drive *d, struct env_op *op);
+void zk_follow_end_reads(struct zk_drive *d, int why);
+void zk_follow_reads_anew(struct zk_drive *d); /* their proof is void, or another's task */
+bool zk_follow_record(void *d, uint64_t index, const struct log_record *r, const void *bytes);
+
+/* zk_take.c */
+void zk_take_begin(struct zk_drive *d);
+void zk_take_next(struct zk_drive *d, int64_t ret);
+bool zk_take_relog(struct zk_drive *d); /* false: it goes on when the log has moved */
+/* it comes to nothing; others shall try, or this one after a pause */
+void zk_take_end(struct zk_drive *d, int why);
+
+/* zk_lead.c */
+void zk_lead_init(struct zk_drive *d);
+void zk_lead_begin(struct zk_drive *d);
+void zk_lead_end(struct zk_drive *d, const char *why);
+void zk_lead_submit(struct zk_drive *d, const void *rec, uint32_t len, struct env_op *op);
+void zk_lead_read(struct zk_drive *d, struct env_op *op);
+struct env_op *zk_lead_answered(struct zk_drive *d, uint32_t type);
+void zk_lead_run(struct zk_drive *d); /* steps down if it must, tells, checks */
+void zk_lead_end_submits(struct zk_drive *d, int why);
+
+/* zk_image.c */
+void zk_image_init(struct zk_drive *d);
+bool zk_image_load(struct zk_drive *d); /* one step; false: an operation is under way */
+void zk_image_run(struct zk_drive *d);
+bool zk_image_end(struct zk_drive *d);      /* at stop; false: something is under way */
+uint32_t zk_image_member(const char *name); /* "17/" -> 17; 0: it is something else */
+
+/* zk_gc.c */
+void zk_gc_init(struct zk_drive *d);
+void zk_gc_run(struct zk_drive *d);
+
+#endif

@@ -1,0 +1,63 @@
+/* journal/zk_elect.h - who is to lead, as the driver of the ZooKeeper journal sees it, and the same
+ * by means of ZooKeeper.
+ *
+ * Nothing here is evidence of leadership: being first only says who should claim (zk_fence.h). */
+#ifndef JOURNAL_ZK_ELECT_H
+#define JOURNAL_ZK_ELECT_H
+
+#include "core/env.h"
+#include "core/mem.h"
+
+enum zk_standing {
+    ZK_STANDING_NOT,
+    ZK_STANDING_FIRST, /* should claim, and lead */
+    ZK_STANDING_LOST,  /* the session is over: whoever leads must not go on */
+};
+
+struct zk_elect;
+
+struct zk_elect_vt {
+    /* take part, or not; when not, others are called.  Again after not: behind the others. */
+    void (*stand)(struct zk_elect *e, bool is_on);
+    /* A number above `above` that nobody else gets, unless the ensemble loses what it wrote.  ret:
+     * 0 with *ret_number, or an error; within some bound. */
+    void (*number)(struct zk_elect *e, uint64_t above, uint64_t *ret_number, struct env_op *op);
+    /* for hints: this member serves, with that epoch; 0: not any more */
+    void (*serves)(struct zk_elect *e, uint64_t epoch);
+};
+
+struct zk_elect {
+    const struct zk_elect_vt *vt;
+    enum zk_standing standing;
+    uint32_t leader;                                /* whom the others are told of; 0: nobody */
+    void (*changed)(struct zk_elect *e, void *ctx); /* the driver's: look again */
+    void *ctx;
+};
+
+/* By ZooKeeper, below the chroot, which must be there:
+ *
+ *   /election/<guid>-n-<sequence>   who stands (ephemeral): the lowest sequence is first.  Each
+ *                                   watches the one before it, so one departure wakes one member.
+ *                                   The guid is found again when the answer to its creation is lost
+ *   /epoch                          the highest number given out, as text; raised by compare and
+ * set /leader                         "id address epoch" of who serves (ephemeral), for hints
+ *
+ * A session that expires is over for good: whoever is first then is LOST, another session is begun,
+ * and it stands again behind the others. */
+struct zk_config;
+
+struct zk_elect_config {
+    const struct zk_config *zk; /* zk_client.h; connect lives as long as the election */
+    uint32_t id;                /* of this member */
+    const char *addr;           /* its address, for others; copied */
+};
+
+/* 0, E_CONFIG or E_NOMEM with a sentence in why */
+int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cfg,
+                  struct zk_elect **ret_e, char *why, size_t why_cap) MUST_CHECK;
+/* where the leader listens, as it said; "": not known */
+const char *zk_elect_leader_addr(const struct zk_elect *e);
+/* after the driver: stands no more, closes the session.  e is gone when op is done. */
+void zk_elect_stop(struct zk_elect *e, struct env_op *op);
+
+#endif

@@ -1,0 +1,180 @@
+/* journal/zk_gc.c - the leader lets go of what images hold.
+ *
+ *   REST -> MEMBERS -> IMAGES -> (LOGS -> FILES -> REMOVE)* -> REST
+ *
+ * INVARIANTS
+ *  1. What goes is covered by two complete images, of any members: losing one loses nothing.
+ *  2. That is so for ever (images are only replaced by later ones), so what a leader removes that
+ *     is none any more was to be removed.
+ *  3. Of the own log segments go, oldest first (wal_trim).  Of older epochs whole logs go, once the
+ *     own one begins at or before what images hold: then nothing of them is needed, whichever of
+ *     them the chain leads through.
+ *  4. Their directories stay, empty: names are not used again. */
+#include "core/mutant.h"
+#include "journal/zk_drive_impl.h"
+
+static const int64_t ZK_GC_AGAIN_NS = 5000 * 1000000LL;
+
+static void zk_gc_list(struct zk_drive *d, const char *dir)
+{
+    struct zk_gc *g = &d->gc;
+    fmt_into(g->dir, sizeof g->dir, "%s", dir);
+    env_list(d->shared, g->dir, g->after, g->names, sizeof g->names, &g->op);
+}
+
+static void zk_gc_image(struct zk_gc *g, uint64_t index)
+{
+    if (index > g->best) {
+        g->second = g->best;
+        g->best = index;
+    } else if (index > g->second) {
+        g->second = index;
+    }
+}
+
+/* one name of a list; false: it is to be dealt with first */
+static bool zk_gc_name(struct zk_drive *d, const char *n)
+{
+    struct zk_gc *g = &d->gc;
+    uint64_t v;
+    char leaf[LOG_NAME_MAX];
+    size_t len = strlen(n);
+    switch (g->state) {
+    case ZK_GC_MEMBERS:
+        if (zk_image_member(n) && g->n_members < ZK_IMAGE_MEMBERS_MAX)
+            g->member[g->n_members++] = zk_image_member(n);
+        return true;
+    case ZK_GC_IMAGES:
+        if (log_format_name_parse(n, "image-", &v))
+            zk_gc_image(g, v);
+        return true;
+    case ZK_GC_LOGS:
+        if (len >= sizeof leaf || !len || n[len - 1] != '/')
+            return true;
+        fmt_into(leaf, sizeof leaf, "%.*s", (int)len - 1, n);
+        if (!log_format_name_parse(leaf, "log-", &v) || v <= g->gone || v >= d->epoch)
+            return true;
+        g->log = v;
+        return false;
+    default:
+        return false;
+    }
+}
+
+static void zk_gc_logs(struct zk_drive *d)
+{
+    *d->gc.after = 0;
+    d->gc.state = ZK_GC_LOGS;
+}
+
+/* the list has ended */
+static void zk_gc_listed(struct zk_drive *d)
+{
+    struct zk_gc *g = &d->gc;
+    *g->after = 0;
+    if (g->state == ZK_GC_MEMBERS)
+        g->state = ZK_GC_IMAGES;
+    else if (g->state == ZK_GC_IMAGES)
+        g->n_members--;
+    if (g->state == ZK_GC_LOGS) {
+        g->state = ZK_GC_REST;
+    } else if (g->state == ZK_GC_FILES) {
+        g->gone = g->log;
+        zk_gc_logs(d);
+    } else if (!g->n_members) {
+        uint64_t upto = MUTANT(ZK_GC_EAGER) ? g->best : g->second;
+        g->state = ZK_GC_REST;
+        if (d->state != ZK_LEAD || upto < d->log.base || !upto)
+            return;
+        wal_trim(d->wal, upto - d->log.base);
+        zk_gc_logs(d);
+    }
+}
+
+static void zk_gc_next(struct zk_drive *d)
+{
+    struct zk_gc *g = &d->gc;
+    char path[ENV_NAME_MAX];
+    switch (g->state) {
+    case ZK_GC_REST:
+        return;
+    case ZK_GC_MEMBERS:
+        zk_gc_list(d, d->images_dir);
+        break;
+    case ZK_GC_IMAGES:
+        fmt_into(path, sizeof path, "%s/%u", d->images_dir, g->member[g->n_members - 1]);
+        zk_gc_list(d, path);
+        break;
+    case ZK_GC_LOGS:
+        zk_gc_list(d, d->cfg.zk.dir);
+        break;
+    case ZK_GC_FILES:
+        zk_drive_log_dir(d, g->log, path);
+        zk_gc_list(d, path);
+        break;
+    case ZK_GC_REMOVE:
+        env_unlink(d->shared, g->path, &g->op);
+        break;
+    }
+    g->busy = true;
+}
+
+static void zk_gc_removed(struct zk_drive *d, int64_t ret)
+{
+    struct zk_gc *g = &d->gc;
+    *g->after = 0;
+    g->state = ret < 0 && ret != E_NOENT ? ZK_GC_REST : ZK_GC_FILES;
+}
+
+static void zk_gc_done(struct env_op *op)
+{
+    struct zk_drive *d = container_of(op, struct zk_drive, gc.op);
+    struct zk_gc *g = &d->gc;
+    int64_t ret = op->ret;
+    g->busy = false;
+    if (d->state != ZK_LEAD || d->stop_op) {
+        g->state = ZK_GC_REST;
+    } else if (g->state == ZK_GC_REMOVE) {
+        zk_gc_removed(d, ret);
+    } else if (ret < 0) {
+        g->state = ZK_GC_REST;
+    } else if (ret == 0) {
+        zk_gc_listed(d);
+    } else {
+        const char *n = g->names;
+        for (; n < g->names + ret; n += strlen(n) + 1) {
+            fmt_into(g->after, sizeof g->after, "%s", n);
+            if (!zk_gc_name(d, n))
+                break;
+        }
+        if (n < g->names + ret && g->state == ZK_GC_LOGS) {
+            *g->after = 0;
+            g->state = ZK_GC_FILES;
+        } else if (n < g->names + ret) {
+            fmt_into(g->path, sizeof g->path, "%s/%s", g->dir, n);
+            g->state = ZK_GC_REMOVE;
+        }
+    }
+    zk_gc_next(d);
+    if (g->state == ZK_GC_REST)
+        zk_drive_run(d);
+}
+
+void zk_gc_run(struct zk_drive *d)
+{
+    struct zk_gc *g = &d->gc;
+    int64_t now = env_now_ns(d->env);
+    if (d->state != ZK_LEAD || d->stop_op || g->state != ZK_GC_REST || now < g->again_ns)
+        return;
+    g->again_ns = now + ZK_GC_AGAIN_NS;
+    g->best = g->second = 0;
+    g->n_members = 0;
+    *g->after = 0;
+    g->state = ZK_GC_MEMBERS;
+    zk_gc_next(d);
+}
+
+void zk_gc_init(struct zk_drive *d)
+{
+    d->gc.op.done = zk_gc_done;
+}

@@ -1,0 +1,75 @@
+/* journal/zk_pend.h - records of a log in shared storage that are known and not applied: a ring of
+ * bytes.  Their indices follow each other; what the log writes for itself takes an index, too. */
+#ifndef JOURNAL_ZK_PEND_H
+#define JOURNAL_ZK_PEND_H
+
+#include "core/buf.h"
+#include "core/mem.h"
+
+enum {
+    /* A leader has no more than this in its log that was not acknowledged, so nobody who reads it
+     * needs more room. */
+    ZK_PEND_MOST = 8 * 1024 * 1024,
+    ZK_PEND_CAP = ZK_PEND_MOST + 256 * 1024,
+};
+
+struct zk_pend_head {
+    uint32_t len, type;
+};
+
+struct zk_pend {
+    uint8_t *ring;
+    uint64_t head, tail;  /* bytes put in, taken out */
+    uint64_t first, next; /* indices: of the first record; of the next that comes */
+};
+
+static inline uint64_t zk_pend_size(uint32_t len)
+{
+    return sizeof(struct zk_pend_head) + base_align_up(len, 8);
+}
+
+static inline void zk_pend_reset(struct zk_pend *p, uint64_t next)
+{
+    p->head = p->tail = 0;
+    p->first = p->next = next;
+}
+
+static inline bool zk_pend_put(struct zk_pend *p, uint32_t type, const void *bytes, uint32_t len)
+{
+    static const uint8_t pad[8];
+    struct zk_pend_head h = {len, type};
+    uint64_t size = zk_pend_size(len);
+    if (p->head - p->tail + size > ZK_PEND_CAP)
+        return false;
+    buf_ring_put(p->ring, ZK_PEND_CAP, p->head, &h, sizeof h);
+    buf_ring_put(p->ring, ZK_PEND_CAP, p->head + sizeof h, bytes, len);
+    buf_ring_put(p->ring, ZK_PEND_CAP, p->head + sizeof h + len, pad, size - sizeof h - len);
+    p->head += size;
+    p->next++;
+    return true;
+}
+
+/* The record at *pos (p->tail at first), its bytes into `to`; *pos moves behind it.  false: none.
+ */
+static inline bool zk_pend_at(const struct zk_pend *p, uint64_t *pos, struct zk_pend_head *ret_h,
+                              void *to)
+{
+    if (*pos == p->head)
+        return false;
+    buf_ring_get(p->ring, ZK_PEND_CAP, *pos, ret_h, sizeof *ret_h);
+    buf_ring_get(p->ring, ZK_PEND_CAP, *pos + sizeof *ret_h, to, ret_h->len);
+    *pos += zk_pend_size(ret_h->len);
+    return true;
+}
+
+static inline bool zk_pend_pop(struct zk_pend *p, struct zk_pend_head *ret_h, void *to)
+{
+    uint64_t pos = p->tail;
+    if (!zk_pend_at(p, &pos, ret_h, to))
+        return false;
+    p->tail = pos;
+    p->first++;
+    return true;
+}
+
+#endif

@@ -1,0 +1,364 @@
+/* journal/zk_take.c - how a member comes to lead, in this order:
+ *
+ *   1. a number (ZooKeeper), and the claim of that epoch in the fence: from here on no other
+ *      leader's look at the fence succeeds;
+ *   2. the newest epoch that served is the predecessor.  Its log is followed up to where it began,
+ *      then read to its end, freshly: whatever was acknowledged is there.  Up to the highest
+ *      acked_upto in it everything counts; what is behind that is the tail: acknowledged, perhaps;
+ *   3. a log of its own, made exclusively, and the tail in it, record by record with their indices,
+ *      durable;
+ *   4. the served slot, and a look at the fence: nobody claimed meanwhile, so the tail counts.
+ *
+ * INVARIANTS
+ *  1. Until the look of 4 nothing is done that another member would have to heed: a claim that
+ *     comes to nothing leaves an epoch that never served, or one that served and acknowledged
+ *     nothing, on which another can stand as well.
+ *  2. A tail record keeps its index: its leader may have acknowledged and applied it, and an image
+ *     may be named by it.
+ *  3. The old log may still be written to, by who does not know yet; so what looks like damage is
+ *     read again a few times.  Its writer can have only so much under way. */
+#include "core/mutant.h"
+#include "journal/zk_drive_impl.h"
+
+void zk_take_end(struct zk_drive *d, int why)
+{
+    if (why != E_STALE && why != E_EXIST && why != E_CANCELLED)
+        fmt_log(d->env, ENV_LOG_WARN, "journal: member %u cannot lead now: %s.", d->cfg.zk.id,
+                err_text(why));
+    d->end_why = why;
+    d->state = ZK_ENDING;
+}
+
+/* another number, a few times; then others shall try */
+static void zk_take_again(struct zk_drive *d, int why)
+{
+    if (++d->tries >= ZK_CLAIM_TRIES)
+        zk_take_end(d, why);
+    else
+        d->state = ZK_NUMBER;
+}
+
+static void zk_take_claim(struct zk_drive *d)
+{
+    d->epoch = d->number;
+    zk_fence_claim(&d->fence, d->number, d->cfg.zk.id, env_random(d->env), &d->op);
+}
+
+static void zk_take_claimed(struct zk_drive *d, int64_t ret)
+{
+    if (ret == E_STALE) {
+        zk_take_again(d, E_STALE);
+        return;
+    }
+    if (ret) {
+        if (ret == E_RANGE)
+            fmt_log(d->env, ENV_LOG_ERROR,
+                    "journal: '%sfence' has no slot for epoch %llu: migrate to a new journal.",
+                    d->dir, (unsigned long long)d->number);
+        zk_take_end(d, (int)ret);
+        return;
+    }
+    d->has_claim = true;
+    d->chain_limit = UINT64_MAX;
+    d->found.epoch = 0;
+    d->state = MUTANT(ZK_SEAL_EARLY) && d->has_log ? ZK_NAME : ZK_CHAIN;
+}
+
+/* --- the old log, to its end --- */
+
+static struct zk_drive *zk_take_of(struct wal_host *h)
+{
+    return container_of(h, struct zk_drive, wal_host);
+}
+
+static void zk_take_on_record(struct wal_host *h, uint64_t index, const struct log_record *r,
+                              const void *bytes)
+{
+    struct zk_drive *d = zk_take_of(h);
+    if (d->seal_ret)
+        return;
+    if (d->log.base + index != d->pend.next)
+        d->seal_ret = E_CORRUPT;
+    else
+        d->seal_ret = zk_drive_take(d, d->log.base + index, r, bytes);
+}
+
+static void zk_take_on_nothing(struct wal_host *h, int why)
+{
+    (void)h;
+    (void)why;
+}
+
+static void zk_take_read(struct zk_drive *d)
+{
+    uint64_t from = d->applied + 1 - d->log.base;
+    zk_pend_reset(&d->pend, d->applied + 1);
+    d->seal_ret = 0;
+    d->wal_host = (struct wal_host){.record = zk_take_on_record, .failed = zk_take_on_nothing};
+    d->wal = zk_drive_wal(d, d->log.epoch);
+    if (d->wal)
+        wal_recover(d->wal, from, from - 1, &d->op);
+    else
+        env_reply(d->env, &d->op, E_NOMEM);
+}
+
+static void zk_take_sealed(struct zk_drive *d)
+{
+    int why = d->seal_ret;
+    if (!why && d->acked >= d->pend.next)
+        why = E_CORRUPT; /* more was acknowledged than is there */
+    if (!why) {
+        zk_drive_apply(d, d->acked);
+        d->state = ZK_NAME;
+    } else if (++d->tries < ZK_SEAL_TRIES) {
+        d->state = ZK_SEAL_PAUSE;
+    } else {
+        fmt_log(
+            d->env, ENV_LOG_ERROR,
+            "journal: '%slog-%016llx' cannot be read to its end: %s. This master does not lead.",
+            d->dir, (unsigned long long)d->log.epoch, err_text(why));
+        zk_take_end(d, why);
+    }
+}
+
+/* --- the own log --- */
+
+static void zk_own_on_record(struct wal_host *h, uint64_t index, const struct log_record *r,
+                             const void *bytes)
+{
+    struct zk_drive *d = zk_take_of(h);
+    (void)r;
+    (void)bytes;
+    d->durable = d->log.base + index;
+    zk_drive_kick(d);
+}
+
+static void zk_own_on_rejected(struct wal_host *h, uint32_t n, int why)
+{
+    struct zk_drive *d = zk_take_of(h);
+    (void)n;
+    d->seal_ret = why;
+    zk_drive_kick(d);
+}
+
+static void zk_own_on_failed(struct wal_host *h, int why)
+{
+    zk_own_on_rejected(h, 0, why);
+}
+
+static void zk_own_on_space(struct wal_host *h, bool full)
+{
+    struct zk_drive *d = zk_take_of(h);
+    d->full = full;
+    if (full)
+        zk_own_on_rejected(h, 0, E_NOSPC);
+}
+
+static void zk_take_own(struct zk_drive *d)
+{
+    d->wal_host = (struct wal_host){.record = zk_own_on_record,
+                                    .rejected = zk_own_on_rejected,
+                                    .failed = zk_own_on_failed,
+                                    .space = zk_own_on_space};
+    d->seal_ret = 0;
+    d->wal = zk_drive_wal(d, d->number);
+    if (d->wal)
+        wal_recover(d->wal, 1, 0, &d->op);
+    else
+        env_reply(d->env, &d->op, E_NOMEM);
+}
+
+static void zk_take_owned(struct zk_drive *d)
+{
+    d->prev = d->has_log ? d->log.epoch : 0;
+    if (MUTANT(ZK_TAIL_NOT_RELOGGED))
+        zk_pend_reset(&d->pend, d->applied + 1);
+    d->log = (struct zk_log){d->number, d->applied, UINT64_MAX};
+    d->durable = d->applied;
+    d->relog_pos = d->pend.tail;
+    d->relogged = d->pend.first - 1;
+    d->first_own = d->pend.next;
+    d->state = ZK_RELOG;
+}
+
+/* as much of the tail as the log takes; true: all of it is durable, or it is over */
+static bool zk_take_relogged(struct zk_drive *d)
+{
+    uint8_t acked[ZK_ACKED_BYTES];
+    struct zk_pend_head h;
+    uint64_t pos, index;
+    base_put_u64(acked, d->applied);
+    while (!d->seal_ret && (pos = d->relog_pos, zk_pend_at(&d->pend, &pos, &h, d->record))) {
+        struct env_iov iov[2] = {{acked, sizeof acked}, {d->record, h.len}};
+        int ret = wal_append(d->wal, (uint8_t)h.type, d->number, iov, 2, &index);
+        if (ret == E_AGAIN)
+            return false;
+        d->seal_ret = ret;
+        if (ret)
+            break;
+        ASSERT(d->log.base + index == d->relogged + 1);
+        d->relogged++;
+        d->relog_pos = pos;
+    }
+    return d->seal_ret || d->durable + 1 == d->pend.next || MUTANT(ZK_SERVE_EARLY);
+}
+
+bool zk_take_relog(struct zk_drive *d)
+{
+    if (!zk_take_relogged(d))
+        return false;
+    d->state = ZK_SERVE;
+    if (d->seal_ret)
+        zk_take_end(d, d->seal_ret);
+    return true;
+}
+
+/* --- the states --- */
+
+static void zk_take_name(struct zk_drive *d)
+{
+    char dir[ENV_NAME_MAX], name[ENV_NAME_MAX];
+    zk_drive_log_dir(d, d->number, dir);
+    fmt_into(name, sizeof name, "%s/owner", dir);
+    d->tries = 0;
+    env_open(d->shared, name,
+             ENV_O_WRITE | ENV_O_CREATE | (MUTANT(ZK_NAME_REUSED) ? 0 : ENV_O_EXCL), &d->owner,
+             &d->op);
+}
+
+static void zk_take_shut_owner(struct zk_drive *d)
+{
+    struct env_file *f = d->owner;
+    d->owner = NULL;
+    env_close(f, &d->op);
+}
+
+void zk_take_begin(struct zk_drive *d)
+{
+    switch (d->state) {
+    case ZK_NUMBER:
+        d->elect->vt->number(d->elect, d->fence.seen, &d->number, &d->op);
+        return;
+    case ZK_CLAIM:
+        zk_take_claim(d);
+        return;
+    case ZK_SEAL_SHUT:
+        zk_tail_shut(&d->tail, &d->op);
+        return;
+    case ZK_SEAL_READ:
+        zk_take_read(d);
+        return;
+    case ZK_SEAL_REPLAY:
+        wal_recover_replay(d->wal, d->applied + 1 - d->log.base, &d->op);
+        return;
+    case ZK_SEAL_STOP:
+        wal_stop(d->wal, &d->op);
+        return;
+    case ZK_NAME:
+        zk_take_name(d);
+        return;
+    case ZK_NAME_SHUT:
+        zk_take_shut_owner(d);
+        return;
+    case ZK_OWN_READ:
+        zk_take_own(d);
+        return;
+    case ZK_OWN_START:
+        wal_recover_start(d->wal, d->number, &d->op);
+        return;
+    case ZK_OWN_REPLAY:
+        wal_recover_replay(d->wal, 1, &d->op);
+        return;
+    case ZK_SERVE:
+        zk_fence_serve(&d->fence, d->prev, d->applied, &d->op);
+        return;
+    case ZK_PROVE:
+        zk_fence_check(&d->fence, &d->op);
+        return;
+    default:
+        ASSERT(false);
+    }
+}
+
+static void zk_take_proved(struct zk_drive *d, int64_t ret)
+{
+    if (ret == 0)
+        zk_lead_begin(d);
+    else if (ret == E_STALE || ++d->tries >= ZK_PROVE_TRIES)
+        zk_take_end(d, (int)ret);
+}
+
+static void zk_take_seal_next(struct zk_drive *d, int64_t ret)
+{
+    switch (d->state) {
+    case ZK_SEAL_SHUT:
+        d->has_log = true;
+        d->tries = 0;
+        d->state = ZK_SEAL_READ;
+        break;
+    case ZK_SEAL_READ:
+        d->seal_ret = (int)ret;
+        d->state = ret ? ZK_SEAL_STOP : ZK_SEAL_REPLAY;
+        if (!d->wal) {
+            d->state = ZK_ENDING;
+            d->end_why = E_NOMEM;
+        }
+        break;
+    case ZK_SEAL_REPLAY:
+        if (ret && !d->seal_ret)
+            d->seal_ret = (int)ret;
+        d->state = ZK_SEAL_STOP;
+        break;
+    case ZK_SEAL_STOP:
+        zk_drive_wal_free(d);
+        zk_take_sealed(d);
+        break;
+    default:
+        ASSERT(false);
+    }
+}
+
+void zk_take_next(struct zk_drive *d, int64_t ret)
+{
+    bool is_done = ret == 0;
+    switch (d->state) {
+    case ZK_NUMBER:
+        if (is_done)
+            d->state = ZK_CLAIM;
+        else
+            zk_take_end(d, (int)ret);
+        return;
+    case ZK_CLAIM:
+        zk_take_claimed(d, ret);
+        return;
+    case ZK_NAME:
+        if (ret >= 0)
+            d->state = ZK_NAME_SHUT;
+        else
+            zk_take_end(d, (int)ret);
+        return;
+    case ZK_SERVE:
+        d->tries = 0;
+        if (is_done)
+            d->state = ZK_PROVE;
+        else
+            zk_take_end(d, (int)ret);
+        return;
+    case ZK_PROVE:
+        zk_take_proved(d, ret);
+        return;
+    case ZK_NAME_SHUT:
+    case ZK_OWN_READ:
+    case ZK_OWN_START:
+    case ZK_OWN_REPLAY:
+        if (!is_done || (d->state == ZK_OWN_READ && wal_last_index(d->wal)))
+            zk_take_end(d, ret ? (int)ret : E_EXIST);
+        else if (d->state == ZK_OWN_REPLAY)
+            zk_take_owned(d);
+        else
+            d->state++;
+        return;
+    default:
+        zk_take_seal_next(d, ret);
+    }
+}

@@ -1,0 +1,142 @@
+/* tests/unit/test_zk_drive.c - the ZooKeeper journal without ZooKeeper: masters on one shared disk,
+ * whoever is called to lead. */
+#include "tests/unit/test_zk_world.h"
+
+static struct zw zw_one;
+
+static void test_one_leads_and_all_follow(void)
+{
+    struct zw *w = &zw_one;
+    zw_init(w, 1);
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+        zw_up(w, i);
+    zw_run(w, 200);
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+        CU_ASSERT_EQUAL(w->m[i].role, JOURNAL_STANDBY);
+    zw_call(w, 0);
+    zw_run(w, 500);
+    CU_ASSERT_FATAL(w->m[0].role == JOURNAL_LEADER);
+    for (int k = 0; k < 400; k++) {
+        zw_submit(w, 0, 8 + (uint32_t)prng_below(&w->s.rng, 3000));
+        if (k % 5 == 0)
+            zw_read(w, (uint32_t)k / 5 % 3);
+        zw_run(w, 2);
+    }
+    zw_run(w, 300);
+    CU_ASSERT_EQUAL(w->n_acked, 400);
+    CU_ASSERT_EQUAL(w->n_reads, 80);
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+        CU_ASSERT(w->m[i].applied >= w->acked);
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+        zw_stop(w, i);
+    CU_ASSERT(!w->bad);
+    zw_drop(w);
+}
+
+static void test_the_next_leader_has_all(void)
+{
+    struct zw *w = &zw_one;
+    zw_init(w, 2);
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+        zw_up(w, i);
+    for (uint32_t turn = 0; turn < 12 && !w->bad; turn++) {
+        uint32_t i = turn % 3;
+        zw_run(w, 300);
+        for (int k = 0; k < 20 && w->m[i].role != JOURNAL_LEADER; k++) {
+            zw_call(w, i);
+            zw_run(w, 200);
+        }
+        CU_ASSERT_FATAL(w->m[i].role == JOURNAL_LEADER);
+        for (int k = 0; k < 40; k++) {
+            zw_submit(w, i, 100);
+            if (k % 7 == 0)
+                zw_run(w, 1);
+        }
+        if (turn % 4 == 3) {
+            share_power_loss(&w->s);
+            for (uint32_t k = 0; k < ZW_MEMBERS; k++)
+                zw_up(w, k);
+        } else if (turn % 2) {
+            share_kill(&w->s, i);
+            zw_up(w, i);
+        } else {
+            zw_uncall(w, i, ZK_STANDING_LOST);
+        }
+    }
+    zw_heal(w, 1);
+    CU_ASSERT(!w->bad && w->n_acked > 100);
+    zw_drop(w);
+}
+
+/* one thing that happens */
+static void zw_storm(struct zw *w)
+{
+    struct prng *r = &w->s.rng;
+    uint32_t i = (uint32_t)prng_below(r, ZW_MEMBERS);
+    uint64_t dice = prng_below(r, 1000);
+    if (dice == 998 && !w->damaged) {
+        w->damaged = zw_damage_image(w);
+    } else if (dice < 400) {
+        if (zw_is_up(w, i) && w->m[i].role == JOURNAL_LEADER)
+            zw_submit(w, i, 8 + (uint32_t)prng_below(r, prng_below(r, 8) ? 200 : 4000));
+    } else if (dice < 500) {
+        if (zw_is_up(w, i))
+            zw_read(w, i);
+    } else if (dice < 530) {
+        if (zw_is_up(w, i) && w->last_epoch < ZW_SLOTS / 2)
+            zw_call(w, i);
+    } else if (dice < 540) {
+        if (zw_is_up(w, i))
+            zw_uncall(w, i, prng_below(r, 2) ? ZK_STANDING_LOST : ZK_STANDING_NOT);
+    } else if (dice < 555) {
+        w->s.m[i].paused = !w->s.m[i].paused;
+    } else if (dice < 560) {
+        share_kill(&w->s, i);
+    } else if (dice < 600) {
+        if (!w->s.m[i].alive)
+            zw_up(w, i);
+    } else if (dice == 999 && prng_below(r, 4) == 0) {
+        share_power_loss(&w->s);
+    } else {
+        zw_run(w, (int64_t)prng_below(r, 8));
+    }
+}
+
+static void test_storms(void)
+{
+    struct zw *w = &zw_one;
+    const char *from = getenv("ZW_SEED"), *n = getenv("ZW_SEEDS");
+    uint64_t first = from ? strtoull(from, NULL, 0) : 1;
+    uint64_t seeds = n ? strtoull(n, NULL, 0) : from ? 1 : 100;
+    uint64_t acked = 0, unknown = 0, reads = 0, late = 0, leads = 0;
+    for (uint64_t seed = first; seed < first + seeds; seed++) {
+        zw_init(w, seed);
+        w->twice_ppm = seed % 4 == 0 ? 50000 : 0;
+        w->s.slow_ppm = seed % 2 ? 20000 : 0;
+        w->s.slow_ns = 100 * ZW_MS;
+        w->s.disk.faults_ppm = seed % 3 == 0 ? 20000 : 0;
+        for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+            zw_up(w, i);
+        for (int k = 0; k < 3000 && !w->bad; k++)
+            zw_storm(w);
+        if (!w->bad)
+            zw_heal(w, (uint32_t)(seed % ZW_MEMBERS));
+        acked += w->n_acked;
+        unknown += w->n_unknown;
+        reads += w->n_reads;
+        late += w->n_reads_failed;
+        leads += w->n_leads;
+        zw_drop(w);
+        if (w->bad) {
+            fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+            break;
+        }
+    }
+    fprintf(stderr, "%llu acked, %llu unknown, %llu reads, %llu not, %llu leaderships\n",
+            (unsigned long long)acked, (unsigned long long)unknown, (unsigned long long)reads,
+            (unsigned long long)late, (unsigned long long)leads);
+    CU_ASSERT(!w->bad);
+}
+
+UNIT_MAIN("zk_drive", UNIT(test_one_leads_and_all_follow), UNIT(test_the_next_leader_has_all),
+          UNIT(test_storms))
