@@ -130,6 +130,14 @@
     X(RAFT_DISK_IGNORED, "a member that lost its disk is taken for the one it was") \
     X(RAFT_FLOOR_FORGOTTEN, "a member whose log was damaged forgets that it ever had more") \
     X(RAFT_ENDED_ANY, "whoever has an entry of a term says that no log has more of it") \
+    X(RAFT_FULL_STAYS, "a log that was full takes nothing though there is space again") \
+    X(RAFT_SHIP_UNCHECKED, "an image that came is taken over unchecked") \
+    X(RAFT_SHIP_NOT_SYNCED, "an image that came is taken over before it is durable") \
+    X(RAFT_META_ONCE, "vote and term are told when one of their two copies is durable") \
+    X(RAFT_META_ASTRAY, "a copy of vote and term is believed wherever it is read")
+
+/* Those of the ZooKeeper client (journal/zk_client.h) */
+#define ZK_MUTANTS(X) \
     X(ZK_FENCE_GAPS, "a claim of an epoch leaves slots below it free") \
     X(ZK_NO_FENCE, "what is durable is acknowledged without a look at the fence") \
     X(ZK_FENCE_EARLY, "a look at the fence counts for what became durable after it began") \
@@ -140,14 +148,6 @@
     X(ZK_SERVE_EARLY, "a new leader's log counts before it holds what it takes over") \
     X(ZK_NAME_REUSED, "two processes of one epoch write one log") \
     X(ZK_GC_EAGER, "a log is removed as soon as one image covers it") \
-    X(RAFT_FULL_STAYS, "a log that was full takes nothing though there is space again") \
-    X(RAFT_SHIP_UNCHECKED, "an image that came is taken over unchecked") \
-    X(RAFT_SHIP_NOT_SYNCED, "an image that came is taken over before it is durable") \
-    X(RAFT_META_ONCE, "vote and term are told when one of their two copies is durable") \
-    X(RAFT_META_ASTRAY, "a copy of vote and term is believed wherever it is read")
-
-/* Those of the ZooKeeper client (journal/zk_client.h) */
-#define ZK_MUTANTS(X) \
     X(ZK_WATCH_LOST, "watches are not armed again on a new connection") \
     X(ZK_REARM_LATE, "watches are armed again behind the calls that waited") \
     X(ZK_RESENT, "a request whose answer was lost with its connection is sent again") \
