@@ -136,7 +136,7 @@
     X(RAFT_META_ONCE, "vote and term are told when one of their two copies is durable") \
     X(RAFT_META_ASTRAY, "a copy of vote and term is believed wherever it is read")
 
-/* Those of the ZooKeeper client (journal/zk_client.h) */
+/* Those of the ZooKeeper journal and its client */
 #define ZK_MUTANTS(X) \
     X(ZK_FENCE_GAPS, "a claim of an epoch leaves slots below it free") \
     X(ZK_NO_FENCE, "what is durable is acknowledged without a look at the fence") \
