@@ -51,14 +51,14 @@ static void run(struct lab_scenario *s, struct end *e)
     unit_mem(&m, (uint64_t)4 << 30);
     s->told = &e->told;
     if (s->journal.only) {
-        struct lab_group *g = lab_group_open(&m, s, 7, NULL, NULL);
+        struct lab_group *g = lab_group_open(&m, s, 28, NULL, NULL);
         CU_ASSERT(lab_group_go(g, 0));
         sim_hash(lab_group_sim(g), e->hash);
         e->stats = *sim_stats(lab_group_sim(g));
         lab_group_close(g);
     } else {
         struct lab_report p;
-        struct lab_run *r = lab_run_open(&m, s, 7, NULL, NULL);
+        struct lab_run *r = lab_run_open(&m, s, 28, NULL, NULL);
         CU_ASSERT(lab_run_go(r, 0));
         lab_run_report(r, &p);
         sim_hash(lab_run_sim(r), e->hash);
