@@ -170,10 +170,13 @@ static int64_t watch(struct side *x, int32_t what, const char *path, struct look
     return run(x, &r, (struct zk_call){.what = what, .path = path, .watch = &l->watch});
 }
 
+/* sessions that outlast a busy machine, and elections */
+static const int64_t long_ns = 10 * SEC;
+
 static void begin(void)
 {
-    side_open(&a, "a", 4 * SEC);
-    side_open(&b, "b", 4 * SEC);
+    side_open(&a, "a", long_ns);
+    side_open(&b, "b", long_ns);
 }
 
 static void end(void)
@@ -236,7 +239,7 @@ static void test_tree(void)
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_SYNC, "/t", 0), 0);
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_EXISTS, "/t/s-0000000000", 0), 0);
     CU_ASSERT_EQUAL(side_close(&a, true), 0);
-    side_open(&a, "a", 4 * SEC);
+    side_open(&a, "a", long_ns);
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_SYNC, "/t", 0), 0);
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_EXISTS, "/t/s-0000000000", 0), E_NOENT);
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_DELETE, "/t/0000000001", 0), 0);
@@ -406,8 +409,8 @@ static void test_large_and_many(void)
 static void test_expiry(void)
 {
     struct look l = {0};
-    side_open(&a, "a", 4 * SEC);
-    side_open(&b, "b", SEC / 2); /* servers may say more */
+    side_open(&a, "a", long_ns);
+    side_open(&b, "b", 2 * SEC); /* servers may say more */
     int64_t timeout_ns = b.z->timeout_ns;
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_CREATE, "/e", ZK_CREATE_EPHEMERAL), 0);
     CU_ASSERT_EQUAL(simple(&a, ZK_OP_SYNC, "/e", 0), 0);
@@ -429,7 +432,7 @@ static void test_expiry(void)
 /* pings alone keep a session */
 static void test_idle(void)
 {
-    side_open(&a, "a", SEC);
+    side_open(&a, "a", 2 * SEC);
     for (int64_t end_ns = now_ns() + 3 * a.z->timeout_ns; now_ns() < end_ns;)
         turn();
     CU_ASSERT(a.state == ZK_CONNECTED && a.n_connected == 1);
@@ -447,7 +450,7 @@ static bool prepare(bool makes)
     memcpy(with_root, where, sizeof where);
     *strchr(where, '/') = 0;
     memset(&b, 0, sizeof b);
-    side_open(&a, "prepare", 4 * SEC);
+    side_open(&a, "prepare", long_ns);
     ok = simple(&a, makes ? ZK_OP_CREATE : ZK_OP_DELETE, root, 0) == 0;
     side_close(&a, true);
     memcpy(where, with_root, sizeof where);
@@ -526,8 +529,7 @@ static void test_soak(void)
     if (!seconds)
         return;
     CU_ASSERT_FATAL(prepare(true));
-    side_open(&a, "a", 10 * SEC); /* an election may last */
-    side_open(&b, "b", 10 * SEC);
+    begin();
     memset(&seen, 0, sizeof seen);
     CU_ASSERT_EQUAL_FATAL(simple(&a, ZK_OP_CREATE, "/counter", 0), 0);
     for (int64_t end_ns = now_ns() + atoi(seconds) * SEC; now_ns() < end_ns;) {
@@ -572,7 +574,7 @@ static void test_beside_cli(void)
         return;
     where[slash - where] = 0;
     memset(&b, 0, sizeof b);
-    side_open(&a, "a", 4 * SEC);
+    side_open(&a, "a", long_ns);
     if (!strcmp(verb, "make")) {
         CU_ASSERT_EQUAL(
             run(&a, &r,
