@@ -32,7 +32,8 @@ struct answer { /* of one call, its bytes copied */
     bool done;
     char path[256];
     uint32_t kids;
-    char kid[256];
+    char names[64][128]; /* of the first of them */
+    char hex[256];
     uint64_t sum;
 };
 
@@ -81,7 +82,12 @@ static void on_done(struct env_op *op)
              r->call.reply.path ? r->call.reply.path : "");
     r->kids = kids.n;
     while (zk_proto_text_next(&kids, &name, &n))
-        fmt_into(r->kid, sizeof r->kid, "%.*s", (int)n, name);
+        if (kids.n < r->kids && r->kids - kids.n <= 64)
+            fmt_into(r->names[r->kids - kids.n - 1], sizeof r->names[0], "%.*s", (int)n, name);
+    if (!r->call.reply.data)
+        fmt_into(r->hex, sizeof r->hex, "null");
+    for (uint32_t i = 0; i < r->call.reply.data_len && i < 100; i++)
+        fmt_into(r->hex + 2 * i, 3, "%02x", ((const uint8_t *)r->call.reply.data)[i]);
     for (uint32_t i = 0; i < r->call.reply.data_len; i++)
         r->sum = r->sum * 31 + ((const uint8_t *)r->call.reply.data)[i];
 }
@@ -564,6 +570,30 @@ static void test_soak(void)
     CU_ASSERT(prepare(false));
 }
 
+/* as bench/zktree_main.c has it of ZooKeeper's own library */
+static void print_tree(const char *path)
+{
+    struct answer r, kids;
+    static char names[64][128];
+    CU_ASSERT_EQUAL_FATAL(run(&a, &r, (struct zk_call){.what = ZK_OP_GET_DATA, .path = path}), 0);
+    const struct zk_stat *s = &r.call.reply.stat;
+    printf("node %s %llx %llx %llx %d %d %d %llx %d %s\n", path, (unsigned long long)s->czxid,
+           (unsigned long long)s->mzxid, (unsigned long long)s->pzxid, s->version, s->cversion,
+           s->aversion, (unsigned long long)s->owner, s->children, r.hex);
+    CU_ASSERT_EQUAL_FATAL(
+        run(&a, &kids, (struct zk_call){.what = ZK_OP_GET_CHILDREN2, .path = path}), 0);
+    if (!kids.kids)
+        return;
+    CU_ASSERT_FATAL(kids.kids <= 64); /* one level: their names are kept here */
+    memcpy(names, kids.names, sizeof names);
+    qsort(names, kids.kids, sizeof names[0], (int (*)(const void *, const void *))strcmp);
+    for (uint32_t i = 0; i < kids.kids; i++) {
+        char below[512];
+        fmt_into(below, sizeof below, "%s/%s", path, names[i]);
+        print_tree(below);
+    }
+}
+
 /* Beside ZooKeeper's own command line (tests/e2e/test_zk.sh): what ours makes is read by it, and
  * the other way round. */
 static void test_beside_cli(void)
@@ -575,7 +605,10 @@ static void test_beside_cli(void)
     where[slash - where] = 0;
     memset(&b, 0, sizeof b);
     side_open(&a, "a", long_ns);
-    if (!strcmp(verb, "make")) {
+    if (!strcmp(verb, "tree")) {
+        printf("\n");
+        print_tree("/by-library");
+    } else if (!strcmp(verb, "make")) {
         CU_ASSERT_EQUAL(
             run(&a, &r,
                 (struct zk_call){
