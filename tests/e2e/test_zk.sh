@@ -20,6 +20,16 @@ cli create /by-cli bytes | grep -q 'Created /by-cli' || fail "zkCli create"
 cli create /by-cli/kid x > /dev/null
 beside read
 cli ls /by-cli | grep -q 'Node does not exist' || fail "zkCli sees what was removed: $(cli ls /by-cli)"
+# and its C library and ours see the same tree
+if command -v bench-zktree > /dev/null; then
+    bench-zktree "$zk_connect" /by-library make > "$work/theirs" 2> "$work/theirs.err" || fail "bench-zktree: $(cat "$work/theirs.err")"
+    beside tree
+    grep '^node' "$work/cli.log" > "$work/ours"
+    [ "$(grep -c '^node' "$work/theirs")" = 31 ] || fail "the C library's tree: $(cat "$work/theirs")"
+    diff "$work/theirs" "$work/ours" || fail "the C library sees another tree than we do"
+else
+    echo "not compared with ZooKeeper's C library: package libzookeeper-mt-dev"
+fi
 zk_kill 1
 
 zk_connect= port=$((port + 9))
