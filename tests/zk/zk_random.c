@@ -3,6 +3,7 @@
  * Two sessions, one of them with credentials, do one call after the other on a few paths; one of
  * them ends now and then, and another one takes its place.  After each step both sync, so what
  * watches have said belongs to it. */
+#include <stdlib.h>
 #include "core/fmt.h"
 #include "core/prng.h"
 #include "tests/zk/zk_suite.h"
@@ -11,7 +12,7 @@ enum { STEPS_MAX = 4096, EYES = 8 };
 
 struct eye {
     struct zk_watch w;
-    char path[32], name[8];
+    char path[32], name[16];
     struct program *g;
     uint32_t who;
 };
@@ -168,15 +169,36 @@ static void draw_call(struct program *g, uint32_t who, struct zk_call *c, char p
     c->watch = &e->w;
 }
 
+static int seen_compare(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* what a session's end did to several nodes was done in any order */
+static void sort_seen(char *seen)
+{
+    char copy[1024], *word[64];
+    uint32_t n = 0;
+    size_t at = 0;
+    memcpy(copy, seen, sizeof copy);
+    for (char *p = strtok(copy, " "); p && n < ARRAY_LEN(word); p = strtok(NULL, " "))
+        word[n++] = p;
+    qsort(word, n, sizeof *word, seen_compare);
+    for (uint32_t i = 0; i < n; i++)
+        at += fmt_into(seen + at, sizeof copy - at, " %s", word[i]);
+}
+
 static void step(struct program *g)
 {
     uint32_t who = (uint32_t)prng_below(&g->p, 2);
     char path[32], data[8], paths[4][32], datas[4][8];
     struct zk_multi ops[4];
     struct zk_call c;
+    bool ends = false;
     g->seen[0][0] = g->seen[1][0] = 0;
     fprintf(g->out, "%u %s ", g->step, g->name[who]);
     if (!prng_below(&g->p, 40)) {
+        ends = true;
         person_end(g, who);
         person_begin(g, who);
         fprintf(g->out, "ends, and %s comes", g->name[who]);
@@ -207,8 +229,11 @@ static void step(struct program *g)
     for (uint32_t i = 0; i < 2; i++)
         zs_sync(g->s[i]);
     for (uint32_t i = 0; i < 2; i++)
-        if (g->seen[i][0])
+        if (g->seen[i][0]) {
+            if (ends)
+                sort_seen(g->seen[i]);
             fprintf(g->out, "; %s hears of%s", g->name[i], g->seen[i]);
+        }
     fputc('\n', g->out);
 }
 
