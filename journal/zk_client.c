@@ -273,6 +273,9 @@ static int client_take(struct zk *z, struct zk_call *c)
         return E_TOOBIG;
     if (z->calls_bytes + w.len > z->cfg.calls_bytes)
         return E_AGAIN;
+    uint8_t kind;
+    if (c->watch && zk_watch_kind(c->what, &kind) && !zk_watch_ask(z, c->watch, c->path, kind))
+        return E_NOMEM;
     for (uint32_t i = 0; c->what == ZK_OP_MULTI && i < c->n_ops; i++)
         memset(&c->ops[i].reply, 0, sizeof c->ops[i].reply);
     struct zk_slot *s = pool_get(&z->slots);
@@ -286,9 +289,6 @@ static int client_take(struct zk *z, struct zk_call *c)
     z->calls_bytes += s->bytes;
     if (c->deadline_ns)
         env_timer_set(z->env, &s->timer, c->deadline_ns);
-    uint8_t kind;
-    if (c->watch && zk_watch_kind(c->what, &kind))
-        zk_watch_ask(z, c->watch, c->path, kind);
     if (list_empty(&z->waiting) && client_may_send(z, s->bytes))
         client_send(z, s, &w);
     else

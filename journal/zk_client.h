@@ -22,8 +22,9 @@
  *  2. op.ret is 0, or what the server's error comes closest to, with reply.err as it came; then
  *     is_answered is true.  Else no answer came:  E_CLOSED the connection was lost, E_TIMEOUT the
  *     deadline passed, E_SESSION_EXPIRED, E_AUTH, E_CANCELLED (zk_stop), E_AGAIN (too many calls
- *     wait), E_TOOBIG, E_INVAL (a bad path, ...).  If is_sent is true then, nobody knows whether it
- *     happened: THE OUTCOME IS UNKNOWN; else it has not and will not.  Nothing is ever sent twice.
+ *     wait), E_TOOBIG, E_NOMEM, E_INVAL (a bad path, ...).  If is_sent is true then, nobody knows
+ * whether it happened: THE OUTCOME IS UNKNOWN; else it has not and will not.  Nothing is ever sent
+ * twice.
  *  3. Calls are carried out in the order of zk_submit.  Those that were not sent wait for the next
  *     connection, or their deadline.
  *  4. Dones and watches come in the order in which the server said these things, so who reads what
@@ -101,7 +102,7 @@ enum zk_watch_state { ZK_WATCH_IDLE, ZK_WATCH_ASKED, ZK_WATCH_ARMED };
 struct zk_watch {
     void (*fired)(struct zk_watch *w, enum zk_event event); /* it is idle before */
     /* the client's */
-    const char *path; /* as in the call: must live on, too */
+    char *path; /* a copy */
     enum zk_watch_state state;
     uint8_t kind;
     struct list link;

@@ -121,7 +121,8 @@ void zk_session_close(struct zk *z);
 /* --- zk_watch.c --- */
 
 bool zk_watch_kind(int32_t what, uint8_t *ret_kind); /* false: that has no watch */
-void zk_watch_ask(struct zk *z, struct zk_watch *w, const char *path, uint8_t kind);
+/* false: no memory for its path */
+bool zk_watch_ask(struct zk *z, struct zk_watch *w, const char *path, uint8_t kind);
 void zk_watch_answered(struct zk *z, struct zk_watch *w, int32_t err);
 void zk_watch_dropped(struct zk *z, struct zk_watch *w); /* asked for, or armed; now idle */
 void zk_watch_drop_all(struct zk *z);

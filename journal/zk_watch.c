@@ -35,13 +35,18 @@ bool zk_watch_kind(int32_t what, uint8_t *ret_kind)
     }
 }
 
-void zk_watch_ask(struct zk *z, struct zk_watch *w, const char *path, uint8_t kind)
+bool zk_watch_ask(struct zk *z, struct zk_watch *w, const char *path, uint8_t kind)
 {
-    w->path = path;
+    size_t n = strlen(path) + 1;
+    w->path = mem_alloc(z->mem, n);
+    if (!w->path)
+        return false;
+    memcpy(w->path, path, n);
     w->kind = kind;
     w->state = ZK_WATCH_ASKED;
     list_init(&w->link);
     z->n_watches++;
+    return true;
 }
 
 void zk_watch_dropped(struct zk *z, struct zk_watch *w)
@@ -49,6 +54,8 @@ void zk_watch_dropped(struct zk *z, struct zk_watch *w)
     if (w->state == ZK_WATCH_ARMED)
         list_remove(&w->link);
     w->state = ZK_WATCH_IDLE;
+    mem_free(z->mem, w->path, strlen(w->path) + 1);
+    w->path = NULL;
     z->n_watches--;
 }
 

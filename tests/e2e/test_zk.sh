@@ -8,6 +8,28 @@ soak=${ZK_SOAK:-20}
 
 zk_ensemble 1
 TARN_ZK=$zk_connect test_zk_real > "$work/one.log" 2>&1 || fail "one server: $(tail -n 40 "$work/one.log")"
+
+# the distribution's own command line sees what ours makes, and the other way round
+cli() { timeout 60 java -XX:TieredStopAtLevel=1 -cp "$zk_jars" org.apache.zookeeper.ZooKeeperMain -server "$zk_connect" "$@" 2>&1; }
+beside() { TARN_ZK=$zk_connect TARN_ZK_CLI=$1 test_zk_real test_beside_cli > "$work/cli.log" 2>&1 || fail "beside zkCli, $1: $(tail -n 20 "$work/cli.log")"; }
+beside make
+said=$(cli get -s /by-tarn)
+grep -q '^two$' <<< "$said" && grep -q 'dataVersion = 1' <<< "$said" && grep -q 'numChildren = 1' <<< "$said" || fail "zkCli get: $said"
+cli ls /by-tarn | grep -q '\[s-0000000000\]' || fail "zkCli ls: $(cli ls /by-tarn)"
+cli create /by-cli bytes | grep -q 'Created /by-cli' || fail "zkCli create"
+cli create /by-cli/kid x > /dev/null
+beside read
+cli ls /by-cli | grep -q 'Node does not exist' || fail "zkCli sees what was removed: $(cli ls /by-cli)"
+# and its C library and ours see the same tree
+if command -v bench-zktree > /dev/null; then
+    bench-zktree "$zk_connect" /by-library make > "$work/theirs" 2> "$work/theirs.err" || fail "bench-zktree: $(cat "$work/theirs.err")"
+    beside tree
+    grep '^node' "$work/cli.log" > "$work/ours"
+    [ "$(grep -c '^node' "$work/theirs")" = 31 ] || fail "the C library's tree: $(cat "$work/theirs")"
+    diff "$work/theirs" "$work/ours" || fail "the C library sees another tree than we do"
+else
+    echo "not compared with ZooKeeper's C library: package libzookeeper-mt-dev"
+fi
 zk_kill 1
 
 zk_connect= port=$((port + 9))

@@ -31,6 +31,23 @@ static void test_every_operation(void)
     end();
 }
 
+static bool strips(const char *path, const char *want)
+{
+    uint32_t n = (uint32_t)strlen(path);
+    return zk_client_strip(z, &path, &n) ? n == strlen(want) && !memcmp(path, want, n) : !*want;
+}
+
+static void test_chroot_is_a_directory(void)
+{
+    begin_connected("z1:2181/tarn");
+    CU_ASSERT(strips("/tarn/a", "/a") && strips("/tarn", "/"));
+    CU_ASSERT(strips("/tarnished", "") && strips("/tar", "") && strips("/", ""));
+    end();
+    begin_connected("z1:2181");
+    CU_ASSERT(strips("/tarn/a", "/tarn/a") && strips("/", "/"));
+    end();
+}
+
 static void test_errors_come_as_errors(void)
 {
     struct probe p[3] = {0};
@@ -465,6 +482,11 @@ static void test_back_off(void)
     fake_run_ms(60);
     CU_ASSERT_EQUAL(states[n_states - 1], ZK_CONNECTED);
     CU_ASSERT_EQUAL((int64_t)status().attempts, before + 1);
+    f.mode[0] = f.mode[1] = f.mode[2] = FAKE_CLOSES;
+    before = (int64_t)status().attempts;
+    fake_hang_up(fake_conn());
+    fake_run_ms(300); /* rounds 20, 40, 80 ms apart */
+    CU_ASSERT((int64_t)status().attempts >= before + 9);
     CU_ASSERT(f.log_len < 16000); /* an outage fills no disk */
     end();
 }
@@ -652,10 +674,11 @@ static void test_storm(void)
     }
 }
 
-UNIT_MAIN("zk_client", UNIT(test_every_operation), UNIT(test_errors_come_as_errors),
-          UNIT(test_multi), UNIT(test_what_cannot_be_asked), UNIT(test_pipeline_keeps_its_order),
-          UNIT(test_bounds), UNIT(test_large_packets), UNIT(test_loss_leaves_the_outcome_unknown),
-          UNIT(test_reattach), UNIT(test_lagging_servers_are_left), UNIT(test_expiry_is_the_end),
+UNIT_MAIN("zk_client", UNIT(test_every_operation), UNIT(test_chroot_is_a_directory),
+          UNIT(test_errors_come_as_errors), UNIT(test_multi), UNIT(test_what_cannot_be_asked),
+          UNIT(test_pipeline_keeps_its_order), UNIT(test_bounds), UNIT(test_large_packets),
+          UNIT(test_loss_leaves_the_outcome_unknown), UNIT(test_reattach),
+          UNIT(test_lagging_servers_are_left), UNIT(test_expiry_is_the_end),
           UNIT(test_session_moved), UNIT(test_deadlines), UNIT(test_ping_in_silence),
           UNIT(test_a_silent_server_is_given_up), UNIT(test_every_server_has_its_turn),
           UNIT(test_back_off), UNIT(test_stop_closes_the_session),

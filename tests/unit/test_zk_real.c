@@ -32,7 +32,8 @@ struct answer { /* of one call, its bytes copied */
     bool done;
     char path[256];
     uint32_t kids;
-    char kid[256];
+    char names[64][128]; /* of the first of them */
+    char hex[256];
     uint64_t sum;
 };
 
@@ -81,7 +82,12 @@ static void on_done(struct env_op *op)
              r->call.reply.path ? r->call.reply.path : "");
     r->kids = kids.n;
     while (zk_proto_text_next(&kids, &name, &n))
-        fmt_into(r->kid, sizeof r->kid, "%.*s", (int)n, name);
+        if (kids.n < r->kids && r->kids - kids.n <= 64)
+            fmt_into(r->names[r->kids - kids.n - 1], sizeof r->names[0], "%.*s", (int)n, name);
+    if (!r->call.reply.data)
+        fmt_into(r->hex, sizeof r->hex, "null");
+    for (uint32_t i = 0; i < r->call.reply.data_len && i < 100; i++)
+        fmt_into(r->hex + 2 * i, 3, "%02x", ((const uint8_t *)r->call.reply.data)[i]);
     for (uint32_t i = 0; i < r->call.reply.data_len; i++)
         r->sum = r->sum * 31 + ((const uint8_t *)r->call.reply.data)[i];
 }
@@ -170,10 +176,13 @@ static int64_t watch(struct side *x, int32_t what, const char *path, struct look
     return run(x, &r, (struct zk_call){.what = what, .path = path, .watch = &l->watch});
 }
 
+/* sessions that outlast a busy machine, and elections */
+static const int64_t long_ns = 10 * SEC;
+
 static void begin(void)
 {
-    side_open(&a, "a", 4 * SEC);
-    side_open(&b, "b", 4 * SEC);
+    side_open(&a, "a", long_ns);
+    side_open(&b, "b", long_ns);
 }
 
 static void end(void)
@@ -236,7 +245,7 @@ static void test_tree(void)
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_SYNC, "/t", 0), 0);
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_EXISTS, "/t/s-0000000000", 0), 0);
     CU_ASSERT_EQUAL(side_close(&a, true), 0);
-    side_open(&a, "a", 4 * SEC);
+    side_open(&a, "a", long_ns);
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_SYNC, "/t", 0), 0);
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_EXISTS, "/t/s-0000000000", 0), E_NOENT);
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_DELETE, "/t/0000000001", 0), 0);
@@ -406,8 +415,8 @@ static void test_large_and_many(void)
 static void test_expiry(void)
 {
     struct look l = {0};
-    side_open(&a, "a", 4 * SEC);
-    side_open(&b, "b", SEC / 2); /* servers may say more */
+    side_open(&a, "a", long_ns);
+    side_open(&b, "b", 2 * SEC); /* servers may say more */
     int64_t timeout_ns = b.z->timeout_ns;
     CU_ASSERT_EQUAL(simple(&b, ZK_OP_CREATE, "/e", ZK_CREATE_EPHEMERAL), 0);
     CU_ASSERT_EQUAL(simple(&a, ZK_OP_SYNC, "/e", 0), 0);
@@ -429,7 +438,7 @@ static void test_expiry(void)
 /* pings alone keep a session */
 static void test_idle(void)
 {
-    side_open(&a, "a", SEC);
+    side_open(&a, "a", 2 * SEC);
     for (int64_t end_ns = now_ns() + 3 * a.z->timeout_ns; now_ns() < end_ns;)
         turn();
     CU_ASSERT(a.state == ZK_CONNECTED && a.n_connected == 1);
@@ -447,7 +456,7 @@ static bool prepare(bool makes)
     memcpy(with_root, where, sizeof where);
     *strchr(where, '/') = 0;
     memset(&b, 0, sizeof b);
-    side_open(&a, "prepare", 4 * SEC);
+    side_open(&a, "prepare", long_ns);
     ok = simple(&a, makes ? ZK_OP_CREATE : ZK_OP_DELETE, root, 0) == 0;
     side_close(&a, true);
     memcpy(where, with_root, sizeof where);
@@ -526,8 +535,7 @@ static void test_soak(void)
     if (!seconds)
         return;
     CU_ASSERT_FATAL(prepare(true));
-    side_open(&a, "a", 10 * SEC); /* an election may last */
-    side_open(&b, "b", 10 * SEC);
+    begin();
     memset(&seen, 0, sizeof seen);
     CU_ASSERT_EQUAL_FATAL(simple(&a, ZK_OP_CREATE, "/counter", 0), 0);
     for (int64_t end_ns = now_ns() + atoi(seconds) * SEC; now_ns() < end_ns;) {
@@ -562,6 +570,68 @@ static void test_soak(void)
     CU_ASSERT(prepare(false));
 }
 
+/* as bench/zktree_main.c has it of ZooKeeper's own library */
+static void print_tree(const char *path)
+{
+    struct answer r, kids;
+    static char names[64][128];
+    CU_ASSERT_EQUAL_FATAL(run(&a, &r, (struct zk_call){.what = ZK_OP_GET_DATA, .path = path}), 0);
+    const struct zk_stat *s = &r.call.reply.stat;
+    printf("node %s %llx %llx %llx %d %d %d %llx %d %s\n", path, (unsigned long long)s->czxid,
+           (unsigned long long)s->mzxid, (unsigned long long)s->pzxid, s->version, s->cversion,
+           s->aversion, (unsigned long long)s->owner, s->children, r.hex);
+    CU_ASSERT_EQUAL_FATAL(
+        run(&a, &kids, (struct zk_call){.what = ZK_OP_GET_CHILDREN2, .path = path}), 0);
+    if (!kids.kids)
+        return;
+    CU_ASSERT_FATAL(kids.kids <= 64); /* one level: their names are kept here */
+    memcpy(names, kids.names, sizeof names);
+    qsort(names, kids.kids, sizeof names[0], (int (*)(const void *, const void *))strcmp);
+    for (uint32_t i = 0; i < kids.kids; i++) {
+        char below[512];
+        fmt_into(below, sizeof below, "%s/%s", path, names[i]);
+        print_tree(below);
+    }
+}
+
+/* Beside ZooKeeper's own command line (tests/e2e/test_zk.sh): what ours makes is read by it, and
+ * the other way round. */
+static void test_beside_cli(void)
+{
+    struct answer r;
+    const char *verb = getenv("TARN_ZK_CLI"), *slash = strchr(where, '/');
+    if (!verb)
+        return;
+    where[slash - where] = 0;
+    memset(&b, 0, sizeof b);
+    side_open(&a, "a", long_ns);
+    if (!strcmp(verb, "tree")) {
+        printf("\n");
+        print_tree("/by-library");
+    } else if (!strcmp(verb, "make")) {
+        CU_ASSERT_EQUAL(
+            run(&a, &r,
+                (struct zk_call){
+                    .what = ZK_OP_CREATE, .path = "/by-tarn", .data = "one", .data_len = 3}),
+            0);
+        CU_ASSERT_EQUAL(run(&a, &r,
+                            (struct zk_call){.what = ZK_OP_SET_DATA,
+                                             .path = "/by-tarn",
+                                             .data = "two",
+                                             .data_len = 3,
+                                             .version = 0}),
+                        0);
+        CU_ASSERT_EQUAL(simple(&a, ZK_OP_CREATE, "/by-tarn/s-", ZK_CREATE_SEQUENTIAL), 0);
+    } else {
+        CU_ASSERT_EQUAL(run(&a, &r, (struct zk_call){.what = ZK_OP_GET_DATA, .path = "/by-cli"}),
+                        0);
+        CU_ASSERT(r.call.reply.data_len == 5 && r.call.reply.stat.children == 1);
+        CU_ASSERT_EQUAL(simple(&a, ZK_OP_DELETE, "/by-cli/kid", 0), 0);
+        CU_ASSERT_EQUAL(simple(&a, ZK_OP_DELETE, "/by-cli", 0), 0);
+    }
+    CU_ASSERT_EQUAL(side_close(&a, true), 0);
+}
+
 static void test_prepare(void)
 {
     CU_ASSERT_FATAL(prepare(true));
@@ -584,7 +654,8 @@ int main(int argc, char **argv)
                                              UNIT(test_expiry),
                                              UNIT(test_idle),
                                              UNIT(test_remove),
-                                             UNIT(test_soak)};
+                                             UNIT(test_soak),
+                                             UNIT(test_beside_cli)};
     const char *zk = getenv("TARN_ZK");
     if (!zk || !*zk) {
         printf("skipped: TARN_ZK names no ZooKeeper (host:port,...); tests/e2e/test_zk.sh starts "

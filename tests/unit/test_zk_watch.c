@@ -46,6 +46,28 @@ static void test_watches_fire_once(void)
     end();
 }
 
+/* who watches one node after the other may write the next one's path over the first one's */
+static void test_a_watch_keeps_its_path(void)
+{
+    struct probe p;
+    struct look l = {0};
+    char path[] = "/first";
+    begin_connected("z1:2181,z2:2181");
+    ask_watched(&p, ZK_OP_GET_DATA, path, &l);
+    fake_run_ms(50);
+    memcpy(path, "/other", sizeof path);
+    fake_hang_up(fake_conn());
+    fake_run_ms(500);
+    CU_ASSERT_EQUAL(fake_count("n=1,0,0 data:/first"), 1);
+    fake_event(ZK_EVENT_DATA, "/other");
+    fake_run_ms(50);
+    CU_ASSERT_EQUAL(l.fired, 0);
+    fake_event(ZK_EVENT_DATA, "/first");
+    fake_run_ms(50);
+    CU_ASSERT_EQUAL(l.fired, 1);
+    end();
+}
+
 static void test_events_come_before_what_they_are_about(void)
 {
     struct probe p[2];
@@ -128,6 +150,21 @@ static void test_watches_are_armed_again_first(void)
     CU_ASSERT(l[2].fired == 1 && l[1].fired == 1 && !l[0].fired);
     CU_ASSERT_PTR_NULL(strstr(f.log, "geheim"));
     CU_ASSERT_PTR_NULL(strstr(f.log, "PASSWORD"));
+    end();
+}
+
+/* A watch by exists, of a node that is there, is one of its data: armed as one of its birth it
+ * would fire at once. */
+static void test_a_watch_of_what_is_there(void)
+{
+    struct probe p;
+    struct look l = {0};
+    begin_connected("z1:2181,z2:2181");
+    ask_watched(&p, ZK_OP_EXISTS, "/there", &l);
+    fake_run_ms(50);
+    fake_hang_up(fake_conn());
+    fake_run_ms(500);
+    CU_ASSERT_EQUAL(fake_count("n=1,0,0 data:/there"), 1);
     end();
 }
 
@@ -322,9 +359,10 @@ static void test_refused_credentials(void)
     end();
 }
 
-UNIT_MAIN("zk_watch", UNIT(test_watches_fire_once),
+UNIT_MAIN("zk_watch", UNIT(test_watches_fire_once), UNIT(test_a_watch_keeps_its_path),
           UNIT(test_events_come_before_what_they_are_about), UNIT(test_several_watches_of_one_path),
-          UNIT(test_watches_are_armed_again_first), UNIT(test_rearming_that_breaks_off),
-          UNIT(test_events_move_no_zxid), UNIT(test_many_watches_go_in_batches),
-          UNIT(test_malformed_costs_the_connection), UNIT(test_answers_out_of_order),
-          UNIT(test_greetings_that_are_none), UNIT(test_refused_credentials))
+          UNIT(test_watches_are_armed_again_first), UNIT(test_a_watch_of_what_is_there),
+          UNIT(test_rearming_that_breaks_off), UNIT(test_events_move_no_zxid),
+          UNIT(test_many_watches_go_in_batches), UNIT(test_malformed_costs_the_connection),
+          UNIT(test_answers_out_of_order), UNIT(test_greetings_that_are_none),
+          UNIT(test_refused_credentials))
