@@ -32,7 +32,16 @@ uint64_t lab_zk_tree_weight(const struct lab_zk_node *n)
     return n->path_len + n->data_cap + n->acl.len;
 }
 
-/* Children come in no order that a client may rely on: here by a bit of their names' hashes. */
+/* Children, and the ephemerals of a session that ends, come in no order that a client may rely on:
+ * here by a bit of their paths' hashes. */
+static void tree_scatter(struct list *head, struct list *entry, bool is_first)
+{
+    if (is_first)
+        list_push_front(head, entry);
+    else
+        list_push_back(head, entry);
+}
+
 void lab_zk_tree_link(struct lab_zk_tree *t, struct lab_zk_node *n)
 {
     struct lab_zk_node **at = tree_place(t, n);
@@ -42,15 +51,13 @@ void lab_zk_tree_link(struct lab_zk_tree *t, struct lab_zk_node *n)
     t->nodes++;
     t->bytes += lab_zk_tree_weight(n);
     struct lab_zk_session *s = lab_zk_tree_session(t, n->stat.owner);
+    uint64_t hash = tree_hash(n->path, n->path_len);
     if (n->stat.owner && s)
-        list_push_back(&s->ephemerals, &n->in_session);
+        tree_scatter(&s->ephemerals, &n->in_session, hash >> 62 & 1);
     if (!n->parent)
         return;
     n->parent->stat.children++;
-    if (tree_hash(n->path, n->path_len) >> 63)
-        list_push_front(&n->parent->children, &n->in_parent);
-    else
-        list_push_back(&n->parent->children, &n->in_parent);
+    tree_scatter(&n->parent->children, &n->in_parent, hash >> 63);
 }
 
 void lab_zk_tree_unlink(struct lab_zk_tree *t, struct lab_zk_node *n)

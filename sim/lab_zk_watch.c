@@ -86,10 +86,13 @@ void lab_zk_watch_tell(struct lab_zk_conn *c, enum zk_event what, const char *pa
     lab_zk_reply(c, &a);
 }
 
-/* those of one path and kind; who has been told in this event is not told again */
-static void watch_fire(struct lab_zk_proc *r, bool is_child, enum zk_event what, const char *path,
-                       uint32_t len)
+/* Those of one node and kind; who has been told in this event is not told again, and who may not
+ * read the node is not told at all, with the watch gone (CVE-2024-23944). */
+static void watch_fire(struct lab_zk_proc *r, bool is_child, enum zk_event what,
+                       const struct lab_zk_node *n)
 {
+    const char *path = n->path;
+    uint32_t len = n->path_len;
     struct lab_zk_watch **at = watch_bucket(r, is_child, path, len);
     while (*at) {
         struct lab_zk_watch *w = *at;
@@ -99,7 +102,7 @@ static void watch_fire(struct lab_zk_proc *r, bool is_child, enum zk_event what,
         }
         struct lab_zk_conn *c = w->c;
         watch_free(r, at);
-        if (c->told != r->n_events)
+        if (c->told != r->n_events && lab_zk_tree_allows(n, ZK_PERM_READ, c->ids, c->n_ids))
             lab_zk_watch_tell(c, what, path, len);
         c->told = r->n_events;
     }
@@ -112,11 +115,11 @@ void lab_zk_watch_event(void *place, enum zk_event what, const struct lab_zk_nod
         return;
     struct lab_zk_proc *r = p->proc;
     r->n_events++;
-    watch_fire(r, false, what, n->path, n->path_len);
+    watch_fire(r, false, what, n);
     if (what == ZK_EVENT_DATA)
         return;
     if (what == ZK_EVENT_DELETED)
-        watch_fire(r, true, what, n->path, n->path_len);
+        watch_fire(r, true, what, n);
     r->n_events++;
-    watch_fire(r, true, ZK_EVENT_CHILDREN, n->parent->path, n->parent->path_len);
+    watch_fire(r, true, ZK_EVENT_CHILDREN, n->parent);
 }

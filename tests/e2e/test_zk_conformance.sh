@@ -1,6 +1,7 @@
 #!/bin/bash
 # The conformance suite of tests/zk, which sim_zk passes (test_lab_zk), against Debian's ZooKeeper: one
-# server, then three, with the cases at a follower and at the leader.
+# server, then three, with the cases at followers and at the leader.  And random programs, of which
+# every line must be the one that sim_zk gives.  ZK_PROGRAMS=N makes them more.
 . "$(dirname "$0")/lib.sh" "$@"
 . "$(dirname "$0")/zookeeper.sh"
 need_zookeeper
@@ -16,9 +17,20 @@ suite_ends() { # suite_ends NAME SERVER
     echo "$1: $(tail -n 1 "$work/suite-$2.log")"
 }
 
+programs() { # programs NAME SERVER
+    zk-suite --connect "$zk_connect" --tick 500 --server $(($2 - 1)) --random "$random" > "$work/real" 2> "$work/random.log" ||
+        fail "$1: random programs"
+    diff "$work/sim" "$work/real" > "$work/diff" || fail "$1: sim_zk and ZooKeeper differ: $(head -n 20 "$work/diff")"
+    echo "$1: $(wc -l < "$work/real") random steps are alike"
+}
+
+random=${ZK_PROGRAMS:-6}
+zk-suite --sim 3 --server 1 --random "$random" > "$work/sim" || fail "random programs in the simulator"
+[ "$(grep -c -e '-> OK' "$work/sim")" -gt $((random * 80)) ] || fail "the programs do nothing"
 zk_ensemble 1
 suite 1
 suite_ends "one server" 1
+programs "one server" 1
 zk_kill 1
 
 zk_connect= port=$((port + 9))
@@ -26,3 +38,4 @@ rm -rf "$work"/zk1
 zk_ensemble 3
 for i in 1 2 3; do suite $i; done
 for i in 1 2 3; do suite_ends "three servers, at a $(zk_mode $i)" $i; done
+programs "three servers, at a $(zk_mode 2)" 2

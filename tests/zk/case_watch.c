@@ -304,6 +304,28 @@ static void raw_watch_by_who_may_not_read(struct zs *t)
     STR(events(r), "");
 }
 
+/* what one may not read one does not hear of, and the watch is gone (CVE-2024-23944) */
+static void raw_watch_of_what_is_closed_meanwhile(struct zs *t)
+{
+    struct zs_session *a = zs_open(t, &(struct zs_how){.password = "user:pass"});
+    struct zs_raw *r = raw_session(t);
+    struct zk_list mine = zs_acl(ZK_PERM_ALL, "auth", "", 0);
+    OK(zs_create(a, "/a", "", 0));
+    OK(zs_create(a, "/p", "", 0));
+    EQ(raw_watch(r, ZK_OP_GET_DATA, "/a"), 0);
+    EQ(raw_watch(r, ZK_OP_GET_CHILDREN2, "/p"), 0);
+    EQ(raw_watch(r, ZK_OP_EXISTS, "/new"), ZK_ERR_NO_NODE);
+    OK(zs_set_acl(a, "/a", mine, -1));
+    OK(zs_set_acl(a, "/p", mine, -1));
+    OK(zs_set(a, "/a", "1", -1));
+    OK(zs_create(a, "/p/1", "", 0));
+    OK(zs_create_acl(a, "/new", mine));
+    STR(events(r), "");
+    OK(zs_set_acl(a, "/a", zk_proto_acl_open, -1));
+    OK(zs_set(a, "/a", "2", -1));
+    STR(events(r), "");
+}
+
 /* full paths, as servers know them */
 static struct zk_list full_paths(struct zs *t, const char *paths)
 {
@@ -470,6 +492,7 @@ const struct zs_case zs_watches[] = {
     {"raw_watches_fire_once_each", raw_watches_fire_once_each, 0},
     {"raw_watch_of_nothing", raw_watch_of_nothing, 0},
     {"raw_watch_by_who_may_not_read", raw_watch_by_who_may_not_read, 0},
+    {"raw_watch_of_what_is_closed_meanwhile", raw_watch_of_what_is_closed_meanwhile, 0},
     {"rearm_what_has_changed", rearm_what_has_changed, 0},
     {"rearm_what_has_not", rearm_what_has_not, 0},
     {"rearm_sees_each_its_own", rearm_sees_each_its_own, 0},

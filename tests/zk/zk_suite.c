@@ -538,10 +538,13 @@ const struct zs_case *zs_case_at(uint32_t i)
     return NULL;
 }
 
-static void begin(struct zs *t)
+void zs_begin_case(struct zs *t, struct zs_world *w, const char *name)
 {
     struct zs_how bare = {.root = ""};
-    fmt_into(t->dir, sizeof t->dir, "/zs%llx-%s", (unsigned long long)t->w->nonce++, t->name);
+    memset(t, 0, sizeof *t);
+    t->w = w;
+    t->name = name;
+    fmt_into(t->dir, sizeof t->dir, "/zs%llx-%s", (unsigned long long)w->nonce++, name);
     struct zs_session *s = zs_open(t, &bare);
     struct zs_answer *a = zs_create(s, t->dir, "", 0);
     OK(a);
@@ -549,17 +552,8 @@ static void begin(struct zs *t)
     *s = (struct zs_session){0};
 }
 
-uint32_t zs_run(struct zs *t, struct zs_world *w, const struct zs_case *c)
+void zs_end_case(struct zs *t)
 {
-    memset(t, 0, sizeof *t);
-    t->w = w;
-    t->name = c->name;
-    t->skipped = c->servers > w->n_servers;
-    if (t->skipped)
-        return 0;
-    begin(t);
-    if (!t->failed)
-        c->fn(t);
     for (uint32_t i = 0; i < ZS_RAWS; i++)
         if (t->raw[i].t) {
             zs_raw_hangup(&t->raw[i]);
@@ -569,5 +563,17 @@ uint32_t zs_run(struct zs *t, struct zs_world *w, const struct zs_case *c)
     for (uint32_t i = 0; i < ZS_SESSIONS; i++)
         if (t->session[i].t)
             zs_close(&t->session[i], !t->session[i].is_over);
+}
+
+uint32_t zs_run(struct zs *t, struct zs_world *w, const struct zs_case *c)
+{
+    t->failed = 0;
+    t->skipped = c->servers > w->n_servers;
+    if (t->skipped)
+        return 0;
+    zs_begin_case(t, w, c->name);
+    if (!t->failed)
+        c->fn(t);
+    zs_end_case(t);
     return t->failed;
 }

@@ -20,6 +20,7 @@
 #ifndef TESTS_ZK_ZK_SUITE_H
 #define TESTS_ZK_ZK_SUITE_H
 
+#include <stdio.h>
 #include "core/env.h"
 #include "core/mem.h"
 #include "journal/zk_client.h"
@@ -130,6 +131,11 @@ const struct zs_case *zs_case_at(uint32_t i); /* NULL behind the last */
 /* runs it; ret: what failed in it, each with a line on stderr; t is large: the caller's memory */
 uint32_t zs_run(struct zs *t, struct zs_world *w, const struct zs_case *c);
 
+/* A program of so many steps, drawn from the seed, and what came of each as a line: where nothing
+ * can be known beforehand, two worlds can still be compared.  Lines have no times, and changes by
+ * the number of their step instead of their zxid. */
+void zs_random(struct zs *t, struct zs_world *w, uint64_t seed, uint32_t steps, FILE *out);
+
 /* ---- expectations ---- */
 
 bool zs_check(struct zs *t, bool ok, const char *file, int line, const char *format, ...)
@@ -160,6 +166,10 @@ bool zs_check(struct zs *t, bool ok, const char *file, int line, const char *for
 bool zs_same_stat(const struct zk_stat *a, const struct zk_stat *b);
 
 /* ---- sessions ---- */
+
+/* what zs_run does before a case, and behind it */
+void zs_begin_case(struct zs *t, struct zs_world *w, const char *name);
+void zs_end_case(struct zs *t);
 
 struct zs_how {
     int64_t timeout_ns;   /* 0: 20 ticks */

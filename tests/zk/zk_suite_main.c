@@ -1,15 +1,20 @@
-/* tests/zk/zk_suite_main.c - the conformance suite against real ZooKeeper servers.
+/* tests/zk/zk_suite_main.c - the conformance suite against real ZooKeeper servers, or the model.
  *
- *   zk-suite --connect 127.0.0.1:2181[,...] --tick 200 [--server N] [--list] [CASE...]
+ *   zk-suite --connect 127.0.0.1:2181[,...] --tick 200 [--server N] [CASE...]
+ *   zk-suite --sim 3 [--server N] [CASE...]     the same against sim_zk, of three servers
+ *   zk-suite ... --random N                     N random programs instead: a line for each step
+ *   zk-suite --list
  *
- * --tick: the servers' tickTime in ms.  --server: cases are at the N-th of the servers.
- * Prints a line for each case; status 1 if one failed, 2 if it could not begin. */
+ * --tick: the servers' tickTime in ms.  --server: cases are at the N-th of the servers, from 0.
+ * Status 1 if a case failed, 2 if it could not begin.  Random programs of two worlds give the same
+ * lines, or one of the worlds is wrong (tests/e2e/test_zk_conformance.sh). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "core/fmt.h"
 #include "net/net.h"
+#include "sim/lab_zk.h"
 #include "tests/zk/zk_suite.h"
 
 struct real_world {
@@ -26,6 +31,56 @@ static bool real_until(struct zs_world *w, const bool *flag, int64_t ns)
     return flag && *flag;
 }
 
+struct sim_world {
+    struct zs_world w;
+    struct mem mem;
+    struct sim *sim;
+};
+
+static bool sim_until(struct zs_world *w, const bool *flag, int64_t ns)
+{
+    struct sim_world *x = container_of(w, struct sim_world, w);
+    int64_t end = sim_now_ns(x->sim) + ns;
+    while (sim_now_ns(x->sim) < end && !(flag && *flag)) {
+        int64_t to = flag ? sim_now_ns(x->sim) + zs_ms / 5 : end;
+        sim_run_until(x->sim, to < end ? to : end);
+    }
+    return flag && *flag;
+}
+
+static void *sim_get(void *ctx, size_t n)
+{
+    (void)ctx;
+    void *p = aligned_alloc(64, (n + 63) & ~(size_t)63);
+    return p && n >= SIM_ZEROED_MIN ? memset(p, 0, n) : p;
+}
+
+static void sim_put(void *ctx, void *p, size_t n)
+{
+    (void)ctx, (void)n;
+    free(p);
+}
+
+static void sim_begin(struct sim_world *x, uint32_t servers)
+{
+    struct lab_zk_config cfg = lab_zk_config_default(servers, 1);
+    struct sim_config world = sim_config_quiet(1);
+    cfg.tick_ns = 500 * zs_ms;
+    world.node_mem_bytes = 128 << 20;
+    mem_init(&x->mem, (struct mem_source){sim_get, sim_put, NULL, 0}, 1ULL << 30);
+    x->sim = sim_open(&x->mem, &world);
+    struct lab_zk *z = lab_zk_open(&x->mem, x->sim, &cfg);
+    struct sim_node *client = sim_node_add(x->sim, "c");
+    lab_zk_start_all(z);
+    x->w.env = sim_node_up(client);
+    x->w.mem = sim_mem(client);
+    x->w.n_servers = servers;
+    for (uint32_t i = 0; i < servers; i++)
+        fmt_into(x->w.server[i], sizeof x->w.server[i], "z%u:2181", i + 1);
+    x->w.tick_ns = cfg.tick_ns;
+    x->w.until = sim_until;
+}
+
 static void quiet(void *ctx, enum env_log level, const char *node, const char *line)
 {
     (void)ctx, (void)level, (void)node;
@@ -35,8 +90,8 @@ static void quiet(void *ctx, enum env_log level, const char *node, const char *l
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: zk-suite --connect HOST:PORT[,...] --tick MS [--server N] [--list] "
-                    "[CASE...]\n");
+    fprintf(stderr, "usage: zk-suite --connect HOST:PORT[,...] --tick MS | --sim N  [--server N] "
+                    "[--random N] [--list] [CASE...]\n");
     return 2;
 }
 
@@ -92,40 +147,90 @@ static int run_all(struct zs_world *w, char **names, int n)
     return failed || !ran;
 }
 
+static void run_random(struct zs_world *w, uint32_t n)
+{
+    struct zs *t = malloc(sizeof *t);
+    for (uint32_t seed = 1; seed <= n; seed++)
+        zs_random(t, w, seed, 300, stdout);
+    free(t);
+}
+
+struct options {
+    const char *connect;
+    uint32_t sim, random, first;
+    int64_t tick_ns;
+    bool list;
+};
+
+/* the place of the first case's name; 0: no good */
+static int parse(int argc, char **argv, struct options *o)
+{
+    int i = 1;
+    for (; i < argc && !strncmp(argv[i], "--", 2); i++) {
+        o->list |= !strcmp(argv[i], "--list");
+        if (!strcmp(argv[i], "--list"))
+            continue;
+        if (i + 1 == argc)
+            return 0;
+        uint32_t n = (uint32_t)atoi(argv[i + 1]);
+        if (!strcmp(argv[i], "--connect"))
+            o->connect = argv[i + 1];
+        else if (!strcmp(argv[i], "--tick"))
+            o->tick_ns = n * zs_ms;
+        else if (!strcmp(argv[i], "--server"))
+            o->first = n;
+        else if (!strcmp(argv[i], "--sim"))
+            o->sim = n;
+        else if (!strcmp(argv[i], "--random"))
+            o->random = n;
+        else
+            return 0;
+        i++;
+    }
+    return o->list || o->sim || (o->tick_ns > 0 && o->connect) ? i : 0;
+}
+
+static int real_begin(struct real_world *r, const struct options *o)
+{
+    const struct net_config cfg = {.node = "zk-suite", .log = quiet, .log_level = ENV_LOG_DEBUG};
+    r->w.tick_ns = o->tick_ns;
+    if (!servers(&r->w, o->connect) || net_open(&cfg, &r->net))
+        return 2;
+    mem_init(&r->mem, net_mem_source(), 256 << 20);
+    r->w.env = net_env(r->net);
+    r->w.mem = &r->mem;
+    r->w.until = real_until;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct real_world r;
-    const char *connect = "";
-    int i = 1;
-    for (; i < argc && !strncmp(argv[i], "--", 2); i++) {
-        if (!strcmp(argv[i], "--list")) {
-            for (uint32_t k = 0; zs_case_at(k); k++)
-                puts(zs_case_at(k)->name);
-            return 0;
-        }
-        if (i + 1 == argc)
-            return usage();
-        if (!strcmp(argv[i], "--connect"))
-            connect = argv[++i];
-        else if (!strcmp(argv[i], "--tick"))
-            r.w.tick_ns = atoll(argv[++i]) * zs_ms;
-        else if (!strcmp(argv[i], "--server"))
-            r.w.first = (uint32_t)atoi(argv[++i]);
-        else
-            return usage();
-    }
-    if (r.w.tick_ns <= 0 || !servers(&r.w, connect) || r.w.first >= r.w.n_servers)
+    static struct sim_world x;
+    struct options o = {0};
+    int i = parse(argc, argv, &o);
+    if (!i || o.sim > LAB_ZK_SERVERS)
         return usage();
-    const struct net_config cfg = {.node = "zk-suite", .log = quiet, .log_level = ENV_LOG_DEBUG};
-    if (net_open(&cfg, &r.net))
-        return 2;
-    mem_init(&r.mem, net_mem_source(), 256 << 20);
-    r.w.env = net_env(r.net);
-    r.w.mem = &r.mem;
-    r.w.nonce = env_random(r.w.env) >> 16;
-    r.w.until = real_until;
-    int failed = run_all(&r.w, argv + i, argc - i);
-    net_close(r.net);
-    mem_drop(&r.mem);
+    for (uint32_t k = 0; o.list && zs_case_at(k); k++)
+        puts(zs_case_at(k)->name);
+    if (o.list)
+        return 0;
+    if (o.sim)
+        sim_begin(&x, o.sim);
+    else if (real_begin(&r, &o))
+        return usage();
+    struct zs_world *w = o.sim ? &x.w : &r.w;
+    w->first = o.first % w->n_servers;
+    w->nonce = env_random(w->env) >> 16;
+    int failed = 0;
+    if (o.random)
+        run_random(w, o.random);
+    else
+        failed = run_all(w, argv + i, argc - i);
+    if (o.sim)
+        sim_close(x.sim);
+    else
+        net_close(r.net);
+    mem_drop(o.sim ? &x.mem : &r.mem);
     return failed;
 }
