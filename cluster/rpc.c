@@ -385,6 +385,7 @@ int rpc_host_init(struct rpc_host *h, struct env *e, struct mem *m, uint32_t con
     h->conns_max = conns_max;
     h->calls_max = calls_max;
     h->acceptor.on_open = rpc_on_open;
+    h->acceptor.is_raw = false;
     h->serial = 0;
     h->listening = h->closed = false;
     h->full_said_ns = 0;

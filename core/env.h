@@ -21,12 +21,22 @@
  *     leave as one write; of many the first leave earlier.
  *  7. One env = one thread = one loop.  Only post() may be called from another thread.
  *  8. A crashed node's ops never complete (the simulator drops the process's memory instead).
+ *  9. A raw connection speaks another's protocol: it has neither hello nor proof of the cluster's
+ *     secret, and no frames.  send() puts the bytes on the wire as they are, its type means
+ *     nothing; on_frame brings type 0 and bytes in whatever pieces they come, 1 to ENV_FRAME_MAX
+ *     of them: what was sent at once may come in pieces, what was sent apart may come joined.  It
+ *     is done with connecting when the other end accepted.  No rma, and it stays raw when adopted.
+ *     All else is as above: 5 for its bytes, 6, backlog, on_close, the deadline of connect.
  *
  * Disk names are relative to the env's own directory, '/'-separated, without "." or "..".
  * Durability: write() is durable after a later sync() of the file, or when done if the file was
  * opened with ENV_O_DSYNC.  sync() also makes the file's size and its name durable.  rename() is
  * durable when done.  unlink() may be undone by a power loss.  A failed sync or DSYNC write says
- * nothing about what is on disk: treat it as fatal, never retry it. */
+ * nothing about what is on disk: treat it as fatal, never retry it.
+ *
+ * A directory that hosts share is an env of its own on the same loop (net_shared_open in net/,
+ * sim_shared_mount in sim/): its names lead there, all else is the first env's, and no network call
+ * is made on it.  What others see of it, and when, its file system says. */
 #ifndef CORE_ENV_H
 #define CORE_ENV_H
 
@@ -72,7 +82,7 @@ struct env_timer { /* zero it before the first use; op.ret is 0 when it fires */
     uint32_t heap_pos; /* 0: not set; else place in the env's heap + 1 */
 };
 
-/* Bytes to send: a frame is the concatenation of a few pieces. */
+/* Bytes to send: a frame is the concatenation of a few pieces, at most ENV_FRAME_MAX in all. */
 struct env_iov {
     const void *p;
     size_t n;
@@ -85,6 +95,7 @@ struct env_peer {
     void (*on_frame)(struct env_peer *p, uint16_t type, const void *b, uint32_t n);
     /* the connection is gone, conn is NULL; why is E_CLOSED, E_PROTO, E_VERSION, E_CLUSTER, ... */
     void (*on_close)(struct env_peer *p, int why);
+    bool is_raw; /* for env_connect, set before it: a raw connection; nothing else looks at it */
 };
 
 /* The owner's side of a listening address.  on_open returns the peer for a new connection (with
@@ -92,6 +103,7 @@ struct env_peer {
 struct env_acceptor {
     struct env_peer *(*on_open)(struct env_acceptor *a, const char *from);
     void *impl;
+    bool is_raw; /* set before env_listen: all that are accepted here are raw */
 };
 
 /* Local memory that others may reach.  Embed it; it must live until revoke() is done. */
@@ -318,7 +330,8 @@ static inline void env_unlisten(struct env *e, struct env_acceptor *a)
     e->vt->unlisten(e, a);
 }
 
-/* ret: 0 with p->conn set and the hello exchanged; or E_REFUSED, E_TIMEOUT, E_VERSION, ... */
+/* ret: 0 with p->conn set and the hello exchanged (a raw one has none); or E_REFUSED, E_TIMEOUT,
+ * E_VERSION, ... */
 static inline void env_connect(struct env *e, const char *addr, int64_t timeout_ns,
                                struct env_peer *p, struct env_op *op)
 {
@@ -343,7 +356,7 @@ static inline void env_hangup(struct env_conn *c)
 }
 
 /* From here on p owns the connection, and whoever owned it hears no more of it; also from within
- * its on_frame. */
+ * its on_frame.  What is raw stays raw. */
 static inline void env_adopt(struct env_conn *c, struct env_peer *p)
 {
     c->env->vt->adopt(c, p);

@@ -144,12 +144,19 @@
     X(RAFT_SHIP_UNCHECKED, "an image that came is taken over unchecked") \
     X(RAFT_SHIP_NOT_SYNCED, "an image that came is taken over before it is durable") \
     X(RAFT_META_ONCE, "vote and term are told when one of their two copies is durable")
+
+/* Those of the ZooKeeper client (journal/zk_client.h) */
+#define ZK_MUTANTS(X) \
+    X(ZK_WATCH_LOST, "watches are not armed again on a new connection") \
+    X(ZK_REARM_LATE, "watches are armed again behind the calls that waited") \
+    X(ZK_RESENT, "a request whose answer was lost with its connection is sent again") \
+    X(ZK_ZXID_FORGOTTEN, "a session goes on with any server, however far that one is behind")
 /* clang-format on */
 
 enum mutant {
     MUTANT_NONE,
 #define MUTANT_ENUM(name, what) MUTANT_##name,
-    MUTANTS(MUTANT_ENUM) RAFT_MUTANTS(MUTANT_ENUM)
+    MUTANTS(MUTANT_ENUM) RAFT_MUTANTS(MUTANT_ENUM) ZK_MUTANTS(MUTANT_ENUM)
 #undef MUTANT_ENUM
         MUTANT_COUNT
 };

@@ -179,16 +179,50 @@ static int net_disk_ring(struct net *net)
     return 0;
 }
 
+static void net_disk_place(struct net_place *p, int fd, const char *dir)
+{
+    p->dir_fd = fd;
+    p->name = strdup(dir);
+    ASSERT(p->name);
+    p->env.disk = p->name;
+}
+
+int net_shared_open(struct net *net, const char *dir, struct env **ret_env)
+{
+    int fd = net_file_root(net, dir, false);
+    if (fd < 0)
+        return fd;
+    struct net_place *p = net_loop_alloc(sizeof *p);
+    p->env.vt = net->env.vt;
+    p->net = net;
+    net_disk_place(p, fd, dir);
+    list_push_back(&net->shared, &p->link);
+    *ret_env = &p->env;
+    return 0;
+}
+
+void net_disk_close_places(struct net *net)
+{
+    struct list *l;
+    while ((l = list_pop(&net->shared))) {
+        struct net_place *p = list_entry(l, struct net_place, link);
+        close(p->dir_fd);
+        free(p->name);
+        free(p);
+    }
+    if (net->own.dir_fd >= 0)
+        close(net->own.dir_fd);
+    free(net->own.name);
+}
+
 int net_disk_open(struct net *net)
 {
     if (!net->config.dir)
         return 0;
-    int fd = net_file_root(net);
+    int fd = net_file_root(net, net->config.dir, true);
     if (fd < 0)
         return fd;
-    net->dir_fd = fd;
-    net->disk_name = strdup(net->config.dir);
-    net->env.disk = net->disk_name;
+    net_disk_place(&net->own, fd, net->config.dir);
     if (net->config.disk == NET_DISK_POOL)
         return 0;
     int err = net_disk_ring(net);
@@ -345,11 +379,13 @@ static struct net_job *net_disk_name_job(struct env *e, const char *name, bool e
                                          struct env_op *op, int64_t (*run)(struct net_job *job))
 {
     struct net *net = net_of(e);
-    if (net->dir_fd < 0 || !net_file_name_ok(name, empty_ok)) {
+    struct net_place *place = (struct net_place *)e;
+    if (place->dir_fd < 0 || !net_file_name_ok(name, empty_ok)) {
         net_loop_later(net, op, E_INVAL);
         return NULL;
     }
     struct net_job *job = net_disk_job(net, op, run);
+    job->place = place;
     fmt_into(job->name, sizeof job->name, "%s", name);
     return job;
 }

@@ -1,8 +1,8 @@
 /* net/net_file.c - the blocking file calls behind the disk operations; they run on the pool.
  *
  * Invariants:
- *  1. Every name is resolved below the env's own directory: relative, no "." or "..", and the
- *     directory itself is locked, so two processes never share one by mistake.
+ *  1. Every name is resolved below the env's directory: relative, no "." or "..", and the net's own
+ *     directory is locked, so two processes never share one by mistake.
  *  2. The first sync of a file opened for writing makes its name durable too: it syncs every
  *     directory from the file's up to the root.  Whether the file is new cannot be known: it may
  *     have been created, and not synced, by the process before us.
@@ -69,10 +69,10 @@ static int net_file_parents(int dir_fd, char *path)
     return 0;
 }
 
-int net_file_root(struct net *net)
+int net_file_root(struct net *net, const char *dir, bool is_own)
 {
     char path[4096];
-    const char *dir = net->config.dir;
+    bool reads_only = is_own && net->config.dir_readonly;
     size_t n = fmt_into(path, sizeof path - 1, "%s", dir);
     while (n > 1 && path[n - 1] == '/')
         path[--n] = 0;
@@ -81,10 +81,9 @@ int net_file_root(struct net *net)
     int fd = -1, err = 0;
     if (n + 1 >= sizeof path - 1) {
         err = E_NAMETOOLONG;
-    } else if ((!net->config.dir_readonly && net_file_parents(AT_FDCWD, path)) ||
+    } else if ((!reads_only && net_file_parents(AT_FDCWD, path)) ||
                (fd = net_file_open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY)) < 0 ||
-               faccessat(fd, ".", (net->config.dir_readonly ? 0 : W_OK) | R_OK | X_OK,
-                         AT_EACCESS)) {
+               faccessat(fd, ".", (reads_only ? 0 : W_OK) | R_OK | X_OK, AT_EACCESS)) {
         err = (int)net_file_errno();
     }
     if (err) {
@@ -92,7 +91,7 @@ int net_file_root(struct net *net)
                 "net: cannot use the directory %s: %s; it must exist or be makeable, and be "
                 "writable by this user",
                 dir, err_text(err));
-    } else if (flock(fd, LOCK_EX | LOCK_NB)) {
+    } else if (is_own && flock(fd, LOCK_EX | LOCK_NB)) {
         err = errno == EWOULDBLOCK ? E_BUSY : (int)net_file_errno();
         fmt_log(&net->env, ENV_LOG_ERROR,
                 "net: the directory %s is in use by another process: stop that one, or configure "
@@ -114,13 +113,13 @@ static int net_file_fsync(int fd)
 }
 
 /* the directories above name, innermost first */
-static int64_t net_file_sync_dirs(struct net *net, const char *name)
+static int64_t net_file_sync_dirs(const struct net_place *p, const char *name)
 {
     char path[ENV_NAME_MAX];
     fmt_into(path, sizeof path, "%s", name);
     for (char *slash; (slash = strrchr(path, '/'));) {
         *slash = 0;
-        int fd = net_file_open_at(net->dir_fd, path, O_RDONLY | O_DIRECTORY);
+        int fd = net_file_open_at(p->dir_fd, path, O_RDONLY | O_DIRECTORY);
         if (fd < 0)
             return net_file_errno();
         int rc = net_file_fsync(fd);
@@ -129,36 +128,36 @@ static int64_t net_file_sync_dirs(struct net *net, const char *name)
         if (err)
             return err;
     }
-    return net_file_fsync(net->dir_fd) ? net_file_errno() : 0;
+    return net_file_fsync(p->dir_fd) ? net_file_errno() : 0;
 }
 
 /* ---- files ---- */
 
-static int net_file_open_flags(struct net *net, char *name, unsigned flags, int os)
+static int net_file_open_flags(int dir_fd, char *name, unsigned flags, int os)
 {
     if (!(flags & ENV_O_CREATE))
-        return net_file_open_at(net->dir_fd, name, os);
+        return net_file_open_at(dir_fd, name, os);
     os |= O_CREAT | (flags & ENV_O_EXCL ? O_EXCL : 0);
-    int fd = net_file_open_at(net->dir_fd, name, os);
+    int fd = net_file_open_at(dir_fd, name, os);
     if (fd >= 0 || errno != ENOENT)
         return fd;
-    if (net_file_parents(net->dir_fd, name))
+    if (net_file_parents(dir_fd, name))
         return -1;
-    return net_file_open_at(net->dir_fd, name, os);
+    return net_file_open_at(dir_fd, name, os);
 }
 
 int64_t net_file_open(struct net_job *job)
 {
-    struct net *net = job->net;
+    struct net_place *place = job->place;
     unsigned flags = job->flags;
     int os = flags & ENV_O_WRITE ? O_RDWR : O_RDONLY;
     os |= (flags & ENV_O_TRUNC ? O_TRUNC : 0) | (flags & ENV_O_DSYNC ? O_DSYNC : 0);
     int direct = flags & ENV_O_DIRECT ? O_DIRECT : 0;
-    int fd = net_file_open_flags(net, job->name, flags, os | direct);
+    int fd = net_file_open_flags(place->dir_fd, job->name, flags, os | direct);
     if (fd < 0 && direct && errno == EINVAL) {
         /* a file system without direct I/O may have created the file before it said so */
         flags &= ~(unsigned)ENV_O_EXCL;
-        fd = net_file_open_flags(net, job->name, flags, os);
+        fd = net_file_open_flags(place->dir_fd, job->name, flags, os);
     }
     if (fd < 0)
         return net_file_errno();
@@ -168,14 +167,15 @@ int64_t net_file_open(struct net_job *job)
         err = S_ISDIR(st.st_mode) ? E_ISDIR : E_INVAL;
     bool dsync = flags & ENV_O_DSYNC && flags & ENV_O_WRITE;
     if (!err && dsync) /* its writes are durable, so its name must be */
-        err = net_file_sync_dirs(net, job->name);
+        err = net_file_sync_dirs(place, job->name);
     if (err) {
         close(fd);
         return err;
     }
     struct net_file *f = net_loop_alloc(sizeof *f);
-    f->base.env = &net->env;
-    f->net = net;
+    f->base.env = &place->env;
+    f->net = place->net;
+    f->place = place;
     f->fd = fd;
     f->direct = flags & ENV_O_DIRECT;
     atomic_init(&f->name_unsynced, (flags & ENV_O_WRITE) && !dsync);
@@ -238,7 +238,7 @@ int64_t net_file_sync(struct net_job *job)
         return net_file_errno();
     if (!atomic_load(&f->name_unsynced))
         return 0;
-    int64_t err = net_file_sync_dirs(job->net, f->name);
+    int64_t err = net_file_sync_dirs(f->place, f->name);
     if (!err)
         atomic_store(&f->name_unsynced, false);
     return err;
@@ -300,7 +300,7 @@ static size_t net_file_dir_len(const char *name)
 
 int64_t net_file_rename(struct net_job *job)
 {
-    int fd = job->net->dir_fd;
+    int fd = job->place->dir_fd;
     int rc = renameat(fd, job->name, fd, job->name2);
     if (rc && errno == ENOENT) {
         /* the source or the target's directory: making that one decides which */
@@ -310,15 +310,15 @@ int64_t net_file_rename(struct net_job *job)
     }
     if (rc)
         return net_file_errno();
-    int64_t err = net_file_sync_dirs(job->net, job->name2);
+    int64_t err = net_file_sync_dirs(job->place, job->name2);
     bool same = net_file_dir_len(job->name) == net_file_dir_len(job->name2) &&
                 !memcmp(job->name, job->name2, net_file_dir_len(job->name));
-    return err || same ? err : net_file_sync_dirs(job->net, job->name);
+    return err || same ? err : net_file_sync_dirs(job->place, job->name);
 }
 
 int64_t net_file_unlink(struct net_job *job)
 {
-    return unlinkat(job->net->dir_fd, job->name, 0) ? net_file_errno() : 0;
+    return unlinkat(job->place->dir_fd, job->name, 0) ? net_file_errno() : 0;
 }
 
 /* ---- list ---- */
@@ -360,8 +360,8 @@ int64_t net_file_list(struct net_job *job)
 {
     struct net_file_names names = {0};
     int64_t ret = 0;
-    int fd =
-        net_file_open_at(job->net->dir_fd, job->name[0] ? job->name : ".", O_RDONLY | O_DIRECTORY);
+    int fd = net_file_open_at(job->place->dir_fd, job->name[0] ? job->name : ".",
+                              O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return errno == ENOENT ? 0 : net_file_errno();
     DIR *dir = fdopendir(fd);

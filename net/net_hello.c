@@ -2,7 +2,8 @@
  * is it): the secret, the bounds of the unknown, and the log lines.
  *
  * Invariants:
- *  1. Without a secret no packet leaves the machine, and none that came from outside is answered.
+ *  1. Without a secret no packet leaves the machine, and none that came from outside is answered;
+ *     but raw connections go where their owner wants: who is there has its own ways to prove it.
  *  2. Strangers hold at most max_greeting connections, each until one deadline that no byte of
  *     theirs moves, and each less memory than one chunk of output.
  *  3. For one more than that the oldest is closed, not the new one refused: who is honest needs

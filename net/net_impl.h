@@ -64,7 +64,8 @@ struct net_seg {
 
 /*   RESOLVING -> CONNECTING -> HELLO -> OPEN -> DEAD        connect
  *                              HELLO -> OPEN -> DEAD        accept
- * Every state may go to DEAD.  DEAD is freed when libuv has let go and on_close was delivered. */
+ * A raw one is in HELLO for no time.  Every state may go to DEAD.  DEAD is freed when libuv has let
+ * go and on_close was delivered. */
 enum net_conn_state { NET_RESOLVING, NET_CONNECTING, NET_HELLO, NET_OPEN, NET_DEAD };
 
 struct net_resolve {
@@ -82,6 +83,7 @@ struct net_conn {
     int fd, events;
     uv_poll_t poll;
     bool poll_open, hung, told; /* hung: the owner wants to hear nothing more */
+    bool raw;                   /* neither hello nor frames: bytes as they come */
     struct env_peer *peer;
     struct net_listener *listener;
     struct env_op *connect_op;
@@ -123,7 +125,7 @@ struct net_listener {
     struct env_op *op;
     int fd;
     uv_poll_t poll;
-    bool poll_open;
+    bool poll_open, raw;
     struct net_resolve resolve;
     struct env_timer pause; /* out of descriptors */
     char wanted[ENV_ADDR_MAX];
@@ -137,10 +139,20 @@ struct net_mr_slot {
 
 /* ---- disk ---- */
 
+/* Where an env's files lie: the net's own directory, or one that it shares (net_shared_open). */
+struct net_place {
+    struct env env;
+    struct net *net;
+    struct list link; /* net.shared */
+    int dir_fd;       /* -1: there is none */
+    char *name;       /* of that directory */
+};
+
 struct net_file {
     struct env_file base;
     struct list link; /* net.files */
     struct net *net;
+    struct net_place *place;
     int fd;
     bool direct;
     atomic_bool name_unsynced;
@@ -152,6 +164,7 @@ struct net_job {
     uv_work_t req;
     struct list link; /* net.jobs_free or net.work_wait */
     struct net *net;
+    struct net_place *place;
     struct env_op *op;
     void (*user)(struct env_op *op);     /* env_work */
     int64_t (*run)(struct net_job *job); /* a disk call: its result becomes op->ret */
@@ -180,7 +193,10 @@ struct net_spin {
 };
 
 struct net {
-    struct env env;
+    union {
+        struct env env;
+        struct net_place own; /* begins with it */
+    };
     struct net_config config;
     int64_t hello_log_ns; /* no line about a bad hello before this */
     uint64_t hellos_unlogged;
@@ -222,9 +238,8 @@ struct net {
     struct net_mr_slot *mr;
     uint32_t mr_n, mr_free;
 
-    int dir_fd;
-    char *disk_name;   /* of that directory */
-    struct list files; /* open ones */
+    struct list shared; /* other places, until the end */
+    struct list files;  /* open ones, of all places */
     struct net_uring *uring;
     struct net_spin spin;
     struct net_stats stats;
@@ -232,7 +247,7 @@ struct net {
 
 static inline struct net *net_of(struct env *e)
 {
-    return (struct net *)e;
+    return ((struct net_place *)e)->net;
 }
 
 static inline struct net_conn *net_conn_of(struct env_conn *c)
@@ -320,12 +335,13 @@ bool net_disk_flush(struct net *net);
 /* completes what the kernel has done; false: nothing */
 bool net_disk_reap(struct net *net);
 void net_disk_close(struct net *net); /* waits for the kernel */
+void net_disk_close_places(struct net *net);
 void net_disk_vt(struct env_vt *vt);
 
 /* net_file.c: blocking; each returns a count, 0 or E_* */
 bool net_file_name_ok(const char *name, bool empty_ok);
-/* the root directory, made and locked; a descriptor or E_* */
-int net_file_root(struct net *net);
+/* a place's directory, made; locked if it is the net's own; a descriptor or E_* */
+int net_file_root(struct net *net, const char *dir, bool is_own);
 int64_t net_file_open(struct net_job *job);
 int64_t net_file_close(struct net_job *job);
 int64_t net_file_read(struct net_job *job);

@@ -513,10 +513,12 @@ int net_open(const struct net_config *config, struct net **ret_net)
     net->config = *config;
     net_loop_defaults(net);
     net->env.vt = net_loop_vt();
-    net->dir_fd = -1;
+    net->own.net = net;
+    net->own.dir_fd = -1;
     struct list *lists[] = {&net->later,     &net->posted, &net->jobs_free, &net->work_wait,
                             &net->conns,     &net->dirty,  &net->listeners, &net->chunks_free,
-                            &net->refs_free, &net->files,  &net->greeting};
+                            &net->refs_free, &net->files,  &net->greeting,  &net->shared,
+                            &net->own.link};
     for (size_t i = 0; i < ARRAY_LEN(lists); i++)
         list_init(lists[i]);
     mem_init(&net->mem, net_mem_source(), UINT64_MAX / 2);
@@ -602,9 +604,7 @@ void net_close(struct net *net)
     net_stream_free_spares(net);
     mem_drop(&net->mem);
     pthread_mutex_destroy(&net->post_lock);
-    if (net->dir_fd >= 0)
-        close(net->dir_fd);
-    free(net->disk_name);
+    net_disk_close_places(net);
     free(net->secret_file);
     net_secret_wipe(&net->secrets);
     free(net->mr);

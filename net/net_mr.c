@@ -131,6 +131,7 @@ void net_mr_rma(struct env_conn *conn, enum env_rma dir, void *mem, uint32_t len
                 struct env_key key, uint64_t off, struct env_op *op)
 {
     struct net_conn *c = net_conn_of(conn);
+    ASSERT(!c->raw);
     /* the key came over the wire: it is checked, not trusted */
     int err = c->state != NET_OPEN || c->broken      ? E_CLOSED
               : !key.token                           ? E_STALE

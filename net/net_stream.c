@@ -8,7 +8,8 @@
  * memory (or the dustbin), then the net's one receive buffer, where items are parsed in place.  An
  * item whose end has not come is set aside in the connection's stash and put back in front of the
  * next read.  After a transfer the buffer's part of a read is kept small, because what follows is
- * probably the next transfer, whose bytes should not pass through the buffer.
+ * probably the next transfer, whose bytes should not pass through the buffer.  What a raw
+ * connection brings is given to its owner as it was read.
  *
  * Invariants:
  *  1. While place_left > 0 the stash is empty: all that came was placed.
@@ -24,6 +25,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 #include "core/crc.h"
 #include "net/net_impl.h"
 
@@ -198,18 +200,21 @@ void net_stream_send(struct env_conn *conn, uint16_t type, const struct env_iov 
     struct net_frame f = {.kind = NET_FRAME_FRAME, .type = type};
     size_t n = 0;
     for (unsigned i = 0; i < n_iov; i++) {
-        f.check = crc_update(f.check, iov[i].p, iov[i].n);
+        if (!c->raw)
+            f.check = crc_update(f.check, iov[i].p, iov[i].n);
         n += iov[i].n;
     }
     ASSERT(n <= ENV_FRAME_MAX);
     f.length = (uint32_t)n;
-    if (c->state != NET_OPEN || c->broken || net_stream_full(c, n))
+    if (c->state != NET_OPEN || c->broken || (c->raw && !n) || net_stream_full(c, n))
         return;
-    c->net->stats.frames_out++;
-    net_stream_item(c, &f);
+    if (!c->raw) {
+        c->net->stats.frames_out++;
+        net_stream_item(c, &f);
+    }
     for (unsigned i = 0; i < n_iov; i++)
         net_stream_bytes(c, iov[i].p, iov[i].n);
-    net_stream_early(c, NET_FRAME_HEAD + n);
+    net_stream_early(c, (c->raw ? 0 : NET_FRAME_HEAD) + n);
     net_stream_crowded(c->net);
 }
 
@@ -399,10 +404,37 @@ static void net_stream_ended(struct net_conn *c, int sys)
     net_tcp_kill(c, why);
 }
 
+static void net_stream_readable_raw(struct net_conn *c)
+{
+    struct net *net = c->net;
+    size_t turn = 0;
+    while (turn < NET_TURN_BYTES) {
+        ssize_t r = read(c->fd, net->rbuf, ENV_FRAME_MAX);
+        net->stats.reads++;
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0 && errno == EAGAIN)
+            return;
+        if (r <= 0) {
+            net_stream_ended(c, r ? errno : 0);
+            return;
+        }
+        net->stats.bytes_in += (size_t)r;
+        turn += (size_t)r;
+        c->peer->on_frame(c->peer, 0, net->rbuf, (uint32_t)r);
+        if (c->state != NET_OPEN || r < ENV_FRAME_MAX)
+            return;
+    }
+}
+
 void net_stream_readable(struct net_conn *c)
 {
     struct net *net = c->net;
     size_t turn = 0;
+    if (c->raw) {
+        net_stream_readable_raw(c);
+        return;
+    }
     while (turn < NET_TURN_BYTES) {
         struct iovec iov[2];
         int n_iov = 0;

@@ -7,7 +7,8 @@
  *  1. net_tcp_kill never calls the owner: ops and on_close go through `later`, ops first.
  *  2. A connection is freed only when libuv has let go of its handle and its resolver, and on_close
  *     was delivered or is not wanted; so anyone up the stack may still look at c->state.
- *  3. Nothing is read or delivered before the handshake (net_hello.c) is over.
+ *  3. Nothing is read or delivered before the handshake (net_hello.c) is over; a raw connection
+ *     has none.
  *  4. Nobody holds a connection in a state other than OPEN for longer than a deadline.
  *
  * A dead host: TCP_USER_TIMEOUT bounds unacknowledged data and a closed window, keepalive probes
@@ -271,8 +272,21 @@ static void net_tcp_greet(struct net_conn *c)
 {
     c->state = NET_HELLO;
     net_tcp_options(c->fd);
-    net_hello_begin(c);
+    if (!c->raw)
+        net_hello_begin(c);
     net_tcp_events(c);
+    if (c->raw)
+        net_tcp_opened(c);
+}
+
+/* Nobody listened, and TCP connected our port to itself: a hello would tell. */
+static bool net_tcp_is_self(int fd)
+{
+    struct sockaddr_storage us, them;
+    socklen_t n_us = sizeof us, n_them = sizeof them;
+    return !getsockname(fd, (struct sockaddr *)&us, &n_us) &&
+           !getpeername(fd, (struct sockaddr *)&them, &n_them) && n_us == n_them &&
+           !memcmp(&us, &them, n_us);
 }
 
 static void net_tcp_on_poll(uv_poll_t *h, int status, int events)
@@ -285,6 +299,9 @@ static void net_tcp_on_poll(uv_poll_t *h, int status, int events)
         if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &sys, &len) || sys) {
             c->why = net_errno_to_err(sys ? sys : errno);
             net_tcp_close_fd(c); /* the next address follows in net_tcp_on_closed */
+        } else if (c->raw && net_tcp_is_self(c->fd)) {
+            c->why = E_REFUSED;
+            net_tcp_close_fd(c);
         } else {
             net_tcp_greet(c);
         }
@@ -337,7 +354,7 @@ static void net_tcp_connect_next(struct net_conn *c)
     while ((ai = c->resolve.next)) {
         c->resolve.next = ai->ai_next;
         net_tcp_name(ai->ai_addr, ai->ai_addrlen, c->name);
-        if (!net_hello_may_reach(c->net, ai->ai_addr)) {
+        if (!c->raw && !net_hello_may_reach(c->net, ai->ai_addr)) {
             if (net_hello_may_log(c->net))
                 fmt_log(&c->net->env, ENV_LOG_ERROR,
                         "net: will not connect to %s: it is not a loopback address and there is no "
@@ -392,6 +409,7 @@ void net_tcp_connect(struct env *e, const char *addr, int64_t timeout_ns, struct
     fmt_into(c->wanted, sizeof c->wanted, "%s", addr);
     fmt_into(c->name, sizeof c->name, "%s", addr);
     c->peer = p;
+    c->raw = p->is_raw;
     p->conn = NULL;
     c->connect_op = op;
     if (timeout_ns <= 0)
@@ -491,6 +509,7 @@ static bool net_tcp_accept(struct net_listener *l)
     struct net_conn *c = net_tcp_new(net, NET_HELLO);
     memcpy(c->name, name, sizeof name);
     c->listener = l;
+    c->raw = l->raw;
     net_tcp_watch(c, fd);
     c->deadline.op.done = net_tcp_on_deadline;
     heap_set(&net->heap, &c->deadline, net_loop_now(net) + net->config.hello_timeout_ns);
@@ -503,8 +522,8 @@ static void net_tcp_on_accept(uv_poll_t *h, int status, int events)
     struct net_listener *l = h->data;
     (void)status;
     (void)events;
-    for (int i = 0; i < NET_TCP_ACCEPTS && net_tcp_accept(l); i++)
-        ;
+    for (int i = 0; i < NET_TCP_ACCEPTS && l->acceptor && net_tcp_accept(l); i++)
+        ; /* a raw one's on_open runs in it, and may end the listening */
 }
 
 static int net_tcp_bind(struct net_listener *l)
@@ -582,6 +601,7 @@ void net_tcp_listen(struct env *e, const char *addr, struct env_acceptor *a, str
     struct net_listener *l = net_loop_alloc(sizeof *l);
     l->net = net;
     l->acceptor = a;
+    l->raw = a->is_raw;
     l->op = op;
     a->impl = l;
     fmt_into(l->wanted, sizeof l->wanted, "%s", addr);

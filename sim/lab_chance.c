@@ -30,6 +30,9 @@ static const struct {
     [SIM_CHANCE_SITE] = {"site", false, false, false},
     [SIM_CHANCE_STORE_ERROR] = {"store_error", false, false, false},
     [SIM_CHANCE_STORE_SHORT] = {"store_short", false, false, true},
+    [SIM_CHANCE_WRITE_LATE] = {"write_late", false, true, false},
+    [SIM_CHANCE_NAME_LATE] = {"name_late", false, true, false},
+    [SIM_CHANCE_CREATE_BOTH] = {"create_both", false, false, false},
 };
 
 const char *lab_chance_name(enum sim_chance_kind kind)

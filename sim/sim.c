@@ -310,6 +310,7 @@ struct sim *sim_open(struct mem *m, const struct sim_config *cfg)
                 c->wake_ns;
     list_init(&s->free_evs);
     list_init(&s->world_evs);
+    list_init(&s->shared);
     prng_seed(&s->driver, cfg->seed, "driver", 0);
     prng_seed(&s->stall, cfg->seed, "stall", 0);
     s->hash[0] = base_mix_u64(cfg->seed + 1);
@@ -322,6 +323,7 @@ void sim_close(struct sim *s)
 {
     for (uint32_t i = 0; i < s->n_nodes; i++)
         sim_node_crash(s->nodes[i]);
+    sim_shared_close_world(s);
     sim_rma_close_world(s);
     sim_net_close_world(s);
     sim_chance_close_world(s);
@@ -400,6 +402,10 @@ static void sim_dispatch(struct sim *s, struct sim_ev *ev)
     }
     case SIM_EV_DISK:
         sim_disk_io_event(s, ev);
+        break;
+    case SIM_EV_SHARED:
+    case SIM_EV_LANDS:
+        sim_shared_event(s, ev);
         break;
     case SIM_EV_LEAVE:
         sim_serve_event(s, ev);
@@ -534,11 +540,13 @@ void sim_vary(struct sim *s, uint64_t k)
     prng_seed(&s->driver, seed, "driver", 0);
     prng_seed(&s->stall, seed, "stall", 0);
     prng_seed(&s->net.prng, seed, "net", 0);
+    prng_seed(&s->net.raw, seed, "raw", 0);
     for (uint32_t i = 0; i < s->n_nodes; i++) { /* clocks go on as they run */
         prng_seed(&s->nodes[i]->random, seed, "node", i);
         prng_seed(&s->nodes[i]->fault, seed, "fault", i);
         prng_seed(&s->nodes[i]->disk.prng, seed, "disk", i);
     }
+    sim_shared_vary(s, seed);
 }
 
 uint64_t sim_random(struct sim *s, uint64_t bound)
@@ -561,6 +569,7 @@ struct sim_node *sim_node_add(struct sim *s, const char *name)
     memcpy(n->name, name, strlen(name) + 1);
     list_init(&n->evs);
     list_init(&n->held);
+    list_init(&n->mounts);
     list_init(&n->ends);
     list_init(&n->listeners);
     sim_serve_open(n);
@@ -664,6 +673,7 @@ static void sim_node_die(struct sim_node *n, bool power)
     sim_serve_end(n);
     sim_conn_flush(s);
     sim_disk_io_crash(n);
+    sim_shared_crash(n, power);
     if (power)
         sim_disk_lose(n);
     sim_conn_crash(n, power);

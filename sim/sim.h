@@ -34,7 +34,11 @@
  *     after on_frame, read buffers at the start of a read; a write buffer that changes while the
  *     env owns it panics.
  *  6. Node memory comes filled with a pattern, so nothing depends on fresh memory being zero.
- *  7. A paused node's loop runs nothing; its kernel still accepts bytes.  On resume the network
+ *  7. The bytes of raw connections come cut and joined as chance will, also byte by byte, and what
+ *     one turn sent may come at several times.  Such a connection is accepted by the machine, also
+ *     while its process stands still.  Where one end is raw and the other is not, connect ends
+ *     with E_PROTO.
+ *  8. A paused node's loop runs nothing; its kernel still accepts bytes.  On resume the network
  *     and the disk are served before the timers. */
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
@@ -216,6 +220,8 @@ void sim_net_secret(struct sim_node *n, uint64_t first, uint64_t second);
 void sim_net_partition(struct sim_node *a, struct sim_node *b, bool one_way);
 void sim_net_partition_sets(struct sim_node *const *a, uint32_t n_a, struct sim_node *const *b,
                             uint32_t n_b, bool one_way);
+/* does anything pass from a to b, as partitions are now? */
+bool sim_net_passes(const struct sim_node *a, const struct sim_node *b);
 void sim_net_heal(struct sim_node *a, struct sim_node *b);
 void sim_net_heal_all(struct sim *s);
 /* what goes from a to b takes so many times as long; 0: as usual */
@@ -294,6 +300,9 @@ enum sim_chance_kind {
     SIM_CHANCE_SITE,           /* env_fault(site) */
     SIM_CHANCE_STORE_ERROR,    /* the under-store's: an operation of node fails */
     SIM_CHANCE_STORE_SHORT,    /* a read gives n bytes only */
+    SIM_CHANCE_WRITE_LATE,     /* a write of node to a shared directory lands for_ns later */
+    SIM_CHANCE_NAME_LATE,      /* a rename or unlink there takes effect for_ns later */
+    SIM_CHANCE_CREATE_BOTH,    /* a file there is created exclusively though it is there */
     SIM_CHANCES
 };
 
@@ -366,6 +375,9 @@ struct sim_stats {
     uint64_t rma_bytes, rma_late, rma_dropped;
     uint64_t disk_reads, disk_writes, disk_syncs, eio, enospc, stalls, misdirected, misread;
     uint64_t kinds[SIM_KINDS]; /* trace records of each */
+    uint64_t shared_late, shared_names_late,
+        shared_both;                                /* what chance did to shared directories */
+    uint64_t stale_names, stale_sizes, stale_pages; /* answers of their clients from memory */
     uint64_t sectors_kept, sectors_dropped, sectors_torn, sectors_garbage, names_undone;
 };
 

@@ -9,10 +9,11 @@
  *  5. A connection is freed when both ends are CLOSED and no callback of it is on the stack.
  *
  *      CONNECTING --hello--> OPEN --fin, reset, timeout--> CLOSING --on_close--> CLOSED
- *           \--refused, timeout--> CLOSED      \--hangup, crash--> CLOSED */
+ *           \--refused, timeout--> CLOSED      \--hangup, crash--> CLOSED
+ *
+ *  6. A raw connection (sim_raw.c) is accepted by the machine: who called is OPEN although the
+ *     process there may stand still, and then its end is KNOWN until on_open. */
 #include "sim/sim_internal.h"
-
-enum { SIM_CONN_HEAD = 64 }; /* wire bytes of an item beside its payload */
 
 struct sim_end *sim_conn_other(struct sim_end *e)
 {
@@ -43,7 +44,7 @@ struct sim_item *sim_conn_item(struct sim_end *e, enum sim_item_kind kind, uint6
     struct sim *s = e->conn->sim;
     struct sim_item *it = sim_alloc(s, sizeof *it);
     it->kind = (uint8_t)kind;
-    it->wire = wire + SIM_CONN_HEAD;
+    it->wire = wire + SIM_ITEM_HEAD;
     it->born_ns = s->now_ns;
     list_push_back(&e->out, &it->link);
     if (!list_linked(&e->dirty))
@@ -51,7 +52,7 @@ struct sim_item *sim_conn_item(struct sim_end *e, enum sim_item_kind kind, uint6
     return it;
 }
 
-static void sim_conn_item_free(struct sim_end *e, struct sim_item *it)
+void sim_conn_item_free(struct sim_end *e, struct sim_item *it)
 {
     struct sim *s = e->conn->sim;
     e->backlog -= it->backlog;
@@ -120,12 +121,16 @@ static void sim_conn_reset_later(struct sim_end *e, int64_t at_ns)
     sim_ev_at(s, e->rst_ev, at_ns);
 }
 
-/* keeps the first frames of a write, and loses all that follows it */
+/* keeps the first frames of a write, or bytes of a raw one, and loses all that follows it */
 static void sim_conn_cut(struct sim_end *e, struct sim_item *it)
 {
     struct sim *s = e->conn->sim;
     while (it->link.next != &e->out)
         sim_conn_item_free(e, container_of(it->link.next, struct sim_item, link));
+    if (it->kind == SIM_ITEM_RAW)
+        it->n = (uint32_t)prng_below(&s->net.prng, it->n);
+    if (it->kind == SIM_ITEM_RAW && it->n)
+        return;
     uint32_t keep = it->kind == SIM_ITEM_FRAMES && it->frames
                         ? (uint32_t)prng_below(&s->net.prng, it->frames)
                         : 0;
@@ -195,6 +200,8 @@ static void sim_conn_flush_end(struct sim_end *e)
             break;
         if (it->rma)
             sim_rma_departed(it);
+        if (it->kind == SIM_ITEM_RAW)
+            sim_raw_departed(e, it);
     }
     sim_conn_schedule(e);
 }
@@ -348,6 +355,10 @@ static void sim_conn_deliver_frames(struct sim_end *o, struct sim_item *it,
     sim_record(s, o->node, SIM_K_FRAMES, sim_digest(it->bytes, it->n),
                (uint64_t)from->id << 32 | it->frames);
     s->since_ns = 0;
+    if (it->kind == SIM_ITEM_RAW) {
+        sim_raw_deliver(o, it);
+        return;
+    }
     for (uint32_t at = 0; at < it->n && o->state == SIM_END_OPEN;) {
         uint8_t *p = it->bytes + at;
         uint32_t n = base_get_u32(p);
@@ -363,6 +374,11 @@ static void sim_conn_deliver_frames(struct sim_end *o, struct sim_item *it,
 static void sim_conn_deliver(struct sim_end *e, struct sim_end *o, struct sim_item *it)
 {
     switch ((enum sim_item_kind)it->kind) {
+    case SIM_ITEM_RAW:
+        ASSERT(o->state == SIM_END_OPEN); /* on_open came first: it waited longer */
+        sim_raw_join(e, it);
+        sim_conn_deliver_frames(o, it, e->node);
+        break;
     case SIM_ITEM_FRAMES:
         sim_conn_deliver_frames(o, it, e->node);
         break;
@@ -466,6 +482,8 @@ static void sim_conn_fail(struct sim_conn *c, int why, int64_t at_ns)
     sim_conn_ev_drop(c->sim, &c->deadline_ev);
     c->end[0].state = SIM_END_CLOSED;
     list_remove(&c->end[0].link);
+    if (c->end[1].state == SIM_END_KNOWN)
+        c->end[1].state = SIM_END_CLOSED;
     if (c->end[1].state != SIM_END_CLOSED)
         sim_conn_reset_later(&c->end[1],
                              at_ns + sim_net_latency_ns(c->sim, c->end[0].node, c->end[1].node, 0));
@@ -479,6 +497,19 @@ static void sim_conn_knock(struct sim_conn *c, enum sim_ev_kind kind, struct sim
     c->knock_ev = sim_ev_new(c->sim, owner, kind);
     c->knock_ev->a = c;
     sim_ev_at(c->sim, c->knock_ev, at_ns);
+}
+
+/* the machine forgets a raw connection of which its process has not heard */
+static void sim_conn_unknown(struct sim_conn *c, bool tells)
+{
+    struct sim *s = c->sim;
+    ASSERT(c->end[1].state == SIM_END_KNOWN);
+    sim_conn_ev_drop(s, &c->knock_ev);
+    c->end[1].state = SIM_END_CLOSED;
+    if (tells)
+        sim_conn_reset_later(&c->end[0],
+                             s->now_ns + sim_net_latency_ns(s, c->end[1].node, c->end[0].node, 0));
+    sim_conn_put(c);
 }
 
 static void sim_conn_syn_event(struct sim *s, struct sim_conn *c)
@@ -499,9 +530,14 @@ static void sim_conn_syn_event(struct sim *s, struct sim_conn *c)
                        s->now_ns + (cfg->syn_retry_ns > 0 ? cfg->syn_retry_ns : 1000000));
         return;
     }
-    if (!to->up || !sim_conn_listener(to, strchr(c->addr, ':') + 1)) {
-        sim_conn_fail(c, E_REFUSED, s->now_ns + sim_net_latency_ns(s, to, from, 0));
+    struct sim_listener *l = to->up ? sim_conn_listener(to, strchr(c->addr, ':') + 1) : NULL;
+    if (!l || l->raw != c->raw) { /* in the real world they connect, and part over the first byte */
+        sim_conn_fail(c, l ? E_PROTO : E_REFUSED, s->now_ns + sim_net_latency_ns(s, to, from, 0));
         return;
+    }
+    if (c->raw) {
+        c->end[1].state = SIM_END_KNOWN;
+        sim_conn_item(&c->end[1], SIM_ITEM_HELLO, 0);
     }
     sim_conn_knock(c, SIM_EV_ACCEPT, to, s->now_ns);
 }
@@ -519,13 +555,19 @@ static void sim_conn_accept_event(struct sim *s, struct sim_conn *c)
     struct sim_node *from = c->end[0].node, *to = c->end[1].node;
     struct sim_listener *l = sim_conn_listener(to, strchr(c->addr, ':') + 1);
     sim_conn_ev_drop(s, &c->knock_ev);
-    if (l && !sim_conn_may_talk(from, to)) {
+    if (l && l->raw != c->raw)
+        l = NULL; /* another one than has knocked at */
+    if (l && !c->raw && !sim_conn_may_talk(from, to)) {
         sim_conn_fail(c, E_AUTH, s->now_ns + sim_net_latency_ns(s, to, from, 0));
         return;
     }
     c->busy++;
     struct env_peer *p = l ? l->acc->on_open(l->acc, from->name) : NULL;
     c->busy--;
+    if (!p && c->raw) {
+        sim_conn_unknown(c, true);
+        return;
+    }
     if (!p) {
         sim_conn_fail(c, E_REFUSED, s->now_ns + sim_net_latency_ns(s, to, from, 0));
         return;
@@ -537,7 +579,8 @@ static void sim_conn_accept_event(struct sim *s, struct sim_conn *c)
     p->conn = &e->pub;
     list_push_back(&to->ends, &e->link);
     sim_record(s, to, SIM_K_OPEN, c->id, from->id);
-    sim_conn_item(e, SIM_ITEM_HELLO, 0);
+    if (!c->raw)
+        sim_conn_item(e, SIM_ITEM_HELLO, 0);
 }
 
 void sim_conn_event(struct sim *s, struct sim_ev *ev)
@@ -576,6 +619,10 @@ void sim_conn_event(struct sim *s, struct sim_ev *ev)
         }
         if (e->conn->silent || sim_net_blocked(s, sim_conn_other(e)->node, e->node))
             break;
+        if (e->state == SIM_END_KNOWN) {
+            sim_conn_unknown(e->conn, false);
+            break;
+        }
         if (e->state == SIM_END_CLOSED)
             sim_conn_drop_items(e);
         sim_conn_reset(e, E_CLOSED);
@@ -639,9 +686,13 @@ void sim_conn_crash(struct sim_node *n, bool power)
         if (ev->kind == SIM_EV_DIR)
             sim_ev_at(s, ev, s->now_ns);
     }
-    list_each(l, &s->net.conns) {
+    list_each_safe(l, &s->net.conns) {
         struct sim_conn *c = container_of(l, struct sim_conn, link);
-        if (c->knock_ev && c->knock_ev->node == n)
+        if (!c->knock_ev || c->knock_ev->node != n)
+            continue;
+        if (c->raw)
+            sim_conn_unknown(c, !power);
+        else
             sim_conn_knock(c, SIM_EV_SYN, NULL, s->now_ns);
     }
     while (!list_empty(&n->listeners)) {
@@ -692,6 +743,7 @@ void sim_conn_listen(struct env *e, const char *addr, struct env_acceptor *a, st
     } else {
         struct sim_listener *l = sim_alloc(n->sim, sizeof *l);
         l->acc = a;
+        l->raw = a->is_raw;
         memcpy(l->port, port, sizeof port);
         list_push_back(&n->listeners, &l->link);
     }
@@ -737,6 +789,7 @@ void sim_conn_connect(struct env *e, const char *addr, int64_t timeout_ns, struc
     struct sim_conn *c = sim_alloc(s, sizeof *c);
     c->sim = s;
     c->id = ++s->net.next_conn;
+    c->raw = p->is_raw;
     c->op_ev = ev;
     memcpy(c->addr, addr, strlen(addr) + 1);
     list_push_back(&s->net.conns, &c->link);
@@ -761,23 +814,9 @@ void sim_conn_connect(struct env *e, const char *addr, int64_t timeout_ns, struc
     sim_ev_at(s, c->deadline_ev, at_ns + timeout_ns);
 }
 
-void sim_conn_send(struct env_conn *conn, uint16_t type, const struct env_iov *iov, unsigned n_iov)
+uint8_t *sim_conn_room(struct sim *s, struct sim_item *it, size_t n)
 {
-    struct sim_end *e = sim_conn_end(conn);
-    struct sim *s = e->conn->sim;
-    size_t n = 0;
-    sim_submit_ns(e->node);
-    ASSERT(e->state != SIM_END_CLOSED);
-    for (unsigned i = 0; i < n_iov; i++)
-        n += iov[i].n;
-    ASSERT(n <= ENV_FRAME_MAX);
-    if (e->state != SIM_END_OPEN)
-        return;
-    struct sim_item *it =
-        list_empty(&e->out) ? NULL : container_of(e->out.prev, struct sim_item, link);
-    if (!it || it->departed || it->kind != SIM_ITEM_FRAMES || it->n > UINT32_MAX / 4)
-        it = sim_conn_item(e, SIM_ITEM_FRAMES, 0);
-    uint32_t need = (uint32_t)(it->n + SIM_FRAME_HEAD + n);
+    uint32_t need = (uint32_t)(it->n + n);
     if (need > it->cap) {
         uint32_t cap = need < 192 ? 256 : need + need / 2;
         uint8_t *to = sim_alloc(s, cap);
@@ -787,21 +826,46 @@ void sim_conn_send(struct env_conn *conn, uint16_t type, const struct env_iov *i
         it->bytes = to;
         it->cap = cap;
     }
-    uint8_t *p = it->bytes + it->n;
-    base_put_u32(p, (uint32_t)n);
-    base_put_u16(p + 4, type);
-    base_put_u16(p + 6, 0);
-    p += SIM_FRAME_HEAD;
+    uint8_t *at = it->bytes + it->n;
+    it->n = need;
+    return at;
+}
+
+void sim_conn_send(struct env_conn *conn, uint16_t type, const struct env_iov *iov, unsigned n_iov)
+{
+    struct sim_end *e = sim_conn_end(conn);
+    struct sim *s = e->conn->sim;
+    bool raw = e->conn->raw;
+    enum sim_item_kind kind = raw ? SIM_ITEM_RAW : SIM_ITEM_FRAMES;
+    size_t n = 0;
+    sim_submit_ns(e->node);
+    ASSERT(e->state != SIM_END_CLOSED);
+    for (unsigned i = 0; i < n_iov; i++)
+        n += iov[i].n;
+    ASSERT(n <= ENV_FRAME_MAX);
+    if (e->state != SIM_END_OPEN || (raw && !n))
+        return;
+    struct sim_item *it =
+        list_empty(&e->out) ? NULL : container_of(e->out.prev, struct sim_item, link);
+    if (!it || it->departed || it->kind != kind || it->n > UINT32_MAX / 4)
+        it = sim_conn_item(e, kind, 0);
+    size_t head = raw ? 0 : SIM_FRAME_HEAD;
+    uint8_t *p = sim_conn_room(s, it, head + n);
+    if (!raw) {
+        base_put_u32(p, (uint32_t)n);
+        base_put_u16(p + 4, type);
+        base_put_u16(p + 6, 0);
+    }
+    p += head;
     for (unsigned i = 0; i < n_iov; i++)
         if (iov[i].n) {
             memcpy(p, iov[i].p, iov[i].n);
             p += iov[i].n;
         }
-    it->n = need;
     it->frames++;
-    it->wire += SIM_FRAME_HEAD + n;
-    it->backlog += SIM_FRAME_HEAD + n;
-    e->backlog += SIM_FRAME_HEAD + n;
+    it->wire += head + n;
+    it->backlog += head + n;
+    e->backlog += head + n;
 }
 
 uint64_t sim_conn_backlog(struct env_conn *conn)

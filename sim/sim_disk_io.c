@@ -7,21 +7,10 @@
  *     which a model knows what it takes (sim.h) takes that, beside so many others of its machine:
  *     when their number changes, what is left of each becomes as much longer or shorter as the
  *     medians say.
- *  3. Names are copied at the call; data is not, and must not change while it is under way. */
+ *  3. Names are copied at the call; data is not, and must not change while it is under way.
+ *  4. The calls of a mount (sim_shared.c) begin here, too, and have their effects from here; what
+ *     lies between is its own. */
 #include "sim/sim_internal.h"
-
-enum sim_disk_call {
-    SIM_DISK_OPEN,
-    SIM_DISK_CLOSE,
-    SIM_DISK_READ,
-    SIM_DISK_WRITE,
-    SIM_DISK_SYNC,
-    SIM_DISK_RESIZE,
-    SIM_DISK_PUNCH,
-    SIM_DISK_RENAME,
-    SIM_DISK_UNLINK,
-    SIM_DISK_LIST,
-};
 
 enum { SIM_DISK_CHECK_MAX = 64 * 1024 }; /* buffers up to here are watched */
 #define SIM_DISK_SIZE_MAX (1ULL << 40)
@@ -73,48 +62,64 @@ static void sim_disk_io_count(struct sim *s, struct sim_ev *ev)
     list_push_back(&m->on_disk, &ev->disk);
 }
 
-/* the event's time, for an operation that is given to the disk at now_ns */
-static void sim_disk_io_start(struct sim_node *n, struct sim_ev *ev, const struct sim_handle *h,
-                              uint64_t bytes, int64_t now_ns)
+int64_t sim_disk_io_lat_ns(struct sim_node *n, enum sim_disk_call call)
 {
-    struct sim *s = n->sim;
     struct sim_disk *d = &n->disk;
-    const struct sim_grid *grid = s->cfg.model ? &s->cfg.model->write : NULL;
-    enum sim_disk_call call = (enum sim_disk_call)ev->stage;
-    bool known = grid && grid->n_bytes && call == SIM_DISK_WRITE && h && h->flags & ENV_O_DSYNC;
-    int64_t lat_ns;
-    if (known) {
-        sim_disk_io_count(s, ev);
-        lat_ns = sim_model_draw_ns(grid, bytes, n->machine->writes, &d->prng);
-    } else if (call == SIM_DISK_READ || call == SIM_DISK_OPEN || call == SIM_DISK_LIST)
-        lat_ns = sim_draw_ns(&d->prng, d->cfg.read_min_ns, d->cfg.read_mean_ns);
-    else if (call == SIM_DISK_SYNC || call == SIM_DISK_RENAME)
-        lat_ns = sim_draw_ns(&d->prng, d->cfg.sync_min_ns, d->cfg.sync_mean_ns);
-    else
-        lat_ns = sim_draw_ns(&d->prng, d->cfg.write_min_ns, d->cfg.write_mean_ns);
+    if (call == SIM_DISK_READ || call == SIM_DISK_OPEN || call == SIM_DISK_LIST)
+        return sim_draw_ns(&d->prng, d->cfg.read_min_ns, d->cfg.read_mean_ns);
+    if (call == SIM_DISK_SYNC || call == SIM_DISK_RENAME)
+        return sim_draw_ns(&d->prng, d->cfg.sync_min_ns, d->cfg.sync_mean_ns);
+    return sim_draw_ns(&d->prng, d->cfg.write_min_ns, d->cfg.write_mean_ns);
+}
+
+int64_t sim_disk_io_moved_ns(struct sim_node *n, uint64_t bytes, int64_t now_ns)
+{
+    struct sim_disk *d = &n->disk;
     if (d->free_ns < now_ns)
         d->free_ns = now_ns;
     struct sim_hit hit = {.kind = SIM_CHANCE_DISK_STALL};
     bool drawn = prng_chance_ppm(&d->prng, d->cfg.stall_ppm);
     if (drawn)
         hit.for_ns = prng_exp(&d->prng, d->cfg.stall_mean_ns);
-    if (sim_chance(s, n, NULL, drawn, &hit)) {
-        s->stats.stalls++;
+    if (sim_chance(n->sim, n, NULL, drawn, &hit)) {
+        n->sim->stats.stalls++;
         d->free_ns += hit.for_ns;
     }
-    if (!known)
-        d->free_ns += sim_transfer_ns(bytes, d->cfg.bytes_per_s);
-    sim_ev_at(s, ev, d->free_ns + lat_ns);
+    d->free_ns += sim_transfer_ns(bytes, d->cfg.bytes_per_s);
+    return d->free_ns;
 }
 
-static struct sim_ev *sim_disk_io_begin(struct sim_node *n, struct env_op *op,
-                                        enum sim_disk_call call, struct sim_handle *h,
-                                        uint64_t bytes)
+/* the event's time, for an operation that is given to the disk at now_ns */
+static void sim_disk_io_start(struct sim_node *n, struct sim_ev *ev, const struct sim_handle *h,
+                              uint64_t bytes, int64_t now_ns)
 {
+    struct sim *s = n->sim;
+    const struct sim_grid *grid = s->cfg.model ? &s->cfg.model->write : NULL;
+    enum sim_disk_call call = (enum sim_disk_call)ev->stage;
+    bool known = grid && grid->n_bytes && call == SIM_DISK_WRITE && h && h->flags & ENV_O_DSYNC;
+    int64_t lat_ns;
+    if (known) {
+        sim_disk_io_count(s, ev);
+        lat_ns = sim_model_draw_ns(grid, bytes, n->machine->writes, &n->disk.prng);
+    } else {
+        lat_ns = sim_disk_io_lat_ns(n, call);
+    }
+    sim_ev_at(s, ev, sim_disk_io_moved_ns(n, known ? 0 : bytes, now_ns) + lat_ns);
+}
+
+static struct sim_ev *sim_disk_io_begin(struct env *e, struct env_op *op, enum sim_disk_call call,
+                                        struct sim_handle *h, uint64_t bytes)
+{
+    struct sim_mount *m = sim_shared_mount_of(e);
+    struct sim_node *n = m ? m->node : sim_disk_io_node(e);
     int64_t now_ns = sim_submit_ns(n);
-    struct sim_ev *ev = sim_op_begin(n, op, SIM_EV_DISK);
+    struct sim_ev *ev = sim_op_begin(n, op, m ? SIM_EV_SHARED : SIM_EV_DISK);
     ev->stage = (uint8_t)call;
     ev->a = h;
+    if (m) {
+        sim_shared_start(m, ev, bytes, now_ns);
+        return ev;
+    }
     if (call == SIM_DISK_WRITE && h->flags & ENV_O_DSYNC)
         sim_node_spend(n, n->sim->cfg.serve.batch_ns);
     if (n->serves) { /* it leaves with all others of the turn */
@@ -142,9 +147,14 @@ static struct sim_ev *sim_disk_io_begin_file(struct env_file *f, struct env_op *
                                              enum sim_disk_call call, uint64_t bytes)
 {
     struct sim_handle *h = sim_disk_io_handle(f);
-    struct sim_ev *ev = sim_disk_io_begin(h->node, op, call, h, bytes);
+    struct sim_ev *ev = sim_disk_io_begin(f->env, op, call, h, bytes);
     h->under_way++;
     return ev;
+}
+
+static bool sim_disk_io_has_names(const struct sim_ev *ev)
+{
+    return ev->stage == SIM_DISK_OPEN || ev->stage >= SIM_DISK_RENAME;
 }
 
 /* one or two names kept in the event; a name that cannot be is remembered as an error */
@@ -165,12 +175,42 @@ static void sim_disk_io_names(struct sim_ev *ev, const char *one, const char *tw
     }
 }
 
-static void sim_disk_io_names_free(struct sim *s, struct sim_ev *ev)
+void sim_disk_io_names_free(struct sim *s, struct sim_ev *ev)
 {
+    if (!sim_disk_io_has_names(ev))
+        return;
     sim_free(s, ev->b, ENV_NAME_MAX + 1);
     if (ev->stage == SIM_DISK_RENAME)
         sim_free(s, ev->c, ENV_NAME_MAX + 1);
     ev->b = NULL;
+}
+
+/* whose disk it is on */
+static struct sim_node *sim_disk_io_home(const struct sim_handle *h)
+{
+    struct sim_mount *m = sim_shared_mount_of(h->pub.env);
+    return m ? m->fs->server : h->node;
+}
+
+struct sim_handle *sim_disk_io_handle_new(struct env *e, struct sim_node *n, struct sim_file *f,
+                                          unsigned flags, struct list *on)
+{
+    struct sim_handle *h = sim_alloc(n->sim, sizeof *h);
+    h->pub.env = e;
+    h->node = n;
+    h->file = f;
+    h->flags = flags;
+    f->users++;
+    list_push_back(on, &h->link);
+    return h;
+}
+
+void sim_disk_io_forget(struct sim_handle *h)
+{
+    struct sim *s = h->node->sim;
+    sim_disk_file_put(sim_disk_io_home(h), h->file);
+    list_remove(&h->link);
+    sim_free(s, h, sizeof *h);
 }
 
 /* ---- submits ---- */
@@ -178,7 +218,7 @@ static void sim_disk_io_names_free(struct sim *s, struct sim_ev *ev)
 void sim_disk_io_open(struct env *e, const char *name, unsigned flags, struct env_file **ret_file,
                       struct env_op *op)
 {
-    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_OPEN, NULL, 0);
+    struct sim_ev *ev = sim_disk_io_begin(e, op, SIM_DISK_OPEN, NULL, 0);
     sim_disk_io_names(ev, name, NULL);
     ev->c = ret_file;
     ev->y = flags;
@@ -187,12 +227,9 @@ void sim_disk_io_open(struct env *e, const char *name, unsigned flags, struct en
 void sim_disk_io_close(struct env_file *f, struct env_op *op)
 {
     struct sim_handle *h = sim_disk_io_handle(f);
-    struct sim_node *n = h->node;
     ASSERT(h->under_way == 0);
-    sim_disk_io_begin(n, op, SIM_DISK_CLOSE, NULL, 0);
-    sim_disk_file_put(n, h->file);
-    list_remove(&h->link);
-    sim_free(n->sim, h, sizeof *h);
+    sim_disk_io_begin(f->env, op, SIM_DISK_CLOSE, NULL, 0);
+    sim_disk_io_forget(h);
 }
 
 void sim_disk_io_read(struct env_file *f, void *to, uint32_t len, uint64_t off, struct env_op *op)
@@ -214,12 +251,18 @@ void sim_disk_io_write(struct env_file *f, const void *from, uint32_t len, uint6
     ev->z = len <= SIM_DISK_CHECK_MAX ? sim_digest(from, len) : 0;
 }
 
+void sim_disk_io_sync_begins(struct sim_ev *ev)
+{
+    struct sim_file *file = ((struct sim_handle *)ev->a)->file;
+    ev->z = ++file->epoch;
+    file->syncs++;
+}
+
 void sim_disk_io_sync(struct env_file *f, struct env_op *op)
 {
     struct sim_ev *ev = sim_disk_io_begin_file(f, op, SIM_DISK_SYNC, 0);
-    struct sim_file *file = sim_disk_io_handle(f)->file;
-    ev->z = ++file->epoch;
-    file->syncs++;
+    if (!sim_shared_mount_of(f->env)) /* there it counts from when it reaches the server */
+        sim_disk_io_sync_begins(ev);
 }
 
 void sim_disk_io_resize(struct env_file *f, uint64_t size, struct env_op *op)
@@ -236,20 +279,20 @@ void sim_disk_io_punch(struct env_file *f, uint64_t off, uint64_t len, struct en
 
 void sim_disk_io_rename(struct env *e, const char *from, const char *to, struct env_op *op)
 {
-    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_RENAME, NULL, 0);
+    struct sim_ev *ev = sim_disk_io_begin(e, op, SIM_DISK_RENAME, NULL, 0);
     sim_disk_io_names(ev, from, to);
 }
 
 void sim_disk_io_unlink(struct env *e, const char *name, struct env_op *op)
 {
-    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_UNLINK, NULL, 0);
+    struct sim_ev *ev = sim_disk_io_begin(e, op, SIM_DISK_UNLINK, NULL, 0);
     sim_disk_io_names(ev, name, NULL);
 }
 
 void sim_disk_io_list(struct env *e, const char *dir, const char *after, char *buf, uint32_t cap,
                       struct env_op *op)
 {
-    struct sim_ev *ev = sim_disk_io_begin(sim_disk_io_node(e), op, SIM_DISK_LIST, NULL, 0);
+    struct sim_ev *ev = sim_disk_io_begin(e, op, SIM_DISK_LIST, NULL, 0);
     char both[2 * ENV_NAME_MAX];
     size_t d = strlen(dir), a = strlen(after);
     while (d && dir[d - 1] == '/')
@@ -271,10 +314,9 @@ void sim_disk_io_list(struct env *e, const char *dir, const char *after, char *b
 
 /* ---- effects ---- */
 
-static int64_t sim_disk_io_do_open(struct sim_node *n, const char *name, unsigned flags,
-                                   struct env_file **ret_file)
+int64_t sim_disk_io_find(struct sim_node *n, const char *name, unsigned flags,
+                         struct sim_file **ret_f)
 {
-    struct sim *s = n->sim;
     struct sim_disk *d = &n->disk;
     struct sim_dent *x = sim_disk_find(d, name);
     struct sim_file *f = x ? x->cur : NULL;
@@ -288,17 +330,18 @@ static int64_t sim_disk_io_do_open(struct sim_node *n, const char *name, unsigne
     }
     if (flags & ENV_O_TRUNC)
         sim_disk_file_resize(n, f, 0);
-    if (!ret_file)
-        return 0;
-    struct sim_handle *h = sim_alloc(s, sizeof *h);
-    h->pub.env = &n->env;
-    h->node = n;
-    h->file = f;
-    h->flags = flags;
-    f->users++;
-    list_push_back(&d->handles, &h->link);
-    *ret_file = &h->pub;
+    *ret_f = f;
     return (int64_t)f->size;
+}
+
+static int64_t sim_disk_io_do_open(struct sim_node *n, const char *name, unsigned flags,
+                                   struct env_file **ret_file)
+{
+    struct sim_file *f;
+    int64_t ret = sim_disk_io_find(n, name, flags, &f);
+    if (ret >= 0 && ret_file)
+        *ret_file = &sim_disk_io_handle_new(&n->env, n, f, flags, &n->disk.handles)->pub;
+    return ret;
 }
 
 static bool sim_disk_io_aligned(const struct sim_handle *h, const void *p, uint64_t len,
@@ -457,7 +500,7 @@ static int64_t sim_disk_io_do_punch(struct sim_node *n, struct sim_ev *ev)
     return 0;
 }
 
-static int64_t sim_disk_io_do_rename(struct sim_node *n, const char *from, const char *to)
+int64_t sim_disk_io_do_rename(struct sim_node *n, const char *from, const char *to)
 {
     struct sim_dent *x = sim_disk_find(&n->disk, from);
     if (!x || !x->cur)
@@ -469,7 +512,7 @@ static int64_t sim_disk_io_do_rename(struct sim_node *n, const char *from, const
     return 0;
 }
 
-static int64_t sim_disk_io_do_unlink(struct sim_node *n, const char *name)
+int64_t sim_disk_io_do_unlink(struct sim_node *n, const char *name)
 {
     struct sim_dent *x = sim_disk_find(&n->disk, name);
     if (!x || !x->cur)
@@ -478,9 +521,8 @@ static int64_t sim_disk_io_do_unlink(struct sim_node *n, const char *name)
     return 0;
 }
 
-/* from: the directory with its '/' (dir_len bytes), then the name to start after */
-static int64_t sim_disk_io_do_list(struct sim_disk *d, const char *from, uint64_t dir_len,
-                                   char *buf, uint64_t cap)
+int64_t sim_disk_io_do_list(const struct sim_disk *d, const char *from, uint64_t dir_len, char *buf,
+                            uint64_t cap)
 {
     size_t after = strlen(from) - dir_len;
     bool after_dir = after && from[dir_len + after - 1] == '/';
@@ -512,7 +554,7 @@ static int64_t sim_disk_io_do_list(struct sim_disk *d, const char *from, uint64_
     return (int64_t)used;
 }
 
-static int64_t sim_disk_io_effect(struct sim_node *n, struct sim_ev *ev)
+int64_t sim_disk_io_effect(struct sim_node *n, struct sim_ev *ev)
 {
     if (ev->ret)
         return ev->ret;
@@ -541,11 +583,6 @@ static int64_t sim_disk_io_effect(struct sim_node *n, struct sim_ev *ev)
     return E_INVAL;
 }
 
-static bool sim_disk_io_has_names(const struct sim_ev *ev)
-{
-    return ev->stage == SIM_DISK_OPEN || ev->stage >= SIM_DISK_RENAME;
-}
-
 void sim_disk_io_event(struct sim *s, struct sim_ev *ev)
 {
     struct sim_node *n = ev->node;
@@ -554,17 +591,18 @@ void sim_disk_io_event(struct sim *s, struct sim_ev *ev)
     if (ev->a)
         ((struct sim_handle *)ev->a)->under_way--;
     sim_record(s, n, SIM_K_DISK, (uint64_t)ret, (uint64_t)ev->stage << 56 | (ev->z >> 8));
-    if (sim_disk_io_has_names(ev))
-        sim_disk_io_names_free(s, ev);
+    sim_disk_io_names_free(s, ev);
     sim_op_finish(s, ev, ret);
 }
 
 /* One call under way when the process dies.  The kernel may have taken it or not. */
-static void sim_disk_io_crash_one(struct sim_node *n, struct sim_ev *ev)
+void sim_disk_io_crash_one(struct sim_node *n, struct sim_ev *ev)
 {
     struct sim_disk *d = &n->disk;
     struct sim_handle *h = ev->a;
     uint64_t r = prng_below(&d->prng, 3), len;
+    if (ev->stage == SIM_DISK_SYNC && ev->kind == SIM_EV_SHARED)
+        sim_disk_io_sync_begins(ev);
     if (ev->stage == SIM_DISK_SYNC)
         h->file->syncs--;
     if (r == 0 || ev->ret)
@@ -611,13 +649,8 @@ void sim_disk_io_crash(struct sim_node *n)
         if (ev->kind != SIM_EV_DISK)
             continue;
         sim_disk_io_crash_one(n, ev);
-        if (sim_disk_io_has_names(ev))
-            sim_disk_io_names_free(n->sim, ev);
+        sim_disk_io_names_free(n->sim, ev);
     }
-    while (!list_empty(&n->disk.handles)) {
-        struct sim_handle *h = container_of(n->disk.handles.next, struct sim_handle, link);
-        list_remove(&h->link);
-        sim_disk_file_put(n, h->file);
-        sim_free(n->sim, h, sizeof *h);
-    }
+    while (!list_empty(&n->disk.handles))
+        sim_disk_io_forget(container_of(n->disk.handles.next, struct sim_handle, link));
 }

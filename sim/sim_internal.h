@@ -11,6 +11,7 @@
 
 #include "core/prng.h"
 #include "sim/sim.h"
+#include "sim/sim_shared.h"
 
 enum {
     SIM_SITES = 256,
@@ -18,7 +19,8 @@ enum {
     SIM_BLOCK = 4096,
     SIM_SECTOR = 512,
     SIM_LEAF = 64,
-    SIM_FRAME_HEAD = 8
+    SIM_FRAME_HEAD = 8,
+    SIM_ITEM_HEAD = 64 /* wire bytes of an item beside its payload */
 };
 
 enum sim_ev_kind {
@@ -40,15 +42,17 @@ enum sim_ev_kind {
     SIM_EV_RMA,     /* the next piece of a transfer lands */
     SIM_EV_GHOST,   /* a piece of a closed connection's write lands */
     SIM_EV_REVOKE,  /* a region is closed */
-    SIM_EV_LEAVE,   /* a turn that takes time: has done all that it does; is over; may begin */
+    SIM_EV_SHARED, /* an op on a shared directory: at the server, on its way back, at its process */
+    SIM_EV_LANDS,  /* a change that was delayed there takes effect */
+    SIM_EV_LEAVE,  /* a turn that takes time: has done all that it does; is over; may begin */
 };
 
 struct sim_ev {
     int64_t at_ns;
     uint64_t seq;
     uint32_t id; /* slot */
-    uint8_t kind, stage;
-    bool held;
+    uint8_t kind, stage, phase;
+    bool held, delayed;    /* delayed: SIM_EV_SHARED, may land when its process is gone */
     bool counted;          /* among the writes of its machine: disk is on its on_disk */
     struct sim_node *node; /* the owner, or NULL */
     struct sim_node *turn; /* whose loop it needs, or NULL */
@@ -56,9 +60,11 @@ struct sim_ev {
     struct list hold;      /* on a paused node's held */
     struct list disk;      /* on its machine\'s on_disk */
     struct env_op *op;
+    struct sim_mount *mount; /* SIM_EV_SHARED */
     int64_t ret;
     void *a, *b, *c;
     uint64_t x, y, z;
+    uint64_t bytes; /* SIM_EV_SHARED: that it moves */
 };
 
 struct sim_heap_entry {
@@ -138,6 +144,48 @@ struct sim_disk {
     struct list handles;
 };
 
+enum sim_disk_call {
+    SIM_DISK_OPEN,
+    SIM_DISK_CLOSE,
+    SIM_DISK_READ,
+    SIM_DISK_WRITE,
+    SIM_DISK_SYNC,
+    SIM_DISK_RESIZE,
+    SIM_DISK_PUNCH,
+    SIM_DISK_RENAME,
+    SIM_DISK_UNLINK,
+    SIM_DISK_LIST,
+};
+
+/* ---- shared directories ---- */
+
+/* What a client's kernel has of a shared directory; it outlives the process. */
+struct sim_mount {
+    struct env env; /* what a process of the node uses */
+    struct sim_node *node;
+    struct sim_shared *fs;
+    struct list on_node, on_fs;
+    struct list handles;              /* of the process */
+    struct list seen;                 /* sim_seen: files, the last one first */
+    int64_t names_ns, names_until_ns; /* names are as they were then, until then */
+    struct prng prng;
+};
+
+struct sim_shared {
+    struct sim *sim;
+    struct list link; /* on the world's */
+    struct sim_shared_config cfg;
+    struct sim_node *server; /* its disk holds all of it */
+    struct sim_node
+        *shade; /* no node: what clients remember lies on its disk, and is not counted */
+    struct list mounts;
+    struct list past; /* sim_past: changes of names, the oldest first */
+    struct list late; /* sim_late: changes that have not landed */
+    bool down;
+    int64_t out_until_ns; /* it answers nothing until then, or E_IO */
+    bool out_fails;
+};
+
 /* ---- network ---- */
 
 struct sim_link { /* what is special about one direction between two nodes */
@@ -149,6 +197,7 @@ struct sim_link { /* what is special about one direction between two nodes */
 
 enum sim_item_kind {
     SIM_ITEM_FRAMES, /* what one turn sent, up to the next of the others */
+    SIM_ITEM_RAW,    /* the same of a raw connection, or a piece of it: bytes without frames */
     SIM_ITEM_HELLO,  /* accepted */
     SIM_ITEM_FIN,
     SIM_ITEM_WRITE, /* an rma write, whole */
@@ -168,7 +217,13 @@ struct sim_item { /* one thing in the order of one direction */
     struct sim_rma *rma;
 };
 
-enum sim_end_state { SIM_END_CLOSED, SIM_END_CONNECTING, SIM_END_OPEN, SIM_END_CLOSING };
+enum sim_end_state {
+    SIM_END_CLOSED,
+    SIM_END_CONNECTING,
+    SIM_END_KNOWN, /* raw: the machine has accepted, its process has not heard of it yet */
+    SIM_END_OPEN,
+    SIM_END_CLOSING
+};
 
 struct sim_end {
     struct env_conn pub;
@@ -196,6 +251,7 @@ struct sim_conn {
     uint32_t busy; /* callbacks on the stack */
     bool silent;   /* half-open: carries nothing any more */
     bool broken;   /* a reset is on its way: what is sent now is lost */
+    bool raw;
     struct sim_ev *op_ev, *knock_ev, *deadline_ev; /* of the connect */
     char addr[ENV_ADDR_MAX];
 };
@@ -222,6 +278,7 @@ struct sim_region {
 struct sim_listener {
     struct list link;
     struct env_acceptor *acc;
+    bool raw;
     char port[8];
 };
 
@@ -230,7 +287,7 @@ struct sim_net {
     struct sim_link *links; /* open addressing by (from, to) */
     uint32_t n_links, cap_links;
     struct list conns, dirty;
-    struct prng prng;
+    struct prng prng, raw; /* raw: where raw bytes are cut and joined */
     uint64_t next_conn;
 };
 
@@ -273,6 +330,7 @@ struct sim_node {
     int64_t clock_world_ns, clock_local_ns, wall_offset_ns;
     int32_t drift_ppm, own_ppm; /* own: unless a driver has it run at another rate for a while */
     struct sim_disk disk;
+    struct list mounts; /* of shared directories */
     struct list ends, listeners;
     uint64_t secret[2]; /* 0: none */
     struct sim_region *regions;
@@ -302,6 +360,7 @@ struct sim {
     struct prng driver, stall;
     bool halted;
     struct sim_net net;
+    struct list shared;
     struct sim_site_state sites[SIM_SITES];
     uint32_t n_sites;
     struct sim_chance_state *chance; /* NULL: nobody asks */
@@ -426,6 +485,26 @@ void sim_disk_file_synced(struct sim_node *n, struct sim_file *f, uint64_t epoch
 void sim_disk_lose(struct sim_node *n); /* the power is gone */
 
 /* sim_disk_io.c: the calls, and their faults and costs */
+int64_t sim_disk_io_lat_ns(struct sim_node *n, enum sim_disk_call call); /* how long one takes */
+/* when n's disk has moved so many bytes that come to it at now_ns */
+int64_t sim_disk_io_moved_ns(struct sim_node *n, uint64_t bytes, int64_t now_ns);
+/* opens or creates without a handle; ret: its size */
+int64_t sim_disk_io_find(struct sim_node *n, const char *name, unsigned flags,
+                         struct sim_file **ret_f);
+struct sim_handle *sim_disk_io_handle_new(struct env *e, struct sim_node *n, struct sim_file *f,
+                                          unsigned flags, struct list *on);
+void sim_disk_io_forget(struct sim_handle *h);
+void sim_disk_io_sync_begins(struct sim_ev *ev); /* it promises what was written until now */
+/* what ev asks for happens on n's disk, now; not for OPEN of another env than n's */
+int64_t sim_disk_io_effect(struct sim_node *n, struct sim_ev *ev);
+/* from: the directory with its '/' (dir_len bytes), then the name to start after */
+int64_t sim_disk_io_do_list(const struct sim_disk *d, const char *from, uint64_t dir_len, char *buf,
+                            uint64_t cap);
+int64_t sim_disk_io_do_rename(struct sim_node *n, const char *from, const char *to);
+int64_t sim_disk_io_do_unlink(struct sim_node *n, const char *name);
+/* ev's process dies: the kernel may have taken it or not */
+void sim_disk_io_crash_one(struct sim_node *n, struct sim_ev *ev);
+void sim_disk_io_names_free(struct sim *s, struct sim_ev *ev);
 void sim_disk_io_uncount(struct sim *s, struct sim_ev *ev); /* a write of those ends */
 void sim_disk_io_leave(struct sim_node *n); /* what its turn has submitted is on its way */
 void sim_disk_io_event(struct sim *s, struct sim_ev *ev);
@@ -443,6 +522,34 @@ void sim_disk_io_rename(struct env *e, const char *from, const char *to, struct 
 void sim_disk_io_unlink(struct env *e, const char *name, struct env_op *op);
 void sim_disk_io_list(struct env *e, const char *dir, const char *after, char *buf, uint32_t cap,
                       struct env_op *op);
+
+/* sim_shared.c: shared directories */
+extern const struct env_vt sim_shared_vt;
+static inline struct sim_mount *sim_shared_mount_of(struct env *e)
+{
+    return e->vt == &sim_shared_vt ? container_of(e, struct sim_mount, env) : NULL;
+}
+/* an op of m's process leaves it at now_ns */
+void sim_shared_start(struct sim_mount *m, struct sim_ev *ev, uint64_t bytes, int64_t now_ns);
+void sim_shared_event(struct sim *s, struct sim_ev *ev);
+void sim_shared_crash(struct sim_node *n, bool power); /* the client's process is gone */
+/* what m was answered of f lands; for a write, w, only what is in its way */
+void sim_shared_settle(struct sim_mount *m, const struct sim_file *f, const struct sim_ev *w);
+void sim_shared_vary(struct sim *s, uint64_t seed);
+void sim_shared_close_world(struct sim *s);
+
+/* sim_shared_view.c: what a client is told, and changes of names */
+int64_t sim_shared_read(struct sim_mount *m, struct sim_ev *ev);
+int64_t sim_shared_list(struct sim_mount *m, struct sim_ev *ev);
+int64_t sim_shared_find(struct sim_mount *m, const char *name, unsigned flags,
+                        struct env_file **ret_file); /* NULL: its process is gone */
+int64_t sim_shared_name(struct sim_mount *m, enum sim_disk_call call, const char *from,
+                        const char *to);
+/* m has changed f; what it remembers follows */
+void sim_shared_wrote(struct sim_mount *m, struct sim_file *f, uint64_t off, uint64_t len);
+void sim_shared_resized(struct sim_mount *m, struct sim_file *f);
+void sim_shared_forget(struct sim_mount *m);
+void sim_shared_forget_past(struct sim_shared *fs, int64_t until_ns);
 
 /* sim_net.c: links */
 void sim_net_open_world(struct sim *s);
@@ -468,6 +575,9 @@ void sim_conn_heal(struct sim *s); /* some link carries again */
 /* both ends are reset, or go silent; ret: 0 when it was closed already */
 uint32_t sim_conn_break(struct sim_conn *c, bool silent);
 struct sim_item *sim_conn_item(struct sim_end *e, enum sim_item_kind kind, uint64_t wire);
+void sim_conn_item_free(struct sim_end *e, struct sim_item *it);
+/* n more bytes of an item, which the caller fills */
+uint8_t *sim_conn_room(struct sim *s, struct sim_item *it, size_t n);
 struct sim_end *sim_conn_other(struct sim_end *e);
 void sim_conn_listen(struct env *e, const char *addr, struct env_acceptor *a, struct env_op *op);
 void sim_conn_unlisten(struct env *e, struct env_acceptor *a);
@@ -477,6 +587,11 @@ void sim_conn_send(struct env_conn *c, uint16_t type, const struct env_iov *iov,
 uint64_t sim_conn_backlog(struct env_conn *c);
 void sim_conn_hangup(struct env_conn *c);
 void sim_conn_adopt(struct env_conn *c, struct env_peer *p);
+
+/* sim_raw.c: raw connections */
+void sim_raw_departed(struct sim_end *e, struct sim_item *it); /* it may be another one then */
+void sim_raw_join(struct sim_end *e, struct sim_item *it);     /* with what has come behind it */
+void sim_raw_deliver(struct sim_end *o, struct sim_item *it);
 
 /* sim_rma.c */
 void sim_rma_share(struct env *e, void *mem, uint64_t len, struct env_region *r,

@@ -13,6 +13,7 @@ void sim_net_open_world(struct sim *s)
     list_init(&s->net.conns);
     list_init(&s->net.dirty);
     prng_seed(&s->net.prng, s->cfg.seed, "net", 0);
+    prng_seed(&s->net.raw, s->cfg.seed, "raw", 0);
 }
 
 void sim_net_close_world(struct sim *s)
@@ -67,6 +68,11 @@ bool sim_net_blocked(struct sim *s, const struct sim_node *from, const struct si
 {
     struct sim_link *l = sim_net_special(s, from, to);
     return l && l->blocked && from != to;
+}
+
+bool sim_net_passes(const struct sim_node *a, const struct sim_node *b)
+{
+    return !sim_net_blocked(a->sim, a, b);
 }
 
 int64_t sim_net_clogged_until(struct sim *s, const struct sim_node *from, const struct sim_node *to)

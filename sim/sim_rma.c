@@ -131,7 +131,7 @@ void sim_rma_submit(struct env_conn *conn, enum env_rma dir, void *mem, uint32_t
     struct sim *s = e->conn->sim;
     int64_t at_ns = sim_submit_ns(e->node);
     struct sim_ev *ev = sim_op_begin(e->node, op, SIM_EV_OP);
-    ASSERT(e->state != SIM_END_CLOSED);
+    ASSERT(e->state != SIM_END_CLOSED && !e->conn->raw);
     if (e->state != SIM_END_OPEN) {
         sim_op_later(s, ev, E_CLOSED, at_ns);
         return;

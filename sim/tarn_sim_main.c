@@ -485,7 +485,7 @@ static const char *const command_names[] = {
 
 static const char *const mutants[][2] = {
 #define MUTANT_TEXT(name, what) {#name, what},
-    MUTANTS(MUTANT_TEXT) RAFT_MUTANTS(MUTANT_TEXT)
+    MUTANTS(MUTANT_TEXT) RAFT_MUTANTS(MUTANT_TEXT) ZK_MUTANTS(MUTANT_TEXT)
 #undef MUTANT_TEXT
 };
 

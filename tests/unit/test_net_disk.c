@@ -1,4 +1,5 @@
-/* tests/unit/test_net_disk.c - the same cases through io_uring and through the pool. */
+/* tests/unit/test_net_disk.c - the same cases through io_uring and through the pool, in the env's
+ * own directory and in a shared one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -9,11 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 #include "core/fmt.h"
+#include "journal/wal.h"
 #include "net/net.h"
 #include "tests/unit/unit.h"
 
 struct disk {
-    char dir[64];
+    char dir[64], own[64]; /* own: the net's, where dir is shared */
     struct net *net;
     struct env *e;
 };
@@ -73,20 +75,32 @@ static bool disk_open(struct disk *d, enum net_disk_kind kind)
     return true;
 }
 
+/* the env of another directory; the one that was opened becomes own */
+static void disk_share(struct disk *d)
+{
+    memcpy(d->own, d->dir, sizeof d->own);
+    fmt_into(d->dir, sizeof d->dir, "/tmp/tarn-test-disk-XXXXXX");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(d->dir));
+    CU_ASSERT_EQUAL_FATAL(net_shared_open(d->net, d->dir, &d->e), 0);
+    CU_ASSERT_STRING_EQUAL(env_disk(d->e, ""), d->dir);
+}
+
 static void disk_close(struct disk *d)
 {
     char cmd[128];
     net_close(d->net);
-    fmt_into(cmd, sizeof cmd, "rm -rf %s", d->dir);
+    fmt_into(cmd, sizeof cmd, "rm -rf %s %s", d->dir, d->own);
     CU_ASSERT_EQUAL(system(cmd), 0);
 }
 
 static void both(void (*fn)(struct disk *d))
 {
     static const enum net_disk_kind kinds[] = {NET_DISK_POOL, NET_DISK_URING};
-    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        struct disk d;
-        if (disk_open(&d, kinds[i])) {
+    for (size_t i = 0; i < 2 * ARRAY_LEN(kinds); i++) {
+        struct disk d = {.net = NULL};
+        if (disk_open(&d, kinds[i / 2])) {
+            if (i % 2)
+                disk_share(&d);
             fn(&d);
             disk_close(&d);
         }
@@ -311,6 +325,119 @@ static void test_disk_directory_refusals(void)
     disk_close(&d);
 }
 
+/* two processes in one directory: nobody is kept out, and each sees the other's files */
+static void shared(struct disk *d)
+{
+    struct disk other = {.net = NULL};
+    struct env_file *f, *g;
+    static _Alignas(ENV_DIRECT_ALIGN) char b[ENV_DIRECT_ALIGN], r[ENV_DIRECT_ALIGN];
+    unsigned excl = ENV_O_WRITE | ENV_O_CREATE | ENV_O_EXCL | ENV_O_DIRECT;
+    if (!d->own[0])
+        return;
+    CU_ASSERT_FATAL(disk_open(&other, NET_DISK_POOL));
+    struct env *e;
+    CU_ASSERT_EQUAL_FATAL(net_shared_open(other.net, d->dir, &e), 0);
+    CU_ASSERT_EQUAL_FATAL(DO(d, env_open(d->e, "x/log", excl, &f, op)), 0);
+    memset(b, 'b', sizeof b);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, b, sizeof b, 0, op)), (int64_t)sizeof b);
+    CU_ASSERT_EQUAL(DO(d, env_sync(f, op)), 0);
+    CU_ASSERT_EQUAL(DO(&other, env_open(e, "x/log", excl, &g, op)), E_EXIST);
+    CU_ASSERT_EQUAL(DO(&other, env_open(other.e, "x/log", ENV_O_READ, &g, op)), E_NOENT);
+    CU_ASSERT_EQUAL(DO(&other, env_open(e, "x/log", ENV_O_READ | ENV_O_DIRECT, &g, op)),
+                    (int64_t)sizeof b);
+    CU_ASSERT_EQUAL(DO(&other, env_read(g, r, sizeof r, 0, op)), (int64_t)sizeof r);
+    CU_ASSERT_EQUAL(memcmp(b, r, sizeof b), 0);
+    CU_ASSERT_PTR_EQUAL(g->env, e);
+    CU_ASSERT_EQUAL(DO(&other, env_rename(e, "x/log", "y", op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_list(d->e, "", "", r, sizeof r, op)), 5);
+    CU_ASSERT(!memcmp(r, "x/\0y", 5));
+    CU_ASSERT_EQUAL(DO(d, env_unlink(d->e, "y", op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    disk_close(&other); /* with g open */
+}
+
+static void test_disk_shared(void)
+{
+    struct disk d = {.net = NULL};
+    struct env *e;
+    both(shared);
+    CU_ASSERT_FATAL(disk_open(&d, NET_DISK_POOL));
+    CU_ASSERT_EQUAL(net_shared_open(d.net, "/proc/version/below", &e), E_NOTDIR);
+    disk_close(&d);
+}
+
+/* all but the files is the net's */
+static void beside(struct disk *d)
+{
+    struct wait posted = {.op.done = wait_done};
+    struct env_timer t = {.op.done = wait_done};
+    CU_ASSERT_EQUAL(env_now_ns(d->e), env_now_ns(net_env(d->net)));
+    env_reply(d->e, &posted.op, 7);
+    CU_ASSERT(!posted.done);
+    CU_ASSERT_EQUAL(await(d, &posted), 7);
+    env_timer_set(d->e, &t, env_now_ns(d->e) + 1000000);
+    CU_ASSERT(env_timer_is_set(&t));
+    env_timer_stop(net_env(d->net), &t);
+    CU_ASSERT(!env_timer_is_set(&t));
+}
+
+static void test_disk_beside_its_files(void)
+{
+    both(beside);
+}
+
+struct logged {
+    struct wal_host host;
+    uint64_t n;
+};
+
+static void log_record(struct wal_host *h, uint64_t index, const struct log_record *r,
+                       const void *bytes)
+{
+    struct logged *l = container_of(h, struct logged, host);
+    CU_ASSERT(index == ++l->n && r->len == 100 && *(const uint8_t *)bytes == (uint8_t)index);
+}
+
+static void log_failed(struct wal_host *h, int why)
+{
+    (void)h;
+    (void)why;
+    CU_FAIL("the log failed");
+}
+
+/* the log runs on it as on any other */
+static void log_runs(struct disk *d)
+{
+    struct logged l = {.host = {.record = log_record, .failed = log_failed}};
+    struct wal_config cfg = {"log", 1 << 20, 64 * 1024, 2, 1 << 20, 1, 1};
+    uint8_t b[100] = {0};
+    struct mem m;
+    for (uint64_t life = 0; life < 3; life++) {
+        mem_init(&m, net_mem_source(), 64 << 20);
+        struct wal *w = wal_create(d->e, &m, &cfg, &l.host);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(w);
+        CU_ASSERT_EQUAL_FATAL(DO(d, wal_recover(w, 1, 0, op)), 0);
+        CU_ASSERT_EQUAL(wal_last_index(w), 100 * life);
+        CU_ASSERT_EQUAL(DO(d, wal_recover_start(w, life + 1, op)), 0);
+        l.n = 0;
+        CU_ASSERT_EQUAL(DO(d, wal_recover_replay(w, 1, op)), 0);
+        for (uint64_t i = 0, index; i < 100; i++) {
+            struct env_iov iov = {b, sizeof b};
+            b[0] = (uint8_t)(100 * life + i + 1);
+            CU_ASSERT_EQUAL(wal_append(w, 1, life + 1, &iov, 1, &index), 0);
+        }
+        CU_ASSERT_EQUAL(DO(d, wal_stop(w, op)), 0);
+        CU_ASSERT_EQUAL(l.n, 100 * (life + 1));
+        wal_free(w);
+        mem_drop(&m);
+    }
+}
+
+static void test_disk_log(void)
+{
+    both(log_runs);
+}
+
 static void never_done(struct env_op *op)
 {
     (void)op;
@@ -372,4 +499,5 @@ static void test_disk_goes_on_beside_work_that_hangs(void)
 UNIT_MAIN("net_disk", UNIT(test_disk_files), UNIT(test_disk_names), UNIT(test_disk_direct),
           UNIT(test_disk_many_at_once), UNIT(test_disk_short_write_is_an_error),
           UNIT(test_disk_full), UNIT(test_disk_directory_refusals), UNIT(test_disk_close_under_way),
-          UNIT(test_disk_goes_on_beside_work_that_hangs))
+          UNIT(test_disk_goes_on_beside_work_that_hangs), UNIT(test_disk_shared),
+          UNIT(test_disk_beside_its_files), UNIT(test_disk_log))
