@@ -261,6 +261,7 @@ static void elect_call_done(struct env_op *op)
     l->is_calling = false;
     elect_called(l, op->ret);
     elect_run(l);
+    elect_hint_run(l);
 }
 
 static void elect_fired(struct zk_watch *w, enum zk_event event)

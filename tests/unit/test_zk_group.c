@@ -332,4 +332,102 @@ static void test_a_master_fails_and_another_leads(void)
     zg_close(g);
 }
 
-UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads))
+static void zg_storm(struct zg *g)
+{
+    uint32_t i = (uint32_t)sim_random(g->s, ZG_MEMBERS), z = (uint32_t)sim_random(g->s, 3);
+    struct sim_node *m = g->m[i].node, *s = lab_zk_node(g->zk, z);
+    switch (sim_random(g->s, 14)) {
+    case 0:
+    case 1:
+        if (sim_node_is_up(m))
+            sim_node_crash(m);
+        break;
+    case 2:
+        if (sim_node_is_up(m))
+            sim_node_power_loss(m);
+        break;
+    case 3:
+    case 4:
+    case 5:
+        if (!sim_node_is_up(m))
+            zg_start(g, i);
+        break;
+    case 6:
+        if (sim_node_is_up(m))
+            sim_node_pause(m); /* longer than its session, mostly */
+        break;
+    case 7:
+    case 8:
+        if (sim_node_is_up(m))
+            sim_node_resume(m);
+        break;
+    case 9:
+        if (sim_node_is_up(s))
+            sim_node_crash(s);
+        else
+            lab_zk_start(g->zk, z);
+        break;
+    case 10:
+        sim_net_partition(m, s, sim_random(g->s, 2));
+        break;
+    case 11:
+        lab_zk_depose(g->zk);
+        break;
+    case 12:
+        sim_shared_outage(g->fs, (int64_t)sim_random(g->s, 3000) * zg_ms, sim_random(g->s, 2));
+        break;
+    default:
+        sim_net_heal_all(g->s);
+    }
+}
+
+static void zg_heal(struct zg *g)
+{
+    sim_net_heal_all(g->s);
+    for (uint32_t z = 0; z < 3; z++)
+        if (!sim_node_is_up(lab_zk_node(g->zk, z)))
+            lab_zk_start(g->zk, z);
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+        if (sim_node_is_up(g->m[i].node))
+            sim_node_resume(g->m[i].node);
+        if (sim_node_is_up(g->m[i].node) && g->m[i].role == JOURNAL_FAILED)
+            sim_node_crash(g->m[i].node);
+        if (!sim_node_is_up(g->m[i].node))
+            zg_start(g, i);
+    }
+}
+
+static void test_storms(void)
+{
+    struct zg *g = &zg_one;
+    const char *from = getenv("ZG_SEED"), *n = getenv("ZG_SEEDS");
+    uint64_t first = from ? strtoull(from, NULL, 0) : 1;
+    uint64_t seeds = n ? strtoull(n, NULL, 0) : from ? 1 : 12, acked = 0, leads = 0, reads = 0;
+    for (uint64_t seed = first; seed < first + seeds && !g->bad; seed++) {
+        zg_open(g, seed);
+        zg_load(g, 1000);
+        for (int k = 0; k < 60 && !g->bad; k++) {
+            zg_storm(g);
+            zg_load(g, (int64_t)sim_random(g->s, 800));
+        }
+        uint32_t had = g->n_acked;
+        for (int k = 0; k < 10 && !g->bad; k++) {
+            zg_heal(g);
+            zg_load(g, 3000);
+        }
+        zg_run(g, 500);
+        ZG_EXPECT(g, g->n_acked > had + 100);
+        for (uint32_t i = 0; i < ZG_MEMBERS; i++)
+            ZG_EXPECT(g, g->m[i].applied >= g->acked);
+        acked += g->n_acked;
+        leads += g->n_leads;
+        reads += g->n_reads;
+        if (g->bad)
+            fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+        zg_close(g);
+    }
+    fprintf(stderr, "%llu acked, %llu reads, %llu leaderships\n", (unsigned long long)acked,
+            (unsigned long long)reads, (unsigned long long)leads);
+}
+
+UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads), UNIT(test_storms))
