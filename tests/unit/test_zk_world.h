@@ -418,8 +418,11 @@ static void zw_heal(struct zw *w, uint32_t first)
         zw_run(w, 100);
     }
     ZW_EXPECT(w, w->n_acked > n);
-    for (int k = 0; k < 50 && !zw_all_have_all(w) && !w->bad; k++)
+    for (int k = 0; k < 50 && !zw_all_have_all(w) && !w->bad; k++) {
+        if (w->m[first].elect.standing != ZK_STANDING_FIRST)
+            zw_call(w, first);
         zw_run(w, 100);
+    }
     ZW_EXPECT(w, zw_all_have_all(w));
     for (uint64_t k = 1; k <= w->acked; k++)
         ZW_EXPECT(w, !w->is_acked[k] || w->value_at[k]);

@@ -1,0 +1,614 @@
+/* journal/zk_elect.c - see zk_elect.h.
+ *
+ *   DOWN --session--> MAKE -> JOIN -> LOOK -> WATCH -> WAIT --predecessor gone--> LOOK
+ *                             | lost answer: FIND -> LOOK or JOIN
+ *                     first: LOOK -> OWN (its own node is watched) -> WAIT
+ *   not to stand: -> LEAVE -> IDLE;   expired: -> CLOSING -> DOWN with another session
+ *
+ * One call of the election at a time, one of numbers, one of hints.  A call whose answer is lost is
+ * followed by a look, never by the same again. */
+#include "core/fmt.h"
+#include "journal/zk_client.h"
+#include "journal/zk_elect.h"
+
+enum elect_state {
+    ELECT_DOWN,
+    ELECT_MAKE,
+    ELECT_IDLE,
+    ELECT_JOIN,
+    ELECT_FIND,
+    ELECT_LOOK,
+    ELECT_WATCH,
+    ELECT_OWN,
+    ELECT_WAIT,
+    ELECT_LEAVE,
+    ELECT_CLOSING,
+    ELECT_STOPPING,
+};
+
+enum elect_count { ELECT_READ, ELECT_RAISE };
+enum elect_hint {
+    ELECT_HINT_REST,
+    ELECT_HINT_TELL,
+    ELECT_HINT_UNTELL, /* an older one, whosever it is */
+    ELECT_HINT_ASK,
+    ELECT_HINT_AWAIT, /* there is none */
+};
+
+enum { ELECT_PATH = 128, ELECT_TRIES = 16, ELECT_TEXT = 32 + ENV_ADDR_MAX };
+
+static const int64_t ELECT_CALL_NS = 5000 * 1000000LL, ELECT_PAUSE_NS = 200 * 1000000LL;
+
+struct elect {
+    struct zk_elect elect;
+    struct env *env;
+    struct mem *mem;
+    struct zk_config cfg;
+    uint32_t id;
+    char addr[ENV_ADDR_MAX];
+    struct zk *zk;
+    struct zk_host host;
+    enum elect_state state;
+    bool stands, is_connected,
+        is_again; /* again: the watch fired, or the will changed, meanwhile */
+    /* the election */
+    struct zk_call call;
+    bool is_calling;
+    uint32_t made;
+    uint64_t guid;
+    char prefix[ELECT_PATH], own[ELECT_PATH], before[ELECT_PATH], watched[ELECT_PATH];
+    struct zk_watch watch;
+    struct env_timer timer;
+    /* numbers */
+    struct zk_call count;
+    enum elect_count counting;
+    struct env_op *count_op;
+    uint64_t above, number, *ret_number;
+    uint32_t tries;
+    char count_text[24];
+    /* hints */
+    struct zk_call hint;
+    enum elect_hint hinting;
+    struct zk_watch hint_watch;
+    struct env_timer hint_timer;
+    bool hint_due;
+    uint64_t epoch, told, telling; /* this member's while it serves; what is in /leader by it */
+    char hint_text[ELECT_TEXT], leader_addr[ENV_ADDR_MAX];
+    struct env_op zk_op, *stop_op;
+};
+
+static const char *const elect_dirs[] = {"/election", "/epoch"};
+
+static void elect_run(struct elect *l);
+static void elect_hint_run(struct elect *l);
+
+static struct elect *elect_self(struct zk_elect *e)
+{
+    return container_of(e, struct elect, elect);
+}
+
+static void elect_stands(struct elect *l, enum zk_standing s)
+{
+    if (l->elect.standing == s)
+        return;
+    l->elect.standing = s;
+    if (l->elect.changed)
+        l->elect.changed(&l->elect, l->elect.ctx);
+}
+
+static void elect_later(struct elect *l)
+{
+    if (!env_timer_is_set(&l->timer))
+        env_timer_set(l->env, &l->timer, env_now_ns(l->env) + ELECT_PAUSE_NS);
+}
+
+/* --- calls of the election --- */
+
+static void elect_call(struct elect *l, int32_t what, const char *path)
+{
+    l->call.what = what;
+    l->call.path = path;
+    l->call.version = -1;
+    l->call.deadline_ns = env_now_ns(l->env) + ELECT_CALL_NS;
+    l->is_calling = true;
+    zk_submit(l->zk, &l->call);
+}
+
+static void elect_call_new(struct elect *l)
+{
+    void (*done)(struct env_op * op) = l->call.op.done;
+    memset(&l->call, 0, sizeof l->call);
+    l->call.op.done = done;
+}
+
+static void elect_begin(struct elect *l)
+{
+    elect_call_new(l);
+    switch (l->state) {
+    case ELECT_MAKE:
+        l->call.data = "0";
+        l->call.data_len = 1;
+        elect_call(l, ZK_OP_CREATE, elect_dirs[l->made]);
+        return;
+    case ELECT_JOIN:
+        l->guid = env_random(l->env);
+        fmt_into(l->prefix, sizeof l->prefix, "/election/%016llx-n-", (unsigned long long)l->guid);
+        l->call.flags = ZK_CREATE_EPHEMERAL_SEQUENTIAL;
+        l->call.data = l->addr;
+        l->call.data_len = (uint32_t)strlen(l->addr);
+        elect_call(l, ZK_OP_CREATE, l->prefix);
+        return;
+    case ELECT_FIND:
+    case ELECT_LOOK:
+        elect_call(l, ZK_OP_GET_CHILDREN, "/election");
+        return;
+    case ELECT_WATCH:
+    case ELECT_OWN:
+        zk_unwatch(l->zk, &l->watch);
+        fmt_into(l->watched, sizeof l->watched, "%s", l->state == ELECT_OWN ? l->own : l->before);
+        l->call.watch = &l->watch;
+        elect_call(l, ZK_OP_GET_DATA, l->watched); /* not exists: that would watch what is gone */
+        return;
+    case ELECT_LEAVE:
+        elect_call(l, ZK_OP_DELETE, l->own);
+        return;
+    default:
+        return;
+    }
+}
+
+/* "...-n-0000000012" -> 12; false: no such name */
+static bool elect_sequence(const char *name, uint32_t len, uint64_t *ret_seq)
+{
+    enum { DIGITS = 10 };
+    uint64_t v = 0;
+    if (len < DIGITS + 3 || memcmp(name + len - DIGITS - 3, "-n-", 3))
+        return false;
+    for (uint32_t i = len - DIGITS; i < len; i++) {
+        if (name[i] < '0' || name[i] > '9')
+            return false;
+        v = v * 10 + (uint64_t)(name[i] - '0');
+    }
+    *ret_seq = v;
+    return true;
+}
+
+/* own and the one before it, by the names that there are; false: it is not there */
+static bool elect_place(struct elect *l)
+{
+    struct zk_list names = l->call.reply.children;
+    const char *text, *mine = l->prefix + strlen("/election/");
+    uint32_t len;
+    uint64_t seq, own = UINT64_MAX, before = UINT64_MAX;
+    while (zk_proto_text_next(&names, &text, &len))
+        if (len < ELECT_PATH - 16 && len > strlen(mine) && !memcmp(text, mine, strlen(mine)) &&
+            elect_sequence(text, len, &seq)) {
+            own = seq;
+            fmt_into(l->own, sizeof l->own, "/election/%.*s", (int)len, text);
+        }
+    if (own == UINT64_MAX)
+        return false;
+    *l->before = 0;
+    names = l->call.reply.children;
+    while (zk_proto_text_next(&names, &text, &len))
+        if (len < ELECT_PATH - 16 && elect_sequence(text, len, &seq) && seq < own &&
+            (before == UINT64_MAX || seq > before)) {
+            before = seq;
+            fmt_into(l->before, sizeof l->before, "/election/%.*s", (int)len, text);
+        }
+    return true;
+}
+
+static void elect_listed(struct elect *l, int64_t ret)
+{
+    bool was_first = l->elect.standing == ZK_STANDING_FIRST;
+    if (ret) {
+        elect_later(l);
+        return;
+    }
+    if (!elect_place(l)) {
+        elect_stands(l, was_first ? ZK_STANDING_LOST : ZK_STANDING_NOT);
+        l->state = l->stands ? ELECT_JOIN : ELECT_IDLE;
+        return;
+    }
+    l->state = !l->stands ? ELECT_LEAVE : *l->before ? ELECT_WATCH : ELECT_OWN;
+}
+
+static void elect_called(struct elect *l, int64_t ret)
+{
+    switch (l->state) {
+    case ELECT_MAKE:
+        if (ret && ret != E_EXIST)
+            elect_later(l);
+        else if (++l->made == ARRAY_LEN(elect_dirs))
+            l->state = ELECT_IDLE;
+        return;
+    case ELECT_JOIN:
+        l->state = ret == 0 || l->call.is_sent ? ELECT_FIND : ELECT_JOIN;
+        if (ret)
+            elect_later(l);
+        return;
+    case ELECT_FIND:
+    case ELECT_LOOK:
+        elect_listed(l, ret);
+        return;
+    case ELECT_WATCH:
+        l->state = ret ? ELECT_LOOK : ELECT_WAIT;
+        if (ret && ret != E_NOENT)
+            elect_later(l);
+        return;
+    case ELECT_OWN:
+        l->state = ret ? ELECT_LOOK : ELECT_WAIT;
+        if (ret && ret != E_NOENT)
+            elect_later(l);
+        if (!ret && l->stands)
+            elect_stands(l, ZK_STANDING_FIRST);
+        return;
+    case ELECT_LEAVE:
+        if (ret == 0 || ret == E_NOENT)
+            l->state = ELECT_IDLE;
+        else
+            elect_later(l);
+        return;
+    default:
+        return;
+    }
+}
+
+static void elect_call_done(struct env_op *op)
+{
+    struct elect *l = container_of(op, struct elect, call.op);
+    l->is_calling = false;
+    elect_called(l, op->ret);
+    elect_run(l);
+    elect_hint_run(l);
+}
+
+static void elect_fired(struct zk_watch *w, enum zk_event event)
+{
+    struct elect *l = container_of(w, struct elect, watch);
+    (void)event;
+    if (l->state == ELECT_WAIT)
+        l->state = ELECT_LOOK;
+    else
+        l->is_again = true;
+    elect_run(l);
+}
+
+static int elect_session(struct elect *l, char *why, size_t why_cap);
+
+static void elect_timer(struct env_op *op)
+{
+    struct elect *l = container_of(op, struct elect, timer.op);
+    char why[256];
+    if (l->zk)
+        elect_run(l);
+    else if (elect_session(l, why, sizeof why))
+        elect_later(l);
+}
+
+static void elect_run(struct elect *l)
+{
+    if (!l->zk || l->is_calling || !l->is_connected || env_timer_is_set(&l->timer) || l->stop_op)
+        return;
+    if (l->state == ELECT_IDLE && l->stands)
+        l->state = ELECT_JOIN;
+    if (l->state == ELECT_WAIT && (l->is_again || !l->stands))
+        l->state = l->stands ? ELECT_LOOK : ELECT_LEAVE;
+    if (!l->stands && (l->state == ELECT_WATCH || l->state == ELECT_OWN || l->state == ELECT_LOOK))
+        l->state = ELECT_LEAVE;
+    l->is_again = false;
+    elect_begin(l);
+}
+
+static void elect_stand(struct zk_elect *e, bool is_on)
+{
+    struct elect *l = elect_self(e);
+    l->stands = is_on;
+    if (!is_on)
+        e->standing = ZK_STANDING_NOT;
+    elect_run(l);
+}
+
+/* --- numbers --- */
+
+static void elect_count_begin(struct elect *l, enum elect_count what)
+{
+    void (*done)(struct env_op * op) = l->count.op.done;
+    int32_t version = l->count.reply.stat.version;
+    memset(&l->count, 0, sizeof l->count);
+    l->count.op.done = done;
+    l->counting = what;
+    l->count.path = "/epoch";
+    l->count.what = what == ELECT_READ ? ZK_OP_GET_DATA : ZK_OP_SET_DATA;
+    l->count.version = version;
+    l->count.data = what == ELECT_READ ? NULL : l->count_text;
+    l->count.data_len = what == ELECT_READ ? 0 : (uint32_t)strlen(l->count_text);
+    l->count.deadline_ns = env_now_ns(l->env) + ELECT_CALL_NS;
+    if (l->zk && l->state != ELECT_CLOSING && l->state != ELECT_STOPPING)
+        zk_submit(l->zk, &l->count);
+    else
+        env_reply(l->env, &l->count.op, E_CLOSED);
+}
+
+static void elect_count_end(struct elect *l, int64_t ret)
+{
+    struct env_op *op = l->count_op;
+    l->count_op = NULL;
+    op->ret = ret;
+    op->done(op);
+}
+
+static bool elect_decimal(const char *p, uint32_t len, uint64_t *ret_v)
+{
+    uint64_t v = 0;
+    for (uint32_t i = 0; i < len; i++) {
+        if (p[i] < '0' || p[i] > '9' || v > UINT64_MAX / 20)
+            return false;
+        v = v * 10 + (uint64_t)(p[i] - '0');
+    }
+    *ret_v = v;
+    return len > 0;
+}
+
+static void elect_count_done(struct env_op *op)
+{
+    struct elect *l = container_of(op, struct elect, count.op);
+    uint64_t v;
+    if (l->counting == ELECT_READ && op->ret == 0) {
+        if (!elect_decimal(l->count.reply.data, l->count.reply.data_len, &v))
+            v = 0; /* whoever wrote that: the fence says what is taken */
+        l->number = base_max_u64(v, l->above) + 1;
+        fmt_into(l->count_text, sizeof l->count_text, "%llu", (unsigned long long)l->number);
+        elect_count_begin(l, ELECT_RAISE);
+    } else if (l->counting == ELECT_RAISE && op->ret == 0) {
+        *l->ret_number = l->number;
+        elect_count_end(l, 0);
+    } else if (l->counting == ELECT_RAISE && ++l->tries < ELECT_TRIES &&
+               (op->ret == E_CONFLICT || op->ret == E_CLOSED)) {
+        elect_count_begin(l, ELECT_READ); /* if it happened, a number is lost: there are others */
+    } else {
+        elect_count_end(l, op->ret);
+    }
+}
+
+static void elect_number(struct zk_elect *e, uint64_t above, uint64_t *ret_number,
+                         struct env_op *op)
+{
+    struct elect *l = elect_self(e);
+    ASSERT(!l->count_op);
+    l->count_op = op;
+    l->above = above;
+    l->ret_number = ret_number;
+    l->tries = 0;
+    elect_count_begin(l, ELECT_READ);
+}
+
+/* --- hints --- */
+
+static void elect_hint_call(struct elect *l, enum elect_hint what)
+{
+    void (*done)(struct env_op * op) = l->hint.op.done;
+    memset(&l->hint, 0, sizeof l->hint);
+    l->hint.op.done = done;
+    l->hinting = what;
+    l->hint.path = "/leader";
+    l->hint.version = -1;
+    l->hint.deadline_ns = env_now_ns(l->env) + ELECT_CALL_NS;
+    if (what == ELECT_HINT_ASK || what == ELECT_HINT_AWAIT) {
+        zk_unwatch(l->zk, &l->hint_watch);
+        l->hint.what = what == ELECT_HINT_ASK ? ZK_OP_GET_DATA : ZK_OP_EXISTS;
+        l->hint.watch = &l->hint_watch;
+    } else {
+        l->hint.what = what == ELECT_HINT_TELL ? ZK_OP_CREATE : ZK_OP_DELETE;
+        l->hint.flags = what == ELECT_HINT_TELL ? ZK_CREATE_EPHEMERAL : 0;
+        fmt_into(l->hint_text, sizeof l->hint_text, "%u %s %llu", l->id, l->addr,
+                 (unsigned long long)l->epoch);
+        l->hint.data = l->hint_text;
+        l->hint.data_len = what == ELECT_HINT_TELL ? (uint32_t)strlen(l->hint_text) : 0;
+        l->telling = what == ELECT_HINT_TELL ? l->epoch : 0;
+    }
+    zk_submit(l->zk, &l->hint);
+}
+
+/* "id address epoch" */
+static void elect_hint_parse(struct elect *l, const char *p, uint32_t len)
+{
+    uint32_t a = 0, b;
+    uint64_t id;
+    while (a < len && p[a] != ' ')
+        a++;
+    for (b = a + 1; b < len && p[b] != ' ';)
+        b++;
+    bool is_good =
+        b < len && b - a - 1 < ENV_ADDR_MAX && elect_decimal(p, a, &id) && id <= UINT32_MAX;
+    l->elect.leader = is_good ? (uint32_t)id : 0;
+    fmt_into(l->leader_addr, sizeof l->leader_addr, "%.*s", is_good ? (int)(b - a - 1) : 0,
+             p + a + 1);
+    if (l->elect.changed)
+        l->elect.changed(&l->elect, l->elect.ctx);
+}
+
+static void elect_hint_run(struct elect *l)
+{
+    if (l->hinting != ELECT_HINT_REST || !l->is_connected || l->stop_op ||
+        env_timer_is_set(&l->hint_timer) || l->state == ELECT_MAKE)
+        return;
+    if (l->told != l->epoch)
+        elect_hint_call(l, l->told || !l->epoch ? ELECT_HINT_UNTELL : ELECT_HINT_TELL);
+    else if (l->hint_due)
+        elect_hint_call(l, ELECT_HINT_ASK);
+}
+
+static void elect_hint_done(struct env_op *op)
+{
+    struct elect *l = container_of(op, struct elect, hint.op);
+    enum elect_hint was = l->hinting;
+    int64_t ret = op->ret;
+    l->hinting = ELECT_HINT_REST;
+    if (was == ELECT_HINT_TELL) {
+        l->told = ret == 0 ? l->telling : ret == E_EXIST ? UINT64_MAX : l->told;
+    } else if (was == ELECT_HINT_UNTELL) {
+        l->told = ret == 0 || ret == E_NOENT ? 0 : l->told;
+    } else if (ret == 0) {
+        l->hint_due = was == ELECT_HINT_AWAIT; /* it has come meanwhile */
+        if (was == ELECT_HINT_ASK)
+            elect_hint_parse(l, l->hint.reply.data, l->hint.reply.data_len);
+    } else if (ret == E_NOENT && was == ELECT_HINT_ASK && l->is_connected && !l->stop_op) {
+        elect_hint_parse(l, "", 0);
+        elect_hint_call(l, ELECT_HINT_AWAIT);
+        return;
+    } else if (ret == E_NOENT) {
+        l->hint_due = false;
+    }
+    bool is_fine = ret == 0 || ret == E_NOENT || ret == E_EXIST;
+    if (!is_fine && !l->stop_op)
+        env_timer_set(l->env, &l->hint_timer, env_now_ns(l->env) + ELECT_PAUSE_NS);
+    elect_hint_run(l);
+}
+
+static void elect_hint_fired(struct zk_watch *w, enum zk_event event)
+{
+    struct elect *l = container_of(w, struct elect, hint_watch);
+    (void)event;
+    l->hint_due = true;
+    elect_hint_run(l);
+}
+
+static void elect_hint_timer(struct env_op *op)
+{
+    elect_hint_run(container_of(op, struct elect, hint_timer.op));
+}
+
+static void elect_serves(struct zk_elect *e, uint64_t epoch)
+{
+    struct elect *l = elect_self(e);
+    l->epoch = epoch;
+    elect_hint_run(l);
+}
+
+/* --- the session --- */
+
+static int elect_session(struct elect *l, char *why, size_t why_cap)
+{
+    l->state = ELECT_DOWN;
+    l->is_connected = false;
+    l->made = 0;
+    l->told = 0;
+    l->hint_due = true;
+    memset(&l->watch, 0, sizeof l->watch);
+    memset(&l->hint_watch, 0, sizeof l->hint_watch);
+    l->watch.fired = elect_fired;
+    l->hint_watch.fired = elect_hint_fired;
+    return zk_open(l->env, l->mem, &l->cfg, &l->host, &l->zk, why, why_cap);
+}
+
+static void elect_free(struct elect *l)
+{
+    struct env_op *op = l->stop_op;
+    env_timer_stop(l->env, &l->timer);
+    env_timer_stop(l->env, &l->hint_timer);
+    mem_free(l->mem, l, sizeof *l);
+    env_reply(l->env, op, 0);
+}
+
+/* the client is gone: for good, or another session is begun */
+static void elect_closed(struct env_op *op)
+{
+    struct elect *l = container_of(op, struct elect, zk_op);
+    char why[256];
+    l->zk = NULL;
+    if (l->stop_op) {
+        elect_free(l);
+        return;
+    }
+    if (elect_session(l, why, sizeof why)) {
+        fmt_log(l->env, ENV_LOG_ERROR, "journal: no new ZooKeeper session: %s.", why);
+        elect_later(l);
+    }
+}
+
+static void elect_over(struct elect *l, enum zk_state state)
+{
+    fmt_log(l->env, ENV_LOG_WARN, "journal: the ZooKeeper session is over (%s).",
+            zk_state_name(state));
+    l->is_connected = false;
+    l->state = ELECT_CLOSING;
+    l->elect.leader = 0;
+    elect_stands(l, ZK_STANDING_LOST);
+    zk_stop(l->zk, false, &l->zk_op);
+}
+
+static void elect_session_state(struct zk_host *h, enum zk_state state, int why)
+{
+    struct elect *l = container_of(h, struct elect, host);
+    (void)why;
+    l->is_connected = state == ZK_CONNECTED;
+    if (l->stop_op || l->state == ELECT_CLOSING)
+        return;
+    if (state == ZK_EXPIRED || state == ZK_AUTH_FAILED) {
+        elect_over(l, state);
+        return;
+    }
+    if (state != ZK_CONNECTED)
+        return; /* nothing is known of others: who leads goes on, the fence proves each step */
+    if (l->state == ELECT_DOWN)
+        l->state = ELECT_MAKE;
+    env_timer_stop(l->env, &l->timer);
+    elect_run(l);
+    elect_hint_run(l);
+}
+
+/* --- the door --- */
+
+const char *zk_elect_leader_addr(const struct zk_elect *e)
+{
+    return container_of(e, struct elect, elect)->leader_addr;
+}
+
+int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cfg,
+                  struct zk_elect **ret_e, char *why, size_t why_cap)
+{
+    static const struct zk_elect_vt vt = {elect_stand, elect_number, elect_serves};
+    struct elect *l = mem_zalloc(m, sizeof *l);
+    if (!l) {
+        fmt_into(why, why_cap, "no memory");
+        return E_NOMEM;
+    }
+    l->elect.vt = &vt;
+    l->env = e;
+    l->mem = m;
+    l->cfg = *cfg->zk;
+    l->id = cfg->id;
+    fmt_into(l->addr, sizeof l->addr, "%s", cfg->addr);
+    l->host.state = elect_session_state;
+    l->call.op.done = elect_call_done;
+    l->count.op.done = elect_count_done;
+    l->hint.op.done = elect_hint_done;
+    l->timer.op.done = elect_timer;
+    l->hint_timer.op.done = elect_hint_timer;
+    l->zk_op.done = elect_closed;
+    int ret = elect_session(l, why, why_cap);
+    if (ret) {
+        mem_free(m, l, sizeof *l);
+        return ret;
+    }
+    *ret_e = &l->elect;
+    return 0;
+}
+
+void zk_elect_stop(struct zk_elect *e, struct env_op *op)
+{
+    struct elect *l = elect_self(e);
+    l->stop_op = op;
+    l->stands = false;
+    env_timer_stop(l->env, &l->timer);
+    env_timer_stop(l->env, &l->hint_timer);
+    if (l->state == ELECT_CLOSING)
+        return; /* as soon as that is done */
+    l->state = ELECT_STOPPING;
+    if (l->zk)
+        zk_stop(l->zk, true, &l->zk_op);
+    else
+        env_reply(l->env, &l->zk_op, 0);
+}

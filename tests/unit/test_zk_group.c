@@ -1,0 +1,433 @@
+/* tests/unit/test_zk_group.c - masters with the ZooKeeper journal as they will run: an ensemble
+ * (sim/lab_zk.h), a shared directory (sim/sim_shared.h), the election through the one, the log in
+ * the other.
+ *
+ * Always checked: an index has one record for ever; what was answered for is at its index; a read
+ * comes after all that was answered for before it. */
+#include "core/fmt.h"
+#include "journal/journal.h"
+#include "journal/zk_client.h"
+#include "journal/zk_elect.h"
+#include "journal/zk_fence.h"
+#include "sim/lab_zk.h"
+#include "sim/sim_shared.h"
+#include "tests/unit/unit.h"
+
+enum { ZG_MEMBERS = 3, ZG_RECORDS = 1 << 14, ZG_OPS = 128, ZG_SLOTS = 512 };
+
+static const int64_t zg_ms = 1000000;
+
+struct zg_op {
+    struct env_op op;
+    struct zg *g;
+    uint32_t member, life;
+    bool busy, is_read;
+    uint64_t id, least;
+};
+
+struct zg_member {
+    struct zg *g;
+    uint32_t i, life;
+    struct sim_node *node;
+    struct journal *j;
+    struct journal_host host;
+    struct zk_elect *elect;
+    struct zk_config zk;
+    enum journal_role role;
+    uint64_t applied, epoch, in_applied;
+    uint32_t out_left;
+    uint64_t out_applied;
+};
+
+struct zg {
+    struct mem mem;
+    struct sim *s;
+    struct lab_zk *zk;
+    struct sim_shared *fs;
+    struct zg_member m[ZG_MEMBERS];
+    struct zg_op ops[ZG_OPS];
+    char connect[128];
+    uint64_t value_at[ZG_RECORDS], acked, next_id;
+    uint32_t n_acked, n_unknown, n_reads, n_leads;
+    int64_t last_ack_ns, longest_ns;
+    bool bad;
+};
+
+static struct zg zg_one;
+
+#define ZG_EXPECT(g, cond)                                                            \
+    do {                                                                              \
+        if (!(cond) && !(g)->bad) {                                                   \
+            (g)->bad = true;                                                          \
+            fprintf(stderr, "expectation failed at line %d, %lld ms: %s\n", __LINE__, \
+                    (long long)(sim_now_ns((g)->s) / zg_ms), #cond);                  \
+        }                                                                             \
+    } while (0)
+
+static struct zg_member *zg_of(struct journal_host *h)
+{
+    return container_of(h, struct zg_member, host);
+}
+
+static void zg_apply(struct journal_host *h, uint64_t index, const void *rec, uint32_t len)
+{
+    struct zg_member *m = zg_of(h);
+    struct zg *g = m->g;
+    ZG_EXPECT(g, index > m->applied && index < ZG_RECORDS && len == 40);
+    if (g->bad)
+        return;
+    uint64_t id = base_get_u64(rec);
+    ZG_EXPECT(g, !g->value_at[index] || g->value_at[index] == id);
+    g->value_at[index] = id;
+    m->applied = index;
+}
+
+static void zg_role(struct journal_host *h, enum journal_role role, uint64_t epoch, int why)
+{
+    struct zg_member *m = zg_of(h);
+    (void)why;
+    m->role = role;
+    m->epoch = epoch;
+    m->g->n_leads += role == JOURNAL_LEADER;
+}
+
+static void zg_image_begin(struct journal_host *h)
+{
+    zg_of(h)->out_left = 2;
+    zg_of(h)->out_applied = zg_of(h)->applied;
+}
+
+static uint32_t zg_image_next(struct journal_host *h, void *buf, uint32_t cap)
+{
+    struct zg_member *m = zg_of(h);
+    (void)cap;
+    if (!m->out_left)
+        return 0;
+    memset(buf, 3, 2000);
+    base_put_u64(buf, m->out_applied);
+    return --m->out_left ? 2000 : 8;
+}
+
+static void zg_image_end(struct journal_host *h)
+{
+    zg_of(h)->out_left = 0;
+}
+
+static int zg_image_load(struct journal_host *h, const void *piece, uint32_t len)
+{
+    struct zg_member *m = zg_of(h);
+    if (len == 8)
+        m->in_applied = base_get_u64(piece);
+    else if (len == 0)
+        m->applied = m->in_applied;
+    return 0;
+}
+
+static void zg_image_reset(struct journal_host *h)
+{
+    zg_of(h)->applied = 0;
+}
+
+static void zg_boot(struct env *e, struct mem *mem, void *ctx)
+{
+    struct zg_member *m = ctx;
+    struct zg *g = m->g;
+    char addr[ENV_ADDR_MAX], why[200];
+    struct journal_config cfg = journal_config_default();
+    struct zk_elect_config ec = {.zk = &m->zk, .id = m->i + 1, .addr = addr};
+    struct env *shared = sim_shared_mount(g->fs, m->node);
+    m->life++;
+    m->applied = 0;
+    m->role = JOURNAL_STARTING;
+    m->out_left = 0;
+    m->zk = zk_config_default();
+    m->zk.connect = g->connect;
+    m->zk.timeout_ns = 1000 * zg_ms;
+    m->zk.frame_max = 64 << 10;
+    m->zk.calls_bytes = 64 << 10;
+    m->zk.window_bytes = 32 << 10;
+    fmt_into(addr, sizeof addr, "m%u:19998", m->i + 1);
+    CU_ASSERT_FATAL(zk_elect_open(e, mem, &ec, &m->elect, why, sizeof why) == 0);
+    m->host = (struct journal_host){.apply = zg_apply,
+                                    .role = zg_role,
+                                    .image_begin = zg_image_begin,
+                                    .image_next = zg_image_next,
+                                    .image_end = zg_image_end,
+                                    .image_load = zg_image_load,
+                                    .image_reset = zg_image_reset};
+    cfg.segment_bytes = 256 << 10;
+    cfg.batch_bytes = 16 << 10;
+    cfg.queue_bytes = 64 << 10;
+    cfg.image_after_bytes = 512 << 10;
+    cfg.zk.id = m->i + 1;
+    cfg.zk.dir = "journal";
+    m->j = zk_drive_open(e, shared, mem, &cfg, m->elect, &m->host);
+    CU_ASSERT_FATAL(m->j != NULL);
+}
+
+static void zg_start(struct zg *g, uint32_t i)
+{
+    g->m[i].j = NULL; /* until it has booted */
+    sim_node_start(g->m[i].node, zg_boot, &g->m[i]);
+}
+
+static void zg_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_log level,
+                   const char *line)
+{
+    (void)ctx;
+    (void)level;
+    if (getenv("ZG_LOG"))
+        fprintf(stderr, "    %.6f %s %s\n", (double)at_ns / 1e9, sim_node_name(n), line);
+}
+
+static void zg_open(struct zg *g, uint64_t seed)
+{
+    struct sim_config world = sim_config_quiet(seed);
+    struct sim_shared_config shared = sim_shared_quiet();
+    struct lab_zk_config zk = lab_zk_config_default(3, seed);
+    char name[8];
+    struct zk_fence f;
+    struct env_op op = {0};
+    memset(g, 0, sizeof *g);
+    unit_mem(&g->mem, 2ULL << 30);
+    world.node_mem_bytes = 128 << 20;
+    world.on_log = zg_log;
+    zk.tick_ns = 200 * zg_ms;
+    g->s = sim_open(&g->mem, &world);
+    g->zk = lab_zk_open(&g->mem, g->s, &zk);
+    g->fs = sim_shared_open(g->s, "nfs", &shared);
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+        fmt_into(name, sizeof name, "m%u", i + 1);
+        g->m[i] = (struct zg_member){.g = g, .i = i, .node = sim_node_add(g->s, name)};
+    }
+    g->next_id = 1;
+    lab_zk_connect_string(g->zk, g->connect, sizeof g->connect);
+    lab_zk_start_all(g->zk);
+    struct sim_node *n = sim_node_add(g->s, "f");
+    sim_node_up(n);
+    CU_ASSERT_FATAL(zk_fence_init(&f, sim_shared_mount(g->fs, n), sim_mem(n), "journal/"));
+    zk_fence_format(&f, 5, 7, ZG_SLOTS, &op);
+    CU_ASSERT_FATAL(sim_run_op(g->s, &op, 10000 * zg_ms) == 0);
+    zk_fence_drop(&f);
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++)
+        zg_start(g, i);
+}
+
+static void zg_close(struct zg *g)
+{
+    char why[200] = "";
+    CU_ASSERT(lab_zk_check(g->zk, why, sizeof why));
+    CU_ASSERT(!g->bad);
+    sim_close(g->s);
+    mem_drop(&g->mem);
+}
+
+static void zg_done(struct env_op *op)
+{
+    struct zg_op *o = container_of(op, struct zg_op, op);
+    struct zg *g = o->g;
+    o->busy = false;
+    if (o->is_read) {
+        g->n_reads += op->ret == 0;
+        ZG_EXPECT(g, op->ret || g->m[o->member].applied >= o->least);
+        return;
+    }
+    if (op->ret < 0) {
+        g->n_unknown++;
+        return;
+    }
+    ZG_EXPECT(g, g->value_at[op->ret] == o->id);
+    g->acked = base_max_u64(g->acked, (uint64_t)op->ret);
+    g->n_acked++;
+    if (g->last_ack_ns)
+        g->longest_ns = g->longest_ns > sim_now_ns(g->s) - g->last_ack_ns
+                            ? g->longest_ns
+                            : sim_now_ns(g->s) - g->last_ack_ns;
+    g->last_ack_ns = sim_now_ns(g->s);
+}
+
+static bool zg_asks(struct zg *g, uint32_t i, bool is_read)
+{
+    uint8_t rec[40] = {0};
+    struct zg_member *m = &g->m[i];
+    for (uint32_t k = 0; k < ZG_OPS; k++) {
+        struct zg_op *o = &g->ops[k];
+        if (o->busy && o->life == g->m[o->member].life)
+            continue;
+        *o = (struct zg_op){.op.done = zg_done,
+                            .g = g,
+                            .member = i,
+                            .life = m->life,
+                            .busy = true,
+                            .is_read = is_read,
+                            .least = g->acked,
+                            .id = g->next_id};
+        if (is_read) {
+            journal_barrier(m->j, &o->op);
+        } else {
+            base_put_u64(rec, g->next_id++);
+            journal_submit(m->j, rec, sizeof rec, &o->op);
+        }
+        return true;
+    }
+    return false;
+}
+
+static void zg_run(struct zg *g, int64_t ms)
+{
+    sim_run_until(g->s, sim_now_ns(g->s) + ms * zg_ms);
+}
+
+static uint32_t zg_leader(const struct zg *g)
+{
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++)
+        if (sim_node_is_up(g->m[i].node) && g->m[i].role == JOURNAL_LEADER)
+            return i;
+    return ZG_MEMBERS;
+}
+
+/* for so long every leader is given records, and everybody is asked */
+static void zg_load(struct zg *g, int64_t ms)
+{
+    for (int64_t k = 0; k < ms && !g->bad && g->next_id + 8 < ZG_RECORDS / 2; k += 5) {
+        for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+            if (!sim_node_is_up(g->m[i].node) || !g->m[i].j)
+                continue;
+            if (g->m[i].role == JOURNAL_LEADER)
+                zg_asks(g, i, false);
+            if (k % 50 == 0)
+                zg_asks(g, i, true);
+        }
+        zg_run(g, 5);
+    }
+}
+
+static void test_a_master_fails_and_another_leads(void)
+{
+    struct zg *g = &zg_one;
+    zg_open(g, 1);
+    zg_load(g, 5000);
+    CU_ASSERT_FATAL(zg_leader(g) < ZG_MEMBERS && g->n_acked > 100);
+    CU_ASSERT_EQUAL(g->n_leads, 1);
+    zg_run(g, 100);
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+        CU_ASSERT_EQUAL(g->m[i].elect->leader, zg_leader(g) + 1);
+        CU_ASSERT(g->m[i].applied >= g->acked);
+    }
+    CU_ASSERT_STRING_EQUAL(zk_elect_leader_addr(g->m[0].elect), zg_leader(g) == 0   ? "m1:19998"
+                                                                : zg_leader(g) == 1 ? "m2:19998"
+                                                                                    : "m3:19998");
+    for (int k = 0; k < 3; k++) {
+        uint32_t was = zg_leader(g), acked = g->n_acked;
+        g->last_ack_ns = sim_now_ns(g->s);
+        g->longest_ns = 0;
+        sim_node_crash(g->m[was].node);
+        zg_load(g, 4000);
+        CU_ASSERT(g->n_acked > acked + 50);
+        printf("%lld ms ", (long long)(g->longest_ns / zg_ms));
+        CU_ASSERT(g->longest_ns < 2000 * zg_ms);
+        zg_start(g, was);
+        zg_load(g, 1000);
+    }
+    zg_close(g);
+}
+
+static void zg_storm(struct zg *g)
+{
+    uint32_t i = (uint32_t)sim_random(g->s, ZG_MEMBERS), z = (uint32_t)sim_random(g->s, 3);
+    struct sim_node *m = g->m[i].node, *s = lab_zk_node(g->zk, z);
+    switch (sim_random(g->s, 14)) {
+    case 0:
+    case 1:
+        if (sim_node_is_up(m))
+            sim_node_crash(m);
+        break;
+    case 2:
+        if (sim_node_is_up(m))
+            sim_node_power_loss(m);
+        break;
+    case 3:
+    case 4:
+    case 5:
+        if (!sim_node_is_up(m))
+            zg_start(g, i);
+        break;
+    case 6:
+        if (sim_node_is_up(m))
+            sim_node_pause(m); /* longer than its session, mostly */
+        break;
+    case 7:
+    case 8:
+        if (sim_node_is_up(m))
+            sim_node_resume(m);
+        break;
+    case 9:
+        if (sim_node_is_up(s))
+            sim_node_crash(s);
+        else
+            lab_zk_start(g->zk, z);
+        break;
+    case 10:
+        sim_net_partition(m, s, sim_random(g->s, 2));
+        break;
+    case 11:
+        lab_zk_depose(g->zk);
+        break;
+    case 12:
+        sim_shared_outage(g->fs, (int64_t)sim_random(g->s, 3000) * zg_ms, sim_random(g->s, 2));
+        break;
+    default:
+        sim_net_heal_all(g->s);
+    }
+}
+
+static void zg_heal(struct zg *g)
+{
+    sim_net_heal_all(g->s);
+    for (uint32_t z = 0; z < 3; z++)
+        if (!sim_node_is_up(lab_zk_node(g->zk, z)))
+            lab_zk_start(g->zk, z);
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+        if (sim_node_is_up(g->m[i].node))
+            sim_node_resume(g->m[i].node);
+        if (sim_node_is_up(g->m[i].node) && g->m[i].role == JOURNAL_FAILED)
+            sim_node_crash(g->m[i].node);
+        if (!sim_node_is_up(g->m[i].node))
+            zg_start(g, i);
+    }
+}
+
+static void test_storms(void)
+{
+    struct zg *g = &zg_one;
+    const char *from = getenv("ZG_SEED"), *n = getenv("ZG_SEEDS");
+    uint64_t first = from ? strtoull(from, NULL, 0) : 1;
+    uint64_t seeds = n ? strtoull(n, NULL, 0) : from ? 1 : 12, acked = 0, leads = 0, reads = 0;
+    for (uint64_t seed = first; seed < first + seeds && !g->bad; seed++) {
+        zg_open(g, seed);
+        zg_load(g, 1000);
+        for (int k = 0; k < 60 && !g->bad; k++) {
+            zg_storm(g);
+            zg_load(g, (int64_t)sim_random(g->s, 800));
+        }
+        uint32_t had = g->n_acked;
+        for (int k = 0; k < 10 && !g->bad; k++) {
+            zg_heal(g);
+            zg_load(g, 3000);
+        }
+        zg_run(g, 500);
+        ZG_EXPECT(g, g->n_acked > had + 100);
+        for (uint32_t i = 0; i < ZG_MEMBERS; i++)
+            ZG_EXPECT(g, g->m[i].applied >= g->acked);
+        acked += g->n_acked;
+        leads += g->n_leads;
+        reads += g->n_reads;
+        if (g->bad)
+            fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+        zg_close(g);
+    }
+    fprintf(stderr, "%llu acked, %llu reads, %llu leaderships\n", (unsigned long long)acked,
+            (unsigned long long)reads, (unsigned long long)leads);
+}
+
+UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads), UNIT(test_storms))
