@@ -19,7 +19,7 @@ static void print_faults(FILE *to, const struct lab_scenario *s, const struct la
         if (lab_scenario_comes_to(s, f, r->virtual_ns))
             fprintf(to, " %7.3f s\n", seconds(f->for_ns));
         else
-            fprintf(to, " not reached\n");
+            fprintf(to, lab_scenario_fault_idle(s, f) ? " does nothing\n" : " not reached\n");
     }
     if (!r->n_faults)
         fprintf(to, "  %9s  nothing\n", "");

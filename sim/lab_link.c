@@ -257,6 +257,50 @@ static int64_t link_mean_ns(const struct lab_scenario *s, const struct lab_link 
     return x->mean_ns >= 0 ? x->mean_ns : s->sim.net.latency_mean_ns;
 }
 
+/* are all machines that b means among those of a? */
+static bool link_covers(const char *a, const char *b)
+{
+    return !strcmp(a, "*") || !strcmp(a, b) || (link_is_role(a) && a[0] == b[0]);
+}
+
+/* does link k say anew what from means to `to`? */
+static bool link_says_anew(const struct lab_link *k, const char *from, const char *to)
+{
+    return (link_covers(k->from, from) && link_covers(k->to, to)) ||
+           (!k->one_way && link_covers(k->to, from) && link_covers(k->from, to));
+}
+
+/* A link counts whole, so one that later ones are about in each direction says nothing. */
+static int link_check_wiped(const struct lab_links *l, char *ret_why, size_t cap)
+{
+    for (uint32_t i = 0; i < l->n; i++) {
+        const struct lab_link *x = &l->link[i];
+        uint32_t there = 0, back = 0;
+        for (uint32_t k = i + 1; k < l->n; k++) {
+            there = link_says_anew(&l->link[k], x->from, x->to) ? k : there;
+            back = link_says_anew(&l->link[k], x->to, x->from) ? k : back;
+        }
+        if (!there || (!back && !x->one_way))
+            continue;
+        fmt_into(ret_why, cap,
+                 "links[%u]: nothing of it counts, as links[%u] comes later and is about all its "
+                 "machines: a link counts whole, so put the general ones first, and say all in one",
+                 i, there > back || x->one_way ? there : back);
+        return E_CONFIG;
+    }
+    for (uint32_t i = 0; i < l->n_nics; i++)
+        for (uint32_t k = i + 1; k < l->n_nics; k++) {
+            if (!link_covers(l->nic[k].node, l->nic[i].node))
+                continue;
+            fmt_into(ret_why, cap,
+                     "nics[%u]: it counts nowhere, as nics[%u] comes later and is about all its "
+                     "machines: put the general ones first",
+                     i, k);
+            return E_CONFIG;
+        }
+    return 0;
+}
+
 int lab_link_check(const struct lab_scenario *s, char *ret_why, size_t cap)
 {
     uint64_t pairs = 0;
@@ -287,7 +331,7 @@ int lab_link_check(const struct lab_scenario *s, char *ret_why, size_t cap)
             return E_CONFIG;
         }
     if (pairs <= LINK_PAIRS_MAX)
-        return 0;
+        return link_check_wiped(&s->links, ret_why, cap);
     fmt_into(ret_why, cap, "links: %llu pairs of machines, at most %d: net.* is for all of them",
              (unsigned long long)pairs, LINK_PAIRS_MAX);
     return E_CONFIG;

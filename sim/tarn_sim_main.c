@@ -368,12 +368,17 @@ static void print_end(const struct options *o, int status, const struct outcome 
             (unsigned long long)out->report.hash[1]);
 }
 
-/* of timed faults that are listed for a time when nothing happens any more */
-static void warn_late(const struct lab_scenario *s)
+/* of timed faults that are listed for a time when nothing happens any more, or where they can do
+ * nothing */
+static void warn_faults(const struct lab_scenario *s)
 {
     for (uint32_t i = 0; i < s->n_faults; i++) {
         const struct lab_fault *f = &s->faults[i];
-        if (!lab_scenario_comes_to(s, f, f->at_ns))
+        const char *idle = lab_scenario_fault_idle(s, f);
+        if (idle)
+            tarn_sim_say("faults[%u] (%s) does nothing to %s: %s\n", i,
+                         lab_scenario_fault_name(f->kind), f->node, idle);
+        else if (!lab_scenario_comes_to(s, f, f->at_ns))
             tarn_sim_say(
                 "faults[%u] (%s) never happens: it is at %.3f s, and the load ends at %.3f "
                 "s (duration)\n",
@@ -399,7 +404,7 @@ static int cmd_run(struct options *o)
     err = open_watch(o, &s, &w);
     if (err)
         return err;
-    warn_late(&s);
+    warn_faults(&s);
     bool watched = o->twice || o->trace || o->log_node || o->history || o->stop_event ||
                    o->plant_event || o->timeline;
     panic_watch = watched ? &w : NULL;

@@ -20,7 +20,7 @@ static void print_faults(FILE *to, const struct lab_scenario *s, const struct la
         if (lab_scenario_comes_to(s, &f->f, p->virtual_ns))
             fprintf(to, " %7.3f s  %7.1f s\n", seconds(f->f.for_ns), seconds(f->down_ns));
         else
-            fprintf(to, " not reached\n");
+            fprintf(to, lab_scenario_fault_idle(s, &f->f) ? " does nothing\n" : " not reached\n");
     }
     if (!p->n_faults)
         fprintf(to, "  %9s  nothing\n", "");

@@ -113,6 +113,47 @@ static void test_link_text_bad(void)
     }
 }
 
+/* of a list that later elements make void: which one is told; else nothing */
+static void test_link_that_counts_nowhere(void)
+{
+    static const struct {
+        const char *what, *says;
+    } lists[] = {
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\", \"loss_ppm\": 9}, {\"from\": \"c1\", "
+         "\"to\": "
+         "\"m1\", \"latency_mean\": \"1s\"}]",
+         "links[0]: nothing of it counts, as links[1]"},
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\"}, {\"from\": \"m*\", \"to\": \"c*\"}]",
+         "links[0]: nothing of it counts, as links[1]"},
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\"}, {\"from\": \"m1\", \"to\": \"*\", "
+         "\"one_way\": true}, {\"from\": \"*\", \"to\": \"m1\", \"one_way\": true}]",
+         "links[0]: nothing of it counts, as links[2]"},
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\"}, {\"from\": \"m1\", \"to\": \"c1\", "
+         "\"one_way\": true}]",
+         NULL}, /* back it still counts */
+        {"\"links\": [{\"from\": \"m*\", \"to\": \"c1\"}, {\"from\": \"m1\", \"to\": \"c1\"}]",
+         NULL},
+        {"\"links\": [{\"from\": \"op\", \"to\": \"m1\"}, {\"from\": \"m1\", \"to\": \"c*\"}]",
+         NULL},
+        {"\"nics\": [{\"node\": \"w1\", \"bytes_per_s\": 1}, {\"node\": \"w*\", \"bytes_per_s\": "
+         "2}]",
+         "nics[0]: it counts nowhere, as nics[1]"},
+        {"\"nics\": [{\"node\": \"w*\", \"bytes_per_s\": 1}, {\"node\": \"w1\", \"bytes_per_s\": "
+         "2}]",
+         NULL},
+    };
+    char json[400], why[LAB_ERROR];
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        fmt_into(json, sizeof json, "{\"masters\": 3, %s}", lists[i].what);
+        CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&s, json, why), 0);
+        int err = lab_scenario_check(&s, why);
+        CU_ASSERT_EQUAL(err, lists[i].says ? E_CONFIG : 0);
+        CU_ASSERT(!lists[i].says || strstr(why, lists[i].says) != NULL);
+        if (lists[i].says && !strstr(why, lists[i].says))
+            printf("\n%s: %s\n", lists[i].what, why);
+    }
+}
+
 /* ---- what the world does ---- */
 
 struct place {
@@ -318,5 +359,6 @@ static void test_link_shrinks(void)
     lab_scenario_drop(&s);
 }
 
-UNIT_MAIN("lab_link", UNIT(test_link_text), UNIT(test_link_text_bad), UNIT(test_link_as_asked),
+UNIT_MAIN("lab_link", UNIT(test_link_text), UNIT(test_link_text_bad),
+          UNIT(test_link_that_counts_nowhere), UNIT(test_link_as_asked),
           UNIT(test_link_nothing_asked), UNIT(test_link_of_a_run), UNIT(test_link_shrinks))
