@@ -111,7 +111,7 @@ struct row_plan { /* what campaign and worker read from the command line */
     uint32_t n_scenarios;
     const char *sets[ROW_SETS];
     unsigned n_sets;
-    const char *sweeps[ROW_SWEEPS]; /* "key=value,value,..." */
+    const char *sweeps[ROW_SWEEPS + 1]; /* "key=value,value,..."; the last is refused */
     unsigned n_sweeps;
     const char *mutant;
     struct row_plant plants[ROW_PLANTS];

@@ -90,7 +90,8 @@ static void print_failure(sqlite3_stmt *st, FILE *to)
 {
     char again[3000];
     tarn_sim_summary_again(st, again, sizeof again);
-    fprintf(to, "FAIL  %s seed %lld: %s, %s", column(st, 6), (long long)sqlite3_column_int64(st, 3),
+    fprintf(to, "FAIL  %s seed %lld%s%s: %s, %s", column(st, 6),
+            (long long)sqlite3_column_int64(st, 3), *column(st, 1) ? " with " : "", column(st, 1),
             column(st, 5), column(st, 7));
     if (sqlite3_column_int64(st, 8))
         fprintf(to, " at %.6f s", (double)sqlite3_column_int64(st, 8) / 1e9);
@@ -338,6 +339,8 @@ static void json_failures(sqlite3 *db)
         tarn_sim_summary_again(st, again, sizeof again);
         printf("%s{\"scenario\": ", i ? ", " : "");
         lab_json_string(stdout, column(st, 6));
+        printf(", \"sets\": ");
+        lab_json_string(stdout, column(st, 1));
         printf(", \"seed\": %lld, \"verdict\": \"%s\", \"checker\": ",
                (long long)sqlite3_column_int64(st, 3), column(st, 5));
         lab_json_string(stdout, column(st, 7));
