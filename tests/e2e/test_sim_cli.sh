@@ -7,7 +7,7 @@ sc="sim/scenarios/register.json --set duration=500ms"
 never="--set bound=1ms --set net.latency_min=150ms --set net.latency_mean=150ms"
 
 # each option is of the commands whose help has it, and the others refuse it and say whose it is
-commands="run seeds keys points mutants campaign merge report shrink check-history list elections"
+commands="run seeds keys points mutants campaign merge report shrink check-history list elections diff"
 options=$(grep -oE '^    \{"--[a-z0-9-]+"' sim/tarn_sim_words.c | grep -oE -- '--[a-z0-9-]+')
 [ "$(wc -w <<< "$options")" -gt 40 ] || fail "no options: $options"
 for o in $options; do
