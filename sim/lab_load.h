@@ -15,6 +15,7 @@
 
 #include "cluster/client.h"
 #include "sim/lab_check.h"
+#include "sim/lab_hist.h"
 #include "sim/lab_op.h"
 
 enum lab_load_kind {
@@ -61,8 +62,8 @@ struct lab_load_stats {
     uint64_t ops, ok, refused, failed; /* refused: answered with an error of the file system */
     uint64_t bytes_read, bytes_written, probes_ok;
     uint64_t by_kind[LAB_LOAD_KINDS];
-    uint64_t errors[128]; /* by -code */
-    uint64_t latency[64]; /* of those that succeeded, by log2 of ns, in quarters: see lab_load.c */
+    uint64_t errors[128];    /* by -code */
+    struct lab_hist latency; /* of those that succeeded, or were refused */
 };
 
 struct lab_load;

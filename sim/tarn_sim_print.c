@@ -59,8 +59,10 @@ static void print_load(FILE *to, const struct lab_report *p)
         (double)p->store->read_bytes / 1e6, (double)p->store->written_bytes / 1e6);
     fprintf(to,
             "  latency     50%% %.2f ms, 90%% %.2f ms, 99%% %.2f ms, 99.9%% %.2f ms (virtual)\n",
-            (double)lab_run_quantile(l, 500000) / 1e6, (double)lab_run_quantile(l, 900000) / 1e6,
-            (double)lab_run_quantile(l, 990000) / 1e6, (double)lab_run_quantile(l, 999000) / 1e6);
+            (double)lab_hist_quantile(&l->latency, 500000) / 1e6,
+            (double)lab_hist_quantile(&l->latency, 900000) / 1e6,
+            (double)lab_hist_quantile(&l->latency, 990000) / 1e6,
+            (double)lab_hist_quantile(&l->latency, 999000) / 1e6);
 }
 
 static void print_verdicts(FILE *to, const struct lab_report *p)
@@ -138,8 +140,8 @@ static void json_report(FILE *to, const struct lab_scenario *s, const struct lab
         (unsigned long long)p->load->ok, (unsigned long long)p->load->refused,
         (unsigned long long)p->load->failed, p->windows, p->windows_up,
         (long long)p->longest_down_ns, (long long)p->healed_ns,
-        (long long)lab_run_quantile(p->load, 500000), (long long)lab_run_quantile(p->load, 990000),
-        p->drawn);
+        (long long)lab_hist_quantile(&p->load->latency, 500000),
+        (long long)lab_hist_quantile(&p->load->latency, 990000), p->drawn);
     for (uint32_t i = 0; i < p->n_faults; i++) {
         lab_print_json_fault(to, s, &p->faults[i].f, p->virtual_ns, !i);
         fprintf(to, ", \"down_ns\": %lld}", (long long)p->faults[i].down_ns);

@@ -146,8 +146,8 @@ static void run_whole(const struct lab_scenario *s, const struct lab_scenario *d
     measure(ROW_unanswered, r.load->failed);
     measure(ROW_refused, r.load->refused);
     if (r.load->ok) {
-        measure(ROW_p50_ns, (uint64_t)lab_run_quantile(r.load, 500000));
-        measure(ROW_p99_ns, (uint64_t)lab_run_quantile(r.load, 990000));
+        measure(ROW_p50_ns, (uint64_t)lab_hist_quantile(&r.load->latency, 500000));
+        measure(ROW_p99_ns, (uint64_t)lab_hist_quantile(&r.load->latency, 990000));
     }
     measure_records(r.records);
     measure(ROW_repairs, r.repairs);
