@@ -85,6 +85,8 @@ void lab_load_on_history(struct lab_load *l, void (*fn)(void *ctx, const char *l
                          void *ctx);
 /* that history is linearizable, as far as they alone make changes */
 void lab_load_judge(struct lab_load *l);
+/* for tests: so many steps of search for each key, not a million */
+void lab_load_history_budget(struct lab_load *l, int steps);
 /* when the oldest question was put, or file opened, that is still open; now: there is none */
 int64_t lab_load_oldest_ns(const struct lab_load *l);
 bool lab_load_is_idle(const struct lab_load *l);

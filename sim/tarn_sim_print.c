@@ -71,10 +71,9 @@ static void print_verdicts(FILE *to, const struct lab_report *p)
     for (unsigned v = 0; v < LAB_VERDICTS; v++) {
         const struct lab_finding *f = p->findings[v];
         const char *name = lab_check_name((enum lab_verdict)v);
-        if ((v == LAB_RAFT || v == LAB_LINEAR) && !f->checks)
+        if ((v == LAB_RAFT || v == LAB_LINEAR) && !f->checks && !f->unknown)
             continue;
-        fprintf(to, "  %-4s  %-10s %llu checks", f->failures ? "FAIL" : "ok", name,
-                (unsigned long long)f->checks);
+        lab_print_finding(to, f, name);
         if (f->failures)
             fprintf(to, ", %llu failed\n        first at %.6f s: %s",
                     (unsigned long long)f->failures, seconds(f->at_ns), f->what);
@@ -149,11 +148,8 @@ static void json_report(FILE *to, const struct lab_scenario *s, const struct lab
     fprintf(to, "], \"verdicts\": {");
     for (unsigned v = 0; v < LAB_VERDICTS; v++) {
         const struct lab_finding *f = p->findings[v];
-        fprintf(to, "%s\"%s\": {\"checks\": %llu, \"failures\": %llu, \"at_ns\": %lld, \"first\": ",
-                v ? ", " : "", lab_check_name((enum lab_verdict)v), (unsigned long long)f->checks,
-                (unsigned long long)f->failures, (long long)f->at_ns);
-        lab_json_string(to, f->failures ? f->what : "");
-        fprintf(to, "}");
+        fprintf(to, "%s\"%s\": ", v ? ", " : "", lab_check_name((enum lab_verdict)v));
+        lab_print_json_finding(to, f);
     }
     fprintf(to, "}, \"hash\": \"%016llx%016llx\"", (unsigned long long)p->hash[0],
             (unsigned long long)p->hash[1]);

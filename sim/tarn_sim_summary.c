@@ -260,6 +260,19 @@ static uint64_t judge_marks(sqlite3 *db, const struct summary_options *o)
     return unreached;
 }
 
+/* runs that say less than "ok": how many, and which budget did not do */
+static void print_unknown(sqlite3 *db)
+{
+    sqlite3_stmt *st = tarn_sim_db_ask(
+        db, "SELECT count(*), sum(r.unknown), min(r.what) FROM run r WHERE r.unknown > 0");
+    if (tarn_sim_db_row(st) && sqlite3_column_int64(st, 0))
+        printf("unknown: in %lld runs %lld checks were given up (%s): SELECT * FROM run WHERE "
+               "unknown > 0\n",
+               (long long)sqlite3_column_int64(st, 0), (long long)sqlite3_column_int64(st, 1),
+               column(st, 2));
+    sqlite3_finalize(st);
+}
+
 static void print_text(sqlite3 *db)
 {
     sqlite3_stmt *st = tarn_sim_db_ask(
@@ -276,8 +289,8 @@ static void print_text(sqlite3 *db)
                (long long)sqlite3_column_int64(st, 1),
                lab_print_s((uint64_t)sqlite3_column_int64(st, 1)), column(st, 2));
     sqlite3_finalize(st);
-    printf("\n");
-    printf("\n");
+    printf("\n\n");
+    print_unknown(db);
 }
 
 /* ---- JSON ---- */

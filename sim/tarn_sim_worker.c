@@ -94,6 +94,10 @@ static void measure_records(uint64_t records)
 
 static void take_verdict(const struct lab_finding *f, bool is_liveness, const char *name)
 {
+    measure(ROW_unknown, (uint64_t)row.values[ROW_unknown] + f->unknown);
+    if (f->unknown && !row.status)
+        fmt_into(row.what, sizeof row.what, "%s: %llu unknown, %s did not do", name,
+                 (unsigned long long)f->unknown, f->budget);
     if (!f->failures || row.status == EXIT_SAFETY)
         return; /* the first that is about safety, or else about liveness */
     if (row.status && is_liveness)

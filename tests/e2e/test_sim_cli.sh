@@ -30,7 +30,7 @@ expect 2 "a second point without the first" "--at K"
 sim keys --set net.loss=0.05
 expect 0 "a setting without a scenario" "^net.loss_ppm +50000$"
 sim --version
-expect 0 "the version" "^tarn-sim, of commit [0-9a-z-]+, by (gcc|clang) [0-9]+.*; databases have schema 2$"
+expect 0 "the version" "^tarn-sim, of commit [0-9a-z-]+, by (gcc|clang) [0-9]+.*; databases have schema 3$"
 grep -q "seeds SCENARIO.*1 to 100" <(tarn-sim --help) || fail "how many seeds are not told"
 
 # numbers, times, probabilities

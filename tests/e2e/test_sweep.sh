@@ -67,7 +67,7 @@ expect 4 "the smaller file" "FAIL  liveness"
 cp "$work/sweep.db" "$work/old.db"
 sqlite3 "$work/old.db" "UPDATE meta SET value = 1 WHERE key = 'schema'"
 sim merge "$work/new.db" "$work/sweep.db" "$work/old.db" --marks off
-expect 2 "an older database" "old.db is of another version of tarn-sim: its schema is \"1\", this one's 2: not merged"
+expect 2 "an older database" "old.db is of another version of tarn-sim: its schema is \"1\", this one's 3: not merged"
 sim merge "$work/old.db" "$work/sweep.db" --marks off
-expect 2 "into an older one" "its schema is \"1\", this one's 2"
+expect 2 "into an older one" "its schema is \"1\", this one's 3"
 exit 0
