@@ -63,6 +63,8 @@ static const char usage[] =
     "  --branch T --vary N   the run up to T, then N continuations with other chances: how "
     "many "
     "fail?\n"
+    "  --branch auto   looks for the event from which on most of N continuations fail as the run "
+    "does\n"
     "  --log NODE      shows the log lines of a node (\"all\": of every node)\n"
     "  --trace FILE    writes every event as a line of text\n"
     "  --history FILE  writes every answer that a client got, and every record, as text; of\n"
@@ -399,7 +401,8 @@ static int cmd_run(struct options *o)
         o->seed = s.seed;
     if (o->has_branch) {
         s.seed = o->seed;
-        return tarn_sim_branch(&s, o->branch_ns, o->vary, o->json);
+        return o->is_auto ? tarn_sim_decided(&s, o->vary, o->json)
+                          : tarn_sim_branch(&s, o->branch_ns, o->vary, o->json);
     }
     err = open_watch(o, &s, &w);
     if (err)
@@ -570,6 +573,8 @@ static int parse_valued(struct options *o, const char *a, const char *v)
         return tarn_sim_number(v, &o->to);
     if (!strcmp(a, "--until"))
         return tarn_sim_time(v, &o->until_ns) && o->until_ns > 0;
+    if (!strcmp(a, "--branch") && v && !strcmp(v, "auto"))
+        return o->has_branch = o->is_auto = true;
     if (!strcmp(a, "--branch"))
         return o->has_branch = tarn_sim_time(v, &o->branch_ns);
     if (!strcmp(a, "--vary"))
