@@ -37,6 +37,7 @@
     X(GRACE_SKIPPED, "a new leader does not wait for leases that the old one gave") \
     X(INVAL_LOST, "an invalidation that was not delivered is forgotten") \
     X(LEASE_LONGER, "a client is told of a longer lease than the master remembers") \
+    X(LEASE_SLACK_SKIPPED, "a master waits for a lease as if its clock were its clients'") \
     X(LEASE_IGNORED, "a client answers from its cache after its lease") \
     X(LIVE_CACHED, "attributes of a file that is being written are cached") \
     X(NEGATIVE_KEPT, "that a name is absent stays cached when it is made") \

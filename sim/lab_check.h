@@ -49,8 +49,10 @@ enum { LAB_CHECK_SHARE = 4 };
 
 struct lab_finding {
     uint64_t checks, failures;
-    int64_t at_ns; /* of the first failure */
+    uint64_t unknown; /* of the checks: given up, neither ok nor failed */
+    int64_t at_ns;    /* of the first failure */
     char what[512];
+    char budget[80]; /* that ran out, of the unknown ones */
 };
 
 struct lab_check_config {

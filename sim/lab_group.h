@@ -43,7 +43,7 @@ struct lab_group_report {
     uint32_t windows, windows_up;
     uint64_t writes, reads, standby_reads, unanswered, records, duplicates;
     uint64_t leaderships, images_loaded, images_cut, changes, changes_failed, exits;
-    uint64_t wgl_steps, wgl_unknown;
+    uint64_t wgl_steps;
     uint64_t fed; /* journal.outstanding: done in the last third of the load, fed_ns */
     int64_t fed_ns, fed_p50_ns, fed_p99_ns;
     bool stopped;             /* more was damaged than can be recovered, and it did not recover */

@@ -47,15 +47,6 @@ static bool feed_goes_on(const struct group_feeder *f)
            group_now_ns(f->n->g) < f->n->g->s.duration_ns;
 }
 
-static unsigned feed_bucket(uint64_t ns)
-{
-    if (ns < 2 * GROUP_FEED_SUB)
-        return (unsigned)ns;
-    unsigned shift = 57 - (unsigned)__builtin_clzll(ns);
-    unsigned at = GROUP_FEED_SUB * shift + (unsigned)(ns >> shift);
-    return at < GROUP_FEED_BUCKETS ? at : GROUP_FEED_BUCKETS - 1;
-}
-
 static int64_t feed_window_ns(const struct lab_group *g)
 {
     return g->s.duration_ns / 3;
@@ -70,10 +61,8 @@ static void feed_done(struct env_op *op)
     x->busy = false;
     f->busy--;
     if (lab_group_member_done(f->m, x->ticket, op->ret) == 0) {
-        if (now >= g->s.duration_ns - feed_window_ns(g) && now < g->s.duration_ns) {
-            g->feed.n++;
-            g->feed.count[feed_bucket((uint64_t)(now - x->began_ns))]++;
-        }
+        if (now >= g->s.duration_ns - feed_window_ns(g) && now < g->s.duration_ns)
+            lab_hist_add(&g->feed.done, now - x->began_ns);
         if (feed_goes_on(f))
             feed_submit(x);
     }
@@ -120,26 +109,10 @@ uint32_t lab_group_feed_waiting(const struct group_feeder *f)
     return f ? f->busy : 0;
 }
 
-static int64_t feed_quantile(const struct group_feed *d, uint64_t of_1000)
-{
-    uint64_t want = d->n * of_1000 / 1000, seen = 0;
-    for (unsigned i = 0; i < GROUP_FEED_BUCKETS; i++) {
-        seen += d->count[i];
-        if (seen <= want)
-            continue;
-        if (i < 2 * GROUP_FEED_SUB)
-            return i;
-        unsigned shift = i / GROUP_FEED_SUB - 1; /* the middle of the bucket */
-        return (int64_t)(((uint64_t)(i - GROUP_FEED_SUB * shift) << shift) +
-                         ((uint64_t)1 << shift) / 2);
-    }
-    return 0;
-}
-
 void lab_group_feed_report(const struct lab_group *g, struct lab_group_report *ret_rep)
 {
-    ret_rep->fed = g->feed.n;
+    ret_rep->fed = g->feed.done.n;
     ret_rep->fed_ns = feed_window_ns(g);
-    ret_rep->fed_p50_ns = feed_quantile(&g->feed, 500);
-    ret_rep->fed_p99_ns = feed_quantile(&g->feed, 990);
+    ret_rep->fed_p50_ns = lab_hist_quantile(&g->feed.done, 500000);
+    ret_rep->fed_p99_ns = lab_hist_quantile(&g->feed.done, 990000);
 }

@@ -18,6 +18,7 @@
 #include "core/prng.h"
 #include "journal/journal.h"
 #include "sim/lab_group.h"
+#include "sim/lab_hist.h"
 #include "sim/lab_raft.h"
 #include "sim/lab_ring.h"
 #include "sim/lab_wgl.h"
@@ -65,10 +66,10 @@ struct group_answer {
 
 /* What whoever leads keeps outstanding by itself (journal.outstanding): how long each record took,
  * of those that were done in the last third of the load. */
-enum { GROUP_FEED_MAX = 512, GROUP_FEED_SUB = 64, GROUP_FEED_BUCKETS = 2560 };
+enum { GROUP_FEED_MAX = 512 };
 struct group_feed {
-    uint64_t seq, n;
-    uint32_t count[GROUP_FEED_BUCKETS]; /* GROUP_FEED_SUB to a power of two */
+    uint64_t seq;
+    struct lab_hist done;
 };
 
 enum { GROUP_VOTES = 1, GROUP_LEADS = 2, GROUP_JOINS = 4, GROUP_LEAVING = 8 };

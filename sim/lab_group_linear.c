@@ -52,15 +52,21 @@ static void linear_close(struct lab_wgl_op *o, int64_t shown_ns)
 /* n operations on one register, all closed */
 static void linear_judge(struct lab_group *g, struct lab_wgl_op *ops, uint32_t n, uint64_t initial)
 {
+    enum { STEPS = 100000 };
+    struct lab_finding *f = &g->check.findings[LAB_GROUP_LINEAR];
     struct lab_wgl_result r;
     for (uint32_t i = 0; i < n; i++)
         ops[i].tag = i;
-    lab_wgl_check(g->mem, ops, n, initial, 100000, &r);
+    lab_wgl_check(g->mem, ops, n, initial, STEPS, &r);
     g->stats.wgl_steps += r.steps;
-    g->stats.wgl_unknown |= r.verdict == LAB_WGL_UNKNOWN;
+    f->unknown += r.unknown;
+    if (r.unknown && r.no_memory)
+        fmt_into(f->budget, sizeof f->budget, "memory");
+    else if (r.unknown)
+        fmt_into(f->budget, sizeof f->budget, "%d steps of search for each", STEPS);
     for (uint32_t i = 0; i < n && r.verdict == LAB_WGL_BAD; i++) {
         const struct lab_wgl_op *o = &ops[i];
-        if (o->tag != r.tag || g->check.findings[LAB_GROUP_LINEAR].failures)
+        if (o->tag != r.tag || f->failures)
             continue;
         lab_group_fail(g, LAB_GROUP_LINEAR,
                        "no order explains the %s of key %llu, value %llu, from %.6f to %.6f s",

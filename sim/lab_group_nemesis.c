@@ -531,6 +531,8 @@ void lab_group_nemesis_heal(struct lab_group *g)
     sim_net_heal_all(g->sim);
     sim_net_set(g->sim, &quiet.net);
     lab_link_begin(&g->s, g->sim, true);
+    sim_net_mend(g->sim);
+    sim_stalls_end(g->sim);
     g->s.sim.disk.stall_ppm = 0;
     lab_fault_disk_calm(&g->s.sim.disk);
     for (uint32_t i = 0; i < g->n_nodes; i++)

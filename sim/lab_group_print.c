@@ -19,7 +19,7 @@ static void print_faults(FILE *to, const struct lab_scenario *s, const struct la
         if (lab_scenario_comes_to(s, f, r->virtual_ns))
             fprintf(to, " %7.3f s\n", seconds(f->for_ns));
         else
-            fprintf(to, " not reached\n");
+            fprintf(to, lab_scenario_fault_idle(s, f) ? " does nothing\n" : " not reached\n");
     }
     if (!r->n_faults)
         fprintf(to, "  %9s  nothing\n", "");
@@ -72,11 +72,9 @@ static void print_people(FILE *to, const struct lab_scenario *s, const struct la
         const struct lab_finding *f = &r->findings[v];
         if (!*lab_own_verdict(s, v) || (v == LAB_GROUP_RAFT && !f->checks))
             continue;
-        fprintf(to, "  %-4s  %-10s %llu checks", f->failures ? "FAIL" : "ok", lab_own_verdict(s, v),
-                (unsigned long long)f->checks);
+        lab_print_finding(to, f, lab_own_verdict(s, v));
         if (v == LAB_GROUP_LINEAR && !*s->protocol)
-            fprintf(to, " in %llu steps%s", (unsigned long long)r->wgl_steps,
-                    r->wgl_unknown ? ", some given up" : "");
+            fprintf(to, " in %llu steps", (unsigned long long)r->wgl_steps);
         if (f->failures)
             fprintf(to, ", %llu failed\n        first at %.6f s: %s",
                     (unsigned long long)f->failures, seconds(f->at_ns), f->what);
@@ -115,12 +113,9 @@ static void print_json(FILE *to, const struct lab_scenario *s, const struct lab_
     for (unsigned v = 0; v < LAB_GROUP_VERDICTS; v++) {
         const struct lab_finding *f = &r->findings[v];
         const char *name = lab_own_verdict(s, v);
-        fprintf(to, "%s\"%s\": {\"checks\": %llu, \"failures\": %llu, \"at_ns\": %lld, \"first\": ",
-                v ? ", " : "", *name ? name : lab_group_verdict_name((enum lab_group_verdict)v),
-                (unsigned long long)f->checks, (unsigned long long)f->failures,
-                (long long)f->at_ns);
-        lab_json_string(to, f->failures ? f->what : "");
-        fputc('}', to);
+        fprintf(to, "%s\"%s\": ", v ? ", " : "",
+                *name ? name : lab_group_verdict_name((enum lab_group_verdict)v));
+        lab_print_json_finding(to, f);
     }
     fputc('}', to);
     if (s->journal.outstanding)

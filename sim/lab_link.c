@@ -38,13 +38,60 @@ static uint64_t link_count(const struct lab_scenario *s, const char *name)
 
 /* ---- text ---- */
 
-static bool link_name(char *to, size_t cap, const cJSON *j)
-{
-    if (!cJSON_IsString(j) || !j->valuestring[0] || strlen(j->valuestring) >= cap)
-        return false;
-    fmt_into(to, cap, "%s", j->valuestring);
-    return true;
-}
+enum link_type { LINK_NAME, LINK_TIME, LINK_NUMBER, LINK_BOOL };
+
+struct link_field {
+    const char *name;
+    enum link_type type;
+    size_t at; /* in its row: a text, a bool, or a number of 64 bits */
+    uint64_t most;
+    bool is_needed;
+};
+
+/* one of the two lists: what its rows are, and where they are in a struct lab_links */
+struct link_list {
+    const char *name, *one, *like;
+    struct link_field fields[6];
+    const void *blank; /* a row of which nothing was said */
+    size_t row, rows_at, n_at;
+    uint32_t most;
+};
+
+#define LINK_TIME_MOST ((uint64_t)3600 * 1000000000 * 24)
+static const struct lab_link link_blank = {.min_ns = -1, .mean_ns = -1, .loss_ppm = -1};
+static const struct lab_nic nic_blank = {.bytes_per_s = 0};
+
+#define AT(f) offsetof(struct lab_link, f)
+static const struct link_list link_lists[] = {
+    {"links",
+     "a link",
+     "{\"from\": \"m1\", \"to\": \"c*\", \"latency_mean\": \"40ms\"}",
+     {{"from", LINK_NAME, AT(from), 0, true},
+      {"to", LINK_NAME, AT(to), 0, true},
+      {"latency_min", LINK_TIME, AT(min_ns), LINK_TIME_MOST, false},
+      {"latency_mean", LINK_TIME, AT(mean_ns), LINK_TIME_MOST, false},
+      {"loss_ppm", LINK_NUMBER, AT(loss_ppm), 1000000, false},
+      {"one_way", LINK_BOOL, AT(one_way), 0, false}},
+     &link_blank,
+     sizeof(struct lab_link),
+     offsetof(struct lab_links, link),
+     offsetof(struct lab_links, n),
+     LAB_LINKS_MAX},
+    {"nics",
+     "a nic",
+     "{\"node\": \"w1\", \"bytes_per_s\": 12500000}",
+     {{"node", LINK_NAME, offsetof(struct lab_nic, node), 0, true},
+      {"bytes_per_s", LINK_NUMBER, offsetof(struct lab_nic, bytes_per_s), INT64_MAX, true}},
+     &nic_blank,
+     sizeof(struct lab_nic),
+     offsetof(struct lab_links, nic),
+     offsetof(struct lab_links, n_nics),
+     LAB_NICS_MAX},
+};
+#undef AT
+static_assert(sizeof(((struct lab_link *)0)->to) == sizeof(((struct lab_nic *)0)->node),
+              "names of one size");
+enum { LINK_NAME_CAP = sizeof(((struct lab_link *)0)->to) };
 
 /* a number below 2^53, or text: of a time, or digits */
 static bool link_number(const cJSON *j, bool is_time, uint64_t most, uint64_t *ret_v)
@@ -58,119 +105,110 @@ static bool link_number(const cJSON *j, bool is_time, uint64_t most, uint64_t *r
     return ok && *ret_v <= most;
 }
 
-static bool link_time(const cJSON *j, int64_t *ret_ns)
+/* false: that is no value of it */
+static bool link_put(const struct link_field *f, char *row, const cJSON *j)
 {
     uint64_t v = 0;
-    bool ok = link_number(j, true, (uint64_t)3600 * 1000000000 * 24, &v);
-    *ret_ns = (int64_t)v;
-    return ok;
-}
-
-/* 1: it is a key with a good value, 0: a bad one, -1: there is no such key */
-static int link_field(struct lab_link *l, const cJSON *j)
-{
-    uint64_t v = 0;
-    if (!strcmp(j->string, "from"))
-        return link_name(l->from, sizeof l->from, j);
-    if (!strcmp(j->string, "to"))
-        return link_name(l->to, sizeof l->to, j);
-    if (!strcmp(j->string, "latency_min"))
-        return link_time(j, &l->min_ns);
-    if (!strcmp(j->string, "latency_mean"))
-        return link_time(j, &l->mean_ns);
-    if (!strcmp(j->string, "one_way")) {
-        l->one_way = cJSON_IsTrue(j);
+    bool is_true = cJSON_IsTrue(j);
+    switch (f->type) {
+    case LINK_NAME:
+        if (!cJSON_IsString(j) || !j->valuestring[0] || strlen(j->valuestring) >= LINK_NAME_CAP)
+            return false;
+        fmt_into(row + f->at, LINK_NAME_CAP, "%s", j->valuestring);
+        return true;
+    case LINK_BOOL:
+        memcpy(row + f->at, &is_true, sizeof is_true);
         return cJSON_IsBool(j);
+    default:
+        if (!link_number(j, f->type == LINK_TIME, f->most, &v))
+            return false;
+        memcpy(row + f->at, &v, sizeof v);
+        return true;
     }
-    if (strcmp(j->string, "loss_ppm") != 0)
-        return -1;
-    bool ok = link_number(j, false, 1000000, &v);
-    l->loss_ppm = (int64_t)v;
-    return ok;
 }
 
-static int nic_field(struct lab_nic *n, const cJSON *j)
+static void link_say_bad(const struct link_field *f, const cJSON *j, char *ret_why, size_t cap)
 {
-    if (!strcmp(j->string, "node"))
-        return link_name(n->node, sizeof n->node, j);
-    if (!strcmp(j->string, "bytes_per_s"))
-        return link_number(j, false, INT64_MAX, &n->bytes_per_s);
-    return -1;
+    size_t n = lab_scenario_value(j, ret_why, cap);
+    switch (f->type) {
+    case LINK_NAME:
+        fmt_into(ret_why + n, cap - n, " names no machines (m1, w1, c1, m*, w*, c*, *)");
+        break;
+    case LINK_BOOL:
+        fmt_into(ret_why + n, cap - n, " is neither true nor false");
+        break;
+    case LINK_TIME:
+        fmt_into(ret_why + n, cap - n, " is not a time from 0 to 24h (like 250ms, 2s)");
+        break;
+    case LINK_NUMBER:
+        fmt_into(ret_why + n, cap - n, " is not a whole number from 0 to %llu",
+                 (unsigned long long)f->most);
+        break;
+    }
 }
 
-/* ok: as a field's function says */
-static int link_refuse(const cJSON *j, int ok, const char *fields, char *ret_why, size_t cap,
-                       const cJSON **ret_bad)
+static void link_say_fields(const struct link_list *l, const char *name, char *ret_why, size_t cap)
 {
-    if (ok < 0)
-        fmt_into(ret_why, cap, "unknown key \"%s\" (%s)", j->string, fields);
-    else
-        fmt_into(ret_why, cap, "bad value");
-    *ret_bad = j;
-    return E_CONFIG;
+    size_t n = fmt_into(ret_why, cap, "unknown key \"%s\"", name);
+    for (size_t i = 0; i < ARRAY_LEN(l->fields) && l->fields[i].name; i++)
+        n += fmt_into(ret_why + n, cap - n, "%s%s", i ? ", " : " (", l->fields[i].name);
+    fmt_into(ret_why + n, cap - n, ")");
 }
 
-int lab_link_parse(struct lab_links *l, const struct cJSON *list, char *ret_why, size_t cap,
-                   const struct cJSON **ret_bad)
+static int link_parse_row(const struct link_list *l, char *row, const cJSON *j, char *ret_why,
+                          size_t cap, const cJSON **ret_bad)
 {
-    const cJSON *j, *field;
-    *ret_bad = list;
-    fmt_into(ret_why, cap, "links are a list of at most %d objects", LAB_LINKS_MAX);
-    if (!cJSON_IsArray(list))
-        return E_CONFIG;
-    cJSON_ArrayForEach(j, list)
+    const cJSON *field;
+    uint32_t said = 0;
+    cJSON_ArrayForEach(field, j)
     {
-        *ret_bad = j;
-        if (!cJSON_IsObject(j) || l->n == LAB_LINKS_MAX)
+        size_t i = 0;
+        while (i < ARRAY_LEN(l->fields) && l->fields[i].name &&
+               strcmp(l->fields[i].name, field->string) != 0)
+            i++;
+        *ret_bad = field;
+        if (i == ARRAY_LEN(l->fields) || !l->fields[i].name) {
+            link_say_fields(l, field->string, ret_why, cap);
             return E_CONFIG;
-        struct lab_link *x = &l->link[l->n++];
-        *x = (struct lab_link){.min_ns = -1, .mean_ns = -1, .loss_ppm = -1};
-        cJSON_ArrayForEach(field, j)
-        {
-            int ok = link_field(x, field);
-            if (ok != 1)
-                return link_refuse(field, ok,
-                                   "from, to, latency_min, latency_mean, loss_ppm, one_way",
-                                   ret_why, cap, ret_bad);
         }
-        if (x->from[0] && x->to[0])
+        if (!link_put(&l->fields[i], row, field)) {
+            link_say_bad(&l->fields[i], field, ret_why, cap);
+            return E_CONFIG;
+        }
+        said |= 1U << i;
+    }
+    *ret_bad = j;
+    for (size_t i = 0; i < ARRAY_LEN(l->fields); i++) {
+        if (!l->fields[i].is_needed || said >> i & 1)
             continue;
-        fmt_into(ret_why, cap,
-                 "a link needs \"from\" and \"to\", like {\"from\": \"m1\", \"to\": \"c*\", "
-                 "\"latency_mean\": \"40ms\"}");
+        fmt_into(ret_why, cap, "%s needs \"%s\", like %s", l->one, l->fields[i].name, l->like);
         return E_CONFIG;
     }
-    *ret_bad = NULL;
     return 0;
 }
 
-int lab_link_parse_nics(struct lab_links *l, const struct cJSON *list, char *ret_why, size_t cap,
-                        const struct cJSON **ret_bad)
+int lab_link_parse(struct lab_links *links, const char *name, const struct cJSON *list,
+                   char *ret_why, size_t cap, const struct cJSON **ret_bad)
 {
-    const cJSON *j, *field;
+    const struct link_list *l = &link_lists[!strcmp(name, "nics")];
+    uint32_t *n = (uint32_t *)(void *)((char *)links + l->n_at);
+    const cJSON *j;
+    ASSERT(!strcmp(name, l->name));
     *ret_bad = list;
-    fmt_into(ret_why, cap, "nics are a list of at most %d objects", LAB_NICS_MAX);
+    fmt_into(ret_why, cap, "%s are a list of at most %u objects", l->name, l->most);
     if (!cJSON_IsArray(list))
         return E_CONFIG;
     cJSON_ArrayForEach(j, list)
     {
         *ret_bad = j;
-        if (!cJSON_IsObject(j) || l->n_nics == LAB_NICS_MAX)
+        if (!cJSON_IsObject(j) || *n == l->most)
             return E_CONFIG;
-        struct lab_nic *x = &l->nic[l->n_nics++];
-        *x = (struct lab_nic){.bytes_per_s = UINT64_MAX};
-        cJSON_ArrayForEach(field, j)
-        {
-            int ok = nic_field(x, field);
-            if (ok != 1)
-                return link_refuse(field, ok, "node, bytes_per_s", ret_why, cap, ret_bad);
-        }
-        if (x->node[0] && x->bytes_per_s != UINT64_MAX)
-            continue;
-        fmt_into(ret_why, cap,
-                 "a nic needs \"node\" and \"bytes_per_s\", like {\"node\": \"w1\", "
-                 "\"bytes_per_s\": 12500000}");
-        return E_CONFIG;
+        char *row = (char *)links + l->rows_at + (*n)++ * l->row;
+        memcpy(row, l->blank, l->row);
+        int err = link_parse_row(l, row, j, ret_why, cap, ret_bad);
+        if (err)
+            return err;
+        fmt_into(ret_why, cap, "%s are a list of at most %u objects", l->name, l->most);
     }
     *ret_bad = NULL;
     return 0;
@@ -219,6 +257,50 @@ static int64_t link_mean_ns(const struct lab_scenario *s, const struct lab_link 
     return x->mean_ns >= 0 ? x->mean_ns : s->sim.net.latency_mean_ns;
 }
 
+/* are all machines that b means among those of a? */
+static bool link_covers(const char *a, const char *b)
+{
+    return !strcmp(a, "*") || !strcmp(a, b) || (link_is_role(a) && a[0] == b[0]);
+}
+
+/* does link k say anew what from means to `to`? */
+static bool link_says_anew(const struct lab_link *k, const char *from, const char *to)
+{
+    return (link_covers(k->from, from) && link_covers(k->to, to)) ||
+           (!k->one_way && link_covers(k->to, from) && link_covers(k->from, to));
+}
+
+/* A link counts whole, so one that later ones are about in each direction says nothing. */
+static int link_check_wiped(const struct lab_links *l, char *ret_why, size_t cap)
+{
+    for (uint32_t i = 0; i < l->n; i++) {
+        const struct lab_link *x = &l->link[i];
+        uint32_t there = 0, back = 0;
+        for (uint32_t k = i + 1; k < l->n; k++) {
+            there = link_says_anew(&l->link[k], x->from, x->to) ? k : there;
+            back = link_says_anew(&l->link[k], x->to, x->from) ? k : back;
+        }
+        if (!there || (!back && !x->one_way))
+            continue;
+        fmt_into(ret_why, cap,
+                 "links[%u]: nothing of it counts, as links[%u] comes later and is about all its "
+                 "machines: a link counts whole, so put the general ones first, and say all in one",
+                 i, there > back || x->one_way ? there : back);
+        return E_CONFIG;
+    }
+    for (uint32_t i = 0; i < l->n_nics; i++)
+        for (uint32_t k = i + 1; k < l->n_nics; k++) {
+            if (!link_covers(l->nic[k].node, l->nic[i].node))
+                continue;
+            fmt_into(ret_why, cap,
+                     "nics[%u]: it counts nowhere, as nics[%u] comes later and is about all its "
+                     "machines: put the general ones first",
+                     i, k);
+            return E_CONFIG;
+        }
+    return 0;
+}
+
 int lab_link_check(const struct lab_scenario *s, char *ret_why, size_t cap)
 {
     uint64_t pairs = 0;
@@ -249,7 +331,7 @@ int lab_link_check(const struct lab_scenario *s, char *ret_why, size_t cap)
             return E_CONFIG;
         }
     if (pairs <= LINK_PAIRS_MAX)
-        return 0;
+        return link_check_wiped(&s->links, ret_why, cap);
     fmt_into(ret_why, cap, "links: %llu pairs of machines, at most %d: net.* is for all of them",
              (unsigned long long)pairs, LINK_PAIRS_MAX);
     return E_CONFIG;

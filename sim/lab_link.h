@@ -4,9 +4,12 @@
  *                "loss_ppm": 100, "one_way": true}],
  *     "nics": [{"node": "w*", "bytes_per_s": 12500000}]
  *
- * Machines by name, by role (m*, w*, c*), or all of them (*).  What comes later in a list counts. A
- * link is in both directions unless one_way says otherwise; what it does not say is as net.* says.
- */
+ * Machines by name, by role (m*, w*, c*), or all of them (*).  A link is in both directions unless
+ * one_way says otherwise; what it does not say is as net.* says.
+ *
+ *  1. Of a pair of machines the last link that means it counts, whole; one of which nothing counts
+ * is an error.  (Fields of several are not put together: a least latency of one and a mean of
+ *     another may contradict each other, and nobody would have written them together.) */
 #ifndef SIM_LAB_LINK_H
 #define SIM_LAB_LINK_H
 
@@ -35,12 +38,11 @@ struct lab_links {
 struct cJSON;
 struct lab_scenario;
 
-/* the whole list; 0, or E_CONFIG, a text, and what it is about (may stay as it was) */
-int lab_link_parse(struct lab_links *l, const struct cJSON *list, char *ret_why, size_t cap,
-                   const struct cJSON **ret_bad);
-int lab_link_parse_nics(struct lab_links *l, const struct cJSON *list, char *ret_why, size_t cap,
-                        const struct cJSON **ret_bad);
-/* machines are there, latencies fit net.*; E_CONFIG */
+/* the whole list, of that name: "links" or "nics"; 0, or E_CONFIG, a text, and what it is about
+ * (may stay as it was) */
+int lab_link_parse(struct lab_links *l, const char *name, const struct cJSON *list, char *ret_why,
+                   size_t cap, const struct cJSON **ret_bad);
+/* machines are there, latencies fit net.*, and each counts somewhere; E_CONFIG */
 int lab_link_check(const struct lab_scenario *s, char *ret_why, size_t cap);
 /* without those of machines that are not there */
 void lab_link_cut_strangers(struct lab_scenario *s);

@@ -41,17 +41,6 @@ void lab_load_fill(uint8_t *buf, uint32_t len, uint64_t seed)
 
 /* ---- accounts ---- */
 
-static void load_latency(struct lab_load *l, int64_t ns)
-{
-    unsigned at = 0;
-    for (uint64_t v = (uint64_t)(ns > 0 ? ns : 1) >> 12; v && at < 60; v >>= 1) /* from 4 us */
-        at += 2;
-    uint64_t half = at ? (uint64_t)3 << (at / 2 - 1 + 11) : 0;
-    if (at && (uint64_t)ns >= half)
-        at++;
-    l->stats.latency[at < 63 ? at : 63]++;
-}
-
 static void thread_account(struct load_thread *t, int64_t ret)
 {
     struct lab_load *l = t->lc->l;
@@ -66,7 +55,7 @@ static void thread_account(struct load_thread *t, int64_t ret)
     l->stats.failed += err && !refused;
     if (err && !refused)
         return;
-    load_latency(l, t->w.to_ns - t->w.from_ns);
+    lab_hist_add(&l->stats.latency, t->w.to_ns - t->w.from_ns);
     if (l->on_success)
         l->on_success(l->success_ctx, t->w.to_ns);
 }

@@ -15,6 +15,7 @@
 
 #include "cluster/client.h"
 #include "sim/lab_check.h"
+#include "sim/lab_hist.h"
 #include "sim/lab_op.h"
 
 enum lab_load_kind {
@@ -61,8 +62,8 @@ struct lab_load_stats {
     uint64_t ops, ok, refused, failed; /* refused: answered with an error of the file system */
     uint64_t bytes_read, bytes_written, probes_ok;
     uint64_t by_kind[LAB_LOAD_KINDS];
-    uint64_t errors[128]; /* by -code */
-    uint64_t latency[64]; /* of those that succeeded, by log2 of ns, in quarters: see lab_load.c */
+    uint64_t errors[128];    /* by -code */
+    struct lab_hist latency; /* of those that succeeded, or were refused */
 };
 
 struct lab_load;
@@ -84,6 +85,8 @@ void lab_load_on_history(struct lab_load *l, void (*fn)(void *ctx, const char *l
                          void *ctx);
 /* that history is linearizable, as far as they alone make changes */
 void lab_load_judge(struct lab_load *l);
+/* for tests: so many steps of search for each key, not a million */
+void lab_load_history_budget(struct lab_load *l, int steps);
 /* when the oldest question was put, or file opened, that is still open; now: there is none */
 int64_t lab_load_oldest_ns(const struct lab_load *l);
 bool lab_load_is_idle(const struct lab_load *l);

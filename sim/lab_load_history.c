@@ -11,6 +11,11 @@
 
 enum { HISTORY_MOST = 256 << 20, HISTORY_LIVES = 4096, HISTORY_STEPS = 1000000 };
 
+void lab_load_history_budget(struct lab_load *l, int steps)
+{
+    l->history_steps = steps;
+}
+
 static struct load_history *history_of(const struct client_history *h)
 {
     return (struct load_history *)(uintptr_t)container_of(h, struct load_history, of);
@@ -94,15 +99,28 @@ void lab_load_judge(struct lab_load *l)
 {
     struct lab_history h;
     struct lab_wgl_result r = {.verdict = LAB_WGL_OK};
-    if (!l->history_n || l->history_is_cut || lab_check_is_disturbed(l->check))
+    int steps = l->history_steps ? l->history_steps : HISTORY_STEPS;
+    struct lab_finding *f = lab_check_finding(l->check, LAB_LINEAR);
+    if (!l->history_n || lab_check_is_disturbed(l->check))
         return;
+    if (l->history_is_cut) {
+        f->unknown++;
+        fmt_into(f->budget, sizeof f->budget, "a history of %d MiB, or of %d operations at once",
+                 HISTORY_MOST >> 20, CLIENT_HISTORY_SLOTS);
+        return;
+    }
     int err = lab_history_read(&h, l->mem, LAB_HISTORY_CAS, l->history, l->history_n);
     if (err) {
         lab_check_fail(l->check, LAB_STRUCTURE, "history, line %u: %s", h.bad_line, h.why);
         return;
     }
-    lab_wgl_check(l->mem, h.ops, h.n, h.start, HISTORY_STEPS, &r);
-    lab_check_finding(l->check, LAB_LINEAR)->checks += r.keys;
+    lab_wgl_check(l->mem, h.ops, h.n, h.start, (uint64_t)steps, &r);
+    f->checks += r.keys;
+    f->unknown += r.unknown;
+    if (r.unknown && r.no_memory)
+        fmt_into(f->budget, sizeof f->budget, "memory");
+    else if (r.unknown)
+        fmt_into(f->budget, sizeof f->budget, "%d steps of search for each", steps);
     if (r.verdict == LAB_WGL_BAD)
         history_wrong(l, &h, r.tag);
     lab_history_drop(&h);

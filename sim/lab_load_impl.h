@@ -127,6 +127,7 @@ struct lab_load {
     char *history; /* of clients that always ask */
     size_t history_n, history_cap;
     bool history_is_cut;
+    int history_steps; /* 0: as many as usual */
     void (*on_history)(void *ctx, const char *line, size_t n);
     void *history_ctx;
     void (*on_success)(void *ctx, int64_t at_ns);

@@ -65,7 +65,7 @@ static uint64_t put_faults(const struct lab_scenario *s, int64_t end_ns, struct 
     uint64_t seen[LAB_FAULTS] = {0};
     bool listed[LAB_FAULTS] = {false};
     for (uint32_t i = 0; i < s->n_faults; i++) {
-        listed[s->faults[i].kind] = true;
+        listed[s->faults[i].kind] |= !lab_scenario_fault_idle(s, &s->faults[i]);
         seen[s->faults[i].kind] += lab_scenario_comes_to(s, &s->faults[i], end_ns);
     }
     for (int i = 0; i < LAB_FAULTS; i++)

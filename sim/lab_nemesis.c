@@ -380,6 +380,7 @@ void lab_nemesis_heal(struct lab_run *r)
     struct sim_config quiet = sim_config_quiet(0);
     quiet.net.latency_min_ns = r->s.sim.net.latency_min_ns;
     quiet.net.latency_mean_ns = r->s.sim.net.latency_mean_ns;
+    bool stalls = r->s.sim.disk.stall_ppm != 0;
     for (uint32_t i = 0; i < r->s.n_faults; i++)
         if (r->events[i].did) {
             r->events[i].healing = true;
@@ -389,11 +390,12 @@ void lab_nemesis_heal(struct lab_run *r)
     sim_net_heal_all(r->sim);
     sim_net_set(r->sim, &quiet.net);
     lab_link_begin(&r->s, r->sim, true);
-    if (r->oper)
-        r->s.sim.disk.stall_ppm = 0;
+    sim_net_mend(r->sim);
+    sim_stalls_end(r->sim);
+    r->s.sim.disk.stall_ppm = 0;
     lab_fault_disk_calm(&r->s.sim.disk);
     for (uint32_t i = 0; i < r->n_nodes; i++)
-        if ((r->oper && i < r->s.masters) || r->nodes[i].errs_until_ns)
+        if ((r->oper && i < r->s.masters) || r->nodes[i].errs_until_ns || stalls)
             nemesis_disk(&r->nodes[i]);
     lab_ufs_outage(r->ufs, 0);
     lab_ufs_full(r->ufs, 0);

@@ -65,6 +65,28 @@ void lab_print_json_fault(FILE *to, const struct lab_scenario *s, const struct l
             lab_scenario_comes_to(s, f, end_ns) ? "true" : "false");
 }
 
+void lab_print_finding(FILE *to, const struct lab_finding *f, const char *name)
+{
+    fprintf(to, "  %-4s  %-10s %llu checks",
+            f->failures  ? "FAIL"
+            : f->unknown ? "?"
+                         : "ok",
+            name, (unsigned long long)f->checks);
+    if (f->unknown)
+        fprintf(to, ", %llu unknown (%s did not do)", (unsigned long long)f->unknown, f->budget);
+}
+
+void lab_print_json_finding(FILE *to, const struct lab_finding *f)
+{
+    fprintf(
+        to,
+        "{\"checks\": %llu, \"failures\": %llu, \"unknown\": %llu, \"at_ns\": %lld, \"first\": ",
+        (unsigned long long)f->checks, (unsigned long long)f->failures,
+        (unsigned long long)f->unknown, (long long)f->at_ns);
+    lab_json_string(to, f->failures ? f->what : f->unknown ? f->budget : "");
+    fputc('}', to);
+}
+
 const char *lab_print_s(uint64_t n)
 {
     return n == 1 ? "" : "s";

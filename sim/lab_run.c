@@ -417,19 +417,6 @@ struct lab_check *lab_run_check(struct lab_run *r)
     return r->check;
 }
 
-int64_t lab_run_quantile(const struct lab_load_stats *s, uint32_t ppm)
-{
-    uint64_t total = 0, seen = 0;
-    for (unsigned i = 0; i < ARRAY_LEN(s->latency); i++)
-        total += s->latency[i];
-    for (unsigned i = 0; i < ARRAY_LEN(s->latency); i++) {
-        seen += s->latency[i];
-        if (total && seen * 1000000 >= total * ppm)
-            return i ? (int64_t)(i % 2 ? 4 : 3) << (i / 2 + 10) : 4096;
-    }
-    return 0;
-}
-
 void lab_run_vary(struct lab_run *r, uint64_t k)
 {
     uint64_t seed = base_mix_u64(r->seed + base_mix_u64(k));

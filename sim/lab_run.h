@@ -52,7 +52,5 @@ void lab_run_close(struct lab_run *r);
 struct sim *lab_run_sim(struct lab_run *r);
 struct lab_load *lab_run_load(struct lab_run *r);
 struct lab_check *lab_run_check(struct lab_run *r);
-/* the latency that so many in a million of the successes did not exceed, in ns */
-int64_t lab_run_quantile(const struct lab_load_stats *s, uint32_t ppm);
 
 #endif

@@ -202,24 +202,6 @@ static const struct key keys[] = {
 static_assert(ARRAY_LEN(keys) <= 64 * ARRAY_LEN(((struct lab_scenario *)0)->fixed),
               "a bit for each key");
 
-static const char *const fault_names[] = {
-    "power_loss", "crash",       "restart",      "wipe",         "pause",      "partition",
-    "clog",       "reset",       "bit_flip",     "disk_full",    "disk_slow",  "sync_fail",
-    "stall",      "image",       "members",      "lose",         "siege",      "usurp",
-    "blackout",   "swizzle",     "bridge",       "link_slow",    "clock_step", "clock_rate",
-    "rot",        "disk_errors", "store_change", "store_outage", "store_full"};
-
-const char *lab_scenario_fault_name(enum lab_fault_kind k)
-{
-    return k < LAB_FAULTS ? fault_names[k] : "?";
-}
-
-bool lab_scenario_fault_is_link(enum lab_fault_kind k)
-{
-    return k == LAB_FAULT_PARTITION || k == LAB_FAULT_CLOG || k == LAB_FAULT_RESET ||
-           k == LAB_FAULT_LINK_SLOW;
-}
-
 void lab_scenario_default(struct lab_scenario *s)
 {
     const int64_t ms = 1000000, sec = 1000 * ms;
@@ -365,6 +347,38 @@ static int set_probability(struct lab_scenario *s, const struct key *k, const ch
     return E_CONFIG;
 }
 
+/* What a file has and --set has not; ret: 0, or 1 when it is no such key, or E_CONFIG. */
+static int set_of_file(struct lab_scenario *s, const char *name, const char *value, char *ret_why)
+{
+    static const char *const lists[] = {"links", "nics", "faults", "operations", "chances"};
+    static const char *const texts[] = {"about", "profile", "protocol", "mutant"};
+    bool is_list = false, is_text = false;
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        is_list |= !strcmp(name, lists[i]);
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        is_text |= !strcmp(name, texts[i]);
+    if (!is_list && !is_text)
+        return 1;
+    if (is_text || strcmp(value, "[]") != 0) {
+        fmt_into(ret_why, LAB_ERROR, "%s: of a scenario's file alone%s", name,
+                 is_list                   ? ", but for [], which empties the list"
+                 : !strcmp(name, "mutant") ? "; the option is --mutant"
+                                           : "");
+        return E_CONFIG;
+    }
+    if (!strcmp(name, "links"))
+        s->links.n = 0;
+    else if (!strcmp(name, "nics"))
+        s->links.n_nics = 0;
+    else if (!strcmp(name, "faults"))
+        s->n_faults = 0;
+    else if (!strcmp(name, "operations"))
+        s->has_ops = true, s->ops.n = 0;
+    else
+        s->has_chances = true, s->chances.n = 0;
+    return 0;
+}
+
 int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_why)
 {
     char name[80], full[84], other[LAB_ERROR];
@@ -377,6 +391,9 @@ int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_w
     name[eq - assignment] = 0;
     if (!strcmp(name, "model"))
         return lab_measured_take(s, eq + 1, ret_why);
+    int done = set_of_file(s, name, eq + 1, ret_why);
+    if (done <= 0)
+        return done;
     fmt_into(full, sizeof full, "%s_ppm", name);
     const struct key *k = key_find(name, ret_why), *of_ppm = k ? NULL : key_find(full, other);
     if (!k && !of_ppm)
@@ -458,119 +475,6 @@ static void value_text(const cJSON *j, char *to, size_t cap)
                                                                 : "a number out of range");
 }
 
-static int fault_kind(const char *name, char *ret_why)
-{
-    const char *near = lab_word_near(name, fault_names, LAB_FAULTS);
-    for (int k = 0; k < LAB_FAULTS; k++)
-        if (!strcmp(name, fault_names[k]))
-            return k;
-    size_t n = fmt_into(ret_why, LAB_ERROR, "unknown fault \"%s\"; ", name);
-    if (near)
-        fmt_into(ret_why + n, LAB_ERROR - n, "did you mean \"%s\"?", near);
-    else
-        n += fmt_into(ret_why + n, LAB_ERROR - n, "there are ");
-    for (int k = 0; k < LAB_FAULTS && !near; k++)
-        n += fmt_into(ret_why + n, LAB_ERROR - n, "%s%s", k ? ", " : "", fault_names[k]);
-    return E_CONFIG;
-}
-
-/* numbers below 2^53 */
-static int fault_chance(struct lab_fault *f, const cJSON *list, char *ret_why)
-{
-    const cJSON *j;
-    cJSON_ArrayForEach(j, list)
-    {
-        bool ok = cJSON_IsNumber(j) && j->valuedouble >= 0 && j->valuedouble < 9e15;
-        if (!ok || f->n_given == LAB_CHANCES) {
-            fmt_into(ret_why, LAB_ERROR, "at most %d numbers", LAB_CHANCES);
-            return E_CONFIG;
-        }
-        f->chance[f->n_given++] = (uint64_t)j->valuedouble;
-    }
-    return 0;
-}
-
-static int fault_unknown(const char *name, char *ret_why)
-{
-    static const char *const fields[] = {"at", "do", "node", "to", "for", "one_way", "chance"};
-    const char *near = lab_word_near(name, fields, ARRAY_LEN(fields));
-    fmt_into(ret_why, LAB_ERROR,
-             "unknown key \"%s\"%s%s%s (at, do, node, to, for, one_way, chance)", name,
-             near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-    return E_CONFIG;
-}
-
-static int fault_field(struct lab_fault *f, const cJSON *j, char *ret_why)
-{
-    char text[64];
-    uint64_t v = 0;
-    value_text(j, text, sizeof text);
-    bool is_time = !strcmp(j->string, "at") || !strcmp(j->string, "for");
-    if (is_time && !lab_scenario_number(text, true, &v)) {
-        fmt_into(ret_why, LAB_ERROR, "\"%s\" is not a time (like 250ms, 2s)", text);
-        return E_CONFIG;
-    }
-    if (!strcmp(j->string, "at")) {
-        f->at_ns = (int64_t)v;
-    } else if (!strcmp(j->string, "for")) {
-        f->for_ns = (int64_t)v;
-    } else if (!strcmp(j->string, "do")) {
-        int k = fault_kind(text, ret_why);
-        if (k < 0)
-            return k;
-        f->kind = (enum lab_fault_kind)k;
-    } else if (!strcmp(j->string, "node")) {
-        fmt_into(f->node, sizeof f->node, "%s", text);
-    } else if (!strcmp(j->string, "to")) {
-        fmt_into(f->to, sizeof f->to, "%s", text);
-    } else if (!strcmp(j->string, "one_way")) {
-        f->one_way = cJSON_IsTrue(j);
-    } else if (!strcmp(j->string, "chance")) {
-        return fault_chance(f, j, ret_why);
-    } else {
-        return fault_unknown(j->string, ret_why);
-    }
-    return 0;
-}
-
-static int faults_parse(struct lab_scenario *s, const cJSON *list, char *ret_why)
-{
-    const cJSON *j, *field;
-    if (!cJSON_IsArray(list)) {
-        fmt_into(ret_why, LAB_ERROR, "not a list");
-        return E_CONFIG;
-    }
-    cJSON_ArrayForEach(j, list)
-    {
-        if (s->n_faults == LAB_FAULTS_MAX || !cJSON_IsObject(j)) {
-            fmt_into(ret_why, LAB_ERROR, "faults are a list of at most %d objects", LAB_FAULTS_MAX);
-            s->bad = j;
-            return E_CONFIG;
-        }
-        struct lab_fault *f = &s->faults[s->n_faults++];
-        *f = (struct lab_fault){.at_ns = -1, .for_ns = 1000000000, .to = "*"};
-        bool named = false;
-        cJSON_ArrayForEach(field, j)
-        {
-            int err = fault_field(f, field, ret_why);
-            if (err) {
-                s->bad = field;
-                return err;
-            }
-            named |= !strcmp(field->string, "do");
-        }
-        if (f->at_ns < 0 || !named || (!f->node[0] && f->kind < LAB_FAULT_STORE_CHANGE)) {
-            fmt_into(ret_why, LAB_ERROR,
-                     "fault %u needs \"at\", \"do\" and \"node\", like {\"at\": \"5s\", \"do\": "
-                     "\"crash\", \"node\": \"m1\"}",
-                     s->n_faults);
-            s->bad = j;
-            return E_CONFIG;
-        }
-    }
-    return 0;
-}
-
 static int operations_parse(struct lab_scenario *s, const cJSON *list, char *ret_why)
 {
     const cJSON *j;
@@ -627,12 +531,10 @@ static int object_parse(struct lab_scenario *s, const cJSON *o, const char *pref
         else if (!strcmp(name, "chances")) {
             s->has_chances = true;
             err = lab_chance_parse(&s->chances, j, ret_why, LAB_ERROR, &s->bad);
-        } else if (!strcmp(name, "links"))
-            err = lab_link_parse(&s->links, j, ret_why, LAB_ERROR, &s->bad);
-        else if (!strcmp(name, "nics"))
-            err = lab_link_parse_nics(&s->links, j, ret_why, LAB_ERROR, &s->bad);
+        } else if (!strcmp(name, "links") || !strcmp(name, "nics"))
+            err = lab_link_parse(&s->links, name, j, ret_why, LAB_ERROR, &s->bad);
         else if (!strcmp(name, "faults"))
-            err = faults_parse(s, j, ret_why);
+            err = lab_scenario_faults(s, j, ret_why);
         else if (cJSON_IsObject(j) && !*prefix && is_group(name))
             err = object_parse(s, j, name, ret_why);
         else

@@ -149,7 +149,7 @@ void lab_scenario_default(struct lab_scenario *s);
 int lab_scenario_parse(struct lab_scenario *s, const char *json, char *ret_why);
 int lab_scenario_load(struct lab_scenario *s, const char *path, char *ret_why);
 /* "key=value", as on the command line: times need a unit, and of each key X_ppm there is also X, a
- * probability; E_CONFIG */
+ * probability; of a list only [], which empties it; E_CONFIG */
 int lab_scenario_set(struct lab_scenario *s, const char *assignment, char *ret_why);
 /* draws keys if it is a swarm, then the random faults, and sorts them all */
 void lab_scenario_draw(struct lab_scenario *s, uint64_t seed);
@@ -163,8 +163,12 @@ struct meta_limits lab_scenario_limits(const struct lab_scenario *s);
 const char *lab_scenario_fault_name(enum lab_fault_kind k);
 /* it is between its node and `to` */
 bool lab_scenario_fault_is_link(enum lab_fault_kind k);
-/* does the fault begin in a run that ends at end_ns?  Those that are listed for a time when the
- * load is over do not. */
+/* is "to", "chance", ... one of the fields that say something of it? */
+bool lab_scenario_fault_has(enum lab_fault_kind k, const char *field);
+/* why it can do nothing in this scenario, or NULL; of random ones that is not refused */
+const char *lab_scenario_fault_idle(const struct lab_scenario *s, const struct lab_fault *f);
+/* does the fault do anything in a run that ends at end_ns?  Those that are listed for a time when
+ * the load is over, and idle ones, do not. */
 bool lab_scenario_comes_to(const struct lab_scenario *s, const struct lab_fault *f, int64_t end_ns);
 /* machines that are named are there, operations are of clients that are, masters promise no longer
  * than they may; E_CONFIG */
@@ -183,6 +187,10 @@ bool lab_scenario_key_is_time(uint32_t i);
 /* the parser's own: puts before the text in why at which line and key of json it is */
 void lab_scenario_where(const struct cJSON *root, const struct cJSON *bad, const char *json,
                         char *why);
+/* the parser's own: the list of timed faults; 0 or E_CONFIG, and bad is set where it is known */
+int lab_scenario_faults(struct lab_scenario *s, const struct cJSON *list, char *ret_why);
+/* the parser's own: a value as it is written, for a message; ret: its length */
+size_t lab_scenario_value(const struct cJSON *j, char *to, size_t cap);
 /* the parser's own: a key that stands twice in one object, or NULL */
 const struct cJSON *lab_scenario_twice(const struct cJSON *root);
 /* the parser's own: a file of less than most bytes as text, for free(); E_NOENT: it does not open,

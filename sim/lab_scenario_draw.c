@@ -219,7 +219,7 @@ static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kin
         if (kind == LAB_FAULT_SWIZZLE || kind == LAB_FAULT_BRIDGE) {
             f.one_way = prng_below(p, 4) == 0;
         } else if (lab_scenario_fault_is_link(kind)) {
-            f.one_way = prng_below(p, 4) == 0;
+            f.one_way = prng_below(p, 4) == 0 && lab_scenario_fault_has(kind, "one_way");
             if ((lab_scenario_is_group(s) || s->masters > 1) && prng_below(p, 3) == 0)
                 fmt_into(f.to, sizeof f.to, "half");
             else if (prng_below(p, 2))

@@ -15,11 +15,6 @@ void lab_scenario_drop(struct lab_scenario *s)
     lab_measured_drop(s);
 }
 
-bool lab_scenario_comes_to(const struct lab_scenario *s, const struct lab_fault *f, int64_t end_ns)
-{
-    return f->at_ns <= end_ns && f->at_ns < s->duration_ns;
-}
-
 /* ---- where an error is ---- */
 
 /* The place of `bad` among all values of the document, in its order, from 1, and its path; 0: it is
@@ -90,6 +85,16 @@ void lab_scenario_where(const struct cJSON *root, const struct cJSON *bad, const
     bool named = !strncmp(what, path, len) && what[len] == ':';
     fmt_into(why, LAB_ERROR, "line %u, %s%s%s", where_line(json, place), named ? "" : path,
              named ? "" : ": ", what);
+}
+
+size_t lab_scenario_value(const struct cJSON *j, char *to, size_t cap)
+{
+    char text[80];
+    if (cJSON_IsArray(j) || cJSON_IsObject(j))
+        return fmt_into(to, cap, cJSON_IsArray(j) ? "a list" : "an object");
+    if (!cJSON_PrintPreallocated((cJSON *)(uintptr_t)j, text, sizeof text, 0))
+        return fmt_into(to, cap, "so long a text");
+    return fmt_into(to, cap, "%s", text);
 }
 
 /* ---- sense ---- */
@@ -196,6 +201,28 @@ static int sense_latency(const char *of, int64_t least_ns, int64_t mean_ns, char
     return E_CONFIG;
 }
 
+static int sense_faults(const struct lab_scenario *s, char *ret_why)
+{
+    for (uint32_t i = 0; i < s->n_faults; i++) {
+        const struct lab_fault *f = &s->faults[i];
+        if (lab_scenario_fault_is_link(f->kind) && !strcmp(f->node, f->to)) {
+            fmt_into(ret_why, LAB_ERROR, "faults[%u] (%s): from %s to itself there is no link", i,
+                     lab_scenario_fault_name(f->kind), f->node);
+            return E_CONFIG;
+        }
+        bool to_ok = !strcmp(f->to, "*") || !strcmp(f->to, "half") || machine_is(s, f->to);
+        if ((!f->node[0] || machine_is(s, f->node)) && to_ok)
+            continue;
+        fmt_into(ret_why, LAB_ERROR,
+                 "faults[%u] (%s): there is no machine \"%s\" (%u masters, %u workers, %u "
+                 "clients)",
+                 i, lab_scenario_fault_name(f->kind), to_ok ? f->node : f->to, s->masters,
+                 s->workers, s->clients);
+        return E_CONFIG;
+    }
+    return 0;
+}
+
 int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
 {
     if (sense_latency("net", s->sim.net.latency_min_ns, s->sim.net.latency_mean_ns, ret_why) ||
@@ -217,23 +244,8 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
                  raft.drift_ppm);
         return E_CONFIG;
     }
-    for (uint32_t i = 0; i < s->n_faults; i++) {
-        const struct lab_fault *f = &s->faults[i];
-        if (lab_scenario_fault_is_link(f->kind) && !strcmp(f->node, f->to)) {
-            fmt_into(ret_why, LAB_ERROR, "faults[%u] (%s): from %s to itself there is no link", i,
-                     lab_scenario_fault_name(f->kind), f->node);
-            return E_CONFIG;
-        }
-        bool to_ok = !strcmp(f->to, "*") || !strcmp(f->to, "half") || machine_is(s, f->to);
-        if ((!f->node[0] || machine_is(s, f->node)) && to_ok)
-            continue;
-        fmt_into(ret_why, LAB_ERROR,
-                 "faults[%u] (%s): there is no machine \"%s\" (%u masters, %u workers, %u "
-                 "clients)",
-                 i, lab_scenario_fault_name(f->kind), to_ok ? f->node : f->to, s->masters,
-                 s->workers, s->clients);
+    if (sense_faults(s, ret_why))
         return E_CONFIG;
-    }
     for (uint32_t i = 0; i < s->chances.n; i++) {
         const struct sim_chance *c = &s->chances.c[i];
         bool node_ok = chance_is_of(s, c->node);

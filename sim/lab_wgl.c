@@ -327,6 +327,7 @@ static enum lab_wgl_verdict wgl_key(struct mem *m, const struct lab_wgl_op *ops,
         *farthest = w.farthest;
     }
     r->steps += w.steps;
+    r->no_memory |= v == LAB_WGL_UNKNOWN && w.steps <= steps_max;
     mem_free(m, w.entries, entries);
     mem_free(m, w.stack, stack);
     mem_free(m, w.bits, w.words * sizeof *w.bits);
@@ -377,8 +378,10 @@ void lab_wgl_check(struct mem *m, struct lab_wgl_op *ops, uint32_t n, uint64_t i
             return;
         }
         r->tag = tag;
-        if (v == LAB_WGL_UNKNOWN)
+        if (v == LAB_WGL_UNKNOWN) {
             r->verdict = v;
+            r->unknown++;
+        }
     }
 }
 

@@ -43,6 +43,8 @@ struct lab_wgl_op {
 struct lab_wgl_result {
     enum lab_wgl_verdict verdict;
     uint64_t keys, steps;
+    uint64_t unknown; /* keys whose search was given up; no_memory: not for its steps */
+    bool no_memory;
     uint32_t tag; /* BAD: of the first answer that no order explains, of its key; UNKNOWN, of
                      lab_wgl_explain: of the first that is not explained so far */
 };

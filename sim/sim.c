@@ -713,6 +713,19 @@ void sim_node_resume(struct sim_node *n)
     sim_node_go_on(n);
 }
 
+void sim_stalls_end(struct sim *s)
+{
+    s->cfg.stall_ppm = 0;
+    for (uint32_t i = 0; i < s->n_nodes; i++) {
+        struct sim_node *n = s->nodes[i];
+        n->stall_armed = false;
+        if (!n->up || !n->stalled || n->serves) /* of who serves it says that a turn is going on */
+            continue;
+        n->stalled = false;
+        sim_node_go_on(n);
+    }
+}
+
 void sim_node_stall(struct sim_node *n, uint32_t after_submits, int64_t dur_ns)
 {
     if (!n->up || n->lag_ns || n->stalled)

@@ -195,6 +195,8 @@ void sim_node_resume(struct sim_node *n);
 /* The node's next turn stops after that many submits, between a check and its use: what it submits
  * from there on, and the next turn, happen dur_ns later. */
 void sim_node_stall(struct sim_node *n, uint32_t after_submits, int64_t dur_ns);
+/* nobody stops in the middle of a turn any more, and who has goes on */
+void sim_stalls_end(struct sim *s);
 void sim_node_wipe(struct sim_node *n); /* an empty disk; the node must be down */
 
 /* n runs on the machine of `with`: they share its processors, and its disk as far as a model says
@@ -224,6 +226,8 @@ void sim_net_partition_sets(struct sim_node *const *a, uint32_t n_a, struct sim_
 bool sim_net_passes(const struct sim_node *a, const struct sim_node *b);
 void sim_net_heal(struct sim_node *a, struct sim_node *b);
 void sim_net_heal_all(struct sim *s);
+/* connections that are half open are over, and both sides are told */
+void sim_net_mend(struct sim *s);
 /* what goes from a to b takes so many times as long; 0: as usual */
 void sim_net_slow(struct sim_node *a, struct sim_node *b, uint32_t times);
 /* what goes from a to b waits until the clog is over */

@@ -285,6 +285,15 @@ uint32_t sim_conn_break(struct sim_conn *c, bool silent)
     return 1;
 }
 
+void sim_conn_end_silent(struct sim *s)
+{
+    list_each(l, &s->net.conns) {
+        struct sim_conn *c = container_of(l, struct sim_conn, link);
+        for (int i = 0; i < 2 && c->silent; i++)
+            sim_conn_reset(&c->end[i], E_CLOSED);
+    }
+}
+
 /* When the system sends again what a cut has held up: its tries are further and further apart, so
  * the wait after the cut may be as long as the cut (RFC 6298, 5.5). */
 static int64_t sim_conn_again_ns(struct sim *s, const struct sim_end *e)

@@ -572,6 +572,7 @@ int64_t sim_net_rx_ns(struct sim_node *n, uint64_t bytes);                /* whe
 void sim_conn_event(struct sim *s, struct sim_ev *ev);
 void sim_conn_flush(struct sim *s); /* what the turn sent leaves */
 void sim_conn_crash(struct sim_node *n, bool power);
+void sim_conn_end_silent(struct sim *s);
 void sim_conn_heal(struct sim *s); /* some link carries again */
 /* both ends are reset, or go silent; ret: 0 when it was closed already */
 uint32_t sim_conn_break(struct sim_conn *c, bool silent);

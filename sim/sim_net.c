@@ -231,6 +231,11 @@ void sim_net_heal_all(struct sim *s)
     sim_conn_heal(s);
 }
 
+void sim_net_mend(struct sim *s)
+{
+    sim_conn_end_silent(s);
+}
+
 void sim_net_clog(struct sim_node *a, struct sim_node *b, int64_t dur_ns)
 {
     struct sim_link *l = sim_net_link_make(a->sim, a, b);

@@ -99,4 +99,8 @@ int tarn_sim_diff(int argc, char **argv);
 /* ---- tarn_sim_branch.c: a run up to at_ns, and n other continuations ---- */
 int tarn_sim_branch(const struct lab_scenario *s, int64_t at_ns, uint64_t n, bool json);
 
+/* ---- tarn_sim_decided.c: from when on do most of n other continuations fail as the run does? ----
+ */
+int tarn_sim_decided(const struct lab_scenario *s, uint64_t n, bool json);
+
 #endif

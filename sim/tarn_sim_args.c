@@ -169,8 +169,8 @@ static int parse_valued(void *ctx, const char *o, const char *v)
         return (a->db = v) != NULL;
     if (!strcmp(o, "--set"))
         return v && a->plan.n_sets < ROW_SETS && (a->plan.sets[a->plan.n_sets++] = v) != NULL;
-    if (!strcmp(o, "--sweep"))
-        return v && strchr(v, '=') && a->plan.n_sweeps < ROW_SWEEPS &&
+    if (!strcmp(o, "--sweep")) /* one too many is told when all is read */
+        return v && strchr(v, '=') && a->plan.n_sweeps <= ROW_SWEEPS &&
                (a->plan.sweeps[a->plan.n_sweeps++] = v) != NULL;
     if (!strcmp(o, "--mutant"))
         return (a->plan.mutant = v) && tarn_sim_mutant(v);
@@ -243,6 +243,7 @@ static char *settings_text(const struct lab_scenario *s)
                 lab_scenario_fault_name(t->kind), t->node, t->to, (long long)t->for_ns,
                 t->one_way ? " one way" : "");
     }
+    lab_link_write(&s->links, f);
     return fclose(f) ? NULL : text;
 }
 
@@ -299,6 +300,41 @@ static int sweep(struct row_plan *p, unsigned which)
     return 0;
 }
 
+/* do two settings set one key?  X_ppm and X are one. */
+static bool is_same_key(const char *a, const char *b)
+{
+    static const char ppm[] = "_ppm";
+    size_t n = strcspn(a, "="), m = strcspn(b, "=");
+    n -= n > 4 && !strncmp(a + n - 4, ppm, 4) ? 4 : 0;
+    m -= m > 4 && !strncmp(b + m - 4, ppm, 4) ? 4 : 0;
+    return n == m && !strncmp(a, b, n);
+}
+
+/* what cannot be meant: each key has one value in each run, and seeds are the campaign's own */
+static int check_sets(const struct row_plan *p)
+{
+    if (p->n_sweeps > ROW_SWEEPS)
+        return tarn_sim_bad("at most three --sweep, not also --sweep", p->sweeps[ROW_SWEEPS]);
+    for (unsigned i = 0; i < p->n_sets + p->n_sweeps; i++) {
+        bool is_sweep = i >= p->n_sets;
+        const char *set = is_sweep ? p->sweeps[i - p->n_sets] : p->sets[i];
+        if (!strncmp(set, "seed=", 5)) {
+            tarn_sim_say("%s %s: a campaign's seeds are --seeds A..B\n",
+                         is_sweep ? "--sweep" : "--set", set);
+            return EXIT_USAGE;
+        }
+        for (unsigned k = 0; is_sweep && k < i; k++) {
+            const char *other = k < p->n_sets ? p->sets[k] : p->sweeps[k - p->n_sets];
+            if (!is_same_key(set, other))
+                continue;
+            tarn_sim_say("--sweep %s and %s %s: one key, and each run has one value of it\n", set,
+                         k < p->n_sets ? "--set" : "--sweep", other);
+            return EXIT_USAGE;
+        }
+    }
+    return 0;
+}
+
 static int load_one(const struct row_plan *p, struct row_scenario *r)
 {
     const char *sets[ROW_SETS + ROW_SWEEPS];
@@ -310,14 +346,14 @@ static int load_one(const struct row_plan *p, struct row_scenario *r)
 
 static int load_all(struct row_plan *p)
 {
-    for (unsigned i = 0; i < p->n_sweeps; i++) {
-        int err = sweep(p, i);
-        if (err)
-            return err;
-    }
+    int err = check_sets(p);
+    for (unsigned i = 0; i < p->n_sweeps && !err; i++)
+        err = sweep(p, i);
+    if (err)
+        return err;
     for (uint32_t i = 0; i < p->n_scenarios; i++) {
         struct row_scenario *r = &p->scenarios[i];
-        int err = load_one(p, r);
+        err = load_one(p, r);
         if (err)
             return err;
         fmt_into(r->text, sizeof r->text, "%s", r->s.name);

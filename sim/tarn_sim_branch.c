@@ -19,38 +19,6 @@ struct branch {
     uint64_t failed, alike, unknown;
 };
 
-__attribute__((noreturn)) static void branch_child(struct child_world *w, int fd, uint64_t i)
-{
-    struct child_end e = {.status = 0};
-    tarn_sim_child_begin(fd, w);
-    alarm(900);
-    if (i && w->group)
-        lab_group_vary(w->group, i);
-    else if (i)
-        lab_run_vary(w->run, i);
-    tarn_sim_child_go(w, 0);
-    tarn_sim_child_judge(w, &e);
-    tarn_sim_child_tell(&e);
-}
-
-/* false: it has not said how it ended */
-static bool branch_one(struct child_world *w, uint64_t i, struct child_end *ret_e)
-{
-    int ends[2];
-    if (pipe(ends))
-        return false;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(ends[0]);
-        branch_child(w, ends[1], i);
-    }
-    close(ends[1]);
-    bool ok = pid > 0 && tarn_sim_child_get(ends[0], ret_e, sizeof *ret_e);
-    close(ends[0]);
-    return pid > 0 && tarn_sim_child_wait(pid, ok, ret_e);
-}
-
 static void branch_print(const struct branch *b, bool json)
 {
     double lo = 0, hi = 1;
@@ -94,12 +62,12 @@ int tarn_sim_branch(const struct lab_scenario *s, int64_t at_ns, uint64_t n, boo
     if (tarn_sim_child_judge(&w, &b.end) && !json)
         printf("it has failed by then already: %s at %.6f s\n", b.end.checker,
                (double)b.end.at_ns / 1e9);
-    if (!branch_one(&w, 0, &b.calm)) {
+    if (!tarn_sim_child_vary(&w, 0, NULL, &b.calm)) {
         tarn_sim_say("no processes\n");
         return EXIT_BROKEN;
     }
     for (uint64_t i = 1; i <= n; i++) {
-        bool told = branch_one(&w, i, &b.end);
+        bool told = tarn_sim_child_vary(&w, i, NULL, &b.end);
         b.unknown += !told;
         b.failed += told && b.end.status;
         b.alike += told && b.end.status && tarn_sim_child_alike(&b.end, &b.calm);

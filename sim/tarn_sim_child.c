@@ -157,3 +157,44 @@ bool tarn_sim_child_wait(pid_t pid, bool ok, struct child_end *e)
     fmt_into(e->what, CHILD_TEXT, "signal %d", WTERMSIG(status));
     return WTERMSIG(status) != SIGALRM;
 }
+
+/* ---- another continuation ---- */
+
+static const int64_t CHILD_STEP_NS = 50000000;
+
+__attribute__((noreturn)) static void vary_in_child(struct child_world *w, int fd, uint64_t i,
+                                                    const struct child_end *like)
+{
+    struct child_end e = {.status = 0};
+    bool over = false;
+    tarn_sim_child_begin(fd, w);
+    alarm(900);
+    if (i && w->group)
+        lab_group_vary(w->group, i);
+    else if (i)
+        lab_run_vary(w->run, i);
+    while (!over) {
+        over = tarn_sim_child_go(w, like ? sim_now_ns(w->sim) + CHILD_STEP_NS : 0) || !like;
+        bool failed = tarn_sim_child_judge(w, &e);
+        over |= like && failed && e.status == EXIT_SAFETY && tarn_sim_child_alike(&e, like);
+    }
+    tarn_sim_child_tell(&e);
+}
+
+bool tarn_sim_child_vary(struct child_world *w, uint64_t i, const struct child_end *like,
+                         struct child_end *ret_e)
+{
+    int ends[2];
+    if (pipe(ends))
+        return false;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[0]);
+        vary_in_child(w, ends[1], i, like);
+    }
+    close(ends[1]);
+    bool ok = pid > 0 && tarn_sim_child_get(ends[0], ret_e, sizeof *ret_e);
+    close(ends[0]);
+    return pid > 0 && tarn_sim_child_wait(pid, ok, ret_e);
+}

@@ -36,6 +36,12 @@ bool tarn_sim_child_go(struct child_world *w, int64_t t_ns);
 bool tarn_sim_child_judge(const struct child_world *w, struct child_end *ret_e);
 bool tarn_sim_child_alike(const struct child_end *a, const struct child_end *b);
 
+/* From where w stands, in a process of its own, on to the end, with other chances in the i-th way;
+ * 0: as it would.  like: it may end as soon as it has failed in that way (NULL: it does not).
+ * false: it has not said how it ended. */
+bool tarn_sim_child_vary(struct child_world *w, uint64_t i, const struct child_end *like,
+                         struct child_end *ret_e);
+
 /* ---- in the child: a failed assertion is told and ends it ---- */
 void tarn_sim_child_begin(int fd, const struct child_world *w);
 __attribute__((noreturn)) void tarn_sim_child_tell(struct child_end *e);

@@ -447,8 +447,9 @@ static void put_first(sqlite3 *db, const struct row_plan *p, const struct row *r
     if (r->status) {
         bind_text(st, 5, r->checker);
         bind_number(st, 6, r->at_ns);
-        bind_text(st, 7, r->what);
     }
+    if (r->what[0]) /* of a run that is ok: what of it is unknown */
+        bind_text(st, 7, r->what);
     if (hash[0])
         bind_text(st, 8, hash);
     bind_number(st, 9, build);

@@ -11,7 +11,7 @@
 #include <sqlite3.h>
 #include "sim/tarn_sim_row.h"
 
-enum { DB_SCHEMA = 2 };
+enum { DB_SCHEMA = 3 };
 
 struct db_machine {
     char cpu[80], kernel[80];

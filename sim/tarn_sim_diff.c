@@ -4,6 +4,7 @@
  *  1. A machine's events are a stream; the world's own are one more ("-").  Streams of one name are
  *     compared event by event: time, kind and what it is about.
  *  2. A machine that parts late was told late: the first one is where to look. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "core/fmt.h"
@@ -12,7 +13,7 @@
 #include "sim/tarn_sim_child.h"
 #include "sim/tarn_sim_run.h"
 
-enum { DIFF_STREAMS = 9000, DIFF_NAME = 32, DIFF_LINE = 200 };
+enum { DIFF_STREAMS = 9000, DIFF_NAME = 32, DIFF_LINE = 200, DIFF_ZERO = 400 };
 
 struct diff_event {
     uint64_t n; /* its number in the whole trace, from 1: --stop-at-event */
@@ -38,8 +39,9 @@ struct side {
 struct diff {
     const char *operands[2];
     unsigned n_operands;
-    const char *sets[ROW_SETS];
-    unsigned n_sets;
+    const char *sets[ROW_SETS], *others[ROW_SETS]; /* others: of the second run, after sets */
+    unsigned n_sets, n_others;
+    char zero[DIFF_ZERO]; /* rates that are 0 in one run only: "net.loss_ppm, ..." */
     uint64_t seeds[2];
     unsigned n_seeds;
     int64_t until_ns;
@@ -57,6 +59,9 @@ struct parting {
 
 static const char usage[] =
     "tarn-sim diff SCENARIO --seed A --seed B [--set K=V] [--until T] [--mutant NAME] [--json]\n"
+    "tarn-sim diff SCENARIO --seed A --other K=V ...     one seed, and another setting in the "
+    "second "
+    "run\n"
     "tarn-sim diff TRACE TRACE [--json]\n"
     "\n"
     "Says for each machine, and for the world (\"-\"), how many of its events are the same in two "
@@ -114,33 +119,38 @@ static void on_event(void *ctx, const struct sim_trace *t)
     add(d, s, &e);
 }
 
+static const char *set_of(const struct diff *x, unsigned i)
+{
+    return i < x->n_sets ? x->sets[i] : x->others[i - x->n_sets];
+}
+
 /* what a failed assertion says */
-static void tell_again(const struct diff *x, uint64_t seed)
+static void tell_again(const struct diff *x, uint64_t seed, unsigned n_sets)
 {
     char again[3000];
     size_t n = fmt_into(again, sizeof again, "run ");
     n += tarn_sim_quote(again + n, sizeof again - n, x->operands[0]);
-    for (unsigned i = 0; i < x->n_sets; i++) {
+    for (unsigned i = 0; i < n_sets; i++) {
         n += fmt_into(again + n, sizeof again - n, " --set ");
-        n += tarn_sim_quote(again + n, sizeof again - n, x->sets[i]);
+        n += tarn_sim_quote(again + n, sizeof again - n, set_of(x, i));
     }
     if (x->mutant)
         fmt_into(again + n, sizeof again - n, " --mutant %s", x->mutant);
     tarn_sim_on_panic(again, seed);
 }
 
-static void run_side(struct diff *x, const struct lab_scenario *all, unsigned i)
+static void run_side(struct diff *x, struct lab_scenario *s, unsigned i)
 {
-    static struct lab_scenario s;
     struct child_world w;
     struct mem m;
     struct side *d = &x->side[i];
-    s = *all;
-    s.seed = x->seeds[i];
-    fmt_into(d->name, sizeof d->name, "seed %llu", (unsigned long long)s.seed);
-    tell_again(x, s.seed);
+    s->seed = x->seeds[i];
+    size_t n = fmt_into(d->name, sizeof d->name, "seed %llu", (unsigned long long)s->seed);
+    for (unsigned k = 0; i && k < x->n_others; k++)
+        n += fmt_into(d->name + n, sizeof d->name - n, " %s", x->others[k]);
+    tell_again(x, s->seed, x->n_sets + (i ? x->n_others : 0));
     tarn_sim_mem(&m);
-    tarn_sim_child_open(&w, &m, &s, NULL);
+    tarn_sim_child_open(&w, &m, s, NULL);
     d->sim = w.sim;
     sim_trace_hook(w.sim, on_event, d);
     tarn_sim_child_go(&w, x->until_ns);
@@ -167,15 +177,25 @@ static bool parse_line(const char *line, char *ret_name, struct diff_event *ret_
     return true;
 }
 
+static int refuse_operand(const char *path, const char *why)
+{
+    tarn_sim_say("%s: %s; two operands are two files of tarn-sim run --trace, and a scenario takes "
+                 "--seed A --seed B (or --other K=V)\n",
+                 path, why);
+    return EXIT_USAGE;
+}
+
 static int read_side(struct side *d, const char *path)
 {
-    char line[DIFF_LINE], name[DIFF_NAME];
+    char line[DIFF_LINE], name[DIFF_NAME], found[700];
     struct diff_event e;
     FILE *f = fopen(path, "r");
     int err = 0;
     fmt_into(d->name, sizeof d->name, "%s", path);
+    if (!f && tarn_sim_find(path, found, sizeof found) == found)
+        return refuse_operand(path, "the name of a scenario, no trace");
     if (!f) {
-        tarn_sim_say("cannot read %s\n", path);
+        tarn_sim_say("cannot read %s: %s\n", path, strerror(errno));
         return EXIT_USAGE;
     }
     while (!err && fgets(line, sizeof line, f)) {
@@ -184,12 +204,19 @@ static int read_side(struct side *d, const char *path)
             add(d, s, &e);
             continue;
         }
-        tarn_sim_say("%s, line %llu: no event of tarn-sim run --trace\n", path,
-                     (unsigned long long)d->n + 1);
+        tarn_sim_say("%s, line %llu: no event of tarn-sim run --trace%s\n", path,
+                     (unsigned long long)d->n + 1,
+                     !d->n && *line == '{' ? "; a scenario takes --seed A --seed B, and no second "
+                                             "operand"
+                                           : "");
         err = EXIT_USAGE;
     }
-    if (!err && ferror(f))
-        err = tarn_sim_bad("cannot read", path);
+    if (!err && ferror(f)) {
+        tarn_sim_say("cannot read %s: %s\n", path, strerror(errno));
+        err = EXIT_USAGE;
+    }
+    if (!err && !d->n)
+        err = refuse_operand(path, "there is no event in it, so nothing to compare");
     fclose(f);
     return err;
 }
@@ -271,6 +298,10 @@ static void print_event(const struct diff_event *e, const char *of)
 static void print_text(const struct diff *x, const struct parting *all, uint32_t n)
 {
     uint32_t equal = 0;
+    if (*x->zero)
+        printf("%s: 0 in one of them; where a rate is 0 nothing is drawn for it, so from its first "
+               "draw on the two have other chance\n",
+               x->zero);
     printf("%s: %llu events; %s: %llu events\n", x->side[0].name, (unsigned long long)x->side[0].n,
            x->side[1].name, (unsigned long long)x->side[1].n);
     for (uint32_t i = 0; i < n; i++) {
@@ -309,7 +340,9 @@ static void print_json(const struct diff *x, const struct parting *all, uint32_t
         lab_json_string(stdout, x->side[k].name);
         printf(", \"events\": %llu}", (unsigned long long)x->side[k].n);
     }
-    printf(", \"differs\": %s, \"streams\": [", differs ? "true" : "false");
+    printf(", \"differs\": %s, \"zero_rates\": ", differs ? "true" : "false");
+    lab_json_string(stdout, x->zero);
+    printf(", \"streams\": [");
     for (uint32_t i = 0; i < n; i++) {
         printf("%s{\"node\": ", i ? ", " : "");
         lab_json_string(stdout, all[i].name);
@@ -331,6 +364,8 @@ static int parse_valued(void *ctx, const char *o, const char *v)
         return x->n_seeds < 2 && tarn_sim_number(v, &x->seeds[x->n_seeds++]);
     if (!strcmp(o, "--set"))
         return v && x->n_sets < ROW_SETS && (x->sets[x->n_sets++] = v) != NULL;
+    if (!strcmp(o, "--other"))
+        return v && x->n_others < ROW_SETS && (x->others[x->n_others++] = v) != NULL;
     if (!strcmp(o, "--until"))
         return tarn_sim_time(v, &x->until_ns) && x->until_ns > 0;
     if (!strcmp(o, "--mutant"))
@@ -342,25 +377,66 @@ static int parse_operand(void *ctx, char *v)
 {
     struct diff *x = ctx;
     if (x->n_operands == 2)
-        return tarn_sim_bad("unexpected operand", v);
+        return tarn_sim_bad("unexpected operand (a scenario, or two traces)", v);
     x->operands[x->n_operands++] = v;
     return 0;
 }
 
+/* rates that are 0 in one of the two runs of a seed alone */
+static void find_zeros(struct diff *x, const struct lab_scenario *s)
+{
+    static struct lab_scenario drawn[2];
+    const char *name;
+    size_t n = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        drawn[i] = s[i];
+        lab_scenario_draw(&drawn[i], x->seeds[i]);
+    }
+    for (uint32_t k = 0; x->seeds[0] == x->seeds[1] && (name = lab_scenario_key_name(k)); k++) {
+        size_t len = strlen(name);
+        bool is_rate = len > 4 && !strcmp(name + len - 4, "_ppm");
+        if (is_rate && !lab_scenario_get(&drawn[0], k) != !lab_scenario_get(&drawn[1], k))
+            n += fmt_into(x->zero + n, sizeof x->zero - n, "%s%s", n ? ", " : "", name);
+    }
+}
+
+static bool is_trace(const char *path)
+{
+    char line[DIFF_LINE] = "", name[DIFF_NAME];
+    struct diff_event e;
+    FILE *f = fopen(path, "r");
+    bool is = f && fgets(line, sizeof line, f) && parse_line(line, name, &e);
+    if (f)
+        fclose(f);
+    return is;
+}
+
 static int run_both(struct diff *x)
 {
-    static struct lab_scenario s;
+    static struct lab_scenario s[2];
+    const char *sets[2 * ROW_SETS];
+    unsigned n = x->n_sets + x->n_others;
+    if (is_trace(x->operands[0]))
+        return tarn_sim_bad("which other trace than", x->operands[0]);
+    if (x->n_seeds == 1 && x->n_others)
+        x->seeds[x->n_seeds++] = x->seeds[0];
     if (x->n_seeds != 2)
-        return tarn_sim_bad("which two seeds? --seed A --seed B", "");
-    int err = tarn_sim_load(&s, x->operands[0], x->sets, x->n_sets);
-    for (unsigned i = 0; i < 2 && !err; i++)
-        run_side(x, &s, i);
-    return err;
+        return tarn_sim_bad("which two seeds? --seed A --seed B, or one and --other K=V", "");
+    for (unsigned i = 0; i < n; i++)
+        sets[i] = set_of(x, i);
+    int err = tarn_sim_load(&s[0], x->operands[0], sets, x->n_sets);
+    err = err ? err : tarn_sim_load(&s[1], x->operands[0], sets, n);
+    if (err)
+        return err;
+    find_zeros(x, s);
+    for (unsigned i = 0; i < 2; i++)
+        run_side(x, &s[i], i);
+    return 0;
 }
 
 static int read_both(struct diff *x)
 {
-    if (x->n_seeds || x->n_sets || x->until_ns || x->mutant)
+    if (x->n_seeds || x->n_sets || x->n_others || x->until_ns || x->mutant)
         return tarn_sim_bad("of two traces only --json is an option:", x->operands[1]);
     int err = read_side(&x->side[0], x->operands[0]);
     return err ? err : read_side(&x->side[1], x->operands[1]);

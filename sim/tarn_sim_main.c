@@ -63,6 +63,8 @@ static const char usage[] =
     "  --branch T --vary N   the run up to T, then N continuations with other chances: how "
     "many "
     "fail?\n"
+    "  --branch auto   looks for the event from which on most of N continuations fail as the run "
+    "does\n"
     "  --log NODE      shows the log lines of a node (\"all\": of every node)\n"
     "  --trace FILE    writes every event as a line of text\n"
     "  --history FILE  writes every answer that a client got, and every record, as text; of\n"
@@ -368,12 +370,17 @@ static void print_end(const struct options *o, int status, const struct outcome 
             (unsigned long long)out->report.hash[1]);
 }
 
-/* of timed faults that are listed for a time when nothing happens any more */
-static void warn_late(const struct lab_scenario *s)
+/* of timed faults that are listed for a time when nothing happens any more, or where they can do
+ * nothing */
+static void warn_faults(const struct lab_scenario *s)
 {
     for (uint32_t i = 0; i < s->n_faults; i++) {
         const struct lab_fault *f = &s->faults[i];
-        if (!lab_scenario_comes_to(s, f, f->at_ns))
+        const char *idle = lab_scenario_fault_idle(s, f);
+        if (idle)
+            tarn_sim_say("faults[%u] (%s) does nothing to %s: %s\n", i,
+                         lab_scenario_fault_name(f->kind), f->node, idle);
+        else if (!lab_scenario_comes_to(s, f, f->at_ns))
             tarn_sim_say(
                 "faults[%u] (%s) never happens: it is at %.3f s, and the load ends at %.3f "
                 "s (duration)\n",
@@ -394,12 +401,13 @@ static int cmd_run(struct options *o)
         o->seed = s.seed;
     if (o->has_branch) {
         s.seed = o->seed;
-        return tarn_sim_branch(&s, o->branch_ns, o->vary, o->json);
+        return o->is_auto ? tarn_sim_decided(&s, o->vary, o->json)
+                          : tarn_sim_branch(&s, o->branch_ns, o->vary, o->json);
     }
     err = open_watch(o, &s, &w);
     if (err)
         return err;
-    warn_late(&s);
+    warn_faults(&s);
     bool watched = o->twice || o->trace || o->log_node || o->history || o->stop_event ||
                    o->plant_event || o->timeline;
     panic_watch = watched ? &w : NULL;
@@ -565,6 +573,8 @@ static int parse_valued(struct options *o, const char *a, const char *v)
         return tarn_sim_number(v, &o->to);
     if (!strcmp(a, "--until"))
         return tarn_sim_time(v, &o->until_ns) && o->until_ns > 0;
+    if (!strcmp(a, "--branch") && v && !strcmp(v, "auto"))
+        return o->has_branch = o->is_auto = true;
     if (!strcmp(a, "--branch"))
         return o->has_branch = tarn_sim_time(v, &o->branch_ns);
     if (!strcmp(a, "--vary"))

@@ -20,7 +20,7 @@ static void print_faults(FILE *to, const struct lab_scenario *s, const struct la
         if (lab_scenario_comes_to(s, &f->f, p->virtual_ns))
             fprintf(to, " %7.3f s  %7.1f s\n", seconds(f->f.for_ns), seconds(f->down_ns));
         else
-            fprintf(to, " not reached\n");
+            fprintf(to, lab_scenario_fault_idle(s, &f->f) ? " does nothing\n" : " not reached\n");
     }
     if (!p->n_faults)
         fprintf(to, "  %9s  nothing\n", "");
@@ -59,8 +59,10 @@ static void print_load(FILE *to, const struct lab_report *p)
         (double)p->store->read_bytes / 1e6, (double)p->store->written_bytes / 1e6);
     fprintf(to,
             "  latency     50%% %.2f ms, 90%% %.2f ms, 99%% %.2f ms, 99.9%% %.2f ms (virtual)\n",
-            (double)lab_run_quantile(l, 500000) / 1e6, (double)lab_run_quantile(l, 900000) / 1e6,
-            (double)lab_run_quantile(l, 990000) / 1e6, (double)lab_run_quantile(l, 999000) / 1e6);
+            (double)lab_hist_quantile(&l->latency, 500000) / 1e6,
+            (double)lab_hist_quantile(&l->latency, 900000) / 1e6,
+            (double)lab_hist_quantile(&l->latency, 990000) / 1e6,
+            (double)lab_hist_quantile(&l->latency, 999000) / 1e6);
 }
 
 static void print_verdicts(FILE *to, const struct lab_report *p)
@@ -69,10 +71,9 @@ static void print_verdicts(FILE *to, const struct lab_report *p)
     for (unsigned v = 0; v < LAB_VERDICTS; v++) {
         const struct lab_finding *f = p->findings[v];
         const char *name = lab_check_name((enum lab_verdict)v);
-        if ((v == LAB_RAFT || v == LAB_LINEAR) && !f->checks)
+        if ((v == LAB_RAFT || v == LAB_LINEAR) && !f->checks && !f->unknown)
             continue;
-        fprintf(to, "  %-4s  %-10s %llu checks", f->failures ? "FAIL" : "ok", name,
-                (unsigned long long)f->checks);
+        lab_print_finding(to, f, name);
         if (f->failures)
             fprintf(to, ", %llu failed\n        first at %.6f s: %s",
                     (unsigned long long)f->failures, seconds(f->at_ns), f->what);
@@ -138,8 +139,8 @@ static void json_report(FILE *to, const struct lab_scenario *s, const struct lab
         (unsigned long long)p->load->ok, (unsigned long long)p->load->refused,
         (unsigned long long)p->load->failed, p->windows, p->windows_up,
         (long long)p->longest_down_ns, (long long)p->healed_ns,
-        (long long)lab_run_quantile(p->load, 500000), (long long)lab_run_quantile(p->load, 990000),
-        p->drawn);
+        (long long)lab_hist_quantile(&p->load->latency, 500000),
+        (long long)lab_hist_quantile(&p->load->latency, 990000), p->drawn);
     for (uint32_t i = 0; i < p->n_faults; i++) {
         lab_print_json_fault(to, s, &p->faults[i].f, p->virtual_ns, !i);
         fprintf(to, ", \"down_ns\": %lld}", (long long)p->faults[i].down_ns);
@@ -147,11 +148,8 @@ static void json_report(FILE *to, const struct lab_scenario *s, const struct lab
     fprintf(to, "], \"verdicts\": {");
     for (unsigned v = 0; v < LAB_VERDICTS; v++) {
         const struct lab_finding *f = p->findings[v];
-        fprintf(to, "%s\"%s\": {\"checks\": %llu, \"failures\": %llu, \"at_ns\": %lld, \"first\": ",
-                v ? ", " : "", lab_check_name((enum lab_verdict)v), (unsigned long long)f->checks,
-                (unsigned long long)f->failures, (long long)f->at_ns);
-        lab_json_string(to, f->failures ? f->what : "");
-        fprintf(to, "}");
+        fprintf(to, "%s\"%s\": ", v ? ", " : "", lab_check_name((enum lab_verdict)v));
+        lab_print_json_finding(to, f);
     }
     fprintf(to, "}, \"hash\": \"%016llx%016llx\"", (unsigned long long)p->hash[0],
             (unsigned long long)p->hash[1]);

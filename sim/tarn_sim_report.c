@@ -309,6 +309,8 @@ static void failures(const struct report *r)
                    "class=n>at<th>what, and the line that reproduces it</tr>\n");
         printf("<tr><td>");
         text(column(st, 6));
+        printf("%s", *column(st, 1) ? " " : "");
+        text(column(st, 1));
         printf("<td class=n>%lld<td class=bad>%s<td>", (long long)sqlite3_column_int64(st, 3),
                column(st, 5));
         text(column(st, 7));

@@ -39,6 +39,7 @@
     X(disk_writes, "", "writes of all disks") \
     X(disk_syncs, "", "syncs of all disks") \
     X(messages_per_record_milli, "milli", "messages on the network for each record of the journal") \
+    X(unknown, "", "checks that were given up: their budget did not do") \
     X(kind_boot, "kind", "lines of --trace: processes that began") \
     X(kind_crash, "kind", "that ended") \
     X(kind_pause, "kind", "that stood still, or went on") \
@@ -111,7 +112,7 @@ struct row_plan { /* what campaign and worker read from the command line */
     uint32_t n_scenarios;
     const char *sets[ROW_SETS];
     unsigned n_sets;
-    const char *sweeps[ROW_SWEEPS]; /* "key=value,value,..." */
+    const char *sweeps[ROW_SWEEPS + 1]; /* "key=value,value,..."; the last is refused */
     unsigned n_sweeps;
     const char *mutant;
     struct row_plant plants[ROW_PLANTS];

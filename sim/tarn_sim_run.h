@@ -10,7 +10,7 @@ struct options {
     uint64_t seed, from, to;
     const char *sets[64];
     unsigned n_sets;
-    bool twice, json, first, has_seed, has_branch, has_vary;
+    bool twice, json, first, has_seed, has_branch, has_vary, is_auto;
     uint64_t stride, at, at2;
     const char *mode;
     int64_t until_ns, branch_ns;

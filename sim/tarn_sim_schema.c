@@ -90,8 +90,18 @@ static void knobs(FILE *to)
     }
 }
 
+/* the kinds that have the field, or all */
+static void fault_kinds(FILE *to, const char *field)
+{
+    for (int k = 0, n = 0; k < LAB_FAULTS; k++)
+        if (!field || lab_scenario_fault_has((enum lab_fault_kind)k, field))
+            fprintf(to, "%s\"%s\"", n++ ? ", " : "",
+                    lab_scenario_fault_name((enum lab_fault_kind)k));
+}
+
 static void faults(FILE *to)
 {
+    static const char *const some[] = {"to", "one_way", "chance"};
     fprintf(to,
             ",\n    \"faults\": {\"description\": \"what goes wrong when, beside what random.* "
             "draws\", \"type\": \"array\", \"maxItems\": %d, \"items\": {\n"
@@ -108,13 +118,21 @@ static void faults(FILE *to)
             "\"minimum\": 0}},\n"
             "        \"do\": {\"enum\": [",
             LAB_FAULTS_MAX, LAB_CHANCES);
-    for (int k = 0; k < LAB_FAULTS; k++)
-        fprintf(to, "%s\"%s\"", k ? ", " : "", lab_scenario_fault_name((enum lab_fault_kind)k));
-    fprintf(to, "]}},\n        \"if\": {\"properties\": {\"do\": {\"enum\": [");
-    for (int k = LAB_FAULT_STORE_CHANGE; k < LAB_FAULTS; k++)
-        fprintf(to, "%s\"%s\"", k > LAB_FAULT_STORE_CHANGE ? ", " : "",
-                lab_scenario_fault_name((enum lab_fault_kind)k));
-    fprintf(to, "]}}}, \"else\": {\"required\": [\"node\"]}}}");
+    fault_kinds(to, NULL);
+    fprintf(to, "]}},\n        \"allOf\": [{\"if\": {\"properties\": {\"do\": {\"enum\": [");
+    for (int n = LAB_FAULT_STORE_CHANGE; n < LAB_FAULTS; n++)
+        fprintf(to, "%s\"%s\"", n > LAB_FAULT_STORE_CHANGE ? ", " : "",
+                lab_scenario_fault_name((enum lab_fault_kind)n));
+    fprintf(to, "]}}}, \"else\": {\"required\": [\"node\"]}}");
+    for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+        fprintf(
+            to,
+            ", {\"if\": {\"required\": [\"%s\"]}, \"then\": {\"properties\": {\"do\": {\"enum\": [",
+            some[i]);
+        fault_kinds(to, some[i]);
+        fprintf(to, "]}}}}");
+    }
+    fprintf(to, "]}}");
 }
 
 static void links(FILE *to)

@@ -33,7 +33,8 @@ static const char usage[] =
     "  --budget T      writes the best there is after that time (default 10m)\n"
     "  --record        writes the run as it is, with every fault and operation, and stops there; "
     "it need not fail\n"
-    "  --set K=V       overrides a key of the scenario; may be repeated\n"
+    "  --set K=V       overrides a key of the scenario; may be repeated; with --db: only of those "
+    "failures (of a sweep)\n"
     "  --mutant NAME   with that known bug (builds with -Dmutants=true only); the file says so\n"
     "  --json          what came of it, as JSON\n"
     "  --quiet         no progress\n"
@@ -395,7 +396,21 @@ static int parse(int argc, char **argv, struct shrink *k)
     return k->path || k->db ? 0 : tarn_sim_bad("which failure? SCENARIO --seed N, or --db F", "");
 }
 
-/* the failure of a database: its scenario, seed and settings */
+/* does a database's text of settings have all that --set says? */
+static bool has_sets(const struct shrink *k, const char *sets)
+{
+    for (unsigned i = 0; i < k->n_sets; i++) {
+        const char *rest = sets;
+        bool found = false;
+        for (char set[600]; !found && tarn_sim_next_set(&rest, set, sizeof set);)
+            found = !strcmp(set, k->sets[i]);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+/* the failure of a database: its scenario, seed and settings; of a sweep --set says which value */
 static int pick_from_db(struct shrink *k)
 {
     static char path[600], sets[2000], mutant[40];
@@ -407,14 +422,17 @@ static int pick_from_db(struct shrink *k)
         db,
         "SELECT s.path, s.sets, s.mutant, r.seed, r.checker FROM run r JOIN scenario s ON s.id = "
         "r.scenario WHERE r.status IN (3, 4, 6) AND (?1 IS NULL OR s.name = ?1) AND (?2 IS NULL "
-        "OR r.seed = ?2) ORDER BY s.id, r.seed LIMIT 1");
+        "OR r.seed = ?2) ORDER BY s.id, r.seed");
     if (k->scenario)
         sqlite3_bind_text(st, 1, k->scenario, -1, SQLITE_STATIC);
     if (k->has_seed)
         sqlite3_bind_int64(st, 2, (int64_t)k->seed);
-    bool found = tarn_sim_db_row(st);
-    if (found) {
+    bool found = false;
+    while (!found && tarn_sim_db_row(st)) {
         const unsigned char *m = sqlite3_column_text(st, 2);
+        found = has_sets(k, (const char *)sqlite3_column_text(st, 1));
+        if (!found)
+            continue;
         fmt_into(path, sizeof path, "%s", (const char *)sqlite3_column_text(st, 0));
         fmt_into(sets, sizeof sets, "%s", (const char *)sqlite3_column_text(st, 1));
         fmt_into(mutant, sizeof mutant, "%s", m ? (const char *)m : "");
@@ -424,10 +442,12 @@ static int pick_from_db(struct shrink *k)
     sqlite3_finalize(st);
     err = tarn_sim_db_close(db);
     if (!found) {
-        tarn_sim_say("%s has no such failure of a single run (safety, liveness or crash)\n", k->db);
+        tarn_sim_say("%s has no such failure of a single run (safety, liveness or crash)%s\n",
+                     k->db, k->n_sets ? "; with --db a --set says which of its values" : "");
         return EXIT_USAGE;
     }
     k->path = path;
+    k->n_sets = 0; /* they are among those */
     const char *rest = sets;
     for (char set[600];
          k->n_sets < ARRAY_LEN(k->sets) && tarn_sim_next_set(&rest, set, sizeof set);)
@@ -435,6 +455,16 @@ static int pick_from_db(struct shrink *k)
     if (!err && *mutant && (k->mutant = mutant) && !tarn_sim_mutant(mutant))
         return EXIT_USAGE;
     return err;
+}
+
+/* "storm, seed 3, with net.loss=0.05" */
+static void say_from(const struct shrink *k, const struct lab_scenario *s, char *to, size_t cap)
+{
+    size_t n = fmt_into(to, cap, "%s, seed %llu", s->name, (unsigned long long)s->seed);
+    if (*s->mutant)
+        n += fmt_into(to + n, cap - n, ", with %s", s->mutant);
+    for (unsigned i = 0; i < k->n_sets; i++)
+        n += fmt_into(to + n, cap - n, "%s%s", i ? " " : *s->mutant ? " " : ", with ", k->sets[i]);
 }
 
 int tarn_sim_shrink(int argc, char **argv)
@@ -458,8 +488,7 @@ int tarn_sim_shrink(int argc, char **argv)
         fmt_into(s.mutant, sizeof s.mutant, "%s", k.mutant);
     fmt_into(out, sizeof out, "%s-%s-%llu.json", k.record ? "recorded" : "shrunk", s.name,
              (unsigned long long)s.seed);
-    fmt_into(from, sizeof from, "%s, seed %llu%s%s", s.name, (unsigned long long)s.seed,
-             *s.mutant ? ", with " : "", s.mutant);
+    say_from(&k, &s, from, sizeof from);
     k.out = k.out ? k.out : out;
     k.t0 = tarn_sim_wall_s();
     signal(SIGINT, on_interrupt);

@@ -90,7 +90,8 @@ static void print_failure(sqlite3_stmt *st, FILE *to)
 {
     char again[3000];
     tarn_sim_summary_again(st, again, sizeof again);
-    fprintf(to, "FAIL  %s seed %lld: %s, %s", column(st, 6), (long long)sqlite3_column_int64(st, 3),
+    fprintf(to, "FAIL  %s seed %lld%s%s: %s, %s", column(st, 6),
+            (long long)sqlite3_column_int64(st, 3), *column(st, 1) ? " with " : "", column(st, 1),
             column(st, 5), column(st, 7));
     if (sqlite3_column_int64(st, 8))
         fprintf(to, " at %.6f s", (double)sqlite3_column_int64(st, 8) / 1e9);
@@ -259,6 +260,19 @@ static uint64_t judge_marks(sqlite3 *db, const struct summary_options *o)
     return unreached;
 }
 
+/* runs that say less than "ok": how many, and which budget did not do */
+static void print_unknown(sqlite3 *db)
+{
+    sqlite3_stmt *st = tarn_sim_db_ask(
+        db, "SELECT count(*), sum(r.unknown), min(r.what) FROM run r WHERE r.unknown > 0");
+    if (tarn_sim_db_row(st) && sqlite3_column_int64(st, 0))
+        printf("unknown: in %lld runs %lld checks were given up (%s): SELECT * FROM run WHERE "
+               "unknown > 0\n",
+               (long long)sqlite3_column_int64(st, 0), (long long)sqlite3_column_int64(st, 1),
+               column(st, 2));
+    sqlite3_finalize(st);
+}
+
 static void print_text(sqlite3 *db)
 {
     sqlite3_stmt *st = tarn_sim_db_ask(
@@ -275,8 +289,8 @@ static void print_text(sqlite3 *db)
                (long long)sqlite3_column_int64(st, 1),
                lab_print_s((uint64_t)sqlite3_column_int64(st, 1)), column(st, 2));
     sqlite3_finalize(st);
-    printf("\n");
-    printf("\n");
+    printf("\n\n");
+    print_unknown(db);
 }
 
 /* ---- JSON ---- */
@@ -338,6 +352,8 @@ static void json_failures(sqlite3 *db)
         tarn_sim_summary_again(st, again, sizeof again);
         printf("%s{\"scenario\": ", i ? ", " : "");
         lab_json_string(stdout, column(st, 6));
+        printf(", \"sets\": ");
+        lab_json_string(stdout, column(st, 1));
         printf(", \"seed\": %lld, \"verdict\": \"%s\", \"checker\": ",
                (long long)sqlite3_column_int64(st, 3), column(st, 5));
         lab_json_string(stdout, column(st, 7));

@@ -15,6 +15,7 @@ static const struct {
     {"--seed", " run points shrink elections diff "},
     {"--set", " run seeds keys campaign shrink elections diff "},
     {"--sweep", " campaign "},
+    {"--other", " diff "},
     {"--mutant", " run seeds points campaign shrink diff "},
     {"--twice", " run campaign "},
     {"--first", " seeds campaign "},

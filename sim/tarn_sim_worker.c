@@ -94,6 +94,10 @@ static void measure_records(uint64_t records)
 
 static void take_verdict(const struct lab_finding *f, bool is_liveness, const char *name)
 {
+    measure(ROW_unknown, (uint64_t)row.values[ROW_unknown] + f->unknown);
+    if (f->unknown && !row.status)
+        fmt_into(row.what, sizeof row.what, "%s: %llu unknown, %s did not do", name,
+                 (unsigned long long)f->unknown, f->budget);
     if (!f->failures || row.status == EXIT_SAFETY)
         return; /* the first that is about safety, or else about liveness */
     if (row.status && is_liveness)
@@ -146,8 +150,8 @@ static void run_whole(const struct lab_scenario *s, const struct lab_scenario *d
     measure(ROW_unanswered, r.load->failed);
     measure(ROW_refused, r.load->refused);
     if (r.load->ok) {
-        measure(ROW_p50_ns, (uint64_t)lab_run_quantile(r.load, 500000));
-        measure(ROW_p99_ns, (uint64_t)lab_run_quantile(r.load, 990000));
+        measure(ROW_p50_ns, (uint64_t)lab_hist_quantile(&r.load->latency, 500000));
+        measure(ROW_p99_ns, (uint64_t)lab_hist_quantile(&r.load->latency, 990000));
     }
     measure_records(r.records);
     measure(ROW_repairs, r.repairs);

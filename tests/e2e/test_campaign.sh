@@ -85,7 +85,7 @@ sim merge "$work/merged.db" "$work/whole.db" --marks off
 expect 0 "merge with the same seeds" "12 seeds were in more than one database: all hashes are equal"
 python3 -c "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('UPDATE run SET hash = \"0\" WHERE seed = 5'); d.commit()" "$work/shard1.db"
 sim merge "$work/differ.db" "$work/whole.db" "$work/shard1.db" --marks off
-expect 5 "a hash that differs" "register seed 5: divergence"
+expect 5 "a hash that differs" "register seed 5 with duration=500ms: divergence"
 
 # marks: what no run came to is a failure unless it is excused
 sim campaign $sc --set random.power_loss_every=0 --set fault_on_ppm=1000000 --set fault_fire_ppm=1 --seeds 1..2

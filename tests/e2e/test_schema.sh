@@ -36,6 +36,10 @@ says = [ # a mistake, and what of it must be said
     ('{"faults": [\n{"at": "1s", "do": "crash", "node": "m1"},\n{"at": "1s", "do": "crash"}]}', ["line 3, faults[1]", '"node"']),
     ('{"faults": [{"at": "1s", "do": "crash", "nod": "m1"}]}', ["line 1, faults[0].nod", 'did you mean "node"']),
     ('{"faults": [{"at": "soon", "do": "crash", "node": "m1"}]}', ["faults[0].at", "like 250ms"]),
+    ('{"faults": [{"at": "1s", "do": "clock_step", "node": "m1", "to": "m2"}]}', ["line 1, faults[0].to", 'clock_step has no "to"', "(at, do, node, for, chance)"]),
+    ('{"faults": [{"at": "1s", "do": "disk_full", "node": "m1", "one_way": true}]}', ["faults[0].one_way", 'disk_full has no "one_way"']),
+    ('{"faults": [{"at": "1s", "do": "crash", "node": "m1", "chance": [1]}]}', ["faults[0].chance", 'crash has no "chance"']),
+    ('{"faults": [{"at": "1s", "do": "partition", "node": "m1", "one_way": 1}]}', ["faults[0].one_way", "neither true nor false"]),
     ('{"chances": [{"at": "1s", "do": "loss", "node": "m1"}]}', ["line 1, chances[0]", '"to"']),
     ('{"chances": [{"at": "1s", "do": "lose", "node": "m1", "to": "m2"}]}', ["chances[0].do"]),
     ('{"chances": [{"at": "1s", "do": "reset", "node": "m1", "to": "m2", "for": "1s"}]}', ["chances[0]", '"for"']),
@@ -70,7 +74,7 @@ for text, parts in [ # of these a schema knows nothing
 assert "did you mean" not in parser('{"faults": [{"at": "1s", "do": "misdirect", "node": "m1"}]}')[1]
 ok, why = parser('{"masters": 3,\n"clients": 2\n"workers": 1}')
 assert not ok and "line 3" in why and "comma" in why, why
-good = ['{"$schema": "x", "masters": 3, "net": {"loss_ppm": "5", "rto": "1.5s"}, "faults": [{"at": 5, "do": "store_full"}, {"at": "1s", "do": "partition", "node": "leader", "to": "half", "one_way": true, "chance": [1]}]}',
+good = ['{"$schema": "x", "masters": 3, "net": {"loss_ppm": "5", "rto": "1.5s"}, "faults": [{"at": 5, "do": "store_full"}, {"at": "1s", "do": "link_slow", "node": "leader", "to": "half", "one_way": true, "chance": [1]}]}',
         '{"chances": [{"at": "1.5s", "do": "loss", "node": "c1", "to": "m1", "n": 2, "skip": 1}, {"at": 3, "do": "site", "node": "w1", "site": "a.b"}, {"at": 4, "do": "disk_stall", "node": "m1", "for": "1s"}]}',
         '{"links": [{"from": "*", "to": "*", "latency_min": 5, "latency_mean": "40ms"}, {"from": "m1", "to": "c*", "loss_ppm": 3, "one_way": true}], "nics": [{"node": "w*", "bytes_per_s": "0"}]}',
         '{"operations": [{"at": "1s", "by": "c1.0", "do": "open", "steps": "read 0+5"}]}']

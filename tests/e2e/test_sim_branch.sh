@@ -39,6 +39,30 @@ for other in --twice "--until 2s" "--stop-at-event 3" "--log m1" "--trace $work/
     expect 2 "--branch with $other" "branch goes with"
 done
 [ ! -e "$work/x" ] || fail "a refused run writes"
+# when was it decided?  From the beginning: nobody recovers in no time.
+sim run $sc $never --seed 3 --branch auto --vary 3
+expect 4 "decided from the beginning" "^from the beginning on most other continuations fail in the same way: 3 of 3 "
+sim run $sc --seed 3 --branch auto --vary 2
+expect 0 "no failure" "all verdicts are ok: there is no failure"
+# In between: leases that clocks break.  What is shown is what the trace has there, and it is the same each time.
+drift="sim/scenarios/raft-drift.json --set clock.drift_max_ppm=200000 --set duration=8s"
+for seed in $(tarn-sim seeds $drift --from 1 --to 60 | sed -n 's/^seed \([0-9]*\):.*/\1/p'); do
+    sim run $drift --seed "$seed" --branch auto --vary 9 --json
+    [ "$(field 'd["decided_ns"] > 0')" = True ] && break
+done
+expect 3 "decided in between"
+[ "$(field '2 * d["alike_before"] < 9 < 2 * d["alike_after"] and d["decided_ns"] <= d["unvaried"]["at_ns"] and len(d["probes"]) > 8 and len(d["events"]) > 0')" = True ] ||
+    fail "not decided there: $(cat "$work/out")"
+event=$(field 'd["events"][-1]["event"]') line=$(field '"%.9f %s %s %s %s" % ((d["decided_ns"] / 1e9,) + tuple(d["events"][-1][k] for k in ("node", "kind", "a", "b")))')
+cp "$work/out" "$work/first"
+sim run $drift --seed "$seed" --branch auto --vary 9 --json
+cmp "$work/out" "$work/first" || fail "the second time it is otherwise"
+sim run $drift --seed "$seed" --branch auto --vary 9
+expect 3 "as text" "^decided at [0-9.]+ s: from then on .*, before it .* fail in the same way"
+sim run $drift --seed "$seed" --trace "$work/trace"
+[ "$(sed -n "${event}p" "$work/trace")" = "$line" ] || fail "event $event is $(sed -n "${event}p" "$work/trace"), not $line"
+sim run $sc --branch auto --vary 0
+expect 2 "no continuations" "needs a --vary"
 sim run $sc --vary 5
 expect 2 "--vary alone" "of --branch"
 sim run $sc --branch 600s --vary 2

@@ -7,7 +7,7 @@ sc="sim/scenarios/register.json --set duration=500ms"
 never="--set bound=1ms --set net.latency_min=150ms --set net.latency_mean=150ms"
 
 # each option is of the commands whose help has it, and the others refuse it and say whose it is
-commands="run seeds keys points mutants campaign merge report shrink check-history list elections"
+commands="run seeds keys points mutants campaign merge report shrink check-history list elections diff"
 options=$(grep -oE '^    \{"--[a-z0-9-]+"' sim/tarn_sim_words.c | grep -oE -- '--[a-z0-9-]+')
 [ "$(wc -w <<< "$options")" -gt 40 ] || fail "no options: $options"
 for o in $options; do
@@ -30,7 +30,7 @@ expect 2 "a second point without the first" "--at K"
 sim keys --set net.loss=0.05
 expect 0 "a setting without a scenario" "^net.loss_ppm +50000$"
 sim --version
-expect 0 "the version" "^tarn-sim, of commit [0-9a-z-]+, by (gcc|clang) [0-9]+.*; databases have schema 2$"
+expect 0 "the version" "^tarn-sim, of commit [0-9a-z-]+, by (gcc|clang) [0-9]+.*; databases have schema 3$"
 grep -q "seeds SCENARIO.*1 to 100" <(tarn-sim --help) || fail "how many seeds are not told"
 
 # numbers, times, probabilities

@@ -37,10 +37,37 @@ head -n 20 "$work/calm.trace" > "$work/short.trace"
 sim diff "$work/calm.trace" "$work/short.trace"
 expect 5 "one is shorter" "no more events"
 
+# one seed and another setting; where a rate is 0 in one of them, that is said
+sim diff $R --seed 1 --other load.think=9ms --until 1s
+expect 5 "another setting" "^seed 1: [0-9]+ events; seed 1 load.think=9ms: [0-9]+ events$"
+grep -q "0 in one of them" "$work/out" && fail "no rate is 0: $(head -n 2 "$work/out")"
+sim diff $R --seed 1 --set net.loss=0 --other net.loss=0.01 --until 1s
+expect 5 "a rate of 0" "^net.loss_ppm: 0 in one of them; where a rate is 0 nothing is drawn for it"
+sim diff $R --seed 1 --set net.loss=0 --other net.loss=0.01 --until 1s --json
+[ "$(field 'd["zero_rates"]')" = net.loss_ppm ] || fail "no rate in JSON"
+sim diff $R --seed 1 --set net.loss=0.02 --other net.loss=0.01 --until 1s
+grep -q "0 in one of them" "$work/out" && fail "neither rate is 0"
+
+# what is no pair of traces
+: > "$work/empty.trace"
+sim diff "$work/empty.trace" "$work/empty.trace"
+expect 2 "two empty traces" "empty.trace: there is no event in it, so nothing to compare"
+sim diff "$work/calm.trace" "$work/empty.trace"
+expect 2 "an empty trace" "empty.trace: there is no event in it"
+sim diff register "$work/calm.trace"
+expect 2 "a scenario's name" "register: the name of a scenario, no trace; two operands are two files"
+sim diff "$work/calm.trace"
+expect 2 "one trace" "which other trace than"
 sim diff $R --seed 1
 expect 2 "one seed" "which two seeds"
+sim diff "$work" "$work/calm.trace"
+expect 2 "a folder" "cannot read $work: Is a directory"
+sim diff "$work/calm.trace" "$work/calm.trace" "$work/calm.trace"
+expect 2 "three" "unexpected operand"
+sim diff "$work/calm.trace" "$work/calm.trace" --other net.loss=0
+expect 2 "--other of traces" "only --json"
 sim diff "$work/calm.trace" $R
-expect 2 "no trace" "register.json, line 1: no event"
+expect 2 "no trace" "register.json, line 1: no event of tarn-sim run --trace; a scenario takes --seed A --seed B"
 sim diff "$work/calm.trace" "$work/none"
 expect 2 "no file" "cannot read"
 sim diff "$work/calm.trace" "$work/calm.trace" --seed 1

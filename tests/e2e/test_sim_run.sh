@@ -66,7 +66,7 @@ grep -q "^\[\"liveness\",[0-9]*,[0-9]*,$want," "$work/page.html" || fail "not $w
 
 # a run that ends before its operations is late, and nothing else: what they wrote may have been read
 for seed in 1 2 3 4; do
-    sim run $R --set duration=2s --set bound=1ns --seed $seed
+    sim run $R --set duration=2s --set bound=1ns --set net.latency_min=60ms --set net.latency_mean=60ms --set journal.attempt=5s --seed $seed
     expect 4 "journals that are late, seed $seed" "FAIL  liveness"
     grep -q "ok    linear" "$work/out" || fail "seed $seed: $(grep FAIL -A1 "$work/out")"
 done

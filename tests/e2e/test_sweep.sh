@@ -33,12 +33,41 @@ sim campaign sim/scenarios/raft3.json --sweep journal.heartbeat --seeds 1..2
 expect 2 "no values" "missing or bad value of --sweep"
 sim campaign sim/scenarios/raft3.json --sweep journal.heartbeat=20ms,fast --seeds 1..2
 expect 2 "a bad value" "journal.heartbeat: \"fast\" is not a time"
+sim campaign sim/scenarios/raft3.json --sweep seed=1,2 --seeds 1..2
+expect 2 "a sweep of seeds" "--sweep seed=1,2: a campaign's seeds are --seeds A..B"
+sim campaign sim/scenarios/raft3.json --set seed=1 --seeds 1..2
+expect 2 "a seed by --set" "--set seed=1: a campaign's seeds are"
+sim campaign sim/scenarios/raft3.json --set net.loss=0 --sweep net.loss_ppm=1,2 --seeds 1..2
+expect 2 "one key twice" "--sweep net.loss_ppm=1,2 and --set net.loss=0: one key"
+sim campaign sim/scenarios/raft3.json --sweep load.think=1ms --sweep load.think=2ms --seeds 1..2
+expect 2 "one key in two sweeps" "--sweep load.think=2ms and --sweep load.think=1ms: one key"
+sim campaign sim/scenarios/raft3.json --sweep load.think=1ms --sweep load.threads=1 --sweep clients=2 --sweep masters=3 --seeds 1..2
+expect 2 "a fourth sweep" "at most three --sweep, not also --sweep masters=3"
+
+# what fails says with which value, the line that reproduces it does, and what is made smaller is of the value that was asked for
+fails="sim/scenarios/register.json --set duration=1s --set net.latency_min=60ms --set net.latency_mean=60ms --set journal.attempt=5s"
+sim campaign $fails --sweep bound=1ms,60s --seeds 3..4 --marks off --quiet --db "$work/fail.db"
+expect 4 "a sweep of which one value fails" "^FAIL  register seed 3 with duration=1s .* bound=1ms: liveness"
+again=$(sed -n 's/^  reproduce: tarn-sim //p' "$work/out" | head -n 1)
+echo "$again" | grep -q -- "--set bound=1ms --seed 3" || fail "not the whole line: $again"
+eval "sim $again"
+expect 4 "the line that reproduces it" "FAIL  liveness"
+[ "$(tail -n 1 "$work/out")" = "$(sqlite3 "$work/fail.db" "SELECT hash FROM run r JOIN scenario s ON s.id = r.scenario WHERE seed = 3 AND sets LIKE '%bound=1ms'")" ] || fail "another run"
+sim campaign $fails --sweep bound=1ms,60s --seeds 3..4 --marks off --quiet --db "$work/fail.db" --json
+[ "$(field '{f["sets"].rsplit(" ", 1)[1] for f in d["failures"]}')" = "{'bound=1ms'}" ] || fail "no value in JSON: $(head -c 500 "$work/out")"
+sim shrink --db "$work/fail.db" --set bound=60s --out "$work/s.json" --quiet
+expect 2 "a value that fails nowhere" "no such failure.*a --set says which of its values"
+sim shrink --db "$work/fail.db" --set bound=1ms --seed 4 --out "$work/s.json" --quiet --budget 1ns
+expect 0 "of one value"
+grep -q '"about": "shrunk of register, seed 4, with duration=1s .*bound=1ms' "$work/s.json" || fail "of which value: $(head -n 3 "$work/s.json")"
+sim run "$work/s.json"
+expect 4 "the smaller file" "FAIL  liveness"
 
 # databases of another schema are told apart
 cp "$work/sweep.db" "$work/old.db"
 sqlite3 "$work/old.db" "UPDATE meta SET value = 1 WHERE key = 'schema'"
 sim merge "$work/new.db" "$work/sweep.db" "$work/old.db" --marks off
-expect 2 "an older database" "old.db is of another version of tarn-sim: its schema is \"1\", this one's 2: not merged"
+expect 2 "an older database" "old.db is of another version of tarn-sim: its schema is \"1\", this one's 3: not merged"
 sim merge "$work/old.db" "$work/sweep.db" --marks off
-expect 2 "into an older one" "its schema is \"1\", this one's 2"
+expect 2 "into an older one" "its schema is \"1\", this one's 3"
 exit 0

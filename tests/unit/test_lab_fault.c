@@ -4,6 +4,7 @@
 #include "sim/lab_core.h"
 #include "sim/lab_fault.h"
 #include "sim/lab_group_impl.h"
+#include "sim/lab_run.h"
 #include "sim/sim_internal.h"
 #include "tests/unit/unit.h"
 
@@ -382,8 +383,74 @@ static void test_rot_within_and_beyond(void)
     CU_ASSERT(stopped[0] == 0 && stopped[1] > 0);
 }
 
-UNIT_MAIN("lab_fault", UNIT(test_fault_as_often_as_asked), UNIT(test_fault_swizzle),
-          UNIT(test_fault_bridge), UNIT(test_fault_slow_links), UNIT(test_fault_clock_step),
-          UNIT(test_core_is_a_bare_majority), UNIT(test_core_links),
+/* ---- what ends when all is healed ---- */
+
+struct calm {
+    bool healed;
+    uint32_t stops[2]; /* in the middle of a turn; before and after */
+};
+
+static void calm_trace(void *ctx, const struct sim_trace *t)
+{
+    struct calm *x = ctx;
+    x->healed |= t->kind == SIM_K_NET && t->node == UINT32_MAX && t->b == UINT32_MAX;
+    x->stops[x->healed] += t->kind == SIM_K_PAUSE && t->a == 2;
+}
+
+/* connections that carry nothing, and that nobody was told of */
+static uint32_t calm_silent(struct sim *sim)
+{
+    uint32_t n = 0;
+    list_each(l, &sim->net.conns) {
+        const struct sim_conn *c = container_of(l, struct sim_conn, link);
+        n += c->silent && (c->end[0].state == SIM_END_OPEN || c->end[1].state == SIM_END_OPEN);
+    }
+    return n;
+}
+
+static void calm_run(int only)
+{
+    static struct lab_scenario s;
+    struct calm x = {.healed = false};
+    struct mem m;
+    char json[500], why[LAB_ERROR];
+    fmt_into(json, sizeof json,
+             "{\"duration\": \"3s\", \"bound\": \"30s\", \"clients\": 3, \"masters\": %d, "
+             "\"stall_ppm\": 3000, \"stall_mean\": \"30ms\", \"net\": {\"user_timeout\": \"20s\"}, "
+             "\"disk\": {\"stall_ppm\": 20000, \"stall_mean\": \"5ms\"}, \"journal\": "
+             "{\"only\": %d}}",
+             only ? 3 : 1, only);
+    CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&s, json, why), 0);
+    unit_mem(&m, (uint64_t)4 << 30);
+    struct lab_group *g = only ? lab_group_open(&m, &s, 1, NULL, NULL) : NULL;
+    struct lab_run *r = only ? NULL : lab_run_open(&m, &s, 1, NULL, NULL);
+    struct sim *sim = g ? lab_group_sim(g) : lab_run_sim(r);
+    sim_trace_hook(sim, calm_trace, &x);
+    CU_ASSERT(!(g ? lab_group_go(g, 2900 * ms) : lab_run_go(r, 2900 * ms)));
+    for (uint32_t i = 1; i < sim_node_count(sim); i++) /* whoever had one before has given it up */
+        sim_net_half_open(sim_node_at(sim, 0), sim_node_at(sim, i));
+    CU_ASSERT(calm_silent(sim) > 1);
+    CU_ASSERT(!(g ? lab_group_go(g, 3300 * ms) : lab_run_go(r, 3300 * ms)));
+    CU_ASSERT(x.healed && calm_silent(sim) == 0);
+    uint64_t stalls = sim_stats(sim)->stalls;
+    CU_ASSERT(g ? lab_group_go(g, 0) : lab_run_go(r, 0));
+    CU_ASSERT(x.stops[0] > 3 && x.stops[1] == 0);
+    CU_ASSERT(stalls > 3 && sim_stats(sim)->stalls == stalls);
+    if (g)
+        lab_group_close(g);
+    else
+        lab_run_close(r);
+    mem_drop(&m);
+}
+
+static void test_calm_after_healing(void)
+{
+    calm_run(0);
+    calm_run(1);
+}
+
+UNIT_MAIN("lab_fault", UNIT(test_calm_after_healing), UNIT(test_fault_as_often_as_asked),
+          UNIT(test_fault_swizzle), UNIT(test_fault_bridge), UNIT(test_fault_slow_links),
+          UNIT(test_fault_clock_step), UNIT(test_core_is_a_bare_majority), UNIT(test_core_links),
           UNIT(test_core_serves_for_a_while), UNIT(test_core_that_is_slow_is_found),
           UNIT(test_rot_within_and_beyond))

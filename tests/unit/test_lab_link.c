@@ -83,7 +83,23 @@ static void test_link_text_bad(void)
         {"\"clients\": 4000, \"links\": [{\"from\": \"*\", \"to\": \"*\"}]", "pairs of machines"},
         {"\"nics\": [{\"node\": \"w1\"}]", "\"bytes_per_s\""},
         {"\"nics\": [{\"node\": \"w7\", \"bytes_per_s\": 1}]", "no machine \"w7\""},
-        {"\"nics\": [{\"node\": \"w1\", \"bytes_per_s\": -1}]", "bytes_per_s"},
+        {"\"nics\": [{\"node\": \"w1\", \"bytes_per_s\": -1}]",
+         "nics[0].bytes_per_s: -1 is not a whole number from 0 to 9223372036854775807"},
+        {"\"nics\": [{\"node\": \"w1\", \"bytes_per_s\": 1}, {\"node\": [\"w2\"], "
+         "\"bytes_per_s\": 1}]",
+         "nics[1].node: a list names no machines"},
+        {"\"nics\": [{\"node\": \"w1\", \"bytes\": 1}]", "\"bytes\" (node, bytes_per_s)"},
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\"}, {\"from\": \"m1\", \"to\": \"c1\", "
+         "\"loss_ppm\": 1000001}]",
+         "links[1].loss_ppm: 1000001 is not a whole number from 0 to 1000000"},
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\", \"latency_mean\": \"soon\"}]",
+         "links[0].latency_mean: \"soon\" is not a time from 0 to 24h (like 250ms, 2s)"},
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\", \"one_way\": \"yes\"}]",
+         "links[0].one_way: \"yes\" is neither true nor false"},
+        {"\"links\": [{\"from\": 7, \"to\": \"c1\"}]",
+         "links[0].from: 7 names no machines (m1, w1, c1, m*, w*, c*, *)"},
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"a_name_of_sixteen\"}]",
+         "links[0].to: \"a_name_of_sixteen\" names no machines"},
     };
     char json[400], why[LAB_ERROR];
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
@@ -94,6 +110,47 @@ static void test_link_text_bad(void)
         CU_ASSERT_PTR_NOT_NULL(strstr(why, bad[i].says));
         if (!strstr(why, bad[i].says))
             printf("\n%s: %s\n", bad[i].what, why);
+    }
+}
+
+/* of a list that later elements make void: which one is told; else nothing */
+static void test_link_that_counts_nowhere(void)
+{
+    static const struct {
+        const char *what, *says;
+    } lists[] = {
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\", \"loss_ppm\": 9}, {\"from\": \"c1\", "
+         "\"to\": "
+         "\"m1\", \"latency_mean\": \"1s\"}]",
+         "links[0]: nothing of it counts, as links[1]"},
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\"}, {\"from\": \"m*\", \"to\": \"c*\"}]",
+         "links[0]: nothing of it counts, as links[1]"},
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\"}, {\"from\": \"m1\", \"to\": \"*\", "
+         "\"one_way\": true}, {\"from\": \"*\", \"to\": \"m1\", \"one_way\": true}]",
+         "links[0]: nothing of it counts, as links[2]"},
+        {"\"links\": [{\"from\": \"m1\", \"to\": \"c1\"}, {\"from\": \"m1\", \"to\": \"c1\", "
+         "\"one_way\": true}]",
+         NULL}, /* back it still counts */
+        {"\"links\": [{\"from\": \"m*\", \"to\": \"c1\"}, {\"from\": \"m1\", \"to\": \"c1\"}]",
+         NULL},
+        {"\"links\": [{\"from\": \"op\", \"to\": \"m1\"}, {\"from\": \"m1\", \"to\": \"c*\"}]",
+         NULL},
+        {"\"nics\": [{\"node\": \"w1\", \"bytes_per_s\": 1}, {\"node\": \"w*\", \"bytes_per_s\": "
+         "2}]",
+         "nics[0]: it counts nowhere, as nics[1]"},
+        {"\"nics\": [{\"node\": \"w*\", \"bytes_per_s\": 1}, {\"node\": \"w1\", \"bytes_per_s\": "
+         "2}]",
+         NULL},
+    };
+    char json[400], why[LAB_ERROR];
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        fmt_into(json, sizeof json, "{\"masters\": 3, %s}", lists[i].what);
+        CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&s, json, why), 0);
+        int err = lab_scenario_check(&s, why);
+        CU_ASSERT_EQUAL(err, lists[i].says ? E_CONFIG : 0);
+        CU_ASSERT(!lists[i].says || strstr(why, lists[i].says) != NULL);
+        if (lists[i].says && !strstr(why, lists[i].says))
+            printf("\n%s: %s\n", lists[i].what, why);
     }
 }
 
@@ -291,10 +348,10 @@ static void test_link_shrinks(void)
 {
     struct lab_shrink how = {.fails = needs_one, .may_go_on = go_on};
     scenario_parse(
-        "{\"masters\": 5, \"workers\": 3, \"clients\": 4, \"links\": [{\"from\": "
-        "\"m4\", \"to\": \"w3\"}, {\"from\": \"m1\", \"to\": \"c1\", \"loss_ppm\": 7}, "
-        "{\"from\": \"c4\", \"to\": \"*\"}, {\"from\": \"*\", \"to\": \"*\"}], \"nics\": "
-        "[{\"node\": \"w3\", \"bytes_per_s\": 3}, {\"node\": \"w*\", \"bytes_per_s\": 8}]}");
+        "{\"masters\": 5, \"workers\": 3, \"clients\": 4, \"links\": [{\"from\": \"*\", \"to\": "
+        "\"*\"}, {\"from\": \"m4\", \"to\": \"w3\"}, {\"from\": \"c4\", \"to\": \"*\"}, {\"from\": "
+        "\"m1\", \"to\": \"c1\", \"loss_ppm\": 7}], \"nics\": [{\"node\": \"w*\", \"bytes_per_s\": "
+        "8}, {\"node\": \"w3\", \"bytes_per_s\": 3}]}");
     CU_ASSERT(lab_shrink(&s, 1, &how));
     CU_ASSERT(s.links.n == 1 && s.links.n_nics == 1);
     CU_ASSERT(s.links.link[0].loss_ppm == 7 && s.links.nic[0].bytes_per_s == 8);
@@ -302,5 +359,6 @@ static void test_link_shrinks(void)
     lab_scenario_drop(&s);
 }
 
-UNIT_MAIN("lab_link", UNIT(test_link_text), UNIT(test_link_text_bad), UNIT(test_link_as_asked),
+UNIT_MAIN("lab_link", UNIT(test_link_text), UNIT(test_link_text_bad),
+          UNIT(test_link_that_counts_nowhere), UNIT(test_link_as_asked),
           UNIT(test_link_nothing_asked), UNIT(test_link_of_a_run), UNIT(test_link_shrinks))

@@ -97,4 +97,26 @@ static void test_load_history_lives(void)
     mem_drop(&mem);
 }
 
-UNIT_MAIN("lab_load_history", UNIT(test_load_history), UNIT(test_load_history_lives))
+/* a search that is given up is no "ok": how many keys, and what did not do */
+static void test_load_history_unknown(void)
+{
+    struct lab_run *r = begin(true);
+    struct lab_report p;
+    lab_load_history_budget(lab_run_load(r), 3);
+    CU_ASSERT(lab_run_go(r, 0));
+    lab_run_report(r, &p);
+    const struct lab_finding *f = p.findings[LAB_LINEAR];
+    CU_ASSERT(f->unknown > 10 && f->unknown < f->checks && !f->failures);
+    CU_ASSERT_STRING_EQUAL(f->budget, "3 steps of search for each");
+    lab_run_close(r);
+    mem_drop(&mem);
+    r = begin(true);
+    CU_ASSERT(lab_run_go(r, 0));
+    lab_run_report(r, &p);
+    CU_ASSERT(p.findings[LAB_LINEAR]->checks > 100 && !p.findings[LAB_LINEAR]->unknown);
+    lab_run_close(r);
+    mem_drop(&mem);
+}
+
+UNIT_MAIN("lab_load_history", UNIT(test_load_history_unknown), UNIT(test_load_history),
+          UNIT(test_load_history_lives))
