@@ -53,7 +53,8 @@ static inline bool unit_mutant(void)
     const char *want = getenv("UNIT_MUTANT");
 #ifdef TARN_MUTANTS
 #define UNIT_NAME(name, what) #name,
-    static const char *const names[] = {MUTANTS(UNIT_NAME) RAFT_MUTANTS(UNIT_NAME) ZK_MUTANTS(UNIT_NAME)};
+    static const char *const names[] = {MUTANTS(UNIT_NAME) RAFT_MUTANTS(UNIT_NAME)
+                                            ZK_MUTANTS(UNIT_NAME)};
     for (uint32_t i = 0; want && i < sizeof names / sizeof names[0]; i++)
         if (!strcmp(names[i], want))
             mutant_on = i + 1;
