@@ -10,8 +10,9 @@
  *     batches start on a block of their own, a restart opens a new segment, and what a restart
  *     found without proof that it is durable is copied into that segment, not rewritten in place.
  *  3. A bad batch is the end of the log unless something intact says that a record at or beyond it
- *     was durable (a later header, a later batch, a state image): then the log is damaged,
- *     wal_recover ends with E_CORRUPT (but see wal_allow_hole), and no byte on disk has changed.
+ *     was durable (a later header, a later batch, a state image), or that it was written whole, if
+ *     only elsewhere: then the log is damaged, wal_recover ends with E_CORRUPT (but see
+ *     wal_allow_hole), and no byte on disk has changed.  It is bad when it was so a few times.
  *  4. A failed write or sync is final: host->failed once, nothing is handed out after it.
  *  5. The next segment is written with zeros beforehand, so an append is a plain overwrite and
  *     cannot run out of space.  When the next segment cannot be made, appends end with E_NOSPC

@@ -123,16 +123,24 @@ static enum wal_read_event wal_read_bad(struct wal_read *r, int verdict)
     return verdict == E_NODATA ? WAL_READ_END : WAL_READ_BAD;
 }
 
-/* true: look again, something was mended */
+/* What could be mended is, in the window: true, look at it again.  Who only wanted to know finds
+ * there what is on the disk. */
+static bool wal_read_mended(struct wal_read *r)
+{
+    r->mendable = true;
+    r->mended |= r->mend == WAL_READ_MENDS;
+    if (r->mend != WAL_READ_MENDS)
+        r->window_len = 0;
+    return r->mend == WAL_READ_MENDS;
+}
+
 static bool wal_read_mend(struct wal_read *r, size_t have, size_t *need)
 {
     uint8_t *p = r->window + (r->at - r->window_at);
     r->is_whole = log_mend_is_whole(p, have);
     if (r->mend == WAL_READ_AS_IS || !log_mend_batch(p, have, r->any ? NULL : &r->expect, need))
         return false;
-    r->mendable = true;
-    r->mended |= r->mend == WAL_READ_MENDS;
-    return r->mend == WAL_READ_MENDS;
+    return wal_read_mended(r);
 }
 
 static bool wal_read_mend_header(struct wal_read *r)
@@ -140,9 +148,7 @@ static bool wal_read_mend_header(struct wal_read *r)
     uint8_t *p = r->window + (r->at - r->window_at);
     if (r->mend == WAL_READ_AS_IS || !log_mend_head(p, LOG_BLOCK, LOG_SEGMENT_MAGIC))
         return false;
-    r->mendable = true;
-    r->mended |= r->mend == WAL_READ_MENDS;
-    return r->mend == WAL_READ_MENDS;
+    return wal_read_mended(r);
 }
 
 static enum wal_read_event wal_read_batch(struct wal_read *r)

@@ -30,7 +30,8 @@
  *     where nothing proves that it was durable: a torn write leaves sectors that can be read.
  *  8. What does not check is read again, a few times, before it is believed: at its place, and the
  *     whole log before it is called damaged, or when what did not check does at a second reading.
- *     What the disk cannot read is not: that may take seconds each time. */
+ *     What the disk cannot read is not: that may take seconds each time.  What reads well now and
+ *     then, but never when it is taken, was written whole: it is damage, and no torn write. */
 #include "core/crc.h"
 #include "core/mutant.h"
 #include "core/sometimes.h"
@@ -464,8 +465,7 @@ static bool wal_rc_scan_mending(struct wal_recover *rc)
 }
 
 /* What ended the log reads well now, or there was more, or may have been: once more, from the
- * beginning.  What ends it each time is no bad reading: its payload was written whole, and what is
- * behind that was torn. */
+ * beginning. */
 static bool wal_rc_scan_again(struct wal_recover *rc)
 {
     bool is_lost = base_max_u64(rc->evidence, rc->astray) > rc->last && !rc->is_unreadable;
@@ -502,7 +502,7 @@ static void wal_rc_verdict(struct wal_recover *rc)
     if (wal_rc_scan_again(rc))
         return;
     wal_rc_learn(rc, rc->astray, rc->astray_seq);
-    if (rc->is_unreadable)
+    if (rc->is_unreadable || rc->is_misread) /* it was seen whole, but never when it was needed */
         wal_rc_learn(rc, rc->last + 1, 0);
     if (rc->evidence > rc->last) {
         if (w->holes && rc->last + 1 < rc->from && wal_rc_scan_second(rc))
@@ -514,7 +514,8 @@ static void wal_rc_verdict(struct wal_recover *rc)
             at = w->segs[rc->cut_seg].end;
         }
         fmt_into(by, sizeof by,
-                 rc->is_unreadable ? "the disk, which cannot read it," : "a state image");
+                 rc->is_unreadable || rc->is_misread ? "the disk, which cannot read it,"
+                                                     : "a state image");
         if (rc->evidence_seq)
             wal_name(w, rc->evidence_seq, by);
         fmt_log(w->env, ENV_LOG_ERROR,

@@ -475,13 +475,37 @@ static void test_what_never_reads_well_is_damage_if_it_was_durable(void)
         tlog_drop(t);
     }
     CU_ASSERT(whole > 100 && holes > 100);
-    /* nothing says that of the last one: it is cut, as a torn one is */
+    /* nothing says that of the last one: it is cut, as a torn one is, but not if it was seen whole
+     */
     (void)hole_blocks(t, 9);
     t->f->misread = UINT64_MAX;
     t->f->misread_at = 9 * LOG_BLOCK;
     CU_ASSERT(hole_recover(t, 1, 0, false) == 0 && wal_last_index(t->wal) == 8);
     tlog_crash(t, false);
+    for (uint32_t k = 0; k < 2; k++) {
+        t->f->misread = 0x3c3c3c3c; /* the four of each scan are bad, others are good */
+        CU_ASSERT_EQUAL(hole_recover(t, 1, 0, k), k ? 0 : E_CORRUPT);
+        CU_ASSERT(!k || (wal_hole(t->wal, &h) && h.first_bad == 9 && h.known == 9));
+        tlog_crash(t, false);
+    }
     tlog_drop(t);
+}
+
+/* A bit of a header has flipped, before anything said that its batch was durable: it is put right,
+ * and is not taken for one that read badly. */
+static void test_a_flipped_bit_is_no_bad_reading(void)
+{
+    struct tlog *t = &log_one;
+    for (uint32_t at = 0; at < 90; at += 3) {
+        struct fake_inode *f = hole_blocks(t, 1);
+        f->now[at] ^= 0x10;
+        CU_ASSERT_EQUAL(hole_recover(t, 1, 0, at % 2), 0);
+        CU_ASSERT_EQUAL(wal_last_index(t->wal), 1);
+        CU_ASSERT(strstr(t->f->last_log, "put right") != NULL);
+        CU_ASSERT(hole_start(t, 1, false));
+        tlog_crash(t, false);
+        tlog_drop(t);
+    }
 }
 
 UNIT_MAIN("wal_hole", UNIT(test_a_write_to_a_wrong_place_is_a_hole),
@@ -491,6 +515,7 @@ UNIT_MAIN("wal_hole", UNIT(test_a_write_to_a_wrong_place_is_a_hole),
           UNIT(test_a_block_read_badly_is_read_again),
           UNIT(test_any_two_bad_readings_are_read_again),
           UNIT(test_what_never_reads_well_is_damage_if_it_was_durable),
-          UNIT(test_holes_are_cut_off), UNIT(test_what_is_behind_a_hole_is_told),
+          UNIT(test_a_flipped_bit_is_no_bad_reading), UNIT(test_holes_are_cut_off),
+          UNIT(test_what_is_behind_a_hole_is_told),
           UNIT(test_damage_before_what_is_needed_is_passed_over),
           UNIT(test_a_file_that_lost_its_end_is_a_hole))
