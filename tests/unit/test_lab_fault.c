@@ -430,7 +430,7 @@ static void calm_run(int only)
     for (uint32_t i = 1; i < sim_node_count(sim); i++) /* whoever had one before has given it up */
         sim_net_half_open(sim_node_at(sim, 0), sim_node_at(sim, i));
     CU_ASSERT(calm_silent(sim) > 1);
-    CU_ASSERT(!(g ? lab_group_go(g, 3300 * ms) : lab_run_go(r, 3300 * ms)));
+    CU_ASSERT(!(g ? lab_group_go(g, 3050 * ms) : lab_run_go(r, 3050 * ms)));
     CU_ASSERT(x.healed && calm_silent(sim) == 0);
     uint64_t stalls = sim_stats(sim)->stalls;
     CU_ASSERT(g ? lab_group_go(g, 0) : lab_run_go(r, 0));
