@@ -206,7 +206,7 @@ void net_stream_send(struct env_conn *conn, uint16_t type, const struct env_iov 
     }
     ASSERT(n <= ENV_FRAME_MAX);
     f.length = (uint32_t)n;
-    if (c->state != NET_OPEN || c->broken || (c->raw && !n) || net_stream_full(c, n))
+    if (c->state != NET_OPEN || c->broken || net_stream_full(c, n))
         return;
     if (!c->raw) {
         c->net->stats.frames_out++;

@@ -116,13 +116,11 @@ static struct sim_ev *sim_disk_io_begin(struct env *e, struct env_op *op, enum s
     struct sim_ev *ev = sim_op_begin(n, op, m ? SIM_EV_SHARED : SIM_EV_DISK);
     ev->stage = (uint8_t)call;
     ev->a = h;
-    if (m) {
-        sim_shared_start(m, ev, bytes, now_ns);
-        return ev;
-    }
     if (call == SIM_DISK_WRITE && h->flags & ENV_O_DSYNC)
         sim_node_spend(n, n->sim->cfg.serve.batch_ns);
-    if (n->serves) { /* it leaves with all others of the turn */
+    if (m) {
+        sim_shared_start(m, ev, bytes, now_ns);
+    } else if (n->serves) { /* it leaves with all others of the turn */
         ev->held = true;
         list_push_back(&n->submits, &ev->hold);
     } else {

@@ -91,7 +91,7 @@ static void test_raw_cut_and_joined(void)
     CU_ASSERT(whole > 20);
     CU_ASSERT(by_byte > 10);
     CU_ASSERT(late > 10);
-    CU_ASSERT(joined > 10);
+    CU_ASSERT(joined > 50); /* 40 would be, if nothing were held back for what follows */
 }
 
 /* another seed cuts elsewhere, the same one does not */
@@ -141,12 +141,13 @@ static void test_raw_a_process_that_stands_still(void)
 /* ... it dies before it has heard of the connection */
 static void test_raw_dies_before_it_knows(void)
 {
-    for (int power = 0; power < 2; power++) {
+    for (int how = 0; how < 4; how++) {
+        bool power = how & 1, says = how & 2;
         struct raw_world w;
         raw_start(&w);
         sim_node_pause(raw_sim(&w)->b);
         CU_ASSERT_EQUAL_FATAL(raw_connect_to(&w, w.addr), 0);
-        raw_send(&w.client, 0, 100);
+        raw_send(&w.client, 0, says ? 100 : 0);
         raw_for(&w, sec);
         if (power)
             sim_node_power_loss(raw_sim(&w)->b);
@@ -281,6 +282,8 @@ static void test_raw_storms(void)
         raw_config.net.half_open_ppm = 5000;
         raw_config.net.reorder_ppm = 100000;
         raw_config.net.loss_ppm = 50000;
+        if (seed & 1) /* turns take time */
+            raw_config.serve = (struct sim_serve_config){1, 20000, 5000, 5000, 5000, 10000, 0, 100};
         raw_start(&w);
         raw_config.node_mem_bytes = 0;
         struct raw_sim *x = raw_sim(&w);

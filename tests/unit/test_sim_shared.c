@@ -21,6 +21,8 @@ static void shared_open(struct shared *x, uint64_t seed, const struct sim_shared
 {
     static const char *const names[NODES] = {"a", "b", "c"};
     struct sim_config world = sim_config_quiet(seed);
+    if (seed % 4 == 3) /* turns take time */
+        world.serve = (struct sim_serve_config){1, 20000, 5000, 5000, 5000, 10000, 0, 100};
     memset(x, 0, sizeof *x);
     unit_mem(&x->m, 1 << 30);
     x->s = sim_open(&x->m, &world);
@@ -307,6 +309,28 @@ static void test_shared_partition(void)
     }
 }
 
+/* ... also where only the answer does not get through */
+static void test_shared_answer_is_cut_off(void)
+{
+    static _Alignas(PAGE) uint8_t b[PAGE];
+    struct sim_shared_config cfg = sim_shared_quiet();
+    struct shared x;
+    struct late w = {.op.done = late_done};
+    shared_open(&x, 1, &cfg);
+    struct env_file *f = file_of(&x, 0, "f", DIRECT | ENV_O_CREATE);
+    memset(b, 9, PAGE);
+    env_write(f, b, PAGE, 0, &w.op);
+    while (there(&x, "f", 0) != 9)
+        CU_ASSERT_FATAL(sim_step(x.s));
+    sim_net_partition(sim_shared_node(x.fs), x.n[0], true);
+    shared_for(&x, 20 * sec);
+    CU_ASSERT(!w.done);
+    sim_net_heal_all(x.s);
+    shared_for(&x, sec);
+    CU_ASSERT(w.done && w.op.ret == PAGE);
+    shared_close(&x);
+}
+
 /* the storage is away: calls wait for it, or fail */
 static void test_shared_outage(void)
 {
@@ -334,6 +358,32 @@ static void test_shared_outage(void)
     shared_for(&x, sec);
     CU_ASSERT(w.done && w.op.ret == 0);
     shared_close(&x);
+}
+
+/* nothing takes effect while the server is away, whatever was on its way to it */
+static void test_shared_server_goes_under_way(void)
+{
+    static _Alignas(PAGE) uint8_t b[PAGE];
+    for (int after = 0; after < 40; after++) {
+        struct sim_shared_config cfg = sim_shared_quiet();
+        struct shared x;
+        struct late w = {.op.done = late_done};
+        shared_open(&x, 1, &cfg);
+        struct env_file *f = file_of(&x, 0, "f", DIRECT | ENV_O_CREATE);
+        memset(b, 9, PAGE);
+        env_write(f, b, PAGE, 0, &w.op);
+        shared_for(&x, after * ms / 100);
+        int before = there(&x, "f", 0);
+        sim_shared_down(x.fs);
+        shared_for(&x, 10 * sec);
+        CU_ASSERT_EQUAL(there(&x, "f", 0), before);
+        CU_ASSERT_EQUAL(w.done, before == 9);
+        sim_shared_up(x.fs);
+        shared_for(&x, sec);
+        CU_ASSERT(w.done && w.op.ret == PAGE);
+        CU_ASSERT_EQUAL(there(&x, "f", 0), 9);
+        shared_close(&x);
+    }
 }
 
 /* the server's disk is as any other: full, slow, failing */
@@ -496,10 +546,11 @@ static void on_stale_sizes_direct(struct sim_shared_config *cfg)
 /* a reader does not see what was appended; short, or zeros */
 static bool sees_an_old_end(struct shared *x, unsigned flags)
 {
-    struct env_file *f = file_of(x, 0, "f", DIRECT | ENV_O_CREATE);
+    struct env_file *f = file_of(x, 0, "f", flags | ENV_O_CREATE);
     struct env_file *g = file_of(x, 1, "f", flags), *h;
     CU_ASSERT_EQUAL(put(x, f, 0, 1), PAGE);
     shared_for(x, 3 * sec);
+    CU_ASSERT_EQUAL(get(x, f, 0), 1);
     CU_ASSERT_EQUAL(get(x, g, 0), 1);
     CU_ASSERT_EQUAL(put(x, f, 1, 2), PAGE);
     CU_ASSERT_EQUAL(sync_of(x, f), 0);
@@ -621,6 +672,7 @@ static bool lands_after_a_death(struct shared *x, bool power)
     dies(x, 0, power);
     memset(b, 0xee, PAGE); /* its memory is not its any more */
     struct sim_shared_config calm = sim_shared_quiet();
+    calm.loses_unsynced = true;
     sim_shared_set(x->fs, &calm);
     CU_ASSERT_EQUAL(put(x, g, 0, 2), PAGE);
     CU_ASSERT_EQUAL(sync_of(x, g), 0);
@@ -628,6 +680,8 @@ static bool lands_after_a_death(struct shared *x, bool power)
     shared_for(x, 60 * sec);
     int v = get(x, g, 0);
     CU_ASSERT(v == 2 || (v == 1 && !answered));
+    sim_shared_down(x->fs);
+    CU_ASSERT_EQUAL(there(x, "f", 0), v); /* it asked for a durable one */
     return v == 1;
 }
 
@@ -686,8 +740,28 @@ static bool is_not_there_at_once(struct shared *x)
     struct env_file *d = file_of(x, 1, "f", PLAIN | ENV_O_DSYNC);
     CU_ASSERT_EQUAL(put(x, d, 0, 4), PAGE); /* durable ones are not answered before */
     CU_ASSERT_EQUAL(there(x, "f", 0), 4);
+    CU_ASSERT_EQUAL(put(x, f, 0, 5), PAGE);
+    struct sim_shared_config calm = sim_shared_quiet();
+    sim_shared_set(x->fs, &calm);
+    CU_ASSERT_EQUAL(put(x, f, 0, 6), PAGE); /* not late, but after its own */
     shared_for(x, 60 * sec);
-    CU_ASSERT_EQUAL(get(x, f, 0), 4);
+    CU_ASSERT_EQUAL(get(x, f, 0), 6);
+    return late;
+}
+
+/* ... and what was synced is durable, though it was late before that */
+static bool is_durable_by_a_sync(struct shared *x)
+{
+    struct sim_shared_config cfg = *sim_shared_get(x->fs);
+    struct env_file *f = file_of(x, 0, "f", PLAIN | ENV_O_CREATE);
+    cfg.loses_unsynced = true;
+    sim_shared_set(x->fs, &cfg);
+    CU_ASSERT_EQUAL(put(x, f, 0, 1), PAGE);
+    bool late = there(x, "f", 0) != 1;
+    CU_ASSERT_EQUAL(sync_of(x, f), 0);
+    sim_shared_down(x->fs);
+    sim_shared_up(x->fs);
+    CU_ASSERT_EQUAL(there(x, "f", 0), 1);
     return late;
 }
 
@@ -715,6 +789,7 @@ static void test_shared_write_back(void)
 {
     weak(lands_after_its_answer, on_write_back, 40);
     weak(is_not_there_at_once, on_write_back, 40);
+    weak(is_durable_by_a_sync, on_write_back, 40);
     weak(lands_from_a_dead_machine, on_write_back, 40);
 }
 
@@ -890,7 +965,9 @@ static void test_shared_same_seed_same_run(void)
 /* clang-format off */
 UNIT_MAIN("sim_shared", UNIT(test_shared_is_one), UNIT(test_shared_calls),
           UNIT(test_shared_beside_its_files), UNIT(test_shared_durable), UNIT(test_shared_pause),
-          UNIT(test_shared_partition), UNIT(test_shared_outage), UNIT(test_shared_full_and_slow),
+          UNIT(test_shared_partition),
+          UNIT(test_shared_answer_is_cut_off), UNIT(test_shared_outage), UNIT(test_shared_server_goes_under_way),
+UNIT(test_shared_full_and_slow),
           UNIT(test_shared_crash_under_way), UNIT(test_shared_stale_names),
           UNIT(test_shared_stale_sizes), UNIT(test_shared_stale_pages),
           UNIT(test_shared_late_writes), UNIT(test_shared_write_back),
