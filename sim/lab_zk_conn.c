@@ -369,6 +369,7 @@ static void conn_bytes(struct env_peer *peer, uint16_t type, const void *b, uint
     struct lab_zk_conn *c = container_of(peer, struct lab_zk_conn, peer);
     struct lab_zk_proc *r = c->p->proc;
     (void)type;
+    c->heard_ns = sim_now_ns(c->p->z->sim);
     if (!conn_take(c, b, n))
         lab_zk_conn_doom(c);
     else if (c->slow_ns && !env_timer_is_set(&c->slow))
@@ -407,7 +408,7 @@ struct env_peer *lab_zk_conn_open(struct env_acceptor *a, const char *from)
     c->peer.on_frame = conn_bytes;
     c->peer.on_close = conn_closed;
     c->slow.op.done = conn_slowly;
-    c->since_ns = sim_now_ns(z->sim);
+    c->heard_ns = sim_now_ns(z->sim);
     if (prng_chance_ppm(&z->prng, z->cfg.slow_ppm))
         c->slow_ns = prng_exp(&z->prng, z->cfg.slow_mean_ns);
     list_init(&c->reqs);

@@ -103,7 +103,7 @@ struct lab_zk_conn {
     enum lab_zk_conn_state state;
     bool is_doomed, is_old, is_touched;
     uint64_t number, requests, told; /* told: the last event that it was told of */
-    int64_t session, since_ns, slow_ns;
+    int64_t session, heard_ns, slow_ns;
     int32_t timeout_ms;
     struct env_timer slow;
     uint8_t *in;

@@ -514,6 +514,16 @@ static void awake(struct env_op *op)
     lab_zk_conns_sweep(r);
 }
 
+/* Of a silent connection its server gets rid of its own accord, seldom before the leader ends the
+ * session: it looks every ten seconds only. */
+static void conn_review(struct lab_zk_conn *c)
+{
+    int64_t bears_ns = c->state == LAB_ZK_CONN_NEW ? LAB_ZK_SILENT_NS : c->timeout_ms * 1000000LL;
+    int64_t end_ns = ((c->heard_ns + bears_ns) / LAB_ZK_SILENT_NS + 1) * LAB_ZK_SILENT_NS;
+    if (c->p->beat_ns >= end_ns)
+        lab_zk_conn_doom(c);
+}
+
 static void beat(struct env_op *op)
 {
     struct lab_zk_proc *r = container_of(op, struct lab_zk_proc, beat.op);
@@ -521,11 +531,8 @@ static void beat(struct env_op *op)
     p->beat_ns = sim_now_ns(p->z->sim);
     lab_zk_review(p);
     tell_touched(p);
-    list_each(l, &r->conns) {
-        struct lab_zk_conn *c = list_entry(l, struct lab_zk_conn, link);
-        if (c->state == LAB_ZK_CONN_NEW && p->beat_ns - c->since_ns > LAB_ZK_SILENT_NS)
-            lab_zk_conn_doom(c);
-    }
+    list_each(l, &r->conns)
+        conn_review(list_entry(l, struct lab_zk_conn, link));
     lab_zk_conns_sweep(r);
     env_timer_set(r->env, &r->beat, env_now_ns(r->env) + p->z->cfg.tick_ns / 2);
 }

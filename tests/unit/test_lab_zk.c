@@ -446,6 +446,24 @@ static void test_slow_session_expires(void)
     world_close(&x);
 }
 
+static void test_silent_connection_is_closed(void)
+{
+    struct world x;
+    static struct zs t;
+    world_open(&x, 1, 24);
+    CU_ASSERT_FATAL(leads(&x));
+    t.w = &x.w;
+    t.name = "silent";
+    struct zs_raw *r = zs_raw(&t, 0);
+    sim_until(&x.w, NULL, 9000 * ms);
+    CU_ASSERT(!r->is_closed);
+    sim_until(&x.w, &r->is_closed, 12000 * ms);
+    CU_ASSERT(r->is_closed && !r->len);
+    free(r->in);
+    free(r->out);
+    world_close(&x);
+}
+
 /* ---- staleness ---- */
 
 static void test_lagging_server_is_stale_until_a_sync(void)
@@ -884,5 +902,6 @@ UNIT_MAIN("lab_zk", UNIT(test_digest), UNIT(test_tree_undoes), UNIT(test_garbage
           UNIT(test_no_quorum_no_service), UNIT(test_leader_that_is_cut_off),
           UNIT(test_leader_that_stood_still), UNIT(test_new_leader_gives_sessions_their_time_again),
           UNIT(test_session_is_ended_by_hand), UNIT(test_slow_session_expires),
-          UNIT(test_lagging_server_is_stale_until_a_sync), UNIT(test_log_that_is_full_begins_anew),
-          UNIT(test_memory_is_given_back), UNIT(test_storms), UNIT(test_same_run_twice))
+          UNIT(test_silent_connection_is_closed), UNIT(test_lagging_server_is_stale_until_a_sync),
+          UNIT(test_log_that_is_full_begins_anew), UNIT(test_memory_is_given_back),
+          UNIT(test_storms), UNIT(test_same_run_twice))
