@@ -27,6 +27,12 @@ plots = [p for p in re.findall("<figure>.*?</figure>", page, re.S) if "messages_
 assert len(plots) == 1 and plots[0].count("<polyline") == 4, "one plot with all curves"
 assert page.count("<td>messages_per_record_milli</td>") == 4 and "kind_timer</td>" in page and "<b>kind_" not in page
 END
+# what was given up is counted, and its budget told, though the run is ok
+[ "$(sqlite3 "$work/sweep.db" "SELECT count(*) FROM run WHERE unknown = 0 AND what IS NULL")" = 16 ] || fail "something is unknown"
+cp "$work/sweep.db" "$work/unknown.db"
+sqlite3 "$work/unknown.db" "UPDATE run SET unknown = 2, what = 'linear: 2 unknown, 100000 steps of search for each did not do' WHERE seed = 3"
+sim report --text --db "$work/unknown.db"
+expect 0 "what is unknown" "^unknown: in 4 runs 8 checks were given up \(linear: 2 unknown, 100000 steps of search for each did not do\)"
 sim campaign sim/scenarios/raft3.json --sweep journal.heartbeat=20ms,20ms --seeds 1..2
 expect 2 "a value twice" "the same scenario twice"
 sim campaign sim/scenarios/raft3.json --sweep journal.heartbeat --seeds 1..2
