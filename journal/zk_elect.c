@@ -433,8 +433,9 @@ static void elect_hint_parse(struct elect *l, const char *p, uint32_t len)
     bool is_good =
         b < len && b - a - 1 < ENV_ADDR_MAX && elect_decimal(p, a, &id) && id <= UINT32_MAX;
     l->elect.leader = is_good ? (uint32_t)id : 0;
-    fmt_into(l->leader_addr, sizeof l->leader_addr, "%.*s", is_good ? (int)(b - a - 1) : 0,
-             p + a + 1);
+    *l->leader_addr = 0;
+    if (is_good)
+        fmt_into(l->leader_addr, sizeof l->leader_addr, "%.*s", (int)(b - a - 1), p + a + 1);
     if (l->elect.changed)
         l->elect.changed(&l->elect, l->elect.ctx);
 }
