@@ -529,6 +529,8 @@ static void zk_journal_stop(struct journal *j, struct env_op *op)
     struct zk_drive *d = zk_self(j);
     ASSERT(!d->stop_op);
     d->stop_op = op;
+    if (d->state == ZK_LEAD)
+        d->state = ZK_ENDING; /* what is proven from now on is nobody's here */
     zk_lead_end_submits(d, E_NOT_LEADER);
     env_reply_all(d->env, &d->image_ops, E_CANCELLED);
     env_timer_stop(d->env, &d->tell_timer);

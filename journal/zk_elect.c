@@ -3,10 +3,11 @@
  *   DOWN --session--> MAKE -> JOIN -> LOOK -> WATCH -> WAIT --predecessor gone--> LOOK
  *                             | lost answer: FIND -> LOOK or JOIN
  *                     first: LOOK -> OWN (its own node is watched) -> WAIT
- *   not to stand: -> LEAVE -> IDLE;   expired: -> CLOSING -> DOWN with another session
+ *   not to stand: -> LEAVE -> FIND -> IDLE;   expired: -> CLOSING -> DOWN with another session
  *
- * One call of the election at a time, one of numbers, one of hints.  A call whose answer is lost is
- * followed by a look, never by the same again. */
+ * The guid is that of the session, so whatever it created is found by it, also what comes to light
+ * late.  One call of the election at a time, one of numbers, one of hints.  A call whose answer is
+ * lost is followed by a look, never by the same again. */
 #include "core/fmt.h"
 #include "journal/zk_client.h"
 #include "journal/zk_elect.h"
@@ -49,13 +50,12 @@ struct elect {
     struct zk *zk;
     struct zk_host host;
     enum elect_state state;
-    bool stands, is_connected,
-        is_again; /* again: the watch fired, or the will changed, meanwhile */
+    bool stands, is_connected, is_again; /* again: the watch fired meanwhile */
+    bool is_leaving; /* its node, if there is one, goes before it stands again */
     /* the election */
     struct zk_call call;
     bool is_calling;
     uint32_t made;
-    uint64_t guid;
     char prefix[ELECT_PATH], own[ELECT_PATH], before[ELECT_PATH], watched[ELECT_PATH];
     struct zk_watch watch;
     struct env_timer timer;
@@ -131,8 +131,6 @@ static void elect_begin(struct elect *l)
         elect_call(l, ZK_OP_CREATE, elect_dirs[l->made]);
         return;
     case ELECT_JOIN:
-        l->guid = env_random(l->env);
-        fmt_into(l->prefix, sizeof l->prefix, "/election/%016llx-n-", (unsigned long long)l->guid);
         l->call.flags = ZK_CREATE_EPHEMERAL_SEQUENTIAL;
         l->call.data = l->addr;
         l->call.data_len = (uint32_t)strlen(l->addr);
@@ -182,7 +180,7 @@ static bool elect_place(struct elect *l)
     uint64_t seq, own = UINT64_MAX, before = UINT64_MAX;
     while (zk_proto_text_next(&names, &text, &len))
         if (len < ELECT_PATH - 16 && len > strlen(mine) && !memcmp(text, mine, strlen(mine)) &&
-            elect_sequence(text, len, &seq)) {
+            elect_sequence(text, len, &seq) && seq < own) {
             own = seq;
             fmt_into(l->own, sizeof l->own, "/election/%.*s", (int)len, text);
         }
@@ -208,10 +206,11 @@ static void elect_listed(struct elect *l, int64_t ret)
     }
     if (!elect_place(l)) {
         elect_stands(l, was_first ? ZK_STANDING_LOST : ZK_STANDING_NOT);
+        l->is_leaving = false;
         l->state = l->stands ? ELECT_JOIN : ELECT_IDLE;
         return;
     }
-    l->state = !l->stands ? ELECT_LEAVE : *l->before ? ELECT_WATCH : ELECT_OWN;
+    l->state = l->is_leaving ? ELECT_LEAVE : *l->before ? ELECT_WATCH : ELECT_OWN;
 }
 
 static void elect_called(struct elect *l, int64_t ret)
@@ -241,14 +240,15 @@ static void elect_called(struct elect *l, int64_t ret)
         l->state = ret ? ELECT_LOOK : ELECT_WAIT;
         if (ret && ret != E_NOENT)
             elect_later(l);
-        if (!ret && l->stands)
+        if (!ret && !l->is_leaving)
             elect_stands(l, ZK_STANDING_FIRST);
         return;
     case ELECT_LEAVE:
-        if (ret == 0 || ret == E_NOENT)
-            l->state = ELECT_IDLE;
-        else
+        if (ret && ret != E_NOENT) {
             elect_later(l);
+        } else {
+            l->state = ELECT_FIND; /* a creation whose answer was lost may have come twice */
+        }
         return;
     default:
         return;
@@ -293,9 +293,15 @@ static void elect_run(struct elect *l)
         return;
     if (l->state == ELECT_IDLE && l->stands)
         l->state = ELECT_JOIN;
-    if (l->state == ELECT_WAIT && (l->is_again || !l->stands))
-        l->state = l->stands ? ELECT_LOOK : ELECT_LEAVE;
-    if (!l->stands && (l->state == ELECT_WATCH || l->state == ELECT_OWN || l->state == ELECT_LOOK))
+    if (l->state == ELECT_JOIN && !l->stands) { /* nothing was created */
+        l->state = ELECT_IDLE;
+        l->is_leaving = false;
+    }
+    if (l->state == ELECT_WAIT && l->is_again)
+        l->state = ELECT_LOOK;
+    bool has_node = l->state == ELECT_WATCH || l->state == ELECT_OWN || l->state == ELECT_LOOK ||
+                    l->state == ELECT_WAIT;
+    if (l->is_leaving && has_node)
         l->state = ELECT_LEAVE;
     l->is_again = false;
     elect_begin(l);
@@ -305,8 +311,12 @@ static void elect_stand(struct zk_elect *e, bool is_on)
 {
     struct elect *l = elect_self(e);
     l->stands = is_on;
-    if (!is_on)
+    if (!is_on) {
         e->standing = ZK_STANDING_NOT;
+        l->is_leaving = l->state == ELECT_JOIN || l->state == ELECT_FIND ||
+                        l->state == ELECT_LOOK || l->state == ELECT_WATCH ||
+                        l->state == ELECT_OWN || l->state == ELECT_WAIT || l->state == ELECT_LEAVE;
+    }
     elect_run(l);
 }
 
@@ -423,8 +433,9 @@ static void elect_hint_parse(struct elect *l, const char *p, uint32_t len)
     bool is_good =
         b < len && b - a - 1 < ENV_ADDR_MAX && elect_decimal(p, a, &id) && id <= UINT32_MAX;
     l->elect.leader = is_good ? (uint32_t)id : 0;
-    fmt_into(l->leader_addr, sizeof l->leader_addr, "%.*s", is_good ? (int)(b - a - 1) : 0,
-             p + a + 1);
+    *l->leader_addr = 0;
+    if (is_good)
+        fmt_into(l->leader_addr, sizeof l->leader_addr, "%.*s", (int)(b - a - 1), p + a + 1);
     if (l->elect.changed)
         l->elect.changed(&l->elect, l->elect.ctx);
 }
@@ -492,7 +503,9 @@ static void elect_serves(struct zk_elect *e, uint64_t epoch)
 static int elect_session(struct elect *l, char *why, size_t why_cap)
 {
     l->state = ELECT_DOWN;
-    l->is_connected = false;
+    l->is_connected = l->is_leaving = false;
+    fmt_into(l->prefix, sizeof l->prefix, "/election/%016llx-n-",
+             (unsigned long long)env_random(l->env));
     l->made = 0;
     l->told = 0;
     l->hint_due = true;

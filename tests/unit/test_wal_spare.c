@@ -168,6 +168,27 @@ static void test_spare_is_no_part_of_the_log(void)
     tlog_drop(t);
 }
 
+/* Where others may have a segment open that goes, it does not become another one. */
+static void test_spare_unwanted(void)
+{
+    struct tlog *t = &log_one;
+    tlog_init_fake(t, &log_disk, 22);
+    t->cfg.keeps_none = true;
+    t->epoch = 3;
+    CU_ASSERT_FATAL(tlog_open(t, 1));
+    uint64_t first = t->wal->segs[0].seq;
+    for (int i = 0; i < 6000; i++) {
+        tlog_append(t, 3000);
+        tlog_step(t);
+        if (i % 1000 == 999)
+            wal_trim(t->wal, t->handed);
+        CU_ASSERT_FATAL(t->wal->n_spares == 0);
+    }
+    CU_ASSERT(t->wal->segs[0].seq > first + 4);
+    tlog_stop(t);
+    tlog_drop(t);
+}
+
 /* The log waits for a segment that takes long to be made: from then on more are ready, and it waits
  * no more; when there was no need for long they get fewer again, and a restart removes them. */
 static void test_spare_made_ahead(void)
@@ -291,5 +312,6 @@ static void test_spare_too_many_segments(void)
 }
 
 UNIT_MAIN("wal_spare", UNIT(test_spare_too_many_segments), UNIT(test_spare_lives),
-          UNIT(test_spare_is_no_part_of_the_log), UNIT(test_spare_made_ahead),
-          UNIT(test_spare_full_behind_ready_ones), UNIT(test_spare_is_given_back))
+          UNIT(test_spare_is_no_part_of_the_log), UNIT(test_spare_unwanted),
+          UNIT(test_spare_made_ahead), UNIT(test_spare_full_behind_ready_ones),
+          UNIT(test_spare_is_given_back))

@@ -76,6 +76,9 @@ static void zw_storm(struct zw *w)
     uint64_t dice = prng_below(r, 1000);
     if (dice == 998 && !w->damaged) {
         w->damaged = zw_damage_image(w);
+    } else if (dice >= 995 && dice < 998) {
+        if (zw_is_up(w, i))
+            zw_stop(w, i);
     } else if (dice < 400) {
         if (zw_is_up(w, i) && w->m[i].role == JOURNAL_LEADER)
             zw_submit(w, i, 8 + (uint32_t)prng_below(r, prng_below(r, 8) ? 200 : 4000));
@@ -138,5 +141,35 @@ static void test_storms(void)
     CU_ASSERT(!w->bad);
 }
 
+/* Two are called at the same time and given the same number. */
+static void test_two_of_one_number(void)
+{
+    struct zw *w = &zw_one;
+    uint32_t leads = 0;
+    for (uint64_t seed = 1; seed <= 150 && !w->bad; seed++) {
+        zw_init(w, seed);
+        w->twice_ppm = 1000000;
+        w->s.slow_ppm = 50000;
+        w->s.slow_ns = 20 * ZW_MS;
+        for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+            zw_up(w, i);
+        zw_run(w, 100);
+        for (int turn = 0; turn < 6 && !w->bad; turn++) {
+            zw_call(w, 0);
+            zw_call(w, 1);
+            for (int k = 0; k < 60 && !w->bad; k++) {
+                for (uint32_t i = 0; i < 2; i++)
+                    if (w->m[i].role == JOURNAL_LEADER)
+                        zw_submit(w, i, 50);
+                zw_run(w, (int64_t)prng_below(&w->s.rng, 4));
+            }
+        }
+        zw_heal(w, 2);
+        leads += w->n_leads;
+        zw_drop(w);
+    }
+    CU_ASSERT(!w->bad && leads > 300);
+}
+
 UNIT_MAIN("zk_drive", UNIT(test_one_leads_and_all_follow), UNIT(test_the_next_leader_has_all),
-          UNIT(test_storms))
+          UNIT(test_two_of_one_number), UNIT(test_storms))
