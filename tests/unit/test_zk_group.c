@@ -199,7 +199,7 @@ static struct sim_shared_config zg_storage(void)
         c.late_write_mean_ns = 1000 * zg_ms;
         c.write_back = strstr(weak, "back") != NULL;
     }
-    if (strstr(weak, "renames")) {
+    if (strstr(weak, "moves")) {
         c.late_name_ppm = 200000;
         c.late_name_mean_ns = 1000 * zg_ms;
     }
