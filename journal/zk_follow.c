@@ -262,7 +262,7 @@ static void zk_follow_looked(struct zk_drive *d, int64_t ret)
         zk_follow_lacks(d);
         return;
     }
-    d->is_proven &= !d->tail.is_more;
+    d->is_proven &= !d->tail.is_more && !d->tail.is_empty; /* who served had a segment */
     zk_follow_reads_proven(d);
     if (d->has_claim)
         d->state = ZK_SEAL_SHUT;

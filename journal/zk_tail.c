@@ -111,14 +111,30 @@ static void zk_tail_chosen(struct zk_tail *t)
         t->missed++;
         t->is_more = true;
     }
-    if (!t->is_open && t->gone_first)
+    if (!t->is_open && t->gone_first) {
         t->bad = E_NOENT;
-    else if (t->missed == ZK_TAIL_MISSED) {
+    } else if (t->missed == ZK_TAIL_MISSED) {
         t->missed = 0;
         zk_tail_close(t, E_AGAIN); /* the next look finds its place anew */
         return;
+    } else if (t->is_open && t->is_thorough && !t->is_more && !t->bad) {
+        t->state = ZK_TAIL_OWN;
+        env_read(t->read.file, t->block, LOG_BLOCK, 0, &t->op);
+        return;
     }
     zk_tail_end(t);
+}
+
+/* the open segment's header was read again */
+static void zk_tail_own(struct zk_tail *t, int64_t got)
+{
+    struct log_segment h;
+    memcpy(&h, t->block, sizeof h);
+    if (got < LOG_BLOCK || log_format_check(t->block, LOG_BLOCK, LOG_SEGMENT_MAGIC) ||
+        h.seq != t->seq)
+        zk_tail_close(t, got < 0 && got != E_STALE && got != E_NOENT ? (int)got : E_AGAIN);
+    else
+        zk_tail_end(t);
 }
 
 /* the header of probe_seq is in the block; does it end the search? */
@@ -376,6 +392,9 @@ static void zk_tail_run(struct zk_tail *t)
         case ZK_TAIL_PROBE_CLOSE:
             zk_tail_probe(t);
             break;
+        case ZK_TAIL_OWN:
+            zk_tail_own(t, t->op.ret);
+            break;
         case ZK_TAIL_READ:
         case ZK_TAIL_OPEN:
             if (!zk_tail_read(t))
@@ -389,7 +408,8 @@ static void zk_tail_run(struct zk_tail *t)
             break;
         }
         if (t->state == ZK_TAIL_LIST || t->state == ZK_TAIL_PROBE_OPEN ||
-            t->state == ZK_TAIL_PROBE_READ || t->state == ZK_TAIL_PROBE_CLOSE)
+            t->state == ZK_TAIL_PROBE_READ || t->state == ZK_TAIL_PROBE_CLOSE ||
+            t->state == ZK_TAIL_OWN)
             return; /* an operation is under way */
     }
 }

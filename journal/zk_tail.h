@@ -8,6 +8,9 @@
  *  3. Whatever was durable when a thorough look began has come when it ends with is_more false: the
  *     place behind the last batch was read in that look, and then the directory for a segment that
  *     follows.  (Names must be seen as they are: no cached directories.)
+ *     A successor without a header is one that was made beforehand, or one that is being removed:
+ *     segments lose their headers from the oldest on, so it is the first if the open one's is still
+ *     there when it is read after that.
  *  4. Nothing here tells damage from a write under way: who knows what must be there does. */
 #ifndef JOURNAL_ZK_TAIL_H
 #define JOURNAL_ZK_TAIL_H
@@ -20,7 +23,8 @@ enum { ZK_TAIL_LOOK_BYTES = 1024 * 1024, ZK_TAIL_IDLE_LOOKS = 16 };
  * REST ^             ^ |                                    | the one that follows
  *    +-------------|-+                                    v
  *                  +------------------- OPEN <---------- SHUT
- *  without an open segment a look begins with LIST; an error: SHUT -> REST */
+ *  without an open segment a look begins with LIST; an error: SHUT -> REST; a thorough look that
+ *  found none that follows: -> OWN (is its header still there?) -> REST, or SHUT -> REST */
 enum zk_tail_state {
     ZK_TAIL_REST,
     ZK_TAIL_READ,
@@ -28,6 +32,7 @@ enum zk_tail_state {
     ZK_TAIL_PROBE_OPEN,
     ZK_TAIL_PROBE_READ,
     ZK_TAIL_PROBE_CLOSE,
+    ZK_TAIL_OWN,
     ZK_TAIL_SHUT,
     ZK_TAIL_OPEN,
 };

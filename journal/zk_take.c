@@ -288,6 +288,14 @@ static void zk_take_proved(struct zk_drive *d, int64_t ret)
         zk_take_end(d, (int)ret);
 }
 
+/* who served had a segment, and the last one stays */
+static int zk_take_is_there(const struct zk_drive *d)
+{
+    struct wal_stats s;
+    wal_stats(d->wal, &s);
+    return s.segments ? 0 : E_NOENT;
+}
+
 static void zk_take_seal_next(struct zk_drive *d, int64_t ret)
 {
     switch (d->state) {
@@ -297,12 +305,12 @@ static void zk_take_seal_next(struct zk_drive *d, int64_t ret)
         d->state = ZK_SEAL_READ;
         break;
     case ZK_SEAL_READ:
-        d->seal_ret = (int)ret;
-        d->state = ret ? ZK_SEAL_STOP : ZK_SEAL_REPLAY;
         if (!d->wal) {
-            d->state = ZK_ENDING;
-            d->end_why = E_NOMEM;
+            zk_take_end(d, E_NOMEM);
+            break;
         }
+        d->seal_ret = ret ? (int)ret : zk_take_is_there(d);
+        d->state = d->seal_ret ? ZK_SEAL_STOP : ZK_SEAL_REPLAY;
         break;
     case ZK_SEAL_REPLAY:
         if (ret && !d->seal_ret)
