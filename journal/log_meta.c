@@ -74,13 +74,14 @@ static int log_meta_check(struct log_meta_file *f)
     return 0;
 }
 
-static void log_meta_put(struct log_meta_file *f)
+/* Both copies of what is to be saved: what the owner has, or what was saved last. */
+static void log_meta_put(struct log_meta_file *f, struct log_meta m)
 {
-    f->meta.counter++;
+    m.counter = ++f->meta.counter;
     memset(f->block, 0, LOG_META_BYTES);
     for (uint32_t i = 0; i < 2; i++) {
-        f->meta.place = i + 1;
-        memcpy(f->block + i * LOG_BLOCK, &f->meta, sizeof f->meta);
+        m.place = i + 1;
+        memcpy(f->block + i * LOG_BLOCK, &m, sizeof m);
         log_format_seal(f->block + i * LOG_BLOCK, LOG_BLOCK, LOG_META_MAGIC);
     }
 }
@@ -115,7 +116,7 @@ static void log_meta_begin(struct log_meta_file *f)
                  &f->file, &f->op);
         return;
     case LOG_META_WRITE:
-        log_meta_put(f);
+        log_meta_put(f, f->meta);
         if (f->is_new)
             env_write(file, f->block, LOG_META_BYTES, 0, &f->op);
         else
@@ -131,7 +132,10 @@ static void log_meta_begin(struct log_meta_file *f)
         env_rename(f->env, f->new_name, f->name, &f->op);
         return;
     case LOG_META_MEND:
-        log_meta_write(f, f->one);
+        log_meta_write(f, f->worse);
+        return;
+    case LOG_META_MEND_OTHER:
+        log_meta_write(f, !f->worse);
         return;
     case LOG_META_REST:
         break;
@@ -150,7 +154,8 @@ static void log_meta_start(struct log_meta_file *f, enum log_meta_state state, s
     ASSERT(!f->user);
     f->user = op;
     f->ret = f->unread = 0;
-    if (f->state == LOG_META_MEND || (state == LOG_META_CLOSE && f->is_reading_back)) {
+    if (f->state == LOG_META_MEND || f->state == LOG_META_MEND_OTHER ||
+        (state == LOG_META_CLOSE && f->is_reading_back)) {
         f->wanted = state;
         return;
     }
@@ -181,6 +186,23 @@ static bool log_meta_go_on(struct log_meta_file *f)
     return true;
 }
 
+/* the place in which what was saved last does not stand as it should, and so the one that may be
+ * written first; 2: none */
+static uint32_t log_meta_astray(const struct log_meta_file *f)
+{
+    bool has[2], is_own[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint8_t *p = f->back + i * LOG_BLOCK;
+        struct log_meta m;
+        memcpy(&m, p, sizeof m);
+        has[i] = !log_format_check(p, LOG_BLOCK, LOG_META_MAGIC) && m.counter == f->meta.counter;
+        is_own[i] = !memcmp(p, f->block + i * LOG_BLOCK, LOG_BLOCK);
+    }
+    if (is_own[0] && is_own[1])
+        return 2;
+    return has[0] != has[1] ? has[0] : is_own[0];
+}
+
 static void log_meta_was_read_back(struct env_op *op)
 {
     struct log_meta_file *f = container_of(op, struct log_meta_file, back_op);
@@ -191,18 +213,33 @@ static void log_meta_was_read_back(struct env_op *op)
         log_meta_read_back(f);
         return;
     }
-    uint32_t i = 0;
-    while (i < 2 && !memcmp(f->back + i * LOG_BLOCK, f->block + i * LOG_BLOCK, LOG_BLOCK))
-        i++;
-    if (op->ret != LOG_META_BYTES || i == 2)
+    uint32_t astray = op->ret == LOG_META_BYTES ? log_meta_astray(f) : 2;
+    if (astray == 2)
         return;
-    f->worse = f->one = i;
+    f->worse = astray;
     if (f->mended++ >= LOG_META_MENDS)
         return;
     log_meta_say(f, ENV_LOG_WARN,
                  "a copy of it does not read back as it was written, and is written again. Check "
                  "the disk.");
+    struct log_meta m; /* what the owner has may not be what was saved */
+    memcpy(&m, f->block, sizeof m);
+    log_meta_put(f, m);
     log_meta_go(f, LOG_META_MEND);
+}
+
+/* The place of which nobody knows what it holds is the first of the next save, too. */
+static void log_meta_mended(struct log_meta_file *f)
+{
+    bool is_first = f->state == LOG_META_MEND;
+    if (is_first && f->op.ret >= 0) {
+        log_meta_go(f, LOG_META_MEND_OTHER);
+        return;
+    }
+    f->worse = is_first ? f->worse : f->op.ret < 0 ? !f->worse : 0;
+    f->state = LOG_META_REST;
+    if (!log_meta_go_on(f))
+        log_meta_read_back(f);
 }
 
 /* --- */
@@ -240,6 +277,7 @@ static enum log_meta_state log_meta_next(const struct log_meta_file *f)
     case LOG_META_READ_CLOSE:
     case LOG_META_RENAME:
     case LOG_META_MEND:
+    case LOG_META_MEND_OTHER:
     case LOG_META_REST:
         break;
     }
@@ -268,10 +306,8 @@ static void log_meta_done(struct env_op *op)
 {
     struct log_meta_file *f = container_of(op, struct log_meta_file, op);
     bool reads = f->state <= LOG_META_READ_CLOSE;
-    if (f->state == LOG_META_MEND) { /* after an error it is written first next time */
-        f->state = LOG_META_REST;
-        if (!log_meta_go_on(f))
-            log_meta_read_back(f);
+    if (f->state == LOG_META_MEND || f->state == LOG_META_MEND_OTHER) {
+        log_meta_mended(f);
         return;
     }
     if (f->state == LOG_META_READ || f->state == LOG_META_READ_ONE)

@@ -13,9 +13,10 @@
  *     what the other says.  If the disk goes on giving one copy for both there is no start.
  *  3. The first write of a save goes to the worse copy.  Who finds that they differ, or stand in
  *     each other's place, saves before it tells anybody anything (is_single).
- *  4. What stays open is read back after a save, while nobody waits for it, and a copy that is not
- *     what was written is written once more: else a crash that tears the next save's first write
- *     would leave none that is good where one of this save's went astray.
+ *  4. What stays open is read back after a save, while nobody waits for it.  If a copy is not as it
+ *     was written, all is saved once more, beginning where what was saved is not: else a crash that
+ *     tears the next first write could leave none that is good where one of this save's went
+ *     astray.  (A save that comes at once does not wait: on a slow disk nobody would be elected.)
  *  5. It gets its name when both copies are durable, so it is never there without one, and a later
  *     save needs no space.
  *  6. A save is durable when it is done.  One at a time. */
@@ -27,8 +28,8 @@
 #include "journal/log_format.h"
 
 /* READ_OPEN -> READ (-> READ_ONE, again and again: of a copy that is not what it should be) ->
- * READ_CLOSE -> REST;  (OPEN ->) WRITE -> WRITE_OTHER (-> CLOSE) -> REST (-> MEND -> REST);
- * a new one: OPEN -> WRITE -> SYNC -> CLOSE -> RENAME -> REST */
+ * READ_CLOSE -> REST;  (OPEN ->) WRITE -> WRITE_OTHER (-> CLOSE) -> REST (-> MEND -> MEND_OTHER ->
+ * REST); a new one: OPEN -> WRITE -> SYNC -> CLOSE -> RENAME -> REST */
 enum log_meta_state {
     LOG_META_REST,
     LOG_META_READ_OPEN,
@@ -42,6 +43,7 @@ enum log_meta_state {
     LOG_META_CLOSE,
     LOG_META_RENAME,
     LOG_META_MEND,
+    LOG_META_MEND_OTHER,
 };
 
 enum { LOG_META_LOOKS = 4 };

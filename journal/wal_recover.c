@@ -365,6 +365,7 @@ static void wal_rc_evidence_block(struct wal_recover *rc)
     if (log_format_batch_head(r->block, &b) || b.seq != w->segs[rc->at_seg].seq)
         return;
     wal_rc_learn(rc, b.durable_upto, b.seq);
+    rc->is_head_astray |= r->at == 0; /* it was written over the header */
     rc->heads_upto = base_max_u64(rc->heads_upto, b.first_index + b.records - 1);
     wal_rc_evidence_next(rc, &b);
     if (r->at == w->segs[rc->at_seg].end)
@@ -469,7 +470,8 @@ static bool wal_rc_scan_mending(struct wal_recover *rc)
 static bool wal_rc_scan_again(struct wal_recover *rc)
 {
     bool is_lost = base_max_u64(rc->evidence, rc->astray) > rc->last && !rc->is_unreadable;
-    if ((!rc->is_misread && !is_lost && !rc->is_headless) || rc->looks == WAL_LOOKS)
+    if ((!rc->is_misread && !is_lost && (!rc->is_headless || rc->is_unreadable)) ||
+        rc->looks == WAL_LOOKS)
         return false;
     rc->looks++;
     if (rc->is_misread)

@@ -64,7 +64,8 @@ struct wal_recover {
     /* as evidence, but by where something stands: of this reading alone, which may be a bad one */
     uint64_t astray, astray_seq;
     bool is_headless;    /* a segment has batches that could come next, and no header */
-    bool is_head_astray; /* the header of the segment that is looked through is in a wrong place */
+    bool is_head_astray; /* the header of the segment that is looked through is in a wrong place, or
+                            a batch in its */
     uint64_t heads_upto; /* and the last record that batches in it speak of */
     uint32_t n_looks;    /* at what does not read as it should, and is read again */
     bool is_second;      /* scan, because the first ended before what is needed */

@@ -153,6 +153,44 @@ static void test_what_went_astray_is_written_again(void)
         }
 }
 
+/* One copy went to the other's place, so that one place has what was saved and the other what was
+ * before: whatever is written next, a crash that tears it leaves what was saved. */
+static void test_astray_and_then_torn(void)
+{
+    for (uint32_t i = 0; i < 2; i++)
+        for (uint32_t n = 0; n < 40; n++) {
+            static uint8_t before[2 * LOG_BLOCK], copy[LOG_BLOCK];
+            struct meta_op o = {.op.done = meta_op_done};
+            struct log_meta_file f;
+            uint8_t *b = meta_two();
+            memcpy(before, b, sizeof before);
+            CU_ASSERT_EQUAL(meta_read(&f), 0);
+            f.keeps_open = true;
+            meta_save(&f, 7);
+            memcpy(copy, b + !i * LOG_BLOCK, sizeof copy); /* of the place that keeps the old one */
+            memcpy(b + !i * LOG_BLOCK, before + !i * LOG_BLOCK, LOG_BLOCK);
+            memcpy(b + i * LOG_BLOCK, copy, LOG_BLOCK);
+            f.meta.vote = 8;
+            if (n % 2) { /* once it was read back */
+                fake_step(&meta_disk);
+                log_meta_save(&f, &o.op);
+            }
+            static uint8_t was[2 * LOG_BLOCK];
+            memcpy(was, b, sizeof was);
+            for (uint32_t k = 0; k <= n / 2 && meta_disk.n_ops; k++) {
+                memcpy(was, b, sizeof was);
+                fake_step(&meta_disk);
+            }
+            for (uint32_t at = 0; at < 2; at++) /* what the last step wrote is torn */
+                if (memcmp(was + at * LOG_BLOCK, b + at * LOG_BLOCK, LOG_BLOCK))
+                    memset(b + at * LOG_BLOCK + 8, 0x5a, 100);
+            fake_kill(&meta_disk);
+            CU_ASSERT_EQUAL(meta_read(&f), 0);
+            CU_ASSERT(f.meta.vote == 7 || (n % 2 && f.meta.vote == 8));
+            log_meta_drop(&f);
+        }
+}
+
 /* a save that fails while the one before is read back */
 static void test_a_save_that_fails_waits_for_the_reading(void)
 {
@@ -231,7 +269,7 @@ static void test_the_version_before_is_read(void)
 
 UNIT_MAIN("log_meta", UNIT(test_a_copy_is_read_in_the_place_of_the_other),
           UNIT(test_a_copy_that_went_astray_is_not_forgotten),
-          UNIT(test_what_went_astray_is_written_again),
+          UNIT(test_what_went_astray_is_written_again), UNIT(test_astray_and_then_torn),
           UNIT(test_a_save_that_fails_waits_for_the_reading),
           UNIT(test_one_copy_for_both_is_no_start), UNIT(test_a_copy_that_reads_badly),
           UNIT(test_the_version_before_is_read))

@@ -384,6 +384,22 @@ static void test_a_segment_that_begins_elsewhere_is_a_hole(void)
     }
 }
 
+/* A batch was written over the header of its segment. */
+static void test_a_batch_over_the_header_is_a_hole(void)
+{
+    struct tlog *t = &log_one;
+    struct wal_hole h;
+    struct fake_inode *f = hole_third(t);
+    uint64_t n = t->appended;
+    memcpy(f->now, f->now + LOG_BLOCK, LOG_BLOCK);
+    CU_ASSERT_EQUAL(hole_recover(t, 1, 0, false), E_CORRUPT);
+    tlog_crash(t, false);
+    CU_ASSERT_EQUAL(hole_recover(t, 1, 0, true), 0);
+    CU_ASSERT(wal_hole(t->wal, &h) && h.first_bad == n && h.known == n);
+    tlog_crash(t, false);
+    tlog_drop(t);
+}
+
 /* A header alone that went there, as that of a start that died, holds no record. */
 static void test_a_header_alone_elsewhere_is_no_hole(void)
 {
@@ -511,6 +527,7 @@ static void test_a_flipped_bit_is_no_bad_reading(void)
 UNIT_MAIN("wal_hole", UNIT(test_a_write_to_a_wrong_place_is_a_hole),
           UNIT(test_a_batch_over_the_one_before_is_a_hole),
           UNIT(test_a_segment_that_begins_elsewhere_is_a_hole),
+          UNIT(test_a_batch_over_the_header_is_a_hole),
           UNIT(test_a_header_alone_elsewhere_is_no_hole),
           UNIT(test_a_block_read_badly_is_read_again),
           UNIT(test_any_two_bad_readings_are_read_again),
