@@ -59,6 +59,7 @@ static void quiet(void *ctx, enum env_log level, const char *node, const char *l
 static bool disk_open(struct disk *d, enum net_disk_kind kind)
 {
     struct net_stats st;
+    d->own[0] = 0;
     fmt_into(d->dir, sizeof d->dir, "/tmp/tarn-test-disk-XXXXXX");
     CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(d->dir));
     struct net_config c = {.dir = d->dir, .disk = kind, .node = "disk", .log = quiet};
