@@ -731,8 +731,11 @@ static void drive_link_read_done(struct env_op *op)
         return;
     }
     uint32_t n = op->ret < 0 ? 0 : k->fetch_n;
-    if (op->ret < 0 && op->ret != E_NOENT) /* it gets an image once the log is trimmed */
+    if (op->ret < 0 && op->ret != E_NOENT) { /* it gets an image once the log is trimmed: */
         drive_say(k, ENV_LOG_ERROR, "entries for it cannot be read from the log", (int)op->ret);
+        /* which in a quiet group nothing else brings about */
+        d->image_wanted |= snap_trim_index(d->snap) < k->fetch_from;
+    }
     const struct raft_conf *conf = NULL;
     if (n && k->fetch_entry[n - 1].type == RAFT_CONF) {
         struct rbuf r = rbuf_make(k->fetch_at[n - 1], k->fetch_entry[n - 1].len);
