@@ -404,25 +404,36 @@ static void net_stream_ended(struct net_conn *c, int sys)
     net_tcp_kill(c, why);
 }
 
+/* bytes that came; 0: there are none now, or it has ended */
+static size_t net_stream_read(struct net_conn *c, const struct iovec *iov, int n_iov)
+{
+    ssize_t r;
+    do {
+        r = readv(c->fd, iov, n_iov);
+        c->net->stats.reads++;
+    } while (r < 0 && errno == EINTR);
+    if (r < 0 && errno == EAGAIN)
+        return 0;
+    if (r <= 0) {
+        net_stream_ended(c, r ? errno : 0);
+        return 0;
+    }
+    c->net->stats.bytes_in += (size_t)r;
+    return (size_t)r;
+}
+
 static void net_stream_readable_raw(struct net_conn *c)
 {
     struct net *net = c->net;
     size_t turn = 0;
     while (turn < NET_TURN_BYTES) {
-        ssize_t r = read(c->fd, net->rbuf, ENV_FRAME_MAX);
-        net->stats.reads++;
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r < 0 && errno == EAGAIN)
+        struct iovec iov = {net->rbuf, ENV_FRAME_MAX};
+        size_t got = net_stream_read(c, &iov, 1);
+        if (!got)
             return;
-        if (r <= 0) {
-            net_stream_ended(c, r ? errno : 0);
-            return;
-        }
-        net->stats.bytes_in += (size_t)r;
-        turn += (size_t)r;
-        c->peer->on_frame(c->peer, 0, net->rbuf, (uint32_t)r);
-        if (c->state != NET_OPEN || r < ENV_FRAME_MAX)
+        turn += got;
+        c->peer->on_frame(c->peer, 0, net->rbuf, (uint32_t)got);
+        if (c->state != NET_OPEN || got < ENV_FRAME_MAX)
             return;
     }
 }
@@ -454,18 +465,9 @@ void net_stream_readable(struct net_conn *c)
             iov[n_iov++] = (struct iovec){net->rbuf + kept, cap};
             asked += cap;
         }
-        ssize_t r = readv(c->fd, iov, n_iov);
-        net->stats.reads++;
-        if (r < 0 && errno == EINTR)
-            continue;
-        if (r < 0 && errno == EAGAIN)
+        size_t got = net_stream_read(c, iov, n_iov), placed = 0;
+        if (!got)
             return;
-        if (r <= 0) {
-            net_stream_ended(c, r ? errno : 0);
-            return;
-        }
-        size_t got = (size_t)r, placed = 0;
-        net->stats.bytes_in += got;
         turn += got;
         if (c->place_left)
             placed = net_stream_place(c, NULL, (size_t)base_min_u64(got, direct));
