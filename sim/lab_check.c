@@ -3,14 +3,13 @@
 #include "core/fmt.h"
 #include "sim/lab_check_impl.h"
 
-/* What looks at all inodes, for the first time since *since: see LAB_CHECK_SHARE. */
-static bool check_is_due(const struct lab_check *c, uint64_t *since)
+bool lab_check_is_due(const struct meta *state, uint64_t *since)
 {
     struct meta_stats s;
-    meta_stats(c->state, &s);
-    if ((c->n_log - *since) * LAB_CHECK_SHARE < s.inodes)
+    meta_stats(state, &s);
+    if (s.applied >= *since && (s.applied - *since) * LAB_CHECK_SHARE < s.inodes)
         return false;
-    *since = c->n_log;
+    *since = s.applied;
     return true;
 }
 
@@ -232,7 +231,7 @@ void lab_check_new(struct lab_check *c, uint64_t index, const struct fsop *op,
     bool repeated = (res.reply.flags & FSOP_R_DUPLICATE) != 0;
     *(struct check_past *)lab_ring_at(&c->past, index) =
         (struct check_past){(uint32_t)lab_check_hash(op), (uint32_t)lab_check_answer_hash(&res)};
-    if (c->cfg.is_group && index % CHECK_STATE_EVERY == 0 && check_is_due(c, &c->hashed))
+    if (c->cfg.is_group && index % CHECK_STATE_EVERY == 0 && lab_check_is_due(c->state, &c->hashed))
         *(uint64_t *)lab_ring_at(&c->states, index / CHECK_STATE_EVERY) = meta_hash(c->state);
     *r = (struct check_record){
         .key = check_key(op),
@@ -362,6 +361,6 @@ void lab_check_whole(struct lab_check *c)
 
 void lab_check_interval(struct lab_check *c)
 {
-    if (check_is_due(c, &c->whole))
+    if (lab_check_is_due(c->state, &c->whole))
         lab_check_whole(c);
 }

@@ -164,6 +164,8 @@ void lab_check_end(struct lab_check *c);
 /* No question is open that was put before oldest_ns, nor file that was opened before: what was over
  * by then is forgotten. */
 void lab_check_forget(struct lab_check *c, int64_t oldest_ns);
+/* Is it time for what looks at all inodes of that state?  since: when it was last; 0 at first. */
+bool lab_check_is_due(const struct meta *state, uint64_t *since);
 /* now and then: the whole state, if it is due */
 void lab_check_interval(struct lab_check *c);
 /* somebody outside has changed the under-store */

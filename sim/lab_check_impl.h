@@ -94,7 +94,7 @@ struct lab_check {
     bool (*is_writer)(void *ctx, const char *client, struct ino ino);
     void *writer_ctx;
     uint64_t n_log;         /* the last record's index */
-    uint64_t hashed, whole; /* n_log when the state was hashed and kept, when it was checked */
+    uint64_t hashed, whole; /* of lab_check_is_due: for the state's hash to be kept, for a check */
     struct lab_ring log;    /* struct check_record */
     struct lab_ring past;   /* struct check_past */
     struct lab_ring states; /* hashes of states after each CHECK_STATE_EVERY-th; 0: not kept */

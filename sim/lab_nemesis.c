@@ -57,8 +57,7 @@ static void nemesis_disk(struct run_node *n)
 static void nemesis_errs(struct run_node *n, int64_t until_ns)
 {
     n->flipped |= nemesis_may_damage(n);
-    if (n->errs_until_ns < until_ns)
-        n->errs_until_ns = until_ns;
+    n->had_errs = true;
     if (n->excused_until_ns < until_ns)
         n->excused_until_ns = until_ns;
     nemesis_disk(n);
@@ -395,7 +394,7 @@ void lab_nemesis_heal(struct lab_run *r)
     r->s.sim.disk.stall_ppm = 0;
     lab_fault_disk_calm(&r->s.sim.disk);
     for (uint32_t i = 0; i < r->n_nodes; i++)
-        if ((r->oper && i < r->s.masters) || r->nodes[i].errs_until_ns || stalls)
+        if ((r->oper && i < r->s.masters) || r->nodes[i].had_errs || stalls)
             nemesis_disk(&r->nodes[i]);
     lab_ufs_outage(r->ufs, 0);
     lab_ufs_full(r->ufs, 0);

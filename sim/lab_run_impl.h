@@ -36,7 +36,7 @@ struct run_node {
     uint32_t full, slow, unsynced, errs; /* faults of its disk under way */
     int64_t excused_until_ns;            /* it may fail for its disk's sake */
     int64_t full_until_ns;               /* it may not start for want of space */
-    int64_t errs_until_ns;               /* its writes may fail */
+    bool had_errs;                       /* its writes may have failed */
     uint32_t corrupt;                    /* how often in a row it ended with E_CORRUPT */
     bool has_served;                     /* this process of it */
     uint64_t checked;                    /* records that it had applied when its namespace was */

@@ -245,19 +245,6 @@ static bool node_check_disk(const struct run_node *n, char *err_text, size_t cap
     return false;
 }
 
-/* A namespace is checked whole, which takes as long as it is large: after as many records as let
- * that cost each of them the same, however large it gets, and always once the load is over. */
-static bool node_is_due(struct run_node *n)
-{
-    struct meta_stats s;
-    meta_stats(master_meta(n->master), &s);
-    bool is_due = n->r->phase != RUN_LOAD || s.applied < n->checked ||
-                  (s.applied - n->checked) * LAB_CHECK_SHARE >= s.inodes;
-    if (is_due)
-        n->checked = s.applied;
-    return is_due;
-}
-
 void lab_run_check_nodes(struct lab_run *r)
 {
     struct lab_finding *f = lab_check_finding(r->check, LAB_STRUCTURE);
@@ -271,7 +258,10 @@ void lab_run_check_nodes(struct lab_run *r)
         if (state == MASTER_FAILED)
             node_failed(n, err);
         else if (state == MASTER_SERVING)
-            ok = master_check(n->master, node_is_due(n), why, sizeof why);
+            ok = master_check(n->master,
+                              r->phase != RUN_LOAD ||
+                                  lab_check_is_due(master_meta(n->master), &n->checked),
+                              why, sizeof why);
         n->has_served |= state == MASTER_SERVING;
         if (n->worker && worker_state(n->worker, &err) == WORKER_FAILED &&
             (err == E_CORRUPT || err == E_IO) && n->flipped && !n->paused)
