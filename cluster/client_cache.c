@@ -12,6 +12,9 @@
  *  4. At most `max` entries; a second chance for those used since the hand passed (CLOCK).
  *  5. An answer that is not kept takes away what it contradicts: of one thing nobody sees something
  *     new and then, from here, something old.
+ *  6. Nobody tells us of a change of our own but its answer.  Until that is here nothing that the
+ *     change may concern is answered from what is kept: it may be made already, and another's later
+ *     one, which took notice of it, be answered.
  *
  * Kinds: attributes of an inode; a name in a directory (value: the inode, 0: it is known to be
  * absent); a link's target; a file's layout (value: mount, data: path); a directory's path below,
@@ -423,6 +426,64 @@ static bool cache_open(struct client *c, struct client_req *r, int64_t *until_ns
     return client_file_from_cache(c, r, a, mount, path, n) == 0;
 }
 
+/* Is the inode, or for a look at a name that name, what the change w finds under this one?  When it
+ * is not known what the name stands for, any inode may be. */
+static bool cache_named(struct client *c, const struct fsop *w, struct ino dir, const char *name,
+                        uint32_t n, const struct fsop *op, uint64_t shown)
+{
+    bool finds = w->kind == FSOP_UNLINK || w->kind == FSOP_RMDIR || w->kind == FSOP_RENAME ||
+                 (w->kind == FSOP_MKNOD && w->flags & FSOP_F_OPEN);
+    const struct client_cent *e = NULL;
+    if (shown == dir.v || (op->kind == FSOP_LOOKUP && op->ino.v == dir.v && op->name_len == n &&
+                           !memcmp(op->name, name, n)))
+        return true;
+    if (!finds || !shown)
+        return false;
+    e = cent_find(c, CENT_NAME, dir.v, name, n);
+    return !e || e->value == shown;
+}
+
+static bool cache_concerns(struct client *c, const struct fsop *w, const struct fsop *op,
+                           uint64_t shown)
+{
+    switch (w->kind) {
+    case FSOP_MKNOD:
+    case FSOP_MKDIR:
+    case FSOP_SYMLINK:
+    case FSOP_UNLINK:
+    case FSOP_RMDIR:
+        return cache_named(c, w, w->ino, w->name, w->name_len, op, shown);
+    case FSOP_LINK:
+        return shown == w->ino.v || cache_named(c, w, w->ino2, w->name, w->name_len, op, shown);
+    case FSOP_RENAME: /* paths of all below it may change */
+        return op->kind == FSOP_OPEN ||
+               cache_named(c, w, w->ino, w->name, w->name_len, op, shown) ||
+               cache_named(c, w, w->ino2, w->name2, w->name2_len, op, shown);
+    case FSOP_MOUNT:
+    case FSOP_UNMOUNT:
+    case FSOP_LOAD:
+        return true;
+    default:
+        return shown == w->ino.v || op->ino.v == w->ino.v;
+    }
+}
+
+bool client_cache_in_doubt(struct client *c, const struct fsop *op, uint64_t shown)
+{
+    if (MUTANT(CACHE_OWN_SERVED))
+        return false;
+    list_each(it, &c->muts) {
+        struct client_fsr *s = list_entry(it, struct client_fsr, mut);
+        struct client_req *r = client_req_of(s);
+        struct fsop w = r->fsop;
+        if (s->f)
+            client_file_wire(r, &w);
+        if (cache_concerns(c, &w, op, shown))
+            return true;
+    }
+    return false;
+}
+
 bool client_cache_answer(struct client *c, struct client_req *r)
 {
     int64_t until_ns = c->lease_until_ns;
@@ -430,9 +491,12 @@ bool client_cache_answer(struct client *c, struct client_req *r)
     if (c->cfg.ask_always || (!client_leased(c) && !MUTANT(LEASE_IGNORED)) ||
         env_fault(c->env, "client.forgets"))
         return false;
+    if (r->fsop.kind != FSOP_LOOKUP && client_cache_in_doubt(c, &r->fsop, r->fsop.ino.v))
+        return false;
     switch (r->fsop.kind) {
     case FSOP_LOOKUP:
-        found = cache_lookup(c, r, &until_ns);
+        found = cache_lookup(c, r, &until_ns) &&
+                !client_cache_in_doubt(c, &r->fsop, r->reply.attr.ino.v);
         break;
     case FSOP_GETATTR:
         found = cache_attr(c, r->fsop.ino, &r->reply.attr, &until_ns);

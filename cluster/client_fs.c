@@ -365,6 +365,8 @@ static void fsr_learn(struct client_req *r)
         left_ns = 0;
     if (!left_ns && !s->is_mutation && !s->is_aside)
         client_cache_unkept(c, &w, &r->reply);
+    if (!s->is_mutation && client_cache_in_doubt(c, &w, r->reply.attr.ino.v))
+        left_ns = 0; /* kept here, for later, but not by the caller */
     r->reply.lease_ns = (uint64_t)left_ns;
     if (!s->is_mutation)
         client_file_seen(c, &r->reply.attr, s->sent_ns);

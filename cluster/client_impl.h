@@ -495,6 +495,9 @@ int client_cache_init(struct client *c) MUST_CHECK;
 void client_cache_free(struct client *c);
 /* true: r->reply is the answer */
 bool client_cache_answer(struct client *c, struct client_req *r);
+/* May a change of our own that is under way make an answer to op old, with the attributes of inode
+ * `shown` (0: none)? */
+bool client_cache_in_doubt(struct client *c, const struct fsop *op, uint64_t shown);
 /* keeps what an answer says until until_ns; false when it was invalidated since `stamp` */
 bool client_cache_learn(struct client *c, const struct fsop *op, const struct fsop_reply *rep,
                         uint64_t stamp, int64_t until_ns);

@@ -70,6 +70,7 @@
     X(READ_STANDBY_STALE, "a standby answers without asking the leader how far the journal is") \
     X(READ_STANDBY_BESIDE, "what a client has kept stays though a standby has told it something newer") \
     X(CACHE_OLDER_STAYS, "what a client has kept stays though an answer that it may not keep is newer") \
+    X(CACHE_OWN_SERVED, "a client answers from its cache what a change of its own under way concerns")   \
     X(READ_STANDBY_KEPT, "a client keeps what a standby said as if it had a lease for it") \
     X(APPEND_PLACE_SHARED, "what was given to append to is given again while it is on its way") \
     X(APPEND_PLACE_OUTLIVES, "a place to append to is used under another leader than the one that gave it") \

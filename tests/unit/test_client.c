@@ -564,6 +564,51 @@ static void test_client_error_of_an_under_store(void)
     }
 }
 
+/* Of a change of our own nobody tells us but its answer: until that is here the master is asked. */
+static void test_client_asks_beside_its_own_changes(void)
+{
+    static const struct {
+        uint16_t kind;
+        uint64_t ino;
+        const char *name;
+        bool asks_file, asks_dir, asks_name; /* of inode 4, of inode 3, of "f" in the root */
+    } cases[] = {
+        {FSOP_SETATTR, 4, NULL, true, false, false}, {FSOP_SETATTR, 3, NULL, false, true, false},
+        {FSOP_UNLINK, 1, "f", false, false, true},   {FSOP_MKDIR, 1, "f", false, false, true},
+        {FSOP_MKDIR, 1, "new", false, false, false}, {FSOP_UNLINK, 1, "what", true, true, true},
+        {FSOP_LOAD, 1, NULL, true, true, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct client_config cfg = fake_config();
+        struct fake *k = fake_open(&cfg, NULL, false);
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 1, NULL), 0);
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 3, NULL), 0);
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 4, NULL), 0);
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+        uint32_t attrs = k->kinds[FSOP_GETATTR], names = k->kinds[FSOP_LOOKUP];
+        struct client_req own = {.deadline_ns = env_now_ns(k->e) + 2 * SEC};
+        own.op.done = fake_nothing;
+        own.fsop.kind = cases[i].kind;
+        own.fsop.ino.v = cases[i].ino;
+        own.fsop.name = cases[i].name;
+        own.fsop.name_len = cases[i].name ? (uint32_t)strlen(cases[i].name) : 0;
+        k->answer_err[cases[i].kind] = E_CONFLICT; /* so it stays under way */
+        client_fs(k->c, &own);
+        fake_run(k, 100 * MS);
+        struct client_req r = {0};
+        CU_ASSERT_EQUAL(fake_req(k, &r, FSOP_GETATTR, 4, NULL), 0);
+        CU_ASSERT_EQUAL(k->kinds[FSOP_GETATTR], attrs + cases[i].asks_file);
+        CU_ASSERT_EQUAL(r.reply.lease_ns == 0,
+                        cases[i].asks_file); /* nor does the caller keep it */
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_GETATTR, 3, NULL), 0);
+        CU_ASSERT_EQUAL(k->kinds[FSOP_GETATTR], attrs + cases[i].asks_file + cases[i].asks_dir);
+        CU_ASSERT_EQUAL(fake_do(k, FSOP_LOOKUP, 1, "f"), 0);
+        CU_ASSERT_EQUAL(k->kinds[FSOP_LOOKUP], names + cases[i].asks_name);
+        CU_ASSERT_EQUAL(sim_run_op(k->sim, &own.op, 5 * SEC), E_TIMEOUT);
+        fake_close(k);
+    }
+}
+
 /* What a standby has told is newer than what is kept, though nobody has called that back yet. */
 static void test_client_drops_what_a_standby_contradicts(void)
 {
@@ -646,7 +691,8 @@ UNIT_MAIN(
     UNIT(test_client_surfaces_an_expired_session), UNIT(test_client_acknowledges_after_its_owner),
     UNIT(test_client_drops_names_of_a_directory), UNIT(test_client_forgets_at_a_new_epoch),
     UNIT(test_client_drops_what_it_changed), UNIT(test_client_shows_nothing_older_than_it_was_told),
-    UNIT(test_client_drops_what_a_standby_contradicts), UNIT(test_client_cache_is_bounded),
+    UNIT(test_client_drops_what_a_standby_contradicts),
+    UNIT(test_client_asks_beside_its_own_changes), UNIT(test_client_cache_is_bounded),
     UNIT(test_client_window_is_bounded), UNIT(test_client_everything_ends_by_its_deadline),
     UNIT(test_client_stop_cancels), UNIT(test_client_stop_cancels_who_waits_for_another),
     UNIT(test_client_walks), UNIT(test_client_opens_by_name_and_place),

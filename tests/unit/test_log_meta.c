@@ -185,6 +185,8 @@ static void test_astray_and_then_torn(void)
                 if (memcmp(was + at * LOG_BLOCK, b + at * LOG_BLOCK, LOG_BLOCK))
                     memset(b + at * LOG_BLOCK + 8, 0x5a, 100);
             fake_kill(&meta_disk);
+            mem_drop(&meta_mem); /* of the one that was killed */
+            unit_mem(&meta_mem, 1 << 20);
             CU_ASSERT_EQUAL(meta_read(&f), 0);
             CU_ASSERT(f.meta.vote == 7 || (n % 2 && f.meta.vote == 8));
             log_meta_drop(&f);
