@@ -72,7 +72,7 @@ table ip chaos {
 }
 END
     members+=${members:+,}$i@$net.$i:7700
-    truncate -s 96M "$work/disk$i.img"
+    truncate -s 256M "$work/disk$i.img"
     mkdir -p "$work/disk$i"
     mkfs.ext4 -q -F -m 0 "$work/disk$i.img" 2>/dev/null && mount -o loop "$work/disk$i.img" "$work/disk$i" 2>/dev/null ||
         faults=${faults//full/kill} # no loop devices here
