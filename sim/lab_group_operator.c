@@ -216,6 +216,8 @@ void lab_group_operator_tick(struct group_operator *o)
     }
     if (!o->caller.env || (o->until_ns && now <= o->until_ns))
         return;
+    if (o->until_ns && o->q.verb == GROUP_STATUS) /* who is in no group knows no leader */
+        o->target = (uint32_t)sim_random(o->g->sim, o->g->n_nodes);
     o->until_ns = 0;
     if (!o->has_view) {
         operator_look(o);
