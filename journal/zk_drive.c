@@ -595,6 +595,7 @@ struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
         .image_read = zk_journal_image_read,
         .change = zk_journal_change,
         .stop = zk_journal_stop,
+        .is_group = true,
     };
     ASSERT(host->image_reset && cfg->zk.id);
     struct zk_drive *d = mem_zalloc(m, sizeof *d);
