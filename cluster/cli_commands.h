@@ -26,6 +26,8 @@ int cli_journal_group_ready(const struct cli *c);
 void cli_journal_group_page(const struct cli *c);
 int cli_secret_ready(const struct cli *c);
 
+/* a free port of loopback, ours while this process runs; 0: none.  `wanted`, if that can be */
+uint16_t cli_up_port(uint16_t wanted);
 /* where the n-th process of a role, from 0, answers for health and metrics; false: nowhere */
 bool cli_up_http(const struct config *g, const char *role, int n, char *to, size_t cap);
 
