@@ -278,15 +278,35 @@ static uint64_t zk_fence_served_offset(const struct zk_fence *f, uint64_t epoch,
     return zk_fence_offset((1 + (uint64_t)copy) * f->slots + epoch);
 }
 
-void zk_fence_serve(struct zk_fence *f, uint64_t prev, uint64_t base, struct env_op *op)
+static void zk_fence_put_served(struct zk_fence *f, const struct zk_fence_served *s)
 {
-    struct zk_fence_served s = {.member = f->member, .epoch = f->epoch, .prev = prev, .base = base};
-    ASSERT(f->file && f->epoch && prev < f->epoch);
-    zk_fence_begin(f, ZK_FENCE_SERVE, op);
     memset(f->block, 0, LOG_BLOCK);
-    memcpy(f->block, &s, sizeof s);
+    memcpy(f->block, s, sizeof *s);
     log_format_seal(f->block, LOG_BLOCK, ZK_FENCE_SERVED_MAGIC);
-    env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->epoch, 0), &f->op);
+    f->at = s->epoch;
+    env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->at, 0), &f->op);
+}
+
+void zk_fence_serve(struct zk_fence *f, uint64_t prev, uint64_t base, uint64_t end,
+                    struct env_op *op)
+{
+    struct zk_fence_served s = {
+        .member = f->member, .epoch = f->epoch, .prev = prev, .base = base, .end = end};
+    ASSERT(f->file && f->epoch && prev < f->epoch && base <= end);
+    zk_fence_begin(f, ZK_FENCE_SERVE, op);
+    zk_fence_put_served(f, &s);
+}
+
+void zk_fence_serve_again(struct zk_fence *f, const struct zk_fence_served *s, struct env_op *op)
+{
+    struct zk_fence_served same = {.member = s->member,
+                                   .epoch = s->epoch,
+                                   .prev = s->prev,
+                                   .base = s->base,
+                                   .end = s->end};
+    ASSERT(f->file && s->epoch && s->epoch < f->slots);
+    zk_fence_begin(f, ZK_FENCE_SERVE, op);
+    zk_fence_put_served(f, &same);
 }
 
 void zk_fence_find_served(struct zk_fence *f, uint64_t upto, struct env_op *op)
@@ -331,7 +351,8 @@ static bool zk_fence_take_served(struct zk_fence *f, const uint8_t *block, uint6
 {
     struct zk_fence_served s;
     memcpy(&s, block, sizeof s);
-    if (log_format_check(block, LOG_BLOCK, ZK_FENCE_SERVED_MAGIC) || s.epoch != epoch)
+    if (log_format_check(block, LOG_BLOCK, ZK_FENCE_SERVED_MAGIC) || s.epoch != epoch ||
+        s.prev >= epoch || s.end < s.base)
         return false;
     f->served = s;
     return true;
@@ -432,7 +453,7 @@ static void zk_fence_step(struct env_op *op)
         return;
     case ZK_FENCE_SERVE:
         f->state = ZK_FENCE_SERVE_AGAIN;
-        env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->epoch, 1), &f->op);
+        env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->at, 1), &f->op);
         return;
     case ZK_FENCE_SERVE_AGAIN:
         zk_fence_end(f, 0);

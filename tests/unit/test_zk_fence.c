@@ -192,7 +192,7 @@ static void ft_act(struct ft *t, struct ft_member *m)
         m->doing = FT_SERVING;
         m->prev = prng_below(r, m->f.epoch);
         m->base = prng_below(r, 1000);
-        zk_fence_serve(&m->f, m->prev, m->base, &m->op);
+        zk_fence_serve(&m->f, m->prev, m->base, m->base + 3, &m->op);
     } else if (dice == 9) {
         m->doing = FT_LASTING;
         m->epoch = prng_below(r, m->f.epoch + 2);

@@ -199,7 +199,8 @@ static void zw_serves(struct zk_elect *e, uint64_t epoch)
     (void)epoch;
 }
 
-static const struct zk_elect_vt zw_elect_vt = {zw_stand, zw_number, zw_serves};
+static const struct zk_elect_vt zw_elect_vt = {
+    .stand = zw_stand, .number = zw_number, .serves = zw_serves};
 
 /* calls a member, whoever else was called */
 static void zw_call(struct zw *w, uint32_t i)
