@@ -266,7 +266,7 @@ static void zk_follow_lacks(struct zk_drive *d)
     }
 }
 
-/* a look came to the end of what checks; true: the next one is for an image */
+/* A look came to the end of what checks.  true: something else comes first */
 static bool zk_follow_torn(struct zk_drive *d)
 {
     uint64_t place = zk_follow_place(d);
@@ -309,7 +309,8 @@ static bool zk_follow_torn(struct zk_drive *d)
 static void zk_follow_mended(struct zk_drive *d)
 {
     for (uint32_t i = 0; i < ZK_WAITS; i++)
-        if (d->wait[i].torn && (!d->tail.is_torn || zk_follow_place(d) > d->wait[i].torn))
+        if (d->wait[i].torn && (zk_follow_place(d) > d->wait[i].torn ||
+                                (!d->tail.is_more && !d->tail.is_torn)))
             d->wait[i].torn = 0;
 }
 
@@ -319,7 +320,7 @@ static void zk_follow_looked(struct zk_drive *d, int64_t ret)
     if (is_limited)
         d->acked = base_max_u64(d->acked, d->log.limit);
     zk_drive_know(d, d->acked);
-    if (!d->tail.is_more && ret >= 0)
+    if (ret >= 0)
         zk_follow_mended(d);
     zk_drive_apply(d, MUTANT(ZK_TAIL_ACKED_IGNORED) ? UINT64_MAX : d->acked);
     zk_follow_applied(d);
@@ -356,7 +357,7 @@ static void zk_follow_looked(struct zk_drive *d, int64_t ret)
         zk_follow_lacks(d);
         return;
     }
-    if (!d->has_claim && !d->tail.is_more && zk_follow_torn(d))
+    if (!d->has_claim && (!d->tail.is_more || !ret) && zk_follow_torn(d))
         return;
     d->is_proven &= !d->tail.is_more && !d->tail.is_empty && /* who served had a segment */
                     (zk_follow_place(d) > base_max_u64(d->log.end, d->known) ||
