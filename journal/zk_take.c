@@ -270,7 +270,7 @@ void zk_take_begin(struct zk_drive *d)
         wal_recover_replay(d->wal, 1, &d->op);
         return;
     case ZK_SERVE:
-        zk_fence_serve(&d->fence, d->prev, d->applied, &d->op);
+        zk_fence_serve(&d->fence, d->prev, d->applied, d->pend.next - 1, &d->op);
         return;
     case ZK_PROVE:
         zk_fence_check(&d->fence, &d->op);
