@@ -222,6 +222,18 @@ static void zk_follow_lacks(struct zk_drive *d)
     }
 }
 
+/* What comes next was removed, and then an image has it; or its name is not to be seen yet. */
+static void zk_follow_unseen(struct zk_drive *d)
+{
+    if (zk_drive_unseen(d) > ZK_NAMES_NS && d->has_claim) {
+        zk_take_end(d, E_NOENT);
+        return;
+    }
+    d->has_log = false;
+    d->state = ZK_LOAD;
+    d->image_state = ZK_IMAGE_MEMBERS;
+}
+
 static void zk_follow_looked(struct zk_drive *d, int64_t ret)
 {
     bool is_limited = d->log.limit != UINT64_MAX;
@@ -230,11 +242,11 @@ static void zk_follow_looked(struct zk_drive *d, int64_t ret)
     zk_drive_apply(d, MUTANT(ZK_TAIL_ACKED_IGNORED) ? UINT64_MAX : d->acked);
     zk_follow_applied(d);
     if (ret == E_NOENT || (is_limited && d->tail.is_empty)) {
-        d->has_log = false;
-        d->state = ZK_LOAD;
-        d->image_state = ZK_IMAGE_MEMBERS;
+        zk_follow_unseen(d);
         return;
     }
+    if (ret >= 0 && !d->has_claim)
+        zk_drive_seen(d);
     if (d->bad) {
         d->bad = 0;
         d->has_log = false;

@@ -265,7 +265,8 @@ void zk_lead_begin(struct zk_drive *d)
     d->wal_host = (struct wal_host){.record = zk_lead_on_record,
                                     .rejected = zk_lead_on_rejected,
                                     .failed = zk_lead_on_failed,
-                                    .space = zk_lead_on_space};
+                                    .space = zk_lead_on_space,
+                                    .names = zk_take_on_names};
     d->state = ZK_LEAD;
     zk_follow_reads_anew(d);
     d->told = d->applied;
