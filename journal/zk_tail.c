@@ -73,6 +73,7 @@ static void zk_tail_end(struct zk_tail *t)
     struct env_op *op = t->user;
     t->state = ZK_TAIL_REST;
     t->user = NULL;
+    t->is_more |= t->bad != 0; /* what comes next could not be looked at */
     env_reply(t->env, op, t->got || !t->bad ? (int64_t)t->got : t->bad);
 }
 
