@@ -156,6 +156,7 @@
     X(ZK_SESSION_IS_PROOF, "a leader answers reads without a look at the fence") \
     X(ZK_SERVE_EARLY, "a new leader's log counts before it holds what it takes over") \
     X(ZK_NAME_REUSED, "two processes of one epoch write one log") \
+    X(ZK_SEGMENT_UNTOLD, "a segment is written into before others can learn of it") \
     X(ZK_GC_EAGER, "a log is removed as soon as one image covers it") \
     X(ZK_WATCH_LOST, "watches are not armed again on a new connection") \
     X(ZK_REARM_LATE, "watches are armed again behind the calls that waited") \

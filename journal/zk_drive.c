@@ -2,8 +2,9 @@
  * through ZooKeeper and fenced by the storage itself.
  *
  *   fence                 claims of epochs, and what each that served stands on (zk_fence.h)
- *   log-<epoch>/owner     made exclusively by who leads in that epoch, before anything else in
- * there log-<epoch>/wal-*     the log (wal.h) of that one leadership: never recovered to be gone on
+ *   log-<epoch>/owner     made exclusively by who leads in that epoch, before anything else there;
+ *                         says which segments the log has (zk_owner.h)
+ *   log-<epoch>/wal-*     the log (wal.h) of that one leadership: never recovered to be gone on
  * with images/<member>/      state images (snap.h)
  *
  * A record in a log is u64 acked_upto and then the host's, or nothing (ZK_REC_ACKED).  Its index is
@@ -244,8 +245,30 @@ static bool zk_drive_paused(struct zk_drive *d)
         return false;
     }
     d->timer_fired = false;
-    d->state = ZK_SEAL_READ;
+    d->state = ZK_SEAL_OPEN;
     return true;
+}
+
+int64_t zk_drive_unseen(struct zk_drive *d)
+{
+    int64_t now = env_now_ns(d->env);
+    if (!d->unseen_ns)
+        d->unseen_ns = now;
+    if (now - d->unseen_ns > ZK_NAMES_NS / 2 && !d->unseen_said) {
+        d->unseen_said = true;
+        fmt_log(d->env, ENV_LOG_WARN,
+                "journal: '%slog-%016llx': files that another master made are not found here. If "
+                "this goes on, the shared directory shows new names late, or somebody removed "
+                "them: see docs/zookeeper-journal.md, what the storage must give.",
+                d->dir, (unsigned long long)d->log.epoch);
+    }
+    return now - d->unseen_ns;
+}
+
+void zk_drive_seen(struct zk_drive *d)
+{
+    d->unseen_ns = 0;
+    d->unseen_said = false;
 }
 
 /* a leadership, or the way there, is over */
@@ -253,7 +276,12 @@ static void zk_drive_ended(struct zk_drive *d)
 {
     if (d->wal)
         zk_drive_wal_free(d);
+    if (zk_owner_is_open(&d->own)) {
+        d->state = ZK_ENDED_OWNER;
+        return;
+    }
     d->has_claim = d->has_log = false;
+    zk_drive_seen(d);
     zk_pend_reset(&d->pend, d->applied + 1);
     d->acked = d->applied;
     d->is_late = false;
@@ -291,6 +319,9 @@ static void zk_drive_begin(struct zk_drive *d)
         return;
     case ZK_ENDED:
         wal_stop(d->wal, &d->op);
+        return;
+    case ZK_ENDED_OWNER:
+        zk_owner_shut(&d->own, &d->op);
         return;
     case ZK_LAST:
     case ZK_CHAIN:
@@ -330,6 +361,7 @@ static void zk_drive_next(struct zk_drive *d)
         zk_drive_opened(d, ret);
         return;
     case ZK_ENDED:
+    case ZK_ENDED_OWNER:
         zk_drive_ended(d);
         return;
     case ZK_LAST:
@@ -341,7 +373,7 @@ static void zk_drive_next(struct zk_drive *d)
     default:
         zk_take_next(d, ret);
     }
-    if (d->is_late && zk_drive_takes(d) && d->state < ZK_LEAD && !d->owner)
+    if (d->is_late && zk_drive_takes(d) && d->state < ZK_LEAD)
         zk_take_end(d, E_TIMEOUT);
 }
 
@@ -393,6 +425,7 @@ static void zk_drive_free(struct zk_drive *d)
         snap_free(d->snap);
     zk_tail_drop(&d->tail);
     zk_fence_drop(&d->fence);
+    zk_owner_drop(&d->own);
     mem_free(d->mem, d->pend.ring, ZK_PEND_CAP);
     mem_free(d->mem, d->record, JOURNAL_RECORD_MAX);
     env_reply(d->env, op, 0);
@@ -408,13 +441,6 @@ static bool zk_drive_stop_step(struct zk_drive *d)
         snap_free(d->other);
         d->other = NULL;
     }
-    if (d->owner) {
-        struct env_file *f = d->owner;
-        d->owner = NULL;
-        d->busy = true;
-        env_close(f, &d->op);
-        return false;
-    }
     if (d->wal && !d->begun) {
         d->begun = d->busy = true;
         wal_stop(d->wal, &d->op);
@@ -424,6 +450,11 @@ static bool zk_drive_stop_step(struct zk_drive *d)
         d->begun = false;
         wal_free(d->wal);
         d->wal = NULL;
+    }
+    if (zk_owner_is_open(&d->own)) {
+        d->busy = true;
+        zk_owner_shut(&d->own, &d->op);
+        return false;
     }
     switch (d->state) {
     default:
@@ -634,9 +665,11 @@ static bool zk_drive_memory(struct zk_drive *d, const char *dir)
     d->record = mem_alloc(d->mem, JOURNAL_RECORD_MAX);
     bool has_fence = zk_fence_init(&d->fence, d->shared, d->mem, d->dir);
     bool has_tail = zk_tail_init(&d->tail, d->shared, d->mem);
-    if (d->pend.ring && d->record && has_fence && has_tail)
+    bool has_own = zk_owner_init(&d->own, d->shared, d->mem);
+    if (d->pend.ring && d->record && has_fence && has_tail && has_own)
         return true;
     zk_fence_drop(&d->fence);
+    zk_owner_drop(&d->own);
     if (has_tail)
         zk_tail_drop(&d->tail);
     mem_free(d->mem, d->pend.ring, ZK_PEND_CAP);

@@ -18,8 +18,12 @@
 #include "journal/wal.h"
 #include "journal/zk_elect.h"
 #include "journal/zk_fence.h"
+#include "journal/zk_owner.h"
 #include "journal/zk_pend.h"
 #include "journal/zk_tail.h"
+
+/* a member that does not see a log's names for so long leaves the lead to others */
+#define ZK_NAMES_NS (5000 * 1000000LL)
 
 enum { ZK_REC_DATA = 0, ZK_REC_ACKED = 1 }; /* both begin with u64 acked_upto */
 
@@ -41,14 +45,16 @@ enum {
  *    REST -> LAST -> LOOK -> REST           nobody claimed above the log that is followed
  *            LAST -> CHAIN -> LOOK          somebody did: it is the same log still
  *                    CHAIN -> TURN -> LOOK  or another one goes on
- *    LOOK -> LOAD                           what comes next was removed: an image has it
+ *    LOOK -> LOAD                           what comes next was removed: an image has it; or its
+ *                                           name is not seen yet
  *
  *  who is first:
  *    REST -> NUMBER -> CLAIM -> CHAIN ... LOOK     the claim holds: all that went before
- *    LOOK -> SEAL_SHUT -> SEAL_READ -> SEAL_REPLAY -> SEAL_STOP (-> SEAL_PAUSE -> SEAL_READ)
- *    (CHAIN or) SEAL_STOP -> NAME -> NAME_SHUT -> OWN_READ -> OWN_START -> OWN_REPLAY -> RELOG
+ *    LOOK -> SEAL_SHUT -> SEAL_OPEN -> SEAL_TOLD -> SEAL_CLOSE -> SEAL_READ -> SEAL_REPLAY
+ *         -> SEAL_STOP (-> SEAL_PAUSE -> SEAL_OPEN)
+ *    (CHAIN or) SEAL_STOP -> NAME -> NAME_CHECK -> OWN_READ -> OWN_START -> OWN_REPLAY -> RELOG
  *    RELOG (-> SERVE_PREV) -> SERVE -> PROVE -> LEAD
- *  and from NUMBER to LEAD, when it ends:  ENDING -> ENDED -> REST */
+ *  and from NUMBER to LEAD, when it ends:  ENDING -> ENDED -> ENDED_OWNER -> REST */
 enum zk_drive_state {
     ZK_OPEN,
     ZK_LOAD,
@@ -60,12 +66,15 @@ enum zk_drive_state {
     ZK_NUMBER,
     ZK_CLAIM,
     ZK_SEAL_SHUT,
+    ZK_SEAL_OPEN, /* which segments are there? */
+    ZK_SEAL_TOLD,
+    ZK_SEAL_CLOSE,
     ZK_SEAL_READ,
     ZK_SEAL_REPLAY,
     ZK_SEAL_STOP,
     ZK_SEAL_PAUSE,
     ZK_NAME,
-    ZK_NAME_SHUT,
+    ZK_NAME_CHECK,
     ZK_OWN_READ,
     ZK_OWN_START,
     ZK_OWN_REPLAY,
@@ -76,6 +85,7 @@ enum zk_drive_state {
     ZK_LEAD,
     ZK_ENDING, /* until nothing of the leadership is under way */
     ZK_ENDED,  /* the own log stops */
+    ZK_ENDED_OWNER,
     ZK_FAILED,
     ZK_STOP_TAIL,
     ZK_STOP_FENCE,
@@ -115,12 +125,13 @@ struct zk_log {                  /* of one epoch, as others see it */
 
 struct zk_wait {    /* reads of a standby, proven: when that is applied they are answered */
     uint64_t index; /* 0: free */
-    uint64_t torn;  /* what is there did not check: it is to be read, or to be gone.  0: it is not so */
+    uint64_t
+        torn; /* what is there did not check: it is to be read, or to be gone.  0: it is not so */
     struct list ops;
 };
 
-struct zk_torn { /* behind what was read of the log something does not check */
-    uint64_t at; /* the index there; 0: it is not so */
+struct zk_torn {                 /* behind what was read of the log something does not check */
+    uint64_t at;                 /* the index there; 0: it is not so */
     int64_t since_ns, images_ns; /* images_ns: when it was looked for an image instead */
     bool is_said;
 };
@@ -180,7 +191,9 @@ struct zk_drive {
     struct wal_host wal_host;
     char wal_dir[ENV_NAME_MAX];
     int seal_ret;
-    struct env_file *owner;
+    struct zk_owner own; /* of the old log while it is sealed, of the own one after that */
+    int64_t unseen_ns;   /* since then something of the log is not to be found; 0: it is */
+    bool unseen_said;
     uint64_t relog_pos, relogged, durable, first_own, told, acked_data;
     struct list waiting;   /* submits, in index order; ret: zk_lead_note() */
     struct env_op tell_op; /* stands among them for an ACKED record */
@@ -190,7 +203,7 @@ struct zk_drive {
     bool is_checking, check_failed;
     uint64_t check_upto;
     struct env_timer tell_timer, watch_timer; /* watch: a look that failed comes again */
-    int64_t led_since_ns, check_ns; /* check: when the last look began */
+    int64_t led_since_ns, check_ns;           /* check: when the last look began */
     int64_t asked_ns; /* since then looks have been due, and none came back; 0: that is not so */
     uint64_t elections, lost;
     bool full;
@@ -237,6 +250,10 @@ void zk_drive_wal_free(struct zk_drive *d);
 
 /* Each of these begins the operation of the state, with d->op, or what comes of it: the next state
  * is set when they return. */
+/* Something of the log that is there, or was, is not found: since so many ns.  Said once. */
+int64_t zk_drive_unseen(struct zk_drive *d);
+void zk_drive_seen(struct zk_drive *d);
+
 /* zk_follow.c */
 void zk_follow_begin(struct zk_drive *d);
 void zk_follow_next(struct zk_drive *d, int64_t ret);
@@ -251,6 +268,8 @@ bool zk_follow_record(void *d, uint64_t index, const struct log_record *r, const
 void zk_take_begin(struct zk_drive *d);
 void zk_take_next(struct zk_drive *d, int64_t ret);
 bool zk_take_relog(struct zk_drive *d); /* false: it goes on when the log has moved */
+/* others are told of the own log's segments */
+void zk_take_on_names(struct wal_host *h, uint64_t first, uint64_t last, struct env_op *op);
 /* it comes to nothing; others shall try, or this one after a pause */
 void zk_take_end(struct zk_drive *d, int why);
 

@@ -30,8 +30,8 @@ struct zk_elect_vt {
 struct zk_elect {
     const struct zk_elect_vt *vt;
     enum zk_standing standing;
-    uint64_t most; /* the driver's: numbers above it are of no use */
-    uint32_t leader;                                /* whom the others are told of; 0: nobody */
+    uint64_t most;   /* the driver's: numbers above it are of no use */
+    uint32_t leader; /* whom the others are told of; 0: nobody */
     void (*changed)(struct zk_elect *e, void *ctx); /* the driver's: look again */
     void *ctx;
 };

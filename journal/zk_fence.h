@@ -10,7 +10,8 @@
  *
  * INVARIANTS
  *  1. The file is made whole when the journal is formatted and never renamed, removed or resized:
- *     nobody's cached name, size or end of file says anything about a claim.
+ *     nobody's cached name, size or end of file says anything about a claim.  Whole: every block of
+ *     it is written with zeros, so a claim needs no room, whatever else is full.
  *  2. A claim of epoch n fills every slot from the last one in use up to n, in ascending order,
  * each durable before the next.  (The last one, too: who wrote that may have stopped before it was
  *     durable, and the storage then lose it.)  So the slots in use are always the first ones, and
@@ -44,7 +45,9 @@
 #include "core/mem.h"
 #include "journal/log_format.h"
 
-enum { ZK_FENCE_SLOTS = 1 << 20, ZK_FENCE_WINDOW = 64 };
+/* 16 Ki epochs take 192 MiB: one is used when somebody begins to take over, not more often than
+ * every 200 ms, and seldom at all. */
+enum { ZK_FENCE_SLOTS = 1 << 14, ZK_FENCE_WINDOW = 64 };
 
 #define ZK_FENCE_HEAD_MAGIC   0x636e4654u /* "TFnc" */
 #define ZK_FENCE_SLOT_MAGIC   0x746c5354u /* "TSlt" */
@@ -75,16 +78,20 @@ struct zk_fence_served {
     uint64_t epoch;
     uint64_t prev; /* the epoch whose log counts before this one's; 0: none */
     uint64_t base; /* up to this index */
-    uint64_t end;  /* up to here its log was durable before this was written; base: nothing was */
+    /* Up to here its own log reached when this was written, durably: who reads less there has not
+     * read all of it, or it is lost. */
+    uint64_t end;
 };
 static_assert(sizeof(struct zk_fence_served) == 48, "stored");
 
 enum zk_fence_state {
     ZK_FENCE_REST,
-    ZK_FENCE_MAKE_OPEN, /* -> SIZE -> HEAD -> SYNC -> SHUT -> REST */
-    ZK_FENCE_MAKE_SIZE,
+    ZK_FENCE_MAKE_OPEN, /* -> ZERO* -> HEAD -> SYNC -> SHUT -> REST */
+    ZK_FENCE_MAKE_ZERO, /* an error: -> UNDO_SHUT -> UNDO -> REST */
     ZK_FENCE_MAKE_HEAD,
     ZK_FENCE_MAKE_SYNC,
+    ZK_FENCE_UNDO_SHUT,
+    ZK_FENCE_UNDO,
     ZK_FENCE_OPEN, /* -> OPEN_HEAD -> REST; or -> SHUT -> REST */
     ZK_FENCE_OPEN_HEAD,
     ZK_FENCE_CLAIM_ABOVE, /* n and up: how far are slots in use? */
@@ -128,8 +135,8 @@ void zk_fence_drop(struct zk_fence *f); /* at rest and closed only */
 
 /* One call at a time. */
 
-/* Makes the file.  ret: 0; E_EXIST: it is there; E_NOSPC, E_IO, ... and then something may be there
- * that does not open. */
+/* Makes the file.  ret: 0; E_EXIST: it is there, or what a crash left of it, which does not open;
+ * E_NOSPC, E_IO, ...: it is gone again, as far as possible. */
 void zk_fence_format(struct zk_fence *f, uint64_t cluster_hi, uint64_t cluster_lo, uint64_t slots,
                      struct env_op *op);
 /* Opens it, to be held open.  ret: 0; E_NOENT; E_CORRUPT; E_VERSION; E_EOF: shorter than it says */

@@ -103,8 +103,7 @@ void zk_follow_applied(struct zk_drive *d)
 static void zk_follow_late(struct zk_drive *d, struct list *reads)
 {
     int64_t before = env_now_ns(d->env) - d->cfg.zk.read_ns;
-    list_each_safe(l, reads)
-    {
+    list_each_safe(l, reads) {
         struct env_op *op = list_entry(l, struct env_op, link);
         if (op->ret > before)
             continue;
@@ -290,7 +289,8 @@ static bool zk_follow_torn(struct zk_drive *d)
                 "told here what it may hold; if it does not come when its leader writes again, "
                 "check the shared storage.",
                 d->dir, (unsigned long long)d->log.epoch, (unsigned long long)place,
-                is_short ? ", and was acknowledged" : ": it was not written to its end, or damaged");
+                is_short ? ", and was acknowledged"
+                         : ": it was not written to its end, or damaged");
     t->is_said = true;
     if (d->cfg.check_only && is_short) {
         zk_drive_fail(d, E_CORRUPT);
@@ -309,9 +309,21 @@ static bool zk_follow_torn(struct zk_drive *d)
 static void zk_follow_mended(struct zk_drive *d)
 {
     for (uint32_t i = 0; i < ZK_WAITS; i++)
-        if (d->wait[i].torn && (zk_follow_place(d) > d->wait[i].torn ||
-                                (!d->tail.is_more && !d->tail.is_torn)))
+        if (d->wait[i].torn &&
+            (zk_follow_place(d) > d->wait[i].torn || (!d->tail.is_more && !d->tail.is_torn)))
             d->wait[i].torn = 0;
+}
+
+/* What comes next was removed, and then an image has it; or its name is not to be seen yet. */
+static void zk_follow_unseen(struct zk_drive *d)
+{
+    if (zk_drive_unseen(d) > ZK_NAMES_NS && d->has_claim) {
+        zk_take_end(d, E_NOENT);
+        return;
+    }
+    d->has_log = false;
+    d->state = ZK_LOAD;
+    d->image_state = ZK_IMAGE_MEMBERS;
 }
 
 static void zk_follow_looked(struct zk_drive *d, int64_t ret)
@@ -325,11 +337,11 @@ static void zk_follow_looked(struct zk_drive *d, int64_t ret)
     zk_drive_apply(d, MUTANT(ZK_TAIL_ACKED_IGNORED) ? UINT64_MAX : d->acked);
     zk_follow_applied(d);
     if (ret == E_NOENT || (is_limited && d->tail.is_empty)) {
-        d->has_log = false;
-        d->state = ZK_LOAD;
-        d->image_state = ZK_IMAGE_MEMBERS;
+        zk_follow_unseen(d);
         return;
     }
+    if (ret >= 0 && !d->has_claim)
+        zk_drive_seen(d);
     if (d->bad) {
         d->bad = 0;
         d->has_log = false;
@@ -359,9 +371,9 @@ static void zk_follow_looked(struct zk_drive *d, int64_t ret)
     }
     if (!d->has_claim && (!d->tail.is_more || !ret) && zk_follow_torn(d))
         return;
-    d->is_proven &= !d->tail.is_more && !d->tail.is_empty && /* who served had a segment */
-                    (zk_follow_place(d) > base_max_u64(d->log.end, d->known) ||
-                     MUTANT(ZK_TORN_IS_END));
+    d->is_proven &=
+        !d->tail.is_more && !d->tail.is_empty && /* who served had a segment */
+        (zk_follow_place(d) > base_max_u64(d->log.end, d->known) || MUTANT(ZK_TORN_IS_END));
     zk_follow_reads_proven(d);
     if (!d->tail.is_more && zk_follow_place(d) > base_max_u64(d->log.end, d->known))
         zk_follow_checked(d);

@@ -134,7 +134,7 @@ static void zk_image_done(struct zk_drive *d)
         d->role = JOURNAL_STANDBY;
         d->host->role(d->host, JOURNAL_STANDBY, d->epoch, 0);
     }
-    zk_drive_pause(d, 0);
+    zk_drive_pause(d, d->unseen_ns ? ZK_IMAGE_PAUSE_NS / 10 : 0);
 }
 
 /* begins what the state asks for; false: nothing was to be begun */

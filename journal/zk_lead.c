@@ -10,8 +10,8 @@
  *  2. A read is answered after a look issued after it came, for the same reason: nobody else had
  *     acknowledged anything by then.  What ZooKeeper says of the session proves nothing.
  *  3. A look that fails says nothing; it is repeated.  When looks bring no proof for `outage`, or
- *     when a submit waits for as long, whatever else goes on, this one steps down: what waits may be
- *     adopted by the next leader, and is answered so.  Without requests it looks now and then.
+ *     when a submit waits for as long, whatever else goes on, this one steps down: what waits may
+ * be adopted by the next leader, and is answered so.  Without requests it looks now and then.
  *  4. A record in the log says up to where the log was acknowledged when it was appended.  When
  *     nothing follows, one of the journal's own says it.
  *  5. The log holds at most ZK_PEND_MOST that is not acknowledged. */
@@ -20,7 +20,9 @@
 
 static const int64_t ZK_MS = 1000000LL, ZK_CHECK_AGAIN_NS = 50 * 1000000LL;
 
-enum { ZK_NOTE_BITS = 20 }; /* of a waiting submit's ret, for its bytes; above: when it came, in ms */
+enum {
+    ZK_NOTE_BITS = 20
+}; /* of a waiting submit's ret, for its bytes; above: when it came, in ms */
 static_assert(ZK_PEND_MOST > 1 << ZK_NOTE_BITS && JOURNAL_RECORD_MAX < 1 << (ZK_NOTE_BITS - 1),
               "a record's bytes fit");
 
@@ -290,7 +292,8 @@ void zk_lead_begin(struct zk_drive *d)
     d->wal_host = (struct wal_host){.record = zk_lead_on_record,
                                     .rejected = zk_lead_on_rejected,
                                     .failed = zk_lead_on_failed,
-                                    .space = zk_lead_on_space};
+                                    .space = zk_lead_on_space,
+                                    .names = zk_take_on_names};
     d->state = ZK_LEAD;
     zk_follow_reads_anew(d);
     d->told = d->applied;

@@ -3,10 +3,11 @@
  *   1. a number (ZooKeeper), and the claim of that epoch in the fence: from here on no other
  *      leader's look at the fence succeeds;
  *   2. the newest epoch that served is the predecessor.  Its log is followed up to where it began,
- *      then read to its end, freshly: whatever was acknowledged is there.  Up to the highest
- *      acked_upto in it everything counts; what is behind that is the tail: acknowledged, perhaps;
- *   3. a log of its own, made exclusively, and the tail in it, record by record with their indices,
- *      durable;
+ *      then read to its end, freshly, in the segments that its leader told of: whatever was
+ *      acknowledged is there.  Up to the highest acked_upto in it everything counts; what is behind
+ *      that is the tail: acknowledged, perhaps;
+ *   3. a log of its own, made exclusively, a look at the fence (zk_owner.h, 5), and the tail in the
+ *      log, record by record with their indices, durable;
  *   4. the predecessor's served slot once more, the own one, and a look at the fence: nobody
  *      claimed meanwhile, so the tail counts.
  *
@@ -129,6 +130,8 @@ static void zk_take_read(struct zk_drive *d)
     d->wal_host = (struct wal_host){.record = zk_take_on_record, .failed = zk_take_on_nothing};
     d->wal = zk_drive_wal(d, d->log.epoch);
     if (d->wal)
+        wal_expect(d->wal, d->own.first, d->own.last);
+    if (d->wal)
         wal_recover(d->wal, from, known - d->log.base, &d->op);
     else
         env_reply(d->env, &d->op, E_NOMEM);
@@ -140,8 +143,12 @@ static void zk_take_sealed(struct zk_drive *d)
     if (!why && base_max_u64(d->acked, d->known) >= d->pend.next)
         why = E_CORRUPT; /* more was acknowledged than is there */
     if (!why) {
+        zk_drive_seen(d);
         zk_drive_apply(d, d->acked);
         d->state = ZK_NAME;
+    } else if (why == E_NOENT && zk_drive_unseen(d) < ZK_NAMES_NS) {
+        d->has_log = false; /* perhaps another one leads, and has removed it */
+        zk_drive_pause(d, ZK_NAMES_NS / 100);
     } else if (++d->tries < ZK_SEAL_TRIES) {
         d->state = ZK_SEAL_PAUSE;
     } else {
@@ -188,14 +195,22 @@ static void zk_own_on_space(struct wal_host *h, bool full)
         zk_own_on_rejected(h, 0, E_NOSPC);
 }
 
+void zk_take_on_names(struct wal_host *h, uint64_t first, uint64_t last, struct env_op *op)
+{
+    zk_owner_tell(&zk_take_of(h)->own, first, last, op);
+}
+
 static void zk_take_own(struct zk_drive *d)
 {
     d->wal_host = (struct wal_host){.record = zk_own_on_record,
                                     .rejected = zk_own_on_rejected,
                                     .failed = zk_own_on_failed,
-                                    .space = zk_own_on_space};
+                                    .space = zk_own_on_space,
+                                    .names = zk_take_on_names};
     d->seal_ret = 0;
     d->wal = zk_drive_wal(d, d->number);
+    if (d->wal)
+        wal_expect(d->wal, 1, 0); /* nobody can have made any */
     if (d->wal)
         wal_recover(d->wal, 1, 0, &d->op);
     else
@@ -251,20 +266,17 @@ bool zk_take_relog(struct zk_drive *d)
 
 static void zk_take_name(struct zk_drive *d)
 {
-    char dir[ENV_NAME_MAX], name[ENV_NAME_MAX];
+    char dir[ENV_NAME_MAX];
     zk_drive_log_dir(d, d->number, dir);
-    fmt_into(name, sizeof name, "%s/owner", dir);
     d->tries = 0;
-    env_open(d->shared, name,
-             ENV_O_WRITE | ENV_O_CREATE | (MUTANT(ZK_NAME_REUSED) ? 0 : ENV_O_EXCL), &d->owner,
-             &d->op);
+    zk_owner_make(&d->own, dir, d->number, d->cfg.zk.id, &d->op);
 }
 
-static void zk_take_shut_owner(struct zk_drive *d)
+static void zk_take_open(struct zk_drive *d)
 {
-    struct env_file *f = d->owner;
-    d->owner = NULL;
-    env_close(f, &d->op);
+    char dir[ENV_NAME_MAX];
+    zk_drive_log_dir(d, d->log.epoch, dir);
+    zk_owner_open(&d->own, dir, &d->op);
 }
 
 void zk_take_begin(struct zk_drive *d)
@@ -279,6 +291,15 @@ void zk_take_begin(struct zk_drive *d)
     case ZK_SEAL_SHUT:
         zk_tail_shut(&d->tail, &d->op);
         return;
+    case ZK_SEAL_OPEN:
+        zk_take_open(d);
+        return;
+    case ZK_SEAL_TOLD:
+        zk_owner_read(&d->own, &d->op);
+        return;
+    case ZK_SEAL_CLOSE:
+        zk_owner_shut(&d->own, &d->op);
+        return;
     case ZK_SEAL_READ:
         zk_take_read(d);
         return;
@@ -291,8 +312,8 @@ void zk_take_begin(struct zk_drive *d)
     case ZK_NAME:
         zk_take_name(d);
         return;
-    case ZK_NAME_SHUT:
-        zk_take_shut_owner(d);
+    case ZK_NAME_CHECK:
+        zk_fence_check(&d->fence, &d->op);
         return;
     case ZK_OWN_READ:
         zk_take_own(d);
@@ -341,7 +362,23 @@ static void zk_take_seal_next(struct zk_drive *d, int64_t ret)
     case ZK_SEAL_SHUT:
         d->has_log = true;
         d->tries = 0;
+        d->state = ZK_SEAL_OPEN;
+        break;
+    case ZK_SEAL_OPEN:
+        d->seal_ret = (int)ret;
+        if (ret)
+            zk_take_sealed(d);
+        else
+            d->state = ZK_SEAL_TOLD;
+        break;
+    case ZK_SEAL_TOLD:
+        d->seal_ret = (int)ret;
+        d->state = ZK_SEAL_CLOSE;
+        break;
+    case ZK_SEAL_CLOSE:
         d->state = ZK_SEAL_READ;
+        if (d->seal_ret)
+            zk_take_sealed(d);
         break;
     case ZK_SEAL_READ:
         if (!d->wal) {
@@ -377,7 +414,7 @@ void zk_take_next(struct zk_drive *d, int64_t ret)
         return;
     case ZK_NAME:
         if (ret >= 0)
-            d->state = ZK_NAME_SHUT;
+            d->state = ZK_NAME_CHECK;
         else
             zk_take_end(d, (int)ret);
         return;
@@ -394,7 +431,7 @@ void zk_take_next(struct zk_drive *d, int64_t ret)
     case ZK_PROVE:
         zk_take_proved(d, ret);
         return;
-    case ZK_NAME_SHUT:
+    case ZK_NAME_CHECK:
     case ZK_OWN_READ:
     case ZK_OWN_START:
     case ZK_OWN_REPLAY:

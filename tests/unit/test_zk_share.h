@@ -6,13 +6,16 @@
  *
  * A member that is killed never hears of its operations again, but its writes may still land, in
  * whole or in part, at any later time.  One that is paused hears of them when it goes on.  Its
- * clock goes on meanwhile. */
+ * clock goes on meanwhile.
+ *
+ * With late_names_ns a name that one member made is not there for another one for up to so long, as
+ * where directories are cached; an exclusive creation still fails. */
 #ifndef TESTS_UNIT_TEST_ZK_SHARE_H
 #define TESTS_UNIT_TEST_ZK_SHARE_H
 
 #include "tests/unit/test_wal_fake.h"
 
-enum { SHARE_MEMBERS = 4 };
+enum { SHARE_MEMBERS = 4, SHARE_BORN = 512 };
 
 struct share_member {
     struct env env;
@@ -25,7 +28,16 @@ struct share_member {
     const char *stuck; /* NULL: nothing; "": all */
 };
 
+struct share_born { /* a name */
+    char name[96];
+    const struct share_member *by;
+    int64_t at_ns;
+};
+
 struct share {
+    int64_t late_names_ns;
+    struct share_born born[SHARE_BORN]; /* the latest, in a ring */
+    uint32_t n_born, n_hidden;
     struct fake disk;
     struct share_member m[SHARE_MEMBERS];
     struct prng rng;
@@ -358,8 +370,50 @@ static void share_drop(struct share *w)
     fake_drop(&w->disk);
 }
 
+/* --- names --- */
+
+static void share_is_born(struct share *w, const struct share_member *m, const char *name)
+{
+    struct share_born *b = &w->born[w->n_born++ % SHARE_BORN];
+    *b = (struct share_born){.by = m, .at_ns = w->disk.now_ns};
+    fmt_into(b->name, sizeof b->name, "%s", name);
+}
+
+static bool share_is_hidden(struct share *w, const struct share_member *m, const char *name)
+{
+    uint64_t hash = m->id;
+    for (uint32_t i = w->n_born, k = 0; k < SHARE_BORN && i-- > 0; k++) {
+        const struct share_born *b = &w->born[i % SHARE_BORN];
+        if (strcmp(b->name, name))
+            continue;
+        for (const char *c = name; *c; c++)
+            hash = base_mix_u64(hash + (uint8_t)*c);
+        bool is_hidden =
+            b->by != m &&
+            w->disk.now_ns < b->at_ns + (int64_t)(hash % (uint64_t)(w->late_names_ns + 1));
+        w->n_hidden += is_hidden;
+        return is_hidden;
+    }
+    return false;
+}
+
+/* what the disk does, as that member sees it */
+static int64_t share_do_named(struct share *w, const struct share_member *m, struct fake_op *o)
+{
+    struct fake_name *n = fake_name(&w->disk, o->name, false);
+    bool was = n && n->now >= 0;
+    if (o->kind == FAKE_OPEN && !(o->flags & ENV_O_CREATE) && share_is_hidden(w, m, o->name))
+        return E_NOENT;
+    int64_t ret = fake_do(&w->disk, o);
+    if (ret >= 0 && o->kind == FAKE_RENAME)
+        share_is_born(w, m, o->to);
+    else if (ret >= 0 && !was && o->kind == FAKE_OPEN)
+        share_is_born(w, m, o->name);
+    return ret;
+}
+
 /* names one level below a directory; a directory ends in '/' */
-static int64_t share_do_list(struct share *w, struct fake_op *o)
+static int64_t share_do_list(struct share *w, const struct share_member *m, struct fake_op *o)
 {
     struct fake *f = &w->disk;
     uint32_t used = 0;
@@ -373,6 +427,8 @@ static int64_t share_do_list(struct share *w, struct fake_op *o)
         for (uint32_t i = 0; i < f->n_names; i++) {
             const char *n = f->names[i].name;
             if (f->names[i].now < 0 || (dl && (strncmp(n, o->name, dl) || n[dl] != '/')))
+                continue;
+            if (w->late_names_ns && share_is_hidden(w, m, n))
                 continue;
             fmt_into(leaf, sizeof leaf, "%s", n + (dl ? dl + 1 : 0));
             char *slash = strchr(leaf, '/');
@@ -433,7 +489,11 @@ static void share_disk_do(struct share *w, uint32_t i)
     struct fake *f = &w->disk;
     struct fake_op o = f->ops[i];
     memmove(&f->ops[i], &f->ops[i + 1], (--f->n_ops - i) * sizeof o);
-    o.op->ret = o.kind == FAKE_LIST ? share_do_list(w, &o) : fake_do(f, &o);
+    const struct share_member *m =
+        o.op->done == share_done ? container_of(o.op, struct share_op, op)->m : NULL;
+    o.op->ret = o.kind == FAKE_LIST     ? share_do_list(w, m, &o)
+                : m && w->late_names_ns ? share_do_named(w, m, &o)
+                                        : fake_do(f, &o);
     o.op->done(o.op);
 }
 
@@ -442,8 +502,8 @@ static int64_t share_not_before(const struct fake_op *o)
     if (o->op->done != share_done)
         return 0;
     const struct share_op *s = container_of(o->op, struct share_op, op);
-    bool is_stuck = s->m->alive && s->m->life == s->life && s->m->stuck &&
-                    strstr(s->name, s->m->stuck);
+    bool is_stuck =
+        s->m->alive && s->m->life == s->life && s->m->stuck && strstr(s->name, s->m->stuck);
     return is_stuck ? INT64_MAX : s->not_before_ns;
 }
 
