@@ -178,7 +178,7 @@ UNUSED static struct journal *fj_open(struct env *e, struct mem *m,
                                       const struct journal_config *cfg, struct journal_host *host)
 {
     static const struct journal_vt vt = {fj_submit, fj_barrier, fj_image_now, fj_status, fj_stop,
-                                         fj_accept, fj_change,  NULL,         fj_held};
+                                         fj_accept, fj_change,  NULL,         fj_held,   true};
     (void)cfg;
     memset(&fj, 0, sizeof fj);
     fj.j.vt = &vt;
