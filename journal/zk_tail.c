@@ -70,6 +70,7 @@ static void zk_tail_end(struct zk_tail *t)
     struct env_op *op = t->user;
     t->state = ZK_TAIL_REST;
     t->user = NULL;
+    t->is_more |= t->bad != 0; /* what came before the error is not all */
     env_reply(t->env, op, t->got || !t->bad ? (int64_t)t->got : t->bad);
 }
 
