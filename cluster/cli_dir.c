@@ -166,10 +166,10 @@ int cli_dir_journal(struct cli_dir *d, struct cli_dir_journal *j, const struct j
 {
     struct journal_config jc = *cfg;
     struct env *e = net_env(d->net);
-    j->host = (struct journal_host){.apply = dir_apply,
-                                    .role = dir_role,
-                                    .image_load = dir_image,
-                                    .image_reset = dir_image_reset};
+    if (!j->host.apply)
+        j->host = (struct journal_host){
+            .apply = dir_apply, .image_load = dir_image, .image_reset = dir_image_reset};
+    j->host.role = dir_role;
     j->decided = false;
     jc.dir = "";
     jc.raft.id = d->meta.member;
