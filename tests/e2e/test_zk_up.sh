@@ -123,4 +123,5 @@ pgrep -f "$work/up/" > /dev/null && fail "left running: $(pgrep -af "$work/up/")
 unset TARN_CONFIG
 start_up
 (cd "$work/mnt" && find . -mindepth 1 -printf '%P\n') | sort | diff - "$work/names" > "$work/diff" || fail "not what was there: $(head -5 "$work/diff")"
+term up || fail "tarn up's second end"
 echo "ok: $(acked) files"
