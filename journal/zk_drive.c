@@ -74,6 +74,28 @@ void zk_drive_pause(struct zk_drive *d, int64_t ns)
     d->timer_fired = false;
 }
 
+static void zk_drive_timers_stop(struct zk_drive *d)
+{
+    env_timer_stop(d->env, &d->timer);
+    env_timer_stop(d->env, &d->guard);
+    env_timer_stop(d->env, &d->tell_timer);
+    env_timer_stop(d->env, &d->watch_timer);
+}
+
+void zk_drive_know(struct zk_drive *d, uint64_t acked)
+{
+    d->known = base_max_u64(d->known, acked);
+}
+
+void zk_drive_stand_down(struct zk_drive *d)
+{
+    d->is_well = false;
+    if (!d->stands)
+        return;
+    d->stands = false;
+    d->elect->vt->stand(d->elect, false);
+}
+
 void zk_drive_fail(struct zk_drive *d, int why)
 {
     if (d->role == JOURNAL_FAILED)
@@ -82,14 +104,12 @@ void zk_drive_fail(struct zk_drive *d, int why)
         d->elect->vt->serves(d->elect, 0);
     d->role = JOURNAL_FAILED;
     d->state = ZK_FAILED;
-    env_timer_stop(d->env, &d->timer);
-    env_timer_stop(d->env, &d->tell_timer);
-    env_timer_stop(d->env, &d->watch_timer);
+    zk_drive_timers_stop(d);
     zk_lead_end_submits(d, E_NOT_LEADER);
     env_reply_all(d->env, &d->image_ops, E_NOT_LEADER);
     if (d->snap)
         snap_cancel(d->snap);
-    d->elect->vt->stand(d->elect, false);
+    zk_drive_stand_down(d);
     d->host->role(d->host, JOURNAL_FAILED, d->epoch, why);
 }
 
@@ -163,6 +183,7 @@ int zk_drive_take(struct zk_drive *d, uint64_t index, const struct log_record *r
     if (acked >= index)
         return E_CORRUPT;
     d->acked = base_max_u64(d->acked, acked);
+    zk_drive_know(d, acked);
     ASSERT(index == d->pend.next);
     const uint8_t *rec = (const uint8_t *)bytes + ZK_ACKED_BYTES;
     if (!zk_pend_put(&d->pend, r->type, rec, len)) {
@@ -197,7 +218,7 @@ static bool zk_drive_rested(struct zk_drive *d)
     d->timer_fired = d->is_woken = false;
     d->chain_limit = UINT64_MAX;
     d->found.epoch = 0;
-    if (!d->stands) {
+    if (!d->stands && d->is_well && !d->cfg.check_only) {
         d->stands = true;
         d->elect->vt->stand(d->elect, true);
     }
@@ -263,9 +284,10 @@ static void zk_drive_ended(struct zk_drive *d)
     zk_drive_seen(d);
     zk_pend_reset(&d->pend, d->applied + 1);
     d->acked = d->applied;
-    d->stands = false;
-    d->elect->vt->stand(d->elect, false);
-    zk_drive_pause(d, d->end_why == E_STALE || !d->end_why ? 10 * ZK_MS : 200 * ZK_MS);
+    d->is_late = false;
+    zk_drive_pause(d, d->end_why == E_STALE || !d->end_why ? 10 * ZK_MS
+                      : d->end_why == E_RANGE              ? 10000 * ZK_MS
+                                                           : 200 * ZK_MS);
 }
 
 static void zk_drive_opened(struct zk_drive *d, int64_t ret)
@@ -283,6 +305,7 @@ static void zk_drive_opened(struct zk_drive *d, int64_t ret)
         zk_drive_fail(d, (int)ret);
         return;
     }
+    d->elect->most = d->fence.slots - 2;
     d->image_state = ZK_IMAGE_OWN;
     d->state = ZK_LOAD;
 }
@@ -311,9 +334,28 @@ static void zk_drive_begin(struct zk_drive *d)
     }
 }
 
+static bool zk_drive_takes(const struct zk_drive *d)
+{
+    return d->has_claim || (d->state >= ZK_NUMBER && d->state <= ZK_PROVE);
+}
+
+static void zk_drive_moved(struct zk_drive *d, int64_t ret)
+{
+    bool is_asked = d->state != ZK_LAST || d->has_log;
+    bool is_answer = ret >= 0 || ret == E_STALE || (ret == E_NOENT && d->state == ZK_CHAIN);
+    if (!is_asked || !is_answer)
+        return;
+    d->moved_ns = env_now_ns(d->env);
+    if (zk_drive_takes(d))
+        return;
+    d->is_late = false;
+    d->is_well = true;
+}
+
 static void zk_drive_next(struct zk_drive *d)
 {
     int64_t ret = d->op.ret;
+    zk_drive_moved(d, ret);
     switch (d->state) {
     case ZK_OPEN:
         zk_drive_opened(d, ret);
@@ -327,10 +369,49 @@ static void zk_drive_next(struct zk_drive *d)
     case ZK_TURN:
     case ZK_LOOK:
         zk_follow_next(d, ret);
-        return;
+        break;
     default:
         zk_take_next(d, ret);
     }
+    if (d->is_late && zk_drive_takes(d) && d->state < ZK_LEAD)
+        zk_take_end(d, E_TIMEOUT);
+}
+
+/* --- what takes too long --- */
+
+/* Nothing that was begun can be taken back; but others may lead meanwhile. */
+static void zk_drive_late(struct zk_drive *d)
+{
+    fmt_log(d->env, ENV_LOG_WARN,
+            "journal: '%s': member %u has got nothing done there for %llu ms, and does not stand "
+            "for election until it has.",
+            env_disk(d->shared, d->dir), d->cfg.zk.id,
+            (unsigned long long)((env_now_ns(d->env) - d->moved_ns) / ZK_MS));
+    d->is_late = true;
+    zk_drive_stand_down(d);
+    if (d->state == ZK_RELOG || d->state == ZK_SEAL_PAUSE)
+        zk_take_end(d, E_TIMEOUT);
+}
+
+static void zk_drive_guard_set(struct zk_drive *d)
+{
+    int64_t ns = base_min_i64(d->cfg.zk.outage_ns, d->cfg.zk.read_ns) / 16;
+    env_timer_set(d->env, &d->guard, env_now_ns(d->env) + (ns > ZK_MS ? ns : ZK_MS));
+}
+
+static void zk_drive_guarded(struct env_op *op)
+{
+    struct zk_drive *d = container_of(op, struct zk_drive, guard.op);
+    if (d->role == JOURNAL_FAILED || d->stop_op)
+        return;
+    zk_follow_reads_late(d);
+    if (d->state == ZK_LEAD)
+        zk_lead_guard(d);
+    else if ((d->stands || zk_drive_takes(d)) && d->state < ZK_LEAD && !d->is_late &&
+             env_now_ns(d->env) - d->moved_ns > d->cfg.zk.outage_ns)
+        zk_drive_late(d);
+    zk_drive_guard_set(d);
+    zk_drive_run(d);
 }
 
 /* --- stop --- */
@@ -339,9 +420,7 @@ static void zk_drive_free(struct zk_drive *d)
 {
     struct env_op *op = d->stop_op;
     d->elect->changed = NULL;
-    env_timer_stop(d->env, &d->timer);
-    env_timer_stop(d->env, &d->tell_timer);
-    env_timer_stop(d->env, &d->watch_timer);
+    zk_drive_timers_stop(d);
     if (d->snap)
         snap_free(d->snap);
     zk_tail_drop(&d->tail);
@@ -500,8 +579,9 @@ static void zk_journal_barrier(struct journal *j, struct env_op *op)
 static void zk_journal_image_now(struct journal *j, struct env_op *op)
 {
     struct zk_drive *d = zk_self(j);
-    if (d->stop_op || d->role == JOURNAL_FAILED || d->role == JOURNAL_STARTING) {
-        env_reply(d->env, op, E_NOT_LEADER);
+    if (d->stop_op || d->role == JOURNAL_FAILED || d->role == JOURNAL_STARTING ||
+        d->cfg.check_only) {
+        env_reply(d->env, op, d->cfg.check_only ? E_NOTSUP : E_NOT_LEADER);
         return;
     }
     list_push_back(&d->image_ops, &op->link);
@@ -549,6 +629,7 @@ static void zk_journal_status(struct journal *j, struct journal_status *ret_stat
         .syncs = w.syncs,
         .cluster_hi = d->fence.cluster_hi,
         .cluster_lo = d->fence.cluster_lo,
+        .repairing = d->torn.is_said || d->lacks > ZK_LACKS_SAID,
         .self = d->cfg.zk.id,
         .leader = d->role == JOURNAL_LEADER ? d->cfg.zk.id : d->elect->leader,
         .elections = d->elections,
@@ -564,11 +645,10 @@ static void zk_journal_stop(struct journal *j, struct env_op *op)
         d->state = ZK_ENDING; /* what is proven from now on is nobody's here */
     zk_lead_end_submits(d, E_NOT_LEADER);
     env_reply_all(d->env, &d->image_ops, E_CANCELLED);
-    env_timer_stop(d->env, &d->tell_timer);
-    env_timer_stop(d->env, &d->watch_timer);
+    zk_drive_timers_stop(d);
     if (d->role == JOURNAL_LEADER)
         d->elect->vt->serves(d->elect, 0);
-    d->elect->vt->stand(d->elect, false);
+    zk_drive_stand_down(d);
     if (d->state == ZK_LOAD && d->image_begun) {
         if (d->other)
             snap_cancel(d->other);
@@ -604,6 +684,8 @@ static void zk_drive_init(struct zk_drive *d)
     d->op.done = zk_drive_op_done;
     d->kick_op.done = zk_drive_kicked;
     d->timer.op.done = zk_drive_timer;
+    d->guard.op.done = zk_drive_guarded;
+    d->moved_ns = env_now_ns(d->env);
     zk_pend_reset(&d->pend, 1);
     list_init(&d->reads_new);
     list_init(&d->reads_round);
@@ -645,6 +727,7 @@ struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
         return NULL;
     }
     zk_drive_init(d);
+    zk_drive_guard_set(d);
     zk_drive_kick(d);
     return &d->journal;
 }

@@ -35,6 +35,8 @@ enum {
     ZK_CLAIM_TRIES = 8,
     ZK_SEAL_TRIES = 6,
     ZK_PROVE_TRIES = 3,
+    ZK_LACKS_ANEW = 8,
+    ZK_LACKS_SAID = 200,
 };
 
 /*  OPEN -> LOAD -> REST
@@ -51,7 +53,7 @@ enum {
  *    LOOK -> SEAL_SHUT -> SEAL_OPEN -> SEAL_TOLD -> SEAL_CLOSE -> SEAL_READ -> SEAL_REPLAY
  *         -> SEAL_STOP (-> SEAL_PAUSE -> SEAL_OPEN)
  *    (CHAIN or) SEAL_STOP -> NAME -> NAME_CHECK -> OWN_READ -> OWN_START -> OWN_REPLAY -> RELOG
- *    RELOG -> SERVE -> PROVE -> LEAD
+ *    RELOG (-> SERVE_PREV) -> SERVE -> PROVE -> LEAD
  *  and from NUMBER to LEAD, when it ends:  ENDING -> ENDED -> ENDED_OWNER -> REST */
 enum zk_drive_state {
     ZK_OPEN,
@@ -77,6 +79,7 @@ enum zk_drive_state {
     ZK_OWN_START,
     ZK_OWN_REPLAY,
     ZK_RELOG,
+    ZK_SERVE_PREV, /* what it stands on */
     ZK_SERVE,
     ZK_PROVE,
     ZK_LEAD,
@@ -119,12 +122,20 @@ struct zk_gc { /* of a leader */
 
 struct zk_log {                  /* of one epoch, as others see it */
     uint64_t epoch, base, limit; /* it counts from base + 1 up to limit; UINT64_MAX: the newest */
+    uint64_t end;                /* so far it was durable when it began to count */
 };
 
 struct zk_wait {    /* reads of a standby, proven: when that is applied they are answered */
     uint64_t index; /* 0: free */
-    int64_t since_ns;
+    uint64_t
+        torn; /* what is there did not check: it is to be read, or to be gone.  0: it is not so */
     struct list ops;
+};
+
+struct zk_torn {                 /* behind what was read of the log something does not check */
+    uint64_t at;                 /* the index there; 0: it is not so */
+    int64_t since_ns, images_ns; /* images_ns: when it was looked for an image instead */
+    bool is_said;
 };
 
 struct zk_image_name {
@@ -145,6 +156,10 @@ struct zk_drive {
     bool busy, begun, kicked, is_running, run_again;
     struct env_op op, kick_op;
     struct env_timer timer; /* REST, SEAL_PAUSE */
+    struct env_timer guard; /* ticks: does anything take too long? */
+    int64_t moved_ns;       /* the storage, or ZooKeeper, answered */
+    bool is_late;           /* it does not: others shall lead */
+    bool is_well;           /* it has, since this one stood last */
     bool timer_fired, is_woken;
     int64_t pause_ns; /* of the next rest; 0: the usual */
 
@@ -154,18 +169,20 @@ struct zk_drive {
     uint8_t *record;          /* one that is applied */
     uint64_t applied, acked;  /* acked: known to be, of the log that is followed */
     uint64_t data_end;        /* the last record of the host's that is known, in that log */
+    uint64_t known;           /* somebody acknowledged up to here at least, in whichever log */
     bool has_log, log_is_new; /* log is set; its tail is to be started */
     struct zk_log log, found;
+    struct zk_fence_served log_served; /* of log */
     uint64_t chain_limit, newest;
     int bad; /* a record that cannot be */
     uint32_t lacks;
+    struct zk_torn torn;
     uint64_t bytes_past; /* that logs before the present ones had */
 
-    /* reads */
+    /* reads; ret: when they came */
     struct list reads_new, reads_round;
     bool is_proven;
     struct zk_wait wait[ZK_WAITS];
-    int64_t reads_since_ns;
 
     /* taking over, leading */
     bool has_claim, stands;
@@ -180,15 +197,16 @@ struct zk_drive {
     int64_t unseen_ns;   /* since then something of the log is not to be found; 0: it is */
     bool unseen_said;
     uint64_t relog_pos, relogged, durable, first_own, told, acked_data;
-    struct list waiting;   /* submits, in index order; ret: bytes in pend */
+    struct list waiting;   /* submits, in index order; ret: zk_lead_note() */
     struct env_op tell_op; /* stands among them for an ACKED record */
     bool is_telling;
     uint64_t unproven; /* bytes */
     struct env_op check_op;
     bool is_checking, check_failed;
     uint64_t check_upto;
-    struct env_timer tell_timer, watch_timer;
-    int64_t progress_ns;
+    struct env_timer tell_timer, watch_timer; /* watch: a look that failed comes again */
+    int64_t led_since_ns, check_ns;           /* check: when the last look began */
+    int64_t asked_ns; /* since then looks have been due, and none came back; 0: that is not so */
     uint64_t elections, lost;
     bool full;
 
@@ -224,6 +242,9 @@ void zk_drive_apply(struct zk_drive *d, uint64_t upto);
 int zk_drive_take(struct zk_drive *d, uint64_t index, const struct log_record *r,
                   const void *bytes);
 void zk_drive_pause(struct zk_drive *d, int64_t ns);
+/* others shall lead; until the storage has answered this one does not stand again */
+void zk_drive_stand_down(struct zk_drive *d);
+void zk_drive_know(struct zk_drive *d, uint64_t acked);
 void zk_drive_log_dir(const struct zk_drive *d, uint64_t epoch, char *ret_dir);
 uint64_t zk_drive_written(const struct zk_drive *d);
 struct wal *zk_drive_wal(struct zk_drive *d, uint64_t epoch); /* NULL: no memory */
@@ -242,6 +263,7 @@ void zk_follow_applied(struct zk_drive *d);
 void zk_follow_read(struct zk_drive *d, struct env_op *op);
 void zk_follow_end_reads(struct zk_drive *d, int why);
 void zk_follow_reads_anew(struct zk_drive *d); /* their proof is void, or another's task */
+void zk_follow_reads_late(struct zk_drive *d); /* who waited too long hears so */
 bool zk_follow_record(void *d, uint64_t index, const struct log_record *r, const void *bytes);
 
 /* zk_take.c */
@@ -259,6 +281,7 @@ void zk_lead_begin(struct zk_drive *d);
 void zk_lead_end(struct zk_drive *d, const char *why);
 void zk_lead_submit(struct zk_drive *d, const void *rec, uint32_t len, struct env_op *op);
 void zk_lead_read(struct zk_drive *d, struct env_op *op);
+void zk_lead_guard(struct zk_drive *d);
 struct env_op *zk_lead_answered(struct zk_drive *d, uint32_t type);
 void zk_lead_run(struct zk_drive *d); /* steps down if it must, tells, checks */
 void zk_lead_end_submits(struct zk_drive *d, int why);

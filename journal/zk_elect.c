@@ -369,6 +369,10 @@ static void elect_count_done(struct env_op *op)
         if (!elect_decimal(l->count.reply.data, l->count.reply.data_len, &v))
             v = 0; /* whoever wrote that: the fence says what is taken */
         l->number = base_max_u64(v, l->above) + 1;
+        if (l->number > l->elect.most) {
+            elect_count_end(l, E_RANGE);
+            return;
+        }
         fmt_into(l->count_text, sizeof l->count_text, "%llu", (unsigned long long)l->number);
         elect_count_begin(l, ELECT_RAISE);
     } else if (l->counting == ELECT_RAISE && op->ret == 0) {
@@ -589,6 +593,7 @@ int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cf
         return E_NOMEM;
     }
     l->elect.vt = &vt;
+    l->elect.most = UINT64_MAX;
     l->env = e;
     l->mem = m;
     l->cfg = *cfg->zk;

@@ -20,7 +20,8 @@ struct zk_elect_vt {
     /* take part, or not; when not, others are called.  Again after not: behind the others. */
     void (*stand)(struct zk_elect *e, bool is_on);
     /* A number above `above` that nobody else gets, unless the ensemble loses what it wrote.  ret:
-     * 0 with *ret_number, or an error; within some bound. */
+     * 0 with *ret_number; E_RANGE: it would be above `most`, and nothing was changed; or another
+     * error; within some bound. */
     void (*number)(struct zk_elect *e, uint64_t above, uint64_t *ret_number, struct env_op *op);
     /* for hints: this member serves, with that epoch; 0: not any more */
     void (*serves)(struct zk_elect *e, uint64_t epoch);
@@ -29,7 +30,8 @@ struct zk_elect_vt {
 struct zk_elect {
     const struct zk_elect_vt *vt;
     enum zk_standing standing;
-    uint32_t leader;                                /* whom the others are told of; 0: nobody */
+    uint64_t most;   /* the driver's: numbers above it are of no use */
+    uint32_t leader; /* whom the others are told of; 0: nobody */
     void (*changed)(struct zk_elect *e, void *ctx); /* the driver's: look again */
     void *ctx;
 };

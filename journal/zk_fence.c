@@ -315,6 +315,15 @@ static uint64_t zk_fence_served_offset(const struct zk_fence *f, uint64_t epoch,
     return zk_fence_offset((1 + (uint64_t)copy) * f->slots + epoch);
 }
 
+static void zk_fence_put_served(struct zk_fence *f, const struct zk_fence_served *s)
+{
+    memset(f->block, 0, LOG_BLOCK);
+    memcpy(f->block, s, sizeof *s);
+    log_format_seal(f->block, LOG_BLOCK, ZK_FENCE_SERVED_MAGIC);
+    f->at = s->epoch;
+    env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->at, 0), &f->op);
+}
+
 void zk_fence_serve(struct zk_fence *f, uint64_t prev, uint64_t base, uint64_t end,
                     struct env_op *op)
 {
@@ -322,10 +331,16 @@ void zk_fence_serve(struct zk_fence *f, uint64_t prev, uint64_t base, uint64_t e
         .member = f->member, .epoch = f->epoch, .prev = prev, .base = base, .end = end};
     ASSERT(f->file && f->epoch && prev < f->epoch && base <= end);
     zk_fence_begin(f, ZK_FENCE_SERVE, op);
-    memset(f->block, 0, LOG_BLOCK);
-    memcpy(f->block, &s, sizeof s);
-    log_format_seal(f->block, LOG_BLOCK, ZK_FENCE_SERVED_MAGIC);
-    env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->epoch, 0), &f->op);
+    zk_fence_put_served(f, &s);
+}
+
+void zk_fence_serve_again(struct zk_fence *f, const struct zk_fence_served *s, struct env_op *op)
+{
+    struct zk_fence_served same = {
+        .member = s->member, .epoch = s->epoch, .prev = s->prev, .base = s->base, .end = s->end};
+    ASSERT(f->file && s->epoch && s->epoch < f->slots);
+    zk_fence_begin(f, ZK_FENCE_SERVE, op);
+    zk_fence_put_served(f, &same);
 }
 
 void zk_fence_find_served(struct zk_fence *f, uint64_t upto, struct env_op *op)
@@ -370,7 +385,8 @@ static bool zk_fence_take_served(struct zk_fence *f, const uint8_t *block, uint6
 {
     struct zk_fence_served s;
     memcpy(&s, block, sizeof s);
-    if (log_format_check(block, LOG_BLOCK, ZK_FENCE_SERVED_MAGIC) || s.epoch != epoch)
+    if (log_format_check(block, LOG_BLOCK, ZK_FENCE_SERVED_MAGIC) || s.epoch != epoch ||
+        s.prev >= epoch || s.end < s.base)
         return false;
     f->served = s;
     return true;
@@ -480,7 +496,7 @@ static void zk_fence_step(struct env_op *op)
         return;
     case ZK_FENCE_SERVE:
         f->state = ZK_FENCE_SERVE_AGAIN;
-        env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->epoch, 1), &f->op);
+        env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->at, 1), &f->op);
         return;
     case ZK_FENCE_SERVE_AGAIN:
         zk_fence_end(f, 0);

@@ -30,7 +30,9 @@
  *     written by the claim's holder alone, once, the second after the first is durable, when the
  *     epoch's log has all that it takes over; the holder checks after that and serves only then.
  *     An epoch without one never acknowledged anything.  Of two copies one is enough; a first one
- *     that does not check beside zeros was torn, and so its epoch never served.
+ *     that does not check beside zeros was torn, and so its epoch never served.  Who read one may
+ *     have read what the storage can still lose, so whoever is to stand on it writes it once more,
+ *     with the same bytes, before its own: every slot stands on ones that stay.
  *  7. Two claims of one epoch, which ZooKeeper gives out twice only when its own data went back,
  *     have different marks: at most the later one holds.
  *
@@ -153,6 +155,8 @@ void zk_fence_is_last(struct zk_fence *f, uint64_t epoch, struct env_op *op);
  * To be followed by a check.  ret: 0; an error: nothing is known */
 void zk_fence_serve(struct zk_fence *f, uint64_t prev, uint64_t base, uint64_t end,
                     struct env_op *op);
+/* What was read of another epoch's is durable when this is done.  ret: 0; an error */
+void zk_fence_serve_again(struct zk_fence *f, const struct zk_fence_served *s, struct env_op *op);
 /* The highest epoch up to `upto` that served, into f->served; UINT64_MAX: of all.  ret: 0; E_NOENT:
  * none did; E_CORRUPT: both copies of one are damaged */
 void zk_fence_find_served(struct zk_fence *f, uint64_t upto, struct env_op *op);

@@ -8,7 +8,8 @@
  *      that is the tail: acknowledged, perhaps;
  *   3. a log of its own, made exclusively, a look at the fence (zk_owner.h, 5), and the tail in the
  *      log, record by record with their indices, durable;
- *   4. the served slot, and a look at the fence: nobody claimed meanwhile, so the tail counts.
+ *   4. the predecessor's served slot once more, the own one, and a look at the fence: nobody
+ *      claimed meanwhile, so the tail counts.
  *
  * INVARIANTS
  *  1. Until the look of 4 nothing is done that another member would have to heed: a claim that
@@ -17,7 +18,12 @@
  *  2. A tail record keeps its index: its leader may have acknowledged and applied it, and an image
  *     may be named by it.
  *  3. The old log may still be written to, by who does not know yet; so what looks like damage is
- *     read again a few times.  Its writer can have only so much under way. */
+ *     read again a few times.  Its writer can have only so much under way.
+ *  4. A log that ends before what is known to have been acknowledged, or before what it had taken
+ *     over when it began to count (its served slot), is damaged, not torn: nobody leads without
+ *     that.
+ *  5. Whoever is not first any more claims nothing: the fence would end the leadership of who is.
+ *  6. Each state ends within a bound, or others are let go first (zk_drive.c, zk_drive_guarded). */
 #include "core/mutant.h"
 #include "journal/zk_drive_impl.h"
 
@@ -28,6 +34,7 @@ void zk_take_end(struct zk_drive *d, int why)
                 err_text(why));
     d->end_why = why;
     d->state = ZK_ENDING;
+    zk_drive_stand_down(d);
 }
 
 /* another number, a few times; then others shall try */
@@ -45,6 +52,32 @@ static void zk_take_claim(struct zk_drive *d)
     zk_fence_claim(&d->fence, d->number, d->cfg.zk.id, env_random(d->env), &d->op);
 }
 
+static void zk_take_out_of_range(struct zk_drive *d)
+{
+    bool is_used_up = d->fence.seen + 2 >= d->fence.slots;
+    fmt_log(d->env, ENV_LOG_ERROR,
+            "journal: ZooKeeper's node 'epoch' gives epochs above %llu, and '%sfence' has slots up "
+            "to there; %llu are used. %s",
+            (unsigned long long)d->elect->most, d->dir, (unsigned long long)d->fence.seen,
+            is_used_up ? "They are used up: migrate to a new journal."
+                       : "Somebody has changed that node, or it is another journal's: set it to "
+                         "the number of used ones.");
+}
+
+static void zk_take_numbered(struct zk_drive *d, int64_t ret)
+{
+    if (!ret && d->number > d->elect->most)
+        ret = E_RANGE;
+    if (ret == E_RANGE)
+        zk_take_out_of_range(d);
+    else if (!ret && d->elect->standing != ZK_STANDING_FIRST && !MUTANT(ZK_CLAIM_UNCALLED))
+        ret = E_CANCELLED;
+    if (ret)
+        zk_take_end(d, (int)ret);
+    else
+        d->state = ZK_CLAIM;
+}
+
 static void zk_take_claimed(struct zk_drive *d, int64_t ret)
 {
     if (ret == E_STALE) {
@@ -52,10 +85,6 @@ static void zk_take_claimed(struct zk_drive *d, int64_t ret)
         return;
     }
     if (ret) {
-        if (ret == E_RANGE)
-            fmt_log(d->env, ENV_LOG_ERROR,
-                    "journal: '%sfence' has no slot for epoch %llu: migrate to a new journal.",
-                    d->dir, (unsigned long long)d->number);
         zk_take_end(d, (int)ret);
         return;
     }
@@ -93,6 +122,9 @@ static void zk_take_on_nothing(struct wal_host *h, int why)
 static void zk_take_read(struct zk_drive *d)
 {
     uint64_t from = d->applied + 1 - d->log.base;
+    uint64_t known = base_max_u64(d->log.end, d->known);
+    if (known < d->applied || MUTANT(ZK_END_UNKNOWN))
+        known = d->applied;
     zk_pend_reset(&d->pend, d->applied + 1);
     d->seal_ret = 0;
     d->wal_host = (struct wal_host){.record = zk_take_on_record, .failed = zk_take_on_nothing};
@@ -100,7 +132,7 @@ static void zk_take_read(struct zk_drive *d)
     if (d->wal)
         wal_expect(d->wal, d->own.first, d->own.last);
     if (d->wal)
-        wal_recover(d->wal, from, from - 1, &d->op);
+        wal_recover(d->wal, from, known - d->log.base, &d->op);
     else
         env_reply(d->env, &d->op, E_NOMEM);
 }
@@ -108,7 +140,7 @@ static void zk_take_read(struct zk_drive *d)
 static void zk_take_sealed(struct zk_drive *d)
 {
     int why = d->seal_ret;
-    if (!why && d->acked >= d->pend.next)
+    if (!why && base_max_u64(d->acked, d->known) >= d->pend.next)
         why = E_CORRUPT; /* more was acknowledged than is there */
     if (!why) {
         zk_drive_seen(d);
@@ -122,7 +154,8 @@ static void zk_take_sealed(struct zk_drive *d)
     } else {
         fmt_log(
             d->env, ENV_LOG_ERROR,
-            "journal: '%slog-%016llx' cannot be read to its end: %s. This master does not lead.",
+            "journal: '%slog-%016llx' cannot be read to its end: %s. This master does not lead: "
+            "acknowledged records would be lost. Check the shared storage, or restore a backup.",
             d->dir, (unsigned long long)d->log.epoch, err_text(why));
         zk_take_end(d, why);
     }
@@ -137,6 +170,7 @@ static void zk_own_on_record(struct wal_host *h, uint64_t index, const struct lo
     (void)r;
     (void)bytes;
     d->durable = d->log.base + index;
+    d->moved_ns = env_now_ns(d->env);
     zk_drive_kick(d);
 }
 
@@ -188,7 +222,7 @@ static void zk_take_owned(struct zk_drive *d)
     d->prev = d->has_log ? d->log.epoch : 0;
     if (MUTANT(ZK_TAIL_NOT_RELOGGED))
         zk_pend_reset(&d->pend, d->applied + 1);
-    d->log = (struct zk_log){d->number, d->applied, UINT64_MAX};
+    d->log = (struct zk_log){d->number, d->applied, UINT64_MAX, d->pend.next - 1};
     d->durable = d->applied;
     d->relog_pos = d->pend.tail;
     d->relogged = d->pend.first - 1;
@@ -222,7 +256,7 @@ bool zk_take_relog(struct zk_drive *d)
 {
     if (!zk_take_relogged(d))
         return false;
-    d->state = ZK_SERVE;
+    d->state = d->prev && !MUTANT(ZK_SERVED_ONCE) ? ZK_SERVE_PREV : ZK_SERVE;
     if (d->seal_ret)
         zk_take_end(d, d->seal_ret);
     return true;
@@ -290,8 +324,11 @@ void zk_take_begin(struct zk_drive *d)
     case ZK_OWN_REPLAY:
         wal_recover_replay(d->wal, 1, &d->op);
         return;
+    case ZK_SERVE_PREV:
+        zk_fence_serve_again(&d->fence, &d->log_served, &d->op);
+        return;
     case ZK_SERVE:
-        zk_fence_serve(&d->fence, d->prev, d->applied, d->pend.next - 1, &d->op);
+        zk_fence_serve(&d->fence, d->prev, d->applied, d->log.end, &d->op);
         return;
     case ZK_PROVE:
         zk_fence_check(&d->fence, &d->op);
@@ -303,7 +340,9 @@ void zk_take_begin(struct zk_drive *d)
 
 static void zk_take_proved(struct zk_drive *d, int64_t ret)
 {
-    if (ret == 0)
+    if (ret == 0 && d->is_late)
+        zk_take_end(d, E_TIMEOUT);
+    else if (ret == 0)
         zk_lead_begin(d);
     else if (ret == E_STALE || ++d->tries >= ZK_PROVE_TRIES)
         zk_take_end(d, (int)ret);
@@ -368,10 +407,7 @@ void zk_take_next(struct zk_drive *d, int64_t ret)
     bool is_done = ret == 0;
     switch (d->state) {
     case ZK_NUMBER:
-        if (is_done)
-            d->state = ZK_CLAIM;
-        else
-            zk_take_end(d, (int)ret);
+        zk_take_numbered(d, ret);
         return;
     case ZK_CLAIM:
         zk_take_claimed(d, ret);
@@ -382,12 +418,15 @@ void zk_take_next(struct zk_drive *d, int64_t ret)
         else
             zk_take_end(d, (int)ret);
         return;
+    case ZK_SERVE_PREV:
     case ZK_SERVE:
         d->tries = 0;
         if (is_done)
-            d->state = ZK_PROVE;
+            d->state++;
         else
             zk_take_end(d, (int)ret);
+        if (MUTANT(ZK_PROVE_SKIPPED) && d->state == ZK_PROVE)
+            zk_lead_begin(d);
         return;
     case ZK_PROVE:
         zk_take_proved(d, ret);
