@@ -145,6 +145,7 @@ static struct wbuf client_put(struct zk *z, const struct zk_call *c, int32_t xid
         return w;
     }
     struct zk_request q = client_request(z, c->what, c->path);
+    q.root_len = c->is_absolute ? 0 : q.root_len;
     q.xid = xid;
     q.data = c->data;
     q.data_len = c->data_len;
@@ -353,7 +354,8 @@ int zk_client_answer(struct zk *z, const struct zk_reply *a)
     if (c) {
         c->reply = *a;
         int err = c->what == ZK_OP_MULTI && !a->err ? client_answer_multi(z, c) : 0;
-        if (c->reply.path && !zk_client_strip(z, &c->reply.path, &c->reply.path_len))
+        if (c->reply.path && !c->is_absolute &&
+            !zk_client_strip(z, &c->reply.path, &c->reply.path_len))
             err = E_PROTO;
         if (err) {
             memset(&c->reply, 0, sizeof c->reply);

@@ -127,6 +127,7 @@ struct zk_call {
      * GET_CHILDREN, GET_CHILDREN2, SYNC, MULTI, WHO_AM_I */
     int32_t what;
     const char *path; /* "/a/b", ended by NUL; below the chroot */
+    bool is_absolute; /* not below it: to make the chroot.  No watch then, and no MULTI */
     const void *data; /* NULL: null */
     uint32_t data_len;
     int32_t version;    /* -1: any.  0 is a version */
