@@ -114,7 +114,9 @@ struct zk_gc { /* of a leader */
     enum zk_gc_state state;
     bool busy;
     int64_t again_ns;
-    uint64_t best, second, log, gone; /* images; the log that goes; those up to here are gone */
+    uint64_t best, second, log; /* images; the log that goes */
+    bool is_all;                /* of all older ones; false: of those that no chain leads through */
+    uint64_t gone, gone_between; /* those up to here are gone, by is_all */
     uint32_t member[ZK_IMAGE_MEMBERS_MAX], n_members;
     char names[LOG_BLOCK], after[ENV_NAME_MAX], dir[ENV_NAME_MAX], path[ENV_NAME_MAX];
 };
