@@ -65,10 +65,11 @@ static bool migrate_is_same(const char *a, const char *b)
            (!stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
-static int migrate_places(struct migrate *m)
+static int migrate_places(struct migrate *m, const char *from)
 {
     struct cli *c = m->cli;
-    int code = cli_migrate_place(&m->from, c, "--from", cli_value(c, "from", ""), false);
+    int code =
+        cli_migrate_place(&m->from, c, "--from", from ? from : cli_value(c, "from", ""), false);
     if (!code)
         code = cli_migrate_place(&m->to, c, "--to", cli_value(c, "to", ""), true);
     for (unsigned i = 0; i < m->from.n && !code; i++)
@@ -392,14 +393,14 @@ static void migrate_report(struct migrate *m, int code)
             m->mark.type);
 }
 
-static int cli_migrate_run(struct cli *c)
+int cli_migrate_do(struct cli *c, const char *from)
 {
     static struct migrate m;
     memset(&m, 0, sizeof m);
     m.cli = c;
-    m.is_dry = cli_flag(c, "dry-run");
-    m.is_verify = cli_flag(c, "verify");
-    int code = migrate_places(&m);
+    m.is_dry = !from && cli_flag(c, "dry-run");
+    m.is_verify = !from && cli_flag(c, "verify");
+    int code = migrate_places(&m, from);
     if (!code)
         code = migrate_source(&m);
     if (!code)
@@ -425,6 +426,11 @@ static int cli_migrate_run(struct cli *c)
     return code;
 }
 
+static int cli_migrate_run(struct cli *c)
+{
+    return cli_migrate_do(c, NULL);
+}
+
 const struct cli_command cli_migrate = {
     "journal",
     "migrate",
@@ -437,6 +443,7 @@ const struct cli_command cli_migrate = {
     "  raft:DIR              --to: DIR-1, DIR-2, ... for each of --members, or with --id N just "
     "DIR\n"
     "  zk:DIR                a shared directory\n"
+    "  backup:FILE           --from: what `tarn journal backup` wrote\n"
     "  FILE                  as journal.type, master.dir, journal.members, ... say there\n"
     "All masters are stopped.  The source is read to its end and never changed; the destination\n"
     "is empty, written, read again, and compared with the source record by record; before that no\n"
