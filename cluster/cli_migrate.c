@@ -308,6 +308,25 @@ static int migrate_write(struct migrate *m, unsigned i)
     return code;
 }
 
+/* Nobody locks a shared directory against masters on other hosts: was somebody at work meanwhile?
+ */
+static int migrate_again(struct migrate *m)
+{
+    struct cli_migrate_state *s = &m->copy;
+    int code = cli_migrate_state_begin(s, m->cli, &m->from);
+    if (!code)
+        code = cli_migrate_zk_read(s, &m->from_dir[0], "");
+    if (!code && (s->index != m->mark.index || s->epoch != m->mark.epoch ||
+                  meta_hash(s->meta) != m->mark.digest))
+        code = cli_error(m->cli, CLI_FAILED,
+                         "%s has changed while it was read (up to record %llu, now %llu): its "
+                         "masters run.  Stop all of them, remove what is in %s, and begin anew",
+                         m->from.text, (unsigned long long)m->mark.index,
+                         (unsigned long long)s->index, m->to.dir[0]);
+    cli_migrate_state_end(s);
+    return code;
+}
+
 static int migrate_run(struct migrate *m)
 {
     bool is_whole = true;
@@ -319,6 +338,8 @@ static int migrate_run(struct migrate *m)
             code = migrate_write(m, i);
     for (unsigned i = 0; i < m->to.n && !code; i++)
         code = migrate_verify(m, i);
+    if (!code && m->from.type == CLI_MIGRATE_ZK && !m->is_verify)
+        code = migrate_again(m);
     for (unsigned i = 0; i < m->to.n && !code && !m->is_verify; i++)
         if (m->life[i] != CLI_MIGRATE_WHOLE)
             code = cli_migrate_finish(m->cli, &m->to, i);

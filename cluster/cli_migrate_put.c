@@ -350,9 +350,6 @@ static int put_fence(struct put *p, struct cli_migrate_state *s, struct cli_dir 
     snprintf(path, sizeof path, "%s/new", p->dir);
     if (mkdir(path, 0777) && errno != EEXIST)
         return put_error(p->cli, path);
-    snprintf(path, sizeof path, "%s/new/fence", p->dir);
-    if (unlink(path) && errno != ENOENT)
-        return put_error(p->cli, path);
     return cli_migrate_zk_fence(p->cli, d, "new/", s->cluster_hi, s->cluster_lo, p->mark->epoch);
 }
 
