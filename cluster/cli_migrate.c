@@ -65,10 +65,11 @@ static bool migrate_is_same(const char *a, const char *b)
            (!stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
 }
 
-static int migrate_places(struct migrate *m)
+static int migrate_places(struct migrate *m, const char *from)
 {
     struct cli *c = m->cli;
-    int code = cli_migrate_place(&m->from, c, "--from", cli_value(c, "from", ""), false);
+    int code =
+        cli_migrate_place(&m->from, c, "--from", from ? from : cli_value(c, "from", ""), false);
     if (!code)
         code = cli_migrate_place(&m->to, c, "--to", cli_value(c, "to", ""), true);
     for (unsigned i = 0; i < m->from.n && !code; i++)
@@ -307,6 +308,25 @@ static int migrate_write(struct migrate *m, unsigned i)
     return code;
 }
 
+/* Nobody locks a shared directory against masters on other hosts: was somebody at work meanwhile?
+ */
+static int migrate_again(struct migrate *m)
+{
+    struct cli_migrate_state *s = &m->copy;
+    int code = cli_migrate_state_begin(s, m->cli, &m->from);
+    if (!code)
+        code = cli_migrate_zk_read(s, &m->from_dir[0], "");
+    if (!code && (s->index != m->mark.index || s->epoch != m->mark.epoch ||
+                  meta_hash(s->meta) != m->mark.digest))
+        code = cli_error(m->cli, CLI_FAILED,
+                         "%s has changed while it was read (up to record %llu, now %llu): its "
+                         "masters run.  Stop all of them, remove what is in %s, and begin anew",
+                         m->from.text, (unsigned long long)m->mark.index,
+                         (unsigned long long)s->index, m->to.dir[0]);
+    cli_migrate_state_end(s);
+    return code;
+}
+
 static int migrate_run(struct migrate *m)
 {
     bool is_whole = true;
@@ -318,6 +338,8 @@ static int migrate_run(struct migrate *m)
             code = migrate_write(m, i);
     for (unsigned i = 0; i < m->to.n && !code; i++)
         code = migrate_verify(m, i);
+    if (!code && m->from.type == CLI_MIGRATE_ZK && !m->is_verify)
+        code = migrate_again(m);
     for (unsigned i = 0; i < m->to.n && !code && !m->is_verify; i++)
         if (m->life[i] != CLI_MIGRATE_WHOLE)
             code = cli_migrate_finish(m->cli, &m->to, i);
@@ -392,14 +414,14 @@ static void migrate_report(struct migrate *m, int code)
             m->mark.type);
 }
 
-static int cli_migrate_run(struct cli *c)
+int cli_migrate_do(struct cli *c, const char *from)
 {
     static struct migrate m;
     memset(&m, 0, sizeof m);
     m.cli = c;
-    m.is_dry = cli_flag(c, "dry-run");
-    m.is_verify = cli_flag(c, "verify");
-    int code = migrate_places(&m);
+    m.is_dry = !from && cli_flag(c, "dry-run");
+    m.is_verify = !from && cli_flag(c, "verify");
+    int code = migrate_places(&m, from);
     if (!code)
         code = migrate_source(&m);
     if (!code)
@@ -425,6 +447,11 @@ static int cli_migrate_run(struct cli *c)
     return code;
 }
 
+static int cli_migrate_run(struct cli *c)
+{
+    return cli_migrate_do(c, NULL);
+}
+
 const struct cli_command cli_migrate = {
     "journal",
     "migrate",
@@ -437,6 +464,7 @@ const struct cli_command cli_migrate = {
     "  raft:DIR              --to: DIR-1, DIR-2, ... for each of --members, or with --id N just "
     "DIR\n"
     "  zk:DIR                a shared directory\n"
+    "  backup:FILE           --from: what `tarn journal backup` wrote\n"
     "  FILE                  as journal.type, master.dir, journal.members, ... say there\n"
     "All masters are stopped.  The source is read to its end and never changed; the destination\n"
     "is empty, written, read again, and compared with the source record by record; before that no\n"

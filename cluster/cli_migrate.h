@@ -12,7 +12,8 @@
 #include "core/meta.h"
 #include "journal/raft.h"
 
-enum cli_migrate_type { CLI_MIGRATE_LOCAL, CLI_MIGRATE_RAFT, CLI_MIGRATE_ZK };
+/* BACKUP: a file of `tarn journal backup`, as a source only */
+enum cli_migrate_type { CLI_MIGRATE_LOCAL, CLI_MIGRATE_RAFT, CLI_MIGRATE_ZK, CLI_MIGRATE_BACKUP };
 
 #define CLI_MIGRATE_DONE "migrated" /* LOG_META_UNFINISHED is called so when all is there */
 
@@ -32,6 +33,10 @@ struct cli_migrate_place {
  * and --id.  CLI_OK or an exit code that was explained. */
 int cli_migrate_place(struct cli_migrate_place *p, struct cli *c, const char *option,
                       const char *spec, bool is_to);
+/* "1@a:1,2@b:2", by ascending id, all of them voters; false: err says what is wrong */
+bool cli_migrate_conf(const char *text, struct raft_conf *ret_conf, char *err, size_t cap);
+/* does it begin with a type? */
+bool cli_migrate_is_typed(const char *spec);
 void cli_migrate_place_end(struct cli_migrate_place *p);
 const char *cli_migrate_type(enum cli_migrate_type t);
 
@@ -95,7 +100,15 @@ enum cli_migrate_life cli_migrate_look(const char *dir, struct cli_migrate_mark 
 int cli_migrate_put(struct cli *c, const struct cli_migrate_place *p, unsigned i,
                     const struct cli_migrate_mark *m, struct cli_migrate_state *s,
                     struct cli_dir *d);
+/* The image's file into fd, from where that stands: path is its name for complaints; conf n 0: of
+ * no group. */
+int cli_migrate_image(const struct cli *c, int fd, const char *path, struct cli_migrate_state *s,
+                      const struct raft_conf *conf);
 /* it was compared: from now on it counts */
 int cli_migrate_finish(struct cli *c, const struct cli_migrate_place *p, unsigned i);
+
+/* cli_migrate.c: the command itself; from NULL: as --from says.  A restore has no --dry-run and
+ * --verify. */
+int cli_migrate_do(struct cli *c, const char *from);
 
 #endif

@@ -30,7 +30,7 @@ enum { PUT_PIECE = 128 * 1024, PUT_SEGMENT = 64 * 1024, PUT_PATH = CLI_DIR_PATH 
 static_assert((int)PUT_PIECE >= (int)JOURNAL_PIECE_MIN, "what an image's pieces may take");
 
 struct put {
-    struct cli *cli;
+    const struct cli *cli;
     const struct cli_migrate_place *place;
     const struct cli_migrate_mark *mark;
     const char *dir;
@@ -203,6 +203,8 @@ static bool put_has_image(const char *path, const struct log_image *want)
     return ok;
 }
 
+/* --- its writing --- */
+
 static int put_flush(struct put *p, struct backup_out *o)
 {
     int code = put_write(p, o->buf, o->len);
@@ -210,14 +212,15 @@ static int put_flush(struct put *p, struct backup_out *o)
     return code;
 }
 
-static int put_pieces(struct put *p, struct backup_out *o, struct cli_migrate_state *s)
+static int put_pieces(struct put *p, struct backup_out *o, struct cli_migrate_state *s,
+                      const struct raft_conf *conf)
 {
     static uint8_t piece[PUT_PIECE];
     uint32_t n;
     int code = put_flush(p, o);
-    if (p->place->type == CLI_MIGRATE_RAFT) { /* the group, as of this image */
+    if (conf->n) { /* the group, as of this image */
         struct wbuf w = wbuf_make(piece, sizeof piece);
-        raft_format_image_put(&w, s->index, p->mark->epoch, &p->place->conf);
+        raft_format_image_put(&w, s->index, s->epoch, conf);
         ASSERT(!w.bad);
         backup_out_piece(o, piece, (uint32_t)w.len);
         code = code ? code : put_flush(p, o);
@@ -234,15 +237,40 @@ static int put_pieces(struct put *p, struct backup_out *o, struct cli_migrate_st
     return put_flush(p, o);
 }
 
+static struct log_image put_head(const struct cli_migrate_state *s)
+{
+    return (struct log_image){.cluster_hi = s->cluster_hi,
+                              .cluster_lo = s->cluster_lo,
+                              .index = s->index,
+                              .epoch = s->epoch};
+}
+
+int cli_migrate_image(const struct cli *c, int fd, const char *path, struct cli_migrate_state *s,
+                      const struct raft_conf *conf)
+{
+    static struct put u;
+    struct backup_out o = {0};
+    struct log_image head = put_head(s);
+    struct meta_stats st;
+    uint8_t *buf = malloc(LOG_PIECE_MAX + LOG_BLOCK);
+    ASSERT(buf);
+    u = (struct put){.cli = c, .fd = fd};
+    fmt_into(u.tmp, sizeof u.tmp, "%s", path);
+    o.buf = buf;
+    meta_stats(s->meta, &st);
+    cli_progress_start(&u.progress, c, path, st.bytes);
+    backup_out_begin(&o, &head);
+    int code = put_pieces(&u, &o, s, conf);
+    cli_progress_end(&u.progress);
+    free(buf);
+    return code;
+}
+
 static int put_image(struct put *p, struct cli_migrate_state *s)
 {
+    static const struct raft_conf none;
     char leaf[LOG_NAME_MAX], path[PUT_PATH + 32];
-    struct backup_out o = {0};
-    struct meta_stats st;
-    struct log_image head = {.cluster_hi = s->cluster_hi,
-                             .cluster_lo = s->cluster_lo,
-                             .index = s->index,
-                             .epoch = p->mark->epoch};
+    struct log_image head = put_head(s);
     log_format_name(leaf, "image-", s->index);
     snprintf(path, sizeof path, "%s/%s", p->images, leaf);
     snprintf(p->tmp, sizeof p->tmp, "%s/image.tmp", p->images);
@@ -251,16 +279,9 @@ static int put_image(struct put *p, struct cli_migrate_state *s)
     int code = put_create(p);
     if (code)
         return code;
-    uint8_t *buf = malloc(LOG_PIECE_MAX + LOG_BLOCK);
-    ASSERT(buf);
-    o.buf = buf;
-    meta_stats(s->meta, &st);
-    cli_progress_start(&p->progress, p->cli, p->dir, st.bytes);
-    backup_out_begin(&o, &head);
-    code = put_seal(p, put_pieces(p, &o, s), path, p->images);
-    cli_progress_end(&p->progress);
-    free(buf);
-    return code;
+    code = cli_migrate_image(p->cli, p->fd, p->tmp, s,
+                             p->place->type == CLI_MIGRATE_RAFT ? &p->place->conf : &none);
+    return put_seal(p, code, path, p->images);
 }
 
 /* --- what makes a journal of it --- */
@@ -283,7 +304,6 @@ static int put_log(struct put *p, const struct cli_migrate_state *s)
     log_format_name(leaf, "wal-", h.seq);
     snprintf(path, sizeof path, "%s/%s", p->dir, leaf);
     snprintf(p->tmp, sizeof p->tmp, "%s/wal.tmp", p->dir);
-    p->progress.what = NULL;
     int code = put_create(p);
     if (code)
         return code;
@@ -329,9 +349,6 @@ static int put_fence(struct put *p, struct cli_migrate_state *s, struct cli_dir 
         return CLI_OK;
     snprintf(path, sizeof path, "%s/new", p->dir);
     if (mkdir(path, 0777) && errno != EEXIST)
-        return put_error(p->cli, path);
-    snprintf(path, sizeof path, "%s/new/fence", p->dir);
-    if (unlink(path) && errno != ENOENT)
         return put_error(p->cli, path);
     return cli_migrate_zk_fence(p->cli, d, "new/", s->cluster_hi, s->cluster_lo, p->mark->epoch);
 }

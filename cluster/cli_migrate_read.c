@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "cluster/cli_group.h"
+#include "cluster/cli_backup.h"
 #include "cluster/cli_migrate.h"
 #include "core/fmt.h"
 #include "journal/era.h"
@@ -289,7 +289,7 @@ static int migrate_majority(const struct cli_migrate_state *s, const struct cli_
     return cli_error(s->cli, CLI_FAILED,
                      "directories of %u of the %u members that vote are named, and only a majority "
                      "surely holds all that was acknowledged; lacking:%s.  Bring their directories "
-                     "here (raft:DIR,DIR), or --force: these have all of it",
+                     "here (raft:DIR,DIR), or `migrate --force`: these have all of it",
                      here, voters, lacking);
 }
 
@@ -323,20 +323,58 @@ static int migrate_raft(struct cli_migrate_state *s, struct cli_dir *d, unsigned
     return code ? code : migrate_member(s, &d[best], false);
 }
 
+/* --- a backup --- */
+
+static int migrate_backup(struct cli_migrate_state *s, const char *path)
+{
+    struct cli_backup f;
+    struct backup_walk w;
+    const uint8_t *bytes;
+    uint32_t len;
+    size_t at = 0;
+    int code = cli_backup_open(&f, s->cli, path);
+    if (code)
+        return code;
+    int ret = backup_walk_begin(&w, f.p + LOG_BLOCK, f.n - LOG_BLOCK), err = 0;
+    while (!ret && !err && (ret = backup_walk_next(&w, &bytes, &len)) == 1) {
+        ret = 0;
+        if (!f.has_conf || w.number > 1) /* the group it was */
+            err = meta_image_load(s->meta, bytes, len);
+    }
+    err = err ? err : ret ? ret : meta_image_load(s->meta, NULL, 0);
+    const struct backup_head *h = &f.b.head;
+    s->index = s->image_index = h->index;
+    s->epoch = h->term;
+    s->era = h->era;
+    s->cluster_hi = h->cluster_hi;
+    s->cluster_lo = h->cluster_lo;
+    for (uint32_t i = 0; i < f.b.conf.n; i++) {
+        const struct raft_member *o = &f.b.conf.member[i];
+        at += fmt_into(s->members + at, sizeof s->members - at, "%s", i ? "," : "");
+        at +=
+            cli_dir_member(s->members + at, sizeof s->members - at, o->id.v, o->addr, o->priority);
+    }
+    cli_backup_close(&f);
+    return err ? cli_error(s->cli, CLI_DATA, "%s: its state cannot be read: %s", path,
+                           err_text(err))
+               : CLI_OK;
+}
+
 int cli_migrate_read(struct cli_migrate_state *s, struct cli *c, const struct cli_migrate_place *p,
                      bool is_part, struct cli_dir *d, unsigned *ret_n)
 {
     int code = cli_migrate_state_begin(s, c, p);
     *ret_n = 0;
-    while (!code && *ret_n < p->n) {
+    while (!code && p->type != CLI_MIGRATE_BACKUP && *ret_n < p->n) {
         code = cli_dir_open(&d[*ret_n], c, p->dir[*ret_n], CLI_DIR_LOOK);
         *ret_n += code == CLI_OK;
     }
     if (code)
         return code;
-    code = p->type == CLI_MIGRATE_LOCAL  ? migrate_local(s, d, false)
-           : p->type == CLI_MIGRATE_RAFT ? migrate_raft(s, d, p->n, is_part)
-                                         : cli_migrate_zk_read(s, d, "");
+    code = p->type == CLI_MIGRATE_BACKUP  ? migrate_backup(s, p->dir[0])
+           : p->type == CLI_MIGRATE_LOCAL ? migrate_local(s, d, false)
+           : p->type == CLI_MIGRATE_RAFT  ? migrate_raft(s, d, p->n, is_part)
+                                          : cli_migrate_zk_read(s, d, "");
     s->era = base_max_u64(s->era, code ? 0 : meta_era(s->meta));
     if (!code && !s->index)
         code = cli_error(c, CLI_FAILED, "%s: it holds nothing yet: no master has served from it",

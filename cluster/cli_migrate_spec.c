@@ -9,8 +9,10 @@
 #include "cluster/config_members.h"
 #include "core/fmt.h"
 
-static const char *const migrate_types[] = {
-    [CLI_MIGRATE_LOCAL] = "local", [CLI_MIGRATE_RAFT] = "raft", [CLI_MIGRATE_ZK] = "zk"};
+static const char *const migrate_types[] = {[CLI_MIGRATE_LOCAL] = "local",
+                                            [CLI_MIGRATE_RAFT] = "raft",
+                                            [CLI_MIGRATE_ZK] = "zk",
+                                            [CLI_MIGRATE_BACKUP] = "backup"};
 
 const char *cli_migrate_type(enum cli_migrate_type t)
 {
@@ -28,6 +30,12 @@ static const char *migrate_typed(const char *spec, enum cli_migrate_type *ret_ty
         return spec + n + 1;
     }
     return NULL;
+}
+
+bool cli_migrate_is_typed(const char *spec)
+{
+    enum cli_migrate_type t;
+    return migrate_typed(spec, &t) != NULL;
 }
 
 static void migrate_text(struct cli_migrate_place *p, const char *dir)
@@ -92,9 +100,9 @@ static int migrate_config(struct cli_migrate_place *p, struct cli *c, const char
         if (config_load(p->config, file, err, sizeof err) ||
             config_check(p->config, err, sizeof err))
             return cli_error(c, CLI_CONFIG,
-                             "%s %s: %s  (or name a journal by its type and place: local:DIR, "
+                             "%s: %s  (or name a journal by its type and place: local:DIR, "
                              "raft:DIR, zk:DIR)",
-                             p->option, file, err);
+                             p->option, err);
     }
     const struct config *g = p->config ? p->config : c->config;
     const char *type = config_str(g, CONFIG_JOURNAL_TYPE);
@@ -117,29 +125,35 @@ static int migrate_config(struct cli_migrate_place *p, struct cli *c, const char
 
 /* --- the group that is to be --- */
 
-static int migrate_members(struct cli_migrate_place *p, struct cli *c, const struct config *g)
+bool cli_migrate_conf(const char *text, struct raft_conf *ret_conf, char *err, size_t cap)
 {
     struct config_member m[JOURNAL_MEMBERS_MAX];
-    const char *text = cli_value(c, "members", config_str(g, CONFIG_JOURNAL_MEMBERS));
-    char err[CONFIG_ERROR_MAX];
     uint32_t n;
-    if (config_members_parse(text, m, &n, err, sizeof err))
-        return cli_error(c, CLI_USAGE, "--members: %s", err);
-    if (!n)
-        return cli_error(
-            c, CLI_USAGE,
-            "--members ID@HOST:PORT,... says which group it becomes (or journal.members "
-            "in the configuration)");
+    memset(ret_conf, 0, sizeof *ret_conf);
+    if (config_members_parse(text, m, &n, err, cap))
+        return false;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t at = p->conf.n++;
-        for (; at > 0 && p->conf.member[at - 1].id.v > m[i].id; at--)
-            p->conf.member[at] = p->conf.member[at - 1];
-        struct raft_member *o = &p->conf.member[at];
+        uint32_t at = ret_conf->n++;
+        for (; at > 0 && ret_conf->member[at - 1].id.v > m[i].id; at--)
+            ret_conf->member[at] = ret_conf->member[at - 1];
+        struct raft_member *o = &ret_conf->member[at];
         memset(o, 0, sizeof *o);
         *o = (struct raft_member){.id = {m[i].id}, .flags = RAFT_VOTER, .priority = m[i].priority};
         fmt_into(o->addr, sizeof o->addr, "%s", m[i].addr);
     }
-    return CLI_OK;
+    return true;
+}
+
+static int migrate_members(struct cli_migrate_place *p, struct cli *c, const struct config *g)
+{
+    char err[CONFIG_ERROR_MAX];
+    if (!cli_migrate_conf(cli_value(c, "members", config_str(g, CONFIG_JOURNAL_MEMBERS)), &p->conf,
+                          err, sizeof err))
+        return cli_error(c, CLI_USAGE, "--members: %s", err);
+    return p->conf.n ? CLI_OK
+                     : cli_error(c, CLI_USAGE,
+                                 "--members ID@HOST:PORT,... says which group it becomes (or "
+                                 "journal.members in the configuration)");
 }
 
 /* a directory for each member, or for the one that --id names */
@@ -182,6 +196,10 @@ int cli_migrate_place(struct cli_migrate_place *p, struct cli *c, const char *op
     p->option = option;
     const char *dir = migrate_typed(spec, &p->type);
     int code = CLI_OK;
+    if (dir && is_to && p->type == CLI_MIGRATE_BACKUP)
+        return cli_error(c, CLI_USAGE,
+                         "--to: local, raft or zk; a file is written by `tarn journal "
+                         "backup`");
     if (!dir) {
         code = migrate_config(p, c, spec);
         dir = strchr(p->text, ':');

@@ -293,25 +293,49 @@ int cli_migrate_zk_read(struct cli_migrate_state *s, struct cli_dir *d, const ch
 
 /* --- a new one --- */
 
+/* an interrupted migration came so far */
+static bool migrate_zk_has_fence(struct migrate_zk *z, uint64_t hi, uint64_t lo)
+{
+    zk_fence_open(&z->fence, migrate_zk_op(z));
+    if (migrate_zk_wait(z))
+        return false;
+    if (z->fence.cluster_hi == hi && z->fence.cluster_lo == lo)
+        return true;
+    zk_fence_close(&z->fence, migrate_zk_op(z));
+    (void)migrate_zk_wait(z);
+    return false;
+}
+
 int cli_migrate_zk_fence(const struct cli *c, struct cli_dir *d, const char *where, uint64_t hi,
                          uint64_t lo, uint64_t epoch)
 {
     static struct migrate_zk z;
-    uint64_t slots = base_max_u64(ZK_FENCE_SLOTS, 4 * (epoch + 1));
+    uint64_t slots = base_min_u64(ZK_FENCE_SLOTS + epoch + 1, UINT32_MAX);
+    char name[ENV_NAME_MAX];
+    int64_t ret = 0;
     memset(&z, 0, sizeof z);
     z.d = d;
     z.env = net_env(d->net);
     bool ok = zk_fence_init(&z.fence, z.env, &d->mem, where);
     ASSERT(ok);
-    zk_fence_format(&z.fence, hi, lo, base_min_u64(slots, UINT32_MAX), migrate_zk_op(&z));
-    int64_t ret = migrate_zk_wait(&z);
-    if (!ret) {
-        zk_fence_open(&z.fence, migrate_zk_op(&z));
+    if (!migrate_zk_has_fence(&z, hi, lo)) {
+        fmt_into(name, sizeof name, "%sfence", where);
+        env_unlink(z.env, name, migrate_zk_op(&z));
         ret = migrate_zk_wait(&z);
+        ret = ret == E_NOENT ? 0 : ret;
+        if (!ret) {
+            zk_fence_format(&z.fence, hi, lo, slots, migrate_zk_op(&z));
+            ret = migrate_zk_wait(&z);
+        }
+        if (!ret) {
+            zk_fence_open(&z.fence, migrate_zk_op(&z));
+            ret = migrate_zk_wait(&z);
+        }
     }
     if (!ret && epoch) { /* leaders here come after all that led before */
         zk_fence_claim(&z.fence, epoch, 0, env_random(z.env), migrate_zk_op(&z));
         ret = migrate_zk_wait(&z);
+        ret = ret == E_STALE && z.fence.seen == epoch ? 0 : ret; /* it was claimed */
     }
     migrate_zk_close(&z);
     return ret ? cli_error(c, CLI_FAILED, "%s/%sfence: %s", d->dir, where, err_text((int)ret))
