@@ -17,8 +17,8 @@
 
 enum zk_near_state { ZK_NEAR_REST, ZK_NEAR_DIAL, ZK_NEAR_UP, ZK_NEAR_PAUSE };
 
-#define ZK_NEAR_AGAIN_NS 20000000LL   /* between refusals */
-#define ZK_NEAR_PAUSE_NS 1000000000LL /* after any other failure */
+#define ZK_NEAR_AGAIN_NS 20000000LL  /* between refusals */
+#define ZK_NEAR_PAUSE_NS 200000000LL /* after any other failure */
 
 struct zk_near {
     void (*gone)(struct zk_near *n); /* the owner's; it may follow somebody else from there */

@@ -37,6 +37,10 @@ struct zg_member {
     uint64_t applied, epoch, in_applied;
     uint32_t out_left;
     uint64_t out_applied;
+    struct env_acceptor acceptor; /* where the others see whether it is there */
+    struct env_peer peer[ZG_MEMBERS];
+    uint32_t n_peers;
+    struct env_op listen_op;
 };
 
 struct zg {
@@ -55,6 +59,7 @@ struct zg {
 
 static struct zg zg_one;
 static const char *zg_weakness = "";
+static bool zg_listens;
 
 #define ZG_EXPECT(g, cond)                                                            \
     do {                                                                              \
@@ -129,6 +134,30 @@ static void zg_image_reset(struct journal_host *h)
     zg_of(h)->applied = 0;
 }
 
+static void zg_frame(struct env_peer *p, uint16_t type, const void *b, uint32_t n)
+{
+    (void)p, (void)type, (void)b, (void)n;
+}
+
+static void zg_closed(struct env_peer *p, int why)
+{
+    (void)p, (void)why;
+}
+
+static struct env_peer *zg_accept(struct env_acceptor *a, const char *from)
+{
+    struct zg_member *m = container_of(a, struct zg_member, acceptor);
+    struct env_peer *p = &m->peer[m->n_peers++ % ZG_MEMBERS];
+    (void)from;
+    *p = (struct env_peer){.on_frame = zg_frame, .on_close = zg_closed};
+    return p;
+}
+
+static void zg_listening(struct env_op *op)
+{
+    CU_ASSERT_EQUAL(op->ret, 0);
+}
+
 static void zg_boot(struct env *e, struct mem *mem, void *ctx)
 {
     struct zg_member *m = ctx;
@@ -164,6 +193,11 @@ static void zg_boot(struct env *e, struct mem *mem, void *ctx)
     cfg.zk.dir = "journal";
     m->j = zk_drive_open(e, shared, mem, &cfg, m->elect, &m->host);
     CU_ASSERT_FATAL(m->j != NULL);
+    if (!zg_listens) /* so that one that is gone is seen to be */
+        return;
+    m->acceptor = (struct env_acceptor){.on_open = zg_accept};
+    m->listen_op = (struct env_op){.done = zg_listening};
+    env_listen(e, addr, &m->acceptor, &m->listen_op);
 }
 
 static void zg_start(struct zg *g, uint32_t i)
@@ -367,6 +401,29 @@ static void test_a_master_fails_and_another_leads(void)
     zg_close(g);
 }
 
+/* A process that is plainly gone: nobody waits for the end of its session. */
+static void test_a_dead_process_is_not_waited_for(void)
+{
+    struct zg *g = &zg_one;
+    zg_listens = true;
+    zg_open(g, 1);
+    zg_load(g, 5000);
+    for (int k = 0; k < 4; k++) {
+        uint32_t was = zg_leader(g), acked = g->n_acked;
+        CU_ASSERT_FATAL(was < ZG_MEMBERS);
+        g->last_ack_ns = sim_now_ns(g->s);
+        g->longest_ns = 0;
+        sim_node_crash(g->m[was].node);
+        zg_load(g, 900); /* less than a session */
+        CU_ASSERT(g->n_acked > acked + 20);
+        CU_ASSERT(g->longest_ns < 300 * zg_ms);
+        zg_start(g, was);
+        zg_load(g, 500);
+    }
+    zg_listens = false;
+    zg_close(g);
+}
+
 /* the chroot was not there; every member is known to all; the one behind all others is called */
 static void test_leadership_is_handed_over(void)
 {
@@ -533,4 +590,5 @@ static void test_storms_with_old_names(void)
 }
 
 UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
-          UNIT(test_leadership_is_handed_over), UNIT(test_storms), UNIT(test_storms_with_old_names))
+          UNIT(test_a_dead_process_is_not_waited_for), UNIT(test_leadership_is_handed_over),
+          UNIT(test_storms), UNIT(test_storms_with_old_names))
