@@ -413,6 +413,46 @@ static void test_leadership_is_handed_over(void)
     zg_close(g);
 }
 
+static void zg_quiet(struct zk_host *h, enum zk_state state, int why)
+{
+    (void)h, (void)state, (void)why;
+}
+
+/* Somebody has written a number into ZooKeeper that is no epoch of this journal. */
+static void test_a_number_out_of_range_is_an_error(void)
+{
+    struct zg *g = &zg_one;
+    struct zk_host host = {.state = zg_quiet};
+    struct zk_config cfg = zk_config_default();
+    struct zk *z;
+    zg_open(g, 3);
+    zg_load(g, 5000);
+    CU_ASSERT_FATAL(zg_leader(g) < ZG_MEMBERS);
+    struct sim_node *n = sim_node_add(g->s, "a");
+    struct env *e = sim_node_up(n);
+    cfg.connect = g->connect;
+    CU_ASSERT_FATAL(!zk_open(e, sim_mem(n), &cfg, &host, &z, NULL, 0));
+    struct zk_call high = {
+        .what = ZK_OP_SET_DATA, .path = "/epoch", .data = "999999", .data_len = 6, .version = -1};
+    struct zk_call get = {.what = ZK_OP_EXISTS, .path = "/epoch"};
+    zk_submit(z, &high);
+    CU_ASSERT_EQUAL(sim_run_op(g->s, &high.op, 2000 * zg_ms), 0);
+    int32_t version = high.reply.stat.version;
+    sim_node_crash(g->m[zg_leader(g)].node);
+    zg_load(g, 30000);
+    CU_ASSERT_EQUAL(zg_leader(g), ZG_MEMBERS);
+    zk_submit(z, &get);
+    CU_ASSERT_EQUAL(sim_run_op(g->s, &get.op, 2000 * zg_ms), 0);
+    CU_ASSERT_EQUAL(get.reply.stat.version, version); /* not raised further */
+    high.data = "1";
+    high.data_len = 1;
+    zk_submit(z, &high);
+    CU_ASSERT_EQUAL(sim_run_op(g->s, &high.op, 2000 * zg_ms), 0);
+    zg_load(g, 12000);
+    CU_ASSERT(zg_leader(g) < ZG_MEMBERS);
+    zg_close(g);
+}
+
 static void zg_storm(struct zg *g)
 {
     uint32_t i = (uint32_t)sim_random(g->s, ZG_MEMBERS), z = (uint32_t)sim_random(g->s, 3);
@@ -533,4 +573,5 @@ static void test_storms_with_old_names(void)
 }
 
 UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
-          UNIT(test_leadership_is_handed_over), UNIT(test_storms), UNIT(test_storms_with_old_names))
+          UNIT(test_leadership_is_handed_over), UNIT(test_a_number_out_of_range_is_an_error),
+          UNIT(test_storms), UNIT(test_storms_with_old_names))
