@@ -19,7 +19,7 @@ static bool zk_image_is_busy(void *ctx)
 static struct snap *zk_image_snap(struct zk_drive *d, const char *dir)
 {
     struct snap_config sc = {.dir = dir,
-                             .reserve_bytes = 0,
+                             .reserve_bytes = d->cfg.segment_bytes,
                              .cluster_hi = d->fence.cluster_hi,
                              .cluster_lo = d->fence.cluster_lo,
                              .busy = zk_image_is_busy,
@@ -229,6 +229,8 @@ static void zk_image_written(struct env_op *op)
 {
     struct zk_drive *d = container_of(op, struct zk_drive, snap_op);
     d->snap_busy = false;
+    zk_room_used(d); /* also, it may be too small now */
+    d->gc.again_ns = 0;
     d->retry_bytes = op->ret ? d->cfg.image_after_bytes + d->cfg.image_after_bytes / 4 : 0;
     env_reply_all(d->env, &d->image_ops_running, op->ret ? op->ret : (int64_t)snap_index(d->snap));
     zk_drive_run(d);
