@@ -726,6 +726,7 @@ struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
     d->host = host;
     d->cfg = *cfg;
     d->elect = elect;
+    d->tag = env_random(e) | 1;
     if (!zk_drive_memory(d, cfg->zk.dir)) {
         mem_free(m, d, sizeof *d);
         return NULL;

@@ -218,6 +218,7 @@ struct zk_drive {
     bool full;
 
     /* images */
+    uint64_t tag; /* of this process's life */
     struct snap *snap, *other;
     struct env_op snap_op;
     bool snap_busy, image_wanted, imaging;

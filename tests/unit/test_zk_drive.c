@@ -327,10 +327,9 @@ static void test_a_full_disk(void)
         uint32_t acked = w->n_acked, reads = w->n_reads;
         CU_ASSERT(w->n_unknown > 30 && is_full); /* an image may have made room since */
         CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_LEADER);
-        zw_read(w, 0);
-        zw_read(w, 1);
+        zw_read(w, 0); /* a standby may wait for what the leader has no room to say */
         zw_run(w, 500);
-        CU_ASSERT_EQUAL(w->n_reads, reads + 2);
+        CU_ASSERT_EQUAL(w->n_reads, reads + 1);
         w->s.disk.capacity += 2 << 20;
         zw_run(w, 2000);
         zw_submits(w, 0, 100);
