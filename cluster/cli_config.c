@@ -92,7 +92,8 @@ static int cli_config_check_run(struct cli *c)
     if (cli_config_reach(&k, fresh))
         bad = E_CONFIG;
     char auth[CONFIG_ZK_AUTH];
-    if (config_zk_is(fresh) && config_zk_auth(fresh, auth, err, sizeof err)) {
+    if (config_zk_alone(fresh, err, sizeof err) ||
+        (config_zk_is(fresh) && config_zk_auth(fresh, auth, err, sizeof err))) {
         cli_config_say(&k, err);
         bad = E_CONFIG;
     }
