@@ -297,6 +297,9 @@ static int cli_daemon_master_run(struct cli *c)
     if (!*dir)
         return cli_error(c, CLI_CONFIG,
                          "master.dir is not set (--set master.dir=/path or in the configuration)");
+    char why[CONFIG_ERROR_MAX];
+    if (config_zk_alone(g, why, sizeof why))
+        return cli_error(c, CLI_CONFIG, "%s", why);
     mc.journal = journal_config_default();
     int code = cli_group_journal(c, cli_flag(c, "join"), &mc.journal);
     if (code)

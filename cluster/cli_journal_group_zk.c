@@ -42,7 +42,9 @@ static void zk_put_self(struct cli_journal_group *g, const struct cli_masters_on
     m->leads = g->has_leader && o == g->view;
     m->connected = m->is_known = true;
     m->match = cli_masters_u64(o, "journal.applied");
-    m->lag = last > m->match ? last - m->match : 0;
+    /* when all is quiet, the leader's last record tells what was acknowledged, and nobody tells of
+     * that one */
+    m->lag = last > m->match + 1 ? last - m->match : 0;
     g->up++;
 }
 

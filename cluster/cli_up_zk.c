@@ -20,6 +20,7 @@
 
 enum { UP_ZK_TICK_MS = 200 };
 static const char up_zk_jar[] = "/usr/share/java/zookeeper.jar";
+static const char up_zk_jars[] = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
 static const char up_zk_path[] = "/tarn";
 
 /* --- the server --- */
@@ -106,8 +107,7 @@ void cli_up_zk_plan(struct cli_up *u, struct cli_up_child *k)
                                        "-XX:TieredStopAtLevel=1",
                                        "-XX:+UseSerialGC",
                                        "-cp",
-                                       "/usr/share/java/zookeeper.jar:/usr/share/java/"
-                                       "slf4j-simple.jar",
+                                       up_zk_jars,
                                        "org.apache.zookeeper.server.quorum.QuorumPeerMain"};
     static_assert(ARRAY_LEN(argv) + 2 <= UP_ARGS, "and its configuration, and the end");
     memset(k->argv, 0, sizeof k->argv);

@@ -22,8 +22,7 @@ bool config_zk_is(const struct config *c)
     return !strcmp(config_str(c, CONFIG_JOURNAL_TYPE), "zk");
 }
 
-/* keys that mean nothing elsewhere: who sets them meant zk */
-static int config_zk_alone(const struct config *c, char *err, size_t cap)
+int config_zk_alone(const struct config *c, char *err, size_t cap)
 {
     static const struct {
         enum config_id id;
@@ -31,7 +30,7 @@ static int config_zk_alone(const struct config *c, char *err, size_t cap)
     } keys[] = {{CONFIG_JOURNAL_ZK_CONNECT, "journal.zk.connect"},
                 {CONFIG_JOURNAL_ZK_SHARED_DIR, "journal.zk.shared_dir"},
                 {CONFIG_JOURNAL_ZK_AUTH, "journal.zk.auth"}};
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+    for (size_t i = 0; i < ARRAY_LEN(keys) && !config_zk_is(c); i++)
         if (*config_str(c, keys[i].id))
             return config_zk_fail(err, cap,
                                   "%s is set, but journal.type is %s: set it to zk, or leave that "
@@ -54,7 +53,7 @@ int config_zk_check(const struct config *c, char *err, size_t cap)
     static struct zk_address a;
     char why[CONFIG_ERROR_MAX / 2];
     if (!config_zk_is(c))
-        return config_zk_alone(c, err, cap);
+        return 0;
     if (!*connect)
         return config_zk_fail(err, cap,
                               "journal.type is zk: journal.zk.connect must name the ZooKeeper "

@@ -65,6 +65,7 @@ struct elect {
     struct zk_host host;
     enum elect_state state;
     bool stands, is_connected, is_again; /* again: the watch fired meanwhile */
+    bool was_refused;                    /* and said so, in this session */
     bool is_leaving; /* its node, if there is one, goes before it stands again */
     /* the election */
     struct zk_call call;
@@ -339,6 +340,13 @@ static void elect_call_done(struct env_op *op)
 {
     struct elect *l = container_of(op, struct elect, call.op);
     l->is_calling = false;
+    if (op->ret == E_ACCES && !l->was_refused) {
+        l->was_refused = true;
+        fmt_log(l->env, ENV_LOG_ERROR,
+                "journal: ZooKeeper refuses '%s': its path belongs to another user than "
+                "journal.zk.auth names.  This master is not elected.",
+                l->call.path);
+    }
     elect_called(l, op->ret);
     elect_run(l);
     elect_near(l);
@@ -764,7 +772,7 @@ static void elect_tell(struct zk_elect *e, uint64_t applied, uint64_t image)
 static int elect_session(struct elect *l, char *why, size_t why_cap)
 {
     l->state = ELECT_DOWN;
-    l->is_connected = l->is_leaving = false;
+    l->is_connected = l->is_leaving = l->was_refused = false;
     fmt_into(l->prefix, sizeof l->prefix, "/election/%016llx-%u-n-",
              (unsigned long long)env_random(l->env), l->id);
     l->made = l->root_len = 0;

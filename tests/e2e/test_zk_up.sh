@@ -33,8 +33,9 @@ if mount -t tmpfs -o size=320m tmpfs "$work/up/shared" 2> /dev/null; then
     is_small=1
     trap 'umount -l "$work/up/shared"; cleanup' EXIT
 fi
+(umask 077; echo "tarn:a secret" > "$work/auth")
 start_up() {
-    group_up 256MiB --journal zk --mode through --mount "$work/mnt" --set journal.zk.session=2s \
+    group_up 256MiB --journal zk --mode through --mount "$work/mnt" --set journal.zk.session=2s --set "journal.zk.auth=$work/auth" \
         --set client.deadline=20s --set journal.segment=1MiB --set journal.image_after=1MiB
 }
 start_up
@@ -52,6 +53,18 @@ expect 1 'no list of them: one that is stopped' tarn journal remove 2
 expect 1 'is in .*/shared already: start its masters' tarn journal bootstrap
 expect 1 'has a ZooKeeper journal, and another kind' tarn up --under-store "$store" --dir "$work/up"
 expect 0 'an image up to record' tarn journal snapshot --all
+
+# one that is called leads at once; one who may not is not elected, and says why
+new=$(($(leader) % 3 + 1))
+expect 0 "member $new at .* leads" tarn journal elect $new
+[ "$(leader)" = $new ] || fail "$new does not lead, it is $(leader)"
+expect 1 '9 is no member' tarn journal elect 9
+expect 1 'ZooKeeper refuses access' tarn zk get /leader --set journal.zk.auth=me:wrong
+timeout 20 tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" \
+    --set "master.dir=$work/nine" --set journal.zk.auth=me:wrong > "$work/nine.log" 2>&1 &
+pids[nine]=$!
+wait_for 15 grep -q "journal: ZooKeeper refuses '.*': its path belongs to another user" "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
+kill9 nine
 
 write_files "$work/mnt" & writing=$!
 wait_for 30 acked_more 5 || fail "nothing can be written"

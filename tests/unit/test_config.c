@@ -125,8 +125,6 @@ static void test_config_bad_values_name_the_range(void)
         {"{\"journal\":{\"type\":\"zk\",\"id\":3,\"members\":\"1@a:1\",\"zk\":{\"connect\":\"h/t\","
          "\"shared_dir\":\"/x\"}}}",
          "journal.id is 3, which"},
-        {"{\"journal\":{\"type\":\"raft\",\"members\":\"1@a:1\",\"zk\":{\"connect\":\"h\"}}}",
-         "journal.zk.connect is set, but journal.type is raft"},
         {"[]", "JSON object"},
         {"", "not valid JSON"},
     };
@@ -155,6 +153,11 @@ static void test_config_zk(void)
     CU_ASSERT_EQUAL(config_int(c, CONFIG_JOURNAL_ZK_SESSION), 2000000000);
     CU_ASSERT_EQUAL(config_zk_auth(c, auth, err, sizeof err), 0);
     CU_ASSERT_STRING_EQUAL(auth, "me:secret");
+    CU_ASSERT_EQUAL(config_zk_alone(c, err, sizeof err), 0);
+    CU_ASSERT_EQUAL(config_set(c, "journal.type", "raft", err, sizeof err), 0);
+    CU_ASSERT_EQUAL(config_zk_alone(c, err, sizeof err), E_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "journal.zk.connect is set, but journal.type is raft"));
+    CU_ASSERT_EQUAL(config_set(c, "journal.type", "zk", err, sizeof err), 0);
     json = config_json(c, false);
     CU_ASSERT_PTR_NOT_NULL(strstr(json, "\"zk\":\t{"));
     CU_ASSERT_EQUAL(parse(json), 0);
