@@ -144,11 +144,19 @@
     X(ZK_NO_FENCE, "what is durable is acknowledged without a look at the fence") \
     X(ZK_FENCE_EARLY, "a look at the fence counts for what became durable after it began") \
     X(ZK_SEAL_EARLY, "a new leader takes what it read of the old log before its claim") \
+    X(ZK_CLAIM_UNCALLED, "who is not first any more claims an epoch all the same") \
+    X(ZK_END_UNKNOWN, "a log whose acknowledged end is missing is taken for a shorter one") \
+    X(ZK_SERVED_ONCE, "a new leader stands on an epoch whose slot may not be durable") \
+    X(ZK_PROVE_SKIPPED, "a new leader serves without a last look at the fence") \
+    X(ZK_TOLD_DURABLE, "standbys are told what is durable as if it were acknowledged") \
+    X(ZK_READ_UNASKED, "a standby answers reads without a look at the fence") \
+    X(ZK_TORN_IS_END, "a standby takes what does not check for the end of the log") \
     X(ZK_TAIL_NOT_RELOGGED, "what the old log holds unproven is not taken over") \
     X(ZK_TAIL_ACKED_IGNORED, "a standby applies what nobody has acknowledged yet") \
     X(ZK_SESSION_IS_PROOF, "a leader answers reads without a look at the fence") \
     X(ZK_SERVE_EARLY, "a new leader's log counts before it holds what it takes over") \
     X(ZK_NAME_REUSED, "two processes of one epoch write one log") \
+    X(ZK_SEGMENT_UNTOLD, "a segment is written into before others can learn of it") \
     X(ZK_GC_EAGER, "a log is removed as soon as one image covers it") \
     X(ZK_WATCH_LOST, "watches are not armed again on a new connection") \
     X(ZK_REARM_LATE, "watches are armed again behind the calls that waited") \

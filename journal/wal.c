@@ -95,6 +95,7 @@ struct wal *wal_create(struct env *e, struct mem *m, const struct wal_config *cf
     fmt_into(w->dir, sizeof w->dir - LOG_NAME_MAX, "%s%s", cfg->dir, *cfg->dir ? "/" : "");
     list_init(&w->cursors);
     w->ahead.want = 1;
+    w->told.first = 1;
     w->run_op.done = wal_run_done;
     w->seal_timer.op.done = wal_seal_done;
     w->close_op.done = wal_close_done;

@@ -54,6 +54,10 @@ struct wal_host {
     void (*failed)(struct wal_host *h, int why);
     /* no room for another segment (appends end with E_NOSPC), or room again */
     void (*space)(struct wal_host *h, bool full);
+    /* May be NULL.  The segments, numbered without gaps, are these: op is done when whoever reads
+     * the log beside this process can know that, for good.  Before that the last one is not written
+     * into, and one below the first keeps its header.  One call at a time; an error is final. */
+    void (*names)(struct wal_host *h, uint64_t first, uint64_t last, struct env_op *op);
 };
 
 struct wal_stats {
@@ -78,6 +82,9 @@ struct wal *wal_create(struct env *e, struct mem *m, const struct wal_config *cf
 /* Reads the log.  from: first index that is needed; known_durable: an index that others (an image)
  * know durable.  ret: 0, E_CORRUPT, E_VERSION, E_CLUSTER, E_IO, E_NOMEM; a log line says more. */
 void wal_recover(struct wal *w, uint64_t from, uint64_t known_durable, struct env_op *op);
+/* Before wal_recover: the segments are these (last < first: none), whatever a list of the directory
+ * would say.  One that is not found ends it with E_NOENT. */
+void wal_expect(struct wal *w, uint64_t first, uint64_t last);
 /* Before wal_recover, by an owner who can get back from others what is lost here: instead of
  * E_CORRUPT the log ends before the damage (or, when its beginning is gone, is empty and goes on
  * with `from`), nothing on disk has changed, and wal_hole says what is missing.  wal_recover_start

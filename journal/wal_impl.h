@@ -49,7 +49,8 @@ struct wal_segment {
     bool superseded; /* a later one stands before its first record and repeats it all */
 };
 
-/* One segment made: IDLE -> OPEN -> ZERO -> (PAUSE -> ZERO)* -> SYNC -> CLOSE -> RENAME -> IDLE
+/* One segment made: IDLE -> OPEN -> ZERO -> (PAUSE -> ZERO)* -> SYNC -> CLOSE -> RENAME (-> TELL)
+ * -> IDLE
  * no space: -> DROP_CLOSE -> DROP_UNLINK -> FULL -> OPEN
  * A spare goes the same way; only that its blocks are there already. */
 enum wal_prep_state {
@@ -60,6 +61,7 @@ enum wal_prep_state {
     WAL_PREP_SYNC,
     WAL_PREP_CLOSE,
     WAL_PREP_RENAME,
+    WAL_PREP_TELL,
     WAL_PREP_DROP_CLOSE,
     WAL_PREP_DROP_UNLINK,
     WAL_PREP_FULL,
@@ -98,10 +100,11 @@ struct wal_ahead {
     bool gives;     /* the disk is full: those behind the first go */
 };
 
-/* IDLE -> OPEN -> ERASE -> CLOSE -> UNLINK -> IDLE, one segment at a time; from CLOSE to IDLE with
- * one that is kept as a spare; UNLINK -> IDLE with a spare that is given back */
+/* IDLE (-> TELL) -> OPEN -> ERASE -> CLOSE -> UNLINK -> IDLE, one segment at a time; from CLOSE to
+ * IDLE with one that is kept as a spare; UNLINK -> IDLE with a spare that is given back */
 enum wal_trim_state {
     WAL_TRIM_IDLE,
+    WAL_TRIM_TELL,
     WAL_TRIM_OPEN,
     WAL_TRIM_ERASE,
     WAL_TRIM_CLOSE,
@@ -114,6 +117,13 @@ struct wal_trim {
     bool busy;
     struct env_file *file;
     uint64_t upto, seq;
+};
+
+/* what others know of the segments' names, or are being told (wal_host.names) */
+struct wal_told {
+    struct env_op op;
+    bool busy;
+    uint64_t first, last, to_first, to_last;
 };
 
 struct wal_recover;
@@ -157,6 +167,9 @@ struct wal {
     struct wal_prep prep;
     struct wal_ahead ahead;
     struct wal_trim trim;
+    struct wal_told told;
+    bool is_expected; /* wal_expect */
+    uint64_t expect_first, expect_last;
     uint64_t spare[WAL_SPARES_MAX]; /* segments without a header, by the names they had */
     uint32_t n_spares;
     bool giving; /* the disk is full: what is spare goes, until there was room for a new file */

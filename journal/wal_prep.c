@@ -22,7 +22,10 @@
  *     system can hold up its name for seconds (ext4's journal commits everybody's changes, and
  *     writes their data first), while a write in place takes no longer than the disk.  So each time
  *     the log had to wait for a segment, or nearly, one more is kept ready, up to WAL_AHEAD_MAX.  A
- *     restart removes those that were never used. */
+ *     restart removes those that were never used.
+ *  8. Where others read along (wal_host.names) they are told of a segment after it got its name and
+ *     before it is used, and that it goes before it loses its header; numbers have no gaps there.
+ */
 #include "journal/wal_impl.h"
 #include "core/mutant.h"
 #include "core/sometimes.h"
@@ -76,6 +79,33 @@ static void wal_prep_made(struct wal *w)
     p->tight = false;
 }
 
+/* --- what others know --- */
+
+static void wal_told_done(struct env_op *op)
+{
+    struct wal_told *t = container_of(op, struct wal_told, op);
+    struct wal *w = container_of(t, struct wal, told);
+    t->busy = false;
+    if (op->ret < 0) {
+        wal_fail(w, (int)op->ret, "telling others of a segment");
+    } else {
+        t->first = t->to_first;
+        t->last = t->to_last;
+    }
+    wal_prep_wake(w);
+}
+
+/* others are told of the segment that is made, and of the one that goes */
+static void wal_told_run(struct wal *w)
+{
+    struct wal_told *t = &w->told;
+    t->to_first = w->trim.state == WAL_TRIM_TELL ? w->trim.seq + 1 : t->first;
+    t->to_last = w->prep.state == WAL_PREP_TELL ? w->prep.seq : t->last;
+    t->busy = true;
+    t->op.done = wal_told_done;
+    w->host->names(w->host, t->to_first, t->to_last, &t->op);
+}
+
 /* the first is used, or gone */
 static void wal_ahead_next(struct wal_ahead *a)
 {
@@ -88,7 +118,7 @@ static void wal_ahead_done(struct env_op *op)
     struct wal_ahead *a = container_of(op, struct wal_ahead, op);
     struct wal *w = container_of(a, struct wal, ahead);
     a->busy = false;
-    if (op->ret == E_NOENT) { /* somebody made room by hand */
+    if (op->ret == E_NOENT && !w->host->names) { /* somebody made room by hand */
         wal_ahead_next(a);
     } else if (op->ret < 0) {
         a->file = NULL;
@@ -187,12 +217,19 @@ static void wal_prep_done(struct env_op *op)
             wal_prep_made(w);
         break;
     case WAL_PREP_RENAME:
-        wal_prep_made(w);
+        if (w->host->names)
+            p->state = WAL_PREP_TELL;
+        if (MUTANT(ZK_SEGMENT_UNTOLD) && w->host->names && !w->told.busy)
+            wal_told_run(w);
+        if (!w->host->names || MUTANT(ZK_SEGMENT_UNTOLD))
+            wal_prep_made(w);
         break;
     case WAL_PREP_DROP_CLOSE:
         break;
     case WAL_PREP_DROP_UNLINK:
         p->state = WAL_PREP_FULL;
+        if (w->host->names) /* no gap: the number comes again */
+            p->seq = w->seq_max = p->seq - 1;
         break;
     case WAL_PREP_END_CLOSE:
         p->state = WAL_PREP_IDLE;
@@ -279,6 +316,15 @@ void wal_prep_run(struct wal *w)
         wal_prep_names(w, name, to);
         p->busy = true;
         env_rename(w->env, name, to, &p->op);
+        break;
+    case WAL_PREP_TELL:
+        if (w->told.last >= p->seq) {
+            wal_prep_made(w);
+            wal_ahead_run(w);
+            wal_kick(w);
+        } else if (!w->told.busy) {
+            wal_told_run(w);
+        }
         break;
     case WAL_PREP_DROP_CLOSE:
         wal_prep_names(w, name, to);
@@ -389,6 +435,7 @@ static void wal_trim_done(struct env_op *op)
             wal_trim_gone(w);
             break;
         case WAL_TRIM_IDLE:
+        case WAL_TRIM_TELL:
             ASSERT(false);
         }
     }
@@ -414,7 +461,16 @@ void wal_prep_trim_run(struct wal *w)
         if (w->stop_op || i == w->n_segs)
             return;
         t->seq = w->segs[i].seq;
+        t->state = w->host->names ? WAL_TRIM_TELL : WAL_TRIM_OPEN;
+    }
+    if (t->state == WAL_TRIM_TELL && w->told.first > t->seq)
         t->state = WAL_TRIM_OPEN;
+    if (t->state == WAL_TRIM_TELL) {
+        if (!w->told.busy)
+            wal_told_run(w);
+        return;
+    }
+    if (t->state == WAL_TRIM_OPEN) {
         wal_name(w, t->seq, name);
         t->busy = true;
         env_open(w->env, name, ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC, &t->file, &t->op);
@@ -463,7 +519,7 @@ bool wal_prep_end(struct wal *w)
     struct wal_prep *p = &w->prep;
     struct wal_trim *t = &w->trim;
     env_timer_stop(w->env, &p->timer);
-    if (p->busy || t->busy || w->ahead.busy)
+    if (p->busy || t->busy || w->ahead.busy || w->told.busy)
         return false;
     if (!p->file && w->ahead.file) {
         p->file = w->ahead.file;

@@ -69,9 +69,27 @@ void wal_rc_open_reader(struct wal_recover *rc, uint64_t seq)
 
 /* --- reading --- */
 
+static void wal_rc_expected(struct wal_recover *rc)
+{
+    struct wal *w = rc->wal;
+    if (w->expect_last >= w->expect_first + WAL_SEGMENTS_MAX) {
+        wal_rc_finish(rc, E_NOMEM);
+        return;
+    }
+    for (uint64_t seq = w->expect_first; seq <= w->expect_last; seq++)
+        w->segs[w->n_segs++] = (struct wal_segment){.seq = seq};
+    w->seq_max = w->expect_last;
+    rc->at_seg = 0;
+    rc->state = WAL_RC_HEADS;
+}
+
 static void wal_rc_list(struct wal_recover *rc)
 {
     struct wal *w = rc->wal;
+    if (w->is_expected) {
+        wal_rc_expected(rc);
+        return;
+    }
     if (!rc->disk_done) {
         rc->busy = true;
         env_list(w->env, w->cfg.dir, rc->after, rc->names, sizeof rc->names, &rc->op);
@@ -750,8 +768,9 @@ static bool wal_rc_read_step(struct wal_recover *rc)
         wal_rc_evidence_block(rc);
         break;
     case WAL_READ_ERROR:
-        fmt_log(rc->wal->env, ENV_LOG_ERROR, "journal: cannot read %s: %s.", r->name,
-                err_text(r->verdict));
+        fmt_log(rc->wal->env,
+                rc->wal->is_expected && r->verdict == E_NOENT ? ENV_LOG_DEBUG : ENV_LOG_ERROR,
+                "journal: cannot read %s: %s.", r->name, err_text(r->verdict));
         wal_rc_finish(rc, r->verdict);
         wal_read_close(r);
         break;
@@ -878,6 +897,14 @@ void wal_allow_hole(struct wal *w)
 {
     ASSERT(w->state == WAL_NEW);
     w->holes = true;
+}
+
+void wal_expect(struct wal *w, uint64_t first, uint64_t last)
+{
+    ASSERT(w->state == WAL_NEW && first);
+    w->is_expected = true;
+    w->expect_first = first;
+    w->expect_last = last;
 }
 
 bool wal_hole(const struct wal *w, struct wal_hole *ret_hole)

@@ -2,8 +2,9 @@
  * through ZooKeeper and fenced by the storage itself.
  *
  *   fence                 claims of epochs, and what each that served stands on (zk_fence.h)
- *   log-<epoch>/owner     made exclusively by who leads in that epoch, before anything else in
- * there log-<epoch>/wal-*     the log (wal.h) of that one leadership: never recovered to be gone on
+ *   log-<epoch>/owner     made exclusively by who leads in that epoch, before anything else there;
+ *                         says which segments the log has (zk_owner.h)
+ *   log-<epoch>/wal-*     the log (wal.h) of that one leadership: never recovered to be gone on
  * with images/<member>/      state images (snap.h)
  *
  * A record in a log is u64 acked_upto and then the host's, or nothing (ZK_REC_ACKED).  Its index is
@@ -73,6 +74,29 @@ void zk_drive_pause(struct zk_drive *d, int64_t ns)
     d->timer_fired = false;
 }
 
+static void zk_drive_timers_stop(struct zk_drive *d)
+{
+    env_timer_stop(d->env, &d->timer);
+    env_timer_stop(d->env, &d->guard);
+    env_timer_stop(d->env, &d->tell_timer);
+    env_timer_stop(d->env, &d->watch_timer);
+    env_timer_stop(d->env, &d->hand.timer);
+}
+
+void zk_drive_know(struct zk_drive *d, uint64_t acked)
+{
+    d->known = base_max_u64(d->known, acked);
+}
+
+void zk_drive_stand_down(struct zk_drive *d)
+{
+    d->is_well = false;
+    if (!d->stands)
+        return;
+    d->stands = false;
+    d->elect->vt->stand(d->elect, false);
+}
+
 void zk_drive_fail(struct zk_drive *d, int why)
 {
     if (d->role == JOURNAL_FAILED)
@@ -81,15 +105,14 @@ void zk_drive_fail(struct zk_drive *d, int why)
         d->elect->vt->serves(d->elect, 0);
     d->role = JOURNAL_FAILED;
     d->state = ZK_FAILED;
-    env_timer_stop(d->env, &d->timer);
-    env_timer_stop(d->env, &d->tell_timer);
-    env_timer_stop(d->env, &d->watch_timer);
+    zk_drive_timers_stop(d);
     zk_lead_end_submits(d, E_NOT_LEADER);
     env_reply_all(d->env, &d->image_ops, E_NOT_LEADER);
     if (d->snap)
         snap_cancel(d->snap);
-    d->elect->vt->stand(d->elect, false);
+    zk_drive_stand_down(d);
     d->host->role(d->host, JOURNAL_FAILED, d->epoch, why);
+    zk_hand_end(d, E_NOT_LEADER);
 }
 
 void zk_drive_log_dir(const struct zk_drive *d, uint64_t epoch, char *ret_dir)
@@ -162,6 +185,7 @@ int zk_drive_take(struct zk_drive *d, uint64_t index, const struct log_record *r
     if (acked >= index)
         return E_CORRUPT;
     d->acked = base_max_u64(d->acked, acked);
+    zk_drive_know(d, acked);
     ASSERT(index == d->pend.next);
     const uint8_t *rec = (const uint8_t *)bytes + ZK_ACKED_BYTES;
     if (!zk_pend_put(&d->pend, r->type, rec, len)) {
@@ -196,7 +220,7 @@ static bool zk_drive_rested(struct zk_drive *d)
     d->timer_fired = d->is_woken = false;
     d->chain_limit = UINT64_MAX;
     d->found.epoch = 0;
-    if (!d->stands) {
+    if (!d->stands && d->is_well && !d->cfg.check_only) {
         d->stands = true;
         d->elect->vt->stand(d->elect, true);
     }
@@ -223,8 +247,30 @@ static bool zk_drive_paused(struct zk_drive *d)
         return false;
     }
     d->timer_fired = false;
-    d->state = ZK_SEAL_READ;
+    d->state = ZK_SEAL_OPEN;
     return true;
+}
+
+int64_t zk_drive_unseen(struct zk_drive *d)
+{
+    int64_t now = env_now_ns(d->env);
+    if (!d->unseen_ns)
+        d->unseen_ns = now;
+    if (now - d->unseen_ns > ZK_NAMES_NS / 2 && !d->unseen_said) {
+        d->unseen_said = true;
+        fmt_log(d->env, ENV_LOG_WARN,
+                "journal: '%slog-%016llx': files that another master made are not found here. If "
+                "this goes on, the shared directory shows new names late, or somebody removed "
+                "them: see docs/zookeeper-journal.md, what the storage must give.",
+                d->dir, (unsigned long long)d->log.epoch);
+    }
+    return now - d->unseen_ns;
+}
+
+void zk_drive_seen(struct zk_drive *d)
+{
+    d->unseen_ns = 0;
+    d->unseen_said = false;
 }
 
 /* a leadership, or the way there, is over */
@@ -232,12 +278,18 @@ static void zk_drive_ended(struct zk_drive *d)
 {
     if (d->wal)
         zk_drive_wal_free(d);
+    if (zk_owner_is_open(&d->own)) {
+        d->state = ZK_ENDED_OWNER;
+        return;
+    }
     d->has_claim = d->has_log = false;
+    zk_drive_seen(d);
     zk_pend_reset(&d->pend, d->applied + 1);
     d->acked = d->applied;
-    d->stands = false;
-    d->elect->vt->stand(d->elect, false);
-    zk_drive_pause(d, d->end_why == E_STALE || !d->end_why ? 10 * ZK_MS : 200 * ZK_MS);
+    d->is_late = false;
+    zk_drive_pause(d, d->end_why == E_STALE || !d->end_why ? 10 * ZK_MS
+                      : d->end_why == E_RANGE              ? 10000 * ZK_MS
+                                                           : 200 * ZK_MS);
 }
 
 static void zk_drive_opened(struct zk_drive *d, int64_t ret)
@@ -255,6 +307,7 @@ static void zk_drive_opened(struct zk_drive *d, int64_t ret)
         zk_drive_fail(d, (int)ret);
         return;
     }
+    d->elect->most = d->fence.slots - 2;
     d->image_state = ZK_IMAGE_OWN;
     d->state = ZK_LOAD;
 }
@@ -269,6 +322,9 @@ static void zk_drive_begin(struct zk_drive *d)
     case ZK_ENDED:
         wal_stop(d->wal, &d->op);
         return;
+    case ZK_ENDED_OWNER:
+        zk_owner_shut(&d->own, &d->op);
+        return;
     case ZK_LAST:
     case ZK_CHAIN:
     case ZK_TURN:
@@ -280,14 +336,34 @@ static void zk_drive_begin(struct zk_drive *d)
     }
 }
 
+static bool zk_drive_takes(const struct zk_drive *d)
+{
+    return d->has_claim || (d->state >= ZK_NUMBER && d->state <= ZK_PROVE);
+}
+
+static void zk_drive_moved(struct zk_drive *d, int64_t ret)
+{
+    bool is_asked = d->state != ZK_LAST || d->has_log;
+    bool is_answer = ret >= 0 || ret == E_STALE || (ret == E_NOENT && d->state == ZK_CHAIN);
+    if (!is_asked || !is_answer)
+        return;
+    d->moved_ns = env_now_ns(d->env);
+    if (zk_drive_takes(d))
+        return;
+    d->is_late = false;
+    d->is_well = true;
+}
+
 static void zk_drive_next(struct zk_drive *d)
 {
     int64_t ret = d->op.ret;
+    zk_drive_moved(d, ret);
     switch (d->state) {
     case ZK_OPEN:
         zk_drive_opened(d, ret);
         return;
     case ZK_ENDED:
+    case ZK_ENDED_OWNER:
         zk_drive_ended(d);
         return;
     case ZK_LAST:
@@ -295,10 +371,51 @@ static void zk_drive_next(struct zk_drive *d)
     case ZK_TURN:
     case ZK_LOOK:
         zk_follow_next(d, ret);
-        return;
+        break;
     default:
         zk_take_next(d, ret);
     }
+    if (d->is_late && zk_drive_takes(d) && d->state < ZK_LEAD)
+        zk_take_end(d, E_TIMEOUT);
+}
+
+/* --- what takes too long --- */
+
+/* Nothing that was begun can be taken back; but others may lead meanwhile. */
+static void zk_drive_late(struct zk_drive *d)
+{
+    fmt_log(d->env, ENV_LOG_WARN,
+            "journal: '%s': member %u has got nothing done there for %llu ms, and does not stand "
+            "for election until it has.",
+            env_disk(d->shared, d->dir), d->cfg.zk.id,
+            (unsigned long long)((env_now_ns(d->env) - d->moved_ns) / ZK_MS));
+    d->is_late = true;
+    zk_drive_stand_down(d);
+    if (d->state == ZK_RELOG || d->state == ZK_SEAL_PAUSE)
+        zk_take_end(d, E_TIMEOUT);
+}
+
+static void zk_drive_guard_set(struct zk_drive *d)
+{
+    int64_t ns = base_min_i64(d->cfg.zk.outage_ns, d->cfg.zk.read_ns) / 16;
+    env_timer_set(d->env, &d->guard, env_now_ns(d->env) + (ns > ZK_MS ? ns : ZK_MS));
+}
+
+static void zk_drive_guarded(struct env_op *op)
+{
+    struct zk_drive *d = container_of(op, struct zk_drive, guard.op);
+    if (d->role == JOURNAL_FAILED || d->stop_op)
+        return;
+    zk_follow_reads_late(d);
+    if (d->elect->vt->tell)
+        d->elect->vt->tell(d->elect, d->applied, d->snap ? snap_index(d->snap) : 0);
+    if (d->state == ZK_LEAD)
+        zk_lead_guard(d);
+    else if ((d->stands || zk_drive_takes(d)) && d->state < ZK_LEAD && !d->is_late &&
+             env_now_ns(d->env) - d->moved_ns > d->cfg.zk.outage_ns)
+        zk_drive_late(d);
+    zk_drive_guard_set(d);
+    zk_drive_run(d);
 }
 
 /* --- stop --- */
@@ -307,13 +424,12 @@ static void zk_drive_free(struct zk_drive *d)
 {
     struct env_op *op = d->stop_op;
     d->elect->changed = NULL;
-    env_timer_stop(d->env, &d->timer);
-    env_timer_stop(d->env, &d->tell_timer);
-    env_timer_stop(d->env, &d->watch_timer);
+    zk_drive_timers_stop(d);
     if (d->snap)
         snap_free(d->snap);
     zk_tail_drop(&d->tail);
     zk_fence_drop(&d->fence);
+    zk_owner_drop(&d->own);
     mem_free(d->mem, d->pend.ring, ZK_PEND_CAP);
     mem_free(d->mem, d->record, JOURNAL_RECORD_MAX);
     env_reply(d->env, op, 0);
@@ -323,18 +439,11 @@ static void zk_drive_free(struct zk_drive *d)
 /* nothing is under way but what runs beside; true: go on, false: wait, or it is gone */
 static bool zk_drive_stop_step(struct zk_drive *d)
 {
-    if (d->is_checking || d->gc.busy || !zk_image_end(d))
+    if (d->is_checking || d->gc.busy || d->hand.is_calling || !zk_image_end(d))
         return false;
     if (d->other) {
         snap_free(d->other);
         d->other = NULL;
-    }
-    if (d->owner) {
-        struct env_file *f = d->owner;
-        d->owner = NULL;
-        d->busy = true;
-        env_close(f, &d->op);
-        return false;
     }
     if (d->wal && !d->begun) {
         d->begun = d->busy = true;
@@ -345,6 +454,11 @@ static bool zk_drive_stop_step(struct zk_drive *d)
         d->begun = false;
         wal_free(d->wal);
         d->wal = NULL;
+    }
+    if (zk_owner_is_open(&d->own)) {
+        d->busy = true;
+        zk_owner_shut(&d->own, &d->op);
+        return false;
     }
     switch (d->state) {
     default:
@@ -451,6 +565,8 @@ static void zk_journal_submit(struct journal *j, const void *rec, uint32_t len, 
         env_reply(d->env, op, E_NOT_LEADER);
     else if (len > JOURNAL_RECORD_MAX)
         env_reply(d->env, op, E_TOOBIG);
+    else if (zk_hand_is_closed(d))
+        env_reply(d->env, op, E_AGAIN);
     else
         zk_lead_submit(d, rec, len, op);
 }
@@ -469,8 +585,9 @@ static void zk_journal_barrier(struct journal *j, struct env_op *op)
 static void zk_journal_image_now(struct journal *j, struct env_op *op)
 {
     struct zk_drive *d = zk_self(j);
-    if (d->stop_op || d->role == JOURNAL_FAILED || d->role == JOURNAL_STARTING) {
-        env_reply(d->env, op, E_NOT_LEADER);
+    if (d->stop_op || d->role == JOURNAL_FAILED || d->role == JOURNAL_STARTING ||
+        d->cfg.check_only) {
+        env_reply(d->env, op, d->cfg.check_only ? E_NOTSUP : E_NOT_LEADER);
         return;
     }
     list_push_back(&d->image_ops, &op->link);
@@ -488,12 +605,22 @@ static void zk_journal_image_read(struct journal *j, uint64_t index, uint64_t of
         image_read_start(&d->image_read, d->image_read_dir, index, offset, to, len, op);
 }
 
-static void zk_journal_change(struct journal *j, const struct journal_change *c,
-                              int64_t deadline_ns, struct env_op *op)
+static void zk_status_members(const struct zk_drive *d, struct journal_status *st)
 {
-    (void)c;
-    (void)deadline_ns;
-    env_reply(zk_self(j)->env, op, E_NOTSUP);
+    const struct zk_elect *e = d->elect;
+    int64_t now = env_now_ns(d->env);
+    for (uint32_t i = 0; i < e->n_members && i < JOURNAL_MEMBERS_MAX; i++) {
+        const struct zk_elect_member *from = &e->member[i];
+        struct journal_member *m = &st->member[st->n++];
+        bool is_self = from->id == st->self;
+        *m = (struct journal_member){.id = from->id,
+                                     .votes = true,
+                                     .leads = from->id == st->leader,
+                                     .connected = true,
+                                     .match = is_self ? d->applied : from->applied,
+                                     .heard_ago_ns = is_self ? 0 : now - from->heard_ns};
+        memcpy(m->addr, from->addr, sizeof m->addr);
+    }
 }
 
 static void zk_journal_status(struct journal *j, struct journal_status *ret_status)
@@ -518,10 +645,12 @@ static void zk_journal_status(struct journal *j, struct journal_status *ret_stat
         .syncs = w.syncs,
         .cluster_hi = d->fence.cluster_hi,
         .cluster_lo = d->fence.cluster_lo,
+        .repairing = d->torn.is_said || d->lacks > ZK_LACKS_SAID,
         .self = d->cfg.zk.id,
         .leader = d->role == JOURNAL_LEADER ? d->cfg.zk.id : d->elect->leader,
         .elections = d->elections,
         .lost = d->lost};
+    zk_status_members(d, ret_status);
 }
 
 static void zk_journal_stop(struct journal *j, struct env_op *op)
@@ -529,15 +658,15 @@ static void zk_journal_stop(struct journal *j, struct env_op *op)
     struct zk_drive *d = zk_self(j);
     ASSERT(!d->stop_op);
     d->stop_op = op;
+    zk_hand_end(d, E_NOT_LEADER);
     if (d->state == ZK_LEAD)
         d->state = ZK_ENDING; /* what is proven from now on is nobody's here */
     zk_lead_end_submits(d, E_NOT_LEADER);
     env_reply_all(d->env, &d->image_ops, E_CANCELLED);
-    env_timer_stop(d->env, &d->tell_timer);
-    env_timer_stop(d->env, &d->watch_timer);
+    zk_drive_timers_stop(d);
     if (d->role == JOURNAL_LEADER)
         d->elect->vt->serves(d->elect, 0);
-    d->elect->vt->stand(d->elect, false);
+    zk_drive_stand_down(d);
     if (d->state == ZK_LOAD && d->image_begun) {
         if (d->other)
             snap_cancel(d->other);
@@ -554,9 +683,11 @@ static bool zk_drive_memory(struct zk_drive *d, const char *dir)
     d->record = mem_alloc(d->mem, JOURNAL_RECORD_MAX);
     bool has_fence = zk_fence_init(&d->fence, d->shared, d->mem, d->dir);
     bool has_tail = zk_tail_init(&d->tail, d->shared, d->mem);
-    if (d->pend.ring && d->record && has_fence && has_tail)
+    bool has_own = zk_owner_init(&d->own, d->shared, d->mem);
+    if (d->pend.ring && d->record && has_fence && has_tail && has_own)
         return true;
     zk_fence_drop(&d->fence);
+    zk_owner_drop(&d->own);
     if (has_tail)
         zk_tail_drop(&d->tail);
     mem_free(d->mem, d->pend.ring, ZK_PEND_CAP);
@@ -571,12 +702,15 @@ static void zk_drive_init(struct zk_drive *d)
     d->op.done = zk_drive_op_done;
     d->kick_op.done = zk_drive_kicked;
     d->timer.op.done = zk_drive_timer;
+    d->guard.op.done = zk_drive_guarded;
+    d->moved_ns = env_now_ns(d->env);
     zk_pend_reset(&d->pend, 1);
     list_init(&d->reads_new);
     list_init(&d->reads_round);
     for (uint32_t i = 0; i < ZK_WAITS; i++)
         list_init(&d->wait[i].ops);
     zk_lead_init(d);
+    zk_hand_init(d);
     zk_image_init(d);
     zk_gc_init(d);
     d->elect->changed = zk_drive_elected;
@@ -593,8 +727,10 @@ struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
         .image_now = zk_journal_image_now,
         .status = zk_journal_status,
         .image_read = zk_journal_image_read,
-        .change = zk_journal_change,
+        .change = zk_hand_change,
+        .held = zk_hand_held,
         .stop = zk_journal_stop,
+        .is_group = true,
     };
     ASSERT(host->image_reset && cfg->zk.id);
     struct zk_drive *d = mem_zalloc(m, sizeof *d);
@@ -612,6 +748,7 @@ struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
         return NULL;
     }
     zk_drive_init(d);
+    zk_drive_guard_set(d);
     zk_drive_kick(d);
     return &d->journal;
 }

@@ -5,6 +5,7 @@
  *   zk_follow.c  a standby: which log, how far, proof for its reads
  *   zk_take.c    from a claim to leadership: the old log read to its end, its tail taken over
  *   zk_lead.c    leading: appends, looks at the fence, answers
+ *   zk_hand.c    leadership is handed to another member
  *   zk_image.c   state images: the best of any member's, own ones
  *   zk_gc.c      what images hold leaves the shared storage
  */
@@ -18,8 +19,12 @@
 #include "journal/wal.h"
 #include "journal/zk_elect.h"
 #include "journal/zk_fence.h"
+#include "journal/zk_owner.h"
 #include "journal/zk_pend.h"
 #include "journal/zk_tail.h"
+
+/* a member that does not see a log's names for so long leaves the lead to others */
+#define ZK_NAMES_NS (5000 * 1000000LL)
 
 enum { ZK_REC_DATA = 0, ZK_REC_ACKED = 1 }; /* both begin with u64 acked_upto */
 
@@ -31,6 +36,8 @@ enum {
     ZK_CLAIM_TRIES = 8,
     ZK_SEAL_TRIES = 6,
     ZK_PROVE_TRIES = 3,
+    ZK_LACKS_ANEW = 8,
+    ZK_LACKS_SAID = 200,
 };
 
 /*  OPEN -> LOAD -> REST
@@ -39,14 +46,16 @@ enum {
  *    REST -> LAST -> LOOK -> REST           nobody claimed above the log that is followed
  *            LAST -> CHAIN -> LOOK          somebody did: it is the same log still
  *                    CHAIN -> TURN -> LOOK  or another one goes on
- *    LOOK -> LOAD                           what comes next was removed: an image has it
+ *    LOOK -> LOAD                           what comes next was removed: an image has it; or its
+ *                                           name is not seen yet
  *
  *  who is first:
  *    REST -> NUMBER -> CLAIM -> CHAIN ... LOOK     the claim holds: all that went before
- *    LOOK -> SEAL_SHUT -> SEAL_READ -> SEAL_REPLAY -> SEAL_STOP (-> SEAL_PAUSE -> SEAL_READ)
- *    (CHAIN or) SEAL_STOP -> NAME -> NAME_SHUT -> OWN_READ -> OWN_START -> OWN_REPLAY -> RELOG
- *    RELOG -> SERVE -> PROVE -> LEAD
- *  and from NUMBER to LEAD, when it ends:  ENDING -> ENDED -> REST */
+ *    LOOK -> SEAL_SHUT -> SEAL_OPEN -> SEAL_TOLD -> SEAL_CLOSE -> SEAL_READ -> SEAL_REPLAY
+ *         -> SEAL_STOP (-> SEAL_PAUSE -> SEAL_OPEN)
+ *    (CHAIN or) SEAL_STOP -> NAME -> NAME_CHECK -> OWN_READ -> OWN_START -> OWN_REPLAY -> RELOG
+ *    RELOG (-> SERVE_PREV) -> SERVE -> PROVE -> LEAD
+ *  and from NUMBER to LEAD, when it ends:  ENDING -> ENDED -> ENDED_OWNER -> REST */
 enum zk_drive_state {
     ZK_OPEN,
     ZK_LOAD,
@@ -58,21 +67,26 @@ enum zk_drive_state {
     ZK_NUMBER,
     ZK_CLAIM,
     ZK_SEAL_SHUT,
+    ZK_SEAL_OPEN, /* which segments are there? */
+    ZK_SEAL_TOLD,
+    ZK_SEAL_CLOSE,
     ZK_SEAL_READ,
     ZK_SEAL_REPLAY,
     ZK_SEAL_STOP,
     ZK_SEAL_PAUSE,
     ZK_NAME,
-    ZK_NAME_SHUT,
+    ZK_NAME_CHECK,
     ZK_OWN_READ,
     ZK_OWN_START,
     ZK_OWN_REPLAY,
     ZK_RELOG,
+    ZK_SERVE_PREV, /* what it stands on */
     ZK_SERVE,
     ZK_PROVE,
     ZK_LEAD,
     ZK_ENDING, /* until nothing of the leadership is under way */
     ZK_ENDED,  /* the own log stops */
+    ZK_ENDED_OWNER,
     ZK_FAILED,
     ZK_STOP_TAIL,
     ZK_STOP_FENCE,
@@ -100,24 +114,52 @@ struct zk_gc { /* of a leader */
     enum zk_gc_state state;
     bool busy;
     int64_t again_ns;
-    uint64_t best, second, log, gone; /* images; the log that goes; those up to here are gone */
+    uint64_t best, second, log; /* images; the log that goes */
+    bool is_all;                /* of all older ones; false: of those that no chain leads through */
+    uint64_t gone, gone_between; /* those up to here are gone, by is_all */
     uint32_t member[ZK_IMAGE_MEMBERS_MAX], n_members;
     char names[LOG_BLOCK], after[ENV_NAME_MAX], dir[ENV_NAME_MAX], path[ENV_NAME_MAX];
 };
 
 struct zk_log {                  /* of one epoch, as others see it */
     uint64_t epoch, base, limit; /* it counts from base + 1 up to limit; UINT64_MAX: the newest */
+    uint64_t end;                /* so far it was durable when it began to count */
 };
 
 struct zk_wait {    /* reads of a standby, proven: when that is applied they are answered */
     uint64_t index; /* 0: free */
-    int64_t since_ns;
+    uint64_t
+        torn; /* what is there did not check: it is to be read, or to be gone.  0: it is not so */
     struct list ops;
+};
+
+struct zk_torn {                 /* behind what was read of the log something does not check */
+    uint64_t at;                 /* the index there; 0: it is not so */
+    int64_t since_ns, images_ns; /* images_ns: when it was looked for an image instead */
+    bool is_said;
 };
 
 struct zk_image_name {
     uint32_t member;
     uint64_t index;
+};
+
+enum zk_hand_state { /* zk_hand.c */
+                     ZK_HAND_NOT,
+                     ZK_HAND_HOLD,
+                     ZK_HAND_DRAIN,
+                     ZK_HAND_CALL,
+                     ZK_HAND_AWAIT,
+};
+
+struct zk_hand {
+    enum zk_hand_state state;
+    uint32_t id; /* who is to lead; 0: whoever is next */
+    uint64_t epoch;
+    int64_t deadline_ns;
+    bool holds, is_held, is_calling;
+    struct env_op *op, call_op;
+    struct env_timer timer;
 };
 
 struct zk_drive {
@@ -133,6 +175,10 @@ struct zk_drive {
     bool busy, begun, kicked, is_running, run_again;
     struct env_op op, kick_op;
     struct env_timer timer; /* REST, SEAL_PAUSE */
+    struct env_timer guard; /* ticks: does anything take too long? */
+    int64_t moved_ns;       /* the storage, or ZooKeeper, answered */
+    bool is_late;           /* it does not: others shall lead */
+    bool is_well;           /* it has, since this one stood last */
     bool timer_fired, is_woken;
     int64_t pause_ns; /* of the next rest; 0: the usual */
 
@@ -142,18 +188,20 @@ struct zk_drive {
     uint8_t *record;          /* one that is applied */
     uint64_t applied, acked;  /* acked: known to be, of the log that is followed */
     uint64_t data_end;        /* the last record of the host's that is known, in that log */
+    uint64_t known;           /* somebody acknowledged up to here at least, in whichever log */
     bool has_log, log_is_new; /* log is set; its tail is to be started */
     struct zk_log log, found;
+    struct zk_fence_served log_served; /* of log */
     uint64_t chain_limit, newest;
     int bad; /* a record that cannot be */
     uint32_t lacks;
+    struct zk_torn torn;
     uint64_t bytes_past; /* that logs before the present ones had */
 
-    /* reads */
+    /* reads; ret: when they came */
     struct list reads_new, reads_round;
     bool is_proven;
     struct zk_wait wait[ZK_WAITS];
-    int64_t reads_since_ns;
 
     /* taking over, leading */
     bool has_claim, stands;
@@ -164,17 +212,20 @@ struct zk_drive {
     struct wal_host wal_host;
     char wal_dir[ENV_NAME_MAX];
     int seal_ret;
-    struct env_file *owner;
+    struct zk_owner own; /* of the old log while it is sealed, of the own one after that */
+    int64_t unseen_ns;   /* since then something of the log is not to be found; 0: it is */
+    bool unseen_said;
     uint64_t relog_pos, relogged, durable, first_own, told, acked_data;
-    struct list waiting;   /* submits, in index order; ret: bytes in pend */
+    struct list waiting;   /* submits, in index order; ret: zk_lead_note() */
     struct env_op tell_op; /* stands among them for an ACKED record */
     bool is_telling;
     uint64_t unproven; /* bytes */
     struct env_op check_op;
     bool is_checking, check_failed;
     uint64_t check_upto;
-    struct env_timer tell_timer, watch_timer;
-    int64_t progress_ns;
+    struct env_timer tell_timer, watch_timer; /* watch: a look that failed comes again */
+    int64_t led_since_ns, check_ns;           /* check: when the last look began */
+    int64_t asked_ns; /* since then looks have been due, and none came back; 0: that is not so */
     uint64_t elections, lost;
     bool full;
 
@@ -196,6 +247,7 @@ struct zk_drive {
     char names[LOG_BLOCK], after[ENV_NAME_MAX];
 
     struct zk_gc gc;
+    struct zk_hand hand;
     struct env_op *stop_op;
     bool stop_begun;
 };
@@ -210,6 +262,9 @@ void zk_drive_apply(struct zk_drive *d, uint64_t upto);
 int zk_drive_take(struct zk_drive *d, uint64_t index, const struct log_record *r,
                   const void *bytes);
 void zk_drive_pause(struct zk_drive *d, int64_t ns);
+/* others shall lead; until the storage has answered this one does not stand again */
+void zk_drive_stand_down(struct zk_drive *d);
+void zk_drive_know(struct zk_drive *d, uint64_t acked);
 void zk_drive_log_dir(const struct zk_drive *d, uint64_t epoch, char *ret_dir);
 uint64_t zk_drive_written(const struct zk_drive *d);
 struct wal *zk_drive_wal(struct zk_drive *d, uint64_t epoch); /* NULL: no memory */
@@ -217,6 +272,10 @@ void zk_drive_wal_free(struct zk_drive *d);
 
 /* Each of these begins the operation of the state, with d->op, or what comes of it: the next state
  * is set when they return. */
+/* Something of the log that is there, or was, is not found: since so many ns.  Said once. */
+int64_t zk_drive_unseen(struct zk_drive *d);
+void zk_drive_seen(struct zk_drive *d);
+
 /* zk_follow.c */
 void zk_follow_begin(struct zk_drive *d);
 void zk_follow_next(struct zk_drive *d, int64_t ret);
@@ -224,12 +283,15 @@ void zk_follow_applied(struct zk_drive *d);
 void zk_follow_read(struct zk_drive *d, struct env_op *op);
 void zk_follow_end_reads(struct zk_drive *d, int why);
 void zk_follow_reads_anew(struct zk_drive *d); /* their proof is void, or another's task */
+void zk_follow_reads_late(struct zk_drive *d); /* who waited too long hears so */
 bool zk_follow_record(void *d, uint64_t index, const struct log_record *r, const void *bytes);
 
 /* zk_take.c */
 void zk_take_begin(struct zk_drive *d);
 void zk_take_next(struct zk_drive *d, int64_t ret);
 bool zk_take_relog(struct zk_drive *d); /* false: it goes on when the log has moved */
+/* others are told of the own log's segments */
+void zk_take_on_names(struct wal_host *h, uint64_t first, uint64_t last, struct env_op *op);
 /* it comes to nothing; others shall try, or this one after a pause */
 void zk_take_end(struct zk_drive *d, int why);
 
@@ -239,9 +301,22 @@ void zk_lead_begin(struct zk_drive *d);
 void zk_lead_end(struct zk_drive *d, const char *why);
 void zk_lead_submit(struct zk_drive *d, const void *rec, uint32_t len, struct env_op *op);
 void zk_lead_read(struct zk_drive *d, struct env_op *op);
+void zk_lead_guard(struct zk_drive *d);
+void zk_lead_tell_now(struct zk_drive *d);
 struct env_op *zk_lead_answered(struct zk_drive *d, uint32_t type);
 void zk_lead_run(struct zk_drive *d); /* steps down if it must, tells, checks */
 void zk_lead_end_submits(struct zk_drive *d, int why);
+
+/* zk_hand.c */
+void zk_hand_init(struct zk_drive *d);
+void zk_hand_change(struct journal *j, const struct journal_change *c, int64_t deadline_ns,
+                    struct env_op *op);
+void zk_hand_held(struct journal *j);
+bool zk_hand_is_closed(const struct zk_drive *d); /* no submit is taken now */
+void zk_hand_run(struct zk_drive *d);
+void zk_hand_led(struct zk_drive *d); /* this one leads no more */
+void zk_hand_served(struct zk_drive *d, const struct zk_fence_served *s);
+void zk_hand_end(struct zk_drive *d, int ret);
 
 /* zk_image.c */
 void zk_image_init(struct zk_drive *d);

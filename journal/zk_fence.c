@@ -112,21 +112,58 @@ static void zk_fence_put_head(struct zk_fence *f)
     log_format_seal(f->block, LOG_BLOCK, ZK_FENCE_HEAD_MAGIC);
 }
 
+/* all of it is there, in blocks of its own, before it says that it is a fence */
+static void zk_fence_make_zero(struct zk_fence *f)
+{
+    uint64_t left = zk_fence_offset(3 * f->slots) - f->at;
+    f->want = (uint32_t)base_min_u64(ZK_FENCE_WINDOW * LOG_BLOCK, left);
+    f->state = ZK_FENCE_MAKE_ZERO;
+    if (f->want)
+        env_write(f->file, f->block, f->want, f->at, &f->op);
+    else
+        env_sync(f->file, &f->op);
+    f->at += f->want;
+}
+
 static void zk_fence_make(struct zk_fence *f)
 {
-    switch (f->state++) {
-    case ZK_FENCE_MAKE_OPEN: /* all of it is there before it says that it is a fence */
-        env_resize(f->file, zk_fence_offset(3 * f->slots), &f->op);
+    switch (f->state) {
+    case ZK_FENCE_MAKE_OPEN:
+        memset(f->block, 0, ZK_FENCE_WINDOW * LOG_BLOCK);
+        f->at = 0;
+        zk_fence_make_zero(f);
         return;
-    case ZK_FENCE_MAKE_SIZE:
+    case ZK_FENCE_MAKE_ZERO:
+        if (f->want) {
+            zk_fence_make_zero(f);
+            return;
+        }
         zk_fence_put_head(f);
+        f->state = ZK_FENCE_MAKE_HEAD;
         env_write(f->file, f->block, LOG_BLOCK, 0, &f->op);
         return;
     case ZK_FENCE_MAKE_HEAD:
+        f->state = ZK_FENCE_MAKE_SYNC;
         env_sync(f->file, &f->op);
         return;
     default:
         zk_fence_shut(f, 0);
+    }
+}
+
+/* what was made of it goes; f->ret: why */
+static void zk_fence_undo(struct zk_fence *f)
+{
+    struct env_file *file = f->file;
+    if (file) {
+        f->file = NULL;
+        f->state = ZK_FENCE_UNDO_SHUT;
+        env_close(file, &f->op);
+    } else if (f->state == ZK_FENCE_UNDO_SHUT) {
+        f->state = ZK_FENCE_UNDO;
+        env_unlink(f->env, f->name, &f->op);
+    } else {
+        zk_fence_end(f, f->ret);
     }
 }
 
@@ -278,15 +315,32 @@ static uint64_t zk_fence_served_offset(const struct zk_fence *f, uint64_t epoch,
     return zk_fence_offset((1 + (uint64_t)copy) * f->slots + epoch);
 }
 
-void zk_fence_serve(struct zk_fence *f, uint64_t prev, uint64_t base, struct env_op *op)
+static void zk_fence_put_served(struct zk_fence *f, const struct zk_fence_served *s)
 {
-    struct zk_fence_served s = {.member = f->member, .epoch = f->epoch, .prev = prev, .base = base};
-    ASSERT(f->file && f->epoch && prev < f->epoch);
-    zk_fence_begin(f, ZK_FENCE_SERVE, op);
     memset(f->block, 0, LOG_BLOCK);
-    memcpy(f->block, &s, sizeof s);
+    memcpy(f->block, s, sizeof *s);
     log_format_seal(f->block, LOG_BLOCK, ZK_FENCE_SERVED_MAGIC);
-    env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->epoch, 0), &f->op);
+    f->at = s->epoch;
+    env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->at, 0), &f->op);
+}
+
+void zk_fence_serve(struct zk_fence *f, uint64_t prev, uint64_t base, uint64_t end,
+                    struct env_op *op)
+{
+    struct zk_fence_served s = {
+        .member = f->member, .epoch = f->epoch, .prev = prev, .base = base, .end = end};
+    ASSERT(f->file && f->epoch && prev < f->epoch && base <= end);
+    zk_fence_begin(f, ZK_FENCE_SERVE, op);
+    zk_fence_put_served(f, &s);
+}
+
+void zk_fence_serve_again(struct zk_fence *f, const struct zk_fence_served *s, struct env_op *op)
+{
+    struct zk_fence_served same = {
+        .member = s->member, .epoch = s->epoch, .prev = s->prev, .base = s->base, .end = s->end};
+    ASSERT(f->file && s->epoch && s->epoch < f->slots);
+    zk_fence_begin(f, ZK_FENCE_SERVE, op);
+    zk_fence_put_served(f, &same);
 }
 
 void zk_fence_find_served(struct zk_fence *f, uint64_t upto, struct env_op *op)
@@ -331,7 +385,8 @@ static bool zk_fence_take_served(struct zk_fence *f, const uint8_t *block, uint6
 {
     struct zk_fence_served s;
     memcpy(&s, block, sizeof s);
-    if (log_format_check(block, LOG_BLOCK, ZK_FENCE_SERVED_MAGIC) || s.epoch != epoch)
+    if (log_format_check(block, LOG_BLOCK, ZK_FENCE_SERVED_MAGIC) || s.epoch != epoch ||
+        s.prev >= epoch || s.end < s.base)
         return false;
     f->served = s;
     return true;
@@ -377,10 +432,15 @@ static bool zk_fence_is_short(const struct zk_fence *f)
 
 static void zk_fence_failed(struct zk_fence *f, int why)
 {
-    if (f->state <= ZK_FENCE_OPEN_HEAD && f->file)
+    if (f->state >= ZK_FENCE_MAKE_ZERO && f->state <= ZK_FENCE_UNDO) {
+        if (f->state < ZK_FENCE_UNDO_SHUT)
+            f->ret = why;
+        zk_fence_undo(f);
+    } else if (f->state <= ZK_FENCE_OPEN_HEAD && f->file) {
         zk_fence_shut(f, why);
-    else
+    } else {
         zk_fence_end(f, f->state == ZK_FENCE_SHUT ? f->ret : why);
+    }
 }
 
 static void zk_fence_step(struct env_op *op)
@@ -398,10 +458,14 @@ static void zk_fence_step(struct env_op *op)
     case ZK_FENCE_REST:
         return;
     case ZK_FENCE_MAKE_OPEN:
-    case ZK_FENCE_MAKE_SIZE:
+    case ZK_FENCE_MAKE_ZERO:
     case ZK_FENCE_MAKE_HEAD:
     case ZK_FENCE_MAKE_SYNC:
         zk_fence_make(f);
+        return;
+    case ZK_FENCE_UNDO_SHUT:
+    case ZK_FENCE_UNDO:
+        zk_fence_undo(f);
         return;
     case ZK_FENCE_OPEN:
         f->state = ZK_FENCE_OPEN_HEAD;
@@ -432,7 +496,7 @@ static void zk_fence_step(struct env_op *op)
         return;
     case ZK_FENCE_SERVE:
         f->state = ZK_FENCE_SERVE_AGAIN;
-        env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->epoch, 1), &f->op);
+        env_write(f->file, f->block, LOG_BLOCK, zk_fence_served_offset(f, f->at, 1), &f->op);
         return;
     case ZK_FENCE_SERVE_AGAIN:
         zk_fence_end(f, 0);

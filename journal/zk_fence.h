@@ -10,7 +10,8 @@
  *
  * INVARIANTS
  *  1. The file is made whole when the journal is formatted and never renamed, removed or resized:
- *     nobody's cached name, size or end of file says anything about a claim.
+ *     nobody's cached name, size or end of file says anything about a claim.  Whole: every block of
+ *     it is written with zeros, so a claim needs no room, whatever else is full.
  *  2. A claim of epoch n fills every slot from the last one in use up to n, in ascending order,
  * each durable before the next.  (The last one, too: who wrote that may have stopped before it was
  *     durable, and the storage then lose it.)  So the slots in use are always the first ones, and
@@ -29,7 +30,9 @@
  *     written by the claim's holder alone, once, the second after the first is durable, when the
  *     epoch's log has all that it takes over; the holder checks after that and serves only then.
  *     An epoch without one never acknowledged anything.  Of two copies one is enough; a first one
- *     that does not check beside zeros was torn, and so its epoch never served.
+ *     that does not check beside zeros was torn, and so its epoch never served.  Who read one may
+ *     have read what the storage can still lose, so whoever is to stand on it writes it once more,
+ *     with the same bytes, before its own: every slot stands on ones that stay.
  *  7. Two claims of one epoch, which ZooKeeper gives out twice only when its own data went back,
  *     have different marks: at most the later one holds.
  *
@@ -42,7 +45,9 @@
 #include "core/mem.h"
 #include "journal/log_format.h"
 
-enum { ZK_FENCE_SLOTS = 1 << 20, ZK_FENCE_WINDOW = 64 };
+/* 16 Ki epochs take 192 MiB: one is used when somebody begins to take over, not more often than
+ * every 200 ms, and seldom at all. */
+enum { ZK_FENCE_SLOTS = 1 << 14, ZK_FENCE_WINDOW = 64 };
 
 #define ZK_FENCE_HEAD_MAGIC   0x636e4654u /* "TFnc" */
 #define ZK_FENCE_SLOT_MAGIC   0x746c5354u /* "TSlt" */
@@ -73,15 +78,20 @@ struct zk_fence_served {
     uint64_t epoch;
     uint64_t prev; /* the epoch whose log counts before this one's; 0: none */
     uint64_t base; /* up to this index */
+    /* Up to here its own log reached when this was written, durably: who reads less there has not
+     * read all of it, or it is lost. */
+    uint64_t end;
 };
-static_assert(sizeof(struct zk_fence_served) == 40, "stored");
+static_assert(sizeof(struct zk_fence_served) == 48, "stored");
 
 enum zk_fence_state {
     ZK_FENCE_REST,
-    ZK_FENCE_MAKE_OPEN, /* -> SIZE -> HEAD -> SYNC -> SHUT -> REST */
-    ZK_FENCE_MAKE_SIZE,
+    ZK_FENCE_MAKE_OPEN, /* -> ZERO* -> HEAD -> SYNC -> SHUT -> REST */
+    ZK_FENCE_MAKE_ZERO, /* an error: -> UNDO_SHUT -> UNDO -> REST */
     ZK_FENCE_MAKE_HEAD,
     ZK_FENCE_MAKE_SYNC,
+    ZK_FENCE_UNDO_SHUT,
+    ZK_FENCE_UNDO,
     ZK_FENCE_OPEN, /* -> OPEN_HEAD -> REST; or -> SHUT -> REST */
     ZK_FENCE_OPEN_HEAD,
     ZK_FENCE_CLAIM_ABOVE, /* n and up: how far are slots in use? */
@@ -125,8 +135,8 @@ void zk_fence_drop(struct zk_fence *f); /* at rest and closed only */
 
 /* One call at a time. */
 
-/* Makes the file.  ret: 0; E_EXIST: it is there; E_NOSPC, E_IO, ... and then something may be there
- * that does not open. */
+/* Makes the file.  ret: 0; E_EXIST: it is there, or what a crash left of it, which does not open;
+ * E_NOSPC, E_IO, ...: it is gone again, as far as possible. */
 void zk_fence_format(struct zk_fence *f, uint64_t cluster_hi, uint64_t cluster_lo, uint64_t slots,
                      struct env_op *op);
 /* Opens it, to be held open.  ret: 0; E_NOENT; E_CORRUPT; E_VERSION; E_EOF: shorter than it says */
@@ -141,9 +151,12 @@ void zk_fence_claim(struct zk_fence *f, uint64_t epoch, uint32_t member, uint64_
 void zk_fence_check(struct zk_fence *f, struct env_op *op);
 /* ret: 0: when this was called or later no epoch above `epoch` was in use; E_STALE: one is */
 void zk_fence_is_last(struct zk_fence *f, uint64_t epoch, struct env_op *op);
-/* The holder's log has all that it takes over: of epoch `prev`, behind index `base`.  To be
- * followed by a check.  ret: 0; an error: nothing is known */
-void zk_fence_serve(struct zk_fence *f, uint64_t prev, uint64_t base, struct env_op *op);
+/* The holder's log has all that it takes over: of epoch `prev`, behind index `base`, up to `end`.
+ * To be followed by a check.  ret: 0; an error: nothing is known */
+void zk_fence_serve(struct zk_fence *f, uint64_t prev, uint64_t base, uint64_t end,
+                    struct env_op *op);
+/* What was read of another epoch's is durable when this is done.  ret: 0; an error */
+void zk_fence_serve_again(struct zk_fence *f, const struct zk_fence_served *s, struct env_op *op);
 /* The highest epoch up to `upto` that served, into f->served; UINT64_MAX: of all.  ret: 0; E_NOENT:
  * none did; E_CORRUPT: both copies of one are damaged */
 void zk_fence_find_served(struct zk_fence *f, uint64_t upto, struct env_op *op);

@@ -9,7 +9,15 @@
  *  3. Of the own log segments go, oldest first (wal_trim).  Of older epochs whole logs go, once the
  *     own one begins at or before what images hold: then nothing of them is needed, whichever of
  *     them the chain leads through.
- *  4. Their directories stay, empty: names are not used again. */
+ *  4. Logs of epochs between the one that this one stands on and this one go at once, whatever
+ *     images hold: from here on every chain passes them by.  (They never served, or served and
+ *     acknowledged nothing, and found this claim: zk_take.c, 1.)
+ *  5. Who still reads what goes finds a name missing, and never an end: it looks for an image, and
+ *     where the chain leads now (zk_follow.c).  Whoever it was, a standby, one that is to lead, a
+ *     start or a restore, an image has what it lacks, by 1; or by 4 there is another log.
+ *  6. The owner file goes with its log: it keeps those apart that claim one epoch, and none of them
+ *     can begin a log any more when a later epoch is claimed (zk_owner.h, 5).  What one that stood
+ *     still leaves there after that is removed by the next leader.  The directories stay, empty. */
 #include "core/mutant.h"
 #include "journal/zk_drive_impl.h"
 
@@ -52,7 +60,8 @@ static bool zk_gc_name(struct zk_drive *d, const char *n)
         if (len >= sizeof leaf || !len || n[len - 1] != '/')
             return true;
         fmt_into(leaf, sizeof leaf, "%.*s", (int)len - 1, n);
-        if (!log_format_name_parse(leaf, "log-", &v) || v <= g->gone || v >= d->epoch)
+        if (!log_format_name_parse(leaf, "log-", &v) || v >= d->epoch ||
+            (g->is_all ? v <= g->gone : v <= g->gone_between || v <= d->prev))
             return true;
         g->log = v;
         return false;
@@ -79,14 +88,13 @@ static void zk_gc_listed(struct zk_drive *d)
     if (g->state == ZK_GC_LOGS) {
         g->state = ZK_GC_REST;
     } else if (g->state == ZK_GC_FILES) {
-        g->gone = g->log;
+        *(g->is_all ? &g->gone : &g->gone_between) = g->log;
         zk_gc_logs(d);
     } else if (!g->n_members) {
         uint64_t upto = MUTANT(ZK_GC_EAGER) ? g->best : g->second;
-        g->state = ZK_GC_REST;
-        if (d->state != ZK_LEAD || upto < d->log.base || !upto)
-            return;
-        wal_trim(d->wal, upto - d->log.base);
+        g->is_all = upto && upto >= d->log.base;
+        if (g->is_all)
+            wal_trim(d->wal, upto - d->log.base);
         zk_gc_logs(d);
     }
 }
@@ -123,7 +131,8 @@ static void zk_gc_removed(struct zk_drive *d, int64_t ret)
 {
     struct zk_gc *g = &d->gc;
     *g->after = 0;
-    g->state = ret < 0 && ret != E_NOENT ? ZK_GC_REST : ZK_GC_FILES;
+    bool is_gone = ret >= 0 || ret == E_NOENT || ret == E_STALE; /* names may be seen late */
+    g->state = is_gone ? ZK_GC_FILES : ZK_GC_REST;
 }
 
 static void zk_gc_done(struct env_op *op)

@@ -39,6 +39,7 @@ static void zk_image_add(struct zk_drive *d, uint32_t member, uint64_t index)
     uint32_t i = 0;
     if (d->n_images == ZK_IMAGES)
         d->n_images--; /* the lowest */
+    zk_drive_know(d, index);
     while (i < d->n_images && d->image[i].index >= index)
         i++;
     memmove(d->image + i + 1, d->image + i, (d->n_images++ - i) * sizeof *d->image);
@@ -129,11 +130,11 @@ static void zk_image_done(struct zk_drive *d)
     d->has_log = false;
     zk_pend_reset(&d->pend, d->applied + 1);
     d->image_mark = zk_drive_written(d);
-    if (d->role == JOURNAL_STARTING) {
+    if (d->role == JOURNAL_STARTING && !d->cfg.check_only) {
         d->role = JOURNAL_STANDBY;
         d->host->role(d->host, JOURNAL_STANDBY, d->epoch, 0);
     }
-    zk_drive_pause(d, 0);
+    zk_drive_pause(d, d->unseen_ns ? ZK_IMAGE_PAUSE_NS / 10 : 0);
 }
 
 /* begins what the state asks for; false: nothing was to be begun */
@@ -141,6 +142,10 @@ static bool zk_image_begin(struct zk_drive *d)
 {
     switch (d->image_state) {
     case ZK_IMAGE_OWN:
+        if (d->cfg.check_only) { /* an own one is a member's as well; nothing is tidied up */
+            d->image_state = ZK_IMAGE_MEMBERS;
+            return false;
+        }
         zk_image_member_dir(d, d->cfg.zk.id, d->snap_dir);
         d->snap = zk_image_snap(d, d->snap_dir);
         if (!d->snap) {

@@ -9,15 +9,22 @@
  *     look at a time; it counts for all that was durable when it was issued.
  *  2. A read is answered after a look issued after it came, for the same reason: nobody else had
  *     acknowledged anything by then.  What ZooKeeper says of the session proves nothing.
- *  3. A look that fails says nothing; it is repeated.  Without proof for `outage` this one steps
- *     down: what waits may be adopted by the next leader, and is answered so.
+ *  3. A look that fails says nothing; it is repeated.  When looks bring no proof for `outage`, or
+ *     when a submit waits for as long, whatever else goes on, this one steps down: what waits may
+ * be adopted by the next leader, and is answered so.  Without requests it looks now and then.
  *  4. A record in the log says up to where the log was acknowledged when it was appended.  When
  *     nothing follows, one of the journal's own says it.
  *  5. The log holds at most ZK_PEND_MOST that is not acknowledged. */
 #include "core/mutant.h"
 #include "journal/zk_drive_impl.h"
 
-static const int64_t ZK_CHECK_AGAIN_NS = 50 * 1000000LL;
+static const int64_t ZK_MS = 1000000LL, ZK_CHECK_AGAIN_NS = 50 * 1000000LL;
+
+enum {
+    ZK_NOTE_BITS = 20
+}; /* of a waiting submit's ret, for its bytes; above: when it came, in ms */
+static_assert(ZK_PEND_MOST > 1 << ZK_NOTE_BITS && JOURNAL_RECORD_MAX < 1 << (ZK_NOTE_BITS - 1),
+              "a record's bytes fit");
 
 static void zk_lead_check(struct zk_drive *d);
 
@@ -26,9 +33,20 @@ static struct zk_drive *zk_lead_of(struct wal_host *h)
     return container_of(h, struct zk_drive, wal_host);
 }
 
-static bool zk_lead_is_quiet(const struct zk_drive *d)
+static int64_t zk_lead_note(const struct zk_drive *d, uint64_t bytes)
 {
-    return list_empty(&d->waiting) && list_empty(&d->reads_new) && list_empty(&d->reads_round);
+    int64_t ms = (env_now_ns(d->env) - d->led_since_ns) / ZK_MS;
+    return ms << ZK_NOTE_BITS | (int64_t)bytes;
+}
+
+static uint64_t zk_lead_bytes(const struct env_op *op)
+{
+    return (uint64_t)op->ret & ((1ULL << ZK_NOTE_BITS) - 1);
+}
+
+static int64_t zk_lead_came_ns(const struct zk_drive *d, const struct env_op *op)
+{
+    return d->led_since_ns + (op->ret >> ZK_NOTE_BITS) * ZK_MS;
 }
 
 /* --- the end --- */
@@ -59,8 +77,10 @@ void zk_lead_end(struct zk_drive *d, const char *why)
     env_timer_stop(d->env, &d->watch_timer);
     zk_lead_end_submits(d, E_NOT_LEADER);
     d->elect->vt->serves(d->elect, 0);
+    zk_drive_stand_down(d);
     d->role = JOURNAL_STANDBY;
     d->host->role(d->host, JOURNAL_STANDBY, d->epoch, 0);
+    zk_hand_led(d);
     zk_drive_kick(d);
 }
 
@@ -91,7 +111,7 @@ static void zk_lead_on_rejected(struct wal_host *h, uint32_t n, int why)
         struct list *e = d->waiting.prev;
         ASSERT(e != &d->waiting);
         struct env_op *op = list_entry(e, struct env_op, link);
-        d->unproven -= (uint64_t)op->ret;
+        d->unproven -= zk_lead_bytes(op);
         list_remove(e);
         if (op == &d->tell_op)
             d->is_telling = false;
@@ -99,6 +119,8 @@ static void zk_lead_on_rejected(struct wal_host *h, uint32_t n, int why)
             list_push_front(&dropped, e);
     }
     env_reply_all(d->env, &dropped, why);
+    d->told = 0; /* what was dropped told it */
+    zk_drive_kick(d);
 }
 
 static void zk_lead_on_failed(struct wal_host *h, int why)
@@ -126,15 +148,13 @@ static int zk_lead_append(struct zk_drive *d, uint8_t type, const void *rec, uin
     uint64_t index, size = zk_pend_size(len);
     if (d->unproven + size > ZK_PEND_MOST)
         return E_AGAIN;
-    base_put_u64(acked, d->applied);
+    base_put_u64(acked, MUTANT(ZK_TOLD_DURABLE) ? d->durable : d->applied);
     int ret = wal_append(d->wal, type, d->epoch, iov, 2, &index);
     if (ret)
         return ret;
-    if (zk_lead_is_quiet(d))
-        d->progress_ns = env_now_ns(d->env);
     d->told = d->applied;
     d->unproven += size;
-    op->ret = (int64_t)size;
+    op->ret = zk_lead_note(d, size);
     list_push_back(&d->waiting, &op->link);
     return 0;
 }
@@ -152,8 +172,7 @@ void zk_lead_read(struct zk_drive *d, struct env_op *op)
         env_reply(d->env, op, 0);
         return;
     }
-    if (zk_lead_is_quiet(d))
-        d->progress_ns = env_now_ns(d->env);
+    op->ret = env_now_ns(d->env);
     list_push_back(&d->reads_new, &op->link);
     zk_drive_kick(d);
 }
@@ -164,7 +183,7 @@ struct env_op *zk_lead_answered(struct zk_drive *d, uint32_t type)
     struct list *l = list_pop(&d->waiting);
     ASSERT(l);
     struct env_op *op = list_entry(l, struct env_op, link);
-    d->unproven -= (uint64_t)op->ret;
+    d->unproven -= zk_lead_bytes(op);
     ASSERT((op == &d->tell_op) == (type == ZK_REC_ACKED));
     if (op != &d->tell_op)
         return op;
@@ -174,9 +193,8 @@ struct env_op *zk_lead_answered(struct zk_drive *d, uint32_t type)
 
 /* --- telling standbys --- */
 
-static void zk_lead_tell_late(struct env_op *op)
+void zk_lead_tell_now(struct zk_drive *d)
 {
-    struct zk_drive *d = container_of(op, struct zk_drive, tell_timer.op);
     if (d->state != ZK_LEAD || d->is_telling || d->told >= d->acked_data)
         return;
     d->is_telling = true;
@@ -184,6 +202,11 @@ static void zk_lead_tell_late(struct env_op *op)
         d->is_telling = false;
         env_timer_set(d->env, &d->tell_timer, env_now_ns(d->env) + ZK_CHECK_AGAIN_NS);
     }
+}
+
+static void zk_lead_tell_late(struct env_op *op)
+{
+    zk_lead_tell_now(container_of(op, struct zk_drive, tell_timer.op));
 }
 
 static void zk_lead_tell(struct zk_drive *d)
@@ -209,12 +232,11 @@ static void zk_lead_checked(struct env_op *op)
     if (op->ret) {
         d->check_failed = true;
         list_splice(&d->reads_new, &d->reads_round);
-        if (!env_timer_is_set(&d->watch_timer))
-            env_timer_set(d->env, &d->watch_timer, env_now_ns(d->env) + ZK_CHECK_AGAIN_NS);
+        env_timer_set(d->env, &d->watch_timer, env_now_ns(d->env) + ZK_CHECK_AGAIN_NS);
         return;
     }
     d->check_failed = false;
-    d->progress_ns = env_now_ns(d->env);
+    d->asked_ns = 0;
     zk_drive_apply(d, MUTANT(ZK_FENCE_EARLY) ? d->durable : d->check_upto);
     env_reply_all(d->env, &d->reads_round, 0);
     zk_drive_run(d);
@@ -222,10 +244,15 @@ static void zk_lead_checked(struct env_op *op)
 
 static void zk_lead_check(struct zk_drive *d)
 {
-    bool is_due = d->durable > d->applied || !list_empty(&d->reads_new);
+    int64_t now = env_now_ns(d->env);
+    bool is_due = d->durable > d->applied || !list_empty(&d->reads_new) ||
+                  now - d->check_ns > d->cfg.zk.outage_ns / 8;
+    if (is_due && !d->asked_ns)
+        d->asked_ns = now;
     if (d->is_checking || d->check_failed || !is_due)
         return;
     d->is_checking = true;
+    d->check_ns = now;
     d->check_upto = d->durable;
     list_splice(&d->reads_round, &d->reads_new);
     if (MUTANT(ZK_NO_FENCE))
@@ -243,20 +270,26 @@ static void zk_lead_watch(struct env_op *op)
 
 void zk_lead_run(struct zk_drive *d)
 {
-    int64_t now = env_now_ns(d->env);
     if (d->elect->standing != ZK_STANDING_FIRST) {
         zk_lead_end(d, d->elect->standing == ZK_STANDING_LOST ? "its ZooKeeper session is over"
                                                               : "another one is to lead");
         return;
     }
-    if (!zk_lead_is_quiet(d) && now - d->progress_ns > d->cfg.zk.outage_ns) {
-        zk_lead_end(d, "the shared storage does not answer");
-        return;
-    }
     zk_lead_check(d);
     zk_lead_tell(d);
-    if (!zk_lead_is_quiet(d) && !env_timer_is_set(&d->watch_timer))
-        env_timer_set(d->env, &d->watch_timer, now + d->cfg.zk.outage_ns / 4);
+    zk_hand_run(d);
+}
+
+/* from time to time */
+void zk_lead_guard(struct zk_drive *d)
+{
+    int64_t before = env_now_ns(d->env) - d->cfg.zk.outage_ns;
+    const struct list *first = d->waiting.next;
+    if (d->asked_ns && d->asked_ns < before)
+        zk_lead_end(d, "the shared storage does not answer");
+    else if (first != &d->waiting &&
+             zk_lead_came_ns(d, list_entry(first, struct env_op, link)) < before)
+        zk_lead_end(d, "the shared storage does not take its log");
 }
 
 /* the claim was found to hold after the served slot was there */
@@ -265,13 +298,15 @@ void zk_lead_begin(struct zk_drive *d)
     d->wal_host = (struct wal_host){.record = zk_lead_on_record,
                                     .rejected = zk_lead_on_rejected,
                                     .failed = zk_lead_on_failed,
-                                    .space = zk_lead_on_space};
+                                    .space = zk_lead_on_space,
+                                    .names = zk_take_on_names};
     d->state = ZK_LEAD;
     zk_follow_reads_anew(d);
     d->told = d->applied;
     d->acked_data = d->applied;
     d->is_checking = d->check_failed = false;
-    d->progress_ns = env_now_ns(d->env);
+    d->led_since_ns = d->check_ns = env_now_ns(d->env);
+    d->asked_ns = 0;
     zk_drive_apply(d, d->first_own - 1);
     ASSERT(d->applied + 1 == d->first_own);
     d->acked = d->applied;

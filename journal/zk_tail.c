@@ -2,8 +2,8 @@
  *
  * One segment's file is open at a time.  Its end is read one block at a time while nothing comes,
  * in large windows once something does.  A segment that may be full, or that has been quiet for a
- * while, or any in a thorough look, is looked for its successor: the names above its own, in order,
- * until one is no segment yet. */
+ * while, or any in a thorough look, is looked for its successor: its writer tells whether there is
+ * one.  A place is found from the last segment down: those ahead have no header yet. */
 #include "core/fmt.h"
 #include "journal/zk_tail.h"
 
@@ -35,7 +35,9 @@ bool zk_tail_init(struct zk_tail *t, struct env *shared, struct mem *m)
         return false;
     t->read.wake = zk_tail_wake;
     t->memory = mem_alloc(m, LOG_BLOCK + ENV_DIRECT_ALIGN);
-    if (!t->memory) {
+    if (!t->memory || !zk_owner_init(&t->owner, shared, m)) {
+        mem_free(m, t->memory, LOG_BLOCK + ENV_DIRECT_ALIGN);
+        t->memory = NULL;
         wal_read_drop(&t->read);
         return false;
     }
@@ -48,6 +50,7 @@ void zk_tail_drop(struct zk_tail *t)
     ASSERT(t->state == ZK_TAIL_REST && !t->is_open);
     if (t->memory) {
         wal_read_drop(&t->read);
+        zk_owner_drop(&t->owner);
         mem_free(t->mem, t->memory, LOG_BLOCK + ENV_DIRECT_ALIGN);
     }
     t->memory = NULL;
@@ -70,7 +73,7 @@ static void zk_tail_end(struct zk_tail *t)
     struct env_op *op = t->user;
     t->state = ZK_TAIL_REST;
     t->user = NULL;
-    t->is_more |= t->bad != 0; /* what came before the error is not all */
+    t->is_more |= t->bad != 0; /* what comes next could not be looked at */
     env_reply(t->env, op, t->got || !t->bad ? (int64_t)t->got : t->bad);
 }
 
@@ -84,21 +87,22 @@ static void zk_tail_close(struct zk_tail *t, int why)
         wal_read_close(&t->read);
 }
 
-static void zk_tail_list(struct zk_tail *t)
+static void zk_tail_told(struct zk_tail *t)
 {
-    char leaf[LOG_NAME_MAX];
-    log_format_name(leaf, "wal-", t->seq);
-    fmt_into(t->after, sizeof t->after, "%s", t->is_open ? leaf : "");
-    t->found_seq = t->gone_first = 0;
-    t->is_found = t->is_stopped = false;
-    t->state = ZK_TAIL_LIST;
-    t->name_at = t->names_len = 0;
-    env_list(t->env, t->own_dir, t->after, t->names, sizeof t->names, &t->op);
+    t->found_seq = 0;
+    t->is_gone = t->is_unseen = t->is_stopped = false;
+    if (zk_owner_is_open(&t->owner)) {
+        t->state = ZK_TAIL_TOLD;
+        zk_owner_read(&t->owner, &t->op);
+    } else {
+        t->state = ZK_TAIL_OWNER;
+        zk_owner_open(&t->owner, t->own_dir, &t->op);
+    }
 }
 
 /* --- which segment? --- */
 
-/* all names were looked at, or one that ends the search was */
+/* all that may be it were looked at, or one that ends the search was */
 static void zk_tail_chosen(struct zk_tail *t)
 {
     t->idle = 0;
@@ -107,12 +111,12 @@ static void zk_tail_chosen(struct zk_tail *t)
         zk_tail_close(t, 0);
         return;
     }
-    t->is_empty = !t->is_open && !t->gone_first && !t->bad;
-    if (t->is_open && t->gone_first) { /* there is more: under way still, or gone */
+    t->is_empty = !t->is_open && !t->is_gone && !t->is_unseen && !t->bad;
+    if (t->is_open && (t->is_gone || t->is_unseen)) { /* there is more: under way still, or gone */
         t->missed++;
         t->is_more = true;
     }
-    if (!t->is_open && t->gone_first) {
+    if (!t->is_open && (t->is_gone || t->is_unseen) && !t->bad) {
         t->bad = E_NOENT;
     } else if (t->missed == ZK_TAIL_MISSED) {
         t->missed = 0;
@@ -143,79 +147,75 @@ static bool zk_tail_judge(struct zk_tail *t, int64_t got)
 {
     struct log_segment h;
     if (got < LOG_BLOCK || log_format_check(t->block, LOG_BLOCK, LOG_SEGMENT_MAGIC))
-        return t->found_seq || t->is_open; /* made beforehand, or its first write is under way; or
-                                              one that goes, and then others follow */
+        return t->is_open; /* made beforehand, or its first write is under way; or one that goes */
     memcpy(&h, t->block, sizeof h);
     if (h.seq != t->probe_seq || !h.first_index)
-        return true;
-    if (t->is_open) {
-        if (h.prev_chain == t->chain && h.first_index == t->place)
-            t->found_seq = t->probe_seq;
-        else
-            t->gone_first = h.first_index;
-        return true;
-    }
-    if (h.first_index > t->next) {
-        t->gone_first = h.first_index;
-        return true;
-    }
-    t->found_seq = t->probe_seq; /* the last that begins before what is wanted */
-    return false;
+        return t->is_open;
+    if (t->is_open ? h.prev_chain == t->chain && h.first_index == t->place
+                   : h.first_index <= t->next)
+        t->found_seq = t->probe_seq;
+    else
+        t->is_gone = true;
+    return t->is_open || t->found_seq;
 }
 
-static void zk_tail_probe_next(struct zk_tail *t)
+/* that one, or the next below it */
+static void zk_tail_probe_seq(struct zk_tail *t, uint64_t seq)
 {
-    uint64_t seq;
-    char name[ENV_NAME_MAX];
-    while (t->name_at < t->names_len) {
-        const char *n = t->names + t->name_at;
-        t->name_at += (uint32_t)strlen(n) + 1;
-        if (strlen(n) < sizeof t->after)
-            fmt_into(t->after, sizeof t->after, "%s", n);
-        if (!log_format_name_parse(n, "wal-", &seq))
-            continue;
-        t->probe_seq = seq;
-        t->state = ZK_TAIL_PROBE_OPEN;
-        fmt_into(name, sizeof name, "%s%s", t->dir, n);
-        env_open(t->env, name, ENV_O_READ | ENV_O_DIRECT, &t->probe, &t->op);
-        return;
-    }
-    t->state = ZK_TAIL_LIST;
-    env_list(t->env, t->own_dir, t->after, t->names, sizeof t->names, &t->op);
-}
-
-static void zk_tail_listed(struct zk_tail *t, int64_t ret)
-{
-    if (ret < 0)
-        t->bad = (int)ret;
-    if (ret <= 0) {
+    char leaf[LOG_NAME_MAX], name[ENV_NAME_MAX];
+    if (t->is_stopped || seq < t->owner.first || seq > t->owner.last) {
         zk_tail_chosen(t);
         return;
     }
-    t->names_len = (uint32_t)ret;
-    t->name_at = 0;
-    zk_tail_probe_next(t);
+    t->probe_seq = seq;
+    t->state = ZK_TAIL_PROBE_OPEN;
+    log_format_name(leaf, "wal-", seq);
+    fmt_into(name, sizeof name, "%s%s", t->dir, leaf);
+    env_open(t->env, name, ENV_O_READ | ENV_O_DIRECT, &t->probe, &t->op);
+}
+
+/* the owner file is open, or was read, or could not be */
+static void zk_tail_was_told(struct zk_tail *t, int64_t ret)
+{
+    if (ret < 0) {
+        bool is_gone = t->state == ZK_TAIL_TOLD && (ret == E_NOENT || ret == E_STALE);
+        t->bad = ret == E_STALE ? E_NOENT : (int)ret;
+        if (is_gone) /* it is opened anew the next time */
+            zk_tail_close(t, E_NOENT);
+        else
+            zk_tail_chosen(t);
+    } else if (t->state == ZK_TAIL_OWNER) {
+        zk_tail_told(t);
+    } else if (t->is_open) {
+        t->is_stopped = false;
+        if (t->seq + 1 < t->owner.first) /* the one that followed went, too */
+            t->is_gone = true;
+        zk_tail_probe_seq(t, t->seq + 1);
+    } else {
+        zk_tail_probe_seq(t, t->owner.last);
+    }
 }
 
 static void zk_tail_probe(struct zk_tail *t)
 {
     int64_t ret = t->op.ret;
     struct env_file *f = t->probe;
+    bool is_unseen = ret == E_NOENT || ret == E_STALE;
     switch (t->state) {
     case ZK_TAIL_PROBE_OPEN:
-        if (ret < 0) {
-            t->bad = ret == E_NOENT ? 0 : (int)ret;
-            if (t->bad)
-                zk_tail_chosen(t);
-            else
-                zk_tail_probe_next(t);
+        if (ret >= 0) {
+            t->state = ZK_TAIL_PROBE_READ;
+            env_read(t->probe, t->block, LOG_BLOCK, 0, &t->op);
             return;
         }
-        t->state = ZK_TAIL_PROBE_READ;
-        env_read(t->probe, t->block, LOG_BLOCK, 0, &t->op);
+        t->is_unseen |= is_unseen;
+        t->bad = is_unseen ? 0 : (int)ret;
+        t->is_stopped = t->bad || t->is_open;
+        zk_tail_probe_seq(t, t->probe_seq - 1);
         return;
     case ZK_TAIL_PROBE_READ:
-        if (ret < 0 && ret != E_NOENT && ret != E_STALE)
+        t->is_unseen |= is_unseen;
+        if (ret < 0 && !is_unseen)
             t->bad = (int)ret;
         t->is_stopped = t->bad || zk_tail_judge(t, ret);
         t->state = ZK_TAIL_PROBE_CLOSE;
@@ -223,10 +223,7 @@ static void zk_tail_probe(struct zk_tail *t)
         env_close(f, &t->op);
         return;
     default:
-        if (t->is_stopped)
-            zk_tail_chosen(t);
-        else
-            zk_tail_probe_next(t);
+        zk_tail_probe_seq(t, t->probe_seq - 1);
     }
 }
 
@@ -275,7 +272,7 @@ static void zk_tail_at_end(struct zk_tail *t, bool is_torn)
     t->is_stale = true;
     t->idle++;
     if (t->is_thorough || t->idle >= ZK_TAIL_IDLE_LOOKS || t->read.size < t->at + ZK_TAIL_NEAR)
-        zk_tail_list(t);
+        zk_tail_told(t);
     else
         zk_tail_end(t);
 }
@@ -347,17 +344,28 @@ static bool zk_tail_read(struct zk_tail *t)
     }
 }
 
+/* the owner file is closed */
+static void zk_tail_gone(struct zk_tail *t)
+{
+    struct env_op *op = t->shut_op;
+    t->seq = 0;
+    if (!op) {
+        zk_tail_end(t);
+        return;
+    }
+    t->shut_op = NULL;
+    t->state = ZK_TAIL_REST;
+    env_reply(t->env, op, 0);
+}
+
 /* the file is closed, if it was open; true: another one is opened */
 static bool zk_tail_closed(struct zk_tail *t)
 {
     char leaf[LOG_NAME_MAX], name[ENV_NAME_MAX];
     t->is_open = false;
-    if (t->shut_op) {
-        struct env_op *op = t->shut_op;
-        t->shut_op = NULL;
-        t->state = ZK_TAIL_REST;
-        t->seq = 0;
-        env_reply(t->env, op, 0);
+    if (t->shut_op || (t->bad == E_NOENT && !t->found_seq)) {
+        t->state = ZK_TAIL_OWNER_SHUT;
+        zk_owner_shut(&t->owner, &t->op);
         return false;
     }
     if (!t->found_seq) {
@@ -385,9 +393,13 @@ static void zk_tail_run(struct zk_tail *t)
         switch (t->state) {
         case ZK_TAIL_REST:
             return;
-        case ZK_TAIL_LIST:
-            zk_tail_listed(t, t->op.ret);
+        case ZK_TAIL_OWNER:
+        case ZK_TAIL_TOLD:
+            zk_tail_was_told(t, t->op.ret);
             break;
+        case ZK_TAIL_OWNER_SHUT:
+            zk_tail_gone(t);
+            return;
         case ZK_TAIL_PROBE_OPEN:
         case ZK_TAIL_PROBE_READ:
         case ZK_TAIL_PROBE_CLOSE:
@@ -408,7 +420,8 @@ static void zk_tail_run(struct zk_tail *t)
                 return;
             break;
         }
-        if (t->state == ZK_TAIL_LIST || t->state == ZK_TAIL_PROBE_OPEN ||
+        if (t->state == ZK_TAIL_OWNER || t->state == ZK_TAIL_TOLD ||
+            t->state == ZK_TAIL_OWNER_SHUT || t->state == ZK_TAIL_PROBE_OPEN ||
             t->state == ZK_TAIL_PROBE_READ || t->state == ZK_TAIL_PROBE_CLOSE ||
             t->state == ZK_TAIL_OWN)
             return; /* an operation is under way */
@@ -433,7 +446,7 @@ void zk_tail_look(struct zk_tail *t, bool is_thorough, struct env_op *op)
         env_post(t->env, &t->op);
     } else {
         t->seq = 0;
-        zk_tail_list(t);
+        zk_tail_told(t);
     }
 }
 

@@ -3,11 +3,13 @@
  *   1. a number (ZooKeeper), and the claim of that epoch in the fence: from here on no other
  *      leader's look at the fence succeeds;
  *   2. the newest epoch that served is the predecessor.  Its log is followed up to where it began,
- *      then read to its end, freshly: whatever was acknowledged is there.  Up to the highest
- *      acked_upto in it everything counts; what is behind that is the tail: acknowledged, perhaps;
- *   3. a log of its own, made exclusively, and the tail in it, record by record with their indices,
- *      durable;
- *   4. the served slot, and a look at the fence: nobody claimed meanwhile, so the tail counts.
+ *      then read to its end, freshly, in the segments that its leader told of: whatever was
+ *      acknowledged is there.  Up to the highest acked_upto in it everything counts; what is behind
+ *      that is the tail: acknowledged, perhaps;
+ *   3. a log of its own, made exclusively, a look at the fence (zk_owner.h, 5), and the tail in the
+ *      log, record by record with their indices, durable;
+ *   4. the predecessor's served slot once more, the own one, and a look at the fence: nobody
+ *      claimed meanwhile, so the tail counts.
  *
  * INVARIANTS
  *  1. Until the look of 4 nothing is done that another member would have to heed: a claim that
@@ -16,7 +18,12 @@
  *  2. A tail record keeps its index: its leader may have acknowledged and applied it, and an image
  *     may be named by it.
  *  3. The old log may still be written to, by who does not know yet; so what looks like damage is
- *     read again a few times.  Its writer can have only so much under way. */
+ *     read again a few times.  Its writer can have only so much under way.
+ *  4. A log that ends before what is known to have been acknowledged, or before what it had taken
+ *     over when it began to count (its served slot), is damaged, not torn: nobody leads without
+ *     that.
+ *  5. Whoever is not first any more claims nothing: the fence would end the leadership of who is.
+ *  6. Each state ends within a bound, or others are let go first (zk_drive.c, zk_drive_guarded). */
 #include "core/mutant.h"
 #include "journal/zk_drive_impl.h"
 
@@ -27,6 +34,7 @@ void zk_take_end(struct zk_drive *d, int why)
                 err_text(why));
     d->end_why = why;
     d->state = ZK_ENDING;
+    zk_drive_stand_down(d);
 }
 
 /* another number, a few times; then others shall try */
@@ -44,6 +52,32 @@ static void zk_take_claim(struct zk_drive *d)
     zk_fence_claim(&d->fence, d->number, d->cfg.zk.id, env_random(d->env), &d->op);
 }
 
+static void zk_take_out_of_range(struct zk_drive *d)
+{
+    bool is_used_up = d->fence.seen + 2 >= d->fence.slots;
+    fmt_log(d->env, ENV_LOG_ERROR,
+            "journal: ZooKeeper's node 'epoch' gives epochs above %llu, and '%sfence' has slots up "
+            "to there; %llu are used. %s",
+            (unsigned long long)d->elect->most, d->dir, (unsigned long long)d->fence.seen,
+            is_used_up ? "They are used up: migrate to a new journal."
+                       : "Somebody has changed that node, or it is another journal's: set it to "
+                         "the number of used ones.");
+}
+
+static void zk_take_numbered(struct zk_drive *d, int64_t ret)
+{
+    if (!ret && d->number > d->elect->most)
+        ret = E_RANGE;
+    if (ret == E_RANGE)
+        zk_take_out_of_range(d);
+    else if (!ret && d->elect->standing != ZK_STANDING_FIRST && !MUTANT(ZK_CLAIM_UNCALLED))
+        ret = E_CANCELLED;
+    if (ret)
+        zk_take_end(d, (int)ret);
+    else
+        d->state = ZK_CLAIM;
+}
+
 static void zk_take_claimed(struct zk_drive *d, int64_t ret)
 {
     if (ret == E_STALE) {
@@ -51,10 +85,6 @@ static void zk_take_claimed(struct zk_drive *d, int64_t ret)
         return;
     }
     if (ret) {
-        if (ret == E_RANGE)
-            fmt_log(d->env, ENV_LOG_ERROR,
-                    "journal: '%sfence' has no slot for epoch %llu: migrate to a new journal.",
-                    d->dir, (unsigned long long)d->number);
         zk_take_end(d, (int)ret);
         return;
     }
@@ -92,12 +122,17 @@ static void zk_take_on_nothing(struct wal_host *h, int why)
 static void zk_take_read(struct zk_drive *d)
 {
     uint64_t from = d->applied + 1 - d->log.base;
+    uint64_t known = base_max_u64(d->log.end, d->known);
+    if (known < d->applied || MUTANT(ZK_END_UNKNOWN))
+        known = d->applied;
     zk_pend_reset(&d->pend, d->applied + 1);
     d->seal_ret = 0;
     d->wal_host = (struct wal_host){.record = zk_take_on_record, .failed = zk_take_on_nothing};
     d->wal = zk_drive_wal(d, d->log.epoch);
     if (d->wal)
-        wal_recover(d->wal, from, from - 1, &d->op);
+        wal_expect(d->wal, d->own.first, d->own.last);
+    if (d->wal)
+        wal_recover(d->wal, from, known - d->log.base, &d->op);
     else
         env_reply(d->env, &d->op, E_NOMEM);
 }
@@ -105,17 +140,22 @@ static void zk_take_read(struct zk_drive *d)
 static void zk_take_sealed(struct zk_drive *d)
 {
     int why = d->seal_ret;
-    if (!why && d->acked >= d->pend.next)
+    if (!why && base_max_u64(d->acked, d->known) >= d->pend.next)
         why = E_CORRUPT; /* more was acknowledged than is there */
     if (!why) {
+        zk_drive_seen(d);
         zk_drive_apply(d, d->acked);
         d->state = ZK_NAME;
+    } else if (why == E_NOENT && zk_drive_unseen(d) < ZK_NAMES_NS) {
+        d->has_log = false; /* perhaps another one leads, and has removed it */
+        zk_drive_pause(d, ZK_NAMES_NS / 100);
     } else if (++d->tries < ZK_SEAL_TRIES) {
         d->state = ZK_SEAL_PAUSE;
     } else {
         fmt_log(
             d->env, ENV_LOG_ERROR,
-            "journal: '%slog-%016llx' cannot be read to its end: %s. This master does not lead.",
+            "journal: '%slog-%016llx' cannot be read to its end: %s. This master does not lead: "
+            "acknowledged records would be lost. Check the shared storage, or restore a backup.",
             d->dir, (unsigned long long)d->log.epoch, err_text(why));
         zk_take_end(d, why);
     }
@@ -130,6 +170,7 @@ static void zk_own_on_record(struct wal_host *h, uint64_t index, const struct lo
     (void)r;
     (void)bytes;
     d->durable = d->log.base + index;
+    d->moved_ns = env_now_ns(d->env);
     zk_drive_kick(d);
 }
 
@@ -154,14 +195,22 @@ static void zk_own_on_space(struct wal_host *h, bool full)
         zk_own_on_rejected(h, 0, E_NOSPC);
 }
 
+void zk_take_on_names(struct wal_host *h, uint64_t first, uint64_t last, struct env_op *op)
+{
+    zk_owner_tell(&zk_take_of(h)->own, first, last, op);
+}
+
 static void zk_take_own(struct zk_drive *d)
 {
     d->wal_host = (struct wal_host){.record = zk_own_on_record,
                                     .rejected = zk_own_on_rejected,
                                     .failed = zk_own_on_failed,
-                                    .space = zk_own_on_space};
+                                    .space = zk_own_on_space,
+                                    .names = zk_take_on_names};
     d->seal_ret = 0;
     d->wal = zk_drive_wal(d, d->number);
+    if (d->wal)
+        wal_expect(d->wal, 1, 0); /* nobody can have made any */
     if (d->wal)
         wal_recover(d->wal, 1, 0, &d->op);
     else
@@ -173,7 +222,7 @@ static void zk_take_owned(struct zk_drive *d)
     d->prev = d->has_log ? d->log.epoch : 0;
     if (MUTANT(ZK_TAIL_NOT_RELOGGED))
         zk_pend_reset(&d->pend, d->applied + 1);
-    d->log = (struct zk_log){d->number, d->applied, UINT64_MAX};
+    d->log = (struct zk_log){d->number, d->applied, UINT64_MAX, d->pend.next - 1};
     d->durable = d->applied;
     d->relog_pos = d->pend.tail;
     d->relogged = d->pend.first - 1;
@@ -207,7 +256,7 @@ bool zk_take_relog(struct zk_drive *d)
 {
     if (!zk_take_relogged(d))
         return false;
-    d->state = ZK_SERVE;
+    d->state = d->prev && !MUTANT(ZK_SERVED_ONCE) ? ZK_SERVE_PREV : ZK_SERVE;
     if (d->seal_ret)
         zk_take_end(d, d->seal_ret);
     return true;
@@ -217,20 +266,17 @@ bool zk_take_relog(struct zk_drive *d)
 
 static void zk_take_name(struct zk_drive *d)
 {
-    char dir[ENV_NAME_MAX], name[ENV_NAME_MAX];
+    char dir[ENV_NAME_MAX];
     zk_drive_log_dir(d, d->number, dir);
-    fmt_into(name, sizeof name, "%s/owner", dir);
     d->tries = 0;
-    env_open(d->shared, name,
-             ENV_O_WRITE | ENV_O_CREATE | (MUTANT(ZK_NAME_REUSED) ? 0 : ENV_O_EXCL), &d->owner,
-             &d->op);
+    zk_owner_make(&d->own, dir, d->number, d->cfg.zk.id, &d->op);
 }
 
-static void zk_take_shut_owner(struct zk_drive *d)
+static void zk_take_open(struct zk_drive *d)
 {
-    struct env_file *f = d->owner;
-    d->owner = NULL;
-    env_close(f, &d->op);
+    char dir[ENV_NAME_MAX];
+    zk_drive_log_dir(d, d->log.epoch, dir);
+    zk_owner_open(&d->own, dir, &d->op);
 }
 
 void zk_take_begin(struct zk_drive *d)
@@ -245,6 +291,15 @@ void zk_take_begin(struct zk_drive *d)
     case ZK_SEAL_SHUT:
         zk_tail_shut(&d->tail, &d->op);
         return;
+    case ZK_SEAL_OPEN:
+        zk_take_open(d);
+        return;
+    case ZK_SEAL_TOLD:
+        zk_owner_read(&d->own, &d->op);
+        return;
+    case ZK_SEAL_CLOSE:
+        zk_owner_shut(&d->own, &d->op);
+        return;
     case ZK_SEAL_READ:
         zk_take_read(d);
         return;
@@ -257,8 +312,8 @@ void zk_take_begin(struct zk_drive *d)
     case ZK_NAME:
         zk_take_name(d);
         return;
-    case ZK_NAME_SHUT:
-        zk_take_shut_owner(d);
+    case ZK_NAME_CHECK:
+        zk_fence_check(&d->fence, &d->op);
         return;
     case ZK_OWN_READ:
         zk_take_own(d);
@@ -269,8 +324,11 @@ void zk_take_begin(struct zk_drive *d)
     case ZK_OWN_REPLAY:
         wal_recover_replay(d->wal, 1, &d->op);
         return;
+    case ZK_SERVE_PREV:
+        zk_fence_serve_again(&d->fence, &d->log_served, &d->op);
+        return;
     case ZK_SERVE:
-        zk_fence_serve(&d->fence, d->prev, d->applied, &d->op);
+        zk_fence_serve(&d->fence, d->prev, d->applied, d->log.end, &d->op);
         return;
     case ZK_PROVE:
         zk_fence_check(&d->fence, &d->op);
@@ -282,7 +340,9 @@ void zk_take_begin(struct zk_drive *d)
 
 static void zk_take_proved(struct zk_drive *d, int64_t ret)
 {
-    if (ret == 0)
+    if (ret == 0 && d->is_late)
+        zk_take_end(d, E_TIMEOUT);
+    else if (ret == 0)
         zk_lead_begin(d);
     else if (ret == E_STALE || ++d->tries >= ZK_PROVE_TRIES)
         zk_take_end(d, (int)ret);
@@ -302,7 +362,23 @@ static void zk_take_seal_next(struct zk_drive *d, int64_t ret)
     case ZK_SEAL_SHUT:
         d->has_log = true;
         d->tries = 0;
+        d->state = ZK_SEAL_OPEN;
+        break;
+    case ZK_SEAL_OPEN:
+        d->seal_ret = (int)ret;
+        if (ret)
+            zk_take_sealed(d);
+        else
+            d->state = ZK_SEAL_TOLD;
+        break;
+    case ZK_SEAL_TOLD:
+        d->seal_ret = (int)ret;
+        d->state = ZK_SEAL_CLOSE;
+        break;
+    case ZK_SEAL_CLOSE:
         d->state = ZK_SEAL_READ;
+        if (d->seal_ret)
+            zk_take_sealed(d);
         break;
     case ZK_SEAL_READ:
         if (!d->wal) {
@@ -331,31 +407,31 @@ void zk_take_next(struct zk_drive *d, int64_t ret)
     bool is_done = ret == 0;
     switch (d->state) {
     case ZK_NUMBER:
-        if (is_done)
-            d->state = ZK_CLAIM;
-        else
-            zk_take_end(d, (int)ret);
+        zk_take_numbered(d, ret);
         return;
     case ZK_CLAIM:
         zk_take_claimed(d, ret);
         return;
     case ZK_NAME:
         if (ret >= 0)
-            d->state = ZK_NAME_SHUT;
+            d->state = ZK_NAME_CHECK;
         else
             zk_take_end(d, (int)ret);
         return;
+    case ZK_SERVE_PREV:
     case ZK_SERVE:
         d->tries = 0;
         if (is_done)
-            d->state = ZK_PROVE;
+            d->state++;
         else
             zk_take_end(d, (int)ret);
+        if (MUTANT(ZK_PROVE_SKIPPED) && d->state == ZK_PROVE)
+            zk_lead_begin(d);
         return;
     case ZK_PROVE:
         zk_take_proved(d, ret);
         return;
-    case ZK_NAME_SHUT:
+    case ZK_NAME_CHECK:
     case ZK_OWN_READ:
     case ZK_OWN_START:
     case ZK_OWN_REPLAY:

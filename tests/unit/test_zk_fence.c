@@ -30,7 +30,7 @@ struct ft_member {
     bool holds, is_served; /* is_served: the slot is written; a check comes next */
     uint64_t held_no;      /* which of the claims that held */
     uint64_t began, epoch; /* of what is under way: when; of the question */
-    uint64_t prev, base;
+    uint64_t prev, base, end;
 };
 
 struct ft {
@@ -41,7 +41,7 @@ struct ft {
     uint64_t clock, marks, highest; /* events so far; any epoch asked for */
     /* of epochs that serve: proven by a check after it */
     uint64_t owner[FT_SLOTS]; /* whose log it is, by mark: its name is made exclusively */
-    uint64_t serves[FT_SLOTS], serves_prev[FT_SLOTS], serves_base[FT_SLOTS];
+    uint64_t serves[FT_SLOTS], serves_prev[FT_SLOTS], serves_base[FT_SLOTS], serves_end[FT_SLOTS];
     uint32_t n_checked, n_stale, n_claims, n_found;
     bool bad;
 };
@@ -121,8 +121,9 @@ static void ft_found(struct ft *t, struct ft_member *m, int64_t ret)
         return;
     FT_EXPECT(t, e >= least && e <= m->epoch && e < FT_SLOTS);
     if (!t->bad && t->serves[e])
-        FT_EXPECT(t,
-                  m->f.served.prev == t->serves_prev[e] && m->f.served.base == t->serves_base[e]);
+        FT_EXPECT(t, m->f.served.prev == t->serves_prev[e] &&
+                         m->f.served.base == t->serves_base[e] &&
+                         m->f.served.end == t->serves_end[e]);
     t->n_found++;
 }
 
@@ -153,6 +154,7 @@ static void ft_done(struct env_op *op)
             t->serves[m->f.epoch] = t->clock;
             t->serves_prev[m->f.epoch] = m->prev;
             t->serves_base[m->f.epoch] = m->base;
+            t->serves_end[m->f.epoch] = m->end;
         }
         break;
     case FT_LASTING:
@@ -192,7 +194,8 @@ static void ft_act(struct ft *t, struct ft_member *m)
         m->doing = FT_SERVING;
         m->prev = prng_below(r, m->f.epoch);
         m->base = prng_below(r, 1000);
-        zk_fence_serve(&m->f, m->prev, m->base, &m->op);
+        m->end = m->base + prng_below(r, 10);
+        zk_fence_serve(&m->f, m->prev, m->base, m->end, &m->op);
     } else if (dice == 9) {
         m->doing = FT_LASTING;
         m->epoch = prng_below(r, m->f.epoch + 2);
@@ -345,4 +348,48 @@ static void test_who_was_overtaken_stays_so(void)
     }
 }
 
-UNIT_MAIN("zk_fence", UNIT(test_one_holder_at_a_time), UNIT(test_who_was_overtaken_stays_so))
+/* member 0 alone does it */
+static int64_t ft_sole(struct ft *t)
+{
+    t->m[0].doing = FT_FINDING;
+    ft_only(t, 0, 1000);
+    return t->m[0].op.ret;
+}
+
+static void ft_on_formatted(struct env_op *op)
+{
+    container_of(op, struct ft_member, op)->doing = FT_IDLE;
+}
+
+/* The disk is full once the fence is there: whatever is claimed and served needs no room.  Where it
+ * does not fit, nothing is left of it. */
+static void test_a_full_disk(void)
+{
+    struct ft *t = &ft_one;
+    struct ft_member *m = &t->m[0];
+    const uint64_t size = LOG_BLOCK * (1 + 3 * FT_SLOTS);
+    memset(t, 0, sizeof *t);
+    share_init(&t->w, 1);
+    t->w.disk.capacity = size - LOG_BLOCK;
+    struct env *e = share_up(&t->w, 0);
+    *m = (struct ft_member){.t = t, .op.done = ft_on_formatted};
+    CU_ASSERT_FATAL(zk_fence_init(&m->f, e, &t->w.m[0].mem, "d/"));
+    zk_fence_format(&m->f, 5, 7, FT_SLOTS, &m->op);
+    CU_ASSERT_EQUAL(ft_sole(t), E_NOSPC);
+    t->w.disk.capacity = size;
+    zk_fence_format(&m->f, 5, 7, FT_SLOTS, &m->op);
+    CU_ASSERT_EQUAL(ft_sole(t), 0);
+    CU_ASSERT_EQUAL(fake_used(&t->w.disk), size);
+    zk_fence_open(&m->f, &m->op);
+    CU_ASSERT_EQUAL(ft_sole(t), 0);
+    for (uint64_t epoch = 1; epoch + 1 < FT_SLOTS; epoch += 4) {
+        zk_fence_claim(&m->f, epoch, 1, epoch, &m->op);
+        CU_ASSERT_EQUAL(ft_sole(t), 0);
+        zk_fence_serve(&m->f, epoch - 1, 1, 2, &m->op);
+        CU_ASSERT_EQUAL(ft_sole(t), 0);
+    }
+    share_drop(&t->w);
+}
+
+UNIT_MAIN("zk_fence", UNIT(test_one_holder_at_a_time), UNIT(test_who_was_overtaken_stays_so),
+          UNIT(test_a_full_disk))

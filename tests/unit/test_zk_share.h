@@ -2,15 +2,20 @@
  * memory (test_wal_fake.h): operations finish in random order, a write takes effect when it
  * finishes, a read sees what is there when it finishes.
  *
+ * A member's operations on files with a certain part in their names can be held back (stuck).
+ *
  * A member that is killed never hears of its operations again, but its writes may still land, in
  * whole or in part, at any later time.  One that is paused hears of them when it goes on.  Its
- * clock goes on meanwhile. */
+ * clock goes on meanwhile.
+ *
+ * With late_names_ns a name that one member made is not there for another one for up to so long, as
+ * where directories are cached; an exclusive creation still fails. */
 #ifndef TESTS_UNIT_TEST_ZK_SHARE_H
 #define TESTS_UNIT_TEST_ZK_SHARE_H
 
 #include "tests/unit/test_wal_fake.h"
 
-enum { SHARE_MEMBERS = 4 };
+enum { SHARE_MEMBERS = 4, SHARE_BORN = 512 };
 
 struct share_member {
     struct env env;
@@ -20,9 +25,19 @@ struct share_member {
     struct heap timers;
     struct list posts, ready, files;
     bool alive, paused;
+    const char *stuck; /* NULL: nothing; "": all */
+};
+
+struct share_born { /* a name */
+    char name[96];
+    const struct share_member *by;
+    int64_t at_ns;
 };
 
 struct share {
+    int64_t late_names_ns;
+    struct share_born born[SHARE_BORN]; /* the latest, in a ring */
+    uint32_t n_born, n_hidden;
     struct fake disk;
     struct share_member m[SHARE_MEMBERS];
     struct prng rng;
@@ -39,6 +54,7 @@ struct share_op {
     int64_t not_before_ns;
     struct env_file *inner, **ret_file;
     void *copy, *to;
+    char name[96];
 };
 
 struct share_file {
@@ -46,6 +62,7 @@ struct share_file {
     struct list all;
     struct share_member *m;
     struct env_file *inner;
+    char name[96];
 };
 
 static struct share_member *share_of(struct env *e)
@@ -115,6 +132,7 @@ static void share_done(struct env_op *op)
         if (is_alive) {
             struct share_file *f = calloc(1, sizeof *f);
             *f = (struct share_file){.file = {&m->env}, .m = m, .inner = o->inner};
+            memcpy(f->name, o->name, sizeof f->name);
             list_push_back(&m->files, &f->all);
             *o->ret_file = &f->file;
         } else { /* nobody has it open */
@@ -132,9 +150,11 @@ static void share_done(struct env_op *op)
     share_op_free(o);
 }
 
-static struct share_op *share_op_new(struct share_member *m, struct env_op *user, uint32_t len)
+static struct share_op *share_op_new(struct share_member *m, struct env_op *user, const char *name,
+                                     uint32_t len)
 {
     struct share_op *o = calloc(1, sizeof *o);
+    fmt_into(o->name, sizeof o->name, "%s", name);
     o->op.done = share_done;
     o->user = user;
     o->m = m;
@@ -153,7 +173,7 @@ static void share_open(struct env *e, const char *name, unsigned flags, struct e
                        struct env_op *op)
 {
     struct share_member *m = share_of(e);
-    struct share_op *o = share_op_new(m, op, 0);
+    struct share_op *o = share_op_new(m, op, name, 0);
     o->ret_file = ret_file;
     fake_open(&m->w->disk.env, name, flags, &o->inner, &o->op);
 }
@@ -166,7 +186,7 @@ static struct share_file *share_file_of(struct env_file *f)
 static void share_close(struct env_file *f, struct env_op *op)
 {
     struct share_file *s = share_file_of(f);
-    fake_close(s->inner, &share_op_new(s->m, op, 0)->op);
+    fake_close(s->inner, &share_op_new(s->m, op, s->name, 0)->op);
     list_remove(&s->all);
     free(s);
 }
@@ -174,7 +194,7 @@ static void share_close(struct env_file *f, struct env_op *op)
 static void share_read(struct env_file *f, void *to, uint32_t len, uint64_t off, struct env_op *op)
 {
     struct share_file *s = share_file_of(f);
-    struct share_op *o = share_op_new(s->m, op, len);
+    struct share_op *o = share_op_new(s->m, op, s->name, len);
     ASSERT((uintptr_t)to % 4096 == 0);
     o->to = to;
     fake_read(s->inner, o->copy, len, off, &o->op);
@@ -184,7 +204,7 @@ static void share_write(struct env_file *f, const void *from, uint32_t len, uint
                         struct env_op *op)
 {
     struct share_file *s = share_file_of(f);
-    struct share_op *o = share_op_new(s->m, op, len);
+    struct share_op *o = share_op_new(s->m, op, s->name, len);
     memcpy(o->copy, from, len);
     fake_write(s->inner, o->copy, len, off, &o->op);
 }
@@ -192,32 +212,32 @@ static void share_write(struct env_file *f, const void *from, uint32_t len, uint
 static void share_sync(struct env_file *f, struct env_op *op)
 {
     struct share_file *s = share_file_of(f);
-    fake_sync(s->inner, &share_op_new(s->m, op, 0)->op);
+    fake_sync(s->inner, &share_op_new(s->m, op, s->name, 0)->op);
 }
 
 static void share_resize(struct env_file *f, uint64_t size, struct env_op *op)
 {
     struct share_file *s = share_file_of(f);
-    fake_resize(s->inner, size, &share_op_new(s->m, op, 0)->op);
+    fake_resize(s->inner, size, &share_op_new(s->m, op, s->name, 0)->op);
 }
 
 static void share_rename(struct env *e, const char *from, const char *to, struct env_op *op)
 {
     struct share_member *m = share_of(e);
-    fake_rename(&m->w->disk.env, from, to, &share_op_new(m, op, 0)->op);
+    fake_rename(&m->w->disk.env, from, to, &share_op_new(m, op, from, 0)->op);
 }
 
 static void share_unlink(struct env *e, const char *name, struct env_op *op)
 {
     struct share_member *m = share_of(e);
-    fake_unlink(&m->w->disk.env, name, &share_op_new(m, op, 0)->op);
+    fake_unlink(&m->w->disk.env, name, &share_op_new(m, op, name, 0)->op);
 }
 
 static void share_list(struct env *e, const char *dir, const char *after, char *buf, uint32_t cap,
                        struct env_op *op)
 {
     struct share_member *m = share_of(e);
-    struct share_op *o = share_op_new(m, op, cap);
+    struct share_op *o = share_op_new(m, op, dir, cap);
     o->to = buf;
     fake_list(&m->w->disk.env, dir, after, o->copy, cap, &o->op);
 }
@@ -274,6 +294,7 @@ static struct env *share_up(struct share *w, uint32_t i)
     ASSERT(!m->alive);
     m->alive = true;
     m->paused = false;
+    m->stuck = NULL;
     m->life++;
     mem_init(&m->mem, (struct mem_source){share_get, unit_put, NULL, 0}, 256 << 20);
     mem_init(&m->timer_mem, (struct mem_source){share_get, unit_put, NULL, 0}, 1 << 20);
@@ -349,8 +370,50 @@ static void share_drop(struct share *w)
     fake_drop(&w->disk);
 }
 
+/* --- names --- */
+
+static void share_is_born(struct share *w, const struct share_member *m, const char *name)
+{
+    struct share_born *b = &w->born[w->n_born++ % SHARE_BORN];
+    *b = (struct share_born){.by = m, .at_ns = w->disk.now_ns};
+    fmt_into(b->name, sizeof b->name, "%s", name);
+}
+
+static bool share_is_hidden(struct share *w, const struct share_member *m, const char *name)
+{
+    uint64_t hash = m->id;
+    for (uint32_t i = w->n_born, k = 0; k < SHARE_BORN && i-- > 0; k++) {
+        const struct share_born *b = &w->born[i % SHARE_BORN];
+        if (strcmp(b->name, name))
+            continue;
+        for (const char *c = name; *c; c++)
+            hash = base_mix_u64(hash + (uint8_t)*c);
+        bool is_hidden =
+            b->by != m &&
+            w->disk.now_ns < b->at_ns + (int64_t)(hash % (uint64_t)(w->late_names_ns + 1));
+        w->n_hidden += is_hidden;
+        return is_hidden;
+    }
+    return false;
+}
+
+/* what the disk does, as that member sees it */
+static int64_t share_do_named(struct share *w, const struct share_member *m, struct fake_op *o)
+{
+    struct fake_name *n = fake_name(&w->disk, o->name, false);
+    bool was = n && n->now >= 0;
+    if (o->kind == FAKE_OPEN && !(o->flags & ENV_O_CREATE) && share_is_hidden(w, m, o->name))
+        return E_NOENT;
+    int64_t ret = fake_do(&w->disk, o);
+    if (ret >= 0 && o->kind == FAKE_RENAME)
+        share_is_born(w, m, o->to);
+    else if (ret >= 0 && !was && o->kind == FAKE_OPEN)
+        share_is_born(w, m, o->name);
+    return ret;
+}
+
 /* names one level below a directory; a directory ends in '/' */
-static int64_t share_do_list(struct share *w, struct fake_op *o)
+static int64_t share_do_list(struct share *w, const struct share_member *m, struct fake_op *o)
 {
     struct fake *f = &w->disk;
     uint32_t used = 0;
@@ -364,6 +427,8 @@ static int64_t share_do_list(struct share *w, struct fake_op *o)
         for (uint32_t i = 0; i < f->n_names; i++) {
             const char *n = f->names[i].name;
             if (f->names[i].now < 0 || (dl && (strncmp(n, o->name, dl) || n[dl] != '/')))
+                continue;
+            if (w->late_names_ns && share_is_hidden(w, m, n))
                 continue;
             fmt_into(leaf, sizeof leaf, "%s", n + (dl ? dl + 1 : 0));
             char *slash = strchr(leaf, '/');
@@ -424,13 +489,22 @@ static void share_disk_do(struct share *w, uint32_t i)
     struct fake *f = &w->disk;
     struct fake_op o = f->ops[i];
     memmove(&f->ops[i], &f->ops[i + 1], (--f->n_ops - i) * sizeof o);
-    o.op->ret = o.kind == FAKE_LIST ? share_do_list(w, &o) : fake_do(f, &o);
+    const struct share_member *m =
+        o.op->done == share_done ? container_of(o.op, struct share_op, op)->m : NULL;
+    o.op->ret = o.kind == FAKE_LIST     ? share_do_list(w, m, &o)
+                : m && w->late_names_ns ? share_do_named(w, m, &o)
+                                        : fake_do(f, &o);
     o.op->done(o.op);
 }
 
 static int64_t share_not_before(const struct fake_op *o)
 {
-    return o->op->done == share_done ? container_of(o->op, struct share_op, op)->not_before_ns : 0;
+    if (o->op->done != share_done)
+        return 0;
+    const struct share_op *s = container_of(o->op, struct share_op, op);
+    bool is_stuck =
+        s->m->alive && s->m->life == s->life && s->m->stuck && strstr(s->name, s->m->stuck);
+    return is_stuck ? INT64_MAX : s->not_before_ns;
 }
 
 /* false: nothing is under way that may end now; *ret_at: when something may */

@@ -16,6 +16,7 @@ struct tt {
     struct wal *wal;
     struct wal_host host;
     struct zk_tail tail;
+    struct zk_owner owner;
     struct tt_op wal_op, look, shut;
     uint32_t len[TT_RECORDS];
     uint64_t appended, durable, trimmed, want; /* want: next one that is to come */
@@ -69,6 +70,11 @@ static void tt_on_space(struct wal_host *h, bool full)
     (void)full;
 }
 
+static void tt_on_names(struct wal_host *h, uint64_t first, uint64_t last, struct env_op *op)
+{
+    zk_owner_tell(&container_of(h, struct tt, host)->owner, first, last, op);
+}
+
 static void tt_fill(uint8_t *b, uint64_t index, uint32_t len)
 {
     for (uint32_t i = 0; i < len; i++)
@@ -100,7 +106,8 @@ static void tt_init(struct tt *t, uint64_t seed)
     t->refuse_ppm = seed % 5 ? 0 : 50000;
     t->errs = seed % 4 == 1;
     t->want = 1;
-    t->host = (struct wal_host){tt_on_record, tt_on_rejected, tt_on_failed, tt_on_space};
+    t->host =
+        (struct wal_host){tt_on_record, tt_on_rejected, tt_on_failed, tt_on_space, tt_on_names};
     struct wal_config wc = {.dir = "d/log",
                             .segment_bytes = 128 << 10,
                             .batch_bytes = 24 << 10,
@@ -111,6 +118,10 @@ static void tt_init(struct tt *t, uint64_t seed)
     struct env *a = share_up(&t->s, 0), *b = share_up(&t->s, 1);
     t->wal = wal_create(a, &t->s.m[0].mem, &wc, &t->host);
     t->wal_op.op.done = t->look.op.done = t->shut.op.done = tt_done;
+    CU_ASSERT_FATAL(zk_owner_init(&t->owner, a, &t->s.m[0].mem));
+    zk_owner_make(&t->owner, "d/log", 3, 1, &t->wal_op.op);
+    tt_wait(t, &t->wal_op);
+    t->wal_op.done = false;
     wal_recover(t->wal, 1, 0, &t->wal_op.op);
     tt_wait(t, &t->wal_op);
     t->wal_op.done = false;

@@ -8,7 +8,7 @@
 #ifndef TESTS_UNIT_TEST_ZK_WORLD_H
 #define TESTS_UNIT_TEST_ZK_WORLD_H
 
-#include "journal/journal.h"
+#include "journal/zk_drive_impl.h"
 #include "journal/zk_elect.h"
 #include "journal/zk_fence.h"
 #include "tests/unit/test_zk_share.h"
@@ -31,7 +31,7 @@ struct zw_member {
     struct journal *j;
     struct journal_host host;
     struct zk_elect elect;
-    bool stands;
+    bool stands, is_held;
     uint32_t life;
     enum journal_role role;
     int why;
@@ -52,8 +52,13 @@ struct zw {
     bool is_acked[ZW_RECORDS];     /* by index */
     uint64_t next_id, seen, acked; /* acked: highest index answered for */
     uint64_t number, last_epoch;
+    uint32_t n_numbers, n_calls; /* calls: of another one, to lead */
+    bool hold_waits;             /* what a leader began does not end at once */
+    bool number_uncalls;         /* who asks for a number is not first any more when it comes */
     uint32_t twice_ppm, n_acked, n_unknown, n_reads, n_reads_failed, n_leads;
     bool bad, damaged;
+    struct fake_inode *bad_file; /* of zw_damage_batch */
+    uint64_t bad_at;
     struct env_op format_op;
     bool formatted;
 };
@@ -111,6 +116,13 @@ static void zw_role(struct journal_host *h, enum journal_role role, uint64_t epo
     m->epoch = epoch;
     w->last_epoch = base_max_u64(w->last_epoch, epoch);
     w->n_leads++;
+}
+
+static bool zw_hold(struct journal_host *h, bool is_on)
+{
+    struct zw_member *m = zw_of(h);
+    m->is_held = is_on;
+    return !is_on || !m->w->hold_waits;
 }
 
 static void zw_image_begin(struct journal_host *h)
@@ -185,6 +197,9 @@ static void zw_number(struct zk_elect *e, uint64_t above, uint64_t *ret_number, 
     struct zw_member *m = zw_of_elect(e);
     struct zw *w = m->w;
     m->acked_then = w->acked;
+    w->n_numbers++;
+    if (w->number_uncalls)
+        e->standing = ZK_STANDING_NOT;
     *ret_number = above + 1;
     if (!prng_chance_ppm(&w->s.rng, w->twice_ppm)) {
         w->number = base_max_u64(w->number, above) + 1;
@@ -199,7 +214,25 @@ static void zw_serves(struct zk_elect *e, uint64_t epoch)
     (void)epoch;
 }
 
-static const struct zk_elect_vt zw_elect_vt = {zw_stand, zw_number, zw_serves};
+static void zw_call(struct zw *w, uint32_t i);
+
+static void zw_hand(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct env_op *op)
+{
+    struct zw_member *m = zw_of_elect(e);
+    struct zw *w = m->w;
+    uint32_t to = id ? id - 1 : (m->i + 1) % ZW_MEMBERS;
+    (void)deadline_ns;
+    bool can = w->m[to].stands && w->s.m[to].alive && e->standing == ZK_STANDING_FIRST;
+    w->n_calls++;
+    if (can) {
+        e->standing = ZK_STANDING_NOT;
+        zw_call(w, to);
+    }
+    env_reply(&w->s.m[m->i].env, op, can ? (int64_t)to + 1 : E_NOENT);
+}
+
+static const struct zk_elect_vt zw_elect_vt = {
+    .stand = zw_stand, .number = zw_number, .serves = zw_serves, .call = zw_hand};
 
 /* calls a member, whoever else was called */
 static void zw_call(struct zw *w, uint32_t i)
@@ -211,10 +244,15 @@ static void zw_call(struct zw *w, uint32_t i)
     zw_changed(m);
 }
 
-static void zw_uncall(struct zw *w, uint32_t i, enum zk_standing how)
+static UNUSED void zw_uncall(struct zw *w, uint32_t i, enum zk_standing how)
 {
     w->m[i].elect.standing = how;
     zw_changed(&w->m[i]);
+}
+
+static UNUSED const struct zk_drive *zw_drive(const struct zw *w, uint32_t i)
+{
+    return container_of(w->m[i].j, struct zk_drive, journal);
 }
 
 /* --- requests --- */
@@ -284,7 +322,7 @@ static void zw_read(struct zw *w, uint32_t i)
 
 /* --- processes --- */
 
-static bool zw_is_up(const struct zw *w, uint32_t i)
+static UNUSED bool zw_is_up(const struct zw *w, uint32_t i)
 {
     return w->s.m[i].alive && !w->s.m[i].paused;
 }
@@ -301,7 +339,8 @@ static void zw_up(struct zw *w, uint32_t i)
                                     .image_next = zw_image_next,
                                     .image_end = zw_image_end,
                                     .image_load = zw_image_load,
-                                    .image_reset = zw_image_reset};
+                                    .image_reset = zw_image_reset,
+                                    .hold = zw_hold};
     w->cfg.zk.id = i + 1;
     m->j = zk_drive_open(e, e, &w->s.m[i].mem, &w->cfg, &m->elect, &m->host);
     CU_ASSERT_FATAL(m->j != NULL);
@@ -380,6 +419,49 @@ static UNUSED bool zw_damage_image(struct zw *w)
     return true;
 }
 
+/* the bytes of a file of the shared storage, as they are and as a power loss would leave them */
+static UNUSED struct fake_inode *zw_file(struct zw *w, const char *part)
+{
+    for (uint32_t k = 0; k < w->s.disk.n_names; k++) {
+        const struct fake_name *n = &w->s.disk.names[k];
+        if (n->now >= 0 && strstr(n->name, part))
+            return &w->s.disk.inodes[n->now];
+    }
+    CU_FAIL_FATAL("no such file");
+    return NULL;
+}
+
+/* The batch of that record in that epoch's log loses a bit, or is gone with all behind it. */
+static UNUSED void zw_damage_batch(struct zw *w, uint64_t epoch, uint64_t place, bool is_gone)
+{
+    char part[64];
+    struct log_batch b;
+    fmt_into(part, sizeof part, "log-%016llx/wal-", (unsigned long long)epoch);
+    struct fake_inode *f = zw_file(w, part);
+    for (uint64_t at = LOG_BLOCK; at + LOG_BLOCK <= f->size; at += LOG_BLOCK) {
+        if (log_format_batch_head(f->now + at, &b) || place < b.first_index ||
+            place >= b.first_index + b.records)
+            continue;
+        for (int copy = 0; copy < 2; copy++) {
+            uint8_t *bytes = copy ? f->durable : f->now;
+            if (is_gone)
+                memset(bytes + at, 0, f->size - at);
+            else
+                bytes[at + sizeof b + 20] ^= 4;
+        }
+        w->bad_file = f;
+        w->bad_at = at + sizeof b + 20;
+        return;
+    }
+    CU_FAIL_FATAL("no such batch");
+}
+
+static UNUSED void zw_mend_batch(struct zw *w)
+{
+    w->bad_file->now[w->bad_at] ^= 4;
+    w->bad_file->durable[w->bad_at] ^= 4;
+}
+
 /* runs until the time has gone on by so much */
 static void zw_run(struct zw *w, int64_t ms)
 {
@@ -397,7 +479,7 @@ static bool zw_all_have_all(const struct zw *w)
 }
 
 /* everybody is well again, one leads, and all have all */
-static void zw_heal(struct zw *w, uint32_t first)
+static UNUSED void zw_heal(struct zw *w, uint32_t first)
 {
     for (uint32_t i = 0; i < ZW_MEMBERS; i++) {
         w->s.m[i].paused = false;

@@ -1,0 +1,511 @@
+/* tests/unit/test_zk_trouble.c - the ZooKeeper journal when storage hangs or is damaged, one
+ * thing at a time; test_zk_drive.c has all of it at once. */
+#include "tests/unit/test_zk_world.h"
+
+static struct zw zw_one;
+
+static struct zw *zt_begin(uint64_t seed)
+{
+    struct zw *w = &zw_one;
+    zw_init(w, seed);
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+        zw_up(w, i);
+    zw_run(w, 200);
+    return w;
+}
+
+static void zt_lead(struct zw *w, uint32_t i)
+{
+    for (int k = 0; k < 30 && w->m[i].role != JOURNAL_LEADER; k++) {
+        zw_call(w, i);
+        zw_run(w, 100);
+    }
+    CU_ASSERT_FATAL(w->m[i].role == JOURNAL_LEADER);
+}
+
+static void zt_write(struct zw *w, uint32_t i, uint32_t n)
+{
+    uint32_t had = w->n_acked;
+    for (uint32_t k = 0; k < n; k++) {
+        CU_ASSERT(zw_submit(w, i, 100));
+        zw_run(w, 2);
+    }
+    zw_run(w, 50);
+    CU_ASSERT_EQUAL(w->n_acked, had + n);
+}
+
+static void zt_end(struct zw *w)
+{
+    CU_ASSERT(!w->bad);
+    zw_drop(w);
+}
+
+/* --- who cannot reach the storage --- */
+
+static void test_a_stuck_leader_lets_others(void)
+{
+    struct zw *w = zt_begin(1);
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    w->s.m[0].stuck = "";
+    zw_submit(w, 0, 100);
+    zw_run(w, 13000);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+    CU_ASSERT(!w->m[0].stands);
+    CU_ASSERT_EQUAL(w->n_unknown, 1);
+    zt_lead(w, 1);
+    zt_write(w, 1, 3);
+    w->s.m[0].stuck = NULL;
+    zw_run(w, 1000);
+    CU_ASSERT(w->m[0].stands && w->m[0].applied >= w->acked);
+    zt_lead(w, 0);
+    zt_end(w);
+}
+
+/* it was asked for nothing, and nothing was asked of it */
+static void test_an_idle_stuck_leader_lets_others(void)
+{
+    struct zw *w = zt_begin(2);
+    zt_lead(w, 0);
+    w->s.m[0].stuck = "";
+    zw_run(w, 14000);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+    CU_ASSERT(!w->m[0].stands);
+    zt_end(w);
+}
+
+static void test_a_stuck_candidate_lets_others(void)
+{
+    for (int at = 0; at < 24; at++) {
+        struct zw *w = zt_begin(3 + (uint64_t)at);
+        zt_lead(w, 0);
+        zt_write(w, 0, 5);
+        zw_submit(w, 0, 100);
+        share_kill(&w->s, 0);
+        zw_call(w, 1);
+        for (int k = 0; k < at * 6; k++)
+            share_step(&w->s);
+        w->s.m[1].stuck = "";
+        zw_run(w, 13000);
+        CU_ASSERT(!w->m[1].stands);
+        zt_lead(w, 2);
+        zt_write(w, 2, 3);
+        w->s.m[1].stuck = NULL;
+        zw_run(w, 1000);
+        CU_ASSERT(w->m[1].stands && w->m[1].role == JOURNAL_STANDBY);
+        CU_ASSERT(w->m[1].applied >= w->acked);
+        zt_lead(w, 1);
+        zt_end(w);
+    }
+}
+
+/* --- deadlines --- */
+
+static void test_reads_end_in_time(void)
+{
+    struct zw *w = zt_begin(30);
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    w->s.m[0].stuck = w->s.m[1].stuck = "";
+    zw_read(w, 0);
+    zw_read(w, 1);
+    zw_run(w, 4500);
+    CU_ASSERT_EQUAL(w->n_reads_failed, 0);
+    zw_run(w, 1000);
+    CU_ASSERT_EQUAL(w->n_reads_failed, 2);
+    zt_end(w);
+}
+
+/* the fence can be read all the time, and is, for reads */
+static void test_a_log_that_hangs_ends_the_leadership(void)
+{
+    struct zw *w = zt_begin(31);
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    w->s.m[0].stuck = "wal-";
+    zw_submit(w, 0, 100);
+    for (int k = 0; k < 120; k++) {
+        zw_read(w, 0);
+        zw_run(w, 100);
+        if (k < 80)
+            CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_LEADER);
+    }
+    CU_ASSERT(w->n_reads > 80);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+    CU_ASSERT_EQUAL(w->n_unknown, 1);
+    zt_end(w);
+}
+
+static void test_a_look_that_failed_comes_again_soon(void)
+{
+    struct zw *w = zt_begin(32);
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    share_kill(&w->s, 1);
+    share_kill(&w->s, 2);
+    zw_run(w, 20);
+    w->s.disk.fail_read_in = 1;
+    w->s.disk.fail_with = E_IO;
+    zw_submit(w, 0, 100);
+    zw_run(w, 20);
+    CU_ASSERT_EQUAL(w->n_acked, 3);
+    zw_run(w, 100);
+    CU_ASSERT_EQUAL(w->n_acked, 4);
+    zt_end(w);
+}
+
+/* --- claims --- */
+
+static void test_who_is_not_first_claims_nothing(void)
+{
+    static const uint8_t zeros[LOG_BLOCK];
+    struct zw *w = zt_begin(40);
+    w->number_uncalls = true;
+    for (int k = 0; k < 5; k++) {
+        zw_call(w, 0);
+        zw_run(w, 300);
+    }
+    CU_ASSERT(w->n_numbers > 2);
+    const uint8_t *fence = zw_file(w, "d/fence")->now;
+    CU_ASSERT(!memcmp(fence + 2 * LOG_BLOCK, zeros, LOG_BLOCK)); /* of epoch 1 */
+    w->number_uncalls = false;
+    zt_lead(w, 0);
+    CU_ASSERT(memcmp(fence + 2 * LOG_BLOCK, zeros, LOG_BLOCK) ||
+              memcmp(fence + 7 * LOG_BLOCK, zeros, LOG_BLOCK));
+    zt_end(w);
+}
+
+static void test_a_number_out_of_range_is_an_error(void)
+{
+    struct zw *w = zt_begin(41);
+    w->number = 1ULL << 40;
+    for (int k = 0; k < 200; k++) {
+        zw_call(w, 0);
+        zw_run(w, 100);
+    }
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+    CU_ASSERT(w->n_numbers > 0 && w->n_numbers < 4);
+    CU_ASSERT_PTR_NOT_NULL(strstr(w->s.disk.last_error, "set it to the number of used ones"));
+    w->number = 0;
+    zt_lead(w, 1);
+    zt_end(w);
+}
+
+/* A slot may have been read from what the storage then loses. */
+static void test_what_one_stands_on_stays(void)
+{
+    struct zw *w = zt_begin(42);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    uint64_t e = zw_drive(w, 0)->epoch;
+    struct fake_inode *f = zw_file(w, "d/fence");
+    for (uint64_t copy = 1; copy < 3; copy++) {
+        uint64_t at = LOG_BLOCK * (1 + copy * ZW_SLOTS + e);
+        memset(f->durable + at, 0, LOG_BLOCK);
+        memset(f->dirty + at / FAKE_SECTOR, 1, LOG_BLOCK / FAKE_SECTOR);
+        f->n_dirty += LOG_BLOCK / FAKE_SECTOR;
+    }
+    share_kill(&w->s, 0);
+    zt_lead(w, 1);
+    zt_write(w, 1, 5);
+    for (uint64_t at = 0; at < 3 * ZW_SLOTS * LOG_BLOCK; at += FAKE_SECTOR)
+        if (f->dirty[at / FAKE_SECTOR])
+            memcpy(f->now + at, f->durable + at, FAKE_SECTOR);
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++) {
+        share_kill(&w->s, i);
+        zw_up(w, i);
+    }
+    zw_run(w, 200);
+    zt_lead(w, 2);
+    CU_ASSERT(w->m[2].applied >= w->acked);
+    zt_end(w);
+}
+
+/* 1 is about to serve when 2 claims, serves and acknowledges */
+static void test_who_was_overtaken_does_not_serve(void)
+{
+    struct zw *w = zt_begin(43);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    share_kill(&w->s, 0);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state < ZK_SERVE_PREV; k++)
+        share_step(&w->s);
+    CU_ASSERT_FATAL(zw_drive(w, 1)->state < ZK_LEAD);
+    w->s.m[1].stuck = "fence";
+    zt_lead(w, 2);
+    zt_write(w, 2, 5);
+    w->s.m[1].stuck = NULL;
+    zw_run(w, 1000);
+    CU_ASSERT_EQUAL(w->n_leads, 2);
+    CU_ASSERT_EQUAL(w->m[1].role, JOURNAL_STANDBY);
+    CU_ASSERT(w->m[1].applied >= w->acked);
+    zt_end(w);
+}
+
+/* A leader that was overtaken writes on, and a standby that looked at the fence before that reads
+ * it after. */
+static void test_what_a_stale_leader_writes_counts_nowhere(void)
+{
+    struct zw *w = zt_begin(44);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    zw_run(w, 100);
+    w->s.m[0].stuck = "fence";
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state != ZK_LOOK; k++)
+        share_step(&w->s);
+    w->s.m[1].stuck = "wal-";
+    zt_lead(w, 2);
+    for (int k = 0; k < 6; k++) {
+        zw_submit(w, 0, 100); /* each says up to where those before it are known */
+        zw_run(w, 3);
+    }
+    zt_write(w, 2, 5);
+    w->s.m[1].stuck = NULL;
+    w->s.m[0].stuck = NULL;
+    zw_run(w, 1000);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+    CU_ASSERT(w->m[1].applied >= w->acked);
+    zt_end(w);
+}
+
+static void test_what_was_dropped_is_told_again(void)
+{
+    struct zw *w = zt_begin(45);
+    zt_lead(w, 0);
+    zw_submit(w, 0, 100);
+    for (int k = 0; k < 20000 && !zw_drive(w, 0)->is_telling; k++)
+        share_step(&w->s);
+    CU_ASSERT_FATAL(w->n_acked == 1 && zw_drive(w, 0)->is_telling);
+    w->s.m[0].stuck = "wal-";
+    struct wal_host *h = &container_of(w->m[0].j, struct zk_drive, journal)->wal_host;
+    h->rejected(h, 1, E_NOSPC);
+    CU_ASSERT(!zw_drive(w, 0)->is_telling);
+    zw_run(w, 20);
+    CU_ASSERT(zw_drive(w, 0)->is_telling);
+    zt_end(w);
+}
+
+/* --- damage --- */
+
+/* What a standby cannot read may have been acknowledged. */
+static void test_a_standby_behind_damage_proves_nothing(void)
+{
+    struct zw *w = zt_begin(50);
+    struct journal_status st;
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    zw_run(w, 100);
+    uint64_t e = zw_drive(w, 0)->epoch, base = zw_drive(w, 0)->log.base;
+    w->s.m[1].paused = true;
+    zt_write(w, 0, 5);
+    zw_damage_batch(w, e, w->acked - base - 2, false);
+    w->s.m[1].paused = false;
+    for (int k = 0; k < 10; k++) {
+        zw_read(w, 1);
+        zw_run(w, 700);
+    }
+    CU_ASSERT_EQUAL(w->n_reads, 0);
+    CU_ASSERT(w->n_reads_failed > 1);
+    journal_status(w->m[1].j, &st);
+    CU_ASSERT(st.repairing);
+    CU_ASSERT_PTR_NOT_NULL(strstr(w->s.disk.last_error, "cannot be read"));
+    zt_write(w, 0, 3); /* the leader needs nothing of it */
+    zt_end(w);
+}
+
+/* A batch that is under way delays reads, and no more. */
+static void test_reads_wait_for_a_batch_under_way(void)
+{
+    struct zw *w = zt_begin(51);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    zw_run(w, 100);
+    uint64_t e = zw_drive(w, 0)->epoch, base = zw_drive(w, 0)->log.base;
+    w->s.m[1].paused = true;
+    zt_write(w, 0, 5);
+    zw_damage_batch(w, e, w->acked - base - 2, false);
+    w->s.m[1].paused = false;
+    zw_read(w, 1);
+    zw_run(w, 700);
+    CU_ASSERT_EQUAL(w->n_reads + w->n_reads_failed, 0);
+    zw_mend_batch(w);
+    zw_run(w, 100);
+    CU_ASSERT_EQUAL(w->n_reads, 1);
+    zt_end(w);
+}
+
+/* How far its log went when it began to count is known, also to who knows nothing else. */
+static void test_nobody_leads_without_what_was_acknowledged(void)
+{
+    struct zw *w = zt_begin(52);
+    zt_lead(w, 0);
+    zt_write(w, 0, 2);
+    zw_run(w, 100);
+    w->s.m[0].stuck = "fence";
+    for (int k = 0; k < 5; k++)
+        zw_submit(w, 0, 100);
+    zw_run(w, 50);
+    zt_lead(w, 1);
+    zw_run(w, 20);
+    uint64_t e = zw_drive(w, 1)->epoch;
+    CU_ASSERT_EQUAL(w->m[1].applied, zw_drive(w, 1)->log.base + 5);
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+        share_kill(&w->s, i);
+    zw_damage_batch(w, e, 1, true);
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+        zw_up(w, i);
+    uint32_t leads = w->n_leads;
+    for (int k = 0; k < 40; k++) {
+        zw_call(w, (uint32_t)k % ZW_MEMBERS);
+        zw_read(w, (uint32_t)(k + 1) % ZW_MEMBERS);
+        zw_run(w, 200);
+    }
+    CU_ASSERT_EQUAL(w->n_leads, leads);
+    CU_ASSERT_EQUAL(w->n_reads, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(w->s.disk.last_error, "does not check"));
+    zt_end(w);
+}
+
+/* --- another one shall lead --- */
+
+struct zt_change {
+    struct env_op op;
+    bool is_done;
+};
+
+static void zt_changed(struct env_op *op)
+{
+    container_of(op, struct zt_change, op)->is_done = true;
+}
+
+/* how it ended */
+static int64_t zt_change(struct zw *w, uint32_t i, enum journal_verb verb, uint32_t id, int64_t ms)
+{
+    static struct zt_change c;
+    struct journal_change what = {.verb = verb, .id = id};
+    int64_t until = w->s.disk.now_ns + ms * ZW_MS;
+    c = (struct zt_change){.op.done = zt_changed};
+    journal_change(w->m[i].j, &what, until, &c.op);
+    while (!c.is_done && w->s.disk.now_ns < until + 1000 * ZW_MS)
+        zw_run(w, 1);
+    CU_ASSERT_FATAL(c.is_done);
+    return c.op.ret;
+}
+
+static void test_leadership_is_handed_over(void)
+{
+    for (uint64_t seed = 70; seed < 90; seed++) {
+        struct zw *w = zt_begin(seed);
+        uint32_t to = (uint32_t)(seed % 3);
+        zt_lead(w, 0);
+        for (int k = 0; k < 20; k++)
+            zw_submit(w, 0, 1000);
+        int64_t began = w->s.disk.now_ns;
+        CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, to ? to + 1 : 0, 2000), 0);
+        CU_ASSERT(w->s.disk.now_ns - began < 300 * ZW_MS);
+        CU_ASSERT_EQUAL(w->n_acked, 20);
+        CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+        CU_ASSERT(!w->m[0].is_held);
+        zw_run(w, 100);
+        CU_ASSERT_EQUAL(w->m[to ? to : 1].role, JOURNAL_LEADER);
+        zt_write(w, to ? to : 1, 3);
+        zt_lead(w, 0);
+        zt_end(w);
+    }
+}
+
+static void test_nobody_is_called_before_the_host_is_ready(void)
+{
+    struct zw *w = zt_begin(91);
+    zt_lead(w, 0);
+    w->hold_waits = true;
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, 2, 5000), E_BUSY);
+    CU_ASSERT_EQUAL(w->n_calls, 0);
+    CU_ASSERT(!w->m[0].is_held);
+    zt_write(w, 0, 3);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, 2, 1000), E_TIMEOUT);
+    CU_ASSERT_EQUAL(w->n_calls, 0);
+    zt_write(w, 0, 3);
+    struct journal_change what = {.verb = JOURNAL_ELECT, .id = 2};
+    struct zt_change c = {.op.done = zt_changed}, other = {.op.done = zt_changed};
+    journal_change(w->m[0].j, &what, w->s.disk.now_ns + 5000 * ZW_MS, &c.op);
+    zw_run(w, 300);
+    journal_change(w->m[0].j, &what, w->s.disk.now_ns + 5000 * ZW_MS, &other.op);
+    zw_run(w, 1);
+    CU_ASSERT(other.is_done && other.op.ret == E_AGAIN);
+    zt_write(w, 0, 3); /* what it began may need records */
+    CU_ASSERT(!c.is_done && w->n_calls == 0);
+    journal_held(w->m[0].j);
+    zw_run(w, 300);
+    CU_ASSERT(c.is_done && c.op.ret == 0);
+    CU_ASSERT_EQUAL(w->m[1].role, JOURNAL_LEADER);
+    zt_end(w);
+}
+
+static void test_what_cannot_be_changed(void)
+{
+    struct zw *w = zt_begin(92);
+    zt_lead(w, 0);
+    CU_ASSERT_EQUAL(zt_change(w, 1, JOURNAL_ELECT, 2, 1000), E_NOT_LEADER);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, 1, 1000), E_EXIST);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ADD, 4, 1000), E_NOTSUP);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_REMOVE, 2, 1000), E_NOTSUP);
+    w->s.m[2].stuck = "";
+    zw_run(w, 13000);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, 3, 1000), E_UNAVAILABLE);
+    zt_write(w, 0, 3);
+    w->s.m[0].stuck = "wal-";
+    zw_submit(w, 0, 100);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, 2, 1000), E_TIMEOUT); /* it is not proven */
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_LEADER);
+    CU_ASSERT(!w->m[0].is_held);
+    w->s.m[0].stuck = NULL;
+    zw_run(w, 100);
+    zt_write(w, 0, 3);
+    zt_end(w);
+}
+
+/* --- only looking --- */
+
+static void test_who_only_looks_changes_nothing(void)
+{
+    struct zw *w = zt_begin(60);
+    zt_lead(w, 0);
+    zt_write(w, 0, 300);
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+        zw_stop(w, i);
+    uint64_t writes = w->s.disk.writes_done;
+    w->cfg.check_only = true;
+    w->cfg.image_after_bytes = 4096;
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+        zw_up(w, i);
+    for (int k = 0; k < 20; k++) {
+        zw_call(w, (uint32_t)k % ZW_MEMBERS);
+        zw_run(w, 100);
+    }
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++) {
+        CU_ASSERT_EQUAL(w->m[i].role, JOURNAL_STANDBY);
+        CU_ASSERT(!w->m[i].stands);
+        CU_ASSERT(w->m[i].applied >= w->acked);
+        zw_stop(w, i);
+    }
+    CU_ASSERT_EQUAL(w->n_numbers, 1);
+    CU_ASSERT_EQUAL(w->s.disk.writes_done, writes);
+    zt_end(w);
+}
+
+UNIT_MAIN("zk_trouble", UNIT(test_a_stuck_leader_lets_others),
+          UNIT(test_an_idle_stuck_leader_lets_others), UNIT(test_a_stuck_candidate_lets_others),
+          UNIT(test_reads_end_in_time), UNIT(test_a_log_that_hangs_ends_the_leadership),
+          UNIT(test_a_look_that_failed_comes_again_soon),
+          UNIT(test_who_is_not_first_claims_nothing), UNIT(test_a_number_out_of_range_is_an_error),
+          UNIT(test_what_one_stands_on_stays), UNIT(test_who_was_overtaken_does_not_serve),
+          UNIT(test_what_a_stale_leader_writes_counts_nowhere),
+          UNIT(test_what_was_dropped_is_told_again),
+          UNIT(test_a_standby_behind_damage_proves_nothing),
+          UNIT(test_reads_wait_for_a_batch_under_way),
+          UNIT(test_nobody_leads_without_what_was_acknowledged),
+          UNIT(test_leadership_is_handed_over),
+          UNIT(test_nobody_is_called_before_the_host_is_ready), UNIT(test_what_cannot_be_changed),
+          UNIT(test_who_only_looks_changes_nothing))
