@@ -515,6 +515,7 @@ static void local_status(struct journal *j, struct journal_status *ret_status)
     if (l->wal)
         wal_stats(l->wal, &w);
     *ret_status = (struct journal_status){.role = l->role,
+                                          .full = l->full,
                                           .epoch = l->epoch,
                                           .first_index = w.first_index,
                                           .last_index = w.last_index,

@@ -375,6 +375,7 @@ void raft_drive_status(struct journal *j, struct journal_status *ret_status)
     if (d->raft)
         raft_status(d->raft, &s);
     *ret_status = (struct journal_status){.role = d->role,
+                                          .full = d->full,
                                           .epoch = s.term,
                                           .first_index = s.first,
                                           .last_index = s.last,

@@ -56,6 +56,7 @@ enum {
     SNAP_STEP = 64 * 1024,                     /* of an image, written at once beside appends */
     SNAP_FILES_MAX = 64,
     SNAP_NAMES = 4096,
+    SNAP_OLD_MAX = 8,
     SNAP_LOOKS = 3, /* more at what does not check: a disk may give another place's bytes */
     SNAP_PAUSE_NS = 500 * 1000,
     SNAP_FREED_RETRY_NS = 250 * 1000 * 1000,
@@ -66,7 +67,7 @@ static const int64_t SNAP_FREED_NS = 10 * 1000 * 1000000LL;
 
 struct snap_file {
     uint64_t index, bytes;
-    bool bad;
+    bool bad, unread; /* unread: bad, because the storage did not give it */
 };
 
 struct snap {
@@ -85,6 +86,8 @@ struct snap {
     uint8_t *memory, *buf;
     struct snap_file files[SNAP_FILES_MAX]; /* ascending */
     uint32_t n_files, at_file;
+    uint64_t old[SNAP_OLD_MAX]; /* tags of other lives' unfinished images */
+    uint32_t n_old;
     uint64_t loaded, loaded_epoch, named;
     /* the image being read or written */
     uint64_t index, epoch, size, pos, window_at, data_bytes;
@@ -216,6 +219,13 @@ static void snap_path(const struct snap *s, const char *leaf, char *ret_name)
     fmt_into(ret_name, ENV_NAME_MAX, "%s%s", s->dir, leaf);
 }
 
+static void snap_tmp(const struct snap *s, char *ret_name)
+{
+    char leaf[LOG_NAME_MAX];
+    log_format_name(leaf, "tmp-", s->cfg.tag);
+    snap_path(s, s->cfg.tag ? leaf : "image.tmp", ret_name);
+}
+
 static size_t snap_window(const struct snap *s)
 {
     return SNAP_TAIL + s->read_bytes;
@@ -273,7 +283,10 @@ static bool snap_list(struct snap *s)
             if (!strcmp(n, "journal.reserve"))
                 s->has_reserve = true;
             if (!strcmp(n, "image.tmp"))
-                s->has_tmp = true;
+                s->has_tmp = !s->cfg.tag;
+            if (s->cfg.tag && s->n_old < SNAP_OLD_MAX && log_format_name_parse(n, "tmp-", &index) &&
+                index != s->cfg.tag)
+                s->old[s->n_old++] = index;
             if (!log_format_name_parse(n, "image-", &index))
                 continue;
             if (s->n_files == SNAP_FILES_MAX)
@@ -487,6 +500,7 @@ static void snap_load_verdict(struct snap *s, int ret)
         s->at_file = s->cfg.check_all ? s->at_file - 1 : 0;
     } else if (ret == E_CORRUPT || ret == E_EOF || ret == E_IO) {
         f->bad = true;
+        f->unread = ret == E_IO && s->cfg.keeps_unread;
         if (!s->checking && !s->host->image_reset)
             s->ret = E_CORRUPT;
         fmt_log(s->env, s->ret ? ENV_LOG_ERROR : ENV_LOG_WARN, "journal: %s: %s; %s.", name,
@@ -709,6 +723,8 @@ static bool snap_prune(struct snap *s)
     for (uint32_t i = s->n_files; i-- > 0 && all_good;) { /* they may turn bad meanwhile */
         if (!s->files[i].bad && (++good <= SNAP_KEEP || s->files[i].index == wanted))
             continue;
+        if (s->files[i].unread && good < SNAP_KEEP)
+            continue;
         snap_name(s, s->files[i].index, name);
         s->n_files--;
         memmove(s->files + i, s->files + i + 1, (s->n_files - i) * sizeof *s->files);
@@ -774,10 +790,17 @@ static bool snap_reserve_step(struct snap *s)
 /* next: RESERVE_OPEN or RELEASE */
 static void snap_reserve_begin(struct snap *s, enum snap_state next)
 {
-    char name[ENV_NAME_MAX];
-    snap_path(s, s->has_tmp ? "image.tmp" : "journal.reserve", name);
+    char name[ENV_NAME_MAX], leaf[LOG_NAME_MAX];
+    if (s->n_old) {
+        log_format_name(leaf, "tmp-", s->old[s->n_old - 1]);
+        snap_path(s, leaf, name);
+    } else if (s->has_tmp) {
+        snap_tmp(s, name);
+    } else {
+        snap_path(s, "journal.reserve", name);
+    }
     s->after_sweep = next;
-    s->state = s->has_tmp ? SNAP_SWEEP : next;
+    s->state = s->has_tmp || s->n_old ? SNAP_SWEEP : next;
     if (s->state == SNAP_RESERVE_OPEN)
         env_open(s->env, name, ENV_O_WRITE | ENV_O_CREATE | ENV_O_DIRECT, &s->file, &s->op);
     else
@@ -789,7 +812,7 @@ static void snap_reserve_begin(struct snap *s, enum snap_state next)
 static bool snap_step(struct snap *s)
 {
     char name[ENV_NAME_MAX], tmp[ENV_NAME_MAX];
-    snap_path(s, "image.tmp", tmp);
+    snap_tmp(s, tmp);
     switch (s->state) {
     case SNAP_REST:
         return false;
@@ -860,7 +883,10 @@ static bool snap_step(struct snap *s)
         return false;
     case SNAP_SWEEP:
         s->fresh = false;
-        s->has_tmp = false;
+        if (s->n_old)
+            s->n_old--;
+        else
+            s->has_tmp = false;
         snap_reserve_begin(s, s->after_sweep);
         return false;
     case SNAP_RESERVE_OPEN:
@@ -931,7 +957,7 @@ void snap_write(struct snap *s, uint64_t index, uint64_t epoch, struct env_op *o
     s->ended = false;
     s->has_tmp = false; /* it is written over */
     s->host->image_begin(s->host);
-    snap_path(s, "image.tmp", tmp);
+    snap_tmp(s, tmp);
     env_open(s->env, tmp, ENV_O_WRITE | ENV_O_CREATE | ENV_O_TRUNC | ENV_O_DIRECT, &s->file,
              &s->op);
 }

@@ -23,7 +23,12 @@ struct snap_config {
     const char *dir;        /* as in wal_config */
     uint64_t reserve_bytes; /* at least; grows to the size of the last image */
     uint64_t cluster_hi, cluster_lo;
-    bool check_all;          /* snap_open reads the older images too; the host only looks on */
+    /* Not 0: by chance, of this process's life.  On storage that hosts share another one may have
+     * the same directory, because it was given the same id, or stands still in the middle of an
+     * image while its successor writes one: an unfinished image is tmp-<tag> then. */
+    uint64_t tag;
+    bool keeps_unread; /* an image that could not be read at start goes only behind good ones */
+    bool check_all;    /* snap_open reads the older images too; the host only looks on */
     bool (*busy)(void *ctx); /* true while appends are under way */
     void *busy_ctx;
     /* the index of an image that stays though it is not one of the newest, if it is good; others

@@ -81,6 +81,7 @@ struct wal_prep {
     bool hold;            /* no retry now */
     bool lent;            /* a small one is better than none */
     bool tight;           /* a start found no room: the smallest segment will do */
+    uint32_t fulls;       /* so often in turn there was no room */
 };
 
 /* segments that are made, in the order in which they are used; the first is open, or being opened

@@ -77,6 +77,7 @@ static void wal_prep_made(struct wal *w)
     a->gives = false;
     p->state = WAL_PREP_IDLE;
     p->tight = false;
+    p->fulls = 0;
 }
 
 /* --- what others know --- */
@@ -228,6 +229,7 @@ static void wal_prep_done(struct env_op *op)
         break;
     case WAL_PREP_DROP_UNLINK:
         p->state = WAL_PREP_FULL;
+        p->fulls++;
         if (w->host->names) /* no gap: the number comes again */
             p->seq = w->seq_max = p->seq - 1;
         break;

@@ -111,7 +111,10 @@ void wal_rc_prepare(struct wal_recover *rc)
     }
     if (!wal_is_ready(w)) {
         wal_prep_run(w);
-        rc->busy = true; /* until wal_prep wakes us */
+        if (w->cfg.no_wait && w->prep.fulls > 1) /* the second time of a small one */
+            wal_rc_finish(rc, E_NOSPC);
+        else
+            rc->busy = true; /* until wal_prep wakes us */
         return;
     }
     rc->state = WAL_RC_HEADER;

@@ -132,7 +132,8 @@ struct wal *zk_drive_wal(struct zk_drive *d, uint64_t epoch)
 {
     zk_drive_log_dir(d, epoch, d->wal_dir);
     struct wal_config wc = {.dir = d->wal_dir,
-                            .segment_bytes = d->cfg.segment_bytes,
+                            .segment_bytes = d->room.lacks ? 0 : d->cfg.segment_bytes,
+                            .no_wait = true,
                             .batch_bytes = d->cfg.batch_bytes,
                             .batches_in_flight = d->cfg.batches_in_flight,
                             .queue_bytes = d->cfg.queue_bytes,
@@ -220,7 +221,7 @@ static bool zk_drive_rested(struct zk_drive *d)
     d->timer_fired = d->is_woken = false;
     d->chain_limit = UINT64_MAX;
     d->found.epoch = 0;
-    if (!d->stands && d->is_well && !d->cfg.check_only) {
+    if (!d->stands && d->is_well && !d->cfg.check_only && zk_room_may_stand(d)) {
         d->stands = true;
         d->elect->vt->stand(d->elect, true);
     }
@@ -286,7 +287,7 @@ static void zk_drive_ended(struct zk_drive *d)
     zk_drive_seen(d);
     zk_pend_reset(&d->pend, d->applied + 1);
     d->acked = d->applied;
-    d->is_late = false;
+    d->is_late = d->full = false;
     zk_drive_pause(d, d->end_why == E_STALE || !d->end_why ? 10 * ZK_MS
                       : d->end_why == E_RANGE              ? 10000 * ZK_MS
                                                            : 200 * ZK_MS);
@@ -553,6 +554,7 @@ void zk_drive_run(struct zk_drive *d)
     }
     d->is_running = false;
     zk_image_run(d);
+    zk_room_run(d);
     zk_gc_run(d);
 }
 
@@ -645,6 +647,7 @@ static void zk_journal_status(struct journal *j, struct journal_status *ret_stat
         .syncs = w.syncs,
         .cluster_hi = d->fence.cluster_hi,
         .cluster_lo = d->fence.cluster_lo,
+        .full = d->full || d->room.lacks,
         .repairing = d->torn.is_said || d->lacks > ZK_LACKS_SAID,
         .self = d->cfg.zk.id,
         .leader = d->role == JOURNAL_LEADER ? d->cfg.zk.id : d->elect->leader,
@@ -713,6 +716,7 @@ static void zk_drive_init(struct zk_drive *d)
     zk_hand_init(d);
     zk_image_init(d);
     zk_gc_init(d);
+    zk_room_init(d);
     d->elect->changed = zk_drive_elected;
     d->elect->ctx = d;
 }
@@ -743,6 +747,7 @@ struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
     d->host = host;
     d->cfg = *cfg;
     d->elect = elect;
+    d->tag = env_random(e) | 1;
     if (!zk_drive_memory(d, cfg->zk.dir)) {
         mem_free(m, d, sizeof *d);
         return NULL;

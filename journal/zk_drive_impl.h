@@ -8,6 +8,7 @@
  *   zk_hand.c    leadership is handed to another member
  *   zk_image.c   state images: the best of any member's, own ones
  *   zk_gc.c      what images hold leaves the shared storage
+ *   zk_room.c    the shared storage is full
  */
 #ifndef JOURNAL_ZK_DRIVE_IMPL_H
 #define JOURNAL_ZK_DRIVE_IMPL_H
@@ -121,6 +122,12 @@ struct zk_gc { /* of a leader */
     char names[LOG_BLOCK], after[ENV_NAME_MAX], dir[ENV_NAME_MAX], path[ENV_NAME_MAX];
 };
 
+struct zk_room {
+    struct env_op op;
+    bool lacks, has, gives, is_giving; /* room for a log; a reserve; it is to go; it goes */
+    int64_t again_ns, stand_ns;        /* then it is tried again to make one; to lead */
+};
+
 struct zk_log {                  /* of one epoch, as others see it */
     uint64_t epoch, base, limit; /* it counts from base + 1 up to limit; UINT64_MAX: the newest */
     uint64_t end;                /* so far it was durable when it began to count */
@@ -230,6 +237,7 @@ struct zk_drive {
     bool full;
 
     /* images */
+    uint64_t tag; /* of this process's life */
     struct snap *snap, *other;
     struct env_op snap_op;
     bool snap_busy, image_wanted, imaging;
@@ -248,6 +256,7 @@ struct zk_drive {
 
     struct zk_gc gc;
     struct zk_hand hand;
+    struct zk_room room;
     struct env_op *stop_op;
     bool stop_begun;
 };
@@ -328,5 +337,12 @@ uint32_t zk_image_member(const char *name); /* "17/" -> 17; 0: it is something e
 /* zk_gc.c */
 void zk_gc_init(struct zk_drive *d);
 void zk_gc_run(struct zk_drive *d);
+
+/* zk_room.c */
+void zk_room_init(struct zk_drive *d);
+void zk_room_run(struct zk_drive *d);
+void zk_room_short(struct zk_drive *d); /* a log could not begin */
+void zk_room_used(struct zk_drive *d);  /* an image may have used the reserve up */
+bool zk_room_may_stand(const struct zk_drive *d);
 
 #endif

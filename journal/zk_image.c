@@ -4,7 +4,10 @@
  * INVARIANTS
  *  1. A start takes the image with the highest index that is good, whoever wrote it: what is in an
  *     image was acknowledged.
- *  2. A member writes and removes in its own directory only.
+ *  2. A member writes and removes in its own directory only.  An unfinished image has a name of
+ * this process's life: one that stands still in the middle of it, or was given the same id,
+ * overwrites nothing.  What goes is behind an image that is durable and complete; one that could
+ * not be read at the start, because the storage did not answer, goes when two are.
  *  3. A standby whose next record was removed from the log takes the best image again. */
 #include "journal/zk_drive_impl.h"
 
@@ -19,7 +22,9 @@ static bool zk_image_is_busy(void *ctx)
 static struct snap *zk_image_snap(struct zk_drive *d, const char *dir)
 {
     struct snap_config sc = {.dir = dir,
-                             .reserve_bytes = 0,
+                             .reserve_bytes = d->cfg.segment_bytes,
+                             .tag = d->tag,
+                             .keeps_unread = true,
                              .cluster_hi = d->fence.cluster_hi,
                              .cluster_lo = d->fence.cluster_lo,
                              .busy = zk_image_is_busy,
@@ -229,6 +234,8 @@ static void zk_image_written(struct env_op *op)
 {
     struct zk_drive *d = container_of(op, struct zk_drive, snap_op);
     d->snap_busy = false;
+    zk_room_used(d); /* also, it may be too small now */
+    d->gc.again_ns = 0;
     d->retry_bytes = op->ret ? d->cfg.image_after_bytes + d->cfg.image_after_bytes / 4 : 0;
     env_reply_all(d->env, &d->image_ops_running, op->ret ? op->ret : (int64_t)snap_index(d->snap));
     zk_drive_run(d);

@@ -32,6 +32,8 @@ void zk_take_end(struct zk_drive *d, int why)
     if (why != E_STALE && why != E_EXIST && why != E_CANCELLED)
         fmt_log(d->env, ENV_LOG_WARN, "journal: member %u cannot lead now: %s.", d->cfg.zk.id,
                 err_text(why));
+    if (why == E_NOSPC || why == E_DQUOT)
+        zk_room_short(d);
     d->end_why = why;
     d->state = ZK_ENDING;
     zk_drive_stand_down(d);
@@ -191,7 +193,7 @@ static void zk_own_on_space(struct wal_host *h, bool full)
 {
     struct zk_drive *d = zk_take_of(h);
     d->full = full;
-    if (full)
+    if (full && d->state == ZK_RELOG)
         zk_own_on_rejected(h, 0, E_NOSPC);
 }
 

@@ -282,6 +282,84 @@ static void test_orphans_go(void)
     CU_ASSERT(!w->bad && orphans > 200 && left < orphans / 10);
 }
 
-UNIT_MAIN("zk_drive", UNIT(test_orphans_go), UNIT(test_names_are_seen_late),
+/* what a member says */
+static struct journal_status zw_status(struct zw *w, uint32_t i)
+{
+    struct journal_status st;
+    journal_status(w->m[i].j, &st);
+    return st;
+}
+
+static void zw_lead(struct zw *w, uint32_t i, int64_t ms)
+{
+    for (; ms > 0 && w->m[i].role != JOURNAL_LEADER; ms -= 100) {
+        zw_call(w, i);
+        zw_run(w, 100);
+    }
+}
+
+/* was it full meanwhile? */
+static bool zw_submits(struct zw *w, uint32_t i, uint32_t n)
+{
+    bool is_full = false;
+    for (uint32_t k = 0; k < n && !w->bad; k++) {
+        zw_submit(w, i, 3000);
+        zw_run(w, 2);
+        is_full |= zw_status(w, i).full;
+    }
+    return is_full;
+}
+
+/* The shared disk is full: submits end, reads go on, another one can take over by its reserve; then
+ * nobody can, and no more than a few epochs are used up; with room all goes on. */
+static void test_a_full_disk(void)
+{
+    struct zw *w = &zw_one;
+    for (uint64_t seed = 1; seed <= 12 && !w->bad; seed++) {
+        zw_init(w, seed);
+        for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+            zw_up(w, i);
+        zw_lead(w, 0, 3000);
+        zw_submits(w, 0, 100);
+        zw_run(w, 1000);
+        w->s.disk.capacity = fake_used(&w->s.disk);
+        bool is_full = zw_submits(w, 0, 150);
+        uint32_t acked = w->n_acked, reads = w->n_reads;
+        CU_ASSERT(w->n_unknown > 30 && is_full); /* an image may have made room since */
+        CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_LEADER);
+        zw_read(w, 0); /* a standby may wait for what the leader has no room to say */
+        zw_run(w, 500);
+        CU_ASSERT_EQUAL(w->n_reads, reads + 1);
+        w->s.disk.capacity += 2 << 20;
+        zw_run(w, 2000);
+        zw_submits(w, 0, 100);
+        CU_ASSERT(w->n_acked >= acked + 90 && !zw_status(w, 0).full);
+        zw_run(w, 12000); /* reserves */
+        w->s.disk.capacity = fake_used(&w->s.disk);
+        share_kill(&w->s, 0);
+        zw_lead(w, 1, 8000);
+        CU_ASSERT_EQUAL(w->m[1].role, JOURNAL_LEADER);
+        CU_ASSERT(zw_status(w, 1).full);
+        zw_submits(w, 1, 50); /* what the reserve has room for */
+        w->s.disk.capacity = fake_used(&w->s.disk) - (192 << 10);
+        share_kill(&w->s, 1);
+        uint64_t epoch = w->number;
+        zw_lead(w, 2, 30000);
+        CU_ASSERT(w->m[2].role == JOURNAL_STANDBY && zw_status(w, 2).full);
+        CU_ASSERT(w->number <= epoch + 4);
+        zw_stop(w, 2);
+        zw_up(w, 2);
+        w->s.disk.capacity += 4 << 20;
+        zw_heal(w, 2);
+        zw_run(w, 15000);
+        CU_ASSERT(!zw_status(w, 2).full);
+        if (w->bad)
+            fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+        zw_drop(w);
+    }
+    CU_ASSERT(!w->bad);
+}
+
+UNIT_MAIN("zk_drive", UNIT(test_a_full_disk), UNIT(test_orphans_go), UNIT(test_names_are_seen_late),
           UNIT(test_one_leads_and_all_follow), UNIT(test_the_next_leader_has_all),
           UNIT(test_two_of_one_number), UNIT(test_storms))
