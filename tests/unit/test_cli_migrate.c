@@ -280,7 +280,7 @@ static void newest_log(char *to, size_t cap)
 
 static int flip(const char *path, off_t at)
 {
-    uint8_t b;
+    uint8_t b = 0;
     int fd = open(path, O_RDWR);
     bool ok = fd >= 0 && pread(fd, &b, 1, at) == 1;
     b ^= 0x20;
