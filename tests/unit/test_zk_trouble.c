@@ -243,6 +243,30 @@ static void test_who_was_overtaken_does_not_serve(void)
     zt_end(w);
 }
 
+/* what 1 takes over is not durable in its own log yet */
+static void test_who_has_not_relogged_does_not_serve(void)
+{
+    struct zw *w = zt_begin(46);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    w->s.m[0].stuck = "fence";
+    for (int k = 0; k < 5; k++)
+        zw_submit(w, 0, 100);
+    zw_run(w, 50);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state < ZK_OWN_REPLAY; k++)
+        share_step(&w->s);
+    CU_ASSERT_FATAL(zw_drive(w, 1)->state <= ZK_RELOG);
+    w->s.m[1].stuck = "wal-";
+    zw_run(w, 1000);
+    CU_ASSERT_EQUAL(zw_drive(w, 1)->state, ZK_RELOG);
+    CU_ASSERT_EQUAL(w->n_leads, 1);
+    w->s.m[1].stuck = NULL;
+    zw_run(w, 100);
+    CU_ASSERT_EQUAL(w->m[1].role, JOURNAL_LEADER);
+    zt_end(w);
+}
+
 /* A leader that was overtaken writes on, and a standby that looked at the fence before that reads
  * it after. */
 static void test_what_a_stale_leader_writes_counts_nowhere(void)
@@ -466,6 +490,99 @@ static void test_what_cannot_be_changed(void)
     zt_end(w);
 }
 
+/* --- all of it --- */
+
+struct zt_storm {
+    struct zt_change c[ZW_MEMBERS];
+    uint32_t life[ZW_MEMBERS]; /* that c is of; 0: it is free */
+    uint32_t handed;
+};
+
+static void zt_hand(struct zw *w, struct zt_storm *t, uint32_t i)
+{
+    struct journal_change what = {.verb = JOURNAL_ELECT,
+                                  .id = (uint32_t)prng_below(&w->s.rng, ZW_MEMBERS + 1)};
+    if (t->life[i] == w->m[i].life && !t->c[i].is_done)
+        return;
+    t->handed += t->life[i] == w->m[i].life && t->c[i].op.ret == 0;
+    t->life[i] = w->m[i].life;
+    t->c[i] = (struct zt_change){.op.done = zt_changed};
+    w->hold_waits = prng_below(&w->s.rng, 4) == 0;
+    journal_change(w->m[i].j, &what,
+                   w->s.disk.now_ns + (int64_t)prng_below(&w->s.rng, 4000) * ZW_MS, &t->c[i].op);
+}
+
+static void zt_storm(struct zw *w, struct zt_storm *t)
+{
+    static const char *const parts[] = {"", "fence", "wal-", "images", "owner"};
+    struct prng *r = &w->s.rng;
+    uint32_t i = (uint32_t)prng_below(r, ZW_MEMBERS);
+    bool is_up = zw_is_up(w, i);
+    uint64_t dice = prng_below(r, 100);
+    if (dice < 35 && is_up && w->m[i].role == JOURNAL_LEADER)
+        zw_submit(w, i, 8 + (uint32_t)prng_below(r, 1500));
+    else if (dice < 50 && is_up)
+        zw_read(w, i);
+    else if (dice < 56 && is_up && w->last_epoch < ZW_SLOTS / 2)
+        zw_call(w, i);
+    else if (dice < 58 && is_up)
+        zw_uncall(w, i, prng_below(r, 2) ? ZK_STANDING_LOST : ZK_STANDING_NOT);
+    else if (dice < 61 && is_up && w->m[i].role == JOURNAL_LEADER)
+        zt_hand(w, t, i);
+    else if (dice < 62 && is_up && w->m[i].is_held && prng_below(r, 2))
+        journal_held(w->m[i].j);
+    else if (dice < 65)
+        w->s.m[i].stuck = parts[prng_below(r, ARRAY_LEN(parts))];
+    else if (dice < 70)
+        w->s.m[i].stuck = NULL;
+    else if (dice == 70)
+        share_kill(&w->s, i);
+    else if (dice < 73 && !w->s.m[i].alive)
+        zw_up(w, i);
+    else if (dice == 73)
+        zw_run(w, (int64_t)prng_below(r, 4000));
+    else
+        zw_run(w, (int64_t)prng_below(r, 20));
+}
+
+static void test_storms_of_storage_that_hangs(void)
+{
+    struct zw *w = &zw_one;
+    const char *from = getenv("ZW_SEED"), *n = getenv("ZW_SEEDS");
+    uint64_t first = from ? strtoull(from, NULL, 0) : 1;
+    uint64_t seeds = n ? strtoull(n, NULL, 0) : from ? 1 : 60;
+    uint64_t acked = 0, reads = 0, leads = 0, handed = 0;
+    for (uint64_t seed = first; seed < first + seeds; seed++) {
+        struct zt_storm t = {0};
+        zw_init(w, seed);
+        w->s.disk.faults_ppm = seed % 3 == 0 ? 20000 : 0;
+        for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+            zw_up(w, i);
+        for (int k = 0; k < 1500 && !w->bad; k++)
+            zt_storm(w, &t);
+        w->hold_waits = false;
+        for (uint32_t i = 0; i < ZW_MEMBERS; i++)
+            w->s.m[i].stuck = NULL;
+        if (!w->bad)
+            zw_run(w, 4000); /* what was asked of them has its deadline */
+        if (!w->bad)
+            zw_heal(w, (uint32_t)(seed % ZW_MEMBERS));
+        acked += w->n_acked;
+        reads += w->n_reads;
+        leads += w->n_leads;
+        handed += t.handed;
+        zw_drop(w);
+        if (w->bad) {
+            fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
+            break;
+        }
+    }
+    fprintf(stderr, "%llu acked, %llu reads, %llu leaderships, %llu handed over\n",
+            (unsigned long long)acked, (unsigned long long)reads, (unsigned long long)leads,
+            (unsigned long long)handed);
+    CU_ASSERT(!w->bad && acked && handed);
+}
+
 /* --- only looking --- */
 
 static void test_who_only_looks_changes_nothing(void)
@@ -495,17 +612,15 @@ static void test_who_only_looks_changes_nothing(void)
     zt_end(w);
 }
 
-UNIT_MAIN("zk_trouble", UNIT(test_a_stuck_leader_lets_others),
-          UNIT(test_an_idle_stuck_leader_lets_others), UNIT(test_a_stuck_candidate_lets_others),
-          UNIT(test_reads_end_in_time), UNIT(test_a_log_that_hangs_ends_the_leadership),
-          UNIT(test_a_look_that_failed_comes_again_soon),
-          UNIT(test_who_is_not_first_claims_nothing), UNIT(test_a_number_out_of_range_is_an_error),
-          UNIT(test_what_one_stands_on_stays), UNIT(test_who_was_overtaken_does_not_serve),
-          UNIT(test_what_a_stale_leader_writes_counts_nowhere),
-          UNIT(test_what_was_dropped_is_told_again),
-          UNIT(test_a_standby_behind_damage_proves_nothing),
-          UNIT(test_reads_wait_for_a_batch_under_way),
-          UNIT(test_nobody_leads_without_what_was_acknowledged),
-          UNIT(test_leadership_is_handed_over),
-          UNIT(test_nobody_is_called_before_the_host_is_ready), UNIT(test_what_cannot_be_changed),
-          UNIT(test_who_only_looks_changes_nothing))
+UNIT_MAIN(
+    "zk_trouble", UNIT(test_a_stuck_leader_lets_others),
+    UNIT(test_an_idle_stuck_leader_lets_others), UNIT(test_a_stuck_candidate_lets_others),
+    UNIT(test_reads_end_in_time), UNIT(test_a_log_that_hangs_ends_the_leadership),
+    UNIT(test_a_look_that_failed_comes_again_soon), UNIT(test_who_is_not_first_claims_nothing),
+    UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_what_one_stands_on_stays),
+    UNIT(test_who_was_overtaken_does_not_serve), UNIT(test_who_has_not_relogged_does_not_serve),
+    UNIT(test_what_a_stale_leader_writes_counts_nowhere), UNIT(test_what_was_dropped_is_told_again),
+    UNIT(test_a_standby_behind_damage_proves_nothing), UNIT(test_reads_wait_for_a_batch_under_way),
+    UNIT(test_nobody_leads_without_what_was_acknowledged), UNIT(test_leadership_is_handed_over),
+    UNIT(test_nobody_is_called_before_the_host_is_ready), UNIT(test_what_cannot_be_changed),
+    UNIT(test_storms_of_storage_that_hangs), UNIT(test_who_only_looks_changes_nothing))
