@@ -2,6 +2,7 @@
 #include "cluster/cli_commands.h"
 #include <stdlib.h>
 #include "cluster/config_members.h"
+#include "cluster/config_zk.h"
 #include "net/net.h"
 #include "net/net_secret.h"
 
@@ -90,6 +91,12 @@ static int cli_config_check_run(struct cli *c)
     }
     if (cli_config_reach(&k, fresh))
         bad = E_CONFIG;
+    char auth[CONFIG_ZK_AUTH];
+    if (config_zk_alone(fresh, err, sizeof err) ||
+        (config_zk_is(fresh) && config_zk_auth(fresh, auth, err, sizeof err))) {
+        cli_config_say(&k, err);
+        bad = E_CONFIG;
+    }
     config_free(fresh);
     if (c->json) {
         cJSON *j = cJSON_CreateObject();

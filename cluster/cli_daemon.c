@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include "cluster/cli_group.h"
 #include "cluster/cli_local.h"
+#include "cluster/cli_zk.h"
 #include "core/fmt.h"
 #include "core/store.h"
 #include "journal/log_format.h"
@@ -203,9 +204,12 @@ void cli_daemon_close(struct cli_daemon *d)
 
 /* The lock of the under-stores is the cluster's, for as long as we run.  A member that joins does
  * not know its cluster yet. */
-static int cli_daemon_claim(struct cli_daemon *d, const struct cli *c)
+static int cli_daemon_claim(struct cli_daemon *d, const struct cli *c, struct env *shared)
 {
     uint64_t hi = 0, lo = 0;
+    if (shared)
+        return cli_zk_cluster(d->net, &d->mem, shared, &hi, &lo) ? CLI_OK
+                                                                 : cli_group_claim(c, hi, lo);
     if (!cli_group_is(c->config))
         return cli_group_claim(c, 0, 0);
     if (cli_group_on_disk(d->net, &d->mem, &hi, &lo))
@@ -227,6 +231,7 @@ static void cli_daemon_joins(struct cli_daemon *d, const struct cli *c)
 struct cli_daemon_master {
     struct cli_daemon d;
     struct master *master;
+    struct cli_zk zk; /* elect NULL: another kind of journal */
     struct env_timer linger;
 };
 
@@ -245,10 +250,19 @@ static size_t cli_daemon_master_text(struct cli_daemon *d, char *to, size_t cap)
     return m->master ? master_status_text(m->master, to, cap) : 0;
 }
 
+static void cli_daemon_master_ended(struct env_op *op)
+{
+    struct cli_daemon *d = container_of(op, struct cli_daemon, stop_op);
+    struct cli_daemon_master *m = container_of(d, struct cli_daemon_master, d);
+    m->master = NULL;
+    op->done = cli_daemon_stopped;
+    cli_zk_stop(&m->zk, op);
+}
+
 static void cli_daemon_master_end(struct env_op *op)
 {
     struct cli_daemon_master *m = container_of(op, struct cli_daemon_master, linger.op);
-    m->d.stop_op.done = cli_daemon_stopped;
+    m->d.stop_op.done = m->zk.elect ? cli_daemon_master_ended : cli_daemon_stopped;
     master_stop(m->master, &m->d.stop_op);
 }
 
@@ -283,6 +297,9 @@ static int cli_daemon_master_run(struct cli *c)
     if (!*dir)
         return cli_error(c, CLI_CONFIG,
                          "master.dir is not set (--set master.dir=/path or in the configuration)");
+    char why[CONFIG_ERROR_MAX];
+    if (config_zk_alone(g, why, sizeof why))
+        return cli_error(c, CLI_CONFIG, "%s", why);
     mc.journal = journal_config_default();
     int code = cli_group_journal(c, cli_flag(c, "join"), &mc.journal);
     if (code)
@@ -291,7 +308,9 @@ static int cli_daemon_master_run(struct cli *c)
     if (code)
         return code;
     cli_daemon_joins(&m.d, c);
-    code = cli_daemon_claim(&m.d, c);
+    code = config_zk_is(g) ? cli_zk_open(&m.zk, c, m.d.net, &m.d.mem, &mc.journal) : CLI_OK;
+    if (!code)
+        code = cli_daemon_claim(&m.d, c, mc.journal.zk.shared);
     if (code) {
         cli_daemon_close(&m.d);
         return code;
@@ -300,8 +319,8 @@ static int cli_daemon_master_run(struct cli *c)
     mc.journal.dir = "";
     mc.journal.segment_bytes = (uint64_t)config_int(g, CONFIG_JOURNAL_SEGMENT);
     mc.journal.image_after_bytes = (uint64_t)config_int(g, CONFIG_JOURNAL_IMAGE_AFTER);
-    cli_daemon_cluster_id(c->config, cli_group_is(g) ? NULL : dir, &mc.journal.cluster_hi,
-                          &mc.journal.cluster_lo);
+    cli_daemon_cluster_id(c->config, cli_group_is(g) || config_zk_is(g) ? NULL : dir,
+                          &mc.journal.cluster_hi, &mc.journal.cluster_lo);
     mc.limits.inodes_max = (uint64_t)config_int(g, CONFIG_MASTER_INODES_MAX);
     mc.mounts = config_mounts(g, &mc.n_mounts);
     mc.ufs = ufs_dir_factory();
@@ -442,7 +461,8 @@ const struct cli_command cli_daemon_master = {
     "Serves until SIGTERM.  Needs master.dir; listens on master.listen.  The mounts of the\n"
     "configuration are added to the namespace when it begins to lead.  One of a group\n"
     "(journal.type raft) is a standby until it is elected; its directory was made by\n"
-    "`tarn journal bootstrap`, or it joins.",
+    "`tarn journal bootstrap`, or it joins.  With journal.type zk the journal is in\n"
+    "journal.zk.shared_dir, made there by `tarn journal bootstrap`, and master.dir is only locked.",
     cli_daemon_master_run,
     0,
     0,

@@ -13,6 +13,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "cluster/config_zk.h"
 #include "journal/log_meta.h"
 
 bool cli_group_is(const struct config *g)
@@ -23,6 +24,10 @@ bool cli_group_is(const struct config *g)
 int cli_group_journal(const struct cli *c, bool joins, struct journal_config *jc)
 {
     const struct config *g = c->config;
+    if (joins && config_zk_is(g))
+        return cli_error(c, CLI_CONFIG,
+                         "--join: with journal.type zk a master takes part by being started: leave "
+                         "--join out");
     if (!cli_group_is(g))
         return joins ? cli_error(c, CLI_CONFIG, "--join: journal.type is local; set it to raft")
                      : CLI_OK;

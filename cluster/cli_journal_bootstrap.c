@@ -16,6 +16,7 @@
 #include "cluster/cli_dir.h"
 #include "cluster/cli_group.h"
 #include "cluster/cli_masters.h"
+#include "cluster/cli_zk.h"
 
 enum { BOOTSTRAP_MEM = 128 << 20 };
 static const int64_t bootstrap_ask_ns = 1000000000LL;
@@ -237,6 +238,8 @@ static int cli_journal_bootstrap_run(struct cli *c)
                                                .image_next = bootstrap_image_next,
                                                .image_end = bootstrap_image_begin,
                                                .image_load = bootstrap_image_load}};
+    if (config_zk_is(c->config))
+        return cli_zk_bootstrap(c);
     if (!*dir || !cli_group_is(c->config))
         return cli_error(c, CLI_CONFIG, "%s",
                          *dir ? "journal.type is local: a single master makes its directory itself"
@@ -287,13 +290,18 @@ const struct cli_command cli_journal_bootstrap = {
     "journal",
     "bootstrap",
     "",
-    "make the directory of one of a new cluster's masters",
-    "Once for each of journal.members, with journal.id set and master.dir empty or missing; "
-    "prints\n"
-    "the cluster's id, which the others are given by --cluster.  Then `tarn master` starts them.\n"
-    "Not for a member that lost its disk: see `tarn journal replace`.",
+    "make what a new group of masters begins with",
+    "journal.type raft: once for each of journal.members, with journal.id set and master.dir empty "
+    "or\n"
+    "missing: that one's directory.  Prints the cluster's id, which the others are given by "
+    "--cluster.\n"
+    "Not for a member that lost its disk: see `tarn journal replace`.\n"
+    "journal.type zk: once, for all masters: the journal in journal.zk.shared_dir, and its path "
+    "in\n"
+    "ZooKeeper.  Then `tarn master` starts them.",
     cli_journal_bootstrap_run,
     0,
     0,
-    {{"cluster", 0, "ID", "of the cluster, as the first one was told"},
-     {"force", 0, NULL, "also if a member runs already, or cannot be asked"}}};
+    {{"cluster", 0, "ID", "of the cluster, as the first one was told; zk: instead of a new one"},
+     {"force", 0, NULL, "raft: also if a member runs already, or cannot be asked"},
+     {"if-needed", 0, NULL, "zk: what is there already is no mistake"}}};

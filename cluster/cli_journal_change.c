@@ -302,6 +302,20 @@ static int group_see_learner(struct cli_journal_group *g, const struct rpc_chang
                      id, m ? group_absence(g, m, there) : "", id);
 }
 
+/* Who takes part is nobody's decision there, and written down nowhere. */
+static int group_zk_cannot(const struct cli *c, const struct rpc_change *ch)
+{
+    return cli_error(
+        c, CLI_FAILED, "these masters have a ZooKeeper journal, which keeps no list of them: %s",
+        ch->verb == RPC_CHANGE_REMOVE ? "one that is stopped takes no part any more"
+        : ch->verb == RPC_CHANGE_REPLACE
+            ? "start the new one (`tarn master`, with a journal.id of its own), and stop the old"
+        : ch->verb == RPC_CHANGE_PRIORITY
+            ? "who stands longest in ZooKeeper leads next; `tarn journal elect ID` calls one"
+            : "one that is started (`tarn master`, with a journal.id of its own and the same "
+              "journal.zk.connect and shared_dir) takes part at once");
+}
+
 /* a leader, and the check whether it may be asked */
 static int group_change(struct cli *c, struct rpc_change *ch,
                         int (*may)(struct cli_journal_group *g, const struct rpc_change *ch),
@@ -314,7 +328,7 @@ static int group_change(struct cli *c, struct rpc_change *ch,
         return code;
     code = cli_journal_group_wait_leader(&g);
     if (!code)
-        code = may(&g, ch);
+        code = g.is_zk ? group_zk_cannot(c, ch) : may(&g, ch);
     if (!code) {
         int err = group_call(&g, ch);
         if (!err && (ch->verb == RPC_CHANGE_ADD_LEARNER || ch->verb == RPC_CHANGE_REPLACE))

@@ -70,6 +70,12 @@ static void group_read_member(struct cli_journal_group *g, unsigned k)
     g->up += m->votes && !m->leaving && m->connected && !m->unfit;
 }
 
+static bool group_is_zk(const struct cli_masters_one *o)
+{
+    char kind[16];
+    return o->text && !strcmp(cli_masters_str(o, "journal.kind", kind, sizeof kind), "zk");
+}
+
 void cli_journal_group_look(struct cli_journal_group *g)
 {
     int64_t left_ns = g->until_ns - cli_now_ns();
@@ -78,6 +84,13 @@ void cli_journal_group_look(struct cli_journal_group *g)
     g->view = cli_masters_leader(&g->m);
     g->has_leader = g->view != NULL;
     g->n = g->voters = g->up = 0;
+    g->is_zk = false;
+    for (unsigned i = 0; i < g->m.n; i++)
+        g->is_zk = g->is_zk || group_is_zk(&g->m.one[i]);
+    if (g->is_zk) {
+        cli_journal_group_zk(g);
+        return;
+    }
     for (unsigned i = 0; !g->has_leader && i < g->m.n; i++) {
         const struct cli_masters_one *o = &g->m.one[i];
         if (o->text && cli_masters_u64(o, "journal.members.count") &&
@@ -141,10 +154,21 @@ int cli_journal_group_spare(unsigned voters, unsigned up)
     return up >= needs ? (int)(up - needs) : -1;
 }
 
+int cli_journal_group_tolerates(const struct cli_journal_group *g)
+{
+    return g->is_zk ? (int)g->up - 1 : cli_journal_group_spare(g->voters, g->up);
+}
+
 int cli_journal_group_nobody(struct cli_journal_group *g)
 {
     const struct cli *c = g->cli;
     unsigned needs = g->voters / 2 + 1;
+    if (g->is_zk)
+        return cli_error(c, CLI_UNREACHABLE,
+                         "no master leads, though %u answer%s: an election is under way, or they "
+                         "do not reach ZooKeeper (`tarn zk ping`), or the shared directory does "
+                         "not answer (their logs say)",
+                         g->up, g->up == 1 ? "s" : "");
     for (unsigned i = 0; !g->n && i < g->m.n; i++)
         if (cli_masters_u64(&g->m.one[i], "journal.self"))
             return cli_error(c, CLI_UNREACHABLE,
@@ -180,7 +204,7 @@ int cli_journal_group_wait(struct cli_journal_group *g)
         if (g->has_leader)
             return CLI_OK;
         int64_t now = cli_now_ns();
-        bool is_few = cli_journal_group_spare(g->voters, g->up) < 0;
+        bool is_few = cli_journal_group_tolerates(g) < 0;
         if (now >= g->until_ns || (!g->view && !g->was_tried) || (is_few && now >= g->few_until_ns))
             return cli_journal_group_nobody(g);
         usleep(GROUP_PAUSE_US);
@@ -277,17 +301,22 @@ static cJSON *group_member_json(const struct cli_journal_group *g,
 
 static void group_say_health(const struct cli_journal_group *g)
 {
-    int spare = cli_journal_group_spare(g->voters, g->up);
+    int spare = cli_journal_group_tolerates(g);
     char id[40];
     printf("cluster  %s, term %" PRIu64 ", committed %" PRIu64 "%s\n",
            cli_masters_str(g->view, "journal.cluster", id, sizeof id),
            cli_masters_u64(g->view, "journal.term"), cli_masters_u64(g->view, "journal.committed"),
            group_is_changing(g) ? "; a change of members is under way" : "");
-    printf("quorum   %u of %u that vote answer; ", g->up, g->voters);
+    if (g->is_zk)
+        printf("masters  %u of %u answer, elected through ZooKeeper; ", g->up, g->voters);
+    else
+        printf("quorum   %u of %u that vote answer; ", g->up, g->voters);
     if (!g->has_leader)
-        printf("nobody leads%s\n", spare < 0 ? ": too few.  Start the others; if they are lost for "
-                                               "good: docs/recovery.md"
-                                             : " (an election?)");
+        printf("nobody leads%s\n", g->is_zk ? " (an election?  `tarn zk ping`)"
+                                   : spare < 0
+                                       ? ": too few.  Start the others; if they are lost for "
+                                         "good: docs/recovery.md"
+                                       : " (an election?)");
     else if (spare < 0)
         printf("the cluster stands still until %u do\n", g->voters / 2 + 1);
     else
@@ -302,7 +331,9 @@ static const char *group_trouble(const struct cli_journal_group *g,
     const char *unfit = m->unfit ? "  its disk is full or stalls" : "";
     const char *is = m->self || (m->votes && !m->leaving) ? "" : group_standing(m);
     const char *sep = *is ? ": " : "";
-    if (m->self)
+    if (g->is_zk)
+        snprintf(to, 256, "%s", m->self ? "" : "does not answer");
+    else if (m->self)
         snprintf(to, 256, "%s%s", m->connected ? "" : "not connected to the leader", unfit);
     else if (!g->has_leader)
         snprintf(to, 256, "%s%sdoes not answer", is, sep);
@@ -369,12 +400,13 @@ static int cli_journal_group_status_run(struct cli *c)
     if (code)
         return code;
     cli_journal_group_look(&g);
-    int spare = cli_journal_group_spare(g.voters, g.up);
+    int spare = cli_journal_group_tolerates(&g);
     if (!g.n) {
         code = cli_journal_group_nobody(&g);
     } else if (c->json) {
         char id[40];
         cJSON *j = cJSON_CreateObject(), *list;
+        cJSON_AddStringToObject(j, "journal", g.is_zk ? "zk" : "raft");
         cJSON_AddStringToObject(j, "cluster",
                                 cli_masters_str(g.view, "journal.cluster", id, sizeof id));
         cli_json_u64(j, "term", cli_masters_u64(g.view, "journal.term"));

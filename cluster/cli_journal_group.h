@@ -20,7 +20,7 @@ struct cli_journal_group {
     const struct cli *cli;
     struct cli_masters m;
     const struct cli_masters_one *view; /* whose word it is: the leader's, or the newest; or NULL */
-    bool has_leader;
+    bool has_leader, is_zk; /* zk: whoever answers can lead, there is no quorum of masters */
     struct cli_journal_member member[JOURNAL_MEMBERS_MAX];
     unsigned n, voters, up;   /* up: voters that answer the leader, or us if nobody leads */
     int64_t until_ns, ask_ns; /* ask_ns: how long one of them has to answer */
@@ -40,7 +40,11 @@ int cli_journal_group_wait_leader(struct cli_journal_group *g);
 int cli_journal_group_nobody(struct cli_journal_group *g);
 const struct cli_journal_member *cli_journal_group_find(const struct cli_journal_group *g,
                                                         uint32_t id);
+/* its members, of masters with a ZooKeeper journal, which nobody but they themselves tell */
+void cli_journal_group_zk(struct cli_journal_group *g);
 /* how many more may be lost; -1: nothing can be decided now */
+int cli_journal_group_tolerates(const struct cli_journal_group *g);
+/* the same of a raft group with so many voters */
 int cli_journal_group_spare(unsigned voters, unsigned up);
 /* a member's number; false, and said, for anything else */
 bool cli_journal_group_id(const struct cli *c, const char *text, uint32_t *ret_id);

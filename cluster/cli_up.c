@@ -8,7 +8,8 @@
  * one directory:
  *   tarn.json  the effective configuration: TARN_CONFIG=DIR/tarn.json makes other commands find it
  *   master/ worker-N/  data      master.log worker-N.log mount.log  what they said
- *   (master-N/, master-N.log where there are several: cli_up_group.c) */
+ *   (master-N/, master-N.log where there are several: cli_up_group.c)
+ *   (zookeeper/, zookeeper.log, shared/ with a ZooKeeper journal: cli_up_zk.c) */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -60,6 +61,8 @@ static int cli_up_spawn(struct cli_up *u, struct cli_up_child *k, int *ret_ready
         if (log < 0 || null < 0)
             _exit(127);
         close(p[0]);
+        if (k->is_foreign)
+            close(p[1]);
         dup2(null, 0);
         dup2(log, 1);
         dup2(log, 2);
@@ -67,6 +70,10 @@ static int cli_up_spawn(struct cli_up *u, struct cli_up_child *k, int *ret_ready
         prctl(PR_SET_PDEATHSIG, SIGTERM); /* and none outlives it */
         if (getppid() != us)
             _exit(127);
+        if (k->is_foreign) {
+            execvp(k->argv[0], (char *const *)(uintptr_t)k->argv);
+            _exit(127);
+        }
         const char *argv[UP_ARGS + 5];
         int n = 0;
         for (int i = 0; k->argv[i]; i++) {
@@ -111,6 +118,16 @@ void cli_up_tail(const struct cli_up_child *k)
                         "master.listen=HOST:PORT --set worker.listen=HOST:PORT\n");
 }
 
+/* 1: it is ready, or it ended (pid 0); 0: not yet */
+static int cli_up_foreign(const struct cli_up *u, struct cli_up_child *k)
+{
+    if (waitpid(k->pid, NULL, WNOHANG) == k->pid)
+        k->pid = 0;
+    else if (!cli_up_zk_is_ready(u))
+        return usleep(100000), 0;
+    return 1;
+}
+
 static int cli_up_start(struct cli_up *u, struct cli_up_child *k)
 {
     int ready, code = cli_up_spawn(u, k, &ready);
@@ -120,13 +137,14 @@ static int cli_up_start(struct cli_up *u, struct cli_up_child *k)
     char word[8] = "";
     for (;;) {
         struct pollfd p = {.fd = ready, .events = POLLIN};
-        int n = poll(&p, 1, 100);
+        int n = k->is_foreign ? cli_up_foreign(u, k) : poll(&p, 1, 100);
         if (n > 0) {
-            bool said = read(ready, word, sizeof word) > 0;
+            bool said = k->is_foreign ? k->pid != 0 : read(ready, word, sizeof word) > 0;
             close(ready);
             if (said)
                 return CLI_OK;
-            waitpid(k->pid, NULL, 0);
+            if (k->pid)
+                waitpid(k->pid, NULL, 0);
             k->pid = 0;
             cli_up_tail(k);
             return cli_error(u->cli, CLI_FAILED, "%s did not start", k->name);
@@ -215,6 +233,8 @@ static int cli_up_plan(struct cli_up *u)
     const char *base = *config_str(g, CONFIG_WORKER_DIR) ? config_str(g, CONFIG_WORKER_DIR) : NULL;
     char worker_base[PATH_MAX];
     snprintf(worker_base, sizeof worker_base, "%s%s", base ? base : u->dir, base ? "" : "/worker");
+    if (u->has_server)
+        cli_up_zk_plan(u, cli_up_child(u, "zookeeper", "zookeeper"));
     for (uint32_t i = 0; i < u->n_members; i++)
         cli_up_master(u, &u->member[i]);
     if (!u->n_members)
@@ -372,6 +392,7 @@ static void cli_up_say(const struct cli_up *u)
         cJSON *j = cJSON_CreateObject(), *pids = cJSON_AddObjectToObject(j, "pids");
         cJSON_AddStringToObject(j, "config", u->config);
         cJSON_AddStringToObject(j, "masters", config_masters(g));
+        cJSON_AddStringToObject(j, "journal", config_str(g, CONFIG_JOURNAL_TYPE));
         cJSON_AddStringToObject(j, "mount", config_str(g, CONFIG_MOUNT_POINT));
         cJSON *http = cJSON_AddObjectToObject(j, "http");
         for (int i = 0; i < u->n; i++) {
@@ -384,6 +405,10 @@ static void cli_up_say(const struct cli_up *u)
         printf("tarn is up: master%s at %s, %d worker%s, logs in %s\n", u->n_members ? "s" : "",
                config_masters(g), (int)config_int(g, CONFIG_UP_WORKERS),
                config_int(g, CONFIG_UP_WORKERS) == 1 ? "" : "s", u->dir);
+        if (u->is_zk)
+            printf("journal in %s, elected through ZooKeeper at %s%s\n",
+                   config_str(g, CONFIG_JOURNAL_ZK_SHARED_DIR),
+                   config_str(g, CONFIG_JOURNAL_ZK_CONNECT), u->has_server ? ", started here" : "");
         if (*config_str(g, CONFIG_MOUNT_POINT))
             printf("mounted at %s\n", config_str(g, CONFIG_MOUNT_POINT));
         cli_up_say_http(u);
@@ -452,10 +477,14 @@ static int cli_up_run(struct cli *c)
         code = cli_up_group(u);
     if (!code)
         code = cli_up_plan(u);
-    if (!code)
+    if (!code && !u->is_zk)
         code = cli_up_group_make(u);
-    for (int i = 0; i < u->n && !code; i++)
-        code = cli_up_start(u, &u->child[i]);
+    for (int i = 0; i < u->n && !code; i++) {
+        if (u->is_zk && i == u->has_server) /* what elects is there, and no master yet */
+            code = cli_up_zk_make(u);
+        if (!code)
+            code = cli_up_start(u, &u->child[i]);
+    }
     if (!code) {
         cli_up_say(u);
         cli_up_supervise(u);
@@ -481,6 +510,10 @@ const struct cli_command cli_up = {
       "serve this directory at / (default: mounts of the configuration)"},
      {"mode", 0, "ro|through", "of --under-store: read-only (default), or changes reach it"},
      {"mount", 'm', "DIR", "mount the cluster there"},
-     {"masters", 0, "N", "masters to start, which keep one journal together (default 1)"},
+     {"masters", 0, "N",
+      "masters to start, which keep one journal together (default 1; raft, zk: 3)"},
+     {"journal", 'j', "local|raft|zk",
+      "how they keep it: several masters by raft if nothing is said; zk: in a shared directory, "
+      "elected by ZooKeeper, which is started unless journal.zk.connect names one"},
      {"workers", 'n', "N", "workers to start (up.workers)"},
      {"dir", 'd', "DIR", "journal, caches, logs below it (default: ./.tarn)"}}};

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "cluster/cli_up.h"
+#include "cluster/config_zk.h"
 #include "journal/era.h"
 
 enum { UP_LIST = JOURNAL_MEMBERS_MAX * (ENV_ADDR_MAX + 16) };
@@ -41,7 +42,10 @@ static char up_of[JOURNAL_MEMBERS_MAX][CLI_DIR_PATH];
 
 const char *cli_up_group_dir(const struct cli_up *u, uint32_t id, char to[PATH_MAX])
 {
-    snprintf(to, PATH_MAX, "%.3000s-%u", config_str(u->cli->config, CONFIG_MASTER_DIR), id);
+    if (u->is_zk)
+        snprintf(to, PATH_MAX, "%s/zk-master-%u", u->dir, id);
+    else
+        snprintf(to, PATH_MAX, "%.3000s-%u", config_str(u->cli->config, CONFIG_MASTER_DIR), id);
     return to;
 }
 
@@ -99,15 +103,19 @@ static int up_configured(struct cli_up *u, int64_t *ret_n)
     struct config *g = c->config;
     char err[CONFIG_ERROR_MAX], list[UP_LIST];
     const char *listen = config_str(g, CONFIG_MASTER_LISTEN), *colon = strrchr(listen, ':');
+    const char *journal = cli_value(c, "journal", "");
     int64_t n;
     uint32_t have;
-    if (!cli_number(c, "masters", 0, 1, UP_MASTERS, &n))
+    if (!cli_number(c, "masters", !strcmp(journal, "raft") ? 3 : 0, 1, UP_MASTERS, &n))
         return CLI_USAGE;
+    if (!strcmp(journal, "local") && n > 1)
+        return cli_error(c, CLI_USAGE, "--journal local is of one master: raft or zk of %d",
+                         (int)n);
     if (config_members_parse(config_str(g, CONFIG_JOURNAL_MEMBERS), u->member, &have, err,
                              sizeof err))
         return cli_error(c, CLI_CONFIG, "%s", err);
     *ret_n = have && n && (uint32_t)n != have ? n : 0;
-    if (!have && n > 1) {
+    if (!have && (n > 1 || !strcmp(journal, "raft"))) {
         size_t at = 0;
         for (int i = 0; i < n; i++)
             at += (size_t)snprintf(list + at, sizeof list - at, "%s%d@%.*s:%d", i ? "," : "", i + 1,
@@ -363,7 +371,14 @@ int cli_up_group(struct cli_up *u)
     char err[CONFIG_ERROR_MAX], text[PATH_MAX];
     int64_t other = 0;
     bool resumes = false;
+    const char *journal = cli_value(u->cli, "journal", config_str(g, CONFIG_JOURNAL_TYPE));
+    if (config_set(g, "journal.type", journal, err, sizeof err))
+        return cli_error(u->cli, CLI_USAGE, "--journal: %s", err);
+    if (config_zk_is(g))
+        return cli_up_zk(u);
     int code = up_configured(u, &other);
+    if (!code)
+        code = cli_up_zk_none(u);
     if (code)
         return code;
     if (!*config_str(g, CONFIG_MASTER_DIR)) {
@@ -385,16 +400,12 @@ int cli_up_group(struct cli_up *u)
 
 /* --- made --- */
 
-/* `tarn journal bootstrap` for one of them, with its log */
-static int up_make_one(struct cli_up *u, const struct cli_up_child *k)
+int cli_up_bootstrap(struct cli_up *u, const struct cli_up_child *k, const char *const *argv)
 {
     pid_t us = getpid(), pid = fork();
     int status = -1;
     if (!pid) {
-        const char *argv[UP_ARGS + 6] = {u->self, "journal", "bootstrap", "--cluster", u->cluster};
-        int log = open(k->log, O_WRONLY | O_CREAT | O_APPEND, 0644), n = 5;
-        for (int i = 2; k->argv[i]; i++)
-            argv[n++] = k->argv[i];
+        int log = open(k->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
         dup2(log, 1);
         dup2(log, 2);
         prctl(PR_SET_PDEATHSIG, SIGTERM); /* the next `tarn up` goes on with it */
@@ -407,9 +418,21 @@ static int up_make_one(struct cli_up *u, const struct cli_up_child *k)
     if (pid > 0 && WIFEXITED(status) && !WEXITSTATUS(status))
         return CLI_OK;
     cli_up_tail(k);
-    return cli_error(u->cli, CLI_FAILED,
-                     "%s: its directory could not be made; the same command again goes on",
-                     k->name);
+    return CLI_FAILED;
+}
+
+/* `tarn journal bootstrap` for one of them, with its log */
+static int up_make_one(struct cli_up *u, const struct cli_up_child *k)
+{
+    const char *argv[UP_ARGS + 6] = {u->self, "journal", "bootstrap", "--cluster", u->cluster};
+    int n = 5;
+    for (int i = 2; k->argv[i]; i++)
+        argv[n++] = k->argv[i];
+    return cli_up_bootstrap(u, k, argv)
+               ? cli_error(u->cli, CLI_FAILED,
+                           "%s: its directory could not be made; the same command again goes on",
+                           k->name)
+               : CLI_OK;
 }
 
 int cli_up_group_make(struct cli_up *u)

@@ -11,9 +11,11 @@
 #include <unistd.h>
 #include "cluster/cli_commands.h"
 
-static uint16_t cli_up_port(void)
+uint16_t cli_up_port(uint16_t wanted)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                            .sin_port = htons(wanted)};
     socklen_t n = sizeof a;
     const int on = 1;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -22,7 +24,7 @@ static uint16_t cli_up_port(void)
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) ||
         bind(fd, (struct sockaddr *)&a, n) || getsockname(fd, (struct sockaddr *)&a, &n)) {
         close(fd);
-        return 0;
+        return wanted ? cli_up_port(0) : 0;
     }
     return ntohs(a.sin_port); /* fd stays open on purpose */
 }
@@ -36,7 +38,7 @@ bool cli_up_http(const struct config *g, const char *role, int n, char *to, size
     uint16_t port = 0;
     if (colon)
         snprintf(to, cap, "%.*s:%d", (int)(colon - set), set, atoi(colon + 1) + n);
-    else if (config_int(g, CONFIG_UP_HTTP) && (port = cli_up_port()))
+    else if (config_int(g, CONFIG_UP_HTTP) && (port = cli_up_port(0)))
         snprintf(to, cap, "127.0.0.1:%u", (unsigned)port);
     else
         to[0] = 0;

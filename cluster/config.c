@@ -376,6 +376,45 @@ static int config_parse_mount(struct config *c, const cJSON *item, char *err, si
     return config_put_mount(c, value[0], value[1], value[2], value[3], err, cap);
 }
 
+/* does any key have parts below this one, as "journal.zk"? */
+static bool config_has_below(const char *name)
+{
+    size_t n = strlen(name);
+    for (int i = 0; i < CONFIG_COUNT; i++)
+        if (!strncmp(config_keys[i].key, name, n) && config_keys[i].key[n] == '.')
+            return true;
+    return false;
+}
+
+/* what is in an object of a section, or in one of those */
+static int config_parse_keys(struct config *c, const cJSON *object, const char *name, char *err,
+                             size_t cap)
+{
+    const cJSON *f;
+    char why[CONFIG_ERROR_MAX - 100];
+    int bad = 0;
+    cJSON_ArrayForEach(f, object)
+    {
+        char key[128], number[32];
+        snprintf(key, sizeof key, "%s.%s", name, f->string);
+        const char *text = config_json_text(f, number, sizeof number);
+        bool is_below = cJSON_IsObject(f) && config_has_below(key);
+        int now = is_below ? config_parse_keys(c, f, key, why, sizeof why)
+                  : text   ? config_set(c, key, text, why, sizeof why)
+                           : config_fail(why, sizeof why,
+                                         "%s: must be a string, a whole number or a boolean", key);
+        if (is_below && now && c->say) { /* said already */
+            if (!bad)
+                snprintf(err, cap, "%s", why);
+            bad = bad ? bad : now;
+            continue;
+        }
+        if (config_ends(c, now, why, &bad, err, cap))
+            break;
+    }
+    return bad;
+}
+
 /* several mistakes: the first is the one that err keeps */
 static int config_parse_section(struct config *c, const cJSON *section, char *err, size_t cap)
 {
@@ -402,18 +441,7 @@ static int config_parse_section(struct config *c, const cJSON *section, char *er
         (void)config_ends(c, now, why, &bad, err, cap);
         return bad;
     }
-    cJSON_ArrayForEach(f, section)
-    {
-        char key[128], number[32];
-        snprintf(key, sizeof key, "%s.%s", section->string, f->string);
-        const char *text = config_json_text(f, number, sizeof number);
-        int now = text ? config_set(c, key, text, why, sizeof why)
-                       : config_fail(why, sizeof why,
-                                     "%s: must be a string, a whole number or a boolean", key);
-        if (config_ends(c, now, why, &bad, err, cap))
-            break;
-    }
-    return bad;
+    return config_parse_keys(c, section, section->string, err, cap);
 }
 
 int config_parse(struct config *c, const char *json, const char *file_name, char *err,
@@ -609,14 +637,16 @@ char *config_json(const struct config *c, bool with_docs)
     cJSON *root = cJSON_CreateObject();
     for (int i = 0; i < CONFIG_COUNT; i++) {
         const struct config_key *k = &config_keys[i];
-        char section[32];
-        const char *dot = strchr(k->key, '.');
-        snprintf(section, sizeof section, "%.*s", (int)(dot - k->key), k->key);
-        cJSON *s = cJSON_GetObjectItemCaseSensitive(root, section);
-        if (!s)
-            s = cJSON_AddObjectToObject(root, section);
+        const char *name = k->key;
+        cJSON *s = root;
+        for (const char *dot; (dot = strchr(name, '.')); name = dot + 1) {
+            char section[32];
+            snprintf(section, sizeof section, "%.*s", (int)(dot - name), name);
+            cJSON *below = cJSON_GetObjectItemCaseSensitive(s, section);
+            s = below ? below : cJSON_AddObjectToObject(s, section);
+        }
         cJSON *v = config_json_value(k, c->text[i], c->number[i]);
-        cJSON_AddItemToObject(s, dot + 1, with_docs ? config_json_doc(k, v) : v);
+        cJSON_AddItemToObject(s, name, with_docs ? config_json_doc(k, v) : v);
     }
     cJSON *mounts = cJSON_AddArrayToObject(root, "mounts");
     for (uint32_t i = 0; i < c->n_mounts; i++) {

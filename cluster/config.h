@@ -56,13 +56,25 @@ enum config_type {
       "left")                                                                                     \
     X(MASTER_REQUESTS_MAX, "master.requests_max", INT, "4096", 16, 1000000, NULL,                 \
       "requests at once; one more is told to try again")                                          \
-    X(JOURNAL_TYPE, "journal.type", ENUM, "local", 0, 0, "local|raft",                            \
-      "local: one master; raft: a group of masters that keep one journal")                        \
+    X(JOURNAL_TYPE, "journal.type", ENUM, "local", 0, 0, "local|raft|zk",                         \
+      "local: one master; raft: a group of masters that keep one journal; zk: masters with one "  \
+      "journal in a shared directory, elected through ZooKeeper (docs/zookeeper-journal.md)")     \
     X(JOURNAL_ID, "journal.id", INT, "0", 0, UINT32_MAX, NULL,                                    \
-      "raft: which of journal.members this master is; 0: none, as for workers and mounts")        \
+      "raft, zk: which of the masters this one is; 0: none, as for workers and mounts")           \
     X(JOURNAL_MEMBERS, "journal.members", STR, "", 0, 4096, NULL,                                 \
       "raft: the masters a new cluster is made of, \"1@host:port[=PRIORITY],2@host:port,...\"; "  \
-      "where masters, workers and mounts reach them")                                             \
+      "where masters, workers and mounts reach them.  zk: the latter only")                       \
+    X(JOURNAL_ZK_CONNECT, "journal.zk.connect", STR, "", 0, 4096, NULL,                           \
+      "zk: the ZooKeeper servers and a path that is this cluster's alone, "                       \
+      "\"h1:2181,h2:2181,h3:2181/tarn\"")                                                         \
+    X(JOURNAL_ZK_SHARED_DIR, "journal.zk.shared_dir", PATH, "", 0, 0, NULL,                       \
+      "zk: directory of the journal, the same storage on every master's host")                    \
+    X(JOURNAL_ZK_SESSION, "journal.zk.session", DURATION, "4s", 200000000LL, 60000000000LL, NULL, \
+      "zk: a master that ZooKeeper does not hear that long is replaced; servers bound it "        \
+      "(2 to 20 of their ticks)")                                                                 \
+    X(JOURNAL_ZK_AUTH, "journal.zk.auth", STR, "", 0, 4096, NULL,                                 \
+      "zk: \"USER:PASSWORD\" (scheme digest) whose alone the nodes in ZooKeeper are, or the "     \
+      "absolute path of a file with that line; empty: open to whoever reaches the servers")       \
     X(JOURNAL_HEARTBEAT, "journal.heartbeat", DURATION, "50ms", 1000000LL, 10000000000LL, NULL,   \
       "raft: a leader that has nothing to say says so that often")                                \
     X(JOURNAL_PROMISE, "journal.promise", DURATION, "150ms", 2000000LL, 60000000000LL, NULL,      \

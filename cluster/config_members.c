@@ -5,6 +5,7 @@
 #include "cluster/config_members.h"
 #include <stdarg.h>
 #include <stdlib.h>
+#include "cluster/config_zk.h"
 
 PRINTF_LIKE(3, 4) static int members_fail(char *err, size_t cap, const char *format, ...)
 {
@@ -61,15 +62,31 @@ int config_members_parse(const char *text, struct config_member to[JOURNAL_MEMBE
     return 0;
 }
 
+static bool members_is_any(const char *listen, size_t host)
+{
+    return (host == 7 && !memcmp(listen, "0.0.0.0", 7)) ||
+           (host == 4 && !memcmp(listen, "[::]", 4)) || (host == 2 && !memcmp(listen, "::", 2));
+}
+
 /* a master that listens on every address is reached at any with that port */
 static bool members_is_here(const char *listen, const char *addr)
 {
     const char *port = strrchr(listen, ':'), *theirs = strrchr(addr, ':');
     size_t host = (size_t)(port - listen);
-    bool is_any = (host == 7 && !memcmp(listen, "0.0.0.0", 7)) ||
-                  (host == 4 && !memcmp(listen, "[::]", 4)) ||
-                  (host == 2 && !memcmp(listen, "::", 2));
-    return !strcmp(listen, addr) || (is_any && !strcmp(port, theirs));
+    return !strcmp(listen, addr) || (members_is_any(listen, host) && !strcmp(port, theirs));
+}
+
+/* without a list the others and clients are told master.listen */
+static int members_check_reach(const struct config *c, char *err, size_t cap)
+{
+    const char *listen = config_str(c, CONFIG_MASTER_LISTEN);
+    bool is_any = members_is_any(listen, (size_t)(strrchr(listen, ':') - listen));
+    return is_any ? members_fail(err, cap,
+                                 "master.listen is %s, which nobody can connect to: "
+                                 "journal.members must name this master (journal.id %u) as others "
+                                 "reach it",
+                                 listen, (unsigned)config_int(c, CONFIG_JOURNAL_ID))
+                  : 0;
 }
 
 static int members_check_own(const struct config *c, const struct config_member *m, uint32_t n,
@@ -100,10 +117,17 @@ int config_members_check(const struct config *c, char *err, size_t cap)
     int bad = config_members_parse(config_str(c, CONFIG_JOURNAL_MEMBERS), m, &n, err, cap);
     if (bad)
         return bad;
+    bad = config_zk_check(c, err, cap);
+    if (bad)
+        return bad;
+    if (config_zk_is(c))
+        return !config_int(c, CONFIG_JOURNAL_ID) ? 0
+               : n                               ? members_check_own(c, m, n, err, cap)
+                                                 : members_check_reach(c, err, cap);
     if (!is_raft)
         return n ? members_fail(err, cap,
                                 "journal.members is set, but journal.type is local: set it to "
-                                "raft, or leave the members out")
+                                "raft or zk, or leave the members out")
                  : 0;
     if (!n)
         return members_fail(err, cap,

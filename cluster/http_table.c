@@ -48,6 +48,7 @@ const struct http_metric http_table[] = {
     SILENT("why"),
     SILENT("listen"),
     WORD("journal.role", "journal_role", "role", "Role in the group of masters: starting, standby, leader or failed."),
+    WORD("journal.kind", "journal_kind", "kind", "How masters keep the journal: local, raft or zk."),
     ONE("journal.term", "journal_term", GAUGE, "Term of the journal; it rises with every election."),
     ONE("journal.first", "journal_first_index", GAUGE, "First record that is still in the log."),
     ONE("journal.last", "journal_last_index", GAUGE, "Last record in the log."),

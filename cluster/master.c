@@ -453,6 +453,16 @@ static int master_state_open(struct master *m)
     return meta_open(&m->state_mem, &m->cfg.limits, &m->meta);
 }
 
+static struct journal *master_journal_open(struct master *m)
+{
+    const struct journal_config *jc = &m->cfg.journal;
+    if (m->cfg.journal_open)
+        return m->cfg.journal_open(m->env, m->mem, jc, &m->host);
+    if (jc->zk.id)
+        return zk_drive_open(m->env, jc->zk.shared, m->mem, jc, jc->zk.elect, &m->host);
+    return (jc->raft.id ? raft_open : local_open)(m->env, m->mem, jc, &m->host);
+}
+
 int master_open(struct env *e, struct mem *mem, const struct master_config *cfg,
                 struct master **ret_m)
 {
@@ -480,13 +490,11 @@ int master_open(struct env *e, struct mem *mem, const struct master_config *cfg,
     if (!err) {
         *ret_m = m;
         m->cfg.journal.raft.settings = master_settings_sum(m);
-        m->journal = (cfg->journal_open        ? cfg->journal_open
-                      : m->cfg.journal.raft.id ? raft_open
-                                               : local_open)(e, mem, &m->cfg.journal, &m->host);
+        m->journal = master_journal_open(m);
         err = m->journal ? 0 : E_NOMEM;
     }
     if (!err) {
-        m->is_group = m->journal->vt->accept != NULL;
+        m->is_group = m->journal->vt->is_group;
         if (m->is_group)
             master_listen(m);
     }

@@ -33,7 +33,8 @@ struct master_observer {
 struct master_config {
     const char *listen; /* "host:port" */
     struct journal_config journal;
-    /* NULL: raft_open where journal.raft.id is set, else local_open */
+    /* NULL: zk_drive_open where journal.zk.id is set, raft_open where journal.raft.id is, else
+     * local_open */
     struct journal *(*journal_open)(struct env *e, struct mem *m, const struct journal_config *cfg,
                                     struct journal_host *host);
     struct meta_limits limits;

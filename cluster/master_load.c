@@ -292,7 +292,9 @@ static void load_ufs_sure(struct env_op *op)
 
 /* One of a group may be deposed and not know it yet: before it changes anything below, it asks.
  * Nobody is called to lead while a change is under way (master_hold.c), so a master that stands
- * still between its question and the effect does no harm. */
+ * still between its question and the effect does no harm: of a raft group, because others are bound
+ * for longer than it may begin; of zk, where nobody is bound, as far as its session lasts longer.
+ */
 static void load_ufs_ask(struct master_job *j)
 {
     struct master *m = j->m;
@@ -300,7 +302,7 @@ static void load_ufs_ask(struct master_job *j)
     if (load_is_change(j) && master_hold_parks(j))
         return;
     if (m->is_group && load_is_change(j) && !MUTANT(EFFECT_UNASKED)) {
-        j->uop.not_after_ns = env_now_ns(m->env) + journal_sure_ns(&m->cfg.journal.raft);
+        j->uop.not_after_ns = env_now_ns(m->env) + journal_begin_ns(&m->cfg.journal);
         j->sub.op.done = load_ufs_sure;
         journal_barrier(m->journal, &j->sub.op);
     } else {

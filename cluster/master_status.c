@@ -75,6 +75,10 @@ static void status_journal(struct master *m, struct rpc_text *s)
     rpc_text_u64(s, "journal.batches", j.batches);
     rpc_text_u64(s, "journal.syncs", j.syncs);
     rpc_text_line(s, "journal.role %s", journal_roles[j.role]);
+    rpc_text_line(s, "journal.kind %s",
+                  m->cfg.journal.zk.id     ? "zk"
+                  : m->cfg.journal.raft.id ? "raft"
+                                           : "local");
     rpc_text_u64(s, "journal.term", j.epoch);
     rpc_text_u64(s, "journal.lag", j.committed > j.applied ? j.committed - j.applied : 0);
     status_group(&j, s);

@@ -203,7 +203,11 @@ int main(int argc, char **argv)
                                                          &cli_journal_group_remove,
                                                          &cli_journal_group_replace,
                                                          &cli_journal_group_priority,
-                                                         &cli_journal_group_snapshot};
+                                                         &cli_journal_group_snapshot,
+                                                         &cli_zk_ls,
+                                                         &cli_zk_get,
+                                                         &cli_zk_stat,
+                                                         &cli_zk_ping};
     base_panic_hook = panic;
     /* a standard descriptor that is closed must not be handed to the next open() */
     for (int fd = open("/dev/null", O_RDONLY); fd >= 0; fd = open("/dev/null", O_RDONLY))

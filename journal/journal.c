@@ -20,13 +20,19 @@ struct journal_config journal_config_default(void)
                                           .poll_ns = 10 * 1000000LL,
                                           .tell_ns = 2 * 1000000LL,
                                           .outage_ns = 10 * 1000000000LL,
-                                          .read_ns = 5 * 1000000000LL}};
+                                          .read_ns = 5 * 1000000000LL,
+                                          .begin_ns = 1000 * 1000000LL}};
 }
 
 int64_t journal_sure_ns(const struct journal_raft *c)
 {
     int64_t bound = raft_bound_ns(c->promise_ns, c->suspect_min_ns);
     return bound - bound / 1000000 * c->drift_ppm - c->promise_ns;
+}
+
+int64_t journal_begin_ns(const struct journal_config *c)
+{
+    return c->zk.id ? c->zk.begin_ns : journal_sure_ns(&c->raft);
 }
 
 /* a number up to max that ends before `end`; NULL: none */

@@ -69,6 +69,8 @@ struct journal_host {
     bool (*hold)(struct journal_host *h, bool is_on);
 };
 
+struct zk_elect;
+
 struct journal_config {
     const char *dir;            /* disk name, "" for the env's own directory */
     uint64_t segment_bytes;     /* a WAL segment's size; default 16 MiB */
@@ -105,12 +107,21 @@ struct journal_config {
         int64_t tell_ns;   /* quiet time after which standbys are told of the last record; 2 ms */
         int64_t outage_ns; /* without proof from the storage a leader steps down; 10 s */
         int64_t read_ns;   /* a standby's read waits no longer; 5 s */
+        int64_t begin_ns;  /* the host's: journal_begin_ns; 1 s */
+        /* for whoever opens a master: what zk_drive_open is given */
+        struct env *shared;
+        struct zk_elect *elect;
     } zk;
 };
 
 /* After a barrier nobody else leads for so long, by this clock: whoever took part in it is bound
  * for longer than the leader's lease lasts (raft.h, invariant 7).  0 or less: not even then. */
 int64_t journal_sure_ns(const struct journal_raft *c);
+/* For so long after it asked for a barrier the host may begin what a successor might do, too.  Of a
+ * raft group that is journal_sure_ns.  Of zk nothing promises that nobody else leads by then; but
+ * whoever is called to lead is called when this one's session is over, which is later as a rule: so
+ * it bounds what a host that stood still begins late. */
+int64_t journal_begin_ns(const struct journal_config *c);
 
 struct journal_member {
     uint32_t id;
@@ -169,13 +180,14 @@ struct journal_vt {
     void (*image_now)(struct journal *j, struct env_op *op); /* ret: its index or an error */
     void (*status)(struct journal *j, struct journal_status *ret_status);
     void (*stop)(struct journal *j, struct env_op *op); /* flush, close; no callbacks after done */
-    /* of a group; NULL for a single master */
+    /* of a group; NULL for a single master.  accept: NULL also of one that talks by other ways */
     struct env_peer *(*accept)(struct journal *j, const char *from);
     void (*change)(struct journal *j, const struct journal_change *c, int64_t deadline_ns,
                    struct env_op *op);
     void (*image_read)(struct journal *j, uint64_t index, uint64_t offset, void *to, uint32_t len,
                        struct env_op *op);
     void (*held)(struct journal *j); /* what hold(true) waits for has ended */
+    bool is_group; /* of several masters: another one may lead before this one knows */
 };
 
 struct journal {
@@ -263,7 +275,6 @@ struct journal *raft_open(struct env *e, struct mem *m, const struct journal_con
 
 /* zk_drive.c: any number of masters, one log on shared storage (shared: its files, same loop).  Who
  * is to lead comes from elect (zk_elect.h).  The host must have image_reset. */
-struct zk_elect;
 struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
                               const struct journal_config *cfg, struct zk_elect *elect,
                               struct journal_host *host);

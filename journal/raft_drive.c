@@ -854,7 +854,8 @@ void raft_drive_init(struct drive *d)
                                          .stop = drive_stop_begin,
                                          .accept = raft_drive_accept,
                                          .change = raft_drive_change,
-                                         .held = raft_hold_held};
+                                         .held = raft_hold_held,
+                                         .is_group = true};
     d->journal.vt = &vt;
     d->log_host = (struct raft_log_host){.stored = drive_on_stored,
                                          .failed = drive_on_failed,

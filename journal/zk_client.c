@@ -114,9 +114,9 @@ static struct zk_request client_request(const struct zk *z, int32_t what, const 
                                .path_len = path ? (uint32_t)strlen(path) : 0};
 }
 
-static struct zk_list client_acl(const struct zk_list *acl)
+static struct zk_list client_acl(const struct zk *z, const struct zk_list *acl)
 {
-    return acl->n ? *acl : zk_proto_acl_open;
+    return acl->n ? *acl : z->has_digest ? zk_proto_acl_own : zk_proto_acl_open;
 }
 
 static void client_put_multi(struct zk *z, const struct zk_call *c, int32_t xid, struct wbuf *w)
@@ -130,7 +130,7 @@ static void client_put_multi(struct zk *z, const struct zk_call *c, int32_t xid,
         q.data_len = o->data_len;
         q.version = o->version;
         q.flags = o->flags;
-        q.acl = client_acl(&o->acl);
+        q.acl = client_acl(z, &o->acl);
         zk_proto_op_put(w, &n, &q);
     }
     zk_proto_multi_end(w, at);
@@ -145,12 +145,13 @@ static struct wbuf client_put(struct zk *z, const struct zk_call *c, int32_t xid
         return w;
     }
     struct zk_request q = client_request(z, c->what, c->path);
+    q.root_len = c->is_absolute ? 0 : q.root_len;
     q.xid = xid;
     q.data = c->data;
     q.data_len = c->data_len;
     q.version = c->version;
     q.flags = c->flags;
-    q.acl = client_acl(&c->acl);
+    q.acl = client_acl(z, &c->acl);
     q.watch = c->watch != NULL;
     zk_proto_request_put(&w, &q);
     return w;
@@ -353,7 +354,8 @@ int zk_client_answer(struct zk *z, const struct zk_reply *a)
     if (c) {
         c->reply = *a;
         int err = c->what == ZK_OP_MULTI && !a->err ? client_answer_multi(z, c) : 0;
-        if (c->reply.path && !zk_client_strip(z, &c->reply.path, &c->reply.path_len))
+        if (c->reply.path && !c->is_absolute &&
+            !zk_client_strip(z, &c->reply.path, &c->reply.path_len))
             err = E_PROTO;
         if (err) {
             memset(&c->reply, 0, sizeof c->reply);
@@ -408,7 +410,7 @@ static struct zk_config client_config(const struct zk_config *given)
     if (c.backoff_max_ns < c.backoff_min_ns)
         c.backoff_max_ns =
             d.backoff_max_ns > c.backoff_min_ns ? d.backoff_max_ns : c.backoff_min_ns;
-    c.connect = NULL; /* the caller's; the address has it all */
+    c.connect = c.digest = NULL; /* the caller's; copied where they belong */
     return c;
 }
 
@@ -416,8 +418,14 @@ int zk_open(struct env *e, struct mem *m, const struct zk_config *cfg, struct zk
             struct zk **ret_z, char *why, size_t why_cap)
 {
     struct zk *z = mem_zalloc(m, sizeof *z);
+    bool has_digest = cfg->digest && *cfg->digest;
     int err = z ? zk_address_parse(cfg->connect, &z->address, why, why_cap) : E_NOMEM;
     *ret_z = NULL;
+    if (!err && has_digest && (!strchr(cfg->digest, ':') || strlen(cfg->digest) > ZK_AUTH_BYTES)) {
+        fmt_into(why, why_cap, "the ZooKeeper credentials are not USER:PASSWORD, at most %d bytes",
+                 ZK_AUTH_BYTES);
+        err = E_CONFIG;
+    }
     if (err == E_CONFIG) {
         mem_free(m, z, sizeof *z);
         return err;
@@ -441,6 +449,7 @@ int zk_open(struct env *e, struct mem *m, const struct zk_config *cfg, struct zk
         return err;
     }
     z->host = host;
+    z->has_digest = has_digest;
     z->root_len = (uint32_t)strlen(z->address.root);
     z->timeout_ns = z->cfg.timeout_ns;
     z->backoff_ns = z->cfg.backoff_min_ns;
@@ -451,6 +460,10 @@ int zk_open(struct env *e, struct mem *m, const struct zk_config *cfg, struct zk
     list_init(&z->firing);
     for (uint32_t k = 0; k < ZK_KINDS; k++)
         list_init(&z->armed[k]);
+    if (z->has_digest) {
+        err = zk_auth(z, "digest", cfg->digest, (uint32_t)strlen(cfg->digest));
+        ASSERT(!err);
+    }
     zk_session_open(z);
     *ret_z = z;
     return 0;

@@ -77,6 +77,8 @@ struct zk_host {
 
 struct zk_config {
     const char *connect;    /* zk_address.h */
+    const char *digest;     /* "user:password": nodes created without an ACL are this user's, and
+                               every server is told before any call; NULL or "": open to the world */
     int64_t timeout_ns;     /* of the session, as wanted; servers bound it.  Default 4 s */
     uint32_t calls_max;     /* that are not done; default 256 */
     uint32_t calls_bytes;   /* of their packets; default 4 MiB */
@@ -125,11 +127,12 @@ struct zk_call {
      * GET_CHILDREN, GET_CHILDREN2, SYNC, MULTI, WHO_AM_I */
     int32_t what;
     const char *path; /* "/a/b", ended by NUL; below the chroot */
+    bool is_absolute; /* not below it: to make the chroot.  No watch then, and no MULTI */
     const void *data; /* NULL: null */
     uint32_t data_len;
     int32_t version;    /* -1: any.  0 is a version */
     int32_t flags;      /* enum zk_create */
-    struct zk_list acl; /* none: open to the world */
+    struct zk_list acl; /* none: open to the world, or the digest's user's */
     struct zk_watch *watch;
     struct zk_multi *ops; /* n_ops of them; all are done, or none */
     uint32_t n_ops;

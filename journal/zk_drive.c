@@ -80,6 +80,7 @@ static void zk_drive_timers_stop(struct zk_drive *d)
     env_timer_stop(d->env, &d->guard);
     env_timer_stop(d->env, &d->tell_timer);
     env_timer_stop(d->env, &d->watch_timer);
+    env_timer_stop(d->env, &d->hand.timer);
 }
 
 void zk_drive_know(struct zk_drive *d, uint64_t acked)
@@ -111,6 +112,7 @@ void zk_drive_fail(struct zk_drive *d, int why)
         snap_cancel(d->snap);
     zk_drive_stand_down(d);
     d->host->role(d->host, JOURNAL_FAILED, d->epoch, why);
+    zk_hand_end(d, E_NOT_LEADER);
 }
 
 void zk_drive_log_dir(const struct zk_drive *d, uint64_t epoch, char *ret_dir)
@@ -427,6 +429,8 @@ static void zk_drive_guarded(struct env_op *op)
     if (d->role == JOURNAL_FAILED || d->stop_op)
         return;
     zk_follow_reads_late(d);
+    if (d->elect->vt->tell)
+        d->elect->vt->tell(d->elect, d->applied, d->snap ? snap_index(d->snap) : 0);
     if (d->state == ZK_LEAD)
         zk_lead_guard(d);
     else if ((d->stands || zk_drive_takes(d)) && d->state < ZK_LEAD && !d->is_late &&
@@ -457,7 +461,7 @@ static void zk_drive_free(struct zk_drive *d)
 /* nothing is under way but what runs beside; true: go on, false: wait, or it is gone */
 static bool zk_drive_stop_step(struct zk_drive *d)
 {
-    if (d->is_checking || d->gc.busy || !zk_image_end(d))
+    if (d->is_checking || d->gc.busy || d->hand.is_calling || !zk_image_end(d))
         return false;
     if (d->other) {
         snap_free(d->other);
@@ -584,6 +588,8 @@ static void zk_journal_submit(struct journal *j, const void *rec, uint32_t len, 
         env_reply(d->env, op, E_NOT_LEADER);
     else if (len > JOURNAL_RECORD_MAX)
         env_reply(d->env, op, E_TOOBIG);
+    else if (zk_hand_is_closed(d))
+        env_reply(d->env, op, E_AGAIN);
     else
         zk_lead_submit(d, rec, len, op);
 }
@@ -622,12 +628,22 @@ static void zk_journal_image_read(struct journal *j, uint64_t index, uint64_t of
         image_read_start(&d->image_read, d->image_read_dir, index, offset, to, len, op);
 }
 
-static void zk_journal_change(struct journal *j, const struct journal_change *c,
-                              int64_t deadline_ns, struct env_op *op)
+static void zk_status_members(const struct zk_drive *d, struct journal_status *st)
 {
-    (void)c;
-    (void)deadline_ns;
-    env_reply(zk_self(j)->env, op, E_NOTSUP);
+    const struct zk_elect *e = d->elect;
+    int64_t now = env_now_ns(d->env);
+    for (uint32_t i = 0; i < e->n_members && i < JOURNAL_MEMBERS_MAX; i++) {
+        const struct zk_elect_member *from = &e->member[i];
+        struct journal_member *m = &st->member[st->n++];
+        bool is_self = from->id == st->self;
+        *m = (struct journal_member){.id = from->id,
+                                     .votes = true,
+                                     .leads = from->id == st->leader,
+                                     .connected = true,
+                                     .match = is_self ? d->applied : from->applied,
+                                     .heard_ago_ns = is_self ? 0 : now - from->heard_ns};
+        memcpy(m->addr, from->addr, sizeof m->addr);
+    }
 }
 
 static void zk_journal_status(struct journal *j, struct journal_status *ret_status)
@@ -658,6 +674,7 @@ static void zk_journal_status(struct journal *j, struct journal_status *ret_stat
         .leader = d->role == JOURNAL_LEADER ? d->cfg.zk.id : d->elect->leader,
         .elections = d->elections,
         .lost = d->lost};
+    zk_status_members(d, ret_status);
 }
 
 static void zk_journal_stop(struct journal *j, struct env_op *op)
@@ -665,6 +682,7 @@ static void zk_journal_stop(struct journal *j, struct env_op *op)
     struct zk_drive *d = zk_self(j);
     ASSERT(!d->stop_op);
     d->stop_op = op;
+    zk_hand_end(d, E_NOT_LEADER);
     if (d->state == ZK_LEAD)
         d->state = ZK_ENDING; /* what is proven from now on is nobody's here */
     zk_lead_end_submits(d, E_NOT_LEADER);
@@ -716,6 +734,7 @@ static void zk_drive_init(struct zk_drive *d)
     for (uint32_t i = 0; i < ZK_WAITS; i++)
         list_init(&d->wait[i].ops);
     zk_lead_init(d);
+    zk_hand_init(d);
     zk_image_init(d);
     zk_gc_init(d);
     zk_room_init(d);
@@ -733,8 +752,10 @@ struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
         .image_now = zk_journal_image_now,
         .status = zk_journal_status,
         .image_read = zk_journal_image_read,
-        .change = zk_journal_change,
+        .change = zk_hand_change,
+        .held = zk_hand_held,
         .stop = zk_journal_stop,
+        .is_group = true,
     };
     ASSERT(host->image_reset && cfg->zk.id);
     struct zk_drive *d = mem_zalloc(m, sizeof *d);

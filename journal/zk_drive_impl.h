@@ -5,6 +5,7 @@
  *   zk_follow.c  a standby: which log, how far, proof for its reads
  *   zk_take.c    from a claim to leadership: the old log read to its end, its tail taken over
  *   zk_lead.c    leading: appends, looks at the fence, answers
+ *   zk_hand.c    leadership is handed to another member
  *   zk_image.c   state images: the best of any member's, own ones
  *   zk_gc.c      what images hold leaves the shared storage
  *   zk_room.c    the shared storage is full
@@ -152,6 +153,24 @@ struct zk_image_name {
     uint64_t index;
 };
 
+enum zk_hand_state { /* zk_hand.c */
+                     ZK_HAND_NOT,
+                     ZK_HAND_HOLD,
+                     ZK_HAND_DRAIN,
+                     ZK_HAND_CALL,
+                     ZK_HAND_AWAIT,
+};
+
+struct zk_hand {
+    enum zk_hand_state state;
+    uint32_t id; /* who is to lead; 0: whoever is next */
+    uint64_t epoch;
+    int64_t deadline_ns;
+    bool holds, is_held, is_calling;
+    struct env_op *op, call_op;
+    struct env_timer timer;
+};
+
 struct zk_drive {
     struct journal journal;
     struct env *env, *shared;
@@ -239,6 +258,7 @@ struct zk_drive {
 
     struct zk_store store;
     struct zk_gc gc;
+    struct zk_hand hand;
     struct zk_room room;
     struct env_op *stop_op;
     bool stop_begun;
@@ -294,9 +314,21 @@ void zk_lead_end(struct zk_drive *d, const char *why);
 void zk_lead_submit(struct zk_drive *d, const void *rec, uint32_t len, struct env_op *op);
 void zk_lead_read(struct zk_drive *d, struct env_op *op);
 void zk_lead_guard(struct zk_drive *d);
+void zk_lead_tell_now(struct zk_drive *d);
 struct env_op *zk_lead_answered(struct zk_drive *d, uint32_t type);
 void zk_lead_run(struct zk_drive *d); /* steps down if it must, tells, checks */
 void zk_lead_end_submits(struct zk_drive *d, int why);
+
+/* zk_hand.c */
+void zk_hand_init(struct zk_drive *d);
+void zk_hand_change(struct journal *j, const struct journal_change *c, int64_t deadline_ns,
+                    struct env_op *op);
+void zk_hand_held(struct journal *j);
+bool zk_hand_is_closed(const struct zk_drive *d); /* no submit is taken now */
+void zk_hand_run(struct zk_drive *d);
+void zk_hand_led(struct zk_drive *d); /* this one leads no more */
+void zk_hand_served(struct zk_drive *d, const struct zk_fence_served *s);
+void zk_hand_end(struct zk_drive *d, int ret);
 
 /* zk_image.c */
 void zk_image_init(struct zk_drive *d);

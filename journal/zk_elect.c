@@ -1,9 +1,8 @@
 /* journal/zk_elect.c - see zk_elect.h.
  *
- *   DOWN --session--> MAKE -> JOIN -> LOOK -> WATCH -> WAIT --predecessor gone--> LOOK
- *                             | lost answer: FIND -> LOOK or JOIN
- *                     first: LOOK -> OWN (its own node is watched) -> WAIT
- *   not to stand: -> LEAVE -> FIND -> IDLE;   expired: -> CLOSING -> DOWN with another session
+ *   DOWN --session--> MAKE (-> ROOT -> MAKE) -> JOIN -> LOOK -> WATCH -> WAIT --predecessor gone-->
+ * LOOK | lost answer: FIND -> LOOK or JOIN first: LOOK -> OWN (its own node is watched) -> WAIT not
+ * to stand: -> LEAVE -> FIND -> IDLE;   expired: -> CLOSING -> DOWN with another session
  *
  * The guid is that of the session, so whatever it created is found by it, also what comes to light
  * late.  One call of the election at a time, one of numbers, one of hints.  A call whose answer is
@@ -11,10 +10,12 @@
 #include "core/fmt.h"
 #include "journal/zk_client.h"
 #include "journal/zk_elect.h"
+#include "journal/zk_members.h"
 
 enum elect_state {
     ELECT_DOWN,
     ELECT_MAKE,
+    ELECT_ROOT, /* the chroot itself, one level after the other */
     ELECT_IDLE,
     ELECT_JOIN,
     ELECT_FIND,
@@ -36,7 +37,14 @@ enum elect_hint {
     ELECT_HINT_AWAIT, /* there is none */
 };
 
-enum { ELECT_PATH = 128, ELECT_TRIES = 16, ELECT_TEXT = 32 + ENV_ADDR_MAX };
+enum {
+    ELECT_PATH = 128,
+    ELECT_TRIES = 16,
+    ELECT_TEXT = 32 + ENV_ADDR_MAX,
+    ELECT_HAND_MAX = 2 * JOURNAL_MEMBERS_MAX, /* nodes that go when another one is called */
+};
+
+enum elect_hand { ELECT_HAND_REST, ELECT_HAND_LIST, ELECT_HAND_REMOVE };
 
 static const int64_t ELECT_CALL_NS = 5000 * 1000000LL, ELECT_PAUSE_NS = 200 * 1000000LL;
 
@@ -51,6 +59,7 @@ struct elect {
     struct zk_host host;
     enum elect_state state;
     bool stands, is_connected, is_again; /* again: the watch fired meanwhile */
+    bool was_refused;                    /* and said so, in this session */
     bool is_leaving; /* its node, if there is one, goes before it stands again */
     /* the election */
     struct zk_call call;
@@ -74,10 +83,22 @@ struct elect {
     bool hint_due;
     uint64_t epoch, told, telling; /* this member's while it serves; what is in /leader by it */
     char hint_text[ELECT_TEXT], leader_addr[ENV_ADDR_MAX];
+    /* another one is called */
+    struct zk_call hand;
+    enum elect_hand handing;
+    struct env_op *hand_op;
+    uint32_t hand_id, hand_to, hand_tries; /* to: whose turn it is when these nodes are gone */
+    bool hand_sent;
+    int64_t hand_deadline_ns;
+    struct zk_multi hand_ops[ELECT_HAND_MAX];
+    char hand_path[ELECT_HAND_MAX][ELECT_PATH];
+    struct zk_members members;
+    char root[ZK_ROOT_MAX];
+    uint32_t root_len; /* of what is being made */
     struct env_op zk_op, *stop_op;
 };
 
-static const char *const elect_dirs[] = {"/election", "/epoch"};
+static const char *const elect_dirs[] = {"/election", "/epoch", "/masters"};
 
 static void elect_run(struct elect *l);
 static void elect_hint_run(struct elect *l);
@@ -129,6 +150,10 @@ static void elect_begin(struct elect *l)
         l->call.data = "0";
         l->call.data_len = 1;
         elect_call(l, ZK_OP_CREATE, elect_dirs[l->made]);
+        return;
+    case ELECT_ROOT:
+        l->call.is_absolute = true;
+        elect_call(l, ZK_OP_CREATE, l->root);
         return;
     case ELECT_JOIN:
         l->call.flags = ZK_CREATE_EPHEMERAL_SEQUENTIAL;
@@ -197,6 +222,8 @@ static bool elect_place(struct elect *l)
     return true;
 }
 
+static void elect_hand_end(struct elect *l, int64_t ret);
+
 static void elect_listed(struct elect *l, int64_t ret)
 {
     bool was_first = l->elect.standing == ZK_STANDING_FIRST;
@@ -205,6 +232,10 @@ static void elect_listed(struct elect *l, int64_t ret)
         return;
     }
     if (!elect_place(l)) {
+        if (l->hand_sent) { /* that is why */
+            elect_hand_end(l, l->hand_to);
+            was_first = false;
+        }
         elect_stands(l, was_first ? ZK_STANDING_LOST : ZK_STANDING_NOT);
         l->is_leaving = false;
         l->state = l->stands ? ELECT_JOIN : ELECT_IDLE;
@@ -213,14 +244,44 @@ static void elect_listed(struct elect *l, int64_t ret)
     l->state = l->is_leaving ? ELECT_LEAVE : *l->before ? ELECT_WATCH : ELECT_OWN;
 }
 
+/* the next level of the chroot goes into l->root; false: that was the last one */
+static bool elect_root_next(struct elect *l)
+{
+    const char *root = strchr(l->cfg.connect, '/');
+    uint32_t n = root ? (uint32_t)strlen(root) : 0, at = l->root_len + 1;
+    if (l->root_len >= n || n >= sizeof l->root)
+        return false;
+    while (at < n && root[at] != '/')
+        at++;
+    l->root_len = at;
+    fmt_into(l->root, sizeof l->root, "%.*s", (int)at, root);
+    return true;
+}
+
+static void elect_made(struct elect *l, int64_t ret)
+{
+    bool is_there = ret == 0 || ret == E_EXIST;
+    if (l->state == ELECT_ROOT && is_there) {
+        if (!elect_root_next(l))
+            l->state = ELECT_MAKE;
+    } else if (l->state == ELECT_MAKE && ret == E_NOENT && !l->root_len && elect_root_next(l)) {
+        l->state = ELECT_ROOT;
+    } else if (!is_there) {
+        l->root_len = 0;
+        l->state = ELECT_MAKE;
+        elect_later(l);
+    } else if (++l->made == ARRAY_LEN(elect_dirs)) {
+        l->state = ELECT_IDLE;
+        zk_members_run(&l->members, l->zk);
+    }
+}
+
 static void elect_called(struct elect *l, int64_t ret)
 {
     switch (l->state) {
     case ELECT_MAKE:
-        if (ret && ret != E_EXIST)
-            elect_later(l);
-        else if (++l->made == ARRAY_LEN(elect_dirs))
-            l->state = ELECT_IDLE;
+    case ELECT_ROOT:
+        elect_made(l, ret);
         return;
     case ELECT_JOIN:
         l->state = ret == 0 || l->call.is_sent ? ELECT_FIND : ELECT_JOIN;
@@ -259,6 +320,13 @@ static void elect_call_done(struct env_op *op)
 {
     struct elect *l = container_of(op, struct elect, call.op);
     l->is_calling = false;
+    if (op->ret == E_ACCES && !l->was_refused) {
+        l->was_refused = true;
+        fmt_log(l->env, ENV_LOG_ERROR,
+                "journal: ZooKeeper refuses '%s': its path belongs to another user than "
+                "journal.zk.auth names.  This master is not elected.",
+                l->call.path);
+    }
     elect_called(l, op->ret);
     elect_run(l);
     elect_hint_run(l);
@@ -447,7 +515,7 @@ static void elect_hint_parse(struct elect *l, const char *p, uint32_t len)
 static void elect_hint_run(struct elect *l)
 {
     if (l->hinting != ELECT_HINT_REST || !l->is_connected || l->stop_op ||
-        env_timer_is_set(&l->hint_timer) || l->state == ELECT_MAKE)
+        env_timer_is_set(&l->hint_timer) || l->state == ELECT_MAKE || l->state == ELECT_ROOT)
         return;
     if (l->told != l->epoch)
         elect_hint_call(l, l->told || !l->epoch ? ELECT_HINT_UNTELL : ELECT_HINT_TELL);
@@ -502,15 +570,161 @@ static void elect_serves(struct zk_elect *e, uint64_t epoch)
     elect_hint_run(l);
 }
 
+/* --- another one is called --- */
+
+static void elect_hand_end(struct elect *l, int64_t ret)
+{
+    struct env_op *op = l->hand_op;
+    l->hand_op = NULL;
+    l->hand_sent = false;
+    if (ret > 0)
+        l->elect.standing = ZK_STANDING_NOT;
+    if (!op)
+        return;
+    op->ret = ret;
+    op->done(op);
+}
+
+static void elect_hand_begin(struct elect *l, enum elect_hand s, uint32_t n)
+{
+    int64_t most = env_now_ns(l->env) + ELECT_CALL_NS;
+    void (*done)(struct env_op * op) = l->hand.op.done;
+    memset(&l->hand, 0, sizeof l->hand);
+    l->hand.op.done = done;
+    l->handing = s;
+    l->hand.what = s == ELECT_HAND_LIST ? ZK_OP_GET_CHILDREN : ZK_OP_MULTI;
+    l->hand.path = s == ELECT_HAND_LIST ? "/election" : NULL;
+    l->hand.version = -1;
+    l->hand.deadline_ns = base_min_i64(most, l->hand_deadline_ns);
+    l->hand.ops = l->hand_ops;
+    l->hand.n_ops = n;
+    zk_submit(l->zk, &l->hand);
+}
+
+/* "<guid>-<id>-n-..." -> id; 0: it is another's */
+static uint32_t elect_hand_who(const char *name, uint32_t len)
+{
+    uint64_t id = 0;
+    uint32_t at = 0;
+    while (at < len && name[at] != '-')
+        at++;
+    for (at++; at < len && name[at] >= '0' && name[at] <= '9' && id <= UINT32_MAX; at++)
+        id = id * 10 + (uint64_t)(name[at] - '0');
+    return at < len && name[at] == '-' && id <= UINT32_MAX ? (uint32_t)id : 0;
+}
+
+/* whose turn it shall be, and its sequence; own: this one's.  false: there is nobody */
+static bool elect_hand_target(struct elect *l, uint64_t *ret_seq, uint64_t *ret_own)
+{
+    struct zk_list names = l->hand.reply.children;
+    const char *text, *mine = l->prefix + strlen("/election/");
+    uint32_t len;
+    uint64_t seq;
+    *ret_seq = *ret_own = UINT64_MAX;
+    while (zk_proto_text_next(&names, &text, &len)) {
+        uint32_t id = elect_hand_who(text, len);
+        if (!elect_sequence(text, len, &seq))
+            continue;
+        if (len > strlen(mine) && !memcmp(text, mine, strlen(mine))) {
+            *ret_own = base_min_u64(*ret_own, seq);
+        } else if (id && id != l->id && (!l->hand_id || id == l->hand_id) && seq < *ret_seq) {
+            *ret_seq = seq;
+            l->hand_to = id;
+        }
+    }
+    return *ret_seq != UINT64_MAX;
+}
+
+static void elect_hand_listed(struct elect *l)
+{
+    struct zk_list names;
+    const char *text;
+    uint32_t len, n = 0;
+    uint64_t seq, to, own;
+    uint32_t was_to = l->hand_to;
+    bool is_there = elect_hand_target(l, &to, &own);
+    if (own == UINT64_MAX) {
+        elect_hand_end(l, l->hand_sent ? (int64_t)was_to : E_CONFLICT);
+        return;
+    }
+    if (!is_there) {
+        elect_hand_end(l, E_NOENT);
+        return;
+    }
+    names = l->hand.reply.children;
+    memset(l->hand_ops, 0, sizeof l->hand_ops);
+    while (zk_proto_text_next(&names, &text, &len)) {
+        bool goes = elect_sequence(text, len, &seq) && (seq < to || seq == own);
+        if (!goes || len >= ELECT_PATH - 16)
+            continue;
+        if (n == ELECT_HAND_MAX) {
+            elect_hand_end(l, E_NOSPC);
+            return;
+        }
+        fmt_into(l->hand_path[n], ELECT_PATH, "/election/%.*s", (int)len, text);
+        l->hand_ops[n] =
+            (struct zk_multi){.what = ZK_OP_DELETE, .path = l->hand_path[n], .version = -1};
+        n++;
+    }
+    l->hand_sent = true;
+    elect_hand_begin(l, ELECT_HAND_REMOVE, n);
+}
+
+static void elect_hand_done(struct env_op *op)
+{
+    struct elect *l = container_of(op, struct elect, hand.op);
+    enum elect_hand was = l->handing;
+    int64_t ret = op->ret;
+    bool is_over = !l->zk || l->stop_op || l->state == ELECT_CLOSING;
+    l->handing = ELECT_HAND_REST;
+    if (!l->hand_op)
+        return; /* the election has seen that it is done */
+    if (was == ELECT_HAND_REMOVE && ret == 0)
+        elect_hand_end(l, l->hand_to);
+    else if (was == ELECT_HAND_LIST && ret == 0)
+        elect_hand_listed(l);
+    else if (is_over || ++l->hand_tries == ELECT_TRIES ||
+             env_now_ns(l->env) >= l->hand_deadline_ns ||
+             (ret != E_NOENT && ret != E_CLOSED && ret != E_TIMEOUT))
+        elect_hand_end(l, ret == E_NOENT ? E_AGAIN : ret);
+    else
+        elect_hand_begin(l, ELECT_HAND_LIST, 0); /* some left meanwhile, or it happened */
+}
+
+static void elect_hand(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct env_op *op)
+{
+    struct elect *l = elect_self(e);
+    ASSERT(!l->hand_op);
+    if (!l->zk || l->handing != ELECT_HAND_REST || l->elect.standing != ZK_STANDING_FIRST ||
+        l->state == ELECT_CLOSING || l->state == ELECT_STOPPING) {
+        env_reply(l->env, op, E_CONFLICT);
+        return;
+    }
+    l->hand_op = op;
+    l->hand_id = id;
+    l->hand_to = l->hand_tries = 0;
+    l->hand_sent = false;
+    l->hand_deadline_ns = deadline_ns;
+    elect_hand_begin(l, ELECT_HAND_LIST, 0);
+}
+
+static void elect_tell(struct zk_elect *e, uint64_t applied, uint64_t image)
+{
+    struct elect *l = elect_self(e);
+    l->members.applied = applied;
+    l->members.image = image;
+    l->elect.n_members = l->members.n;
+}
+
 /* --- the session --- */
 
 static int elect_session(struct elect *l, char *why, size_t why_cap)
 {
     l->state = ELECT_DOWN;
-    l->is_connected = l->is_leaving = false;
-    fmt_into(l->prefix, sizeof l->prefix, "/election/%016llx-n-",
-             (unsigned long long)env_random(l->env));
-    l->made = 0;
+    l->is_connected = l->is_leaving = l->was_refused = false;
+    fmt_into(l->prefix, sizeof l->prefix, "/election/%016llx-%u-n-",
+             (unsigned long long)env_random(l->env), l->id);
+    l->made = l->root_len = 0;
     l->told = 0;
     l->hint_due = true;
     memset(&l->watch, 0, sizeof l->watch);
@@ -551,6 +765,8 @@ static void elect_over(struct elect *l, enum zk_state state)
             zk_state_name(state));
     l->is_connected = false;
     l->state = ELECT_CLOSING;
+    zk_members_stop(&l->members);
+    l->elect.n_members = 0;
     l->elect.leader = 0;
     elect_stands(l, ZK_STANDING_LOST);
     zk_stop(l->zk, false, &l->zk_op);
@@ -572,6 +788,8 @@ static void elect_session_state(struct zk_host *h, enum zk_state state, int why)
     if (l->state == ELECT_DOWN)
         l->state = ELECT_MAKE;
     env_timer_stop(l->env, &l->timer);
+    if (l->made == ARRAY_LEN(elect_dirs))
+        zk_members_run(&l->members, l->zk);
     elect_run(l);
     elect_hint_run(l);
 }
@@ -586,7 +804,8 @@ const char *zk_elect_leader_addr(const struct zk_elect *e)
 int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cfg,
                   struct zk_elect **ret_e, char *why, size_t why_cap)
 {
-    static const struct zk_elect_vt vt = {elect_stand, elect_number, elect_serves};
+    static const struct zk_elect_vt vt = {elect_stand, elect_number, elect_serves, elect_hand,
+                                          elect_tell};
     struct elect *l = mem_zalloc(m, sizeof *l);
     if (!l) {
         fmt_into(why, why_cap, "no memory");
@@ -602,6 +821,9 @@ int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cf
     l->host.state = elect_session_state;
     l->call.op.done = elect_call_done;
     l->count.op.done = elect_count_done;
+    l->hand.op.done = elect_hand_done;
+    zk_members_init(&l->members, e, l->id, l->addr);
+    l->elect.member = l->members.member;
     l->hint.op.done = elect_hint_done;
     l->timer.op.done = elect_timer;
     l->hint_timer.op.done = elect_hint_timer;
@@ -622,6 +844,7 @@ void zk_elect_stop(struct zk_elect *e, struct env_op *op)
     l->stands = false;
     env_timer_stop(l->env, &l->timer);
     env_timer_stop(l->env, &l->hint_timer);
+    zk_members_stop(&l->members);
     if (l->state == ELECT_CLOSING)
         return; /* as soon as that is done */
     l->state = ELECT_STOPPING;

@@ -25,24 +25,43 @@ struct zk_elect_vt {
     void (*number)(struct zk_elect *e, uint64_t above, uint64_t *ret_number, struct env_op *op);
     /* for hints: this member serves, with that epoch; 0: not any more */
     void (*serves)(struct zk_elect *e, uint64_t epoch);
+    /* This one is first, and gives that up for member `id` (0: whoever is next), which is first
+     * then.  ret: who; E_NOENT: nobody such stands; E_CONFLICT: this one was not first; another
+     * error: nobody knows.  NULL: cannot be done. */
+    void (*call)(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct env_op *op);
+    /* for people: so far this member's state goes, and its last image.  May be NULL. */
+    void (*tell)(struct zk_elect *e, uint64_t applied, uint64_t image);
+};
+
+struct zk_elect_member { /* as it says of itself, now and then */
+    uint32_t id;
+    char addr[ENV_ADDR_MAX];
+    uint64_t applied, image;
+    int64_t heard_ns; /* by env_now_ns */
 };
 
 struct zk_elect {
     const struct zk_elect_vt *vt;
     enum zk_standing standing;
-    uint64_t most;   /* the driver's: numbers above it are of no use */
-    uint32_t leader; /* whom the others are told of; 0: nobody */
+    uint64_t most;                        /* the driver's: numbers above it are of no use */
+    uint32_t leader;                      /* whom the others are told of; 0: nobody */
+    const struct zk_elect_member *member; /* who takes part; by id */
+    uint32_t n_members;
     void (*changed)(struct zk_elect *e, void *ctx); /* the driver's: look again */
     void *ctx;
 };
 
-/* By ZooKeeper, below the chroot, which must be there:
+/* By ZooKeeper, below the chroot, which is made if it is not there:
  *
- *   /election/<guid>-n-<sequence>   who stands (ephemeral): the lowest sequence is first.  Each
+ *   /election/<guid>-<id>-n-<sequence>   who stands (ephemeral): the lowest sequence is first. Each
  *                                   watches the one before it, so one departure wakes one member.
  *                                   The guid is found again when the answer to its creation is lost
  *   /epoch                          the highest number given out, as text; raised by compare and
  * set /leader                         "id address epoch" of who serves (ephemeral), for hints
+ *   /masters/<id>                   zk_members.h
+ *
+ * Who is first calls another one by removing its own node and all that come before the other's, in
+ * one step: who finds its node gone stands again, behind the others.
  *
  * A session that expires is over for good: whoever is first then is LOST, another session is begun,
  * and it stands again behind the others. */

@@ -208,8 +208,10 @@ static void zk_follow_chain(struct zk_drive *d, int64_t ret)
             zk_drive_pause(d, ZK_PAUSE_NS);
         return;
     }
-    if (is_first)
+    if (is_first) {
         d->newest = s->epoch;
+        zk_hand_served(d, s);
+    }
     if (d->has_claim && s->epoch >= d->number) {
         zk_take_end(d, E_STALE); /* a later one serves */
         return;

@@ -82,6 +82,7 @@ struct zk {
 
     struct zk_secret secret[ZK_AUTHS_MAX];
     uint32_t n_secrets;
+    bool has_digest;
 
     uint8_t *in, *out; /* each of io_cap bytes: a packet that comes in pieces, one to be sent */
     uint32_t in_len, io_cap;

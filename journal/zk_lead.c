@@ -80,6 +80,7 @@ void zk_lead_end(struct zk_drive *d, const char *why)
     zk_drive_stand_down(d);
     d->role = JOURNAL_STANDBY;
     d->host->role(d->host, JOURNAL_STANDBY, d->epoch, 0);
+    zk_hand_led(d);
     zk_drive_kick(d);
 }
 
@@ -192,9 +193,8 @@ struct env_op *zk_lead_answered(struct zk_drive *d, uint32_t type)
 
 /* --- telling standbys --- */
 
-static void zk_lead_tell_late(struct env_op *op)
+void zk_lead_tell_now(struct zk_drive *d)
 {
-    struct zk_drive *d = container_of(op, struct zk_drive, tell_timer.op);
     if (d->state != ZK_LEAD || d->is_telling || d->told >= d->acked_data)
         return;
     d->is_telling = true;
@@ -202,6 +202,11 @@ static void zk_lead_tell_late(struct env_op *op)
         d->is_telling = false;
         env_timer_set(d->env, &d->tell_timer, env_now_ns(d->env) + ZK_CHECK_AGAIN_NS);
     }
+}
+
+static void zk_lead_tell_late(struct env_op *op)
+{
+    zk_lead_tell_now(container_of(op, struct zk_drive, tell_timer.op));
 }
 
 static void zk_lead_tell(struct zk_drive *d)
@@ -272,6 +277,7 @@ void zk_lead_run(struct zk_drive *d)
     }
     zk_lead_check(d);
     zk_lead_tell(d);
+    zk_hand_run(d);
 }
 
 /* from time to time */

@@ -257,6 +257,9 @@ bool zk_proto_acl_next(struct zk_list *l, struct zk_acl *ret_a)
 static const uint8_t proto_acl_open[] = {0,   0, 0, 31, 0, 0,   0,   5,   'w', 'o', 'r', 'l',
                                          'd', 0, 0, 0,  6, 'a', 'n', 'y', 'o', 'n', 'e'};
 const struct zk_list zk_proto_acl_open = {proto_acl_open, sizeof proto_acl_open, 1};
+/* perms 31, "auth", "" */
+static const uint8_t proto_acl_own[] = {0, 0, 0, 31, 0, 0, 0, 4, 'a', 'u', 't', 'h', 0, 0, 0, 0};
+const struct zk_list zk_proto_acl_own = {proto_acl_own, sizeof proto_acl_own, 1};
 
 /* --- the first packets --- */
 

@@ -189,6 +189,8 @@ struct zk_acl {
 
 /* 31, "world", "anyone" */
 extern const struct zk_list zk_proto_acl_open;
+/* 31, "auth", "": of whoever the connection is authenticated as */
+extern const struct zk_list zk_proto_acl_own;
 
 struct zk_request {
     int32_t xid;

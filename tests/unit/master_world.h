@@ -37,11 +37,11 @@ static struct {
     int fail; /* the next operation of fail_kind ends with it */
     enum ufs_kind fail_kind;
     bool fail_always;
-    bool fail_after; /* the failing operation takes effect nevertheless */
-    bool is_missing; /* the under-store cannot be opened */
-    unsigned opens;
-    bool hang; /* nothing completes */
-    bool hold; /* what is of hold_kind takes effect and does not complete */
+    bool fail_after;      /* the failing operation takes effect nevertheless */
+    bool is_missing;      /* the under-store cannot be opened */
+    unsigned opens, late; /* late: changes that were not begun */
+    bool hang;            /* nothing completes */
+    bool hold;            /* what is of hold_kind takes effect and does not complete */
     enum ufs_kind hold_kind;
     unsigned page; /* entries of one LIST page */
     unsigned look; /* and most of one LOOK; 0: all */
@@ -384,6 +384,11 @@ static void wu_fire(struct env_op *op)
 static void wu_submit(struct ufs *u, struct ufs_op *op)
 {
     struct wu_store *s = container_of(u, struct wu_store, ufs);
+    if (op->not_after_ns && env_now_ns(s->env) > op->not_after_ns) {
+        wu.late++;
+        env_reply(s->env, &op->op, E_TIMEOUT);
+        return;
+    }
     struct wu_pending *p = mem_zalloc(s->mem, sizeof *p);
     p->store = s;
     p->op = op;

@@ -1,5 +1,9 @@
 /* tests/unit/test_config.c - the configuration: what is accepted, and what each error says. */
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "cluster/config_members.h"
+#include "cluster/config_zk.h"
 #include "tests/unit/unit.h"
 
 static char err[CONFIG_ERROR_MAX];
@@ -100,6 +104,27 @@ static void test_config_bad_values_name_the_range(void)
          "twice journal.promise"},
         {"{\"journal\":{\"type\":\"raft\",\"members\":\"1@a:1\",\"suspect_max\":\"1s\"}}",
          "suspect_max must"},
+        {"{\"journal\":{\"type\":\"zk\"}}", "journal.zk.connect must name"},
+        {"{\"journal\":{\"type\":\"zk\",\"zk\":{\"conect\":\"h\"}}}", "journal.zk.connect"},
+        {"{\"journal\":{\"type\":\"zk\",\"zk\":{\"connect\":[]}}}", "journal.zk.connect: must be"},
+        {"{\"journal\":{\"type\":\"zk\",\"zk\":{\"connect\":\"h:0/t\"}}}", "port from 1 to 65535"},
+        {"{\"journal\":{\"type\":\"zk\",\"zk\":{\"connect\":\"h,,i/t\"}}}", "one comma too many"},
+        {"{\"journal\":{\"type\":\"zk\",\"zk\":{\"connect\":\"h/t//u\"}}}", "its path"},
+        {"{\"journal\":{\"type\":\"zk\",\"zk\":{\"connect\":\"h/t\"}}}", "shared_dir must name"},
+        {"{\"journal\":{\"type\":\"zk\",\"zk\":{\"connect\":\"h/t\",\"shared_dir\":\"x\"}}}",
+         "must begin with /"},
+        {"{\"journal\":{\"type\":\"zk\",\"zk\":{\"connect\":\"h/t\",\"shared_dir\":\"/x\","
+         "\"auth\":\"me\"}}}",
+         "USER:PASSWORD"},
+        {"{\"journal\":{\"type\":\"zk\",\"zk\":{\"connect\":\"h/t\",\"shared_dir\":\"/x\","
+         "\"session\":\"1ms\"}}}",
+         "journal.zk.session: 1ms is out of range"},
+        {"{\"journal\":{\"type\":\"zk\",\"id\":1,\"zk\":{\"connect\":\"h/t\","
+         "\"shared_dir\":\"/x\"}},\"master\":{\"listen\":\"0.0.0.0:7700\"}}",
+         "nobody can connect to"},
+        {"{\"journal\":{\"type\":\"zk\",\"id\":3,\"members\":\"1@a:1\",\"zk\":{\"connect\":\"h/t\","
+         "\"shared_dir\":\"/x\"}}}",
+         "journal.id is 3, which"},
         {"[]", "JSON object"},
         {"", "not valid JSON"},
     };
@@ -110,6 +135,49 @@ static void test_config_bad_values_name_the_range(void)
             printf("\n  %s -> %s\n", bad[i].json, err);
         }
     }
+}
+
+/* a section in a section, and the same with a dot */
+static void test_config_zk(void)
+{
+    struct config *c = config_new();
+    char auth[CONFIG_ZK_AUTH], file[] = "/tmp/tarn-test-config-XXXXXX", *json;
+    CU_ASSERT_EQUAL_FATAL(
+        config_parse(c,
+                     "{\"journal\":{\"type\":\"zk\",\"zk.session\":\"2s\",\"zk\":{\"connect\":"
+                     "\"h1,h2:7/t\",\"shared_dir\":\"/srv/j\",\"auth\":\"me:secret\"}}}",
+                     "t.json", err, sizeof err),
+        0);
+    CU_ASSERT_EQUAL(config_check(c, err, sizeof err), 0);
+    CU_ASSERT_STRING_EQUAL(config_str(c, CONFIG_JOURNAL_ZK_CONNECT), "h1,h2:7/t");
+    CU_ASSERT_EQUAL(config_int(c, CONFIG_JOURNAL_ZK_SESSION), 2000000000);
+    CU_ASSERT_EQUAL(config_zk_auth(c, auth, err, sizeof err), 0);
+    CU_ASSERT_STRING_EQUAL(auth, "me:secret");
+    CU_ASSERT_EQUAL(config_zk_alone(c, err, sizeof err), 0);
+    CU_ASSERT_EQUAL(config_set(c, "journal.type", "raft", err, sizeof err), 0);
+    CU_ASSERT_EQUAL(config_zk_alone(c, err, sizeof err), E_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "journal.zk.connect is set, but journal.type is raft"));
+    CU_ASSERT_EQUAL(config_set(c, "journal.type", "zk", err, sizeof err), 0);
+    json = config_json(c, false);
+    CU_ASSERT_PTR_NOT_NULL(strstr(json, "\"zk\":\t{"));
+    CU_ASSERT_EQUAL(parse(json), 0);
+    free(json);
+    int fd = mkstemp(file);
+    CU_ASSERT_FATAL(fd >= 0 && write(fd, "you:too\n", 8) == 8);
+    CU_ASSERT_EQUAL(config_set(c, "journal.zk.auth", file, err, sizeof err), 0);
+    CU_ASSERT_EQUAL(config_check(c, err, sizeof err), 0);
+    CU_ASSERT_EQUAL(config_zk_auth(c, auth, err, sizeof err), 0);
+    CU_ASSERT_STRING_EQUAL(auth, "you:too");
+    CU_ASSERT_EQUAL(fchmod(fd, 0644), 0);
+    CU_ASSERT_EQUAL(config_zk_auth(c, auth, err, sizeof err), E_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "chmod 0600"));
+    CU_ASSERT(!fchmod(fd, 0600) && !ftruncate(fd, 3));
+    CU_ASSERT_EQUAL(config_zk_auth(c, auth, err, sizeof err), E_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "USER:PASSWORD"));
+    CU_ASSERT(!close(fd) && !unlink(file));
+    CU_ASSERT_EQUAL(config_zk_auth(c, auth, err, sizeof err), E_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err, "No such file"));
+    config_free(c);
 }
 
 static void test_config_members(void)
@@ -179,7 +247,7 @@ static void test_config_docs_cover_every_key(void)
     char *json = config_json(c, true);
 #define CHECK(id, key, type, def, min, max, values, doc) \
     CU_ASSERT(strlen(doc) > 8);                          \
-    CU_ASSERT_PTR_NOT_NULL(strstr(json, strchr(key, '.') + 1));
+    CU_ASSERT_PTR_NOT_NULL(strstr(json, strrchr(key, '.') + 1));
     CONFIG_KEYS(CHECK)
 #undef CHECK
     free(json);
@@ -188,5 +256,5 @@ static void test_config_docs_cover_every_key(void)
 
 UNIT_MAIN("config", UNIT(test_config_defaults_are_valid), UNIT(test_config_values_are_read),
           UNIT(test_config_unknown_key_suggests), UNIT(test_config_bad_values_name_the_range),
-          UNIT(test_config_members), UNIT(test_config_mounts),
+          UNIT(test_config_zk), UNIT(test_config_members), UNIT(test_config_mounts),
           UNIT(test_config_docs_cover_every_key))

@@ -38,6 +38,9 @@ static struct fj {
     struct journal_change changed;
     char change_addr[ENV_ADDR_MAX];
     struct env_op boot;
+    int64_t barrier_ns; /* so long a barrier takes */
+    struct list slow;
+    struct env_timer slow_timer;
     unsigned held; /* how often it was told that nothing is under way below */
     int is_quiet;  /* what hold() said */
 } fj;
@@ -97,7 +100,20 @@ static void fj_barrier(struct journal *j, struct env_op *op)
     (void)j;
     fj.barriers++;
     op->ret = fj.leads && !fj.is_doubtful ? 0 : E_NOT_LEADER;
-    env_post(fj.env, op);
+    if (!fj.barrier_ns) {
+        env_post(fj.env, op);
+        return;
+    }
+    list_push_back(&fj.slow, &op->link);
+    env_timer_set(fj.env, &fj.slow_timer, env_now_ns(fj.env) + fj.barrier_ns);
+}
+
+static void fj_barrier_late(struct env_op *op)
+{
+    struct list *l;
+    (void)op;
+    while ((l = list_pop(&fj.slow)))
+        env_post(fj.env, list_entry(l, struct env_op, link));
 }
 
 static void fj_image_now(struct journal *j, struct env_op *op)
@@ -178,7 +194,7 @@ UNUSED static struct journal *fj_open(struct env *e, struct mem *m,
                                       const struct journal_config *cfg, struct journal_host *host)
 {
     static const struct journal_vt vt = {fj_submit, fj_barrier, fj_image_now, fj_status, fj_stop,
-                                         fj_accept, fj_change,  NULL,         fj_held};
+                                         fj_accept, fj_change,  NULL,         fj_held,   true};
     (void)cfg;
     memset(&fj, 0, sizeof fj);
     fj.j.vt = &vt;
@@ -187,6 +203,8 @@ UNUSED static struct journal *fj_open(struct env *e, struct mem *m,
     fj.host = host;
     fj.timer.op.done = fj_due;
     fj.boot.done = fj_boot;
+    list_init(&fj.slow);
+    fj.slow_timer.op.done = fj_barrier_late;
     env_post(e, &fj.boot);
     return &fj.j;
 }

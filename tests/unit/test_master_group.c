@@ -445,6 +445,28 @@ static void test_master_group_stops_while_it_hands_over(void)
     w_close();
 }
 
+/* Of a journal that promises nothing beyond the moment: what is asked for right before is begun
+ * soon after, or asked for again. */
+static void test_master_group_begins_nothing_late(void)
+{
+    w_config(FSOP_MOUNT_THROUGH, 100 * MS);
+    wcfg.journal_open = fj_open;
+    wcfg.journal.zk.id = 1;
+    wcfg.journal.zk.begin_ns = 40 * MS;
+    sim_node_start(sim_node_add(ws, "master"), w_boot, NULL);
+    w_run_ms(20);
+    g_lead();
+    struct wc *c = g_client(0);
+    unsigned asked = fj.barriers;
+    fj.barrier_ns = 60 * MS;
+    int64_t made = g_no_effect(c, "late");
+    CU_ASSERT(wu.late > 0 && fj.barriers > asked);
+    fj.barrier_ns = 20 * MS;
+    CU_ASSERT(w_wait(&w, 3000) && w.err == 0);
+    CU_ASSERT_EQUAL(wu.count[UFS_MKDIR], made + 1);
+    w_close();
+}
+
 /* Without a time in which surely nobody else leads no effect could be begun safely. */
 static void test_master_group_refuses_to_lead_no_longer_than_promised(void)
 {
@@ -608,6 +630,7 @@ UNIT_MAIN("master_group", UNIT(test_master_group_standby_says_who_leads),
           UNIT(test_master_group_old_leases_are_honoured), UNIT(test_master_group_deposed_unawares),
           UNIT(test_master_group_begins_nothing_when_it_hands_over),
           UNIT(test_master_group_stops_while_it_hands_over),
+          UNIT(test_master_group_begins_nothing_late),
           UNIT(test_master_group_refuses_to_lead_no_longer_than_promised),
           UNIT(test_master_group_image_on_a_standby),
           UNIT(test_master_group_changes_are_answered_by_the_journal),

@@ -236,6 +236,7 @@ static void zg_open(struct zg *g, uint64_t seed)
     }
     g->next_id = 1;
     lab_zk_connect_string(g->zk, g->connect, sizeof g->connect);
+    fmt_into(g->connect + strlen(g->connect), sizeof g->connect - strlen(g->connect), "/a/tarn");
     lab_zk_start_all(g->zk);
     struct sim_node *n = sim_node_add(g->s, "f");
     sim_node_up(n);
@@ -366,6 +367,52 @@ static void test_a_master_fails_and_another_leads(void)
     zg_close(g);
 }
 
+/* the chroot was not there; every member is known to all; the one behind all others is called */
+static void test_leadership_is_handed_over(void)
+{
+    struct zg *g = &zg_one;
+    struct journal_status st;
+    zg_open(g, 2);
+    zg_load(g, 6000);
+    CU_ASSERT_FATAL(zg_leader(g) < ZG_MEMBERS);
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+        journal_status(g->m[i].j, &st);
+        CU_ASSERT_EQUAL(st.n, ZG_MEMBERS);
+        for (uint32_t k = 0; k < st.n && k < ZG_MEMBERS; k++) {
+            CU_ASSERT_EQUAL(st.member[k].id, k + 1);
+            CU_ASSERT_EQUAL(st.member[k].leads, k == zg_leader(g));
+            CU_ASSERT(st.member[k].match > 0);
+            CU_ASSERT(!strcmp(st.member[k].addr + 2, ":19998"));
+        }
+    }
+    for (uint32_t k = 0; k < 9 && !g->bad; k++) {
+        uint32_t was = zg_leader(g), to = (was + 1 + k % 2) % ZG_MEMBERS;
+        struct journal_change what = {.verb = JOURNAL_ELECT, .id = k % 3 ? to + 1 : 0};
+        struct env_op op = {0};
+        int64_t began = sim_now_ns(g->s), took;
+        g->last_ack_ns = 0;
+        g->longest_ns = 0;
+        for (int n = 0; n < 20; n++)
+            zg_asks(g, was, false);
+        journal_change(g->m[was].j, &what, began + 2000 * zg_ms, &op);
+        CU_ASSERT_EQUAL(sim_run_op(g->s, &op, 3000 * zg_ms), 0);
+        took = sim_now_ns(g->s) - began;
+        zg_load(g, 1000);
+        CU_ASSERT_FATAL(zg_leader(g) < ZG_MEMBERS && zg_leader(g) != was);
+        if (what.id)
+            CU_ASSERT_EQUAL(zg_leader(g), to);
+        printf("%lld/%lld ms ", (long long)(took / zg_ms), (long long)(g->longest_ns / zg_ms));
+        CU_ASSERT(took <= 300 * zg_ms && g->longest_ns <= 300 * zg_ms);
+        zg_load(g, 1000);
+    }
+    CU_ASSERT_EQUAL(g->n_leads, 10);
+    sim_node_crash(g->m[(zg_leader(g) + 1) % ZG_MEMBERS].node);
+    zg_load(g, 6000);
+    journal_status(g->m[zg_leader(g)].j, &st);
+    CU_ASSERT_EQUAL(st.n, ZG_MEMBERS - 1);
+    zg_close(g);
+}
+
 static void zg_storm(struct zg *g)
 {
     uint32_t i = (uint32_t)sim_random(g->s, ZG_MEMBERS), z = (uint32_t)sim_random(g->s, 3);
@@ -485,5 +532,5 @@ static void test_storms_with_old_names(void)
     zg_weakness = "";
 }
 
-UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads), UNIT(test_storms),
-          UNIT(test_storms_with_old_names))
+UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
+          UNIT(test_leadership_is_handed_over), UNIT(test_storms), UNIT(test_storms_with_old_names))

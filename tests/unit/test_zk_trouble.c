@@ -367,6 +367,105 @@ static void test_nobody_leads_without_what_was_acknowledged(void)
     zt_end(w);
 }
 
+/* --- another one shall lead --- */
+
+struct zt_change {
+    struct env_op op;
+    bool is_done;
+};
+
+static void zt_changed(struct env_op *op)
+{
+    container_of(op, struct zt_change, op)->is_done = true;
+}
+
+/* how it ended */
+static int64_t zt_change(struct zw *w, uint32_t i, enum journal_verb verb, uint32_t id, int64_t ms)
+{
+    static struct zt_change c;
+    struct journal_change what = {.verb = verb, .id = id};
+    int64_t until = w->s.disk.now_ns + ms * ZW_MS;
+    c = (struct zt_change){.op.done = zt_changed};
+    journal_change(w->m[i].j, &what, until, &c.op);
+    while (!c.is_done && w->s.disk.now_ns < until + 1000 * ZW_MS)
+        zw_run(w, 1);
+    CU_ASSERT_FATAL(c.is_done);
+    return c.op.ret;
+}
+
+static void test_leadership_is_handed_over(void)
+{
+    for (uint64_t seed = 70; seed < 90; seed++) {
+        struct zw *w = zt_begin(seed);
+        uint32_t to = (uint32_t)(seed % 3);
+        zt_lead(w, 0);
+        for (int k = 0; k < 20; k++)
+            zw_submit(w, 0, 1000);
+        int64_t began = w->s.disk.now_ns;
+        CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, to ? to + 1 : 0, 2000), 0);
+        CU_ASSERT(w->s.disk.now_ns - began < 300 * ZW_MS);
+        CU_ASSERT_EQUAL(w->n_acked, 20);
+        CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+        CU_ASSERT(!w->m[0].is_held);
+        zw_run(w, 100);
+        CU_ASSERT_EQUAL(w->m[to ? to : 1].role, JOURNAL_LEADER);
+        zt_write(w, to ? to : 1, 3);
+        zt_lead(w, 0);
+        zt_end(w);
+    }
+}
+
+static void test_nobody_is_called_before_the_host_is_ready(void)
+{
+    struct zw *w = zt_begin(91);
+    zt_lead(w, 0);
+    w->hold_waits = true;
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, 2, 5000), E_BUSY);
+    CU_ASSERT_EQUAL(w->n_calls, 0);
+    CU_ASSERT(!w->m[0].is_held);
+    zt_write(w, 0, 3);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, 2, 1000), E_TIMEOUT);
+    CU_ASSERT_EQUAL(w->n_calls, 0);
+    zt_write(w, 0, 3);
+    struct journal_change what = {.verb = JOURNAL_ELECT, .id = 2};
+    struct zt_change c = {.op.done = zt_changed}, other = {.op.done = zt_changed};
+    journal_change(w->m[0].j, &what, w->s.disk.now_ns + 5000 * ZW_MS, &c.op);
+    zw_run(w, 300);
+    journal_change(w->m[0].j, &what, w->s.disk.now_ns + 5000 * ZW_MS, &other.op);
+    zw_run(w, 1);
+    CU_ASSERT(other.is_done && other.op.ret == E_AGAIN);
+    zt_write(w, 0, 3); /* what it began may need records */
+    CU_ASSERT(!c.is_done && w->n_calls == 0);
+    journal_held(w->m[0].j);
+    zw_run(w, 300);
+    CU_ASSERT(c.is_done && c.op.ret == 0);
+    CU_ASSERT_EQUAL(w->m[1].role, JOURNAL_LEADER);
+    zt_end(w);
+}
+
+static void test_what_cannot_be_changed(void)
+{
+    struct zw *w = zt_begin(92);
+    zt_lead(w, 0);
+    CU_ASSERT_EQUAL(zt_change(w, 1, JOURNAL_ELECT, 2, 1000), E_NOT_LEADER);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, 1, 1000), E_EXIST);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ADD, 4, 1000), E_NOTSUP);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_REMOVE, 2, 1000), E_NOTSUP);
+    w->s.m[2].stuck = "";
+    zw_run(w, 13000);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, 3, 1000), E_UNAVAILABLE);
+    zt_write(w, 0, 3);
+    w->s.m[0].stuck = "wal-";
+    zw_submit(w, 0, 100);
+    CU_ASSERT_EQUAL(zt_change(w, 0, JOURNAL_ELECT, 2, 1000), E_TIMEOUT); /* it is not proven */
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_LEADER);
+    CU_ASSERT(!w->m[0].is_held);
+    w->s.m[0].stuck = NULL;
+    zw_run(w, 100);
+    zt_write(w, 0, 3);
+    zt_end(w);
+}
+
 /* --- only looking --- */
 
 static void test_who_only_looks_changes_nothing(void)
@@ -407,4 +506,6 @@ UNIT_MAIN("zk_trouble", UNIT(test_a_stuck_leader_lets_others),
           UNIT(test_a_standby_behind_damage_proves_nothing),
           UNIT(test_reads_wait_for_a_batch_under_way),
           UNIT(test_nobody_leads_without_what_was_acknowledged),
+          UNIT(test_leadership_is_handed_over),
+          UNIT(test_nobody_is_called_before_the_host_is_ready), UNIT(test_what_cannot_be_changed),
           UNIT(test_who_only_looks_changes_nothing))

@@ -31,7 +31,7 @@ struct zw_member {
     struct journal *j;
     struct journal_host host;
     struct zk_elect elect;
-    bool stands;
+    bool stands, is_held;
     uint32_t life;
     enum journal_role role;
     int why;
@@ -52,8 +52,9 @@ struct zw {
     bool is_acked[ZW_RECORDS];     /* by index */
     uint64_t next_id, seen, acked; /* acked: highest index answered for */
     uint64_t number, last_epoch;
-    uint32_t n_numbers;
-    bool number_uncalls; /* who asks for a number is not first any more when it comes */
+    uint32_t n_numbers, n_calls; /* calls: of another one, to lead */
+    bool hold_waits;             /* what a leader began does not end at once */
+    bool number_uncalls;         /* who asks for a number is not first any more when it comes */
     uint32_t twice_ppm, n_acked, n_unknown, n_reads, n_reads_failed, n_leads;
     bool bad, damaged;
     struct fake_inode *bad_file; /* of zw_damage_batch */
@@ -115,6 +116,13 @@ static void zw_role(struct journal_host *h, enum journal_role role, uint64_t epo
     m->epoch = epoch;
     w->last_epoch = base_max_u64(w->last_epoch, epoch);
     w->n_leads++;
+}
+
+static bool zw_hold(struct journal_host *h, bool is_on)
+{
+    struct zw_member *m = zw_of(h);
+    m->is_held = is_on;
+    return !is_on || !m->w->hold_waits;
 }
 
 static void zw_image_begin(struct journal_host *h)
@@ -206,8 +214,25 @@ static void zw_serves(struct zk_elect *e, uint64_t epoch)
     (void)epoch;
 }
 
+static void zw_call(struct zw *w, uint32_t i);
+
+static void zw_hand(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct env_op *op)
+{
+    struct zw_member *m = zw_of_elect(e);
+    struct zw *w = m->w;
+    uint32_t to = id ? id - 1 : (m->i + 1) % ZW_MEMBERS;
+    (void)deadline_ns;
+    bool can = w->m[to].stands && w->s.m[to].alive && e->standing == ZK_STANDING_FIRST;
+    w->n_calls++;
+    if (can) {
+        e->standing = ZK_STANDING_NOT;
+        zw_call(w, to);
+    }
+    env_reply(&w->s.m[m->i].env, op, can ? (int64_t)to + 1 : E_NOENT);
+}
+
 static const struct zk_elect_vt zw_elect_vt = {
-    .stand = zw_stand, .number = zw_number, .serves = zw_serves};
+    .stand = zw_stand, .number = zw_number, .serves = zw_serves, .call = zw_hand};
 
 /* calls a member, whoever else was called */
 static void zw_call(struct zw *w, uint32_t i)
@@ -314,7 +339,8 @@ static void zw_up(struct zw *w, uint32_t i)
                                     .image_next = zw_image_next,
                                     .image_end = zw_image_end,
                                     .image_load = zw_image_load,
-                                    .image_reset = zw_image_reset};
+                                    .image_reset = zw_image_reset,
+                                    .hold = zw_hold};
     w->cfg.zk.id = i + 1;
     m->j = zk_drive_open(e, e, &w->s.m[i].mem, &w->cfg, &m->elect, &m->host);
     CU_ASSERT_FATAL(m->j != NULL);

@@ -1,0 +1,67 @@
+/* cluster/cli_zk.h - the ZooKeeper journal as commands put it together: the shared directory, the
+ * session, the fence; and ZooKeeper asked by a command, a call at a time. */
+#ifndef CLUSTER_CLI_ZK_H
+#define CLUSTER_CLI_ZK_H
+
+#include "cluster/cli_commands.h"
+#include "cluster/config_zk.h"
+#include "journal/journal.h"
+#include "journal/zk_elect.h"
+#include "net/net.h"
+
+/* --- of a master --- */
+
+struct cli_zk {
+    struct zk_elect *elect;
+    struct zk_config client;
+    char auth[CONFIG_ZK_AUTH], addr[ENV_ADDR_MAX];
+};
+
+/* what a master says of itself to others: as journal.members has it, else master.listen */
+const char *cli_zk_address(const struct config *g, char to[ENV_ADDR_MAX]);
+/* The shared directory that is there, as an env of net's; CLI_OK or an exit code. */
+int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env);
+/* jc->zk for master_open: takes part in the election at once.  CLI_OK or an exit code. */
+int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct mem *mem,
+                struct journal_config *jc);
+/* after the master; op is done when the session is closed */
+void cli_zk_stop(struct cli_zk *z, struct env_op *op);
+/* whose journal is in the shared directory: 0, E_NOENT (none), another error (it is unreadable) */
+int cli_zk_cluster(struct net *net, struct mem *mem, struct env *shared, uint64_t *ret_hi,
+                   uint64_t *ret_lo);
+/* `tarn journal bootstrap` of it */
+int cli_zk_bootstrap(struct cli *c);
+
+/* --- of a command --- */
+
+enum { CLI_ZK_CONNECT = 4400 };
+
+struct cli_zk_ask {
+    const struct cli *cli;
+    struct net *net;
+    struct mem mem;
+    struct zk *zk;
+    struct zk_host host;
+    struct zk_call call;
+    void *copy; /* of what the last reply points to */
+    bool is_called, is_stopped;
+    char auth[CONFIG_ZK_AUTH], connect[CLI_ZK_CONNECT];
+    const char *servers; /* that the session is with; for messages */
+};
+
+/* net and memory, no session yet */
+int cli_zk_ask_open(struct cli_zk_ask *a, const struct cli *c);
+/* A session with the servers, and below the path, that connect names (zk_address.h): it begins.
+ * CLI_OK or an exit code. */
+int cli_zk_ask_begin(struct cli_zk_ask *a, const char *connect, int64_t session_ns);
+/* call as a->call, what it needs being set: its result, 0 or an error.  What a->call.reply points
+ * to is there until the next one. */
+int cli_zk_ask_call(struct cli_zk_ask *a, const struct zk_call *call, int64_t timeout_ns);
+void cli_zk_ask_end(struct cli_zk_ask *a); /* of the session */
+void cli_zk_ask_close(struct cli_zk_ask *a);
+/* the servers of an address, without its path: "h1:2181,h2:2181" */
+void cli_zk_ask_servers(const struct zk_address *from, char to[CLI_ZK_CONNECT]);
+/* says why as far as it is known; the exit code */
+int cli_zk_ask_fails(struct cli_zk_ask *a, const char *what, int err);
+
+#endif

@@ -1,0 +1,141 @@
+#!/bin/bash
+# `tarn up --journal zk`: a ZooKeeper server, three masters with one journal in a shared directory, a worker.
+# Files are written through the mount while the leader is killed, another one stands still for longer than its
+# session, and ZooKeeper is killed.  Then the shared directory fills up.  Nothing acknowledged is lost.
+. "$(dirname "$0")/lib.sh" "$@"
+. "$(dirname "$0")/zookeeper.sh"
+. "$(dirname "$0")/group.sh"
+unset TARN_CONFIG
+
+# what cannot work says so before anything is made
+mkdir "$work/bin"
+expect 1 'there is no java here: apt-get install zookeeper' env PATH="$work/bin" "$build/tarn" up --journal zk --under-store "$store" --dir "$work/none"
+expect 2 '"quorum" is not one of local\|raft\|zk' tarn up --journal quorum --under-store "$store" --dir "$work/none"
+expect 4 'shared_dir must name' tarn status --set journal.type=zk --set journal.zk.connect=h/t
+expect 4 'journal.zk.connect: .*one comma too many' tarn status --set journal.type=zk --set journal.zk.connect=h,,i/t
+expect 4 'did you mean "journal.zk.connect"' tarn status --set journal.zk.conect=h
+expect 3 'no ZooKeeper server answers at 127.0.0.1:1' tarn zk ls --connect 127.0.0.1:1 -t 1s
+need_zookeeper
+need_fuse
+
+whole() { json | grep -q '"voters_up":3,"tolerates":2,"ok":true'; }
+other_leads() { local n; n=$(leader) && [ "$n" ] && [ "$n" != 0 ] && [ "$n" != "$1" ]; }
+zookeeper_pid() { pgrep -f "QuorumPeerMain $work/up/zookeeper/zoo.cfg" | head -1; }
+role_of() { tarn journal status --json --set client.masters="127.0.0.1:$((port + $1 - 1))" --set journal.members= 2> /dev/null | tr -d ' \t\n' |
+    grep -o "\"id\":$1,[^}]*" | grep -o '"role":"[a-z]*"'; }
+is_standby() { [ "$(role_of "$1")" = '"role":"standby"' ]; }
+term_of() { json | grep -o '"term":[0-9]*' | head -1; }
+
+mkdir -p "$work/mnt" "$work/up/shared"
+points[up]=$work/mnt
+is_small=
+if mount -t tmpfs -o size=320m tmpfs "$work/up/shared" 2> /dev/null; then
+    is_small=1
+    trap 'umount -l "$work/up/shared"; cleanup' EXIT
+fi
+(umask 077; echo "tarn:a secret" > "$work/auth")
+start_up() {
+    group_up 256MiB --journal zk --mode through --mount "$work/mnt" --set journal.zk.session=2s --set "journal.zk.auth=$work/auth" \
+        --set client.deadline=20s --set journal.segment=1MiB --set journal.image_after=1MiB
+}
+start_up
+
+# --- what is said of it ---
+expect 0 'masters  3 of 3 answer, elected through ZooKeeper; tolerates the loss of 2 more' tarn journal status
+expect 0 '2@127.0.0.1:[0-9]*=0 (standby|leader)' tarn journal members
+expect 0 "^$(leader) 127.0.0.1:[0-9]* [0-9]+$" tarn zk get /leader
+expect 0 'answers in ' tarn zk ping
+expect 0 '^election$' tarn zk ls
+expect 0 'ephemeral +true' tarn zk stat /leader
+expect 1 '/nothing: there is no such node' tarn zk get nothing
+expect 1 'no list of them: one that is started' tarn journal add "4@127.0.0.1:$port"
+expect 1 'no list of them: one that is stopped' tarn journal remove 2
+expect 1 'is in .*/shared already: start its masters' tarn journal bootstrap
+expect 1 'has a ZooKeeper journal, and another kind' tarn up --under-store "$store" --dir "$work/up"
+expect 0 'an image up to record' tarn journal snapshot --all
+
+# one that is called leads at once; one who may not is not elected, and says why
+new=$(($(leader) % 3 + 1))
+expect 0 "member $new at .* leads" tarn journal elect $new
+[ "$(leader)" = $new ] || fail "$new does not lead, it is $(leader)"
+expect 1 '9 is no member' tarn journal elect 9
+expect 1 'ZooKeeper refuses access' tarn zk get /leader --set journal.zk.auth=me:wrong
+timeout 20 tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" \
+    --set "master.dir=$work/nine" --set journal.zk.auth=me:wrong > "$work/nine.log" 2>&1 &
+pids[nine]=$!
+wait_for 15 grep -q "journal: ZooKeeper refuses '.*': its path belongs to another user" "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
+kill9 nine
+
+write_files "$work/mnt" & writing=$!
+wait_for 30 acked_more 5 || fail "nothing can be written"
+
+# --- the leader is killed ---
+old=$(leader)
+kill -9 "$(master_pid "$old")"
+n=$(acked)
+wait_for 20 acked_more $((n + 10)) || fail "after the death of $old nothing is written: $(tarn journal status 2>&1)"
+other_leads "$old" || fail "$old leads still"
+$(grep -A 1 "master-$old ended" "$work/up.log" | tail -1) >> "$work/again.log" 2>&1 &
+pids[again]=$!
+wait_for 20 whole || fail "$old did not join again: $(tarn journal status 2>&1)"
+
+# --- the leader stands still for longer than its session, and wakes up in the belief that it leads ---
+old=$(leader)
+kill -STOP "$(master_pid "$old")"
+n=$(acked)
+wait_for 20 acked_more $((n + 10)) || fail "while $old stands still nothing is written: $(tarn journal status 2>&1)"
+kill -CONT "$(master_pid "$old")"
+wait_for 10 is_standby "$old" || fail "$old still leads: $(role_of "$old")"
+other_leads "$old" || fail "nobody leads: $(tarn journal status 2>&1)"
+wait_for 20 whole || fail "not whole: $(tarn journal status 2>&1)"
+
+# --- ZooKeeper dies and comes back: who leads goes on without it, and nothing is lost with it ---
+before=$(leader),$(term_of)
+kill -9 "$(zookeeper_pid)"
+n=$(acked)
+wait_for 10 acked_more $((n + 10)) || fail "without ZooKeeper nothing is written"
+now=$(leader),$(term_of)
+tarn zk ping -t 200ms > /dev/null 2>&1 || [ "$now" = "$before" ] || fail "without ZooKeeper another one leads: $before, now $now"
+wait_for 30 tarn zk ping || fail "ZooKeeper is not started again: $(cat "$work/up.log")"
+n=$(acked)
+wait_for 30 acked_more $((n + 10)) || fail "with ZooKeeper back nothing is written"
+[ "$(leader),$(term_of)" = "$before" ] || echo "sessions were lost with it: $before led, now $(leader),$(term_of)"
+
+touch "$work/stop"
+wait $writing
+acked_are_there "$work/mnt"
+[ -e "$work/up/shared/images" ] || fail "no state image was written: $(ls "$work/up/shared")"
+# any master answers what was acknowledged
+ls "$work/mnt" | sort > "$work/names"
+for i in 1 2 3; do
+    tarn fs ls / --set client.read_from=any --set client.masters="127.0.0.1:$((port + i - 1)),$(grep -o '127.0.0.1:[0-9]*' <<< "$(tarn journal members)" | paste -sd,)" |
+        sort | diff - "$work/names" > "$work/diff" || fail "master $i tells other names: $(head -5 "$work/diff")"
+done
+
+# --- the shared directory is full: nothing is acknowledged that is not there, and it goes on with space ---
+if [ $is_small ]; then
+    head -c 400M /dev/zero > "$work/up/shared/filler" 2> /dev/null
+    for i in $(seq 2000); do
+        timeout 5 mkdir "$work/mnt/d-$i" 2> /dev/null || break
+        echo "d-$i" >> "$work/made"
+    done
+    [ "$i" -lt 2000 ] || fail "it never gets full"
+    grep -hq 'read-only until there is' "$work"/up/master-*.log "$work/again.log" || fail "not a word of that: $(tail -n 3 "$work"/up/master-*.log)"
+    [ "$(cat "$work/mnt/f-1")" = "content of 1" ] || fail "full, and nothing can be read"
+    rm "$work/up/shared/filler"
+    wait_for 20 timeout 5 mkdir "$work/mnt/after" || fail "with space again nothing is written: $(tail -n 3 "$work"/up/master-*.log)"
+    while read -r name; do [ -d "$work/mnt/$name" ] && [ -d "$store/$name" ] || fail "$name was acknowledged, and is lost"; done < "$work/made"
+else
+    echo "not filled: a small file system cannot be mounted here (needs root)"
+fi
+
+# --- it ends, leaves nothing running, and goes on ---
+find "$store" -mindepth 1 -path "$store/.tarn" -prune -o -printf '%P\n' | sort > "$work/names"
+term again
+term up || fail "tarn up's end"
+pgrep -f "$work/up/" > /dev/null && fail "left running: $(pgrep -af "$work/up/")"
+unset TARN_CONFIG
+start_up
+(cd "$work/mnt" && find . -mindepth 1 -printf '%P\n') | sort | diff - "$work/names" > "$work/diff" || fail "not what was there: $(head -5 "$work/diff")"
+term up || fail "tarn up's second end"
+echo "ok: $(acked) files"
