@@ -27,34 +27,41 @@
 #include "bench/bench_canary.h"
 #include "bench/bench_load.h"
 #include "bench/bench_proc.h"
+#include "bench/bench_zookeeper.h"
 #include "journal/journal.h"
 
 enum { MEMBERS = 3, BENCH_FAILOVER_DEPTH = 64, FEW = 10, CALM_MS = 10, TRANSFERS = 5 };
 
-enum fault { KILL, TRANSFER, STOP, LINK, CUT, DEAF, MUTE, BUSY, FAULTS };
+enum fault { KILL, TRANSFER, STOP, LINK, CUT, DEAF, MUTE, BUSY, ZK_KILL, ZK_TRANSFER, FAULTS };
+
+/* what stands behind the members, one after the other */
+enum group { PLAIN, ELECTED, ROUTED };
 
 static const struct {
     const char *word, *name;
-    bool routed, few; /* needs namespaces; takes seconds each: at most FEW rounds */
+    enum group group;
+    bool few;         /* takes seconds each: at most FEW rounds */
     double wanted_ms; /* the median, at most */
 } bench_failover_known[FAULTS] = {
-    [KILL] = {"kill", "kill -9 of the leader", false, false, 300},
-    [TRANSFER] = {"transfer", "leadership handed over", false, false, 50},
-    [STOP] = {"stop", "SIGSTOP of the leader, 3 s", false, true, 3000},
-    [LINK] = {"link", "leader cut off from all", true, true, 3000},
-    [CUT] = {"cut", "leader cut off from the others", true, true, 3000},
-    [DEAF] = {"deaf", "leader does not hear the others", true, true, 3000},
-    [MUTE] = {"mute", "others do not hear the leader", true, true, 3000},
-    [BUSY] = {"busy", "busy", false, true, 0},
+    [KILL] = {"kill", "kill -9 of the leader", PLAIN, false, 300},
+    [TRANSFER] = {"transfer", "leadership handed over", PLAIN, false, 50},
+    [STOP] = {"stop", "SIGSTOP of the leader, 3 s", PLAIN, true, 3000},
+    [LINK] = {"link", "leader cut off from all", ROUTED, true, 3000},
+    [CUT] = {"cut", "leader cut off from the others", ROUTED, true, 3000},
+    [DEAF] = {"deaf", "leader does not hear the others", ROUTED, true, 3000},
+    [MUTE] = {"mute", "others do not hear the leader", ROUTED, true, 3000},
+    [BUSY] = {"busy", "busy", PLAIN, true, 0},
+    [ZK_KILL] = {"zk-kill", "shared log: kill -9 of the leader", ELECTED, false, 4500},
+    [ZK_TRANSFER] = {"zk-transfer", "shared log: handed over", ELECTED, false, 300},
 };
 
 struct bench_failover {
     struct bench *b;
     char dir[512];
     int ports;
-    bool routed;
-    char addr[MEMBERS][32], members[160];
-    struct bench_proc member[MEMBERS], watch;
+    enum group group;
+    char addr[MEMBERS][32], members[700];
+    struct bench_proc member[MEMBERS], watch, elect;
 };
 
 struct member_status {
@@ -119,13 +126,14 @@ static bool bench_failover_start_routed(struct bench_failover *f, int i, char *c
 static bool bench_failover_start(struct bench_failover *f, int i)
 {
     char verb[] = "bench", mode[] = "journal-node", id[16], dir[600], log[600];
+    const char *kind = (const char *[]){"member", "elected", "routed"}[f->group];
     snprintf(id, sizeof id, "%d", i + 1);
-    snprintf(dir, sizeof dir, "%s/%s%d", f->dir, f->routed ? "routed" : "member", i + 1);
-    snprintf(log, sizeof log, "%s/%s%d.log", f->dir, f->routed ? "routed" : "member", i + 1);
+    snprintf(dir, sizeof dir, "%s/%s%d", f->dir, kind, i + 1);
+    snprintf(log, sizeof log, "%s/%s%d.log", f->dir, kind, i + 1);
     mkdir(dir, 0755);
     char *argv[] = {f->b->self, verb, mode, id, dir, f->addr[i], f->members, NULL};
-    return f->routed ? bench_failover_start_routed(f, i, argv, log)
-                     : bench_proc_start(&f->member[i], argv, log, true);
+    return f->group == ROUTED ? bench_failover_start_routed(f, i, argv, log)
+                              : bench_proc_start(&f->member[i], argv, log, true);
 }
 
 static bool bench_failover_status(struct bench_failover *f, int i, struct member_status *ret)
@@ -179,13 +187,26 @@ static bool bench_failover_secret(struct bench_failover *f)
     return (ok && !setenv("TARN_BENCH_SECRET", path, 1)) || bench_fail(path);
 }
 
-static bool bench_failover_open(struct bench_failover *f, bool routed)
+/* the ZooKeeper server of a group with one log on a shared directory */
+static bool bench_failover_elect(struct bench_failover *f)
 {
+    char dir[600], log[600];
+    snprintf(dir, sizeof dir, "%s/zookeeper", f->dir);
+    snprintf(log, sizeof log, "%s/zookeeper.log", f->dir);
+    snprintf(f->members, sizeof f->members, "zk 127.0.0.1:%d %s/shared", f->ports + MEMBERS,
+             f->dir);
+    return (!mkdir(dir, 0755) || bench_fail(dir)) &&
+           bench_zookeeper_start(&f->elect, dir, log, f->ports + MEMBERS, 1, NULL);
+}
+
+static bool bench_failover_open(struct bench_failover *f, enum group group)
+{
+    bool routed = group == ROUTED;
     if (routed && !bench_failover_secret(f))
         return false;
     char verb[] = "bench", mode[] = "journal-watch", depth[16], log[600];
-    f->routed = routed;
-    f->ports = bench_proc_ports(MEMBERS);
+    f->group = group;
+    f->ports = bench_proc_ports(MEMBERS + 1);
     if (!f->ports)
         return false;
     f->members[0] = 0;
@@ -195,6 +216,8 @@ static bool bench_failover_open(struct bench_failover *f, bool routed)
         n += snprintf(f->members + n, sizeof f->members - (size_t)n, "%s%d@%s", i ? "," : "", i + 1,
                       f->addr[i]);
     }
+    if (group == ELECTED && !bench_failover_elect(f))
+        return false;
     for (int i = 0; i < MEMBERS; i++)
         if (!bench_failover_start(f, i))
             return false;
@@ -207,6 +230,7 @@ static bool bench_failover_open(struct bench_failover *f, bool routed)
 static void bench_failover_close(struct bench_failover *f)
 {
     bench_proc_kill(&f->watch);
+    bench_proc_kill(&f->elect);
     for (int i = 0; i < MEMBERS; i++)
         bench_proc_kill(&f->member[i]);
 }
@@ -262,9 +286,11 @@ static bool bench_failover_begin(struct bench_failover *f, enum fault fault, int
         return false;
     switch (fault) {
     case KILL:
+    case ZK_KILL:
         bench_proc_kill(&f->member[victim]);
         return true;
     case TRANSFER:
+    case ZK_TRANSFER:
         return bench_failover_transfer(f, victim);
     case STOP:
         return kill(f->member[victim].pid, SIGSTOP) == 0;
@@ -291,6 +317,7 @@ static bool bench_failover_end(struct bench_failover *f, enum fault fault, int v
 {
     switch (fault) {
     case KILL:
+    case ZK_KILL:
         return bench_failover_start(f, victim);
     case STOP:
         return kill(f->member[victim].pid, SIGCONT) == 0;
@@ -307,6 +334,7 @@ static bool bench_failover_end(struct bench_failover *f, enum fault fault, int v
         }
         return true;
     case TRANSFER:
+    case ZK_TRANSFER:
     case BUSY:
     case FAULTS:
         break;
@@ -356,11 +384,11 @@ static bool bench_failover_kind(struct bench_failover *f, enum fault fault)
             return false;
     snprintf(name, sizeof name, "%s (<= %.0f)", what, bench_failover_known[fault].wanted_ms);
     int row = bench_row(b, name, "ms", -1);
-    snprintf(name, sizeof name, "  95 of 100%s", fault == KILL ? " (<= 1000)" : "");
     if (!bench_failover_known[fault].few) {
         double p95 = bench_quantile(&b->row[row], 95);
-        bench_sample(b, bench_row(b, fault == KILL ? name : "  95 of 100, handed over", "ms", -1),
-                     p95);
+        snprintf(name, sizeof name, "  %s, 95 of 100%s", bench_failover_known[fault].word,
+                 fault == KILL ? " (<= 1000)" : "");
+        bench_sample(b, bench_row(b, name, "ms", -1), p95);
     }
     fprintf(stderr, "%s: %d rounds\n", what, rounds);
     return true;
@@ -510,23 +538,28 @@ static bool bench_failover_busy(struct bench_failover *f)
 
 /* --- */
 
-static bool bench_failover_group(struct bench_failover *f, bool routed)
+static bool bench_failover_group(struct bench_failover *f, enum group group)
 {
     bool any = false, ok = true;
     for (int i = 0; i < FAULTS; i++)
-        any |= bench_failover_known[i].routed == routed &&
+        any |= bench_failover_known[i].group == group &&
                bench_failover_wants(f->b, bench_failover_known[i].word);
     if (!any)
         return true;
-    if (routed && (geteuid() || unshare(CLONE_NEWNET) ||
-                   system("ip link set lo up && echo 1 > /proc/sys/net/ipv4/ip_forward"))) {
+    if (group == ELECTED && !bench_zookeeper_is_there()) {
+        fprintf(stderr, "the shared log left out: package zookeeper\n");
+        return true;
+    }
+    if (group == ROUTED &&
+        (geteuid() || unshare(CLONE_NEWNET) ||
+         system("ip link set lo up && echo 1 > /proc/sys/net/ipv4/ip_forward"))) {
         fprintf(stderr, "partitions left out: they need root and network namespaces\n");
         return true;
     }
-    ok = bench_failover_open(f, routed) &&
+    ok = bench_failover_open(f, group) &&
          bench_canary_start(f->dir, journal_config_default().raft.suspect_min_ns / 2);
     for (int i = 0; i < FAULTS && ok; i++)
-        if (bench_failover_known[i].routed == routed &&
+        if (bench_failover_known[i].group == group &&
             bench_failover_wants(f->b, bench_failover_known[i].word))
             ok = i == BUSY ? bench_failover_busy(f) : bench_failover_kind(f, (enum fault)i);
     ok = ok && bench_failover_kept(f);
@@ -544,12 +577,12 @@ int bench_failover_main(struct bench *b)
     b->title = "no answer at a client of three masters, by what happens to the one that leads";
     snprintf(b->params, sizeof b->params, "%d records of 100 B outstanding, busy for %.3g s",
              BENCH_FAILOVER_DEPTH, b->seconds);
-    bool ok = bench_failover_group(&f, false);
+    bool ok = bench_failover_group(&f, PLAIN) && bench_failover_group(&f, ELECTED);
     bench_failover_close(&f);
     ok = ok && bench_failover_fs(b, f.dir, bench_failover_wants(b, "masters"),
                                  bench_failover_wants(b, "mount"),
                                  b->only && bench_failover_wants(b, "graceful"));
-    ok = ok && bench_failover_group(&f, true); /* in another namespace from here on */
+    ok = ok && bench_failover_group(&f, ROUTED); /* in another namespace from here on */
     bench_failover_close(&f);
     if (ok || b->n_rows)
         bench_report(b);

@@ -20,13 +20,26 @@
 #include <unistd.h>
 #include "bench/bench_load.h"
 #include "bench/bench_masters.h"
+#include "bench/bench_zookeeper.h"
 
 enum { MEMBERS = 3, DEPTHS = 4, SIZES = 2 };
 
 static const int bench_journal_depths[DEPTHS] = {1, 8, 64, 512};
 static const int bench_journal_sizes[SIZES] = {100, 1024};
 
-enum system { RAW, COWSQL, COWSQL_BATCH, TARN, ETCD, ZK, TARN_TCP, MASTERS, SYSTEMS };
+enum system {
+    RAW,
+    COWSQL,
+    COWSQL_BATCH,
+    TARN,
+    ETCD,
+    ZK,
+    TARN_TCP,
+    MASTERS,
+    LOCAL,
+    SHARED,
+    SYSTEMS
+};
 
 static const struct {
     const char *word, *name;
@@ -40,6 +53,8 @@ static const struct {
     [ZK] = {"zk", "ZooKeeper, TCP", ZK},
     [TARN_TCP] = {"tcp", "tarn, TCP", ETCD},
     [MASTERS] = {"masters", "tarn masters, TCP", ETCD},
+    [LOCAL] = {"local", "tarn, one master", LOCAL},
+    [SHARED] = {"shared", "tarn, shared log", LOCAL},
 };
 
 struct measure {
@@ -58,9 +73,9 @@ struct system_run {
 struct bench_journal {
     struct bench *b;
     char dir[512];
-    int members; /* of ours */
     struct system_run sys[SYSTEMS];
     struct bench_masters masters;
+    struct bench_proc elect; /* the ZooKeeper server of the shared log */
 };
 
 static bool bench_journal_wants(const struct bench *b, enum system s)
@@ -123,11 +138,11 @@ static bool bench_journal_start_cowsql(struct bench_journal *j, struct system_ru
 
 static bool bench_journal_start_ours(struct bench_journal *j, struct system_run *s)
 {
-    char verb[] = "bench", mode[] = "journal-node", dir[600], log[600], members[128] = "local";
-    for (int i = 0, n = 0; j->members > 1 && i < j->members; i++)
+    char verb[] = "bench", mode[] = "journal-node", dir[600], log[600], members[128];
+    for (int i = 0, n = 0; i < MEMBERS; i++)
         n += snprintf(members + n, sizeof members - (size_t)n, "%s%d@127.0.0.1:%d", i ? "," : "",
                       i + 1, s->ports + i);
-    for (int i = 0; i < j->members; i++) {
+    for (int i = 0; i < MEMBERS; i++) {
         char id[16], addr[32];
         snprintf(id, sizeof id, "%d", i + 1);
         snprintf(addr, sizeof addr, "127.0.0.1:%d", s->ports + i);
@@ -175,37 +190,56 @@ static bool bench_journal_start_etcd(struct bench_journal *j, struct system_run 
 
 static bool bench_journal_start_zk(struct bench_journal *j, struct system_run *s)
 {
-    char program[] = "java", client[600], dir[600], log[600], path[700];
-    char least[] = "-Xms128m", most[] = "-Xmx512m", cp[] = "-cp",
-         jars[] = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-nop.jar",
-         name[] = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
+    char client[600], dir[600], log[600], servers[200];
     if (!bench_proc_beside(j->b, "bench-zookeeper", client, sizeof client) ||
-        access("/usr/share/java/zookeeper.jar", R_OK) || system("command -v java > /dev/null")) {
+        !bench_zookeeper_is_there()) {
         fprintf(stderr, "ZooKeeper left out: packages zookeeper and libzookeeper-mt-dev (then "
                         "build)\n");
         return s->has = false, true;
     }
     snprintf(log, sizeof log, "%s/zk.log", j->dir);
-    for (int i = 0; i < MEMBERS; i++) {
-        if (!bench_journal_dir(j, "zk", i, dir, sizeof dir))
+    for (int k = 0, n = 0; k < MEMBERS; k++)
+        n += snprintf(servers + n, sizeof servers - (size_t)n, "server.%d=127.0.0.1:%d:%d\n", k + 1,
+                      s->ports + 3 + k, s->ports + 6 + k);
+    for (int i = 0; i < MEMBERS; i++)
+        if (!bench_journal_dir(j, "zk", i, dir, sizeof dir) ||
+            !bench_zookeeper_start(&s->member[i], dir, log, s->ports + i, i + 1, servers))
             return false;
-        snprintf(path, sizeof path, "%s/myid", dir);
-        FILE *f = fopen(path, "we");
-        if (!f || fprintf(f, "%d\n", i + 1) < 0 || fclose(f))
-            return bench_fail(path);
-        snprintf(path, sizeof path, "%s/zoo.cfg", dir);
-        if (!(f = fopen(path, "we")))
-            return bench_fail(path);
-        fprintf(f,
-                "tickTime=2000\ninitLimit=10\nsyncLimit=5\ndataDir=%s\nclientPort=%d\n"
-                "clientPortAddress=127.0.0.1\nadmin.enableServer=false\n"
-                "4lw.commands.whitelist=srvr\n",
-                dir, s->ports + i);
-        for (int k = 0; k < MEMBERS; k++)
-            fprintf(f, "server.%d=127.0.0.1:%d:%d\n", k + 1, s->ports + 3 + k, s->ports + 6 + k);
-        fclose(f);
-        char *argv[] = {program, least, most, cp, jars, name, path, NULL};
-        if (!bench_proc_start(&s->member[i], argv, log, false))
+    return true;
+}
+
+/* the journal of one master, and the one that lies on a shared directory */
+static bool bench_journal_start_local(struct bench_journal *j, struct system_run *s)
+{
+    char verb[] = "bench", mode[] = "journal-node", id[] = "1", of[] = "local", dir[600], log[600],
+         addr[32];
+    snprintf(log, sizeof log, "%s/local.log", j->dir);
+    snprintf(addr, sizeof addr, "127.0.0.1:%d", s->ports);
+    char *argv[] = {j->b->self, verb, mode, id, dir, addr, of, NULL};
+    return bench_journal_dir(j, "local", 0, dir, sizeof dir) &&
+           bench_proc_start(&s->member[0], argv, log, true);
+}
+
+static bool bench_journal_start_shared(struct bench_journal *j, struct system_run *s)
+{
+    char verb[] = "bench", mode[] = "journal-node", dir[600], log[600], of[700];
+    if (!bench_zookeeper_is_there()) {
+        fprintf(stderr, "the shared log left out: package zookeeper\n");
+        return s->has = false, true;
+    }
+    snprintf(log, sizeof log, "%s/elect.log", j->dir);
+    if (!bench_journal_dir(j, "elect", 0, dir, sizeof dir) ||
+        !bench_zookeeper_start(&j->elect, dir, log, s->ports + MEMBERS, 1, NULL))
+        return false;
+    snprintf(of, sizeof of, "zk 127.0.0.1:%d %s/shared", s->ports + MEMBERS, j->dir);
+    for (int i = 0; i < MEMBERS; i++) {
+        char id[16], addr[32];
+        snprintf(id, sizeof id, "%d", i + 1);
+        snprintf(addr, sizeof addr, "127.0.0.1:%d", s->ports + i);
+        snprintf(log, sizeof log, "%s/shared%d.log", j->dir, i + 1);
+        char *argv[] = {j->b->self, verb, mode, id, dir, addr, of, NULL};
+        if (!bench_journal_dir(j, "own", i, dir, sizeof dir) ||
+            !bench_proc_start(&s->member[i], argv, log, true))
             return false;
     }
     return true;
@@ -271,7 +305,7 @@ static struct bench_proc *bench_journal_client_of(struct bench_journal *j, enum 
 static struct bench_proc *bench_journal_loader(struct bench_journal *j, enum system which)
 {
     struct system_run *s = &j->sys[which];
-    int members = which == TARN || which == TARN_TCP ? j->members : MEMBERS;
+    int members = which == LOCAL ? 1 : MEMBERS;
     int64_t limit = bench_now_ns() + 30000000000LL;
     if (which == RAW)
         return bench_journal_says_leads(&s->member[0]) ? &s->member[0] : NULL;
@@ -282,6 +316,8 @@ static struct bench_proc *bench_journal_loader(struct bench_journal *j, enum sys
             case TARN:
             case COWSQL:
             case COWSQL_BATCH:
+            case LOCAL:
+            case SHARED:
                 if (bench_journal_says_leads(&s->member[i]))
                     return &s->member[i];
                 break;
@@ -330,7 +366,7 @@ static double bench_journal_cpu_us(const struct bench_journal *j, enum system wh
 static void bench_journal_counts(struct bench_journal *j, double *ret_writes, double *ret_messages)
 {
     *ret_writes = *ret_messages = 0;
-    for (int i = 0; i < j->members; i++) {
+    for (int i = 0; i < MEMBERS; i++) {
         char line[512];
         struct bench_proc *p = &j->sys[TARN].member[i];
         if (!p->pid || !bench_proc_ask(p, "status", line, sizeof line, 5000))
@@ -455,6 +491,8 @@ static void bench_journal_targets(struct bench_journal *j)
                              etcd[2].rate, false, 4);
         bench_journal_target(j->b, "rate at 64 over TCP, tarn / ZooKeeper", size, tcp[2].rate,
                              zk[2].rate, false, 8);
+        bench_journal_target(j->b, "rate at 64, shared log / one master", size,
+                             j->sys[SHARED].m[i][2].rate, j->sys[LOCAL].m[i][2].rate, false, 0.8);
         const struct measure *masters = j->sys[MASTERS].m[i];
         bench_journal_ratio(j->b, "rate at 64 over TCP, tarn masters / etcd", size, masters[2].rate,
                             etcd[2].rate);
@@ -536,6 +574,8 @@ static bool bench_journal_start(struct bench_journal *j)
         [ETCD] = bench_journal_start_etcd,
         [ZK] = bench_journal_start_zk,
         [MASTERS] = bench_journal_start_masters,
+        [LOCAL] = bench_journal_start_local,
+        [SHARED] = bench_journal_start_shared,
     };
     int ports = bench_proc_ports(SYSTEMS * 10);
     if (!ports)
@@ -566,12 +606,10 @@ int bench_journal_main(struct bench *b)
 {
     static struct bench_journal j;
     j.b = b;
-    j.members = b->only && strstr(b->only, "local") ? 1 : MEMBERS;
     if (!bench_temp_dir(b, j.dir, sizeof j.dir))
         return 1;
     b->title = "appends to a journal of three masters, all processes on this machine";
-    snprintf(b->params, sizeof b->params, "%.2g s each, %s", b->seconds,
-             j.members > 1 ? "raft" : "journal of one master");
+    snprintf(b->params, sizeof b->params, "%.2g s each", b->seconds);
     bool ok = bench_journal_start(&j) && bench_journal_warm(&j);
     for (int round = 0; ok && round < b->rounds; round++) {
         ok = bench_journal_round(&j);
@@ -583,6 +621,7 @@ int bench_journal_main(struct bench *b)
             if (s != MASTERS)
                 bench_proc_kill(&j.sys[s].member[i]);
         }
+    bench_proc_kill(&j.elect);
     bench_masters_close(&j.masters);
     if (ok && b->n_rows)
         bench_report(b);

@@ -11,7 +11,8 @@
 enum { BENCH_JOURNAL_SUBMIT = 1, BENCH_JOURNAL_DONE = 2, BENCH_JOURNAL_DONE_LEN = 16 };
 
 /* ID DIR ADDR MEMBERS: one member, told by lines (bench_load.h; also "elect ID" -> "elected RET",
- * "status" -> "status KEY VALUE ..."); MEMBERS "local": the journal of one master */
+ * "status" -> "status KEY VALUE ..."); MEMBERS "local": the journal of one master; "zk CONNECT
+ * SHARED_DIR": one log there, elected by ZooKeeper (the first member makes it) */
 int bench_journal_node(int argc, char **argv);
 /* ADDR: a client of the front of the member at ADDR */
 int bench_journal_client(int argc, char **argv);

@@ -10,6 +10,9 @@
 #include "bench/bench_load.h"
 #include "core/buf.h"
 #include "journal/journal.h"
+#include "journal/zk_client.h"
+#include "journal/zk_elect.h"
+#include "journal/zk_fence.h"
 #include "net/net.h"
 
 enum { NODE_CALLS = 8192, NODE_CONNS = 64 };
@@ -47,7 +50,9 @@ struct node {
     struct bench_load_lines lines;
     enum journal_role role;
     uint64_t applied, sum;
-    bool image_given;
+    bool image_given, fence_done;
+    struct env_op fence_op;
+    char connect[128];
     /* its own load */
     struct bench_load load;
     struct node_slot slot[BENCH_LOAD_DEPTH_MAX];
@@ -311,6 +316,75 @@ static void node_listening(struct env_op *op)
     }
 }
 
+/* --- a log on a shared directory --- */
+
+enum { NODE_EPOCHS = 1 << 16 };
+
+static void node_fence_done(struct env_op *op)
+{
+    container_of(op, struct node, fence_op)->fence_done = true;
+}
+
+static int64_t node_fence_wait(struct node *n)
+{
+    n->fence_done = false;
+    n->fence_op.done = node_fence_done;
+    net_run_until(n->net, &n->fence_done, env_now_ns(net_env(n->net)) + 10000000000LL);
+    return n->fence_done ? n->fence_op.ret : E_TIMEOUT;
+}
+
+/* the first member makes it, unless it is there; the others wait for it */
+static bool node_fence(struct node *n, struct env *shared, uint32_t id)
+{
+    struct zk_fence f;
+    int64_t ret = E_NOENT;
+    if (!zk_fence_init(&f, shared, &n->mem, ""))
+        return false;
+    if (id == 1) {
+        zk_fence_format(&f, 1, 1, NODE_EPOCHS, &n->fence_op);
+        ret = node_fence_wait(n);
+        if (ret && ret != E_EXIST)
+            return false;
+    }
+    for (int tries = 0; tries < 500; tries++, usleep(20000)) {
+        zk_fence_open(&f, &n->fence_op);
+        ret = node_fence_wait(n);
+        if (!ret)
+            break;
+    }
+    if (!ret) {
+        zk_fence_close(&f, &n->fence_op);
+        (void)node_fence_wait(n);
+    }
+    zk_fence_drop(&f);
+    return !ret;
+}
+
+/* of: "zk CONNECT SHARED_DIR" */
+static struct journal *node_zk(struct node *n, struct journal_config *jc, const char *of,
+                               const char *addr)
+{
+    struct zk_config zc = zk_config_default();
+    struct zk_elect_config ec = {.zk = &zc, .id = jc->raft.id, .addr = addr};
+    struct zk_elect *elect = NULL;
+    struct env *shared;
+    int used = 0;
+    char why[256] = "no such directory, or no memory";
+    if (sscanf(of, "zk %127s %n", n->connect, &used) != 1 || !used ||
+        net_shared_open(n->net, of + used, &shared) || !node_fence(n, shared, ec.id)) {
+        fprintf(stderr, "tarn bench: %s: %s\n", of, why);
+        return NULL;
+    }
+    zc.connect = n->connect;
+    if (zk_elect_open(net_env(n->net), &n->mem, &ec, &elect, why, sizeof why)) {
+        fprintf(stderr, "tarn bench: %s\n", why);
+        return NULL;
+    }
+    jc->zk.id = ec.id;
+    jc->zk.dir = "";
+    return zk_drive_open(net_env(n->net), shared, &n->mem, jc, elect, &n->host);
+}
+
 static bool node_start(struct node *n, char **argv)
 {
     struct journal_config jc = journal_config_default();
@@ -337,8 +411,9 @@ static bool node_start(struct node *n, char **argv)
         n->call[i].next = n->free_calls;
         n->free_calls = &n->call[i];
     }
-    n->journal = strcmp(argv[3], "local") ? raft_open(net_env(n->net), &n->mem, &jc, &n->host)
-                                          : local_open(net_env(n->net), &n->mem, &jc, &n->host);
+    n->journal = !strcmp(argv[3], "local")     ? local_open(net_env(n->net), &n->mem, &jc, &n->host)
+                 : !strncmp(argv[3], "zk ", 3) ? node_zk(n, &jc, argv[3], argv[2])
+                                               : raft_open(net_env(n->net), &n->mem, &jc, &n->host);
     if (!n->journal) {
         fprintf(stderr, "tarn bench: the journal does not open\n");
         return false;

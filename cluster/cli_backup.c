@@ -2,7 +2,8 @@
  *
  *   online    the leader is asked for a state image, as it makes them all the time beside its work;
  *             its bytes come in pieces
- *   --from    the newest image in the directory of a stopped master
+ *   --from    the newest image in the directory of a stopped master; or, of a journal that is named
+ *             with its type (cli_migrate.h), all that it holds
  *
  * INVARIANTS
  *  1. A file of the given name is a whole backup, checked to its last byte and durable: until then
@@ -20,6 +21,7 @@
 #include <unistd.h>
 #include "cluster/cli_dir.h"
 #include "cluster/cli_masters.h"
+#include "cluster/cli_migrate.h"
 #include "core/limits.h"
 #include "journal/raft_format.h"
 
@@ -403,6 +405,40 @@ static int backup_offline(struct backup_take *t, const char *dir)
     return code;
 }
 
+/* a shared directory has no newest image of one's own, and a log of several epochs */
+static bool backup_is_shared(const char *dir)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%.4000s/fence", dir);
+    return !access(path, F_OK);
+}
+
+static int backup_state(struct backup_take *t, const char *spec)
+{
+    static struct cli_migrate_place p;
+    static struct cli_migrate_state s;
+    static struct cli_dir d[JOURNAL_MEMBERS_MAX];
+    struct raft_conf conf;
+    char typed[PATH_MAX], err[CONFIG_ERROR_MAX];
+    unsigned n = 0;
+    snprintf(typed, sizeof typed, "%s%.4000s", cli_migrate_is_typed(spec) ? "" : "zk:", spec);
+    int code = cli_migrate_place(&p, t->cli, "--from", typed, false);
+    if (!code)
+        code = cli_migrate_read(&s, t->cli, &p, false, d, &n);
+    if (!code && (!cli_migrate_conf(s.members, &conf, err, sizeof err) ||
+                  lseek(t->fd, LOG_BLOCK, SEEK_SET) != LOG_BLOCK))
+        code = cli_error(t->cli, CLI_FAILED, "%s: %s", t->tmp, strerror(errno));
+    if (!code)
+        code = cli_migrate_image(t->cli, t->fd, t->tmp, &s, &conf);
+    t->index = s.index;
+    t->era = s.era;
+    for (unsigned i = 0; i < n; i++)
+        cli_dir_close(&d[i]);
+    cli_migrate_state_end(&s);
+    cli_migrate_place_end(&p);
+    return code ? code : backup_seal(t);
+}
+
 static int cli_backup_run(struct cli *c)
 {
     struct backup_take t;
@@ -415,7 +451,9 @@ static int cli_backup_run(struct cli *c)
         return code;
     t.until_ns = cli_now_ns() + timeout_ns;
     t.ask_ns = timeout_ns > 1000000 ? timeout_ns : 1000000;
-    code = from ? backup_offline(&t, from) : backup_online(&t);
+    code = !from                                                  ? backup_online(&t)
+           : cli_migrate_is_typed(from) || backup_is_shared(from) ? backup_state(&t, from)
+                                                                  : backup_offline(&t, from);
     close(t.fd);
     if (code)
         unlink(t.tmp);
@@ -438,6 +476,8 @@ const struct cli_command cli_backup = {
     cli_backup_run,
     1,
     1,
-    {{"from", 0, "DIR", "of the directory of a stopped master instead: its newest state image"},
+    {{"from", 0, "DIR",
+      "of the directory of a stopped master instead: its newest state image; local:DIR, "
+      "raft:DIR,DIR or zk:DIR: all that the stopped journal holds"},
      {"force", 'f', NULL, "replace FILE"},
      {"timeout", 0, "TIME", "give up after this long (default 10m; 30s while nobody leads)"}}};

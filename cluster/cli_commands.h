@@ -10,7 +10,7 @@ extern const struct cli_command cli_daemon_master, cli_daemon_worker;
 extern const struct cli_command cli_up;
 extern const struct cli_command cli_status;
 extern const struct cli_command cli_journal_dump, cli_verify, cli_backup, cli_restore, cli_recover,
-    cli_journal_bootstrap;
+    cli_migrate, cli_journal_bootstrap;
 extern const struct cli_command cli_journal_group_status, cli_journal_group_members,
     cli_journal_group_elect, cli_journal_group_add, cli_journal_group_remove,
     cli_journal_group_replace, cli_journal_group_priority, cli_journal_group_snapshot;

@@ -9,7 +9,7 @@
 #include "journal/era.h"
 #include "journal/log_meta.h"
 
-enum { CLI_DIR_MEM = 192 << 20 };
+enum { CLI_DIR_MEM = 192 << 20, DIR_TRIES = 10, DIR_PAUSE_US = 50000 };
 static const int64_t dir_wait_ns = 60000000000LL, dir_journal_ns = 3600000000000LL;
 
 static void dir_done(struct env_op *op)
@@ -118,6 +118,10 @@ int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir, enum c
                             .log_ctx = d};
     d->is_opening = true;
     int err = net_open(&nc, &d->net);
+    for (int i = 0; err == E_BUSY && i < DIR_TRIES; i++) { /* who was killed may not be gone yet */
+        usleep(DIR_PAUSE_US);
+        err = net_open(&nc, &d->net);
+    }
     d->is_opening = false;
     if (err)
         return cli_error(c, CLI_FAILED, "%s: %s%s", dir,
@@ -166,10 +170,10 @@ int cli_dir_journal(struct cli_dir *d, struct cli_dir_journal *j, const struct j
 {
     struct journal_config jc = *cfg;
     struct env *e = net_env(d->net);
-    j->host = (struct journal_host){.apply = dir_apply,
-                                    .role = dir_role,
-                                    .image_load = dir_image,
-                                    .image_reset = dir_image_reset};
+    if (!j->host.apply)
+        j->host = (struct journal_host){
+            .apply = dir_apply, .image_load = dir_image, .image_reset = dir_image_reset};
+    j->host.role = dir_role;
     j->decided = false;
     jc.dir = "";
     jc.raft.id = d->meta.member;

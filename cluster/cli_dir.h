@@ -47,7 +47,8 @@ struct cli_dir_journal {
     bool decided;
     struct journal_status status;
 };
-/* 0, or E_TIMEOUT: the disk did not answer */
+/* j->host.apply NULL: nobody looks at images and records.  0, or E_TIMEOUT: the disk did not answer
+ */
 int cli_dir_journal(struct cli_dir *d, struct cli_dir_journal *j, const struct journal_config *cfg);
 
 bool cli_dir_has_log(const char *dir); /* segments or images */

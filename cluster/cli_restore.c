@@ -26,6 +26,7 @@
 #include "cluster/cli_dir.h"
 #include "cluster/cli_group.h"
 #include "cluster/cli_masters.h"
+#include "cluster/cli_migrate.h"
 #include "cluster/config_members.h"
 #include "core/fmt.h"
 #include "journal/era.h"
@@ -326,8 +327,17 @@ static void restore_say(const struct restore *r)
 static int cli_restore_run(struct cli *c)
 {
     static struct restore r;
+    static char from[PATH_MAX + 8];
     memset(&r, 0, sizeof r);
     r.cli = c;
+    if (cli_flag(c, "to")) {
+        if (cli_flag(c, "new-cluster") || cli_flag(c, "dir"))
+            return cli_error(c, CLI_USAGE,
+                             "--to names the destination, and keeps the cluster: "
+                             "--dir and --new-cluster go without it");
+        snprintf(from, sizeof from, "backup:%s", c->args[0]);
+        return cli_migrate_do(c, from);
+    }
     int code = restore_members(&r);
     if (!code)
         code = cli_backup_open(&r.f, c, c->args[0]);
@@ -368,7 +378,10 @@ const struct cli_command cli_restore = {
     cli_restore_run,
     1,
     1,
-    {{"dir", 0, "DIR", "the member's directory, empty or missing (default: master.dir)"},
+    {{"to", 0, "JOURNAL",
+      "a journal of another type, or all members at once: local:DIR, zk:DIR, raft:DIR, as in `tarn "
+      "journal migrate`"},
+     {"dir", 0, "DIR", "the member's directory, empty or missing (default: master.dir)"},
      {"members", 0, "LIST", "ID@HOST:PORT[=PRIORITY],... (default: journal.members)"},
      {"id", 0, "N", "this member's (default: journal.id)"},
      {"era", 0, "ERA", "as the first member's restore printed it; for all but the first"},

@@ -77,7 +77,7 @@ static int up_same_kind(const struct cli_up *u)
         return cli_error(u->cli, CLI_FAILED,
                          "%s is a single master's, and several would begin a new, empty cluster "
                          "beside it: start it without --masters, name another --dir, or move it "
-                         "away.  (`tarn journal backup --from` and `restore` make a group of it.)  "
+                         "away.  (`tarn journal migrate` makes a group of it.)  "
                          "Nothing was changed",
                          base);
     if (!u->n_members && n)

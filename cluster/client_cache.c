@@ -475,10 +475,14 @@ bool client_cache_in_doubt(struct client *c, const struct fsop *op, uint64_t sho
     list_each(it, &c->muts) {
         struct client_fsr *s = list_entry(it, struct client_fsr, mut);
         struct client_req *r = client_req_of(s);
-        struct fsop w = r->fsop;
-        if (s->f)
-            client_file_wire(r, &w);
-        if (cache_concerns(c, &w, op, shown))
+        const struct fsop *w = &r->fsop;
+        struct fsop wire;
+        if (s->f) { /* it goes out as another one */
+            wire = *w;
+            client_file_wire(r, &wire);
+            w = &wire;
+        }
+        if (cache_concerns(c, w, op, shown))
             return true;
     }
     return false;

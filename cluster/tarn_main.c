@@ -195,6 +195,7 @@ int main(int argc, char **argv)
                                                          &cli_backup,
                                                          &cli_restore,
                                                          &cli_recover,
+                                                         &cli_migrate,
                                                          &cli_journal_bootstrap,
                                                          &cli_journal_group_status,
                                                          &cli_journal_group_members,

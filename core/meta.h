@@ -180,5 +180,9 @@ uint32_t meta_image_version(const struct meta *m, uint32_t *ret_oldest, uint32_t
 bool meta_check(const struct meta *m, char *err_text, size_t cap);
 /* A hash over the whole logical state; equal states, equal hashes, whatever the slots. */
 uint64_t meta_hash(const struct meta *m);
+/* Every record of both, slot by slot: say() is told of each that differs, or that only one of them
+ * has.  How many; 0: the one is a copy of the other. */
+uint64_t meta_compare(const struct meta *a, const struct meta *b,
+                      void (*say)(void *ctx, const char *text), void *ctx);
 
 #endif

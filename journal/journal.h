@@ -81,6 +81,9 @@ struct journal_config {
     uint64_t queue_bytes;       /* submits waiting beyond this end with E_AGAIN; default 8 MiB */
     uint64_t cluster_hi, cluster_lo; /* must match what is on disk; 0,0 adopts what is there */
     bool check_only; /* read and check everything, write nothing: ends in STANDBY or FAILED */
+    bool replays;    /* with check_only, of a single master: the newest good image and all records
+                        after it go to the host; a group's records go to raft.entry */
+    bool unfinished; /* with check_only: also a directory that a migration has not finished */
     struct journal_raft {
         uint32_t id;         /* this member's; not 0 */
         const char *members; /* first start of a new cluster: "ID@HOST:PORT[=PRIORITY],...", the

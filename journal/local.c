@@ -1,7 +1,7 @@
 /* journal/local.c - the journal of a single master: a log, state images and a small meta file.
  *
  *   LIST -> META -> IMAGES -> RECOVER -> EPOCH -> START -> REPLAY -> LEADER
- *   or, when only checking: RECOVER -> CHECKED
+ *   or, when only checking: RECOVER (-> REPLAY) -> CHECKED
  *   LEADER, CHECKED, or FAILED from any of them -> STOP_SNAP -> STOP_WAL -> STOPPED
  *
  * INVARIANTS
@@ -228,6 +228,8 @@ static bool local_listed(struct local *l)
             local_fail(l, (int)l->op.ret);
         return l->op.ret == 0;
     }
+    if (!l->cfg.unfinished && log_meta_is_unfinished(l->env, l->dir, l->names, l->op.ret))
+        local_fail(l, E_BUSY);
     l->has_data |= log_meta_listed(l->names, l->op.ret, l->after, sizeof l->after);
     return false;
 }
@@ -245,7 +247,7 @@ static bool local_make_parts(struct local *l)
                              .reserve_bytes = l->cfg.segment_bytes,
                              .cluster_hi = l->file.meta.cluster_hi,
                              .cluster_lo = l->file.meta.cluster_lo,
-                             .check_all = l->cfg.check_only,
+                             .check_all = l->cfg.check_only && !l->cfg.replays,
                              .busy = local_is_busy,
                              .busy_ctx = l};
     l->wal = wal_create(l->env, l->mem, &wc, &l->wal_host);
@@ -307,7 +309,7 @@ static void local_checked(struct local *l)
 {
     l->state = LOCAL_CHECKED;
     l->role = JOURNAL_STANDBY;
-    l->applied = wal_last_index(l->wal);
+    l->applied = base_max_u64(l->applied, wal_last_index(l->wal));
     l->host->role(l->host, JOURNAL_STANDBY, l->file.meta.epoch, 0);
 }
 
@@ -352,9 +354,11 @@ static void local_next(struct local *l)
     }
     if (l->role == JOURNAL_FAILED)
         return;
-    if (s == LOCAL_REPLAY)
+    if (s == LOCAL_REPLAY && !l->cfg.check_only)
         local_lead(l);
-    else if (s == LOCAL_RECOVER && l->cfg.check_only)
+    else if (s == LOCAL_RECOVER && l->cfg.replays)
+        l->state = LOCAL_REPLAY;
+    else if ((s == LOCAL_RECOVER || s == LOCAL_REPLAY) && l->cfg.check_only)
         local_checked(l);
     else
         l->state = s + 1;

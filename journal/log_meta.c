@@ -394,7 +394,7 @@ static const char *log_meta_wrong(const struct log_meta *m, uint64_t cluster_hi,
     if (member != m->member && (!member || !m->member))
         return !member ? "this is the journal of a member of a group: journal.type must be raft."
                        : "this is a single master's journal: journal.type must be local "
-                         "(`tarn journal backup --from` and `restore` make a group of it).";
+                         "(`tarn journal migrate` makes a group of it).";
     if (member != m->member)
         fmt_into(to, 256,
                  "this is the journal of member %u, and journal.id is %u. Start each member with "
@@ -452,4 +452,19 @@ bool log_meta_listed(const char *names, int64_t n, char *after, size_t cap)
                     log_format_name_parse(c, "image-", &number);
     }
     return has_data;
+}
+
+bool log_meta_is_unfinished(struct env *e, const char *dir, const char *names, int64_t n)
+{
+    const char *at = names;
+    while (at < names + n && strcmp(at, LOG_META_UNFINISHED) != 0)
+        at += strlen(at) + 1;
+    if (at >= names + n)
+        return false;
+    fmt_log(e, ENV_LOG_ERROR,
+            "journal: '%s': a migration into this directory was begun and has not ended "
+            "('%s%s' says of what): nothing here counts yet. Give the same `tarn journal migrate` "
+            "again, it goes on; or remove what is in this directory. Nothing was changed.",
+            env_disk(e, dir), dir, LOG_META_UNFINISHED);
+    return true;
 }

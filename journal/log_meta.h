@@ -92,6 +92,10 @@ void log_meta_close(struct log_meta_file *f, struct env_op *op);
 /* names as env_list gave them, n bytes: is a segment or an image among them?  after: the last of
  * them, for the next list. */
 bool log_meta_listed(const char *names, int64_t n, char *after, size_t cap);
+/* Among names as env_list gave them: `tarn journal migrate` has begun to make a journal of dir
+ * (with a '/' behind it, or ""), and not ended.  Says so: nothing here counts yet. */
+#define LOG_META_UNFINISHED "migrating"
+bool log_meta_is_unfinished(struct env *e, const char *dir, const char *names, int64_t n);
 /* After a read that came to `read`: is this the journal that is looked for?  has_data: there are
  * segments or images.  cluster: 0, 0 takes what is there.  member: of a group, or 0.  Without a
  * file it becomes a new one (is_new), if there is a cluster to be in.  ret: 0, or an error that the

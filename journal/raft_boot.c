@@ -27,6 +27,8 @@ static bool drive_listed(struct drive *d)
             raft_drive_fail(d, (int)d->op.ret);
         return d->op.ret == 0;
     }
+    if (!d->cfg.unfinished && log_meta_is_unfinished(d->env, d->dir, d->names, d->op.ret))
+        raft_drive_fail(d, E_BUSY);
     d->has_data |= log_meta_listed(d->names, d->op.ret, d->after, sizeof d->after);
     return false;
 }
@@ -89,7 +91,7 @@ static bool drive_make_parts(struct drive *d)
                              .reserve_bytes = d->cfg.segment_bytes,
                              .cluster_hi = m->cluster_hi,
                              .cluster_lo = m->cluster_lo,
-                             .check_all = d->cfg.check_only,
+                             .check_all = d->cfg.check_only && !d->cfg.replays,
                              .busy = drive_is_busy,
                              .busy_ctx = d,
                              .wanted = raft_drive_image_wanted,

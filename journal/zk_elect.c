@@ -1,8 +1,12 @@
 /* journal/zk_elect.c - see zk_elect.h.
  *
- *   DOWN --session--> MAKE (-> ROOT -> MAKE) -> JOIN -> LOOK -> WATCH -> WAIT --predecessor gone-->
- * LOOK | lost answer: FIND -> LOOK or JOIN first: LOOK -> OWN (its own node is watched) -> WAIT not
- * to stand: -> LEAVE -> FIND -> IDLE;   expired: -> CLOSING -> DOWN with another session
+ *   DOWN --session--> MAKE (-> ROOT -> MAKE) -> JOIN -> LOOK
+ *   LOOK -> WATCH -> WAIT --who is before goes--> LOOK
+ *   LOOK -> OWN -> WAIT                 first: its own node is watched
+ *   WAIT -> BURY -> LOOK                the one before is plainly gone: its node goes
+ *   JOIN -> FIND -> LOOK or JOIN        the answer was lost
+ *   LEAVE -> FIND -> IDLE               not to stand
+ *   CLOSING -> DOWN                     expired: another session
  *
  * The guid is that of the session, so whatever it created is found by it, also what comes to light
  * late.  One call of the election at a time, one of numbers, one of hints.  A call whose answer is
@@ -11,6 +15,7 @@
 #include "journal/zk_client.h"
 #include "journal/zk_elect.h"
 #include "journal/zk_members.h"
+#include "journal/zk_near.h"
 
 enum elect_state {
     ELECT_DOWN,
@@ -23,6 +28,7 @@ enum elect_state {
     ELECT_WATCH,
     ELECT_OWN,
     ELECT_WAIT,
+    ELECT_BURY,
     ELECT_LEAVE,
     ELECT_CLOSING,
     ELECT_STOPPING,
@@ -66,6 +72,8 @@ struct elect {
     bool is_calling;
     uint32_t made;
     char prefix[ELECT_PATH], own[ELECT_PATH], before[ELECT_PATH], watched[ELECT_PATH];
+    uint32_t next_to; /* who that is: when it leads, this one is next; 0: not known */
+    struct zk_near near;
     struct zk_watch watch;
     struct env_timer timer;
     /* numbers */
@@ -95,13 +103,15 @@ struct elect {
     struct zk_members members;
     char root[ZK_ROOT_MAX];
     uint32_t root_len; /* of what is being made */
-    struct env_op zk_op, *stop_op;
+    struct env_op zk_op, near_op, *stop_op;
 };
 
 static const char *const elect_dirs[] = {"/election", "/epoch", "/masters"};
 
 static void elect_run(struct elect *l);
 static void elect_hint_run(struct elect *l);
+static uint32_t elect_hand_who(const char *name, uint32_t len);
+static void elect_near(struct elect *l);
 
 static struct elect *elect_self(struct zk_elect *e)
 {
@@ -172,6 +182,9 @@ static void elect_begin(struct elect *l)
         l->call.watch = &l->watch;
         elect_call(l, ZK_OP_GET_DATA, l->watched); /* not exists: that would watch what is gone */
         return;
+    case ELECT_BURY:
+        elect_call(l, ZK_OP_DELETE, l->before);
+        return;
     case ELECT_LEAVE:
         elect_call(l, ZK_OP_DELETE, l->own);
         return;
@@ -212,11 +225,13 @@ static bool elect_place(struct elect *l)
     if (own == UINT64_MAX)
         return false;
     *l->before = 0;
+    l->next_to = 0;
     names = l->call.reply.children;
     while (zk_proto_text_next(&names, &text, &len))
         if (len < ELECT_PATH - 16 && elect_sequence(text, len, &seq) && seq < own &&
             (before == UINT64_MAX || seq > before)) {
             before = seq;
+            l->next_to = elect_hand_who(text, len);
             fmt_into(l->before, sizeof l->before, "/election/%.*s", (int)len, text);
         }
     return true;
@@ -304,6 +319,11 @@ static void elect_called(struct elect *l, int64_t ret)
         if (!ret && !l->is_leaving)
             elect_stands(l, ZK_STANDING_FIRST);
         return;
+    case ELECT_BURY:
+        l->state = ELECT_LOOK;
+        if (ret && ret != E_NOENT)
+            elect_later(l);
+        return;
     case ELECT_LEAVE:
         if (ret && ret != E_NOENT) {
             elect_later(l);
@@ -329,6 +349,7 @@ static void elect_call_done(struct env_op *op)
     }
     elect_called(l, op->ret);
     elect_run(l);
+    elect_near(l);
     elect_hint_run(l);
 }
 
@@ -368,7 +389,7 @@ static void elect_run(struct elect *l)
     if (l->state == ELECT_WAIT && l->is_again)
         l->state = ELECT_LOOK;
     bool has_node = l->state == ELECT_WATCH || l->state == ELECT_OWN || l->state == ELECT_LOOK ||
-                    l->state == ELECT_WAIT;
+                    l->state == ELECT_WAIT || l->state == ELECT_BURY;
     if (l->is_leaving && has_node)
         l->state = ELECT_LEAVE;
     l->is_again = false;
@@ -383,8 +404,37 @@ static void elect_stand(struct zk_elect *e, bool is_on)
         e->standing = ZK_STANDING_NOT;
         l->is_leaving = l->state == ELECT_JOIN || l->state == ELECT_FIND ||
                         l->state == ELECT_LOOK || l->state == ELECT_WATCH ||
-                        l->state == ELECT_OWN || l->state == ELECT_WAIT || l->state == ELECT_LEAVE;
+                        l->state == ELECT_OWN || l->state == ELECT_WAIT || l->state == ELECT_BURY ||
+                        l->state == ELECT_LEAVE;
     }
+    elect_run(l);
+    elect_near(l);
+}
+
+/* --- is who leads still there? --- */
+
+/* Who is next after the leader keeps a connection to it.  When its process is plainly gone its node
+ * is removed, as the end of its session would.  Should it be there after all it leads no more: a
+ * leader watches its own node. */
+static void elect_near(struct elect *l)
+{
+    if (!l->stands || l->is_leaving || l->state == ELECT_CLOSING)
+        zk_near_follow(&l->near, "");
+    else if (l->state == ELECT_WAIT)
+        zk_near_follow(&l->near, *l->before && l->next_to && l->next_to == l->elect.leader
+                                     ? l->leader_addr
+                                     : "");
+}
+
+static void elect_gone(struct zk_near *near)
+{
+    struct elect *l = container_of(near, struct elect, near);
+    if (!l->stands || l->is_leaving || !l->is_connected || l->state != ELECT_WAIT)
+        return;
+    fmt_log(l->env, ENV_LOG_INFO,
+            "journal: member %u is plainly gone; its turn ends before its session does.",
+            l->next_to);
+    l->state = ELECT_BURY;
     elect_run(l);
 }
 
@@ -508,6 +558,7 @@ static void elect_hint_parse(struct elect *l, const char *p, uint32_t len)
     *l->leader_addr = 0;
     if (is_good)
         fmt_into(l->leader_addr, sizeof l->leader_addr, "%.*s", (int)(b - a - 1), p + a + 1);
+    elect_near(l);
     if (l->elect.changed)
         l->elect.changed(&l->elect, l->elect.ctx);
 }
@@ -734,8 +785,9 @@ static int elect_session(struct elect *l, char *why, size_t why_cap)
     return zk_open(l->env, l->mem, &l->cfg, &l->host, &l->zk, why, why_cap);
 }
 
-static void elect_free(struct elect *l)
+static void elect_free(struct env_op *near_op)
 {
+    struct elect *l = container_of(near_op, struct elect, near_op);
     struct env_op *op = l->stop_op;
     env_timer_stop(l->env, &l->timer);
     env_timer_stop(l->env, &l->hint_timer);
@@ -750,7 +802,7 @@ static void elect_closed(struct env_op *op)
     char why[256];
     l->zk = NULL;
     if (l->stop_op) {
-        elect_free(l);
+        zk_near_stop(&l->near, &l->near_op);
         return;
     }
     if (elect_session(l, why, sizeof why)) {
@@ -768,6 +820,7 @@ static void elect_over(struct elect *l, enum zk_state state)
     zk_members_stop(&l->members);
     l->elect.n_members = 0;
     l->elect.leader = 0;
+    elect_near(l);
     elect_stands(l, ZK_STANDING_LOST);
     zk_stop(l->zk, false, &l->zk_op);
 }
@@ -828,6 +881,8 @@ int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cf
     l->timer.op.done = elect_timer;
     l->hint_timer.op.done = elect_hint_timer;
     l->zk_op.done = elect_closed;
+    l->near_op.done = elect_free;
+    zk_near_init(&l->near, e, elect_gone);
     int ret = elect_session(l, why, why_cap);
     if (ret) {
         mem_free(m, l, sizeof *l);

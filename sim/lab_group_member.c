@@ -519,8 +519,9 @@ struct member *lab_group_member_open(struct env *e, struct mem *mem, struct grou
                                     .image_end = member_image_end,
                                     .image_load = member_image_load,
                                     .image_reset = member_image_reset};
-    m->journal =
-        n->g->s.journal.raft ? raft_open(e, mem, &c, &m->host) : local_open(e, mem, &c, &m->host);
+    m->journal = n->g->zk               ? lab_group_zk_journal(n, e, mem, &c, &m->host)
+                 : n->g->s.journal.raft ? raft_open(e, mem, &c, &m->host)
+                                        : local_open(e, mem, &c, &m->host);
     if (!m->journal) {
         lab_group_fail(n->g, LAB_GROUP_STRUCTURE, "%s: the journal does not open",
                        sim_node_name(n->node));

@@ -403,14 +403,23 @@ static void nemesis_do(struct group_event *e)
 static void nemesis_begin(struct env_op *op)
 {
     struct group_event *e = container_of(op, struct group_event, begin);
-    e->on = nemesis_node(e);
+    bool is_zk = lab_scenario_fault_is_zk(e->f->kind);
+    e->on = is_zk ? &e->g->node[0] : nemesis_node(e);
     if (!e->on || e->g->phase != GROUP_LOAD)
         return;
     e->did = true;
     e->paused = false;
     e->f->n_chance = 0;
     lab_group_note(e->g, "fault %s %s to %s for %.3f s", lab_scenario_fault_name(e->f->kind),
-                   sim_node_name(e->on->node), e->f->to, (double)e->f->for_ns / 1e9);
+                   is_zk ? "*" : sim_node_name(e->on->node), e->f->to, (double)e->f->for_ns / 1e9);
+    if (is_zk) {
+        lab_group_zk_fault(e);
+        return;
+    }
+    if (e->g->zk && lab_scenario_fault_idle(&e->g->s, e->f)) { /* as random ones may be */
+        e->did = false;
+        return;
+    }
     nemesis_do(e);
     if (e->did && e->f->kind != LAB_FAULT_USURP)
         lab_group_plot_next(e, e->f->for_ns + (e->f->kind == LAB_FAULT_SIEGE ? PLOT_SLEEP_NS : 0));
@@ -429,6 +438,10 @@ static void nemesis_end(struct env_op *op)
     if (!e->did)
         return;
     e->did = false;
+    if (lab_scenario_fault_is_zk(e->f->kind)) {
+        lab_group_zk_fault_end(e);
+        return;
+    }
     switch (e->f->kind) {
     case LAB_FAULT_BIT_FLIP:
     case LAB_FAULT_LOSE:
@@ -537,6 +550,8 @@ void lab_group_nemesis_heal(struct lab_group *g)
     lab_fault_disk_calm(&g->s.sim.disk);
     for (uint32_t i = 0; i < g->n_nodes; i++)
         nemesis_disk(&g->node[i]);
+    if (g->zk)
+        lab_group_zk_heal(g);
     for (uint32_t i = 0; sim_fault_known(i); i++) /* also who was not asked yet */
         sim_fault_set(g->sim, sim_fault_known(i)->name, 0);
 }

@@ -207,15 +207,44 @@ static void operator_grant(struct group_operator *o, const struct operator_wish 
     operator_do(o, &s);
 }
 
+/* Of masters with journal.zk there is no list to keep in order: who is there is there.  Images, and
+ * who is to lead. */
+static void operator_tick_zk(struct group_operator *o)
+{
+    struct group_node *led = lab_group_leader(o->g);
+    o->tidy = true;
+    if (!o->caller.env || (o->until_ns && group_now_ns(o->g) <= o->until_ns))
+        return;
+    o->until_ns = 0;
+    if (!o->n_wishes)
+        return;
+    struct operator_wish w = o->wish[0];
+    memmove(o->wish, o->wish + 1, --o->n_wishes * sizeof w);
+    if (w.kind == LAB_FAULT_IMAGE) {
+        operator_grant(o, &w);
+    } else if (w.kind == LAB_FAULT_MEMBERS && led) {
+        struct journal_change c = {.verb = JOURNAL_ELECT,
+                                   .id = o->g->node[w.chance % o->g->n_nodes].id};
+        o->target = (uint32_t)(led - o->g->node);
+        operator_change(o, &c);
+    }
+}
+
 void lab_group_operator_tick(struct group_operator *o)
 {
     int64_t now = group_now_ns(o->g);
+    if (o->g->zk) {
+        operator_tick_zk(o);
+        return;
+    }
     if (!o->g->s.journal.raft) { /* one master has no group */
         o->tidy = true;
         return;
     }
     if (!o->caller.env || (o->until_ns && now <= o->until_ns))
         return;
+    if (o->until_ns && o->q.verb == GROUP_STATUS) /* who is in no group knows no leader */
+        o->target = (uint32_t)sim_random(o->g->sim, o->g->n_nodes);
     o->until_ns = 0;
     if (!o->has_view) {
         operator_look(o);

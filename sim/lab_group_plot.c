@@ -41,6 +41,10 @@ struct group_node *lab_group_plot_some(struct group_event *e, const struct group
 void lab_group_plot_cut(struct group_event *e, bool cut)
 {
     struct lab_group *g = e->g;
+    if (g->zk && cut)
+        lab_group_zk_cut(g, e->led->node, e->f->one_way);
+    else if (g->zk)
+        lab_group_zk_uncut(g, e->led->node);
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         struct group_node *n = &g->node[i];
         if (n == e->led)
@@ -67,7 +71,9 @@ static void usurp_cut(struct group_event *e, const struct group_node *from, uint
     static const char *const words[] = {"and", "does not reach", "is not reached by"};
     lab_group_note(e->g, "usurp: %s %s %s", sim_node_name(e->led->node), words[how],
                    sim_node_name(from->node));
-    if (how == 2)
+    if (e->g->zk)
+        lab_group_zk_cut(e->g, e->led->node, how);
+    else if (how == 2)
         sim_net_partition(from->node, e->led->node, true);
     else
         sim_net_partition(e->led->node, from->node, how == 1);
@@ -95,7 +101,7 @@ void lab_group_plot_usurp(struct group_event *e)
     e->other = lab_group_plot_some(e, e->led, NULL);
     e->did = e->other != NULL;
     e->step = 0;
-    g->rests = lab_group_chance(e, 4) != 0;
+    g->rests = lab_group_chance(e, 4) != 0 && !g->zk; /* there nobody lacks what was written */
     if (e->did)
         lab_group_plot_next(e, usurp_some_ns(e, 50 * GROUP_MS));
 }
@@ -119,7 +125,7 @@ static void usurp_turn(struct group_event *e)
         return;
     if (how & 32) {
         uint32_t submits = (uint32_t)lab_group_chance(e, 8);
-        sim_node_stall(e->led->node, submits, usurp_some_ns(e, 2 * g->s.journal.suspect_max_ns));
+        sim_node_stall(e->led->node, submits, usurp_some_ns(e, 2 * group_suspect_ns(g)));
         return;
     }
     e->paused = e->led->paused = true;
@@ -139,7 +145,7 @@ static void usurp_wake(struct group_event *e)
 
 void lab_group_plot_usurp_next(struct group_event *e)
 {
-    int64_t suspect_ns = e->g->s.journal.suspect_max_ns;
+    int64_t suspect_ns = group_suspect_ns(e->g);
     uint64_t how;
     e->did = !e->healing;
     switch (e->did ? e->step : 0) {

@@ -206,8 +206,11 @@ static void group_tick(struct env_op *op)
         lab_own_course(g);
     } else {
         lab_group_operator_tick(g->oper);
-        if (++g->ticks % (GROUP_FORGET_MS * GROUP_MS / group_tick_ns) == 0)
+        if (++g->ticks % (GROUP_FORGET_MS * GROUP_MS / group_tick_ns) == 0) {
             lab_group_check_forget(g);
+            if (g->zk)
+                lab_group_zk_check(g);
+        }
         group_course(g);
     }
     if (g->phase != GROUP_OVER)
@@ -265,12 +268,16 @@ struct lab_group *lab_group_open(struct mem *m, const struct lab_scenario *s, ui
         g->load = lab_group_load_open(g);
         g->oper = lab_group_operator_open(g);
     }
+    if (s->journal.zk)
+        lab_group_zk_open(g);
     g->n_windows = (uint32_t)(s->duration_ns / (GROUP_WINDOW_MS * GROUP_MS));
     g->windows = mem_zalloc(m, g->n_windows + 1);
     g->events = mem_zalloc(m, (g->s.n_faults + 1) * sizeof *g->events);
     ASSERT(g->windows && g->events);
     lab_link_begin(&g->s, g->sim, false);
     lab_chance_begin(g->sim, s->told, s->has_chances ? &s->chances : NULL);
+    if (g->zk)
+        lab_group_zk_begin(g);
     for (uint32_t i = 0; i < g->n_nodes; i++)
         lab_group_boot(&g->node[i]);
     if (g->own) {
@@ -347,6 +354,8 @@ void lab_group_vary(struct lab_group *g, uint64_t k)
 {
     sim_vary(g->sim, k);
     uint64_t seed = base_mix_u64(g->seed + base_mix_u64(k));
+    if (g->zk)
+        lab_group_zk_vary(g, seed);
     if (g->own)
         lab_own_vary(g, seed);
     else

@@ -287,7 +287,7 @@ static void nemesis_begin(struct env_op *op)
     case LAB_FAULT_CLOCK_RATE:
         nemesis_drawn(e, true);
         break;
-    case LAB_FAULTS:
+    default: /* of journals alone */
         break;
     }
     sim_at(r->sim, until_ns, &e->end);

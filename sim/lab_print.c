@@ -10,7 +10,9 @@ const char *lab_print_fault(const struct lab_fault *f)
     static char text[160];
     const char *verb = lab_scenario_fault_name(f->kind);
     bool towards = f->one_way || f->kind == LAB_FAULT_CLOG; /* which has one direction only */
-    if (f->kind >= LAB_FAULT_STORE_CHANGE)
+    if (lab_scenario_fault_is_zk(f->kind))
+        fmt_into(text, sizeof text, "%s", verb);
+    else if (f->kind >= LAB_FAULT_STORE_CHANGE)
         fmt_into(text, sizeof text, "under-store: %s", verb);
     else if (lab_scenario_fault_is_link(f->kind))
         fmt_into(text, sizeof text, "%s: %s %s %s", f->node, verb, towards ? "towards" : "from",

@@ -46,6 +46,19 @@ enum lab_fault_kind {
     LAB_FAULT_STORE_CHANGE, /* somebody changes a file of the under-store */
     LAB_FAULT_STORE_OUTAGE, /* every operation on the under-store fails for `for` */
     LAB_FAULT_STORE_FULL,
+    /* of ZooKeeper and of the shared storage, where masters have their journal there */
+    LAB_FAULT_ZK_CRASH,      /* one server is down for `for` */
+    LAB_FAULT_ZK_PAUSE,      /* one server stands still for `for` */
+    LAB_FAULT_ZK_AWAY,       /* all of them are down for `for` */
+    LAB_FAULT_ZK_CUT,        /* one and the others do not hear of each other for `for` */
+    LAB_FAULT_ZK_LAG,        /* one applies what is committed later, for `for` */
+    LAB_FAULT_ZK_DEPOSE,     /* who leads them gives up */
+    LAB_FAULT_ZK_EXPIRE,     /* they end a master's session */
+    LAB_FAULT_SHARED_OUTAGE, /* the storage answers nothing for `for` */
+    LAB_FAULT_SHARED_ERRORS, /* every call of it fails for `for` */
+    LAB_FAULT_SHARED_FULL,   /* nothing new fits there for `for` */
+    LAB_FAULT_SHARED_SLOW,   /* its disk takes long, and stalls, for `for` */
+    LAB_FAULT_SHARED_CRASH,  /* it stops, and is there again after `for` */
     LAB_FAULTS
 };
 
@@ -64,10 +77,28 @@ struct lab_fault {
 
 enum { LAB_FAULTS_MAX = 1024, LAB_ERROR = 600, LAB_DRAWN_MAX = 3000, LAB_PATH = 512 };
 
+/* Masters with their journal on shared storage, elected through ZooKeeper (journal.zk): machines
+ * z1, z2, ... and s1. */
+struct lab_scenario_zk {
+    uint32_t servers;
+    int64_t session_ns, tick_ns, poll_ns, outage_ns, read_ns;
+    uint32_t lag_ppm, slow_ppm; /* of servers */
+};
+
+/* what may be wrong with the shared storage: sim/sim_shared.h */
+struct lab_scenario_shared {
+    int64_t way_min_ns, way_mean_ns;
+    int64_t stale_names_ns, stale_sizes_ns, stale_pages_ns;
+    uint32_t stale_direct, late_write_ppm, write_back, late_name_ppm, create_both_ppm;
+    uint32_t loses_unsynced;
+    int64_t late_write_mean_ns, late_name_mean_ns, create_both_ns;
+};
+
 /* The masters' journal: see sim/lab_group.h for a run of journals alone. */
 struct lab_scenario_journal {
     uint32_t only;    /* journals and a few registers on them; no file system */
     uint32_t raft;    /* 0: each on its own */
+    uint32_t zk;      /* with raft 0: one log on shared storage */
     uint32_t members; /* of the masters: who begins; the others are spare.  0: all */
     uint32_t keys, record_bytes, ballast_bytes;
     uint32_t reads_ppm, standby_ppm; /* of the operations; of the reads: asked of anybody */
@@ -104,6 +135,8 @@ struct lab_scenario {
     uint32_t client_direct;     /* clients may reach the under-store without a worker */
     struct lab_load_config load;
     struct lab_scenario_journal journal;
+    struct lab_scenario_zk zk;
+    struct lab_scenario_shared shared;
     uint32_t beyond;              /* more disks are damaged than can be recovered */
     uint32_t core;                /* after the storm a bare majority must do alone: lab_core.h */
     uint32_t swarm;               /* the seed draws some of the keys, too; 2: of files, too */
@@ -161,6 +194,11 @@ uint64_t lab_scenario_recent(const struct lab_scenario *s);
 /* of every master, and of the one that the checkers keep */
 struct meta_limits lab_scenario_limits(const struct lab_scenario *s);
 const char *lab_scenario_fault_name(enum lab_fault_kind k);
+/* it hits ZooKeeper or the shared storage, and no master; chance says which of them */
+static inline bool lab_scenario_fault_is_zk(enum lab_fault_kind k)
+{
+    return k >= LAB_FAULT_ZK_CRASH && k < LAB_FAULTS;
+}
 /* it is between its node and `to` */
 bool lab_scenario_fault_is_link(enum lab_fault_kind k);
 /* is "to", "chance", ... one of the fields that say something of it? */

@@ -79,6 +79,13 @@ static const char *const file_swarms[][2] = {
     {"load.cut", "= = 0 2"},
 };
 
+/* What a swarm with journal.zk draws beside the first ones. */
+static const char *const zk_swarms[][2] = {
+    {"zk.servers", "= = = 1 5"},    {"zk.session", "= = /2 *2"},
+    {"zk.poll", "= = *5 *20"},      {"zk.lag_ppm", "= = 0 200000"},
+    {"zk.slow_ppm", "= = 0 20000"}, {"shared.way_mean", "= = *5 *40"},
+};
+
 /* A master waits a sixteenth longer for a lease than the client has it.  Within a deadline a
  * listing may have to look at some tens of files below, and within the bound the last walk must ask
  * for hundreds of names, one after the other. */
@@ -157,6 +164,8 @@ static void swarm_draw(struct lab_scenario *s, uint64_t seed)
     for (size_t i = 0; i < ARRAY_LEN(swarms); i++)
         if (!alone || strncmp(swarms[i][0], "journal.", 8) != 0)
             swarm_row(s, swarms[i], seed);
+    for (size_t i = 0; i < ARRAY_LEN(zk_swarms) && s->journal.zk; i++)
+        swarm_row(s, zk_swarms[i], seed);
     for (size_t i = 0; i < ARRAY_LEN(file_swarms); i++)
         if (s->swarm > 1 && !lab_scenario_is_group(s))
             swarm_row(s, file_swarms[i], seed);
@@ -203,6 +212,19 @@ static void draw_node(const struct lab_scenario *s, struct prng *p, enum lab_fau
         fmt_into(to, cap, "c%llu", (unsigned long long)(at - m - w) + 1);
 }
 
+/* the other end of a link: with journal.zk mostly a server of ZooKeeper, or the storage */
+static void draw_peer(const struct lab_scenario *s, struct prng *p, enum lab_fault_kind kind,
+                      char *to, size_t cap)
+{
+    uint64_t how = s->journal.zk ? prng_below(p, 4) : 0;
+    if (how == 1)
+        fmt_into(to, cap, "s1");
+    else if (how)
+        fmt_into(to, cap, "z%llu", (unsigned long long)prng_below(p, s->zk.servers) + 1);
+    else
+        draw_node(s, p, kind, to, cap);
+}
+
 static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kind kind)
 {
     int64_t until = s->random_until_ns ? s->random_until_ns : s->duration_ns;
@@ -215,7 +237,8 @@ static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kin
         f.for_ns = 1 + prng_exp(p, s->random_for_ns);
         if (f.for_ns > until - at)
             f.for_ns = until - at;
-        draw_node(s, p, kind, f.node, sizeof f.node);
+        if (!lab_scenario_fault_is_zk(kind))
+            draw_node(s, p, kind, f.node, sizeof f.node);
         if (kind == LAB_FAULT_SWIZZLE || kind == LAB_FAULT_BRIDGE) {
             f.one_way = prng_below(p, 4) == 0;
         } else if (lab_scenario_fault_is_link(kind)) {
@@ -223,7 +246,7 @@ static void draw_kind(struct lab_scenario *s, struct prng *p, enum lab_fault_kin
             if ((lab_scenario_is_group(s) || s->masters > 1) && prng_below(p, 3) == 0)
                 fmt_into(f.to, sizeof f.to, "half");
             else if (prng_below(p, 2))
-                draw_node(s, p, kind, f.to, sizeof f.to);
+                draw_peer(s, p, kind, f.to, sizeof f.to);
         }
         bool nobody = !f.node[0] && kind < LAB_FAULT_STORE_CHANGE;
         if (strcmp(f.node, f.to) != 0 && !nobody)

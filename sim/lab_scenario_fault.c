@@ -10,11 +10,13 @@
 #include "sim/lab_word.h"
 
 static const char *const fault_names[] = {
-    "power_loss", "crash",       "restart",      "wipe",         "pause",      "partition",
-    "clog",       "reset",       "bit_flip",     "disk_full",    "disk_slow",  "sync_fail",
-    "stall",      "image",       "members",      "lose",         "siege",      "usurp",
-    "blackout",   "swizzle",     "bridge",       "link_slow",    "clock_step", "clock_rate",
-    "rot",        "disk_errors", "store_change", "store_outage", "store_full"};
+    "power_loss",    "crash",         "restart",      "wipe",         "pause",       "partition",
+    "clog",          "reset",         "bit_flip",     "disk_full",    "disk_slow",   "sync_fail",
+    "stall",         "image",         "members",      "lose",         "siege",       "usurp",
+    "blackout",      "swizzle",       "bridge",       "link_slow",    "clock_step",  "clock_rate",
+    "rot",           "disk_errors",   "store_change", "store_outage", "store_full",  "zk_crash",
+    "zk_pause",      "zk_away",       "zk_cut",       "zk_lag",       "zk_depose",   "zk_expire",
+    "shared_outage", "shared_errors", "shared_full",  "shared_slow",  "shared_crash"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {
@@ -41,7 +43,8 @@ static bool fault_is_one_way(enum lab_fault_kind k)
 static bool fault_is_drawn(enum lab_fault_kind k)
 {
     return k == LAB_FAULT_WIPE || k == LAB_FAULT_BIT_FLIP ||
-           (k >= LAB_FAULT_STALL && k <= LAB_FAULT_ROT) || k == LAB_FAULT_STORE_CHANGE;
+           (k >= LAB_FAULT_STALL && k <= LAB_FAULT_ROT) || k == LAB_FAULT_STORE_CHANGE ||
+           (k >= LAB_FAULT_ZK_CRASH && k <= LAB_FAULT_ZK_EXPIRE);
 }
 
 bool lab_scenario_fault_has(enum lab_fault_kind k, const char *field)
@@ -239,6 +242,11 @@ const char *lab_scenario_fault_idle(const struct lab_scenario *s, const struct l
         return "clock.drift_max_ppm is 0, so there is no other rate";
     if (f->kind == LAB_FAULT_DISK_ERRORS && is_alone && f->node[0] == 'm')
         return "a single master's disk is spared";
+    if (s->journal.zk && (fault_is_disk(f->kind) || f->kind == LAB_FAULT_ROT ||
+                          f->kind == LAB_FAULT_LOSE || f->kind == LAB_FAULT_WIPE))
+        return "with journal.zk masters keep nothing on their disks";
+    if (f->node[0] == 'z' || f->node[0] == 's')
+        return "faults of ZooKeeper's servers and of the storage have names of their own";
     if (fault_is_disk(f->kind) && is_client)
         return "a client has no disk";
     if (is_alone &&

@@ -114,7 +114,8 @@ static bool machine_is(const struct lab_scenario *s, const char *name)
     return (name[0] == 'm' && number_in(name + 1, s->masters)) ||
            (name[0] == 'w' && number_in(name + 1, s->workers)) ||
            (name[0] == 'c' && number_in(name + 1, s->clients)) ||
-           (!strcmp(name, "leader") && s->masters > 1);
+           (s->journal.zk && name[0] == 'z' && number_in(name + 1, s->zk.servers)) ||
+           (s->journal.zk && !strcmp(name, "s1")) || (!strcmp(name, "leader") && s->masters > 1);
 }
 
 /* of a protocol of one's own */
@@ -201,6 +202,39 @@ static int sense_latency(const char *of, int64_t least_ns, int64_t mean_ns, char
     return E_CONFIG;
 }
 
+/* what is only there with ZooKeeper */
+static int sense_zk(const struct lab_scenario *s, char *ret_why)
+{
+    uint32_t i = 0;
+    if (s->journal.zk && (s->journal.raft || !s->journal.only || *s->protocol)) {
+        fmt_into(ret_why, LAB_ERROR, "journal.zk: with journal.only 1 and journal.raft 0");
+        return E_CONFIG;
+    }
+    if (s->journal.zk && s->core) {
+        fmt_into(ret_why, LAB_ERROR, "core: not with journal.zk, where no majority is needed");
+        return E_CONFIG;
+    }
+    if (s->journal.zk && s->zk.session_ns < 2 * s->zk.tick_ns) {
+        fmt_into(ret_why, LAB_ERROR, "zk.session must be two ticks (zk.tick) at least");
+        return E_CONFIG;
+    }
+    while (i < s->n_faults && !lab_scenario_fault_is_zk(s->faults[i].kind))
+        i++;
+    if (!s->journal.zk && i < s->n_faults) {
+        fmt_into(ret_why, LAB_ERROR, "faults[%u] (%s): with journal.zk only", i,
+                 lab_scenario_fault_name(s->faults[i].kind));
+        return E_CONFIG;
+    }
+    for (int k = LAB_FAULT_ZK_CRASH; k < LAB_FAULTS; k++) {
+        if (!s->every_ns[k] || s->journal.zk)
+            continue;
+        fmt_into(ret_why, LAB_ERROR, "random.%s_every: with journal.zk only",
+                 lab_scenario_fault_name((enum lab_fault_kind)k));
+        return E_CONFIG;
+    }
+    return 0;
+}
+
 static int sense_faults(const struct lab_scenario *s, char *ret_why)
 {
     for (uint32_t i = 0; i < s->n_faults; i++) {
@@ -231,6 +265,8 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
     if (lab_link_check(s, ret_why, LAB_ERROR))
         return E_CONFIG;
     if (*s->protocol && sense_own(s, ret_why))
+        return E_CONFIG;
+    if (sense_zk(s, ret_why))
         return E_CONFIG;
     if (!lab_scenario_is_group(s) && sense_journals(s, ret_why))
         return E_CONFIG;

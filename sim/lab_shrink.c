@@ -624,7 +624,9 @@ static const char *const kept[] = {"bound",           "duration",
                                    "swarm",           "master.lease",
                                    "master.session",  "client.deadline",
                                    "journal.only",    "journal.raft",
-                                   "journal.members", "store.check_interval"};
+                                   "journal.members", "store.check_interval",
+                                   "journal.zk",      "zk.servers",
+                                   "zk.session",      "zk.tick"};
 
 static uint32_t knob(const char *name)
 {

@@ -437,7 +437,8 @@ static void sim_turn_end(struct sim *s, struct sim_node *n)
         struct sim_ev *ev = sim_ev_new(s, NULL, SIM_EV_RESUME);
         ev->a = n;
         ev->x = n->incarnation;
-        sim_ev_at(s, ev, s->now_ns + n->lag_ns);
+        n->stalled_until_ns = s->now_ns + n->lag_ns;
+        sim_ev_at(s, ev, n->stalled_until_ns);
         n->lag_ns = 0;
         n->stalled = true;
     }
@@ -723,6 +724,12 @@ void sim_stalls_end(struct sim *s)
             continue;
         n->stalled = false;
         sim_node_go_on(n);
+        list_each(it, &n->evs) { /* what the turn posted after it stood still: before later posts */
+            struct sim_ev *ev = list_entry(it, struct sim_ev, link);
+            if ((ev->kind == SIM_EV_OP || ev->kind == SIM_EV_WORK) && !ev->held &&
+                ev->at_ns == n->stalled_until_ns)
+                sim_ev_at(s, ev, s->now_ns);
+        }
     }
 }
 

@@ -326,7 +326,7 @@ struct sim_node {
     /* a stall: submits left until lag_ns is added to what is submitted */
     bool stall_armed;
     uint32_t stall_after;
-    int64_t stall_ns, lag_ns;
+    int64_t stall_ns, lag_ns, stalled_until_ns;
     /* clock: local = base_local + (world - base_world) * (1e6 + drift) / 1e6 */
     int64_t clock_world_ns, clock_local_ns, wall_offset_ns;
     int32_t drift_ppm, own_ppm; /* own: unless a driver has it run at another rate for a while */

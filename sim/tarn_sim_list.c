@@ -64,6 +64,20 @@ static const struct {
     {LAB_FAULT_STORE_CHANGE, "files", "somebody changes a file of the under-store"},
     {LAB_FAULT_STORE_OUTAGE, "files", "every operation on the under-store fails for a while"},
     {LAB_FAULT_STORE_FULL, "files", "nothing new fits in the under-store for a while"},
+    {LAB_FAULT_ZK_CRASH, "zk", "one server of ZooKeeper is killed, and starts again after for"},
+    {LAB_FAULT_ZK_PAUSE, "zk", "one server of ZooKeeper stands still for a while"},
+    {LAB_FAULT_ZK_AWAY, "zk", "all servers of ZooKeeper are down for a while"},
+    {LAB_FAULT_ZK_CUT, "zk",
+     "one server and the others do not hear of each other; clients reach all"},
+    {LAB_FAULT_ZK_LAG, "zk", "one server applies what is committed later, for a while"},
+    {LAB_FAULT_ZK_DEPOSE, "zk", "the server that leads gives up leading"},
+    {LAB_FAULT_ZK_EXPIRE, "zk", "ZooKeeper ends a master's session, of who stands for election"},
+    {LAB_FAULT_SHARED_OUTAGE, "zk", "the shared storage answers nothing for a while"},
+    {LAB_FAULT_SHARED_ERRORS, "zk", "every call of the shared storage fails for a while"},
+    {LAB_FAULT_SHARED_FULL, "zk", "nothing new fits on the shared storage for a while"},
+    {LAB_FAULT_SHARED_SLOW, "zk",
+     "the disk of the shared storage takes long, and stalls, for a while"},
+    {LAB_FAULT_SHARED_CRASH, "zk", "the shared storage stops, and is there again after for"},
 };
 static_assert(ARRAY_LEN(faults) == LAB_FAULTS, "each fault has its text");
 
@@ -183,6 +197,7 @@ static const char *const knobs[][2] = {
     {"load.cut", "weight of truncations of one of load.logs"},
     {"journal.only", "1: journals and a few registers on them, no file system"},
     {"journal.raft", "1: one group; 0: each a journal of its own"},
+    {"journal.zk", "1 (and raft 0): one log on shared storage, leaders elected through ZooKeeper"},
     {"journal.members", "masters that begin as the group; 0: all"},
     {"journal.keys", "registers"},
     {"journal.record_bytes", "of a record, at most"},
@@ -202,6 +217,28 @@ static const char *const knobs[][2] = {
     {"journal.submit_byte_ps", "and on each of its bytes, in ps"},
     {"journal.apply_byte_ps", "and on each of its bytes, in ps"},
     {"journal.batch", "what a member spends on what it writes at once, if turns take time"},
+    {"zk.servers", "of ZooKeeper: machines z1, z2, ..."},
+    {"zk.session", "after which a master that ZooKeeper does not hear may be followed by another"},
+    {"zk.tick", "of the servers; sessions last 2 to 20 of them"},
+    {"zk.poll", "a standby looks at the log so often"},
+    {"zk.outage", "without proof from the storage a leader steps down"},
+    {"zk.read", "a standby's read waits no longer"},
+    {"zk.lag_ppm", "for each commit: a server hears of it later"},
+    {"zk.slow_ppm", "for each connection: what comes on it waits"},
+    {"shared.way_min", "of a call to the storage s1, and of its answer: the least"},
+    {"shared.way_mean", "and on average"},
+    {"shared.stale_names", "a weakness: names are looked up in a view up to so old"},
+    {"shared.stale_sizes", "a weakness: so is a file's size"},
+    {"shared.stale_pages", "a weakness: a page that was read is remembered up to so long"},
+    {"shared.stale_direct", "a weakness: 1: sizes and pages also for direct reads"},
+    {"shared.late_write_ppm", "a weakness: a write lands later, also after its process has died"},
+    {"shared.late_write_mean", "by so much, on average"},
+    {"shared.write_back", "a weakness: 1: late writes that are not durable are answered before"},
+    {"shared.late_name_ppm", "a weakness: a rename or removal happens later, likewise"},
+    {"shared.late_name_mean", "by so much, on average"},
+    {"shared.create_both_ppm", "a weakness: two create the same file, each as the only one"},
+    {"shared.create_both", "within so long"},
+    {"shared.loses_unsynced", "a weakness: 1: a crash of the storage is a power loss of its disk"},
     {"machine.together", "1: the masters are on one machine, its processors and its disk"},
     {"machine.cores", "processors of each machine; 0: no limit"},
     {"machine.turn", "what a turn of a process takes; all 0: turns take no time"},
@@ -297,6 +334,7 @@ static int list_scenarios(struct listing *l)
         int err = lab_scenario_load(&s, path, why);
         const char *of = err              ? "broken"
                          : *s.protocol    ? s.protocol
+                         : s.journal.zk   ? "zk"
                          : s.journal.only ? "journals"
                                           : "files";
         bad += err != 0;

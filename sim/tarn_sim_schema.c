@@ -171,22 +171,23 @@ static void chance_kinds(FILE *to, const char *field)
 static void chances(FILE *to)
 {
     static const char *const fields[] = {"to", "for", "site"};
-    fprintf(to,
-            ",\n    \"chances\": {\"description\": \"what chance does, instead of what the rates "
-            "and the seed draw\", \"type\": \"array\", \"maxItems\": %d, \"items\": {\n"
-            "        \"type\": \"object\", \"additionalProperties\": false, \"required\": [\"at\", "
-            "\"do\", \"node\"], \"properties\": {\n"
-            "        \"at\": {\"$ref\": \"#/$defs/time\"},\n"
-            "        \"for\": {\"$ref\": \"#/$defs/time\"},\n"
-            "        \"skip\": {\"description\": \"so many occasions from then on are passed "
-            "over\", \"type\": \"integer\", \"minimum\": 0, \"maximum\": 4294967295},\n"
-            "        \"node\": {\"type\": \"string\", \"pattern\": \"^([mwc][1-9][0-9]*|op)$\"},\n"
-            "        \"to\": {\"type\": \"string\", \"pattern\": \"^([mwc][1-9][0-9]*|op)$\"},\n"
-            "        \"site\": {\"type\": \"string\", \"maxLength\": 39},\n"
-            "        \"n\": {\"type\": \"integer\", \"minimum\": 0, \"maximum\": "
-            "9007199254740992},\n"
-            "        \"do\": {\"enum\": [",
-            LAB_CHANCES_MAX);
+    fprintf(
+        to,
+        ",\n    \"chances\": {\"description\": \"what chance does, instead of what the rates "
+        "and the seed draw\", \"type\": \"array\", \"maxItems\": %d, \"items\": {\n"
+        "        \"type\": \"object\", \"additionalProperties\": false, \"required\": [\"at\", "
+        "\"do\", \"node\"], \"properties\": {\n"
+        "        \"at\": {\"$ref\": \"#/$defs/time\"},\n"
+        "        \"for\": {\"$ref\": \"#/$defs/time\"},\n"
+        "        \"skip\": {\"description\": \"so many occasions from then on are passed "
+        "over\", \"type\": \"integer\", \"minimum\": 0, \"maximum\": 4294967295},\n"
+        "        \"node\": {\"type\": \"string\", \"pattern\": \"^([mwczs][1-9][0-9]*|op)$\"},\n"
+        "        \"to\": {\"type\": \"string\", \"pattern\": \"^([mwczs][1-9][0-9]*|op)$\"},\n"
+        "        \"site\": {\"type\": \"string\", \"maxLength\": 39},\n"
+        "        \"n\": {\"type\": \"integer\", \"minimum\": 0, \"maximum\": "
+        "9007199254740992},\n"
+        "        \"do\": {\"enum\": [",
+        LAB_CHANCES_MAX);
     chance_kinds(to, NULL);
     fprintf(to, "]}},\n        \"allOf\": [");
     for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
@@ -254,10 +255,11 @@ int tarn_sim_schema(FILE *to)
         "    \"time\": {\"description\": \"250ms, 2s, 3m, or a number of nanoseconds\", "
         "\"anyOf\": [{\"type\": \"integer\", \"minimum\": 0}, {\"type\": \"string\", "
         "\"pattern\": \"%s\"}]},\n"
-        "    \"machine\": {\"description\": \"m1 (master), w1 (worker), c1 (client), or who "
-        "leads\", \"type\": \"string\", \"pattern\": \"^([mwc][1-9][0-9]*|leader)$\"},\n"
+        "    \"machine\": {\"description\": \"m1 (master), w1 (worker), c1 (client), z1 "
+        "(ZooKeeper), s1 (shared storage), or who "
+        "leads\", \"type\": \"string\", \"pattern\": \"^([mwczs][1-9][0-9]*|leader)$\"},\n"
         "    \"machines\": {\"description\": \"one, all of a role (m*, w*, c*), or all (*)\", "
-        "\"type\": \"string\", \"pattern\": \"^([mwc]([1-9][0-9]*|\\\\*)|op|\\\\*)$\"}\n},\n"
+        "\"type\": \"string\", \"pattern\": \"^([mwczs]([1-9][0-9]*|\\\\*)|op|\\\\*)$\"}\n},\n"
         "\"properties\": {\n"
         "    \"$schema\": {\"description\": \"for editors\", \"type\": \"string\"},\n"
         "    \"about\": {\"description\": \"one line for tarn-sim list\", \"type\": "

@@ -1,5 +1,6 @@
 /* tests/unit/test_journal_life.c - the local journal's life: starts, limits, a full disk, a failed
  * disk, a slow disk, stops. */
+#include "journal/log_meta.h"
 #include "tests/unit/test_journal_sim.h"
 
 static struct world world_one;
@@ -522,6 +523,70 @@ static void test_life_check_only(void)
     world_drop(w);
 }
 
+/* the image and all records after it, once each, to who only looks */
+static void test_life_check_replays(void)
+{
+    struct world *w = &world_one;
+    world_init_quiet(w, 16);
+    CU_ASSERT_FATAL(world_start(w));
+    for (int i = 0; i < 3; i++) {
+        world_put(w, 30, 1000);
+        CU_ASSERT(world_image(w));
+    }
+    world_put(w, 25, 1000);
+    uint64_t roll = w->roll;
+    world_crash(w, true);
+    w->cfg.check_only = w->cfg.replays = true;
+    uint64_t before = world_disk_hash(w);
+    CU_ASSERT_FALSE(world_start(w));
+    CU_ASSERT_EQUAL(w->role, JOURNAL_STANDBY);
+    CU_ASSERT_EQUAL(w->applied, 115);
+    CU_ASSERT_EQUAL(w->roll, roll);
+    CU_ASSERT_EQUAL(world_status(w).last_index, 115);
+    world_put(w, 1, 100);
+    CU_ASSERT_EQUAL(w->last_refusal, E_NOT_LEADER);
+    world_stop(w);
+    CU_ASSERT_EQUAL(world_disk_hash(w), before);
+    world_drop(w);
+}
+
+static void test_life_nothing(struct env_op *op)
+{
+    (void)op;
+}
+
+/* what a migration has not finished starts nobody, and nothing there changes */
+static void test_life_unfinished(void)
+{
+    struct world *w = &world_one;
+    struct env_file *f;
+    static struct env_op op;
+    world_init_quiet(w, 17);
+    CU_ASSERT_FATAL(world_start(w));
+    world_put(w, 30, 1000);
+    op = (struct env_op){.done = test_life_nothing, .ret = E_TIMEOUT};
+    env_open(sim_env(w->n), "j/" LOG_META_UNFINISHED, ENV_O_WRITE | ENV_O_CREATE, &f, &op);
+    world_settle(w, 500);
+    CU_ASSERT_FATAL(op.ret >= 0);
+    op.ret = E_TIMEOUT;
+    env_sync(f, &op);
+    world_settle(w, 500);
+    CU_ASSERT_FATAL(op.ret >= 0);
+    world_crash(w, true);
+    uint64_t before = world_disk_hash(w);
+    CU_ASSERT_FALSE(world_start(w));
+    CU_ASSERT_EQUAL(w->role, JOURNAL_FAILED);
+    CU_ASSERT_EQUAL(w->why, E_BUSY);
+    CU_ASSERT_PTR_NOT_NULL(strstr(w->last_error, "has not ended"));
+    world_stop(w);
+    CU_ASSERT_EQUAL(world_disk_hash(w), before);
+    w->cfg.check_only = w->cfg.unfinished = true;
+    CU_ASSERT_FALSE(world_start(w));
+    CU_ASSERT_EQUAL(w->role, JOURNAL_STANDBY);
+    world_stop(w);
+    world_drop(w);
+}
+
 UNIT_MAIN("journal_life", UNIT(test_life_starts_empty_and_restarts),
           UNIT(test_life_many_restarts_leave_few_files), UNIT(test_life_batches_what_waits),
           UNIT(test_life_sizes), UNIT(test_life_queue_is_bounded), UNIT(test_life_stall),
@@ -530,4 +595,5 @@ UNIT_MAIN("journal_life", UNIT(test_life_starts_empty_and_restarts),
           UNIT(test_life_full_disk_lives_by_its_reserve), UNIT(test_life_full_disk_with_any_room),
           UNIT(test_life_stops_at_any_moment), UNIT(test_life_image_does_not_hold_up_appends),
           UNIT(test_life_starts_with_little_space), UNIT(test_life_small_records_bring_an_image),
-          UNIT(test_life_large_images_come_less_often), UNIT(test_life_check_only))
+          UNIT(test_life_large_images_come_less_often), UNIT(test_life_check_only),
+          UNIT(test_life_check_replays), UNIT(test_life_unfinished))

@@ -122,6 +122,8 @@ static void test_drawn_as_asked(void)
             CU_ASSERT(share_is(d.lengths_above[1], d.lengths, e2));
             double mean = d.sum_ns / (double)d.lengths - 400e6;
             CU_ASSERT(mean * mean <= 16 * 400e6 * 400e6 / (double)d.lengths);
+            if (lab_scenario_fault_is_zk(k))
+                continue; /* of no machine */
             CU_ASSERT(!ppm ? d.led == 0 : keep < 1 || share_is(d.led, d.n, led));
             for (uint32_t m = 0; m < ARRAY_LEN(d.on) && !kind_is_of_store(k); m++) {
                 bool hit = who & (m < DRAW_M ? 1 : m < DRAW_M + DRAW_W ? 2 : 4);
@@ -168,32 +170,37 @@ static uint64_t marks_of(const struct sim *s, enum lab_fault_kind k, uint64_t *r
 static const char *errs_on; /* whose disk errs; NULL: m1's */
 static int beyond;
 
+enum world { FILES, JOURNALS, ZOOKEEPER };
+
 /* A quiet run with nothing, or with one fault; k LAB_FAULTS: nothing. */
-static struct happened run_kind(bool journals, enum lab_fault_kind k, uint64_t seed)
+static struct happened run_kind(enum world world, enum lab_fault_kind k, uint64_t seed)
 {
     struct happened h = {0};
     struct mem mem;
-    char json[700], fault[200] = "", why[LAB_ERROR];
+    char json[800], fault[200] = "", why[LAB_ERROR];
     uint64_t others;
-    bool is_disk = k == LAB_FAULT_DISK_ERRORS || k == LAB_FAULT_SYNC_FAIL;
+    bool journals = world != FILES;
+    bool is_long = k == LAB_FAULT_DISK_ERRORS || k == LAB_FAULT_SYNC_FAIL || k == LAB_FAULT_ZK_CUT;
     unit_mem(&mem, (uint64_t)2 << 30);
     if (k < LAB_FAULTS)
         fmt_into(fault, sizeof fault,
                  ", \"faults\": [{\"at\": \"1s\", \"do\": \"%s\"%s, \"for\": \"%dms\"}]",
                  lab_scenario_fault_name(k),
-                 kind_is_of_store(k)          ? ""
+                 k == LAB_FAULT_ZK_CUT        ? ", \"chance\": [2]" /* who has a client */
+                 : kind_is_of_store(k)        ? ""
                  : k == LAB_FAULT_DISK_ERRORS ? errs_on ? errs_on : ", \"node\": \"m1\""
                  : k == LAB_FAULT_BLACKOUT || k == LAB_FAULT_BIT_FLIP ? ", \"node\": \"m2\""
                                                                       : ", \"node\": \"leader\"",
-                 is_disk ? 1800 : 700);
+                 is_long ? 1800 : 700);
     fmt_into(
         json, sizeof json,
         "{\"beyond\": %d, \"duration\": \"3s\", \"masters\": 4, \"workers\": 1, \"clients\": 2, "
-        "\"journal\": {\"only\": %d, \"members\": 3, \"suspect_min\": \"200ms\", "
+        "\"journal\": {\"only\": %d%s, \"members\": 3, \"suspect_min\": \"200ms\", "
         "\"suspect_max\": \"400ms\"}, \"store\": {\"files\": 4}, "
         "\"clock\": {\"drift_max_ppm\": %d}, "
         "\"load\": {\"threads\": 3, \"think\": \"5ms\"}%s}",
-        beyond, journals, k == LAB_FAULT_CLOCK_RATE ? 20000 : 0, fault);
+        beyond, journals, world == ZOOKEEPER ? ", \"raft\": 0, \"zk\": 1" : "",
+        k == LAB_FAULT_CLOCK_RATE ? 20000 : 0, fault);
     CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&scen, json, why), 0);
     if (journals) {
         struct lab_group *g = lab_group_open(&mem, &scen, seed, NULL, NULL);
@@ -264,19 +271,22 @@ static bool has_happened(enum lab_fault_kind k, const struct happened *h,
     }
 }
 
-static bool kind_is_for(enum lab_fault_kind k, bool journals)
+static bool kind_is_for(enum lab_fault_kind k, enum world world)
 {
-    if (journals) /* there is no time in the records of a journal alone */
+    if (world == ZOOKEEPER)
+        return lab_scenario_fault_is_zk(k) && k != LAB_FAULT_ZK_LAG; /* nobody writes there */
+    if (world == JOURNALS) /* there is no time in the records of a journal alone */
         return !kind_is_of_store(k) && k != LAB_FAULT_CLOCK_STEP;
-    return k != LAB_FAULT_LOSE && k != LAB_FAULT_SIEGE && k != LAB_FAULT_ROT;
+    return k != LAB_FAULT_LOSE && k != LAB_FAULT_SIEGE && k != LAB_FAULT_ROT &&
+           !lab_scenario_fault_is_zk(k);
 }
 
-static void kinds_on_and_off(bool journals)
+static void kinds_on_and_off(enum world world)
 {
     enum { SEEDS = 4 };
     struct happened off[SEEDS];
     for (uint64_t s = 0; s < SEEDS; s++) {
-        off[s] = run_kind(journals, LAB_FAULTS, s + 1);
+        off[s] = run_kind(world, LAB_FAULTS, s + 1);
         const struct sim_stats *w = &off[s].world;
         CU_ASSERT_EQUAL(off[s].crashes + off[s].pauses + off[s].stalls + off[s].net, 0);
         CU_ASSERT_EQUAL(w->eio + w->enospc + w->stalls + w->misdirected + w->misread, 0);
@@ -285,9 +295,9 @@ static void kinds_on_and_off(bool journals)
     }
     for (int i = 0; i < LAB_FAULTS; i++) {
         enum lab_fault_kind k = (enum lab_fault_kind)i;
-        bool seen = !kind_is_for(k, journals);
+        bool seen = !kind_is_for(k, world);
         for (uint64_t s = 0; s < SEEDS && !seen; s++) {
-            struct happened h = run_kind(journals, k, s + 1);
+            struct happened h = run_kind(world, k, s + 1);
             CU_ASSERT_EQUAL(h.marks, 1);
             seen = has_happened(k, &h, &off[s]);
         }
@@ -299,12 +309,17 @@ static void kinds_on_and_off(bool journals)
 
 static void test_kinds_of_files(void)
 {
-    kinds_on_and_off(false);
+    kinds_on_and_off(FILES);
 }
 
 static void test_kinds_of_journals(void)
 {
-    kinds_on_and_off(true);
+    kinds_on_and_off(JOURNALS);
+}
+
+static void test_kinds_of_zookeeper(void)
+{
+    kinds_on_and_off(ZOOKEEPER);
 }
 
 /* What destroys acknowledged data hits fewer than half of the masters: of three the first. */
@@ -317,7 +332,7 @@ static void test_errors_spare_most_masters(void)
         for (beyond = 0; beyond < 2; beyond += 1 + (i % 2 == 0)) {
             eio = elsewhere = 0;
             for (uint64_t seed = 1; seed <= 4; seed++) {
-                struct happened h = run_kind(i % 2, LAB_FAULT_DISK_ERRORS, seed);
+                struct happened h = run_kind(i % 2 ? JOURNALS : FILES, LAB_FAULT_DISK_ERRORS, seed);
                 eio += h.world.eio;
                 elsewhere += h.world.misdirected + h.world.misread;
             }
@@ -330,4 +345,4 @@ static void test_errors_spare_most_masters(void)
 }
 
 UNIT_MAIN("lab_kinds", UNIT(test_errors_spare_most_masters), UNIT(test_drawn_as_asked),
-          UNIT(test_kinds_of_files), UNIT(test_kinds_of_journals))
+          UNIT(test_kinds_of_files), UNIT(test_kinds_of_journals), UNIT(test_kinds_of_zookeeper))

@@ -72,17 +72,20 @@ static void test_fault_fields(void)
 }
 
 /* what is drawn can be written down, and read again */
-static void test_fault_fields_of_drawn(void)
+static void fault_fields_of_drawn(bool is_zk)
 {
     static struct lab_scenario drawn;
     char why[LAB_ERROR] = "", *text = NULL;
     size_t size;
     lab_scenario_default(&s);
     s.masters = 3;
-    for (int k = 0; k < LAB_FAULTS; k++)
-        s.every_ns[k] = k == LAB_FAULT_LOSE || k == LAB_FAULT_SIEGE || k == LAB_FAULT_ROT
-                            ? 0
-                            : (int64_t)600000000;
+    s.journal.only = s.journal.zk = is_zk;
+    s.journal.raft = !is_zk;
+    for (int k = 0; k < LAB_FAULTS; k++) {
+        bool is_journals = k == LAB_FAULT_LOSE || k == LAB_FAULT_SIEGE || k == LAB_FAULT_ROT;
+        bool may = is_zk || (!is_journals && !lab_scenario_fault_is_zk((enum lab_fault_kind)k));
+        s.every_ns[k] = may ? (int64_t)900000000 : 0;
+    }
     lab_scenario_draw(&s, 1);
     FILE *f = open_memstream(&text, &size);
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
@@ -91,11 +94,47 @@ static void test_fault_fields_of_drawn(void)
     CU_ASSERT_EQUAL(lab_scenario_parse(&drawn, text, why), 0);
     CU_ASSERT_EQUAL(lab_scenario_check(&drawn, why), 0);
     CU_ASSERT_STRING_EQUAL(why, "");
-    CU_ASSERT(drawn.n_faults == s.n_faults && s.n_faults > 400);
+    CU_ASSERT(drawn.n_faults == s.n_faults && s.n_faults > 350);
     for (uint32_t i = 0; i < s.n_faults; i++)
         CU_ASSERT(drawn.faults[i].one_way == s.faults[i].one_way &&
                   !strcmp(drawn.faults[i].to, s.faults[i].to));
     free(text);
+}
+
+static void test_fault_fields_of_drawn(void)
+{
+    fault_fields_of_drawn(false);
+    fault_fields_of_drawn(true);
+}
+
+/* what needs ZooKeeper is refused without, and the other way round */
+static void test_fault_of_zk(void)
+{
+    static const char *const bad[][2] = {
+        {"{\"faults\": [{\"at\": \"1s\", \"do\": \"zk_crash\"}]}", "zk_crash"},
+        {"{\"random\": {\"shared_full_every\": \"1s\"}}", "random.shared_full_every"},
+        {"{\"journal\": {\"only\": 1, \"zk\": 1}}", "journal.raft 0"},
+        {"{\"journal\": {\"only\": 1, \"raft\": 0, \"zk\": 1}, \"core\": 1}", "core"},
+        {"{\"journal\": {\"only\": 1, \"raft\": 0, \"zk\": 1}, \"zk\": {\"session\": \"300ms\"}}",
+         "two ticks"},
+        {"{\"journal\": {\"only\": 1, \"raft\": 0, \"zk\": 1}, \"faults\": [{\"at\": \"1s\", "
+         "\"do\": "
+         "\"partition\", \"node\": \"m1\", \"to\": \"z4\"}]}",
+         "z4"}};
+    char why[LAB_ERROR];
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        CU_ASSERT_EQUAL(lab_scenario_parse(&s, bad[i][0], why), 0);
+        CU_ASSERT_EQUAL(lab_scenario_check(&s, why), E_CONFIG);
+        CU_ASSERT(strstr(why, bad[i][1]) != NULL);
+    }
+    CU_ASSERT_EQUAL(lab_scenario_parse(&s,
+                                       "{\"journal\": {\"only\": 1, \"raft\": 0, \"zk\": 1}, "
+                                       "\"faults\": [{\"at\": \"1s\", \"do\": \"partition\", "
+                                       "\"node\": \"m1\", \"to\": \"s1\"}, {\"at\": \"2s\", "
+                                       "\"do\": \"zk_lag\", \"chance\": [1, 5]}]}",
+                                       why),
+                    0);
+    CU_ASSERT_EQUAL(lab_scenario_check(&s, why), 0);
 }
 
 /* ---- what can do nothing ---- */
@@ -195,5 +234,5 @@ static void test_fault_set_lists(void)
 }
 
 UNIT_MAIN("lab_scenario_fault", UNIT(test_fault_values), UNIT(test_fault_fields),
-          UNIT(test_fault_fields_of_drawn), UNIT(test_fault_idle),
+          UNIT(test_fault_fields_of_drawn), UNIT(test_fault_of_zk), UNIT(test_fault_idle),
           UNIT(test_fault_idle_is_not_done), UNIT(test_fault_set_lists))

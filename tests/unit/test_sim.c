@@ -466,6 +466,33 @@ static void test_sim_stall_inside_a_turn(void)
     mem_drop(&m);
 }
 
+/* Stalls end before their time: what was posted in the turn that stood still comes before what is
+ * posted after that. */
+static void test_sim_stalls_end(void)
+{
+    struct mem m;
+    unit_mem(&m, 64 << 20);
+    struct sim_config cfg = sim_config_quiet(1);
+    struct sim *s = sim_open(&m, &cfg);
+    struct sim_node *n = sim_node_add(s, "a");
+    struct staller x = {
+        .op.done = stall_turn, .first.done = stall_first, .second.done = stall_second};
+    struct staller later = {.first.done = stall_first};
+    x.s = later.s = s;
+    x.e = sim_node_up(n);
+    sim_node_stall(n, 1, 70 * ms);
+    env_post(x.e, &x.op);
+    sim_run_until(s, 10 * ms);
+    sim_stalls_end(s);
+    env_post(x.e, &later.first);
+    sim_run_until(s, 20 * ms);
+    CU_ASSERT_EQUAL(x.second_ns, 10 * ms);
+    CU_ASSERT_EQUAL(later.first_ns, 10 * ms);
+    sim_run_until(s, sec);
+    sim_close(s);
+    mem_drop(&m);
+}
+
 /* the end of a stall does not end a pause that a driver asked for */
 static void test_sim_pause_outlives_a_stall(void)
 {
@@ -574,5 +601,6 @@ UNIT_MAIN("sim", UNIT(test_sim_timers), UNIT(test_sim_pause_serves_timers_last),
           UNIT(test_sim_crash_drops_memory_and_ops), UNIT(test_sim_same_seed_same_hash),
           UNIT(test_sim_hash_sees_content), UNIT(test_sim_fault_sites),
           UNIT(test_sim_fault_sites_are_chosen), UNIT(test_sim_stall_inside_a_turn),
-          UNIT(test_sim_pause_outlives_a_stall), UNIT(test_sim_random_stalls),
-          UNIT(test_sim_work_and_clocks), UNIT(test_sim_node_memory_is_budgeted))
+          UNIT(test_sim_stalls_end), UNIT(test_sim_pause_outlives_a_stall),
+          UNIT(test_sim_random_stalls), UNIT(test_sim_work_and_clocks),
+          UNIT(test_sim_node_memory_is_budgeted))

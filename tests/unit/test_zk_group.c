@@ -37,6 +37,17 @@ struct zg_member {
     uint64_t applied, epoch, in_applied;
     uint32_t out_left;
     uint64_t out_applied;
+    struct env_acceptor acceptor; /* where the others see whether it is there */
+    struct env_peer peer[ZG_MEMBERS];
+    uint32_t n_peers;
+    struct env_op listen_op;
+};
+
+struct zg_hand {
+    struct env_op op;
+    struct zg *g;
+    bool busy;
+    uint32_t i, life;
 };
 
 struct zg {
@@ -46,6 +57,8 @@ struct zg {
     struct sim_shared *fs;
     struct zg_member m[ZG_MEMBERS];
     struct zg_op ops[ZG_OPS];
+    struct zg_hand hand;
+    uint32_t n_handed;
     char connect[128];
     uint64_t value_at[ZG_RECORDS], acked, next_id;
     uint32_t n_acked, n_unknown, n_reads, n_leads;
@@ -55,6 +68,7 @@ struct zg {
 
 static struct zg zg_one;
 static const char *zg_weakness = "";
+static bool zg_listens;
 
 #define ZG_EXPECT(g, cond)                                                            \
     do {                                                                              \
@@ -129,6 +143,30 @@ static void zg_image_reset(struct journal_host *h)
     zg_of(h)->applied = 0;
 }
 
+static void zg_frame(struct env_peer *p, uint16_t type, const void *b, uint32_t n)
+{
+    (void)p, (void)type, (void)b, (void)n;
+}
+
+static void zg_closed(struct env_peer *p, int why)
+{
+    (void)p, (void)why;
+}
+
+static struct env_peer *zg_accept(struct env_acceptor *a, const char *from)
+{
+    struct zg_member *m = container_of(a, struct zg_member, acceptor);
+    struct env_peer *p = &m->peer[m->n_peers++ % ZG_MEMBERS];
+    (void)from;
+    *p = (struct env_peer){.on_frame = zg_frame, .on_close = zg_closed};
+    return p;
+}
+
+static void zg_listening(struct env_op *op)
+{
+    CU_ASSERT_EQUAL(op->ret, 0);
+}
+
 static void zg_boot(struct env *e, struct mem *mem, void *ctx)
 {
     struct zg_member *m = ctx;
@@ -164,6 +202,11 @@ static void zg_boot(struct env *e, struct mem *mem, void *ctx)
     cfg.zk.dir = "journal";
     m->j = zk_drive_open(e, shared, mem, &cfg, m->elect, &m->host);
     CU_ASSERT_FATAL(m->j != NULL);
+    if (!zg_listens) /* so that one that is gone is seen to be */
+        return;
+    m->acceptor = (struct env_acceptor){.on_open = zg_accept};
+    m->listen_op = (struct env_op){.done = zg_listening};
+    env_listen(e, addr, &m->acceptor, &m->listen_op);
 }
 
 static void zg_start(struct zg *g, uint32_t i)
@@ -367,6 +410,29 @@ static void test_a_master_fails_and_another_leads(void)
     zg_close(g);
 }
 
+/* A process that is plainly gone: nobody waits for the end of its session. */
+static void test_a_dead_process_is_not_waited_for(void)
+{
+    struct zg *g = &zg_one;
+    zg_listens = true;
+    zg_open(g, 1);
+    zg_load(g, 5000);
+    for (int k = 0; k < 4; k++) {
+        uint32_t was = zg_leader(g), acked = g->n_acked;
+        CU_ASSERT_FATAL(was < ZG_MEMBERS);
+        g->last_ack_ns = sim_now_ns(g->s);
+        g->longest_ns = 0;
+        sim_node_crash(g->m[was].node);
+        zg_load(g, 900); /* less than a session */
+        CU_ASSERT(g->n_acked > acked + 20);
+        CU_ASSERT(g->longest_ns < 300 * zg_ms);
+        zg_start(g, was);
+        zg_load(g, 500);
+    }
+    zg_listens = false;
+    zg_close(g);
+}
+
 /* the chroot was not there; every member is known to all; the one behind all others is called */
 static void test_leadership_is_handed_over(void)
 {
@@ -413,11 +479,71 @@ static void test_leadership_is_handed_over(void)
     zg_close(g);
 }
 
+static void zg_quiet(struct zk_host *h, enum zk_state state, int why)
+{
+    (void)h, (void)state, (void)why;
+}
+
+/* Somebody has written a number into ZooKeeper that is no epoch of this journal. */
+static void test_a_number_out_of_range_is_an_error(void)
+{
+    struct zg *g = &zg_one;
+    struct zk_host host = {.state = zg_quiet};
+    struct zk_config cfg = zk_config_default();
+    struct zk *z;
+    zg_open(g, 3);
+    zg_load(g, 5000);
+    CU_ASSERT_FATAL(zg_leader(g) < ZG_MEMBERS);
+    struct sim_node *n = sim_node_add(g->s, "a");
+    struct env *e = sim_node_up(n);
+    cfg.connect = g->connect;
+    CU_ASSERT_FATAL(!zk_open(e, sim_mem(n), &cfg, &host, &z, NULL, 0));
+    struct zk_call high = {
+        .what = ZK_OP_SET_DATA, .path = "/epoch", .data = "999999", .data_len = 6, .version = -1};
+    struct zk_call get = {.what = ZK_OP_EXISTS, .path = "/epoch"};
+    zk_submit(z, &high);
+    CU_ASSERT_EQUAL(sim_run_op(g->s, &high.op, 2000 * zg_ms), 0);
+    int32_t version = high.reply.stat.version;
+    sim_node_crash(g->m[zg_leader(g)].node);
+    zg_load(g, 30000);
+    CU_ASSERT_EQUAL(zg_leader(g), ZG_MEMBERS);
+    zk_submit(z, &get);
+    CU_ASSERT_EQUAL(sim_run_op(g->s, &get.op, 2000 * zg_ms), 0);
+    CU_ASSERT_EQUAL(get.reply.stat.version, version); /* not raised further */
+    high.data = "1";
+    high.data_len = 1;
+    zk_submit(z, &high);
+    CU_ASSERT_EQUAL(sim_run_op(g->s, &high.op, 2000 * zg_ms), 0);
+    zg_load(g, 12000);
+    CU_ASSERT(zg_leader(g) < ZG_MEMBERS);
+    zg_close(g);
+}
+
+static void zg_handed(struct env_op *op)
+{
+    struct zg_hand *h = container_of(op, struct zg_hand, op);
+    h->busy = false;
+    h->g->n_handed += op->ret == 0;
+}
+
+/* a leader is asked to let any other one lead */
+static void zg_hand(struct zg *g)
+{
+    struct journal_change what = {.verb = JOURNAL_ELECT,
+                                  .id = (uint32_t)sim_random(g->s, ZG_MEMBERS + 1)};
+    uint32_t i = zg_leader(g);
+    if (i == ZG_MEMBERS || !g->m[i].j || (g->hand.busy && g->hand.life == g->m[g->hand.i].life))
+        return;
+    g->hand =
+        (struct zg_hand){.op.done = zg_handed, .g = g, .busy = true, .i = i, .life = g->m[i].life};
+    journal_change(g->m[i].j, &what, sim_now_ns(g->s) + 3000 * zg_ms, &g->hand.op);
+}
+
 static void zg_storm(struct zg *g)
 {
     uint32_t i = (uint32_t)sim_random(g->s, ZG_MEMBERS), z = (uint32_t)sim_random(g->s, 3);
     struct sim_node *m = g->m[i].node, *s = lab_zk_node(g->zk, z);
-    switch (sim_random(g->s, 14)) {
+    switch (sim_random(g->s, 16)) {
     case 0:
     case 1:
         if (sim_node_is_up(m))
@@ -461,6 +587,10 @@ static void zg_storm(struct zg *g)
         }
         sim_shared_outage(g->fs, (int64_t)sim_random(g->s, 3000) * zg_ms, sim_random(g->s, 2));
         break;
+    case 13:
+    case 14:
+        zg_hand(g);
+        break;
     default:
         sim_net_heal_all(g->s);
     }
@@ -495,7 +625,10 @@ static void test_storms(void)
     struct zg *g = &zg_one;
     const char *from = getenv("ZG_SEED"), *n = getenv("ZG_SEEDS");
     uint64_t first = from ? strtoull(from, NULL, 0) : 1;
-    uint64_t seeds = n ? strtoull(n, NULL, 0) : from ? 1 : 12, acked = 0, leads = 0, reads = 0;
+    uint64_t seeds = n      ? strtoull(n, NULL, 0)
+                     : from ? 1
+                            : 12,
+             acked = 0, leads = 0, reads = 0, handed = 0;
     for (uint64_t seed = first; seed < first + seeds && !g->bad; seed++) {
         zg_open(g, seed);
         zg_load(g, 1000);
@@ -515,12 +648,14 @@ static void test_storms(void)
         acked += g->n_acked;
         leads += g->n_leads;
         reads += g->n_reads;
+        handed += g->n_handed;
         if (g->bad)
             fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
         zg_close(g);
     }
-    fprintf(stderr, "%llu acked, %llu reads, %llu leaderships\n", (unsigned long long)acked,
-            (unsigned long long)reads, (unsigned long long)leads);
+    fprintf(stderr, "%llu acked, %llu reads, %llu leaderships, %llu handed over\n",
+            (unsigned long long)acked, (unsigned long long)reads, (unsigned long long)leads,
+            (unsigned long long)handed);
 }
 
 /* Clients that cache directories, also for exact names; and sizes and pages of what is not read
@@ -533,4 +668,6 @@ static void test_storms_with_old_names(void)
 }
 
 UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
-          UNIT(test_leadership_is_handed_over), UNIT(test_storms), UNIT(test_storms_with_old_names))
+          UNIT(test_a_dead_process_is_not_waited_for), UNIT(test_leadership_is_handed_over),
+          UNIT(test_a_number_out_of_range_is_an_error),
+          UNIT(test_storms), UNIT(test_storms_with_old_names))

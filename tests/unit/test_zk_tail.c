@@ -22,7 +22,8 @@ struct tt {
     uint64_t appended, durable, trimmed, want; /* want: next one that is to come */
     uint64_t at_look;                          /* durable when the look began */
     bool looking, thorough, refused;
-    uint32_t refuse_ppm, n_gone, n_come;
+    bool errs; /* reads fail now and then */
+    uint32_t refuse_ppm, n_gone, n_come, n_errors;
 };
 
 static struct tt tt_one;
@@ -103,6 +104,7 @@ static void tt_init(struct tt *t, uint64_t seed)
     t->s.disk.torn_reads = seed % 2;
     t->s.disk.faults_ppm = seed % 3 ? 0 : 30000;
     t->refuse_ppm = seed % 5 ? 0 : 50000;
+    t->errs = seed % 4 == 1;
     t->want = 1;
     t->host =
         (struct wal_host){tt_on_record, tt_on_rejected, tt_on_failed, tt_on_space, tt_on_names};
@@ -179,8 +181,9 @@ static void tt_looked(struct tt *t)
         tt_start(t);
         return;
     }
-    CU_ASSERT_FATAL(ret >= 0);
-    if (t->thorough && !t->tail.is_more)
+    CU_ASSERT_FATAL(ret >= 0 || (ret == E_IO && t->errs));
+    t->n_errors += ret < 0;
+    if (ret >= 0 && t->thorough && !t->tail.is_more)
         CU_ASSERT_FATAL(t->want > t->at_look);
 }
 
@@ -198,6 +201,8 @@ static void tt_act(struct tt *t)
         wal_trim(t->wal, t->trimmed = t->trimmed + prng_below(r, t->durable - t->trimmed));
     else if (dice == 61 && !t->looking && prng_below(r, 8) == 0)
         tt_start(t);
+    else if (dice == 62 && t->errs)
+        t->s.disk.fail_read_in = 1 + (int)prng_below(r, 30);
     else
         share_step(&t->s);
 }
@@ -205,7 +210,7 @@ static void tt_act(struct tt *t)
 static void test_every_record_once(void)
 {
     struct tt *t = &tt_one;
-    uint64_t come = 0, gone = 0;
+    uint64_t come = 0, gone = 0, errors = 0;
     for (uint64_t seed = 1; seed <= 150; seed++) {
         tt_init(t, seed);
         for (int k = 0; k < 8000; k++)
@@ -215,6 +220,7 @@ static void test_every_record_once(void)
             tt_looked(t);
         }
         t->refuse_ppm = 0;
+        t->s.disk.fail_read_in = 0;
         for (int k = 0; k < 20000 && (t->durable < t->appended || t->want <= t->durable); k++) {
             if (!t->looking)
                 tt_look(t);
@@ -225,9 +231,10 @@ static void test_every_record_once(void)
         CU_ASSERT_EQUAL(t->want, t->appended + 1);
         come += t->n_come;
         gone += t->n_gone;
+        errors += t->n_errors;
         share_drop(&t->s);
     }
-    CU_ASSERT(come > 50000 && gone > 20);
+    CU_ASSERT(come > 50000 && gone > 20 && errors > 20);
 }
 
 UNIT_MAIN("zk_tail", UNIT(test_every_record_once))
