@@ -310,7 +310,22 @@ static void zk_drive_opened(struct zk_drive *d, int64_t ret)
     }
     d->elect->most = d->fence.slots - 2;
     d->image_state = ZK_IMAGE_OWN;
+    d->state = d->cfg.check_only ? ZK_LOAD : ZK_STORE;
+}
+
+static void zk_drive_stored(struct zk_drive *d, int64_t ret)
+{
+    bool is_full = ret == E_NOSPC || ret == E_DQUOT;
+    if (ret)
+        fmt_log(d->env, is_full ? ENV_LOG_WARN : ENV_LOG_ERROR,
+                "journal: the shared storage at '%s' %s: %s. %s", env_disk(d->shared, d->dir),
+                ret == E_NOTSUP ? "cannot hold the log" : "could not be checked", d->store.text,
+                ret == E_NOTSUP
+                    ? "See docs/zookeeper-journal.md, what the storage must give."
+                    : "Free some space there, or see that it is mounted and may be written to.");
     d->state = ZK_LOAD;
+    if (ret && !is_full)
+        zk_drive_fail(d, (int)ret);
 }
 
 static void zk_drive_begin(struct zk_drive *d)
@@ -319,6 +334,9 @@ static void zk_drive_begin(struct zk_drive *d)
     switch (d->state) {
     case ZK_OPEN:
         zk_fence_open(&d->fence, &d->op);
+        return;
+    case ZK_STORE:
+        zk_store_check(&d->store, d->shared, d->mem, d->dir, &d->op);
         return;
     case ZK_ENDED:
         wal_stop(d->wal, &d->op);
@@ -362,6 +380,9 @@ static void zk_drive_next(struct zk_drive *d)
     switch (d->state) {
     case ZK_OPEN:
         zk_drive_opened(d, ret);
+        return;
+    case ZK_STORE:
+        zk_drive_stored(d, ret);
         return;
     case ZK_ENDED:
     case ZK_ENDED_OWNER:

@@ -22,6 +22,7 @@
 #include "journal/zk_fence.h"
 #include "journal/zk_owner.h"
 #include "journal/zk_pend.h"
+#include "journal/zk_store.h"
 #include "journal/zk_tail.h"
 
 /* a member that does not see a log's names for so long leaves the lead to others */
@@ -41,7 +42,7 @@ enum {
     ZK_LACKS_SAID = 200,
 };
 
-/*  OPEN -> LOAD -> REST
+/*  OPEN -> STORE (is the storage fit?) -> LOAD -> REST
  *
  *  a standby, again and again:
  *    REST -> LAST -> LOOK -> REST           nobody claimed above the log that is followed
@@ -59,6 +60,7 @@ enum {
  *  and from NUMBER to LEAD, when it ends:  ENDING -> ENDED -> ENDED_OWNER -> REST */
 enum zk_drive_state {
     ZK_OPEN,
+    ZK_STORE,
     ZK_LOAD,
     ZK_REST,
     ZK_LAST,
@@ -254,6 +256,7 @@ struct zk_drive {
         image_read_dir[ENV_NAME_MAX];
     char names[LOG_BLOCK], after[ENV_NAME_MAX];
 
+    struct zk_store store;
     struct zk_gc gc;
     struct zk_hand hand;
     struct zk_room room;

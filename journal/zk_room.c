@@ -75,7 +75,8 @@ static void zk_room_done(struct env_op *op)
 void zk_room_run(struct zk_drive *d)
 {
     struct zk_room *r = &d->room;
-    if (d->snap_busy || d->state <= ZK_LOAD || d->stop_op || !d->snap || d->role == JOURNAL_FAILED)
+    if (d->snap_busy || d->state <= ZK_LOAD || d->stop_op || !d->snap ||
+        d->role == JOURNAL_FAILED || d->cfg.check_only)
         return;
     bool is_due = !r->has && !d->full && env_now_ns(d->env) >= r->again_ns;
     if (!r->gives && !is_due)
