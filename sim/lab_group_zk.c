@@ -13,7 +13,7 @@
 #include "sim/lab_zk.h"
 #include "sim/sim_shared.h"
 
-enum { GROUP_ZK_SLOTS = 4096, GROUP_ZK_FORMATS = 8 };
+enum { GROUP_ZK_SLOTS = 512, GROUP_ZK_FORMATS = 8 }; /* slots: the fence is written whole */
 
 struct group_zk {
     struct lab_group *g;
