@@ -24,6 +24,7 @@ struct migrate_zk {
     struct cli_dir *d;
     struct env *env;
     struct zk_fence fence;
+    struct zk_owner own;
     struct zk_fence_served chain[MIGRATE_ZK_CHAIN]; /* the newest first */
     unsigned n_chain;
     struct zk_image_name image[MIGRATE_ZK_IMAGES];
@@ -217,13 +218,27 @@ static void migrate_zk_failed(struct wal_host *h, int why)
     (void)h, (void)why;
 }
 
-static int migrate_zk_log(struct migrate_zk *z, const struct zk_fence_served *e, uint64_t limit)
+/* which segments the log has: z->own says so then */
+static int migrate_zk_told(struct migrate_zk *z, const char *dir)
+{
+    zk_owner_open(&z->own, dir, migrate_zk_op(z));
+    int err = (int)migrate_zk_wait(z);
+    if (err)
+        return err;
+    zk_owner_read(&z->own, migrate_zk_op(z));
+    err = (int)migrate_zk_wait(z);
+    if (err == E_TIMEOUT)
+        return err;
+    zk_owner_shut(&z->own, migrate_zk_op(z));
+    (void)migrate_zk_wait(z);
+    return err;
+}
+
+/* every record that it has from s->index + 1 on */
+static int migrate_zk_records(struct migrate_zk *z, const char *dir, uint64_t base)
 {
     struct cli_migrate_state *s = z->s;
-    char dir[LOG_NAME_MAX];
-    struct wal_stats st;
     struct journal_config jc = journal_config_default();
-    log_format_name(dir, "log-", e->epoch);
     struct wal_config wc = {.dir = dir,
                             .segment_bytes = jc.segment_bytes,
                             .batch_bytes = jc.batch_bytes,
@@ -232,36 +247,46 @@ static int migrate_zk_log(struct migrate_zk *z, const struct zk_fence_served *e,
                             .cluster_hi = s->cluster_hi,
                             .cluster_lo = s->cluster_lo,
                             .keeps_none = true};
-    z->base = e->base;
-    z->limit = limit;
+    uint64_t from = s->index + 1 - base;
     z->wal_host = (struct wal_host){.record = migrate_zk_record, .failed = migrate_zk_failed};
     struct wal *w = wal_create(z->env, &z->d->mem, &wc, &z->wal_host);
     ASSERT(w);
-    uint64_t from = s->index + 1 - e->base;
+    wal_expect(w, z->own.first, z->own.last);
     wal_recover(w, from, from - 1, migrate_zk_op(z));
     int err = (int)migrate_zk_wait(z);
-    wal_stats(w, &st);
-    if (!err && !st.segments) /* who served had one, and the last one stays */
-        err = E_NOENT;
     if (!err && wal_last_index(w) >= from) {
         wal_recover_replay(w, from, migrate_zk_op(z));
         err = (int)migrate_zk_wait(z);
     }
-    if (err != E_TIMEOUT) {
-        wal_stop(w, migrate_zk_op(z));
-        (void)migrate_zk_wait(z);
-        wal_free(w);
-    }
-    err = err ? err : z->bad;
-    if (!err && limit != UINT64_MAX && s->index < limit)
+    if (err == E_TIMEOUT)
+        return err;
+    wal_stop(w, migrate_zk_op(z));
+    (void)migrate_zk_wait(z);
+    wal_free(w);
+    return err ? err : z->bad;
+}
+
+static int migrate_zk_log(struct migrate_zk *z, const struct zk_fence_served *e, uint64_t limit)
+{
+    struct cli_migrate_state *s = z->s;
+    char dir[LOG_NAME_MAX];
+    log_format_name(dir, "log-", e->epoch);
+    z->base = e->base;
+    z->limit = limit;
+    int err = migrate_zk_told(z, dir);
+    if (!err)
+        err = z->own.last < z->own.first ? E_NOENT : migrate_zk_records(z, dir, e->base);
+    /* what it had when it began to count, and what the next one stands on, was durable */
+    if (!err && s->index < (limit == UINT64_MAX ? e->end : limit))
         err = E_EOF;
     s->epoch = base_max_u64(s->epoch, e->epoch);
     if (!err)
         return CLI_OK;
-    return cli_error(
-        s->cli, err_class(err) == ERR_CLASS_DATA || err == E_NOENT ? CLI_DATA : CLI_FAILED,
-        "%s/%s: %s: records from %llu on are needed.  Nothing was changed", z->d->dir, dir,
-        err == E_NOENT ? "it is not there" : err_text(err), (unsigned long long)s->index + 1);
+    return cli_error(s->cli,
+                     err_class(err) == ERR_CLASS_DATA || err == E_NOENT ? CLI_DATA : CLI_FAILED,
+                     "%s/%s: %s: records from %llu on are needed.  Nothing was changed", z->d->dir,
+                     dir, err == E_NOENT ? "it is not there, or not all of it" : err_text(err),
+                     (unsigned long long)s->index + 1);
 }
 
 int cli_migrate_zk_read(struct cli_migrate_state *s, struct cli_dir *d, const char *where)
@@ -277,6 +302,8 @@ int cli_migrate_zk_read(struct cli_migrate_state *s, struct cli_dir *d, const ch
         zk_fence_drop(&z.fence);
         return code;
     }
+    bool ok = zk_owner_init(&z.own, z.env, &d->mem);
+    ASSERT(ok);
     code = migrate_zk_images(&z);
     if (!code)
         code = migrate_zk_chain(&z, s->index + 1);
@@ -287,6 +314,7 @@ int cli_migrate_zk_read(struct cli_migrate_state *s, struct cli_dir *d, const ch
     for (unsigned i = z.n_chain; i-- > 0 && !code;)
         code = migrate_zk_log(&z, &z.chain[i], i ? z.chain[i - 1].base : UINT64_MAX);
     s->epoch = base_max_u64(s->epoch, z.fence.seen);
+    zk_owner_drop(&z.own);
     migrate_zk_close(&z);
     return code;
 }

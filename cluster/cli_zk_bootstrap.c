@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include "cluster/cli_group.h"
 #include "cluster/cli_zk.h"
+#include "journal/log_meta.h"
 #include "journal/zk_fence.h"
 
 static const int64_t bootstrap_call_ns = 10000000000LL;
@@ -103,6 +104,14 @@ static int bootstrap_format(struct cli_zk_bootstrap *b)
     static struct zk_fence f;
     struct cli *c = b->cli;
     const char *dir = config_str(c->config, CONFIG_JOURNAL_ZK_SHARED_DIR);
+    char mark[4096];
+    snprintf(mark, sizeof mark, "%.4000s/" LOG_META_UNFINISHED, dir);
+    if (!access(mark, F_OK))
+        return cli_error(
+            c, CLI_FAILED,
+            "%s: a migration into this directory was begun and has not ended: give the "
+            "same `tarn journal migrate` again, it goes on; or remove what is in it",
+            dir);
     if (!b->hi && !b->lo && !cli_group_id_fresh(&b->hi, &b->lo))
         return cli_error(c, CLI_FAILED, "no random numbers: %s", strerror(errno));
     if (!zk_fence_init(&f, b->shared, &b->ask.mem, ""))
