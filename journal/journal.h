@@ -148,11 +148,11 @@ struct journal_status {
     /* of a group; a single master's have n 0 */
     uint32_t self, leader; /* leader 0: none is known */
     uint64_t conf_index;
-    bool full;                /* no room for the log: submits end with E_NOSPC, or nobody can lead */
-    bool repairing;           /* damage took entries of this member's log that are not back yet */
-    bool is_changing, lease;  /* a change of members is under way; reads need no question */
-    bool is_gone;             /* this one is no member any more, as others say */
-    int64_t lease_until_ns;   /* by env_clock_ns; 0: no lease */
+    bool full;               /* no room for the log: submits end with E_NOSPC, or nobody can lead */
+    bool repairing;          /* damage took entries of this member's log that are not back yet */
+    bool is_changing, lease; /* a change of members is under way; reads need no question */
+    bool is_gone;            /* this one is no member any more, as others say */
+    int64_t lease_until_ns;  /* by env_clock_ns; 0: no lease */
     uint64_t elections, lost; /* that this member began; leaderships that it lost */
     uint64_t messages, message_bytes;
     uint32_t n;
