@@ -408,6 +408,8 @@ static void migrate_report(struct migrate *m, int code)
                 "The other members: the same --from and --members, each with its --id, and "
                 "--era %016llx\n",
                 (unsigned long long)m->mark.era);
+    if (m->to.type == CLI_MIGRATE_ZK)
+        fprintf(stderr, "`tarn journal bootstrap` makes its path in ZooKeeper.\n");
     fprintf(stderr,
             "Set journal.type to %s and start the masters.  Keep the source, do not start "
             "it again.\n",

@@ -8,9 +8,10 @@
 #include "cluster/cli_migrate.h"
 #include "core/fmt.h"
 #include "journal/zk_elect.h"
+#include "journal/zk_fence.h"
 #include "tests/unit/unit.h"
 
-static char top[] = "/tmp/tarn-test-XXXXXX", shared_dir[64];
+static char top[64], shared_dir[80];
 static struct cli cli;
 
 /* --- a member: the journal alone, with a state --- */
@@ -214,14 +215,20 @@ static void read_and_compare(const struct member *m)
 static void begin(void)
 {
     static struct cli_dir d;
+    static struct zk_fence f;
+    const char *tmp = getenv("TMPDIR");
     records = 0;
-    snprintf(top, sizeof top, "/tmp/tarn-test-XXXXXX");
+    snprintf(top, sizeof top, "%.30s/tarn-test-XXXXXX", tmp ? tmp : "/tmp");
     CU_ASSERT_FATAL(mkdtemp(top) != NULL);
     snprintf(shared_dir, sizeof shared_dir, "%s/shared", top);
     CU_ASSERT_FATAL(mkdir(shared_dir, 0700) == 0);
     cli = (struct cli){.quiet = true, .command = &cli_migrate, .config = config_new()};
     CU_ASSERT_EQUAL_FATAL(cli_dir_open(&d, &cli, shared_dir, CLI_DIR_CHANGE), CLI_OK);
-    CU_ASSERT_EQUAL_FATAL(cli_migrate_zk_fence(&cli, &d, "", 11, 12, 5), CLI_OK);
+    CU_ASSERT_FATAL(zk_fence_init(&f, net_env(d.net), &d.mem, ""));
+    d.done = false;
+    zk_fence_format(&f, 11, 12, 64, &d.op); /* small: a real one takes 192 MiB */
+    CU_ASSERT_FATAL(cli_dir_wait(&d, &d.done) == 0 && d.op.ret == 0);
+    zk_fence_drop(&f);
     cli_dir_close(&d);
 }
 
