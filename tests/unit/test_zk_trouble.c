@@ -8,6 +8,7 @@ static struct zw *zt_begin(uint64_t seed)
 {
     struct zw *w = &zw_one;
     zw_init(w, seed);
+    w->numbers_come = true;
     for (uint32_t i = 0; i < ZW_MEMBERS; i++)
         zw_up(w, i);
     zw_run(w, 200);
