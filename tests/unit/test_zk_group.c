@@ -669,5 +669,5 @@ static void test_storms_with_old_names(void)
 
 UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
           UNIT(test_a_dead_process_is_not_waited_for), UNIT(test_leadership_is_handed_over),
-          UNIT(test_a_number_out_of_range_is_an_error),
-          UNIT(test_storms), UNIT(test_storms_with_old_names))
+          UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_storms),
+          UNIT(test_storms_with_old_names))
