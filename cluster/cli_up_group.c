@@ -371,8 +371,8 @@ int cli_up_group(struct cli_up *u)
     char err[CONFIG_ERROR_MAX], text[PATH_MAX];
     int64_t other = 0;
     bool resumes = false;
-    const char *journal = cli_value(u->cli, "journal", config_str(g, CONFIG_JOURNAL_TYPE));
-    if (config_set(g, "journal.type", journal, err, sizeof err))
+    const char *journal = cli_value(u->cli, "journal", NULL);
+    if (journal && config_set(g, "journal.type", journal, err, sizeof err))
         return cli_error(u->cli, CLI_USAGE, "--journal: %s", err);
     if (config_zk_is(g))
         return cli_up_zk(u);

@@ -61,6 +61,16 @@ void zk_hand_served(struct zk_drive *d, const struct zk_fence_served *s)
         zk_hand_end(d, s->member == d->hand.id ? 0 : E_CONFLICT);
 }
 
+/* is it one of those who take part?  What is said of that comes late, so it only tells why nobody
+ * of that number stands for election. */
+static bool zk_hand_knows(const struct zk_drive *d, uint32_t id)
+{
+    for (uint32_t i = 0; i < d->elect->n_members; i++)
+        if (d->elect->member[i].id == id)
+            return true;
+    return !id || !d->elect->n_members;
+}
+
 static void zk_hand_called(struct env_op *op)
 {
     struct zk_drive *d = container_of(op, struct zk_drive, hand.call_op);
@@ -72,7 +82,9 @@ static void zk_hand_called(struct env_op *op)
         d->hand.epoch = d->epoch;
         zk_lead_end(d, "it has handed over");
     } else if (d->hand.state == ZK_HAND_CALL) {
-        zk_hand_end(d, ret == E_NOENT ? E_UNAVAILABLE : (int)ret);
+        zk_hand_end(d, ret != E_NOENT                 ? (int)ret
+                       : zk_hand_knows(d, d->hand.id) ? E_UNAVAILABLE
+                                                      : E_INVAL);
     }
     zk_drive_kick(d);
 }
@@ -121,14 +133,6 @@ void zk_hand_held(struct journal *j)
     zk_drive_kick(d);
 }
 
-static bool zk_hand_knows(const struct zk_drive *d, uint32_t id)
-{
-    for (uint32_t i = 0; i < d->elect->n_members; i++)
-        if (d->elect->member[i].id == id)
-            return true;
-    return !id || !d->elect->n_members;
-}
-
 void zk_hand_change(struct journal *j, const struct journal_change *c, int64_t deadline_ns,
                     struct env_op *op)
 {
@@ -143,8 +147,6 @@ void zk_hand_change(struct journal *j, const struct journal_change *c, int64_t d
         ret = E_AGAIN;
     else if (c->id == d->cfg.zk.id)
         ret = E_EXIST;
-    else if (!zk_hand_knows(d, c->id))
-        ret = E_INVAL;
     if (ret) {
         env_reply(d->env, op, ret);
         return;
