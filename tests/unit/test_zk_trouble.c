@@ -244,6 +244,36 @@ static void test_who_was_overtaken_does_not_serve(void)
     zt_end(w);
 }
 
+/* 1 has found the epoch free and stands still; 2 claims it, has a log and stands still; 1 goes on
+ */
+static void test_two_of_one_epoch_do_not_share_a_log(void)
+{
+    struct zw *w = zt_begin(47);
+    w->twice_ppm = 1000000;
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    share_kill(&w->s, 0);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->fence.state != ZK_FENCE_CLAIM_FILL; k++)
+        share_step(&w->s);
+    w->s.m[1].stuck = "fence";
+    zw_call(w, 2);
+    for (int k = 0; k < 20000 && zw_drive(w, 2)->state != ZK_OWN_START; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 2)->state, ZK_OWN_START);
+    CU_ASSERT_EQUAL(zw_drive(w, 2)->number, zw_drive(w, 1)->number);
+    w->s.m[2].stuck = "wal-";
+    w->s.m[1].stuck = NULL;
+    zw_run(w, 500);
+    CU_ASSERT_EQUAL(w->n_leads, 1);
+    w->s.m[2].stuck = NULL;
+    zw_run(w, 500);
+    CU_ASSERT_EQUAL(w->n_leads, 1); /* its claim is not the last one of its epoch */
+    w->twice_ppm = 0;
+    zt_lead(w, 1);
+    zt_end(w);
+}
+
 /* what 1 takes over is not durable in its own log yet */
 static void test_who_has_not_relogged_does_not_serve(void)
 {
@@ -619,7 +649,8 @@ UNIT_MAIN(
     UNIT(test_reads_end_in_time), UNIT(test_a_log_that_hangs_ends_the_leadership),
     UNIT(test_a_look_that_failed_comes_again_soon), UNIT(test_who_is_not_first_claims_nothing),
     UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_what_one_stands_on_stays),
-    UNIT(test_who_was_overtaken_does_not_serve), UNIT(test_who_has_not_relogged_does_not_serve),
+    UNIT(test_who_was_overtaken_does_not_serve), UNIT(test_two_of_one_epoch_do_not_share_a_log),
+    UNIT(test_who_has_not_relogged_does_not_serve),
     UNIT(test_what_a_stale_leader_writes_counts_nowhere), UNIT(test_what_was_dropped_is_told_again),
     UNIT(test_a_standby_behind_damage_proves_nothing), UNIT(test_reads_wait_for_a_batch_under_way),
     UNIT(test_nobody_leads_without_what_was_acknowledged), UNIT(test_leadership_is_handed_over),
