@@ -60,7 +60,7 @@ expect 0 "member $new at .* leads" tarn journal elect $new
 [ "$(leader)" = $new ] || fail "$new does not lead, it is $(leader)"
 expect 1 '9 is no member' tarn journal elect 9
 expect 1 'ZooKeeper refuses access' tarn zk get /leader --set journal.zk.auth=me:wrong
-timeout 20 tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" \
+tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" \
     --set "master.dir=$work/nine" --set journal.zk.auth=me:wrong > "$work/nine.log" 2>&1 &
 pids[nine]=$!
 wait_for 15 grep -q "journal: ZooKeeper refuses '.*': its path belongs to another user" "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
