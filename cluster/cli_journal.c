@@ -13,16 +13,12 @@
 #include <unistd.h>
 #include "cluster/cli_commands.h"
 #include "cluster/cli_dir.h"
+#include "cluster/cli_spans.h"
 #include "core/fmt.h"
 #include "core/fsop.h"
 #include "journal/raft_format.h"
 #include "journal/raft_log.h"
 #include "journal/wal_dump.h"
-
-/* entries from place on, as long as nothing voids them: index and place count up together */
-struct cli_journal_span {
-    uint64_t index, place, n;
-};
 
 struct cli_journal_dump {
     struct cli_dir d;
@@ -31,8 +27,7 @@ struct cli_journal_dump {
     bool all, is_raft, looking; /* looking: the first pass */
     uint64_t last;              /* highest place printed or skipped */
     uint64_t bad;               /* stretches that are not intact */
-    struct cli_journal_span *span;
-    size_t n_spans, cap_spans;
+    struct cli_spans spans;
 };
 
 /* printable ASCII as it is, the rest as \xNN */
@@ -188,35 +183,6 @@ static void cli_journal_record(struct cli *c, uint64_t index, const struct log_r
 
 /* --- of a group's member --- */
 
-static bool cli_journal_counts(const struct cli_journal_dump *d, uint64_t place)
-{
-    for (size_t i = d->n_spans; i-- > 0;)
-        if (place >= d->span[i].place)
-            return place - d->span[i].place < d->span[i].n;
-    return false;
-}
-
-/* the first pass: what this record voids goes, and it is there */
-static void cli_journal_span(struct cli_journal_dump *d, uint64_t place, uint64_t index,
-                             uint8_t type)
-{
-    while (d->n_spans && (type == RAFT_LOG_RESET || d->span[d->n_spans - 1].index >= index))
-        d->n_spans--;
-    struct cli_journal_span *s = d->n_spans ? &d->span[d->n_spans - 1] : NULL;
-    if (s && s->index + s->n > index)
-        s->n = index - s->index;
-    if (s && type != RAFT_LOG_RESET && s->index + s->n == index && s->place + s->n == place) {
-        s->n++;
-        return;
-    }
-    if (d->n_spans == d->cap_spans) {
-        d->cap_spans = 2 * d->cap_spans + 64;
-        d->span = realloc(d->span, d->cap_spans * sizeof *d->span);
-        ASSERT(d->span);
-    }
-    d->span[d->n_spans++] = (struct cli_journal_span){index, place, 1};
-}
-
 static void cli_journal_entry(struct cli_journal_dump *d, uint64_t place,
                               const struct log_record *r, const uint8_t *bytes)
 {
@@ -233,13 +199,13 @@ static void cli_journal_entry(struct cli_journal_dump *d, uint64_t place,
                        : r->type == RAFT_LOG_RESET ? "reset"
                                                    : "unreadable";
     if (d->looking) {
-        cli_journal_span(d, place, index, r->type);
+        cli_spans_add(&d->spans, index, place, r->type);
         return;
     }
     if (index < (uint64_t)d->from || index > (uint64_t)d->to)
         return;
     struct cli_journal_line l = cli_journal_begin_line(c, kind);
-    bool counts = cli_journal_counts(d, place);
+    bool counts = cli_spans_counts(&d->spans, place);
     if (c->json) {
         cli_json_u64(l.j, "index", index);
         cJSON_AddBoolToObject(l.j, "superseded", !counts);
@@ -469,7 +435,7 @@ static int cli_journal_dump_run(struct cli *c)
         code = CLI_DATA;
     if (c->json)
         cli_json_end(&cli_journal_records);
-    free(d.span);
+    cli_spans_free(&d.spans);
     cli_dir_close(&d.d);
     return code;
 }

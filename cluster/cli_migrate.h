@@ -9,6 +9,7 @@
 #define CLUSTER_CLI_MIGRATE_H
 
 #include "cluster/cli_dir.h"
+#include "cluster/cli_spans.h"
 #include "core/meta.h"
 #include "journal/raft.h"
 
@@ -54,8 +55,7 @@ struct cli_migrate_state {
     bool is_loaded, is_bad; /* an image; a record of it is not there */
     /* of a group */
     uint64_t place, next;
-    struct cli_migrate_span *span;
-    size_t n_spans, cap_spans;
+    struct cli_spans spans;
 };
 
 /* Reads all of it.  d: room for JOURNAL_MEMBERS_MAX, *ret_n are open, and locked, from then on,

@@ -17,11 +17,6 @@
 #include "journal/era.h"
 #include "journal/raft_log.h"
 
-/* entries from place on, as long as nothing voids them: index and place count up together */
-struct cli_migrate_span {
-    uint64_t index, place, n;
-};
-
 static const uint64_t migrate_state_max = (uint64_t)1 << 40; /* the machine has less */
 
 static struct cli_migrate_state *migrate_of(struct journal_host *h)
@@ -51,7 +46,7 @@ void cli_migrate_state_end(struct cli_migrate_state *s)
         meta_close(s->meta);
     if (s->cli)
         mem_drop(&s->mem);
-    free(s->span);
+    cli_spans_free(&s->spans);
     memset(s, 0, sizeof *s);
 }
 
@@ -121,35 +116,7 @@ static void migrate_on_found(struct journal_host *h, uint64_t index, uint64_t te
 {
     struct cli_migrate_state *s = migrate_of(h);
     (void)term, (void)bytes, (void)len;
-    uint64_t place = ++s->place;
-    while (s->n_spans && (type == RAFT_LOG_RESET || s->span[s->n_spans - 1].index >= index))
-        s->n_spans--;
-    struct cli_migrate_span *l = s->n_spans ? &s->span[s->n_spans - 1] : NULL;
-    if (l && l->index + l->n > index)
-        l->n = index - l->index;
-    if (l && type != RAFT_LOG_RESET && l->index + l->n == index && l->place + l->n == place) {
-        l->n++;
-        return;
-    }
-    if (s->n_spans == s->cap_spans) {
-        s->cap_spans = 2 * s->cap_spans + 64;
-        s->span = realloc(s->span, s->cap_spans * sizeof *s->span);
-        ASSERT(s->span);
-    }
-    s->span[s->n_spans++] = (struct cli_migrate_span){index, place, 1};
-}
-
-static bool migrate_counts(const struct cli_migrate_state *s, uint64_t place)
-{
-    size_t low = 0, high = s->n_spans;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (s->span[mid].place + s->span[mid].n <= place)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return low < s->n_spans && s->span[low].place <= place;
+    cli_spans_add(&s->spans, index, ++s->place, type);
 }
 
 static void migrate_on_entry(struct journal_host *h, uint64_t index, uint64_t term, uint8_t type,
@@ -158,7 +125,7 @@ static void migrate_on_entry(struct journal_host *h, uint64_t index, uint64_t te
     struct cli_migrate_state *s = migrate_of(h);
     uint64_t place = ++s->place;
     (void)term;
-    if (!migrate_counts(s, place) || type == RAFT_LOG_RESET || index < s->next)
+    if (!cli_spans_counts(&s->spans, place) || type == RAFT_LOG_RESET || index < s->next)
         return;
     if (index != s->next) {
         s->is_bad = true;
