@@ -128,6 +128,20 @@ void tarn_sim_child_begin(int fd, const struct child_world *w)
 
 /* ---- in the parent ---- */
 
+pid_t tarn_sim_child_fork(int *ret_fd)
+{
+    int ends[2];
+    if (pipe(ends))
+        return -1;
+    fflush(NULL);
+    pid_t pid = fork();
+    close(ends[pid == 0 ? 0 : 1]);
+    *ret_fd = ends[pid == 0 ? 1 : 0];
+    if (pid < 0)
+        close(*ret_fd);
+    return pid;
+}
+
 bool tarn_sim_child_get(int fd, void *to, size_t n)
 {
     char *at = to;
@@ -184,17 +198,13 @@ __attribute__((noreturn)) static void vary_in_child(struct child_world *w, int f
 bool tarn_sim_child_vary(struct child_world *w, uint64_t i, const struct child_end *like,
                          struct child_end *ret_e)
 {
-    int ends[2];
-    if (pipe(ends))
+    int fd;
+    pid_t pid = tarn_sim_child_fork(&fd);
+    if (pid < 0)
         return false;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(ends[0]);
-        vary_in_child(w, ends[1], i, like);
-    }
-    close(ends[1]);
-    bool ok = pid > 0 && tarn_sim_child_get(ends[0], ret_e, sizeof *ret_e);
-    close(ends[0]);
-    return pid > 0 && tarn_sim_child_wait(pid, ok, ret_e);
+    if (pid == 0)
+        vary_in_child(w, fd, i, like);
+    bool ok = tarn_sim_child_get(fd, ret_e, sizeof *ret_e);
+    close(fd);
+    return tarn_sim_child_wait(pid, ok, ret_e);
 }

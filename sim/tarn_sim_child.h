@@ -46,6 +46,10 @@ bool tarn_sim_child_vary(struct child_world *w, uint64_t i, const struct child_e
 void tarn_sim_child_begin(int fd, const struct child_world *w);
 __attribute__((noreturn)) void tarn_sim_child_tell(struct child_end *e);
 
+/* A copy of this process, which writes to *ret_fd what its parent reads there; each closes its own
+ * end.  ret: 0 in the child, in the parent its pid; -1: there are no processes */
+pid_t tarn_sim_child_fork(int *ret_fd);
+
 /* ---- in the parent ---- */
 bool tarn_sim_child_get(int fd, void *to, size_t n);
 /* how pid ended; ok: it has told it.  ret: it has, or is ended by a signal (but for SIGALRM) */

@@ -100,20 +100,15 @@ __attribute__((noreturn)) static void probe_in_child(struct decided *d, int fd,
 /* false: there are no processes */
 static bool probe(struct decided *d, const struct decided_step *at, struct decided_probe *ret_p)
 {
-    int ends[2];
-    if (pipe(ends))
+    int fd;
+    pid_t pid = tarn_sim_child_fork(&fd);
+    if (pid < 0)
         return false;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(ends[0]);
-        probe_in_child(d, ends[1], at);
-    }
-    close(ends[1]);
-    bool ok = pid > 0 && tarn_sim_child_get(ends[0], ret_p, sizeof *ret_p);
-    close(ends[0]);
-    if (pid > 0)
-        waitpid(pid, NULL, 0);
+    if (pid == 0)
+        probe_in_child(d, fd, at);
+    bool ok = tarn_sim_child_get(fd, ret_p, sizeof *ret_p);
+    close(fd);
+    waitpid(pid, NULL, 0);
     if (ok && d->n_probes < DECIDED_PROBES)
         d->probe[d->n_probes++] = *ret_p;
     return ok;

@@ -124,21 +124,17 @@ static bool take_record(int fd, struct lab_scenario *s)
 static bool run(struct shrink *k, const struct lab_scenario *s, struct child_end *ret_e,
                 struct lab_scenario *record)
 {
-    int ends[2];
-    if (pipe(ends))
-        return false;
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(ends[0]);
-        child_main(k, s, ends[1], record != NULL);
-    }
-    close(ends[1]);
+    int fd;
     memset(ret_e, 0, sizeof *ret_e);
-    bool ok = pid > 0 && tarn_sim_child_get(ends[0], ret_e, sizeof *ret_e) &&
-              (!record || take_record(ends[0], record));
-    close(ends[0]);
+    pid_t pid = tarn_sim_child_fork(&fd);
+    if (pid == 0)
+        child_main(k, s, fd, record != NULL);
     k->runs++;
-    return pid > 0 && tarn_sim_child_wait(pid, ok, ret_e) && (ok || !record);
+    if (pid < 0)
+        return false;
+    bool ok = tarn_sim_child_get(fd, ret_e, sizeof *ret_e) && (!record || take_record(fd, record));
+    close(fd);
+    return tarn_sim_child_wait(pid, ok, ret_e) && (ok || !record);
 }
 
 /* ---- what the shrinker asks ---- */
