@@ -136,23 +136,31 @@ static bool bench_journal_start_cowsql(struct bench_journal *j, struct system_ru
     return true;
 }
 
-static bool bench_journal_start_ours(struct bench_journal *j, struct system_run *s)
+/* n members; of: what is between them (bench_journal.h) */
+static bool bench_journal_nodes(struct bench_journal *j, struct system_run *s, const char *name,
+                                int n, char *of)
 {
-    char verb[] = "bench", mode[] = "journal-node", dir[600], log[600], members[128];
-    for (int i = 0, n = 0; i < MEMBERS; i++)
-        n += snprintf(members + n, sizeof members - (size_t)n, "%s%d@127.0.0.1:%d", i ? "," : "",
-                      i + 1, s->ports + i);
-    for (int i = 0; i < MEMBERS; i++) {
+    char verb[] = "bench", mode[] = "journal-node", dir[600], log[600];
+    for (int i = 0; i < n; i++) {
         char id[16], addr[32];
         snprintf(id, sizeof id, "%d", i + 1);
         snprintf(addr, sizeof addr, "127.0.0.1:%d", s->ports + i);
-        snprintf(log, sizeof log, "%s/tarn%d.log", j->dir, i + 1);
-        char *argv[] = {j->b->self, verb, mode, id, dir, addr, members, NULL};
-        if (!bench_journal_dir(j, "tarn", i, dir, sizeof dir) ||
+        snprintf(log, sizeof log, "%s/%s%d.log", j->dir, name, i + 1);
+        char *argv[] = {j->b->self, verb, mode, id, dir, addr, of, NULL};
+        if (!bench_journal_dir(j, name, i, dir, sizeof dir) ||
             !bench_proc_start(&s->member[i], argv, log, true))
             return false;
     }
     return true;
+}
+
+static bool bench_journal_start_ours(struct bench_journal *j, struct system_run *s)
+{
+    char members[128];
+    for (int i = 0, n = 0; i < MEMBERS; i++)
+        n += snprintf(members + n, sizeof members - (size_t)n, "%s%d@127.0.0.1:%d", i ? "," : "",
+                      i + 1, s->ports + i);
+    return bench_journal_nodes(j, s, "tarn", MEMBERS, members);
 }
 
 static bool bench_journal_start_etcd(struct bench_journal *j, struct system_run *s)
@@ -211,38 +219,22 @@ static bool bench_journal_start_zk(struct bench_journal *j, struct system_run *s
 /* the journal of one master, and the one that lies on a shared directory */
 static bool bench_journal_start_local(struct bench_journal *j, struct system_run *s)
 {
-    char verb[] = "bench", mode[] = "journal-node", id[] = "1", of[] = "local", dir[600], log[600],
-         addr[32];
-    snprintf(log, sizeof log, "%s/local.log", j->dir);
-    snprintf(addr, sizeof addr, "127.0.0.1:%d", s->ports);
-    char *argv[] = {j->b->self, verb, mode, id, dir, addr, of, NULL};
-    return bench_journal_dir(j, "local", 0, dir, sizeof dir) &&
-           bench_proc_start(&s->member[0], argv, log, true);
+    char of[] = "local";
+    return bench_journal_nodes(j, s, "local", 1, of);
 }
 
 static bool bench_journal_start_shared(struct bench_journal *j, struct system_run *s)
 {
-    char verb[] = "bench", mode[] = "journal-node", dir[600], log[600], of[700];
+    char dir[600], log[600], of[700];
     if (!bench_zookeeper_is_there()) {
         fprintf(stderr, "the shared log left out: package zookeeper\n");
         return s->has = false, true;
     }
     snprintf(log, sizeof log, "%s/elect.log", j->dir);
-    if (!bench_journal_dir(j, "elect", 0, dir, sizeof dir) ||
-        !bench_zookeeper_start(&j->elect, dir, log, s->ports + MEMBERS, 1, NULL))
-        return false;
-    snprintf(of, sizeof of, "zk 127.0.0.1:%d %s/shared", s->ports + MEMBERS, j->dir);
-    for (int i = 0; i < MEMBERS; i++) {
-        char id[16], addr[32];
-        snprintf(id, sizeof id, "%d", i + 1);
-        snprintf(addr, sizeof addr, "127.0.0.1:%d", s->ports + i);
-        snprintf(log, sizeof log, "%s/shared%d.log", j->dir, i + 1);
-        char *argv[] = {j->b->self, verb, mode, id, dir, addr, of, NULL};
-        if (!bench_journal_dir(j, "own", i, dir, sizeof dir) ||
-            !bench_proc_start(&s->member[i], argv, log, true))
-            return false;
-    }
-    return true;
+    snprintf(of, sizeof of, "zk 127.0.0.1:%d %s/log", s->ports + MEMBERS, j->dir);
+    return bench_journal_dir(j, "elect", 0, dir, sizeof dir) &&
+           bench_zookeeper_start(&j->elect, dir, log, s->ports + MEMBERS, 1, NULL) &&
+           bench_journal_nodes(j, s, "shared", MEMBERS, of);
 }
 
 static bool bench_journal_start_masters(struct bench_journal *j, struct system_run *s)
