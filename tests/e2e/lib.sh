@@ -13,6 +13,7 @@ store=$work/store
 mkdir -p "$store"
 export TARN_CONFIG=$work/tarn.json
 declare -A pids=() points=()
+small=()
 
 fail() { echo "FAIL: $*"; for l in "$work"/*.log; do echo "--- $l"; tail -n 15 "$l"; done; exit 1; }
 skip() { echo "SKIP: $*"; exit 77; }
@@ -38,6 +39,7 @@ cleanup() {
     for name in "${!points[@]}"; do
         mounted "${points[$name]}" && fusermount3 -uz "${points[$name]}"
     done
+    for name in "${small[@]}"; do umount -l "$name"; done
     kill -9 $(jobs -p) 2>/dev/null # the test's own loops, too
     for name in "${!pids[@]}"; do kill -9 "${pids[$name]}" 2>/dev/null && wait "${pids[$name]}" 2>/dev/null; done
     [ "${KEEP:-}" ] && echo "kept: $work" || rm -rf "$work"
@@ -86,6 +88,9 @@ start_mount() { # start_mount NAME [options]: at $work/NAME
     mounted "$work/$name" || fail "said ready, but is not mounted"
 }
 kill9() { kill -9 "${pids[$1]}" && wait "${pids[$1]}" 2>/dev/null; unset "pids[$1]"; }
+mount_small() { # mount_small SIZE[,OPTIONS] DIR: a file system of its own, gone at the end; needs root
+    mount -t tmpfs -o "size=$1" tmpfs "$2" 2> /dev/null && small+=("$2")
+}
 term() { # term NAME: SIGTERM and a clean end within 40 s
     local pid=${pids[$1]} i
     kill -TERM "$pid"

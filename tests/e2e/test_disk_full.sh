@@ -4,8 +4,7 @@
 config ro 1s
 for i in 1 2 3 4 5 6; do head -c 4000000 /dev/urandom > "$store/f$i"; done
 mkdir "$work/worker1"
-mount -t tmpfs -o size=8m tmpfs "$work/worker1" 2>/dev/null || skip "a small file system cannot be mounted here (needs root)"
-trap 'code=$?; umount -l "$work/worker1"; (exit $code); cleanup' EXIT
+mount_small 8m "$work/worker1" || skip "a small file system cannot be mounted here (needs root)"
 start_master
 start_worker 1                                     # believes in 256 MiB, has 8
 start_worker 2 --set worker.capacity=4MiB          # evicts all the time

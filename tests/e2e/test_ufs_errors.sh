@@ -4,8 +4,7 @@
 . "$(dirname "$0")/lib.sh" "$@"
 need_fuse
 command -v cc > /dev/null || skip "no C compiler for the failing disk"
-mount -t tmpfs -o size=12m,nr_inodes=200 tmpfs "$store" 2> /dev/null || skip "a small file system cannot be mounted here (needs root)"
-trap 'umount -l "$store"; cleanup' EXIT
+mount_small 12m,nr_inodes=200 "$store" || skip "a small file system cannot be mounted here (needs root)"
 cc -shared -fPIC -o "$work/eio.so" "$here/tests/e2e/eio.c" -ldl || skip "the failing disk cannot be built"
 export EIO_ROOT=$store EIO_FLAG=$work/eio.flag
 case "$(ldd "$build/tarn")" in *libasan*) pre= ;; *) pre=$work/eio.so ;; esac

@@ -29,10 +29,7 @@ term_of() { json | grep -o '"term":[0-9]*' | head -1; }
 mkdir -p "$work/mnt" "$work/up/shared"
 points[up]=$work/mnt
 is_small=
-if mount -t tmpfs -o size=320m tmpfs "$work/up/shared" 2> /dev/null; then
-    is_small=1
-    trap 'code=$?; umount -l "$work/up/shared"; (exit $code); cleanup' EXIT
-fi
+mount_small 320m "$work/up/shared" && is_small=1
 (umask 077; echo "tarn:a secret" > "$work/auth")
 start_up() {
     group_up 256MiB --journal zk --mode through --mount "$work/mnt" --set journal.zk.session=2s --set "journal.zk.auth=$work/auth" \
