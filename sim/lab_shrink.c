@@ -402,6 +402,22 @@ static void shrink_steps(struct shrink *k, uint32_t i)
     }
 }
 
+/* "/a#6/b#2" -> "/a/b": which of its name it is says something only where it matters */
+static bool unmark(char *path)
+{
+    char *to = path;
+    for (const char *at = path; *at;) {
+        size_t digits = *at == '#' ? strspn(at + 1, "0123456789") : 0;
+        if (digits && (at[digits + 1] == '/' || !at[digits + 1]))
+            at += digits + 1;
+        else
+            *to++ = *at++;
+    }
+    bool less = *to != 0;
+    *to = 0;
+    return less;
+}
+
 static void shrink_op(struct shrink *k, uint32_t i)
 {
     static const size_t plain[] = {offsetof(struct lab_op, user), offsetof(struct lab_op, flags)};
@@ -417,6 +433,10 @@ static void shrink_op(struct shrink *k, uint32_t i)
         *(uint32_t *)(void *)((char *)&shrink_next(k)->ops.op[i] + plain[j]) = 0;
         shrink_try(k);
     }
+    struct lab_op *op = &shrink_next(k)->ops.op[i];
+    bool in = unmark(op->in), to = unmark(op->to);
+    if (in || to)
+        shrink_try(k);
 }
 
 static void shrink_items(struct shrink *k)

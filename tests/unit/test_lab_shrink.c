@@ -145,6 +145,8 @@ static void test_shrink_names(void)
     CU_ASSERT_EQUAL(lab_names_find(l, "/d/f#2").v, 12);
     CU_ASSERT_EQUAL(lab_names_find(l, "/d/f#7").v, 12); /* the last there is */
     CU_ASSERT_EQUAL(lab_names_find(l, "/d#3").v, 10);
+    CU_ASSERT_EQUAL(lab_names_find(l, "/d#4/f#7").v, 12);
+    CU_ASSERT_EQUAL(lab_names_find(l, "/d#4/x").v, 0);
     CU_ASSERT_EQUAL(lab_names_find(l, "/x").v, 0);
     CU_ASSERT_EQUAL(lab_names_find(l, "/").v, INO_ROOT.v);
     mem_drop(&m);
@@ -459,11 +461,14 @@ static void test_shrink_finds_the_moment(void)
     struct lab_shrink_size z;
     int64_t at = 0;
     fake_scenario(&s);
+    for (uint32_t i = 0; i < s.ops.n; i++)
+        fmt_into(s.ops.op[i].in, sizeof s.ops.op[i].in, "/a#%u/b#x#3", i + 2);
     CU_ASSERT_FATAL(moment_fails(&f, &s, &at));
     CU_ASSERT(lab_shrink(&s, at, &how));
     CU_ASSERT(moment_fails(&f, &s, &at));
     lab_shrink_measure(&s, &z);
     CU_ASSERT(z.faults == 1 && z.operations == 1);
+    CU_ASSERT_STRING_EQUAL(s.ops.op[0].in, "/a/b#x");
     lab_scenario_drop(&s);
 }
 
