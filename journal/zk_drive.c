@@ -133,6 +133,7 @@ struct wal *zk_drive_wal(struct zk_drive *d, uint64_t epoch)
     zk_drive_log_dir(d, epoch, d->wal_dir);
     struct wal_config wc = {.dir = d->wal_dir,
                             .segment_bytes = d->room.lacks ? 0 : d->cfg.segment_bytes,
+                            .is_fenced = true,
                             .no_wait = true,
                             .batch_bytes = d->cfg.batch_bytes,
                             .batches_in_flight = d->cfg.batches_in_flight,
