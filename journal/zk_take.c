@@ -364,6 +364,8 @@ static void zk_take_proved(struct zk_drive *d, int64_t ret)
 {
     if (ret == 0 && d->is_late)
         zk_take_end(d, E_TIMEOUT);
+    else if (ret == 0 && d->seal_ret) /* the own log failed behind the tail */
+        zk_take_end(d, d->seal_ret);
     else if (ret == 0)
         zk_lead_begin(d);
     else if (ret == E_STALE || ++d->tries >= ZK_PROVE_TRIES)

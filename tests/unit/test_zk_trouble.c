@@ -360,6 +360,31 @@ static void test_a_log_that_fails_is_an_error(void)
     zt_end(w);
 }
 
+/* Its log takes nothing more, so it would lead, and nobody could write. */
+static void test_who_cannot_append_does_not_lead(void)
+{
+    struct zw *w = zt_begin(55);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    share_kill(&w->s, 0);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state < ZK_SERVE_PREV; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 1)->state, ZK_SERVE_PREV);
+    w->s.m[1].stuck = "fence";
+    w->s.disk.fail_in = 1;
+    w->s.disk.fail_with = E_IO;
+    zw_run(w, 200); /* a quiet log vouches for its end */
+    CU_ASSERT_EQUAL(w->s.disk.fail_in, 0);
+    w->s.m[1].stuck = NULL;
+    zw_run(w, 100);
+    CU_ASSERT_EQUAL(w->n_leads, 1);
+    CU_ASSERT_EQUAL(w->m[1].role, JOURNAL_STANDBY);
+    zt_lead(w, 1);
+    zt_write(w, 1, 3);
+    zt_end(w);
+}
+
 /* What cannot be read counts no more when another one has taken it over. */
 static void test_damage_is_told_by_who_holds_the_claim(void)
 {
@@ -763,7 +788,7 @@ UNIT_MAIN(
     UNIT(test_who_was_overtaken_does_not_serve), UNIT(test_two_of_one_epoch_do_not_share_a_log),
     UNIT(test_a_log_that_is_gone_ends_the_leadership_only),
     UNIT(test_a_log_that_is_gone_with_the_fence_away), UNIT(test_a_log_that_fails_is_an_error),
-    UNIT(test_damage_is_told_by_who_holds_the_claim),
+    UNIT(test_who_cannot_append_does_not_lead), UNIT(test_damage_is_told_by_who_holds_the_claim),
     UNIT(test_who_has_not_relogged_does_not_serve),
     UNIT(test_what_a_stale_leader_writes_counts_nowhere), UNIT(test_what_was_dropped_is_told_again),
     UNIT(test_a_standby_behind_damage_proves_nothing), UNIT(test_reads_wait_for_a_batch_under_way),
