@@ -24,8 +24,10 @@
  * take over by name or to truncate, and a stale leader can harm nothing but what is closed. */
 #include "core/mutant.h"
 #include "journal/zk_drive_impl.h"
+#include "journal/zk_members.h"
 
 static const int64_t ZK_MS = 1000000;
+static const int64_t ZK_HEARD_NS = 5 * ZK_MEMBERS_NS;
 
 static struct zk_drive *zk_self(struct journal *j)
 {
@@ -133,6 +135,7 @@ struct wal *zk_drive_wal(struct zk_drive *d, uint64_t epoch)
     zk_drive_log_dir(d, epoch, d->wal_dir);
     struct wal_config wc = {.dir = d->wal_dir,
                             .segment_bytes = d->room.lacks ? 0 : d->cfg.segment_bytes,
+                            .is_fenced = true,
                             .no_wait = true,
                             .batch_bytes = d->cfg.batch_bytes,
                             .batches_in_flight = d->cfg.batches_in_flight,
@@ -628,10 +631,13 @@ static void zk_journal_image_read(struct journal *j, uint64_t index, uint64_t of
         image_read_start(&d->image_read, d->image_read_dir, index, offset, to, len, op);
 }
 
+/* Who has not been read of in ZooKeeper for a while may be there and may not: nobody would be
+ * called to lead from there now.  Without a session only this one is known. */
 static void zk_status_members(const struct zk_drive *d, struct journal_status *st)
 {
     const struct zk_elect *e = d->elect;
     int64_t now = env_now_ns(d->env);
+    bool has_self = false;
     for (uint32_t i = 0; i < e->n_members && i < JOURNAL_MEMBERS_MAX; i++) {
         const struct zk_elect_member *from = &e->member[i];
         struct journal_member *m = &st->member[st->n++];
@@ -639,19 +645,36 @@ static void zk_status_members(const struct zk_drive *d, struct journal_status *s
         *m = (struct journal_member){.id = from->id,
                                      .votes = true,
                                      .leads = from->id == st->leader,
-                                     .connected = true,
+                                     .connected = is_self || now - from->heard_ns < ZK_HEARD_NS,
                                      .match = is_self ? d->applied : from->applied,
                                      .heard_ago_ns = is_self ? 0 : now - from->heard_ns};
         memcpy(m->addr, from->addr, sizeof m->addr);
+        has_self |= is_self;
     }
+    bool takes_part = d->role == JOURNAL_LEADER || d->role == JOURNAL_STANDBY;
+    if (!has_self && takes_part && st->n < JOURNAL_MEMBERS_MAX)
+        st->member[st->n++] = (struct journal_member){.id = st->self,
+                                                      .votes = true,
+                                                      .leads = st->leader == st->self,
+                                                      .connected = true,
+                                                      .match = d->applied};
+}
+
+/* the log that this one writes, or reads as its leader writes it */
+static void zk_status_log(const struct zk_drive *d, struct wal_stats *ret_w)
+{
+    *ret_w = (struct wal_stats){0};
+    if (d->wal && d->role == JOURNAL_LEADER)
+        wal_stats(d->wal, ret_w);
+    else if (d->has_log)
+        zk_tail_size(&d->tail, &ret_w->segments, &ret_w->bytes);
 }
 
 static void zk_journal_status(struct journal *j, struct journal_status *ret_status)
 {
     struct zk_drive *d = zk_self(j);
-    struct wal_stats w = {0};
-    if (d->wal && d->role == JOURNAL_LEADER)
-        wal_stats(d->wal, &w);
+    struct wal_stats w;
+    zk_status_log(d, &w);
     *ret_status = (struct journal_status){
         .role = d->role,
         .epoch = d->role == JOURNAL_LEADER ? d->epoch : d->log.epoch,

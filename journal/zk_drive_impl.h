@@ -57,7 +57,7 @@ enum {
  *         -> SEAL_STOP (-> SEAL_PAUSE -> SEAL_OPEN)
  *    (CHAIN or) SEAL_STOP -> NAME -> NAME_CHECK -> OWN_READ -> OWN_START -> OWN_REPLAY -> RELOG
  *    RELOG (-> SERVE_PREV) -> SERVE -> PROVE -> LEAD
- *  and from NUMBER to LEAD, when it ends:  ENDING -> ENDED -> ENDED_OWNER -> REST */
+ *  and from NUMBER to LEAD, when it ends:  (DOUBT ->) ENDING -> ENDED -> ENDED_OWNER -> REST */
 enum zk_drive_state {
     ZK_OPEN,
     ZK_STORE,
@@ -87,6 +87,7 @@ enum zk_drive_state {
     ZK_SERVE,
     ZK_PROVE,
     ZK_LEAD,
+    ZK_DOUBT,  /* something failed on the way there: is the claim still the last one? */
     ZK_ENDING, /* until nothing of the leadership is under way */
     ZK_ENDED,  /* the own log stops */
     ZK_ENDED_OWNER,
@@ -221,6 +222,7 @@ struct zk_drive {
     struct wal_host wal_host;
     char wal_dir[ENV_NAME_MAX];
     int seal_ret;
+    bool unreadable;     /* the old log is, unless another one has claimed since */
     struct zk_owner own; /* of the old log while it is sealed, of the own one after that */
     int64_t unseen_ns;   /* since then something of the log is not to be found; 0: it is */
     bool unseen_said;
@@ -231,6 +233,8 @@ struct zk_drive {
     uint64_t unproven; /* bytes */
     struct env_op check_op;
     bool is_checking, check_failed;
+    int doubt;         /* the own log failed so; a look tells whether it is still this one's */
+    bool check_doubts; /* the look began after that */
     uint64_t check_upto;
     struct env_timer tell_timer, watch_timer; /* watch: a look that failed comes again */
     int64_t led_since_ns, check_ns;           /* check: when the last look began */

@@ -171,7 +171,8 @@ void zk_fence_open(struct zk_fence *f, struct env_op *op)
 {
     ASSERT(!f->file);
     zk_fence_begin(f, ZK_FENCE_OPEN, op);
-    env_open(f->env, f->name, ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC, &f->file, &f->op);
+    env_open(f->env, f->name, ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC | ENV_O_COHERENT, &f->file,
+             &f->op);
 }
 
 static void zk_fence_opened(struct zk_fence *f, int64_t got)

@@ -27,16 +27,39 @@
 #include "core/mutant.h"
 #include "journal/zk_drive_impl.h"
 
-void zk_take_end(struct zk_drive *d, int why)
+/* what may have failed because another one has claimed meanwhile, and removed it */
+static bool zk_take_doubts(int why)
 {
+    return why != E_STALE && why != E_EXIST && why != E_CANCELLED && why != E_TIMEOUT &&
+           why != E_NOSPC && why != E_DQUOT && why != E_NOMEM && why != E_RANGE;
+}
+
+static void zk_take_over(struct zk_drive *d, int why)
+{
+    if (d->unreadable && why != E_STALE)
+        fmt_log(
+            d->env, ENV_LOG_ERROR,
+            "journal: '%slog-%016llx' cannot be read to its end: %s. This master does not lead: "
+            "acknowledged records would be lost. Check the shared storage, or restore a backup.",
+            d->dir, (unsigned long long)d->log.epoch, err_text(why));
     if (why != E_STALE && why != E_EXIST && why != E_CANCELLED)
         fmt_log(d->env, ENV_LOG_WARN, "journal: member %u cannot lead now: %s.", d->cfg.zk.id,
                 err_text(why));
     if (why == E_NOSPC || why == E_DQUOT)
         zk_room_short(d);
+    d->unreadable = false;
     d->end_why = why;
     d->state = ZK_ENDING;
+}
+
+void zk_take_end(struct zk_drive *d, int why)
+{
     zk_drive_stand_down(d);
+    d->end_why = why;
+    if (d->has_claim && zk_take_doubts(why))
+        d->state = ZK_DOUBT;
+    else
+        zk_take_over(d, why);
 }
 
 /* another number, a few times; then others shall try */
@@ -154,11 +177,7 @@ static void zk_take_sealed(struct zk_drive *d)
     } else if (++d->tries < ZK_SEAL_TRIES) {
         d->state = ZK_SEAL_PAUSE;
     } else {
-        fmt_log(
-            d->env, ENV_LOG_ERROR,
-            "journal: '%slog-%016llx' cannot be read to its end: %s. This master does not lead: "
-            "acknowledged records would be lost. Check the shared storage, or restore a backup.",
-            d->dir, (unsigned long long)d->log.epoch, err_text(why));
+        d->unreadable = true;
         zk_take_end(d, why);
     }
 }
@@ -333,6 +352,7 @@ void zk_take_begin(struct zk_drive *d)
         zk_fence_serve(&d->fence, d->prev, d->applied, d->log.end, &d->op);
         return;
     case ZK_PROVE:
+    case ZK_DOUBT:
         zk_fence_check(&d->fence, &d->op);
         return;
     default:
@@ -344,6 +364,8 @@ static void zk_take_proved(struct zk_drive *d, int64_t ret)
 {
     if (ret == 0 && d->is_late)
         zk_take_end(d, E_TIMEOUT);
+    else if (ret == 0 && d->seal_ret) /* the own log failed behind the tail */
+        zk_take_end(d, d->seal_ret);
     else if (ret == 0)
         zk_lead_begin(d);
     else if (ret == E_STALE || ++d->tries >= ZK_PROVE_TRIES)
@@ -432,6 +454,9 @@ void zk_take_next(struct zk_drive *d, int64_t ret)
         return;
     case ZK_PROVE:
         zk_take_proved(d, ret);
+        return;
+    case ZK_DOUBT:
+        zk_take_over(d, ret == E_STALE ? E_STALE : d->end_why);
         return;
     case ZK_NAME_CHECK:
     case ZK_OWN_READ:

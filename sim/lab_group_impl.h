@@ -389,6 +389,8 @@ void lab_group_zk_check(struct lab_group *g);
 void lab_group_zk_fault(struct group_event *e);
 void lab_group_zk_fault_end(struct group_event *e);
 void lab_group_zk_heal(struct lab_group *g);
+/* its journal may end so, with what the storage did to it */
+bool lab_group_zk_excuses(const struct group_node *n, int why);
 
 /* ---- lab_own.c: a protocol of somebody's own instead of journals */
 void lab_own_open(struct lab_group *g);

@@ -189,13 +189,9 @@ static void zk_expire(struct group_zk *z, struct group_event *e)
         lab_zk_expire(z->zk, session);
 }
 
-/* a journal may end with what the storage does to it then */
-static void zk_excuse(struct lab_group *g, int64_t for_ns)
+bool lab_group_zk_excuses(const struct group_node *n, int why)
 {
-    int64_t until = group_now_ns(g) + for_ns + 2000 * GROUP_MS;
-    for (uint32_t i = 0; i < g->n_nodes; i++)
-        if (g->node[i].excused_until_ns < until)
-            g->node[i].excused_until_ns = until;
+    return n->g->zk && why == E_IO && sim_shared_has_failed(n->g->zk->fs, n->node);
 }
 
 static void zk_shared_begin(struct group_zk *z, struct group_event *e)
@@ -206,7 +202,6 @@ static void zk_shared_begin(struct group_zk *z, struct group_event *e)
         sim_shared_outage(z->fs, for_ns, false);
         break;
     case LAB_FAULT_SHARED_ERRORS:
-        zk_excuse(z->g, for_ns);
         sim_shared_outage(z->fs, for_ns, true);
         break;
     case LAB_FAULT_SHARED_FULL:

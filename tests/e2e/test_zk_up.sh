@@ -51,6 +51,10 @@ expect 1 'is in .*/shared already: start its masters' tarn journal bootstrap
 expect 1 'has a ZooKeeper journal, and another kind' env -u TARN_CONFIG tarn up --under-store "$store" --dir "$work/up"
 expect 0 'an image up to record' tarn journal snapshot --all
 
+# every master tells how large the one log is
+same_log() { [ "$(json | grep -o '"log_bytes":[1-9][0-9]*' | sort | uniq -c | awk '{print $1}')" = 3 ]; }
+wait_for 20 same_log || fail "not one log: $(tarn journal status --json 2>&1)"
+
 # one that is called leads at once; one who may not is not elected, and says why
 new=$(($(leader) % 3 + 1))
 expect 0 "member $new at .* leads" tarn journal elect $new

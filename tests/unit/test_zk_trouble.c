@@ -1,5 +1,6 @@
 /* tests/unit/test_zk_trouble.c - the ZooKeeper journal when storage hangs or is damaged, one
  * thing at a time; test_zk_drive.c has all of it at once. */
+#include "journal/wal_impl.h"
 #include "tests/unit/test_zk_world.h"
 
 static struct zw zw_one;
@@ -270,6 +271,141 @@ static void test_two_of_one_epoch_do_not_share_a_log(void)
     zw_run(w, 500);
     CU_ASSERT_EQUAL(w->n_leads, 1); /* its claim is not the last one of its epoch */
     w->twice_ppm = 0;
+    zt_lead(w, 1);
+    zt_end(w);
+}
+
+/* 0 stands still while it makes a segment; 1 leads, and removes its log when images hold all */
+static void zt_remove_under(struct zw *w)
+{
+    char part[64];
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    uint64_t e = zw_drive(w, 0)->epoch;
+    for (int k = 0; k < 20000 && zw_drive(w, 0)->wal->prep.state != WAL_PREP_ZERO; k++) {
+        if (k % 50 == 0)
+            zw_submit(w, 0, 1500);
+        share_step(&w->s);
+    }
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 0)->wal->prep.state, WAL_PREP_ZERO);
+    w->s.m[0].stuck = "";
+    zt_lead(w, 1);
+    zt_write(w, 1, 3);
+    fmt_into(part, sizeof part, "log-%016llx/", (unsigned long long)e);
+    for (int k = 0; k < 70 && zw_has(w, part); k++) {
+        zw_image(w, 1);
+        zw_image(w, 2);
+        zw_submit(w, 1, 100);
+        zw_run(w, 100);
+    }
+    CU_ASSERT(!zw_has(w, part));
+    CU_ASSERT_EQUAL_FATAL(w->m[0].role, JOURNAL_LEADER);
+}
+
+/* Whose log was removed was superseded: that is no failure. */
+static void test_a_log_that_is_gone_ends_the_leadership_only(void)
+{
+    struct zw *w = zt_begin(48);
+    zt_remove_under(w);
+    w->s.m[0].stuck = "fence"; /* it hears of the log first */
+    zw_run(w, 100);
+    CU_ASSERT(zw_drive(w, 0)->doubt != 0);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_LEADER);
+    zw_submit(w, 0, 100);
+    w->s.m[0].stuck = NULL;
+    zw_run(w, 500);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+    CU_ASSERT_STRING_EQUAL(w->s.disk.last_error, "");
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    zt_end(w);
+}
+
+/* nor is it one when nothing tells for so long */
+static void test_a_log_that_is_gone_with_the_fence_away(void)
+{
+    struct zw *w = zt_begin(49);
+    zt_remove_under(w);
+    w->s.m[0].stuck = "fence";
+    zw_run(w, 13000);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+    w->s.m[0].stuck = NULL;
+    zw_run(w, 1000);
+    zt_lead(w, 0);
+    zt_end(w);
+}
+
+/* It still leads, so its storage is sick. */
+static void test_a_log_that_fails_is_an_error(void)
+{
+    struct zw *w = zt_begin(53);
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    w->s.m[0].stuck = "fence";
+    w->s.disk.fail_in = 1;
+    w->s.disk.fail_with = E_IO;
+    zw_submit(w, 0, 100);
+    zw_run(w, 100);
+    CU_ASSERT(zw_drive(w, 0)->doubt == E_IO && w->n_unknown == 0);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_LEADER);
+    zw_submit(w, 0, 100);
+    zw_run(w, 10);
+    CU_ASSERT_EQUAL(w->n_unknown, 1); /* it takes nothing more */
+    w->s.m[0].stuck = NULL;
+    zw_run(w, 200);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_FAILED);
+    CU_ASSERT_EQUAL(w->m[0].why, E_IO);
+    CU_ASSERT_PTR_NOT_NULL(strstr(w->s.disk.last_error, "still leads, and its log"));
+    zt_lead(w, 1);
+    zt_end(w);
+}
+
+/* Its log takes nothing more, so it would lead, and nobody could write. */
+static void test_who_cannot_append_does_not_lead(void)
+{
+    struct zw *w = zt_begin(55);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    share_kill(&w->s, 0);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state < ZK_SERVE_PREV; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 1)->state, ZK_SERVE_PREV);
+    w->s.m[1].stuck = "fence";
+    w->s.disk.fail_in = 1;
+    w->s.disk.fail_with = E_IO;
+    zw_run(w, 200); /* a quiet log vouches for its end */
+    CU_ASSERT_EQUAL(w->s.disk.fail_in, 0);
+    w->s.m[1].stuck = NULL;
+    zw_run(w, 100);
+    CU_ASSERT_EQUAL(w->n_leads, 1);
+    CU_ASSERT_EQUAL(w->m[1].role, JOURNAL_STANDBY);
+    zt_lead(w, 1);
+    zt_write(w, 1, 3);
+    zt_end(w);
+}
+
+/* What cannot be read counts no more when another one has taken it over. */
+static void test_damage_is_told_by_who_holds_the_claim(void)
+{
+    struct zw *w = zt_begin(54);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    uint64_t e = zw_drive(w, 0)->epoch;
+    share_kill(&w->s, 0);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state != ZK_SEAL_OPEN; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 1)->state, ZK_SEAL_OPEN);
+    w->s.m[1].stuck = "";
+    zt_lead(w, 2);
+    zw_damage_batch(w, e, 2, false);
+    w->s.m[1].stuck = NULL;
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state != ZK_DOUBT; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL(zw_drive(w, 1)->state, ZK_DOUBT);
+    zw_run(w, 1000);
+    CU_ASSERT_PTR_NULL(strstr(w->s.disk.last_error, "cannot be read to its end"));
     zt_lead(w, 1);
     zt_end(w);
 }
@@ -650,6 +786,9 @@ UNIT_MAIN(
     UNIT(test_a_look_that_failed_comes_again_soon), UNIT(test_who_is_not_first_claims_nothing),
     UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_what_one_stands_on_stays),
     UNIT(test_who_was_overtaken_does_not_serve), UNIT(test_two_of_one_epoch_do_not_share_a_log),
+    UNIT(test_a_log_that_is_gone_ends_the_leadership_only),
+    UNIT(test_a_log_that_is_gone_with_the_fence_away), UNIT(test_a_log_that_fails_is_an_error),
+    UNIT(test_who_cannot_append_does_not_lead), UNIT(test_damage_is_told_by_who_holds_the_claim),
     UNIT(test_who_has_not_relogged_does_not_serve),
     UNIT(test_what_a_stale_leader_writes_counts_nowhere), UNIT(test_what_was_dropped_is_told_again),
     UNIT(test_a_standby_behind_damage_proves_nothing), UNIT(test_reads_wait_for_a_batch_under_way),
