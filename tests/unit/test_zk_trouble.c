@@ -460,6 +460,36 @@ static void test_what_a_stale_leader_writes_counts_nowhere(void)
     zt_end(w);
 }
 
+/* A look at the fence proves what was durable when it began: this one stands still between its
+ * look and the answer, while another takes over and what it writes on lands. */
+static void test_a_look_proves_nothing_later(void)
+{
+    for (uint64_t seed = 60; seed < 76; seed++) {
+        struct zw *w = zt_begin(seed);
+        zt_lead(w, 0);
+        zt_write(w, 0, 3);
+        w->s.m[0].stuck = "fence";
+        zw_submit(w, 0, 100);
+        for (int k = 0; k < 20000 && !zw_drive(w, 0)->is_checking; k++)
+            share_step(&w->s);
+        CU_ASSERT_FATAL(zw_drive(w, 0)->is_checking);
+        w->s.m[0].stuck = "";
+        zw_submit(w, 0, 100);
+        zw_run(w, 5); /* both are under way */
+        w->s.m[0].paused = true;
+        w->s.m[0].stuck = "wal-";
+        zw_run(w, 5);
+        zt_lead(w, 1);
+        w->s.m[0].stuck = NULL;
+        zw_run(w, 50);
+        w->s.m[0].paused = false;
+        zw_run(w, 2000);
+        CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+        zt_write(w, 1, 3);
+        zt_end(w);
+    }
+}
+
 static void test_what_was_dropped_is_told_again(void)
 {
     struct zw *w = zt_begin(45);
@@ -790,8 +820,9 @@ UNIT_MAIN(
     UNIT(test_a_log_that_is_gone_with_the_fence_away), UNIT(test_a_log_that_fails_is_an_error),
     UNIT(test_who_cannot_append_does_not_lead), UNIT(test_damage_is_told_by_who_holds_the_claim),
     UNIT(test_who_has_not_relogged_does_not_serve),
-    UNIT(test_what_a_stale_leader_writes_counts_nowhere), UNIT(test_what_was_dropped_is_told_again),
-    UNIT(test_a_standby_behind_damage_proves_nothing), UNIT(test_reads_wait_for_a_batch_under_way),
+    UNIT(test_what_a_stale_leader_writes_counts_nowhere), UNIT(test_a_look_proves_nothing_later),
+    UNIT(test_what_was_dropped_is_told_again), UNIT(test_a_standby_behind_damage_proves_nothing),
+    UNIT(test_reads_wait_for_a_batch_under_way),
     UNIT(test_nobody_leads_without_what_was_acknowledged), UNIT(test_leadership_is_handed_over),
     UNIT(test_nobody_is_called_before_the_host_is_ready), UNIT(test_what_cannot_be_changed),
     UNIT(test_storms_of_storage_that_hangs), UNIT(test_who_only_looks_changes_nothing))
