@@ -450,6 +450,7 @@ static void zk_drive_free(struct zk_drive *d)
     struct env_op *op = d->stop_op;
     d->elect->changed = NULL;
     zk_drive_timers_stop(d);
+    env_timer_stop(d->env, &d->stop_timer);
     if (d->snap)
         snap_free(d->snap);
     zk_tail_drop(&d->tail);
@@ -506,6 +507,19 @@ static bool zk_drive_stop_step(struct zk_drive *d)
     }
 }
 
+/* What hangs can still write into what it was given, so that stays; nobody hears of it. */
+static void zk_drive_leave(struct env_op *op)
+{
+    struct zk_drive *d = container_of(op, struct zk_drive, stop_timer.op);
+    fmt_log(d->env, ENV_LOG_WARN,
+            "journal: '%s': calls there do not end: member %u stops without waiting for them.",
+            env_disk(d->shared, d->dir), d->cfg.zk.id);
+    d->is_left = true;
+    d->elect->changed = NULL;
+    zk_image_leave(d);
+    env_reply(d->env, d->stop_op, E_TIMEOUT);
+}
+
 /* what was begun has ended, and would have gone on */
 static void zk_drive_stop_begin(struct zk_drive *d)
 {
@@ -557,6 +571,8 @@ static bool zk_drive_step(struct zk_drive *d)
 
 void zk_drive_run(struct zk_drive *d)
 {
+    if (d->is_left)
+        return;
     if (d->is_running) {
         zk_drive_kick(d);
         return;
@@ -700,6 +716,11 @@ static void zk_journal_status(struct journal *j, struct journal_status *ret_stat
     zk_status_members(d, ret_status);
 }
 
+static void zk_journal_ending(struct journal *j)
+{
+    zk_self(j)->is_ending = true;
+}
+
 static void zk_journal_stop(struct journal *j, struct env_op *op)
 {
     struct zk_drive *d = zk_self(j);
@@ -720,6 +741,7 @@ static void zk_journal_stop(struct journal *j, struct env_op *op)
         else if (d->snap)
             snap_cancel(d->snap);
     }
+    env_timer_set(d->env, &d->stop_timer, env_now_ns(d->env) + ZK_STOP_NS);
     zk_drive_kick(d);
 }
 
@@ -750,6 +772,7 @@ static void zk_drive_init(struct zk_drive *d)
     d->kick_op.done = zk_drive_kicked;
     d->timer.op.done = zk_drive_timer;
     d->guard.op.done = zk_drive_guarded;
+    d->stop_timer.op.done = zk_drive_leave;
     d->moved_ns = env_now_ns(d->env);
     zk_pend_reset(&d->pend, 1);
     list_init(&d->reads_new);
@@ -778,6 +801,7 @@ struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
         .change = zk_hand_change,
         .held = zk_hand_held,
         .stop = zk_journal_stop,
+        .ending = zk_journal_ending,
         .is_group = true,
     };
     ASSERT(host->image_reset && cfg->zk.id);

@@ -25,6 +25,9 @@
 #include "journal/zk_store.h"
 #include "journal/zk_tail.h"
 
+/* the storage need not answer for longer once the journal is to end, and to stop */
+#define ZK_ENDING_NS (2000 * 1000000LL)
+#define ZK_STOP_NS   (4000 * 1000000LL)
 /* a member that does not see a log's names for so long leaves the lead to others */
 #define ZK_NAMES_NS (5000 * 1000000LL)
 
@@ -265,7 +268,10 @@ struct zk_drive {
     struct zk_hand hand;
     struct zk_room room;
     struct env_op *stop_op;
-    bool stop_begun;
+    struct env_timer stop_timer;
+    bool is_ending, stop_begun;
+    bool is_left;              /* stopped, though something hangs */
+    struct journal_host front; /* the host, for what may go on when it is gone */
 };
 
 /* zk_drive.c */
@@ -338,6 +344,7 @@ void zk_hand_end(struct zk_drive *d, int ret);
 void zk_image_init(struct zk_drive *d);
 bool zk_image_load(struct zk_drive *d); /* one step; false: an operation is under way */
 void zk_image_run(struct zk_drive *d);
+void zk_image_leave(struct zk_drive *d);    /* the host is not called any more */
 bool zk_image_end(struct zk_drive *d);      /* at stop; false: something is under way */
 uint32_t zk_image_member(const char *name); /* "17/" -> 17; 0: it is something else */
 

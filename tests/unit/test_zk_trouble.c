@@ -156,6 +156,72 @@ static void test_a_look_that_failed_comes_again_soon(void)
     zt_end(w);
 }
 
+static void zt_stopped(struct env_op *op)
+{
+    container_of(op, struct zw_member, stop_op)->stopped = true;
+}
+
+/* Whatever hangs, a stop ends within a bound, and nobody is called after that, also when what hung
+ * goes on. */
+static void test_a_stop_does_not_wait_for_what_hangs(void)
+{
+    static const char *const parts[] = {"", "fence", "wal-", "images", "owner"};
+    uint32_t left = 0;
+    for (uint64_t seed = 100; seed < 160; seed++) {
+        struct zw *w = zt_begin(seed);
+        struct zw_member *m = &w->m[seed % 2];
+        zt_lead(w, 0);
+        zt_write(w, 0, 3);
+        zw_image(w, m->i);
+        zw_submit(w, 0, 100);
+        for (uint64_t k = prng_below(&w->s.rng, 30); k; k--)
+            share_step(&w->s);
+        w->s.m[m->i].stuck = parts[seed / 2 % ARRAY_LEN(parts)];
+        if (seed % 3 == 0)
+            zw_call(w, m->i);
+        for (uint64_t k = prng_below(&w->s.rng, 200); k; k--)
+            share_step(&w->s);
+        zw_read(w, m->i);
+        int64_t began = w->s.disk.now_ns;
+        m->stop_op.done = zt_stopped;
+        journal_stop(m->j, &m->stop_op);
+        while (!m->stopped && w->s.disk.now_ns < began + 60000 * ZW_MS && share_step(&w->s))
+            ;
+        CU_ASSERT_FATAL(m->stopped);
+        CU_ASSERT(w->s.disk.now_ns - began < 4200 * ZW_MS);
+        CU_ASSERT(m->stop_op.ret == 0 || m->stop_op.ret == E_TIMEOUT);
+        CU_ASSERT(!m->imaging);
+        left += m->stop_op.ret != 0;
+        memset(&m->host, 0, sizeof m->host);
+        m->elect.vt = NULL;
+        w->s.m[m->i].stuck = NULL;
+        zw_run(w, 1000);
+        share_kill(&w->s, m->i);
+        zt_lead(w, 2);
+        zt_write(w, 2, 3);
+        zt_end(w);
+    }
+    CU_ASSERT(left > 20);
+}
+
+/* who is to stop is not to wait as long as others for what was asked of the journal */
+static void test_an_ending_journal_answers_sooner(void)
+{
+    struct zw *w = zt_begin(33);
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    w->s.m[0].stuck = w->s.m[1].stuck = "";
+    zw_submit(w, 0, 100);
+    zw_read(w, 1);
+    journal_ending(w->m[0].j);
+    journal_ending(w->m[1].j);
+    zw_run(w, 1500);
+    CU_ASSERT(w->n_unknown == 0 && w->n_reads_failed == 0);
+    zw_run(w, 1000);
+    CU_ASSERT(w->n_unknown == 1 && w->n_reads_failed == 1);
+    zt_end(w);
+}
+
 /* --- claims --- */
 
 static void test_who_is_not_first_claims_nothing(void)
@@ -813,6 +879,7 @@ UNIT_MAIN(
     "zk_trouble", UNIT(test_a_stuck_leader_lets_others),
     UNIT(test_an_idle_stuck_leader_lets_others), UNIT(test_a_stuck_candidate_lets_others),
     UNIT(test_reads_end_in_time), UNIT(test_a_log_that_hangs_ends_the_leadership),
+    UNIT(test_a_stop_does_not_wait_for_what_hangs), UNIT(test_an_ending_journal_answers_sooner),
     UNIT(test_a_look_that_failed_comes_again_soon), UNIT(test_who_is_not_first_claims_nothing),
     UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_what_one_stands_on_stays),
     UNIT(test_who_was_overtaken_does_not_serve), UNIT(test_two_of_one_epoch_do_not_share_a_log),

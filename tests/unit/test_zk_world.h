@@ -77,7 +77,10 @@ struct zw {
 
 static struct zw_member *zw_of(struct journal_host *h)
 {
-    return container_of(h, struct zw_member, host);
+    struct zw_member *m = container_of(h, struct zw_member, host);
+    if (m->stopped) /* it is nobody's any more */
+        m->w->bad = true;
+    return m;
 }
 
 static void zw_apply(struct journal_host *h, uint64_t index, const void *rec, uint32_t len)
