@@ -51,7 +51,7 @@ static void put_marks(const struct lab_scenario *s, struct sink *k)
 {
     for (uint32_t i = 0; i < SOMETIMES_COUNT; i++) {
         enum sometimes_group g = sometimes_marks[i].group;
-        bool is_raft = s->journal.only ? s->journal.raft : s->masters > 1;
+        bool is_raft = s->journal.only ? s->journal.raft : s->masters > 1 && !s->journal.zk;
         put(k, "", sometimes_marks[i].name,
             !*s->protocol &&
                 (g == SOMETIMES_GROUP_JOURNAL || (g == SOMETIMES_GROUP_RAFT && is_raft) ||
