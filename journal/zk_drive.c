@@ -162,11 +162,12 @@ void zk_drive_apply(struct zk_drive *d, uint64_t upto)
     while (d->pend.first < d->pend.next && d->pend.first <= upto) {
         uint64_t index = d->pend.first;
         struct env_op *op = NULL;
-        ASSERT(zk_pend_pop(&d->pend, &h, d->record));
+        const void *record = zk_pend_pop(&d->pend, &h, d->record);
+        ASSERT(record);
         ASSERT(index == d->applied + 1);
         bool is_own = d->state == ZK_LEAD && index >= d->first_own;
         if (h.type == ZK_REC_DATA)
-            d->host->apply(d->host, index, d->record, h.len);
+            d->host->apply(d->host, index, record, h.len);
         d->applied = index;
         if (h.type == ZK_REC_DATA)
             d->acked_data = index;

@@ -43,10 +43,7 @@ static uint64_t zk_fence_offset(uint64_t epoch)
 
 static bool zk_fence_is_free(const uint8_t *block)
 {
-    for (uint32_t i = 0; i < LOG_BLOCK; i++)
-        if (block[i])
-            return false;
-    return true;
+    return !block[0] && !memcmp(block, block + 1, LOG_BLOCK - 1);
 }
 
 /* ---- starting, ending ---- */
