@@ -34,6 +34,8 @@ int cli_zk_cluster(struct net *net, struct mem *mem, struct env *shared, uint64_
  * may be only that nothing is known, and that was said; or an exit code. */
 int cli_zk_living(struct cli *c, const struct config *own, const char *dir, uint64_t hi,
                   uint64_t lo);
+/* cli_zk_check.c: `tarn master --check` of it */
+int cli_zk_check(struct cli *c);
 /* `tarn journal bootstrap` of it */
 int cli_zk_bootstrap(struct cli *c);
 

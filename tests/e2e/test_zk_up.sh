@@ -51,6 +51,15 @@ expect 1 'is in .*/shared already: start its masters' tarn journal bootstrap
 expect 1 'has a ZooKeeper journal, and another kind' env -u TARN_CONFIG tarn up --under-store "$store" --dir "$work/up"
 expect 0 'an image up to record' tarn journal snapshot --all
 
+# would one more start? (masters run meanwhile)
+check() { local status=$1 says=$2; shift 2; expect "$status" "$says" tarn master --check --set journal.id=1 --set "master.dir=$work/nine" "$@"; }
+check 0 "^ok: cluster [0-9a-f]{32}: $work/up/shared is fit for its journal, and ZooKeeper answers at 127.0.0.1"
+check 3 'no ZooKeeper server answers at 127.0.0.1:1' --set journal.zk.connect=127.0.0.1:1/tarn
+check 1 'does not know cluster .* there: `tarn journal bootstrap` makes the path' --set "journal.zk.connect=$(grep -o '"connect":[^,}]*' "$TARN_CONFIG" | grep -o '127[0-9.:]*')/other"
+check 1 'there is no journal \(no file "fence"\): is the shared storage mounted' --set "journal.zk.shared_dir=$work/bin"
+check 1 'shared_dir .*/nowhere: No such file or directory: is the shared storage mounted' --set "journal.zk.shared_dir=$work/nowhere"
+expect 4 'journal.id is not set' tarn master --check --set journal.id=0 --set "master.dir=$work/nine"
+
 # every master tells how large the one log is
 same_log() { [ "$(json | grep -o '"log_bytes":[1-9][0-9]*' | sort | uniq -c | awk '{print $1}')" = 3 ]; }
 wait_for 20 same_log || fail "not one log: $(tarn journal status --json 2>&1)"
