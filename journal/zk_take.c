@@ -84,7 +84,8 @@ static void zk_take_out_of_range(struct zk_drive *d)
             "journal: ZooKeeper's node 'epoch' gives epochs above %llu, and '%sfence' has slots up "
             "to there; %llu are used. %s",
             (unsigned long long)d->elect->most, d->dir, (unsigned long long)d->fence.seen,
-            is_used_up ? "They are used up: migrate to a new journal."
+            is_used_up ? "They are used up: stop the masters and migrate to a new directory "
+                         "(`tarn journal migrate --from zk:DIR --to zk:NEW`)."
                        : "Somebody has changed that node, or it is another journal's: set it to "
                          "the number of used ones.");
 }
