@@ -8,10 +8,8 @@ static void zk_members_begin(struct zk_members *m, enum zk_members_state s)
 {
     static const int32_t what[] = {0, ZK_OP_SET_DATA, ZK_OP_CREATE, ZK_OP_GET_CHILDREN,
                                    ZK_OP_GET_DATA};
-    void (*done)(struct env_op * op) = m->call.op.done;
-    memset(&m->call, 0, sizeof m->call);
+    zk_call_renew(&m->call);
     m->state = s;
-    m->call.op.done = done;
     m->call.what = what[s];
     m->call.version = -1;
     m->call.path = m->path;
