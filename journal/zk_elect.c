@@ -60,7 +60,7 @@ struct elect {
     struct mem *mem;
     struct zk_config cfg;
     uint32_t id;
-    char addr[ENV_ADDR_MAX];
+    char addr[ENV_ADDR_MAX], who[ZK_MEMBERS_WHO];
     struct zk *zk;
     struct zk_host host;
     enum elect_state state;
@@ -291,7 +291,8 @@ static void elect_made(struct elect *l, int64_t ret)
         elect_later(l);
     } else if (++l->made == ARRAY_LEN(elect_dirs)) {
         l->state = ELECT_IDLE;
-        zk_members_run(&l->members, l->zk);
+        if (!l->elect.failed)
+            zk_members_run(&l->members, l->zk);
     }
 }
 
@@ -756,6 +757,15 @@ static void elect_tell(struct zk_elect *e, uint64_t applied, uint64_t image)
     l->elect.n_members = l->members.n;
 }
 
+/* another process is this member: it is over */
+static void elect_refused(struct zk_members *m)
+{
+    struct elect *l = container_of(m, struct elect, members);
+    l->elect.failed = E_CONFIG;
+    if (l->elect.changed)
+        l->elect.changed(&l->elect, l->elect.ctx);
+}
+
 /* --- the session --- */
 
 static int elect_session(struct elect *l, char *why, size_t why_cap)
@@ -830,7 +840,7 @@ static void elect_session_state(struct zk_host *h, enum zk_state state, int why)
     if (l->state == ELECT_DOWN)
         l->state = ELECT_MAKE;
     env_timer_stop(l->env, &l->timer);
-    if (l->made == ARRAY_LEN(elect_dirs))
+    if (l->made == ARRAY_LEN(elect_dirs) && !l->elect.failed)
         zk_members_run(&l->members, l->zk);
     elect_run(l);
     elect_hint_run(l);
@@ -864,7 +874,9 @@ int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cf
     l->call.op.done = elect_call_done;
     l->count.op.done = elect_count_done;
     l->hand.op.done = elect_hand_done;
-    zk_members_init(&l->members, e, l->id, l->addr);
+    fmt_into(l->who, sizeof l->who, "%s", cfg->who ? cfg->who : "");
+    zk_members_init(&l->members, e, l->id, l->addr, l->who);
+    l->members.refused = elect_refused;
     l->elect.member = l->members.member;
     l->hint.op.done = elect_hint_done;
     l->timer.op.done = elect_timer;
