@@ -483,6 +483,7 @@ static void test_a_restart_is_not_refused(void)
         sim_node_crash(g->m[1].node);
         zg_start(g, 1);
         zg_load(g, 7000); /* it is looked at a few times */
+        CU_ASSERT(g->m[1].role == JOURNAL_STANDBY || g->m[1].role == JOURNAL_LEADER);
         sim_node_crash(g->m[1].node);
         zg_start(g, 1); /* once more, while the first session is still there */
         zg_load(g, 25000);
