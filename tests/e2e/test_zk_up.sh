@@ -89,6 +89,11 @@ pids[nine]=$!
 wait_for 15 grep -q "journal: ZooKeeper refuses '.*': its path belongs to another user" "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
 kill9 nine
 
+# two of one number: the second one ends, and says who has it; the first one does not notice
+expect 1 "number 2 is taken: 127.0.0.1:[0-9]*, pid $(master_pid 2) on .* takes part as member 2" timeout 60 \
+    tarn master --set journal.id=2 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/two"
+wait_for 10 whole || fail "the second one of number 2 took something along: $(tarn journal status 2>&1)"
+
 write_files "$work/mnt" & writing=$!
 wait_for 30 acked_more 5 || fail "nothing can be written"
 
