@@ -108,6 +108,11 @@ int cli_error(const struct cli *c, int code, const char *format, ...)
     return code;
 }
 
+const char *cli_error_text(void)
+{
+    return cli_said;
+}
+
 int cli_fail(const struct cli *c, const char *what, int err)
 {
     switch (err) {

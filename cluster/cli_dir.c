@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "cluster/cli_dir.h"
+#include "cluster/config_zk.h"
 #include "core/fmt.h"
 #include "journal/era.h"
 #include "journal/log_meta.h"
@@ -199,6 +200,15 @@ bool cli_dir_has_log(const char *dir)
     if (d)
         closedir(d);
     return has;
+}
+
+bool cli_dir_is_zk(const struct cli *c, const char *dir)
+{
+    char fence[CLI_DIR_PATH + 8];
+    if (!dir)
+        return config_zk_is(c->config);
+    snprintf(fence, sizeof fence, "%.4000s/fence", dir);
+    return !strncmp(dir, "zk:", 3) || !access(fence, F_OK);
 }
 
 enum cli_dir_life cli_dir_life(struct cli_dir *d, struct cli_dir_journal *j)

@@ -37,6 +37,11 @@ int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env)
     if (!S_ISDIR(st.st_mode))
         return cli_error(c, CLI_FAILED, "journal.zk.shared_dir %s: not a directory", dir);
     int err = net_shared_open(net, dir, ret_env);
+    if (err == E_BUSY)
+        return cli_error(c, CLI_FAILED,
+                         "journal.zk.shared_dir %s: a command reads or writes it alone (`tarn "
+                         "journal migrate`, `verify`, ...): start again when that has ended",
+                         dir);
     return err ? cli_error(c, CLI_FAILED, "journal.zk.shared_dir %s: %s", dir, err_text(err))
                : CLI_OK;
 }

@@ -60,6 +60,9 @@ enum env_open {
     ENV_O_TRUNC = 1 << 3,
     ENV_O_DIRECT = 1 << 4, /* past the page cache where the file system can; align as above */
     ENV_O_DSYNC = 1 << 5,  /* a write is durable when done */
+    /* With DIRECT: reads show what was written before, whoever did, and that may come from the page
+     * cache where this kernel's is the only one that the file system has. */
+    ENV_O_COHERENT = 1 << 6,
 };
 
 enum env_rma { ENV_RMA_READ, ENV_RMA_WRITE };

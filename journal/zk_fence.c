@@ -43,10 +43,7 @@ static uint64_t zk_fence_offset(uint64_t epoch)
 
 static bool zk_fence_is_free(const uint8_t *block)
 {
-    for (uint32_t i = 0; i < LOG_BLOCK; i++)
-        if (block[i])
-            return false;
-    return true;
+    return !block[0] && !memcmp(block, block + 1, LOG_BLOCK - 1);
 }
 
 /* ---- starting, ending ---- */
@@ -171,7 +168,8 @@ void zk_fence_open(struct zk_fence *f, struct env_op *op)
 {
     ASSERT(!f->file);
     zk_fence_begin(f, ZK_FENCE_OPEN, op);
-    env_open(f->env, f->name, ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC, &f->file, &f->op);
+    env_open(f->env, f->name, ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC | ENV_O_COHERENT, &f->file,
+             &f->op);
 }
 
 static void zk_fence_opened(struct zk_fence *f, int64_t got)

@@ -10,7 +10,8 @@
  *
  * INVARIANTS
  *  1. The file is made whole when the journal is formatted and never renamed, removed or resized:
- *     nobody's cached name, size or end of file says anything about a claim.  Whole: every block of
+ *     nobody's cached name, size or end of file says anything about a claim, and it is open with
+ *     ENV_O_COHERENT: nor does a cached page.  Whole: every block of
  *     it is written with zeros, so a claim needs no room, whatever else is full.
  *  2. A claim of epoch n fills every slot from the last one in use up to n, in ascending order,
  * each durable before the next.  (The last one, too: who wrote that may have stopped before it was

@@ -62,14 +62,24 @@ static inline bool zk_pend_at(const struct zk_pend *p, uint64_t *pos, struct zk_
     return true;
 }
 
-static inline bool zk_pend_pop(struct zk_pend *p, struct zk_pend_head *ret_h, void *to)
+/* The first record goes: its bytes, valid until the next is put; `to` is for one that lies around
+ * the ring's end.  NULL: none. */
+static inline const void *zk_pend_pop(struct zk_pend *p, struct zk_pend_head *ret_h, void *to)
 {
-    uint64_t pos = p->tail;
-    if (!zk_pend_at(p, &pos, ret_h, to))
-        return false;
-    p->tail = pos;
+    if (p->tail == p->head)
+        return NULL;
+    buf_ring_get(p->ring, ZK_PEND_CAP, p->tail, ret_h, sizeof *ret_h);
+    uint64_t at = (p->tail + sizeof *ret_h) % ZK_PEND_CAP;
+    const void *bytes = p->ring + at;
+    if (at + ret_h->len > ZK_PEND_CAP) {
+        buf_ring_get(p->ring, ZK_PEND_CAP, at, to, ret_h->len);
+        bytes = to;
+    }
+    p->tail += zk_pend_size(ret_h->len);
     p->first++;
-    return true;
+    if (p->tail == p->head) /* the few bytes at its beginning stay in the caches */
+        p->head = p->tail = 0;
+    return bytes;
 }
 
 #endif

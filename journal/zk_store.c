@@ -234,7 +234,7 @@ static void zk_store_begin(struct zk_store *s)
         zk_store_write(s, 1, 1);
         return;
     case ZK_STORE_LOOK:
-        zk_store_open(s, s->name, ENV_O_READ, &s->other);
+        zk_store_open(s, s->name, ENV_O_READ | ENV_O_COHERENT, &s->other); /* as the fence */
         return;
     case ZK_STORE_READ:
     case ZK_STORE_READ_AGAIN:

@@ -45,7 +45,7 @@ static void net_disk_prep(struct io_uring_sqe *sqe, struct env_op *op)
     uint64_t off = op->impl[NET_DISK_OFF] + done;
     switch (op->impl[NET_DISK_KIND]) {
     case IORING_OP_READ:
-        io_uring_prep_read(sqe, f->fd, mem, len, off);
+        io_uring_prep_read(sqe, f->read_fd, mem, len, off);
         break;
     case IORING_OP_WRITE:
         io_uring_prep_write(sqe, f->fd, mem, len, off);
@@ -101,6 +101,7 @@ static bool net_disk_ended(struct net *net, struct env_op *op, int res)
     struct net_file *f = (struct net_file *)(uintptr_t)op->impl[NET_DISK_FILE];
     if (kind == IORING_OP_CLOSE) { /* the descriptor is gone, whatever the kernel says */
         list_remove(&f->link);
+        net_file_close_read(f);
         free(f);
         op->ret = res < 0 && res != -EINTR ? net_errno_to_err(res) : 0;
         return true;

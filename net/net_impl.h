@@ -153,7 +153,7 @@ struct net_file {
     struct list link; /* net.files */
     struct net *net;
     struct net_place *place;
-    int fd;
+    int fd, read_fd; /* read_fd: fd, or one through the page cache */
     bool direct;
     atomic_bool name_unsynced;
     char name[ENV_NAME_MAX];
@@ -343,6 +343,7 @@ bool net_file_name_ok(const char *name, bool empty_ok);
 /* a place's directory, made; locked if it is the net's own; a descriptor or E_* */
 int net_file_root(struct net *net, const char *dir, bool is_own);
 int64_t net_file_open(struct net_job *job);
+void net_file_close_read(struct net_file *f); /* what it has beside fd */
 int64_t net_file_close(struct net_job *job);
 int64_t net_file_read(struct net_job *job);
 int64_t net_file_write(struct net_job *job);

@@ -596,6 +596,7 @@ void net_close(struct net *net)
     struct list *l;
     while ((l = list_pop(&net->files))) {
         struct net_file *f = list_entry(l, struct net_file, link);
+        net_file_close_read(f);
         close(f->fd);
         free(f);
     }

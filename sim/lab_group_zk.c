@@ -31,19 +31,8 @@ void lab_group_zk_check(struct lab_group *g)
         lab_group_fail(g, LAB_GROUP_STRUCTURE, "the simulated ZooKeeper: %s", why);
 }
 
-/* a journal may end with what the storage does to it then */
-static void zk_excuse(struct lab_group *g, int64_t for_ns)
-{
-    int64_t until = group_now_ns(g) + for_ns + 2000 * GROUP_MS;
-    for (uint32_t i = 0; i < g->n_nodes; i++)
-        if (g->node[i].excused_until_ns < until)
-            g->node[i].excused_until_ns = until;
-}
-
 void lab_group_zk_fault(struct group_event *e)
 {
-    if (e->f->kind == LAB_FAULT_SHARED_ERRORS)
-        zk_excuse(e->g, e->f->for_ns);
     e->step = lab_zk_site_fault(e->g->zk, e->f);
     sim_at(e->g->sim, group_now_ns(e->g) + e->f->for_ns, &e->end);
 }

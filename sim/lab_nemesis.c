@@ -210,17 +210,6 @@ static void nemesis_drawn(struct run_event *e, bool begin)
         nemesis_swizzle(&e->more);
 }
 
-/* of ZooKeeper or the shared storage: a journal may end with what that one does to it */
-static void nemesis_zk(struct run_event *e, int64_t until_ns)
-{
-    struct lab_run *r = e->r;
-    int64_t excused_ns = until_ns + 2000 * RUN_MS;
-    for (uint32_t i = 0; i < r->s.masters && e->f->f.kind == LAB_FAULT_SHARED_ERRORS; i++)
-        if (r->nodes[i].excused_until_ns < excused_ns)
-            r->nodes[i].excused_until_ns = excused_ns;
-    e->step = lab_zk_site_fault(r->zk, &e->f->f);
-}
-
 static void nemesis_begin(struct env_op *op)
 {
     struct run_event *e = container_of(op, struct run_event, begin);
@@ -311,7 +300,7 @@ static void nemesis_begin(struct env_op *op)
         break;
     default: /* of journals alone, or: */
         if (lab_scenario_fault_is_zk(e->f->f.kind))
-            nemesis_zk(e, until_ns);
+            e->step = lab_zk_site_fault(e->r->zk, &e->f->f);
         break;
     }
     sim_at(r->sim, until_ns, &e->end);

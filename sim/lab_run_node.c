@@ -207,6 +207,7 @@ static void node_failed(struct run_node *n, int why)
         return;
     }
     bool excused = sim_now_ns(r->sim) <= n->excused_until_ns ||
+                   (r->zk && lab_zk_site_excuses(r->zk, n->node, why)) ||
                    ((why == E_CORRUPT || why == E_IO) && n->flipped) ||
                    (why == E_NOSPC && sim_now_ns(r->sim) <= n->full_until_ns);
     if (!r->oper || !excused) {

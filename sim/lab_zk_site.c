@@ -208,6 +208,11 @@ static uint32_t zk_server(const struct lab_zk_site *z, struct lab_fault *f)
     return (uint32_t)lab_fault_chance(f, z->sim, z->s->zk.servers);
 }
 
+bool lab_zk_site_excuses(const struct lab_zk_site *z, const struct sim_node *n, int why)
+{
+    return why == E_IO && sim_shared_has_failed(z->fs, n);
+}
+
 uint32_t lab_zk_site_fault(struct lab_zk_site *z, struct lab_fault *f)
 {
     uint32_t which = 0;

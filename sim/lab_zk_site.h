@@ -27,6 +27,8 @@ void lab_zk_site_cut(struct lab_zk_site *z, struct sim_node *n, uint64_t how);
 void lab_zk_site_uncut(struct lab_zk_site *z, struct sim_node *n);
 /* false: why says what is wrong with the simulated ZooKeeper */
 bool lab_zk_site_check(const struct lab_zk_site *z, char *why, size_t cap);
+/* may the process on n end so, with what the storage did to it? */
+bool lab_zk_site_excuses(const struct lab_zk_site *z, const struct sim_node *n, int why);
 /* a fault of lab_scenario_fault_is_zk begins; ret: what its end is to be told */
 uint32_t lab_zk_site_fault(struct lab_zk_site *z, struct lab_fault *f);
 /* early: it is ended before its time */

@@ -219,7 +219,7 @@ void sim_disk_io_open(struct env *e, const char *name, unsigned flags, struct en
     struct sim_ev *ev = sim_disk_io_begin(e, op, SIM_DISK_OPEN, NULL, 0);
     sim_disk_io_names(ev, name, NULL);
     ev->c = ret_file;
-    ev->y = flags;
+    ev->y = flags & ~(unsigned)ENV_O_COHERENT; /* here nobody knows that he is alone */
 }
 
 void sim_disk_io_close(struct env_file *f, struct env_op *op)

@@ -2,6 +2,7 @@
  * own directory and in a shared one. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mount.h>
@@ -354,6 +355,12 @@ static void shared(struct disk *d)
     CU_ASSERT(!memcmp(r, "x/\0y", 5));
     CU_ASSERT_EQUAL(DO(d, env_unlink(d->e, "y", op)), 0);
     CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    /* who would have it alone is kept out, and keeps others out */
+    struct net_config alone = {.dir = d->dir, .node = "alone", .log = quiet};
+    struct net *net;
+    alone.dir_readonly = true;
+    CU_ASSERT_EQUAL(net_open(&alone, &net), E_BUSY);
+    CU_ASSERT_EQUAL_FATAL(net_shared_open(other.net, other.dir, &e), E_BUSY);
     disk_close(&other); /* with g open */
 }
 
@@ -365,6 +372,80 @@ static void test_disk_shared(void)
     CU_ASSERT_FATAL(disk_open(&d, NET_DISK_POOL));
     CU_ASSERT_EQUAL(net_shared_open(d.net, "/proc/version/below", &e), E_NOTDIR);
     disk_close(&d);
+}
+
+/* ---- who reads coherently sees what was written by the time he asked ---- */
+
+enum { COHERENT_WRITES = 100, COHERENT_SLOT = 2 };
+
+static atomic_uint coherent_written;
+
+static void *coherent_writer(void *ctx)
+{
+    static _Alignas(ENV_DIRECT_ALIGN) unsigned b[ENV_DIRECT_ALIGN / sizeof(unsigned)];
+    int fd = open(ctx, O_WRONLY | O_DSYNC | O_DIRECT);
+    if (fd < 0) /* no direct I/O here */
+        fd = open(ctx, O_WRONLY | O_DSYNC);
+    for (unsigned i = 1; i <= COHERENT_WRITES; i++) {
+        b[0] = b[ARRAY_LEN(b) - 1] = i;
+        if (pwrite(fd, b, sizeof b, COHERENT_SLOT * (off_t)sizeof b) == (ssize_t)sizeof b)
+            atomic_store(&coherent_written, i);
+    }
+    close(fd);
+    return NULL;
+}
+
+static int coherent_open_files(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 256; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static void coherent(struct disk *d)
+{
+    static _Alignas(ENV_DIRECT_ALIGN) unsigned r[ENV_DIRECT_ALIGN / sizeof(unsigned)];
+    static _Alignas(ENV_DIRECT_ALIGN) char zeros[8 * ENV_DIRECT_ALIGN];
+    char path[128];
+    struct env_file *f;
+    pthread_t t;
+    unsigned read, flags = ENV_O_WRITE | ENV_O_DIRECT | ENV_O_DSYNC;
+    int before = coherent_open_files();
+    fmt_into(path, sizeof path, "%s/fence", d->dir);
+    CU_ASSERT_EQUAL_FATAL(DO(d, env_open(d->e, "fence", flags | ENV_O_CREATE, &f, op)), 0);
+    CU_ASSERT_EQUAL(DO(d, env_write(f, zeros, sizeof zeros, 0, op)), (int64_t)sizeof zeros);
+    CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    CU_ASSERT_EQUAL_FATAL(DO(d, env_open(d->e, "fence", flags | ENV_O_COHERENT, &f, op)),
+                          (int64_t)sizeof zeros);
+    atomic_store(&coherent_written, 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&t, NULL, coherent_writer, path), 0);
+    do {
+        unsigned written = atomic_load(&coherent_written);
+        CU_ASSERT_EQUAL_FATAL(DO(d, env_read(f, r, sizeof r, COHERENT_SLOT * sizeof r, op)),
+                              (int64_t)sizeof r);
+        read = r[0];
+        CU_ASSERT_FATAL(read >= written);
+    } while (read < COHERENT_WRITES);
+    pthread_join(t, NULL);
+    memset(zeros, 'x', ENV_DIRECT_ALIGN); /* and what was written here */
+    CU_ASSERT_EQUAL(DO(d, env_write(f, zeros, sizeof r, COHERENT_SLOT * sizeof r, op)),
+                    (int64_t)sizeof r);
+    CU_ASSERT_EQUAL(DO(d, env_read(f, r, sizeof r, COHERENT_SLOT * sizeof r, op)),
+                    (int64_t)sizeof r);
+    CU_ASSERT_EQUAL(memcmp(r, zeros, sizeof r), 0);
+    memset(zeros, 0, ENV_DIRECT_ALIGN);
+    CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    CU_ASSERT_EQUAL(coherent_open_files(), before);
+    CU_ASSERT_EQUAL(DO(d, env_open(d->e, "fence", flags | ENV_O_COHERENT, &f, op)),
+                    (int64_t)sizeof zeros); /* the net closes it */
+}
+
+static void test_disk_coherent(void)
+{
+    int before = coherent_open_files();
+    both(coherent);
+    CU_ASSERT_EQUAL(coherent_open_files(), before);
 }
 
 /* all but the files is the net's */
@@ -501,4 +582,4 @@ UNIT_MAIN("net_disk", UNIT(test_disk_files), UNIT(test_disk_names), UNIT(test_di
           UNIT(test_disk_many_at_once), UNIT(test_disk_short_write_is_an_error),
           UNIT(test_disk_full), UNIT(test_disk_directory_refusals), UNIT(test_disk_close_under_way),
           UNIT(test_disk_goes_on_beside_work_that_hangs), UNIT(test_disk_shared),
-          UNIT(test_disk_beside_its_files), UNIT(test_disk_log))
+          UNIT(test_disk_coherent), UNIT(test_disk_beside_its_files), UNIT(test_disk_log))

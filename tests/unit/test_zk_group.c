@@ -479,6 +479,38 @@ static void test_leadership_is_handed_over(void)
     zg_close(g);
 }
 
+/* of those that vote, as the leader tells (deploy/prometheus/alerts.yml counts them) */
+static uint32_t zg_connected(struct zg *g)
+{
+    struct journal_status st;
+    uint32_t n = 0;
+    CU_ASSERT_FATAL(zg_leader(g) < ZG_MEMBERS);
+    journal_status(g->m[zg_leader(g)].j, &st);
+    for (uint32_t k = 0; k < st.n; k++)
+        n += st.member[k].votes && st.member[k].connected;
+    return n;
+}
+
+/* Without ZooKeeper the leader goes on, and nobody could be called after it. */
+static void test_without_zookeeper_one_is_alone(void)
+{
+    struct zg *g = &zg_one;
+    zg_open(g, 4);
+    zg_load(g, 6000);
+    CU_ASSERT_EQUAL(zg_connected(g), ZG_MEMBERS);
+    for (uint32_t z = 0; z < 3; z++)
+        sim_node_crash(lab_zk_node(g->zk, z));
+    uint32_t had = g->n_acked;
+    zg_load(g, 15000);
+    CU_ASSERT(g->n_acked > had + 100);
+    CU_ASSERT_EQUAL(zg_connected(g), 1);
+    for (uint32_t z = 0; z < 3; z++)
+        lab_zk_start(g->zk, z);
+    zg_load(g, 15000);
+    CU_ASSERT_EQUAL(zg_connected(g), ZG_MEMBERS);
+    zg_close(g);
+}
+
 static void zg_quiet(struct zk_host *h, enum zk_state state, int why)
 {
     (void)h, (void)state, (void)why;
@@ -669,5 +701,5 @@ static void test_storms_with_old_names(void)
 
 UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
           UNIT(test_a_dead_process_is_not_waited_for), UNIT(test_leadership_is_handed_over),
-          UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_storms),
-          UNIT(test_storms_with_old_names))
+          UNIT(test_without_zookeeper_one_is_alone), UNIT(test_a_number_out_of_range_is_an_error),
+          UNIT(test_storms), UNIT(test_storms_with_old_names))
