@@ -23,6 +23,7 @@
  * Why an epoch has a log of its own: nobody but its leader writes there, so there is nothing to
  * take over by name or to truncate, and a stale leader can harm nothing but what is closed. */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 #include "journal/zk_members.h"
 
@@ -415,6 +416,7 @@ static void zk_drive_late(struct zk_drive *d)
             "for election until it has.",
             env_disk(d->shared, d->dir), d->cfg.zk.id,
             (unsigned long long)((env_now_ns(d->env) - d->moved_ns) / ZK_MS));
+    SOMETIMES(ZK_LATE);
     d->is_late = true;
     zk_drive_stand_down(d);
     if (d->state == ZK_RELOG || d->state == ZK_SEAL_PAUSE)

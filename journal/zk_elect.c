@@ -11,6 +11,7 @@
  * The guid is that of the session, so whatever it created is found by it, also what comes to light
  * late.  One call of the election at a time, one of numbers, one of hints.  A call whose answer is
  * lost is followed by a look, never by the same again. */
+#include "core/sometimes.h"
 #include "core/fmt.h"
 #include "journal/zk_client.h"
 #include "journal/zk_elect.h"
@@ -305,6 +306,8 @@ static void elect_called(struct elect *l, int64_t ret)
         return;
     case ELECT_JOIN:
         l->state = ret == 0 || l->call.is_sent ? ELECT_FIND : ELECT_JOIN;
+        if (ret && l->call.is_sent)
+            SOMETIMES(ZK_JOIN_LOST);
         if (ret)
             elect_later(l);
         return;
@@ -442,6 +445,7 @@ static void elect_gone(struct zk_near *near)
     fmt_log(l->env, ENV_LOG_INFO,
             "journal: member %u is plainly gone; its turn ends before its session does.",
             l->next_to);
+    SOMETIMES(ZK_GONE);
     l->state = ELECT_BURY;
     elect_run(l);
 }
@@ -504,6 +508,7 @@ static void elect_count_done(struct env_op *op)
         elect_count_end(l, 0);
     } else if (l->counting == ELECT_RAISE && ++l->tries < ELECT_TRIES &&
                (op->ret == E_CONFLICT || op->ret == E_CLOSED)) {
+        SOMETIMES(ZK_NUMBER_AGAIN);
         elect_count_begin(l, ELECT_READ); /* if it happened, a number is lost: there are others */
     } else {
         elect_count_end(l, op->ret);

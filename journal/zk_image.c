@@ -9,6 +9,7 @@
  * overwrites nothing.  What goes is behind an image that is durable and complete; one that could
  * not be read at the start, because the storage did not answer, goes when two are.
  *  3. A standby whose next record was removed from the log takes the best image again. */
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
 static const int64_t ZK_IMAGE_PAUSE_NS = 500 * 1000000LL;
@@ -149,6 +150,8 @@ static void zk_image_installed(struct zk_drive *d, int64_t ret)
     snap_free(d->other);
     d->other = NULL;
     if (ret == 0) {
+        if (d->image[d->image_at].member != d->cfg.zk.id)
+            SOMETIMES(ZK_IMAGE_OTHER);
         d->applied = d->image[d->image_at].index;
         fmt_log(d->env, ENV_LOG_INFO, "journal: image of record %llu from '%s'.",
                 (unsigned long long)d->applied, d->other_dir);

@@ -20,6 +20,7 @@
  *     claim still holds has met a real error, and its journal fails.  On the way to leadership the
  *     same is done by zk_take_end. */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
 static const int64_t ZK_MS = 1000000LL, ZK_CHECK_AGAIN_NS = 50 * 1000000LL;
@@ -150,6 +151,8 @@ static void zk_lead_fail(struct zk_drive *d)
 static void zk_lead_on_space(struct wal_host *h, bool full)
 {
     struct zk_drive *d = zk_lead_of(h);
+    if (full)
+        SOMETIMES(ZK_FULL);
     d->full = full;
     d->image_wanted |= full;
     zk_drive_kick(d);
@@ -243,10 +246,12 @@ static void zk_lead_checked(struct env_op *op)
         return;
     }
     if (op->ret == E_STALE) {
+        SOMETIMES(ZK_FENCED);
         zk_lead_end(d, "another one has claimed the log");
         return;
     }
     if (op->ret) {
+        SOMETIMES(ZK_LOOK_FAILED);
         d->check_failed = true;
         list_splice(&d->reads_new, &d->reads_round);
         env_timer_set(d->env, &d->watch_timer, env_now_ns(d->env) + ZK_CHECK_AGAIN_NS);
@@ -290,6 +295,8 @@ static void zk_lead_watch(struct env_op *op)
 
 void zk_lead_run(struct zk_drive *d)
 {
+    if (d->elect->standing == ZK_STANDING_LOST)
+        SOMETIMES(ZK_EXPIRED);
     if (d->elect->standing != ZK_STANDING_FIRST) {
         zk_lead_end(d, d->elect->standing == ZK_STANDING_LOST ? "its ZooKeeper session is over"
                                                               : "another one is to lead");
@@ -307,6 +314,8 @@ void zk_lead_guard(struct zk_drive *d)
         d->is_ending ? base_min_i64(ZK_ENDING_NS, d->cfg.zk.outage_ns) : d->cfg.zk.outage_ns;
     int64_t before = env_now_ns(d->env) - most;
     const struct list *first = d->waiting.next;
+    if (d->asked_ns && d->asked_ns < before)
+        SOMETIMES(ZK_OUTAGE);
     if (d->asked_ns && d->asked_ns < before)
         zk_lead_end(d, "the shared storage does not answer");
     else if (first != &d->waiting &&
@@ -336,6 +345,7 @@ void zk_lead_begin(struct zk_drive *d)
     d->durable = base_max_u64(d->durable, d->applied);
     d->elections++;
     d->role = JOURNAL_LEADER;
+    SOMETIMES(ZK_LEADS);
     fmt_log(d->env, ENV_LOG_INFO, "journal: member %u leads: epoch %llu, %llu records.",
             d->cfg.zk.id, (unsigned long long)d->epoch, (unsigned long long)d->applied);
     d->elect->vt->serves(d->elect, d->epoch);

@@ -25,6 +25,7 @@
  *  5. Whoever is not first any more claims nothing: the fence would end the leadership of who is.
  *  6. Each state ends within a bound, or others are let go first (zk_drive.c, zk_drive_guarded). */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
 /* what may have failed because another one has claimed meanwhile, and removed it */
@@ -107,6 +108,7 @@ static void zk_take_numbered(struct zk_drive *d, int64_t ret)
 static void zk_take_claimed(struct zk_drive *d, int64_t ret)
 {
     if (ret == E_STALE) {
+        SOMETIMES(ZK_CLAIM_TAKEN);
         zk_take_again(d, E_STALE);
         return;
     }
@@ -176,6 +178,7 @@ static void zk_take_sealed(struct zk_drive *d)
         d->has_log = false; /* perhaps another one leads, and has removed it */
         zk_drive_pause(d, ZK_NAMES_NS / 100);
     } else if (++d->tries < ZK_SEAL_TRIES) {
+        SOMETIMES(ZK_SEALED_AGAIN);
         d->state = ZK_SEAL_PAUSE;
     } else {
         d->unreadable = true;
@@ -244,6 +247,8 @@ static void zk_take_owned(struct zk_drive *d)
     d->prev = d->has_log ? d->log.epoch : 0;
     if (MUTANT(ZK_TAIL_NOT_RELOGGED))
         zk_pend_reset(&d->pend, d->applied + 1);
+    if (d->pend.next > d->applied + 1)
+        SOMETIMES(ZK_RELOGGED);
     d->log = (struct zk_log){d->number, d->applied, UINT64_MAX, d->pend.next - 1};
     d->durable = d->applied;
     d->relog_pos = d->pend.tail;
@@ -430,6 +435,8 @@ static void zk_take_seal_next(struct zk_drive *d, int64_t ret)
 void zk_take_next(struct zk_drive *d, int64_t ret)
 {
     bool is_done = ret == 0;
+    if (ret == E_STALE && (d->state == ZK_NAME_CHECK || d->state == ZK_PROVE))
+        SOMETIMES(ZK_OVERTAKEN);
     switch (d->state) {
     case ZK_NUMBER:
         zk_take_numbered(d, ret);

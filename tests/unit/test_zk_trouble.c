@@ -476,6 +476,26 @@ static void test_damage_is_told_by_who_holds_the_claim(void)
     zt_end(w);
 }
 
+/* the telling of a segment hangs: nobody else would look for what is in it */
+static void test_what_nobody_was_told_of_holds_nothing(void)
+{
+    struct zw *w = zt_begin(48);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    w->s.m[0].stuck = "owner";
+    for (int k = 0; k < 300; k++) {
+        zw_submit(w, 0, 1000);
+        zw_run(w, 3);
+    }
+    CU_ASSERT(w->n_acked > 5);
+    uint64_t acked = w->acked;
+    share_kill(&w->s, 0);
+    zt_lead(w, 1);
+    CU_ASSERT(w->m[1].applied >= acked);
+    zt_write(w, 1, 3);
+    zt_end(w);
+}
+
 /* what 1 takes over is not durable in its own log yet */
 static void test_who_has_not_relogged_does_not_serve(void)
 {
@@ -886,6 +906,7 @@ UNIT_MAIN(
     UNIT(test_a_log_that_is_gone_ends_the_leadership_only),
     UNIT(test_a_log_that_is_gone_with_the_fence_away), UNIT(test_a_log_that_fails_is_an_error),
     UNIT(test_who_cannot_append_does_not_lead), UNIT(test_damage_is_told_by_who_holds_the_claim),
+    UNIT(test_what_nobody_was_told_of_holds_nothing),
     UNIT(test_who_has_not_relogged_does_not_serve),
     UNIT(test_what_a_stale_leader_writes_counts_nowhere), UNIT(test_a_look_proves_nothing_later),
     UNIT(test_what_was_dropped_is_told_again), UNIT(test_a_standby_behind_damage_proves_nothing),
