@@ -164,6 +164,10 @@ term again
 term up || fail "tarn up's end"
 pgrep -f "$work/up/" > /dev/null && fail "left running: $(pgrep -af "$work/up/")"
 expect 0 '^ok: records [0-9]* to [0-9]*' tarn journal verify
+expect 1 'nowhere: No such file or directory: is the shared storage mounted' tarn journal verify "zk:$work/nowhere"
+expect 1 'nowhere: No such file or directory: is the shared storage mounted' tarn journal dump "zk:$work/nowhere"
+expect 1 'has no majority to lose: any master that is started leads' tarn journal recover
+expect 2 'journal.type is zk: --to zk:DIR says which directory' tarn journal restore "$work/b"
 expect 0 ' mkdir .*name="after"|create .*name="f-' tarn journal dump
 expect 0 'ZooKeeper at .* cannot be asked whether a master runs' tarn journal migrate --from "zk:$work/up/shared" --to "local:$work/l" --dry-run
 unset TARN_CONFIG
