@@ -66,6 +66,7 @@ bool cli_duration(const struct cli *c, const char *name, int64_t def, int64_t *r
 
 /* "tarn fs ls: ..." on stderr; returns code */
 int cli_error(const struct cli *c, int code, const char *format, ...) PRINTF_LIKE(3, 4);
+const char *cli_error_text(void); /* what it said last */
 /* the error of an operation on `what`, and the exit code that fits it */
 int cli_fail(const struct cli *c, const char *what, int err);
 /* a peer at addr, or we ourselves, will not have this connection, and waiting helps nothing:

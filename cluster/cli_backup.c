@@ -22,6 +22,7 @@
 #include "cluster/cli_dir.h"
 #include "cluster/cli_masters.h"
 #include "cluster/cli_migrate.h"
+#include "cluster/cli_zk.h"
 #include "core/limits.h"
 #include "journal/raft_format.h"
 
@@ -425,6 +426,8 @@ static int backup_state(struct backup_take *t, const char *spec)
     int code = cli_migrate_place(&p, t->cli, "--from", typed, false);
     if (!code)
         code = cli_migrate_read(&s, t->cli, &p, false, d, &n);
+    if (!code && p.type == CLI_MIGRATE_ZK)
+        code = cli_zk_living(t->cli, p.config, p.dir[0], s.cluster_hi, s.cluster_lo);
     if (!code && (!cli_migrate_conf(s.members, &conf, err, sizeof err) ||
                   lseek(t->fd, LOG_BLOCK, SEEK_SET) != LOG_BLOCK))
         code = cli_error(t->cli, CLI_FAILED, "%s: %s", t->tmp, strerror(errno));

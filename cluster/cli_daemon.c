@@ -5,6 +5,7 @@
  * signal ends at once.  A server that fails (a journal that cannot be written, a port in use) ends
  * with status 1 and a line that says why. */
 #include "cluster/cli_daemon.h"
+#include "cluster/cli_dir.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -285,6 +286,23 @@ static void cli_daemon_master_stop(struct cli_daemon *d)
     master_hand_over(m->master, cli_daemon_hand_over_ns, &d->stop_op);
 }
 
+/* a local directory is read as a start would read it; an empty one is a start's to fill */
+static int cli_daemon_master_check(struct cli *c, const char *dir)
+{
+    if (config_zk_is(c->config))
+        return cli_zk_check(c);
+    if (cli_dir_has_log(dir))
+        return cli_verify.run(c);
+    if (!strcmp(config_str(c->config, CONFIG_JOURNAL_TYPE), "raft"))
+        return cli_error(c, CLI_FAILED,
+                         "%s: there is no member's journal: `tarn journal bootstrap` makes it, or "
+                         "`tarn master --join` waits to be added",
+                         dir);
+    if (!c->json)
+        printf("ok: %s: there is no journal, and a start begins one\n", dir);
+    return CLI_OK;
+}
+
 static int cli_daemon_master_run(struct cli *c)
 {
     struct cli_daemon_master m = {.d = {.state = cli_daemon_master_state,
@@ -297,6 +315,8 @@ static int cli_daemon_master_run(struct cli *c)
     if (!*dir)
         return cli_error(c, CLI_CONFIG,
                          "master.dir is not set (--set master.dir=/path or in the configuration)");
+    if (cli_flag(c, "check"))
+        return cli_daemon_master_check(c, dir);
     char why[CONFIG_ERROR_MAX];
     if (config_zk_alone(g, why, sizeof why))
         return cli_error(c, CLI_CONFIG, "%s", why);
@@ -467,7 +487,10 @@ const struct cli_command cli_daemon_master = {
     0,
     0,
     {CLI_DAEMON_READY,
-     {"join", 0, NULL, "with an empty directory: wait to be added to a cluster that runs"}}};
+     {"join", 0, NULL, "with an empty directory: wait to be added to a cluster that runs"},
+     {"check", 0, NULL,
+      "start nothing: is what a start needs there?  zk: the shared storage and ZooKeeper; else the "
+      "journal, read as a start reads it (`tarn journal verify`)"}}};
 
 const struct cli_command cli_daemon_worker = {NULL,
                                               "worker",

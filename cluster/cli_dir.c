@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "cluster/cli_dir.h"
+#include "cluster/config_zk.h"
 #include "core/fmt.h"
 #include "journal/era.h"
 #include "journal/log_meta.h"
@@ -199,6 +200,22 @@ bool cli_dir_has_log(const char *dir)
     if (d)
         closedir(d);
     return has;
+}
+
+bool cli_dir_is_zk(const struct cli *c, const char *dir)
+{
+    char fence[CLI_DIR_PATH + 8];
+    if (!dir)
+        return config_zk_is(c->config);
+    snprintf(fence, sizeof fence, "%.4000s/fence", dir);
+    return !strncmp(dir, "zk:", 3) || !access(fence, F_OK);
+}
+
+int cli_dir_open_zk(struct cli_dir *d, const struct cli *c, const char *dir)
+{
+    return access(dir, F_OK) ? cli_error(c, CLI_FAILED, "%s: %s%s", dir, strerror(errno),
+                                         errno == ENOENT ? ": is the shared storage mounted?" : "")
+                             : cli_dir_open(d, c, dir, CLI_DIR_LOOK);
 }
 
 enum cli_dir_life cli_dir_life(struct cli_dir *d, struct cli_dir_journal *j)

@@ -12,23 +12,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "cluster/cli_commands.h"
-#include "cluster/cli_dir.h"
-#include "cluster/cli_spans.h"
+#include "cluster/cli_dump.h"
 #include "core/fmt.h"
 #include "core/fsop.h"
 #include "journal/raft_format.h"
 #include "journal/raft_log.h"
 #include "journal/wal_dump.h"
-
-struct cli_journal_dump {
-    struct cli_dir d;
-    struct cli *cli;
-    int64_t from, to;
-    bool all, is_raft, looking; /* looking: the first pass */
-    uint64_t last;              /* highest place printed or skipped */
-    uint64_t bad;               /* stretches that are not intact */
-    struct cli_spans spans;
-};
+#include "journal/zk_drive_impl.h"
 
 /* printable ASCII as it is, the rest as \xNN */
 static const char *cli_journal_text(char *buf, size_t cap, const char *s, uint32_t n)
@@ -181,6 +171,42 @@ static void cli_journal_record(struct cli *c, uint64_t index, const struct log_r
     cli_journal_end_line(&l);
 }
 
+/* --- of an epoch's log on shared storage (zk_drive.c) --- */
+
+static void cli_journal_shared(struct cli_journal_dump *d, uint64_t index,
+                               const struct log_record *r, const uint8_t *bytes)
+{
+    struct cli *c = d->cli;
+    bool has_head = r->len >= ZK_ACKED_BYTES, counts = index <= d->limit;
+    struct rbuf b = rbuf_make(bytes + ZK_ACKED_BYTES, has_head ? r->len - ZK_ACKED_BYTES : 0);
+    struct fsop op;
+    bool is_data = has_head && r->type == ZK_REC_DATA && !fsop_get(&b, &op);
+    const char *kind = is_data                               ? fsop_kind_name(op.kind)
+                       : has_head && r->type == ZK_REC_ACKED ? "acked"
+                                                             : "unreadable";
+    if (index < (uint64_t)d->from || index > (uint64_t)d->to || (!counts && !d->all))
+        return;
+    struct cli_journal_line l = cli_journal_begin_line(c, kind);
+    if (c->json) {
+        cli_json_u64(l.j, "index", index);
+        cJSON_AddBoolToObject(l.j, "superseded", !counts);
+    } else {
+        printf("%llu", (unsigned long long)index);
+    }
+    cli_journal_number(&l, "epoch", d->epoch);
+    if (!c->json)
+        printf(" %s", kind);
+    if (has_head && (d->all || !is_data))
+        cli_journal_number(&l, "acked_upto", base_get_u64(bytes));
+    if (is_data)
+        cli_journal_fsop(&l, &op);
+    else if (!strcmp(kind, "unreadable"))
+        cli_journal_number(&l, "bytes", r->len);
+    if (!c->json && !counts)
+        printf(" (superseded)");
+    cli_journal_end_line(&l);
+}
+
 /* --- of a group's member --- */
 
 static void cli_journal_entry(struct cli_journal_dump *d, uint64_t place,
@@ -228,7 +254,7 @@ static void cli_journal_entry(struct cli_journal_dump *d, uint64_t place,
 }
 
 /* the image's first piece says where it stands in the group's history */
-static void cli_journal_image(struct cli_journal_dump *d, const char *leaf)
+void cli_journal_image(struct cli_journal_dump *d, const char *leaf)
 {
     static uint8_t b[LOG_BLOCK + sizeof(struct log_piece) + RAFT_FORMAT_IMAGE_MAX];
     char path[PATH_MAX];
@@ -258,6 +284,20 @@ static void cli_journal_image(struct cli_journal_dump *d, const char *leaf)
     cli_journal_number(&l, is_raft ? "term" : "epoch", h.epoch);
     if (is_raft)
         cli_journal_conf(&l, &conf);
+    cli_journal_end_line(&l);
+}
+
+void cli_journal_fence(struct cli_journal_dump *d, uint64_t hi, uint64_t lo, uint64_t claimed,
+                       uint64_t slots)
+{
+    struct cli_journal_line l = cli_journal_begin_line(d->cli, "meta");
+    char id[40];
+    if (!l.json)
+        printf("# fence:");
+    snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)hi, (unsigned long long)lo);
+    cli_journal_string(&l, "cluster", id, (uint32_t)strlen(id));
+    cli_journal_number(&l, "claimed", claimed);
+    cli_journal_number(&l, "slots", slots);
     cli_journal_end_line(&l);
 }
 
@@ -310,14 +350,16 @@ static void cli_journal_batch(struct cli_journal_dump *d, const struct wal_dump_
         return;
     if (d->last && index > d->last + 1 && !d->looking)
         cli_error(d->cli, 0, "%s: offset %llu: records %llu to %llu are missing before it",
-                  it->name, (unsigned long long)it->at, (unsigned long long)d->last + 1,
-                  (unsigned long long)index - 1);
+                  it->name, (unsigned long long)it->at, (unsigned long long)(d->base + d->last + 1),
+                  (unsigned long long)(d->base + index - 1));
     while (log_format_record_next(it->payload, it->batch.payload_len, &at, &r, &bytes)) {
         bool again = index <= d->last;
         d->last = base_max_u64(d->last, index);
         if ((d->all && !d->looking) || !again) {
             if (d->is_raft)
                 cli_journal_entry(d, index, &r, bytes);
+            else if (d->is_shared)
+                cli_journal_shared(d, d->base + index, &r, bytes);
             else if (index >= (uint64_t)d->from && index <= (uint64_t)d->to)
                 cli_journal_record(d->cli, index, &r, bytes);
         }
@@ -340,15 +382,16 @@ static void cli_journal_item(struct cli_journal_dump *d, const struct wal_dump_i
             printf("# %s: not in use\n", it->name);
         else if (text && !it->verdict)
             printf("# %s: from record %llu, epoch %llu; up to %llu was durable\n", it->name,
-                   (unsigned long long)it->segment.first_index,
+                   (unsigned long long)(d->base + it->segment.first_index),
                    (unsigned long long)it->segment.epoch,
-                   (unsigned long long)it->segment.durable_upto);
+                   (unsigned long long)(d->base + it->segment.durable_upto));
         break;
     case WAL_DUMP_BATCH:
         if (text && !d->looking)
             printf("# offset %llu: %u records from %llu%s; up to %llu was durable\n", at,
-                   it->batch.records, (unsigned long long)it->batch.first_index,
-                   it->chained ? "" : ", NOT CHAINED", (unsigned long long)it->batch.durable_upto);
+                   it->batch.records, (unsigned long long)(d->base + it->batch.first_index),
+                   it->chained ? "" : ", NOT CHAINED",
+                   (unsigned long long)(d->base + it->batch.durable_upto));
         cli_journal_batch(d, it);
         break;
     case WAL_DUMP_BAD:
@@ -363,10 +406,10 @@ static void cli_journal_item(struct cli_journal_dump *d, const struct wal_dump_i
     }
 }
 
-static int cli_journal_walk(struct cli_journal_dump *d)
+int cli_journal_walk(struct cli_journal_dump *d, const char *log)
 {
     int err;
-    struct wal_dump *dump = wal_dump_open(net_env(d->d.net), &d->d.mem, "");
+    struct wal_dump *dump = wal_dump_open(net_env(d->d.net), &d->d.mem, log);
     ASSERT(dump);
     d->last = 0;
     do {
@@ -408,6 +451,12 @@ static int cli_journal_dump_run(struct cli *c)
     if (d.from > d.to)
         return cli_error(c, CLI_USAGE, "--from %lld lies behind --to %lld: nothing to print",
                          (long long)d.from, (long long)d.to);
+    if (cli_dir_is_zk(c, c->n_args ? c->args[0] : NULL)) {
+        int code_zk = cli_dump_zk(&d, c->n_args ? c->args[0] : "");
+        if (c->json && !d.is_refused)
+            cli_json_end(&cli_journal_records);
+        return code_zk;
+    }
     int err = 0,
         code =
             cli_dir_open(&d.d, c, c->n_args ? c->args[0] : config_str(c->config, CONFIG_MASTER_DIR),
@@ -424,11 +473,11 @@ static int cli_journal_dump_run(struct cli *c)
         cli_journal_beside(&d);
     if (d.is_raft) {
         d.looking = true;
-        err = cli_journal_walk(&d);
+        err = cli_journal_walk(&d, "");
         d.looking = false;
     }
     if (!err)
-        err = cli_journal_walk(&d);
+        err = cli_journal_walk(&d, "");
     if (err)
         code = cli_error(c, CLI_FAILED, "reading the log: %s", err_text(err));
     else if (d.bad)
@@ -447,7 +496,10 @@ const struct cli_command cli_journal_dump = {
     "print the records of a stopped master's log",
     "DIR is the master's directory (default: master.dir).  One line a record: index, epoch, kind\n"
     "and the fields that are not zero.  Of a group's member: index, term, place in the log, kind;\n"
-    "an entry that a later one has replaced is marked as superseded.  Exit status 5 when a "
+    "an entry that a later one has replaced is marked as superseded.  Of a ZooKeeper journal DIR "
+    "or\n"
+    "zk:DIR is the shared directory, and the logs of all epochs come in order.  Exit status 5 when "
+    "a "
     "stretch\n"
     "of the log is not intact; a torn end after a crash is nothing to worry about, and the next\n"
     "start cuts it.",
@@ -456,4 +508,5 @@ const struct cli_command cli_journal_dump = {
     1,
     {{"from", 0, "N", "first index to print"},
      {"to", 0, "N", "last index to print"},
-     {"all", 'a', NULL, "journal.meta, images, segments, batches and repeated records too"}}};
+     {"all", 'a', NULL,
+      "journal.meta, images, segments, batches and repeated or superseded records too"}}};

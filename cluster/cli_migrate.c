@@ -24,6 +24,7 @@
 #include "cluster/cli_commands.h"
 #include "cluster/cli_group.h"
 #include "cluster/cli_masters.h"
+#include "cluster/cli_zk.h"
 #include "cluster/config_members.h"
 #include "core/fmt.h"
 #include "journal/era.h"
@@ -91,7 +92,7 @@ static void migrate_know(struct cli_masters *all, const char *list)
     }
 }
 
-/* Locks show only masters on this host, and none of a shared directory. */
+/* Locks show only masters on this host. */
 static int migrate_ask(struct migrate *m)
 {
     static struct cli_masters all;
@@ -134,6 +135,9 @@ static int migrate_ask(struct migrate *m)
                              o->addr, err_text(o->err));
     }
     cli_masters_close(&all);
+    if (!code && m->from.type == CLI_MIGRATE_ZK && !cli_flag(c, "force"))
+        code = cli_zk_living(c, m->from.config, m->from.dir[0], m->source.cluster_hi,
+                             m->source.cluster_lo);
     return code;
 }
 

@@ -4,7 +4,8 @@
  *   cli_migrate_spec.c  --from and --to: a configuration, or TYPE:DIR
  *   cli_migrate_read.c  a stopped journal, read to its end into a state; changes nothing
  *   cli_migrate_zk.c    the same of a shared directory, and a fence for a new one
- *   cli_migrate_put.c   a state written as a journal */
+ *   cli_migrate_put.c   a state written as a journal
+ *   cli_verify_zk.c, cli_dump_zk.c   `tarn journal verify` and `dump` of a shared directory */
 #ifndef CLUSTER_CLI_MIGRATE_H
 #define CLUSTER_CLI_MIGRATE_H
 
@@ -12,6 +13,7 @@
 #include "cluster/cli_spans.h"
 #include "core/meta.h"
 #include "journal/raft.h"
+#include "journal/zk_fence.h"
 
 /* BACKUP: a file of `tarn journal backup`, as a source only */
 enum cli_migrate_type { CLI_MIGRATE_LOCAL, CLI_MIGRATE_RAFT, CLI_MIGRATE_ZK, CLI_MIGRATE_BACKUP };
@@ -56,6 +58,12 @@ struct cli_migrate_state {
     /* of a group */
     uint64_t place, next;
     struct cli_spans spans;
+    /* of a shared directory; checks_all: whatever is there is looked at, needed or not */
+    struct {
+        bool checks_all;
+        uint64_t first, served, claimed, slots; /* first: record in the logs; the last epochs */
+        unsigned logs, images, bad_images;      /* logs: that were read */
+    } zk;
 };
 
 /* Reads all of it.  d: room for JOURNAL_MEMBERS_MAX, *ret_n are open, and locked, from then on,
@@ -78,9 +86,13 @@ bool cli_migrate_apply(struct cli_migrate_state *s, uint64_t index, const void *
 
 /* cli_migrate_zk.c.  fence: where that is, "" or a directory with a '/' behind it */
 int cli_migrate_zk_read(struct cli_migrate_state *s, struct cli_dir *d, const char *fence);
-/* A fence in `where` that nobody has claimed above `epoch`. */
+/* What each epoch that served stands on, the newest first: all of them, or the first `cap`. */
+int cli_migrate_zk_chain(struct cli_migrate_state *s, struct cli_dir *d, unsigned cap,
+                         struct zk_fence_served *to, unsigned *ret_n);
+/* A fence in `where` by which e, the last of its epochs, has served, and that epoch's owner file;
+ * its one segment is there. */
 int cli_migrate_zk_fence(const struct cli *c, struct cli_dir *d, const char *where, uint64_t hi,
-                         uint64_t lo, uint64_t epoch);
+                         uint64_t lo, const struct zk_fence_served *e);
 
 /* cli_migrate_put.c: what stands in LOG_META_UNFINISHED, and the writing */
 struct cli_migrate_mark {
@@ -106,6 +118,9 @@ int cli_migrate_image(const struct cli *c, int fd, const char *path, struct cli_
                       const struct raft_conf *conf);
 /* it was compared: from now on it counts */
 int cli_migrate_finish(struct cli *c, const struct cli_migrate_place *p, unsigned i);
+
+/* cli_verify_zk.c: `tarn journal verify` of a shared directory; spec: DIR, zk:DIR or "" */
+int cli_verify_zk(struct cli *c, const char *spec);
 
 /* cli_migrate.c: the command itself; from NULL: as --from says.  A restore has no --dry-run and
  * --verify. */

@@ -286,29 +286,31 @@ static int put_image(struct put *p, struct cli_migrate_state *s)
 
 /* --- what makes a journal of it --- */
 
-/* A single master's log says where it begins: with none at all the image would prove that one is
- * lost. */
-static int put_log(struct put *p, const struct cli_migrate_state *s)
+/* A log without records.  A single master's says where it begins: with none at all the image would
+ * prove that one is lost.  One on shared storage counts from what the fence says that it stands on.
+ */
+static int put_log(struct put *p, const struct cli_migrate_state *s, const char *dir,
+                   uint64_t first_index)
 {
     static uint8_t block[LOG_BLOCK], zeros[PUT_SEGMENT - LOG_BLOCK];
     char leaf[LOG_NAME_MAX], path[PUT_PATH + 32];
     struct log_segment h = {.cluster_hi = s->cluster_hi,
                             .cluster_lo = s->cluster_lo,
                             .seq = 1,
-                            .first_index = s->index + 1,
+                            .first_index = first_index,
                             .epoch = p->mark->epoch,
-                            .durable_upto = s->index,
+                            .durable_upto = first_index - 1,
                             .bytes = PUT_SEGMENT};
     memcpy(block, &h, sizeof h);
     log_format_seal(block, sizeof block, LOG_SEGMENT_MAGIC);
     log_format_name(leaf, "wal-", h.seq);
-    snprintf(path, sizeof path, "%s/%s", p->dir, leaf);
-    snprintf(p->tmp, sizeof p->tmp, "%s/wal.tmp", p->dir);
+    snprintf(path, sizeof path, "%s/%s", dir, leaf);
+    snprintf(p->tmp, sizeof p->tmp, "%s/wal.tmp", dir);
     int code = put_create(p);
     if (code)
         return code;
     code = put_write(p, block, sizeof block);
-    return put_seal(p, code ? code : put_write(p, zeros, sizeof zeros), path, p->dir);
+    return put_seal(p, code ? code : put_write(p, zeros, sizeof zeros), path, dir);
 }
 
 static int put_meta(struct put *p, struct cli_migrate_state *s, struct cli_dir *d)
@@ -341,6 +343,8 @@ static int put_meta(struct put *p, struct cli_migrate_state *s, struct cli_dir *
                : CLI_OK;
 }
 
+/* As if who wrote the image had led up to it, and then a last one who wrote nothing: masters that
+ * start find an epoch that served, and go on from there. */
 static int put_fence(struct put *p, struct cli_migrate_state *s, struct cli_dir *d)
 {
     char path[PUT_PATH];
@@ -350,7 +354,15 @@ static int put_fence(struct put *p, struct cli_migrate_state *s, struct cli_dir 
     snprintf(path, sizeof path, "%s/new", p->dir);
     if (mkdir(path, 0777) && errno != EEXIST)
         return put_error(p->cli, path);
-    return cli_migrate_zk_fence(p->cli, d, "new/", s->cluster_hi, s->cluster_lo, p->mark->epoch);
+    struct zk_fence_served e = {
+        .epoch = p->mark->epoch, .base = s->index, .end = s->index, .member = p->id};
+    char leaf[LOG_NAME_MAX];
+    log_format_name(leaf, "log-", e.epoch);
+    snprintf(path, sizeof path, "%s/%s", p->dir, leaf);
+    if (mkdir(path, 0777) && errno != EEXIST)
+        return put_error(p->cli, path);
+    int code = put_log(p, s, path, 1);
+    return code ? code : cli_migrate_zk_fence(p->cli, d, "new/", s->cluster_hi, s->cluster_lo, &e);
 }
 
 static int put_dirs(struct put *p)
@@ -382,7 +394,7 @@ int cli_migrate_put(struct cli *c, const struct cli_migrate_place *p, unsigned i
     if (!code)
         code = put_image(&u, s);
     if (!code && p->type == CLI_MIGRATE_LOCAL)
-        code = put_log(&u, s);
+        code = put_log(&u, s, u.dir, s->index + 1);
     if (!code)
         code = p->type == CLI_MIGRATE_ZK ? put_fence(&u, s, d) : put_meta(&u, s, d);
     return code;

@@ -14,7 +14,9 @@
 #include "core/fmt.h"
 #include "journal/snap.h"
 #include "journal/wal.h"
-#include "journal/zk_drive_impl.h"
+#include "journal/zk_fence.h"
+#include "journal/zk_owner.h"
+#include "journal/zk_record.h"
 
 enum { MIGRATE_ZK_CHAIN = 4096, MIGRATE_ZK_IMAGES = 256 };
 static const int64_t migrate_zk_ns = 3600000000000LL;
@@ -33,6 +35,7 @@ struct migrate_zk {
     struct wal_host wal_host;
     uint64_t base, limit; /* of the log that is read */
     int bad;
+    char what[CLI_DIR_PATH + 2 * LOG_NAME_MAX]; /* the file that an error is about */
 };
 
 /* the op's ret, or E_TIMEOUT */
@@ -50,6 +53,23 @@ static struct env_op *migrate_zk_op(struct migrate_zk *z)
 
 /* --- the fence --- */
 
+static int migrate_zk_code(int err)
+{
+    return err_class(err) == ERR_CLASS_DATA || err == E_NOENT ? CLI_DATA : CLI_FAILED;
+}
+
+static const char *migrate_zk_advice(int err)
+{
+    return err == E_VERSION ? ".  Nothing was changed.  Use the release that wrote it"
+           : migrate_zk_code(err) == CLI_DATA
+               ? ".  Nothing was changed.  Restore the file from a copy, or the directory from a "
+                 "backup (`tarn journal restore`)"
+           : err == E_TIMEOUT
+               ? ": the shared storage does not answer.  Nothing was changed"
+               : ".  Nothing was changed.  See that the shared storage is mounted, and may be read "
+                 "by this user";
+}
+
 static int migrate_zk_open(struct migrate_zk *z, const char *where)
 {
     const struct cli *c = z->s->cli;
@@ -63,10 +83,11 @@ static int migrate_zk_open(struct migrate_zk *z, const char *where)
                          "shared storage is not mounted",
                          z->d->dir, where);
     if (err)
-        return cli_error(c, err_class(err) == ERR_CLASS_DATA ? CLI_DATA : CLI_FAILED,
-                         "%s/%sfence: %s.  Nothing was changed", z->d->dir, where, err_text(err));
+        return cli_error(c, migrate_zk_code(err), "%s/%sfence: %s%s", z->d->dir, where,
+                         err_text(err), migrate_zk_advice(err));
     z->s->cluster_hi = z->fence.cluster_hi;
     z->s->cluster_lo = z->fence.cluster_lo;
+    z->s->zk.slots = z->fence.slots;
     return CLI_OK;
 }
 
@@ -77,10 +98,11 @@ static void migrate_zk_close(struct migrate_zk *z)
     zk_fence_drop(&z->fence);
 }
 
-/* which epochs served, back to the one that holds record `from` */
-static int migrate_zk_chain(struct migrate_zk *z, uint64_t from)
+/* which epochs served, back to the one that holds record `from`; is_all: and on to the first */
+static int migrate_zk_chain(struct migrate_zk *z, uint64_t from, bool is_all)
 {
     uint64_t upto = UINT64_MAX;
+    bool is_needed = true;
     for (;;) {
         zk_fence_find_served(&z->fence, upto, migrate_zk_op(z));
         int err = (int)migrate_zk_wait(z);
@@ -88,14 +110,22 @@ static int migrate_zk_chain(struct migrate_zk *z, uint64_t from)
             return CLI_OK; /* nobody served yet */
         if (!err && upto != UINT64_MAX && z->fence.served.epoch != upto)
             err = E_CORRUPT;
-        if (!err && z->n_chain == MIGRATE_ZK_CHAIN)
+        if (!err && is_needed && z->n_chain == MIGRATE_ZK_CHAIN)
             err = E_2BIG;
-        if (err)
-            return cli_error(z->s->cli, err_class(err) == ERR_CLASS_DATA ? CLI_DATA : CLI_FAILED,
-                             "%s/fence: what epoch %llu stands on cannot be read: %s", z->d->dir,
-                             (unsigned long long)upto, err_text(err));
-        z->chain[z->n_chain++] = z->fence.served;
-        if (z->fence.served.base < from || !z->fence.served.prev)
+        if (err) {
+            uint64_t epoch = base_min_u64(upto, z->fence.seen);
+            return cli_error(z->s->cli, migrate_zk_code(err),
+                             "%s/fence: what epoch %llu%s stands on cannot be read (offset %llu): "
+                             "%s%s",
+                             z->d->dir, (unsigned long long)epoch,
+                             epoch == upto ? "" : ", or one before it,",
+                             (unsigned long long)(1 + z->fence.slots + epoch) * LOG_BLOCK,
+                             err_text(err), migrate_zk_advice(err));
+        }
+        if (is_needed)
+            z->chain[z->n_chain++] = z->fence.served;
+        is_needed &= z->fence.served.base >= from;
+        if ((!is_needed && !is_all) || !z->fence.served.prev)
             return CLI_OK;
         upto = z->fence.served.prev;
     }
@@ -153,21 +183,45 @@ static void migrate_zk_member(struct migrate_zk *z, const char *n, uint32_t memb
     z->bad = z->bad ? z->bad : err;
 }
 
-static int64_t migrate_zk_install(struct migrate_zk *z, const struct zk_image_name *i)
+static int64_t migrate_zk_install(struct migrate_zk *z, const struct zk_image_name *i,
+                                  struct journal_host *host)
 {
     char dir[ENV_NAME_MAX];
     fmt_into(dir, sizeof dir, "images/%u", i->member);
     struct snap_config sc = {
         .dir = dir, .cluster_hi = z->s->cluster_hi, .cluster_lo = z->s->cluster_lo};
-    struct snap *snap = snap_create(z->env, &z->d->mem, &sc, z->host);
+    struct snap *snap = snap_create(z->env, &z->d->mem, &sc, host);
     if (!snap)
         return E_NOMEM;
     snap_install(snap, i->index, migrate_zk_op(z));
     int64_t ret = migrate_zk_wait(z);
     if (!ret)
         z->s->epoch = base_max_u64(z->s->epoch, snap_epoch(snap));
-    snap_free(snap);
+    if (ret != E_TIMEOUT)
+        snap_free(snap);
+    z->s->zk.images++;
+    z->s->zk.bad_images += ret != 0;
     return ret;
+}
+
+static int migrate_zk_image_piece(struct journal_host *h, const void *piece, uint32_t len)
+{
+    (void)h, (void)piece, (void)len;
+    return 0;
+}
+
+static void migrate_zk_image_reset(struct journal_host *h)
+{
+    (void)h;
+}
+
+/* the others are looked at only; what is wrong is said there */
+static void migrate_zk_other_images(struct migrate_zk *z, unsigned from)
+{
+    static struct journal_host blank = {.image_load = migrate_zk_image_piece,
+                                        .image_reset = migrate_zk_image_reset};
+    for (unsigned i = from; i < z->n_images && z->s->zk.checks_all; i++)
+        (void)migrate_zk_install(z, &z->image[i], &blank);
 }
 
 /* the best that is good */
@@ -180,15 +234,16 @@ static int migrate_zk_images(struct migrate_zk *z)
         return cli_error(s->cli, CLI_FAILED, "%s/images: %s", z->d->dir, err_text(err));
     qsort(z->image, z->n_images, sizeof *z->image, migrate_zk_by_index);
     for (unsigned i = 0; i < z->n_images; i++) {
-        int64_t ret = migrate_zk_install(z, &z->image[i]);
+        int64_t ret = migrate_zk_install(z, &z->image[i], z->host);
         if (!ret) {
             s->index = s->image_index = z->image[i].index;
             s->member = z->image[i].member;
+            migrate_zk_other_images(z, i + 1);
             return CLI_OK;
         }
         if (ret == E_VERSION || ret == E_NOMEM || ret == E_CLUSTER || ret == E_TIMEOUT)
-            return cli_error(s->cli, CLI_FAILED, "%s/images/%u: %s", z->d->dir, z->image[i].member,
-                             err_text((int)ret));
+            return cli_error(s->cli, CLI_FAILED, "%s/images/%u: %s%s", z->d->dir,
+                             z->image[i].member, err_text((int)ret), migrate_zk_advice((int)ret));
     }
     return CLI_OK; /* the logs may reach back to the beginning */
 }
@@ -221,6 +276,7 @@ static void migrate_zk_failed(struct wal_host *h, int why)
 /* which segments the log has: z->own says so then */
 static int migrate_zk_told(struct migrate_zk *z, const char *dir)
 {
+    fmt_into(z->what, sizeof z->what, "%s/%s/owner", z->d->dir, dir);
     zk_owner_open(&z->own, dir, migrate_zk_op(z));
     int err = (int)migrate_zk_wait(z);
     if (err)
@@ -266,6 +322,19 @@ static int migrate_zk_records(struct migrate_zk *z, const char *dir, uint64_t ba
     return err ? err : z->bad;
 }
 
+/* the first segment that it should have, and has not */
+static void migrate_zk_missing(struct migrate_zk *z, const char *dir)
+{
+    char leaf[LOG_NAME_MAX];
+    for (uint64_t i = z->own.first; i <= z->own.last; i++) {
+        log_format_name(leaf, "wal-", i);
+        fmt_into(z->what, sizeof z->what, "%s/%s/%s", z->d->dir, dir, leaf);
+        if (access(z->what, F_OK))
+            return;
+    }
+    fmt_into(z->what, sizeof z->what, "%s/%s", z->d->dir, dir);
+}
+
 static int migrate_zk_log(struct migrate_zk *z, const struct zk_fence_served *e, uint64_t limit)
 {
     struct cli_migrate_state *s = z->s;
@@ -274,45 +343,80 @@ static int migrate_zk_log(struct migrate_zk *z, const struct zk_fence_served *e,
     z->base = e->base;
     z->limit = limit;
     int err = migrate_zk_told(z, dir);
-    if (!err)
+    if (!err) {
+        fmt_into(z->what, sizeof z->what, "%s/%s", z->d->dir, dir);
         err = z->own.last < z->own.first ? E_NOENT : migrate_zk_records(z, dir, e->base);
+        if (err == E_NOENT)
+            migrate_zk_missing(z, dir);
+    }
     /* what it had when it began to count, and what the next one stands on, was durable */
     if (!err && s->index < (limit == UINT64_MAX ? e->end : limit))
         err = E_EOF;
     s->epoch = base_max_u64(s->epoch, e->epoch);
+    s->zk.logs++;
     if (!err)
         return CLI_OK;
-    return cli_error(s->cli,
-                     err_class(err) == ERR_CLASS_DATA || err == E_NOENT ? CLI_DATA : CLI_FAILED,
-                     "%s/%s: %s: records from %llu on are needed.  Nothing was changed", z->d->dir,
-                     dir, err == E_NOENT ? "it is not there, or not all of it" : err_text(err),
-                     (unsigned long long)s->index + 1);
+    return cli_error(s->cli, migrate_zk_code(err), "%s: %s: records from %llu on are needed%s",
+                     z->what,
+                     err == E_NOENT ? "it is not there"
+                     : err == E_EOF ? "it ends too early"
+                                    : err_text(err),
+                     (unsigned long long)s->index + 1, migrate_zk_advice(err));
+}
+
+static int migrate_zk_begin(struct migrate_zk *z, struct cli_migrate_state *s, struct cli_dir *d,
+                            const char *where)
+{
+    memset(z, 0, sizeof *z);
+    z->s = s;
+    z->d = d;
+    z->env = net_env(d->net);
+    z->host = cli_migrate_host(s);
+    int code = migrate_zk_open(z, where);
+    if (code)
+        zk_fence_drop(&z->fence);
+    return code;
+}
+
+int cli_migrate_zk_chain(struct cli_migrate_state *s, struct cli_dir *d, unsigned cap,
+                         struct zk_fence_served *to, unsigned *ret_n)
+{
+    static struct migrate_zk z;
+    int code = migrate_zk_begin(&z, s, d, "");
+    *ret_n = 0;
+    if (code)
+        return code;
+    code = migrate_zk_chain(&z, 0, false);
+    for (unsigned i = 0; i < z.n_chain && i < cap; i++)
+        to[(*ret_n)++] = z.chain[i];
+    s->zk.claimed = z.fence.seen;
+    migrate_zk_close(&z);
+    return code;
 }
 
 int cli_migrate_zk_read(struct cli_migrate_state *s, struct cli_dir *d, const char *where)
 {
     static struct migrate_zk z;
-    memset(&z, 0, sizeof z);
-    z.s = s;
-    z.d = d;
-    z.env = net_env(d->net);
-    z.host = cli_migrate_host(s);
-    int code = migrate_zk_open(&z, where);
-    if (code) {
-        zk_fence_drop(&z.fence);
+    int code = migrate_zk_begin(&z, s, d, where);
+    if (code)
         return code;
-    }
     bool ok = zk_owner_init(&z.own, z.env, &d->mem);
     ASSERT(ok);
     code = migrate_zk_images(&z);
     if (!code)
-        code = migrate_zk_chain(&z, s->index + 1);
-    if (!code && z.n_chain && z.chain[z.n_chain - 1].base > s->index)
-        code = cli_error(s->cli, CLI_DATA,
-                         "%s: no image can be read, and the logs begin with record %llu", d->dir,
-                         (unsigned long long)z.chain[z.n_chain - 1].base + 1);
+        code = migrate_zk_chain(&z, s->index + 1, s->zk.checks_all);
+    if (!code && (z.n_chain ? z.chain[z.n_chain - 1].base > s->index : z.n_images && !s->index))
+        code =
+            cli_error(s->cli, CLI_DATA, "%s/images: no image can be read, and %s%s", d->dir,
+                      z.n_chain ? "the logs do not begin with the first record" : "there is no log",
+                      migrate_zk_advice(E_CORRUPT));
+    if (!code && z.n_chain) {
+        s->zk.served = z.chain[0].epoch;
+        s->zk.first = z.chain[z.n_chain - 1].base + 1;
+    }
     for (unsigned i = z.n_chain; i-- > 0 && !code;)
         code = migrate_zk_log(&z, &z.chain[i], i ? z.chain[i - 1].base : UINT64_MAX);
+    s->zk.claimed = z.fence.seen;
     s->epoch = base_max_u64(s->epoch, z.fence.seen);
     zk_owner_drop(&z.own);
     migrate_zk_close(&z);
@@ -322,50 +426,94 @@ int cli_migrate_zk_read(struct cli_migrate_state *s, struct cli_dir *d, const ch
 /* --- a new one --- */
 
 /* an interrupted migration came so far */
-static bool migrate_zk_has_fence(struct migrate_zk *z, uint64_t hi, uint64_t lo)
+static bool migrate_zk_has_fence(struct migrate_zk *z, uint64_t hi, uint64_t lo,
+                                 const struct zk_fence_served *e)
 {
     zk_fence_open(&z->fence, migrate_zk_op(z));
     if (migrate_zk_wait(z))
         return false;
-    if (z->fence.cluster_hi == hi && z->fence.cluster_lo == lo)
-        return true;
+    zk_fence_find_served(&z->fence, UINT64_MAX, migrate_zk_op(z));
+    const struct zk_fence_served *s = &z->fence.served;
+    bool is_ours = !migrate_zk_wait(z) && z->fence.cluster_hi == hi && z->fence.cluster_lo == lo &&
+                   s->epoch == e->epoch && s->base == e->base;
     zk_fence_close(&z->fence, migrate_zk_op(z));
     (void)migrate_zk_wait(z);
-    return false;
+    return is_ours;
+}
+
+/* the file that says which segments the epoch's log has: one */
+static int64_t migrate_zk_own(struct migrate_zk *z, const struct zk_fence_served *e)
+{
+    char dir[LOG_NAME_MAX], name[ENV_NAME_MAX];
+    log_format_name(dir, "log-", e->epoch);
+    fmt_into(name, sizeof name, "%s/owner", dir);
+    env_unlink(z->env, name, migrate_zk_op(z)); /* what an interruption left */
+    int64_t ret = migrate_zk_wait(z);
+    if (ret && ret != E_NOENT)
+        return ret;
+    zk_owner_make(&z->own, dir, e->epoch, e->member, migrate_zk_op(z));
+    ret = migrate_zk_wait(z);
+    if (ret)
+        return ret;
+    zk_owner_tell(&z->own, 1, 1, migrate_zk_op(z));
+    ret = migrate_zk_wait(z);
+    if (ret == E_TIMEOUT)
+        return ret;
+    zk_owner_shut(&z->own, migrate_zk_op(z));
+    (void)migrate_zk_wait(z);
+    return ret;
+}
+
+static int64_t migrate_zk_make(struct migrate_zk *z, const char *name, uint64_t hi, uint64_t lo,
+                               const struct zk_fence_served *e)
+{
+    env_unlink(z->env, name, migrate_zk_op(z));
+    int64_t ret = migrate_zk_wait(z);
+    if (ret && ret != E_NOENT)
+        return ret;
+    zk_fence_format(&z->fence, hi, lo, base_min_u64(ZK_FENCE_SLOTS + e->epoch + 1, UINT32_MAX),
+                    migrate_zk_op(z));
+    ret = migrate_zk_wait(z);
+    if (ret)
+        return ret;
+    zk_fence_open(&z->fence, migrate_zk_op(z));
+    ret = migrate_zk_wait(z);
+    if (ret)
+        return ret;
+    zk_fence_claim(&z->fence, e->epoch, e->member, env_random(z->env), migrate_zk_op(z));
+    ret = migrate_zk_wait(z);
+    if (!ret) {
+        zk_fence_serve(&z->fence, e->prev, e->base, e->end, migrate_zk_op(z));
+        ret = migrate_zk_wait(z);
+    }
+    return ret;
 }
 
 int cli_migrate_zk_fence(const struct cli *c, struct cli_dir *d, const char *where, uint64_t hi,
-                         uint64_t lo, uint64_t epoch)
+                         uint64_t lo, const struct zk_fence_served *e)
 {
     static struct migrate_zk z;
-    uint64_t slots = base_min_u64(ZK_FENCE_SLOTS + epoch + 1, UINT32_MAX);
     char name[ENV_NAME_MAX];
     int64_t ret = 0;
     memset(&z, 0, sizeof z);
     z.d = d;
     z.env = net_env(d->net);
-    bool ok = zk_fence_init(&z.fence, z.env, &d->mem, where);
+    bool ok =
+        zk_fence_init(&z.fence, z.env, &d->mem, where) && zk_owner_init(&z.own, z.env, &d->mem);
     ASSERT(ok);
-    if (!migrate_zk_has_fence(&z, hi, lo)) {
-        fmt_into(name, sizeof name, "%sfence", where);
-        env_unlink(z.env, name, migrate_zk_op(&z));
-        ret = migrate_zk_wait(&z);
-        ret = ret == E_NOENT ? 0 : ret;
-        if (!ret) {
-            zk_fence_format(&z.fence, hi, lo, slots, migrate_zk_op(&z));
-            ret = migrate_zk_wait(&z);
-        }
-        if (!ret) {
-            zk_fence_open(&z.fence, migrate_zk_op(&z));
-            ret = migrate_zk_wait(&z);
-        }
+    fmt_into(name, sizeof name, "%sfence", where);
+    if (!migrate_zk_has_fence(&z, hi, lo, e)) {
+        ret = migrate_zk_own(&z, e);
+        if (!ret)
+            ret = migrate_zk_make(&z, name, hi, lo, e);
+        migrate_zk_close(&z);
+    } else {
+        zk_fence_drop(&z.fence);
     }
-    if (!ret && epoch) { /* leaders here come after all that led before */
-        zk_fence_claim(&z.fence, epoch, 0, env_random(z.env), migrate_zk_op(&z));
-        ret = migrate_zk_wait(&z);
-        ret = ret == E_STALE && z.fence.seen == epoch ? 0 : ret; /* it was claimed */
-    }
-    migrate_zk_close(&z);
-    return ret ? cli_error(c, CLI_FAILED, "%s/%sfence: %s", d->dir, where, err_text((int)ret))
+    zk_owner_drop(&z.own);
+    return ret ? cli_error(c, CLI_FAILED, "%s/%s: %s%s", d->dir, name, err_text((int)ret),
+                           ret == E_NOSPC || ret == E_DQUOT
+                               ? ": make room, and give the same command again"
+                               : "")
                : CLI_OK;
 }

@@ -18,6 +18,7 @@
 #include "cluster/cli_backup.h"
 #include "cluster/cli_commands.h"
 #include "cluster/cli_dir.h"
+#include "cluster/cli_migrate.h"
 #include "core/crc.h"
 #include "core/fmt.h"
 #include "journal/era.h"
@@ -346,6 +347,8 @@ static int cli_verify_run(struct cli *c)
     int code = CLI_OK;
     unsigned members = 0;
     struct stat st;
+    if (c->n_args < 2 && cli_dir_is_zk(c, c->n_args ? c->args[0] : NULL))
+        return cli_verify_zk(c, c->n_args ? c->args[0] : "");
     if (!c->n_args && *base && stat(base, &st))
         members = cli_dir_members(base, member, VERIFY_MAX);
     a.n = members ? (int)members : a.n;
@@ -374,7 +377,9 @@ const struct cli_command cli_verify = {
     "verify",
     "[DIR... | FILE]",
     "check stopped masters' logs and images, and compare members",
-    "DIR is a master's directory (default: master.dir; after `tarn up --masters` all of them).\n"
+    "DIR is a master's directory (default: master.dir; after `tarn up --masters` all of them), or\n"
+    "the shared directory of a ZooKeeper journal, DIR or zk:DIR (with journal.type zk the "
+    "default).\n"
     "Reads what a start would read and all images, and changes nothing.  Exit status 5 names the\n"
     "file, the offset and what to do.\n"
     "Of several members of a group: do their logs and images agree, and whose is most complete?\n"

@@ -29,6 +29,13 @@ void cli_zk_stop(struct cli_zk *z, struct env_op *op);
 /* whose journal is in the shared directory: 0, E_NOENT (none), another error (it is unreadable) */
 int cli_zk_cluster(struct net *net, struct mem *mem, struct env *shared, uint64_t *ret_hi,
                    uint64_t *ret_lo);
+/* cli_zk_living.c: dir is read as one whose masters are stopped: asks ZooKeeper, as `own` (may be
+ * NULL) or the configuration in force has it, whether a master of the cluster runs.  CLI_OK, which
+ * may be only that nothing is known, and that was said; or an exit code. */
+int cli_zk_living(struct cli *c, const struct config *own, const char *dir, uint64_t hi,
+                  uint64_t lo);
+/* cli_zk_check.c: `tarn master --check` of it */
+int cli_zk_check(struct cli *c);
 /* `tarn journal bootstrap` of it */
 int cli_zk_bootstrap(struct cli *c);
 

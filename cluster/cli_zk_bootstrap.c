@@ -9,6 +9,7 @@
  *     ZooKeeper, which only elects, is made again.
  *  2. A path that another cluster uses is not shared: two groups of candidates, each of which can
  *     only lead its own, would wait for each other. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -99,6 +100,21 @@ static int bootstrap_take(struct cli_zk_bootstrap *b)
     return err ? cli_zk_ask_fails(&b->ask, b->id_path, err) : CLI_OK;
 }
 
+/* a log, or images, of a journal whose fence is gone: masters would begin without them */
+static bool bootstrap_has_journal(const char *dir)
+{
+    char images[4096];
+    uint64_t epoch;
+    snprintf(images, sizeof images, "%.4000s/images", dir);
+    bool has = !access(images, F_OK);
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d && !has && (e = readdir(d));)
+        has = log_format_name_parse(e->d_name, "log-", &epoch);
+    if (d)
+        closedir(d);
+    return has;
+}
+
 static int bootstrap_format(struct cli_zk_bootstrap *b)
 {
     static struct zk_fence f;
@@ -111,6 +127,13 @@ static int bootstrap_format(struct cli_zk_bootstrap *b)
             c, CLI_FAILED,
             "%s: a migration into this directory was begun and has not ended: give the "
             "same `tarn journal migrate` again, it goes on; or remove what is in it",
+            dir);
+    if (bootstrap_has_journal(dir))
+        return cli_error(
+            c, CLI_FAILED,
+            "%s has logs or images of a journal, and no file \"fence\", which says what "
+            "counts of them.  Nothing was changed.  Bring that file back from a copy, "
+            "or restore a backup (`tarn journal restore`) into an empty directory",
             dir);
     if (!b->hi && !b->lo && !cli_group_id_fresh(&b->hi, &b->lo))
         return cli_error(c, CLI_FAILED, "no random numbers: %s", strerror(errno));

@@ -562,6 +562,7 @@ void master_stop(struct master *m, struct env_op *op)
     master_load_hurry(m);
     master_hold_end(m);
     rpc_host_close(&m->rpc);
+    journal_ending(m->journal);
     m->is_stepping = true;
     m->stop_journal.done = master_stop_posted;
     env_post(m->env, &m->stop_journal);

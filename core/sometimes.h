@@ -16,6 +16,8 @@
 enum sometimes_group {
     SOMETIMES_GROUP_JOURNAL, /* every simulation */
     SOMETIMES_GROUP_RAFT,    /* those with a group of masters */
+    SOMETIMES_GROUP_ZK,      /* those whose masters have their journal on shared storage */
+    SOMETIMES_GROUP_DISK,    /* those whose masters do not */
     SOMETIMES_GROUP_FS,      /* those with the file system */
 };
 
@@ -48,9 +50,34 @@ enum sometimes_group {
     X(WAL_TORN, JOURNAL, "wal.torn", "the last write of a log was torn") \
     X(WAL_MENDED, RAFT, "wal.mended", "a bit that flipped in the last writes of a log is put right") \
     X(WAL_AHEAD, JOURNAL, "wal.ahead", "the log waits for a segment, and keeps more of them ready from then on") \
-    X(WAL_REUSED, JOURNAL, "wal.reused", "a segment that was removed becomes the next one") \
+    X(WAL_REUSED, DISK, "wal.reused", "a segment that was removed becomes the next one") \
     X(SHIP_REFUSED, RAFT, "ship.refused", "a holder does not give the image that it offered") \
     X(SHIP_BROKEN, RAFT, "ship.broken", "the fetching of an image breaks off and what came is kept") \
+    X(ZK_LEADS, ZK, "zk.leads", "a master begins to lead") \
+    X(ZK_FENCED, ZK, "zk.fenced", "one that leads finds in the fence that another one has claimed the log") \
+    X(ZK_EXPIRED, ZK, "zk.expired", "one that leads hears that its session is over, or its turn") \
+    X(ZK_OUTAGE, ZK, "zk.outage", "one that leads steps down, since the storage brings no proof") \
+    X(ZK_LOOK_FAILED, ZK, "zk.look_failed", "a look at the fence fails, and comes again") \
+    X(ZK_FULL, ZK, "zk.full", "the log of one that leads has no room") \
+    X(ZK_LATE, ZK, "zk.late", "one that stands for election gets nothing done on the storage, and lets others go first") \
+    X(ZK_CLAIM_TAKEN, ZK, "zk.claim_taken", "a claim meets one of the same epoch, or above") \
+    X(ZK_OVERTAKEN, ZK, "zk.overtaken", "one that takes over finds a later claim before it serves") \
+    X(ZK_SEALED_AGAIN, ZK, "zk.sealed_again", "the old log does not check to its end, and is read again") \
+    X(ZK_RELOGGED, ZK, "zk.relogged", "what may have been acknowledged, by nobody's proof, goes into the new log") \
+    X(ZK_HANDED_OVER, ZK, "zk.handed_over", "the one that was called leads") \
+    X(ZK_HAND_OTHER, ZK, "zk.hand_other", "another one leads than the one that was called") \
+    X(ZK_DROPPED, ZK, "zk.dropped", "a standby goes over to another log, and drops what it had read of the old one") \
+    X(ZK_OVERRUN, ZK, "zk.overrun", "what a standby, or who takes over, would read next is gone, and an image has it") \
+    X(ZK_IMAGE_OTHER, ZK, "zk.image_other", "the image of another member is loaded") \
+    X(ZK_GC_LOG, ZK, "zk.gc_log", "the whole log of an older epoch is removed") \
+    X(ZK_GC_ORPHAN, ZK, "zk.gc_orphan", "the log of an epoch that came to nothing is removed") \
+    X(ZK_READ_WAITS, ZK, "zk.read_waits", "a standby's read waits for what its proof found in the log") \
+    X(ZK_READ_TORN, ZK, "zk.read_torn", "a standby's read waits for what does not check yet") \
+    X(ZK_READ_ANEW, ZK, "zk.read_anew", "a standby's read needs another proof, as another log counts") \
+    X(ZK_GONE, ZK, "zk.gone", "one that leads is plainly gone, and its turn ends before its session") \
+    X(ZK_JOIN_LOST, ZK, "zk.join_lost", "the answer to who stands for election is lost: it looks for its node") \
+    X(ZK_NUMBER_AGAIN, ZK, "zk.number_again", "a number was taken by another, or its answer lost: another one") \
+    X(ZK_REARMED, ZK, "zk.rearmed", "watches are armed again on another connection") \
     X(MASTER_INTENT_RESUMED, FS, "master.intent_resumed", "a new leader finds changes that its predecessor owed the under-store") \
     X(MASTER_ACK_WAITED, FS, "master.ack_waited", "a change waits until another client has dropped what it cached") \
     X(MASTER_INVAL_LOST, FS, "master.inval_lost", "an invalidation is not delivered, and sent again") \

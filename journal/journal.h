@@ -182,7 +182,10 @@ struct journal_vt {
     void (*barrier)(struct journal *j, struct env_op *op);
     void (*image_now)(struct journal *j, struct env_op *op); /* ret: its index or an error */
     void (*status)(struct journal *j, struct journal_status *ret_status);
-    void (*stop)(struct journal *j, struct env_op *op); /* flush, close; no callbacks after done */
+    /* Flush, close; no callbacks after done.  ret: 0; E_TIMEOUT: something hangs, what it uses of m
+     * stays in use. */
+    void (*stop)(struct journal *j, struct env_op *op);
+    void (*ending)(struct journal *j); /* may be NULL */
     /* of a group; NULL for a single master.  accept: NULL also of one that talks by other ways */
     struct env_peer *(*accept)(struct journal *j, const char *from);
     void (*change)(struct journal *j, const struct journal_change *c, int64_t deadline_ns,
@@ -225,6 +228,14 @@ static inline void journal_image_read(struct journal *j, uint64_t index, uint64_
 static inline void journal_status(struct journal *j, struct journal_status *ret_status)
 {
     j->vt->status(j, ret_status);
+}
+
+/* It is to be stopped as soon as what was asked of it has ended: that is not to take as long now as
+ * it otherwise may. */
+static inline void journal_ending(struct journal *j)
+{
+    if (j->vt->ending)
+        j->vt->ending(j);
 }
 
 static inline void journal_stop(struct journal *j, struct env_op *op)

@@ -209,10 +209,11 @@ void wal_fail(struct wal *w, int why, const char *what)
         return;
     w->failed = why;
     env_timer_stop(w->env, &w->seal_timer);
-    fmt_log(w->env, ENV_LOG_ERROR,
-            "journal: %s in '%s' failed: %s. What is on disk is unknown now, so nothing more is "
-            "acknowledged. Check the disk and restart; acknowledged records are kept.",
-            what, env_disk(w->env, w->dir), err_text(why));
+    fmt_log(w->env, w->cfg.is_fenced ? ENV_LOG_WARN : ENV_LOG_ERROR,
+            "journal: %s in '%s' failed: %s.%s", what, env_disk(w->env, w->dir), err_text(why),
+            w->cfg.is_fenced ? ""
+                             : " What is on disk is unknown now, so nothing more is acknowledged. "
+                               "Check the disk and restart; acknowledged records are kept.");
     w->queued = 0;
     w->queue_tail = w->queue_head;
     if (w->state == WAL_RUNNING)

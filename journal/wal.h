@@ -43,6 +43,7 @@ struct wal_config {
     /* A segment that is removed does not become another one: others may have it open, and read on
      * in it (zk_tail.h). */
     bool keeps_none;
+    bool is_fenced; /* a failure may be another one's doing: the host finds out, and says so */
     bool no_wait; /* a start that finds no room, not even for a small segment, ends with E_NOSPC */
 };
 

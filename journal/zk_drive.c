@@ -23,9 +23,12 @@
  * Why an epoch has a log of its own: nobody but its leader writes there, so there is nothing to
  * take over by name or to truncate, and a stale leader can harm nothing but what is closed. */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
+#include "journal/zk_members.h"
 
 static const int64_t ZK_MS = 1000000;
+static const int64_t ZK_HEARD_NS = 5 * ZK_MEMBERS_NS;
 
 static struct zk_drive *zk_self(struct journal *j)
 {
@@ -133,6 +136,7 @@ struct wal *zk_drive_wal(struct zk_drive *d, uint64_t epoch)
     zk_drive_log_dir(d, epoch, d->wal_dir);
     struct wal_config wc = {.dir = d->wal_dir,
                             .segment_bytes = d->room.lacks ? 0 : d->cfg.segment_bytes,
+                            .is_fenced = true,
                             .no_wait = true,
                             .batch_bytes = d->cfg.batch_bytes,
                             .batches_in_flight = d->cfg.batches_in_flight,
@@ -412,6 +416,7 @@ static void zk_drive_late(struct zk_drive *d)
             "for election until it has.",
             env_disk(d->shared, d->dir), d->cfg.zk.id,
             (unsigned long long)((env_now_ns(d->env) - d->moved_ns) / ZK_MS));
+    SOMETIMES(ZK_LATE);
     d->is_late = true;
     zk_drive_stand_down(d);
     if (d->state == ZK_RELOG || d->state == ZK_SEAL_PAUSE)
@@ -448,6 +453,7 @@ static void zk_drive_free(struct zk_drive *d)
     struct env_op *op = d->stop_op;
     d->elect->changed = NULL;
     zk_drive_timers_stop(d);
+    env_timer_stop(d->env, &d->stop_timer);
     if (d->snap)
         snap_free(d->snap);
     zk_tail_drop(&d->tail);
@@ -504,6 +510,19 @@ static bool zk_drive_stop_step(struct zk_drive *d)
     }
 }
 
+/* What hangs can still write into what it was given, so that stays; nobody hears of it. */
+static void zk_drive_leave(struct env_op *op)
+{
+    struct zk_drive *d = container_of(op, struct zk_drive, stop_timer.op);
+    fmt_log(d->env, ENV_LOG_WARN,
+            "journal: '%s': calls there do not end: member %u stops without waiting for them.",
+            env_disk(d->shared, d->dir), d->cfg.zk.id);
+    d->is_left = true;
+    d->elect->changed = NULL;
+    zk_image_leave(d);
+    env_reply(d->env, d->stop_op, E_TIMEOUT);
+}
+
 /* what was begun has ended, and would have gone on */
 static void zk_drive_stop_begin(struct zk_drive *d)
 {
@@ -553,8 +572,16 @@ static bool zk_drive_step(struct zk_drive *d)
     return true;
 }
 
+/* nothing was begun that something is still to come of */
+static bool zk_drive_is_between(const struct zk_drive *d)
+{
+    return !d->begun && !(d->state == ZK_LOAD && d->image_begun) && d->role != JOURNAL_FAILED;
+}
+
 void zk_drive_run(struct zk_drive *d)
 {
+    if (d->is_left)
+        return;
     if (d->is_running) {
         zk_drive_kick(d);
         return;
@@ -570,6 +597,9 @@ void zk_drive_run(struct zk_drive *d)
             if (!zk_drive_stop_step(d))
                 return;
             d->is_running = true;
+        } else if (d->elect->failed && zk_drive_is_between(d)) {
+            zk_drive_fail(d, d->elect->failed);
+            break;
         } else if (!zk_drive_step(d)) {
             break;
         }
@@ -629,10 +659,13 @@ static void zk_journal_image_read(struct journal *j, uint64_t index, uint64_t of
         image_read_start(&d->image_read, d->image_read_dir, index, offset, to, len, op);
 }
 
+/* Who has not been read of in ZooKeeper for a while may be there and may not: nobody would be
+ * called to lead from there now.  Without a session only this one is known. */
 static void zk_status_members(const struct zk_drive *d, struct journal_status *st)
 {
     const struct zk_elect *e = d->elect;
     int64_t now = env_now_ns(d->env);
+    bool has_self = false;
     for (uint32_t i = 0; i < e->n_members && i < JOURNAL_MEMBERS_MAX; i++) {
         const struct zk_elect_member *from = &e->member[i];
         struct journal_member *m = &st->member[st->n++];
@@ -640,19 +673,36 @@ static void zk_status_members(const struct zk_drive *d, struct journal_status *s
         *m = (struct journal_member){.id = from->id,
                                      .votes = true,
                                      .leads = from->id == st->leader,
-                                     .connected = true,
+                                     .connected = is_self || now - from->heard_ns < ZK_HEARD_NS,
                                      .match = is_self ? d->applied : from->applied,
                                      .heard_ago_ns = is_self ? 0 : now - from->heard_ns};
         memcpy(m->addr, from->addr, sizeof m->addr);
+        has_self |= is_self;
     }
+    bool takes_part = d->role == JOURNAL_LEADER || d->role == JOURNAL_STANDBY;
+    if (!has_self && takes_part && st->n < JOURNAL_MEMBERS_MAX)
+        st->member[st->n++] = (struct journal_member){.id = st->self,
+                                                      .votes = true,
+                                                      .leads = st->leader == st->self,
+                                                      .connected = true,
+                                                      .match = d->applied};
+}
+
+/* the log that this one writes, or reads as its leader writes it */
+static void zk_status_log(const struct zk_drive *d, struct wal_stats *ret_w)
+{
+    *ret_w = (struct wal_stats){0};
+    if (d->wal && d->role == JOURNAL_LEADER)
+        wal_stats(d->wal, ret_w);
+    else if (d->has_log)
+        zk_tail_size(&d->tail, &ret_w->segments, &ret_w->bytes);
 }
 
 static void zk_journal_status(struct journal *j, struct journal_status *ret_status)
 {
     struct zk_drive *d = zk_self(j);
-    struct wal_stats w = {0};
-    if (d->wal && d->role == JOURNAL_LEADER)
-        wal_stats(d->wal, &w);
+    struct wal_stats w;
+    zk_status_log(d, &w);
     *ret_status = (struct journal_status){
         .role = d->role,
         .epoch = d->role == JOURNAL_LEADER ? d->epoch : d->log.epoch,
@@ -678,6 +728,11 @@ static void zk_journal_status(struct journal *j, struct journal_status *ret_stat
     zk_status_members(d, ret_status);
 }
 
+static void zk_journal_ending(struct journal *j)
+{
+    zk_self(j)->is_ending = true;
+}
+
 static void zk_journal_stop(struct journal *j, struct env_op *op)
 {
     struct zk_drive *d = zk_self(j);
@@ -698,6 +753,7 @@ static void zk_journal_stop(struct journal *j, struct env_op *op)
         else if (d->snap)
             snap_cancel(d->snap);
     }
+    env_timer_set(d->env, &d->stop_timer, env_now_ns(d->env) + ZK_STOP_NS);
     zk_drive_kick(d);
 }
 
@@ -728,6 +784,7 @@ static void zk_drive_init(struct zk_drive *d)
     d->kick_op.done = zk_drive_kicked;
     d->timer.op.done = zk_drive_timer;
     d->guard.op.done = zk_drive_guarded;
+    d->stop_timer.op.done = zk_drive_leave;
     d->moved_ns = env_now_ns(d->env);
     zk_pend_reset(&d->pend, 1);
     list_init(&d->reads_new);
@@ -756,6 +813,7 @@ struct journal *zk_drive_open(struct env *e, struct env *shared, struct mem *m,
         .change = zk_hand_change,
         .held = zk_hand_held,
         .stop = zk_journal_stop,
+        .ending = zk_journal_ending,
         .is_group = true,
     };
     ASSERT(host->image_reset && cfg->zk.id);

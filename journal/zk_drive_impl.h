@@ -22,16 +22,17 @@
 #include "journal/zk_fence.h"
 #include "journal/zk_owner.h"
 #include "journal/zk_pend.h"
+#include "journal/zk_record.h"
 #include "journal/zk_store.h"
 #include "journal/zk_tail.h"
 
+/* the storage need not answer for longer once the journal is to end, and to stop */
+#define ZK_ENDING_NS (2000 * 1000000LL)
+#define ZK_STOP_NS   (4000 * 1000000LL)
 /* a member that does not see a log's names for so long leaves the lead to others */
 #define ZK_NAMES_NS (5000 * 1000000LL)
 
-enum { ZK_REC_DATA = 0, ZK_REC_ACKED = 1 }; /* both begin with u64 acked_upto */
-
 enum {
-    ZK_ACKED_BYTES = 8,
     ZK_WAITS = 64, /* groups of a standby's reads */
     ZK_IMAGES = 64,
     ZK_IMAGE_MEMBERS_MAX = 32,
@@ -57,7 +58,7 @@ enum {
  *         -> SEAL_STOP (-> SEAL_PAUSE -> SEAL_OPEN)
  *    (CHAIN or) SEAL_STOP -> NAME -> NAME_CHECK -> OWN_READ -> OWN_START -> OWN_REPLAY -> RELOG
  *    RELOG (-> SERVE_PREV) -> SERVE -> PROVE -> LEAD
- *  and from NUMBER to LEAD, when it ends:  ENDING -> ENDED -> ENDED_OWNER -> REST */
+ *  and from NUMBER to LEAD, when it ends:  (DOUBT ->) ENDING -> ENDED -> ENDED_OWNER -> REST */
 enum zk_drive_state {
     ZK_OPEN,
     ZK_STORE,
@@ -87,6 +88,7 @@ enum zk_drive_state {
     ZK_SERVE,
     ZK_PROVE,
     ZK_LEAD,
+    ZK_DOUBT,  /* something failed on the way there: is the claim still the last one? */
     ZK_ENDING, /* until nothing of the leadership is under way */
     ZK_ENDED,  /* the own log stops */
     ZK_ENDED_OWNER,
@@ -146,11 +148,6 @@ struct zk_torn {                 /* behind what was read of the log something do
     uint64_t at;                 /* the index there; 0: it is not so */
     int64_t since_ns, images_ns; /* images_ns: when it was looked for an image instead */
     bool is_said;
-};
-
-struct zk_image_name {
-    uint32_t member;
-    uint64_t index;
 };
 
 enum zk_hand_state { /* zk_hand.c */
@@ -221,6 +218,7 @@ struct zk_drive {
     struct wal_host wal_host;
     char wal_dir[ENV_NAME_MAX];
     int seal_ret;
+    bool unreadable;     /* the old log is, unless another one has claimed since */
     struct zk_owner own; /* of the old log while it is sealed, of the own one after that */
     int64_t unseen_ns;   /* since then something of the log is not to be found; 0: it is */
     bool unseen_said;
@@ -231,6 +229,8 @@ struct zk_drive {
     uint64_t unproven; /* bytes */
     struct env_op check_op;
     bool is_checking, check_failed;
+    int doubt;         /* the own log failed so; a look tells whether it is still this one's */
+    bool check_doubts; /* the look began after that */
     uint64_t check_upto;
     struct env_timer tell_timer, watch_timer; /* watch: a look that failed comes again */
     int64_t led_since_ns, check_ns;           /* check: when the last look began */
@@ -261,7 +261,10 @@ struct zk_drive {
     struct zk_hand hand;
     struct zk_room room;
     struct env_op *stop_op;
-    bool stop_begun;
+    struct env_timer stop_timer;
+    bool is_ending, stop_begun;
+    bool is_left;              /* stopped, though something hangs */
+    struct journal_host front; /* the host, for what may go on when it is gone */
 };
 
 /* zk_drive.c */
@@ -334,8 +337,8 @@ void zk_hand_end(struct zk_drive *d, int ret);
 void zk_image_init(struct zk_drive *d);
 bool zk_image_load(struct zk_drive *d); /* one step; false: an operation is under way */
 void zk_image_run(struct zk_drive *d);
-bool zk_image_end(struct zk_drive *d);      /* at stop; false: something is under way */
-uint32_t zk_image_member(const char *name); /* "17/" -> 17; 0: it is something else */
+void zk_image_leave(struct zk_drive *d); /* the host is not called any more */
+bool zk_image_end(struct zk_drive *d);   /* at stop; false: something is under way */
 
 /* zk_gc.c */
 void zk_gc_init(struct zk_drive *d);

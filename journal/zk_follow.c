@@ -19,6 +19,7 @@
  *     was not durable before.  The same when less is there than was when the log began to count.
  *     It is looked at again for ever, said after a while, and an image may lead past it. */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
 static const int64_t ZK_PAUSE_NS = 100 * 1000000LL;
@@ -54,6 +55,7 @@ void zk_follow_reads_anew(struct zk_drive *d)
     list_splice(&d->reads_new, &d->reads_round);
     for (uint32_t i = 0; i < ZK_WAITS; i++)
         if (d->wait[i].index) {
+            SOMETIMES(ZK_READ_ANEW);
             list_splice(&d->reads_new, &d->wait[i].ops);
             d->wait[i].index = 0;
         }
@@ -88,6 +90,10 @@ static void zk_follow_reads_proven(struct zk_drive *d)
     }
     d->wait[i].index = base_max_u64(d->data_end, 1);
     d->wait[i].torn = zk_follow_is_torn(d) ? zk_follow_place(d) : 0;
+    if (d->wait[i].torn)
+        SOMETIMES(ZK_READ_TORN);
+    else
+        SOMETIMES(ZK_READ_WAITS);
     list_splice(&d->wait[i].ops, &d->reads_round);
 }
 
@@ -102,7 +108,8 @@ void zk_follow_applied(struct zk_drive *d)
 
 static void zk_follow_late(struct zk_drive *d, struct list *reads)
 {
-    int64_t before = env_now_ns(d->env) - d->cfg.zk.read_ns;
+    int64_t most = d->is_ending ? base_min_i64(ZK_ENDING_NS, d->cfg.zk.read_ns) : d->cfg.zk.read_ns;
+    int64_t before = env_now_ns(d->env) - most;
     list_each_safe(l, reads) {
         struct env_op *op = list_entry(l, struct env_op, link);
         if (op->ret > before)
@@ -153,6 +160,8 @@ static void zk_follow_choose(struct zk_drive *d, const struct zk_fence_served *s
         d->state = ZK_LOOK;
         return;
     }
+    if (d->pend.next > d->applied + 1)
+        SOMETIMES(ZK_DROPPED);
     zk_pend_reset(&d->pend, d->applied + 1);
     d->has_log = true;
     d->log_is_new = true;
@@ -319,6 +328,7 @@ static void zk_follow_mended(struct zk_drive *d)
 /* What comes next was removed, and then an image has it; or its name is not to be seen yet. */
 static void zk_follow_unseen(struct zk_drive *d)
 {
+    SOMETIMES(ZK_OVERRUN);
     if (zk_drive_unseen(d) > ZK_NAMES_NS && d->has_claim) {
         zk_take_end(d, E_NOENT);
         return;

@@ -19,6 +19,7 @@
  *     can begin a log any more when a later epoch is claimed (zk_owner.h, 5).  What one that stood
  *     still leaves there after that is removed by the next leader.  The directories stay, empty. */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
 static const int64_t ZK_GC_AGAIN_NS = 5000 * 1000000LL;
@@ -88,6 +89,10 @@ static void zk_gc_listed(struct zk_drive *d)
     if (g->state == ZK_GC_LOGS) {
         g->state = ZK_GC_REST;
     } else if (g->state == ZK_GC_FILES) {
+        if (g->is_all)
+            SOMETIMES(ZK_GC_LOG);
+        else
+            SOMETIMES(ZK_GC_ORPHAN);
         *(g->is_all ? &g->gone : &g->gone_between) = g->log;
         zk_gc_logs(d);
     } else if (!g->n_members) {

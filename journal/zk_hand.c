@@ -13,6 +13,7 @@
  *  3. The wait is bounded: HOLD by ZK_HAND_HOLD_NS (E_BUSY), all of it by the caller's deadline.
  *     What was asked of ZooKeeper by then may still come; until its answer no submit is taken. */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
 static const int64_t ZK_HAND_HOLD_NS = 2000 * 1000000LL;
@@ -57,8 +58,14 @@ void zk_hand_led(struct zk_drive *d)
 
 void zk_hand_served(struct zk_drive *d, const struct zk_fence_served *s)
 {
-    if (d->hand.state == ZK_HAND_AWAIT && s->epoch > d->hand.epoch)
-        zk_hand_end(d, s->member == d->hand.id ? 0 : E_CONFLICT);
+    bool is_called = s->member == d->hand.id;
+    if (d->hand.state != ZK_HAND_AWAIT || s->epoch <= d->hand.epoch)
+        return;
+    if (is_called)
+        SOMETIMES(ZK_HANDED_OVER);
+    else
+        SOMETIMES(ZK_HAND_OTHER);
+    zk_hand_end(d, is_called ? 0 : E_CONFLICT);
 }
 
 /* is it one of those who take part?  What is said of that comes late, so it only tells why nobody

@@ -9,6 +9,7 @@
  * overwrites nothing.  What goes is behind an image that is durable and complete; one that could
  * not be read at the start, because the storage did not answer, goes when two are.
  *  3. A standby whose next record was removed from the log takes the best image again. */
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
 static const int64_t ZK_IMAGE_PAUSE_NS = 500 * 1000000LL;
@@ -29,7 +30,49 @@ static struct snap *zk_image_snap(struct zk_drive *d, const char *dir)
                              .cluster_lo = d->fence.cluster_lo,
                              .busy = zk_image_is_busy,
                              .busy_ctx = d};
-    return snap_create(d->shared, d->mem, &sc, d->host);
+    return snap_create(d->shared, d->mem, &sc, &d->front);
+}
+
+/* --- the host, or nobody --- */
+
+static struct journal_host *zk_image_host(struct journal_host *front)
+{
+    return container_of(front, struct zk_drive, front)->host;
+}
+
+static void zk_image_begin_out(struct journal_host *h)
+{
+    if (zk_image_host(h))
+        zk_image_host(h)->image_begin(zk_image_host(h));
+}
+
+static uint32_t zk_image_next_out(struct journal_host *h, void *buf, uint32_t cap)
+{
+    return zk_image_host(h) ? zk_image_host(h)->image_next(zk_image_host(h), buf, cap) : 0;
+}
+
+static void zk_image_end_out(struct journal_host *h)
+{
+    if (zk_image_host(h))
+        zk_image_host(h)->image_end(zk_image_host(h));
+}
+
+static int zk_image_load_in(struct journal_host *h, const void *piece, uint32_t len)
+{
+    return zk_image_host(h) ? zk_image_host(h)->image_load(zk_image_host(h), piece, len)
+                            : E_CANCELLED;
+}
+
+static void zk_image_reset_in(struct journal_host *h)
+{
+    if (zk_image_host(h))
+        zk_image_host(h)->image_reset(zk_image_host(h));
+}
+
+void zk_image_leave(struct zk_drive *d)
+{
+    env_reply_all(d->env, &d->image_ops_running, E_CANCELLED);
+    d->host = NULL;
 }
 
 static void zk_image_member_dir(const struct zk_drive *d, uint32_t member, char *ret_dir)
@@ -107,6 +150,8 @@ static void zk_image_installed(struct zk_drive *d, int64_t ret)
     snap_free(d->other);
     d->other = NULL;
     if (ret == 0) {
+        if (d->image[d->image_at].member != d->cfg.zk.id)
+            SOMETIMES(ZK_IMAGE_OTHER);
         d->applied = d->image[d->image_at].index;
         fmt_log(d->env, ENV_LOG_INFO, "journal: image of record %llu from '%s'.",
                 (unsigned long long)d->applied, d->other_dir);
@@ -285,6 +330,11 @@ void zk_image_init(struct zk_drive *d)
     d->image_read.env = d->shared;
     d->image_read.idle = zk_image_read_idle;
     fmt_into(d->images_dir, sizeof d->images_dir, "%simages", d->dir);
+    d->front = (struct journal_host){.image_begin = zk_image_begin_out,
+                                     .image_next = zk_image_next_out,
+                                     .image_end = zk_image_end_out,
+                                     .image_load = zk_image_load_in,
+                                     .image_reset = zk_image_reset_in};
     list_init(&d->image_ops);
     list_init(&d->image_ops_running);
 }

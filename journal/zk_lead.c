@@ -14,8 +14,13 @@
  * be adopted by the next leader, and is answered so.  Without requests it looks now and then.
  *  4. A record in the log says up to where the log was acknowledged when it was appended.  When
  *     nothing follows, one of the journal's own says it.
- *  5. The log holds at most ZK_PEND_MOST that is not acknowledged. */
+ *  5. The log holds at most ZK_PEND_MOST that is not acknowledged.
+ *  6. Whatever fails in the own log, it may be because a successor has removed it.  So a look that
+ *     begins after that decides: who was superseded steps down, as for any other reason; whose
+ *     claim still holds has met a real error, and its journal fails.  On the way to leadership the
+ *     same is done by zk_take_end. */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
 static const int64_t ZK_MS = 1000000LL, ZK_CHECK_AGAIN_NS = 50 * 1000000LL;
@@ -126,13 +131,28 @@ static void zk_lead_on_rejected(struct wal_host *h, uint32_t n, int why)
 static void zk_lead_on_failed(struct wal_host *h, int why)
 {
     struct zk_drive *d = zk_lead_of(h);
-    if (d->state == ZK_LEAD)
-        zk_drive_fail(d, why);
+    if (d->state != ZK_LEAD)
+        return;
+    d->doubt = why;
+    zk_drive_kick(d);
+}
+
+/* the claim held after that */
+static void zk_lead_fail(struct zk_drive *d)
+{
+    fmt_log(d->env, ENV_LOG_ERROR,
+            "journal: member %u still leads, and its log '%s' failed: %s. What is on disk is "
+            "unknown now, so nothing more is acknowledged. Check the shared storage and restart; "
+            "acknowledged records are kept.",
+            d->cfg.zk.id, env_disk(d->shared, d->wal_dir), err_text(d->doubt));
+    zk_drive_fail(d, d->doubt);
 }
 
 static void zk_lead_on_space(struct wal_host *h, bool full)
 {
     struct zk_drive *d = zk_lead_of(h);
+    if (full)
+        SOMETIMES(ZK_FULL);
     d->full = full;
     d->image_wanted |= full;
     zk_drive_kick(d);
@@ -146,7 +166,7 @@ static int zk_lead_append(struct zk_drive *d, uint8_t type, const void *rec, uin
     uint8_t acked[ZK_ACKED_BYTES];
     struct env_iov iov[2] = {{acked, sizeof acked}, {rec, len}};
     uint64_t index, size = zk_pend_size(len);
-    if (d->unproven + size > ZK_PEND_MOST)
+    if (d->unproven + size > ZK_PEND_MOST || d->doubt)
         return E_AGAIN;
     base_put_u64(acked, MUTANT(ZK_TOLD_DURABLE) ? d->durable : d->applied);
     int ret = wal_append(d->wal, type, d->epoch, iov, 2, &index);
@@ -226,10 +246,12 @@ static void zk_lead_checked(struct env_op *op)
         return;
     }
     if (op->ret == E_STALE) {
+        SOMETIMES(ZK_FENCED);
         zk_lead_end(d, "another one has claimed the log");
         return;
     }
     if (op->ret) {
+        SOMETIMES(ZK_LOOK_FAILED);
         d->check_failed = true;
         list_splice(&d->reads_new, &d->reads_round);
         env_timer_set(d->env, &d->watch_timer, env_now_ns(d->env) + ZK_CHECK_AGAIN_NS);
@@ -239,19 +261,22 @@ static void zk_lead_checked(struct env_op *op)
     d->asked_ns = 0;
     zk_drive_apply(d, MUTANT(ZK_FENCE_EARLY) ? d->durable : d->check_upto);
     env_reply_all(d->env, &d->reads_round, 0);
+    if (d->check_doubts)
+        zk_lead_fail(d);
     zk_drive_run(d);
 }
 
 static void zk_lead_check(struct zk_drive *d)
 {
     int64_t now = env_now_ns(d->env);
-    bool is_due = d->durable > d->applied || !list_empty(&d->reads_new) ||
+    bool is_due = d->durable > d->applied || !list_empty(&d->reads_new) || d->doubt ||
                   now - d->check_ns > d->cfg.zk.outage_ns / 8;
     if (is_due && !d->asked_ns)
         d->asked_ns = now;
     if (d->is_checking || d->check_failed || !is_due)
         return;
     d->is_checking = true;
+    d->check_doubts = d->doubt != 0;
     d->check_ns = now;
     d->check_upto = d->durable;
     list_splice(&d->reads_round, &d->reads_new);
@@ -270,6 +295,8 @@ static void zk_lead_watch(struct env_op *op)
 
 void zk_lead_run(struct zk_drive *d)
 {
+    if (d->elect->standing == ZK_STANDING_LOST)
+        SOMETIMES(ZK_EXPIRED);
     if (d->elect->standing != ZK_STANDING_FIRST) {
         zk_lead_end(d, d->elect->standing == ZK_STANDING_LOST ? "its ZooKeeper session is over"
                                                               : "another one is to lead");
@@ -283,8 +310,12 @@ void zk_lead_run(struct zk_drive *d)
 /* from time to time */
 void zk_lead_guard(struct zk_drive *d)
 {
-    int64_t before = env_now_ns(d->env) - d->cfg.zk.outage_ns;
+    int64_t most =
+        d->is_ending ? base_min_i64(ZK_ENDING_NS, d->cfg.zk.outage_ns) : d->cfg.zk.outage_ns;
+    int64_t before = env_now_ns(d->env) - most;
     const struct list *first = d->waiting.next;
+    if (d->asked_ns && d->asked_ns < before)
+        SOMETIMES(ZK_OUTAGE);
     if (d->asked_ns && d->asked_ns < before)
         zk_lead_end(d, "the shared storage does not answer");
     else if (first != &d->waiting &&
@@ -304,7 +335,8 @@ void zk_lead_begin(struct zk_drive *d)
     zk_follow_reads_anew(d);
     d->told = d->applied;
     d->acked_data = d->applied;
-    d->is_checking = d->check_failed = false;
+    d->is_checking = d->check_failed = d->check_doubts = false;
+    d->doubt = 0;
     d->led_since_ns = d->check_ns = env_now_ns(d->env);
     d->asked_ns = 0;
     zk_drive_apply(d, d->first_own - 1);
@@ -313,6 +345,7 @@ void zk_lead_begin(struct zk_drive *d)
     d->durable = base_max_u64(d->durable, d->applied);
     d->elections++;
     d->role = JOURNAL_LEADER;
+    SOMETIMES(ZK_LEADS);
     fmt_log(d->env, ENV_LOG_INFO, "journal: member %u leads: epoch %llu, %llu records.",
             d->cfg.zk.id, (unsigned long long)d->epoch, (unsigned long long)d->applied);
     d->elect->vt->serves(d->elect, d->epoch);

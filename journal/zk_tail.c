@@ -437,6 +437,13 @@ static void zk_tail_run(struct zk_tail *t)
 
 /* --- the door --- */
 
+void zk_tail_size(const struct zk_tail *t, uint64_t *ret_segments, uint64_t *ret_bytes)
+{
+    uint64_t first = t->owner.first;
+    *ret_segments = first && t->seq >= first ? t->seq - first + 1 : 0;
+    *ret_bytes = *ret_segments * t->read.segment.bytes;
+}
+
 void zk_tail_look(struct zk_tail *t, bool is_thorough, struct env_op *op)
 {
     ASSERT(t->state == ZK_TAIL_REST && !t->user);

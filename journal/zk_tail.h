@@ -82,6 +82,9 @@ void zk_tail_start(struct zk_tail *t, const char *dir, uint64_t from);
 /* Hands out what is there, a bounded number of bytes.  ret: how many records; E_NOENT: what comes
  * next was removed, or the log's name is not seen yet; E_VERSION; E_IO, ... */
 void zk_tail_look(struct zk_tail *t, bool is_thorough, struct env_op *op);
+/* For people who look: the log's segments up to the one that is read, and what they take if all are
+ * as large as that one. */
+void zk_tail_size(const struct zk_tail *t, uint64_t *ret_segments, uint64_t *ret_bytes);
 /* at rest only; the file is closed when op is done */
 void zk_tail_shut(struct zk_tail *t, struct env_op *op);
 

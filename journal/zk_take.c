@@ -25,18 +25,42 @@
  *  5. Whoever is not first any more claims nothing: the fence would end the leadership of who is.
  *  6. Each state ends within a bound, or others are let go first (zk_drive.c, zk_drive_guarded). */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
-void zk_take_end(struct zk_drive *d, int why)
+/* what may have failed because another one has claimed meanwhile, and removed it */
+static bool zk_take_doubts(int why)
 {
+    return why != E_STALE && why != E_EXIST && why != E_CANCELLED && why != E_TIMEOUT &&
+           why != E_NOSPC && why != E_DQUOT && why != E_NOMEM && why != E_RANGE;
+}
+
+static void zk_take_over(struct zk_drive *d, int why)
+{
+    if (d->unreadable && why != E_STALE)
+        fmt_log(
+            d->env, ENV_LOG_ERROR,
+            "journal: '%slog-%016llx' cannot be read to its end: %s. This master does not lead: "
+            "acknowledged records would be lost. Check the shared storage, or restore a backup.",
+            d->dir, (unsigned long long)d->log.epoch, err_text(why));
     if (why != E_STALE && why != E_EXIST && why != E_CANCELLED)
         fmt_log(d->env, ENV_LOG_WARN, "journal: member %u cannot lead now: %s.", d->cfg.zk.id,
                 err_text(why));
     if (why == E_NOSPC || why == E_DQUOT)
         zk_room_short(d);
+    d->unreadable = false;
     d->end_why = why;
     d->state = ZK_ENDING;
+}
+
+void zk_take_end(struct zk_drive *d, int why)
+{
     zk_drive_stand_down(d);
+    d->end_why = why;
+    if (d->has_claim && zk_take_doubts(why))
+        d->state = ZK_DOUBT;
+    else
+        zk_take_over(d, why);
 }
 
 /* another number, a few times; then others shall try */
@@ -61,7 +85,8 @@ static void zk_take_out_of_range(struct zk_drive *d)
             "journal: ZooKeeper's node 'epoch' gives epochs above %llu, and '%sfence' has slots up "
             "to there; %llu are used. %s",
             (unsigned long long)d->elect->most, d->dir, (unsigned long long)d->fence.seen,
-            is_used_up ? "They are used up: migrate to a new journal."
+            is_used_up ? "They are used up: stop the masters and migrate to a new directory "
+                         "(`tarn journal migrate --from zk:DIR --to zk:NEW`)."
                        : "Somebody has changed that node, or it is another journal's: set it to "
                          "the number of used ones.");
 }
@@ -83,6 +108,7 @@ static void zk_take_numbered(struct zk_drive *d, int64_t ret)
 static void zk_take_claimed(struct zk_drive *d, int64_t ret)
 {
     if (ret == E_STALE) {
+        SOMETIMES(ZK_CLAIM_TAKEN);
         zk_take_again(d, E_STALE);
         return;
     }
@@ -152,13 +178,10 @@ static void zk_take_sealed(struct zk_drive *d)
         d->has_log = false; /* perhaps another one leads, and has removed it */
         zk_drive_pause(d, ZK_NAMES_NS / 100);
     } else if (++d->tries < ZK_SEAL_TRIES) {
+        SOMETIMES(ZK_SEALED_AGAIN);
         d->state = ZK_SEAL_PAUSE;
     } else {
-        fmt_log(
-            d->env, ENV_LOG_ERROR,
-            "journal: '%slog-%016llx' cannot be read to its end: %s. This master does not lead: "
-            "acknowledged records would be lost. Check the shared storage, or restore a backup.",
-            d->dir, (unsigned long long)d->log.epoch, err_text(why));
+        d->unreadable = true;
         zk_take_end(d, why);
     }
 }
@@ -224,6 +247,8 @@ static void zk_take_owned(struct zk_drive *d)
     d->prev = d->has_log ? d->log.epoch : 0;
     if (MUTANT(ZK_TAIL_NOT_RELOGGED))
         zk_pend_reset(&d->pend, d->applied + 1);
+    if (d->pend.next > d->applied + 1)
+        SOMETIMES(ZK_RELOGGED);
     d->log = (struct zk_log){d->number, d->applied, UINT64_MAX, d->pend.next - 1};
     d->durable = d->applied;
     d->relog_pos = d->pend.tail;
@@ -333,6 +358,7 @@ void zk_take_begin(struct zk_drive *d)
         zk_fence_serve(&d->fence, d->prev, d->applied, d->log.end, &d->op);
         return;
     case ZK_PROVE:
+    case ZK_DOUBT:
         zk_fence_check(&d->fence, &d->op);
         return;
     default:
@@ -344,6 +370,8 @@ static void zk_take_proved(struct zk_drive *d, int64_t ret)
 {
     if (ret == 0 && d->is_late)
         zk_take_end(d, E_TIMEOUT);
+    else if (ret == 0 && d->seal_ret) /* the own log failed behind the tail */
+        zk_take_end(d, d->seal_ret);
     else if (ret == 0)
         zk_lead_begin(d);
     else if (ret == E_STALE || ++d->tries >= ZK_PROVE_TRIES)
@@ -407,6 +435,8 @@ static void zk_take_seal_next(struct zk_drive *d, int64_t ret)
 void zk_take_next(struct zk_drive *d, int64_t ret)
 {
     bool is_done = ret == 0;
+    if (ret == E_STALE && (d->state == ZK_NAME_CHECK || d->state == ZK_PROVE))
+        SOMETIMES(ZK_OVERTAKEN);
     switch (d->state) {
     case ZK_NUMBER:
         zk_take_numbered(d, ret);
@@ -432,6 +462,9 @@ void zk_take_next(struct zk_drive *d, int64_t ret)
         return;
     case ZK_PROVE:
         zk_take_proved(d, ret);
+        return;
+    case ZK_DOUBT:
+        zk_take_over(d, ret == E_STALE ? E_STALE : d->end_why);
         return;
     case ZK_NAME_CHECK:
     case ZK_OWN_READ:

@@ -15,6 +15,7 @@
  * client has none of, and a server that does not know it closes the connection with all that was
  * sent behind it. */
 #include "core/mutant.h"
+#include "core/sometimes.h"
 #include "journal/zk_impl.h"
 
 bool zk_watch_kind(int32_t what, uint8_t *ret_kind)
@@ -169,6 +170,7 @@ void zk_watch_rearm(struct zk *z)
         zk_proto_request_put(&w, &q);
         ASSERT(!w.bad && !paths.bad); /* a path has at most ZK_PATH_MAX bytes, out has more */
         zk_session_send(z, &w);
+        SOMETIMES(ZK_REARMED);
         z->is_rearmed = false;
         z->rearms_out++;
     }

@@ -85,7 +85,8 @@ uint16_t net_listen_port(struct net *net, struct env_acceptor *a);
 /* Another directory, made if missing, which other processes may use, too (of this host, or of all
  * that mount it): *ret_env has everything from net's env, but its file names lead there.  It is
  * there until net_close.  A file system that cannot do direct I/O is used without, as elsewhere;
- * and what stands still there stands in the same pool.  As net_open, but never E_BUSY. */
+ * and what stands still there stands in the same pool.  As net_open, but E_BUSY only if somebody
+ * on this host has it as his own directory. */
 int net_shared_open(struct net *net, const char *dir, struct env **ret_env) MUST_CHECK;
 void net_stats(struct net *net, struct net_stats *ret_stats);
 /* threads of the process on which work() may block */

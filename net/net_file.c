@@ -75,6 +75,28 @@ static int net_file_parents(int dir_fd, char *path)
     return 0;
 }
 
+/* One process alone has its own directory.  Of a shared one this keeps out who would have it alone,
+ * on this host; a file system that has no such locks is shared without. */
+static int net_file_lock(struct net *net, int fd, const char *dir, bool is_own)
+{
+    if (!flock(fd, (is_own ? LOCK_EX : LOCK_SH) | LOCK_NB))
+        return 0;
+    bool is_taken = errno == EWOULDBLOCK;
+    int err = is_taken ? E_BUSY : (int)net_file_errno();
+    if (!is_taken && (!is_own || net->config.dir_readonly))
+        return 0;
+    if (is_taken)
+        fmt_log(&net->env, ENV_LOG_ERROR, "net: the directory %s is in use by another process: %s",
+                dir,
+                is_own ? "stop that one, or configure another directory"
+                       : "a command that needs it alone reads or writes it; wait for its end");
+    else
+        fmt_log(&net->env, ENV_LOG_ERROR,
+                "net: the directory %s cannot be locked: %s; use another file system", dir,
+                err_text(err));
+    return err;
+}
+
 int net_file_root(struct net *net, const char *dir, bool is_own)
 {
     char path[4096];
@@ -97,12 +119,8 @@ int net_file_root(struct net *net, const char *dir, bool is_own)
                 "net: cannot use the directory %s: %s; it must exist or be makeable, and be "
                 "writable by this user",
                 dir, err_text(err));
-    } else if (is_own && flock(fd, LOCK_EX | LOCK_NB)) {
-        err = errno == EWOULDBLOCK ? E_BUSY : (int)net_file_errno();
-        fmt_log(&net->env, ENV_LOG_ERROR,
-                "net: the directory %s is in use by another process: stop that one, or configure "
-                "another directory",
-                dir);
+    } else {
+        err = net_file_lock(net, fd, dir, is_own);
     }
     if (err && fd >= 0)
         close(fd);

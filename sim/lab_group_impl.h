@@ -22,6 +22,7 @@
 #include "sim/lab_raft.h"
 #include "sim/lab_ring.h"
 #include "sim/lab_wgl.h"
+#include "sim/lab_zk_site.h"
 
 enum {
     GROUP_NODES = 9,
@@ -214,8 +215,8 @@ struct lab_group {
     uint64_t tickets;
     struct group_record *known; /* by ticket, modulo GROUP_KNOWN; bytes: NULL */
     struct group_check check;
-    struct lab_raft *raft; /* its properties; NULL: another protocol, or one master */
-    struct group_zk *zk;   /* journal.zk; else NULL */
+    struct lab_raft *raft;  /* its properties; NULL: another protocol, or one master */
+    struct lab_zk_site *zk; /* journal.zk; else NULL */
     struct group_load *load;
     struct group_operator *oper;
     struct group_event *events;
@@ -379,16 +380,11 @@ void lab_group_plot_rot_end(struct group_event *e);
 /* ---- lab_group_zk.c: ZooKeeper and the shared storage, if journal.zk */
 void lab_group_zk_open(struct lab_group *g); /* its machines */
 void lab_group_zk_begin(struct lab_group *g);
-void lab_group_zk_vary(struct lab_group *g, uint64_t seed);
 struct journal *lab_group_zk_journal(struct group_node *n, struct env *e, struct mem *mem,
                                      const struct journal_config *cfg, struct journal_host *host);
-/* n from all servers; how: 0 both ways, 1 what it sends, 2 what is sent to it */
-void lab_group_zk_cut(struct lab_group *g, struct sim_node *n, uint64_t how);
-void lab_group_zk_uncut(struct lab_group *g, struct sim_node *n);
 void lab_group_zk_check(struct lab_group *g);
 void lab_group_zk_fault(struct group_event *e);
 void lab_group_zk_fault_end(struct group_event *e);
-void lab_group_zk_heal(struct lab_group *g);
 
 /* ---- lab_own.c: a protocol of somebody's own instead of journals */
 void lab_own_open(struct lab_group *g);

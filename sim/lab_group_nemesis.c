@@ -551,7 +551,7 @@ void lab_group_nemesis_heal(struct lab_group *g)
     for (uint32_t i = 0; i < g->n_nodes; i++)
         nemesis_disk(&g->node[i]);
     if (g->zk)
-        lab_group_zk_heal(g);
+        lab_zk_site_heal(g->zk);
     for (uint32_t i = 0; sim_fault_known(i); i++) /* also who was not asked yet */
         sim_fault_set(g->sim, sim_fault_known(i)->name, 0);
 }

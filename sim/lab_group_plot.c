@@ -42,9 +42,9 @@ void lab_group_plot_cut(struct group_event *e, bool cut)
 {
     struct lab_group *g = e->g;
     if (g->zk && cut)
-        lab_group_zk_cut(g, e->led->node, e->f->one_way);
+        lab_zk_site_cut(g->zk, e->led->node, e->f->one_way);
     else if (g->zk)
-        lab_group_zk_uncut(g, e->led->node);
+        lab_zk_site_uncut(g->zk, e->led->node);
     for (uint32_t i = 0; i < g->n_nodes; i++) {
         struct group_node *n = &g->node[i];
         if (n == e->led)
@@ -72,7 +72,7 @@ static void usurp_cut(struct group_event *e, const struct group_node *from, uint
     lab_group_note(e->g, "usurp: %s %s %s", sim_node_name(e->led->node), words[how],
                    sim_node_name(from->node));
     if (e->g->zk)
-        lab_group_zk_cut(e->g, e->led->node, how);
+        lab_zk_site_cut(e->g->zk, e->led->node, how);
     else if (how == 2)
         sim_net_partition(from->node, e->led->node, true);
     else

@@ -355,7 +355,7 @@ void lab_group_vary(struct lab_group *g, uint64_t k)
     sim_vary(g->sim, k);
     uint64_t seed = base_mix_u64(g->seed + base_mix_u64(k));
     if (g->zk)
-        lab_group_zk_vary(g, seed);
+        lab_zk_site_vary(g->zk, seed);
     if (g->own)
         lab_own_vary(g, seed);
     else

@@ -51,10 +51,12 @@ static void put_marks(const struct lab_scenario *s, struct sink *k)
 {
     for (uint32_t i = 0; i < SOMETIMES_COUNT; i++) {
         enum sometimes_group g = sometimes_marks[i].group;
-        bool is_raft = s->journal.only ? s->journal.raft : s->masters > 1;
+        bool is_zk = s->journal.zk;
+        bool is_raft = s->journal.only ? s->journal.raft : s->masters > 1 && !is_zk;
         put(k, "", sometimes_marks[i].name,
             !*s->protocol &&
                 (g == SOMETIMES_GROUP_JOURNAL || (g == SOMETIMES_GROUP_RAFT && is_raft) ||
+                 (g == SOMETIMES_GROUP_ZK && is_zk) || (g == SOMETIMES_GROUP_DISK && !is_zk) ||
                  (g == SOMETIMES_GROUP_FS && !s->journal.only)),
             sometimes_hits[i]);
     }
@@ -113,7 +115,8 @@ uint32_t lab_mark_list(const struct lab_scenario *s, const struct sim *w, struct
     const struct sim_site *site;
     put_marks(s, &k);
     uint64_t powers = put_faults(s, sim_now_ns(w), &k);
-    put_world(s, sim_stats(w), powers > 0, &k);
+    bool has_disks = !s->journal.zk || !s->journal.only; /* whose power may be lost */
+    put_world(s, sim_stats(w), powers > 0 && has_disks, &k);
     for (uint32_t i = 0; (site = sim_fault_site(w, i)); i++)
         put(&k, "site.", site->name,
             site->asked && s->sim.fault_on_ppm && s->sim.fault_fire_ppm && site_may(s, site->name),

@@ -95,22 +95,41 @@ const char *lab_names_of(const struct lab_names *l, struct ino ino)
     return n ? n->text : ino.v == INO_ROOT.v ? "/" : "";
 }
 
-struct ino lab_names_find(const struct lab_names *l, const char *name)
+/* the one of exactly that name, or the last of it */
+static const struct name *name_or_last(const struct lab_names *l, const char *name)
 {
     char text[LAB_OP_PATH + 12];
     const struct name *n = name_by_text(l, name);
     const char *mark = strrchr(name, '#');
-    if (!strcmp(name, "/"))
-        return INO_ROOT;
-    if (n || !mark)
-        return n ? n->ino : (struct ino){0};
-    size_t len = base_min_u64((uint64_t)(mark - name), sizeof text - 1);
+    if (n || !mark || strchr(mark, '/'))
+        return n;
+    size_t len = base_min_u64((uint64_t)(mark - name), LAB_OP_PATH - 1);
     memcpy(text, name, len);
     text[len] = 0;
     const struct name *first = name_by_text(l, text);
     if (!first || first->many < 2)
-        return first ? first->ino : (struct ino){0};
+        return first;
     fmt_into(text + len, sizeof text - len, "#%u", first->many);
-    n = name_by_text(l, text);
+    return name_by_text(l, text);
+}
+
+struct ino lab_names_find(const struct lab_names *l, const char *name)
+{
+    char text[LAB_OP_PATH] = "";
+    const struct name *n = NULL;
+    if (!strcmp(name, "/"))
+        return INO_ROOT;
+    /* a step at a time: each may be called otherwise here */
+    for (const char *at = name; *at;) {
+        size_t len = strcspn(at + 1, "/") + 1, has = strlen(text);
+        if (has + len >= sizeof text)
+            return (struct ino){0};
+        memcpy(text + has, at, len);
+        text[has + len] = 0;
+        n = name_or_last(l, text);
+        if (n)
+            memcpy(text, n->text, sizeof text);
+        at += len;
+    }
     return n ? n->ino : (struct ino){0};
 }

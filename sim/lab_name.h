@@ -3,7 +3,8 @@
  *
  *  1. A thing keeps its name, also when it is renamed, or gone.
  *  2. The k-th thing first heard of under one name is "name#k", from 2.
- *  3. What is asked for as "name#9" where there are fewer is the last there is. */
+ *  3. What is asked for as "name#9" where there are fewer is the last there is, also on the way to
+ *     something. */
 #ifndef SIM_LAB_NAME_H
 #define SIM_LAB_NAME_H
 

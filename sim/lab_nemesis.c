@@ -4,15 +4,21 @@
 #include "sim/lab_run_impl.h"
 
 /* is n of those that `to` means, seen from e->on? */
-static bool nemesis_means(const struct run_event *e, const struct run_node *n)
+static bool nemesis_means(const struct run_event *e, const struct sim_node *n)
 {
     const char *to = e->f->f.to;
-    if (n == e->on)
+    if (n == e->on->node)
         return false;
     if (!strcmp(to, "half"))
-        return base_mix_u64((uint64_t)e->f->f.at_ns) >> sim_node_id(n->node) % 64 & 1;
-    return !strcmp(to, "*") || (!strcmp(to, "leader") && n == e->to_leader) ||
-           !strcmp(to, sim_node_name(n->node));
+        return base_mix_u64((uint64_t)e->f->f.at_ns) >> sim_node_id(n) % 64 & 1;
+    return !strcmp(to, "*") || (!strcmp(to, "leader") && e->to_leader && n == e->to_leader->node) ||
+           !strcmp(to, sim_node_name(n));
+}
+
+/* who has links that may break: with journal.zk also what masters have theirs on */
+static struct sim_node *nemesis_at(const struct lab_run *r, uint32_t i)
+{
+    return r->zk ? sim_node_at(r->sim, i) : r->nodes[i].node;
 }
 
 /* fn for every link that is meant; "half": the node and whoever is not meant stand on one side */
@@ -22,19 +28,22 @@ static void nemesis_each(struct run_event *e,
 {
     struct lab_run *r = e->r;
     bool half = !strcmp(e->f->f.to, "half");
-    for (uint32_t i = 0; i < r->n_nodes; i++) {
-        struct run_node *from = &r->nodes[i];
-        if (half ? nemesis_means(e, from) : from != e->on)
+    uint32_t n = r->zk ? sim_node_count(r->sim) : r->n_nodes;
+    for (uint32_t i = 0; i < n; i++) {
+        struct sim_node *from = nemesis_at(r, i);
+        if (half ? nemesis_means(e, from) : from != e->on->node)
             continue;
-        for (uint32_t k = 0; k < r->n_nodes; k++)
-            if (nemesis_means(e, &r->nodes[k]))
-                fn(&e->f->f, from->node, r->nodes[k].node);
+        for (uint32_t k = 0; k < n; k++)
+            if (nemesis_means(e, nemesis_at(r, k)))
+                fn(&e->f->f, from, nemesis_at(r, k));
     }
 }
 
 /* Of several masters' disks only a minority's are ever damaged, from the first ones on. */
 static uint32_t nemesis_damages(const struct lab_run *r)
 {
+    if (r->zk) /* they keep nothing there */
+        return 0;
     return ((r->s.journal.members ? r->s.journal.members : r->s.masters) - 1) / 2;
 }
 
@@ -209,6 +218,8 @@ static void nemesis_begin(struct env_op *op)
     e->to_leader = !strcmp(e->f->f.to, "leader") ? lab_run_leader(r) : NULL;
     if (!strcmp(e->f->f.node, "leader") && !(e->on = lab_run_leader(r)))
         return;
+    if (r->zk && lab_scenario_fault_idle(&r->s, &e->f->f)) /* as random ones may be */
+        return;
     e->did = true;
     e->f->f.n_chance = 0;
     e->f->began_ns = sim_now_ns(r->sim);
@@ -287,7 +298,9 @@ static void nemesis_begin(struct env_op *op)
     case LAB_FAULT_CLOCK_RATE:
         nemesis_drawn(e, true);
         break;
-    default: /* of journals alone */
+    default: /* of journals alone, or: */
+        if (lab_scenario_fault_is_zk(e->f->f.kind))
+            e->step = lab_zk_site_fault(e->r->zk, &e->f->f);
         break;
     }
     sim_at(r->sim, until_ns, &e->end);
@@ -343,6 +356,8 @@ static void nemesis_end(struct env_op *op)
         nemesis_disk(n);
         break;
     default:
+        if (lab_scenario_fault_is_zk(e->f->f.kind))
+            lab_zk_site_fault_end(e->r->zk, &e->f->f, e->step, e->healing);
         break;
     }
 }
@@ -370,7 +385,7 @@ void lab_nemesis_open(struct lab_run *r)
         sim_at(r->sim, f->at_ns, &e->begin);
     }
     r->errs = lab_fault_errs(&r->s.sim.disk);
-    for (uint32_t i = 0; i < r->n_nodes && r->errs; i++)
+    for (uint32_t i = r->zk ? r->s.masters : 0; i < r->n_nodes && r->errs; i++)
         nemesis_errs(&r->nodes[i], INT64_MAX);
 }
 
@@ -396,6 +411,8 @@ void lab_nemesis_heal(struct lab_run *r)
     for (uint32_t i = 0; i < r->n_nodes; i++)
         if ((r->oper && i < r->s.masters) || r->nodes[i].had_errs || stalls)
             nemesis_disk(&r->nodes[i]);
+    if (r->zk)
+        lab_zk_site_heal(r->zk);
     lab_ufs_outage(r->ufs, 0);
     lab_ufs_full(r->ufs, 0);
     lab_ufs_eio(r->ufs, 0);

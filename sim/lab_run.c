@@ -211,6 +211,14 @@ static void run_spare(struct mem *m)
     }
 }
 
+static void run_check_zk(struct lab_run *r)
+{
+    char why[200];
+    lab_check_finding(r->check, LAB_STRUCTURE)->checks++;
+    if (!lab_zk_site_check(r->zk, why, sizeof why))
+        lab_check_fail(r->check, LAB_STRUCTURE, "the simulated ZooKeeper: %s", why);
+}
+
 static void run_tick(struct env_op *op)
 {
     struct lab_run *r = container_of(op, struct lab_run, tick);
@@ -218,6 +226,8 @@ static void run_tick(struct env_op *op)
     lab_load_check(r->load, RUN_LATE_NS);
     if (++r->ticks % 8 == 0)
         lab_check_interval(r->check);
+    if (r->ticks % 8 == 0 && r->zk)
+        run_check_zk(r);
     if (r->ticks % RUN_FORGET_TICKS == 0)
         lab_check_forget(r->check, lab_load_oldest_ns(r->load));
     if (r->ticks == RUN_SPARE_TICKS)
@@ -268,7 +278,7 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
     };
     r->check = lab_check_open(r->mem, r->sim, r->ufs, &cc);
     struct lab_raft_config rc = {run_raft, r, &lab_check_finding(r->check, LAB_RAFT)->checks};
-    r->raft = s->masters > 1 ? lab_raft_open(r->mem, &rc) : NULL;
+    r->raft = s->masters > 1 && !s->journal.zk ? lab_raft_open(r->mem, &rc) : NULL;
     mem_reserve(r->mem, cc.recent * RUN_PAST_BYTES);
     s->load.seed = r->seed;
     s->load.ops = s->ops.op;
@@ -289,6 +299,13 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
                                      .uri = "sim:main",
                                      .mode = FSOP_MOUNT_THROUGH,
                                      .check_interval_ns = s->check_interval_ns};
+}
+
+static void run_begin_zk(struct lab_run *r)
+{
+    int err = lab_zk_site_begin(r->zk, RUN_CLUSTER, r->seed + 1);
+    if (err)
+        lab_check_fail(r->check, LAB_STRUCTURE, "the fence cannot be made: %s", err_name(err));
 }
 
 struct lab_run *lab_run_open(struct mem *m, const struct lab_scenario *s, uint64_t seed,
@@ -317,8 +334,12 @@ struct lab_run *lab_run_open(struct mem *m, const struct lab_scenario *s, uint64
     ASSERT(r->windows && r->faults && r->events);
     if (s->masters > 1)
         r->oper = lab_run_operator_open(r);
+    if (s->journal.zk)
+        r->zk = lab_zk_site_open(m, r->sim, &r->s, seed);
     lab_link_begin(&r->s, r->sim, false);
     lab_chance_begin(r->sim, s->told, s->has_chances ? &s->chances : NULL);
+    if (r->zk)
+        run_begin_zk(r);
     for (uint32_t i = 0; i < r->n_nodes; i++)
         lab_run_boot(&r->nodes[i]);
     if (r->oper)
@@ -422,5 +443,7 @@ void lab_run_vary(struct lab_run *r, uint64_t k)
     uint64_t seed = base_mix_u64(r->seed + base_mix_u64(k));
     sim_vary(r->sim, k);
     lab_ufs_vary(r->ufs, seed);
+    if (r->zk)
+        lab_zk_site_vary(r->zk, seed);
     lab_load_vary(r->load, seed);
 }

@@ -8,8 +8,9 @@
 #include "sim/lab_core.h"
 #include "sim/lab_raft.h"
 #include "sim/lab_run.h"
+#include "sim/lab_zk_site.h"
 
-enum { RUN_WINDOW_MS = 100, RUN_MASTERS = 9 };
+enum { RUN_WINDOW_MS = 100, RUN_MASTERS = 9, RUN_CLUSTER = 1 }; /* CLUSTER: half of its id */
 #define RUN_MS          1000000LL
 #define LAB_RUN_TICK_NS (250 * RUN_MS)
 
@@ -28,7 +29,7 @@ struct run_node {
     bool flipped;   /* a bit of its disk: it may say so and want an empty directory */
     /* of a master */
     struct master_observer *observer;
-    struct raft_watch *watch;            /* NULL: there is one master */
+    struct raft_watch *watch;            /* NULL: no Raft */
     uint32_t id;                         /* its journal's member id; 0: spare, not running */
     bool founder;                        /* began with the group */
     bool joins;                          /* with an empty directory */
@@ -69,7 +70,8 @@ struct lab_run {
     struct sim *sim;
     struct lab_ufs *ufs;
     struct lab_check *check;
-    struct lab_raft *raft; /* NULL: there is one master */
+    struct lab_raft *raft;  /* NULL: no Raft */
+    struct lab_zk_site *zk; /* journal.zk; else NULL */
     struct lab_load *load;
     struct run_node *nodes;
     uint32_t n_nodes, max_nodes;
@@ -94,6 +96,12 @@ struct lab_run {
     uint32_t repairs, exits, changes;
     char ended[120];
 };
+
+/* after which somebody else is elected, at most */
+static inline int64_t run_suspect_ns(const struct lab_run *r)
+{
+    return r->zk ? r->s.zk.session_ns : r->s.journal.suspect_max_ns;
+}
 
 /* ---- lab_run_node.c */
 struct run_node *lab_run_node(struct lab_run *r, const char *name);

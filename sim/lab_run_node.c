@@ -1,8 +1,9 @@
 /* sim/lab_run_node.c - the machines of a run, and their own checks (see sim/lab_run.h).
  *
- * Of several masters each is a member of one group, by the Raft journal.  One whose journal failed
- * because its disk was made to fail ends, and starts again a little later; one that cannot start
- * because its disk is damaged gets an empty one and another number, from the operator. */
+ * Of several masters each is a member of one group, by the Raft journal or by that with ZooKeeper.
+ * One whose journal failed because its disk was made to fail ends, and starts again a little later;
+ * one that cannot start because its disk is damaged gets an empty one and another number, from the
+ * operator. */
 #include "sim/lab_run_impl.h"
 
 /* ---- machines ---- */
@@ -29,15 +30,18 @@ static void node_boot_master(struct env *e, struct mem *m, void *ctx)
     struct run_node *n = ctx;
     struct lab_run *r = n->r;
     struct master_config cfg = master_config_default();
+    bool ok = true;
     cfg.listen = n->addr;
     cfg.journal.dir = "journal";
     cfg.journal.segment_bytes = r->s.segment_bytes;
     cfg.journal.image_after_bytes = r->s.image_after_bytes;
-    if (r->oper)
+    if (r->zk)
+        ok = lab_zk_site_mount(r->zk, n->node, e, m, n->id, n->addr, &cfg.journal);
+    else if (r->oper)
         cfg.journal.raft = node_raft(n);
     bool is_new = r->oper ? !n->joins : lab_check_records(r->check) == 0;
     if (is_new) { /* as an operator formats it: once; who joins takes what it is told */
-        cfg.journal.cluster_hi = 1;
+        cfg.journal.cluster_hi = RUN_CLUSTER;
         cfg.journal.cluster_lo = r->seed + 1;
     }
     cfg.limits = lab_scenario_limits(&r->s);
@@ -55,7 +59,7 @@ static void node_boot_master(struct env *e, struct mem *m, void *ctx)
     if (n->watch)
         lab_raft_starts(n->watch);
     n->is_handing = n->has_served = false;
-    int err = master_open(e, m, &cfg, &n->master);
+    int err = ok ? master_open(e, m, &cfg, &n->master) : E_NOMEM;
     if (err)
         lab_check_fail(r->check, LAB_STRUCTURE, "%s: master_open: %s", sim_node_name(n->node),
                        err_name(err));
@@ -203,6 +207,7 @@ static void node_failed(struct run_node *n, int why)
         return;
     }
     bool excused = sim_now_ns(r->sim) <= n->excused_until_ns ||
+                   (r->zk && lab_zk_site_excuses(r->zk, n->node, why)) ||
                    ((why == E_CORRUPT || why == E_IO) && n->flipped) ||
                    (why == E_NOSPC && sim_now_ns(r->sim) <= n->full_until_ns);
     if (!r->oper || !excused) {

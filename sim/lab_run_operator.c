@@ -181,17 +181,47 @@ static void operator_grant(struct run_operator *o, const struct operator_wish *w
     operator_do(o, &s);
 }
 
+static struct operator_wish operator_next(struct run_operator *o)
+{
+    struct operator_wish w = o->wish[0];
+    memmove(o->wish, o->wish + 1, --o->n_wishes * sizeof w);
+    return w;
+}
+
+/* Of masters with journal.zk there is no list to keep in order: who is there is there.  Images, and
+ * who is to lead. */
+static void operator_tick_zk(struct run_operator *o)
+{
+    o->tidy = true;
+    o->lead = lab_run_leader(o->r);
+    if (!o->n_wishes)
+        return;
+    struct operator_wish w = operator_next(o);
+    if (w.kind == LAB_FAULT_IMAGE && w.on->master) {
+        operator_grant(o, &w);
+    } else if (w.kind == LAB_FAULT_MEMBERS && o->lead) {
+        struct journal_change c = {.verb = JOURNAL_ELECT,
+                                   .id = o->r->nodes[w.chance % o->r->s.masters].id};
+        operator_change(o, &c);
+    }
+}
+
 void lab_run_operator_tick(struct run_operator *o)
 {
-    if (o->is_calling || sim_now_ns(o->r->sim) < o->until_ns || !operator_look(o))
+    if (o->is_calling || sim_now_ns(o->r->sim) < o->until_ns)
+        return;
+    if (o->r->zk) {
+        operator_tick_zk(o);
+        return;
+    }
+    if (!operator_look(o))
         return;
     o->tidy = false;
     if (operator_mend(o))
         return;
     o->tidy = true;
     if (o->n_wishes) {
-        struct operator_wish w = o->wish[0];
-        memmove(o->wish, o->wish + 1, --o->n_wishes * sizeof w);
+        struct operator_wish w = operator_next(o);
         o->tidy = false;
         operator_grant(o, &w);
     }

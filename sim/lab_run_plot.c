@@ -4,8 +4,8 @@
  * USURP: another master leads before the old leader notices, and serves some of its clients.
  *
  *   the leader is told to hand over, in some
- *     -> it reaches no other master any more, or is not reached; mostly it stands still, between
- * two turns or in the middle of one
+ *     -> it reaches no other master any more (and not ZooKeeper), or is not reached; mostly it
+ * stands still, between two turns or in the middle of one
  *     -> somebody else leads: some clients lose their connection to the old one, and find the new
  *        one -> the old one goes on, and still reaches clients and workers -> all is as before
  *
@@ -45,6 +45,10 @@ static void plot_cut(struct run_event *e, bool cut)
 {
     struct lab_run *r = e->r;
     bool one_way = cut && lab_fault_chance(&e->f->f, r->sim, 3) == 0;
+    if (r->zk && cut)
+        lab_zk_site_cut(r->zk, e->led->node, one_way ? 2 : 0);
+    else if (r->zk)
+        lab_zk_site_uncut(r->zk, e->led->node);
     for (uint32_t i = 0; i < r->s.masters; i++) {
         if (&r->nodes[i] == e->led)
             continue;
@@ -81,7 +85,7 @@ static void plot_turn(struct run_event *e)
         return;
     if (how == 1) {
         uint32_t submits = (uint32_t)lab_fault_chance(&e->f->f, r->sim, 8);
-        sim_node_stall(e->led->node, submits, plot_some_ns(e, 2 * r->s.journal.suspect_max_ns));
+        sim_node_stall(e->led->node, submits, plot_some_ns(e, 2 * run_suspect_ns(r)));
         return;
     }
     e->paused = e->led->paused = true;
@@ -108,7 +112,7 @@ void lab_run_plot_usurp_next(struct run_event *e)
         break;
     case 2:
         plot_turn(e);
-        e->until_ns = now + 3 * r->s.journal.suspect_max_ns;
+        e->until_ns = now + 3 * run_suspect_ns(r);
         plot_next(e, PLOT_LOOK_NS);
         break;
     case 3:

@@ -309,9 +309,16 @@ static const struct key *key_find(const char *name, char *ret_why)
     const char *near = lab_word_near(name, of_files, ARRAY_LEN(of_files));
     unsigned best = near ? lab_word_distance(name, near) : 3 + (unsigned)strlen(name) / 3;
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        static const char ppm[] = "_ppm"; /* a share may be asked for without */
+        char plain[64];
+        size_t len = strlen(keys[i].name);
         unsigned d = lab_word_distance(name, keys[i].name);
         if (d == 0)
             return &keys[i];
+        if (len >= sizeof ppm && !strcmp(keys[i].name + len - sizeof ppm + 1, ppm)) {
+            fmt_into(plain, sizeof plain, "%.*s", (int)(len - sizeof ppm + 1), keys[i].name);
+            d = (unsigned)base_min_u64(d, lab_word_distance(name, plain));
+        }
         if (d < best) {
             best = d;
             near = keys[i].name;

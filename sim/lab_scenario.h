@@ -98,7 +98,7 @@ struct lab_scenario_shared {
 struct lab_scenario_journal {
     uint32_t only;    /* journals and a few registers on them; no file system */
     uint32_t raft;    /* 0: each on its own */
-    uint32_t zk;      /* with raft 0: one log on shared storage */
+    uint32_t zk;      /* with raft 0: one log on shared storage; with only, or several masters */
     uint32_t members; /* of the masters: who begins; the others are spare.  0: all */
     uint32_t keys, record_bytes, ballast_bytes;
     uint32_t reads_ppm, standby_ppm; /* of the operations; of the reads: asked of anybody */

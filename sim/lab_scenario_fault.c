@@ -242,8 +242,9 @@ const char *lab_scenario_fault_idle(const struct lab_scenario *s, const struct l
         return "clock.drift_max_ppm is 0, so there is no other rate";
     if (f->kind == LAB_FAULT_DISK_ERRORS && is_alone && f->node[0] == 'm')
         return "a single master's disk is spared";
-    if (s->journal.zk && (fault_is_disk(f->kind) || f->kind == LAB_FAULT_ROT ||
-                          f->kind == LAB_FAULT_LOSE || f->kind == LAB_FAULT_WIPE))
+    if (s->journal.zk && f->node[0] != 'w' &&
+        (fault_is_disk(f->kind) || f->kind == LAB_FAULT_ROT || f->kind == LAB_FAULT_LOSE ||
+         f->kind == LAB_FAULT_WIPE))
         return "with journal.zk masters keep nothing on their disks";
     if (f->node[0] == 'z' || f->node[0] == 's')
         return "faults of ZooKeeper's servers and of the storage have names of their own";

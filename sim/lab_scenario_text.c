@@ -206,8 +206,13 @@ static int sense_latency(const char *of, int64_t least_ns, int64_t mean_ns, char
 static int sense_zk(const struct lab_scenario *s, char *ret_why)
 {
     uint32_t i = 0;
-    if (s->journal.zk && (s->journal.raft || !s->journal.only || *s->protocol)) {
-        fmt_into(ret_why, LAB_ERROR, "journal.zk: with journal.only 1 and journal.raft 0");
+    if (s->journal.zk && (s->journal.raft || *s->protocol)) {
+        fmt_into(ret_why, LAB_ERROR, "journal.zk: with journal.raft 0");
+        return E_CONFIG;
+    }
+    if (s->journal.zk && !s->journal.only && (s->masters < 2 || s->journal.members)) {
+        fmt_into(ret_why, LAB_ERROR,
+                 "journal.zk: with two masters or more, all of which begin (journal.members 0)");
         return E_CONFIG;
     }
     if (s->journal.zk && s->core) {
@@ -273,7 +278,8 @@ int lab_scenario_check(const struct lab_scenario *s, char *ret_why)
     struct journal_raft raft = {.promise_ns = s->journal.promise_ns,
                                 .suspect_min_ns = s->journal.suspect_min_ns,
                                 .drift_ppm = lab_scenario_belief_ppm(s)};
-    if (s->masters > 1 && !lab_scenario_is_group(s) && journal_sure_ns(&raft) <= 0) {
+    if (s->masters > 1 && !s->journal.zk && !lab_scenario_is_group(s) &&
+        journal_sure_ns(&raft) <= 0) {
         fmt_into(ret_why, LAB_ERROR,
                  "journal.promise must be shorter than journal.suspect_min, also by clocks that "
                  "differ by %u ppm: masters change the under-store while nobody else can lead",

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include "core/fmt.h"
 
+enum { FEW = 8 }; /* faults and operations, all of whose sets are tried */
+
 struct shrink {
     const struct lab_shrink *how;
     struct lab_scenario *best, *next; /* next: the candidate */
@@ -400,6 +402,22 @@ static void shrink_steps(struct shrink *k, uint32_t i)
     }
 }
 
+/* "/a#6/b#2" -> "/a/b": which of its name it is says something only where it matters */
+static bool unmark(char *path)
+{
+    char *to = path;
+    for (const char *at = path; *at;) {
+        size_t digits = *at == '#' ? strspn(at + 1, "0123456789") : 0;
+        if (digits && (at[digits + 1] == '/' || !at[digits + 1]))
+            at += digits + 1;
+        else
+            *to++ = *at++;
+    }
+    bool less = *to != 0;
+    *to = 0;
+    return less;
+}
+
 static void shrink_op(struct shrink *k, uint32_t i)
 {
     static const size_t plain[] = {offsetof(struct lab_op, user), offsetof(struct lab_op, flags)};
@@ -415,6 +433,10 @@ static void shrink_op(struct shrink *k, uint32_t i)
         *(uint32_t *)(void *)((char *)&shrink_next(k)->ops.op[i] + plain[j]) = 0;
         shrink_try(k);
     }
+    struct lab_op *op = &shrink_next(k)->ops.op[i];
+    bool in = unmark(op->in), to = unmark(op->to);
+    if (in || to)
+        shrink_try(k);
 }
 
 static void shrink_items(struct shrink *k)
@@ -721,6 +743,75 @@ static void shrink_knobs(struct shrink *k)
             knob_try(k, i, lab_scenario_get(&usual, i));
 }
 
+/* ---- few of few ---- */
+
+/* Only those of the set (a bit each: faults, then operations).  The operations begin gap_ns apart
+ * (0: when they did), those of one moment together; the first fault after_ns after the operation
+ * before it, the others as long after theirs as before; after_ns < 0: the first one, too. */
+static bool few_try(struct shrink *k, uint32_t set, int64_t gap_ns, int64_t after_ns)
+{
+    const struct lab_scenario *b = k->best;
+    struct lab_scenario *s = shrink_next(k);
+    int64_t spare_ns = b->duration_ns - last_ns(b), began[FEW], at_ns = 0, was_ns = 0;
+    uint32_t nf = b->n_faults, n = 0;
+    for (uint32_t i = 0; i < b->ops.n; i++) {
+        if (!(set & 1u << (nf + i)))
+            continue;
+        bool together = n && b->ops.op[i].at_ns == was_ns;
+        at_ns = !gap_ns ? b->ops.op[i].at_ns : together ? at_ns : n ? at_ns + gap_ns : 1000000;
+        was_ns = b->ops.op[i].at_ns;
+        began[i] = at_ns;
+        s->ops.op[n] = b->ops.op[i];
+        s->ops.op[n++].at_ns = began[i];
+    }
+    s->ops.n = n;
+    n = 0;
+    for (uint32_t i = 0; i < nf; i++) {
+        if (!(set & 1u << i))
+            continue;
+        struct lab_fault f = b->faults[i];
+        for (uint32_t j = b->ops.n; j-- > 0;)
+            if ((set & 1u << (nf + j)) && b->ops.op[j].at_ns <= f.at_ns) {
+                f.at_ns =
+                    began[j] + (after_ns >= 0 && n == 0 ? after_ns : f.at_ns - b->ops.op[j].at_ns);
+                break;
+            }
+        s->faults[n++] = f;
+    }
+    s->n_faults = n;
+    s->duration_ns = last_ns(s) + (spare_ns > 0 ? spare_ns : 0) + 20000000;
+    s->duration_ns = s->duration_ns / 1000000 * 1000000;
+    return shrink_try(k);
+}
+
+static bool few_of(struct shrink *k, uint32_t set, uint32_t size)
+{
+    static const int64_t gaps[] = {0, 1000000, 20000000, 300000000}, step = 100000, most = 2000000;
+    for (size_t i = 0; i < ARRAY_LEN(gaps); i++)
+        if (few_try(k, set, gaps[i], -1))
+            return true;
+    if (size > 3 || !(set & ((1u << k->best->n_faults) - 1)))
+        return false;
+    for (int64_t after = 0; after < most; after += step)
+        if (few_try(k, set, gaps[2], after))
+            return true;
+    return false;
+}
+
+/* Where one at a time and two at a time give way no more: every smaller set, the smallest first, at
+ * other times, too - a fault that is a little later does what took two. */
+static bool shrink_few(struct shrink *k)
+{
+    uint32_t n = k->best->n_faults + k->best->ops.n;
+    if (n > FEW || !k->best->has_ops)
+        return false;
+    for (uint32_t size = 1; size < n; size++)
+        for (uint32_t set = 1; set < 1u << n && !k->over; set++)
+            if ((uint32_t)__builtin_popcount(set) == size && few_of(k, set, size))
+                return true;
+    return false;
+}
+
 /* ---- all of it ---- */
 
 static void shrink_round(struct shrink *k)
@@ -750,11 +841,13 @@ bool lab_shrink(struct lab_scenario *s, int64_t at_ns, const struct lab_shrink *
     two[0] = *s;
     if (!shrink_all_chances(&k, true) && !s->has_chances)
         shrink_chances(&k);
-    for (uint32_t rounds = 0, before = UINT32_MAX; rounds < 6 && k.gains != before && !k.over;
-         rounds++) {
-        before = k.gains;
-        shrink_round(&k);
-    }
+    do {
+        for (uint32_t rounds = 0, before = UINT32_MAX; rounds < 6 && k.gains != before && !k.over;
+             rounds++) {
+            before = k.gains;
+            shrink_round(&k);
+        }
+    } while (shrink_few(&k));
     shrink_times(&k);
     shrink_duration(&k);
     *s = *k.best;

@@ -168,6 +168,7 @@ struct sim_mount {
     struct list handles;              /* of the process */
     struct list seen;                 /* sim_seen: files, the last one first */
     int64_t names_ns, names_until_ns; /* names are as they were then, until then */
+    bool has_failed;                  /* the process has heard of an error that was asked for */
     struct prng prng;
 };
 

@@ -398,6 +398,7 @@ void sim_shared_event(struct sim *s, struct sim_ev *ev)
     default:
         if (ev->a)
             ((struct sim_handle *)ev->a)->under_way--;
+        m->has_failed |= ev->ret == E_IO;
         sim_record(s, m->node, SIM_K_OP, (uint64_t)ev->ret, 0);
         sim_disk_io_names_free(s, ev);
         sim_op_finish(s, ev, ev->ret);
@@ -449,6 +450,7 @@ void sim_shared_crash(struct sim_node *n, bool power)
         struct sim_mount *m = container_of(l, struct sim_mount, on_node);
         while (!list_empty(&m->handles))
             sim_disk_io_forget(container_of(m->handles.next, struct sim_handle, link));
+        m->has_failed = false;
         if (power)
             sim_shared_reboot(m);
     }
@@ -536,6 +538,16 @@ void sim_shared_outage(struct sim_shared *fs, int64_t for_ns, bool fails)
     fs->out_until_ns = fs->sim->now_ns + for_ns;
     fs->out_fails = fails;
     sim_record(fs->sim, fs->server, SIM_K_PAUSE, 1, fails);
+}
+
+bool sim_shared_has_failed(const struct sim_shared *fs, const struct sim_node *n)
+{
+    list_each(l, &n->mounts) {
+        const struct sim_mount *m = container_of(l, struct sim_mount, on_node);
+        if (m->fs == fs)
+            return m->has_failed;
+    }
+    return false;
 }
 
 /* ---- the world's side ---- */

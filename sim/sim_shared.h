@@ -57,5 +57,7 @@ void sim_shared_down(struct sim_shared *fs);
 void sim_shared_up(struct sim_shared *fs);
 /* it answers nothing for so long; or, fails, with E_IO */
 void sim_shared_outage(struct sim_shared *fs, int64_t for_ns, bool fails);
+/* n's process has heard E_IO of it.  Perhaps long after the outage: it may have stood still. */
+bool sim_shared_has_failed(const struct sim_shared *fs, const struct sim_node *n);
 
 #endif

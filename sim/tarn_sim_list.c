@@ -197,7 +197,8 @@ static const char *const knobs[][2] = {
     {"load.cut", "weight of truncations of one of load.logs"},
     {"journal.only", "1: journals and a few registers on them, no file system"},
     {"journal.raft", "1: one group; 0: each a journal of its own"},
-    {"journal.zk", "1 (and raft 0): one log on shared storage, leaders elected through ZooKeeper"},
+    {"journal.zk", "1 (and raft 0; several masters, or only): one log on shared storage, leaders "
+                   "elected through ZooKeeper"},
     {"journal.members", "masters that begin as the group; 0: all"},
     {"journal.keys", "registers"},
     {"journal.record_bytes", "of a record, at most"},

@@ -128,8 +128,9 @@ int tarn_sim_bad_value(const char *option, const char *v)
             tarn_sim_say("%s %s: a time needs a unit, like %ss or %sms\n", option, v, v, v);
             return EXIT_USAGE;
         }
-    tarn_sim_say("missing or bad value of %s%s%s (see --help)\n", option, v ? ": " : "",
-                 v ? v : "");
+    bool is_shard = v && !strcmp(option, "--shard");
+    tarn_sim_say("missing or bad value of %s%s%s%s (see --help)\n", option, v ? ": " : "",
+                 v ? v : "", is_shard ? ": of N parts the first is 0/N, the last N-1/N" : "");
     return EXIT_USAGE;
 }
 

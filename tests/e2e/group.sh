@@ -2,6 +2,7 @@
 unset TARN_CONFIG
 group_up() { # group_up MEMORY [options of tarn up]: of each master; the log is up.log
     local memory=$1; shift
+    : > "$work/up.log" # what an earlier one said is not this one's
     tarn up --under-store "$store" --masters 3 --workers 1 --dir "$work/up" \
         --set "master.listen=127.0.0.1:$port" --set "worker.listen=127.0.0.1:$((port + 10))" \
         --set master.memory="$memory" --set worker.capacity=64MiB "$@" > "$work/up.log" 2>&1 &

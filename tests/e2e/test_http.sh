@@ -59,6 +59,13 @@ for k in meta.inodes:tarn_master_inodes workers.alive:tarn_master_workers_alive 
     [ "$a" = "$b" ] || fail "$k: $a and $b"
 done
 
+# what the alerts come to
+if command -v promtool > /dev/null; then
+    promtool test rules "$here/tests/e2e/alerts.yml" > "$work/alerts.log" 2>&1 || fail "alerts: $(cat "$work/alerts.log")"
+else
+    echo "the alerts are not tried: no promtool here (Debian: prometheus)"
+fi
+
 # the rest of HTTP
 is 404 http://$M/nothing
 is 405 -X POST -d x http://$M/metrics

@@ -23,6 +23,10 @@ sums() { (cd "$work/master" && sha256sum ./*); }
 before=$(sums)
 tarn journal verify "$work/master" > "$work/verify" || fail "verify: $(cat "$work/verify")"
 grep -q '^ok: records 1 to ' "$work/verify" || fail "verify says $(cat "$work/verify")"
+tarn master --check > "$work/verify" || fail "master --check: $(cat "$work/verify")"
+grep -q '^ok: records 1 to ' "$work/verify" || fail "master --check says $(cat "$work/verify")"
+tarn master --check --set "master.dir=$work/none" > "$work/verify" || fail "master --check of nothing: $(cat "$work/verify")"
+grep -q 'there is no journal, and a start begins one' "$work/verify" && [ ! -e "$work/none" ] || fail "master --check of nothing says $(cat "$work/verify")"
 tarn journal dump > "$work/dump" || fail "dump of master.dir"
 grep -q ' mkdir .*name="dir-2"' "$work/dump" || fail "no mkdir in the dump"
 grep -q ' rename .*name="dir-3" .*name2="dir three"' "$work/dump" || fail "no rename in the dump"
@@ -43,6 +47,8 @@ tarn journal dump "$work/master" > "$work/dump2" 2> "$work/dump2.log"; code=$?
 [ $code = 5 ] || fail "dump of a damaged log ends with $code"
 grep -q 'offset 8192: not intact' "$work/dump2.log" || fail "dump says $(cat "$work/dump2.log")"
 tail -n 1 "$work/dump2" | grep -q "^$last " || fail "the dump stops at the damage"
+tarn master --check > "$work/refused.log" 2>&1; code=$?
+[ $code = 5 ] || fail "master --check of a damaged log ends with $code"
 tarn master > "$work/refused.log" 2>&1; code=$?
 [ $code = 1 ] || fail "a master on a damaged log ends with $code"
 [ "$before" = "$(sums)" ] || fail "a refused start changed something"

@@ -2,6 +2,7 @@
 # docs/recovery.md, "Another kind of journal": local, raft and zk, any to any; what is refused; kill -9 in the
 # middle; a source that is not changed; a destination that starts nobody before it is whole; differences named.
 . "$(dirname "$0")/lib.sh" "$@"
+. "$(dirname "$0")/zookeeper.sh"
 group="1@127.0.0.1:$port,2@127.0.0.1:$((port + 1)),3@127.0.0.1:$((port + 2))"
 cat > "$TARN_CONFIG" <<END
 {"master": {"listen": "127.0.0.1:$port", "dir": "$work/master", "memory": "256MiB", "lease": "2s", "session": "6s"}, "client": {"deadline": "10s"},
@@ -142,6 +143,20 @@ says 0 "migrated and compared: zk:.* -> raft:" --from "zk:$work/z" --to "raft:$w
 says 0 "migrated and compared: zk:.* -> zk:" --from "zk:$work/z" --to "zk:$work/zz" --id 7
 says 0 "same: zk:" --from "zk:$work/z" --to "zk:$work/zz" --id 7 --verify
 [ "$(sums "$work/z")" = "$found" ] || fail "the source was changed"
+# verify and dump of it; an image that is damaged is named
+tarn journal verify "zk:$work/z" > "$work/verify.log" 2>&1 || fail "verify zk: $(cat "$work/verify.log")"
+grep -q '^ok: .*image at .* of member 1, 1 images' "$work/verify.log" || fail "verify zk says: $(cat "$work/verify.log")"
+tarn journal verify "$work/z" --json | python3 -c 'import json, sys; d = json.load(sys.stdin); assert d["ok"] and d["starts"] and d["last_index"] > 40 and d["epochs_left"] > 16000' || fail "verify --json of a zk journal"
+tarn journal dump --all "$work/z" > "$work/dump.log" 2>&1 || fail "dump zk: $(cat "$work/dump.log")"
+grep -q '^# fence: cluster="[0-9a-f]*" claimed=[0-9]* slots=[0-9]*' "$work/dump.log" && grep -q '^# images/1/image-' "$work/dump.log" || fail "dump zk says: $(cat "$work/dump.log")"
+[ "$(sums "$work/z")" = "$found" ] || fail "looking changed something"
+cp -r --sparse=always "$work/z" "$work/zbad" && image=$(ls "$work"/zbad/images/1/image-*)
+printf '\377\377\377\377' | dd of="$image" bs=1 seek=5000 conv=notrunc status=none
+tarn journal verify "zk:$work/zbad" > "$work/verify.log" 2>&1; code=$?
+[ $code = 5 ] && grep -q "images/1/$(basename "$image"): checksum mismatch" "$work/verify.log" && grep -q "Restore" "$work/verify.log" || fail "verify of a damaged image: $code, $(cat "$work/verify.log")"
+rm -rf "$work/zbad"
+tarn journal verify "zk:$work/empty" > "$work/verify.log" 2>&1; code=$?
+[ $code = 1 ] && grep -q "no journal of type zk here" "$work/verify.log" || fail "verify of nothing: $code, $(cat "$work/verify.log")"
 spawn single tarn master --set master.dir="$work/zl" || fail "no master starts on what came from zk"
 [ "$(names)" = "$inside" ] || fail "from zk came: $(names)"
 kill9 single
@@ -167,6 +182,41 @@ spawn single tarn master --set master.dir="$work/bl" || fail "no master starts o
 [ "$(names)" = "$inside" ] || fail "from the backup came: $(names)"
 kill9 single
 
+# --- masters go on with what was migrated, and what was restored, to zk; and back ---
+if command -v java > /dev/null && [ -r /usr/share/java/zookeeper.jar ]; then
+    zk_ensemble 1
+    for at in z bz; do
+        cat > "$work/zk.json" <<END
+{"master": {"memory": "256MiB", "lease": "2s", "session": "6s"}, "client": {"deadline": "20s"},
+ "journal": {"type": "zk", "members": "1@127.0.0.1:$port,2@127.0.0.1:$((port + 1))", "segment": "1MiB", "image_after": "1MiB",
+             "zk": {"connect": "$zk_connect/$at", "shared_dir": "$work/$at", "session": "2s"}},
+ "mounts": [{"path": "/", "mode": "meta"}]}
+END
+        tarn journal bootstrap -c "$work/zk.json" > "$work/bootstrap.log" 2>&1 || fail "bootstrap of $at: $(cat "$work/bootstrap.log")"
+        for n in 1 2; do
+            spawn "$at$n" tarn master -c "$work/zk.json" --set journal.id=$n --set "master.dir=$work/own-$at-$n" --set "master.listen=127.0.0.1:$((port + n - 1))" ||
+                fail "master $n of $at did not start"
+        done
+        export TARN_CONFIG=$work/zk.json
+        wait_for 30 tarn fs mkdir /with-zk || fail "nobody leads in $at: $(tarn journal status 2>&1)"
+        [ "$(names)" = "$(echo $inside with-zk | tr ' ' '\n' | sort | tr '\n' ' ')" ] || fail "in $at there is: $(names)"
+        for n in 1 2; do term $at$n || fail "master $n of $at ended badly"; done
+        export TARN_CONFIG=$work/tarn.json
+    done
+    tarn journal verify "$work/z" > "$work/verify.log" 2>&1 || fail "verify after zk: $(cat "$work/verify.log")"
+    cp -r --sparse=always "$work/z" "$work/lost" && rm "$work/lost/fence"
+    tarn journal bootstrap -c "$work/zk.json" --set "journal.zk.connect=$zk_connect/lost" --set "journal.zk.shared_dir=$work/lost" > "$work/bootstrap.log" 2>&1; code=$?
+    [ $code = 1 ] && grep -q 'has logs or images of a journal, and no file "fence"' "$work/bootstrap.log" || fail "bootstrap without a fence: $code, $(cat "$work/bootstrap.log")"
+    rm -rf "$work/lost"
+    zk_kill 1
+    says 0 "migrated and compared: zk:.* -> local:" --from "zk:$work/z" --to "local:$work/back"
+    spawn single tarn master --set master.dir="$work/back" || fail "no master starts on what came back from zk"
+    [ "$(names)" = "$(echo $inside with-zk | tr ' ' '\n' | sort | tr '\n' ' ')" ] || fail "back from zk came: $(names)"
+    kill9 single
+else
+    echo "no masters with zk here: no ZooKeeper (apt-get install zookeeper)"
+fi
+
 # --- kill -9 at any moment ---
 kills=0
 for type in local raft zk; do
@@ -182,7 +232,7 @@ for type in local raft zk; do
                 raft) refuses "$only" -c "$raft" --set journal.id=2 --set "master.listen=127.0.0.1:$((port + 1))" ;;
                 zk) [ ! -e "$only/fence" ] || says 0 "migrated" $options ;;
                 esac
-                says 1 "begun here, and this is" --from "local:$work/master" --to "$type:$to" --members "$group"
+                says 1 "(begun|made) here, and this is" --from "local:$work/master" --to "$type:$to" --members "$group"
             fi
         fi
         says 0 "migrated and compared|had been migrated before" $options

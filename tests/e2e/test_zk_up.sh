@@ -51,6 +51,32 @@ expect 1 'is in .*/shared already: start its masters' tarn journal bootstrap
 expect 1 'has a ZooKeeper journal, and another kind' env -u TARN_CONFIG tarn up --under-store "$store" --dir "$work/up"
 expect 0 'an image up to record' tarn journal snapshot --all
 
+# would one more start? (masters run meanwhile)
+check() { local status=$1 says=$2; shift 2; expect "$status" "$says" tarn master --check --set journal.id=1 --set "master.dir=$work/nine" "$@"; }
+check 0 "^ok: cluster [0-9a-f]{32}: $work/up/shared is fit for its journal, and ZooKeeper answers at 127.0.0.1"
+check 3 'no ZooKeeper server answers at 127.0.0.1:1' --set journal.zk.connect=127.0.0.1:1/tarn
+check 1 'does not know cluster .* there: `tarn journal bootstrap` makes the path' --set "journal.zk.connect=$(grep -o '"connect":[^,}]*' "$TARN_CONFIG" | grep -o '127[0-9.:]*')/other"
+check 1 'there is no journal \(no file "fence"\): is the shared storage mounted' --set "journal.zk.shared_dir=$work/bin"
+check 1 'shared_dir .*/nowhere: No such file or directory: is the shared storage mounted' --set "journal.zk.shared_dir=$work/nowhere"
+expect 4 'journal.id is not set' tarn master --check --set journal.id=0 --set "master.dir=$work/nine"
+
+# every master tells how large the one log is
+same_log() { [ "$(json | grep -o '"log_bytes":[1-9][0-9]*' | sort | uniq -c | awk '{print $1}')" = 3 ]; }
+wait_for 20 same_log || fail "not one log: $(tarn journal status --json 2>&1)"
+
+# its masters run: nothing takes the directory for one of a stopped journal, here or seen from another host
+# (a copy at which no master holds a lock, and masters that cannot be asked)
+for what in "verify" "dump" "verify zk:$work/up/shared" "migrate --from zk:$work/up/shared --to local:$work/l --dry-run" "backup $work/b --from zk:$work/up/shared"; do
+    expect 1 'a running master has it; stop that first' tarn journal $what
+done
+cp -r --sparse=always "$work/up/shared" "$work/copy"
+elsewhere="--set journal.zk.shared_dir=$work/copy --set journal.members= --set client.masters=127.0.0.1:1"
+expect 1 "master [123] at 127.0.0.1:[0-9]* runs, in this cluster: it has a node in ZooKeeper" tarn journal migrate --from "zk:$work/copy" --to "local:$work/l" --dry-run $elsewhere
+expect 1 "master [123] at 127.0.0.1:[0-9]* runs, in this cluster" tarn journal backup "$work/b" --from "zk:$work/copy" $elsewhere
+expect 0 'would migrate zk:' tarn journal migrate --from "zk:$work/copy" --to "local:$work/l" --dry-run --force $elsewhere
+expect 0 'is in no configuration here.*so ZooKeeper is not asked' tarn journal migrate --from "zk:$work/copy" --to "local:$work/l" --dry-run --set journal.members= --set client.masters=127.0.0.1:1
+rm -rf "$work/copy"
+
 # one that is called leads at once; one who may not is not elected, and says why
 new=$(($(leader) % 3 + 1))
 expect 0 "member $new at .* leads" tarn journal elect $new
@@ -62,6 +88,11 @@ tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0
 pids[nine]=$!
 wait_for 15 grep -q "journal: ZooKeeper refuses '.*': its path belongs to another user" "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
 kill9 nine
+
+# two of one number: the second one ends, and says who has it; the first one does not notice
+expect 1 "number 2 is taken: 127.0.0.1:[0-9]*, pid $(master_pid 2) on .* takes part as member 2" timeout 60 \
+    tarn master --set journal.id=2 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/two"
+wait_for 10 whole || fail "the second one of number 2 took something along: $(tarn journal status 2>&1)"
 
 write_files "$work/mnt" & writing=$!
 wait_for 30 acked_more 5 || fail "nothing can be written"
@@ -124,6 +155,7 @@ if [ $is_small ]; then
     # what is open is read; to open another one may need a record, of what is seen below
     [ "$(cat <&8)" = "content of 1" ] || fail "full, and what is open cannot be read"
     exec 8<&-
+    expect 1 'connecting: no space left: the masters at .* take no new session while their journal is full' tarn fs ls / --set client.deadline=3s
     rm "$work/up/shared/filler"
     wait_for 20 timeout 5 mkdir "$work/mnt/after" || fail "with space again nothing is written: $(tail -n 3 "$work"/up/master-*.log)"
     while read -r name; do [ -d "$work/mnt/$name" ] && [ -d "$store/$name" ] || fail "$name was acknowledged, and is lost"; done < "$work/made"
@@ -136,6 +168,13 @@ find "$store" -mindepth 1 -path "$store/.tarn" -prune -o -printf '%P\n' | sort >
 term again
 term up || fail "tarn up's end"
 pgrep -f "$work/up/" > /dev/null && fail "left running: $(pgrep -af "$work/up/")"
+expect 0 '^ok: records [0-9]* to [0-9]*' tarn journal verify
+expect 1 'nowhere: No such file or directory: is the shared storage mounted' tarn journal verify "zk:$work/nowhere"
+expect 1 'nowhere: No such file or directory: is the shared storage mounted' tarn journal dump "zk:$work/nowhere"
+expect 1 'has no majority to lose: any master that is started leads' tarn journal recover
+expect 2 'journal.type is zk: --to zk:DIR says which directory' tarn journal restore "$work/b"
+expect 0 ' mkdir .*name="after"|create .*name="f-' tarn journal dump
+expect 0 'ZooKeeper at .* cannot be asked whether a master runs' tarn journal migrate --from "zk:$work/up/shared" --to "local:$work/l" --dry-run
 unset TARN_CONFIG
 start_up
 (cd "$work/mnt" && find . -mindepth 1 -printf '%P\n') | sort | diff - "$work/names" > "$work/diff" || fail "not what was there: $(head -5 "$work/diff")"

@@ -330,5 +330,157 @@ static void test_migrate_refuses_what_is_damaged(void)
     end();
 }
 
+/* --- verify and dump --- */
+
+static char said[1 << 16];
+
+/* the command on the shared directory; what it says, on either output, is in said[] */
+static int say(const struct cli_command *what, bool json)
+{
+    char path[96], spec[96];
+    char *args[] = {spec};
+    struct cli c = {.quiet = true, .json = json, .command = what, .config = cli.config};
+    snprintf(spec, sizeof spec, "zk:%s", shared_dir);
+    c.args = args;
+    c.n_args = 1;
+    snprintf(path, sizeof path, "%s/said", top);
+    int out = dup(1), err = dup(2), fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    fflush(stdout);
+    CU_ASSERT_FATAL(out >= 0 && err >= 0 && dup2(fd, 1) == 1 && dup2(fd, 2) == 2);
+    int code = what->run(&c);
+    fflush(stdout);
+    ssize_t n = pread(fd, said, sizeof said - 1, 0);
+    said[n > 0 ? n : 0] = 0;
+    dup2(out, 1);
+    dup2(err, 2);
+    close(out);
+    close(err);
+    close(fd);
+    return code;
+}
+
+static bool says(const char *text)
+{
+    if (strstr(said, text))
+        return true;
+    fprintf(stderr, "not \"%s\", but: %.600s\n", text, said);
+    return false;
+}
+
+/* records from 1 on, without a gap */
+static unsigned said_records(void)
+{
+    unsigned n = 0;
+    for (const char *p = said; p && *p; p = strchr(p, '\n'), p += p != NULL)
+        if (*p >= '0' && *p <= '9' && strtoul(p, NULL, 10) == n + 1)
+            n++;
+    return n;
+}
+
+static void test_verify_and_dump_of_a_shared_directory(void)
+{
+    static struct member m;
+    char log[160], path[200];
+    begin();
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_OK);
+    CU_ASSERT(says("ok: no record yet"));
+    member_open(&m, 1);
+    member_put(&m, 20);
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_FAILED);
+    CU_ASSERT(says("a running master has it; stop that first"));
+    CU_ASSERT_EQUAL(say(&cli_journal_dump, false), CLI_FAILED);
+    CU_ASSERT(says("a running master has it; stop that first"));
+    member_kill(&m);
+    member_forget(&m);
+    member_open(&m, 2);
+    member_put(&m, 20);
+    member_kill(&m);
+    member_forget(&m);
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_OK);
+    CU_ASSERT(says("ok: records 1 to 4"));
+    CU_ASSERT(says("epoch 2, 60 epochs left"));
+    CU_ASSERT_EQUAL(say(&cli_verify, true), CLI_OK);
+    CU_ASSERT(says("\"starts\":\ttrue") && says("\"epoch\":\t2") && says("\"logs\":\t2"));
+    CU_ASSERT_EQUAL(say(&cli_journal_dump, false), CLI_OK);
+    CU_ASSERT(said_records() >= 40);
+    CU_ASSERT(says(" epoch=1 mkdir ") && says(" epoch=2 mkdir ") && says("name=\"dir-39\""));
+    CU_ASSERT(strstr(said, "# ") == NULL);
+    CU_ASSERT_EQUAL(say(&cli_journal_dump, true), CLI_OK);
+    CU_ASSERT(said[0] == '[' && says("\"kind\":\"mkdir\""));
+
+    /* a log that is damaged where it counts, and one that lacks a segment */
+    newest_log(log, sizeof log);
+    snprintf(path, sizeof path, "%s/wal-%016x", log, 1);
+    CU_ASSERT_FATAL(flip(path, 3 * LOG_BLOCK + 110) == 0);
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_DATA);
+    CU_ASSERT(says("log-0000000000000002/wal-0000000000000001: damaged at offset 12288"));
+    CU_ASSERT(says("Restore the file from a copy"));
+    CU_ASSERT_EQUAL(say(&cli_verify, true), CLI_DATA);
+    CU_ASSERT(says("\"starts\":\tfalse") && says("damaged at offset 12288"));
+    CU_ASSERT_EQUAL(say(&cli_journal_dump, false), CLI_DATA);
+    CU_ASSERT(says("log-0000000000000002/wal-0000000000000001: offset 12288: not intact"));
+    char away[200];
+    snprintf(away, sizeof away, "%s/away", top);
+    CU_ASSERT_FATAL(rename(path, away) == 0);
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_DATA);
+    CU_ASSERT(says("log-0000000000000002/wal-0000000000000001: it is not there"));
+    CU_ASSERT_FATAL(rename(away, path) == 0);
+    CU_ASSERT_FATAL(flip(path, 3 * LOG_BLOCK + 110) == 0);
+    snprintf(path, sizeof path, "%s/owner", log);
+    CU_ASSERT_FATAL(flip(path, 20) == 0 && flip(path, LOG_BLOCK + 20) == 0);
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_DATA);
+    CU_ASSERT(says("log-0000000000000002/owner: checksum mismatch"));
+    CU_ASSERT_FATAL(flip(path, 20) == 0 && flip(path, LOG_BLOCK + 20) == 0);
+
+    /* the fence: both copies of what an older epoch stands on; its head */
+    snprintf(path, sizeof path, "%s/fence", shared_dir);
+    off_t at[] = {(1 + 64 + 1) * LOG_BLOCK + 20, (1 + 2 * 64 + 1) * LOG_BLOCK + 20};
+    CU_ASSERT_FATAL(flip(path, at[0]) == 0);
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_OK); /* one is enough */
+    CU_ASSERT_FATAL(flip(path, at[1]) == 0);
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_DATA);
+    CU_ASSERT(says("shared/fence: what epoch 1 stands on cannot be read (offset 270336)"));
+    CU_ASSERT_FATAL(flip(path, at[0]) == 0 && flip(path, at[1]) == 0 && flip(path, 20) == 0);
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_DATA);
+    CU_ASSERT(says("shared/fence: checksum mismatch.  Nothing was changed.  Restore"));
+    CU_ASSERT_FATAL(flip(path, 20) == 0);
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_OK);
+    end();
+}
+
+/* one that is bad is named, though a master starts without it */
+static void test_verify_reads_every_image(void)
+{
+    static struct member m;
+    char path[200] = "";
+    begin();
+    for (uint32_t i = 1; i <= 2; i++) {
+        member_open(&m, i);
+        member_put(&m, 20);
+        member_image(&m);
+        member_kill(&m);
+        member_forget(&m);
+    }
+    CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_OK);
+    CU_ASSERT(says("of member 2, 2 images"));
+    CU_ASSERT_EQUAL(say(&cli_journal_dump, false), CLI_OK);
+    for (uint32_t member = 1; member <= 2; member++) {
+        snprintf(path, sizeof path, "%s/images/%u", shared_dir, member);
+        DIR *d = opendir(path);
+        for (struct dirent *e; d && (e = readdir(d));)
+            if (!strncmp(e->d_name, "image-", 6))
+                snprintf(path, sizeof path, "%s/images/%u/%.40s", shared_dir, member, e->d_name);
+        closedir(d);
+        CU_ASSERT_FATAL(flip(path, LOG_BLOCK + 40) == 0);
+        CU_ASSERT_EQUAL(say(&cli_verify, false), CLI_DATA);
+        CU_ASSERT(says(path + strlen(shared_dir) + 1) && says("a master starts from here"));
+        CU_ASSERT_EQUAL(say(&cli_verify, true), CLI_DATA);
+        CU_ASSERT(says("\"ok\":\tfalse") && says("\"starts\":\ttrue") && says("images/"));
+        CU_ASSERT_FATAL(flip(path, LOG_BLOCK + 40) == 0);
+    }
+    end();
+}
+
 UNIT_MAIN("cli_migrate", UNIT(test_migrate_reads_a_shared_directory),
-          UNIT(test_migrate_refuses_what_is_damaged))
+          UNIT(test_migrate_refuses_what_is_damaged),
+          UNIT(test_verify_and_dump_of_a_shared_directory), UNIT(test_verify_reads_every_image))

@@ -27,6 +27,7 @@ static struct fj {
     struct env_timer timer;
     bool leads, is_doubtful; /* doubtful: deposed and does not know it: barriers fail */
     bool is_stalled;         /* nothing is committed */
+    bool is_ending;          /* it was told that it is to stop */
     unsigned keeps;          /* of what waits when it is deposed, so many are committed later */
     uint64_t epoch, index;
     struct fj_sub sub[FJ_SUBS];
@@ -139,9 +140,16 @@ static void fj_status(struct journal *j, struct journal_status *s)
     }
 }
 
+static void fj_ending(struct journal *j)
+{
+    (void)j;
+    fj.is_ending = true;
+}
+
 static void fj_stop(struct journal *j, struct env_op *op)
 {
     (void)j;
+    CU_ASSERT(fj.is_ending);
     env_timer_stop(fj.env, &fj.timer);
     CU_ASSERT_EQUAL(fj.n, 0);
     op->ret = 0;
@@ -193,8 +201,16 @@ static void fj_boot(struct env_op *op)
 UNUSED static struct journal *fj_open(struct env *e, struct mem *m,
                                       const struct journal_config *cfg, struct journal_host *host)
 {
-    static const struct journal_vt vt = {fj_submit, fj_barrier, fj_image_now, fj_status, fj_stop,
-                                         fj_accept, fj_change,  NULL,         fj_held,   true};
+    static const struct journal_vt vt = {.submit = fj_submit,
+                                         .barrier = fj_barrier,
+                                         .image_now = fj_image_now,
+                                         .status = fj_status,
+                                         .stop = fj_stop,
+                                         .ending = fj_ending,
+                                         .accept = fj_accept,
+                                         .change = fj_change,
+                                         .held = fj_held,
+                                         .is_group = true};
     (void)cfg;
     memset(&fj, 0, sizeof fj);
     fj.j.vt = &vt;

@@ -37,6 +37,7 @@ static void test_lab_scenario_bad(void)
     } bad[] = {
         {"{\"worker\": 3}", "did you mean \"workers\""},
         {"{\"net\": {\"los_ppm\": 3}}", "did you mean \"net.loss_ppm\""},
+        {"{\"net\": {\"lss\": 3}}", "did you mean \"net.loss_ppm\""},
         {"{\"duration\": \"5 parsecs\"}", "is not a time"},
         {"{\"duration\": -1}", "is not a time"},
         {"{\"workers\": 10000}", "from 0 to"},

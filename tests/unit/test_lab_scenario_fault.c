@@ -114,6 +114,8 @@ static void test_fault_of_zk(void)
         {"{\"faults\": [{\"at\": \"1s\", \"do\": \"zk_crash\"}]}", "zk_crash"},
         {"{\"random\": {\"shared_full_every\": \"1s\"}}", "random.shared_full_every"},
         {"{\"journal\": {\"only\": 1, \"zk\": 1}}", "journal.raft 0"},
+        {"{\"journal\": {\"raft\": 0, \"zk\": 1}}", "two masters"},
+        {"{\"masters\": 3, \"journal\": {\"raft\": 0, \"zk\": 1, \"members\": 2}}", "all of which"},
         {"{\"journal\": {\"only\": 1, \"raft\": 0, \"zk\": 1}, \"core\": 1}", "core"},
         {"{\"journal\": {\"only\": 1, \"raft\": 0, \"zk\": 1}, \"zk\": {\"session\": \"300ms\"}}",
          "two ticks"},
@@ -164,6 +166,11 @@ static void test_fault_idle(void)
     CU_ASSERT_STRING_EQUAL(idle("", "\"do\": \"crash\", \"node\": \"c1\""), "");
     CU_ASSERT_PTR_NOT_NULL(strstr(
         idle("\"journal\": {\"only\": 1}, ", "\"do\": \"crash\", \"node\": \"c1\""), "masters"));
+    const char *zk = "\"masters\": 3, \"journal\": {\"raft\": 0, \"zk\": 1}, ";
+    CU_ASSERT_PTR_NOT_NULL(strstr(idle(zk, errors), "keep nothing"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(idle(zk, "\"do\": \"wipe\", \"node\": \"leader\""), "keep nothing"));
+    CU_ASSERT_STRING_EQUAL(idle(zk, "\"do\": \"disk_errors\", \"node\": \"w1\""), "");
 }
 
 /* ret: hits of the mark of clock_rate; *ret_armed: could it be reached? */

@@ -145,6 +145,8 @@ static void test_shrink_names(void)
     CU_ASSERT_EQUAL(lab_names_find(l, "/d/f#2").v, 12);
     CU_ASSERT_EQUAL(lab_names_find(l, "/d/f#7").v, 12); /* the last there is */
     CU_ASSERT_EQUAL(lab_names_find(l, "/d#3").v, 10);
+    CU_ASSERT_EQUAL(lab_names_find(l, "/d#4/f#7").v, 12);
+    CU_ASSERT_EQUAL(lab_names_find(l, "/d#4/x").v, 0);
     CU_ASSERT_EQUAL(lab_names_find(l, "/x").v, 0);
     CU_ASSERT_EQUAL(lab_names_find(l, "/").v, INO_ROOT.v);
     mem_drop(&m);
@@ -436,6 +438,41 @@ static void test_shrink_keeps_what_it_needs(void)
     lab_scenario_drop(&other);
 }
 
+/* two faults and three operations, or one of each at the right moment */
+static bool moment_fails(void *ctx, const struct lab_scenario *s, int64_t *ret_at_ns)
+{
+    struct fake *f = ctx;
+    bool fails = s->n_faults >= 2 && s->ops.n >= 3;
+    f->runs++;
+    *ret_at_ns = s->ops.n ? s->ops.op[s->ops.n - 1].at_ns + ms : 0;
+    for (uint32_t i = 0; i < s->n_faults; i++)
+        for (uint32_t j = 0; j < s->ops.n; j++) {
+            int64_t after = s->faults[i].at_ns - s->ops.op[j].at_ns;
+            fails |= after >= 650000 && after < 800000 && s->faults[i].kind == LAB_FAULT_CRASH;
+        }
+    return fails;
+}
+
+static void test_shrink_finds_the_moment(void)
+{
+    static struct lab_scenario s;
+    struct fake f = {.runs = 0};
+    const struct lab_shrink how = {&f, moment_fails, fake_goes_on, NULL};
+    struct lab_shrink_size z;
+    int64_t at = 0;
+    fake_scenario(&s);
+    for (uint32_t i = 0; i < s.ops.n; i++)
+        fmt_into(s.ops.op[i].in, sizeof s.ops.op[i].in, "/a#%u/b#x#3", i + 2);
+    CU_ASSERT_FATAL(moment_fails(&f, &s, &at));
+    CU_ASSERT(lab_shrink(&s, at, &how));
+    CU_ASSERT(moment_fails(&f, &s, &at));
+    lab_shrink_measure(&s, &z);
+    CU_ASSERT(z.faults == 1 && z.operations == 1);
+    CU_ASSERT_STRING_EQUAL(s.ops.op[0].in, "/a/b#x");
+    lab_scenario_drop(&s);
+}
+
 UNIT_MAIN("lab_shrink", UNIT(test_shrink_text), UNIT(test_shrink_text_bad), UNIT(test_shrink_names),
           UNIT(test_shrink_kind), UNIT(test_shrink_replay), UNIT(test_shrink_replay_group),
-          UNIT(test_shrink_vary), UNIT(test_shrink_smallest), UNIT(test_shrink_keeps_what_it_needs))
+          UNIT(test_shrink_vary), UNIT(test_shrink_smallest), UNIT(test_shrink_keeps_what_it_needs),
+          UNIT(test_shrink_finds_the_moment))

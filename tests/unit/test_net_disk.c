@@ -355,6 +355,12 @@ static void shared(struct disk *d)
     CU_ASSERT(!memcmp(r, "x/\0y", 5));
     CU_ASSERT_EQUAL(DO(d, env_unlink(d->e, "y", op)), 0);
     CU_ASSERT_EQUAL(DO(d, env_close(f, op)), 0);
+    /* who would have it alone is kept out, and keeps others out */
+    struct net_config alone = {.dir = d->dir, .node = "alone", .log = quiet};
+    struct net *net;
+    alone.dir_readonly = true;
+    CU_ASSERT_EQUAL(net_open(&alone, &net), E_BUSY);
+    CU_ASSERT_EQUAL_FATAL(net_shared_open(other.net, other.dir, &e), E_BUSY);
     disk_close(&other); /* with g open */
 }
 

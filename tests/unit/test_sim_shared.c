@@ -360,6 +360,28 @@ static void test_shared_outage(void)
     shared_close(&x);
 }
 
+/* who stands still hears of an error when it goes on, long after it */
+static void test_shared_error_heard_late(void)
+{
+    struct sim_shared_config cfg = sim_shared_quiet();
+    struct shared x;
+    shared_open(&x, 1, &cfg);
+    struct env_file *f = file_of(&x, 0, "f", DIRECT | ENV_O_CREATE);
+    struct late w = {.op.done = late_done};
+    sim_shared_outage(x.fs, sec, true);
+    env_sync(f, &w.op);
+    sim_node_pause(x.n[0]);
+    shared_for(&x, 10 * sec);
+    CU_ASSERT(!w.done && !sim_shared_has_failed(x.fs, x.n[0]));
+    sim_node_resume(x.n[0]);
+    shared_for(&x, sec);
+    CU_ASSERT(w.done && w.op.ret == E_IO);
+    CU_ASSERT(sim_shared_has_failed(x.fs, x.n[0]) && !sim_shared_has_failed(x.fs, x.n[1]));
+    dies(&x, 0, false);
+    CU_ASSERT(!sim_shared_has_failed(x.fs, x.n[0]));
+    shared_close(&x);
+}
+
 /* nothing takes effect while the server is away, whatever was on its way to it */
 static void test_shared_server_goes_under_way(void)
 {
@@ -968,7 +990,7 @@ UNIT_MAIN("sim_shared", UNIT(test_shared_is_one), UNIT(test_shared_calls),
           UNIT(test_shared_partition),
           UNIT(test_shared_answer_is_cut_off), UNIT(test_shared_outage), UNIT(test_shared_server_goes_under_way),
 UNIT(test_shared_full_and_slow),
-          UNIT(test_shared_crash_under_way), UNIT(test_shared_stale_names),
+          UNIT(test_shared_crash_under_way), UNIT(test_shared_error_heard_late), UNIT(test_shared_stale_names),
           UNIT(test_shared_stale_sizes), UNIT(test_shared_stale_pages),
           UNIT(test_shared_late_writes), UNIT(test_shared_write_back),
           UNIT(test_shared_late_names), UNIT(test_shared_create_both), UNIT(test_shared_log),

@@ -4,6 +4,19 @@
 
 static struct zw zw_one;
 
+/* standbys tell how large the log is that the leader writes */
+static void test_size_is_everybodys(struct zw *w)
+{
+    struct journal_status lead, st;
+    journal_status(w->m[0].j, &lead);
+    CU_ASSERT(lead.wal_segments > 1 && lead.wal_bytes > 1000);
+    for (uint32_t i = 1; i < ZW_MEMBERS; i++) {
+        journal_status(w->m[i].j, &st);
+        CU_ASSERT_EQUAL(st.wal_segments, lead.wal_segments);
+        CU_ASSERT_EQUAL(st.wal_bytes, lead.wal_bytes);
+    }
+}
+
 static void test_one_leads_and_all_follow(void)
 {
     struct zw *w = &zw_one;
@@ -27,6 +40,7 @@ static void test_one_leads_and_all_follow(void)
     CU_ASSERT_EQUAL(w->n_reads, 80);
     for (uint32_t i = 0; i < ZW_MEMBERS; i++)
         CU_ASSERT(w->m[i].applied >= w->acked);
+    test_size_is_everybodys(w);
     for (uint32_t i = 0; i < ZW_MEMBERS; i++)
         zw_stop(w, i);
     CU_ASSERT(!w->bad);

@@ -1,5 +1,6 @@
 /* tests/unit/test_zk_trouble.c - the ZooKeeper journal when storage hangs or is damaged, one
  * thing at a time; test_zk_drive.c has all of it at once. */
+#include "journal/wal_impl.h"
 #include "tests/unit/test_zk_world.h"
 
 static struct zw zw_one;
@@ -155,6 +156,72 @@ static void test_a_look_that_failed_comes_again_soon(void)
     zt_end(w);
 }
 
+static void zt_stopped(struct env_op *op)
+{
+    container_of(op, struct zw_member, stop_op)->stopped = true;
+}
+
+/* Whatever hangs, a stop ends within a bound, and nobody is called after that, also when what hung
+ * goes on. */
+static void test_a_stop_does_not_wait_for_what_hangs(void)
+{
+    static const char *const parts[] = {"", "fence", "wal-", "images", "owner"};
+    uint32_t left = 0;
+    for (uint64_t seed = 100; seed < 160; seed++) {
+        struct zw *w = zt_begin(seed);
+        struct zw_member *m = &w->m[seed % 2];
+        zt_lead(w, 0);
+        zt_write(w, 0, 3);
+        zw_image(w, m->i);
+        zw_submit(w, 0, 100);
+        for (uint64_t k = prng_below(&w->s.rng, 30); k; k--)
+            share_step(&w->s);
+        w->s.m[m->i].stuck = parts[seed / 2 % ARRAY_LEN(parts)];
+        if (seed % 3 == 0)
+            zw_call(w, m->i);
+        for (uint64_t k = prng_below(&w->s.rng, 200); k; k--)
+            share_step(&w->s);
+        zw_read(w, m->i);
+        int64_t began = w->s.disk.now_ns;
+        m->stop_op.done = zt_stopped;
+        journal_stop(m->j, &m->stop_op);
+        while (!m->stopped && w->s.disk.now_ns < began + 60000 * ZW_MS && share_step(&w->s))
+            ;
+        CU_ASSERT_FATAL(m->stopped);
+        CU_ASSERT(w->s.disk.now_ns - began < 4200 * ZW_MS);
+        CU_ASSERT(m->stop_op.ret == 0 || m->stop_op.ret == E_TIMEOUT);
+        CU_ASSERT(!m->imaging);
+        left += m->stop_op.ret != 0;
+        memset(&m->host, 0, sizeof m->host);
+        m->elect.vt = NULL;
+        w->s.m[m->i].stuck = NULL;
+        zw_run(w, 1000);
+        share_kill(&w->s, m->i);
+        zt_lead(w, 2);
+        zt_write(w, 2, 3);
+        zt_end(w);
+    }
+    CU_ASSERT(left > 20);
+}
+
+/* who is to stop is not to wait as long as others for what was asked of the journal */
+static void test_an_ending_journal_answers_sooner(void)
+{
+    struct zw *w = zt_begin(33);
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    w->s.m[0].stuck = w->s.m[1].stuck = "";
+    zw_submit(w, 0, 100);
+    zw_read(w, 1);
+    journal_ending(w->m[0].j);
+    journal_ending(w->m[1].j);
+    zw_run(w, 1500);
+    CU_ASSERT(w->n_unknown == 0 && w->n_reads_failed == 0);
+    zw_run(w, 1000);
+    CU_ASSERT(w->n_unknown == 1 && w->n_reads_failed == 1);
+    zt_end(w);
+}
+
 /* --- claims --- */
 
 static void test_who_is_not_first_claims_nothing(void)
@@ -274,6 +341,161 @@ static void test_two_of_one_epoch_do_not_share_a_log(void)
     zt_end(w);
 }
 
+/* 0 stands still while it makes a segment; 1 leads, and removes its log when images hold all */
+static void zt_remove_under(struct zw *w)
+{
+    char part[64];
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    uint64_t e = zw_drive(w, 0)->epoch;
+    for (int k = 0; k < 20000 && zw_drive(w, 0)->wal->prep.state != WAL_PREP_ZERO; k++) {
+        if (k % 50 == 0)
+            zw_submit(w, 0, 1500);
+        share_step(&w->s);
+    }
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 0)->wal->prep.state, WAL_PREP_ZERO);
+    w->s.m[0].stuck = "";
+    zt_lead(w, 1);
+    zt_write(w, 1, 3);
+    fmt_into(part, sizeof part, "log-%016llx/", (unsigned long long)e);
+    for (int k = 0; k < 70 && zw_has(w, part); k++) {
+        zw_image(w, 1);
+        zw_image(w, 2);
+        zw_submit(w, 1, 100);
+        zw_run(w, 100);
+    }
+    CU_ASSERT(!zw_has(w, part));
+    CU_ASSERT_EQUAL_FATAL(w->m[0].role, JOURNAL_LEADER);
+}
+
+/* Whose log was removed was superseded: that is no failure. */
+static void test_a_log_that_is_gone_ends_the_leadership_only(void)
+{
+    struct zw *w = zt_begin(48);
+    zt_remove_under(w);
+    w->s.m[0].stuck = "fence"; /* it hears of the log first */
+    zw_run(w, 100);
+    CU_ASSERT(zw_drive(w, 0)->doubt != 0);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_LEADER);
+    zw_submit(w, 0, 100);
+    w->s.m[0].stuck = NULL;
+    zw_run(w, 500);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+    CU_ASSERT_STRING_EQUAL(w->s.disk.last_error, "");
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    zt_end(w);
+}
+
+/* nor is it one when nothing tells for so long */
+static void test_a_log_that_is_gone_with_the_fence_away(void)
+{
+    struct zw *w = zt_begin(49);
+    zt_remove_under(w);
+    w->s.m[0].stuck = "fence";
+    zw_run(w, 13000);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+    w->s.m[0].stuck = NULL;
+    zw_run(w, 1000);
+    zt_lead(w, 0);
+    zt_end(w);
+}
+
+/* It still leads, so its storage is sick. */
+static void test_a_log_that_fails_is_an_error(void)
+{
+    struct zw *w = zt_begin(53);
+    zt_lead(w, 0);
+    zt_write(w, 0, 3);
+    w->s.m[0].stuck = "fence";
+    w->s.disk.fail_in = 1;
+    w->s.disk.fail_with = E_IO;
+    zw_submit(w, 0, 100);
+    zw_run(w, 100);
+    CU_ASSERT(zw_drive(w, 0)->doubt == E_IO && w->n_unknown == 0);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_LEADER);
+    zw_submit(w, 0, 100);
+    zw_run(w, 10);
+    CU_ASSERT_EQUAL(w->n_unknown, 1); /* it takes nothing more */
+    w->s.m[0].stuck = NULL;
+    zw_run(w, 200);
+    CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_FAILED);
+    CU_ASSERT_EQUAL(w->m[0].why, E_IO);
+    CU_ASSERT_PTR_NOT_NULL(strstr(w->s.disk.last_error, "still leads, and its log"));
+    zt_lead(w, 1);
+    zt_end(w);
+}
+
+/* Its log takes nothing more, so it would lead, and nobody could write. */
+static void test_who_cannot_append_does_not_lead(void)
+{
+    struct zw *w = zt_begin(55);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    share_kill(&w->s, 0);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state < ZK_SERVE_PREV; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 1)->state, ZK_SERVE_PREV);
+    w->s.m[1].stuck = "fence";
+    w->s.disk.fail_in = 1;
+    w->s.disk.fail_with = E_IO;
+    zw_run(w, 200); /* a quiet log vouches for its end */
+    CU_ASSERT_EQUAL(w->s.disk.fail_in, 0);
+    w->s.m[1].stuck = NULL;
+    zw_run(w, 100);
+    CU_ASSERT_EQUAL(w->n_leads, 1);
+    CU_ASSERT_EQUAL(w->m[1].role, JOURNAL_STANDBY);
+    zt_lead(w, 1);
+    zt_write(w, 1, 3);
+    zt_end(w);
+}
+
+/* What cannot be read counts no more when another one has taken it over. */
+static void test_damage_is_told_by_who_holds_the_claim(void)
+{
+    struct zw *w = zt_begin(54);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    uint64_t e = zw_drive(w, 0)->epoch;
+    share_kill(&w->s, 0);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state != ZK_SEAL_OPEN; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 1)->state, ZK_SEAL_OPEN);
+    w->s.m[1].stuck = "";
+    zt_lead(w, 2);
+    zw_damage_batch(w, e, 2, false);
+    w->s.m[1].stuck = NULL;
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state != ZK_DOUBT; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL(zw_drive(w, 1)->state, ZK_DOUBT);
+    zw_run(w, 1000);
+    CU_ASSERT_PTR_NULL(strstr(w->s.disk.last_error, "cannot be read to its end"));
+    zt_lead(w, 1);
+    zt_end(w);
+}
+
+/* the telling of a segment hangs: nobody else would look for what is in it */
+static void test_what_nobody_was_told_of_holds_nothing(void)
+{
+    struct zw *w = zt_begin(48);
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    w->s.m[0].stuck = "owner";
+    for (int k = 0; k < 300; k++) {
+        zw_submit(w, 0, 1000);
+        zw_run(w, 3);
+    }
+    CU_ASSERT(w->n_acked > 5);
+    uint64_t acked = w->acked;
+    share_kill(&w->s, 0);
+    zt_lead(w, 1);
+    CU_ASSERT(w->m[1].applied >= acked);
+    zt_write(w, 1, 3);
+    zt_end(w);
+}
+
 /* what 1 takes over is not durable in its own log yet */
 static void test_who_has_not_relogged_does_not_serve(void)
 {
@@ -322,6 +544,36 @@ static void test_what_a_stale_leader_writes_counts_nowhere(void)
     CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
     CU_ASSERT(w->m[1].applied >= w->acked);
     zt_end(w);
+}
+
+/* A look at the fence proves what was durable when it began: this one stands still between its
+ * look and the answer, while another takes over and what it writes on lands. */
+static void test_a_look_proves_nothing_later(void)
+{
+    for (uint64_t seed = 60; seed < 76; seed++) {
+        struct zw *w = zt_begin(seed);
+        zt_lead(w, 0);
+        zt_write(w, 0, 3);
+        w->s.m[0].stuck = "fence";
+        zw_submit(w, 0, 100);
+        for (int k = 0; k < 20000 && !zw_drive(w, 0)->is_checking; k++)
+            share_step(&w->s);
+        CU_ASSERT_FATAL(zw_drive(w, 0)->is_checking);
+        w->s.m[0].stuck = "";
+        zw_submit(w, 0, 100);
+        zw_run(w, 5); /* both are under way */
+        w->s.m[0].paused = true;
+        w->s.m[0].stuck = "wal-";
+        zw_run(w, 5);
+        zt_lead(w, 1);
+        w->s.m[0].stuck = NULL;
+        zw_run(w, 50);
+        w->s.m[0].paused = false;
+        zw_run(w, 2000);
+        CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
+        zt_write(w, 1, 3);
+        zt_end(w);
+    }
 }
 
 static void test_what_was_dropped_is_told_again(void)
@@ -647,12 +899,18 @@ UNIT_MAIN(
     "zk_trouble", UNIT(test_a_stuck_leader_lets_others),
     UNIT(test_an_idle_stuck_leader_lets_others), UNIT(test_a_stuck_candidate_lets_others),
     UNIT(test_reads_end_in_time), UNIT(test_a_log_that_hangs_ends_the_leadership),
+    UNIT(test_a_stop_does_not_wait_for_what_hangs), UNIT(test_an_ending_journal_answers_sooner),
     UNIT(test_a_look_that_failed_comes_again_soon), UNIT(test_who_is_not_first_claims_nothing),
     UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_what_one_stands_on_stays),
     UNIT(test_who_was_overtaken_does_not_serve), UNIT(test_two_of_one_epoch_do_not_share_a_log),
+    UNIT(test_a_log_that_is_gone_ends_the_leadership_only),
+    UNIT(test_a_log_that_is_gone_with_the_fence_away), UNIT(test_a_log_that_fails_is_an_error),
+    UNIT(test_who_cannot_append_does_not_lead), UNIT(test_damage_is_told_by_who_holds_the_claim),
+    UNIT(test_what_nobody_was_told_of_holds_nothing),
     UNIT(test_who_has_not_relogged_does_not_serve),
-    UNIT(test_what_a_stale_leader_writes_counts_nowhere), UNIT(test_what_was_dropped_is_told_again),
-    UNIT(test_a_standby_behind_damage_proves_nothing), UNIT(test_reads_wait_for_a_batch_under_way),
+    UNIT(test_what_a_stale_leader_writes_counts_nowhere), UNIT(test_a_look_proves_nothing_later),
+    UNIT(test_what_was_dropped_is_told_again), UNIT(test_a_standby_behind_damage_proves_nothing),
+    UNIT(test_reads_wait_for_a_batch_under_way),
     UNIT(test_nobody_leads_without_what_was_acknowledged), UNIT(test_leadership_is_handed_over),
     UNIT(test_nobody_is_called_before_the_host_is_ready), UNIT(test_what_cannot_be_changed),
     UNIT(test_storms_of_storage_that_hangs), UNIT(test_who_only_looks_changes_nothing))

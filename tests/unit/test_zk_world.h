@@ -39,8 +39,8 @@ struct zw_member {
     uint64_t acked_then; /* when it asked for its number; it may hear late that it leads */
     uint64_t out_applied, out_roll, in_applied, in_roll;
     uint32_t out_left;
-    struct env_op stop_op;
-    bool stopped;
+    struct env_op stop_op, image_op;
+    bool stopped, imaging;
 };
 
 struct zw {
@@ -77,7 +77,10 @@ struct zw {
 
 static struct zw_member *zw_of(struct journal_host *h)
 {
-    return container_of(h, struct zw_member, host);
+    struct zw_member *m = container_of(h, struct zw_member, host);
+    if (m->stopped) /* it is nobody's any more */
+        m->w->bad = true;
+    return m;
 }
 
 static void zw_apply(struct journal_host *h, uint64_t index, const void *rec, uint32_t len)
@@ -321,6 +324,22 @@ static void zw_read(struct zw *w, uint32_t i)
     journal_barrier(w->m[i].j, &o->op);
 }
 
+static void zw_imaged(struct env_op *op)
+{
+    container_of(op, struct zw_member, image_op)->imaging = false;
+}
+
+/* a state image, unless one is asked for already */
+static UNUSED void zw_image(struct zw *w, uint32_t i)
+{
+    struct zw_member *m = &w->m[i];
+    if (m->imaging)
+        return;
+    m->imaging = true;
+    m->image_op = (struct env_op){.done = zw_imaged};
+    journal_image_now(m->j, &m->image_op);
+}
+
 /* --- processes --- */
 
 static UNUSED bool zw_is_up(const struct zw *w, uint32_t i)
@@ -418,6 +437,15 @@ static UNUSED bool zw_damage_image(struct zw *w)
     best->now[LOG_BLOCK + 100] ^= 4;
     best->durable[LOG_BLOCK + 100] ^= 4;
     return true;
+}
+
+/* is there a file with that in its name? */
+static UNUSED bool zw_has(const struct zw *w, const char *part)
+{
+    for (uint32_t k = 0; k < w->s.disk.n_names; k++)
+        if (w->s.disk.names[k].now >= 0 && strstr(w->s.disk.names[k].name, part))
+            return true;
+    return false;
 }
 
 /* the bytes of a file of the shared storage, as they are and as a power loss would leave them */
