@@ -225,6 +225,7 @@ static const struct key keys[] = {
     EVERY("shared_full", LAB_FAULT_SHARED_FULL),
     EVERY("shared_slow", LAB_FAULT_SHARED_SLOW),
     EVERY("shared_crash", LAB_FAULT_SHARED_CRASH),
+    EVERY("shared_rot", LAB_FAULT_SHARED_ROT),
     TIME("random.for", random_for_ns),
     TIME("random.from", random_from_ns),
     TIME("random.until", random_until_ns),

@@ -10,13 +10,13 @@
 #include "sim/lab_word.h"
 
 static const char *const fault_names[] = {
-    "power_loss",    "crash",         "restart",      "wipe",         "pause",       "partition",
-    "clog",          "reset",         "bit_flip",     "disk_full",    "disk_slow",   "sync_fail",
-    "stall",         "image",         "members",      "lose",         "siege",       "usurp",
-    "blackout",      "swizzle",       "bridge",       "link_slow",    "clock_step",  "clock_rate",
-    "rot",           "disk_errors",   "store_change", "store_outage", "store_full",  "zk_crash",
-    "zk_pause",      "zk_away",       "zk_cut",       "zk_lag",       "zk_depose",   "zk_expire",
-    "shared_outage", "shared_errors", "shared_full",  "shared_slow",  "shared_crash"};
+    "power_loss",    "crash",         "restart",      "wipe",         "pause",        "partition",
+    "clog",          "reset",         "bit_flip",     "disk_full",    "disk_slow",    "sync_fail",
+    "stall",         "image",         "members",      "lose",         "siege",        "usurp",
+    "blackout",      "swizzle",       "bridge",       "link_slow",    "clock_step",   "clock_rate",
+    "rot",           "disk_errors",   "store_change", "store_outage", "store_full",   "zk_crash",
+    "zk_pause",      "zk_away",       "zk_cut",       "zk_lag",       "zk_depose",    "zk_expire",
+    "shared_outage", "shared_errors", "shared_full",  "shared_slow",  "shared_crash", "shared_rot"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {
@@ -44,7 +44,7 @@ static bool fault_is_drawn(enum lab_fault_kind k)
 {
     return k == LAB_FAULT_WIPE || k == LAB_FAULT_BIT_FLIP ||
            (k >= LAB_FAULT_STALL && k <= LAB_FAULT_ROT) || k == LAB_FAULT_STORE_CHANGE ||
-           (k >= LAB_FAULT_ZK_CRASH && k <= LAB_FAULT_ZK_EXPIRE);
+           (k >= LAB_FAULT_ZK_CRASH && k <= LAB_FAULT_ZK_EXPIRE) || k == LAB_FAULT_SHARED_ROT;
 }
 
 bool lab_scenario_fault_has(enum lab_fault_kind k, const char *field)

@@ -1,4 +1,5 @@
 /* sim/lab_zk_site.c - see lab_zk_site.h. */
+#include "core/fmt.h"
 #include "journal/zk_client.h"
 #include "journal/zk_elect.h"
 #include "journal/zk_fence.h"
@@ -18,6 +19,7 @@ struct lab_zk_site {
     char connect[128];
     struct zk_config client;
     uint32_t down[LAB_ZK_SERVERS], paused[LAB_ZK_SERVERS]; /* faults that keep it so */
+    char rotten[ENV_NAME_MAX];                             /* the image that was damaged last; "" */
     uint32_t full, slow, gone;                             /* and of the storage */
 };
 
@@ -179,6 +181,41 @@ static void zk_expire(struct lab_zk_site *z, struct lab_fault *f)
         lab_zk_expire(z->zk, session);
 }
 
+/* of a state image's file the "/image-..." in it, which tells how far it goes; or NULL */
+static const char *zk_image(const char *name)
+{
+    const char *leaf = strrchr(name, '/');
+    return leaf && strstr(name, "images/") && !strncmp(leaf, "/image-", 7) ? leaf : NULL;
+}
+
+/* What is removed of the log is in the images of two members, so one may be damaged; and one more
+ * when two others go as far as that one.  ret: the newest of those, or NULL */
+static const char *zk_rot_which(struct lab_zk_site *z)
+{
+    struct sim_node *n = sim_shared_node(z->fs);
+    const char *newest = NULL, *was = *z->rotten ? zk_image(z->rotten) : "";
+    uint32_t others = 0;
+    for (const char *f = ""; (f = sim_disk_next(n, f));)
+        if (zk_image(f) && strcmp(f, z->rotten) != 0 && sim_disk_size(n, f) > 0 &&
+            strcmp(zk_image(f), was) >= 0 && (!newest || strcmp(zk_image(f), zk_image(newest)) > 0))
+            newest = f;
+    for (const char *f = ""; newest && (f = sim_disk_next(n, f));)
+        others += zk_image(f) && strcmp(f, z->rotten) != 0 && strcmp(zk_image(f), was) >= 0 &&
+                  strncmp(f, newest, (size_t)(zk_image(newest) - newest)) != 0;
+    return others ? newest : NULL;
+}
+
+static void zk_rot(struct lab_zk_site *z, struct lab_fault *f)
+{
+    struct sim_node *n = sim_shared_node(z->fs);
+    const char *name = zk_rot_which(z);
+    if (!name)
+        return;
+    fmt_into(z->rotten, sizeof z->rotten, "%s", name);
+    uint64_t at = lab_fault_chance(f, z->sim, (uint64_t)sim_disk_size(n, name));
+    sim_disk_flip(n, name, at, (unsigned)lab_fault_chance(f, z->sim, 8));
+}
+
 static void zk_shared_begin(struct lab_zk_site *z, const struct lab_fault *f)
 {
     switch (f->kind) {
@@ -242,6 +279,9 @@ uint32_t lab_zk_site_fault(struct lab_zk_site *z, struct lab_fault *f)
         break;
     case LAB_FAULT_ZK_EXPIRE:
         zk_expire(z, f);
+        break;
+    case LAB_FAULT_SHARED_ROT:
+        zk_rot(z, f);
         break;
     default:
         zk_shared_begin(z, f);

@@ -78,6 +78,8 @@ static const struct {
     {LAB_FAULT_SHARED_SLOW, "zk",
      "the disk of the shared storage takes long, and stalls, for a while"},
     {LAB_FAULT_SHARED_CRASH, "zk", "the shared storage stops, and is there again after for"},
+    {LAB_FAULT_SHARED_ROT, "zk",
+     "a bit of the newest state image there changes, while others have what it must have"},
 };
 static_assert(ARRAY_LEN(faults) == LAB_FAULTS, "each fault has its text");
 
