@@ -128,6 +128,13 @@ int cli_fail(const struct cli *c, const char *what, int err)
                          err_text(err));
     case E_CORRUPT:
         return cli_error(c, CLI_DATA, "%s: %s", what, err_text(err));
+    case E_NOSPC:
+        if (!strcmp(what, "connecting"))
+            return cli_error(c, CLI_FAILED,
+                             "%s: %s: the masters at %s take no new session while their journal is "
+                             "full; free some space in master.dir, or journal.zk.shared_dir",
+                             what, err_text(err), config_masters(c->config));
+        return cli_error(c, CLI_FAILED, "%s: %s", what, err_text(err));
     case E_INVAL:
         return cli_error(c, CLI_FAILED, "%s: %s%s", *what ? what : "\"\"", err_text(err),
                          *what == '/' ? "" : " (a path in the cluster begins with /)");

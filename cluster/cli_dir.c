@@ -211,6 +211,13 @@ bool cli_dir_is_zk(const struct cli *c, const char *dir)
     return !strncmp(dir, "zk:", 3) || !access(fence, F_OK);
 }
 
+int cli_dir_open_zk(struct cli_dir *d, const struct cli *c, const char *dir)
+{
+    return access(dir, F_OK) ? cli_error(c, CLI_FAILED, "%s: %s%s", dir, strerror(errno),
+                                         errno == ENOENT ? ": is the shared storage mounted?" : "")
+                             : cli_dir_open(d, c, dir, CLI_DIR_LOOK);
+}
+
 enum cli_dir_life cli_dir_life(struct cli_dir *d, struct cli_dir_journal *j)
 {
     const struct log_meta *m = &d->meta;

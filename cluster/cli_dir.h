@@ -55,6 +55,8 @@ bool cli_dir_has_log(const char *dir); /* segments or images */
 /* Is it a shared directory (journal.type zk), which has no member's log?  dir or "zk:dir"; NULL: as
  * the configuration says. */
 bool cli_dir_is_zk(const struct cli *c, const char *dir);
+/* as cli_dir_open, to look at one */
+int cli_dir_open_zk(struct cli_dir *d, const struct cli *c, const char *dir);
 /* how far a member's directory came */
 enum cli_dir_life {
     CLI_DIR_BLANK, /* nothing of a journal is in it */

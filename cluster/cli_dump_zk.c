@@ -101,7 +101,7 @@ int cli_dump_zk(struct cli_journal_dump *d, const char *spec)
              !*spec || cli_migrate_is_typed(spec) ? "" : "zk:", spec);
     int code = cli_migrate_place(&p, d->cli, "dump", typed, false);
     if (!code)
-        code = cli_dir_open(&d->d, d->cli, p.dir[0], CLI_DIR_LOOK);
+        code = cli_dir_open_zk(&d->d, d->cli, p.dir[0]);
     if (code) {
         cli_migrate_place_end(&p);
         return code;

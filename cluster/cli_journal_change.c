@@ -415,7 +415,9 @@ static int group_may_elect(struct cli_journal_group *g, const struct rpc_change 
         return cli_journal_group_nobody(g);
     return m && (m->leads || m->connected)
                ? CLI_OK
-               : cli_error(g->cli, CLI_FAILED, "the leader does not reach member %u", ch->id);
+               : cli_error(g->cli, CLI_FAILED,
+                           "the leader does not reach member %u%s%s: start it, or name another one",
+                           ch->id, m && *m->addr ? " at " : "", m ? m->addr : "");
 }
 
 static int cli_journal_group_elect_run(struct cli *c)

@@ -14,7 +14,9 @@
 #include "core/fmt.h"
 #include "journal/snap.h"
 #include "journal/wal.h"
-#include "journal/zk_drive_impl.h"
+#include "journal/zk_fence.h"
+#include "journal/zk_owner.h"
+#include "journal/zk_record.h"
 
 enum { MIGRATE_ZK_CHAIN = 4096, MIGRATE_ZK_IMAGES = 256 };
 static const int64_t migrate_zk_ns = 3600000000000LL;

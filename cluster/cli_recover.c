@@ -7,6 +7,7 @@
 #include "cluster/cli_dir.h"
 #include "cluster/cli_masters.h"
 #include "cluster/config_members.h"
+#include "cluster/config_zk.h"
 #include "core/fmt.h"
 
 /* a lost packet is sent again after 1 s, and after 3 s */
@@ -262,6 +263,11 @@ static int cli_recover_run(struct cli *c)
     static struct recover r;
     memset(&r, 0, sizeof r);
     r.cli = c;
+    if (config_zk_is(c->config) && !cli_flag(c, "dir"))
+        return cli_error(c, CLI_FAILED,
+                         "journal.type is zk, which has no majority to lose: any master that is "
+                         "started leads.  If the shared directory is lost: `tarn journal restore "
+                         "FILE --to zk:DIR`");
     int code = cli_dir_open(&r.d, c, cli_value(c, "dir", config_str(c->config, CONFIG_MASTER_DIR)),
                             CLI_DIR_CHANGE);
     if (code)

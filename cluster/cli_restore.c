@@ -28,6 +28,7 @@
 #include "cluster/cli_masters.h"
 #include "cluster/cli_migrate.h"
 #include "cluster/config_members.h"
+#include "cluster/config_zk.h"
 #include "core/fmt.h"
 #include "journal/era.h"
 #include "journal/log_meta.h"
@@ -338,6 +339,12 @@ static int cli_restore_run(struct cli *c)
         snprintf(from, sizeof from, "backup:%s", c->args[0]);
         return cli_migrate_do(c, from);
     }
+    if (config_zk_is(c->config))
+        return cli_error(
+            c, CLI_USAGE,
+            "journal.type is zk: --to zk:DIR says which directory, which must be empty, "
+            "becomes the shared one (journal.zk.shared_dir is %s)",
+            config_str(c->config, CONFIG_JOURNAL_ZK_SHARED_DIR));
     int code = restore_members(&r);
     if (!code)
         code = cli_backup_open(&r.f, c, c->args[0]);

@@ -132,7 +132,7 @@ int cli_verify_zk(struct cli *c, const char *spec)
              !*spec || cli_migrate_is_typed(spec) ? "" : "zk:", spec);
     int code = cli_migrate_place(&v.p, c, "verify", typed, false);
     if (!code)
-        code = cli_dir_open(&v.d, c, v.p.dir[0], CLI_DIR_LOOK);
+        code = cli_dir_open_zk(&v.d, c, v.p.dir[0]);
     if (code) {
         cli_migrate_place_end(&v.p);
         return code;

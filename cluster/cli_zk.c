@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "cluster/config_members.h"
 #include "journal/zk_fence.h"
 
@@ -50,7 +51,7 @@ int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct m
                 struct journal_config *jc)
 {
     const struct config *g = c->config;
-    char err[CONFIG_ERROR_MAX];
+    char err[CONFIG_ERROR_MAX], host[65], who[96];
     struct env *shared;
     int64_t session_ns = config_int(g, CONFIG_JOURNAL_ZK_SESSION);
     if (!config_int(g, CONFIG_JOURNAL_ID))
@@ -67,9 +68,13 @@ int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct m
     z->client.digest = z->auth;
     z->client.timeout_ns = session_ns;
     z->client.frame_max = CLI_ZK_FRAME;
+    if (gethostname(host, sizeof host) || !memchr(host, 0, sizeof host))
+        *host = 0;
+    snprintf(who, sizeof who, "pid %ld on %s", (long)getpid(), *host ? host : "its host");
     struct zk_elect_config ec = {.zk = &z->client,
                                  .id = (uint32_t)config_int(g, CONFIG_JOURNAL_ID),
-                                 .addr = cli_zk_address(g, z->addr)};
+                                 .addr = cli_zk_address(g, z->addr),
+                                 .who = who};
     if (zk_elect_open(net_env(net), mem, &ec, &z->elect, err, sizeof err))
         return cli_error(c, CLI_FAILED, "%s", err);
     jc->zk.id = ec.id;

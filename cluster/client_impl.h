@@ -374,8 +374,8 @@ struct client {
     uint32_t hint;   /* who leads, as the last one said; UINT32_MAX: it did not */
     uint32_t stays;  /* how often a connection was asked again */
     uint32_t barred; /* who refused us for good when last asked: a bit each */
-    int barred_why;
-    bool decided; /* was connected, or all are barred */
+    int barred_why;  /* or why the last one that leads took no session */
+    bool decided;    /* was connected, or all are barred */
     int64_t dead_until_ns[CLIENT_MASTERS_MAX];
     int64_t lost_since_ns;
 

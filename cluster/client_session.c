@@ -141,6 +141,8 @@ static void session_opened(struct env_op *op)
     if (!err)
         err = rep.err ? rep.err : rep.value ? 0 : E_PROTO;
     if (err) {
+        c->barred_why =
+            err == E_NOSPC ? err : c->barred_why; /* it may pass; to be told at the end */
         /* also busy ones: another try of the same master comes after the round */
         client_session_rotate(c, c->conn, err, c->opening.reply, c->opening.reply_len);
         return;

@@ -111,7 +111,7 @@ int tarn_connect(const struct tarn_options *o, struct tarn **ret_t)
         const int *refused;
         const bool *decided = client_decided(t->client, &refused);
         err = tarn_run_until(t, decided, env_now_ns(tarn_env(t)) + t->options.client.deadline_ns);
-        err = err ? err : *refused;
+        err = (!err || err == E_TIMEOUT) && *refused ? *refused : err;
     }
     if (!err) {
         struct fsattr root;

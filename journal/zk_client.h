@@ -144,6 +144,12 @@ struct zk_call {
     uint32_t fault; /* of a MULTI that failed: which operation */
 };
 
+/* for another call, with the same done */
+static inline void zk_call_renew(struct zk_call *c)
+{
+    *c = (struct zk_call){.op.done = c->op.done};
+}
+
 struct zk_status {
     enum zk_state state;
     int why;            /* that ended the last connection, or kept the next from coming */

@@ -572,6 +572,12 @@ static bool zk_drive_step(struct zk_drive *d)
     return true;
 }
 
+/* nothing was begun that something is still to come of */
+static bool zk_drive_is_between(const struct zk_drive *d)
+{
+    return !d->begun && !(d->state == ZK_LOAD && d->image_begun) && d->role != JOURNAL_FAILED;
+}
+
 void zk_drive_run(struct zk_drive *d)
 {
     if (d->is_left)
@@ -591,6 +597,9 @@ void zk_drive_run(struct zk_drive *d)
             if (!zk_drive_stop_step(d))
                 return;
             d->is_running = true;
+        } else if (d->elect->failed && zk_drive_is_between(d)) {
+            zk_drive_fail(d, d->elect->failed);
+            break;
         } else if (!zk_drive_step(d)) {
             break;
         }

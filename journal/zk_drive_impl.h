@@ -22,6 +22,7 @@
 #include "journal/zk_fence.h"
 #include "journal/zk_owner.h"
 #include "journal/zk_pend.h"
+#include "journal/zk_record.h"
 #include "journal/zk_store.h"
 #include "journal/zk_tail.h"
 
@@ -31,10 +32,7 @@
 /* a member that does not see a log's names for so long leaves the lead to others */
 #define ZK_NAMES_NS (5000 * 1000000LL)
 
-enum { ZK_REC_DATA = 0, ZK_REC_ACKED = 1 }; /* both begin with u64 acked_upto */
-
 enum {
-    ZK_ACKED_BYTES = 8,
     ZK_WAITS = 64, /* groups of a standby's reads */
     ZK_IMAGES = 64,
     ZK_IMAGE_MEMBERS_MAX = 32,
@@ -150,11 +148,6 @@ struct zk_torn {                 /* behind what was read of the log something do
     uint64_t at;                 /* the index there; 0: it is not so */
     int64_t since_ns, images_ns; /* images_ns: when it was looked for an image instead */
     bool is_said;
-};
-
-struct zk_image_name {
-    uint32_t member;
-    uint64_t index;
 };
 
 enum zk_hand_state { /* zk_hand.c */
@@ -344,9 +337,8 @@ void zk_hand_end(struct zk_drive *d, int ret);
 void zk_image_init(struct zk_drive *d);
 bool zk_image_load(struct zk_drive *d); /* one step; false: an operation is under way */
 void zk_image_run(struct zk_drive *d);
-void zk_image_leave(struct zk_drive *d);    /* the host is not called any more */
-bool zk_image_end(struct zk_drive *d);      /* at stop; false: something is under way */
-uint32_t zk_image_member(const char *name); /* "17/" -> 17; 0: it is something else */
+void zk_image_leave(struct zk_drive *d); /* the host is not called any more */
+bool zk_image_end(struct zk_drive *d);   /* at stop; false: something is under way */
 
 /* zk_gc.c */
 void zk_gc_init(struct zk_drive *d);

@@ -61,7 +61,7 @@ struct elect {
     struct mem *mem;
     struct zk_config cfg;
     uint32_t id;
-    char addr[ENV_ADDR_MAX];
+    char addr[ENV_ADDR_MAX], who[ZK_MEMBERS_WHO];
     struct zk *zk;
     struct zk_host host;
     enum elect_state state;
@@ -111,7 +111,6 @@ static const char *const elect_dirs[] = {"/election", "/epoch", "/masters"};
 
 static void elect_run(struct elect *l);
 static void elect_hint_run(struct elect *l);
-static uint32_t elect_hand_who(const char *name, uint32_t len);
 static void elect_near(struct elect *l);
 
 static struct elect *elect_self(struct zk_elect *e)
@@ -146,16 +145,9 @@ static void elect_call(struct elect *l, int32_t what, const char *path)
     zk_submit(l->zk, &l->call);
 }
 
-static void elect_call_new(struct elect *l)
-{
-    void (*done)(struct env_op * op) = l->call.op.done;
-    memset(&l->call, 0, sizeof l->call);
-    l->call.op.done = done;
-}
-
 static void elect_begin(struct elect *l)
 {
-    elect_call_new(l);
+    zk_call_renew(&l->call);
     switch (l->state) {
     case ELECT_MAKE:
         l->call.data = "0";
@@ -210,6 +202,18 @@ static bool elect_sequence(const char *name, uint32_t len, uint64_t *ret_seq)
     return true;
 }
 
+/* "<guid>-<id>-n-..." -> id; 0: it is another's */
+static uint32_t elect_who(const char *name, uint32_t len)
+{
+    uint64_t id = 0;
+    uint32_t at = 0;
+    while (at < len && name[at] != '-')
+        at++;
+    for (at++; at < len && name[at] >= '0' && name[at] <= '9' && id <= UINT32_MAX; at++)
+        id = id * 10 + (uint64_t)(name[at] - '0');
+    return at < len && name[at] == '-' && id <= UINT32_MAX ? (uint32_t)id : 0;
+}
+
 /* own and the one before it, by the names that there are; false: it is not there */
 static bool elect_place(struct elect *l)
 {
@@ -232,7 +236,7 @@ static bool elect_place(struct elect *l)
         if (len < ELECT_PATH - 16 && elect_sequence(text, len, &seq) && seq < own &&
             (before == UINT64_MAX || seq > before)) {
             before = seq;
-            l->next_to = elect_hand_who(text, len);
+            l->next_to = elect_who(text, len);
             fmt_into(l->before, sizeof l->before, "/election/%.*s", (int)len, text);
         }
     return true;
@@ -288,7 +292,8 @@ static void elect_made(struct elect *l, int64_t ret)
         elect_later(l);
     } else if (++l->made == ARRAY_LEN(elect_dirs)) {
         l->state = ELECT_IDLE;
-        zk_members_run(&l->members, l->zk);
+        if (!l->elect.failed)
+            zk_members_run(&l->members, l->zk);
     }
 }
 
@@ -379,6 +384,13 @@ static void elect_timer(struct env_op *op)
         elect_later(l);
 }
 
+/* a node of its own was seen */
+static bool elect_has_node(const struct elect *l)
+{
+    return l->state == ELECT_LOOK || l->state == ELECT_WATCH || l->state == ELECT_OWN ||
+           l->state == ELECT_WAIT || l->state == ELECT_BURY;
+}
+
 static void elect_run(struct elect *l)
 {
     if (!l->zk || l->is_calling || !l->is_connected || env_timer_is_set(&l->timer) || l->stop_op)
@@ -391,9 +403,7 @@ static void elect_run(struct elect *l)
     }
     if (l->state == ELECT_WAIT && l->is_again)
         l->state = ELECT_LOOK;
-    bool has_node = l->state == ELECT_WATCH || l->state == ELECT_OWN || l->state == ELECT_LOOK ||
-                    l->state == ELECT_WAIT || l->state == ELECT_BURY;
-    if (l->is_leaving && has_node)
+    if (l->is_leaving && elect_has_node(l))
         l->state = ELECT_LEAVE;
     l->is_again = false;
     elect_begin(l);
@@ -406,9 +416,7 @@ static void elect_stand(struct zk_elect *e, bool is_on)
     if (!is_on) {
         e->standing = ZK_STANDING_NOT;
         l->is_leaving = l->state == ELECT_JOIN || l->state == ELECT_FIND ||
-                        l->state == ELECT_LOOK || l->state == ELECT_WATCH ||
-                        l->state == ELECT_OWN || l->state == ELECT_WAIT || l->state == ELECT_BURY ||
-                        l->state == ELECT_LEAVE;
+                        l->state == ELECT_LEAVE || elect_has_node(l);
     }
     elect_run(l);
     elect_near(l);
@@ -446,10 +454,8 @@ static void elect_gone(struct zk_near *near)
 
 static void elect_count_begin(struct elect *l, enum elect_count what)
 {
-    void (*done)(struct env_op * op) = l->count.op.done;
     int32_t version = l->count.reply.stat.version;
-    memset(&l->count, 0, sizeof l->count);
-    l->count.op.done = done;
+    zk_call_renew(&l->count);
     l->counting = what;
     l->count.path = "/epoch";
     l->count.what = what == ELECT_READ ? ZK_OP_GET_DATA : ZK_OP_SET_DATA;
@@ -525,9 +531,7 @@ static void elect_number(struct zk_elect *e, uint64_t above, uint64_t *ret_numbe
 
 static void elect_hint_call(struct elect *l, enum elect_hint what)
 {
-    void (*done)(struct env_op * op) = l->hint.op.done;
-    memset(&l->hint, 0, sizeof l->hint);
-    l->hint.op.done = done;
+    zk_call_renew(&l->hint);
     l->hinting = what;
     l->hint.path = "/leader";
     l->hint.version = -1;
@@ -644,9 +648,7 @@ static void elect_hand_end(struct elect *l, int64_t ret)
 static void elect_hand_begin(struct elect *l, enum elect_hand s, uint32_t n)
 {
     int64_t most = env_now_ns(l->env) + ELECT_CALL_NS;
-    void (*done)(struct env_op * op) = l->hand.op.done;
-    memset(&l->hand, 0, sizeof l->hand);
-    l->hand.op.done = done;
+    zk_call_renew(&l->hand);
     l->handing = s;
     l->hand.what = s == ELECT_HAND_LIST ? ZK_OP_GET_CHILDREN : ZK_OP_MULTI;
     l->hand.path = s == ELECT_HAND_LIST ? "/election" : NULL;
@@ -655,18 +657,6 @@ static void elect_hand_begin(struct elect *l, enum elect_hand s, uint32_t n)
     l->hand.ops = l->hand_ops;
     l->hand.n_ops = n;
     zk_submit(l->zk, &l->hand);
-}
-
-/* "<guid>-<id>-n-..." -> id; 0: it is another's */
-static uint32_t elect_hand_who(const char *name, uint32_t len)
-{
-    uint64_t id = 0;
-    uint32_t at = 0;
-    while (at < len && name[at] != '-')
-        at++;
-    for (at++; at < len && name[at] >= '0' && name[at] <= '9' && id <= UINT32_MAX; at++)
-        id = id * 10 + (uint64_t)(name[at] - '0');
-    return at < len && name[at] == '-' && id <= UINT32_MAX ? (uint32_t)id : 0;
 }
 
 /* whose turn it shall be, and its sequence; own: this one's.  false: there is nobody */
@@ -678,7 +668,7 @@ static bool elect_hand_target(struct elect *l, uint64_t *ret_seq, uint64_t *ret_
     uint64_t seq;
     *ret_seq = *ret_own = UINT64_MAX;
     while (zk_proto_text_next(&names, &text, &len)) {
-        uint32_t id = elect_hand_who(text, len);
+        uint32_t id = elect_who(text, len);
         if (!elect_sequence(text, len, &seq))
             continue;
         if (len > strlen(mine) && !memcmp(text, mine, strlen(mine))) {
@@ -772,6 +762,15 @@ static void elect_tell(struct zk_elect *e, uint64_t applied, uint64_t image)
     l->elect.n_members = l->members.n;
 }
 
+/* another process is this member: it is over */
+static void elect_refused(struct zk_members *m)
+{
+    struct elect *l = container_of(m, struct elect, members);
+    l->elect.failed = E_CONFIG;
+    if (l->elect.changed)
+        l->elect.changed(&l->elect, l->elect.ctx);
+}
+
 /* --- the session --- */
 
 static int elect_session(struct elect *l, char *why, size_t why_cap)
@@ -846,7 +845,7 @@ static void elect_session_state(struct zk_host *h, enum zk_state state, int why)
     if (l->state == ELECT_DOWN)
         l->state = ELECT_MAKE;
     env_timer_stop(l->env, &l->timer);
-    if (l->made == ARRAY_LEN(elect_dirs))
+    if (l->made == ARRAY_LEN(elect_dirs) && !l->elect.failed)
         zk_members_run(&l->members, l->zk);
     elect_run(l);
     elect_hint_run(l);
@@ -880,7 +879,9 @@ int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cf
     l->call.op.done = elect_call_done;
     l->count.op.done = elect_count_done;
     l->hand.op.done = elect_hand_done;
-    zk_members_init(&l->members, e, l->id, l->addr);
+    fmt_into(l->who, sizeof l->who, "%s", cfg->who ? cfg->who : "");
+    zk_members_init(&l->members, e, l->id, l->addr, l->who);
+    l->members.refused = elect_refused;
     l->elect.member = l->members.member;
     l->hint.op.done = elect_hint_done;
     l->timer.op.done = elect_timer;

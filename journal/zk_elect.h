@@ -43,6 +43,7 @@ struct zk_elect_member { /* as it says of itself, now and then */
 struct zk_elect {
     const struct zk_elect_vt *vt;
     enum zk_standing standing;
+    int failed;                           /* it takes part no more, for ever, and said why */
     uint64_t most;                        /* the driver's: numbers above it are of no use */
     uint32_t leader;                      /* whom the others are told of; 0: nobody */
     const struct zk_elect_member *member; /* who takes part; by id */
@@ -71,6 +72,7 @@ struct zk_elect_config {
     const struct zk_config *zk; /* zk_client.h; connect lives as long as the election */
     uint32_t id;                /* of this member */
     const char *addr;           /* its address, for others; copied */
+    const char *who;            /* the process, for people; NULL: nothing is said of it; copied */
 };
 
 /* 0, E_CONFIG or E_NOMEM with a sentence in why */

@@ -23,11 +23,8 @@ static bool zk_store_is(const struct zk_store *s, uint64_t what, uint32_t blocks
 
 static const char *zk_store_leaf(const char *name)
 {
-    const char *leaf = name;
-    for (; *name; name++)
-        if (*name == '/')
-            leaf = name + 1;
-    return leaf;
+    const char *slash = strrchr(name, '/');
+    return slash ? slash + 1 : name;
 }
 
 /* is that name among those that were listed? */

@@ -472,9 +472,11 @@ static bool model_outcome(struct lab_model *m, uint64_t index, const struct fsop
         bool had = has_ent && e.ufs_ino && n && n->n_ufs; /* what was removed is nowhere */
         if (had && (n->is_other || n->ufs[n->n_ufs - 1] != e.ufs_ino)) {
             /* somebody had put another file there: it has its own attributes; a writer may have
-             * found it before, and left it to the last one */
-            n->is_other = false;
+             * found it before, and left it to the last one; who took a name away leaves it to
+             * whoever comes next */
             model_take_node(m, index, state, n->ino);
+            const struct model_version *v = lab_model_now(n);
+            n->is_other = ((v->mode ^ e.mode) & 07777) || v->uid != e.uid || v->gid != e.gid;
             ok = true;
         }
         if (ok && has_ent && n)

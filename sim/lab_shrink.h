@@ -2,8 +2,8 @@
  *
  *   random chances off -> cut at the failure -> faults, then operations, then what chance did
  * (delta debugging: halves, quarters, ... one by one) -> what each fault and operation says ->
- * machines, knobs, sizes, gaps of time -> again, until nothing gives way -> of what is few then, every
- * smaller set at other times -> again
+ * machines, knobs, sizes, gaps of time -> again, until nothing gives way -> of what is few then,
+ * every smaller set at other times -> again
  *
  *  1. What is kept has failed in the same way: nothing is taken for granted.
  *  2. The same scenario and the same answers of `fails` give the same result; only the budget

@@ -130,6 +130,7 @@ struct sim_handle {
     struct sim_file *file;
     unsigned flags;
     uint32_t under_way;
+    int lost; /* of a write that was answered: the next sync says it */
     struct list link;
 };
 

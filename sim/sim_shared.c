@@ -185,6 +185,16 @@ static void sim_shared_late_free(struct sim_late *t)
     sim_free(s, t, sizeof *t);
 }
 
+/* what was answered did not get there: whoever of the client has the file open is told by a sync */
+static void sim_shared_lost(struct sim_late *t, int why)
+{
+    list_each(l, &t->m->handles) {
+        struct sim_handle *h = container_of(l, struct sim_handle, link);
+        if (t->answered && h->file == t->file)
+            h->lost = why;
+    }
+}
+
 static void sim_shared_land(struct sim_late *t)
 {
     struct sim_shared *fs = t->m->fs;
@@ -194,8 +204,9 @@ static void sim_shared_land(struct sim_late *t)
         ret = sim_shared_name(t->m, t->call, t->from, t->to);
     } else if (n->disk.cfg.capacity &&
                n->disk.used + sim_disk_file_need(t->file, t->len, t->off) > n->disk.cfg.capacity) {
-        ret = E_NOSPC; /* nobody is told */
+        ret = E_NOSPC;
         fs->sim->stats.enospc++;
+        sim_shared_lost(t, E_NOSPC);
     } else {
         sim_disk_file_write(n, t->file, t->bytes, t->len, t->off, t->durable, NULL);
     }
@@ -267,7 +278,10 @@ static int64_t sim_shared_effect(struct sim_mount *m, struct sim_ev *ev)
         return sim_shared_write(m, ev);
     case SIM_DISK_SYNC:
         sim_disk_io_sync_begins(ev);
-        return sim_disk_io_effect(n, ev);
+        ret = sim_disk_io_effect(n, ev);
+        ret = ret ? ret : h->lost;
+        h->lost = 0;
+        return ret;
     case SIM_DISK_RESIZE:
         ret = sim_disk_io_effect(n, ev);
         sim_shared_resized(m, h->file);

@@ -89,6 +89,11 @@ pids[nine]=$!
 wait_for 15 grep -q "journal: ZooKeeper refuses '.*': its path belongs to another user" "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
 kill9 nine
 
+# two of one number: the second one ends, and says who has it; the first one does not notice
+expect 1 "number 2 is taken: 127.0.0.1:[0-9]*, pid $(master_pid 2) on .* takes part as member 2" timeout 60 \
+    tarn master --set journal.id=2 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/two"
+wait_for 10 whole || fail "the second one of number 2 took something along: $(tarn journal status 2>&1)"
+
 write_files "$work/mnt" & writing=$!
 wait_for 30 acked_more 5 || fail "nothing can be written"
 
@@ -150,6 +155,7 @@ if [ $is_small ]; then
     # what is open is read; to open another one may need a record, of what is seen below
     [ "$(cat <&8)" = "content of 1" ] || fail "full, and what is open cannot be read"
     exec 8<&-
+    expect 1 'connecting: no space left: the masters at .* take no new session while their journal is full' tarn fs ls / --set client.deadline=3s
     rm "$work/up/shared/filler"
     wait_for 20 timeout 5 mkdir "$work/mnt/after" || fail "with space again nothing is written: $(tail -n 3 "$work"/up/master-*.log)"
     while read -r name; do [ -d "$work/mnt/$name" ] && [ -d "$store/$name" ] || fail "$name was acknowledged, and is lost"; done < "$work/made"
@@ -163,6 +169,10 @@ term again
 term up || fail "tarn up's end"
 pgrep -f "$work/up/" > /dev/null && fail "left running: $(pgrep -af "$work/up/")"
 expect 0 '^ok: records [0-9]* to [0-9]*' tarn journal verify
+expect 1 'nowhere: No such file or directory: is the shared storage mounted' tarn journal verify "zk:$work/nowhere"
+expect 1 'nowhere: No such file or directory: is the shared storage mounted' tarn journal dump "zk:$work/nowhere"
+expect 1 'has no majority to lose: any master that is started leads' tarn journal recover
+expect 2 'journal.type is zk: --to zk:DIR says which directory' tarn journal restore "$work/b"
 expect 0 ' mkdir .*name="after"|create .*name="f-' tarn journal dump
 expect 0 'ZooKeeper at .* cannot be asked whether a master runs' tarn journal migrate --from "zk:$work/up/shared" --to "local:$work/l" --dry-run
 unset TARN_CONFIG

@@ -807,12 +807,33 @@ static bool lands_from_a_dead_machine(struct shared *x)
     return gone;
 }
 
+/* there was no room when it landed: the sync says so, once */
+static bool is_told_when_full(struct shared *x)
+{
+    struct sim_disk_config disk = *sim_disk_get(sim_shared_node(x->fs));
+    struct env_file *f = file_of(x, 0, "f", PLAIN | ENV_O_CREATE);
+    struct env_file *g = file_of(x, 1, "f", PLAIN);
+    CU_ASSERT_EQUAL(put(x, f, 0, 1), PAGE);
+    CU_ASSERT_EQUAL(sync_of(x, f), 0);
+    disk.capacity = PAGE;
+    sim_disk_set(sim_shared_node(x->fs), &disk);
+    bool late = put(x, f, 1, 1) == PAGE;
+    CU_ASSERT_EQUAL(sync_of(x, f), late ? E_NOSPC : 0);
+    CU_ASSERT_EQUAL(sync_of(x, f), 0);
+    CU_ASSERT_EQUAL(sync_of(x, g), 0); /* not this one's */
+    CU_ASSERT_EQUAL(put(x, f, 1, 1), late ? PAGE : E_NOSPC);
+    shared_for(x, 60 * sec); /* it lands by itself */
+    CU_ASSERT_EQUAL(sync_of(x, f), late ? E_NOSPC : 0);
+    return late;
+}
+
 static void test_shared_write_back(void)
 {
     weak(lands_after_its_answer, on_write_back, 40);
     weak(is_not_there_at_once, on_write_back, 40);
     weak(is_durable_by_a_sync, on_write_back, 40);
     weak(lands_from_a_dead_machine, on_write_back, 40);
+    weak(is_told_when_full, on_write_back, 40);
 }
 
 static void on_late_names(struct sim_shared_config *cfg)

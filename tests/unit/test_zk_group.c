@@ -16,6 +16,7 @@
 enum { ZG_MEMBERS = 3, ZG_RECORDS = 1 << 14, ZG_OPS = 128, ZG_SLOTS = 512 };
 
 static const int64_t zg_ms = 1000000;
+static int64_t zg_session_ms = 1000;
 
 struct zg_op {
     struct env_op op;
@@ -28,6 +29,7 @@ struct zg_op {
 struct zg_member {
     struct zg *g;
     uint32_t i, life;
+    uint32_t id; /* 0: its own, i + 1 */
     struct sim_node *node;
     struct journal *j;
     struct journal_host host;
@@ -171,9 +173,10 @@ static void zg_boot(struct env *e, struct mem *mem, void *ctx)
 {
     struct zg_member *m = ctx;
     struct zg *g = m->g;
-    char addr[ENV_ADDR_MAX], why[200];
+    char addr[ENV_ADDR_MAX], why[200], who[32];
     struct journal_config cfg = journal_config_default();
-    struct zk_elect_config ec = {.zk = &m->zk, .id = m->i + 1, .addr = addr};
+    struct zk_elect_config ec = {
+        .zk = &m->zk, .id = m->id ? m->id : m->i + 1, .addr = addr, .who = who};
     struct env *shared = sim_shared_mount(g->fs, m->node);
     m->life++;
     m->applied = 0;
@@ -181,11 +184,12 @@ static void zg_boot(struct env *e, struct mem *mem, void *ctx)
     m->out_left = 0;
     m->zk = zk_config_default();
     m->zk.connect = g->connect;
-    m->zk.timeout_ns = 1000 * zg_ms;
+    m->zk.timeout_ns = zg_session_ms * zg_ms;
     m->zk.frame_max = 64 << 10;
     m->zk.calls_bytes = 64 << 10;
     m->zk.window_bytes = 32 << 10;
     fmt_into(addr, sizeof addr, "m%u:19998", m->i + 1);
+    fmt_into(who, sizeof who, "pid %u on m%u", m->life, m->i + 1);
     CU_ASSERT_FATAL(zk_elect_open(e, mem, &ec, &m->elect, why, sizeof why) == 0);
     m->host = (struct journal_host){.apply = zg_apply,
                                     .role = zg_role,
@@ -198,7 +202,7 @@ static void zg_boot(struct env *e, struct mem *mem, void *ctx)
     cfg.batch_bytes = 16 << 10;
     cfg.queue_bytes = 64 << 10;
     cfg.image_after_bytes = 512 << 10;
-    cfg.zk.id = m->i + 1;
+    cfg.zk.id = ec.id;
     cfg.zk.dir = "journal";
     m->j = zk_drive_open(e, shared, mem, &cfg, m->elect, &m->host);
     CU_ASSERT_FATAL(m->j != NULL);
@@ -215,11 +219,14 @@ static void zg_start(struct zg *g, uint32_t i)
     sim_node_start(g->m[i].node, zg_boot, &g->m[i]);
 }
 
+static char zg_error[300]; /* the last one */
+
 static void zg_log(void *ctx, int64_t at_ns, struct sim_node *n, enum env_log level,
                    const char *line)
 {
     (void)ctx;
-    (void)level;
+    if (level == ENV_LOG_ERROR)
+        fmt_into(zg_error, sizeof zg_error, "%s", line);
     if (getenv("ZG_LOG"))
         fprintf(stderr, "    %.6f %s %s\n", (double)at_ns / 1e9, sim_node_name(n), line);
 }
@@ -431,6 +438,63 @@ static void test_a_dead_process_is_not_waited_for(void)
     }
     zg_listens = false;
     zg_close(g);
+}
+
+/* The second process of a number is refused, and the first one goes on. */
+static void test_two_of_one_number(void)
+{
+    struct zg *g = &zg_one;
+    for (uint64_t seed = 1; seed < 6; seed++) {
+        zg_open(g, seed);
+        zg_load(g, 3000);
+        sim_node_crash(g->m[2].node);
+        zg_load(g, 3000);
+        g->m[2].id = 1;
+        *zg_error = 0;
+        zg_start(g, 2);
+        int64_t began = sim_now_ns(g->s);
+        for (int k = 0; k < 200 && g->m[2].role != JOURNAL_FAILED; k++)
+            zg_load(g, 50);
+        CU_ASSERT_EQUAL(g->m[2].role, JOURNAL_FAILED);
+        CU_ASSERT(sim_now_ns(g->s) - began < 8000 * zg_ms);
+        CU_ASSERT_PTR_NOT_NULL(
+            strstr(zg_error, "number 1 is taken: m1:19998, pid 1 on m1 takes part as member 1"));
+        uint32_t acked = g->n_acked;
+        zg_load(g, 5000);
+        CU_ASSERT(g->n_acked > acked + 50);
+        CU_ASSERT(g->m[0].role == JOURNAL_STANDBY || g->m[0].role == JOURNAL_LEADER);
+        sim_node_crash(g->m[2].node);
+        g->m[2].id = 0;
+        zg_start(g, 2);
+        zg_load(g, 8000);
+        CU_ASSERT(g->m[2].role == JOURNAL_STANDBY || g->m[2].role == JOURNAL_LEADER);
+        zg_close(g);
+    }
+}
+
+/* who was killed and starts anew finds its node there until its old session is over */
+static void test_a_restart_is_not_refused(void)
+{
+    struct zg *g = &zg_one;
+    zg_session_ms = 8000; /* longer than it takes to refuse */
+    for (uint64_t seed = 1; seed < 6; seed++) {
+        zg_open(g, seed);
+        zg_load(g, 3000);
+        sim_node_crash(g->m[1].node);
+        zg_start(g, 1);
+        zg_load(g, 7000); /* it is looked at a few times */
+        CU_ASSERT(g->m[1].role == JOURNAL_STANDBY || g->m[1].role == JOURNAL_LEADER);
+        sim_node_crash(g->m[1].node);
+        zg_start(g, 1); /* once more, while the first session is still there */
+        zg_load(g, 25000);
+        for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+            CU_ASSERT(g->m[i].role == JOURNAL_STANDBY || g->m[i].role == JOURNAL_LEADER);
+            CU_ASSERT_EQUAL_FATAL(g->m[i].elect->n_members, 3);
+            CU_ASSERT(g->m[i].elect->member[1].applied + 2000 > g->m[i].applied);
+        }
+        zg_close(g);
+    }
+    zg_session_ms = 1000;
 }
 
 /* the chroot was not there; every member is known to all; the one behind all others is called */
@@ -700,6 +764,7 @@ static void test_storms_with_old_names(void)
 }
 
 UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
-          UNIT(test_a_dead_process_is_not_waited_for), UNIT(test_leadership_is_handed_over),
+          UNIT(test_a_dead_process_is_not_waited_for), UNIT(test_two_of_one_number),
+          UNIT(test_a_restart_is_not_refused), UNIT(test_leadership_is_handed_over),
           UNIT(test_without_zookeeper_one_is_alone), UNIT(test_a_number_out_of_range_is_an_error),
           UNIT(test_storms), UNIT(test_storms_with_old_names))
