@@ -1,9 +1,9 @@
 /* journal/zk_tail.c - see zk_tail.h.
  *
  * One segment's file is open at a time.  Its end is read one block at a time while nothing comes,
- * in large windows once something does.  A segment that may be full, or that has been quiet for a
- * while, or any in a thorough look, is looked for its successor: its writer tells whether there is
- * one.  A place is found from the last segment down: those ahead have no header yet. */
+ * in large windows once something does.  A segment that may be full, or that has been quiet for 2,
+ * 4, 8, ... looks, or any in a thorough look, is looked for its successor: its writer tells whether
+ * there is one.  A place is found from the last segment down: those ahead have no header yet. */
 #include "core/fmt.h"
 #include "journal/zk_tail.h"
 
@@ -105,9 +105,8 @@ static void zk_tail_told(struct zk_tail *t)
 /* all that may be it were looked at, or one that ends the search was */
 static void zk_tail_chosen(struct zk_tail *t)
 {
-    t->idle = 0;
     if (t->found_seq) {
-        t->missed = 0;
+        t->idle = t->missed = 0;
         zk_tail_close(t, 0);
         return;
     }
@@ -270,8 +269,11 @@ static void zk_tail_at_end(struct zk_tail *t, bool is_torn)
 {
     t->is_torn = is_torn;
     t->is_stale = true;
-    t->idle++;
-    if (t->is_thorough || t->idle >= ZK_TAIL_IDLE_LOOKS || t->read.size < t->at + ZK_TAIL_NEAR)
+    /* soon: its writer may have left it for an image's sake; then ever less often */
+    uint32_t idle = ++t->idle;
+    bool is_due = idle > ZK_TAIL_IDLE_LOOKS ? idle % ZK_TAIL_IDLE_LOOKS == 0
+                                            : idle > 1 && !(idle & (idle - 1));
+    if (t->is_thorough || is_due || t->read.size < t->at + ZK_TAIL_NEAR)
         zk_tail_told(t);
     else
         zk_tail_end(t);
