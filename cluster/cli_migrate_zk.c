@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "cluster/cli_migrate.h"
 #include "core/fmt.h"
+#include "journal/log_meta.h"
 #include "journal/snap.h"
 #include "journal/wal.h"
 #include "journal/zk_fence.h"
@@ -70,6 +71,13 @@ static const char *migrate_zk_advice(int err)
                  "by this user";
 }
 
+static bool migrate_zk_is_begun(const char *dir)
+{
+    char mark[CLI_DIR_PATH + 16];
+    snprintf(mark, sizeof mark, "%.4000s/" LOG_META_UNFINISHED, dir);
+    return !access(mark, F_OK);
+}
+
 static int migrate_zk_open(struct migrate_zk *z, const char *where)
 {
     const struct cli *c = z->s->cli;
@@ -79,9 +87,12 @@ static int migrate_zk_open(struct migrate_zk *z, const char *where)
     int err = (int)migrate_zk_wait(z);
     if (err == E_NOENT)
         return cli_error(c, CLI_FAILED,
-                         "%s: there is no journal of type zk here (no file \"%sfence\"), or the "
-                         "shared storage is not mounted",
-                         z->d->dir, where);
+                         "%s: there is no journal of type zk here (no file \"%sfence\"): %s",
+                         z->d->dir, where,
+                         migrate_zk_is_begun(z->d->dir)
+                             ? "a migration into it was begun and has not ended; the same `tarn "
+                               "journal migrate` again goes on"
+                             : "is the shared storage mounted?");
     if (err)
         return cli_error(c, migrate_zk_code(err), "%s/%sfence: %s%s", z->d->dir, where,
                          err_text(err), migrate_zk_advice(err));

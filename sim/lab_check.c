@@ -274,10 +274,11 @@ static bool check_is_answer(const struct fsop_reply *rep)
     return !err_is_retry(rep->err) && rep->err != E_SESSION_EXPIRED;
 }
 
-/* an error that the under-store's failure explains */
+/* an error that a failure of the under-store explains, or a full journal */
 static bool check_is_excused(const struct lab_check *c, int err)
 {
-    return c->cfg.store_fails && (err == E_IO || err == E_NOSPC);
+    return (c->cfg.store_fails && (err == E_IO || err == E_NOSPC)) ||
+           (c->cfg.journal_full && err == E_NOSPC);
 }
 
 void lab_check_mutation(struct lab_check *c, const char *client, const struct fsop *op,

@@ -60,6 +60,7 @@ struct lab_check_config {
     int64_t behind_ns; /* and one made behind the cluster's back after this */
     int64_t told_ns;   /* who opens a file this long after its last change holds the last version */
     bool store_fails;  /* the scenario makes the under-store fail */
+    bool journal_full; /* or that the journal cannot be written for want of space */
     bool is_group;     /* several masters: indices have gaps */
     uint64_t operations; /* that are expected (lab_scenario_operations) */
     uint64_t recent;     /* and of them until they are forgotten */

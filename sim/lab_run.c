@@ -262,14 +262,18 @@ static void run_make(struct lab_run *r, sim_log_fn on_log, void *log_ctx)
     run_store(r);
     bool store_fails = s->store.eio_ppm || s->store.capacity ||
                        lab_chance_has(&s->chances, SIM_CHANCE_STORE_ERROR);
-    for (uint32_t i = 0; i < s->n_faults; i++)
+    bool journal_full = false;
+    for (uint32_t i = 0; i < s->n_faults; i++) {
         store_fails |= s->faults[i].kind == LAB_FAULT_STORE_OUTAGE ||
                        s->faults[i].kind == LAB_FAULT_STORE_FULL;
+        journal_full |= s->faults[i].kind == LAB_FAULT_SHARED_FULL;
+    }
     struct lab_check_config cc = {
         .slack_ns = 4 * s->lease_ns + s->session_ns + 5000 * RUN_MS,
         .behind_ns = 2 * s->check_interval_ns + 2 * s->lease_ns + s->load.deadline_ns,
         .told_ns = 2 * s->lease_ns + s->load.deadline_ns,
         .store_fails = store_fails,
+        .journal_full = journal_full,
         .is_group = s->masters > 1,
         .operations = lab_scenario_operations(s),
         .recent = lab_scenario_recent(s),

@@ -230,7 +230,7 @@ for type in local raft zk; do
                 case $type in
                 local) refuses "$only" ;;
                 raft) refuses "$only" -c "$raft" --set journal.id=2 --set "master.listen=127.0.0.1:$((port + 1))" ;;
-                zk) [ ! -e "$only/fence" ] || says 0 "migrated" $options ;;
+                zk) [ ! -e "$only/fence" ] && { tarn journal verify "zk:$only" 2>&1 | grep -q "a migration into it was begun and has not ended" || fail "verify of $only: $(tarn journal verify "zk:$only" 2>&1)"; } || says 0 "migrated" $options ;;
                 esac
                 says 1 "(begun|made) here, and this is" --from "local:$work/master" --to "$type:$to" --members "$group"
             fi
