@@ -197,15 +197,18 @@ static struct happened run_kind(enum world world, enum lab_fault_kind k, uint64_
         "{\"beyond\": %d, \"duration\": \"3s\", \"masters\": 4, \"workers\": 1, \"clients\": 2, "
         "\"journal\": {\"only\": %d%s, \"members\": 3, \"suspect_min\": \"200ms\", "
         "\"suspect_max\": \"400ms\"}, \"store\": {\"files\": 4}, "
-        "\"clock\": {\"drift_max_ppm\": %d}, "
+        "\"clock\": {\"drift_max_ppm\": %d}, \"master\": {\"image_after_bytes\": %d}, "
         "\"load\": {\"threads\": 3, \"think\": \"5ms\"}%s}",
         beyond, journals, world == ZOOKEEPER ? ", \"raft\": 0, \"zk\": 1" : "",
-        k == LAB_FAULT_CLOCK_RATE ? 20000 : 0, fault);
+        k == LAB_FAULT_CLOCK_RATE ? 20000 : 0, k == LAB_FAULT_SHARED_ROT ? 20000 : 1 << 20, fault);
     CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&scen, json, why), 0);
     if (journals) {
         struct lab_group *g = lab_group_open(&mem, &scen, seed, NULL, NULL);
         sim_trace_hook(lab_group_sim(g), on_trace, &h);
         lab_group_go(g, 3 * sec - ms); /* then all is healed */
+        struct lab_group_report rep;
+        lab_group_report(g, &rep);
+        h.drew = rep.n_faults ? rep.faults[0].n_chance : 0;
         h.world = *sim_stats(lab_group_sim(g));
         h.marks = marks_of(lab_group_sim(g), k, &others);
         sim_trace_hook(lab_group_sim(g), NULL, NULL); /* its end is a crash of all */
@@ -264,6 +267,8 @@ static bool has_happened(enum lab_fault_kind k, const struct happened *h,
         return h->course != off->course; /* few files are synced: a write is durable when done */
     case LAB_FAULT_CLOCK_RATE:
         return h->world.kinds[SIM_K_CLOCK];
+    case LAB_FAULT_SHARED_ROT: /* where, which bit */
+        return h->drew == 2;
     case LAB_FAULT_DISK_ERRORS:
         return h->world.eio && h->world.misdirected;
     default:
