@@ -7,8 +7,9 @@
  *  3. A write into a block whose sync is under way first lets that sync finish with the block, so
  *     what a later sync promises is never taken back by an earlier pre-image.
  *  4. Bytes of cur at and beyond `size` are zero.
- *  5. Blocks of zeros are not stored, so a sparse file costs what is in it; those that were written
- *     cost no memory, but they use up the disk as others do.
+ *  5. Zeros are not stored, neither whole blocks nor what is behind the rest of a block that was
+ *     written whole: a sparse file costs what is in it, and so does a log that pads its batches.
+ *     Blocks of zeros that were written use up the disk as others do.
  *  6. dents are sorted by name; each has cur or dur or both; a file is in at most one cur.
  *
  * Directories exist as parts of names only: the env's contract needs no more. */
@@ -39,45 +40,79 @@ static struct sim_block *sim_disk_block_make(struct sim *s, struct sim_file *f, 
     return &f->leaf[at][i % SIM_LEAF];
 }
 
+static void sim_disk_bytes_free(struct sim_node *n, uint8_t **p, uint16_t *size)
+{
+    sim_free(n->sim, *p, *size);
+    *p = NULL;
+    *size = 0;
+}
+
+/* room for all of a block, what was not stored as zeros */
+static void sim_disk_bytes_whole(struct sim_node *n, uint8_t **p, uint16_t *size)
+{
+    if (*size == SIM_BLOCK)
+        return;
+    uint8_t *to = sim_alloc(n->sim, SIM_BLOCK);
+    if (*p)
+        memcpy(to, *p, *size);
+    sim_disk_bytes_free(n, p, size);
+    *p = to;
+    *size = SIM_BLOCK;
+}
+
+/* before anything is done to parts of a block */
+static void sim_disk_block_whole(struct sim_node *n, struct sim_block *b)
+{
+    if (b->cur)
+        sim_disk_bytes_whole(n, &b->cur, &b->cur_n);
+    if (b->dur)
+        sim_disk_bytes_whole(n, &b->dur, &b->dur_n);
+}
+
 static void sim_disk_cur_free(struct sim_node *n, struct sim_block *b)
 {
     if (b->cur || b->taken)
         n->disk.used -= SIM_BLOCK;
-    sim_free(n->sim, b->cur, SIM_BLOCK);
-    b->cur = NULL;
+    sim_disk_bytes_free(n, &b->cur, &b->cur_n);
     b->taken = false;
 }
 
-static void sim_disk_cur_make(struct sim_node *n, struct sim_block *b, bool zeroed)
+/* takes a place on the disk, if it has none; all of it can be written */
+static void sim_disk_cur_make(struct sim_node *n, struct sim_block *b)
 {
-    if (b->cur)
-        return;
-    b->cur = zeroed ? sim_alloc(n->sim, SIM_BLOCK) : mem_alloc(n->sim->mem, SIM_BLOCK);
-    ASSERT(b->cur);
-    n->disk.used += b->taken ? 0 : SIM_BLOCK;
+    n->disk.used += b->cur || b->taken ? 0 : SIM_BLOCK;
     b->taken = false;
+    sim_disk_bytes_whole(n, &b->cur, &b->cur_n);
 }
 
-/* as if a block of zeros had been allocated and written */
-static void sim_disk_cur_zeros(struct sim_node *n, struct sim_block *b)
+/* a block as it is written; the zeros at its end need no room, but they have their place */
+static void sim_disk_cur_set(struct sim_node *n, struct sim_block *b, const uint8_t *from,
+                             struct sim_hash_run *h)
 {
-    sim_disk_cur_free(n, b);
-    b->taken = true;
-    n->disk.used += SIM_BLOCK;
-}
-
-static bool sim_disk_is_zeros(const uint8_t *p)
-{
-    return !base_get_u64(p) && !memcmp(p, p + 8, SIM_BLOCK - 8);
+    size_t front = sim_hash_front(from, SIM_BLOCK), size = base_align_up(front, SIM_SECTOR);
+    n->disk.used += b->cur || b->taken ? 0 : SIM_BLOCK;
+    b->taken = !size;
+    if (b->cur_n != size) {
+        sim_disk_bytes_free(n, &b->cur, &b->cur_n);
+        b->cur = size ? mem_alloc(n->sim->mem, size) : NULL;
+        b->cur_n = (uint16_t)size;
+        ASSERT(b->cur || !size);
+    }
+    if (h) {
+        sim_hash_copy(h, b->cur, from, front);
+        sim_hash_zeros(h, SIM_BLOCK - front);
+    } else if (size) {
+        memcpy(b->cur, from, front);
+    }
+    if (size > front)
+        memset(b->cur + front, 0, size - front);
 }
 
 /* drops the pre-image when no sector needs it, and the block when it is zeros */
 static void sim_disk_block_tidy(struct sim_node *n, struct sim_block *b)
 {
-    if (b->dur && !b->dirty && !b->lost) {
-        sim_free(n->sim, b->dur, SIM_BLOCK);
-        b->dur = NULL;
-    }
+    if (b->dur && !b->dirty && !b->lost)
+        sim_disk_bytes_free(n, &b->dur, &b->dur_n);
 }
 
 /* keeps what the medium has of some sectors that are about to be written */
@@ -86,14 +121,17 @@ static void sim_disk_save(struct sim_node *n, struct sim_block *b, uint8_t secto
     if (!sectors || (!b->cur && !b->dur))
         return;
     if (whole && sectors == UINT8_MAX && b->cur) { /* no need for a copy */
-        sim_free(n->sim, b->dur, SIM_BLOCK);
+        sim_disk_bytes_free(n, &b->dur, &b->dur_n);
         b->dur = b->cur;
+        b->dur_n = b->cur_n;
         b->cur = NULL;
+        b->cur_n = 0;
         n->disk.used -= SIM_BLOCK;
         return;
     }
-    if (!b->dur)
-        b->dur = sim_alloc(n->sim, SIM_BLOCK);
+    sim_disk_bytes_whole(n, &b->dur, &b->dur_n);
+    if (b->cur)
+        sim_disk_bytes_whole(n, &b->cur, &b->cur_n);
     while (sectors) {
         unsigned from = (unsigned)__builtin_ctz(sectors);
         unsigned run = (unsigned)__builtin_ctz(~((unsigned)sectors >> from));
@@ -110,7 +148,7 @@ static void sim_disk_sector_restore(struct sim_node *n, struct sim_block *b, uns
 {
     size_t at = (size_t)sector * SIM_SECTOR;
     if (b->dur) {
-        sim_disk_cur_make(n, b, true);
+        sim_disk_cur_make(n, b);
         memcpy(b->cur + at, b->dur + at, SIM_SECTOR);
     } else if (b->cur) {
         memset(b->cur + at, 0, SIM_SECTOR);
@@ -124,6 +162,8 @@ static void sim_disk_block_write(struct sim_node *n, struct sim_file *f, uint64_
     struct sim_block *b = from ? sim_disk_block_make(n->sim, f, i) : sim_disk_block(f, i);
     if (!b || !len)
         return;
+    if (len < SIM_BLOCK)
+        sim_disk_block_whole(n, b);
     if (b->dirty && f->syncs && b->epoch < f->epoch) {
         b->dirty = 0;
         sim_disk_block_tidy(n, b);
@@ -142,12 +182,10 @@ static void sim_disk_block_write(struct sim_node *n, struct sim_file *f, uint64_
         f->dirty_hi = base_max_u64(f->dirty_hi, i + 1);
     }
     b->bad = false;
-    if (from && len == SIM_BLOCK && sim_disk_is_zeros(from)) {
-        sim_disk_cur_zeros(n, b);
-        if (h)
-            sim_hash_copy(h, NULL, from, len);
+    if (from && len == SIM_BLOCK) {
+        sim_disk_cur_set(n, b, from, h);
     } else if (from) {
-        sim_disk_cur_make(n, b, len < SIM_BLOCK);
+        sim_disk_cur_make(n, b);
         if (h)
             sim_hash_copy(h, b->cur + at, from, len);
         else
@@ -169,8 +207,9 @@ void sim_disk_file_put(struct sim_node *n, struct sim_file *f)
         return;
     for (uint32_t l = 0; l < f->leaves; l++) {
         for (uint32_t i = 0; f->leaf[l] && i < SIM_LEAF; i++) {
-            sim_disk_cur_free(n, &f->leaf[l][i]);
-            sim_free(n->sim, f->leaf[l][i].dur, SIM_BLOCK);
+            struct sim_block *b = &f->leaf[l][i];
+            sim_disk_cur_free(n, b);
+            sim_disk_bytes_free(n, &b->dur, &b->dur_n);
         }
         sim_free(n->sim, f->leaf[l], SIM_LEAF * sizeof **f->leaf);
     }
@@ -184,13 +223,14 @@ void sim_disk_file_read(const struct sim_file *f, uint8_t *to, uint64_t len, uin
     while (len) {
         uint64_t at = off % SIM_BLOCK, part = base_min_u64(len, SIM_BLOCK - at);
         const struct sim_block *b = sim_disk_block(f, off / SIM_BLOCK);
-        const uint8_t *from = b ? b->cur : NULL;
-        if (!from)
-            memset(to, 0, part);
+        uint64_t stored = b && b->cur_n > at ? base_min_u64(part, b->cur_n - at) : 0;
+        if (h && stored)
+            sim_hash_copy(h, to, b->cur + at, stored);
+        else if (stored)
+            memcpy(to, b->cur + at, stored);
+        memset(to + stored, 0, part - stored);
         if (h)
-            sim_hash_copy(h, from ? to : NULL, from ? from + at : to, part);
-        else if (from)
-            memcpy(to, from + at, part);
+            sim_hash_zeros(h, part - stored);
         to += part;
         off += part;
         len -= part;
@@ -270,6 +310,7 @@ static void sim_disk_block_unsynced(struct sim_node *n, struct sim_block *b)
 {
     b->lost |= b->dirty;
     b->dirty = 0;
+    sim_disk_block_whole(n, b);
     if (!prng_chance_ppm(&n->disk.prng, 500000))
         return;
     for (unsigned s = 0; s < SIM_BLOCK / SIM_SECTOR; s++)
@@ -395,7 +436,7 @@ static void sim_disk_sector_lose(struct sim_node *n, struct sim_block *b, unsign
         break;
     case SIM_FATE_TORN:
         st->sectors_torn++;
-        sim_disk_cur_make(n, b, true);
+        sim_disk_cur_make(n, b);
         cut = f->cut / 2 % SIM_SECTOR;
         if (f->cut & 1) /* the old part is the right one */
             memcpy(b->cur + at + cut, (b->dur ? b->dur + at : zeros) + cut, SIM_SECTOR - cut);
@@ -404,7 +445,7 @@ static void sim_disk_sector_lose(struct sim_node *n, struct sim_block *b, unsign
         break;
     case SIM_FATE_GARBAGE:
         st->sectors_garbage++;
-        sim_disk_cur_make(n, b, true);
+        sim_disk_cur_make(n, b);
         for (unsigned i = 0; i < SIM_SECTOR; i += 8)
             base_put_u64(b->cur + at + i, f->bytes[i / 8]);
         break;
@@ -432,6 +473,8 @@ static void sim_disk_file_lose(struct sim_node *n, struct sim_file *f)
         for (uint32_t i = 0; f->leaf[l] && i < SIM_LEAF; i++) {
             struct sim_block *b = &f->leaf[l][i];
             uint8_t dirty = b->dirty, lost = b->lost;
+            if (dirty | lost)
+                sim_disk_block_whole(n, b);
             for (unsigned s = 0; (dirty | lost) >> s; s++) {
                 if (!((dirty | lost) >> s & 1))
                     continue;
@@ -739,7 +782,8 @@ int sim_disk_flip(struct sim_node *n, const char *name, uint64_t off, unsigned b
     if (off >= f->size)
         return E_RANGE;
     struct sim_block *b = sim_disk_block_make(n->sim, f, off / SIM_BLOCK);
-    sim_disk_cur_make(n, b, true);
+    sim_disk_block_whole(n, b);
+    sim_disk_cur_make(n, b);
     b->cur[off % SIM_BLOCK] ^= (uint8_t)(1u << (bit % 8));
     if (b->dur)
         b->dur[off % SIM_BLOCK] ^= (uint8_t)(1u << (bit % 8));

@@ -14,7 +14,7 @@ __extension__ typedef unsigned __int128 sim_hash_u128;
 typedef uint64_t sim_hash_pair __attribute__((vector_size(16)));
 typedef int32_t sim_hash_quad __attribute__((vector_size(16)));
 
-enum { SIM_HASH_PAIRS = 4, SIM_HASH_ZEROS = 4096 }; /* steps that zeros are known of */
+enum { SIM_HASH_PAIRS = 4, SIM_HASH_ZEROS = 4096, SIM_HASH_STRIDE = 512 };
 static_assert(SIM_HASH_PAIRS * sizeof(sim_hash_pair) == SIM_HASH_STEP, "a step");
 
 const uint64_t sim_hash_key[8] = {
@@ -95,7 +95,7 @@ static void sim_hash_part(struct sim_hash_run *h, void *to, const void *from, si
 
 /* what the first `steps` steps add to a run when all their bytes are zeros: it depends on nothing
  * else, so any stretch of zeros adds the difference of two of these */
-static const uint64_t *sim_hash_zeros(uint64_t steps)
+static const uint64_t *sim_hash_zeros_of(uint64_t steps)
 {
     static uint64_t of[SIM_HASH_ZEROS + 1][2 * SIM_HASH_PAIRS];
     static bool is_made;
@@ -110,40 +110,51 @@ static const uint64_t *sim_hash_zeros(uint64_t steps)
     return of[steps];
 }
 
-/* of n bytes so many that whole steps of zeros are behind them, and no more */
-static size_t sim_hash_front(const uint8_t *p, size_t n)
+size_t sim_hash_front(const void *p, size_t n)
 {
-    for (; n >= SIM_HASH_STEP; n -= SIM_HASH_STEP) {
-        sim_hash_pair any = {0}, d;
-        for (int i = 0; i < SIM_HASH_PAIRS; i++) {
-            memcpy(&d, p + n - SIM_HASH_STEP + 16 * i, sizeof d);
-            any |= d;
-        }
-        if (any[0] | any[1])
-            break;
-    }
+    static const uint8_t zeros[SIM_HASH_STRIDE];
+    const uint8_t *at = p;
+    n -= n % SIM_HASH_STEP;
+    while (n >= sizeof zeros && !memcmp(at + n - sizeof zeros, zeros, sizeof zeros))
+        n -= sizeof zeros;
+    while (n && !memcmp(at + n - SIM_HASH_STEP, zeros, SIM_HASH_STEP))
+        n -= SIM_HASH_STEP;
     return n;
+}
+
+void sim_hash_zeros(struct sim_hash_run *h, size_t n)
+{
+    while (n) {
+        size_t step = h->n / SIM_HASH_STEP,
+               known = step < SIM_HASH_ZEROS ? SIM_HASH_ZEROS - step : 0;
+        size_t part = base_min_u64(n, known * SIM_HASH_STEP);
+        ASSERT(h->n % SIM_HASH_STEP == 0);
+        if (!part) { /* far into a run, which is rare */
+            static const uint8_t zeros[SIM_HASH_STEP];
+            part = base_min_u64(n, sizeof zeros);
+            sim_hash_part(h, NULL, zeros, part);
+        } else { /* a last step that is not whole is filled with zeros anyway */
+            const uint64_t *a = sim_hash_zeros_of(step);
+            const uint64_t *b =
+                sim_hash_zeros_of(step + (part + SIM_HASH_STEP - 1) / SIM_HASH_STEP);
+            for (int i = 0; i < 2 * SIM_HASH_PAIRS; i++)
+                h->sum[i] += b[i] - a[i];
+            h->n += part;
+        }
+        n -= part;
+    }
 }
 
 void sim_hash_copy(struct sim_hash_run *h, void *to, const void *from, size_t n)
 {
     /* a log writes zeros before it writes anything else, and pads what it writes with them, so most
      * bytes on a disk are zeros at the end of something */
-    size_t whole = n - n % SIM_HASH_STEP, end = h->n + whole;
-    if (n == whole && end <= (size_t)SIM_HASH_ZEROS * SIM_HASH_STEP) {
-        size_t front = sim_hash_front(from, n);
-        if (front)
-            sim_hash_part(h, to, from, front);
-        const uint64_t *a = sim_hash_zeros(h->n / SIM_HASH_STEP);
-        const uint64_t *b = sim_hash_zeros(end / SIM_HASH_STEP);
-        for (int i = 0; i < 2 * SIM_HASH_PAIRS; i++)
-            h->sum[i] += b[i] - a[i];
-        if (to)
-            memset((uint8_t *)to + front, 0, n - front);
-        h->n = end;
-    } else if (n) {
-        sim_hash_part(h, to, from, n);
-    }
+    size_t front = n % SIM_HASH_STEP ? n : sim_hash_front(from, n);
+    if (front)
+        sim_hash_part(h, to, from, front);
+    if (to && n > front)
+        memset((uint8_t *)to + front, 0, n - front);
+    sim_hash_zeros(h, n - front);
 }
 
 uint64_t sim_hash_end(const struct sim_hash_run *h)

@@ -96,7 +96,8 @@ struct sim_block {
     uint8_t dirty, lost; /* sectors: not written back yet; thought clean but never written */
     bool bad;
     bool taken; /* zeros that were written: cur is NULL, but they have their place on the disk */
-    uint64_t epoch; /* the file's when it was last dirtied */
+    uint16_t cur_n, dur_n; /* bytes that are stored: zeros follow */
+    uint64_t epoch;        /* the file's when it was last dirtied */
 };
 
 struct sim_file {
@@ -412,6 +413,9 @@ int64_t sim_transfer_ns(uint64_t bytes, uint64_t bytes_per_s);
 void sim_hash_begin(struct sim_hash_run *h);
 /* copies a part, and hashes it; to NULL: hashes it */
 void sim_hash_copy(struct sim_hash_run *h, void *to, const void *from, size_t n);
+void sim_hash_zeros(struct sim_hash_run *h, size_t n); /* a part of n zeros */
+/* of n bytes so many whole steps that nothing but zeros, and less than a step, are behind them */
+size_t sim_hash_front(const void *p, size_t n);
 uint64_t sim_hash_end(const struct sim_hash_run *h);
 /* takes four words into h */
 void sim_hash_words(uint64_t h[2], uint64_t a, uint64_t b, uint64_t c, uint64_t d);

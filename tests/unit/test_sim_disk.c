@@ -393,6 +393,63 @@ static void test_disk_random_syncs(void)
     }
 }
 
+/* blocks that end in zeros, written whole, in parts, over each other, cut and lost: as plain bytes
+ * would be */
+static void test_disk_zeros_at_the_end(void)
+{
+    enum { BLOCKS = 8, BYTES = BLOCKS * 4096, STEPS = 300 };
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct sim_config cfg = sim_config_quiet(seed);
+        struct fix f;
+        struct env_file *file;
+        static uint8_t now[BYTES], safe[BYTES], r[BYTES], w[4096];
+        cfg.disk.lose_drop_ppm = 1000000;
+        fix_open(&f, &cfg);
+        memset(now, 0, sizeof now);
+        CU_ASSERT_EQUAL(d_open(&f, "f", ENV_O_WRITE | ENV_O_CREATE, &file), 0);
+        env_resize(file, BYTES, &f.op);
+        CU_ASSERT_EQUAL(sim_run_op(f.s, &f.op, sec), 0);
+        for (int i = 0; i < STEPS; i++) {
+            uint64_t at = 4096 * sim_random(f.s, BLOCKS), n = 4096, what = sim_random(f.s, 8);
+            if (what == 0) {
+                CU_ASSERT_EQUAL(d_sync(&f, file), 0);
+                what = 7;
+            }
+            if (what < 3) { /* a part; otherwise a whole block */
+                at += sim_random(f.s, 4096);
+                n = 1 + sim_random(f.s, 4096 - at % 4096);
+            }
+            memset(w, 0, sizeof w);
+            for (uint64_t k = what == 4 ? 0 : sim_random(f.s, n + 1); k > 0; k--)
+                w[k - 1] = (uint8_t)sim_random(f.s, 256);
+            memcpy(now + at, w, n);
+            if (what == 3) {
+                memset(now + at, 0, n);
+                env_punch(file, at, n, &f.op);
+                CU_ASSERT_EQUAL(sim_run_op(f.s, &f.op, sec), 0);
+            } else {
+                CU_ASSERT_EQUAL(d_write(&f, file, w, (uint32_t)n, at), (int64_t)n);
+            }
+            at = 64 * sim_random(f.s, BYTES / 64);
+            n = sim_random(f.s, BYTES - at + 1);
+            CU_ASSERT_EQUAL(d_read(&f, file, r, (uint32_t)n, at), (int64_t)n);
+            CU_ASSERT_FATAL(!memcmp(r, now + at, n));
+        }
+        CU_ASSERT_EQUAL(d_sync(&f, file), 0);
+        memcpy(safe, now, BYTES);
+        for (int i = 0; i < BLOCKS; i++) { /* some of what is dropped again */
+            uint64_t n = 512 * (1 + sim_random(f.s, 8));
+            memset(w, 0, sizeof w);
+            memset(w, 0xee, sim_random(f.s, n));
+            CU_ASSERT_EQUAL(d_write(&f, file, w, (uint32_t)n, (uint64_t)i * 4096), (int64_t)n);
+        }
+        sim_node_power_loss(f.n);
+        CU_ASSERT_EQUAL(sim_disk_read(f.n, "f", r, BYTES, 0), BYTES);
+        CU_ASSERT(!memcmp(r, safe, BYTES));
+        fix_close(&f);
+    }
+}
+
 static void test_disk_faults_on_and_off(void)
 {
     for (int on = 0; on < 2; on++) {
@@ -487,5 +544,6 @@ UNIT_MAIN("sim_disk", UNIT(test_disk_reads_what_was_written), UNIT(test_disk_lis
           UNIT(test_disk_write_under_way_at_a_crash), UNIT(test_disk_power_loss_of_names),
           UNIT(test_disk_power_loss_of_sizes), UNIT(test_disk_dsync_survives),
           UNIT(test_disk_write_during_sync), UNIT(test_disk_failed_sync_leaves_clean_pages),
-          UNIT(test_disk_random_syncs), UNIT(test_disk_faults_on_and_off), UNIT(test_disk_misread),
+          UNIT(test_disk_random_syncs), UNIT(test_disk_zeros_at_the_end),
+          UNIT(test_disk_faults_on_and_off), UNIT(test_disk_misread),
           UNIT(test_disk_rot_and_bad_block))

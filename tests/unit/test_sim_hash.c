@@ -81,6 +81,25 @@ static void test_hash_zeros(void)
     CU_ASSERT_NOT_EQUAL(zeros, sim_digest(from, BYTES));
 }
 
+/* zeros that are told of hash as those that are there, also far into a run */
+static void test_hash_of_told_zeros(void)
+{
+    struct prng p;
+    prng_seed(&p, 3, "hash", 0);
+    for (int round = 0; round < 100; round++) {
+        struct sim_hash_run h;
+        size_t front = 64 * prng_below(&p, BYTES / 64), n = front + prng_below(&p, BYTES - front);
+        memset(from, 0, sizeof from);
+        for (size_t i = 0; i < front; i++)
+            from[i] = (uint8_t)prng_u64(&p) | 1;
+        CU_ASSERT_EQUAL(sim_hash_front(from, n), front);
+        sim_hash_begin(&h);
+        sim_hash_copy(&h, NULL, from, front);
+        sim_hash_zeros(&h, n - front);
+        CU_ASSERT_EQUAL(sim_hash_end(&h), plain(from, n));
+    }
+}
+
 static void test_hash_bytes(void)
 {
     struct prng p;
@@ -91,4 +110,4 @@ static void test_hash_bytes(void)
         check(prng_below(&p, BYTES + 1));
 }
 
-UNIT_MAIN("sim_hash", UNIT(test_hash_zeros), UNIT(test_hash_bytes))
+UNIT_MAIN("sim_hash", UNIT(test_hash_zeros), UNIT(test_hash_of_told_zeros), UNIT(test_hash_bytes))
