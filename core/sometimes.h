@@ -60,7 +60,6 @@ enum sometimes_group {
     X(ZK_LOOK_FAILED, ZK, "zk.look_failed", "a look at the fence fails, and comes again") \
     X(ZK_FULL, ZK, "zk.full", "the log of one that leads has no room") \
     X(ZK_LATE, ZK, "zk.late", "one that stands for election gets nothing done on the storage, and lets others go first") \
-    X(ZK_CLAIM_TAKEN, ZK, "zk.claim_taken", "a claim meets one of the same epoch, or above") \
     X(ZK_OVERTAKEN, ZK, "zk.overtaken", "one that takes over finds a later claim before it serves") \
     X(ZK_SEALED_AGAIN, ZK, "zk.sealed_again", "the old log does not check to its end, and is read again") \
     X(ZK_RELOGGED, ZK, "zk.relogged", "what may have been acknowledged, by nobody's proof, goes into the new log") \

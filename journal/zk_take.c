@@ -108,7 +108,6 @@ static void zk_take_numbered(struct zk_drive *d, int64_t ret)
 static void zk_take_claimed(struct zk_drive *d, int64_t ret)
 {
     if (ret == E_STALE) {
-        SOMETIMES(ZK_CLAIM_TAKEN);
         zk_take_again(d, E_STALE);
         return;
     }
