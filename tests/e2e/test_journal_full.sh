@@ -26,8 +26,11 @@ start_master
 start_worker 5
 start_mount M
 mkdir "$work/M/full" || fail "mkdir"
-ls "$work/M" > /dev/null
-reads "$work/M/f-1" "content of 1" || fail "f-1"
+for i in 1 2 3; do # what changed just now is looked at once more, which is a record
+    ls "$work/M" > /dev/null
+    reads "$work/M/f-1" "content of 1" && reads "$work/M/f-3" "content of 3" || fail "f-$i: $(cat "$work/reads.log")"
+    sleep 1.2
+done
 exec 8< "$work/M/f-2"
 until_full "$work/M/full" d
 sleep 1.5 # every look is over
