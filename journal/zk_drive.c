@@ -226,7 +226,8 @@ static bool zk_drive_rested(struct zk_drive *d)
     d->timer_fired = d->is_woken = false;
     d->chain_limit = UINT64_MAX;
     d->found.epoch = 0;
-    if (!d->stands && d->is_well && !d->cfg.check_only && zk_room_may_stand(d)) {
+    if (!d->stands && d->is_well && !d->cfg.check_only && zk_room_may_stand(d) &&
+        env_now_ns(d->env) >= d->vain_until_ns) {
         d->stands = true;
         d->elect->vt->stand(d->elect, true);
     }

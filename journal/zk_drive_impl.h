@@ -214,7 +214,8 @@ struct zk_drive {
     uint64_t epoch, number, prev;
     uint32_t tries;
     int end_why;
-    struct wal *wal; /* the old log while it is sealed, the own one after that */
+    int64_t vain_ns, vain_until_ns; /* it does not stand until then (zk_take.c, 7) */
+    struct wal *wal;                /* the old log while it is sealed, the own one after that */
     struct wal_host wal_host;
     char wal_dir[ENV_NAME_MAX];
     int seal_ret;

@@ -344,6 +344,7 @@ void zk_lead_begin(struct zk_drive *d)
     d->acked = d->applied;
     d->durable = base_max_u64(d->durable, d->applied);
     d->elections++;
+    d->vain_ns = 0;
     d->role = JOURNAL_LEADER;
     SOMETIMES(ZK_LEADS);
     fmt_log(d->env, ENV_LOG_INFO, "journal: member %u leads: epoch %llu, %llu records.",

@@ -23,10 +23,14 @@
  *     over when it began to count (its served slot), is damaged, not torn: nobody leads without
  *     that.
  *  5. Whoever is not first any more claims nothing: the fence would end the leadership of who is.
- *  6. Each state ends within a bound, or others are let go first (zk_drive.c, zk_drive_guarded). */
+ *  6. Each state ends within a bound, or others are let go first (zk_drive.c, zk_drive_guarded).
+ *  7. A log that is damaged seldom mends itself: who came to nothing by one stands again after 1,
+ *     2, 4, ... 60 s, or a group would have used up its epochs when somebody comes to look. */
 #include "core/mutant.h"
 #include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
+
+static const int64_t ZK_VAIN_NS = 1000 * 1000000LL, ZK_VAIN_MAX_NS = 60000 * 1000000LL;
 
 /* what may have failed because another one has claimed meanwhile, and removed it */
 static bool zk_take_doubts(int why)
@@ -48,6 +52,10 @@ static void zk_take_over(struct zk_drive *d, int why)
                 err_text(why));
     if (why == E_NOSPC || why == E_DQUOT)
         zk_room_short(d);
+    if (why == E_CORRUPT) {
+        d->vain_ns = d->vain_ns ? base_min_i64(2 * d->vain_ns, ZK_VAIN_MAX_NS) : ZK_VAIN_NS;
+        d->vain_until_ns = env_now_ns(d->env) + d->vain_ns;
+    }
     d->unreadable = false;
     d->end_why = why;
     d->state = ZK_ENDING;

@@ -671,6 +671,13 @@ static void test_nobody_leads_without_what_was_acknowledged(void)
     CU_ASSERT_EQUAL(w->n_leads, leads);
     CU_ASSERT_EQUAL(w->n_reads, 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(w->s.disk.last_error, "does not check"));
+    uint32_t numbers = w->n_numbers;
+    for (int k = 0; k < 500; k++) {
+        zw_call(w, (uint32_t)k % ZW_MEMBERS);
+        zw_run(w, 500);
+    }
+    CU_ASSERT_EQUAL(w->n_leads, leads);
+    CU_ASSERT(w->n_numbers - numbers >= 6 && w->n_numbers - numbers < 30);
     zt_end(w);
 }
 
