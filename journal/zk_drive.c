@@ -160,6 +160,8 @@ void zk_drive_wal_free(struct zk_drive *d)
 void zk_drive_apply(struct zk_drive *d, uint64_t upto)
 {
     struct zk_pend_head h;
+    if (d->is_left)
+        return;
     while (d->pend.first < d->pend.next && d->pend.first <= upto) {
         uint64_t index = d->pend.first;
         struct env_op *op = NULL;
@@ -183,6 +185,8 @@ void zk_drive_apply(struct zk_drive *d, uint64_t upto)
 
 int zk_drive_take(struct zk_drive *d, uint64_t index, const struct log_record *r, const void *bytes)
 {
+    if (d->is_left)
+        return E_CANCELLED;
     if (r->len < ZK_ACKED_BYTES || r->type > ZK_REC_ACKED ||
         r->len > JOURNAL_RECORD_MAX + ZK_ACKED_BYTES)
         return E_CORRUPT;
@@ -731,7 +735,10 @@ static void zk_journal_status(struct journal *j, struct journal_status *ret_stat
 
 static void zk_journal_ending(struct journal *j)
 {
-    zk_self(j)->is_ending = true;
+    struct zk_drive *d = zk_self(j);
+    d->is_ending = true;
+    env_reply_all(d->env, &d->image_ops, E_CANCELLED);
+    env_reply_all(d->env, &d->image_ops_running, E_CANCELLED);
 }
 
 static void zk_journal_stop(struct journal *j, struct env_op *op)

@@ -69,9 +69,14 @@ static void zk_image_reset_in(struct journal_host *h)
         zk_image_host(h)->image_reset(zk_image_host(h));
 }
 
+/* What is being written is not finished: there is nobody who has the rest of it. */
 void zk_image_leave(struct zk_drive *d)
 {
     env_reply_all(d->env, &d->image_ops_running, E_CANCELLED);
+    if (d->snap_busy)
+        snap_cancel(d->snap);
+    if (d->other)
+        snap_cancel(d->other);
     d->host = NULL;
 }
 

@@ -476,7 +476,8 @@ static bool model_outcome(struct lab_model *m, uint64_t index, const struct fsop
              * whoever comes next */
             model_take_node(m, index, state, n->ino);
             const struct model_version *v = lab_model_now(n);
-            n->is_other = ((v->mode ^ e.mode) & 07777) || v->uid != e.uid || v->gid != e.gid;
+            n->is_other = (o->op.kind == FSOP_UNLINK || o->op.kind == FSOP_RENAME) &&
+                          ((v->mode ^ e.mode) & 07777 || v->uid != e.uid || v->gid != e.gid);
             ok = true;
         }
         if (ok && has_ent && n)

@@ -204,6 +204,37 @@ static void test_a_stop_does_not_wait_for_what_hangs(void)
     CU_ASSERT(left > 20);
 }
 
+/* An image whose writing hangs when its member leaves: it is not there as if it were whole. */
+static void test_who_leaves_leaves_no_half_image(void)
+{
+    struct zw *w = zt_begin(100);
+    struct zw_member *m = &w->m[1];
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    zw_submit(w, 0, 100);
+    zw_run(w, 300);
+    for (int k = 0; k < 20000 && !(zw_drive(w, 1)->snap_busy && zw_drive(w, 1)->busy); k++) {
+        if (zw_drive(w, 1)->busy && !zw_drive(w, 1)->snap_busy)
+            zw_image(w, 1);
+        share_step(&w->s);
+    }
+    CU_ASSERT_FATAL(zw_drive(w, 1)->snap_busy && zw_drive(w, 1)->busy);
+    w->s.m[1].stuck = "";
+    zw_run(w, 100);
+    m->stop_op.done = zt_stopped;
+    journal_stop(m->j, &m->stop_op);
+    zw_run(w, 5000);
+    CU_ASSERT(m->stopped && m->stop_op.ret == E_TIMEOUT);
+    w->s.m[1].stuck = NULL;
+    zw_run(w, 1000);
+    CU_ASSERT(!zw_has(w, "images/2/image-"));
+    share_kill(&w->s, 1);
+    zw_up(w, 1);
+    zw_run(w, 1000);
+    CU_ASSERT(m->applied >= w->acked);
+    zt_end(w);
+}
+
 /* who is to stop is not to wait as long as others for what was asked of the journal */
 static void test_an_ending_journal_answers_sooner(void)
 {
@@ -907,9 +938,10 @@ UNIT_MAIN(
     UNIT(test_an_idle_stuck_leader_lets_others), UNIT(test_a_stuck_candidate_lets_others),
     UNIT(test_reads_end_in_time), UNIT(test_a_log_that_hangs_ends_the_leadership),
     UNIT(test_a_stop_does_not_wait_for_what_hangs), UNIT(test_an_ending_journal_answers_sooner),
-    UNIT(test_a_look_that_failed_comes_again_soon), UNIT(test_who_is_not_first_claims_nothing),
-    UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_what_one_stands_on_stays),
-    UNIT(test_who_was_overtaken_does_not_serve), UNIT(test_two_of_one_epoch_do_not_share_a_log),
+    UNIT(test_who_leaves_leaves_no_half_image), UNIT(test_a_look_that_failed_comes_again_soon),
+    UNIT(test_who_is_not_first_claims_nothing), UNIT(test_a_number_out_of_range_is_an_error),
+    UNIT(test_what_one_stands_on_stays), UNIT(test_who_was_overtaken_does_not_serve),
+    UNIT(test_two_of_one_epoch_do_not_share_a_log),
     UNIT(test_a_log_that_is_gone_ends_the_leadership_only),
     UNIT(test_a_log_that_is_gone_with_the_fence_away), UNIT(test_a_log_that_fails_is_an_error),
     UNIT(test_who_cannot_append_does_not_lead), UNIT(test_damage_is_told_by_who_holds_the_claim),
