@@ -205,12 +205,11 @@ void cli_daemon_close(struct cli_daemon *d)
 
 /* The lock of the under-stores is the cluster's, for as long as we run.  A member that joins does
  * not know its cluster yet. */
-static int cli_daemon_claim(struct cli_daemon *d, const struct cli *c, struct env *shared)
+static int cli_daemon_claim(struct cli_daemon *d, const struct cli *c, const struct cli_zk *zk)
 {
-    uint64_t hi = 0, lo = 0;
-    if (shared)
-        return cli_zk_cluster(d->net, &d->mem, shared, &hi, &lo) ? CLI_OK
-                                                                 : cli_group_claim(c, hi, lo);
+    uint64_t hi = zk->cluster_hi, lo = zk->cluster_lo;
+    if (config_zk_is(c->config))
+        return hi | lo ? cli_group_claim(c, hi, lo) : CLI_OK;
     if (!cli_group_is(c->config))
         return cli_group_claim(c, 0, 0);
     if (cli_group_on_disk(d->net, &d->mem, &hi, &lo))
@@ -330,7 +329,7 @@ static int cli_daemon_master_run(struct cli *c)
     cli_daemon_joins(&m.d, c);
     code = config_zk_is(g) ? cli_zk_open(&m.zk, c, m.d.net, &m.d.mem, &mc.journal) : CLI_OK;
     if (!code)
-        code = cli_daemon_claim(&m.d, c, mc.journal.zk.shared);
+        code = cli_daemon_claim(&m.d, c, &m.zk);
     if (code) {
         cli_daemon_close(&m.d);
         return code;

@@ -6,7 +6,9 @@
  *   -> write it -> read it again, and compare record by record -> from then on it counts
  *
  * INVARIANTS
- *  1. The source is only read.  Its directories are locked meanwhile, so no master starts there.
+ *  1. The source is only read.  Its directories are locked meanwhile, so no master starts there. In
+ *     a shared directory, whose masters are on other hosts, a note is left at the end: none starts
+ *     on it by an old configuration.
  *  2. No master starts on the destination before all of it was compared (cli_migrate_put.c, 1).
  *  3. The cluster keeps its id: workers and clients go on.  Its epoch goes on from the source's,
  * and it has a new era (journal/era.c), which the last record of the destination begins: versions
@@ -331,6 +333,26 @@ static int migrate_again(struct migrate *m)
     return code;
 }
 
+/* cli_zk_moved reads it */
+static int migrate_note(struct migrate *m)
+{
+    char name[CLI_DIR_PATH + 8], when[32];
+    time_t now = time(NULL);
+    struct tm at;
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&now, &at));
+    snprintf(name, sizeof name, "%s/moved", m->from.dir[0]);
+    FILE *f = fopen(name, "w");
+    bool ok = f && fprintf(f, "to %s, %s\n", m->to.text, when) > 0;
+    ok = ok && fflush(f) == 0 && fsync(fileno(f)) == 0;
+    int why = errno;
+    if (f)
+        fclose(f);
+    return ok ? CLI_OK
+              : cli_error(m->cli, CLI_FAILED,
+                          "%s: %s.  All was migrated, but a master could still start on %s", name,
+                          strerror(why), m->from.text);
+}
+
 static int migrate_run(struct migrate *m)
 {
     bool is_whole = true;
@@ -347,6 +369,8 @@ static int migrate_run(struct migrate *m)
     for (unsigned i = 0; i < m->to.n && !code && !m->is_verify; i++)
         if (m->life[i] != CLI_MIGRATE_WHOLE)
             code = cli_migrate_finish(m->cli, &m->to, i);
+    if (!code && m->from.type == CLI_MIGRATE_ZK && !m->is_verify)
+        code = migrate_note(m);
     if (!code && is_whole && !m->is_verify)
         migrate_say(m, "it had been migrated before, and nothing has changed since");
     return code;

@@ -47,11 +47,28 @@ int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env)
                : CLI_OK;
 }
 
+int cli_zk_moved(const struct cli *c)
+{
+    const char *dir = config_str(c->config, CONFIG_JOURNAL_ZK_SHARED_DIR);
+    char name[CLI_ZK_CONNECT], to[1200] = "";
+    snprintf(name, sizeof name, "%s/moved", dir);
+    FILE *f = fopen(name, "r");
+    if (!f)
+        return CLI_OK;
+    if (fgets(to, sizeof to, f))
+        to[strcspn(to, "\n")] = 0;
+    fclose(f);
+    return cli_error(c, CLI_CONFIG,
+                     "the journal in %s was migrated %s: set journal.zk.shared_dir to where it is "
+                     "now (or, to go back to what was here then, remove %s)",
+                     dir, to, name);
+}
+
 int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct mem *mem,
                 struct journal_config *jc)
 {
     const struct config *g = c->config;
-    char err[CONFIG_ERROR_MAX], host[65], who[96];
+    char err[CONFIG_ERROR_MAX], host[65], who[96], id[33];
     struct env *shared;
     int64_t session_ns = config_int(g, CONFIG_JOURNAL_ZK_SESSION);
     if (!config_int(g, CONFIG_JOURNAL_ID))
@@ -59,6 +76,8 @@ int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct m
                          "journal.id is not set: a number of its own for each master "
                          "(--set journal.id=N)");
     int code = cli_zk_shared(c, net, &shared);
+    if (!code)
+        code = cli_zk_moved(c);
     if (code)
         return code;
     if (config_zk_auth(g, z->auth, err, sizeof err))
@@ -71,10 +90,14 @@ int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct m
     if (gethostname(host, sizeof host) || !memchr(host, 0, sizeof host))
         *host = 0;
     snprintf(who, sizeof who, "pid %ld on %s", (long)getpid(), *host ? host : "its host");
+    bool is_known = !cli_zk_cluster(net, mem, shared, &z->cluster_hi, &z->cluster_lo);
+    snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)z->cluster_hi,
+             (unsigned long long)z->cluster_lo);
     struct zk_elect_config ec = {.zk = &z->client,
                                  .id = (uint32_t)config_int(g, CONFIG_JOURNAL_ID),
                                  .addr = cli_zk_address(g, z->addr),
-                                 .who = who};
+                                 .who = who,
+                                 .cluster = is_known ? id : NULL};
     if (zk_elect_open(net_env(net), mem, &ec, &z->elect, err, sizeof err))
         return cli_error(c, CLI_FAILED, "%s", err);
     jc->zk.id = ec.id;

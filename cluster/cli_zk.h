@@ -15,12 +15,16 @@ struct cli_zk {
     struct zk_elect *elect;
     struct zk_config client;
     char auth[CONFIG_ZK_AUTH], addr[ENV_ADDR_MAX];
+    uint64_t cluster_hi,
+        cluster_lo; /* whose journal is in the directory; 0: that says the journal */
 };
 
 /* what a master says of itself to others: as journal.members has it, else master.listen */
 const char *cli_zk_address(const struct config *g, char to[ENV_ADDR_MAX]);
 /* The shared directory that is there, as an env of net's; CLI_OK or an exit code. */
 int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env);
+/* CLI_OK, or CLI_CONFIG: the journal that was in the shared directory has been migrated away */
+int cli_zk_moved(const struct cli *c);
 /* jc->zk for master_open: takes part in the election at once.  CLI_OK or an exit code. */
 int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct mem *mem,
                 struct journal_config *jc);

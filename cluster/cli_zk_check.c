@@ -103,6 +103,8 @@ int cli_zk_check(struct cli *c)
         return code;
     code = cli_zk_shared(c, k.ask.net, &k.shared);
     if (!code)
+        code = cli_zk_moved(c);
+    if (!code)
         code = check_store(&k);
     if (!code)
         code = check_journal(&k);

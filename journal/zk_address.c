@@ -85,6 +85,8 @@ int zk_address_parse(const char *text, struct zk_address *ret_a, char *why, size
     const char *wrong = zk_proto_path_wrong(root, strlen(root), false);
     if (!wrong && strlen(root) >= ZK_ROOT_MAX)
         wrong = "is too long";
+    if (!wrong && strpbrk(root, ",:"))
+        wrong = "has a comma or colon: it is said once, behind the last server";
     if (wrong) {
         fmt_into(why, why_cap, "the ZooKeeper address \"%s\": its path %s", text, wrong);
         return E_CONFIG;

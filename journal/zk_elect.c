@@ -1,6 +1,6 @@
 /* journal/zk_elect.c - see zk_elect.h.
  *
- *   DOWN --session--> MAKE (-> ROOT -> MAKE) -> JOIN -> LOOK
+ *   DOWN --session--> WHOSE -> MAKE (-> ROOT -> MAKE) -> JOIN -> LOOK
  *   LOOK -> WATCH -> WAIT --who is before goes--> LOOK
  *   LOOK -> OWN -> WAIT                 first: its own node is watched
  *   WAIT -> BURY -> LOOK                the one before is plainly gone: its node goes
@@ -20,6 +20,7 @@
 
 enum elect_state {
     ELECT_DOWN,
+    ELECT_WHOSE,
     ELECT_MAKE,
     ELECT_ROOT, /* the chroot itself, one level after the other */
     ELECT_IDLE,
@@ -46,6 +47,7 @@ enum elect_hint {
 
 enum {
     ELECT_PATH = 128,
+    ELECT_CLUSTER = 40,
     ELECT_TRIES = 16,
     ELECT_TEXT = 32 + ENV_ADDR_MAX,
     ELECT_HAND_MAX = 2 * JOURNAL_MEMBERS_MAX, /* nodes that go when another one is called */
@@ -61,12 +63,12 @@ struct elect {
     struct mem *mem;
     struct zk_config cfg;
     uint32_t id;
-    char addr[ENV_ADDR_MAX], who[ZK_MEMBERS_WHO];
+    char addr[ENV_ADDR_MAX], who[ZK_MEMBERS_WHO], cluster[ELECT_CLUSTER];
     struct zk *zk;
     struct zk_host host;
     enum elect_state state;
     bool stands, is_connected, is_again; /* again: the watch fired meanwhile */
-    bool was_refused;                    /* and said so, in this session */
+    bool was_refused, was_unknown;       /* and said so, in this session */
     bool is_leaving; /* its node, if there is one, goes before it stands again */
     /* the election */
     struct zk_call call;
@@ -111,6 +113,7 @@ static const char *const elect_dirs[] = {"/election", "/epoch", "/masters"};
 
 static void elect_run(struct elect *l);
 static void elect_hint_run(struct elect *l);
+static void elect_refused(struct zk_members *m);
 static void elect_near(struct elect *l);
 
 static struct elect *elect_self(struct zk_elect *e)
@@ -149,6 +152,9 @@ static void elect_begin(struct elect *l)
 {
     zk_call_renew(&l->call);
     switch (l->state) {
+    case ELECT_WHOSE:
+        elect_call(l, ZK_OP_GET_DATA, "/cluster");
+        return;
     case ELECT_MAKE:
         l->call.data = "0";
         l->call.data_len = 1;
@@ -297,9 +303,40 @@ static void elect_made(struct elect *l, int64_t ret)
     }
 }
 
+/* of another cluster's path nothing is made, and nobody there is stood against */
+static void elect_whose(struct elect *l, int64_t ret)
+{
+    const struct zk_reply *r = &l->call.reply;
+    if (!ret && r->data_len == strlen(l->cluster) && !memcmp(r->data, l->cluster, r->data_len)) {
+        l->state = ELECT_MAKE;
+        return;
+    }
+    if (!ret) {
+        fmt_log(
+            l->env, ENV_LOG_ERROR,
+            "journal: the shared directory has the journal of cluster %s, but ZooKeeper at %s is "
+            "of cluster %.*s: this master ends. Set journal.zk.connect and "
+            "journal.zk.shared_dir of one cluster.",
+            l->cluster, l->cfg.connect, (int)base_min_u64(r->data_len, 64), (const char *)r->data);
+        elect_refused(&l->members);
+        return;
+    }
+    if (ret == E_NOENT && !l->was_unknown) {
+        l->was_unknown = true;
+        fmt_log(l->env, ENV_LOG_ERROR,
+                "journal: ZooKeeper at %s does not know cluster %s there: this master is not "
+                "elected. See journal.zk.connect; `tarn journal bootstrap` makes the path.",
+                l->cfg.connect, l->cluster);
+    }
+    elect_later(l);
+}
+
 static void elect_called(struct elect *l, int64_t ret)
 {
     switch (l->state) {
+    case ELECT_WHOSE:
+        elect_whose(l, ret);
+        return;
     case ELECT_MAKE:
     case ELECT_ROOT:
         elect_made(l, ret);
@@ -393,7 +430,8 @@ static bool elect_has_node(const struct elect *l)
 
 static void elect_run(struct elect *l)
 {
-    if (!l->zk || l->is_calling || !l->is_connected || env_timer_is_set(&l->timer) || l->stop_op)
+    if (!l->zk || l->is_calling || !l->is_connected || env_timer_is_set(&l->timer) || l->stop_op ||
+        (l->state == ELECT_WHOSE && l->elect.failed))
         return;
     if (l->state == ELECT_IDLE && l->stands)
         l->state = ELECT_JOIN;
@@ -776,7 +814,7 @@ static void elect_refused(struct zk_members *m)
 static int elect_session(struct elect *l, char *why, size_t why_cap)
 {
     l->state = ELECT_DOWN;
-    l->is_connected = l->is_leaving = l->was_refused = false;
+    l->is_connected = l->is_leaving = l->was_refused = l->was_unknown = false;
     fmt_into(l->prefix, sizeof l->prefix, "/election/%016llx-%u-n-",
              (unsigned long long)env_random(l->env), l->id);
     l->made = l->root_len = 0;
@@ -843,7 +881,7 @@ static void elect_session_state(struct zk_host *h, enum zk_state state, int why)
     if (state != ZK_CONNECTED)
         return; /* nothing is known of others: who leads goes on, the fence proves each step */
     if (l->state == ELECT_DOWN)
-        l->state = ELECT_MAKE;
+        l->state = *l->cluster ? ELECT_WHOSE : ELECT_MAKE;
     env_timer_stop(l->env, &l->timer);
     if (l->made == ARRAY_LEN(elect_dirs) && !l->elect.failed)
         zk_members_run(&l->members, l->zk);
@@ -880,6 +918,7 @@ int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cf
     l->count.op.done = elect_count_done;
     l->hand.op.done = elect_hand_done;
     fmt_into(l->who, sizeof l->who, "%s", cfg->who ? cfg->who : "");
+    fmt_into(l->cluster, sizeof l->cluster, "%s", cfg->cluster ? cfg->cluster : "");
     zk_members_init(&l->members, e, l->id, l->addr, l->who);
     l->members.refused = elect_refused;
     l->elect.member = l->members.member;

@@ -60,6 +60,8 @@ struct zk_elect {
  *   /epoch                          the highest number given out, as text; raised by compare and
  * set /leader                         "id address epoch" of who serves (ephemeral), for hints
  *   /masters/<id>                   zk_members.h
+ *   /cluster                        whose path it is (made by `tarn journal bootstrap`): nobody
+ * else takes part, or two clusters would elect one leader
  *
  * Who is first calls another one by removing its own node and all that come before the other's, in
  * one step: who finds its node gone stands again, behind the others.
@@ -73,6 +75,8 @@ struct zk_elect_config {
     uint32_t id;                /* of this member */
     const char *addr;           /* its address, for others; copied */
     const char *who;            /* the process, for people; NULL: nothing is said of it; copied */
+    const char *cluster; /* what /cluster must say before this one takes part; NULL: anything;
+                            copied */
 };
 
 /* 0, E_CONFIG or E_NOMEM with a sentence in why */

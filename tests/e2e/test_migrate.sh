@@ -22,7 +22,7 @@ says() { # says STATUS PATTERN OPTIONS...: tarn journal migrate
     [ $status = "$want" ] || fail "migrate $*: status $status, not $want: $(cat "$work/says.log")"
     grep -qE -- "$pattern" "$work/says.log" || fail "migrate $* says \"$(cat "$work/says.log")\", not $pattern"
 }
-sums() { (cd "$1" && find . -type f ! -name fence -exec sha256sum {} + | sort; find . -name fence -exec stat -c '%n %s' {} +); }
+sums() { (cd "$1" && find . -type f ! -name fence ! -name moved -exec sha256sum {} + | sort; find . -name fence -exec stat -c '%n %s' {} +); }
 names() { tarn fs ls / "$@" | sort | tr '\n' ' '; }
 refuses() { # refuses DIR OPTIONS: no master starts there, and it says why
     local i
@@ -143,6 +143,7 @@ says 0 "migrated and compared: zk:.* -> raft:" --from "zk:$work/z" --to "raft:$w
 says 0 "migrated and compared: zk:.* -> zk:" --from "zk:$work/z" --to "zk:$work/zz" --id 7
 says 0 "same: zk:" --from "zk:$work/z" --to "zk:$work/zz" --id 7 --verify
 [ "$(sums "$work/z")" = "$found" ] || fail "the source was changed"
+grep -q "^to zk:.*zz, 20" "$work/z/moved" || fail "no note in the source: $(cat "$work/z/moved")"
 # verify and dump of it; an image that is damaged is named
 tarn journal verify "zk:$work/z" > "$work/verify.log" 2>&1 || fail "verify zk: $(cat "$work/verify.log")"
 grep -q '^ok: .*image at .* of member 1, 1 images' "$work/verify.log" || fail "verify zk says: $(cat "$work/verify.log")"

@@ -94,6 +94,25 @@ expect 1 "number 2 is taken: 127.0.0.1:[0-9]*, pid $(master_pid 2) on .* takes p
     tarn master --set journal.id=2 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/two"
 wait_for 10 whole || fail "the second one of number 2 took something along: $(tarn journal status 2>&1)"
 
+# whose path it is: a master whose directory has another cluster's journal ends, one whose path is nobody's is not elected
+zk_at=$(grep -o '"connect":[^,}]*' "$TARN_CONFIG" | grep -o '127[0-9.:]*')
+mkdir "$work/alien"
+expect 0 '[0-9a-f]{32}' tarn journal bootstrap --set "journal.zk.connect=$zk_at/alien" --set "journal.zk.shared_dir=$work/alien" --set journal.id=9 --set journal.members=
+jq_less() { python3 -c 'import json,sys; c=json.load(open(sys.argv[1])); c.pop("mounts", None); json.dump(c, open(sys.argv[2], "w"))' "$TARN_CONFIG" "$1"; }
+jq_less "$work/nine.json" # an under-store's lock would stop it
+expect 1 'is of cluster [0-9a-f]{32}: this master ends' timeout 60 tarn master -c "$work/nine.json" --set journal.id=9 --set journal.members= \
+    --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/nine" --set "journal.zk.shared_dir=$work/alien"
+echo "to zk:elsewhere, some day" > "$work/alien/moved"
+check 4 'was migrated to zk:elsewhere, some day: set journal.zk.shared_dir' --set "journal.zk.shared_dir=$work/alien"
+: > "$work/nine.log"
+tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/nine" \
+    --set "journal.zk.connect=$zk_at/nowhere" > "$work/nine.log" 2>&1 &
+pids[nine]=$!
+wait_for 15 grep -q 'does not know cluster .* this master is not elected' "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
+kill9 nine
+expect 2 'its path has a comma or colon: it is said once' tarn zk ping --connect "$zk_at/a,$zk_at/a"
+wait_for 10 whole || fail "strangers took something along: $(tarn journal status 2>&1)"
+
 write_files "$work/mnt" & writing=$!
 wait_for 30 acked_more 5 || fail "nothing can be written"
 

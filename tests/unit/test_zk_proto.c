@@ -677,14 +677,15 @@ static void test_addresses(void)
     CU_ASSERT_STRING_EQUAL(a.server[0], "[fe80::1]:2181");
     static const struct {
         const char *text, *part;
-    } bad[] = {{"", "names no server"},   {"/tarn", "names no server"},
-               {"h1:2181,", "server 2"},  {",h1", "server 1"},
-               {"h1:", "no port"},        {"h1:0", "no port"},
-               {"h1:65536", "no port"},   {"h1:x", "no port"},
-               {"h1: 2181", "no port"},   {":2181", "no host"},
-               {"h 1", "no host"},        {"[::1", "no host"},
-               {"h1/a/", "ends in"},      {"h1//a", "empty name"},
-               {"h1:2181/a/../b", "'.'"}, {"a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a", "one too many"}};
+    } bad[] = {{"", "names no server"},    {"/tarn", "names no server"},
+               {"h1:2181,", "server 2"},   {",h1", "server 1"},
+               {"h1:", "no port"},         {"h1:0", "no port"},
+               {"h1:65536", "no port"},    {"h1:x", "no port"},
+               {"h1: 2181", "no port"},    {":2181", "no host"},
+               {"h 1", "no host"},         {"[::1", "no host"},
+               {"h1/a/", "ends in"},       {"h1//a", "empty name"},
+               {"h1/a,h2/a", "said once"}, {"h1/a:2", "said once"},
+               {"h1:2181/a/../b", "'.'"},  {"a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a", "one too many"}};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         CU_ASSERT_EQUAL(zk_address_parse(bad[i].text, &a, why, sizeof why), E_CONFIG);
         if (!strstr(why, bad[i].part))
