@@ -503,6 +503,133 @@ static void test_disk_coherent(void)
     CU_ASSERT_EQUAL(coherent_open_files(NULL), before);
 }
 
+/* ---- a directory whose server does not answer ---- */
+
+struct far {
+    char behind[64], at[64];
+    pid_t server;
+};
+
+/* false: no FUSE for us, or fuse-through is not built */
+static bool far_up(struct far *r)
+{
+    char exe[4096];
+    struct stat st, was;
+    fmt_into(r->behind, sizeof r->behind, "/tmp/tarn-test-disk-XXXXXX");
+    fmt_into(r->at, sizeof r->at, "/tmp/tarn-test-disk-XXXXXX");
+    CU_ASSERT_FATAL(mkdtemp(r->behind) && mkdtemp(r->at) && !stat(r->at, &was));
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 32);
+    CU_ASSERT_FATAL(n > 0);
+    exe[n] = 0;
+    fmt_into(strrchr(exe, '/'), 32, "/fuse-through");
+    r->server = fork();
+    if (!r->server) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+        execl(exe, exe, r->behind, r->at, "-f", (char *)NULL);
+        _exit(1);
+    }
+    for (int i = 0; i < 1000 && !waitpid(r->server, NULL, WNOHANG); i++) {
+        if (!stat(r->at, &st) && st.st_dev != was.st_dev)
+            return true;
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    }
+    printf("(no fuse-through here: skipped) ");
+    rmdir(r->at);
+    rmdir(r->behind);
+    return false;
+}
+
+static void far_down(struct far *r)
+{
+    char cmd[256];
+    umount2(r->at, MNT_DETACH);
+    kill(r->server, SIGKILL);
+    waitpid(r->server, NULL, 0);
+    fmt_into(cmd, sizeof cmd, "rmdir %s && rm -rf %s", r->at, r->behind);
+    CU_ASSERT_EQUAL(system(cmd), 0);
+}
+
+static atomic_bool far_answers;
+
+/* so that a loop that hangs is found and not waited for */
+static void *far_answer(void *ctx)
+{
+    for (int i = 0; i < 300 && !atomic_load(&far_answers); i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    atomic_store(&far_answers, true);
+    kill(((struct far *)ctx)->server, SIGCONT);
+    return NULL;
+}
+
+struct far_timer {
+    struct env_timer t;
+    bool done;
+};
+
+static void far_timer_done(struct env_op *op)
+{
+    container_of(op, struct far_timer, t.op)->done = true;
+}
+
+/* The write is behind the end: that one a kernel waits for, whatever it was told. */
+static void far_hangs(struct disk *d, struct far *r, struct env *e)
+{
+    static _Alignas(ENV_DIRECT_ALIGN) char b[ENV_DIRECT_ALIGN], to[ENV_DIRECT_ALIGN];
+    static struct wait w[3];
+    char path[128];
+    struct env_file *f[3];
+    struct far_timer timer = {.t.op.done = far_timer_done};
+    pthread_t answer;
+    unsigned flags = ENV_O_WRITE | ENV_O_CREATE | ENV_O_DIRECT | ENV_O_COHERENT;
+    static const char *const names[] = {"f", "g", "h"};
+    for (size_t i = 0; i < ARRAY_LEN(w); i++) {
+        CU_ASSERT_EQUAL_FATAL(DO(d, env_open(e, names[i], flags, &f[i], op)), 0);
+        CU_ASSERT_EQUAL(DO(d, env_write(f[i], b, sizeof b, 0, op)), (int64_t)sizeof b);
+        w[i] = (struct wait){.op.done = wait_done};
+    }
+    fmt_into(path, sizeof path, "%s/f", r->at);
+    CU_ASSERT_EQUAL(coherent_open_files(path), 1); /* others may write there */
+    atomic_store(&far_answers, false);
+    kill(r->server, SIGSTOP);
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&answer, NULL, far_answer, r), 0);
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    env_read(f[0], to, sizeof to, 0, &w[0].op);
+    env_write(f[1], b, sizeof b, sizeof b, &w[1].op);
+    env_close(f[2], &w[2].op);
+    env_timer_set(d->e, &timer.t, env_now_ns(d->e) + 200000000);
+    CU_ASSERT_EQUAL(net_run_until(d->net, &timer.done, INT64_MAX), 0);
+    CU_ASSERT(!atomic_load(&far_answers));
+    CU_ASSERT(!w[0].done && !w[1].done);
+    atomic_store(&far_answers, true);
+    pthread_join(answer, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(w); i++)
+        CU_ASSERT_EQUAL(await(d, &w[i]), i < 2 ? (int64_t)sizeof b : 0);
+    for (size_t i = 0; i < 2; i++)
+        CU_ASSERT_EQUAL(DO(d, env_close(f[i], op)), 0);
+}
+
+/* what hangs there holds up nothing else of this loop */
+static void test_disk_goes_on_beside_a_far_one_that_hangs(void)
+{
+    static const enum net_disk_kind kinds[] = {NET_DISK_POOL, NET_DISK_URING};
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        struct disk d = {.net = NULL};
+        struct far r;
+        struct env *e;
+        if (!disk_open(&d, kinds[i]))
+            continue;
+        bool is_up = far_up(&r);
+        if (is_up) {
+            CU_ASSERT_EQUAL_FATAL(net_shared_open(d.net, r.at, &e), 0);
+            far_hangs(&d, &r, e);
+        }
+        disk_close(&d);
+        if (is_up)
+            far_down(&r);
+    }
+}
+
 /* all but the files is the net's */
 static void beside(struct disk *d)
 {
@@ -637,4 +764,5 @@ UNIT_MAIN("net_disk", UNIT(test_disk_files), UNIT(test_disk_names), UNIT(test_di
           UNIT(test_disk_many_at_once), UNIT(test_disk_short_write_is_an_error),
           UNIT(test_disk_full), UNIT(test_disk_directory_refusals), UNIT(test_disk_close_under_way),
           UNIT(test_disk_goes_on_beside_work_that_hangs), UNIT(test_disk_shared),
-          UNIT(test_disk_coherent), UNIT(test_disk_beside_its_files), UNIT(test_disk_log))
+          UNIT(test_disk_coherent), UNIT(test_disk_goes_on_beside_a_far_one_that_hangs),
+          UNIT(test_disk_beside_its_files), UNIT(test_disk_log))
