@@ -172,7 +172,7 @@ static int net_file_open_flags(int dir_fd, char *name, unsigned flags, int os)
     return net_file_open_at(dir_fd, name, os);
 }
 
-enum net_file_system { NET_FILE_FAR, NET_FILE_COHERENT };
+enum net_file_system { NET_FILE_FAR, NET_FILE_LOCAL, NET_FILE_COHERENT };
 
 /* Coherent: one kernel alone serves it, and its pages are as new as its blocks.  Whatever is not
  * known is far. */
@@ -184,10 +184,11 @@ static enum net_file_system net_file_system(int fd)
     switch ((unsigned long)s.f_type) {
     case EXT4_SUPER_MAGIC: /* and ext2, ext3 */
     case XFS_SUPER_MAGIC:
-    case BTRFS_SUPER_MAGIC:
     case F2FS_SUPER_MAGIC:
     case TMPFS_MAGIC:
         return NET_FILE_COHERENT;
+    case BTRFS_SUPER_MAGIC: /* a page may outlive a direct write while its extent is locked */
+        return NET_FILE_LOCAL;
     default:
         return NET_FILE_FAR;
     }
