@@ -11,6 +11,9 @@
  *  2. An operation that the kernel did in part goes back for the rest; it completes whole, with an
  *     error, or (a read) at the end of the file.
  *  3. The op's own words hold all of its state: nothing is allocated.
+ *  4. Nothing far is done at once, a thread of the kernel's does it: some file systems (FUSE) wait
+ *     for their server though they were told not to, and with them would wait this loop, its
+ *     timers, and every deadline.
  *
  * Why not everything through the ring: opens, renames and the like are rare and need several calls
  * each (parents, directory syncs); io_uring would run them on kernel threads anyhow. */
@@ -56,6 +59,8 @@ static void net_disk_prep(struct io_uring_sqe *sqe, struct env_op *op)
     default:
         io_uring_prep_fsync(sqe, f->fd, IORING_FSYNC_DATASYNC);
     }
+    if (f->far)
+        io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
     io_uring_sqe_set_data(sqe, op);
 }
 

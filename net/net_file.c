@@ -10,7 +10,9 @@
  *  4. Reads of an ENV_O_COHERENT file go through the page cache on file systems of one host alone:
  *     there a direct write drops the pages before it is done, so whoever reads later sees it, in a
  *     microsecond instead of a disk's time.  Not where any other kernel may write below: what this
- *     one keeps says nothing about that. */
+ *     one keeps says nothing about that.
+ *  5. A file is "far" where its file system is not known to end each call by itself, but may wait
+ *     for a server that does not answer (net/net_disk.c, 4).  What is far has one descriptor. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -170,29 +172,34 @@ static int net_file_open_flags(int dir_fd, char *name, unsigned flags, int os)
     return net_file_open_at(dir_fd, name, os);
 }
 
-/* has it one kernel alone?  Whatever is not known has more */
-static bool net_file_is_local(int fd)
+enum net_file_system { NET_FILE_FAR, NET_FILE_LOCAL, NET_FILE_COHERENT };
+
+/* Coherent: one kernel alone serves it, and its pages are as new as its blocks.  Whatever is not
+ * known is far. */
+static enum net_file_system net_file_system(int fd)
 {
     struct statfs s;
     if (fstatfs(fd, &s))
-        return false;
+        return NET_FILE_FAR;
     switch ((unsigned long)s.f_type) {
     case EXT4_SUPER_MAGIC: /* and ext2, ext3 */
     case XFS_SUPER_MAGIC:
-    case BTRFS_SUPER_MAGIC:
     case F2FS_SUPER_MAGIC:
     case TMPFS_MAGIC:
-        return true;
+        return NET_FILE_COHERENT;
+    case BTRFS_SUPER_MAGIC: /* a page may outlive a direct write while its extent is locked */
+        return NET_FILE_LOCAL;
     default:
-        return false;
+        return NET_FILE_FAR;
     }
 }
 
 /* the descriptor that a file's reads go through */
-static int net_file_read_fd(const struct net_job *job, int fd, const struct stat *st)
+static int net_file_read_fd(const struct net_job *job, int fd, const struct stat *st,
+                            enum net_file_system system)
 {
     struct stat same;
-    if (!(job->flags & ENV_O_COHERENT) || !net_file_is_local(fd))
+    if (!(job->flags & ENV_O_COHERENT) || system != NET_FILE_COHERENT)
         return fd;
     int read_fd = net_file_open_at(job->place->dir_fd, job->name, O_RDONLY);
     if (read_fd < 0)
@@ -235,12 +242,14 @@ int64_t net_file_open(struct net_job *job)
         close(fd);
         return err;
     }
+    enum net_file_system system = net_file_system(fd);
     struct net_file *f = net_loop_alloc(sizeof *f);
     f->base.env = &place->env;
     f->net = place->net;
     f->place = place;
     f->fd = fd;
-    f->read_fd = net_file_read_fd(job, fd, &st);
+    f->read_fd = net_file_read_fd(job, fd, &st, system);
+    f->far = system == NET_FILE_FAR;
     f->direct = flags & ENV_O_DIRECT;
     atomic_init(&f->name_unsynced, (flags & ENV_O_WRITE) && !dsync);
     fmt_into(f->name, sizeof f->name, "%s", job->name);

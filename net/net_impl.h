@@ -153,8 +153,8 @@ struct net_file {
     struct list link; /* net.files */
     struct net *net;
     struct net_place *place;
-    int fd, read_fd; /* read_fd: fd, or one through the page cache */
-    bool direct;
+    int fd, read_fd;  /* read_fd: fd, or one through the page cache */
+    bool direct, far; /* far: a call may wait for a server that does not answer */
     atomic_bool name_unsynced;
     char name[ENV_NAME_MAX];
 };
