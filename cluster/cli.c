@@ -19,6 +19,7 @@ static const struct cli_option cli_common[] = {
 
 /* the last error, for the document that --json prints when the command printed none */
 static char cli_said[1024];
+static int cli_said_code;
 static bool cli_has_bar; /* the terminal's last line is a progress bar */
 
 static size_t cli_option_count(const struct cli_command *cmd)
@@ -93,6 +94,7 @@ int cli_error(const struct cli *c, int code, const char *format, ...)
     if (cli_has_bar)
         fprintf(stderr, "\r\033[K");
     cli_has_bar = false;
+    cli_said_code = code ? code : cli_said_code;
     fprintf(stderr, "tarn");
     if (c && c->command)
         fprintf(stderr, " %s%s%s", c->command->group ? c->command->group : "",
@@ -178,6 +180,35 @@ void cli_waiting(const struct cli *c, int64_t limit_ns)
 void cli_waited(void)
 {
     alarm(0);
+}
+
+static int cli_end_code;
+
+static void cli_on_end(int number)
+{
+    static const char text[] = "tarn: the storage does not answer: what was begun there is left\n";
+    (void)number;
+    ssize_t n = cli_end_code && !*cli_said ? write(2, text, sizeof text - 1) : 0;
+    (void)n; /* it was only for a reader */
+    _exit(cli_end_code);
+}
+
+void cli_ending(int code)
+{
+    fflush(stdout); /* _exit does not */
+    cli_end_code = code;
+    signal(SIGALRM, cli_on_end);
+    alarm(CLI_END_S);
+}
+
+void cli_ended(void)
+{
+    alarm(0);
+}
+
+int cli_error_code(void)
+{
+    return cli_said_code ? cli_said_code : CLI_FAILED;
 }
 
 const char *cli_value(const struct cli *c, const char *name, const char *def)

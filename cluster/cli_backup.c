@@ -22,7 +22,6 @@
 #include "cluster/cli_dir.h"
 #include "cluster/cli_masters.h"
 #include "cluster/cli_migrate.h"
-#include "cluster/cli_zk.h"
 #include "core/limits.h"
 #include "journal/raft_format.h"
 
@@ -419,15 +418,22 @@ static int backup_state(struct backup_take *t, const char *spec)
     static struct cli_migrate_place p;
     static struct cli_migrate_state s;
     static struct cli_dir d[JOURNAL_MEMBERS_MAX];
+    static struct cli_migrate_mark found;
     struct raft_conf conf;
     char typed[PATH_MAX], err[CONFIG_ERROR_MAX];
     unsigned n = 0;
     snprintf(typed, sizeof typed, "%s%.4000s", cli_migrate_is_typed(spec) ? "" : "zk:", spec);
     int code = cli_migrate_place(&p, t->cli, "--from", typed, false);
+    if (!code && p.type == CLI_MIGRATE_ZK)
+        code = cli_migrate_zk_ask(t->cli, &p);
     if (!code)
         code = cli_migrate_read(&s, t->cli, &p, false, d, &n);
-    if (!code && p.type == CLI_MIGRATE_ZK)
-        code = cli_zk_living(t->cli, p.config, p.dir[0], s.cluster_hi, s.cluster_lo);
+    if (!code && p.type == CLI_MIGRATE_ZK) {
+        found.index = s.index;
+        found.epoch = s.epoch;
+        found.digest = meta_hash(s.meta);
+        code = cli_migrate_zk_again(t->cli, &p, d, &found, "");
+    }
     if (!code && (!cli_migrate_conf(s.members, &conf, err, sizeof err) ||
                   lseek(t->fd, LOG_BLOCK, SEEK_SET) != LOG_BLOCK))
         code = cli_error(t->cli, CLI_FAILED, "%s: %s", t->tmp, strerror(errno));

@@ -22,7 +22,7 @@
 #include "core/store.h"
 #include "journal/log_format.h"
 
-enum { DAEMON_POLL_MS = 20, DAEMON_CLOSE_S = 5, DAEMON_POOL = 10 };
+enum { DAEMON_POLL_MS = 20, DAEMON_POOL = 10 };
 static const int64_t cli_daemon_hand_over_ns = 1000000000LL; /* of the time to stop */
 static const int64_t cli_daemon_linger_ns = 200000000LL;
 static const int64_t cli_daemon_stop_ns = 10000000000LL;
@@ -180,21 +180,9 @@ int cli_daemon_run(struct cli_daemon *d)
     return d->code;
 }
 
-static int cli_daemon_code;
-
-static void cli_daemon_gone(int number)
-{
-    (void)number;
-    _exit(cli_daemon_code);
-}
-
 void cli_daemon_close(struct cli_daemon *d)
 {
-    /* what hangs in the pool (an under-store that does not answer) would be waited for, here and
-     * again when the process ends; whatever counts is on disk by now */
-    cli_daemon_code = d->code;
-    signal(SIGALRM, cli_daemon_gone);
-    alarm(DAEMON_CLOSE_S);
+    cli_ending(d->code); /* whatever counts is on disk by now */
     cli_watch_close(&d->watch);
     net_close(d->net);
     mem_drop(&d->mem);

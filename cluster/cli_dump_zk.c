@@ -12,11 +12,9 @@
 #include "cluster/cli_migrate.h"
 #include "core/fmt.h"
 
-enum { DUMP_ZK_EPOCHS = 4096 };
-
 struct dump_zk {
     struct cli_journal_dump *d;
-    struct zk_fence_served served[DUMP_ZK_EPOCHS]; /* the newest first */
+    struct zk_fence_served *served; /* the newest first */
     unsigned n;
 };
 
@@ -107,7 +105,7 @@ int cli_dump_zk(struct cli_journal_dump *d, const char *spec)
         return code;
     }
     s.cli = d->cli;
-    code = cli_migrate_zk_chain(&s, &d->d, DUMP_ZK_EPOCHS, z.served, &z.n);
+    code = cli_migrate_zk_chain(&s, &d->d, &z.served, &z.n);
     if (!code || z.n) {
         d->is_refused = false;
         if (d->all)
@@ -120,6 +118,7 @@ int cli_dump_zk(struct cli_journal_dump *d, const char *spec)
                 cli_error(d->cli, CLI_FAILED, "%s: reading the logs: %s", p.dir[0], err_text(err));
         code = !code && d->bad ? CLI_DATA : code;
     }
+    free(z.served);
     cli_dir_close(&d->d);
     cli_migrate_place_end(&p);
     return code;

@@ -18,7 +18,7 @@
 #include "journal/raft_format.h"
 #include "journal/raft_log.h"
 #include "journal/wal_dump.h"
-#include "journal/zk_drive_impl.h"
+#include "journal/zk_record.h"
 
 /* printable ASCII as it is, the rest as \xNN */
 static const char *cli_journal_text(char *buf, size_t cap, const char *s, uint32_t n)

@@ -1,9 +1,9 @@
 /* cluster/cli_migrate.c - `tarn journal migrate`: the state of a stopped journal goes on as a
  * journal of another type, or of another group, or in another place.
  *
- *   read the source to its end -> ask whether a master of the cluster runs -> look at the
- * destination
- *   -> write it -> read it again, and compare record by record -> from then on it counts
+ *   ask ZooKeeper, of a shared directory, whether a master runs -> read the source to its end ->
+ *   ask at the masters' addresses -> look at the destination -> write it -> read it again, and
+ *   compare record by record -> read a shared directory again -> from then on it counts
  *
  * INVARIANTS
  *  1. The source is only read.  Its directories are locked meanwhile, so no master starts there. In
@@ -26,7 +26,6 @@
 #include "cluster/cli_commands.h"
 #include "cluster/cli_group.h"
 #include "cluster/cli_masters.h"
-#include "cluster/cli_zk.h"
 #include "cluster/config_members.h"
 #include "core/fmt.h"
 #include "journal/era.h"
@@ -137,9 +136,6 @@ static int migrate_ask(struct migrate *m)
                              o->addr, err_text(o->err));
     }
     cli_masters_close(&all);
-    if (!code && m->from.type == CLI_MIGRATE_ZK && !cli_flag(c, "force"))
-        code = cli_zk_living(c, m->from.config, m->from.dir[0], m->source.cluster_hi,
-                             m->source.cluster_lo);
     return code;
 }
 
@@ -222,8 +218,13 @@ static int migrate_source(struct migrate *m)
     struct cli_migrate_state *s = &m->source;
     struct cli_migrate_mark *k = &m->mark;
     char broken[256];
+    int code = CLI_OK;
+    if (m->from.type == CLI_MIGRATE_ZK && !cli_flag(c, "force"))
+        code = cli_migrate_zk_ask(c, &m->from);
+    if (code)
+        return code;
     migrate_say(m, "reading %s", m->from.text);
-    int code = cli_migrate_read(s, c, &m->from, cli_flag(c, "force"), m->from_dir, &m->n_from);
+    code = cli_migrate_read(s, c, &m->from, cli_flag(c, "force"), m->from_dir, &m->n_from);
     if (code)
         return code;
     if (!meta_check(s->meta, broken, sizeof broken))
@@ -314,23 +315,12 @@ static int migrate_write(struct migrate *m, unsigned i)
     return code;
 }
 
-/* Nobody locks a shared directory against masters on other hosts: was somebody at work meanwhile?
- */
 static int migrate_again(struct migrate *m)
 {
-    struct cli_migrate_state *s = &m->copy;
-    int code = cli_migrate_state_begin(s, m->cli, &m->from);
-    if (!code)
-        code = cli_migrate_zk_read(s, &m->from_dir[0], "");
-    if (!code && (s->index != m->mark.index || s->epoch != m->mark.epoch ||
-                  meta_hash(s->meta) != m->mark.digest))
-        code = cli_error(m->cli, CLI_FAILED,
-                         "%s has changed while it was read (up to record %llu, now %llu): its "
-                         "masters run.  Stop all of them, remove what is in %s, and begin anew",
-                         m->from.text, (unsigned long long)m->mark.index,
-                         (unsigned long long)s->index, m->to.dir[0]);
-    cli_migrate_state_end(s);
-    return code;
+    if (m->from.type != CLI_MIGRATE_ZK)
+        return CLI_OK;
+    return cli_migrate_zk_again(m->cli, &m->from, &m->from_dir[0], &m->mark,
+                                m->is_dry || m->is_verify ? "" : m->to.dir[0]);
 }
 
 /* cli_zk_moved reads it */
@@ -364,7 +354,7 @@ static int migrate_run(struct migrate *m)
             code = migrate_write(m, i);
     for (unsigned i = 0; i < m->to.n && !code; i++)
         code = migrate_verify(m, i);
-    if (!code && m->from.type == CLI_MIGRATE_ZK && !m->is_verify)
+    if (!code)
         code = migrate_again(m);
     for (unsigned i = 0; i < m->to.n && !code && !m->is_verify; i++)
         if (m->life[i] != CLI_MIGRATE_WHOLE)
@@ -461,8 +451,7 @@ int cli_migrate_do(struct cli *c, const char *from)
     if (!code) {
         m.differences = cJSON_CreateArray();
         cli_migrate_raise(&m.source, m.mark.era);
-        if (!m.is_dry)
-            code = migrate_run(&m);
+        code = m.is_dry ? migrate_again(&m) : migrate_run(&m);
         migrate_report(&m, code);
     }
     cJSON_Delete(m.differences);

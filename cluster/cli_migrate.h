@@ -86,9 +86,12 @@ bool cli_migrate_apply(struct cli_migrate_state *s, uint64_t index, const void *
 
 /* cli_migrate_zk.c.  fence: where that is, "" or a directory with a '/' behind it */
 int cli_migrate_zk_read(struct cli_migrate_state *s, struct cli_dir *d, const char *fence);
-/* What each epoch that served stands on, the newest first: all of them, or the first `cap`. */
-int cli_migrate_zk_chain(struct cli_migrate_state *s, struct cli_dir *d, unsigned cap,
-                         struct zk_fence_served *to, unsigned *ret_n);
+/* What each epoch that served stands on, the newest first; the caller frees *ret. */
+int cli_migrate_zk_chain(struct cli_migrate_state *s, struct cli_dir *d,
+                         struct zk_fence_served **ret, unsigned *ret_n);
+/* Does a master of it run, as far as ZooKeeper knows (cli_zk_living)?  Asked before anything is
+ * read: asking takes its time, and what is acknowledged meanwhile would be missing. */
+int cli_migrate_zk_ask(struct cli *c, const struct cli_migrate_place *p);
 /* A fence in `where` by which e, the last of its epochs, has served, and that epoch's owner file;
  * its one segment is there. */
 int cli_migrate_zk_fence(const struct cli *c, struct cli_dir *d, const char *where, uint64_t hi,
@@ -101,6 +104,11 @@ struct cli_migrate_mark {
     uint64_t index, epoch, digest, era; /* of the source: index, digest */
     uint32_t id;
 };
+/* cli_migrate_zk.c: Nobody locks a shared directory against masters on other hosts, and one that
+ * leads may do so without ZooKeeper.  Read again: is it as m says (index, epoch, digest)?  made:
+ * what has come of it, ""; d is open. */
+int cli_migrate_zk_again(struct cli *c, const struct cli_migrate_place *p, struct cli_dir *d,
+                         const struct cli_migrate_mark *m, const char *made);
 enum cli_migrate_life {
     CLI_MIGRATE_EMPTY, /* or not there */
     CLI_MIGRATE_BEGUN,

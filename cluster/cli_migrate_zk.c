@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "cluster/cli_migrate.h"
+#include "cluster/cli_zk.h"
 #include "core/fmt.h"
 #include "journal/log_meta.h"
 #include "journal/snap.h"
@@ -19,7 +20,7 @@
 #include "journal/zk_owner.h"
 #include "journal/zk_record.h"
 
-enum { MIGRATE_ZK_CHAIN = 4096, MIGRATE_ZK_IMAGES = 256 };
+enum { MIGRATE_ZK_CHAIN = 256, MIGRATE_ZK_IMAGES = 256 };
 static const int64_t migrate_zk_ns = 3600000000000LL;
 
 struct migrate_zk {
@@ -28,12 +29,13 @@ struct migrate_zk {
     struct env *env;
     struct zk_fence fence;
     struct zk_owner own;
-    struct zk_fence_served chain[MIGRATE_ZK_CHAIN]; /* the newest first */
-    unsigned n_chain;
+    struct zk_fence_served *chain; /* the newest first */
+    unsigned n_chain, cap_chain;
     struct zk_image_name image[MIGRATE_ZK_IMAGES];
     unsigned n_images;
     struct journal_host *host;
     struct wal_host wal_host;
+    uint64_t known;       /* an image of it was made, readable or not: it was acknowledged */
     uint64_t base, limit; /* of the log that is read */
     int bad;
     char what[CLI_DIR_PATH + 2 * LOG_NAME_MAX]; /* the file that an error is about */
@@ -107,6 +109,19 @@ static void migrate_zk_close(struct migrate_zk *z)
     zk_fence_close(&z->fence, migrate_zk_op(z));
     (void)migrate_zk_wait(z);
     zk_fence_drop(&z->fence);
+    free(z->chain);
+    z->chain = NULL;
+}
+
+/* as many as the fence has, however long that lives */
+static void migrate_zk_chain_add(struct migrate_zk *z, const struct zk_fence_served *e)
+{
+    if (z->n_chain == z->cap_chain) {
+        z->cap_chain = z->cap_chain ? 2 * z->cap_chain : MIGRATE_ZK_CHAIN;
+        z->chain = realloc(z->chain, z->cap_chain * sizeof *z->chain);
+        ASSERT(z->chain);
+    }
+    z->chain[z->n_chain++] = *e;
 }
 
 /* which epochs served, back to the one that holds record `from`; is_all: and on to the first */
@@ -121,8 +136,6 @@ static int migrate_zk_chain(struct migrate_zk *z, uint64_t from, bool is_all)
             return CLI_OK; /* nobody served yet */
         if (!err && upto != UINT64_MAX && z->fence.served.epoch != upto)
             err = E_CORRUPT;
-        if (!err && is_needed && z->n_chain == MIGRATE_ZK_CHAIN)
-            err = E_2BIG;
         if (err) {
             uint64_t epoch = base_min_u64(upto, z->fence.seen);
             return cli_error(z->s->cli, migrate_zk_code(err),
@@ -134,7 +147,7 @@ static int migrate_zk_chain(struct migrate_zk *z, uint64_t from, bool is_all)
                              err_text(err), migrate_zk_advice(err));
         }
         if (is_needed)
-            z->chain[z->n_chain++] = z->fence.served;
+            migrate_zk_chain_add(z, &z->fence.served);
         is_needed &= z->fence.served.base >= from;
         if ((!is_needed && !is_all) || !z->fence.served.prev)
             return CLI_OK;
@@ -244,6 +257,7 @@ static int migrate_zk_images(struct migrate_zk *z)
     if (err)
         return cli_error(s->cli, CLI_FAILED, "%s/images: %s", z->d->dir, err_text(err));
     qsort(z->image, z->n_images, sizeof *z->image, migrate_zk_by_index);
+    z->known = z->n_images ? z->image[0].index : 0;
     for (unsigned i = 0; i < z->n_images; i++) {
         int64_t ret = migrate_zk_install(z, &z->image[i], z->host);
         if (!ret) {
@@ -389,17 +403,19 @@ static int migrate_zk_begin(struct migrate_zk *z, struct cli_migrate_state *s, s
     return code;
 }
 
-int cli_migrate_zk_chain(struct cli_migrate_state *s, struct cli_dir *d, unsigned cap,
-                         struct zk_fence_served *to, unsigned *ret_n)
+int cli_migrate_zk_chain(struct cli_migrate_state *s, struct cli_dir *d,
+                         struct zk_fence_served **ret, unsigned *ret_n)
 {
     static struct migrate_zk z;
     int code = migrate_zk_begin(&z, s, d, "");
+    *ret = NULL;
     *ret_n = 0;
     if (code)
         return code;
     code = migrate_zk_chain(&z, 0, false);
-    for (unsigned i = 0; i < z.n_chain && i < cap; i++)
-        to[(*ret_n)++] = z.chain[i];
+    *ret = z.chain;
+    *ret_n = z.n_chain;
+    z.chain = NULL;
     s->zk.claimed = z.fence.seen;
     migrate_zk_close(&z);
     return code;
@@ -427,10 +443,50 @@ int cli_migrate_zk_read(struct cli_migrate_state *s, struct cli_dir *d, const ch
     }
     for (unsigned i = z.n_chain; i-- > 0 && !code;)
         code = migrate_zk_log(&z, &z.chain[i], i ? z.chain[i - 1].base : UINT64_MAX);
+    if (!code && s->index < z.known)
+        code = cli_error(s->cli, CLI_DATA,
+                         "%s/images/%u: the image up to record %llu cannot be read, and the logs "
+                         "end at record %llu%s",
+                         d->dir, z.image[0].member, (unsigned long long)z.known,
+                         (unsigned long long)s->index, migrate_zk_advice(E_CORRUPT));
     s->zk.claimed = z.fence.seen;
     s->epoch = base_max_u64(s->epoch, z.fence.seen);
     zk_owner_drop(&z.own);
     migrate_zk_close(&z);
+    return code;
+}
+
+int cli_migrate_zk_ask(struct cli *c, const struct cli_migrate_place *p)
+{
+    static struct migrate_zk z;
+    static struct cli_migrate_state s;
+    static struct cli_dir d;
+    memset(&s, 0, sizeof s);
+    s.cli = c;
+    int code = cli_dir_open(&d, c, p->dir[0], CLI_DIR_LOOK);
+    if (code)
+        return code;
+    code = migrate_zk_begin(&z, &s, &d, "");
+    if (!code)
+        migrate_zk_close(&z);
+    cli_dir_close(&d);
+    return code ? code : cli_zk_living(c, p->config, p->dir[0], s.cluster_hi, s.cluster_lo);
+}
+
+int cli_migrate_zk_again(struct cli *c, const struct cli_migrate_place *p, struct cli_dir *d,
+                         const struct cli_migrate_mark *m, const char *made)
+{
+    static struct cli_migrate_state s;
+    int code = cli_migrate_state_begin(&s, c, p);
+    if (!code)
+        code = cli_migrate_zk_read(&s, d, "");
+    if (!code && (s.index != m->index || s.epoch != m->epoch || meta_hash(s.meta) != m->digest))
+        code = cli_error(c, CLI_FAILED,
+                         "%s has changed while it was read (up to record %llu, now %llu): its "
+                         "masters run.  Stop all of them%s%s, and begin anew",
+                         p->text, (unsigned long long)m->index, (unsigned long long)s.index,
+                         *made ? ", remove what is in " : "", made);
+    cli_migrate_state_end(&s);
     return code;
 }
 

@@ -238,7 +238,9 @@ void cli_zk_ask_close(struct cli_zk_ask *a)
 {
     cli_zk_ask_end(a);
     free(a->copy);
+    cli_ending(cli_error_code());
     net_close(a->net);
+    cli_ended();
     mem_drop(&a->mem);
 }
 

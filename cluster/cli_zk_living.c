@@ -3,15 +3,20 @@
  *
  * A lock tells of those on this host (cli_zk_shared, net_shared_open).  Of those on others
  * ZooKeeper tells: each master has a node of its own there (journal/zk_members.h), which goes when
- * the master is stopped, and a session's time after it was killed.  A leader goes on without
- * ZooKeeper, so its silence proves nothing, and is said. */
+ * the master is stopped, and a session's time after it was killed; and who stands has another one,
+ * in the election.  A master that was killed and started again has none for a while: the session
+ * of before has ended, and its next round comes.  So nobody runs only if there was no node for
+ * longer than such rounds take.  A leader goes on without ZooKeeper, so silence proves nothing:
+ * neither that of ZooKeeper, nor that of a leader whose session is over.  That is said. */
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cluster/cli_group.h"
 #include "cluster/cli_zk.h"
+#include "journal/zk_members.h"
 
-static const int64_t living_call_ns = 5000000000LL, living_session_ns = 10000000000LL;
+static const int64_t living_call_ns = 5000000000LL, living_session_ns = 10000000000LL,
+                     living_none_ns = 2 * ZK_MEMBERS_NS + 500000000LL;
 enum { LIVING_PAUSE_US = 250000 };
 
 struct living {
@@ -19,6 +24,7 @@ struct living {
     const struct config *config;
     struct cli_zk_ask ask;
     uint64_t hi, lo;
+    char id[16], addr[ENV_ADDR_MAX], path[96]; /* of the one that was found */
 };
 
 static bool living_is_dir(const struct config *g, const char *dir)
@@ -28,7 +34,7 @@ static bool living_is_dir(const struct config *g, const char *dir)
     return *own && !stat(own, &x) && !stat(dir, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* is the path of this cluster?  0, E_NOENT: no; or an error */
+/* is the path of this cluster?  0, E_NOENT: there is no cluster, E_CLUSTER: no; or an error */
 static int living_is_ours(struct living *l)
 {
     struct zk_call get = {.what = ZK_OP_GET_DATA, .path = "/cluster"};
@@ -38,69 +44,129 @@ static int living_is_ours(struct living *l)
     cli_group_id_text(ours, l->hi, l->lo);
     return err                                                                   ? err
            : r->data && r->data_len == 32 && !memcmp(r->data, ours, r->data_len) ? 0
-                                                                                 : E_NOENT;
+                                                                                 : E_CLUSTER;
 }
 
-/* one that has a node: "ID ADDRESS ..." to cap bytes; 0, E_NOENT: nobody has one; or an error */
-static int living_find(struct living *l, char *to, size_t cap)
+/* whose node l->path is: of the election the name has the number, and the text the address */
+static void living_name(struct living *l, bool is_standing)
 {
-    struct zk_call list = {.what = ZK_OP_GET_CHILDREN2, .path = "/masters"};
-    char path[96] = "";
+    const struct zk_reply *r = &l->ask.call.reply;
+    char text[256];
+    snprintf(l->id, sizeof l->id, "?");
+    snprintf(l->addr, sizeof l->addr, "?");
+    snprintf(text, sizeof text, "%.*s", r->data ? (int)r->data_len : 0,
+             r->data ? (const char *)r->data : "");
+    if (!is_standing)
+        (void)sscanf(text, "%15s %63s", l->id, l->addr);
+    else if (sscanf(l->path, "/election/%*[0-9a-f]-%15[0-9]", l->id) == 1)
+        (void)sscanf(text, "%63s", l->addr);
+}
+
+/* One that has a node in dir, which may go between the list and the look: then another one.  0,
+ * E_NOENT: nobody; or an error. */
+static int living_find_in(struct living *l, const char *dir, bool is_standing)
+{
+    struct zk_call list = {.what = ZK_OP_GET_CHILDREN2, .path = dir};
     const char *text;
     uint32_t len;
     int err = cli_zk_ask_call(&l->ask, &list, living_call_ns);
     if (err)
         return err;
     struct zk_list kids = l->ask.call.reply.children;
-    if (!kids.n || !zk_proto_text_next(&kids, &text, &len))
-        return E_NOENT;
-    snprintf(path, sizeof path, "/masters/%.*s", (int)(len < 64 ? len : 64), text);
-    struct zk_call get = {.what = ZK_OP_GET_DATA, .path = path};
-    err = cli_zk_ask_call(&l->ask, &get, living_call_ns);
-    const struct zk_reply *r = &l->ask.call.reply;
-    snprintf(to, cap, "%.*s", r->data ? (int)r->data_len : 0, r->data ? (const char *)r->data : "");
+    void *names = l->ask.copy; /* the next call would free them */
+    l->ask.copy = NULL;
+    err = E_NOENT;
+    while (err == E_NOENT && zk_proto_text_next(&kids, &text, &len)) {
+        snprintf(l->path, sizeof l->path, "%s/%.*s", dir, (int)(len < 64 ? len : 64), text);
+        struct zk_call get = {.what = ZK_OP_GET_DATA, .path = l->path};
+        err = cli_zk_ask_call(&l->ask, &get, living_call_ns);
+    }
+    free(names);
+    if (!err)
+        living_name(l, is_standing);
     return err;
 }
 
-static int living_say(const struct living *l, const char *dir, const char *text)
+static int living_find(struct living *l)
 {
-    char id[16] = "?", addr[ENV_ADDR_MAX] = "?";
-    (void)sscanf(text, "%15s %63s", id, addr);
+    int err = living_find_in(l, "/masters", false);
+    return err == E_NOENT ? living_find_in(l, "/election", true) : err;
+}
+
+/* 0: one runs; E_NOENT: nobody had a node for long enough; or an error */
+static int living_watch(struct living *l)
+{
+    int64_t none_ns = 0,
+            until_ns =
+                cli_now_ns() + config_int(l->config, CONFIG_JOURNAL_ZK_SESSION) + living_call_ns;
+    bool is_said = l->cli->quiet;
+    for (;;) {
+        int err = living_find(l);
+        int64_t now_ns = cli_now_ns();
+        if (err && err != E_NOENT)
+            return err;
+        if (!err && now_ns >= until_ns)
+            return 0;
+        if (!err && !is_said)
+            fprintf(stderr,
+                    "ZooKeeper knows a master (%s %s): waiting whether it was killed, and is "
+                    "forgotten there\n",
+                    l->id, l->addr);
+        is_said |= !err;
+        none_ns = !err ? 0 : none_ns ? none_ns : now_ns;
+        if (none_ns && now_ns - none_ns > living_none_ns)
+            return E_NOENT;
+        usleep(LIVING_PAUSE_US);
+    }
+}
+
+static int living_say(const struct living *l, const char *dir)
+{
     return cli_error(l->cli, CLI_FAILED,
                      "%s: master %s at %s runs, in this cluster: it has a node in ZooKeeper, at "
-                     "%s/masters/%s.  Stop all masters first",
-                     dir, id, addr, config_str(l->config, CONFIG_JOURNAL_ZK_CONNECT), id);
+                     "%s%s.  Stop all masters first",
+                     dir, l->id, l->addr, config_str(l->config, CONFIG_JOURNAL_ZK_CONNECT),
+                     l->path);
+}
+
+static void living_note(const struct living *l, bool is_ours, int err)
+{
+    const char *connect = config_str(l->config, CONFIG_JOURNAL_ZK_CONNECT);
+    char ours[33];
+    cli_group_id_text(ours, l->hi, l->lo);
+    if (l->cli->quiet)
+        return;
+    if (!is_ours && (err == E_NOENT || err == E_CLUSTER))
+        fprintf(stderr,
+                "note: ZooKeeper at %s %s, and the directory is of cluster %s: so it does not say "
+                "whether a master of that runs (journal.zk.connect).  ",
+                connect, err == E_NOENT ? "has no cluster there" : "is of another cluster", ours);
+    else if (err == E_NOENT)
+        fprintf(stderr,
+                "note: no master has a node in ZooKeeper at %s; one that leads goes on without its "
+                "session, and then has none.  ",
+                connect);
+    else
+        fprintf(stderr,
+                "note: ZooKeeper at %s cannot be asked whether a master runs (%s): one that leads "
+                "goes on without it.  ",
+                connect, err_text(err));
+    fprintf(stderr, "Be sure that all masters are stopped, on every host\n");
 }
 
 static int living_ask(struct living *l, const char *dir)
 {
-    const struct cli *c = l->cli;
-    const char *connect = config_str(l->config, CONFIG_JOURNAL_ZK_CONNECT);
-    char text[256] = "";
-    int64_t until_ns =
-        cli_now_ns() + config_int(l->config, CONFIG_JOURNAL_ZK_SESSION) + living_call_ns;
-    bool is_said = false;
-    int code = cli_zk_ask_begin(&l->ask, connect, living_session_ns), err;
+    int code = cli_zk_ask_begin(&l->ask, config_str(l->config, CONFIG_JOURNAL_ZK_CONNECT),
+                                living_session_ns);
     if (code)
         return code;
-    err = living_is_ours(l);
-    while (!err && !(err = living_find(l, text, sizeof text)) && cli_now_ns() < until_ns) {
-        if (!is_said && !c->quiet)
-            fprintf(
-                stderr,
-                "ZooKeeper knows a master (%s): waiting whether it was killed, and is forgotten "
-                "there\n",
-                text);
-        is_said = true;
-        usleep(LIVING_PAUSE_US);
-    }
+    int err = living_is_ours(l);
+    bool is_ours = !err;
+    if (is_ours)
+        err = living_watch(l);
     if (!err)
-        return living_say(l, dir, text);
-    if (err != E_NOENT && !c->quiet)
-        fprintf(stderr,
-                "note: ZooKeeper at %s cannot be asked whether a master runs (%s): one that leads "
-                "goes on without it.  Be sure that all masters are stopped, on every host\n",
-                connect, err_text(err));
+        return living_say(l, dir);
+    living_note(l, is_ours, err);
     return CLI_OK;
 }
 

@@ -212,7 +212,8 @@ static void read_and_compare(const struct member *m)
     cli_migrate_state_end(&state);
 }
 
-static void begin(void)
+/* slots: few; a real one takes 192 MiB.  served: so many epochs have, each on the one before */
+static void begin_with(uint32_t slots, uint64_t served)
 {
     static struct cli_dir d;
     static struct zk_fence f;
@@ -226,10 +227,27 @@ static void begin(void)
     CU_ASSERT_EQUAL_FATAL(cli_dir_open(&d, &cli, shared_dir, CLI_DIR_CHANGE), CLI_OK);
     CU_ASSERT_FATAL(zk_fence_init(&f, net_env(d.net), &d.mem, ""));
     d.done = false;
-    zk_fence_format(&f, 11, 12, 64, &d.op); /* small: a real one takes 192 MiB */
+    zk_fence_format(&f, 11, 12, slots, &d.op);
     CU_ASSERT_FATAL(cli_dir_wait(&d, &d.done) == 0 && d.op.ret == 0);
+    for (uint64_t i = 0; i <= 2 * served + 1 && served; i++) {
+        d.done = false;
+        if (!i)
+            zk_fence_open(&f, &d.op);
+        else if (i > 2 * served)
+            zk_fence_close(&f, &d.op);
+        else if (i % 2)
+            zk_fence_claim(&f, (i + 1) / 2, 1, i, &d.op);
+        else
+            zk_fence_serve(&f, i / 2 - 1, 0, 0, &d.op);
+        CU_ASSERT_FATAL(cli_dir_wait(&d, &d.done) == 0 && d.op.ret == 0);
+    }
     zk_fence_drop(&f);
     cli_dir_close(&d);
+}
+
+static void begin(void)
+{
+    begin_with(64, 0);
 }
 
 static void end(void)
@@ -324,6 +342,51 @@ static void test_migrate_refuses_what_is_damaged(void)
     read_and_compare(&m);
     snprintf(path, sizeof path, "%s/fence", shared_dir);
     CU_ASSERT_FATAL(flip(path, 20) == 0);
+    CU_ASSERT_EQUAL(read_it(), CLI_DATA);
+    cli_migrate_state_end(&state);
+    member_forget(&m);
+    end();
+}
+
+static int zeros(const char *path, off_t from)
+{
+    static const uint8_t none[LOG_BLOCK];
+    struct stat st;
+    int fd = open(path, O_RDWR);
+    bool ok = fd >= 0 && !fstat(fd, &st);
+    for (off_t at = from; ok && at < st.st_size; at += LOG_BLOCK)
+        ok = pwrite(fd, none, LOG_BLOCK, at) == LOG_BLOCK;
+    if (fd >= 0)
+        close(fd);
+    return ok ? 0 : -1;
+}
+
+/* An image tells that so much was acknowledged, also when it cannot be read: a log that ends before
+ * it is no older state. */
+static void test_migrate_knows_a_bad_image(void)
+{
+    static struct member m;
+    char log[160], wal[200], image[200] = "";
+    begin();
+    member_open(&m, 1);
+    member_put(&m, 20);
+    member_kill(&m);
+    member_forget(&m);
+    member_open(&m, 2);
+    member_put(&m, 20);
+    member_image(&m);
+    member_kill(&m);
+    snprintf(image, sizeof image, "%s/images/2", shared_dir);
+    DIR *d = opendir(image);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (!strncmp(e->d_name, "image-", 6))
+            snprintf(image, sizeof image, "%s/images/2/%.40s", shared_dir, e->d_name);
+    closedir(d);
+    CU_ASSERT_FATAL(flip(image, LOG_BLOCK + 40) == 0);
+    read_and_compare(&m); /* the log has it all */
+    newest_log(log, sizeof log);
+    snprintf(wal, sizeof wal, "%s/wal-%016x", log, 1);
+    CU_ASSERT_FATAL(zeros(wal, 6 * LOG_BLOCK) == 0);
     CU_ASSERT_EQUAL(read_it(), CLI_DATA);
     cli_migrate_state_end(&state);
     member_forget(&m);
@@ -448,6 +511,14 @@ static void test_verify_and_dump_of_a_shared_directory(void)
     end();
 }
 
+/* more epochs than the list of them begins with */
+static void test_dump_of_many_epochs(void)
+{
+    begin_with(320, 300);
+    CU_ASSERT_EQUAL(say(&cli_journal_dump, false), CLI_OK);
+    end();
+}
+
 /* one that is bad is named, though a master starts without it */
 static void test_verify_reads_every_image(void)
 {
@@ -483,4 +554,5 @@ static void test_verify_reads_every_image(void)
 
 UNIT_MAIN("cli_migrate", UNIT(test_migrate_reads_a_shared_directory),
           UNIT(test_migrate_refuses_what_is_damaged),
-          UNIT(test_verify_and_dump_of_a_shared_directory), UNIT(test_verify_reads_every_image))
+          UNIT(test_verify_and_dump_of_a_shared_directory), UNIT(test_verify_reads_every_image),
+          UNIT(test_migrate_knows_a_bad_image), UNIT(test_dump_of_many_epochs))
