@@ -195,7 +195,7 @@ if command -v java > /dev/null && [ -r /usr/share/java/zookeeper.jar ]; then
 END
         tarn journal bootstrap -c "$work/zk.json" > "$work/bootstrap.log" 2>&1 || fail "bootstrap of $at: $(cat "$work/bootstrap.log")"
         if [ $at = z ]; then # what was migrated away does not go on by an old configuration
-            timeout 60 tarn master -c "$work/zk.json" --set journal.id=1 --set "master.dir=$work/own-$at-1" > "$work/moved.log" 2>&1; code=$?
+            timeout 60 tarn master -c "$work/zk.json" --set journal.id=1 --set "master.dir=$work/own-$at-1" --set "master.listen=127.0.0.1:$port" > "$work/moved.log" 2>&1; code=$?
             [ $code = 4 ] && grep -q "was migrated to zk:.*: set journal.zk.shared_dir" "$work/moved.log" || fail "a master starts on what was migrated: $code, $(cat "$work/moved.log")"
             rm "$work/z/moved"
         fi
