@@ -117,9 +117,18 @@ static int on_readdir(const char *path, void *buf, fuse_fill_dir_t fill, off_t o
     return 0;
 }
 
+/* Who waits for a direct write of that kind cannot even be killed. */
+static void *on_init(struct fuse_conn_info *c, struct fuse_config *config)
+{
+    (void)config;
+    c->want &= ~(unsigned)FUSE_CAP_ASYNC_DIO;
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
-    static const struct fuse_operations ops = {.getattr = on_getattr,
+    static const struct fuse_operations ops = {.init = on_init,
+                                               .getattr = on_getattr,
                                                .mkdir = on_mkdir,
                                                .unlink = on_unlink,
                                                .rename = on_rename,
