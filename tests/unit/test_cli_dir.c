@@ -1,7 +1,9 @@
 /* tests/unit/test_cli_dir.c - what a master's directory is taken for. */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "cluster/cli_dir.h"
 #include "tests/unit/unit.h"
@@ -47,4 +49,43 @@ static void test_who_was_called_is_not_being_made(void)
     CU_ASSERT_EQUAL(life(&m), CLI_DIR_BAD);
 }
 
-UNIT_MAIN("cli_dir", UNIT(test_who_was_called_is_not_being_made))
+/* a pipe that nobody writes to: to open it for reading takes for ever */
+static int hang(const char *dir)
+{
+    static struct cli_dir d;
+    struct cli c = {.quiet = true};
+    struct env_file *f = NULL;
+    int code = cli_dir_open(&d, &c, dir, CLI_DIR_LOOK);
+    if (code)
+        return 99;
+    env_open(net_env(d.net), "pipe", 0, &f, &d.op);
+    usleep(200000);
+    cli_error(&c, CLI_DATA, "%s", "as it should be");
+    cli_dir_close(&d);
+    return 98;
+}
+
+/* the command ends all the same, and with the status of what it has said */
+static void test_storage_that_hangs_does_not_keep_a_command(void)
+{
+    char dir[] = "/tmp/tarn-test-XXXXXX", name[64];
+    int status = 0, tries = 0;
+    CU_ASSERT_FATAL(mkdtemp(dir) != NULL);
+    snprintf(name, sizeof name, "%s/pipe", dir);
+    CU_ASSERT_FATAL(mkfifo(name, 0600) == 0);
+    pid_t child = fork();
+    if (!child)
+        _exit(hang(dir));
+    CU_ASSERT_FATAL(child > 0);
+    while (!waitpid(child, &status, WNOHANG) && ++tries < 4 * CLI_END_S * 10)
+        usleep(100000);
+    if (tries == 4 * CLI_END_S * 10)
+        kill(child, SIGKILL);
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == CLI_DATA);
+    CU_ASSERT(tries >= CLI_END_S * 5); /* it did hang */
+    unlink(name);
+    rmdir(dir);
+}
+
+UNIT_MAIN("cli_dir", UNIT(test_storage_that_hangs_does_not_keep_a_command),
+          UNIT(test_who_was_called_is_not_being_made))
