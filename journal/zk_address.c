@@ -85,7 +85,7 @@ int zk_address_parse(const char *text, struct zk_address *ret_a, char *why, size
     const char *wrong = zk_proto_path_wrong(root, strlen(root), false);
     if (!wrong && strlen(root) >= ZK_ROOT_MAX)
         wrong = "is too long";
-    if (!wrong && strpbrk(root, ",:"))
+    if (!wrong && (strchr(root, ',') || strchr(root, ':')))
         wrong = "has a comma or colon: it is said once, behind the last server";
     if (wrong) {
         fmt_into(why, why_cap, "the ZooKeeper address \"%s\": its path %s", text, wrong);
