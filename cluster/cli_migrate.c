@@ -153,6 +153,12 @@ static int migrate_look(struct migrate *m)
     struct cli_migrate_mark there;
     for (unsigned i = 0; i < m->to.n; i++) {
         const char *dir = m->to.dir[i];
+        struct stat st;
+        if (m->to.type == CLI_MIGRATE_ZK && stat(dir, &st)) /* below a mount that is not there? */
+            return cli_error(c, CLI_FAILED,
+                             "%s: %s: is the shared storage mounted?  The directory is not made "
+                             "here: make it first",
+                             dir, strerror(errno));
         m->life[i] = cli_migrate_look(dir, &there);
         if (m->life[i] == CLI_MIGRATE_EMPTY)
             continue;

@@ -135,6 +135,8 @@ tarn journal verify "$work"/n-1 "$work"/n-2 "$work"/n-3 > "$work/verify.log" 2>&
 cmp -s "$work"/n-1/image-* "$work"/n-3/image-* || fail "members begin with other bytes"
 
 # --- zk: by its files ---
+says 1 "z: No such file or directory: is the shared storage mounted" --from "raft:$work/r" --to "zk:$work/z"
+mkdir "$work/z" "$work/zz" "$work/bz"
 says 0 "migrated and compared: raft:.* -> zk:" --from "raft:$work/r" --to "zk:$work/z"
 [ -e "$work/z/fence" ] && [ ! -e "$work/z/new" ] && ls "$work"/z/images/1/image-* > /dev/null || fail "zk: $(find "$work/z")"
 found=$(sums "$work/z")
@@ -228,6 +230,7 @@ kills=0
 for type in local raft zk; do
     for round in $(seq 12); do
         to="$work/k-$type-$round"
+        [ $type != zk ] || mkdir "$to"
         only=$to; [ $type = raft ] && only=$to-2
         options="--from raft:$work/r --to $type:$to --members $group"
         if ! { timeout -s KILL "0.$(printf '%03d' $((round * 23)))" tarn journal migrate $options; } > "$work/k.log" 2>&1; then
