@@ -200,7 +200,9 @@ static int cli_up_write_config(struct cli_up *u)
 {
     char *json = config_json(u->cli->config, false);
     FILE *f = fopen(u->config, "we");
-    bool ok = f && fputs(json, f) >= 0 && fputc('\n', f) == '\n';
+    bool is_secret = *config_str(u->cli->config, CONFIG_JOURNAL_ZK_AUTH) != 0; /* or its file */
+    bool ok = f && (!is_secret || !fchmod(fileno(f), 0600)) && fputs(json, f) >= 0 &&
+              fputc('\n', f) == '\n';
     if (f && fclose(f))
         ok = false;
     free(json);

@@ -94,6 +94,8 @@ expect 1 "number 2 is taken: 127.0.0.1:[0-9]*, pid $(master_pid 2) on .* takes p
     tarn master --set journal.id=2 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/two"
 wait_for 10 whole || fail "the second one of number 2 took something along: $(tarn journal status 2>&1)"
 
+[ "$(stat -c %a "$TARN_CONFIG")" = 600 ] || fail "others may read journal.zk.auth in tarn.json: $(stat -c %a "$TARN_CONFIG")"
+
 # whose path it is: a master whose directory has another cluster's journal ends, one whose path is nobody's is not elected
 zk_at=$(grep -o '"connect":[^,}]*' "$TARN_CONFIG" | grep -o '127[0-9.:]*')
 mkdir "$work/alien"
