@@ -268,6 +268,12 @@ struct zk_drive {
     struct journal_host front; /* the host, for what may go on when it is gone */
 };
 
+/* so long the storage may take for what is given most_ns; less when the journal is to end */
+static inline int64_t zk_drive_patience(const struct zk_drive *d, int64_t most_ns)
+{
+    return d->is_ending ? base_min_i64(ZK_ENDING_NS, most_ns) : most_ns;
+}
+
 /* zk_drive.c */
 void zk_drive_run(struct zk_drive *d);
 void zk_drive_kick(struct zk_drive *d); /* the same in another turn */

@@ -11,8 +11,8 @@
  * The guid is that of the session, so whatever it created is found by it, also what comes to light
  * late.  One call of the election at a time, one of numbers, one of hints.  A call whose answer is
  * lost is followed by a look, never by the same again. */
-#include "core/sometimes.h"
 #include "core/fmt.h"
+#include "core/sometimes.h"
 #include "journal/zk_client.h"
 #include "journal/zk_elect.h"
 #include "journal/zk_members.h"
@@ -113,7 +113,6 @@ static const char *const elect_dirs[] = {"/election", "/epoch", "/masters"};
 
 static void elect_run(struct elect *l);
 static void elect_hint_run(struct elect *l);
-static void elect_refused(struct zk_members *m);
 static void elect_near(struct elect *l);
 
 static struct elect *elect_self(struct zk_elect *e)
@@ -126,6 +125,14 @@ static void elect_stands(struct elect *l, enum zk_standing s)
     if (l->elect.standing == s)
         return;
     l->elect.standing = s;
+    if (l->elect.changed)
+        l->elect.changed(&l->elect, l->elect.ctx);
+}
+
+/* it takes part no more; why was said */
+static void elect_fail(struct elect *l)
+{
+    l->elect.failed = E_CONFIG;
     if (l->elect.changed)
         l->elect.changed(&l->elect, l->elect.ctx);
 }
@@ -318,7 +325,7 @@ static void elect_whose(struct elect *l, int64_t ret)
             "of cluster %.*s: this master ends. Set journal.zk.connect and "
             "journal.zk.shared_dir of one cluster.",
             l->cluster, l->cfg.connect, (int)base_min_u64(r->data_len, 64), (const char *)r->data);
-        elect_refused(&l->members);
+        elect_fail(l);
         return;
     }
     if (ret == E_NOENT && !l->was_unknown) {
@@ -800,13 +807,10 @@ static void elect_tell(struct zk_elect *e, uint64_t applied, uint64_t image)
     l->elect.n_members = l->members.n;
 }
 
-/* another process is this member: it is over */
+/* another process is this member */
 static void elect_refused(struct zk_members *m)
 {
-    struct elect *l = container_of(m, struct elect, members);
-    l->elect.failed = E_CONFIG;
-    if (l->elect.changed)
-        l->elect.changed(&l->elect, l->elect.ctx);
+    elect_fail(container_of(m, struct elect, members));
 }
 
 /* --- the session --- */

@@ -60,8 +60,8 @@ struct zk_elect {
  *   /epoch                          the highest number given out, as text; raised by compare and
  * set /leader                         "id address epoch" of who serves (ephemeral), for hints
  *   /masters/<id>                   zk_members.h
- *   /cluster                        whose path it is (made by `tarn journal bootstrap`): nobody
- * else takes part, or two clusters would elect one leader
+ *   /cluster                        whose path it is (`tarn journal bootstrap` makes it): nobody
+ *                                   else takes part, or two clusters would elect one leader
  *
  * Who is first calls another one by removing its own node and all that come before the other's, in
  * one step: who finds its node gone stands again, behind the others.

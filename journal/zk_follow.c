@@ -108,8 +108,7 @@ void zk_follow_applied(struct zk_drive *d)
 
 static void zk_follow_late(struct zk_drive *d, struct list *reads)
 {
-    int64_t most = d->is_ending ? base_min_i64(ZK_ENDING_NS, d->cfg.zk.read_ns) : d->cfg.zk.read_ns;
-    int64_t before = env_now_ns(d->env) - most;
+    int64_t before = env_now_ns(d->env) - zk_drive_patience(d, d->cfg.zk.read_ns);
     list_each_safe(l, reads) {
         struct env_op *op = list_entry(l, struct env_op, link);
         if (op->ret > before)

@@ -310,16 +310,13 @@ void zk_lead_run(struct zk_drive *d)
 /* from time to time */
 void zk_lead_guard(struct zk_drive *d)
 {
-    int64_t most =
-        d->is_ending ? base_min_i64(ZK_ENDING_NS, d->cfg.zk.outage_ns) : d->cfg.zk.outage_ns;
-    int64_t before = env_now_ns(d->env) - most;
+    int64_t before = env_now_ns(d->env) - zk_drive_patience(d, d->cfg.zk.outage_ns);
     const struct list *first = d->waiting.next;
-    if (d->asked_ns && d->asked_ns < before)
+    if (d->asked_ns && d->asked_ns < before) {
         SOMETIMES(ZK_OUTAGE);
-    if (d->asked_ns && d->asked_ns < before)
         zk_lead_end(d, "the shared storage does not answer");
-    else if (first != &d->waiting &&
-             zk_lead_came_ns(d, list_entry(first, struct env_op, link)) < before)
+    } else if (first != &d->waiting &&
+               zk_lead_came_ns(d, list_entry(first, struct env_op, link)) < before)
         zk_lead_end(d, "the shared storage does not take its log");
 }
 

@@ -49,35 +49,28 @@ static inline bool zk_pend_put(struct zk_pend *p, uint32_t type, const void *byt
     return true;
 }
 
-/* The record at *pos (p->tail at first), its bytes into `to`; *pos moves behind it.  false: none.
- */
-static inline bool zk_pend_at(const struct zk_pend *p, uint64_t *pos, struct zk_pend_head *ret_h,
-                              void *to)
+/* The record at *pos (p->tail at first), behind which *pos moves: its bytes, valid until the next
+ * is put; `to` is for one that lies around the ring's end.  NULL: none. */
+static inline const void *zk_pend_at(const struct zk_pend *p, uint64_t *pos,
+                                     struct zk_pend_head *ret_h, void *to)
 {
     if (*pos == p->head)
-        return false;
+        return NULL;
     buf_ring_get(p->ring, ZK_PEND_CAP, *pos, ret_h, sizeof *ret_h);
-    buf_ring_get(p->ring, ZK_PEND_CAP, *pos + sizeof *ret_h, to, ret_h->len);
+    uint64_t at = (*pos + sizeof *ret_h) % ZK_PEND_CAP;
     *pos += zk_pend_size(ret_h->len);
-    return true;
+    if (at + ret_h->len <= ZK_PEND_CAP)
+        return p->ring + at;
+    buf_ring_get(p->ring, ZK_PEND_CAP, at, to, ret_h->len);
+    return to;
 }
 
-/* The first record goes: its bytes, valid until the next is put; `to` is for one that lies around
- * the ring's end.  NULL: none. */
+/* the first record, as zk_pend_at, and it goes */
 static inline const void *zk_pend_pop(struct zk_pend *p, struct zk_pend_head *ret_h, void *to)
 {
-    if (p->tail == p->head)
-        return NULL;
-    buf_ring_get(p->ring, ZK_PEND_CAP, p->tail, ret_h, sizeof *ret_h);
-    uint64_t at = (p->tail + sizeof *ret_h) % ZK_PEND_CAP;
-    const void *bytes = p->ring + at;
-    if (at + ret_h->len > ZK_PEND_CAP) {
-        buf_ring_get(p->ring, ZK_PEND_CAP, at, to, ret_h->len);
-        bytes = to;
-    }
-    p->tail += zk_pend_size(ret_h->len);
-    p->first++;
-    if (p->tail == p->head) /* the few bytes at its beginning stay in the caches */
+    const void *bytes = zk_pend_at(p, &p->tail, ret_h, to);
+    p->first += bytes != NULL;
+    if (bytes && p->tail == p->head) /* the few bytes at its beginning stay in the caches */
         p->head = p->tail = 0;
     return bytes;
 }

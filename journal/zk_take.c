@@ -269,10 +269,12 @@ static bool zk_take_relogged(struct zk_drive *d)
 {
     uint8_t acked[ZK_ACKED_BYTES];
     struct zk_pend_head h;
+    const void *bytes;
     uint64_t pos, index;
     base_put_u64(acked, d->applied);
-    while (!d->seal_ret && (pos = d->relog_pos, zk_pend_at(&d->pend, &pos, &h, d->record))) {
-        struct env_iov iov[2] = {{acked, sizeof acked}, {d->record, h.len}};
+    while (!d->seal_ret &&
+           (pos = d->relog_pos, bytes = zk_pend_at(&d->pend, &pos, &h, d->record))) {
+        struct env_iov iov[2] = {{acked, sizeof acked}, {bytes, h.len}};
         int ret = wal_append(d->wal, (uint8_t)h.type, d->number, iov, 2, &index);
         if (ret == E_AGAIN)
             return false;
