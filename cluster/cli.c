@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+#include "net/net.h"
 
 static const struct cli_option cli_common[] = {
     {"help", 'h', NULL, "print this help"},
@@ -201,14 +202,11 @@ void cli_ending(int code)
     alarm(CLI_END_S);
 }
 
-void cli_ended(void)
+void cli_net_close(struct net *net)
 {
+    cli_ending(cli_said_code ? cli_said_code : CLI_FAILED);
+    net_close(net);
     alarm(0);
-}
-
-int cli_error_code(void)
-{
-    return cli_said_code ? cli_said_code : CLI_FAILED;
 }
 
 const char *cli_value(const struct cli *c, const char *name, const char *def)

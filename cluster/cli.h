@@ -67,12 +67,13 @@ bool cli_duration(const struct cli *c, const char *name, int64_t def, int64_t *r
 /* "tarn fs ls: ..." on stderr; returns code */
 int cli_error(const struct cli *c, int code, const char *format, ...) PRINTF_LIKE(3, 4);
 const char *cli_error_text(void); /* what it said last */
-int cli_error_code(void);         /* the last one that was not 0, or CLI_FAILED */
 /* What hangs in the pool (storage that does not answer) is waited for by net_close, and again when
- * the process ends: between these two it ends, with code, after CLI_END_S at the latest. */
+ * the process ends: from here on it ends, with code, after CLI_END_S at the latest. */
 enum { CLI_END_S = 5 };
 void cli_ending(int code);
-void cli_ended(void);
+/* net_close of a command, so bounded: the code is that of its last error */
+struct net;
+void cli_net_close(struct net *net);
 /* the error of an operation on `what`, and the exit code that fits it */
 int cli_fail(const struct cli *c, const char *what, int err);
 /* a peer at addr, or we ourselves, will not have this connection, and waiting helps nothing:

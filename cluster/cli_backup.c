@@ -420,10 +420,9 @@ static int backup_state(struct backup_take *t, const char *spec)
     static struct cli_dir d[JOURNAL_MEMBERS_MAX];
     static struct cli_migrate_mark found;
     struct raft_conf conf;
-    char typed[PATH_MAX], err[CONFIG_ERROR_MAX];
+    char err[CONFIG_ERROR_MAX];
     unsigned n = 0;
-    snprintf(typed, sizeof typed, "%s%.4000s", cli_migrate_is_typed(spec) ? "" : "zk:", spec);
-    int code = cli_migrate_place(&p, t->cli, "--from", typed, false);
+    int code = cli_migrate_place_zk(&p, t->cli, "--from", spec);
     if (!code && p.type == CLI_MIGRATE_ZK)
         code = cli_migrate_zk_ask(t->cli, &p);
     if (!code)

@@ -137,9 +137,7 @@ int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir, enum c
 
 void cli_dir_close(struct cli_dir *d)
 {
-    cli_ending(cli_error_code());
-    net_close(d->net);
-    cli_ended();
+    cli_net_close(d->net);
     mem_drop(&d->mem);
 }
 

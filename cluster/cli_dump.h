@@ -19,6 +19,9 @@ struct cli_journal_dump {
     uint64_t epoch, base, limit;
 };
 
+/* for scandir: in byte order, whatever the locale */
+struct dirent;
+int cli_journal_by_name(const struct dirent **a, const struct dirent **b);
 /* every record of the log in that directory of d->d's, "": in itself; 0 or an error */
 int cli_journal_walk(struct cli_journal_dump *d, const char *log);
 /* one line of an image; leaf: its name below d->d's directory */

@@ -18,11 +18,6 @@ struct dump_zk {
     unsigned n;
 };
 
-static int dump_zk_by_name(const struct dirent **a, const struct dirent **b)
-{
-    return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 /* images/<member>/image-* */
 static void dump_zk_images(struct dump_zk *z)
 {
@@ -30,10 +25,11 @@ static void dump_zk_images(struct dump_zk *z)
     char path[PATH_MAX];
     uint64_t index;
     snprintf(path, sizeof path, "%.4000s/images", z->d->d.dir);
-    int n = scandir(path, &members, NULL, dump_zk_by_name);
+    int n = scandir(path, &members, NULL, cli_journal_by_name);
     for (int i = 0; i < n; i++) {
         snprintf(path, sizeof path, "%.3800s/images/%.255s", z->d->d.dir, members[i]->d_name);
-        int m = members[i]->d_name[0] == '.' ? -1 : scandir(path, &names, NULL, dump_zk_by_name);
+        int m =
+            members[i]->d_name[0] == '.' ? -1 : scandir(path, &names, NULL, cli_journal_by_name);
         for (int k = 0; k < m; k++) {
             snprintf(path, sizeof path, "images/%.255s/%.255s", members[i]->d_name,
                      names[k]->d_name);
@@ -74,7 +70,7 @@ static int dump_zk_logs(struct dump_zk *z)
 {
     struct dirent **names;
     uint64_t epoch;
-    int n = scandir(z->d->d.dir, &names, NULL, dump_zk_by_name), err = 0;
+    int n = scandir(z->d->d.dir, &names, NULL, cli_journal_by_name), err = 0;
     for (int i = 0; i < n; i++) {
         if (!err && log_format_name_parse(names[i]->d_name, "log-", &epoch))
             err = dump_zk_log(z, names[i]->d_name, epoch);
@@ -90,14 +86,11 @@ int cli_dump_zk(struct cli_journal_dump *d, const char *spec)
     static struct dump_zk z;
     static struct cli_migrate_place p;
     static struct cli_migrate_state s;
-    char typed[CLI_DIR_PATH + 8];
     memset(&z, 0, sizeof z);
     memset(&s, 0, sizeof s);
     z.d = d;
     d->is_shared = d->is_refused = true;
-    snprintf(typed, sizeof typed, "%s%.4000s",
-             !*spec || cli_migrate_is_typed(spec) ? "" : "zk:", spec);
-    int code = cli_migrate_place(&p, d->cli, "dump", typed, false);
+    int code = cli_migrate_place_zk(&p, d->cli, "dump", spec);
     if (!code)
         code = cli_dir_open_zk(&d->d, d->cli, p.dir[0]);
     if (code) {

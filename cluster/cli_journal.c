@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "cluster/cli_commands.h"
 #include "cluster/cli_dump.h"
+#include "cluster/cli_group.h"
 #include "core/fmt.h"
 #include "core/fsop.h"
 #include "journal/raft_format.h"
@@ -291,17 +292,17 @@ void cli_journal_fence(struct cli_journal_dump *d, uint64_t hi, uint64_t lo, uin
                        uint64_t slots)
 {
     struct cli_journal_line l = cli_journal_begin_line(d->cli, "meta");
-    char id[40];
+    char id[33];
     if (!l.json)
         printf("# fence:");
-    snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)hi, (unsigned long long)lo);
+    cli_group_id_text(id, hi, lo);
     cli_journal_string(&l, "cluster", id, (uint32_t)strlen(id));
     cli_journal_number(&l, "claimed", claimed);
     cli_journal_number(&l, "slots", slots);
     cli_journal_end_line(&l);
 }
 
-static int cli_journal_by_name(const struct dirent **a, const struct dirent **b)
+int cli_journal_by_name(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);
 }

@@ -279,9 +279,7 @@ static int cli_journal_bootstrap_run(struct cli *c)
         return cli_error(c, CLI_FAILED, "%s: %s", dir, err_text(err));
     mem_init(&b.mem, net_mem_source(), BOOTSTRAP_MEM);
     code = bootstrap_write(&b, &jc);
-    cli_ending(cli_error_code());
-    net_close(b.net);
-    cli_ended();
+    cli_net_close(b.net);
     mem_drop(&b.mem);
     if (!code)
         bootstrap_say(c, dir, &jc);

@@ -36,6 +36,9 @@ struct cli_migrate_place {
  * and --id.  CLI_OK or an exit code that was explained. */
 int cli_migrate_place(struct cli_migrate_place *p, struct cli *c, const char *option,
                       const char *spec, bool is_to);
+/* What has no type, and is not "", is a shared directory. */
+int cli_migrate_place_zk(struct cli_migrate_place *p, struct cli *c, const char *option,
+                         const char *spec);
 /* "1@a:1,2@b:2", by ascending id, all of them voters; false: err says what is wrong */
 bool cli_migrate_conf(const char *text, struct raft_conf *ret_conf, char *err, size_t cap);
 /* does it begin with a type? */

@@ -226,6 +226,15 @@ int cli_migrate_place(struct cli_migrate_place *p, struct cli *c, const char *op
     return migrate_to(p, c, base);
 }
 
+int cli_migrate_place_zk(struct cli_migrate_place *p, struct cli *c, const char *option,
+                         const char *spec)
+{
+    char typed[CLI_DIR_PATH + 8];
+    snprintf(typed, sizeof typed, "%s%.4000s",
+             !*spec || cli_migrate_is_typed(spec) ? "" : "zk:", spec);
+    return cli_migrate_place(p, c, option, typed, false);
+}
+
 void cli_migrate_place_end(struct cli_migrate_place *p)
 {
     if (p->config)

@@ -57,6 +57,12 @@ static void verify_zk_size(struct verify_zk *v, const char *dir, bool is_log)
         closedir(d);
 }
 
+/* the fence's last two slots take no claim */
+static uint64_t verify_zk_left(const struct verify_zk *v)
+{
+    return v->s.zk.slots - base_min_u64(v->s.zk.slots, v->s.zk.claimed + 2);
+}
+
 static void verify_zk_json(const struct verify_zk *v, const char *error)
 {
     const struct cli_migrate_state *s = &v->s;
@@ -76,7 +82,7 @@ static void verify_zk_json(const struct verify_zk *v, const char *error)
     cli_json_u64(j, "images", s->zk.images);
     cli_json_u64(j, "logs", s->zk.logs);
     cli_json_u64(j, "epoch_claimed", s->zk.claimed);
-    cli_json_u64(j, "epochs_left", s->zk.slots - base_min_u64(s->zk.slots, s->zk.claimed + 2));
+    cli_json_u64(j, "epochs_left", verify_zk_left(v));
     if (!v->ok)
         cJSON_AddStringToObject(j, "error", error);
     cli_print_json(j);
@@ -101,8 +107,7 @@ static void verify_zk_print(const struct verify_zk *v)
                "images, epoch %llu, %llu epochs left\n",
                records, (unsigned long long)v->segments, cli_bytes(size, v->bytes),
                (unsigned long long)s->image_index, s->member, s->zk.images,
-               (unsigned long long)s->zk.served,
-               (unsigned long long)(s->zk.slots - base_min_u64(s->zk.slots, s->zk.claimed + 2)));
+               (unsigned long long)s->zk.served, (unsigned long long)verify_zk_left(v));
 }
 
 static int verify_zk_look(struct verify_zk *v, struct cli *c)
@@ -127,10 +132,7 @@ int cli_verify_zk(struct cli *c, const char *spec)
 {
     static struct verify_zk v;
     memset(&v, 0, sizeof v);
-    char typed[CLI_DIR_PATH + 8];
-    snprintf(typed, sizeof typed, "%s%.4000s",
-             !*spec || cli_migrate_is_typed(spec) ? "" : "zk:", spec);
-    int code = cli_migrate_place(&v.p, c, "verify", typed, false);
+    int code = cli_migrate_place_zk(&v.p, c, "verify", spec);
     if (!code)
         code = cli_dir_open_zk(&v.d, c, v.p.dir[0]);
     if (code) {

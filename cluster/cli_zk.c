@@ -4,9 +4,11 @@
  * a rule, and a journal made below a mount point would be one master's own. */
 #include "cluster/cli_zk.h"
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "cluster/cli_group.h"
 #include "cluster/config_members.h"
 #include "journal/zk_fence.h"
 
@@ -47,11 +49,12 @@ int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env)
                : CLI_OK;
 }
 
-int cli_zk_moved(const struct cli *c)
+/* the journal that was there has been migrated away */
+static int cli_zk_moved(const struct cli *c)
 {
     const char *dir = config_str(c->config, CONFIG_JOURNAL_ZK_SHARED_DIR);
-    char name[CLI_ZK_CONNECT], to[1200] = "";
-    snprintf(name, sizeof name, "%s/moved", dir);
+    char name[PATH_MAX], to[1200] = "";
+    snprintf(name, sizeof name, "%.4000s/moved", dir);
     FILE *f = fopen(name, "r");
     if (!f)
         return CLI_OK;
@@ -64,6 +67,16 @@ int cli_zk_moved(const struct cli *c)
                      dir, to, name);
 }
 
+int cli_zk_own(const struct cli *c, struct net *net, struct env **ret_env)
+{
+    if (!config_int(c->config, CONFIG_JOURNAL_ID))
+        return cli_error(c, CLI_CONFIG,
+                         "journal.id is not set: a number of its own for each master "
+                         "(--set journal.id=N)");
+    int code = cli_zk_shared(c, net, ret_env);
+    return code ? code : cli_zk_moved(c);
+}
+
 int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct mem *mem,
                 struct journal_config *jc)
 {
@@ -71,13 +84,7 @@ int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct m
     char err[CONFIG_ERROR_MAX], host[65], who[96], id[33];
     struct env *shared;
     int64_t session_ns = config_int(g, CONFIG_JOURNAL_ZK_SESSION);
-    if (!config_int(g, CONFIG_JOURNAL_ID))
-        return cli_error(c, CLI_CONFIG,
-                         "journal.id is not set: a number of its own for each master "
-                         "(--set journal.id=N)");
-    int code = cli_zk_shared(c, net, &shared);
-    if (!code)
-        code = cli_zk_moved(c);
+    int code = cli_zk_own(c, net, &shared);
     if (code)
         return code;
     if (config_zk_auth(g, z->auth, err, sizeof err))
@@ -91,8 +98,7 @@ int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct m
         *host = 0;
     snprintf(who, sizeof who, "pid %ld on %s", (long)getpid(), *host ? host : "its host");
     bool is_known = !cli_zk_cluster(net, mem, shared, &z->cluster_hi, &z->cluster_lo);
-    snprintf(id, sizeof id, "%016llx%016llx", (unsigned long long)z->cluster_hi,
-             (unsigned long long)z->cluster_lo);
+    cli_group_id_text(id, z->cluster_hi, z->cluster_lo);
     struct zk_elect_config ec = {.zk = &z->client,
                                  .id = (uint32_t)config_int(g, CONFIG_JOURNAL_ID),
                                  .addr = cli_zk_address(g, z->addr),
@@ -223,6 +229,18 @@ static void cli_zk_ask_stopped(struct env_op *op)
     a->is_stopped = true;
 }
 
+int cli_zk_ask_cluster(struct cli_zk_ask *a, uint64_t hi, uint64_t lo, int64_t timeout_ns)
+{
+    struct zk_call get = {.what = ZK_OP_GET_DATA, .path = "/cluster"};
+    const struct zk_reply *r = &a->call.reply;
+    char ours[33];
+    int err = cli_zk_ask_call(a, &get, timeout_ns);
+    cli_group_id_text(ours, hi, lo);
+    if (!err && (!r->data || r->data_len != 32 || memcmp(r->data, ours, 32) != 0))
+        err = E_CLUSTER;
+    return err;
+}
+
 void cli_zk_ask_end(struct cli_zk_ask *a)
 {
     if (!a->zk)
@@ -238,9 +256,7 @@ void cli_zk_ask_close(struct cli_zk_ask *a)
 {
     cli_zk_ask_end(a);
     free(a->copy);
-    cli_ending(cli_error_code());
-    net_close(a->net);
-    cli_ended();
+    cli_net_close(a->net);
     mem_drop(&a->mem);
 }
 

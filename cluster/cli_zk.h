@@ -15,16 +15,15 @@ struct cli_zk {
     struct zk_elect *elect;
     struct zk_config client;
     char auth[CONFIG_ZK_AUTH], addr[ENV_ADDR_MAX];
-    uint64_t cluster_hi,
-        cluster_lo; /* whose journal is in the directory; 0: that says the journal */
+    uint64_t cluster_hi, cluster_lo; /* as the directory says; 0: the journal will say why not */
 };
 
 /* what a master says of itself to others: as journal.members has it, else master.listen */
 const char *cli_zk_address(const struct config *g, char to[ENV_ADDR_MAX]);
 /* The shared directory that is there, as an env of net's; CLI_OK or an exit code. */
 int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env);
-/* CLI_OK, or CLI_CONFIG: the journal that was in the shared directory has been migrated away */
-int cli_zk_moved(const struct cli *c);
+/* The same for a master: it has a number, and the journal was not migrated away. */
+int cli_zk_own(const struct cli *c, struct net *net, struct env **ret_env);
 /* jc->zk for master_open: takes part in the election at once.  CLI_OK or an exit code. */
 int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct mem *mem,
                 struct journal_config *jc);
@@ -68,6 +67,9 @@ int cli_zk_ask_begin(struct cli_zk_ask *a, const char *connect, int64_t session_
 /* call as a->call, what it needs being set: its result, 0 or an error.  What a->call.reply points
  * to is there until the next one. */
 int cli_zk_ask_call(struct cli_zk_ask *a, const struct zk_call *call, int64_t timeout_ns);
+/* Is the path that cluster's?  0, E_NOENT: nobody's yet, E_CLUSTER: a->call.reply says whose; or an
+ * error. */
+int cli_zk_ask_cluster(struct cli_zk_ask *a, uint64_t hi, uint64_t lo, int64_t timeout_ns);
 void cli_zk_ask_end(struct cli_zk_ask *a); /* of the session */
 void cli_zk_ask_close(struct cli_zk_ask *a);
 /* the servers of an address, without its path: "h1:2181,h2:2181" */

@@ -19,6 +19,7 @@ struct check {
     struct zk_store store;
     struct env_op op;
     bool done;
+    uint64_t hi, lo; /* the cluster, and as text */
     char id[33];
 };
 
@@ -48,14 +49,13 @@ static int check_store(struct check *k)
 
 static int check_journal(struct check *k)
 {
-    uint64_t hi, lo;
-    int err = cli_zk_cluster(k->ask.net, &k->ask.mem, k->shared, &hi, &lo);
+    int err = cli_zk_cluster(k->ask.net, &k->ask.mem, k->shared, &k->hi, &k->lo);
     if (err == E_NOENT)
         return cli_error(k->cli, CLI_FAILED,
                          "%s: there is no journal (no file \"fence\"): is the shared storage "
                          "mounted?  `tarn journal bootstrap` makes a new one",
                          k->dir);
-    cli_group_id_text(k->id, hi, lo);
+    cli_group_id_text(k->id, k->hi, k->lo);
     return err ? cli_error(k->cli, err_class(err) == ERR_CLASS_DATA ? CLI_DATA : CLI_FAILED,
                            "%s/fence: %s.  `tarn journal verify zk:%s` says more", k->dir,
                            err_text(err), k->dir)
@@ -65,25 +65,22 @@ static int check_journal(struct check *k)
 static int check_zookeeper(struct check *k)
 {
     const struct cli *c = k->cli;
-    struct zk_call get = {.what = ZK_OP_GET_DATA, .path = "/cluster"};
     const struct zk_reply *r = &k->ask.call.reply;
     int code = cli_zk_ask_begin(&k->ask, k->connect, check_session_ns);
     if (code)
         return code;
-    int err = cli_zk_ask_call(&k->ask, &get, check_call_ns);
+    int err = cli_zk_ask_cluster(&k->ask, k->hi, k->lo, check_call_ns);
     if (err == E_NOENT)
         return cli_error(c, CLI_FAILED,
                          "ZooKeeper at %s does not know cluster %s there: `tarn journal bootstrap` "
                          "makes the path",
                          k->connect, k->id);
-    if (err)
-        return cli_zk_ask_fails(&k->ask, "/cluster", err);
-    if (r->data_len != 32 || memcmp(r->data, k->id, 32) != 0)
+    if (err == E_CLUSTER)
         return cli_error(c, CLI_FAILED,
                          "%s has the journal of cluster %s, but ZooKeeper at %s is of cluster "
                          "%.*s: name the directory and the path of one of them",
                          k->dir, k->id, k->connect, (int)r->data_len, (const char *)r->data);
-    return CLI_OK;
+    return err ? cli_zk_ask_fails(&k->ask, "/cluster", err) : CLI_OK;
 }
 
 int cli_zk_check(struct cli *c)
@@ -94,16 +91,10 @@ int cli_zk_check(struct cli *c)
     k.cli = c;
     k.dir = config_str(g, CONFIG_JOURNAL_ZK_SHARED_DIR);
     k.connect = config_str(g, CONFIG_JOURNAL_ZK_CONNECT);
-    if (!config_int(g, CONFIG_JOURNAL_ID))
-        return cli_error(c, CLI_CONFIG,
-                         "journal.id is not set: a number of its own for each master "
-                         "(--set journal.id=N)");
     int code = cli_zk_ask_open(&k.ask, c);
     if (code)
         return code;
-    code = cli_zk_shared(c, k.ask.net, &k.shared);
-    if (!code)
-        code = cli_zk_moved(c);
+    code = cli_zk_own(c, k.ask.net, &k.shared);
     if (!code)
         code = check_store(&k);
     if (!code)

@@ -34,19 +34,6 @@ static bool living_is_dir(const struct config *g, const char *dir)
     return *own && !stat(own, &x) && !stat(dir, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-/* is the path of this cluster?  0, E_NOENT: there is no cluster, E_CLUSTER: no; or an error */
-static int living_is_ours(struct living *l)
-{
-    struct zk_call get = {.what = ZK_OP_GET_DATA, .path = "/cluster"};
-    char ours[33];
-    int err = cli_zk_ask_call(&l->ask, &get, living_call_ns);
-    const struct zk_reply *r = &l->ask.call.reply;
-    cli_group_id_text(ours, l->hi, l->lo);
-    return err                                                                   ? err
-           : r->data && r->data_len == 32 && !memcmp(r->data, ours, r->data_len) ? 0
-                                                                                 : E_CLUSTER;
-}
-
 /* whose node l->path is: of the election the name has the number, and the text the address */
 static void living_name(struct living *l, bool is_standing)
 {
@@ -160,7 +147,7 @@ static int living_ask(struct living *l, const char *dir)
                                 living_session_ns);
     if (code)
         return code;
-    int err = living_is_ours(l);
+    int err = cli_zk_ask_cluster(&l->ask, l->hi, l->lo, living_call_ns);
     bool is_ours = !err;
     if (is_ours)
         err = living_watch(l);
