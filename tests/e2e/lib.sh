@@ -80,6 +80,13 @@ start_worker() { # start_worker N [options]
     spawn "worker$n" tarn worker --set "worker.listen=127.0.0.1:$((port + n))" --set "worker.dir=$work/worker$n" "$@" || fail "worker $n did not start"
 }
 need_fuse() { [ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "/dev/fuse is not usable here"; }
+start_through() { # start_through DIR NAME: the directory, at $work/NAME too, by a file system that can be stopped
+    mkdir "$1" "$work/$2"
+    points[$2]=$work/$2
+    "$build/fuse-through" "$1" "$work/$2" -f > "$work/through.log" 2>&1 &
+    pids[through]=$!
+    wait_for 10 mountpoint -q "$work/$2" || fail "not mounted: $(cat "$work/through.log")"
+}
 start_mount() { # start_mount NAME [options]: at $work/NAME
     local name=$1; shift
     mkdir -p "$work/$name"

@@ -19,11 +19,7 @@ stops_at_rest() {
 }
 third_leads() { [ "$(leader)" = "$third" ]; }
 
-mkdir "$work/behind" "$work/shared"
-points[shared]=$work/shared
-"$build/fuse-through" "$work/behind" "$work/shared" -f > "$work/through.log" 2>&1 &
-pids[through]=$!
-wait_for 10 mountpoint -q "$work/shared" || fail "not mounted: $(cat "$work/through.log")"
+start_through "$work/behind" shared
 sleep 0.3
 at_rest=$(cut -d' ' -f1 /proc/"${pids[through]}"/task/*/syscall | paste -sd'|') # numbers of calls
 group_up 128MiB --journal zk --mode through --set "journal.zk.shared_dir=$work/shared" --set journal.zk.session=2s

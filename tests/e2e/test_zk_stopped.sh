@@ -5,11 +5,7 @@
 . "$(dirname "$0")/zookeeper.sh"
 need_zookeeper
 need_fuse
-mkdir "$work/behind" "$work/shared"
-points[shared]=$work/shared
-"$build/fuse-through" "$work/behind" "$work/shared" -f > "$work/through.log" 2>&1 &
-pids[through]=$!
-wait_for 10 mountpoint -q "$work/shared" || fail "not mounted: $(cat "$work/through.log")"
+start_through "$work/behind" shared
 zk_ensemble 1
 cat > "$TARN_CONFIG" <<END
 {"master": {"listen": "127.0.0.1:$port", "memory": "256MiB", "lease": "2s", "session": "6s"}, "client": {"deadline": "20s"},

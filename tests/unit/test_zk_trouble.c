@@ -320,17 +320,23 @@ static void test_what_one_stands_on_stays(void)
     zt_end(w);
 }
 
+/* 0 is dead, and 1 about to serve */
+static void zt_fail_over(struct zw *w)
+{
+    share_kill(&w->s, 0);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state < ZK_SERVE_PREV; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 1)->state, ZK_SERVE_PREV);
+}
+
 /* 1 is about to serve when 2 claims, serves and acknowledges */
 static void test_who_was_overtaken_does_not_serve(void)
 {
     struct zw *w = zt_begin(43);
     zt_lead(w, 0);
     zt_write(w, 0, 5);
-    share_kill(&w->s, 0);
-    zw_call(w, 1);
-    for (int k = 0; k < 20000 && zw_drive(w, 1)->state < ZK_SERVE_PREV; k++)
-        share_step(&w->s);
-    CU_ASSERT_FATAL(zw_drive(w, 1)->state < ZK_LEAD);
+    zt_fail_over(w);
     w->s.m[1].stuck = "fence";
     zt_lead(w, 2);
     zt_write(w, 2, 5);
@@ -463,11 +469,7 @@ static void test_who_cannot_append_does_not_lead(void)
     struct zw *w = zt_begin(55);
     zt_lead(w, 0);
     zt_write(w, 0, 5);
-    share_kill(&w->s, 0);
-    zw_call(w, 1);
-    for (int k = 0; k < 20000 && zw_drive(w, 1)->state < ZK_SERVE_PREV; k++)
-        share_step(&w->s);
-    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 1)->state, ZK_SERVE_PREV);
+    zt_fail_over(w);
     w->s.m[1].stuck = "fence";
     w->s.disk.fail_in = 1;
     w->s.disk.fail_with = E_IO;
