@@ -38,6 +38,7 @@ enum system {
     MASTERS,
     LOCAL,
     SHARED,
+    ALONE,
     SYSTEMS
 };
 
@@ -55,6 +56,7 @@ static const struct {
     [MASTERS] = {"masters", "tarn masters, TCP", ETCD},
     [LOCAL] = {"local", "tarn, one master", LOCAL},
     [SHARED] = {"shared", "tarn, shared log", LOCAL},
+    [ALONE] = {"alone", "tarn, shared log, nobody follows", LOCAL},
 };
 
 struct measure {
@@ -75,7 +77,7 @@ struct bench_journal {
     char dir[512];
     struct system_run sys[SYSTEMS];
     struct bench_masters masters;
-    struct bench_proc elect; /* the ZooKeeper server of the shared log */
+    struct bench_proc elect[2]; /* the ZooKeeper servers of SHARED, ALONE */
 };
 
 static bool bench_journal_wants(const struct bench *b, enum system s)
@@ -226,15 +228,16 @@ static bool bench_journal_start_local(struct bench_journal *j, struct system_run
 static bool bench_journal_start_shared(struct bench_journal *j, struct system_run *s)
 {
     char dir[600], log[600], of[700];
+    bool is_alone = s == &j->sys[ALONE];
     if (!bench_zookeeper_is_there()) {
         fprintf(stderr, "the shared log left out: package zookeeper\n");
         return s->has = false, true;
     }
-    snprintf(log, sizeof log, "%s/elect.log", j->dir);
-    snprintf(of, sizeof of, "zk 127.0.0.1:%d %s/log", s->ports + MEMBERS, j->dir);
-    return bench_journal_dir(j, "elect", 0, dir, sizeof dir) &&
-           bench_zookeeper_start(&j->elect, dir, log, s->ports + MEMBERS, 1, NULL) &&
-           bench_journal_nodes(j, s, "shared", MEMBERS, of);
+    snprintf(log, sizeof log, "%s/elect%d.log", j->dir, is_alone + 1);
+    snprintf(of, sizeof of, "zk 127.0.0.1:%d %s/log%d", s->ports + MEMBERS, j->dir, is_alone + 1);
+    return bench_journal_dir(j, "elect", is_alone, dir, sizeof dir) &&
+           bench_zookeeper_start(&j->elect[is_alone], dir, log, s->ports + MEMBERS, 1, NULL) &&
+           bench_journal_nodes(j, s, is_alone ? "alone" : "shared", is_alone ? 1 : MEMBERS, of);
 }
 
 static bool bench_journal_start_masters(struct bench_journal *j, struct system_run *s)
@@ -297,7 +300,7 @@ static struct bench_proc *bench_journal_client_of(struct bench_journal *j, enum 
 static struct bench_proc *bench_journal_loader(struct bench_journal *j, enum system which)
 {
     struct system_run *s = &j->sys[which];
-    int members = which == LOCAL ? 1 : MEMBERS;
+    int members = which == LOCAL || which == ALONE ? 1 : MEMBERS;
     int64_t limit = bench_now_ns() + 30000000000LL;
     if (which == RAW)
         return bench_journal_says_leads(&s->member[0]) ? &s->member[0] : NULL;
@@ -310,6 +313,7 @@ static struct bench_proc *bench_journal_loader(struct bench_journal *j, enum sys
             case COWSQL_BATCH:
             case LOCAL:
             case SHARED:
+            case ALONE:
                 if (bench_journal_says_leads(&s->member[i]))
                     return &s->member[i];
                 break;
@@ -485,6 +489,8 @@ static void bench_journal_targets(struct bench_journal *j)
                              zk[2].rate, false, 8);
         bench_journal_target(j->b, "rate at 64, shared log / one master", size,
                              j->sys[SHARED].m[i][2].rate, j->sys[LOCAL].m[i][2].rate, false, 0.8);
+        bench_journal_ratio(j->b, "the same, nobody follows", size, j->sys[ALONE].m[i][2].rate,
+                            j->sys[LOCAL].m[i][2].rate);
         const struct measure *masters = j->sys[MASTERS].m[i];
         bench_journal_ratio(j->b, "rate at 64 over TCP, tarn masters / etcd", size, masters[2].rate,
                             etcd[2].rate);
@@ -568,6 +574,7 @@ static bool bench_journal_start(struct bench_journal *j)
         [MASTERS] = bench_journal_start_masters,
         [LOCAL] = bench_journal_start_local,
         [SHARED] = bench_journal_start_shared,
+        [ALONE] = bench_journal_start_shared,
     };
     int ports = bench_proc_ports(SYSTEMS * 10);
     if (!ports)
@@ -613,7 +620,8 @@ int bench_journal_main(struct bench *b)
             if (s != MASTERS)
                 bench_proc_kill(&j.sys[s].member[i]);
         }
-    bench_proc_kill(&j.elect);
+    bench_proc_kill(&j.elect[0]);
+    bench_proc_kill(&j.elect[1]);
     bench_masters_close(&j.masters);
     if (ok && b->n_rows)
         bench_report(b);
