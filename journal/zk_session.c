@@ -12,9 +12,9 @@
  *     without one from it the server is given up.
  *  5. What comes and does not fit costs the connection, never more.
  *  6. A server that is behind what the client has seen closes without a word, and so does one
- *     without a majority.  When a round of the servers ended so, and the session's time has passed,
- *     the next round asks: an empty session is begun that has seen nothing, and closed.  Its end is
- *     a change that a majority agreed on.  If its zxid is lower than what was seen, the ensemble
+ *     without a majority.  When most servers of a round did, and twice the session's time has
+ * passed, the next round asks: an empty session is begun that has seen nothing, and closed.  Its
+ * end is a change that a majority agreed on.  If its zxid is lower than what was seen, the ensemble
  * has lost that, for good, and the session with it; else it was a server that lags.
  *
  * That a process stood still does not look like silence: the loop delivers what came meanwhile
@@ -50,8 +50,8 @@ static int64_t session_attempt_ns(const struct zk *z)
 /* are the servers to be asked whether they have lost what was seen? */
 static bool session_doubts(const struct zk *z)
 {
-    return z->session && z->zxid && z->shut && !z->is_probing &&
-           env_now_ns(z->env) - z->heard_ns >= z->timeout_ns;
+    return z->session && z->zxid && z->shut > z->address.n / 2 && !z->is_probing &&
+           env_now_ns(z->env) - z->heard_ns >= 2 * z->timeout_ns;
 }
 
 static void session_dial(struct zk *z)
