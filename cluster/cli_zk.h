@@ -74,6 +74,9 @@ void cli_zk_ask_end(struct cli_zk_ask *a); /* of the session */
 void cli_zk_ask_close(struct cli_zk_ask *a);
 /* the servers of an address, without its path: "h1:2181,h2:2181" */
 void cli_zk_ask_servers(const struct zk_address *from, char to[CLI_ZK_CONNECT]);
+/* those of its hosts whose names have no address here, with ", " between; how many.  Asks the
+ * resolver, and waits for it. */
+unsigned cli_zk_unfound(const char *connect, char to[CLI_ZK_CONNECT]);
 /* says why as far as it is known; the exit code */
 int cli_zk_ask_fails(struct cli_zk_ask *a, const char *what, int err);
 

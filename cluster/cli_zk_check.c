@@ -83,6 +83,30 @@ static int check_zookeeper(struct check *k)
     return err ? cli_zk_ask_fails(&k->ask, "/cluster", err) : CLI_OK;
 }
 
+static int check_say(const struct check *k)
+{
+    char unfound[CLI_ZK_CONNECT];
+    bool is_unfound = cli_zk_unfound(k->connect, unfound);
+    if (is_unfound && !k->cli->quiet)
+        fprintf(stderr,
+                "note: journal.zk.connect: there is no address for %s here: check the name and the "
+                "resolver\n",
+                unfound);
+    if (k->cli->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddBoolToObject(j, "ok", true);
+        cJSON_AddStringToObject(j, "cluster", k->id);
+        cJSON_AddStringToObject(j, "dir", k->dir);
+        cJSON_AddStringToObject(j, "zookeeper", k->connect);
+        cJSON_AddStringToObject(j, "hosts_without_address", unfound);
+        cli_print_json(j);
+    } else {
+        printf("ok: cluster %s: %s is fit for its journal, and ZooKeeper answers at %s\n", k->id,
+               k->dir, k->connect);
+    }
+    return CLI_OK;
+}
+
 int cli_zk_check(struct cli *c)
 {
     static struct check k;
@@ -101,17 +125,8 @@ int cli_zk_check(struct cli *c)
         code = check_journal(&k);
     if (!code)
         code = check_zookeeper(&k);
-    if (!code && c->json) {
-        cJSON *j = cJSON_CreateObject();
-        cJSON_AddBoolToObject(j, "ok", true);
-        cJSON_AddStringToObject(j, "cluster", k.id);
-        cJSON_AddStringToObject(j, "dir", k.dir);
-        cJSON_AddStringToObject(j, "zookeeper", k.connect);
-        cli_print_json(j);
-    } else if (!code) {
-        printf("ok: cluster %s: %s is fit for its journal, and ZooKeeper answers at %s\n", k.id,
-               k.dir, k.connect);
-    }
+    if (!code)
+        code = check_say(&k);
     cli_zk_ask_close(&k.ask);
     return code;
 }

@@ -59,7 +59,7 @@ static void session_dial(struct zk *z)
     int64_t ns = session_attempt_ns(z);
     if (z->tried % z->address.n == 0) {
         z->is_probing = session_doubts(z);
-        z->shut = 0;
+        z->shut = z->unfound = 0;
     }
     z->link = ZK_LINK_DIALLING;
     z->attempts++;
@@ -76,6 +76,18 @@ static int64_t session_half_or_more(struct zk *z, int64_t ns)
     return ns / 2 + (int64_t)(env_random(z->env) % (uint64_t)(ns / 2 + 1));
 }
 
+/* a round of servers none of which has an address: a word in the configuration, or the resolver */
+static void session_log_unfound(const struct zk *z)
+{
+    uint32_t n = z->address.n;
+    if (z->unfound == n && (z->tried == n || z->tried / n % SESSION_LOG_EVERY == 0))
+        fmt_log(
+            z->env, ENV_LOG_ERROR,
+            "zookeeper: none of the %u hosts in the connection string has an address (%s, ...): "
+            "check the names and the resolver. It is tried again and again.",
+            n, session_server(z));
+}
+
 static void session_dial_later(struct zk *z)
 {
     int64_t pause_ns;
@@ -84,6 +96,7 @@ static void session_dial_later(struct zk *z)
     } else if (z->tried % z->address.n) {
         pause_ns = (int64_t)(env_random(z->env) % (uint64_t)z->cfg.backoff_min_ns);
     } else {
+        session_log_unfound(z);
         pause_ns = session_half_or_more(z, z->backoff_ns);
         z->backoff_ns = base_min_i64(z->backoff_ns * 2, z->cfg.backoff_max_ns);
     }
@@ -269,7 +282,9 @@ static void session_dialled(struct env_op *op)
         return;
     }
     if (op->ret < 0) {
-        zk_session_lost(z, (int)op->ret, "cannot connect");
+        bool is_unfound = op->ret == E_NXIO;
+        z->unfound += is_unfound;
+        zk_session_lost(z, (int)op->ret, is_unfound ? "its name has no address" : "cannot connect");
         return;
     }
     struct wbuf w = wbuf_make(z->out, z->io_cap);
