@@ -195,8 +195,9 @@ static void cli_zk_ask_called(struct env_op *op)
     struct cli_zk_ask *a =
         container_of(container_of(op, struct zk_call, op), struct cli_zk_ask, call);
     struct zk_reply *r = &a->call.reply;
-    const void *from = r->data ? r->data : r->children.p;
-    uint32_t n = r->data ? r->data_len : r->children.len;
+    struct zk_list *list = r->acl.n ? &r->acl : &r->children;
+    const void *from = r->data ? r->data : list->p;
+    uint32_t n = r->data ? r->data_len : list->len;
     a->is_called = true;
     a->copy = malloc(n + 1);
     ASSERT(a->copy);
@@ -205,7 +206,7 @@ static void cli_zk_ask_called(struct env_op *op)
     if (r->data)
         r->data = a->copy;
     else
-        r->children.p = a->copy;
+        list->p = a->copy;
 }
 
 int cli_zk_ask_call(struct cli_zk_ask *a, const struct zk_call *call, int64_t timeout_ns)

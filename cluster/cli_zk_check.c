@@ -83,9 +83,23 @@ static int check_zookeeper(struct check *k)
     return err ? cli_zk_ask_fails(&k->ask, "/cluster", err) : CLI_OK;
 }
 
-static int check_say(const struct check *k)
+/* nodes from before journal.zk.auth was set */
+static void check_nodes(struct check *k)
+{
+    static struct zk_address at;
+    char open[CLI_ZK_OPEN], why[CONFIG_ERROR_MAX];
+    int err = zk_address_parse(k->connect, &at, why, sizeof why);
+    if (!err && cli_zk_acl_open(&k->ask, at.root, false, open, &err) && !k->cli->quiet)
+        fprintf(stderr,
+                "note: in ZooKeeper everybody may change %s: made before journal.zk.auth was set. "
+                "When all masters have it, `tarn journal bootstrap` closes them\n",
+                open);
+}
+
+static int check_say(struct check *k)
 {
     char unfound[CLI_ZK_CONNECT];
+    check_nodes(k);
     bool is_unfound = cli_zk_unfound(k->connect, unfound);
     if (is_unfound && !k->cli->quiet)
         fprintf(stderr,

@@ -1,6 +1,6 @@
 /* journal/zk_elect.c - see zk_elect.h.
  *
- *   DOWN --session--> WHOSE -> MAKE (-> ROOT -> MAKE) -> JOIN -> LOOK
+ *   DOWN --session--> WHOSE -> MAKE (-> ROOT -> MAKE) (-> ACL*) -> JOIN -> LOOK
  *   LOOK -> WATCH -> WAIT --who is before goes--> LOOK
  *   LOOK -> OWN -> WAIT                 first: its own node is watched
  *   WAIT -> BURY -> LOOK                the one before is plainly gone: its node goes
@@ -80,6 +80,14 @@ static void elect_begin(struct elect *l)
     case ELECT_ROOT:
         l->call.is_absolute = true;
         elect_call(l, ZK_OP_CREATE, l->root);
+        return;
+    case ELECT_ACL:
+        if (!l->n_acls) {
+            l->call.is_absolute = true;
+            elect_call(l, ZK_OP_GET_ACL, strchr(l->cfg.connect, '/'));
+        } else {
+            elect_call(l, ZK_OP_GET_ACL, elect_dirs[l->n_acls - 1]);
+        }
         return;
     case ELECT_JOIN:
         l->call.flags = ZK_CREATE_EPHEMERAL_SEQUENTIAL;
@@ -241,10 +249,30 @@ static void elect_made(struct elect *l, int64_t ret)
     } else if (l->made == ELECT_DIR_CLUSTER) {
         l->state = ELECT_WHOSE; /* somebody may have been quicker */
     } else if (++l->made == ARRAY_LEN(elect_dirs)) {
-        l->state = ELECT_IDLE;
+        l->state = l->cfg.digest && *l->cfg.digest ? ELECT_ACL : ELECT_IDLE;
+        l->n_acls = strchr(l->cfg.connect, '/') ? 0 : 1;
+        *l->open = 0;
         if (!l->elect.failed)
             zk_members_run(&l->members, l->zk);
     }
+}
+
+/* Nodes from before there were credentials stay everybody's.  They are not closed here: one master
+ * with the wrong ones would lock all others out. */
+static void elect_acl(struct elect *l, int64_t ret)
+{
+    size_t at = strlen(l->open);
+    if (!ret && zk_proto_acl_is_open(l->call.reply.acl))
+        fmt_into(l->open + at, sizeof l->open - at, "%s%s", at ? ", " : "",
+                 l->n_acls ? elect_dirs[l->n_acls - 1] : "/");
+    if (++l->n_acls <= ARRAY_LEN(elect_dirs))
+        return;
+    l->state = ELECT_IDLE;
+    if (*l->open)
+        fmt_log(l->env, ENV_LOG_WARN,
+                "journal: in ZooKeeper at %s everybody may change %s: made before journal.zk.auth "
+                "was set. When all masters have it, `tarn journal bootstrap` closes them.",
+                l->cfg.connect, l->open);
 }
 
 /* of another cluster's path nothing is made, and nobody there is stood against */
@@ -297,6 +325,9 @@ static void elect_called(struct elect *l, int64_t ret)
     case ELECT_MAKE:
     case ELECT_ROOT:
         elect_made(l, ret);
+        return;
+    case ELECT_ACL:
+        elect_acl(l, ret);
         return;
     case ELECT_JOIN:
         l->state = ret == 0 || l->call.is_sent ? ELECT_FIND : ELECT_JOIN;

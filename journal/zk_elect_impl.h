@@ -17,6 +17,7 @@ enum elect_state {
     ELECT_WHOSE,
     ELECT_MAKE,
     ELECT_ROOT, /* the chroot itself, one level after the other */
+    ELECT_ACL,  /* with credentials: may others change the nodes? */
     ELECT_IDLE,
     ELECT_JOIN,
     ELECT_FIND,
@@ -102,6 +103,8 @@ struct elect {
     struct zk_multi hand_ops[ELECT_HAND_MAX];
     char hand_path[ELECT_HAND_MAX][ELECT_PATH];
     struct zk_members members;
+    uint32_t n_acls; /* looked at */
+    char open[64];   /* those that everybody may change */
     char root[ZK_ROOT_MAX];
     uint32_t root_len; /* of what is being made */
     struct env_op zk_op, near_op, *stop_op;
