@@ -44,7 +44,7 @@ int cli_zk_bootstrap(struct cli *c);
 
 /* --- of a command --- */
 
-enum { CLI_ZK_CONNECT = 4400 };
+enum { CLI_ZK_CONNECT = 4400, CLI_ZK_OPEN = 5 * (ZK_ROOT_MAX + 16) };
 
 struct cli_zk_ask {
     const struct cli *cli;
@@ -74,6 +74,13 @@ void cli_zk_ask_end(struct cli_zk_ask *a); /* of the session */
 void cli_zk_ask_close(struct cli_zk_ask *a);
 /* the servers of an address, without its path: "h1:2181,h2:2181" */
 void cli_zk_ask_servers(const struct zk_address *from, char to[CLI_ZK_CONNECT]);
+/* those of its hosts whose names have no address here, with ", " between; how many.  Asks the
+ * resolver, and waits for it. */
+unsigned cli_zk_unfound(const char *connect, char to[CLI_ZK_CONNECT]);
+/* cli_zk_acl.c: the nodes of the path `root` that everybody may change, with ", " between; how
+ * many.  closes: they become the own user's, or *ret_err says why not. */
+unsigned cli_zk_acl_open(struct cli_zk_ask *a, const char *root, bool closes, char to[CLI_ZK_OPEN],
+                         int *ret_err);
 /* says why as far as it is known; the exit code */
 int cli_zk_ask_fails(struct cli_zk_ask *a, const char *what, int err);
 

@@ -67,7 +67,8 @@ struct zk_elect {
  * one step: who finds its node gone stands again, behind the others.
  *
  * A session that expires is over for good: whoever is first then is LOST, another session is begun,
- * and it stands again behind the others. */
+ * and it stands again behind the others.  When ZooKeeper's data are lost who leads goes on, and the
+ * path is made again by those who know that it was their cluster's (zk_elect.c). */
 struct zk_config;
 
 struct zk_elect_config {

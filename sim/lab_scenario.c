@@ -226,6 +226,7 @@ static const struct key keys[] = {
     EVERY("shared_slow", LAB_FAULT_SHARED_SLOW),
     EVERY("shared_crash", LAB_FAULT_SHARED_CRASH),
     EVERY("shared_rot", LAB_FAULT_SHARED_ROT),
+    EVERY("zk_lose", LAB_FAULT_ZK_LOSE),
     TIME("random.for", random_for_ns),
     TIME("random.from", random_from_ns),
     TIME("random.until", random_until_ns),

@@ -60,6 +60,7 @@ enum lab_fault_kind {
     LAB_FAULT_SHARED_SLOW,   /* its disk takes long, and stalls, for `for` */
     LAB_FAULT_SHARED_CRASH,  /* it stops, and is there again after `for` */
     LAB_FAULT_SHARED_ROT,    /* a bit of its newest state image changes, if others go on */
+    LAB_FAULT_ZK_LOSE,       /* all servers are down for `for`, and lose their disks, or go back */
     LAB_FAULTS
 };
 

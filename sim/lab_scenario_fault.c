@@ -16,7 +16,8 @@ static const char *const fault_names[] = {
     "blackout",      "swizzle",       "bridge",       "link_slow",    "clock_step",   "clock_rate",
     "rot",           "disk_errors",   "store_change", "store_outage", "store_full",   "zk_crash",
     "zk_pause",      "zk_away",       "zk_cut",       "zk_lag",       "zk_depose",    "zk_expire",
-    "shared_outage", "shared_errors", "shared_full",  "shared_slow",  "shared_crash", "shared_rot"};
+    "shared_outage", "shared_errors", "shared_full",  "shared_slow",  "shared_crash", "shared_rot",
+    "zk_lose"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {
@@ -44,7 +45,8 @@ static bool fault_is_drawn(enum lab_fault_kind k)
 {
     return k == LAB_FAULT_WIPE || k == LAB_FAULT_BIT_FLIP ||
            (k >= LAB_FAULT_STALL && k <= LAB_FAULT_ROT) || k == LAB_FAULT_STORE_CHANGE ||
-           (k >= LAB_FAULT_ZK_CRASH && k <= LAB_FAULT_ZK_EXPIRE) || k == LAB_FAULT_SHARED_ROT;
+           (k >= LAB_FAULT_ZK_CRASH && k <= LAB_FAULT_ZK_EXPIRE) || k == LAB_FAULT_SHARED_ROT ||
+           k == LAB_FAULT_ZK_LOSE;
 }
 
 bool lab_scenario_fault_has(enum lab_fault_kind k, const char *field)

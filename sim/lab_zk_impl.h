@@ -179,6 +179,9 @@ struct lab_zk {
     struct lab_zk_lane lane[2][LAB_ZK_SERVERS][LAB_ZK_SERVERS];
     struct lab_zk_result results[LAB_ZK_OPS];
     struct lab_zk_stats stats;
+    struct lab_zk_tree kept; /* what is brought back */
+    uint32_t kept_epoch;
+    bool has_kept;
 };
 
 /* ---- lab_zk.c ---- */
@@ -208,6 +211,8 @@ void lab_zk_inbox_drop(struct lab_zk_place *p);
 void lab_zk_log_feed(struct lab_zk_place *leader, struct lab_zk_place *p);
 /* entries from `end` on are none any more */
 void lab_zk_log_cut(struct lab_zk *z, uint64_t end);
+/* no entry is left; nobody runs */
+void lab_zk_log_drop(struct lab_zk *z);
 /* applies entries below end */
 void lab_zk_log_apply(struct lab_zk_place *p, uint64_t end);
 struct lab_zk_entry *lab_zk_entry_new(struct lab_zk *z, enum lab_zk_entry_kind kind,

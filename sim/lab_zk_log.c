@@ -164,6 +164,15 @@ void lab_zk_log_cut(struct lab_zk *z, uint64_t end)
     }
 }
 
+void lab_zk_log_drop(struct lab_zk *z)
+{
+    for (; z->log_first < z->log_end; z->log_first++) {
+        struct lab_zk_entry *e = entry_at(z, z->log_first);
+        mem_free(z->mem, e, entry_size(e));
+    }
+    z->committed = z->log_end;
+}
+
 /* entries that all who are attached have applied; so what is there is in some tree */
 static void log_trim(struct lab_zk *z)
 {

@@ -21,6 +21,7 @@ struct lab_zk_site {
     uint32_t down[LAB_ZK_SERVERS], paused[LAB_ZK_SERVERS]; /* faults that keep it so */
     char rotten[ENV_NAME_MAX];                             /* the image that was damaged last; "" */
     uint32_t full, slow, gone;                             /* and of the storage */
+    bool has_kept;
 };
 
 /* ---- from the scenario ---- */
@@ -159,6 +160,19 @@ static void zk_up(struct lab_zk_site *z, uint32_t i)
         lab_zk_start(z->zk, i);
 }
 
+/* All of them stop; when they start again they have nothing, or what was committed at the fault of
+ * this kind before: then their zxids may have passed what masters have seen, or not. */
+static uint32_t zk_lose(struct lab_zk_site *z, struct lab_fault *f)
+{
+    bool to_kept = lab_fault_chance(f, z->sim, 2) == 1 && z->has_kept;
+    if (!to_kept)
+        z->has_kept |= lab_zk_keep(z->zk);
+    for (uint32_t i = 0; i < z->s->zk.servers; i++)
+        zk_down(z, i);
+    lab_zk_lose(z->zk, to_kept);
+    return 0;
+}
+
 /* whose session is ended: of those that stand for election one, mostly the first */
 static void zk_expire(struct lab_zk_site *z, struct lab_fault *f)
 {
@@ -280,6 +294,9 @@ uint32_t lab_zk_site_fault(struct lab_zk_site *z, struct lab_fault *f)
     case LAB_FAULT_ZK_EXPIRE:
         zk_expire(z, f);
         break;
+    case LAB_FAULT_ZK_LOSE:
+        which = zk_lose(z, f);
+        break;
     case LAB_FAULT_SHARED_ROT:
         zk_rot(z, f);
         break;
@@ -303,6 +320,7 @@ void lab_zk_site_fault_end(struct lab_zk_site *z, const struct lab_fault *f, uin
             sim_node_resume(n);
         break;
     case LAB_FAULT_ZK_AWAY:
+    case LAB_FAULT_ZK_LOSE:
         for (uint32_t i = 0; i < z->s->zk.servers; i++)
             zk_up(z, i);
         break;

@@ -80,6 +80,8 @@ static const struct {
     {LAB_FAULT_SHARED_CRASH, "zk", "the shared storage stops, and is there again after for"},
     {LAB_FAULT_SHARED_ROT, "zk",
      "a bit of the newest state image there changes, while others have what it must have"},
+    {LAB_FAULT_ZK_LOSE, "zk",
+     "all servers of ZooKeeper lose their data, or go back to older ones, while they are down"},
 };
 static_assert(ARRAY_LEN(faults) == LAB_FAULTS, "each fault has its text");
 

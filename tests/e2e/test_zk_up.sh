@@ -15,6 +15,8 @@ expect 4 'shared_dir must name' tarn status --set journal.type=zk --set journal.
 expect 4 'journal.zk.connect: .*one comma too many' tarn status --set journal.type=zk --set journal.zk.connect=h,,i/t
 expect 4 'did you mean "journal.zk.connect"' tarn status --set journal.zk.conect=h
 expect 3 'no ZooKeeper server answers at 127.0.0.1:1' tarn zk ls --connect 127.0.0.1:1 -t 1s
+expect 3 'there is no address for no.such.invalid, nor.this.invalid: check the name' tarn zk ls --connect no.such.invalid,127.0.0.1:1,nor.this.invalid/t -t 1s
+expect 3 'no.such.invalid:2181 +does not serve: its name has no address' tarn zk ping --connect no.such.invalid,127.0.0.1:1 -t 1s
 need_zookeeper
 need_fuse
 
@@ -54,6 +56,9 @@ expect 0 'an image up to record' tarn journal snapshot --all
 # would one more start? (masters run meanwhile)
 check() { local status=$1 says=$2; shift 2; expect "$status" "$says" tarn master --check --set journal.id=1 --set "master.dir=$work/nine" "$@"; }
 check 0 "^ok: cluster [0-9a-f]{32}: $work/up/shared is fit for its journal, and ZooKeeper answers at 127.0.0.1"
+zk_at=$(grep -o '"connect":[^,}]*' "$TARN_CONFIG" | grep -o '127[0-9.:]*')
+check 0 'note: journal.zk.connect: there is no address for no.such.invalid here' --set "journal.zk.connect=no.such.invalid,$zk_at/tarn"
+check 3 'no ZooKeeper server answers at .*: there is no address for no.such.invalid' --set journal.zk.connect=no.such.invalid/tarn
 check 3 'no ZooKeeper server answers at 127.0.0.1:1' --set journal.zk.connect=127.0.0.1:1/tarn
 check 1 'does not know cluster .* there: `tarn journal bootstrap` makes the path' --set "journal.zk.connect=$(grep -o '"connect":[^,}]*' "$TARN_CONFIG" | grep -o '127[0-9.:]*')/other"
 check 1 'there is no journal \(no file "fence"\): is the shared storage mounted' --set "journal.zk.shared_dir=$work/bin"
@@ -97,7 +102,6 @@ wait_for 10 whole || fail "the second one of number 2 took something along: $(ta
 [ "$(stat -c %a "$TARN_CONFIG")" = 600 ] || fail "others may read journal.zk.auth in tarn.json: $(stat -c %a "$TARN_CONFIG")"
 
 # whose path it is: a master whose directory has another cluster's journal ends, one whose path is nobody's is not elected
-zk_at=$(grep -o '"connect":[^,}]*' "$TARN_CONFIG" | grep -o '127[0-9.:]*')
 mkdir "$work/alien"
 expect 0 '[0-9a-f]{32}' tarn journal bootstrap --set "journal.zk.connect=$zk_at/alien" --set "journal.zk.shared_dir=$work/alien" --set journal.id=9 --set journal.members=
 jq_less() { python3 -c 'import json,sys; c=json.load(open(sys.argv[1])); c.pop("mounts", None); json.dump(c, open(sys.argv[2], "w"))' "$TARN_CONFIG" "$1"; }
@@ -113,6 +117,12 @@ pids[nine]=$!
 wait_for 15 grep -q 'does not know cluster .* this master is not elected' "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
 kill9 nine
 expect 2 'its path has a comma or colon: it is said once' tarn zk ping --connect "$zk_at/a,$zk_at/a"
+: > "$work/nine.log"
+tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/nine" \
+    --set journal.zk.connect=no.such.invalid,nor.this.invalid/tarn > "$work/nine.log" 2>&1 &
+pids[nine]=$!
+wait_for 15 grep -q 'error.*none of the 2 hosts in the connection string has an address' "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
+kill9 nine
 wait_for 10 whole || fail "strangers took something along: $(tarn journal status 2>&1)"
 
 write_files "$work/mnt" & writing=$!
