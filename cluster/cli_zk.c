@@ -111,6 +111,8 @@ int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct m
     jc->zk.shared = shared;
     jc->zk.elect = z->elect;
     jc->zk.begin_ns = session_ns / 3;
+    jc->zk.room = &z->room.room;
+    cli_zk_room_open(&z->room, net_env(net), config_str(g, CONFIG_JOURNAL_ZK_SHARED_DIR));
     return CLI_OK;
 }
 

@@ -24,6 +24,8 @@ zookeeper_pid() { pgrep -f "QuorumPeerMain $work/up/zookeeper/zoo.cfg" | head -1
 role_of() { tarn journal status --json --set client.masters="127.0.0.1:$((port + $1 - 1))" --set journal.members= 2> /dev/null | tr -d ' \t\n' |
     grep -o "\"id\":$1,[^}]*" | grep -o '"role":"[a-z]*"'; }
 is_standby() { [ "$(role_of "$1")" = '"role":"standby"' ]; }
+http() { curl -s "http://$(grep -o "master-$1 http://[0-9.:]*" "$work/up.log" | tail -1 | cut -d/ -f3)/$2"; }
+is_ready() { wait_for 10 eval "http $1 readyz | grep -q '$2'"; }
 term_of() { json | grep -o '"term":[0-9]*' | head -1; }
 
 mkdir -p "$work/mnt" "$work/up/shared"
@@ -138,6 +140,20 @@ wait_for 10 is_standby "$old" || fail "$old still leads: $(role_of "$old")"
 other_leads "$old" || fail "nobody leads: $(tarn journal status 2>&1)"
 wait_for 20 whole || fail "not whole: $(tarn journal status 2>&1)"
 
+# --- ZooKeeper answers nobody: who leads goes on, and everybody says that nobody could take over ---
+before=$(leader),$(term_of)
+all_barred() { json | grep -q '"electable":0,"voters":3,"voters_up":3,"tolerates":0,"ok":false,"warnings":\["nomasterhasaZooKeepersession'; }
+kill -STOP "$(zookeeper_pid)"
+wait_for 10 all_barred || fail "ZooKeeper is silent, and nobody says so: $(tarn journal status --json 2>&1)"
+expect 1 'masters  3 of 3 answer, 0 can be elected through ZooKeeper; nobody would go on if the leader were lost' tarn journal status
+expect 1 'warning: no master has a ZooKeeper session .*: the leader goes on, and nobody can take over from it.  Start its servers' tarn journal status
+expect 0 'cannot lead: no ZooKeeper session, for [0-9]+ s' tarn status
+is_ready $(($(leader) % 3 + 1)) '"ready": false.*no ZooKeeper session' || fail "a standby without a session: $(http $(($(leader) % 3 + 1)) readyz)"
+is_ready "$(leader)" '"ready": true.*"degraded": "no ZooKeeper' || fail "a leader without a session: $(http "$(leader)" readyz)"
+http "$(leader)" metrics | grep -q '^tarn_journal_zk_electable 0$' || fail "metrics: $(http "$(leader)" metrics | grep zk)"
+kill -CONT "$(zookeeper_pid)"
+wait_for 20 whole || fail "ZooKeeper is back, and: $(tarn journal status 2>&1)"
+
 # --- ZooKeeper dies and comes back: who leads goes on without it, and nothing is lost with it ---
 before=$(leader),$(term_of)
 kill -9 "$(zookeeper_pid)"
@@ -173,6 +189,10 @@ if [ $is_small ]; then
     done
     [ "$i" -lt 2000 ] || fail "it never gets full"
     grep -hq 'read-only until there is' "$work"/up/master-*.log "$work/again.log" || fail "not a word of that: $(tail -n 3 "$work"/up/master-*.log)"
+    says_full() { tarn journal status > "$work/full" 2>&1; [ $? = 1 ] && grep -q 'warning: the shared directory is full, changes are refused: free some space there' "$work/full"; }
+    wait_for 10 says_full || fail "full, and status says: $(cat "$work/full")"
+    grep -q 'warning:.* of 320.0 MiB are free' "$work/full" || fail "how much is free: $(cat "$work/full")"
+    is_ready "$(leader)" '"ready": true.*"degraded": "no room' || fail "full, and ready says: $(http "$(leader)" readyz)"
     # what is open is read; to open another one may need a record, of what is seen below
     [ "$(cat <&8)" = "content of 1" ] || fail "full, and what is open cannot be read"
     exec 8<&-
