@@ -39,6 +39,9 @@ int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env)
                          errno == ENOENT ? ": is the shared storage mounted?" : "");
     if (!S_ISDIR(st.st_mode))
         return cli_error(c, CLI_FAILED, "journal.zk.shared_dir %s: not a directory", dir);
+    int code = cli_zk_access(c, dir);
+    if (code)
+        return code;
     int err = net_shared_open(net, dir, ret_env);
     if (err == E_BUSY)
         return cli_error(c, CLI_FAILED,

@@ -33,6 +33,8 @@ struct cli_zk {
 
 /* what a master says of itself to others: as journal.members has it, else master.listen */
 const char *cli_zk_address(const struct config *g, char to[ENV_ADDR_MAX]);
+/* cli_zk_access.c: may this user do there what a master does?  CLI_OK or an exit code */
+int cli_zk_access(const struct cli *c, const char *dir);
 /* The shared directory that is there, as an env of net's; CLI_OK or an exit code. */
 int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env);
 /* The same for a master: it has a number, and the journal was not migrated away. */

@@ -106,6 +106,33 @@ jq_less() { python3 -c 'import json,sys; c=json.load(open(sys.argv[1])); c.pop("
 jq_less "$work/nine.json" # an under-store's lock would stop it
 expect 1 'is of cluster [0-9a-f]{32}: this master ends' timeout 60 tarn master -c "$work/nine.json" --set journal.id=9 --set journal.members= \
     --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/nine" --set "journal.zk.shared_dir=$work/alien"
+# what belongs to another user is named, with whose it is and what to do: at start, and when an image is to be written
+chmod 711 "$work"
+mkdir -p "$work/alien/images/9" "$work/nobody"
+as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+nobody_up=("${as_nobody[@]}" "$build/tarn" master -c "$work/nine.json" --set journal.id=9 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))"
+    --set "master.dir=$work/nobody" --set "journal.zk.shared_dir=$work/alien" --set "journal.zk.connect=$zk_at/alien" --set "journal.zk.auth=tarn:a secret")
+alone=(--set journal.members= --masters "127.0.0.1:$((port + 9))")
+alone_leads() { tarn journal status "${alone[@]}" 2> /dev/null | grep -q 'leader'; }
+if chown -R nobody "$work/alien" "$work/nobody" 2> /dev/null && "${as_nobody[@]}" test -x "$build/tarn"; then
+    chown root "$work/alien/images/9"
+    theirs="$work/alien/images/9 belongs to root \(mode 0755\), and this process runs as nobody: chown -R nobody $work/alien/images/9"
+    expect 1 "$theirs" "${nobody_up[@]}" --check
+    expect 1 "$theirs" "${nobody_up[@]}"
+    chown nobody "$work/alien/images/9"
+    chown root "$work/alien/fence"
+    expect 1 "$work/alien/fence belongs to root .*: chown nobody $work/alien/fence" "${nobody_up[@]}"
+    chown nobody "$work/alien/fence"
+    "${nobody_up[@]}" > "$work/nobody.log" 2>&1 &
+    pids[nobody]=$!
+    wait_for 20 alone_leads || fail "it does not lead: $(cat "$work/nobody.log")"
+    chown -R root "$work/alien/images"
+    expect 1 'permission denied' tarn journal snapshot "${alone[@]}"
+    grep -qE "net: permission denied: $work/alien/images.* belongs to root .* runs as nobody: chown -R nobody" "$work/nobody.log" || fail "not a word: $(cat "$work/nobody.log")"
+    term nobody
+else
+    echo "not tried: the files of another user (needs root)"
+fi
 echo "to zk:elsewhere, some day" > "$work/alien/moved"
 check 4 'was migrated to zk:elsewhere, some day: set journal.zk.shared_dir' --set "journal.zk.shared_dir=$work/alien"
 : > "$work/nine.log"
