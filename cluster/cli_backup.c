@@ -488,4 +488,5 @@ const struct cli_command cli_backup = {
       "of the directory of a stopped master instead: its newest state image; local:DIR, "
       "raft:DIR,DIR or zk:DIR: all that the stopped journal holds"},
      {"force", 'f', NULL, "replace FILE"},
-     {"timeout", 0, "TIME", "give up after this long (default 10m; 30s while nobody leads)"}}};
+     {"timeout", 0, "TIME", "give up after this long (default 10m; 30s while nobody leads)"}},
+    .touches = CLI_TOUCHES_NAMED};

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cluster/cli_migrate.h"
+#include "cluster/cli_touch.h"
 #include "cluster/config_members.h"
 #include "core/fmt.h"
 
@@ -119,6 +120,9 @@ static int migrate_config(struct cli_migrate_place *p, struct cli *c, const char
                          "its type and place: local:DIR, raft:DIR, zk:DIR",
                          p->option,
                          p->type == CLI_MIGRATE_ZK ? "journal.zk.shared_dir" : "master.dir");
+    int code = *file ? cli_touch(c, dir) : CLI_OK; /* that of the command's own did answer */
+    if (code)
+        return code;
     migrate_text(p, dir);
     return migrate_add(p, c, dir, strlen(dir));
 }
