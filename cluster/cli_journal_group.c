@@ -328,6 +328,8 @@ static void group_say_health(const struct cli_journal_group *g)
         printf("the cluster stands still until %u do\n", g->voters / 2 + 1);
     else
         printf("tolerates the loss of %d more\n", spare);
+    if (g->is_zk)
+        cli_journal_group_zk_room(g);
 }
 
 /* what is to be said of a member; "" when nothing is */

@@ -48,8 +48,9 @@ void cli_journal_group_zk(struct cli_journal_group *g);
 /* what is wrong with those of a ZooKeeper journal and what to do, a line at a time */
 void cli_journal_group_zk_warn(const struct cli_journal_group *g,
                                void (*say)(void *ctx, const char *line), void *ctx);
-/* why it could not lead, in a few words; "" when it could */
+/* its ZooKeeper session, or why it could not lead, in a few words */
 const char *cli_journal_group_zk_bar(const struct cli_journal_member *m, char to[256]);
+void cli_journal_group_zk_room(const struct cli_journal_group *g); /* says it */
 /* what its own session is, and the room that it sees, as JSON */
 void cli_journal_group_zk_json(const struct cli_journal_member *m, cJSON *j);
 /* how many more may be lost; -1: nothing can be decided now */

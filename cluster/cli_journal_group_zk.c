@@ -150,6 +150,8 @@ const char *cli_journal_group_zk_bar(const struct cli_journal_member *m, char to
     char ago[32];
     unsigned at = m->self ? zk_bar_at(m) : ARRAY_LEN(zk_bars);
     to[0] = 0;
+    if (m->self && at == ARRAY_LEN(zk_bars))
+        snprintf(to, 256, "session for %s", zk_for(ago, m->self, "journal.zk.session_ns"));
     if (at < ARRAY_LEN(zk_bars))
         snprintf(to, 256, "%s: %s, for %s", m->leads ? "would not be elected again" : "cannot lead",
                  zk_bars[at].is, zk_for(ago, m->self, "journal.zk.barred_ns"));
@@ -175,6 +177,15 @@ void cli_journal_group_zk_json(const struct cli_journal_member *m, cJSON *j)
     cli_json_u64(j, "room_free", cli_masters_u64(m->self, "journal.zk.room_free"));
     cli_json_u64(j, "room_size", cli_masters_u64(m->self, "journal.zk.room_size"));
     cJSON_AddBoolToObject(j, "room_low", cli_masters_u64(m->self, "journal.zk.room_low"));
+}
+
+void cli_journal_group_zk_room(const struct cli_journal_group *g)
+{
+    char free[16], size[16];
+    if (cli_masters_u64(g->view, "journal.zk.room_size"))
+        printf("room     %s of %s free in the shared directory\n",
+               cli_bytes(free, cli_masters_u64(g->view, "journal.zk.room_free")),
+               cli_bytes(size, cli_masters_u64(g->view, "journal.zk.room_size")));
 }
 
 /* one member's word is enough: all share that directory */

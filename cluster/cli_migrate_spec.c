@@ -48,9 +48,11 @@ static int migrate_add(struct cli_migrate_place *p, const struct cli *c, const c
 {
     char path[CLI_DIR_PATH];
     struct stat st;
-    if (!n || n >= sizeof path - 16)
-        return cli_error(c, CLI_USAGE, "%s: a directory is missing, or its name is too long",
-                         p->option);
+    if (!n)
+        return cli_error(c, CLI_USAGE, "\"%s:\" names no directory: %s:DIR", migrate_types[p->type],
+                         migrate_types[p->type]);
+    if (n >= sizeof path - 16)
+        return cli_error(c, CLI_USAGE, "%s: the directory's name is too long", p->option);
     if (p->n == JOURNAL_MEMBERS_MAX)
         return cli_error(c, CLI_USAGE, "%s: more than %d directories", p->option,
                          JOURNAL_MEMBERS_MAX);

@@ -15,8 +15,15 @@ expect 4 'shared_dir must name' tarn status --set journal.type=zk --set journal.
 expect 4 'journal.zk.connect: .*one comma too many' tarn status --set journal.type=zk --set journal.zk.connect=h,,i/t
 expect 4 'did you mean "journal.zk.connect"' tarn status --set journal.zk.conect=h
 expect 3 'no ZooKeeper server answers at 127.0.0.1:1' tarn zk ls --connect 127.0.0.1:1 -t 1s
+mkdir "$work/empty" && : > "$work/file"
+expect 2 '"zk:" names no directory: zk:DIR' tarn journal verify zk:
+expect 1 "verify: $work/file: not a directory$" tarn journal verify "zk:$work/file"
+expect 1 "$work/empty: there is no journal here" tarn journal backup "$work/b" --from "$work/empty"
+expect 1 'nowhere: No such file or directory: is the shared storage mounted' tarn journal migrate --from "zk:$work/nowhere" --to "local:$work/l"
 need_zookeeper
 need_fuse
+expect 1 'nowhere: No such file or directory: it is not made; is the shared storage mounted' tarn up --journal zk --under-store "$store" --dir "$work/none" --set journal.zk.shared_dir=nowhere
+expect 1 "dir $work/file: not a directory" tarn up --journal zk --under-store "$store" --dir "$work/file"
 
 whole() { json | grep -q '"voters_up":3,"tolerates":2,"ok":true'; }
 other_leads() { local n; n=$(leader) && [ "$n" ] && [ "$n" != 0 ] && [ "$n" != "$1" ]; }
@@ -41,6 +48,8 @@ start_up
 
 # --- what is said of it ---
 expect 0 'masters  3 of 3 answer, elected through ZooKeeper; tolerates the loss of 2 more' tarn journal status
+expect 0 'room +[0-9.]+ [MGT]iB of [0-9.]+ [MGT]iB free in the shared directory' tarn journal status
+expect 0 '2 127.0.0.1:[0-9]+ .*session for [0-9]+ s$' tarn journal status
 expect 0 '2@127.0.0.1:[0-9]*=0 (standby|leader)' tarn journal members
 expect 0 "^$(leader) 127.0.0.1:[0-9]* [0-9]+$" tarn zk get /leader
 expect 0 'answers in ' tarn zk ping
