@@ -696,6 +696,26 @@ static uint32_t zg_connected(struct zg *g)
     return n;
 }
 
+/* how many would come to lead, by their own word; all that would not say that */
+static uint32_t zg_electable(struct zg *g, enum journal_bar bar)
+{
+    struct journal_status st;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+        journal_status(g->m[i].j, &st);
+        CU_ASSERT(st.is_zk && st.zk.room_ago_ns == -1);
+        CU_ASSERT_EQUAL(st.zk.has_session, st.zk.bar != JOURNAL_BAR_SESSION);
+        CU_ASSERT_EQUAL(st.zk.barred_ns > 0, st.zk.bar != JOURNAL_BAR_NONE);
+        n += st.zk.bar == JOURNAL_BAR_NONE;
+        if (st.zk.bar != JOURNAL_BAR_NONE) {
+            CU_ASSERT_EQUAL(st.zk.bar, bar);
+            CU_ASSERT(st.zk.session_ns > 5000000000LL && st.zk.session_ns < 15000000000LL);
+            CU_ASSERT(st.zk.barred_ns > 5000000000LL && st.zk.barred_ns < 15000000000LL);
+        }
+    }
+    return n;
+}
+
 /* Without ZooKeeper the leader goes on, and nobody could be called after it. */
 static void test_without_zookeeper_one_is_alone(void)
 {
@@ -703,16 +723,19 @@ static void test_without_zookeeper_one_is_alone(void)
     zg_open(g, 4);
     zg_load(g, 6000);
     CU_ASSERT_EQUAL(zg_connected(g), ZG_MEMBERS);
+    CU_ASSERT_EQUAL(zg_electable(g, JOURNAL_BAR_NONE), ZG_MEMBERS);
     for (uint32_t z = 0; z < 3; z++)
         sim_node_crash(lab_zk_node(g->zk, z));
     uint32_t had = g->n_acked;
     zg_load(g, 15000);
     CU_ASSERT(g->n_acked > had + 100);
     CU_ASSERT_EQUAL(zg_connected(g), 1);
+    CU_ASSERT_EQUAL(zg_electable(g, JOURNAL_BAR_SESSION), 0);
     for (uint32_t z = 0; z < 3; z++)
         lab_zk_start(g->zk, z);
     zg_load(g, 15000);
     CU_ASSERT_EQUAL(zg_connected(g), ZG_MEMBERS);
+    CU_ASSERT_EQUAL(zg_electable(g, JOURNAL_BAR_NONE), ZG_MEMBERS);
     zg_close(g);
 }
 

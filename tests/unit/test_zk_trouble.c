@@ -42,6 +42,14 @@ static void zt_end(struct zw *w)
     zw_drop(w);
 }
 
+/* why it would not come to lead */
+static enum journal_bar zt_bar(struct zw *w, uint32_t i)
+{
+    struct journal_status st;
+    journal_status(w->m[i].j, &st);
+    return st.zk.bar;
+}
+
 /* --- who cannot reach the storage --- */
 
 static void test_a_stuck_leader_lets_others(void)
@@ -54,12 +62,15 @@ static void test_a_stuck_leader_lets_others(void)
     zw_run(w, 13000);
     CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
     CU_ASSERT(!w->m[0].stands);
+    CU_ASSERT(zt_bar(w, 0) == JOURNAL_BAR_STORAGE || zt_bar(w, 0) == JOURNAL_BAR_CANDIDACY);
+    CU_ASSERT_EQUAL(zt_bar(w, 1), JOURNAL_BAR_NONE);
     CU_ASSERT_EQUAL(w->n_unknown, 1);
     zt_lead(w, 1);
     zt_write(w, 1, 3);
     w->s.m[0].stuck = NULL;
     zw_run(w, 1000);
     CU_ASSERT(w->m[0].stands && w->m[0].applied >= w->acked);
+    CU_ASSERT_EQUAL(zt_bar(w, 0), JOURNAL_BAR_NONE);
     zt_lead(w, 0);
     zt_end(w);
 }
@@ -649,6 +660,7 @@ static void test_a_standby_behind_damage_proves_nothing(void)
     CU_ASSERT(w->n_reads_failed > 1);
     journal_status(w->m[1].j, &st);
     CU_ASSERT(st.repairing);
+    CU_ASSERT_EQUAL(st.zk.bar, JOURNAL_BAR_DAMAGED);
     CU_ASSERT_PTR_NOT_NULL(strstr(w->s.disk.last_error, "cannot be read"));
     zt_write(w, 0, 3); /* the leader needs nothing of it */
     zt_end(w);
