@@ -8,7 +8,7 @@
 #include "sim/lab_zk_site.h"
 #include "sim/sim_shared.h"
 
-enum { SITE_SLOTS = 512, SITE_FORMATS = 8 }; /* slots: the fence is written whole */
+enum { SITE_SLOTS = 512, SITE_FORMATS = 8, SITE_ROTTEN = 64 }; /* the fence is written whole */
 static const int64_t SITE_PATIENCE_NS = 60000 * 1000000LL;
 
 struct lab_zk_site {
@@ -19,8 +19,9 @@ struct lab_zk_site {
     char connect[128];
     struct zk_config client;
     uint32_t down[LAB_ZK_SERVERS], paused[LAB_ZK_SERVERS]; /* faults that keep it so */
-    char rotten[ENV_NAME_MAX];                             /* the image that was damaged last; "" */
     uint32_t full, slow, gone;                             /* and of the storage */
+    char rotten[SITE_ROTTEN][ENV_NAME_MAX]; /* images that were damaged, the last one last */
+    uint32_t n_rotten;
 };
 
 /* ---- from the scenario ---- */
@@ -188,19 +189,27 @@ static const char *zk_image(const char *name)
     return leaf && strstr(name, "images/") && !strncmp(leaf, "/image-", 7) ? leaf : NULL;
 }
 
+static bool zk_is_rotten(const struct lab_zk_site *z, const char *name)
+{
+    for (uint32_t i = 0; i < z->n_rotten; i++)
+        if (!strcmp(z->rotten[i], name))
+            return true;
+    return false;
+}
+
 /* What is removed of the log is in the images of two members, so one may be damaged; and one more
  * when two others go as far as that one.  ret: the newest of those, or NULL */
 static const char *zk_rot_which(struct lab_zk_site *z)
 {
     struct sim_node *n = sim_shared_node(z->fs);
-    const char *newest = NULL, *was = *z->rotten ? zk_image(z->rotten) : "";
+    const char *newest = NULL, *was = z->n_rotten ? zk_image(z->rotten[z->n_rotten - 1]) : "";
     uint32_t others = 0;
     for (const char *f = ""; (f = sim_disk_next(n, f));)
-        if (zk_image(f) && strcmp(f, z->rotten) != 0 && sim_disk_size(n, f) > 0 &&
+        if (zk_image(f) && !zk_is_rotten(z, f) && sim_disk_size(n, f) > 0 &&
             strcmp(zk_image(f), was) >= 0 && (!newest || strcmp(zk_image(f), zk_image(newest)) > 0))
             newest = f;
     for (const char *f = ""; newest && (f = sim_disk_next(n, f));)
-        others += zk_image(f) && strcmp(f, z->rotten) != 0 && strcmp(zk_image(f), was) >= 0 &&
+        others += zk_image(f) && !zk_is_rotten(z, f) && strcmp(zk_image(f), was) >= 0 &&
                   strncmp(f, newest, (size_t)(zk_image(newest) - newest)) != 0;
     return others ? newest : NULL;
 }
@@ -209,9 +218,9 @@ static void zk_rot(struct lab_zk_site *z, struct lab_fault *f)
 {
     struct sim_node *n = sim_shared_node(z->fs);
     const char *name = zk_rot_which(z);
-    if (!name)
+    if (!name || z->n_rotten == SITE_ROTTEN)
         return;
-    fmt_into(z->rotten, sizeof z->rotten, "%s", name);
+    fmt_into(z->rotten[z->n_rotten++], ENV_NAME_MAX, "%s", name);
     uint64_t at = lab_fault_chance(f, z->sim, (uint64_t)sim_disk_size(n, name));
     sim_disk_flip(n, name, at, (unsigned)lab_fault_chance(f, z->sim, 8));
 }
