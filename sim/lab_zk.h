@@ -94,6 +94,9 @@ bool lab_zk_depose(struct lab_zk *z);
 /* the leader ends a session at its next tick; false: there is no such, or no leader */
 bool lab_zk_expire(struct lab_zk *z, int64_t session);
 
+/* somebody with zkCli.sh sets what is in a node, which anybody may write; false: no leader */
+bool lab_zk_set(struct lab_zk *z, const char *path, const char *text);
+
 /* ---- looking, for checkers ---- */
 
 enum lab_zk_role lab_zk_role(const struct lab_zk *z, uint32_t i);
