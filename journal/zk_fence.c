@@ -281,8 +281,8 @@ static int zk_fence_holds(struct zk_fence *f)
     struct zk_fence_slot s;
     memcpy(&s, f->block, sizeof s);
     bool own = !log_format_check(f->block, LOG_BLOCK, ZK_FENCE_SLOT_MAGIC) && s.epoch == f->epoch &&
-               s.mark == f->mark;
-    if (own && zk_fence_is_free(f->block + LOG_BLOCK))
+               (s.mark == f->mark || MUTANT(ZK_MARK_IGNORED));
+    if (own && (zk_fence_is_free(f->block + LOG_BLOCK) || MUTANT(ZK_FENCE_BACK)))
         return 0;
     f->seen = base_max_u64(f->seen, f->epoch + !zk_fence_is_free(f->block + LOG_BLOCK));
     return E_STALE;

@@ -432,9 +432,14 @@ bool lab_zk_set(struct lab_zk *z, const char *path, const char *text)
     q.path_len = (uint32_t)strlen(path);
     q.data = text;
     q.data_len = (uint32_t)strlen(text);
-    zk_proto_request_put(&w, &q);
-    if (!p || !lab_zk_is_up(p) || z->wish || w.bad)
+    if (!p || !lab_zk_is_up(p) || z->wish)
         return false;
+    if (!lab_zk_tree_find(&p->tree, path, q.path_len)) {
+        q.op = ZK_OP_CREATE;
+        q.acl = zk_proto_acl_open;
+    }
+    zk_proto_request_put(&w, &q);
+    ASSERT(!w.bad);
     z->wish = lab_zk_entry_new(z, LAB_ZK_CHANGE, 0, NULL, 0, b + 4, (uint32_t)w.len - 4);
     lab_zk_wake(p);
     return true;

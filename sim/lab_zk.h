@@ -94,7 +94,8 @@ bool lab_zk_depose(struct lab_zk *z);
 /* the leader ends a session at its next tick; false: there is no such, or no leader */
 bool lab_zk_expire(struct lab_zk *z, int64_t session);
 
-/* somebody with zkCli.sh sets what is in a node, which anybody may write; false: no leader */
+/* somebody with zkCli.sh sets what is in a node, which anybody may write, or makes it; false: no
+ * leader */
 bool lab_zk_set(struct lab_zk *z, const char *path, const char *text);
 
 /* ---- looking, for checkers ---- */

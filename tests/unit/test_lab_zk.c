@@ -434,7 +434,10 @@ static void test_somebody_sets_a_node(void)
         CU_ASSERT_FATAL(n != NULL);
         CU_ASSERT(n->data_cap == 1 && n->data[0] == '9' && n->stat.version == 1);
     }
-    CU_ASSERT(lab_zk_set(x.zk, "/nowhere", "8")); /* refused by everybody */
+    CU_ASSERT(lab_zk_set(x.zk, "/e/f", "8"));
+    sim_until(&x.w, NULL, 500 * ms);
+    CU_ASSERT(lab_zk_tree_find(lab_zk_tree(x.zk, 0), "/e/f", 4) != NULL);
+    CU_ASSERT(lab_zk_set(x.zk, "/no/where", "8")); /* refused by everybody */
     sim_until(&x.w, NULL, 500 * ms);
     CU_ASSERT(lab_zk_set(x.zk, "/e", "7"));
     world_close(&x);
