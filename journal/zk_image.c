@@ -9,7 +9,6 @@
  * overwrites nothing.  What goes is behind an image that is durable and complete; one that could
  * not be read at the start, because the storage did not answer, goes when two are.
  *  3. A standby whose next record was removed from the log takes the best image again. */
-#include "core/mutant.h"
 #include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
@@ -25,7 +24,7 @@ static struct snap *zk_image_snap(struct zk_drive *d, const char *dir)
 {
     struct snap_config sc = {.dir = dir,
                              .reserve_bytes = d->cfg.segment_bytes,
-                             .tag = MUTANT(ZK_IMAGE_NAME_SHARED) ? 1 : d->tag,
+                             .tag = d->tag,
                              .keeps_unread = true,
                              .cluster_hi = d->fence.cluster_hi,
                              .cluster_lo = d->fence.cluster_lo,
