@@ -141,7 +141,7 @@
 /* Those of the ZooKeeper journal and its client */
 #define ZK_MUTANTS(X) \
     X(ZK_FENCE_GAPS, "a claim of an epoch leaves slots below it free") \
-    X(ZK_FENCE_BACK, "who holds an older claim does not see later ones") \
+    X(ZK_FENCE_BACK, "a claim is good for ever: later ones touch no slot of it, and nobody looks above") \
     X(ZK_MARK_IGNORED, "two claims of one epoch hold both") \
     X(ZK_NO_FENCE, "what is durable is acknowledged without a look at the fence") \
     X(ZK_FENCE_EARLY, "a look at the fence counts for what became durable after it began") \

@@ -272,6 +272,8 @@ static void zk_fence_looked_down(struct zk_fence *f, uint64_t n)
         return;
     }
     uint64_t first = n ? f->at + n - 1 : 0; /* the last one in use is written anew */
+    if (MUTANT(ZK_FENCE_BACK) && n)
+        first++;
     zk_fence_fill(f, MUTANT(ZK_FENCE_GAPS) ? f->epoch : first);
 }
 
