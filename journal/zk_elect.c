@@ -20,6 +20,7 @@
  * The guid is that of the session, so whatever it created is found by it, also what comes to light
  * late.  One call of the election at a time, one of numbers, one of hints.  A call whose answer is
  * lost is followed by a look, never by the same again. */
+#include "core/mutant.h"
 #include "core/sometimes.h"
 #include "journal/zk_elect_impl.h"
 
@@ -279,7 +280,8 @@ static void elect_acl(struct elect *l, int64_t ret)
 static void elect_whose(struct elect *l, int64_t ret)
 {
     const struct zk_reply *r = &l->call.reply;
-    if (!ret && r->data_len == strlen(l->cluster) && !memcmp(r->data, l->cluster, r->data_len)) {
+    if (MUTANT(ZK_WHOSE_UNASKED) ||
+        (!ret && r->data_len == strlen(l->cluster) && !memcmp(r->data, l->cluster, r->data_len))) {
         l->was_ours = true;
         l->made = ELECT_DIR_FIRST;
         l->state = ELECT_MAKE;

@@ -29,7 +29,8 @@ struct zg_op {
 struct zg_member {
     struct zg *g;
     uint32_t i, life;
-    uint32_t id; /* 0: its own, i + 1 */
+    uint32_t id;         /* 0: its own, i + 1 */
+    const char *cluster; /* whose it is, as it thinks; NULL: it does not ask */
     struct sim_node *node;
     struct journal *j;
     struct journal_host host;
@@ -180,7 +181,7 @@ static void zg_boot(struct env *e, struct mem *mem, void *ctx)
                                  .id = m->id ? m->id : m->i + 1,
                                  .addr = addr,
                                  .who = who,
-                                 .cluster = zg_cluster};
+                                 .cluster = m->cluster ? m->cluster : zg_cluster};
     struct env *shared = sim_shared_mount(g->fs, m->node);
     m->life++;
     m->applied = 0;
@@ -614,6 +615,28 @@ static void test_who_does_not_know_makes_no_path(void)
 }
 
 /* who was killed and starts anew finds its node there until its old session is over */
+/* Who is of another cluster than ZooKeeper's path does not stand there, and ends. */
+static void test_another_clusters_path(void)
+{
+    struct zg *g = &zg_one;
+    zg_open(g, 3);
+    sim_node_crash(g->m[0].node);
+    zg_load(g, 3000);
+    CU_ASSERT(lab_zk_set(g->zk, "/a/tarn/cluster", "theirs"));
+    zg_load(g, 500);
+    for (int own = 0; own < 2; own++) {
+        g->m[0].cluster = own ? "theirs" : "ours";
+        *zg_error = 0;
+        zg_start(g, 0);
+        zg_load(g, 2000);
+        CU_ASSERT_EQUAL(g->m[0].role == JOURNAL_FAILED, !own);
+        CU_ASSERT_EQUAL(strstr(zg_error, "has the journal of cluster ours, but") != NULL, !own);
+        if (!own)
+            sim_node_crash(g->m[0].node);
+    }
+    zg_close(g);
+}
+
 static void test_a_restart_is_not_refused(void)
 {
     struct zg *g = &zg_one;
@@ -929,7 +952,8 @@ static void test_storms_with_old_names(void)
 
 UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
           UNIT(test_a_dead_process_is_not_waited_for), UNIT(test_two_of_one_number),
-          UNIT(test_a_restart_is_not_refused), UNIT(test_leadership_is_handed_over),
-          UNIT(test_zookeeper_begins_anew), UNIT(test_who_does_not_know_makes_no_path),
-          UNIT(test_without_zookeeper_one_is_alone), UNIT(test_a_number_out_of_range_is_an_error),
-          UNIT(test_storms), UNIT(test_storms_with_old_names))
+          UNIT(test_another_clusters_path), UNIT(test_a_restart_is_not_refused),
+          UNIT(test_leadership_is_handed_over), UNIT(test_zookeeper_begins_anew),
+          UNIT(test_who_does_not_know_makes_no_path), UNIT(test_without_zookeeper_one_is_alone),
+          UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_storms),
+          UNIT(test_storms_with_old_names))

@@ -359,6 +359,30 @@ static void test_who_was_overtaken_does_not_serve(void)
     zt_end(w);
 }
 
+/* 1 has claimed, and makes the first file of its log when 2 claims: it writes nothing more there */
+static void test_who_was_overtaken_begins_no_log(void)
+{
+    struct zw *w = zt_begin(48);
+    bool began = false;
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    share_kill(&w->s, 0);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state != ZK_NAME; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 1)->state, ZK_NAME);
+    w->s.m[1].stuck = "owner";
+    zt_lead(w, 2);
+    w->s.m[1].stuck = NULL;
+    for (int k = 0; k < 20000; k++) {
+        share_step(&w->s);
+        began |= zw_drive(w, 1)->state > ZK_NAME_CHECK && zw_drive(w, 1)->state < ZK_LEAD;
+    }
+    CU_ASSERT(!began);
+    zt_write(w, 2, 3);
+    zt_end(w);
+}
+
 /* 1 has found the epoch free and stands still; 2 claims it, has a log and stands still; 1 goes on
  */
 static void test_two_of_one_epoch_do_not_share_a_log(void)
@@ -955,7 +979,7 @@ UNIT_MAIN(
     UNIT(test_who_leaves_leaves_no_half_image), UNIT(test_a_look_that_failed_comes_again_soon),
     UNIT(test_who_is_not_first_claims_nothing), UNIT(test_a_number_out_of_range_is_an_error),
     UNIT(test_what_one_stands_on_stays), UNIT(test_who_was_overtaken_does_not_serve),
-    UNIT(test_two_of_one_epoch_do_not_share_a_log),
+    UNIT(test_who_was_overtaken_begins_no_log), UNIT(test_two_of_one_epoch_do_not_share_a_log),
     UNIT(test_a_log_that_is_gone_ends_the_leadership_only),
     UNIT(test_a_log_that_is_gone_with_the_fence_away), UNIT(test_a_log_that_fails_is_an_error),
     UNIT(test_who_cannot_append_does_not_lead), UNIT(test_damage_is_told_by_who_holds_the_claim),
