@@ -676,7 +676,7 @@ static void elect_tell(struct zk_elect *e, uint64_t applied, uint64_t image)
 
 static void elect_look(struct zk_elect *e, struct zk_elect_look *ret_look)
 {
-    struct elect *l = elect_self(e);
+    struct elect *l = zk_elect_self(e);
     bool has_node = elect_has_node(l) && !l->is_leaving;
     *ret_look = (struct zk_elect_look){.has_session = l->is_connected,
                                        .since_ns = l->session_ns,
