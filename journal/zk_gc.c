@@ -6,9 +6,11 @@
  *  1. What goes is covered by two complete images, of any members: losing one loses nothing.
  *  2. That is so for ever (images are only replaced by later ones), so what a leader removes that
  *     is none any more was to be removed.
- *  3. Of the own log segments go, oldest first (wal_trim).  Of older epochs whole logs go, once the
- *     own one begins at or before what images hold: then nothing of them is needed, whichever of
- *     them the chain leads through.
+ *  3. Of the own log segments go, oldest first (wal_trim).  Of older epochs whole logs go: all that
+ *     are older than one in the chain that leads here which begins at or before what images hold.
+ *     Nothing of them is needed, whichever of them the chain leads through.  That chain is known
+ *     from what was read on the way here (zk_gc_link), as far back as this member had to read; each
+ *     link was written once, for good, before the next one was.
  *  4. Logs of epochs between the one that this one stands on and this one go at once, whatever
  *     images hold: from here on every chain passes them by.  (They never served, or served and
  *     acknowledged nothing, and found this claim: zk_take.c, 1.)
@@ -23,6 +25,32 @@
 #include "journal/zk_drive_impl.h"
 
 static const int64_t ZK_GC_AGAIN_NS = 5000 * 1000000LL;
+
+void zk_gc_link(struct zk_drive *d, uint64_t epoch, uint64_t prev, uint64_t base)
+{
+    d->gc.link[epoch % ZK_LINKS] = (struct zk_link){epoch, prev, base};
+}
+
+/* the epoch in the chain that leads here whose log holds what follows that index; 0: not known */
+static uint64_t zk_gc_first(const struct zk_drive *d, uint64_t upto)
+{
+    struct zk_link l = {d->epoch, d->prev, d->log.base};
+    while (l.base > upto) {
+        uint64_t prev = l.prev;
+        l = d->gc.link[prev % ZK_LINKS];
+        if (!prev || l.epoch != prev)
+            return 0;
+    }
+    return l.epoch;
+}
+
+/* images hold what is there of it, or no chain leads through it: true */
+static bool zk_gc_goes(const struct zk_drive *d, uint64_t epoch)
+{
+    const struct zk_gc *g = &d->gc;
+    return epoch < g->first ? epoch > g->gone
+                            : epoch > d->prev && epoch < d->epoch && epoch > g->gone_between;
+}
 
 static void zk_gc_list(struct zk_drive *d, const char *dir)
 {
@@ -61,8 +89,7 @@ static bool zk_gc_name(struct zk_drive *d, const char *n)
         if (len >= sizeof leaf || !len || n[len - 1] != '/')
             return true;
         fmt_into(leaf, sizeof leaf, "%.*s", (int)len - 1, n);
-        if (!log_format_name_parse(leaf, "log-", &v) || v >= d->epoch ||
-            (g->is_all ? v <= g->gone : v <= g->gone_between || v <= d->prev))
+        if (!log_format_name_parse(leaf, "log-", &v) || !zk_gc_goes(d, v))
             return true;
         g->log = v;
         return false;
@@ -89,16 +116,16 @@ static void zk_gc_listed(struct zk_drive *d)
     if (g->state == ZK_GC_LOGS) {
         g->state = ZK_GC_REST;
     } else if (g->state == ZK_GC_FILES) {
-        if (g->is_all)
+        if (g->log < g->first)
             SOMETIMES(ZK_GC_LOG);
         else
             SOMETIMES(ZK_GC_ORPHAN);
-        *(g->is_all ? &g->gone : &g->gone_between) = g->log;
+        *(g->log < g->first ? &g->gone : &g->gone_between) = g->log;
         zk_gc_logs(d);
     } else if (!g->n_members) {
         uint64_t upto = MUTANT(ZK_GC_EAGER) ? g->best : g->second;
-        g->is_all = upto && upto >= d->log.base;
-        if (g->is_all)
+        g->first = zk_gc_first(d, upto);
+        if (g->first == d->epoch)
             wal_trim(d->wal, upto - d->log.base);
         zk_gc_logs(d);
     }

@@ -342,6 +342,8 @@ void zk_lead_begin(struct zk_drive *d)
     d->durable = base_max_u64(d->durable, d->applied);
     d->elections++;
     d->vain_ns = 0;
+    zk_gc_link(d, d->epoch, d->prev, d->log.base);
+    zk_room_led(d);
     d->role = JOURNAL_LEADER;
     SOMETIMES(ZK_LEADS);
     fmt_log(d->env, ENV_LOG_INFO, "journal: member %u leads: epoch %llu, %llu records.",
