@@ -42,6 +42,7 @@ enum {
     ZK_LACKS_ANEW = 8,
     ZK_LACKS_SAID = 200,
     ZK_LINKS = 256,
+    ZK_LINKS_READ = 32,
 };
 
 /*  OPEN -> STORE (is the storage fit?) -> LOAD -> REST
@@ -110,6 +111,7 @@ enum zk_gc_state {
     ZK_GC_REST,
     ZK_GC_MEMBERS,
     ZK_GC_IMAGES,
+    ZK_GC_CHAIN,
     ZK_GC_LOGS,
     ZK_GC_FILES,
     ZK_GC_REMOVE,
@@ -123,12 +125,15 @@ struct zk_gc { /* of a leader */
     struct env_op op;
     enum zk_gc_state state;
     bool busy;
+    bool wants_fence; /* or has it: no look begins */
     int64_t again_ns;
     uint64_t best, second, log; /* images; the log that goes */
     uint64_t first;             /* of that epoch and later ones logs are needed; 0: of all */
     uint64_t gone,
         gone_between; /* those up to here are gone; between: that no chain leads through */
     struct zk_link link[ZK_LINKS]; /* by epoch */
+    uint64_t unknown;              /* the epoch whose link is to be read; 0: none */
+    uint32_t links_read;
     uint32_t member[ZK_IMAGE_MEMBERS_MAX], n_members;
     char names[LOG_BLOCK], after[ENV_NAME_MAX], dir[ENV_NAME_MAX], path[ENV_NAME_MAX];
 };
@@ -371,6 +376,7 @@ void zk_room_short(struct zk_drive *d); /* a log could not begin */
 /* an image may have used some of the reserve, and ended so */
 void zk_room_used(struct zk_drive *d, int64_t ret);
 void zk_room_led(struct zk_drive *d); /* there was enough to begin to lead */
+void zk_room_freed(struct zk_drive *d); /* something was removed */
 bool zk_room_wants_image(const struct zk_drive *d);
 /* what it takes to begin to lead when there is little room */
 uint64_t zk_room_part(const struct zk_drive *d);

@@ -1,6 +1,6 @@
 /* journal/zk_gc.c - the leader lets go of what images hold.
  *
- *   REST -> MEMBERS -> IMAGES -> (LOGS -> FILES -> REMOVE)* -> REST
+ *   REST -> MEMBERS -> IMAGES (-> CHAIN)* -> (LOGS -> FILES -> REMOVE)* -> REST
  *
  * INVARIANTS
  *  1. What goes is covered by two complete images, of any members: losing one loses nothing.
@@ -9,7 +9,7 @@
  *  3. Of the own log segments go, oldest first (wal_trim).  Of older epochs whole logs go: all that
  *     are older than one in the chain that leads here which begins at or before what images hold.
  *     Nothing of them is needed, whichever of them the chain leads through.  That chain is known
- *     from what was read on the way here (zk_gc_link), as far back as this member had to read; each
+ *     from what was read on the way here (zk_gc_link), or read between two looks at the fence; each
  *     link was written once, for good, before the next one was.
  *  4. Logs of epochs between the one that this one stands on and this one go at once, whatever
  *     images hold: from here on every chain passes them by.  (They never served, or served and
@@ -32,16 +32,20 @@ void zk_gc_link(struct zk_drive *d, uint64_t epoch, uint64_t prev, uint64_t base
 }
 
 /* the epoch in the chain that leads here whose log holds what follows that index; 0: not known */
-static uint64_t zk_gc_first(const struct zk_drive *d, uint64_t upto)
+static uint64_t zk_gc_first(struct zk_drive *d, uint64_t upto)
 {
+    struct zk_gc *g = &d->gc;
     struct zk_link l = {d->epoch, d->prev, d->log.base};
-    while (l.base > upto) {
+    g->unknown = 0;
+    while (l.base > upto && l.prev) {
         uint64_t prev = l.prev;
-        l = d->gc.link[prev % ZK_LINKS];
-        if (!prev || l.epoch != prev)
+        l = g->link[prev % ZK_LINKS];
+        if (l.epoch != prev) {
+            g->unknown = prev;
             return 0;
+        }
     }
-    return l.epoch;
+    return l.base > upto ? 0 : l.epoch;
 }
 
 /* images hold what is there of it, or no chain leads through it: true */
@@ -104,6 +108,32 @@ static void zk_gc_logs(struct zk_drive *d)
     d->gc.state = ZK_GC_LOGS;
 }
 
+/* images are known: which logs may go? */
+static void zk_gc_chain(struct zk_drive *d)
+{
+    struct zk_gc *g = &d->gc;
+    uint64_t upto = MUTANT(ZK_GC_EAGER) ? g->best : g->second;
+    g->first = zk_gc_first(d, upto);
+    if (g->unknown && upto && g->links_read++ < ZK_LINKS_READ) {
+        g->state = ZK_GC_CHAIN;
+        return;
+    }
+    if (g->first == d->epoch)
+        wal_trim(d->wal, upto - d->log.base);
+    zk_gc_logs(d);
+}
+
+static void zk_gc_chained(struct zk_drive *d, int64_t ret)
+{
+    const struct zk_fence_served *s = &d->fence.served;
+    if (ret == 0 && s->epoch == d->gc.unknown) {
+        zk_gc_link(d, s->epoch, s->prev, s->base);
+        zk_gc_chain(d);
+    } else {
+        zk_gc_logs(d);
+    }
+}
+
 /* the list has ended */
 static void zk_gc_listed(struct zk_drive *d)
 {
@@ -123,11 +153,7 @@ static void zk_gc_listed(struct zk_drive *d)
         *(g->log < g->first ? &g->gone : &g->gone_between) = g->log;
         zk_gc_logs(d);
     } else if (!g->n_members) {
-        uint64_t upto = MUTANT(ZK_GC_EAGER) ? g->best : g->second;
-        g->first = zk_gc_first(d, upto);
-        if (g->first == d->epoch)
-            wal_trim(d->wal, upto - d->log.base);
-        zk_gc_logs(d);
+        zk_gc_chain(d);
     }
 }
 
@@ -144,6 +170,12 @@ static void zk_gc_next(struct zk_drive *d)
     case ZK_GC_IMAGES:
         fmt_into(path, sizeof path, "%s/%u", d->images_dir, g->member[g->n_members - 1]);
         zk_gc_list(d, path);
+        break;
+    case ZK_GC_CHAIN:
+        g->wants_fence = true;
+        if (d->is_checking)
+            return;
+        zk_fence_find_served(&d->fence, g->unknown, &g->op);
         break;
     case ZK_GC_LOGS:
         zk_gc_list(d, d->cfg.zk.dir);
@@ -165,6 +197,7 @@ static void zk_gc_removed(struct zk_drive *d, int64_t ret)
     *g->after = 0;
     bool is_gone = ret >= 0 || ret == E_NOENT || ret == E_STALE; /* names may be seen late */
     g->state = is_gone ? ZK_GC_FILES : ZK_GC_REST;
+    zk_room_freed(d);
 }
 
 static void zk_gc_done(struct env_op *op)
@@ -172,11 +205,14 @@ static void zk_gc_done(struct env_op *op)
     struct zk_drive *d = container_of(op, struct zk_drive, gc.op);
     struct zk_gc *g = &d->gc;
     int64_t ret = op->ret;
-    g->busy = false;
+    bool is_chain = g->wants_fence;
+    g->busy = g->wants_fence = false;
     if (d->state != ZK_LEAD || d->stop_op) {
         g->state = ZK_GC_REST;
     } else if (g->state == ZK_GC_REMOVE) {
         zk_gc_removed(d, ret);
+    } else if (is_chain) {
+        zk_gc_chained(d, ret);
     } else if (ret < 0) {
         g->state = ZK_GC_REST;
     } else if (ret == 0) {
@@ -197,7 +233,7 @@ static void zk_gc_done(struct env_op *op)
         }
     }
     zk_gc_next(d);
-    if (g->state == ZK_GC_REST)
+    if (g->state == ZK_GC_REST || is_chain)
         zk_drive_run(d);
 }
 
@@ -205,9 +241,16 @@ void zk_gc_run(struct zk_drive *d)
 {
     struct zk_gc *g = &d->gc;
     int64_t now = env_now_ns(d->env);
+    if (g->wants_fence && !g->busy && (d->state != ZK_LEAD || d->stop_op)) {
+        g->wants_fence = false;
+        g->state = ZK_GC_REST;
+    } else if (g->wants_fence && !g->busy) {
+        zk_gc_next(d);
+    }
     if (d->state != ZK_LEAD || d->stop_op || g->state != ZK_GC_REST || now < g->again_ns)
         return;
     g->again_ns = now + ZK_GC_AGAIN_NS;
+    g->links_read = 0;
     g->best = g->second = 0;
     g->n_members = 0;
     *g->after = 0;

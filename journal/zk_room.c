@@ -75,6 +75,12 @@ void zk_room_used(struct zk_drive *d, int64_t ret)
     r->image_ns = env_now_ns(d->env) + ZK_ROOM_AGAIN_NS;
 }
 
+void zk_room_freed(struct zk_drive *d)
+{
+    if (d->room.is_short)
+        d->room.again_ns = 0;
+}
+
 bool zk_room_wants_image(const struct zk_drive *d)
 {
     return d->full && env_now_ns(d->env) >= d->room.image_ns;
