@@ -172,6 +172,116 @@ static void test_leaders_die_while_others_take_the_room(void)
         tr_dies_full(seed, true, 6);
 }
 
+static void tr_write(struct zw *w, uint32_t i, uint32_t n)
+{
+    uint32_t had = w->n_acked;
+    for (uint32_t k = 0; k < n; k++) {
+        zw_submit(w, i, 100);
+        zw_run(w, 5);
+    }
+    zw_run(w, 50);
+    CU_ASSERT_EQUAL(w->n_acked, had + n);
+}
+
+/* The leader has read the chain back to the best image only, and two images hold less: it reads
+ * what is before. */
+static void test_older_logs_go_though_their_epochs_were_not_read(void)
+{
+    struct zw *w = tr_begin(70, 64 << 10);
+    w->cfg.image_after_bytes = 1 << 30;
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++) {
+        share_kill(&w->s, i);
+        zw_up(w, i);
+    }
+    zw_run(w, 200);
+    for (uint32_t turn = 0; turn < 4; turn++) {
+        CU_ASSERT(tr_lead(w, turn % 2, 3000));
+        tr_write(w, turn % 2, 5);
+        if (turn >= 1 && turn < 3)
+            zw_image(w, turn);
+        zw_run(w, 300);
+        zw_uncall(w, turn % 2, ZK_STANDING_LOST);
+        zw_run(w, 50);
+    }
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++) {
+        share_kill(&w->s, i);
+        zw_up(w, i);
+    }
+    zw_run(w, 500);
+    CU_ASSERT(zw_has(w, "log-0000000000000001/wal"));
+    CU_ASSERT(tr_lead(w, 0, 3000));
+    zw_run(w, 500);
+    CU_ASSERT(!zw_has(w, "log-0000000000000001/wal"));
+    CU_ASSERT(zw_has(w, "log-0000000000000002/wal"));
+    tr_write(w, 0, 5);
+    zw_heal(w, 2);
+    tr_end(w);
+}
+
+/* the log is full, the reserve whole */
+static struct zw *tr_full(uint64_t seed)
+{
+    struct zw *w = tr_begin(seed, 256 << 10);
+    CU_ASSERT(tr_lead(w, 0, 3000));
+    tr_write(w, 0, 50);
+    zw_run(w, 2000);
+    for (uint32_t k = 0; k < 500 && !zw_drive(w, 0)->full; k++) {
+        w->s.disk.capacity = fake_used(&w->s.disk);
+        zw_submit(w, 0, 1500);
+        zw_run(w, 2);
+    }
+    CU_ASSERT(zw_drive(w, 0)->full);
+    return w;
+}
+
+/* An image takes of the reserve what it needs; room that is not enough for the log fills it up. */
+static void test_a_reserve_goes_in_parts_and_grows_again(void)
+{
+    struct zw *w = tr_full(80);
+    zw_run(w, 500);
+    w->s.disk.capacity = fake_used(&w->s.disk);
+    zw_run(w, 5000); /* the image that a full log asks for */
+    CU_ASSERT(snap_index(zw_drive(w, 0)->snap) == w->m[0].applied);
+    uint64_t has = tr_bytes(w, "images/1/journal.reserve");
+    CU_ASSERT(has < 256 << 10 && has >= 200 << 10);
+    CU_ASSERT(zw_drive(w, 0)->full);
+    w->s.disk.capacity += 100 << 10;
+    zw_run(w, 12000);
+    CU_ASSERT(zw_drive(w, 0)->full);
+    CU_ASSERT_EQUAL(tr_bytes(w, "images/1/journal.reserve"), 256 << 10);
+    w->s.disk.capacity += 1 << 20;
+    zw_run(w, 2000);
+    tr_write(w, 0, 5);
+    tr_end(w);
+}
+
+/* What the dead leader had in its log is taken over, however little room there is. */
+static void test_a_tail_is_taken_over_by_the_reserve(void)
+{
+    for (uint32_t n = 1; n < 60; n += 3) {
+        struct zw *w = tr_begin(90 + n, 256 << 10);
+        CU_ASSERT(tr_lead(w, 0, 3000));
+        tr_write(w, 0, 5);
+        zw_run(w, 2000);
+        w->s.m[0].stuck = "fence";
+        for (uint32_t k = 0; k < n; k++) {
+            zw_submit(w, 0, 1500);
+            zw_run(w, 2);
+        }
+        zw_run(w, 100);
+        w->s.disk.capacity = fake_used(&w->s.disk);
+        share_kill(&w->s, 0);
+        uint64_t epoch = w->number;
+        CU_ASSERT(tr_lead(w, 1, 8000));
+        CU_ASSERT(w->number <= epoch + 2);
+        CU_ASSERT(w->m[1].applied >= n);
+        tr_end(w);
+    }
+}
+
 UNIT_MAIN("zk_room", UNIT(test_changes_of_leader_take_a_bounded_room),
           UNIT(test_one_alone_takes_a_bounded_room), UNIT(test_leaders_die_while_it_is_full),
-          UNIT(test_leaders_die_while_others_take_the_room))
+          UNIT(test_leaders_die_while_others_take_the_room),
+          UNIT(test_older_logs_go_though_their_epochs_were_not_read),
+          UNIT(test_a_reserve_goes_in_parts_and_grows_again),
+          UNIT(test_a_tail_is_taken_over_by_the_reserve))
