@@ -194,10 +194,10 @@ static void test_older_logs_go_though_their_epochs_were_not_read(void)
         zw_up(w, i);
     }
     zw_run(w, 200);
-    for (uint32_t turn = 0; turn < 4; turn++) {
+    for (uint32_t turn = 0; turn < 3; turn++) {
         CU_ASSERT(tr_lead(w, turn % 2, 3000));
         tr_write(w, turn % 2, 5);
-        if (turn >= 1 && turn < 3)
+        if (turn)
             zw_image(w, turn);
         zw_run(w, 300);
         zw_uncall(w, turn % 2, ZK_STANDING_LOST);
@@ -219,14 +219,14 @@ static void test_older_logs_go_though_their_epochs_were_not_read(void)
 }
 
 /* the log is full, the reserve whole */
-static struct zw *tr_full(uint64_t seed)
+static struct zw *tr_full(uint64_t seed, uint64_t lacks)
 {
     struct zw *w = tr_begin(seed, 256 << 10);
     CU_ASSERT(tr_lead(w, 0, 3000));
     tr_write(w, 0, 50);
     zw_run(w, 2000);
     for (uint32_t k = 0; k < 500 && !zw_drive(w, 0)->full; k++) {
-        w->s.disk.capacity = fake_used(&w->s.disk);
+        w->s.disk.capacity = fake_used(&w->s.disk) - lacks;
         zw_submit(w, 0, 1500);
         zw_run(w, 2);
     }
@@ -237,7 +237,7 @@ static struct zw *tr_full(uint64_t seed)
 /* An image takes of the reserve what it needs; room that is not enough for the log fills it up. */
 static void test_a_reserve_goes_in_parts_and_grows_again(void)
 {
-    struct zw *w = tr_full(80);
+    struct zw *w = tr_full(80, 0);
     zw_run(w, 500);
     w->s.disk.capacity = fake_used(&w->s.disk);
     zw_run(w, 5000); /* the image that a full log asks for */
@@ -252,6 +252,20 @@ static void test_a_reserve_goes_in_parts_and_grows_again(void)
     w->s.disk.capacity += 1 << 20;
     zw_run(w, 2000);
     tr_write(w, 0, 5);
+    tr_end(w);
+}
+
+/* There was no room for an image, all of the reserve given: it is tried again. */
+static void test_an_image_is_tried_again_while_it_is_full(void)
+{
+    struct zw *w = tr_full(81, 1 << 20);
+    zw_run(w, 15000);
+    CU_ASSERT(snap_index(zw_drive(w, 0)->snap) < w->m[0].applied);
+    CU_ASSERT_EQUAL(tr_bytes(w, "images/1/journal.reserve"), 0);
+    w->s.disk.capacity = fake_used(&w->s.disk) + (40 << 10);
+    zw_run(w, 12000);
+    CU_ASSERT(zw_drive(w, 0)->full);
+    CU_ASSERT(snap_index(zw_drive(w, 0)->snap) == w->m[0].applied);
     tr_end(w);
 }
 
@@ -284,4 +298,5 @@ UNIT_MAIN("zk_room", UNIT(test_changes_of_leader_take_a_bounded_room),
           UNIT(test_leaders_die_while_others_take_the_room),
           UNIT(test_older_logs_go_though_their_epochs_were_not_read),
           UNIT(test_a_reserve_goes_in_parts_and_grows_again),
+          UNIT(test_an_image_is_tried_again_while_it_is_full),
           UNIT(test_a_tail_is_taken_over_by_the_reserve))
