@@ -200,6 +200,7 @@ static void test_older_logs_go_though_their_epochs_were_not_read(void)
         if (turn)
             zw_image(w, turn);
         zw_run(w, 300);
+        tr_write(w, turn % 2, 5);
         zw_uncall(w, turn % 2, ZK_STANDING_LOST);
         zw_run(w, 50);
     }
@@ -272,14 +273,14 @@ static void test_an_image_is_tried_again_while_it_is_full(void)
 /* What the dead leader had in its log is taken over, however little room there is. */
 static void test_a_tail_is_taken_over_by_the_reserve(void)
 {
-    for (uint32_t n = 1; n < 60; n += 3) {
+    for (uint32_t n = 1; n < 60; n += n < 8 ? 1 : 3) {
         struct zw *w = tr_begin(90 + n, 256 << 10);
         CU_ASSERT(tr_lead(w, 0, 3000));
         tr_write(w, 0, 5);
         zw_run(w, 2000);
         w->s.m[0].stuck = "fence";
         for (uint32_t k = 0; k < n; k++) {
-            zw_submit(w, 0, 1500);
+            zw_submit(w, 0, n < 8 ? 5000 : 1500);
             zw_run(w, 2);
         }
         zw_run(w, 100);
