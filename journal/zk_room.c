@@ -61,7 +61,6 @@ bool zk_room_may_stand(const struct zk_drive *d)
 void zk_room_led(struct zk_drive *d)
 {
     d->room.part = d->room.wants = 0;
-    wal_lend(d->wal, false);
 }
 
 void zk_room_used(struct zk_drive *d, int64_t ret)
@@ -100,7 +99,7 @@ static void zk_room_made(struct zk_drive *d, int64_t ret)
             fmt_log(d->env, ENV_LOG_INFO, "journal: '%s': there is room again for a log.",
                     env_disk(d->shared, d->dir));
         r->lacks = false;
-        r->part = 0;
+        r->part = r->wants = 0;
         r->stand_ns = 0;
     } else if (r->is_short && has >= base_max_u64(part, r->wants) && r->stand_ns != INT64_MAX) {
         r->stand_ns = 0;

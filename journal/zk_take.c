@@ -261,7 +261,6 @@ static void zk_take_owned(struct zk_drive *d)
     d->relog_pos = d->pend.tail;
     d->relogged = d->pend.first - 1;
     d->first_own = d->pend.next;
-    wal_lend(d->wal, d->room.lacks);
     d->state = ZK_RELOG;
 }
 
