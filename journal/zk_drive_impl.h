@@ -41,6 +41,7 @@ enum {
     ZK_PROVE_TRIES = 3,
     ZK_LACKS_ANEW = 8,
     ZK_LACKS_SAID = 200,
+    ZK_ROOM_PARTS = 4, /* a reserve has at least */
     ZK_LINKS = 256,
     ZK_LINKS_READ = 32,
 };

@@ -24,7 +24,7 @@
 #include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
-static const int64_t ZK_GC_AGAIN_NS = 5000 * 1000000LL;
+static const int64_t ZK_GC_AGAIN_NS = 5000 * 1000000LL, ZK_GC_SOON_NS = 1000 * 1000000LL;
 
 void zk_gc_link(struct zk_drive *d, uint64_t epoch, uint64_t prev, uint64_t base)
 {
@@ -249,7 +249,7 @@ void zk_gc_run(struct zk_drive *d)
     }
     if (d->state != ZK_LEAD || d->stop_op || g->state != ZK_GC_REST || now < g->again_ns)
         return;
-    g->again_ns = now + ZK_GC_AGAIN_NS;
+    g->again_ns = now + (d->room.is_short || d->full ? ZK_GC_SOON_NS : ZK_GC_AGAIN_NS);
     g->links_read = 0;
     g->best = g->second = 0;
     g->n_members = 0;

@@ -18,6 +18,8 @@
 
 static const int64_t ZK_IMAGE_PAUSE_NS = 500 * 1000000LL, ZK_IMAGE_AGAIN_NS = 10000 * 1000000LL;
 
+enum { ZK_IMAGE_LOGS = 4 }; /* that older epochs may leave, also where images are due more often */
+
 static bool zk_image_is_busy(void *ctx)
 {
     const struct zk_drive *d = ctx;
@@ -26,15 +28,16 @@ static bool zk_image_is_busy(void *ctx)
 
 static struct snap *zk_image_snap(struct zk_drive *d, const char *dir)
 {
-    struct snap_config sc = {.dir = dir,
-                             .reserve_bytes = base_max_u64(d->cfg.segment_bytes, zk_room_part(d)),
-                             .reserve_part = zk_room_part(d),
-                             .tag = d->tag,
-                             .keeps_unread = true,
-                             .cluster_hi = d->fence.cluster_hi,
-                             .cluster_lo = d->fence.cluster_lo,
-                             .busy = zk_image_is_busy,
-                             .busy_ctx = d};
+    struct snap_config sc = {
+        .dir = dir,
+        .reserve_bytes = base_max_u64(d->cfg.segment_bytes, ZK_ROOM_PARTS * zk_room_part(d)),
+        .reserve_part = zk_room_part(d),
+        .tag = d->tag,
+        .keeps_unread = true,
+        .cluster_hi = d->fence.cluster_hi,
+        .cluster_lo = d->fence.cluster_lo,
+        .busy = zk_image_is_busy,
+        .busy_ctx = d};
     return snap_create(d->shared, d->mem, &sc, &d->front);
 }
 
@@ -308,6 +311,18 @@ static uint64_t zk_image_old(const struct zk_drive *d)
     return (d->log.epoch - epoch) * d->cfg.segment_bytes;
 }
 
+/* Was there too little room for a segment as it should be?  Whoever leads, the logs that it found
+ * are to go soon. */
+static bool zk_image_is_tight(const struct zk_drive *d)
+{
+    struct wal_stats s = {0};
+    if (d->role == JOURNAL_LEADER)
+        wal_stats(d->wal, &s);
+    else if (d->has_log)
+        zk_tail_size(&d->tail, &s.segments, &s.bytes);
+    return d->full || d->room.lacks || s.bytes < s.segments * d->cfg.segment_bytes;
+}
+
 static bool zk_image_is_due(const struct zk_drive *d)
 {
     uint64_t written = zk_drive_written(d); /* less than before while a log of its own ends */
@@ -316,7 +331,8 @@ static bool zk_image_is_due(const struct zk_drive *d)
     uint64_t most = base_max_u64(d->cfg.image_after_bytes, snap_bytes(d->snap) / 4);
     if (since >= most && since >= d->retry_bytes)
         return true;
-    if (old && since + old >= most && env_now_ns(d->env) >= d->old_again_ns)
+    if (old && env_now_ns(d->env) >= d->old_again_ns &&
+        (old >= base_max_u64(most, ZK_IMAGE_LOGS * d->cfg.segment_bytes) || zk_image_is_tight(d)))
         return true;
     return zk_room_wants_image(d);
 }

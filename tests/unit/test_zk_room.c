@@ -73,7 +73,8 @@ static uint64_t tr_changes(struct zw *w, bool is_killed, uint32_t records, int64
 /* docs/zookeeper-journal.md, room */
 static uint64_t tr_bound(const struct zw *w)
 {
-    return 2 * (w->cfg.image_after_bytes + 3 * w->cfg.segment_bytes);
+    uint64_t segment = w->cfg.segment_bytes;
+    return 2 * (base_max_u64(w->cfg.image_after_bytes, 4 * segment) + 3 * segment);
 }
 
 static void test_changes_of_leader_take_a_bounded_room(void)
