@@ -376,7 +376,7 @@ void zk_room_run(struct zk_drive *d);
 void zk_room_short(struct zk_drive *d); /* a log could not begin */
 /* an image may have used some of the reserve, and ended so */
 void zk_room_used(struct zk_drive *d, int64_t ret);
-void zk_room_led(struct zk_drive *d); /* there was enough to begin to lead */
+void zk_room_led(struct zk_drive *d);   /* there was enough to begin to lead */
 void zk_room_freed(struct zk_drive *d); /* something was removed */
 bool zk_room_wants_image(const struct zk_drive *d);
 /* what it takes to begin to lead when there is little room */
