@@ -13,9 +13,10 @@ mount_small 320m "$work/up/shared" || skip "a small file system cannot be mounte
 whole() { json | grep -q '"voters_up":3,"tolerates":2,"ok":true'; }
 other_leads() { local n; n=$(leader) && [ "$n" ] && [ "$n" != 0 ] && [ "$n" != "$1" ] && [ "$(master_pid "$n")" ]; }
 fill() { head -c 400M /dev/zero >> "$work/up/shared/filler" 2> /dev/null; }
-no_space() { # somebody leads: a change ends with that, or is taken because an image has made room
-    local out; out=$(tarn fs mkdir "$1" --set client.deadline=3s 2>&1) && echo "${1#/}" >> "$work/made" && return
-    grep -q 'no space left' <<< "$out"
+no_space() { # somebody leads: a change ends with that, or is taken because an image has made room; one whose outcome finds no room waits
+    local name=full-$RANDOM-$RANDOM
+    tarn fs mkdir "/$name" --set client.deadline=3s > "$work/mkdir.log" 2>&1 && echo "$name" >> "$work/made" && return
+    grep -q 'no space left' "$work/mkdir.log"
 }
 
 group_up 256MiB --journal zk --mode through --set journal.zk.session=2s --set client.deadline=20s --set journal.segment=1MiB --set journal.image_after=1MiB
@@ -32,14 +33,14 @@ for i in $(seq 3000); do
     echo "d-$i" >> "$work/made"
 done
 [ "$i" -lt 3000 ] || fail "it never gets full"
-grep -q 'no space left' "$work/mkdir.log" || fail "full, and mkdir says $(cat "$work/mkdir.log")"
+wait_for 20 no_space || fail "full, and mkdir says $(cat "$work/mkdir.log")"
 
 for turn in 1 2 3 4 5; do
     fill
     old=$(leader)
     kill -9 "$(master_pid "$old")"
     wait_for 20 other_leads "$old" || fail "full, $old killed ($turn), and nobody leads: $(tarn journal status 2>&1)"
-    wait_for 20 no_space "/full-$turn" || fail "full, $turn: $(tarn fs mkdir "/full-$turn" 2>&1)"
+    wait_for 20 no_space || fail "full, $turn, and mkdir says $(cat "$work/mkdir.log")"
     $(grep -A 1 "master-$old ended" "$work/up.log" | grep -v ended | tail -1) >> "$work/again-$turn.log" 2>&1 &
     pids[again$turn]=$!
     wait_for 30 whole || fail "$old did not join again: $(tarn journal status 2>&1)"
