@@ -2,11 +2,13 @@
  *
  *   open:     LIST -> LOAD_OPEN -> LOAD -> LOAD_CLOSE (-> LOAD_OPEN, an older one)
  *   write:    WRITE_OPEN -> WRITE (-> FREE_RESERVE) -> PAUSE -> ... -> SYNC -> CLOSE -> RENAME
- *             -> PRUNE
+ *             -> PRUNE; no room, and a reserve that goes in parts: WRITE -> GIVE_OPEN -> GIVE
+ *             -> GIVE_CLOSE -> FREE_RESERVE
  *   an error: ABORT_CLOSE -> ABORT_UNLINK
  *   install:  LOAD_OPEN -> LOAD -> LOAD_CLOSE -> PRUNE
- *   reserve:  (SWEEP ->) RESERVE_OPEN -> RESERVE (-> PAUSE) -> SYNC -> CLOSE
+ *   reserve:  (SWEEP ->) RESERVE_OPEN -> RESERVE (-> PAUSE) -> SYNC -> CLOSE; (-> CUT) -> CLOSE
  *   release:  (SWEEP ->) RELEASE
+ *   give:     (SWEEP ->) GIVE_OPEN -> GIVE -> GIVE_CLOSE
  *
  * What a crash left of an unfinished image is swept away only after the start has succeeded: until
  * then nothing on disk changes.
@@ -18,94 +20,11 @@
  *
  * An image passes the page cache (O_DIRECT): a large one would push everything else out, and its
  * write-back would hold up the log's writes. */
-#include "core/fmt.h"
-#include "journal/snap.h"
+#include "journal/snap_impl.h"
 #include "core/mutant.h"
-
-enum snap_state {
-    SNAP_REST,
-    SNAP_LIST,
-    SNAP_LOAD_OPEN,
-    SNAP_LOAD,
-    SNAP_LOAD_CLOSE,
-    SNAP_WRITE_OPEN,
-    SNAP_WRITE,
-    SNAP_WRITE_PAUSE,
-    SNAP_FREE_RESERVE,
-    SNAP_FREE_WAIT,
-    SNAP_SYNC,
-    SNAP_CLOSE,
-    SNAP_RENAME,
-    SNAP_PRUNE,
-    SNAP_ABORT_CLOSE,
-    SNAP_ABORT_UNLINK,
-    SNAP_SWEEP,
-    SNAP_RESERVE_OPEN,
-    SNAP_RESERVE,
-    SNAP_RESERVE_PAUSE,
-    SNAP_RESERVE_SYNC,
-    SNAP_RESERVE_CLOSE,
-    SNAP_RELEASE,
-};
-
-enum {
-    SNAP_BUF = LOG_PIECE_MAX + 2 * LOG_BLOCK,
-    SNAP_READ = 4 * 1024 * 1024,               /* at once, into one of two windows */
-    SNAP_READ_BESIDE = 256 * 1024,             /* the same while others are served */
-    SNAP_TAIL = LOG_PIECE_MAX + 2 * LOG_BLOCK, /* before it: the begin of a piece that goes on */
-    SNAP_STEP = 64 * 1024,                     /* of an image, written at once beside appends */
-    SNAP_FILES_MAX = 64,
-    SNAP_NAMES = 4096,
-    SNAP_OLD_MAX = 8,
-    SNAP_LOOKS = 3, /* more at what does not check: a disk may give another place's bytes */
-    SNAP_PAUSE_NS = 500 * 1000,
-    SNAP_FREED_RETRY_NS = 250 * 1000 * 1000,
-};
 
 /* what an unlink gave back can be used when the file system has made that durable */
 static const int64_t SNAP_FREED_NS = 10 * 1000 * 1000000LL;
-
-struct snap_file {
-    uint64_t index, bytes;
-    bool bad, unread; /* unread: bad, because the storage did not give it */
-};
-
-struct snap {
-    struct env *env;
-    struct mem *mem;
-    struct journal_host *host;
-    struct snap_config cfg;
-    char dir[ENV_NAME_MAX];
-    struct env_op op;
-    struct env_timer timer;
-    struct env_op *user;
-    enum snap_state state, after_sweep;
-    int ret;
-    bool cancel, fresh; /* fresh: op.ret belongs to the present state */
-    struct env_file *file;
-    uint8_t *memory, *buf;
-    struct snap_file files[SNAP_FILES_MAX]; /* ascending */
-    uint32_t n_files, at_file;
-    uint64_t old[SNAP_OLD_MAX]; /* tags of other lives' unfinished images */
-    uint32_t n_old;
-    uint64_t loaded, loaded_epoch, named;
-    /* the image being read or written */
-    uint64_t index, epoch, size, pos, window_at, data_bytes;
-    uint32_t window_len, crc, number, len;
-    uint8_t *load_memory, *load, *window; /* two windows; the bytes from window_at on */
-    uint32_t read_bytes;                  /* at once: no more than there is */
-    uint64_t read_at;                     /* of the read under way, or of the next */
-    unsigned read_into;                   /* which of the two */
-    bool is_reading, is_drained;          /* the last: verdict is to be given */
-    int verdict;
-    uint64_t sure; /* all before it checked */
-    uint32_t n_looks;
-    bool is_refused; /* by the host, which has taken it in */
-    bool checking, installing, ended, has_reserve, has_tmp;
-    bool reserve_safe; /* as large as it is, the reserve is durable */
-    int64_t write_began_ns, freed_until_ns;
-    char names[SNAP_NAMES], after[ENV_NAME_MAX];
-};
 
 static void snap_run(struct snap *s);
 
@@ -214,12 +133,12 @@ static void snap_name(const struct snap *s, uint64_t index, char *ret_name)
     fmt_into(ret_name, ENV_NAME_MAX, "%s%s", s->dir, leaf);
 }
 
-static void snap_path(const struct snap *s, const char *leaf, char *ret_name)
+void snap_path(const struct snap *s, const char *leaf, char *ret_name)
 {
     fmt_into(ret_name, ENV_NAME_MAX, "%s%s", s->dir, leaf);
 }
 
-static void snap_tmp(const struct snap *s, char *ret_name)
+void snap_tmp(const struct snap *s, char *ret_name)
 {
     char leaf[LOG_NAME_MAX];
     log_format_name(leaf, "tmp-", s->cfg.tag);
@@ -249,7 +168,7 @@ static bool snap_windows_new(struct snap *s, uint64_t size)
     return s->load_memory;
 }
 
-static void snap_end(struct snap *s, int ret)
+void snap_end(struct snap *s, int ret)
 {
     snap_windows_end(s);
     struct env_op *op = s->user;
@@ -259,7 +178,7 @@ static void snap_end(struct snap *s, int ret)
     env_post(s->env, op);
 }
 
-static void snap_close(struct snap *s, enum snap_state next)
+void snap_close(struct snap *s, enum snap_state next)
 {
     struct env_file *f = s->file;
     s->state = next;
@@ -662,7 +581,7 @@ static void snap_fill(struct snap *s, uint32_t most)
     memset(s->buf + at, 0, s->len - at);
 }
 
-static void snap_submit(struct snap *s)
+void snap_submit(struct snap *s)
 {
     s->write_began_ns = env_now_ns(s->env);
     env_write(s->file, s->buf, s->len, s->pos, &s->op);
@@ -672,6 +591,10 @@ static bool snap_write_step(struct snap *s)
 {
     if (s->fresh) {
         s->fresh = false;
+        if (s->op.ret == E_NOSPC && s->has_reserve && s->cfg.reserve_part) {
+            snap_give_piece(s);
+            return false;
+        }
         if (s->op.ret == E_NOSPC && s->has_reserve) {
             char name[ENV_NAME_MAX];
             snap_path(s, "journal.reserve", name);
@@ -749,62 +672,6 @@ static bool snap_renamed(struct snap *s)
     s->named = base_max_u64(s->named, s->index);
     s->state = SNAP_PRUNE;
     return true;
-}
-
-/* --- the reserve --- */
-
-static bool snap_reserve_step(struct snap *s)
-{
-    uint64_t want = base_align_up(
-        base_max_u64(s->cfg.reserve_bytes, snap_bytes(s) + snap_bytes(s) / 8), LOG_BLOCK);
-    if (s->fresh) {
-        s->fresh = false;
-        if (s->op.ret < 0) {
-            s->ret = (int)s->op.ret;
-            snap_close(s, SNAP_RESERVE_CLOSE);
-            return false;
-        }
-        s->pos += (uint64_t)s->op.ret;
-        if (s->pos < want && s->len) {
-            s->state = SNAP_RESERVE_PAUSE;
-            env_timer_set(s->env, &s->timer, env_now_ns(s->env) + 4 * SNAP_PAUSE_NS);
-            return false;
-        }
-    }
-    if (s->pos >= want && !s->len && s->reserve_safe) { /* a sync for nothing holds up appends */
-        snap_close(s, SNAP_RESERVE_CLOSE);
-        return false;
-    }
-    if (s->pos >= want || s->cancel) {
-        s->state = SNAP_RESERVE_SYNC;
-        env_sync(s->file, &s->op);
-        return false;
-    }
-    s->pos &= ~(uint64_t)(LOG_BLOCK - 1);
-    s->len = (uint32_t)base_min_u64(LOG_PIECE_MAX, want - s->pos);
-    memset(s->buf, 0, s->len);
-    env_write(s->file, s->buf, s->len, s->pos, &s->op);
-    return false;
-}
-
-/* next: RESERVE_OPEN or RELEASE */
-static void snap_reserve_begin(struct snap *s, enum snap_state next)
-{
-    char name[ENV_NAME_MAX], leaf[LOG_NAME_MAX];
-    if (s->n_old) {
-        log_format_name(leaf, "tmp-", s->old[s->n_old - 1]);
-        snap_path(s, leaf, name);
-    } else if (s->has_tmp) {
-        snap_tmp(s, name);
-    } else {
-        snap_path(s, "journal.reserve", name);
-    }
-    s->after_sweep = next;
-    s->state = s->has_tmp || s->n_old ? SNAP_SWEEP : next;
-    if (s->state == SNAP_RESERVE_OPEN)
-        env_open(s->env, name, ENV_O_WRITE | ENV_O_CREATE | ENV_O_DIRECT, &s->file, &s->op);
-    else
-        env_unlink(s->env, name, &s->op);
 }
 
 /* Moves on; true: go round again.  Each case either starts an operation and says false, or moves to
@@ -911,6 +778,14 @@ static bool snap_step(struct snap *s)
         s->reserve_safe = !s->ret;
         snap_close(s, SNAP_RESERVE_CLOSE);
         return false;
+    case SNAP_RESERVE_CUT:
+        s->fresh = false;
+        snap_close(s, SNAP_RESERVE_CLOSE);
+        return false;
+    case SNAP_GIVE_OPEN:
+    case SNAP_GIVE:
+    case SNAP_GIVE_CLOSE:
+        return snap_give_step(s);
     case SNAP_ABORT_UNLINK:
     case SNAP_RESERVE_CLOSE:
     case SNAP_RELEASE:
@@ -927,7 +802,7 @@ static void snap_run(struct snap *s)
         ;
 }
 
-static void snap_begin(struct snap *s, enum snap_state state, struct env_op *op)
+void snap_begin(struct snap *s, enum snap_state state, struct env_op *op)
 {
     ASSERT(s->state == SNAP_REST && !s->user);
     s->state = state;
@@ -974,19 +849,6 @@ void snap_install(struct snap *s, uint64_t index, struct env_op *op)
     s->at_file = at + 1;
     s->host->image_reset(s->host);
     snap_run(s);
-}
-
-void snap_reserve(struct snap *s, struct env_op *op)
-{
-    snap_begin(s, SNAP_RESERVE_OPEN, op);
-    snap_reserve_begin(s, SNAP_RESERVE_OPEN);
-}
-
-void snap_release(struct snap *s, struct env_op *op)
-{
-    snap_begin(s, SNAP_RELEASE, op);
-    s->has_reserve = s->reserve_safe = false;
-    snap_reserve_begin(s, SNAP_RELEASE);
 }
 
 void snap_cancel(struct snap *s)

@@ -22,6 +22,9 @@ enum { SNAP_KEEP = 2 };
 struct snap_config {
     const char *dir;        /* as in wal_config */
     uint64_t reserve_bytes; /* at least; grows to the size of the last image */
+    /* Not 0: the reserve goes in parts, as much as is needed at a time, and one that finds no room
+     * to grow stays as it was, or keeps so many bytes of what it got.  0: it goes as a whole. */
+    uint64_t reserve_part;
     uint64_t cluster_hi, cluster_lo;
     /* Not 0: by chance, of this process's life.  On storage that hosts share another one may have
      * the same directory, because it was given the same id, or stands still in the middle of an
@@ -72,6 +75,11 @@ void snap_reserve(struct snap *s, struct env_op *op);
 /* gives the reserve, and what is left of an unfinished image, back to the file system; at rest only
  */
 void snap_release(struct snap *s, struct env_op *op);
+/* Gives so many bytes of the reserve back, or a little more, and what is left of an unfinished
+ * image; with reserve_part, at rest only.  ret: 0, or E_NOSPC: it has none. */
+void snap_give(struct snap *s, uint64_t bytes, struct env_op *op);
+/* of the reserve, as far as is known */
+uint64_t snap_reserve_bytes(const struct snap *s);
 /* an image that is written or loaded, or a reserve under way, ends soon, with E_CANCELLED */
 void snap_cancel(struct snap *s);
 

@@ -42,6 +42,9 @@ enum {
     ZK_PROVE_TRIES = 3,
     ZK_LACKS_ANEW = 8,
     ZK_LACKS_SAID = 200,
+    ZK_ROOM_PARTS = 4, /* a reserve has at least */
+    ZK_LINKS = 256,
+    ZK_LINKS_READ = 32,
 };
 
 /*  OPEN -> STORE (is the storage fit?) -> LOAD -> REST
@@ -110,27 +113,40 @@ enum zk_gc_state {
     ZK_GC_REST,
     ZK_GC_MEMBERS,
     ZK_GC_IMAGES,
+    ZK_GC_CHAIN,
     ZK_GC_LOGS,
     ZK_GC_FILES,
     ZK_GC_REMOVE,
+};
+
+struct zk_link { /* what an epoch that served stands on */
+    uint64_t epoch, prev, base;
 };
 
 struct zk_gc { /* of a leader */
     struct env_op op;
     enum zk_gc_state state;
     bool busy;
+    bool wants_fence; /* or has it: no look begins */
     int64_t again_ns;
     uint64_t best, second, log; /* images; the log that goes */
-    bool is_all;                /* of all older ones; false: of those that no chain leads through */
-    uint64_t gone, gone_between; /* those up to here are gone, by is_all */
+    uint64_t first;             /* of that epoch and later ones logs are needed; 0: of all */
+    uint64_t gone,
+        gone_between; /* those up to here are gone; between: that no chain leads through */
+    struct zk_link link[ZK_LINKS]; /* by epoch */
+    uint64_t unknown;              /* the epoch whose link is to be read; 0: none */
+    uint32_t links_read;
     uint32_t member[ZK_IMAGE_MEMBERS_MAX], n_members;
     char names[LOG_BLOCK], after[ENV_NAME_MAX], dir[ENV_NAME_MAX], path[ENV_NAME_MAX];
 };
 
 struct zk_room {
     struct env_op op;
-    bool lacks, has, gives, is_giving; /* room for a log; a reserve; it is to go; it goes */
-    int64_t again_ns, stand_ns;        /* then it is tried again to make one; to lead */
+    bool lacks, has;                      /* room for a log; a whole reserve */
+    bool is_short;                        /* it was used, or did not fit */
+    bool gives, is_giving;                /* a part of it is to go; it goes */
+    uint64_t had, part, wants;            /* bytes: when it was made; to give, and for a tail */
+    int64_t again_ns, stand_ns, image_ns; /* then it is tried again to make one; to lead; ... */
 };
 
 struct zk_log {                  /* of one epoch, as others see it */
@@ -253,6 +269,7 @@ struct zk_drive {
     uint32_t n_images, image_at;
     uint32_t member[ZK_IMAGE_MEMBERS_MAX], n_members; /* still to be listed: the last first */
     bool load_again;
+    int64_t old_again_ns; /* an image for the sake of older logs is tried again then */
     uint64_t image_mark, retry_bytes;
     struct list image_ops, image_ops_running;
     struct image_read image_read;
@@ -353,6 +370,8 @@ bool zk_image_end(struct zk_drive *d);   /* at stop; false: something is under w
 /* zk_gc.c */
 void zk_gc_init(struct zk_drive *d);
 void zk_gc_run(struct zk_drive *d);
+/* that is what an epoch that served stands on */
+void zk_gc_link(struct zk_drive *d, uint64_t epoch, uint64_t prev, uint64_t base);
 
 /* zk_bar.c */
 void zk_bar_look(struct zk_drive *d);
@@ -362,7 +381,13 @@ void zk_bar_status(struct zk_drive *d, struct journal_status *st);
 void zk_room_init(struct zk_drive *d);
 void zk_room_run(struct zk_drive *d);
 void zk_room_short(struct zk_drive *d); /* a log could not begin */
-void zk_room_used(struct zk_drive *d);  /* an image may have used the reserve up */
+/* an image may have used some of the reserve, and ended so */
+void zk_room_used(struct zk_drive *d, int64_t ret);
+void zk_room_led(struct zk_drive *d);   /* there was enough to begin to lead */
+void zk_room_freed(struct zk_drive *d); /* something was removed */
+bool zk_room_wants_image(const struct zk_drive *d);
+/* what it takes to begin to lead when there is little room */
+uint64_t zk_room_part(const struct zk_drive *d);
 bool zk_room_may_stand(const struct zk_drive *d);
 
 #endif

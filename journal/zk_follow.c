@@ -217,6 +217,7 @@ static void zk_follow_chain(struct zk_drive *d, int64_t ret)
             zk_drive_pause(d, ZK_PAUSE_NS);
         return;
     }
+    zk_gc_link(d, s->epoch, s->prev, s->base);
     if (is_first) {
         d->newest = s->epoch;
         zk_hand_served(d, s);

@@ -1,14 +1,16 @@
 /* journal/zk_gc.c - the leader lets go of what images hold.
  *
- *   REST -> MEMBERS -> IMAGES -> (LOGS -> FILES -> REMOVE)* -> REST
+ *   REST -> MEMBERS -> IMAGES (-> CHAIN)* -> (LOGS -> FILES -> REMOVE)* -> REST
  *
  * INVARIANTS
  *  1. What goes is covered by two complete images, of any members: losing one loses nothing.
  *  2. That is so for ever (images are only replaced by later ones), so what a leader removes that
  *     is none any more was to be removed.
- *  3. Of the own log segments go, oldest first (wal_trim).  Of older epochs whole logs go, once the
- *     own one begins at or before what images hold: then nothing of them is needed, whichever of
- *     them the chain leads through.
+ *  3. Of the own log segments go, oldest first (wal_trim).  Of older epochs whole logs go: all that
+ *     are older than one in the chain that leads here which begins at or before what images hold.
+ *     Nothing of them is needed, whichever of them the chain leads through.  That chain is known
+ *     from what was read on the way here (zk_gc_link), or read between two looks at the fence; each
+ *     link was written once, for good, before the next one was.
  *  4. Logs of epochs between the one that this one stands on and this one go at once, whatever
  *     images hold: from here on every chain passes them by.  (They never served, or served and
  *     acknowledged nothing, and found this claim: zk_take.c, 1.)
@@ -22,7 +24,38 @@
 #include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
-static const int64_t ZK_GC_AGAIN_NS = 5000 * 1000000LL;
+static const int64_t ZK_GC_AGAIN_NS = 5000 * 1000000LL, ZK_GC_SOON_NS = 1000 * 1000000LL;
+
+void zk_gc_link(struct zk_drive *d, uint64_t epoch, uint64_t prev, uint64_t base)
+{
+    d->gc.link[epoch % ZK_LINKS] = (struct zk_link){epoch, prev, base};
+}
+
+/* the epoch in the chain that leads here whose log holds what follows that index; 0: not known */
+static uint64_t zk_gc_first(struct zk_drive *d, uint64_t upto)
+{
+    struct zk_gc *g = &d->gc;
+    struct zk_link l = {d->epoch, d->prev, d->log.base};
+    g->unknown = 0;
+    while (l.base > upto && l.prev) {
+        uint64_t prev = l.prev;
+        l = g->link[prev % ZK_LINKS];
+        if (l.epoch != prev) {
+            g->unknown = prev;
+            return 0;
+        }
+    }
+    return l.base > upto ? 0 : l.epoch;
+}
+
+/* images hold what is there of it, or no chain leads through it: true */
+static bool zk_gc_goes(const struct zk_drive *d, uint64_t epoch)
+{
+    const struct zk_gc *g = &d->gc;
+    bool is_older = MUTANT(ZK_GC_LATER) ? epoch != d->epoch : epoch < d->epoch;
+    return epoch < g->first ? epoch > g->gone
+                            : epoch > d->prev && is_older && epoch > g->gone_between;
+}
 
 static void zk_gc_list(struct zk_drive *d, const char *dir)
 {
@@ -61,9 +94,7 @@ static bool zk_gc_name(struct zk_drive *d, const char *n)
         if (len >= sizeof leaf || !len || n[len - 1] != '/')
             return true;
         fmt_into(leaf, sizeof leaf, "%.*s", (int)len - 1, n);
-        if (!log_format_name_parse(leaf, "log-", &v) ||
-            (MUTANT(ZK_GC_LATER) ? v == d->epoch : v >= d->epoch) ||
-            (g->is_all ? v <= g->gone : v <= g->gone_between || v <= d->prev))
+        if (!log_format_name_parse(leaf, "log-", &v) || !zk_gc_goes(d, v))
             return true;
         g->log = v;
         return false;
@@ -78,6 +109,32 @@ static void zk_gc_logs(struct zk_drive *d)
     d->gc.state = ZK_GC_LOGS;
 }
 
+/* images are known: which logs may go? */
+static void zk_gc_chain(struct zk_drive *d)
+{
+    struct zk_gc *g = &d->gc;
+    uint64_t upto = MUTANT(ZK_GC_EAGER) ? g->best : g->second;
+    g->first = zk_gc_first(d, upto);
+    if (g->unknown && upto && g->links_read++ < ZK_LINKS_READ) {
+        g->state = ZK_GC_CHAIN;
+        return;
+    }
+    if (g->first == d->epoch)
+        wal_trim(d->wal, upto - d->log.base);
+    zk_gc_logs(d);
+}
+
+static void zk_gc_chained(struct zk_drive *d, int64_t ret)
+{
+    const struct zk_fence_served *s = &d->fence.served;
+    if (ret == 0 && s->epoch == d->gc.unknown) {
+        zk_gc_link(d, s->epoch, s->prev, s->base);
+        zk_gc_chain(d);
+    } else {
+        zk_gc_logs(d);
+    }
+}
+
 /* the list has ended */
 static void zk_gc_listed(struct zk_drive *d)
 {
@@ -90,18 +147,14 @@ static void zk_gc_listed(struct zk_drive *d)
     if (g->state == ZK_GC_LOGS) {
         g->state = ZK_GC_REST;
     } else if (g->state == ZK_GC_FILES) {
-        if (g->is_all)
+        if (g->log < g->first)
             SOMETIMES(ZK_GC_LOG);
         else
             SOMETIMES(ZK_GC_ORPHAN);
-        *(g->is_all ? &g->gone : &g->gone_between) = g->log;
+        *(g->log < g->first ? &g->gone : &g->gone_between) = g->log;
         zk_gc_logs(d);
     } else if (!g->n_members) {
-        uint64_t upto = MUTANT(ZK_GC_EAGER) ? g->best : g->second;
-        g->is_all = upto && upto >= d->log.base;
-        if (g->is_all)
-            wal_trim(d->wal, upto - d->log.base);
-        zk_gc_logs(d);
+        zk_gc_chain(d);
     }
 }
 
@@ -118,6 +171,12 @@ static void zk_gc_next(struct zk_drive *d)
     case ZK_GC_IMAGES:
         fmt_into(path, sizeof path, "%s/%u", d->images_dir, g->member[g->n_members - 1]);
         zk_gc_list(d, path);
+        break;
+    case ZK_GC_CHAIN:
+        g->wants_fence = true;
+        if (d->is_checking)
+            return;
+        zk_fence_find_served(&d->fence, g->unknown, &g->op);
         break;
     case ZK_GC_LOGS:
         zk_gc_list(d, d->cfg.zk.dir);
@@ -139,6 +198,7 @@ static void zk_gc_removed(struct zk_drive *d, int64_t ret)
     *g->after = 0;
     bool is_gone = ret >= 0 || ret == E_NOENT || ret == E_STALE; /* names may be seen late */
     g->state = is_gone ? ZK_GC_FILES : ZK_GC_REST;
+    zk_room_freed(d);
 }
 
 static void zk_gc_done(struct env_op *op)
@@ -146,11 +206,14 @@ static void zk_gc_done(struct env_op *op)
     struct zk_drive *d = container_of(op, struct zk_drive, gc.op);
     struct zk_gc *g = &d->gc;
     int64_t ret = op->ret;
-    g->busy = false;
+    bool is_chain = g->wants_fence;
+    g->busy = g->wants_fence = false;
     if (d->state != ZK_LEAD || d->stop_op) {
         g->state = ZK_GC_REST;
     } else if (g->state == ZK_GC_REMOVE) {
         zk_gc_removed(d, ret);
+    } else if (is_chain) {
+        zk_gc_chained(d, ret);
     } else if (ret < 0) {
         g->state = ZK_GC_REST;
     } else if (ret == 0) {
@@ -171,7 +234,7 @@ static void zk_gc_done(struct env_op *op)
         }
     }
     zk_gc_next(d);
-    if (g->state == ZK_GC_REST)
+    if (g->state == ZK_GC_REST || is_chain)
         zk_drive_run(d);
 }
 
@@ -179,9 +242,16 @@ void zk_gc_run(struct zk_drive *d)
 {
     struct zk_gc *g = &d->gc;
     int64_t now = env_now_ns(d->env);
+    if (g->wants_fence && !g->busy && (d->state != ZK_LEAD || d->stop_op)) {
+        g->wants_fence = false;
+        g->state = ZK_GC_REST;
+    } else if (g->wants_fence && !g->busy) {
+        zk_gc_next(d);
+    }
     if (d->state != ZK_LEAD || d->stop_op || g->state != ZK_GC_REST || now < g->again_ns)
         return;
-    g->again_ns = now + ZK_GC_AGAIN_NS;
+    g->again_ns = now + (d->room.is_short || d->full ? ZK_GC_SOON_NS : ZK_GC_AGAIN_NS);
+    g->links_read = 0;
     g->best = g->second = 0;
     g->n_members = 0;
     *g->after = 0;

@@ -8,11 +8,17 @@
  * this process's life: one that stands still in the middle of it, or was given the same id,
  * overwrites nothing.  What goes is behind an image that is durable and complete; one that could
  * not be read at the start, because the storage did not answer, goes when two are.
- *  3. A standby whose next record was removed from the log takes the best image again. */
+ *  3. A standby whose next record was removed from the log takes the best image again.
+ *  4. An image is due by what was written since the last one, and by the epochs since then: each
+ *     change of leader leaves a log behind that takes a segment or two, however little is in it,
+ *     and goes when images hold what is there.  How many there were is known from the own image's
+ *     epoch, so a member that is started anew each time counts them as well. */
 #include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
 
-static const int64_t ZK_IMAGE_PAUSE_NS = 500 * 1000000LL;
+static const int64_t ZK_IMAGE_PAUSE_NS = 500 * 1000000LL, ZK_IMAGE_AGAIN_NS = 10000 * 1000000LL;
+
+enum { ZK_IMAGE_LOGS = 4 }; /* that older epochs may leave, also where images are due more often */
 
 static bool zk_image_is_busy(void *ctx)
 {
@@ -22,14 +28,16 @@ static bool zk_image_is_busy(void *ctx)
 
 static struct snap *zk_image_snap(struct zk_drive *d, const char *dir)
 {
-    struct snap_config sc = {.dir = dir,
-                             .reserve_bytes = d->cfg.segment_bytes,
-                             .tag = d->tag,
-                             .keeps_unread = true,
-                             .cluster_hi = d->fence.cluster_hi,
-                             .cluster_lo = d->fence.cluster_lo,
-                             .busy = zk_image_is_busy,
-                             .busy_ctx = d};
+    struct snap_config sc = {
+        .dir = dir,
+        .reserve_bytes = base_max_u64(d->cfg.segment_bytes, ZK_ROOM_PARTS * zk_room_part(d)),
+        .reserve_part = zk_room_part(d),
+        .tag = d->tag,
+        .keeps_unread = true,
+        .cluster_hi = d->fence.cluster_hi,
+        .cluster_lo = d->fence.cluster_lo,
+        .busy = zk_image_is_busy,
+        .busy_ctx = d};
     return snap_create(d->shared, d->mem, &sc, &d->front);
 }
 
@@ -284,19 +292,49 @@ static void zk_image_written(struct env_op *op)
 {
     struct zk_drive *d = container_of(op, struct zk_drive, snap_op);
     d->snap_busy = false;
-    zk_room_used(d); /* also, it may be too small now */
+    zk_room_used(d, op->ret); /* also, it may be too small now */
     d->gc.again_ns = 0;
+    if (op->ret)
+        d->old_again_ns = env_now_ns(d->env) + ZK_IMAGE_AGAIN_NS;
     d->retry_bytes = op->ret ? d->cfg.image_after_bytes + d->cfg.image_after_bytes / 4 : 0;
     env_reply_all(d->env, &d->image_ops_running, op->ret ? op->ret : (int64_t)snap_index(d->snap));
     zk_drive_run(d);
+}
+
+/* What logs of older epochs take at least that wait for an image of this member's.  Each has a
+ * segment, however little is in it. */
+static uint64_t zk_image_old(const struct zk_drive *d)
+{
+    uint64_t epoch = snap_epoch(d->snap);
+    if (snap_index(d->snap) >= d->log.base || epoch >= d->log.epoch)
+        return 0;
+    return (d->log.epoch - epoch) * d->cfg.segment_bytes;
+}
+
+/* Was there too little room for a segment as it should be?  Whoever leads, the logs that it found
+ * are to go soon. */
+static bool zk_image_is_tight(const struct zk_drive *d)
+{
+    struct wal_stats s = {0};
+    if (d->role == JOURNAL_LEADER)
+        wal_stats(d->wal, &s);
+    else if (d->has_log)
+        zk_tail_size(&d->tail, &s.segments, &s.bytes);
+    return d->full || d->room.lacks || s.bytes < s.segments * d->cfg.segment_bytes;
 }
 
 static bool zk_image_is_due(const struct zk_drive *d)
 {
     uint64_t written = zk_drive_written(d); /* less than before while a log of its own ends */
     uint64_t since = written > d->image_mark ? written - d->image_mark : 0;
-    return since >= base_max_u64(d->cfg.image_after_bytes, snap_bytes(d->snap) / 4) &&
-           since >= d->retry_bytes;
+    uint64_t old = zk_image_old(d);
+    uint64_t most = base_max_u64(d->cfg.image_after_bytes, snap_bytes(d->snap) / 4);
+    if (since >= most && since >= d->retry_bytes)
+        return true;
+    if (old && env_now_ns(d->env) >= d->old_again_ns &&
+        (old >= base_max_u64(most, ZK_IMAGE_LOGS * d->cfg.segment_bytes) || zk_image_is_tight(d)))
+        return true;
+    return zk_room_wants_image(d);
 }
 
 void zk_image_run(struct zk_drive *d)

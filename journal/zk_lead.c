@@ -275,7 +275,7 @@ static void zk_lead_check(struct zk_drive *d)
                   now - d->check_ns > d->cfg.zk.outage_ns / 8;
     if (is_due && !d->asked_ns)
         d->asked_ns = now;
-    if (d->is_checking || d->check_failed || !is_due)
+    if (d->is_checking || d->check_failed || !is_due || d->gc.wants_fence)
         return;
     d->is_checking = true;
     d->check_doubts = d->doubt != 0;
@@ -344,6 +344,9 @@ void zk_lead_begin(struct zk_drive *d)
     d->durable = base_max_u64(d->durable, d->applied);
     d->elections++;
     d->vain_ns = 0;
+    zk_gc_link(d, d->epoch, d->prev, d->log.base);
+    d->gc.again_ns = 0; /* it may be the only thing that it has time for */
+    zk_room_led(d);
     d->role = JOURNAL_LEADER;
     SOMETIMES(ZK_LEADS);
     fmt_log(d->env, ENV_LOG_INFO, "journal: member %u leads: epoch %llu, %llu records.",
