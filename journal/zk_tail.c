@@ -8,7 +8,7 @@
 #include "journal/zk_tail.h"
 
 enum {
-    ZK_TAIL_AHEAD = 256 * 1024,
+    ZK_TAIL_AHEAD = 512 * 1024,
     ZK_TAIL_NEAR = LOG_BATCH_MAX + 2 * LOG_BLOCK, /* of its end: the next batch may not fit */
     ZK_TAIL_MISSED = 8, /* successors that do not stand on what was read: begin anew */
 };
@@ -306,6 +306,15 @@ static void zk_tail_error(struct zk_tail *t)
     zk_tail_close(t, why == E_NOENT || why == E_STALE ? E_AGAIN : why);
 }
 
+/* So much is read at once: at first as if this look brought somewhat more than the last one did,
+ * so that most need one read, and then with what it has brought.  Bounded: the log's writer waits
+ * for the disk, too. */
+static uint64_t zk_tail_ahead(const struct zk_tail *t)
+{
+    uint64_t n = t->look_bytes ? t->look_bytes / 2 : t->last_bytes + t->last_bytes / 4;
+    return base_min_u64(n + LOG_BLOCK, ZK_TAIL_AHEAD);
+}
+
 /* one step of the reader; false: it works */
 static bool zk_tail_read(struct zk_tail *t)
 {
@@ -321,7 +330,7 @@ static bool zk_tail_read(struct zk_tail *t)
         wal_read_forget(&t->read);
         t->is_stale = false;
     }
-    t->read.limit = t->at + (t->look_bytes || t->state == ZK_TAIL_OPEN ? ZK_TAIL_AHEAD : LOG_BLOCK);
+    t->read.limit = t->at + zk_tail_ahead(t);
     switch (wal_read_step(&t->read)) {
     case WAL_READ_WAIT:
         return false;
@@ -445,6 +454,7 @@ void zk_tail_look(struct zk_tail *t, bool is_thorough, struct env_op *op)
     t->user = op;
     t->got = 0;
     t->bad = 0;
+    t->last_bytes = t->look_bytes;
     t->look_bytes = 0;
     t->is_more = t->is_empty = false;
     t->is_thorough = is_thorough;

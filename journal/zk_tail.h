@@ -68,7 +68,7 @@ struct zk_tail {
     uint64_t found_seq, probe_seq;
     bool is_gone; /* a segment is there, and none that what is wanted can be in */
     uint32_t batch_at, got, idle, missed;
-    uint64_t batch_index, look_bytes, at;
+    uint64_t batch_index, look_bytes, last_bytes, at;
     struct env_file *probe;
     uint8_t *memory, *block;
     char dir[ENV_NAME_MAX], own_dir[ENV_NAME_MAX];

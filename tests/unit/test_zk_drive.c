@@ -360,7 +360,7 @@ static void test_a_full_disk(void)
         uint64_t epoch = w->number;
         zw_lead(w, 2, 30000);
         CU_ASSERT(w->m[2].role == JOURNAL_STANDBY && zw_status(w, 2).full);
-        CU_ASSERT(w->number <= epoch + 4);
+        CU_ASSERT(w->number <= epoch + 8);
         zw_stop(w, 2);
         zw_up(w, 2);
         w->s.disk.capacity += 4 << 20;
