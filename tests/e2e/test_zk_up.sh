@@ -98,6 +98,8 @@ tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0
     --set "master.dir=$work/nine" --set journal.zk.auth=me:wrong > "$work/nine.log" 2>&1 &
 pids[nine]=$!
 wait_for 15 grep -q "journal: ZooKeeper refuses '.*': its path belongs to another user" "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
+nine_says() { tarn journal status --set journal.members= --masters "127.0.0.1:$((port + 9))" > "$work/nine.status" 2>&1; [ $? = 1 ] && grep -q "member 9 cannot be elected, for [0-9]* s: $1" "$work/nine.status"; }
+wait_for 10 nine_says 'ZooKeeper refuses it: its journal.zk.auth' || fail "refused, and status says: $(cat "$work/nine.status")"
 kill9 nine
 
 # two of one number: the second one ends, and says who has it; the first one does not notice
@@ -149,6 +151,7 @@ tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0
     --set "journal.zk.connect=$zk_at/nowhere" > "$work/nine.log" 2>&1 &
 pids[nine]=$!
 wait_for 15 grep -q 'does not know cluster .* this master is not elected' "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
+wait_for 10 nine_says 'ZooKeeper does not know the cluster: see journal.zk.connect' || fail "unknown, and status says: $(cat "$work/nine.status")"
 kill9 nine
 expect 2 'its path has a comma or colon: it is said once' tarn zk ping --connect "$zk_at/a,$zk_at/a"
 wait_for 10 whole || fail "strangers took something along: $(tarn journal status 2>&1)"
