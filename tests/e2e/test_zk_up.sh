@@ -228,9 +228,11 @@ if [ $is_small ]; then
     done
     [ "$i" -lt 2000 ] || fail "it never gets full"
     grep -hq 'read-only until there is' "$work"/up/master-*.log "$work/again.log" || fail "not a word of that: $(tail -n 3 "$work"/up/master-*.log)"
-    says_full() { tarn journal status > "$work/full" 2>&1; [ $? = 1 ] && grep -q 'warning: the shared directory is full, changes are refused: free some space there' "$work/full"; }
-    wait_for 10 says_full || fail "full, and status says: $(cat "$work/full")"
-    grep -q 'warning:.* of 320.0 MiB are free' "$work/full" || fail "how much is free: $(cat "$work/full")"
+    says_full() { # how much is free is looked at every 5 s
+        tarn journal status > "$work/full" 2>&1
+        [ $? = 1 ] && grep -q 'warning: the shared directory is full, changes are refused: free some space there .* of 320.0 MiB are free' "$work/full"
+    }
+    wait_for 20 says_full || fail "full, and status says: $(cat "$work/full")"
     is_ready "$(leader)" '"ready": true.*"degraded": "no room' || fail "full, and ready says: $(http "$(leader)" readyz)"
     # what is open is read; to open another one may need a record, of what is seen below
     [ "$(cat <&8)" = "content of 1" ] || fail "full, and what is open cannot be read"
