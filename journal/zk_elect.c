@@ -717,10 +717,11 @@ static void elect_free(struct env_op *near_op)
 {
     struct elect *l = container_of(near_op, struct elect, near_op);
     struct env_op *op = l->stop_op;
-    env_timer_stop(l->env, &l->timer);
-    env_timer_stop(l->env, &l->hint_timer);
+    struct env *e = l->env;
+    env_timer_stop(e, &l->timer);
+    env_timer_stop(e, &l->hint_timer);
     mem_free(l->mem, l, sizeof *l);
-    env_reply(l->env, op, 0);
+    env_reply(e, op, 0);
 }
 
 /* the client is gone: for good, or another session is begun */

@@ -103,6 +103,8 @@ tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0
     --set "master.dir=$work/nine" --set journal.zk.auth=me:wrong > "$work/nine.log" 2>&1 &
 pids[nine]=$!
 wait_for 15 grep -q "journal: ZooKeeper refuses '.*': its path belongs to another user" "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
+nine_says() { tarn journal status --set journal.members= --masters "127.0.0.1:$((port + 9))" > "$work/nine.status" 2>&1; [ $? = 1 ] && grep -q "member 9 cannot be elected, for [0-9]* s: $1" "$work/nine.status"; }
+wait_for 10 nine_says 'ZooKeeper refuses it: its journal.zk.auth' || fail "refused, and status says: $(cat "$work/nine.status")"
 kill9 nine
 
 # two of one number: the second one ends, and says who has it; the first one does not notice
@@ -153,6 +155,7 @@ tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0
     --set "journal.zk.connect=$zk_at/nowhere" > "$work/nine.log" 2>&1 &
 pids[nine]=$!
 wait_for 15 grep -q 'does not know cluster .* this master is not elected' "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
+wait_for 10 nine_says 'ZooKeeper does not know the cluster: see journal.zk.connect' || fail "unknown, and status says: $(cat "$work/nine.status")"
 kill9 nine
 expect 2 'its path has a comma or colon: it is said once' tarn zk ping --connect "$zk_at/a,$zk_at/a"
 : > "$work/nine.log"
@@ -235,9 +238,11 @@ if [ $is_small ]; then
     done
     [ "$i" -lt 2000 ] || fail "it never gets full"
     grep -hq 'read-only until there is' "$work"/up/master-*.log "$work/again.log" || fail "not a word of that: $(tail -n 3 "$work"/up/master-*.log)"
-    says_full() { tarn journal status > "$work/full" 2>&1; [ $? = 1 ] && grep -q 'warning: the shared directory is full, changes are refused: free some space there' "$work/full"; }
-    wait_for 10 says_full || fail "full, and status says: $(cat "$work/full")"
-    grep -q 'warning:.* of 320.0 MiB are free' "$work/full" || fail "how much is free: $(cat "$work/full")"
+    says_full() { # how much is free is looked at every 5 s
+        tarn journal status > "$work/full" 2>&1
+        [ $? = 1 ] && grep -q 'warning: the shared directory is full, changes are refused: free some space there .* of 320.0 MiB are free' "$work/full"
+    }
+    wait_for 20 says_full || fail "full, and status says: $(cat "$work/full")"
     is_ready "$(leader)" '"ready": true.*"degraded": "no room' || fail "full, and ready says: $(http "$(leader)" readyz)"
     # what is open is read; to open another one may need a record, of what is seen below
     [ "$(cat <&8)" = "content of 1" ] || fail "full, and what is open cannot be read"

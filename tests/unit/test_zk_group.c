@@ -762,6 +762,29 @@ static void test_without_zookeeper_one_is_alone(void)
     zg_close(g);
 }
 
+/* Who is told to stop leaves nothing behind, in ZooKeeper or in memory that it goes on to read
+ * (AddressSanitizer). */
+static void test_a_stop_is_clean(void)
+{
+    struct zg *g = &zg_one;
+    zg_open(g, 5);
+    zg_load(g, 6000);
+    uint32_t i = (zg_leader(g) + 1) % ZG_MEMBERS;
+    struct env_op op = {0};
+    journal_stop(g->m[i].j, &op);
+    CU_ASSERT_EQUAL(sim_run_op(g->s, &op, 10000 * zg_ms), 0);
+    op = (struct env_op){0};
+    zk_elect_stop(g->m[i].elect, &op);
+    CU_ASSERT_EQUAL(sim_run_op(g->s, &op, 10000 * zg_ms), 0);
+    sim_node_crash(g->m[i].node);
+    g->m[i].j = NULL;
+    zg_run(g, 5000);
+    struct journal_status st;
+    journal_status(g->m[zg_leader(g)].j, &st);
+    CU_ASSERT_EQUAL(st.n, ZG_MEMBERS - 1);
+    zg_close(g);
+}
+
 static void zg_quiet(struct zk_host *h, enum zk_state state, int why)
 {
     (void)h, (void)state, (void)why;
@@ -955,5 +978,5 @@ UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
           UNIT(test_another_clusters_path), UNIT(test_a_restart_is_not_refused),
           UNIT(test_leadership_is_handed_over), UNIT(test_zookeeper_begins_anew),
           UNIT(test_who_does_not_know_makes_no_path), UNIT(test_without_zookeeper_one_is_alone),
-          UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_storms),
-          UNIT(test_storms_with_old_names))
+          UNIT(test_a_stop_is_clean), UNIT(test_a_number_out_of_range_is_an_error),
+          UNIT(test_storms), UNIT(test_storms_with_old_names))
