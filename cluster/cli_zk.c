@@ -40,6 +40,9 @@ int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env)
                          errno == ENOENT ? ": is the shared storage mounted?" : "");
     if (!S_ISDIR(st.st_mode))
         return cli_error(c, CLI_FAILED, "journal.zk.shared_dir %s: not a directory", dir);
+    int code = cli_zk_access(c, dir);
+    if (code)
+        return code;
     int err = net_shared_open(net, dir, ret_env);
     if (err == E_BUSY)
         return cli_error(c, CLI_FAILED,
@@ -112,6 +115,8 @@ int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct m
     jc->zk.shared = shared;
     jc->zk.elect = z->elect;
     jc->zk.begin_ns = session_ns / 3;
+    jc->zk.room = &z->room.room;
+    cli_zk_room_open(&z->room, net_env(net), config_str(g, CONFIG_JOURNAL_ZK_SHARED_DIR));
     return CLI_OK;
 }
 

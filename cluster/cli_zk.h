@@ -11,15 +11,30 @@
 
 /* --- of a master --- */
 
+/* cli_zk_room.c: the free space of a directory, looked at now and then off the loop */
+struct cli_zk_room {
+    struct journal_room room;
+    const char *dir;
+    struct env *env;
+    struct env_timer timer;
+    struct env_op op;
+    struct journal_room found; /* the pool's */
+};
+/* dir lives as long as r; it ends with its net */
+void cli_zk_room_open(struct cli_zk_room *r, struct env *e, const char *dir);
+
 struct cli_zk {
     struct zk_elect *elect;
     struct zk_config client;
+    struct cli_zk_room room;
     char auth[CONFIG_ZK_AUTH], addr[ENV_ADDR_MAX];
     uint64_t cluster_hi, cluster_lo; /* as the directory says; 0: the journal will say why not */
 };
 
 /* what a master says of itself to others: as journal.members has it, else master.listen */
 const char *cli_zk_address(const struct config *g, char to[ENV_ADDR_MAX]);
+/* cli_zk_access.c: may this user do there what a master does?  CLI_OK or an exit code */
+int cli_zk_access(const struct cli *c, const char *dir);
 /* The shared directory that is there, as an env of net's; CLI_OK or an exit code. */
 int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env);
 /* The same for a master: it has a number, and the journal was not migrated away. */

@@ -20,6 +20,7 @@
  * The guid is that of the session, so whatever it created is found by it, also what comes to light
  * late.  One call of the election at a time, one of numbers, one of hints.  A call whose answer is
  * lost is followed by a look, never by the same again. */
+#include "core/mutant.h"
 #include "core/sometimes.h"
 #include "journal/zk_elect_impl.h"
 
@@ -279,7 +280,8 @@ static void elect_acl(struct elect *l, int64_t ret)
 static void elect_whose(struct elect *l, int64_t ret)
 {
     const struct zk_reply *r = &l->call.reply;
-    if (!ret && r->data_len == strlen(l->cluster) && !memcmp(r->data, l->cluster, r->data_len)) {
+    if (MUTANT(ZK_WHOSE_UNASKED) ||
+        (!ret && r->data_len == strlen(l->cluster) && !memcmp(r->data, l->cluster, r->data_len))) {
         l->was_ours = true;
         l->made = ELECT_DIR_FIRST;
         l->state = ELECT_MAKE;
@@ -672,6 +674,20 @@ static void elect_tell(struct zk_elect *e, uint64_t applied, uint64_t image)
     l->elect.n_members = l->members.n;
 }
 
+static void elect_look(struct zk_elect *e, struct zk_elect_look *ret_look)
+{
+    struct elect *l = zk_elect_self(e);
+    bool has_node = elect_has_node(l) && !l->is_leaving;
+    *ret_look = (struct zk_elect_look){.has_session = l->is_connected,
+                                       .since_ns = l->session_ns,
+                                       .bar = !l->is_connected ? JOURNAL_BAR_SESSION
+                                              : has_node       ? JOURNAL_BAR_NONE
+                                              : l->was_refused ? JOURNAL_BAR_ACCESS
+                                              : l->was_unknown && l->state == ELECT_WHOSE
+                                                  ? JOURNAL_BAR_CLUSTER
+                                                  : JOURNAL_BAR_CANDIDACY};
+}
+
 /* another process is this member */
 static void elect_refused(struct zk_members *m)
 {
@@ -683,7 +699,7 @@ static void elect_refused(struct zk_members *m)
 static int elect_session(struct elect *l, char *why, size_t why_cap)
 {
     l->state = ELECT_DOWN;
-    l->is_connected = l->is_leaving = l->was_refused = l->was_unknown = false;
+    l->is_leaving = l->was_refused = l->was_unknown = false;
     fmt_into(l->prefix, sizeof l->prefix, "/election/%016llx-%u-n-",
              (unsigned long long)env_random(l->env), l->id);
     l->made = ELECT_DIR_FIRST;
@@ -723,6 +739,13 @@ static void elect_closed(struct env_op *op)
     }
 }
 
+static void elect_connected(struct elect *l, bool is_on)
+{
+    if (l->is_connected != is_on)
+        l->session_ns = env_now_ns(l->env);
+    l->is_connected = is_on;
+}
+
 static void elect_over(struct elect *l, enum zk_state state)
 {
     struct zk_status st;
@@ -739,7 +762,7 @@ static void elect_over(struct elect *l, enum zk_state state)
                 l->cfg.connect,
                 l->is_kept ? "goes on leading, and takes part anew" : "takes part anew");
     }
-    l->is_connected = false;
+    elect_connected(l, false);
     l->state = ELECT_CLOSING;
     zk_members_stop(&l->members);
     l->elect.n_members = 0;
@@ -754,7 +777,7 @@ static void elect_session_state(struct zk_host *h, enum zk_state state, int why)
 {
     struct elect *l = container_of(h, struct elect, host);
     (void)why;
-    l->is_connected = state == ZK_CONNECTED;
+    elect_connected(l, state == ZK_CONNECTED);
     if (l->stop_op || l->state == ELECT_CLOSING)
         return;
     if (state == ZK_EXPIRED || state == ZK_AUTH_FAILED) {
@@ -782,8 +805,8 @@ const char *zk_elect_leader_addr(const struct zk_elect *e)
 int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cfg,
                   struct zk_elect **ret_e, char *why, size_t why_cap)
 {
-    static const struct zk_elect_vt vt = {elect_stand, elect_number, elect_serves, zk_elect_hand,
-                                          elect_tell};
+    static const struct zk_elect_vt vt = {elect_stand,   elect_number, elect_serves,
+                                          zk_elect_hand, elect_tell,   elect_look};
     struct elect *l = mem_zalloc(m, sizeof *l);
     if (!l) {
         fmt_into(why, why_cap, "no memory");
@@ -795,6 +818,7 @@ int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cf
     l->mem = m;
     l->cfg = *cfg->zk;
     l->id = cfg->id;
+    l->session_ns = env_now_ns(e);
     fmt_into(l->addr, sizeof l->addr, "%s", cfg->addr);
     l->host.state = elect_session_state;
     l->call.op.done = elect_call_done;

@@ -64,6 +64,7 @@ struct elect {
     struct zk_host host;
     enum elect_state state;
     bool stands, is_connected, is_again; /* again: the watch fired meanwhile */
+    int64_t session_ns;                  /* connected since, or not connected */
     bool was_refused, was_unknown;       /* and said so, in this session */
     bool is_leaving; /* its node, if there is one, goes before it stands again */
     bool was_ours;   /* /cluster has said so, to this process */

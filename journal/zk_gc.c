@@ -61,7 +61,8 @@ static bool zk_gc_name(struct zk_drive *d, const char *n)
         if (len >= sizeof leaf || !len || n[len - 1] != '/')
             return true;
         fmt_into(leaf, sizeof leaf, "%.*s", (int)len - 1, n);
-        if (!log_format_name_parse(leaf, "log-", &v) || v >= d->epoch ||
+        if (!log_format_name_parse(leaf, "log-", &v) ||
+            (MUTANT(ZK_GC_LATER) ? v == d->epoch : v >= d->epoch) ||
             (g->is_all ? v <= g->gone : v <= g->gone_between || v <= d->prev))
             return true;
         g->log = v;

@@ -459,6 +459,29 @@ void lab_zk_lose(struct lab_zk *z, bool to_kept)
     }
 }
 
+bool lab_zk_set(struct lab_zk *z, const char *path, const char *text)
+{
+    struct lab_zk_place *p = z->leader < 0 ? NULL : &z->place[z->leader];
+    struct zk_request q = {.op = ZK_OP_SET_DATA, .version = -1};
+    uint8_t b[256];
+    struct wbuf w = wbuf_make(b, sizeof b);
+    q.path = path;
+    q.path_len = (uint32_t)strlen(path);
+    q.data = text;
+    q.data_len = (uint32_t)strlen(text);
+    if (!p || !lab_zk_is_up(p) || z->wish)
+        return false;
+    if (!lab_zk_tree_find(&p->tree, path, q.path_len)) {
+        q.op = ZK_OP_CREATE;
+        q.acl = zk_proto_acl_open;
+    }
+    zk_proto_request_put(&w, &q);
+    ASSERT(!w.bad);
+    z->wish = lab_zk_entry_new(z, LAB_ZK_CHANGE, 0, NULL, 0, b + 4, (uint32_t)w.len - 4);
+    lab_zk_wake(p);
+    return true;
+}
+
 enum lab_zk_role lab_zk_role(const struct lab_zk *z, uint32_t i)
 {
     return lab_zk_is_up(&z->place[i]) ? z->place[i].role : LAB_ZK_DOWN;

@@ -99,6 +99,9 @@ bool lab_zk_keep(struct lab_zk *z);
 /* All servers are down: their disks are emptied, or have what was kept last.  Who is started then
  * counts its epochs from there. */
 void lab_zk_lose(struct lab_zk *z, bool to_kept);
+/* somebody with zkCli.sh sets what is in a node, which anybody may write, or makes it; false: no
+ * leader */
+bool lab_zk_set(struct lab_zk *z, const char *path, const char *text);
 
 /* ---- looking, for checkers ---- */
 

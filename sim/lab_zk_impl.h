@@ -176,6 +176,7 @@ struct lab_zk {
     int64_t election_ns;     /* when it is over; 0: there is none */
     struct lab_zk_entry *log[LAB_ZK_LOG];
     uint64_t log_first, log_end, committed;
+    struct lab_zk_entry *wish; /* nobody's request, which the leader is to take; or NULL */
     struct lab_zk_lane lane[2][LAB_ZK_SERVERS][LAB_ZK_SERVERS];
     struct lab_zk_result results[LAB_ZK_OPS];
     struct lab_zk_stats stats;

@@ -518,6 +518,11 @@ static void awake(struct env_op *op)
             handle_as_follower(p, m);
         msg_free(m);
     }
+    if (p->z->wish && is_leading(p)) {
+        struct lab_zk_entry *e = p->z->wish;
+        p->z->wish = NULL;
+        lead(p, e, p->index);
+    }
     if (p->role == LAB_ZK_FOLLOWING || p->is_deposed) /* a leader looks at its tick only */
         lab_zk_review(p);
     lab_zk_conns_sweep(r);

@@ -29,7 +29,8 @@ struct zg_op {
 struct zg_member {
     struct zg *g;
     uint32_t i, life;
-    uint32_t id; /* 0: its own, i + 1 */
+    uint32_t id;         /* 0: its own, i + 1 */
+    const char *cluster; /* whose it is, as it thinks; NULL: it does not ask */
     struct sim_node *node;
     struct journal *j;
     struct journal_host host;
@@ -180,7 +181,7 @@ static void zg_boot(struct env *e, struct mem *mem, void *ctx)
                                  .id = m->id ? m->id : m->i + 1,
                                  .addr = addr,
                                  .who = who,
-                                 .cluster = zg_cluster};
+                                 .cluster = m->cluster ? m->cluster : zg_cluster};
     struct env *shared = sim_shared_mount(g->fs, m->node);
     m->life++;
     m->applied = 0;
@@ -614,6 +615,28 @@ static void test_who_does_not_know_makes_no_path(void)
 }
 
 /* who was killed and starts anew finds its node there until its old session is over */
+/* Who is of another cluster than ZooKeeper's path does not stand there, and ends. */
+static void test_another_clusters_path(void)
+{
+    struct zg *g = &zg_one;
+    zg_open(g, 3);
+    sim_node_crash(g->m[0].node);
+    zg_load(g, 3000);
+    CU_ASSERT(lab_zk_set(g->zk, "/a/tarn/cluster", "theirs"));
+    zg_load(g, 500);
+    for (int own = 0; own < 2; own++) {
+        g->m[0].cluster = own ? "theirs" : "ours";
+        *zg_error = 0;
+        zg_start(g, 0);
+        zg_load(g, 2000);
+        CU_ASSERT_EQUAL(g->m[0].role == JOURNAL_FAILED, !own);
+        CU_ASSERT_EQUAL(strstr(zg_error, "has the journal of cluster ours, but") != NULL, !own);
+        if (!own)
+            sim_node_crash(g->m[0].node);
+    }
+    zg_close(g);
+}
+
 static void test_a_restart_is_not_refused(void)
 {
     struct zg *g = &zg_one;
@@ -696,6 +719,26 @@ static uint32_t zg_connected(struct zg *g)
     return n;
 }
 
+/* how many would come to lead, by their own word; all that would not say that */
+static uint32_t zg_electable(struct zg *g, enum journal_bar bar)
+{
+    struct journal_status st;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+        journal_status(g->m[i].j, &st);
+        CU_ASSERT(st.is_zk && st.zk.room_ago_ns == -1);
+        CU_ASSERT_EQUAL(st.zk.has_session, st.zk.bar != JOURNAL_BAR_SESSION);
+        CU_ASSERT_EQUAL(st.zk.barred_ns > 0, st.zk.bar != JOURNAL_BAR_NONE);
+        n += st.zk.bar == JOURNAL_BAR_NONE;
+        if (st.zk.bar != JOURNAL_BAR_NONE) {
+            CU_ASSERT_EQUAL(st.zk.bar, bar);
+            CU_ASSERT(st.zk.session_ns > 5000000000LL && st.zk.session_ns < 15000000000LL);
+            CU_ASSERT(st.zk.barred_ns > 5000000000LL && st.zk.barred_ns < 15000000000LL);
+        }
+    }
+    return n;
+}
+
 /* Without ZooKeeper the leader goes on, and nobody could be called after it. */
 static void test_without_zookeeper_one_is_alone(void)
 {
@@ -703,16 +746,19 @@ static void test_without_zookeeper_one_is_alone(void)
     zg_open(g, 4);
     zg_load(g, 6000);
     CU_ASSERT_EQUAL(zg_connected(g), ZG_MEMBERS);
+    CU_ASSERT_EQUAL(zg_electable(g, JOURNAL_BAR_NONE), ZG_MEMBERS);
     for (uint32_t z = 0; z < 3; z++)
         sim_node_crash(lab_zk_node(g->zk, z));
     uint32_t had = g->n_acked;
     zg_load(g, 15000);
     CU_ASSERT(g->n_acked > had + 100);
     CU_ASSERT_EQUAL(zg_connected(g), 1);
+    CU_ASSERT_EQUAL(zg_electable(g, JOURNAL_BAR_SESSION), 0);
     for (uint32_t z = 0; z < 3; z++)
         lab_zk_start(g->zk, z);
     zg_load(g, 15000);
     CU_ASSERT_EQUAL(zg_connected(g), ZG_MEMBERS);
+    CU_ASSERT_EQUAL(zg_electable(g, JOURNAL_BAR_NONE), ZG_MEMBERS);
     zg_close(g);
 }
 
@@ -906,7 +952,8 @@ static void test_storms_with_old_names(void)
 
 UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
           UNIT(test_a_dead_process_is_not_waited_for), UNIT(test_two_of_one_number),
-          UNIT(test_a_restart_is_not_refused), UNIT(test_leadership_is_handed_over),
-          UNIT(test_zookeeper_begins_anew), UNIT(test_who_does_not_know_makes_no_path),
-          UNIT(test_without_zookeeper_one_is_alone), UNIT(test_a_number_out_of_range_is_an_error),
-          UNIT(test_storms), UNIT(test_storms_with_old_names))
+          UNIT(test_another_clusters_path), UNIT(test_a_restart_is_not_refused),
+          UNIT(test_leadership_is_handed_over), UNIT(test_zookeeper_begins_anew),
+          UNIT(test_who_does_not_know_makes_no_path), UNIT(test_without_zookeeper_one_is_alone),
+          UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_storms),
+          UNIT(test_storms_with_old_names))
