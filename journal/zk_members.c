@@ -36,7 +36,8 @@ static void zk_members_rest(struct zk_members *m)
 {
     m->state = ZK_MEMBERS_REST;
     if (m->zk)
-        env_timer_set(m->env, &m->timer, env_now_ns(m->env) + ZK_MEMBERS_NS);
+        env_timer_set(m->env, &m->timer,
+                      env_now_ns(m->env) + (m->other ? ZK_MEMBERS_LOOK_NS : ZK_MEMBERS_NS));
 }
 
 static void zk_members_listed(struct zk_members *m)

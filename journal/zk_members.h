@@ -7,7 +7,13 @@
  * finds its node to be another session's leaves it alone from then on and looks: a process that is
  * gone writes nothing any more, and its node goes with its session, however long that is; one that
  * is there writes again and again.  So who sees it written twice is the second one of its number,
- * and may not take part.  A restart waits, and needs nobody. */
+ * and may not take part.  A restart waits, and needs nobody.
+ *
+ * So the second one is there for two writes of the first, ZK_MEMBERS_NS apart: 2 to 4 s, and as it
+ * looks more often than that, not for much longer.  Meanwhile it stands for election, and should it
+ * lead, the fence decides as between any two.  That it waited until it knew that it is alone would
+ * make each restart wait as well: who was killed cannot be told from a second one sooner, and would
+ * then stand later than it could. */
 #ifndef JOURNAL_ZK_MEMBERS_H
 #define JOURNAL_ZK_MEMBERS_H
 
@@ -15,7 +21,8 @@
 #include "journal/zk_client.h"
 #include "journal/zk_elect.h"
 
-#define ZK_MEMBERS_NS (2000 * 1000000LL)
+#define ZK_MEMBERS_NS      (2000 * 1000000LL)
+#define ZK_MEMBERS_LOOK_NS (250 * 1000000LL) /* while its node is another's */
 
 /*  REST -> TELL (-> MAKE) -> LIST -> READ* -> REST; while its node is another's: LOOK for TELL */
 enum zk_members_state {

@@ -461,7 +461,7 @@ static void test_two_of_one_number(void)
         for (int k = 0; k < 200 && g->m[2].role != JOURNAL_FAILED; k++)
             zg_load(g, 50);
         CU_ASSERT_EQUAL(g->m[2].role, JOURNAL_FAILED);
-        CU_ASSERT(sim_now_ns(g->s) - began < 8000 * zg_ms);
+        CU_ASSERT(sim_now_ns(g->s) - began < 3500 * zg_ms);
         CU_ASSERT_PTR_NOT_NULL(
             strstr(zg_error, "number 1 is taken: m1:19998, pid 1 on m1 takes part as member 1"));
         uint32_t acked = g->n_acked;
