@@ -61,8 +61,9 @@ enum lab_fault_kind {
     LAB_FAULT_SHARED_CRASH,  /* it stops, and is there again after `for` */
     LAB_FAULT_SHARED_ROT,    /* a bit of its newest state image changes, if others go on */
     LAB_FAULT_ZK_BACK, /* somebody sets the counter of epochs back, again and again, for `for` */
-    LAB_FAULT_SHARED_STUCK, /* half of its files do not answer one master, or all, for `for` */
-    LAB_FAULT_TOPPLE,       /* who begins to lead within `for` ends a moment later */
+    LAB_FAULT_SHARED_STUCK,  /* half of its files do not answer one master, or all, for `for` */
+    LAB_FAULT_TOPPLE,        /* who begins to lead within `for` ends a moment later */
+    LAB_FAULT_SHARED_DAMAGE, /* a bit of what was written last to the log changes (beyond) */
     LAB_FAULTS
 };
 
