@@ -158,7 +158,7 @@ struct lab_scenario {
     uint32_t n_faults;
     char protocol[32];  /* of the program's own (sim/lab_own.h), not a file system */
     uint64_t seed;      /* unless the command line has one; 0: none */
-    char mutant[32];    /* with that known bug */
+    char mutant[64];    /* with that known bug, or two: "A+B" */
     struct lab_ops ops; /* what the clients do, if has_ops; else the seed draws it */
     bool has_ops;
     struct lab_chances chances; /* what chance does to network and disks, if has_chances; else the
