@@ -1,8 +1,8 @@
 /* core/mutant.h - known bugs, for testing the testers: see docs/mutants.md.
  *
  * `if (MUTANT(NAME))` stands where the bug goes.  It is the constant false, and the bug is not
- * there at all, unless the build has -Dmutants=true; then one of them is on: mutant_on, which only
- * the composition root sets.  What looks for bugs does not know which. */
+ * there at all, unless the build has -Dmutants=true; then one of them is on, or two where one rule
+ * stands behind another ("A+B"): mutant_on and mutant_also, which only the composition root sets.  What looks for bugs does not know which. */
 #ifndef CORE_MUTANT_H
 #define CORE_MUTANT_H
 
@@ -184,8 +184,8 @@ enum mutant {
 };
 
 #ifdef TARN_MUTANTS
-extern uint32_t mutant_on;
-#define MUTANT(name) (mutant_on == MUTANT_##name)
+extern uint32_t mutant_on, mutant_also;
+#define MUTANT(name) (mutant_on == MUTANT_##name || mutant_also == MUTANT_##name)
 #else
 #define MUTANT(name) false
 #endif

@@ -170,7 +170,9 @@ void lab_group_check_role(struct group_node *n, enum journal_role role, uint64_t
     n->has_begun |= role == JOURNAL_STANDBY || role == JOURNAL_LEADER;
     /* a disk that is full has no place for a member's first files; then it has a reserve */
     bool no_place = (n->joins || !n->has_begun) && n->full && why == E_NOSPC;
-    if (role == JOURNAL_FAILED && !no_place && group_now_ns(g) > n->excused_until_ns &&
+    bool is_damaged = g->zk && g->is_ruined && why == E_CORRUPT;
+    if (role == JOURNAL_FAILED && !no_place && !is_damaged &&
+        group_now_ns(g) > n->excused_until_ns &&
         !(g->zk && lab_zk_site_excuses(g->zk, n->node, why)))
         lab_group_fail(g, LAB_GROUP_STRUCTURE, "%s: the journal failed: %s", sim_node_name(n->node),
                        err_name(why));

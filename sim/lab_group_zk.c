@@ -33,7 +33,9 @@ void lab_group_zk_check(struct lab_group *g)
 
 void lab_group_zk_fault(struct group_event *e)
 {
-    e->step = lab_zk_site_fault(e->g->zk, e->f);
+    e->did = !lab_scenario_fault_idle(&e->g->s, e->f); /* as random ones may be */
+    e->step = e->did ? lab_zk_site_fault(e->g->zk, e->f) : 0;
+    e->g->is_ruined |= e->f->kind == LAB_FAULT_SHARED_DAMAGE && e->step;
     sim_at(e->g->sim, group_now_ns(e->g) + e->f->for_ns, &e->end);
 }
 
@@ -41,6 +43,6 @@ void lab_group_zk_fault_end(struct group_event *e)
 {
     if (e->f->kind == LAB_FAULT_TOPPLE)
         lab_group_plot_topple_end(e);
-    else
+    else if (e->f->kind != LAB_FAULT_SHARED_DAMAGE)
         lab_zk_site_fault_end(e->g->zk, e->f, e->step, e->healing);
 }

@@ -232,6 +232,7 @@ static const struct key keys[] = {
     EVERY("zk_back", LAB_FAULT_ZK_BACK),
     EVERY("shared_stuck", LAB_FAULT_SHARED_STUCK),
     EVERY("topple", LAB_FAULT_TOPPLE),
+    EVERY("shared_damage", LAB_FAULT_SHARED_DAMAGE),
     TIME("random.for", random_for_ns),
     TIME("random.from", random_from_ns),
     TIME("random.until", random_until_ns),

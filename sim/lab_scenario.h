@@ -62,8 +62,9 @@ enum lab_fault_kind {
     LAB_FAULT_SHARED_ROT,    /* a bit of its newest state image changes, if others go on */
     LAB_FAULT_ZK_LOSE,       /* all servers are down for `for`, and lose their disks, or go back */
     LAB_FAULT_ZK_BACK, /* somebody sets the counter of epochs back, again and again, for `for` */
-    LAB_FAULT_SHARED_STUCK, /* half of its files do not answer one master, or all, for `for` */
-    LAB_FAULT_TOPPLE,       /* who begins to lead within `for` ends a moment later */
+    LAB_FAULT_SHARED_STUCK,  /* half of its files do not answer one master, or all, for `for` */
+    LAB_FAULT_TOPPLE,        /* who begins to lead within `for` ends a moment later */
+    LAB_FAULT_SHARED_DAMAGE, /* a bit of what was written last to the log changes (beyond) */
     LAB_FAULTS
 };
 
@@ -158,7 +159,7 @@ struct lab_scenario {
     uint32_t n_faults;
     char protocol[32];  /* of the program's own (sim/lab_own.h), not a file system */
     uint64_t seed;      /* unless the command line has one; 0: none */
-    char mutant[32];    /* with that known bug */
+    char mutant[64];    /* with that known bug, or two: "A+B" */
     struct lab_ops ops; /* what the clients do, if has_ops; else the seed draws it */
     bool has_ops;
     struct lab_chances chances; /* what chance does to network and disks, if has_chances; else the

@@ -17,7 +17,7 @@ static const char *const fault_names[] = {
     "rot",           "disk_errors",   "store_change", "store_outage", "store_full",   "zk_crash",
     "zk_pause",      "zk_away",       "zk_cut",       "zk_lag",       "zk_depose",    "zk_expire",
     "shared_outage", "shared_errors", "shared_full",  "shared_slow",  "shared_crash", "shared_rot",
-    "zk_lose",       "zk_back",       "shared_stuck", "topple"};
+    "zk_lose",       "zk_back",       "shared_stuck", "topple",       "shared_damage"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {
@@ -249,8 +249,10 @@ const char *lab_scenario_fault_idle(const struct lab_scenario *s, const struct l
         return "with journal.zk masters keep nothing on their disks";
     if (f->node[0] == 'z' || f->node[0] == 's')
         return "faults of ZooKeeper's servers and of the storage have names of their own";
-    if (f->kind == LAB_FAULT_TOPPLE && !is_group)
+    if ((f->kind == LAB_FAULT_TOPPLE || f->kind == LAB_FAULT_SHARED_DAMAGE) && !is_group)
         return "it is for journals alone";
+    if (f->kind == LAB_FAULT_SHARED_DAMAGE && !s->beyond)
+        return "with beyond 1 only: what nobody has applied yet is lost";
     if (fault_is_disk(f->kind) && is_client)
         return "a client has no disk";
     if (is_alone &&

@@ -8,7 +8,12 @@
 #include "sim/lab_zk_site.h"
 #include "sim/sim_shared.h"
 
-enum { SITE_SLOTS = 512, SITE_FORMATS = 8, SITE_ROTTEN = 64 }; /* the fence is written whole */
+enum {
+    SITE_SLOTS = 512, /* the fence is written whole */
+    SITE_FORMATS = 8,
+    SITE_ROTTEN = 64,
+    SITE_SPARED = 48 << 10, /* more than what is written at once */
+};
 static const int64_t SITE_PATIENCE_NS = 60000 * 1000000LL, SITE_BACK_NS = 5 * 1000000LL;
 
 struct lab_zk_site {
@@ -245,6 +250,35 @@ static void zk_rot(struct lab_zk_site *z, struct lab_fault *f)
     sim_disk_flip(n, name, at, (unsigned)lab_fault_chance(f, z->sim, 8));
 }
 
+/* how far a segment of a log has been written */
+static uint64_t zk_used(struct lab_zk_site *z, const char *name)
+{
+    static uint8_t b[1 << 20];
+    int64_t len = sim_disk_read(sim_shared_node(z->fs), name, b, sizeof b, 0);
+    while (len > 0 && !b[len - 1])
+        len--;
+    return len > 0 ? (uint64_t)len : 0;
+}
+
+/* Mostly of the newest log, of what was written last, but for the very last, where nobody can tell
+ * damage from a write that a crash tore.  ret: was there any? */
+static uint32_t zk_damage(struct lab_zk_site *z, struct lab_fault *f)
+{
+    struct sim_node *n = sim_shared_node(z->fs);
+    bool any = lab_fault_chance(f, z->sim, 4) == 0;
+    const char *seg = NULL;
+    for (const char *i = ""; (i = sim_disk_next(n, i));)
+        if (strstr(i, "/wal-") && zk_used(z, i) > 4096 + SITE_SPARED &&
+            (!seg || (any ? lab_fault_chance(f, z->sim, 2) == 0 : strcmp(i, seg) > 0)))
+            seg = i;
+    if (!seg)
+        return 0;
+    uint64_t end = zk_used(z, seg) - SITE_SPARED;
+    uint64_t at = end - 1 - lab_fault_chance(f, z->sim, base_min_u64(end - 4096, SITE_SPARED));
+    sim_disk_flip(n, seg, at, (unsigned)lab_fault_chance(f, z->sim, 8));
+    return 1;
+}
+
 /* what the counter of epochs is; 0: nobody knows */
 static uint64_t zk_counter(const struct lab_zk_site *z)
 {
@@ -373,6 +407,9 @@ uint32_t lab_zk_site_fault(struct lab_zk_site *z, struct lab_fault *f)
         break;
     case LAB_FAULT_SHARED_STUCK:
         zk_stick(z, f);
+        break;
+    case LAB_FAULT_SHARED_DAMAGE:
+        which = zk_damage(z, f);
         break;
     case LAB_FAULT_TOPPLE: /* whoever has the masters does it */
         break;

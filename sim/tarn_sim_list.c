@@ -86,6 +86,8 @@ static const struct {
     {LAB_FAULT_SHARED_STUCK, "zk",
      "half of the files on the shared storage do not answer one master, or all, for a while"},
     {LAB_FAULT_TOPPLE, "zk", "of journals alone: who begins to lead within for ends within 20 ms"},
+    {LAB_FAULT_SHARED_DAMAGE, "zk",
+     "of journals alone, with beyond: a bit of what was written last to the log changes"},
 };
 static_assert(ARRAY_LEN(faults) == LAB_FAULTS, "each fault has its text");
 

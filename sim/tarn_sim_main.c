@@ -53,7 +53,7 @@ static const char usage[] =
     "  --stride N      points: at every N-th point only\n"
     "  --at K [--at2 L] --mode M   points: one run; crash, power, torn or double\n"
     "  --first         seeds: stops at the first one that fails\n"
-    "  --mutant NAME   with that known bug (builds with -Dmutants=true only)\n"
+    "  --mutant NAME   with that known bug, or A+B (builds with -Dmutants=true only)\n"
     "  --until T       stops at a virtual time (2s, 150ms)\n"
     "  --stop-at-event N   stops at the N-th line of --trace: under a debugger by SIGTRAP, "
     "else "
@@ -515,22 +515,35 @@ static bool own_mutant(const struct lab_own *own, const char *name)
     return false;
 }
 
+#ifdef TARN_MUTANTS
+/* 0: there is no such bug, which is said */
+static uint32_t mutant_number(const char *name)
+{
+    const char *names[ARRAY_LEN(mutants)];
+    for (uint32_t i = 0; i < ARRAY_LEN(mutants); i++) {
+        names[i] = mutants[i][0];
+        if (strcmp(mutants[i][0], name) == 0)
+            return i + 1;
+    }
+    if (*name)
+        tarn_sim_unknown("bug", name, names, ARRAY_LEN(names));
+    return 0;
+}
+#endif
+
 bool tarn_sim_mutant(const char *name)
 {
     const struct lab_own *own = lab_own_registered();
     if (own && name)
         return own_mutant(own, name);
 #ifdef TARN_MUTANTS
-    const char *names[ARRAY_LEN(mutants)];
-    for (uint32_t i = 0; name && i < ARRAY_LEN(mutants); i++) {
-        names[i] = mutants[i][0];
-        if (strcmp(mutants[i][0], name) != 0)
-            continue;
-        mutant_on = i + 1;
-        return true;
-    }
-    if (name)
-        tarn_sim_unknown("bug", name, names, ARRAY_LEN(names));
+    const char *plus = name ? strchr(name, '+') : NULL;
+    char one[64];
+    fmt_into(one, sizeof one, "%.*s", name ? (int)(plus ? plus - name : (int)strlen(name)) : 0,
+             name ? name : "");
+    mutant_on = mutant_number(one);
+    mutant_also = mutant_on && plus ? mutant_number(plus + 1) : 0;
+    return mutant_on && !plus == !mutant_also;
 #else
     (void)name;
     tarn_sim_say("%s\n", no_mutants);

@@ -200,7 +200,10 @@ static struct happened run_kind(enum world world, enum lab_fault_kind k, uint64_
         "\"suspect_max\": \"400ms\"}, \"store\": {\"files\": 4}, "
         "\"clock\": {\"drift_max_ppm\": %d}, \"master\": {\"image_after_bytes\": %d}, "
         "\"load\": {\"threads\": 3, \"think\": \"5ms\"}%s}",
-        beyond, journals, world == ZOOKEEPER ? ", \"raft\": 0, \"zk\": 1" : "",
+        beyond || k == LAB_FAULT_SHARED_DAMAGE, journals,
+        world != ZOOKEEPER             ? ""
+        : k == LAB_FAULT_SHARED_DAMAGE ? ", \"raft\": 0, \"zk\": 1, \"record_bytes\": 2000"
+                                       : ", \"raft\": 0, \"zk\": 1",
         k == LAB_FAULT_CLOCK_RATE ? 20000 : 0, k == LAB_FAULT_SHARED_ROT ? 20000 : 1 << 20, fault);
     CU_ASSERT_EQUAL_FATAL(lab_scenario_parse(&scen, json, why), 0);
     if (journals) {
@@ -272,6 +275,8 @@ static bool has_happened(enum lab_fault_kind k, const struct happened *h,
         return h->drew == 2;
     case LAB_FAULT_TOPPLE:
         return h->crashes;
+    case LAB_FAULT_SHARED_DAMAGE: /* anywhere? where, which bit */
+        return h->drew >= 3;
     case LAB_FAULT_ZK_BACK: /* by how much */
         return h->drew == 1;
     case LAB_FAULT_DISK_ERRORS:
