@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+#include "cluster/cli_touch.h"
 #include "net/net.h"
 
 static const struct cli_option cli_common[] = {
@@ -473,6 +474,7 @@ static int cli_run(struct cli *c, int argc, char **argv)
         return cli_error(c, CLI_USAGE, "unexpected operand \"%s\"; see --help",
                          c->args[c->command->args_max]);
     code = cli_load_config(c, p.sets, p.n_sets, p.masters);
+    code = code ? code : cli_touch_all(c);
     return code ? code : c->command->run(c);
 }
 

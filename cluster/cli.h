@@ -29,6 +29,13 @@ struct cli_option {
 
 struct cli;
 
+/* directories that it uses, which are seen to answer before it begins (cli_touch.h) */
+enum cli_touches {
+    CLI_TOUCHES_NOTHING,
+    CLI_TOUCHES_NAMED, /* operands, --from, --to, --dir; with one of those also as the next */
+    CLI_TOUCHES_OWN,   /* and the journal's that the configuration names */
+};
+
 struct cli_command {
     const char *group; /* "fs" for `tarn fs ls`; NULL for `tarn status` */
     const char *name;
@@ -39,6 +46,7 @@ struct cli_command {
     int args_min, args_max;
     struct cli_option options[CLI_OPTIONS_MAX];
     bool reads_config; /* itself: a mistake in it does not keep the command from running */
+    enum cli_touches touches;
 };
 
 struct cli {

@@ -385,6 +385,10 @@ static int backup_offline(struct backup_take *t, const char *dir)
     int code = cli_dir_open(&d, c, dir, CLI_DIR_LOOK);
     if (code)
         return code;
+    if (d.meta_err == E_NODATA && !cli_dir_has_log(dir)) {
+        cli_dir_close(&d);
+        return cli_error(c, CLI_FAILED, "%s: there is no journal here", dir);
+    }
     jc.check_only = true;
     int err = cli_dir_journal(&d, &j, &jc);
     t->index = j.status.image_index;
@@ -488,4 +492,5 @@ const struct cli_command cli_backup = {
       "of the directory of a stopped master instead: its newest state image; local:DIR, "
       "raft:DIR,DIR or zk:DIR: all that the stopped journal holds"},
      {"force", 'f', NULL, "replace FILE"},
-     {"timeout", 0, "TIME", "give up after this long (default 10m; 30s while nobody leads)"}}};
+     {"timeout", 0, "TIME", "give up after this long (default 10m; 30s while nobody leads)"}},
+    .touches = CLI_TOUCHES_NAMED};

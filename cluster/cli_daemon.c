@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "cluster/cli_group.h"
 #include "cluster/cli_local.h"
+#include "cluster/cli_touch.h"
 #include "cluster/cli_zk.h"
 #include "core/fmt.h"
 #include "core/store.h"
@@ -276,6 +277,10 @@ static void cli_daemon_master_stop(struct cli_daemon *d)
 /* a local directory is read as a start would read it; an empty one is a start's to fill */
 static int cli_daemon_master_check(struct cli *c, const char *dir)
 {
+    int code = cli_touch(
+        c, config_zk_is(c->config) ? config_str(c->config, CONFIG_JOURNAL_ZK_SHARED_DIR) : dir);
+    if (code)
+        return code;
     if (config_zk_is(c->config))
         return cli_zk_check(c);
     if (cli_dir_has_log(dir))
@@ -304,6 +309,8 @@ static int cli_daemon_master_run(struct cli *c)
                          "master.dir is not set (--set master.dir=/path or in the configuration)");
     if (cli_flag(c, "check"))
         return cli_daemon_master_check(c, dir);
+    if (config_zk_is(g))
+        cli_touch_patiently(c, config_str(g, CONFIG_JOURNAL_ZK_SHARED_DIR));
     char why[CONFIG_ERROR_MAX];
     if (config_zk_alone(g, why, sizeof why))
         return cli_error(c, CLI_CONFIG, "%s", why);

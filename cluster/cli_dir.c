@@ -1,6 +1,7 @@
 /* cluster/cli_dir.c - see cli_dir.h. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "core/fmt.h"
 #include "journal/era.h"
 #include "journal/log_meta.h"
+#include "net/net_denied.h"
 
 enum { CLI_DIR_MEM = 192 << 20, DIR_TRIES = 10, DIR_PAUSE_US = 50000 };
 static const int64_t dir_wait_ns = 60000000000LL, dir_journal_ns = 3600000000000LL;
@@ -101,6 +103,21 @@ static int dir_missing(const struct cli *c, const char *dir)
              : cli_error(c, CLI_FAILED, "%s: %s", dir, strerror(why));
 }
 
+static int dir_unusable(const struct cli *c, const char *dir, enum cli_dir_use use, int err)
+{
+    char why[NET_DENIED];
+    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool is_denied =
+        fd >= 0 && err != E_BUSY &&
+        net_denied(fd, dir, "", R_OK | X_OK | (use == CLI_DIR_LOOK ? 0 : W_OK), why, sizeof why);
+    if (fd >= 0)
+        close(fd);
+    return is_denied ? cli_error(c, CLI_FAILED, "%s", why)
+                     : cli_error(c, CLI_FAILED, "%s: %s", dir,
+                                 err == E_BUSY ? "a running master has it; stop that first"
+                                               : err_text(err));
+}
+
 int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir, enum cli_dir_use use)
 {
     memset(d, 0, sizeof *d);
@@ -125,11 +142,7 @@ int cli_dir_open(struct cli_dir *d, const struct cli *c, const char *dir, enum c
     }
     d->is_opening = false;
     if (err)
-        return cli_error(c, CLI_FAILED, "%s: %s%s", dir,
-                         err == E_BUSY ? "a running master has it; stop that first" : err_text(err),
-                         err == E_BUSY         ? ""
-                         : use == CLI_DIR_LOOK ? " (it must be readable by this user)"
-                                               : " (it must be writable by this user)");
+        return dir_unusable(c, dir, use, err);
     mem_init(&d->mem, net_mem_source(), CLI_DIR_MEM);
     dir_meta(d);
     return CLI_OK;

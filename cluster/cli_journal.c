@@ -510,4 +510,5 @@ const struct cli_command cli_journal_dump = {
     {{"from", 0, "N", "first index to print"},
      {"to", 0, "N", "last index to print"},
      {"all", 'a', NULL,
-      "journal.meta, images, segments, batches and repeated or superseded records too"}}};
+      "journal.meta, images, segments, batches and repeated or superseded records too"}},
+    .touches = CLI_TOUCHES_OWN};

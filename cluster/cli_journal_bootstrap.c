@@ -304,4 +304,5 @@ const struct cli_command cli_journal_bootstrap = {
     0,
     {{"cluster", 0, "ID", "of the cluster, as the first one was told; zk: instead of a new one"},
      {"force", 0, NULL, "raft: also if a member runs already, or cannot be asked"},
-     {"if-needed", 0, NULL, "zk: what is there already is no mistake"}}};
+     {"if-needed", 0, NULL, "zk: what is there already is no mistake"}},
+    .touches = CLI_TOUCHES_OWN};

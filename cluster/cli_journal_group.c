@@ -83,8 +83,8 @@ void cli_journal_group_look(struct cli_journal_group *g)
     cli_masters_ask(&g->m, base_min_i64(g->ask_ns, left_ns));
     g->view = cli_masters_leader(&g->m);
     g->has_leader = g->view != NULL;
-    g->n = g->voters = g->up = 0;
-    g->is_zk = false;
+    g->n = g->voters = g->up = g->electable = 0;
+    g->is_zk = g->is_full = false;
     for (unsigned i = 0; i < g->m.n; i++)
         g->is_zk = g->is_zk || group_is_zk(&g->m.one[i]);
     if (g->is_zk) {
@@ -156,7 +156,7 @@ int cli_journal_group_spare(unsigned voters, unsigned up)
 
 int cli_journal_group_tolerates(const struct cli_journal_group *g)
 {
-    return g->is_zk ? (int)g->up - 1 : cli_journal_group_spare(g->voters, g->up);
+    return g->is_zk ? (int)g->electable - 1 : cli_journal_group_spare(g->voters, g->up);
 }
 
 int cli_journal_group_nobody(struct cli_journal_group *g)
@@ -289,6 +289,8 @@ static cJSON *group_member_json(const struct cli_journal_group *g,
     }
     if (m->is_known && g->has_leader)
         cli_json_u64(j, "lag", m->lag);
+    if (g->is_zk)
+        cli_journal_group_zk_json(m, j);
     if (m->self) {
         cli_json_u64(j, "term", cli_masters_u64(m->self, "journal.term"));
         cli_json_u64(j, "applied", cli_masters_u64(m->self, "journal.applied"));
@@ -307,8 +309,11 @@ static void group_say_health(const struct cli_journal_group *g)
            cli_masters_str(g->view, "journal.cluster", id, sizeof id),
            cli_masters_u64(g->view, "journal.term"), cli_masters_u64(g->view, "journal.committed"),
            group_is_changing(g) ? "; a change of members is under way" : "");
-    if (g->is_zk)
+    if (g->is_zk && g->electable == g->up)
         printf("masters  %u of %u answer, elected through ZooKeeper; ", g->up, g->voters);
+    else if (g->is_zk)
+        printf("masters  %u of %u answer, %u can be elected through ZooKeeper; ", g->up, g->voters,
+               g->electable);
     else
         printf("quorum   %u of %u that vote answer; ", g->up, g->voters);
     if (!g->has_leader)
@@ -317,10 +322,14 @@ static void group_say_health(const struct cli_journal_group *g)
                                        ? ": too few.  Start the others; if they are lost for "
                                          "good: docs/recovery.md"
                                        : " (an election?)");
+    else if (spare < 0 && g->is_zk)
+        printf("nobody would go on if the leader were lost\n");
     else if (spare < 0)
         printf("the cluster stands still until %u do\n", g->voters / 2 + 1);
     else
         printf("tolerates the loss of %d more\n", spare);
+    if (g->is_zk)
+        cli_journal_group_zk_room(g);
 }
 
 /* what is to be said of a member; "" when nothing is */
@@ -331,8 +340,10 @@ static const char *group_trouble(const struct cli_journal_group *g,
     const char *unfit = m->unfit ? "  its disk is full or stalls" : "";
     const char *is = m->self || (m->votes && !m->leaving) ? "" : group_standing(m);
     const char *sep = *is ? ": " : "";
-    if (g->is_zk)
-        snprintf(to, 256, "%s", m->self ? "" : "does not answer");
+    if (g->is_zk && m->self)
+        cli_journal_group_zk_bar(m, to);
+    else if (g->is_zk)
+        snprintf(to, 256, "does not answer");
     else if (m->self)
         snprintf(to, 256, "%s%s", m->connected ? "" : "not connected to the leader", unfit);
     else if (!g->has_leader)
@@ -366,6 +377,22 @@ static void group_say_member(const struct cli_journal_group *g, const struct cli
            group_trouble(g, m, trouble));
 }
 
+static void group_say_warning(void *ctx, const char *line)
+{
+    (void)ctx;
+    printf("warning: %s\n", line);
+}
+
+static void group_put_warning(void *ctx, const char *line)
+{
+    cJSON_AddItemToArray(ctx, cJSON_CreateString(line));
+}
+
+static bool group_is_ok(const struct cli_journal_group *g)
+{
+    return g->has_leader && cli_journal_group_tolerates(g) >= 0 && !g->is_full;
+}
+
 static void group_say(const struct cli_journal_group *g)
 {
     char differs[256];
@@ -391,6 +418,8 @@ static void group_say(const struct cli_journal_group *g)
             printf("note: member %u is configured otherwise than member %" PRIu64
                    ": %s; make them equal, and restart it\n",
                    g->member[i].id, cli_masters_u64(g->view, "journal.self"), differs);
+    if (g->is_zk)
+        cli_journal_group_zk_warn(g, group_say_warning, NULL);
 }
 
 static int cli_journal_group_status_run(struct cli *c)
@@ -414,10 +443,14 @@ static int cli_journal_group_status_run(struct cli *c)
         cJSON_AddNumberToObject(j, "leader",
                                 g.has_leader ? (double)cli_masters_u64(g.view, "journal.self") : 0);
         cJSON_AddBoolToObject(j, "changing", group_is_changing(&g));
+        if (g.is_zk)
+            cJSON_AddNumberToObject(j, "electable", g.electable);
         cJSON_AddNumberToObject(j, "voters", g.voters);
         cJSON_AddNumberToObject(j, "voters_up", g.up);
         cJSON_AddNumberToObject(j, "tolerates", spare < 0 ? 0 : spare);
-        cJSON_AddBoolToObject(j, "ok", g.has_leader && spare >= 0);
+        cJSON_AddBoolToObject(j, "ok", group_is_ok(&g));
+        if (g.is_zk)
+            cli_journal_group_zk_warn(&g, group_put_warning, cJSON_AddArrayToObject(j, "warnings"));
         list = cJSON_AddArrayToObject(j, "members");
         for (unsigned i = 0; i < g.n; i++)
             cJSON_AddItemToArray(list, group_member_json(&g, &g.member[i]));
@@ -425,7 +458,7 @@ static int cli_journal_group_status_run(struct cli *c)
     } else {
         group_say(&g);
     }
-    if (!code && (!g.has_leader || spare < 0))
+    if (!code && !group_is_ok(&g))
         code = CLI_FAILED;
     cli_masters_close(&g.m);
     return code;
@@ -597,7 +630,8 @@ const struct cli_command cli_journal_group_status = {
     "",
     "the group of masters: who leads, who answers, how far each is",
     "Asks every master by itself.  match: records it has, as the leader knows; lag: how many it\n"
-    "misses.  Exit status 1 when nobody leads or too few answer, 3 when no master answers.",
+    "misses.  Exit status 1 when nobody leads, too few answer, or (ZooKeeper) none can be elected "
+    "or\nthe leader has no room for the log; 3 when no master answers.",
     cli_journal_group_status_run,
     0,
     0,

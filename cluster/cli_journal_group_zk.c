@@ -2,6 +2,7 @@
  *
  * None of them knows the others, and who takes part is written down nowhere: each is known by its
  * own word; one that is silent, by what the others or the configuration say of it. */
+#include <inttypes.h>
 #include "cluster/cli_journal_group.h"
 #include "cluster/config_members.h"
 
@@ -41,6 +42,9 @@ static void zk_put_self(struct cli_journal_group *g, const struct cli_masters_on
     m->self = o;
     m->leads = g->has_leader && o == g->view;
     m->connected = m->is_known = true;
+    m->is_electable = cli_masters_u64(o, "journal.zk.electable");
+    g->electable += m->is_electable;
+    g->is_full |= m->leads && cli_masters_u64(o, "journal.full");
     m->match = cli_masters_u64(o, "journal.applied");
     /* when all is quiet, the leader's last record tells what was acknowledged, and nobody tells of
      * that one */
@@ -100,4 +104,148 @@ void cli_journal_group_zk(struct cli_journal_group *g)
                 zk_put(g, of[i].id, of[i].addr);
     g->voters = g->n;
     zk_sort(g);
+}
+
+/* --- who could not lead, and why --- */
+
+static const struct {
+    const char *bar, *is, *to_do;
+} zk_bars[] = {
+    {"session", "no ZooKeeper session",
+     "does its host reach the servers of journal.zk.connect, and are they a majority?  (there: "
+     "`tarn zk ping`)"},
+    {"cluster", "ZooKeeper does not know the cluster",
+     "see journal.zk.connect; `tarn journal bootstrap` makes the path"},
+    {"access", "ZooKeeper refuses it", "its journal.zk.auth is not that of the others"},
+    {"storage", "the shared directory does not answer there",
+     "is it mounted on its host, and does its server run?"},
+    {"room", "no room for a log in the shared directory", "free some space there"},
+    {"damaged", "what it reads of the log is damaged", "its log says where; docs/recovery.md"},
+    {"image", "the log goes on behind what its state images have", "its log says where"},
+    {"candidacy", "it does not stand for election (yet)",
+     "if that goes on for longer than a minute its log says why"},
+    {"starting", "it reads its journal", "wait for it"},
+    {"failed", "its journal has failed", "its log says why; start it again"},
+};
+
+static const char *zk_for(char to[32], const struct cli_masters_one *o, const char *key)
+{
+    uint64_t s = cli_masters_u64(o, key) / 1000000000;
+    snprintf(to, 32, "%" PRIu64 "%s", s < 600 ? s : s / 60, s < 600 ? " s" : " min");
+    return to;
+}
+
+static unsigned zk_bar_at(const struct cli_journal_member *m)
+{
+    char bar[16];
+    unsigned i = 0;
+    cli_masters_str(m->self, "journal.zk.bar", bar, sizeof bar);
+    while (i < ARRAY_LEN(zk_bars) && strcmp(bar, zk_bars[i].bar) != 0)
+        i++;
+    return i;
+}
+
+const char *cli_journal_group_zk_bar(const struct cli_journal_member *m, char to[256])
+{
+    char ago[32];
+    unsigned at = m->self ? zk_bar_at(m) : ARRAY_LEN(zk_bars);
+    to[0] = 0;
+    if (m->self && at == ARRAY_LEN(zk_bars))
+        snprintf(to, 256, "session for %s", zk_for(ago, m->self, "journal.zk.session_ns"));
+    if (at < ARRAY_LEN(zk_bars))
+        snprintf(to, 256, "%s: %s, for %s", m->leads ? "would not be elected again" : "cannot lead",
+                 zk_bars[at].is, zk_for(ago, m->self, "journal.zk.barred_ns"));
+    return to;
+}
+
+void cli_journal_group_zk_json(const struct cli_journal_member *m, cJSON *j)
+{
+    char bar[16];
+    cJSON_AddBoolToObject(j, "electable", m->is_electable);
+    if (!m->self)
+        return;
+    if (!m->is_electable) {
+        cJSON_AddStringToObject(j, "barred_by",
+                                cli_masters_str(m->self, "journal.zk.bar", bar, sizeof bar));
+        cli_json_u64(j, "barred_s", cli_masters_u64(m->self, "journal.zk.barred_ns") / 1000000000);
+    }
+    cJSON_AddBoolToObject(j, "zookeeper_session", cli_masters_u64(m->self, "journal.zk.session"));
+    cli_json_u64(j, "zookeeper_for_s",
+                 cli_masters_u64(m->self, "journal.zk.session_ns") / 1000000000);
+    if (!cli_masters_u64(m->self, "journal.zk.room_size"))
+        return;
+    cli_json_u64(j, "room_free", cli_masters_u64(m->self, "journal.zk.room_free"));
+    cli_json_u64(j, "room_size", cli_masters_u64(m->self, "journal.zk.room_size"));
+    cJSON_AddBoolToObject(j, "room_low", cli_masters_u64(m->self, "journal.zk.room_low"));
+}
+
+void cli_journal_group_zk_room(const struct cli_journal_group *g)
+{
+    char free[16], size[16];
+    if (cli_masters_u64(g->view, "journal.zk.room_size"))
+        printf("room     %s of %s free in the shared directory\n",
+               cli_bytes(free, cli_masters_u64(g->view, "journal.zk.room_free")),
+               cli_bytes(size, cli_masters_u64(g->view, "journal.zk.room_size")));
+}
+
+/* one member's word is enough: all share that directory */
+static bool zk_warn_room(const struct cli_journal_group *g, char line[512])
+{
+    char free[16], size[16];
+    const struct cli_masters_one *low = NULL;
+    for (unsigned i = 0; i < g->n; i++) {
+        const struct cli_journal_member *m = &g->member[i];
+        if (m->self && (!low || m->leads) && cli_masters_u64(m->self, "journal.zk.room_low"))
+            low = m->self;
+    }
+    if (!low && !g->is_full)
+        return false;
+    snprintf(line, 512,
+             "the shared directory is %sfull%s: free some space there (`tarn journal "
+             "snapshot` lets old logs go)",
+             g->is_full ? "" : "nearly ", g->is_full ? ", changes are refused" : "");
+    if (low) {
+        size_t at = strlen(line);
+        snprintf(line + at, 512 - at, ".  %s of %s are free",
+                 cli_bytes(free, cli_masters_u64(low, "journal.zk.room_free")),
+                 cli_bytes(size, cli_masters_u64(low, "journal.zk.room_size")));
+    }
+    return true;
+}
+
+/* ZooKeeper as a whole, not the way to it from one host */
+static bool zk_is_away(const struct cli_journal_group *g)
+{
+    unsigned without = 0;
+    for (unsigned i = 0; i < g->n; i++)
+        without += g->member[i].self && !cli_masters_u64(g->member[i].self, "journal.zk.session");
+    return without && without == g->up;
+}
+
+void cli_journal_group_zk_warn(const struct cli_journal_group *g,
+                               void (*say)(void *ctx, const char *line), void *ctx)
+{
+    char line[512], ago[32];
+    bool is_away = zk_is_away(g);
+    if (is_away) {
+        snprintf(line, sizeof line,
+                 "no master has a ZooKeeper session (member %" PRIu64 ": for %s): %s.  Start its "
+                 "servers, a majority of them (`tarn zk ping`)",
+                 cli_masters_u64(g->view, "journal.self"),
+                 zk_for(ago, g->view, "journal.zk.session_ns"),
+                 g->has_leader ? "the leader goes on, and nobody can take over from it"
+                               : "nobody can be elected");
+        say(ctx, line);
+    }
+    for (unsigned i = 0; i < g->n; i++) {
+        const struct cli_journal_member *m = &g->member[i];
+        unsigned at = m->self ? zk_bar_at(m) : ARRAY_LEN(zk_bars);
+        if (at == ARRAY_LEN(zk_bars) || (is_away && !at))
+            continue;
+        snprintf(line, sizeof line, "member %u cannot be elected, for %s: %s: %s", m->id,
+                 zk_for(ago, m->self, "journal.zk.barred_ns"), zk_bars[at].is, zk_bars[at].to_do);
+        say(ctx, line);
+    }
+    if (zk_warn_room(g, line))
+        say(ctx, line);
 }

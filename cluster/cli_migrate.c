@@ -507,4 +507,5 @@ const struct cli_command cli_migrate = {
      {"dry-run", 'n', NULL, "read and check the source, say what would be done"},
      {"verify", 0, NULL, "write nothing: compare the two once more"},
      {"force", 0, NULL,
-      "even if a master runs or cannot be asked, or with less than a majority of a group"}}};
+      "even if a master runs or cannot be asked, or with less than a majority of a group"}},
+    .touches = CLI_TOUCHES_OWN};

@@ -333,7 +333,9 @@ int cli_migrate_read(struct cli_migrate_state *s, struct cli *c, const struct cl
     int code = cli_migrate_state_begin(s, c, p);
     *ret_n = 0;
     while (!code && p->type != CLI_MIGRATE_BACKUP && *ret_n < p->n) {
-        code = cli_dir_open(&d[*ret_n], c, p->dir[*ret_n], CLI_DIR_LOOK);
+        code = p->type == CLI_MIGRATE_ZK
+                   ? cli_dir_open_zk(&d[*ret_n], c, p->dir[*ret_n])
+                   : cli_dir_open(&d[*ret_n], c, p->dir[*ret_n], CLI_DIR_LOOK);
         *ret_n += code == CLI_OK;
     }
     if (code)

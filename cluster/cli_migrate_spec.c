@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cluster/cli_migrate.h"
+#include "cluster/cli_touch.h"
 #include "cluster/config_members.h"
 #include "core/fmt.h"
 
@@ -47,9 +48,11 @@ static int migrate_add(struct cli_migrate_place *p, const struct cli *c, const c
 {
     char path[CLI_DIR_PATH];
     struct stat st;
-    if (!n || n >= sizeof path - 16)
-        return cli_error(c, CLI_USAGE, "%s: a directory is missing, or its name is too long",
-                         p->option);
+    if (!n)
+        return cli_error(c, CLI_USAGE, "\"%s:\" names no directory: %s:DIR", migrate_types[p->type],
+                         migrate_types[p->type]);
+    if (n >= sizeof path - 16)
+        return cli_error(c, CLI_USAGE, "%s: the directory's name is too long", p->option);
     if (p->n == JOURNAL_MEMBERS_MAX)
         return cli_error(c, CLI_USAGE, "%s: more than %d directories", p->option,
                          JOURNAL_MEMBERS_MAX);
@@ -119,6 +122,9 @@ static int migrate_config(struct cli_migrate_place *p, struct cli *c, const char
                          "its type and place: local:DIR, raft:DIR, zk:DIR",
                          p->option,
                          p->type == CLI_MIGRATE_ZK ? "journal.zk.shared_dir" : "master.dir");
+    int code = *file ? cli_touch(c, dir) : CLI_OK; /* that of the command's own did answer */
+    if (code)
+        return code;
     migrate_text(p, dir);
     return migrate_add(p, c, dir, strlen(dir));
 }

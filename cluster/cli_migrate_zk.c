@@ -463,7 +463,7 @@ int cli_migrate_zk_ask(struct cli *c, const struct cli_migrate_place *p)
     static struct cli_dir d;
     memset(&s, 0, sizeof s);
     s.cli = c;
-    int code = cli_dir_open(&d, c, p->dir[0], CLI_DIR_LOOK);
+    int code = cli_dir_open_zk(&d, c, p->dir[0]);
     if (code)
         return code;
     code = migrate_zk_begin(&z, &s, &d, "");

@@ -307,4 +307,5 @@ const struct cli_command cli_recover = {
      {"yes", 'y', NULL, "do it"},
      {"force", 0, NULL,
       "even if somebody answers where a lost member was, or cannot be asked, or nobody "
-      "else votes"}}};
+      "else votes"}},
+    .touches = CLI_TOUCHES_OWN};

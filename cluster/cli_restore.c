@@ -393,4 +393,5 @@ const struct cli_command cli_restore = {
      {"id", 0, "N", "this member's (default: journal.id)"},
      {"era", 0, "ERA", "as the first member's restore printed it; for all but the first"},
      {"new-cluster", 0, NULL, "a cluster of its own"},
-     {"force", 0, NULL, "even if a master of the cluster runs, or cannot be asked"}}};
+     {"force", 0, NULL, "even if a master of the cluster runs, or cannot be asked"}},
+    .touches = CLI_TOUCHES_OWN};

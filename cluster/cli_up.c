@@ -345,6 +345,8 @@ static int cli_up_options(struct cli_up *u)
     bool made_dir = !mkdir(dir, 0755), made_point = false;
     if ((!made_dir && errno != EEXIST) || !realpath(dir, path) || strlen(path) >= sizeof u->dir)
         return cli_error(c, CLI_FAILED, "--dir %s: %s", dir, strerror(errno));
+    if (stat(path, &st) || !S_ISDIR(st.st_mode))
+        return cli_error(c, CLI_FAILED, "--dir %s: not a directory", dir);
     memcpy(u->dir, path, strlen(path) + 1);
     if (cli_value(c, "dir", NULL)) { /* not those of a configuration, perhaps another cluster's */
         config_set(c->config, "master.dir", "", err, sizeof err);

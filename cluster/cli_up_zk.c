@@ -211,6 +211,27 @@ static int up_zk_members(struct cli_up *u)
     return CLI_OK;
 }
 
+/* one that is named is there, and others are told of it by its whole name */
+static int up_zk_shared(struct cli_up *u)
+{
+    struct config *g = u->cli->config;
+    char path[PATH_MAX], err[CONFIG_ERROR_MAX];
+    const char *dir = config_str(g, CONFIG_JOURNAL_ZK_SHARED_DIR);
+    struct stat st;
+    if (!*dir)
+        return CLI_OK;
+    if (!realpath(dir, path) || stat(path, &st))
+        return cli_error(u->cli, CLI_FAILED,
+                         "journal.zk.shared_dir %s: %s: it is not made; is the shared storage "
+                         "mounted?",
+                         dir, strerror(errno));
+    if (!S_ISDIR(st.st_mode))
+        return cli_error(u->cli, CLI_FAILED, "journal.zk.shared_dir %s: not a directory", dir);
+    return config_set(g, "journal.zk.shared_dir", path, err, sizeof err)
+               ? cli_error(u->cli, CLI_CONFIG, "%s", err)
+               : CLI_OK;
+}
+
 int cli_up_zk(struct cli_up *u)
 {
     const struct cli *c = u->cli;
@@ -227,6 +248,8 @@ int cli_up_zk(struct cli_up *u)
         code = up_zk_needs(c);
     if (!code)
         code = up_zk_members(u);
+    if (!code)
+        code = up_zk_shared(u);
     if (code)
         return code;
     if (u->has_server) {

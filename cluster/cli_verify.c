@@ -387,4 +387,5 @@ const struct cli_command cli_verify = {
     cli_verify_run,
     0,
     VERIFY_MAX,
-    {{0}}};
+    {{0}},
+    .touches = CLI_TOUCHES_OWN};

@@ -5,6 +5,7 @@
 #include "cluster/cli_zk.h"
 #include <errno.h>
 #include <limits.h>
+#include <netdb.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +40,9 @@ int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env)
                          errno == ENOENT ? ": is the shared storage mounted?" : "");
     if (!S_ISDIR(st.st_mode))
         return cli_error(c, CLI_FAILED, "journal.zk.shared_dir %s: not a directory", dir);
+    int code = cli_zk_access(c, dir);
+    if (code)
+        return code;
     int err = net_shared_open(net, dir, ret_env);
     if (err == E_BUSY)
         return cli_error(c, CLI_FAILED,
@@ -111,6 +115,8 @@ int cli_zk_open(struct cli_zk *z, const struct cli *c, struct net *net, struct m
     jc->zk.shared = shared;
     jc->zk.elect = z->elect;
     jc->zk.begin_ns = session_ns / 3;
+    jc->zk.room = &z->room.room;
+    cli_zk_room_open(&z->room, net_env(net), config_str(g, CONFIG_JOURNAL_ZK_SHARED_DIR));
     return CLI_OK;
 }
 
@@ -194,8 +200,9 @@ static void cli_zk_ask_called(struct env_op *op)
     struct cli_zk_ask *a =
         container_of(container_of(op, struct zk_call, op), struct cli_zk_ask, call);
     struct zk_reply *r = &a->call.reply;
-    const void *from = r->data ? r->data : r->children.p;
-    uint32_t n = r->data ? r->data_len : r->children.len;
+    struct zk_list *list = r->acl.n ? &r->acl : &r->children;
+    const void *from = r->data ? r->data : list->p;
+    uint32_t n = r->data ? r->data_len : list->len;
     a->is_called = true;
     a->copy = malloc(n + 1);
     ASSERT(a->copy);
@@ -204,7 +211,7 @@ static void cli_zk_ask_called(struct env_op *op)
     if (r->data)
         r->data = a->copy;
     else
-        r->children.p = a->copy;
+        list->p = a->copy;
 }
 
 int cli_zk_ask_call(struct cli_zk_ask *a, const struct zk_call *call, int64_t timeout_ns)
@@ -268,11 +275,41 @@ void cli_zk_ask_servers(const struct zk_address *from, char to[CLI_ZK_CONNECT])
         at += (size_t)snprintf(to + at, CLI_ZK_CONNECT - at, "%s%s", i ? "," : "", from->server[i]);
 }
 
+unsigned cli_zk_unfound(const char *connect, char to[CLI_ZK_CONNECT])
+{
+    static struct zk_address a;
+    char host[ENV_ADDR_MAX], why[CONFIG_ERROR_MAX];
+    size_t at = 0;
+    unsigned n = 0;
+    to[0] = 0;
+    if (zk_address_parse(connect, &a, why, sizeof why))
+        return 0;
+    for (uint32_t i = 0; i < a.n; i++) {
+        const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+        struct addrinfo *list = NULL;
+        bool is_bracketed = a.server[i][0] == '[';
+        int len = (int)(strrchr(a.server[i], ':') - a.server[i]) - 2 * is_bracketed;
+        snprintf(host, sizeof host, "%.*s", len, a.server[i] + is_bracketed);
+        if (!getaddrinfo(host, NULL, &hints, &list)) {
+            freeaddrinfo(list);
+            continue;
+        }
+        at += (size_t)snprintf(to + at, CLI_ZK_CONNECT - at, "%s%s", n++ ? ", " : "", host);
+    }
+    return n;
+}
+
 int cli_zk_ask_fails(struct cli_zk_ask *a, const char *what, int err)
 {
     struct zk_status st = {0};
+    char unfound[CLI_ZK_CONNECT];
     if (a->zk)
         zk_status(a->zk, &st);
+    if (err == E_TIMEOUT && !st.connects && cli_zk_unfound(a->connect, unfound))
+        return cli_error(a->cli, CLI_UNREACHABLE,
+                         "no ZooKeeper server answers at %s: there is no address for %s: check the "
+                         "name and the resolver",
+                         a->connect, unfound);
     if (err == E_TIMEOUT && !st.connects)
         return cli_error(a->cli, CLI_UNREACHABLE,
                          "no ZooKeeper server answers at %s%s%s: does one run there, and do its "

@@ -11,15 +11,30 @@
 
 /* --- of a master --- */
 
+/* cli_zk_room.c: the free space of a directory, looked at now and then off the loop */
+struct cli_zk_room {
+    struct journal_room room;
+    const char *dir;
+    struct env *env;
+    struct env_timer timer;
+    struct env_op op;
+    struct journal_room found; /* the pool's */
+};
+/* dir lives as long as r; it ends with its net */
+void cli_zk_room_open(struct cli_zk_room *r, struct env *e, const char *dir);
+
 struct cli_zk {
     struct zk_elect *elect;
     struct zk_config client;
+    struct cli_zk_room room;
     char auth[CONFIG_ZK_AUTH], addr[ENV_ADDR_MAX];
     uint64_t cluster_hi, cluster_lo; /* as the directory says; 0: the journal will say why not */
 };
 
 /* what a master says of itself to others: as journal.members has it, else master.listen */
 const char *cli_zk_address(const struct config *g, char to[ENV_ADDR_MAX]);
+/* cli_zk_access.c: may this user do there what a master does?  CLI_OK or an exit code */
+int cli_zk_access(const struct cli *c, const char *dir);
 /* The shared directory that is there, as an env of net's; CLI_OK or an exit code. */
 int cli_zk_shared(const struct cli *c, struct net *net, struct env **ret_env);
 /* The same for a master: it has a number, and the journal was not migrated away. */
@@ -44,7 +59,7 @@ int cli_zk_bootstrap(struct cli *c);
 
 /* --- of a command --- */
 
-enum { CLI_ZK_CONNECT = 4400 };
+enum { CLI_ZK_CONNECT = 4400, CLI_ZK_OPEN = 5 * (ZK_ROOT_MAX + 16) };
 
 struct cli_zk_ask {
     const struct cli *cli;
@@ -74,6 +89,13 @@ void cli_zk_ask_end(struct cli_zk_ask *a); /* of the session */
 void cli_zk_ask_close(struct cli_zk_ask *a);
 /* the servers of an address, without its path: "h1:2181,h2:2181" */
 void cli_zk_ask_servers(const struct zk_address *from, char to[CLI_ZK_CONNECT]);
+/* those of its hosts whose names have no address here, with ", " between; how many.  Asks the
+ * resolver, and waits for it. */
+unsigned cli_zk_unfound(const char *connect, char to[CLI_ZK_CONNECT]);
+/* cli_zk_acl.c: the nodes of the path `root` that everybody may change, with ", " between; how
+ * many.  closes: they become the own user's, or *ret_err says why not. */
+unsigned cli_zk_acl_open(struct cli_zk_ask *a, const char *root, bool closes, char to[CLI_ZK_OPEN],
+                         int *ret_err);
 /* says why as far as it is known; the exit code */
 int cli_zk_ask_fails(struct cli_zk_ask *a, const char *what, int err);
 

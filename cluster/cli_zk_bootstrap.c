@@ -7,6 +7,7 @@
  * INVARIANTS
  *  1. A journal is made once: where a fence is, nothing of it is touched.  What is missing in
  *     ZooKeeper, which only elects, is made again.
+ *     Nodes that everybody may change, from before journal.zk.auth was set, become its user's.
  *  2. A path that another cluster uses is not shared: two groups of candidates, each of which can
  *     only lead its own, would wait for each other. */
 #include <dirent.h>
@@ -32,6 +33,8 @@ struct cli_zk_bootstrap {
     struct env *shared;
     struct env_op op;
     bool done;
+    unsigned n_closed; /* nodes of an older path, to others */
+    char closed[CLI_ZK_OPEN];
 };
 
 static void bootstrap_done(struct env_op *op)
@@ -165,7 +168,7 @@ static int bootstrap_say(const struct cli_zk_bootstrap *b, bool is_new)
         return CLI_OK;
     }
     printf("%s\n", id);
-    if (!c->quiet)
+    if (!c->quiet && !b->n_closed)
         fprintf(stderr,
                 is_new ? "the journal of cluster %s is made in %s: start the masters\n"
                        : "the journal of cluster %s in %s was there; its path in ZooKeeper "
@@ -197,7 +200,9 @@ static int bootstrap_decide(struct cli_zk_bootstrap *b, int found, uint64_t hi, 
                          "%s has the journal of cluster %s, but %s in ZooKeeper is of cluster %s: "
                          "name the directory and the path of one of them",
                          dir, own, b->at.root, b->zk_id);
-    if (!found && *b->zk_id && cli_flag(c, "if-needed"))
+    if (!found && *b->zk_id && b->n_closed)
+        fprintf(stderr, "closed to others than journal.zk.auth's user: %s\n", b->closed);
+    if (!found && *b->zk_id && (b->n_closed || cli_flag(c, "if-needed")))
         return CLI_OK;
     if (!found && *b->zk_id)
         return cli_error(c, CLI_FAILED,
@@ -211,6 +216,17 @@ static int bootstrap_decide(struct cli_zk_bootstrap *b, int found, uint64_t hi, 
                          "one's journal is lost for good, or never was: --cluster %s",
                          *b->at.root ? b->at.root : "/", b->zk_id, dir, b->zk_id);
     return CLI_OK;
+}
+
+/* the path is there, and its cluster's: with journal.zk.auth it is to be that user's alone */
+static int bootstrap_close(struct cli_zk_bootstrap *b, uint64_t hi, uint64_t lo)
+{
+    char id[33];
+    int err = 0;
+    cli_group_id_text(id, hi, lo);
+    if (!strcmp(id, b->zk_id))
+        b->n_closed = cli_zk_acl_open(&b->ask, b->at.root, true, b->closed, &err);
+    return err ? cli_zk_ask_fails(&b->ask, b->at.root, err) : CLI_OK;
 }
 
 static int bootstrap_run(struct cli_zk_bootstrap *b)
@@ -229,7 +245,10 @@ static int bootstrap_run(struct cli_zk_bootstrap *b)
     if (found == E_TIMEOUT)
         return cli_error(b->cli, CLI_FAILED, "%s does not answer",
                          config_str(b->cli->config, CONFIG_JOURNAL_ZK_SHARED_DIR));
-    code = bootstrap_decide(b, found, hi, lo);
+    if (!found && *b->zk_id)
+        code = bootstrap_close(b, hi, lo);
+    if (!code)
+        code = bootstrap_decide(b, found, hi, lo);
     if (code)
         return code;
     if (found) {

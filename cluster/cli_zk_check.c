@@ -83,6 +83,44 @@ static int check_zookeeper(struct check *k)
     return err ? cli_zk_ask_fails(&k->ask, "/cluster", err) : CLI_OK;
 }
 
+/* nodes from before journal.zk.auth was set */
+static void check_nodes(struct check *k)
+{
+    static struct zk_address at;
+    char open[CLI_ZK_OPEN], why[CONFIG_ERROR_MAX];
+    int err = zk_address_parse(k->connect, &at, why, sizeof why);
+    if (!err && cli_zk_acl_open(&k->ask, at.root, false, open, &err) && !k->cli->quiet)
+        fprintf(stderr,
+                "note: in ZooKeeper everybody may change %s: made before journal.zk.auth was set. "
+                "When all masters have it, `tarn journal bootstrap` closes them\n",
+                open);
+}
+
+static int check_say(struct check *k)
+{
+    char unfound[CLI_ZK_CONNECT];
+    check_nodes(k);
+    bool is_unfound = cli_zk_unfound(k->connect, unfound);
+    if (is_unfound && !k->cli->quiet)
+        fprintf(stderr,
+                "note: journal.zk.connect: there is no address for %s here: check the name and the "
+                "resolver\n",
+                unfound);
+    if (k->cli->json) {
+        cJSON *j = cJSON_CreateObject();
+        cJSON_AddBoolToObject(j, "ok", true);
+        cJSON_AddStringToObject(j, "cluster", k->id);
+        cJSON_AddStringToObject(j, "dir", k->dir);
+        cJSON_AddStringToObject(j, "zookeeper", k->connect);
+        cJSON_AddStringToObject(j, "hosts_without_address", unfound);
+        cli_print_json(j);
+    } else {
+        printf("ok: cluster %s: %s is fit for its journal, and ZooKeeper answers at %s\n", k->id,
+               k->dir, k->connect);
+    }
+    return CLI_OK;
+}
+
 int cli_zk_check(struct cli *c)
 {
     static struct check k;
@@ -101,17 +139,8 @@ int cli_zk_check(struct cli *c)
         code = check_journal(&k);
     if (!code)
         code = check_zookeeper(&k);
-    if (!code && c->json) {
-        cJSON *j = cJSON_CreateObject();
-        cJSON_AddBoolToObject(j, "ok", true);
-        cJSON_AddStringToObject(j, "cluster", k.id);
-        cJSON_AddStringToObject(j, "dir", k.dir);
-        cJSON_AddStringToObject(j, "zookeeper", k.connect);
-        cli_print_json(j);
-    } else if (!code) {
-        printf("ok: cluster %s: %s is fit for its journal, and ZooKeeper answers at %s\n", k.id,
-               k.dir, k.connect);
-    }
+    if (!code)
+        code = check_say(&k);
     cli_zk_ask_close(&k.ask);
     return code;
 }

@@ -220,13 +220,18 @@ static void look_server(struct look *l, const struct zk_address *at, struct look
     cli_zk_ask_end(&l->ask);
 }
 
+static const char *look_server_why(const struct look_server *s)
+{
+    return s->why == E_NXIO ? "its name has no address" : err_text(s->why ? s->why : s->err);
+}
+
 static cJSON *look_server_json(const struct look_server *s)
 {
     cJSON *j = cJSON_CreateObject();
     cJSON_AddStringToObject(j, "server", s->addr);
     cJSON_AddBoolToObject(j, "ok", !s->err);
     if (s->err) {
-        cJSON_AddStringToObject(j, "error", err_text(s->why ? s->why : s->err));
+        cJSON_AddStringToObject(j, "error", look_server_why(s));
         return j;
     }
     cli_json_i64(j, "connect_us", s->begun_ns / 1000);
@@ -240,7 +245,7 @@ static cJSON *look_server_json(const struct look_server *s)
 static void look_server_say(const struct look_server *s)
 {
     if (s->err)
-        printf("%-24s does not serve: %s\n", s->addr, err_text(s->why ? s->why : s->err));
+        printf("%-24s does not serve: %s\n", s->addr, look_server_why(s));
     else
         printf("%-24s answers in %" PRId64 ".%03d ms (session %" PRId64 " ms, zxid 0x%" PRIx64
                ")\n",

@@ -1,6 +1,7 @@
 /* cluster/http_ready.c - can a process serve?  Told from its status text alone.
  *
- *   master   leads and serves; or stands by, and hears the leader
+ *   master   leads and serves; or stands by, hears the leader, and (ZooKeeper) can be elected.  One
+ *            that leads and serves is ready, whatever else is wrong: that is "degraded"
  *   worker   serves, and a master has answered a report within a few intervals
  *   mount    the kernel's requests are served, and the client has a session */
 #include <inttypes.h>
@@ -36,12 +37,48 @@ static uint64_t http_ready_heard(const char *text, const char *list, uint64_t i)
     return http_ready_u64(text, key, UINT64_MAX);
 }
 
+/* why a master of a ZooKeeper journal would not be elected, for longer than a moment; NULL: it
+ * would
+ */
+static const char *http_ready_barred(const char *text)
+{
+    static const char *const why[][2] = {
+        {"session", "no ZooKeeper session: this master can not be elected"},
+        {"cluster", "ZooKeeper does not know this cluster: this master can not be elected"},
+        {"access", "ZooKeeper refuses access: this master can not be elected"},
+        {"storage", "the shared directory does not answer: this master can not be elected"},
+        {"room", "the shared directory is full: this master can not be elected"},
+        {"damaged", "the log is damaged: this master can not be elected"},
+        {"image", "no state image goes on with the log: this master can not be elected"},
+    };
+    char bar[32];
+    if (!http_ready_value(text, "journal.zk.bar", bar, sizeof bar) || !strcmp(bar, "none") ||
+        http_ready_u64(text, "journal.zk.barred_ns", 0) <= http_ready_heard_ns)
+        return NULL;
+    for (unsigned i = 0; i < ARRAY_LEN(why); i++)
+        if (!strcmp(bar, why[i][0]))
+            return why[i][1];
+    return "this master does not stand for election";
+}
+
+/* of a master that leads: what its users do not notice yet, or only who changes something */
+static const char *http_ready_degraded(const char *text)
+{
+    return http_ready_u64(text, "journal.full", 0) ? "no room for the journal: changes are refused"
+           : http_ready_u64(text, "journal.zk.room_low", 0) ? "the shared directory is nearly full"
+           : http_ready_barred(text) ? "no ZooKeeper session, or this master does not stand: "
+                                       "nobody may be there to lead after it"
+                                     : NULL;
+}
+
 static const char *http_ready_standby(const char *text, uint64_t leader)
 {
     char key[64];
     uint64_t n = http_ready_u64(text, "journal.members.count", 0);
     if (http_ready_u64(text, "journal.gone", 0))
         return "this master is no member of its group any more";
+    if (http_ready_barred(text))
+        return http_ready_barred(text);
     if (!leader)
         return "no leader is known";
     for (uint64_t i = 0; i < n; i++) {
@@ -57,7 +94,7 @@ static const char *http_ready_standby(const char *text, uint64_t leader)
 static bool http_ready_master(const char *text, const char *state, char *json, size_t cap)
 {
     char role[32], journal[32];
-    const char *why = NULL;
+    const char *why = NULL, *degraded = NULL;
     uint64_t leader = http_ready_u64(text, "journal.leader", 0);
     http_ready_value(text, "role", role, sizeof role);
     http_ready_value(text, "journal.role", journal, sizeof journal);
@@ -71,12 +108,20 @@ static bool http_ready_master(const char *text, const char *state, char *json, s
         why = http_ready_standby(text, leader);
     else
         why = "the journal is being read";
+    if (!why && !strcmp(role, "leader"))
+        degraded = http_ready_degraded(text);
     fmt_into(json, cap,
              "{\"ready\": %s, \"process\": \"master\", \"role\": \"%s\", \"state\": \"%s\", "
              "\"term\": %" PRIu64 ", \"leader\": %" PRIu64 ", \"lag\": %" PRIu64 "%s%s%s}\n",
              why ? "false" : "true", role, state, http_ready_u64(text, "journal.term", 0), leader,
-             http_ready_u64(text, "journal.lag", 0), why ? ", \"reason\": \"" : "", why ? why : "",
-             why ? "\"" : "");
+             http_ready_u64(text, "journal.lag", 0),
+             why        ? ", \"reason\": \""
+             : degraded ? ", \"degraded\": \""
+                        : "",
+             why        ? why
+             : degraded ? degraded
+                        : "",
+             why || degraded ? "\"" : "");
     return !why;
 }
 

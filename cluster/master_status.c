@@ -58,6 +58,21 @@ static void status_group(const struct journal_status *j, struct rpc_text *s)
         status_member(&j->member[i], j, i, s);
 }
 
+static void status_zk(const struct journal_status_zk *z, struct rpc_text *s)
+{
+    rpc_text_u64(s, "journal.zk.session", z->has_session);
+    rpc_text_u64(s, "journal.zk.session_ns", (uint64_t)z->session_ns);
+    rpc_text_u64(s, "journal.zk.electable", z->bar == JOURNAL_BAR_NONE);
+    rpc_text_line(s, "journal.zk.bar %s", journal_bar_name(z->bar));
+    rpc_text_u64(s, "journal.zk.barred_ns", (uint64_t)z->barred_ns);
+    if (z->room_ago_ns < 0)
+        return;
+    rpc_text_u64(s, "journal.zk.room_free", z->room.free);
+    rpc_text_u64(s, "journal.zk.room_size", z->room.size);
+    rpc_text_u64(s, "journal.zk.room_low", z->room_low);
+    rpc_text_u64(s, "journal.zk.room_ago_ns", (uint64_t)z->room_ago_ns);
+}
+
 static void status_journal(struct master *m, struct rpc_text *s)
 {
     struct journal_status j;
@@ -81,6 +96,10 @@ static void status_journal(struct master *m, struct rpc_text *s)
                                            : "local");
     rpc_text_u64(s, "journal.term", j.epoch);
     rpc_text_u64(s, "journal.lag", j.committed > j.applied ? j.committed - j.applied : 0);
+    rpc_text_u64(s, "journal.full", j.full);
+    rpc_text_u64(s, "journal.repairing", j.repairing);
+    if (j.is_zk)
+        status_zk(&j.zk, s);
     status_group(&j, s);
 }
 

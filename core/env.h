@@ -334,7 +334,7 @@ static inline void env_unlisten(struct env *e, struct env_acceptor *a)
 }
 
 /* ret: 0 with p->conn set and the hello exchanged (a raw one has none); or E_REFUSED, E_TIMEOUT,
- * E_VERSION, ... */
+ * E_VERSION, ...; of a raw one E_NXIO: its name has no address */
 static inline void env_connect(struct env *e, const char *addr, int64_t timeout_ns,
                                struct env_peer *p, struct env_op *op)
 {

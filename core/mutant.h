@@ -141,8 +141,11 @@
 /* Those of the ZooKeeper journal and its client */
 #define ZK_MUTANTS(X) \
     X(ZK_FENCE_GAPS, "a claim of an epoch leaves slots below it free") \
+    X(ZK_FENCE_BACK, "a claim is good for ever: later ones touch no slot of it, and nobody looks above") \
+    X(ZK_MARK_IGNORED, "two claims of one epoch hold both") \
     X(ZK_NO_FENCE, "what is durable is acknowledged without a look at the fence") \
     X(ZK_FENCE_EARLY, "a look at the fence counts for what became durable after it began") \
+    X(ZK_LOOK_PASSES, "a look at the fence that failed counts") \
     X(ZK_SEAL_EARLY, "a new leader takes what it read of the old log before its claim") \
     X(ZK_CLAIM_UNCALLED, "who is not first any more claims an epoch all the same") \
     X(ZK_END_UNKNOWN, "a log whose acknowledged end is missing is taken for a shorter one") \
@@ -156,8 +159,16 @@
     X(ZK_SESSION_IS_PROOF, "a leader answers reads without a look at the fence") \
     X(ZK_SERVE_EARLY, "a new leader's log counts before it holds what it takes over") \
     X(ZK_NAME_REUSED, "two processes of one epoch write one log") \
+    X(ZK_OWNER_UNCHECKED, "who has made a log's first file begins the log without a look at the fence") \
+    X(ZK_DOUBT_SKIPPED, "a log that failed ends its journal though another one may have claimed it") \
+    X(ZK_PENDING_KEPT, "what is pending of one log is applied as if another one had it") \
     X(ZK_SEGMENT_UNTOLD, "a segment is written into before others can learn of it") \
+    X(ZK_TRIM_UNTOLD, "a segment goes before others can learn of it") \
     X(ZK_GC_EAGER, "a log is removed as soon as one image covers it") \
+    X(ZK_GC_LATER, "a leader removes every log but its own, also those of later epochs") \
+    X(ZK_IMAGE_NAME_SHARED, "each life of a member writes its images under one name") \
+    X(ZK_NUMBER_SHARED, "two processes take part as one member") \
+    X(ZK_WHOSE_UNASKED, "a member stands for election under another cluster's path") \
     X(ZK_WATCH_LOST, "watches are not armed again on a new connection") \
     X(ZK_REARM_LATE, "watches are armed again behind the calls that waited") \
     X(ZK_RESENT, "a request whose answer was lost with its connection is sent again") \

@@ -74,6 +74,7 @@ enum sometimes_group {
     X(ZK_READ_TORN, ZK, "zk.read_torn", "a standby's read waits for what does not check yet") \
     X(ZK_READ_ANEW, ZK, "zk.read_anew", "a standby's read needs another proof, as another log counts") \
     X(ZK_GONE, ZK, "zk.gone", "one that leads is plainly gone, and its turn ends before its session") \
+    X(ZK_DATA_LOST, ZK, "zk.data_lost", "ZooKeeper has lost its data, and masters begin there anew") \
     X(ZK_JOIN_LOST, ZK, "zk.join_lost", "the answer to who stands for election is lost: it looks for its node") \
     X(ZK_NUMBER_AGAIN, ZK, "zk.number_again", "a number was taken by another, or its answer lost: another one") \
     X(ZK_REARMED, ZK, "zk.rearmed", "watches are armed again on another connection") \

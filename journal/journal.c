@@ -35,6 +35,18 @@ int64_t journal_begin_ns(const struct journal_config *c)
     return c->zk.id ? c->zk.begin_ns : journal_sure_ns(&c->raft);
 }
 
+const char *journal_bar_name(enum journal_bar bar)
+{
+    static const char *const names[JOURNAL_BARS] = {
+        [JOURNAL_BAR_NONE] = "none",          [JOURNAL_BAR_STARTING] = "starting",
+        [JOURNAL_BAR_FAILED] = "failed",      [JOURNAL_BAR_SESSION] = "session",
+        [JOURNAL_BAR_CLUSTER] = "cluster",    [JOURNAL_BAR_ACCESS] = "access",
+        [JOURNAL_BAR_STORAGE] = "storage",    [JOURNAL_BAR_ROOM] = "room",
+        [JOURNAL_BAR_DAMAGED] = "damaged",    [JOURNAL_BAR_IMAGE] = "image",
+        [JOURNAL_BAR_CANDIDACY] = "candidacy"};
+    return names[bar];
+}
+
 /* a number up to max that ends before `end`; NULL: none */
 static const char *journal_number(const char *p, const char *end, uint32_t max, uint32_t *ret)
 {

@@ -71,6 +71,12 @@ struct journal_host {
 
 struct zk_elect;
 
+/* of a directory's file system, as whoever may block found it */
+struct journal_room {
+    int64_t at_ns; /* by env_now_ns; 0: it is not known */
+    uint64_t free, size;
+};
+
 struct journal_config {
     const char *dir;            /* disk name, "" for the env's own directory */
     uint64_t segment_bytes;     /* a WAL segment's size; default 16 MiB */
@@ -114,6 +120,7 @@ struct journal_config {
         /* for whoever opens a master: what zk_drive_open is given */
         struct env *shared;
         struct zk_elect *elect;
+        const struct journal_room *room; /* of the shared directory, kept up to date; may be NULL */
     } zk;
 };
 
@@ -138,6 +145,33 @@ struct journal_member {
     char addr[ENV_ADDR_MAX];
 };
 
+/* Why a member of a zk group would not come to lead now, whoever called it. */
+enum journal_bar {
+    JOURNAL_BAR_NONE,
+    JOURNAL_BAR_STARTING, /* it reads its images */
+    JOURNAL_BAR_FAILED,
+    JOURNAL_BAR_SESSION,   /* with ZooKeeper: there is none, or it is not heard */
+    JOURNAL_BAR_CLUSTER,   /* ZooKeeper does not know the cluster */
+    JOURNAL_BAR_ACCESS,    /* ZooKeeper refuses it */
+    JOURNAL_BAR_STORAGE,   /* the shared directory does not answer */
+    JOURNAL_BAR_ROOM,      /* no room for a log */
+    JOURNAL_BAR_DAMAGED,   /* the log cannot be read to its end */
+    JOURNAL_BAR_IMAGE,     /* the log has not all that its state lacks, and no image has */
+    JOURNAL_BAR_CANDIDACY, /* it does not stand (yet, or again) */
+    JOURNAL_BARS
+};
+const char *journal_bar_name(enum journal_bar bar); /* one word */
+
+struct journal_status_zk {
+    bool has_session;
+    int64_t session_ns; /* for so long */
+    enum journal_bar bar;
+    int64_t barred_ns;
+    struct journal_room room;
+    int64_t room_ago_ns; /* -1: it is not known */
+    bool room_low;       /* some more segments, or two images, do not fit */
+};
+
 struct journal_status {
     enum journal_role role;
     uint64_t epoch, first_index, last_index, committed, applied;
@@ -155,6 +189,8 @@ struct journal_status {
     int64_t lease_until_ns;  /* by env_clock_ns; 0: no lease */
     uint64_t elections, lost; /* that this member began; leaderships that it lost */
     uint64_t messages, message_bytes;
+    bool is_zk; /* zk is set */
+    struct journal_status_zk zk;
     uint32_t n;
     struct journal_member member[JOURNAL_MEMBERS_MAX];
 };

@@ -142,7 +142,7 @@ void snap_tmp(const struct snap *s, char *ret_name)
 {
     char leaf[LOG_NAME_MAX];
     log_format_name(leaf, "tmp-", s->cfg.tag);
-    snap_path(s, s->cfg.tag ? leaf : "image.tmp", ret_name);
+    snap_path(s, s->cfg.tag && !MUTANT(ZK_IMAGE_NAME_SHARED) ? leaf : "image.tmp", ret_name);
 }
 
 static size_t snap_window(const struct snap *s)

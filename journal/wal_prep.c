@@ -463,7 +463,7 @@ void wal_prep_trim_run(struct wal *w)
         if (w->stop_op || i == w->n_segs)
             return;
         t->seq = w->segs[i].seq;
-        t->state = w->host->names ? WAL_TRIM_TELL : WAL_TRIM_OPEN;
+        t->state = w->host->names && !MUTANT(ZK_TRIM_UNTOLD) ? WAL_TRIM_TELL : WAL_TRIM_OPEN;
     }
     if (t->state == WAL_TRIM_TELL && w->told.first > t->seq)
         t->state = WAL_TRIM_OPEN;

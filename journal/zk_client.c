@@ -493,6 +493,7 @@ void zk_status(const struct zk *z, struct zk_status *ret_status)
                                      .session = z->session,
                                      .timeout_ns = z->timeout_ns,
                                      .zxid = z->zxid,
+                                     .older_zxid = z->older_zxid,
                                      .heard_clock_ns = z->heard_clock_ns,
                                      .calls = z->n_calls,
                                      .sent = z->n_sent,

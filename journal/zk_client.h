@@ -34,7 +34,9 @@
  *     zxid from which on it has been armed, before any waiting call is sent, so a change meanwhile
  *     fires it.  It may fire for a change that its call saw already.  It does not outlive the
  *     session: after ZK_EXPIRED, ZK_AUTH_FAILED and ZK_CLOSED no watch is armed.
- *  6. ZK_EXPIRED is only ever what a server said.  It is terminal: open another client.
+ *  6. ZK_EXPIRED is only ever what servers said: that the session is over, or that the ensemble has
+ *     lost what was seen of it (older_zxid; then no server takes the session any more, though what
+ *     it made may be there until its time is over).  It is terminal: open another client.
  *  7. No callback comes from within zk_open, zk_submit, zk_unwatch, zk_auth, zk_stop.  A callback
  *     may call any of them.
  *  8. Memory is that of zk_open; calls and watches are the caller's.  Passwords are never logged.
@@ -156,7 +158,8 @@ struct zk_status {
     int64_t session;    /* 0: none yet */
     int64_t timeout_ns; /* as negotiated; before: as wanted */
     char server[ENV_ADDR_MAX];
-    int64_t zxid; /* last one seen */
+    int64_t zxid;       /* last one seen */
+    int64_t older_zxid; /* not 0: the ensemble was there after zxid, and has lost what it had */
     int64_t
         heard_clock_ns; /* by env_clock_ns: when that was sent which a server answered last; 0 */
     uint32_t calls, sent, watches;

@@ -440,6 +440,7 @@ static void zk_drive_guarded(struct env_op *op)
     if (d->role == JOURNAL_FAILED || d->stop_op)
         return;
     zk_follow_reads_late(d);
+    zk_bar_look(d);
     if (d->elect->vt->tell)
         d->elect->vt->tell(d->elect, d->applied, d->snap ? snap_index(d->snap) : 0);
     if (d->state == ZK_LEAD)
@@ -731,6 +732,7 @@ static void zk_journal_status(struct journal *j, struct journal_status *ret_stat
         .elections = d->elections,
         .lost = d->lost};
     zk_status_members(d, ret_status);
+    zk_bar_status(d, ret_status);
 }
 
 static void zk_journal_ending(struct journal *j)
@@ -793,7 +795,8 @@ static void zk_drive_init(struct zk_drive *d)
     d->timer.op.done = zk_drive_timer;
     d->guard.op.done = zk_drive_guarded;
     d->stop_timer.op.done = zk_drive_leave;
-    d->moved_ns = env_now_ns(d->env);
+    d->moved_ns = d->bar_ns = env_now_ns(d->env);
+    d->bar = JOURNAL_BAR_STARTING;
     zk_pend_reset(&d->pend, 1);
     list_init(&d->reads_new);
     list_init(&d->reads_round);

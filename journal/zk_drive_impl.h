@@ -9,6 +9,7 @@
  *   zk_image.c   state images: the best of any member's, own ones
  *   zk_gc.c      what images hold leaves the shared storage
  *   zk_room.c    the shared storage is full
+ *   zk_bar.c     for people: would this member come to lead, is there room
  */
 #ifndef JOURNAL_ZK_DRIVE_IMPL_H
 #define JOURNAL_ZK_DRIVE_IMPL_H
@@ -254,6 +255,8 @@ struct zk_drive {
     int64_t asked_ns; /* since then looks have been due, and none came back; 0: that is not so */
     uint64_t elections, lost;
     bool full;
+    enum journal_bar bar; /* as it was looked at last; since */
+    int64_t bar_ns;
 
     /* images */
     uint64_t tag; /* of this process's life */
@@ -369,6 +372,10 @@ void zk_gc_init(struct zk_drive *d);
 void zk_gc_run(struct zk_drive *d);
 /* that is what an epoch that served stands on */
 void zk_gc_link(struct zk_drive *d, uint64_t epoch, uint64_t prev, uint64_t base);
+
+/* zk_bar.c */
+void zk_bar_look(struct zk_drive *d);
+void zk_bar_status(struct zk_drive *d, struct journal_status *st);
 
 /* zk_room.c */
 void zk_room_init(struct zk_drive *d);

@@ -1,124 +1,35 @@
 /* journal/zk_elect.c - see zk_elect.h.
  *
- *   DOWN --session--> WHOSE -> MAKE (-> ROOT -> MAKE) -> JOIN -> LOOK
+ *   DOWN --session--> WHOSE -> MAKE (-> ROOT -> MAKE) (-> ACL*) -> JOIN -> LOOK
  *   LOOK -> WATCH -> WAIT --who is before goes--> LOOK
  *   LOOK -> OWN -> WAIT                 first: its own node is watched
  *   WAIT -> BURY -> LOOK                the one before is plainly gone: its node goes
  *   JOIN -> FIND -> LOOK or JOIN        the answer was lost
  *   LEAVE -> FIND -> IDLE               not to stand
  *   CLOSING -> DOWN                     expired: another session
+ *   FIND, LOOK -> WHOSE                 the path is gone
+ *
+ * ZOOKEEPER'S DATA LOST.  That a session is over says that others will be called, so who leads
+ * steps down.  When the ensemble has lost its data (zk_client.h, older_zxid), or the path was
+ * removed, nobody will be called before somebody stands again.  So who leads goes on, each step
+ * proven by the fence as ever, until it is first again or another one claims; the others leave it a
+ * session's time to stand before them.  Who has seen that the path was its cluster's makes /cluster
+ * again where there is none: connect is the same for a process's life, so it is no other's path.
+ * Numbers begin above what the fence has seen.
  *
  * The guid is that of the session, so whatever it created is found by it, also what comes to light
  * late.  One call of the election at a time, one of numbers, one of hints.  A call whose answer is
  * lost is followed by a look, never by the same again. */
-#include "core/fmt.h"
+#include "core/mutant.h"
 #include "core/sometimes.h"
-#include "journal/zk_client.h"
-#include "journal/zk_elect.h"
-#include "journal/zk_members.h"
-#include "journal/zk_near.h"
+#include "journal/zk_elect_impl.h"
 
-enum elect_state {
-    ELECT_DOWN,
-    ELECT_WHOSE,
-    ELECT_MAKE,
-    ELECT_ROOT, /* the chroot itself, one level after the other */
-    ELECT_IDLE,
-    ELECT_JOIN,
-    ELECT_FIND,
-    ELECT_LOOK,
-    ELECT_WATCH,
-    ELECT_OWN,
-    ELECT_WAIT,
-    ELECT_BURY,
-    ELECT_LEAVE,
-    ELECT_CLOSING,
-    ELECT_STOPPING,
-};
-
-enum elect_count { ELECT_READ, ELECT_RAISE };
-enum elect_hint {
-    ELECT_HINT_REST,
-    ELECT_HINT_TELL,
-    ELECT_HINT_UNTELL, /* an older one, whosever it is */
-    ELECT_HINT_ASK,
-    ELECT_HINT_AWAIT, /* there is none */
-};
-
-enum {
-    ELECT_PATH = 128,
-    ELECT_CLUSTER = 40,
-    ELECT_TRIES = 16,
-    ELECT_TEXT = 32 + ENV_ADDR_MAX,
-    ELECT_HAND_MAX = 2 * JOURNAL_MEMBERS_MAX, /* nodes that go when another one is called */
-};
-
-enum elect_hand { ELECT_HAND_REST, ELECT_HAND_LIST, ELECT_HAND_REMOVE };
-
-static const int64_t ELECT_CALL_NS = 5000 * 1000000LL, ELECT_PAUSE_NS = 200 * 1000000LL;
-
-struct elect {
-    struct zk_elect elect;
-    struct env *env;
-    struct mem *mem;
-    struct zk_config cfg;
-    uint32_t id;
-    char addr[ENV_ADDR_MAX], who[ZK_MEMBERS_WHO], cluster[ELECT_CLUSTER];
-    struct zk *zk;
-    struct zk_host host;
-    enum elect_state state;
-    bool stands, is_connected, is_again; /* again: the watch fired meanwhile */
-    bool was_refused, was_unknown;       /* and said so, in this session */
-    bool is_leaving; /* its node, if there is one, goes before it stands again */
-    /* the election */
-    struct zk_call call;
-    bool is_calling;
-    uint32_t made;
-    char prefix[ELECT_PATH], own[ELECT_PATH], before[ELECT_PATH], watched[ELECT_PATH];
-    uint32_t next_to; /* who that is: when it leads, this one is next; 0: not known */
-    struct zk_near near;
-    struct zk_watch watch;
-    struct env_timer timer;
-    /* numbers */
-    struct zk_call count;
-    enum elect_count counting;
-    struct env_op *count_op;
-    uint64_t above, number, *ret_number;
-    uint32_t tries;
-    char count_text[24];
-    /* hints */
-    struct zk_call hint;
-    enum elect_hint hinting;
-    struct zk_watch hint_watch;
-    struct env_timer hint_timer;
-    bool hint_due;
-    uint64_t epoch, told, telling; /* this member's while it serves; what is in /leader by it */
-    char hint_text[ELECT_TEXT], leader_addr[ENV_ADDR_MAX];
-    /* another one is called */
-    struct zk_call hand;
-    enum elect_hand handing;
-    struct env_op *hand_op;
-    uint32_t hand_id, hand_to, hand_tries; /* to: whose turn it is when these nodes are gone */
-    bool hand_sent;
-    int64_t hand_deadline_ns;
-    struct zk_multi hand_ops[ELECT_HAND_MAX];
-    char hand_path[ELECT_HAND_MAX][ELECT_PATH];
-    struct zk_members members;
-    char root[ZK_ROOT_MAX];
-    uint32_t root_len; /* of what is being made */
-    struct env_op zk_op, near_op, *stop_op;
-};
-
-static const char *const elect_dirs[] = {"/election", "/epoch", "/masters"};
+enum { ELECT_DIR_CLUSTER, ELECT_DIR_FIRST }; /* the former only when it is lost */
+static const char *const elect_dirs[] = {"/cluster", "/election", "/epoch", "/masters"};
 
 static void elect_run(struct elect *l);
 static void elect_hint_run(struct elect *l);
 static void elect_near(struct elect *l);
-
-static struct elect *elect_self(struct zk_elect *e)
-{
-    return container_of(e, struct elect, elect);
-}
 
 static void elect_stands(struct elect *l, enum zk_standing s)
 {
@@ -163,13 +74,21 @@ static void elect_begin(struct elect *l)
         elect_call(l, ZK_OP_GET_DATA, "/cluster");
         return;
     case ELECT_MAKE:
-        l->call.data = "0";
-        l->call.data_len = 1;
+        l->call.data = l->made == ELECT_DIR_CLUSTER ? l->cluster : "0";
+        l->call.data_len = (uint32_t)strlen(l->call.data);
         elect_call(l, ZK_OP_CREATE, elect_dirs[l->made]);
         return;
     case ELECT_ROOT:
         l->call.is_absolute = true;
         elect_call(l, ZK_OP_CREATE, l->root);
+        return;
+    case ELECT_ACL:
+        if (!l->n_acls) {
+            l->call.is_absolute = true;
+            elect_call(l, ZK_OP_GET_ACL, strchr(l->cfg.connect, '/'));
+        } else {
+            elect_call(l, ZK_OP_GET_ACL, elect_dirs[l->n_acls - 1]);
+        }
         return;
     case ELECT_JOIN:
         l->call.flags = ZK_CREATE_EPHEMERAL_SEQUENTIAL;
@@ -199,8 +118,7 @@ static void elect_begin(struct elect *l)
     }
 }
 
-/* "...-n-0000000012" -> 12; false: no such name */
-static bool elect_sequence(const char *name, uint32_t len, uint64_t *ret_seq)
+bool zk_elect_sequence(const char *name, uint32_t len, uint64_t *ret_seq)
 {
     enum { DIGITS = 10 };
     uint64_t v = 0;
@@ -215,8 +133,7 @@ static bool elect_sequence(const char *name, uint32_t len, uint64_t *ret_seq)
     return true;
 }
 
-/* "<guid>-<id>-n-..." -> id; 0: it is another's */
-static uint32_t elect_who(const char *name, uint32_t len)
+uint32_t zk_elect_who(const char *name, uint32_t len)
 {
     uint64_t id = 0;
     uint32_t at = 0;
@@ -236,7 +153,7 @@ static bool elect_place(struct elect *l)
     uint64_t seq, own = UINT64_MAX, before = UINT64_MAX;
     while (zk_proto_text_next(&names, &text, &len))
         if (len < ELECT_PATH - 16 && len > strlen(mine) && !memcmp(text, mine, strlen(mine)) &&
-            elect_sequence(text, len, &seq) && seq < own) {
+            zk_elect_sequence(text, len, &seq) && seq < own) {
             own = seq;
             fmt_into(l->own, sizeof l->own, "/election/%.*s", (int)len, text);
         }
@@ -246,30 +163,57 @@ static bool elect_place(struct elect *l)
     l->next_to = 0;
     names = l->call.reply.children;
     while (zk_proto_text_next(&names, &text, &len))
-        if (len < ELECT_PATH - 16 && elect_sequence(text, len, &seq) && seq < own &&
+        if (len < ELECT_PATH - 16 && zk_elect_sequence(text, len, &seq) && seq < own &&
             (before == UINT64_MAX || seq > before)) {
             before = seq;
-            l->next_to = elect_who(text, len);
+            l->next_to = zk_elect_who(text, len);
             fmt_into(l->before, sizeof l->before, "/election/%.*s", (int)len, text);
         }
     return true;
 }
 
-static void elect_hand_end(struct elect *l, int64_t ret);
+/* the session, or the path, is there no more, and nobody stands: who leads goes on */
+static void elect_keep(struct elect *l, int64_t timeout_ns)
+{
+    l->is_kept = l->elect.standing == ZK_STANDING_FIRST && l->epoch;
+    l->join_ns = l->is_kept ? 0 : env_now_ns(l->env) + timeout_ns;
+}
+
+/* it has a session, and the path is gone */
+static void elect_anew(struct elect *l)
+{
+    struct zk_status st;
+    zk_status(l->zk, &st);
+    elect_keep(l, st.timeout_ns);
+    fmt_log(l->env, ENV_LOG_ERROR, "journal: the cluster's path was removed from ZooKeeper at %s.",
+            l->cfg.connect);
+    if (!l->is_kept)
+        elect_stands(l, ZK_STANDING_NOT);
+    l->made = ELECT_DIR_FIRST;
+    l->root_len = 0;
+    l->told = 0;
+    l->is_leaving = false;
+    l->state = *l->cluster ? ELECT_WHOSE : ELECT_MAKE;
+}
 
 static void elect_listed(struct elect *l, int64_t ret)
 {
     bool was_first = l->elect.standing == ZK_STANDING_FIRST;
+    if (ret == E_NOENT) {
+        elect_anew(l);
+        return;
+    }
     if (ret) {
         elect_later(l);
         return;
     }
     if (!elect_place(l)) {
         if (l->hand_sent) { /* that is why */
-            elect_hand_end(l, l->hand_to);
+            zk_elect_hand_end(l, l->hand_to);
             was_first = false;
         }
-        elect_stands(l, was_first ? ZK_STANDING_LOST : ZK_STANDING_NOT);
+        if (!l->is_kept)
+            elect_stands(l, was_first ? ZK_STANDING_LOST : ZK_STANDING_NOT);
         l->is_leaving = false;
         l->state = l->stands ? ELECT_JOIN : ELECT_IDLE;
         return;
@@ -303,18 +247,54 @@ static void elect_made(struct elect *l, int64_t ret)
         l->root_len = 0;
         l->state = ELECT_MAKE;
         elect_later(l);
+    } else if (l->made == ELECT_DIR_CLUSTER) {
+        l->state = ELECT_WHOSE; /* somebody may have been quicker */
     } else if (++l->made == ARRAY_LEN(elect_dirs)) {
-        l->state = ELECT_IDLE;
+        l->state = l->cfg.digest && *l->cfg.digest ? ELECT_ACL : ELECT_IDLE;
+        l->n_acls = strchr(l->cfg.connect, '/') ? 0 : 1;
+        *l->open = 0;
         if (!l->elect.failed)
             zk_members_run(&l->members, l->zk);
     }
+}
+
+/* Nodes from before there were credentials stay everybody's.  They are not closed here: one master
+ * with the wrong ones would lock all others out. */
+static void elect_acl(struct elect *l, int64_t ret)
+{
+    size_t at = strlen(l->open);
+    if (!ret && zk_proto_acl_is_open(l->call.reply.acl))
+        fmt_into(l->open + at, sizeof l->open - at, "%s%s", at ? ", " : "",
+                 l->n_acls ? elect_dirs[l->n_acls - 1] : "/");
+    if (++l->n_acls <= ARRAY_LEN(elect_dirs))
+        return;
+    l->state = ELECT_IDLE;
+    if (*l->open)
+        fmt_log(l->env, ENV_LOG_WARN,
+                "journal: in ZooKeeper at %s everybody may change %s: made before journal.zk.auth "
+                "was set. When all masters have it, `tarn journal bootstrap` closes them.",
+                l->cfg.connect, l->open);
 }
 
 /* of another cluster's path nothing is made, and nobody there is stood against */
 static void elect_whose(struct elect *l, int64_t ret)
 {
     const struct zk_reply *r = &l->call.reply;
-    if (!ret && r->data_len == strlen(l->cluster) && !memcmp(r->data, l->cluster, r->data_len)) {
+    if (MUTANT(ZK_WHOSE_UNASKED) ||
+        (!ret && r->data_len == strlen(l->cluster) && !memcmp(r->data, l->cluster, r->data_len))) {
+        l->was_ours = true;
+        l->made = ELECT_DIR_FIRST;
+        l->state = ELECT_MAKE;
+        return;
+    }
+    if (ret == E_NOENT && l->was_ours) {
+        fmt_log(
+            l->env, ENV_LOG_WARN,
+            "journal: ZooKeeper at %s does not know cluster %s there any more: its path is made "
+            "again.",
+            l->cfg.connect, l->cluster);
+        l->made = ELECT_DIR_CLUSTER;
+        l->root_len = 0;
         l->state = ELECT_MAKE;
         return;
     }
@@ -348,6 +328,9 @@ static void elect_called(struct elect *l, int64_t ret)
     case ELECT_ROOT:
         elect_made(l, ret);
         return;
+    case ELECT_ACL:
+        elect_acl(l, ret);
+        return;
     case ELECT_JOIN:
         l->state = ret == 0 || l->call.is_sent ? ELECT_FIND : ELECT_JOIN;
         if (ret && l->call.is_sent)
@@ -368,8 +351,10 @@ static void elect_called(struct elect *l, int64_t ret)
         l->state = ret ? ELECT_LOOK : ELECT_WAIT;
         if (ret && ret != E_NOENT)
             elect_later(l);
-        if (!ret && !l->is_leaving)
+        if (!ret && !l->is_leaving) {
+            l->is_kept = false;
             elect_stands(l, ZK_STANDING_FIRST);
+        }
         return;
     case ELECT_BURY:
         l->state = ELECT_LOOK;
@@ -450,16 +435,21 @@ static void elect_run(struct elect *l)
         l->state = ELECT_LOOK;
     if (l->is_leaving && elect_has_node(l))
         l->state = ELECT_LEAVE;
+    if (l->state == ELECT_JOIN && env_now_ns(l->env) < l->join_ns) {
+        env_timer_set(l->env, &l->timer, l->join_ns);
+        return;
+    }
     l->is_again = false;
     elect_begin(l);
 }
 
 static void elect_stand(struct zk_elect *e, bool is_on)
 {
-    struct elect *l = elect_self(e);
+    struct elect *l = zk_elect_self(e);
     l->stands = is_on;
     if (!is_on) {
         e->standing = ZK_STANDING_NOT;
+        l->is_kept = false;
         l->is_leaving = l->state == ELECT_JOIN || l->state == ELECT_FIND ||
                         l->state == ELECT_LEAVE || elect_has_node(l);
     }
@@ -563,7 +553,7 @@ static void elect_count_done(struct env_op *op)
 static void elect_number(struct zk_elect *e, uint64_t above, uint64_t *ret_number,
                          struct env_op *op)
 {
-    struct elect *l = elect_self(e);
+    struct elect *l = zk_elect_self(e);
     ASSERT(!l->count_op);
     l->count_op = op;
     l->above = above;
@@ -620,7 +610,8 @@ static void elect_hint_parse(struct elect *l, const char *p, uint32_t len)
 static void elect_hint_run(struct elect *l)
 {
     if (l->hinting != ELECT_HINT_REST || !l->is_connected || l->stop_op ||
-        env_timer_is_set(&l->hint_timer) || l->state == ELECT_MAKE || l->state == ELECT_ROOT)
+        env_timer_is_set(&l->hint_timer) || l->state == ELECT_WHOSE || l->state == ELECT_MAKE ||
+        l->state == ELECT_ROOT)
         return;
     if (l->told != l->epoch)
         elect_hint_call(l, l->told || !l->epoch ? ELECT_HINT_UNTELL : ELECT_HINT_TELL);
@@ -670,141 +661,31 @@ static void elect_hint_timer(struct env_op *op)
 
 static void elect_serves(struct zk_elect *e, uint64_t epoch)
 {
-    struct elect *l = elect_self(e);
+    struct elect *l = zk_elect_self(e);
     l->epoch = epoch;
     elect_hint_run(l);
 }
 
-/* --- another one is called --- */
-
-static void elect_hand_end(struct elect *l, int64_t ret)
-{
-    struct env_op *op = l->hand_op;
-    l->hand_op = NULL;
-    l->hand_sent = false;
-    if (ret > 0)
-        l->elect.standing = ZK_STANDING_NOT;
-    if (!op)
-        return;
-    op->ret = ret;
-    op->done(op);
-}
-
-static void elect_hand_begin(struct elect *l, enum elect_hand s, uint32_t n)
-{
-    int64_t most = env_now_ns(l->env) + ELECT_CALL_NS;
-    zk_call_renew(&l->hand);
-    l->handing = s;
-    l->hand.what = s == ELECT_HAND_LIST ? ZK_OP_GET_CHILDREN : ZK_OP_MULTI;
-    l->hand.path = s == ELECT_HAND_LIST ? "/election" : NULL;
-    l->hand.version = -1;
-    l->hand.deadline_ns = base_min_i64(most, l->hand_deadline_ns);
-    l->hand.ops = l->hand_ops;
-    l->hand.n_ops = n;
-    zk_submit(l->zk, &l->hand);
-}
-
-/* whose turn it shall be, and its sequence; own: this one's.  false: there is nobody */
-static bool elect_hand_target(struct elect *l, uint64_t *ret_seq, uint64_t *ret_own)
-{
-    struct zk_list names = l->hand.reply.children;
-    const char *text, *mine = l->prefix + strlen("/election/");
-    uint32_t len;
-    uint64_t seq;
-    *ret_seq = *ret_own = UINT64_MAX;
-    while (zk_proto_text_next(&names, &text, &len)) {
-        uint32_t id = elect_who(text, len);
-        if (!elect_sequence(text, len, &seq))
-            continue;
-        if (len > strlen(mine) && !memcmp(text, mine, strlen(mine))) {
-            *ret_own = base_min_u64(*ret_own, seq);
-        } else if (id && id != l->id && (!l->hand_id || id == l->hand_id) && seq < *ret_seq) {
-            *ret_seq = seq;
-            l->hand_to = id;
-        }
-    }
-    return *ret_seq != UINT64_MAX;
-}
-
-static void elect_hand_listed(struct elect *l)
-{
-    struct zk_list names;
-    const char *text;
-    uint32_t len, n = 0;
-    uint64_t seq, to, own;
-    uint32_t was_to = l->hand_to;
-    bool is_there = elect_hand_target(l, &to, &own);
-    if (own == UINT64_MAX) {
-        elect_hand_end(l, l->hand_sent ? (int64_t)was_to : E_CONFLICT);
-        return;
-    }
-    if (!is_there) {
-        elect_hand_end(l, E_NOENT);
-        return;
-    }
-    names = l->hand.reply.children;
-    memset(l->hand_ops, 0, sizeof l->hand_ops);
-    while (zk_proto_text_next(&names, &text, &len)) {
-        bool goes = elect_sequence(text, len, &seq) && (seq < to || seq == own);
-        if (!goes || len >= ELECT_PATH - 16)
-            continue;
-        if (n == ELECT_HAND_MAX) {
-            elect_hand_end(l, E_NOSPC);
-            return;
-        }
-        fmt_into(l->hand_path[n], ELECT_PATH, "/election/%.*s", (int)len, text);
-        l->hand_ops[n] =
-            (struct zk_multi){.what = ZK_OP_DELETE, .path = l->hand_path[n], .version = -1};
-        n++;
-    }
-    l->hand_sent = true;
-    elect_hand_begin(l, ELECT_HAND_REMOVE, n);
-}
-
-static void elect_hand_done(struct env_op *op)
-{
-    struct elect *l = container_of(op, struct elect, hand.op);
-    enum elect_hand was = l->handing;
-    int64_t ret = op->ret;
-    bool is_over = !l->zk || l->stop_op || l->state == ELECT_CLOSING;
-    l->handing = ELECT_HAND_REST;
-    if (!l->hand_op)
-        return; /* the election has seen that it is done */
-    if (was == ELECT_HAND_REMOVE && ret == 0)
-        elect_hand_end(l, l->hand_to);
-    else if (was == ELECT_HAND_LIST && ret == 0)
-        elect_hand_listed(l);
-    else if (is_over || ++l->hand_tries == ELECT_TRIES ||
-             env_now_ns(l->env) >= l->hand_deadline_ns ||
-             (ret != E_NOENT && ret != E_CLOSED && ret != E_TIMEOUT))
-        elect_hand_end(l, ret == E_NOENT ? E_AGAIN : ret);
-    else
-        elect_hand_begin(l, ELECT_HAND_LIST, 0); /* some left meanwhile, or it happened */
-}
-
-static void elect_hand(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct env_op *op)
-{
-    struct elect *l = elect_self(e);
-    ASSERT(!l->hand_op);
-    if (!l->zk || l->handing != ELECT_HAND_REST || l->elect.standing != ZK_STANDING_FIRST ||
-        l->state == ELECT_CLOSING || l->state == ELECT_STOPPING) {
-        env_reply(l->env, op, E_CONFLICT);
-        return;
-    }
-    l->hand_op = op;
-    l->hand_id = id;
-    l->hand_to = l->hand_tries = 0;
-    l->hand_sent = false;
-    l->hand_deadline_ns = deadline_ns;
-    elect_hand_begin(l, ELECT_HAND_LIST, 0);
-}
-
 static void elect_tell(struct zk_elect *e, uint64_t applied, uint64_t image)
 {
-    struct elect *l = elect_self(e);
+    struct elect *l = zk_elect_self(e);
     l->members.applied = applied;
     l->members.image = image;
     l->elect.n_members = l->members.n;
+}
+
+static void elect_look(struct zk_elect *e, struct zk_elect_look *ret_look)
+{
+    struct elect *l = zk_elect_self(e);
+    bool has_node = elect_has_node(l) && !l->is_leaving;
+    *ret_look = (struct zk_elect_look){.has_session = l->is_connected,
+                                       .since_ns = l->session_ns,
+                                       .bar = !l->is_connected ? JOURNAL_BAR_SESSION
+                                              : has_node       ? JOURNAL_BAR_NONE
+                                              : l->was_refused ? JOURNAL_BAR_ACCESS
+                                              : l->was_unknown && l->state == ELECT_WHOSE
+                                                  ? JOURNAL_BAR_CLUSTER
+                                                  : JOURNAL_BAR_CANDIDACY};
 }
 
 /* another process is this member */
@@ -818,10 +699,11 @@ static void elect_refused(struct zk_members *m)
 static int elect_session(struct elect *l, char *why, size_t why_cap)
 {
     l->state = ELECT_DOWN;
-    l->is_connected = l->is_leaving = l->was_refused = l->was_unknown = false;
+    l->is_leaving = l->was_refused = l->was_unknown = false;
     fmt_into(l->prefix, sizeof l->prefix, "/election/%016llx-%u-n-",
              (unsigned long long)env_random(l->env), l->id);
-    l->made = l->root_len = 0;
+    l->made = ELECT_DIR_FIRST;
+    l->root_len = 0;
     l->told = 0;
     l->hint_due = true;
     memset(&l->watch, 0, sizeof l->watch);
@@ -857,17 +739,37 @@ static void elect_closed(struct env_op *op)
     }
 }
 
+static void elect_connected(struct elect *l, bool is_on)
+{
+    if (l->is_connected != is_on)
+        l->session_ns = env_now_ns(l->env);
+    l->is_connected = is_on;
+}
+
 static void elect_over(struct elect *l, enum zk_state state)
 {
+    struct zk_status st;
+    zk_status(l->zk, &st);
+    l->is_kept = false;
     fmt_log(l->env, ENV_LOG_WARN, "journal: the ZooKeeper session is over (%s).",
             zk_state_name(state));
-    l->is_connected = false;
+    if (st.older_zxid) {
+        SOMETIMES(ZK_DATA_LOST);
+        elect_keep(l, st.timeout_ns);
+        fmt_log(l->env, ENV_LOG_ERROR,
+                "journal: ZooKeeper at %s has lost its data, or was put back to older ones. The "
+                "journal is not in it: no record is lost. This master %s.",
+                l->cfg.connect,
+                l->is_kept ? "goes on leading, and takes part anew" : "takes part anew");
+    }
+    elect_connected(l, false);
     l->state = ELECT_CLOSING;
     zk_members_stop(&l->members);
     l->elect.n_members = 0;
     l->elect.leader = 0;
     elect_near(l);
-    elect_stands(l, ZK_STANDING_LOST);
+    if (!l->is_kept)
+        elect_stands(l, ZK_STANDING_LOST);
     zk_stop(l->zk, false, &l->zk_op);
 }
 
@@ -875,7 +777,7 @@ static void elect_session_state(struct zk_host *h, enum zk_state state, int why)
 {
     struct elect *l = container_of(h, struct elect, host);
     (void)why;
-    l->is_connected = state == ZK_CONNECTED;
+    elect_connected(l, state == ZK_CONNECTED);
     if (l->stop_op || l->state == ELECT_CLOSING)
         return;
     if (state == ZK_EXPIRED || state == ZK_AUTH_FAILED) {
@@ -903,8 +805,8 @@ const char *zk_elect_leader_addr(const struct zk_elect *e)
 int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cfg,
                   struct zk_elect **ret_e, char *why, size_t why_cap)
 {
-    static const struct zk_elect_vt vt = {elect_stand, elect_number, elect_serves, elect_hand,
-                                          elect_tell};
+    static const struct zk_elect_vt vt = {elect_stand,   elect_number, elect_serves,
+                                          zk_elect_hand, elect_tell,   elect_look};
     struct elect *l = mem_zalloc(m, sizeof *l);
     if (!l) {
         fmt_into(why, why_cap, "no memory");
@@ -916,11 +818,12 @@ int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cf
     l->mem = m;
     l->cfg = *cfg->zk;
     l->id = cfg->id;
+    l->session_ns = env_now_ns(e);
     fmt_into(l->addr, sizeof l->addr, "%s", cfg->addr);
     l->host.state = elect_session_state;
     l->call.op.done = elect_call_done;
     l->count.op.done = elect_count_done;
-    l->hand.op.done = elect_hand_done;
+    zk_elect_hand_init(l);
     fmt_into(l->who, sizeof l->who, "%s", cfg->who ? cfg->who : "");
     fmt_into(l->cluster, sizeof l->cluster, "%s", cfg->cluster ? cfg->cluster : "");
     zk_members_init(&l->members, e, l->id, l->addr, l->who);
@@ -943,7 +846,7 @@ int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cf
 
 void zk_elect_stop(struct zk_elect *e, struct env_op *op)
 {
-    struct elect *l = elect_self(e);
+    struct elect *l = zk_elect_self(e);
     l->stop_op = op;
     l->stands = false;
     env_timer_stop(l->env, &l->timer);

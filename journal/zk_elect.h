@@ -7,6 +7,7 @@
 
 #include "core/env.h"
 #include "core/mem.h"
+#include "journal/journal.h"
 
 enum zk_standing {
     ZK_STANDING_NOT,
@@ -15,6 +16,12 @@ enum zk_standing {
 };
 
 struct zk_elect;
+
+struct zk_elect_look {
+    bool has_session;
+    int64_t since_ns;     /* by env_now_ns */
+    enum journal_bar bar; /* of SESSION, CLUSTER, ACCESS, CANDIDACY; or none */
+};
 
 struct zk_elect_vt {
     /* take part, or not; when not, others are called.  Again after not: behind the others. */
@@ -31,6 +38,8 @@ struct zk_elect_vt {
     void (*call)(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct env_op *op);
     /* for people: so far this member's state goes, and its last image.  May be NULL. */
     void (*tell)(struct zk_elect *e, uint64_t applied, uint64_t image);
+    /* would this one be called, if those before it went?  May be NULL: nothing is in the way. */
+    void (*look)(struct zk_elect *e, struct zk_elect_look *ret_look);
 };
 
 struct zk_elect_member { /* as it says of itself, now and then */
@@ -67,7 +76,8 @@ struct zk_elect {
  * one step: who finds its node gone stands again, behind the others.
  *
  * A session that expires is over for good: whoever is first then is LOST, another session is begun,
- * and it stands again behind the others. */
+ * and it stands again behind the others.  When ZooKeeper's data are lost who leads goes on, and the
+ * path is made again by those who know that it was their cluster's (zk_elect.c). */
 struct zk_config;
 
 struct zk_elect_config {

@@ -272,6 +272,8 @@ static void zk_fence_looked_down(struct zk_fence *f, uint64_t n)
         return;
     }
     uint64_t first = n ? f->at + n - 1 : 0; /* the last one in use is written anew */
+    if (MUTANT(ZK_FENCE_BACK) && n)
+        first++;
     zk_fence_fill(f, MUTANT(ZK_FENCE_GAPS) ? f->epoch : first);
 }
 
@@ -281,8 +283,8 @@ static int zk_fence_holds(struct zk_fence *f)
     struct zk_fence_slot s;
     memcpy(&s, f->block, sizeof s);
     bool own = !log_format_check(f->block, LOG_BLOCK, ZK_FENCE_SLOT_MAGIC) && s.epoch == f->epoch &&
-               s.mark == f->mark;
-    if (own && zk_fence_is_free(f->block + LOG_BLOCK))
+               (s.mark == f->mark || MUTANT(ZK_MARK_IGNORED));
+    if (own && (zk_fence_is_free(f->block + LOG_BLOCK) || MUTANT(ZK_FENCE_BACK)))
         return 0;
     f->seen = base_max_u64(f->seen, f->epoch + !zk_fence_is_free(f->block + LOG_BLOCK));
     return E_STALE;

@@ -161,7 +161,8 @@ static void zk_follow_choose(struct zk_drive *d, const struct zk_fence_served *s
     }
     if (d->pend.next > d->applied + 1)
         SOMETIMES(ZK_DROPPED);
-    zk_pend_reset(&d->pend, d->applied + 1);
+    if (!MUTANT(ZK_PENDING_KEPT))
+        zk_pend_reset(&d->pend, d->applied + 1);
     d->has_log = true;
     d->log_is_new = true;
     d->acked = base_max_u64(d->applied, l.base);
@@ -419,7 +420,8 @@ void zk_follow_begin(struct zk_drive *d)
         if (d->log_is_new) {
             d->log_is_new = false;
             zk_drive_log_dir(d, d->log.epoch, dir);
-            zk_tail_start(&d->tail, dir, d->applied + 1 - d->log.base);
+            zk_tail_start(&d->tail, dir,
+                          (MUTANT(ZK_PENDING_KEPT) ? d->pend.next : d->applied + 1) - d->log.base);
         }
         zk_tail_look(&d->tail,
                      !list_empty(&d->reads_round) || d->log.limit != UINT64_MAX || d->has_claim,

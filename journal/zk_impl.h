@@ -60,6 +60,10 @@ struct zk {
     struct env_op dial;
     struct env_timer timer; /* DOWN: when to dial; else what becomes of silence */
     uint32_t server, tried; /* attempts since the last ConnectResponse */
+    uint32_t shut, unfound; /* of those of this round: closed without a word; without an address */
+    bool is_probing,
+        is_probed; /* this round asks (zk_session.c, 6); the session for that is there */
+    int64_t older_zxid;
     int64_t backoff_ns, attempt_end_ns;
 
     int64_t session, timeout_ns, zxid;

@@ -134,6 +134,8 @@ static void zk_lead_on_failed(struct wal_host *h, int why)
     if (d->state != ZK_LEAD)
         return;
     d->doubt = why;
+    if (MUTANT(ZK_DOUBT_SKIPPED))
+        zk_drive_fail(d, why);
     zk_drive_kick(d);
 }
 
@@ -250,7 +252,7 @@ static void zk_lead_checked(struct env_op *op)
         zk_lead_end(d, "another one has claimed the log");
         return;
     }
-    if (op->ret) {
+    if (op->ret && !MUTANT(ZK_LOOK_PASSES)) {
         SOMETIMES(ZK_LOOK_FAILED);
         d->check_failed = true;
         list_splice(&d->reads_new, &d->reads_round);

@@ -253,6 +253,15 @@ bool zk_proto_acl_next(struct zk_list *l, struct zk_acl *ret_a)
     return true;
 }
 
+bool zk_proto_acl_is_open(struct zk_list acl)
+{
+    struct zk_acl a;
+    while (zk_proto_acl_next(&acl, &a))
+        if (a.scheme_len == 5 && !memcmp(a.scheme, "world", 5) && (a.perms & ~ZK_PERM_READ))
+            return true;
+    return false;
+}
+
 /* perms 31, "world", "anyone" */
 static const uint8_t proto_acl_open[] = {0,   0, 0, 31, 0, 0,   0,   5,   'w', 'o', 'r', 'l',
                                          'd', 0, 0, 0,  6, 'a', 'n', 'y', 'o', 'n', 'e'};

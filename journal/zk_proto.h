@@ -281,6 +281,8 @@ void zk_proto_path_put(struct wbuf *w, uint32_t *n, const char *root, uint32_t r
 bool zk_proto_text_next(struct zk_list *l, const char **ret_text, uint32_t *ret_len);
 void zk_proto_acl_put(struct wbuf *w, uint32_t *n, const struct zk_acl *a);
 bool zk_proto_acl_next(struct zk_list *l, struct zk_acl *ret_a);
+/* may everybody do more than read? */
+bool zk_proto_acl_is_open(struct zk_list acl);
 void zk_proto_op_put(struct wbuf *w, uint32_t *n, const struct zk_request *q);
 bool zk_proto_op_next(struct zk_list *l, struct zk_request *ret_q);
 void zk_proto_result_put(struct wbuf *w, uint32_t *n, const struct zk_reply *a);

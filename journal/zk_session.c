@@ -11,6 +11,11 @@
  *  4. After a third of the session without a word to the server comes a ping; after two thirds
  *     without one from it the server is given up.
  *  5. What comes and does not fit costs the connection, never more.
+ *  6. A server that is behind what the client has seen closes without a word, and so does one
+ *     without a majority.  When most servers of a round did, and twice the session's time has
+ * passed, the next round asks: an empty session is begun that has seen nothing, and closed.  Its
+ * end is a change that a majority agreed on.  If its zxid is lower than what was seen, the ensemble
+ * has lost that, for good, and the session with it; else it was a server that lags.
  *
  * That a process stood still does not look like silence: the loop delivers what came meanwhile
  * before it fires timers (core/env.h). */
@@ -42,9 +47,20 @@ static int64_t session_attempt_ns(const struct zk *z)
     return base_min_i64(ns, most_ns);
 }
 
+/* are the servers to be asked whether they have lost what was seen? */
+static bool session_doubts(const struct zk *z)
+{
+    return z->session && z->zxid && z->shut > z->address.n / 2 && !z->is_probing &&
+           env_now_ns(z->env) - z->heard_ns >= 2 * z->timeout_ns;
+}
+
 static void session_dial(struct zk *z)
 {
     int64_t ns = session_attempt_ns(z);
+    if (z->tried % z->address.n == 0) {
+        z->is_probing = session_doubts(z);
+        z->shut = z->unfound = 0;
+    }
     z->link = ZK_LINK_DIALLING;
     z->attempts++;
     z->tried++;
@@ -60,6 +76,18 @@ static int64_t session_half_or_more(struct zk *z, int64_t ns)
     return ns / 2 + (int64_t)(env_random(z->env) % (uint64_t)(ns / 2 + 1));
 }
 
+/* a round of servers none of which has an address: a word in the configuration, or the resolver */
+static void session_log_unfound(const struct zk *z)
+{
+    uint32_t n = z->address.n;
+    if (z->unfound == n && (z->tried == n || z->tried / n % SESSION_LOG_EVERY == 0))
+        fmt_log(
+            z->env, ENV_LOG_ERROR,
+            "zookeeper: none of the %u hosts in the connection string has an address (%s, ...): "
+            "check the names and the resolver. It is tried again and again.",
+            n, session_server(z));
+}
+
 static void session_dial_later(struct zk *z)
 {
     int64_t pause_ns;
@@ -68,6 +96,7 @@ static void session_dial_later(struct zk *z)
     } else if (z->tried % z->address.n) {
         pause_ns = (int64_t)(env_random(z->env) % (uint64_t)z->cfg.backoff_min_ns);
     } else {
+        session_log_unfound(z);
         pause_ns = session_half_or_more(z, z->backoff_ns);
         z->backoff_ns = base_min_i64(z->backoff_ns * 2, z->cfg.backoff_max_ns);
     }
@@ -85,7 +114,7 @@ static void session_hang_up(struct zk *z)
     z->peer.conn = NULL;
     z->link = ZK_LINK_DOWN;
     z->in_len = 0;
-    z->ping_out = false;
+    z->ping_out = z->is_probed = false;
     z->auths_out = 0;
 }
 
@@ -135,6 +164,7 @@ void zk_session_end(struct zk *z, enum zk_state state, int why)
 static void session_closed(struct env_peer *p, int why)
 {
     struct zk *z = container_of(p, struct zk, peer);
+    z->shut += z->link == ZK_LINK_GREETING && !z->is_probing;
     zk_session_lost(z, why ? why : E_CLOSED,
                     z->link == ZK_LINK_GREETING ? "it closed the connection unasked"
                                                 : "the connection was closed");
@@ -178,16 +208,21 @@ static void session_ping(struct zk *z)
     z->ping_out = true;
 }
 
-void zk_session_close(struct zk *z)
+static void session_put_close(struct zk *z)
 {
     uint8_t bytes[16];
     struct wbuf w = wbuf_make(bytes, sizeof bytes);
-    z->link = ZK_LINK_CLOSING;
     z->close_xid = z->xid;
     z->xid = z->xid == INT32_MAX ? 1 : z->xid + 1;
-    z->attempt_end_ns = env_now_ns(z->env) + z->timeout_ns / 3;
     zk_proto_request_put(&w, &(struct zk_request){.xid = z->close_xid, .op = ZK_OP_CLOSE_SESSION});
     zk_session_send(z, &w);
+}
+
+void zk_session_close(struct zk *z)
+{
+    z->link = ZK_LINK_CLOSING;
+    z->attempt_end_ns = env_now_ns(z->env) + z->timeout_ns / 3;
+    session_put_close(z);
     env_timer_set(z->env, &z->timer, z->attempt_end_ns);
 }
 
@@ -247,15 +282,19 @@ static void session_dialled(struct env_op *op)
         return;
     }
     if (op->ret < 0) {
-        zk_session_lost(z, (int)op->ret, "cannot connect");
+        bool is_unfound = op->ret == E_NXIO;
+        z->unfound += is_unfound;
+        zk_session_lost(z, (int)op->ret, is_unfound ? "its name has no address" : "cannot connect");
         return;
     }
     struct wbuf w = wbuf_make(z->out, z->io_cap);
-    struct zk_connect c = {.zxid = MUTANT(ZK_ZXID_FORGOTTEN) ? 0 : z->zxid,
-                           .timeout_ms = (int32_t)(z->cfg.timeout_ns / ZK_MS),
-                           .session = z->session,
+    struct zk_connect c = {.timeout_ms = (int32_t)(z->cfg.timeout_ns / ZK_MS),
                            .password_len = ZK_PASSWORD};
-    memcpy(c.password, z->password, ZK_PASSWORD);
+    if (!z->is_probing) {
+        c.zxid = MUTANT(ZK_ZXID_FORGOTTEN) ? 0 : z->zxid;
+        c.session = z->session;
+        memcpy(c.password, z->password, ZK_PASSWORD);
+    }
     zk_proto_connect_put(&w, &c);
     z->link = ZK_LINK_GREETING;
     z->greet_clock_ns = env_clock_ns(z->env);
@@ -274,7 +313,7 @@ static void session_up(struct zk *z, const struct zk_connected *c)
     z->link = ZK_LINK_UP;
     z->state = ZK_CONNECTED;
     z->why = 0;
-    z->tried = 0;
+    z->tried = z->shut = 0;
     z->backoff_ns = z->cfg.backoff_min_ns;
     z->connects++;
     fmt_log(z->env, ENV_LOG_INFO, "zookeeper: session 0x%llx %s on %s, time-out %lld ms",
@@ -289,6 +328,44 @@ static void session_up(struct zk *z, const struct zk_connected *c)
     zk_client_pump(z);
     if (MUTANT(ZK_REARM_LATE))
         zk_watch_rearm(z);
+}
+
+/* the end of the empty session, at that zxid */
+static void session_probed(struct zk *z, int64_t zxid)
+{
+    z->is_probing = z->is_probed = false;
+    if (zxid >= z->zxid) { /* it lagged: now as usual */
+        session_hang_up(z);
+        env_timer_set(z->env, &z->timer, env_now_ns(z->env));
+        return;
+    }
+    fmt_log(z->env, ENV_LOG_ERROR,
+            "zookeeper: the data of %s is older than what was seen of it: it is at zxid 0x%llx, "
+            "and was at 0x%llx. It was lost, or an older state was brought back. Session 0x%llx "
+            "is over.",
+            session_server(z), (unsigned long long)zxid, (unsigned long long)z->zxid,
+            (unsigned long long)z->session);
+    z->older_zxid = zxid;
+    zk_session_end(z, ZK_EXPIRED, E_SESSION_EXPIRED);
+}
+
+/* of an empty session: first its ConnectResponse, then the answer to its close */
+static void session_probe(struct zk *z, const void *b, uint32_t n)
+{
+    struct zk_connected c;
+    struct zk_reply a;
+    bool is_good = z->is_probed ? !zk_proto_reply_get(b, n, ZK_OP_NONE, &a) &&
+                                      a.xid == z->close_xid && a.zxid > 0 && !a.err
+                                : !zk_proto_connected_get(b, n, &c) && c.timeout_ms > 0 &&
+                                      c.session && !c.read_only;
+    if (!is_good) {
+        zk_session_lost(z, E_PROTO, "it begins and ends no empty session");
+    } else if (z->is_probed) {
+        session_probed(z, a.zxid);
+    } else {
+        z->is_probed = true;
+        session_put_close(z);
+    }
 }
 
 static void session_greeted(struct zk *z, const void *b, uint32_t n)
@@ -375,6 +452,10 @@ static void session_answer(struct zk *z, const struct zk_reply *a)
 static void session_packet(struct zk *z, const void *b, uint32_t n)
 {
     char what[64];
+    if (z->link == ZK_LINK_GREETING && z->is_probing) {
+        session_probe(z, b, n);
+        return;
+    }
     if (z->link == ZK_LINK_GREETING) {
         session_greeted(z, b, n);
         return;

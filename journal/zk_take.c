@@ -455,7 +455,7 @@ void zk_take_next(struct zk_drive *d, int64_t ret)
         return;
     case ZK_NAME:
         if (ret >= 0)
-            d->state = ZK_NAME_CHECK;
+            d->state = MUTANT(ZK_OWNER_UNCHECKED) ? ZK_OWN_READ : ZK_NAME_CHECK;
         else
             zk_take_end(d, (int)ret);
         return;

@@ -283,6 +283,7 @@ static struct net_job *net_disk_job(struct net *net, struct env_op *op,
 {
     struct net_job *job = net_loop_job(net, op);
     job->run = run;
+    job->place = NULL;
     job->mem = NULL;
     job->off = job->len = 0;
     return job;

@@ -7,7 +7,8 @@
  * net_spin   looking once more before sleeping
  * net_mr     regions and transfers
  * net_disk   disk operations: io_uring, or jobs on the pool
- * net_file   the blocking file calls those jobs make */
+ * net_file   the blocking file calls those jobs make
+ * net_denied what keeps this user out of a directory or file */
 #ifndef NET_NET_IMPL_H
 #define NET_NET_IMPL_H
 
@@ -173,6 +174,7 @@ struct net_job {
     void *mem;
     uint64_t off, len;
     unsigned flags;
+    char *denied; /* why a call on names may not be made; the loop says it, and frees it */
     char name[ENV_NAME_MAX], name2[ENV_NAME_MAX];
 };
 

@@ -33,6 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "core/mutant.h"
+#include "net/net_denied.h"
 #include "net/net_impl.h"
 
 enum {
@@ -272,8 +273,29 @@ struct net_job *net_loop_job(struct net *net, struct env_op *op)
     job->user = NULL;
     job->run = NULL;
     job->opened = NULL;
+    job->place = NULL;
+    job->denied = NULL;
     job->req.data = job;
     return job;
+}
+
+/* a call on names that this user may not make: which part of the name is in the way, and whose? */
+static void net_loop_job_denied(struct net_job *job)
+{
+    char text[NET_DENIED];
+    int wants = job->run == net_file_list                               ? R_OK | X_OK
+                : job->run != net_file_open || job->flags & ENV_O_WRITE ? R_OK | W_OK
+                                                                        : R_OK;
+    char dir[ENV_NAME_MAX];
+    fmt_into(dir, sizeof dir, "%s", job->name);
+    char *slash = strrchr(dir, '/');
+    *(slash ? slash : dir) = 0;
+    bool is_denied =
+        net_denied(job->place->dir_fd, job->place->name, job->name, wants, text, sizeof text) ||
+        net_denied(job->place->dir_fd, job->place->name, dir, R_OK | W_OK | X_OK, text,
+                   sizeof text);
+    if (is_denied)
+        job->denied = strdup(text);
 }
 
 static void net_loop_job_run(uv_work_t *req)
@@ -283,6 +305,9 @@ static void net_loop_job_run(uv_work_t *req)
         job->user(job->op);
     else
         job->op->ret = job->run(job);
+    int64_t ret = job->op->ret;
+    if (job->run && job->place && (ret == E_ACCES || ret == E_PERM || ret == E_ROFS))
+        net_loop_job_denied(job);
 }
 
 static void net_loop_work_more(struct net *net)
@@ -301,6 +326,9 @@ static void net_loop_job_done(uv_work_t *req, int status)
     struct env_op *op = job->op;
     ASSERT(status == 0);
     net->jobs_busy--;
+    if (job->denied)
+        fmt_log(&net->env, ENV_LOG_WARN, "net: permission denied: %s.", job->denied);
+    free(job->denied);
     if (job->opened)
         list_push_back(&net->files, &job->opened->link);
     net->work_busy -= job->user != NULL;

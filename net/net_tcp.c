@@ -395,7 +395,7 @@ static void net_tcp_on_resolved(uv_getaddrinfo_t *req, int status, struct addrin
         fmt_log(&c->net->env, ENV_LOG_WARN,
                 "net: cannot find the address of %s (%s): check the name and the resolver",
                 c->wanted, uv_strerror(status));
-        net_tcp_kill(c, E_UNAVAILABLE);
+        net_tcp_kill(c, c->raw ? E_NXIO : E_UNAVAILABLE);
         return;
     }
     net_tcp_connect_next(c);

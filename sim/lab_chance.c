@@ -32,6 +32,7 @@ static const struct {
     [SIM_CHANCE_STORE_SHORT] = {"store_short", false, false, true},
     [SIM_CHANCE_WRITE_LATE] = {"write_late", false, true, false},
     [SIM_CHANCE_NAME_LATE] = {"name_late", false, true, false},
+    [SIM_CHANCE_CALL_STRAY] = {"call_stray", false, true, false},
     [SIM_CHANCE_CREATE_BOTH] = {"create_both", false, false, false},
 };
 

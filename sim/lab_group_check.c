@@ -163,8 +163,10 @@ void lab_group_check_role(struct group_node *n, enum journal_role role, uint64_t
         g->watch.on_lead(g->watch.ctx, group_now_ns(g), sim_node_name(n->node), epoch,
                          role == JOURNAL_LEADER);
     g->check.findings[LAB_GROUP_STRUCTURE].checks++;
-    if (role == JOURNAL_LEADER)
+    if (role == JOURNAL_LEADER) {
         check_leader(n, epoch, applied);
+        lab_group_plot_topple(n);
+    }
     n->has_begun |= role == JOURNAL_STANDBY || role == JOURNAL_LEADER;
     /* a disk that is full has no place for a member's first files; then it has a reserve */
     bool no_place = (n->joins || !n->has_begun) && n->full && why == E_NOSPC;

@@ -370,6 +370,8 @@ struct group_node *lab_group_plot_some(struct group_event *e, const struct group
 void lab_group_plot_cut(struct group_event *e, bool cut);
 void lab_group_plot_usurp(struct group_event *e); /* its first step */
 void lab_group_plot_usurp_next(struct group_event *e);
+void lab_group_plot_topple(struct group_node *n); /* n begins to lead */
+void lab_group_plot_topple_end(struct group_event *e);
 void lab_group_plot_blackout(struct group_event *e);
 void lab_group_plot_blackout_end(struct group_event *e);
 

@@ -10,6 +10,8 @@
  *     -> somebody else leads, or that takes too long -> the old one goes on, and still reaches
  * clients only -> all is as before
  *
+ * TOPPLE: who begins to lead ends before it knows what that is.
+ *
  * BLACKOUT: a majority of the masters, or all, lose power at the same moment. */
 #include "sim/lab_fault.h"
 #include "sim/lab_group_impl.h"
@@ -179,6 +181,43 @@ void lab_group_plot_usurp_next(struct group_event *e)
         lab_group_plot_cut(e, false);
         e->did = false;
         break;
+    }
+}
+
+/* ---- topple ---- */
+
+static const int64_t TOPPLE_NS = 20 * GROUP_MS;
+
+static void topple_now(struct env_op *op)
+{
+    struct group_event *e = container_of(op, struct group_event, more);
+    bool power = lab_group_chance(e, 2);
+    if (e->did && e->on->down++ == 0 && sim_node_is_up(e->on->node))
+        lab_group_down(e->on, power ? sim_node_power_loss : sim_node_crash);
+    e->step += e->did;
+}
+
+void lab_group_plot_topple(struct group_node *n)
+{
+    struct lab_group *g = n->g;
+    for (uint32_t i = 0; i < g->s.n_faults; i++) {
+        struct group_event *e = &g->events[i];
+        if (!e->did || e->f->kind != LAB_FAULT_TOPPLE || e->step)
+            continue;
+        e->on = n;
+        e->step = 1;
+        e->more.done = topple_now;
+        sim_at(g->sim, group_now_ns(g) + (int64_t)lab_group_chance(e, (uint64_t)TOPPLE_NS),
+               &e->more);
+        return;
+    }
+}
+
+void lab_group_plot_topple_end(struct group_event *e)
+{
+    if (e->step == 2) {
+        e->on->down--;
+        lab_group_boot(e->on);
     }
 }
 

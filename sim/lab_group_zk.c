@@ -39,5 +39,8 @@ void lab_group_zk_fault(struct group_event *e)
 
 void lab_group_zk_fault_end(struct group_event *e)
 {
-    lab_zk_site_fault_end(e->g->zk, e->f, e->step, e->healing);
+    if (e->f->kind == LAB_FAULT_TOPPLE)
+        lab_group_plot_topple_end(e);
+    else
+        lab_zk_site_fault_end(e->g->zk, e->f, e->step, e->healing);
 }

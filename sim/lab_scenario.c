@@ -169,6 +169,8 @@ static const struct key keys[] = {
     U32("shared.write_back", shared.write_back, 0, 1),
     PPM("shared.late_name_ppm", shared.late_name_ppm),
     TIME("shared.late_name_mean", shared.late_name_mean_ns),
+    PPM("shared.stray_ppm", shared.stray_ppm),
+    TIME("shared.stray_mean", shared.stray_mean_ns),
     PPM("shared.create_both_ppm", shared.create_both_ppm),
     TIME("shared.create_both", shared.create_both_ns),
     U32("shared.loses_unsynced", shared.loses_unsynced, 0, 1),
@@ -226,6 +228,10 @@ static const struct key keys[] = {
     EVERY("shared_slow", LAB_FAULT_SHARED_SLOW),
     EVERY("shared_crash", LAB_FAULT_SHARED_CRASH),
     EVERY("shared_rot", LAB_FAULT_SHARED_ROT),
+    EVERY("zk_lose", LAB_FAULT_ZK_LOSE),
+    EVERY("zk_back", LAB_FAULT_ZK_BACK),
+    EVERY("shared_stuck", LAB_FAULT_SHARED_STUCK),
+    EVERY("topple", LAB_FAULT_TOPPLE),
     TIME("random.for", random_for_ns),
     TIME("random.from", random_from_ns),
     TIME("random.until", random_until_ns),
@@ -294,6 +300,7 @@ void lab_scenario_default(struct lab_scenario *s)
                                              .way_mean_ns = 100000,
                                              .late_write_mean_ns = sec,
                                              .late_name_mean_ns = sec,
+                                             .stray_mean_ns = 300 * ms,
                                              .create_both_ns = sec};
     s->random_for_ns = sec;
     s->random_from_ns = 2 * sec;

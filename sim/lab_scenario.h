@@ -60,6 +60,10 @@ enum lab_fault_kind {
     LAB_FAULT_SHARED_SLOW,   /* its disk takes long, and stalls, for `for` */
     LAB_FAULT_SHARED_CRASH,  /* it stops, and is there again after `for` */
     LAB_FAULT_SHARED_ROT,    /* a bit of its newest state image changes, if others go on */
+    LAB_FAULT_ZK_LOSE,       /* all servers are down for `for`, and lose their disks, or go back */
+    LAB_FAULT_ZK_BACK, /* somebody sets the counter of epochs back, again and again, for `for` */
+    LAB_FAULT_SHARED_STUCK, /* half of its files do not answer one master, or all, for `for` */
+    LAB_FAULT_TOPPLE,       /* who begins to lead within `for` ends a moment later */
     LAB_FAULTS
 };
 
@@ -91,8 +95,9 @@ struct lab_scenario_shared {
     int64_t way_min_ns, way_mean_ns;
     int64_t stale_names_ns, stale_sizes_ns, stale_pages_ns;
     uint32_t stale_direct, late_write_ppm, write_back, late_name_ppm, create_both_ppm;
+    uint32_t stray_ppm;
     uint32_t loses_unsynced;
-    int64_t late_write_mean_ns, late_name_mean_ns, create_both_ns;
+    int64_t late_write_mean_ns, late_name_mean_ns, create_both_ns, stray_mean_ns;
 };
 
 /* The masters' journal: see sim/lab_group.h for a run of journals alone. */

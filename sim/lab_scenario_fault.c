@@ -16,7 +16,8 @@ static const char *const fault_names[] = {
     "blackout",      "swizzle",       "bridge",       "link_slow",    "clock_step",   "clock_rate",
     "rot",           "disk_errors",   "store_change", "store_outage", "store_full",   "zk_crash",
     "zk_pause",      "zk_away",       "zk_cut",       "zk_lag",       "zk_depose",    "zk_expire",
-    "shared_outage", "shared_errors", "shared_full",  "shared_slow",  "shared_crash", "shared_rot"};
+    "shared_outage", "shared_errors", "shared_full",  "shared_slow",  "shared_crash", "shared_rot",
+    "zk_lose",       "zk_back",       "shared_stuck", "topple"};
 
 const char *lab_scenario_fault_name(enum lab_fault_kind k)
 {
@@ -44,7 +45,7 @@ static bool fault_is_drawn(enum lab_fault_kind k)
 {
     return k == LAB_FAULT_WIPE || k == LAB_FAULT_BIT_FLIP ||
            (k >= LAB_FAULT_STALL && k <= LAB_FAULT_ROT) || k == LAB_FAULT_STORE_CHANGE ||
-           (k >= LAB_FAULT_ZK_CRASH && k <= LAB_FAULT_ZK_EXPIRE) || k == LAB_FAULT_SHARED_ROT;
+           (k >= LAB_FAULT_ZK_CRASH && k <= LAB_FAULT_ZK_EXPIRE) || k >= LAB_FAULT_SHARED_ROT;
 }
 
 bool lab_scenario_fault_has(enum lab_fault_kind k, const char *field)
@@ -248,6 +249,8 @@ const char *lab_scenario_fault_idle(const struct lab_scenario *s, const struct l
         return "with journal.zk masters keep nothing on their disks";
     if (f->node[0] == 'z' || f->node[0] == 's')
         return "faults of ZooKeeper's servers and of the storage have names of their own";
+    if (f->kind == LAB_FAULT_TOPPLE && !is_group)
+        return "it is for journals alone";
     if (fault_is_disk(f->kind) && is_client)
         return "a client has no disk";
     if (is_alone &&

@@ -422,6 +422,66 @@ bool lab_zk_expire(struct lab_zk *z, int64_t session)
     return true;
 }
 
+bool lab_zk_keep(struct lab_zk *z)
+{
+    if (z->leader < 0)
+        return false;
+    if (!z->has_kept)
+        lab_zk_tree_init(&z->kept, z->mem, &z->cfg.bounds);
+    lab_zk_tree_copy(&z->kept, &z->place[z->leader].tree);
+    z->kept_epoch = z->epoch;
+    return z->has_kept = true;
+}
+
+void lab_zk_lose(struct lab_zk *z, bool to_kept)
+{
+    ASSERT(!to_kept || z->has_kept);
+    lab_zk_log_drop(z);
+    z->leader = -1;
+    z->election_ns = 0;
+    z->counter = 0;
+    z->epoch = to_kept ? z->kept_epoch : 0;
+    for (uint32_t i = 0; i < z->cfg.servers; i++) {
+        struct lab_zk_place *p = &z->place[i];
+        ASSERT(!lab_zk_is_up(p));
+        lab_zk_inbox_drop(p);
+        lab_zk_tree_drop(&p->tree);
+        lab_zk_tree_init(&p->tree, z->mem, &z->cfg.bounds);
+        p->tree.on_event = lab_zk_watch_event;
+        p->tree.ctx = p;
+        if (to_kept)
+            lab_zk_tree_copy(&p->tree, &z->kept);
+        p->role = LAB_ZK_DOWN;
+        p->is_attached = false;
+        p->links++;
+        p->epoch = z->epoch;
+        p->applied = p->logged = p->committed = z->log_end;
+    }
+}
+
+bool lab_zk_set(struct lab_zk *z, const char *path, const char *text)
+{
+    struct lab_zk_place *p = z->leader < 0 ? NULL : &z->place[z->leader];
+    struct zk_request q = {.op = ZK_OP_SET_DATA, .version = -1};
+    uint8_t b[256];
+    struct wbuf w = wbuf_make(b, sizeof b);
+    q.path = path;
+    q.path_len = (uint32_t)strlen(path);
+    q.data = text;
+    q.data_len = (uint32_t)strlen(text);
+    if (!p || !lab_zk_is_up(p) || z->wish)
+        return false;
+    if (!lab_zk_tree_find(&p->tree, path, q.path_len)) {
+        q.op = ZK_OP_CREATE;
+        q.acl = zk_proto_acl_open;
+    }
+    zk_proto_request_put(&w, &q);
+    ASSERT(!w.bad);
+    z->wish = lab_zk_entry_new(z, LAB_ZK_CHANGE, 0, NULL, 0, b + 4, (uint32_t)w.len - 4);
+    lab_zk_wake(p);
+    return true;
+}
+
 enum lab_zk_role lab_zk_role(const struct lab_zk *z, uint32_t i)
 {
     return lab_zk_is_up(&z->place[i]) ? z->place[i].role : LAB_ZK_DOWN;

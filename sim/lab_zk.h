@@ -94,6 +94,15 @@ bool lab_zk_depose(struct lab_zk *z);
 /* the leader ends a session at its next tick; false: there is no such, or no leader */
 bool lab_zk_expire(struct lab_zk *z, int64_t session);
 
+/* What a quorum has committed is kept apart, as in a snapshot; false: there is no leader. */
+bool lab_zk_keep(struct lab_zk *z);
+/* All servers are down: their disks are emptied, or have what was kept last.  Who is started then
+ * counts its epochs from there. */
+void lab_zk_lose(struct lab_zk *z, bool to_kept);
+/* somebody with zkCli.sh sets what is in a node, which anybody may write, or makes it; false: no
+ * leader */
+bool lab_zk_set(struct lab_zk *z, const char *path, const char *text);
+
 /* ---- looking, for checkers ---- */
 
 enum lab_zk_role lab_zk_role(const struct lab_zk *z, uint32_t i);

@@ -176,9 +176,13 @@ struct lab_zk {
     int64_t election_ns;     /* when it is over; 0: there is none */
     struct lab_zk_entry *log[LAB_ZK_LOG];
     uint64_t log_first, log_end, committed;
+    struct lab_zk_entry *wish; /* nobody's request, which the leader is to take; or NULL */
     struct lab_zk_lane lane[2][LAB_ZK_SERVERS][LAB_ZK_SERVERS];
     struct lab_zk_result results[LAB_ZK_OPS];
     struct lab_zk_stats stats;
+    struct lab_zk_tree kept; /* what is brought back */
+    uint32_t kept_epoch;
+    bool has_kept;
 };
 
 /* ---- lab_zk.c ---- */
@@ -208,6 +212,8 @@ void lab_zk_inbox_drop(struct lab_zk_place *p);
 void lab_zk_log_feed(struct lab_zk_place *leader, struct lab_zk_place *p);
 /* entries from `end` on are none any more */
 void lab_zk_log_cut(struct lab_zk *z, uint64_t end);
+/* no entry is left; nobody runs */
+void lab_zk_log_drop(struct lab_zk *z);
 /* applies entries below end */
 void lab_zk_log_apply(struct lab_zk_place *p, uint64_t end);
 struct lab_zk_entry *lab_zk_entry_new(struct lab_zk *z, enum lab_zk_entry_kind kind,

@@ -164,6 +164,15 @@ void lab_zk_log_cut(struct lab_zk *z, uint64_t end)
     }
 }
 
+void lab_zk_log_drop(struct lab_zk *z)
+{
+    for (; z->log_first < z->log_end; z->log_first++) {
+        struct lab_zk_entry *e = entry_at(z, z->log_first);
+        mem_free(z->mem, e, entry_size(e));
+    }
+    z->committed = z->log_end;
+}
+
 /* entries that all who are attached have applied; so what is there is in some tree */
 static void log_trim(struct lab_zk *z)
 {
@@ -508,6 +517,11 @@ static void awake(struct env_op *op)
         else if (msg_fits(m, p))
             handle_as_follower(p, m);
         msg_free(m);
+    }
+    if (p->z->wish && is_leading(p)) {
+        struct lab_zk_entry *e = p->z->wish;
+        p->z->wish = NULL;
+        lead(p, e, p->index);
     }
     if (p->role == LAB_ZK_FOLLOWING || p->is_deposed) /* a leader looks at its tick only */
         lab_zk_review(p);

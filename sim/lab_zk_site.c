@@ -8,8 +8,8 @@
 #include "sim/lab_zk_site.h"
 #include "sim/sim_shared.h"
 
-enum { SITE_SLOTS = 512, SITE_FORMATS = 8 }; /* slots: the fence is written whole */
-static const int64_t SITE_PATIENCE_NS = 60000 * 1000000LL;
+enum { SITE_SLOTS = 512, SITE_FORMATS = 8, SITE_ROTTEN = 64 }; /* the fence is written whole */
+static const int64_t SITE_PATIENCE_NS = 60000 * 1000000LL, SITE_BACK_NS = 5 * 1000000LL;
 
 struct lab_zk_site {
     struct sim *sim;
@@ -19,8 +19,14 @@ struct lab_zk_site {
     char connect[128];
     struct zk_config client;
     uint32_t down[LAB_ZK_SERVERS], paused[LAB_ZK_SERVERS]; /* faults that keep it so */
-    char rotten[ENV_NAME_MAX];                             /* the image that was damaged last; "" */
     uint32_t full, slow, gone;                             /* and of the storage */
+    bool has_kept;
+    char rotten[SITE_ROTTEN][ENV_NAME_MAX]; /* images that were damaged, the last one last */
+    uint32_t n_rotten;
+    struct env_op back; /* the counter of epochs is set to that until then */
+    bool is_back;
+    uint64_t back_to;
+    int64_t back_until_ns;
 };
 
 /* ---- from the scenario ---- */
@@ -37,6 +43,8 @@ static struct sim_shared_config zk_storage(const struct lab_scenario_shared *c)
                                       .late_write_ppm = c->late_write_ppm,
                                       .late_write_mean_ns = c->late_write_mean_ns,
                                       .write_back = c->write_back,
+                                      .stray_ppm = c->stray_ppm,
+                                      .stray_mean_ns = c->stray_mean_ns,
                                       .late_name_ppm = c->late_name_ppm,
                                       .late_name_mean_ns = c->late_name_mean_ns,
                                       .create_both_ppm = c->create_both_ppm,
@@ -159,6 +167,19 @@ static void zk_up(struct lab_zk_site *z, uint32_t i)
         lab_zk_start(z->zk, i);
 }
 
+/* All of them stop; when they start again they have nothing, or what was committed at the fault of
+ * this kind before: then their zxids may have passed what masters have seen, or not. */
+static uint32_t zk_lose(struct lab_zk_site *z, struct lab_fault *f)
+{
+    bool to_kept = lab_fault_chance(f, z->sim, 2) == 1 && z->has_kept;
+    if (!to_kept)
+        z->has_kept |= lab_zk_keep(z->zk);
+    for (uint32_t i = 0; i < z->s->zk.servers; i++)
+        zk_down(z, i);
+    lab_zk_lose(z->zk, to_kept);
+    return 0;
+}
+
 /* whose session is ended: of those that stand for election one, mostly the first */
 static void zk_expire(struct lab_zk_site *z, struct lab_fault *f)
 {
@@ -188,19 +209,27 @@ static const char *zk_image(const char *name)
     return leaf && strstr(name, "images/") && !strncmp(leaf, "/image-", 7) ? leaf : NULL;
 }
 
+static bool zk_is_rotten(const struct lab_zk_site *z, const char *name)
+{
+    for (uint32_t i = 0; i < z->n_rotten; i++)
+        if (!strcmp(z->rotten[i], name))
+            return true;
+    return false;
+}
+
 /* What is removed of the log is in the images of two members, so one may be damaged; and one more
  * when two others go as far as that one.  ret: the newest of those, or NULL */
 static const char *zk_rot_which(struct lab_zk_site *z)
 {
     struct sim_node *n = sim_shared_node(z->fs);
-    const char *newest = NULL, *was = *z->rotten ? zk_image(z->rotten) : "";
+    const char *newest = NULL, *was = z->n_rotten ? zk_image(z->rotten[z->n_rotten - 1]) : "";
     uint32_t others = 0;
     for (const char *f = ""; (f = sim_disk_next(n, f));)
-        if (zk_image(f) && strcmp(f, z->rotten) != 0 && sim_disk_size(n, f) > 0 &&
+        if (zk_image(f) && !zk_is_rotten(z, f) && sim_disk_size(n, f) > 0 &&
             strcmp(zk_image(f), was) >= 0 && (!newest || strcmp(zk_image(f), zk_image(newest)) > 0))
             newest = f;
     for (const char *f = ""; newest && (f = sim_disk_next(n, f));)
-        others += zk_image(f) && strcmp(f, z->rotten) != 0 && strcmp(zk_image(f), was) >= 0 &&
+        others += zk_image(f) && !zk_is_rotten(z, f) && strcmp(zk_image(f), was) >= 0 &&
                   strncmp(f, newest, (size_t)(zk_image(newest) - newest)) != 0;
     return others ? newest : NULL;
 }
@@ -209,11 +238,64 @@ static void zk_rot(struct lab_zk_site *z, struct lab_fault *f)
 {
     struct sim_node *n = sim_shared_node(z->fs);
     const char *name = zk_rot_which(z);
-    if (!name)
+    if (!name || z->n_rotten == SITE_ROTTEN)
         return;
-    fmt_into(z->rotten, sizeof z->rotten, "%s", name);
+    fmt_into(z->rotten[z->n_rotten++], ENV_NAME_MAX, "%s", name);
     uint64_t at = lab_fault_chance(f, z->sim, (uint64_t)sim_disk_size(n, name));
     sim_disk_flip(n, name, at, (unsigned)lab_fault_chance(f, z->sim, 8));
+}
+
+/* what the counter of epochs is; 0: nobody knows */
+static uint64_t zk_counter(const struct lab_zk_site *z)
+{
+    static const char path[] = "/epoch";
+    int32_t led = lab_zk_leader(z->zk);
+    uint64_t v = 0;
+    const struct lab_zk_node *n =
+        led < 0 ? NULL : lab_zk_tree_find(lab_zk_tree(z->zk, (uint32_t)led), path, sizeof path - 1);
+    for (uint32_t i = 0; n && i < n->data_cap; i++)
+        v = v * 10 + (uint64_t)(n->data[i] - '0');
+    return v;
+}
+
+static void zk_back_again(struct env_op *op)
+{
+    struct lab_zk_site *z = container_of(op, struct lab_zk_site, back);
+    char text[24];
+    z->is_back = sim_now_ns(z->sim) < z->back_until_ns;
+    if (!z->is_back)
+        return;
+    fmt_into(text, sizeof text, "%llu", (unsigned long long)z->back_to);
+    if (zk_counter(z) > z->back_to)
+        lab_zk_set(z->zk, "/epoch", text);
+    sim_at(z->sim, sim_now_ns(z->sim) + SITE_BACK_NS, &z->back);
+}
+
+/* as it was one, two or three numbers ago */
+static void zk_back(struct lab_zk_site *z, struct lab_fault *f)
+{
+    uint64_t by = 1 + lab_fault_chance(f, z->sim, 3), v = zk_counter(z);
+    if (v < by)
+        return;
+    z->back.done = zk_back_again;
+    z->back_to = v - by;
+    z->back_until_ns = sim_now_ns(z->sim) + f->for_ns;
+    if (!z->is_back)
+        zk_back_again(&z->back);
+}
+
+/* for whom?  Mostly for one of the masters. */
+static void zk_stick(struct lab_zk_site *z, struct lab_fault *f)
+{
+    struct sim_node *n = NULL;
+    char name[16];
+    uint64_t who = lab_fault_chance(f, z->sim, z->s->masters + 1);
+    uint64_t salt = lab_fault_chance(f, z->sim, 1 << 30);
+    fmt_into(name, sizeof name, "m%llu", (unsigned long long)who);
+    for (uint32_t i = 0; who && i < sim_node_count(z->sim); i++)
+        if (!strcmp(sim_node_name(sim_node_at(z->sim, i)), name))
+            n = sim_node_at(z->sim, i);
+    sim_shared_stick(z->fs, n, salt, f->for_ns);
 }
 
 static void zk_shared_begin(struct lab_zk_site *z, const struct lab_fault *f)
@@ -280,8 +362,19 @@ uint32_t lab_zk_site_fault(struct lab_zk_site *z, struct lab_fault *f)
     case LAB_FAULT_ZK_EXPIRE:
         zk_expire(z, f);
         break;
+    case LAB_FAULT_ZK_LOSE:
+        which = zk_lose(z, f);
+        break;
     case LAB_FAULT_SHARED_ROT:
         zk_rot(z, f);
+        break;
+    case LAB_FAULT_ZK_BACK:
+        zk_back(z, f);
+        break;
+    case LAB_FAULT_SHARED_STUCK:
+        zk_stick(z, f);
+        break;
+    case LAB_FAULT_TOPPLE: /* whoever has the masters does it */
         break;
     default:
         zk_shared_begin(z, f);
@@ -303,6 +396,7 @@ void lab_zk_site_fault_end(struct lab_zk_site *z, const struct lab_fault *f, uin
             sim_node_resume(n);
         break;
     case LAB_FAULT_ZK_AWAY:
+    case LAB_FAULT_ZK_LOSE:
         for (uint32_t i = 0; i < z->s->zk.servers; i++)
             zk_up(z, i);
         break;
@@ -316,6 +410,13 @@ void lab_zk_site_fault_end(struct lab_zk_site *z, const struct lab_fault *f, uin
     case LAB_FAULT_SHARED_ERRORS:
         if (early)
             sim_shared_outage(z->fs, 0, false);
+        break;
+    case LAB_FAULT_ZK_BACK:
+        z->back_until_ns = early ? 0 : z->back_until_ns;
+        break;
+    case LAB_FAULT_SHARED_STUCK:
+        if (early)
+            sim_shared_stick(z->fs, NULL, 0, 0);
         break;
     case LAB_FAULT_SHARED_FULL:
         z->full--;

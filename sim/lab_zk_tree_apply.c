@@ -250,7 +250,7 @@ static int32_t op_create(struct lab_zk_tree *t, const struct lab_zk_change *c,
         return ZK_ERR_BAD_ARGUMENTS;
     if (q->flags >= ZK_CREATE_TTL)
         return ZK_ERR_UNIMPLEMENTED;
-    if (!lab_zk_tree_session(t, c->session))
+    if (c->session && !lab_zk_tree_session(t, c->session))
         return ZK_ERR_SESSION_EXPIRED;
     int32_t up = path_parent(q);
     if (up < 0)
@@ -377,7 +377,7 @@ static int32_t op_one(struct lab_zk_tree *t, const struct lab_zk_change *c,
         return op_create(t, c, q, r);
     if (q->op == ZK_OP_DELETE)
         return op_delete(t, c, q);
-    if (!lab_zk_tree_session(t, c->session))
+    if (c->session && !lab_zk_tree_session(t, c->session))
         return ZK_ERR_SESSION_EXPIRED;
     if (zk_proto_path_wrong(q->path, q->path_len, false))
         return ZK_ERR_BAD_ARGUMENTS;

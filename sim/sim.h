@@ -306,6 +306,7 @@ enum sim_chance_kind {
     SIM_CHANCE_STORE_SHORT,    /* a read gives n bytes only */
     SIM_CHANCE_WRITE_LATE,     /* a write of node to a shared directory lands for_ns later */
     SIM_CHANCE_NAME_LATE,      /* a rename or unlink there takes effect for_ns later */
+    SIM_CHANCE_CALL_STRAY,     /* a call of node to a shared directory is heard for_ns later */
     SIM_CHANCE_CREATE_BOTH,    /* a file there is created exclusively though it is there */
     SIM_CHANCES
 };

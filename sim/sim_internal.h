@@ -52,13 +52,13 @@ struct sim_ev {
     uint64_t seq;
     uint32_t id; /* slot */
     uint8_t kind, stage, phase;
-    bool held, delayed;    /* delayed: SIM_EV_SHARED, may land when its process is gone */
-    bool counted;          /* among the writes of its machine: disk is on its on_disk */
-    struct sim_node *node; /* the owner, or NULL */
-    struct sim_node *turn; /* whose loop it needs, or NULL */
-    struct list link;      /* on the owner's evs, or the free list */
-    struct list hold;      /* on a paused node's held */
-    struct list disk;      /* on its machine\'s on_disk */
+    bool held, delayed, strays; /* delayed: SIM_EV_SHARED, may land when its process is gone */
+    bool counted;               /* among the writes of its machine: disk is on its on_disk */
+    struct sim_node *node;      /* the owner, or NULL */
+    struct sim_node *turn;      /* whose loop it needs, or NULL */
+    struct list link;           /* on the owner's evs, or the free list */
+    struct list hold;           /* on a paused node's held */
+    struct list disk;           /* on its machine\'s on_disk */
     struct env_op *op;
     struct sim_mount *mount; /* SIM_EV_SHARED */
     int64_t ret;
@@ -171,6 +171,8 @@ struct sim_mount {
     struct list seen;                 /* sim_seen: files, the last one first */
     int64_t names_ns, names_until_ns; /* names are as they were then, until then */
     bool has_failed;                  /* the process has heard of an error that was asked for */
+    int64_t stuck_until_ns;           /* sim_shared_stick */
+    uint64_t stuck_salt;
     struct prng prng;
 };
 

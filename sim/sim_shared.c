@@ -117,6 +117,15 @@ static bool sim_shared_hears(const struct sim_mount *m)
            !sim_net_blocked(s, m->fs->server, m->node);
 }
 
+/* do calls of that file wait? */
+static bool sim_shared_sticks(const struct sim_mount *m, const struct sim_ev *ev)
+{
+    const struct sim_handle *h = ev->a;
+    const char *name = h ? h->file->name : NULL;
+    return name && m->stuck_until_ns > m->fs->sim->now_ns &&
+           (base_mix_u64(sim_digest(name, strlen(name)) ^ m->stuck_salt) & 1);
+}
+
 /* is this one to be late, and how much? */
 static bool sim_shared_is_late(struct sim_mount *m, enum sim_chance_kind kind, uint32_t ppm,
                                int64_t mean_ns, int64_t *ret_ns)
@@ -320,9 +329,13 @@ void sim_shared_start(struct sim_mount *m, struct sim_ev *ev, uint64_t bytes, in
         sim_ev_at(n->sim, ev, now_ns);
         return;
     }
+    int64_t stray_ns = 0;
     ev->phase = SIM_SHARED_ASKED;
     ev->turn = NULL;
-    sim_ev_at(n->sim, ev, now_ns + sim_shared_way_ns(m));
+    now_ns += sim_shared_way_ns(m);
+    ev->strays = sim_shared_is_late(m, SIM_CHANCE_CALL_STRAY, m->fs->cfg.stray_ppm,
+                                    m->fs->cfg.stray_mean_ns, &stray_ns);
+    sim_ev_at(n->sim, ev, now_ns + stray_ns);
 }
 
 /* is it of those that land late, as a whole? */
@@ -361,6 +374,10 @@ static void sim_shared_asked(struct sim_mount *m, struct sim_ev *ev)
     }
     if (!sim_shared_hears(m)) {
         sim_ev_at(s, ev, s->now_ns + fs->cfg.retry_ns);
+        return;
+    }
+    if (sim_shared_sticks(m, ev)) {
+        sim_ev_at(s, ev, m->stuck_until_ns);
         return;
     }
     int64_t lat_ns = sim_disk_io_lat_ns(fs->server, (enum sim_disk_call)ev->stage);
@@ -425,7 +442,9 @@ static void sim_shared_crash_one(struct sim_mount *m, struct sim_ev *ev)
 {
     enum sim_disk_call call = (enum sim_disk_call)ev->stage;
     if (ev->ret || ev->phase > SIM_SHARED_SERVED ||
-        (ev->phase == SIM_SHARED_ASKED && !sim_shared_hears(m)) || m->fs->down)
+        (ev->phase == SIM_SHARED_ASKED &&
+         (ev->strays || !sim_shared_hears(m) || sim_shared_sticks(m, ev))) ||
+        m->fs->down)
         return;
     if (ev->delayed && ev->phase == SIM_SHARED_SERVED)
         sim_shared_later(m, ev, false, ev->at_ns - m->fs->sim->now_ns);
@@ -552,6 +571,19 @@ void sim_shared_outage(struct sim_shared *fs, int64_t for_ns, bool fails)
     fs->out_until_ns = fs->sim->now_ns + for_ns;
     fs->out_fails = fails;
     sim_record(fs->sim, fs->server, SIM_K_PAUSE, 1, fails);
+}
+
+void sim_shared_stick(struct sim_shared *fs, const struct sim_node *n, uint64_t salt,
+                      int64_t for_ns)
+{
+    list_each(l, &fs->mounts) {
+        struct sim_mount *m = container_of(l, struct sim_mount, on_fs);
+        if (n && m->node != n)
+            continue;
+        m->stuck_until_ns = fs->sim->now_ns + for_ns;
+        m->stuck_salt = salt;
+    }
+    sim_record(fs->sim, fs->server, SIM_K_PAUSE, 2, (uint64_t)for_ns);
 }
 
 bool sim_shared_has_failed(const struct sim_shared *fs, const struct sim_node *n)

@@ -23,6 +23,8 @@ struct sim_shared;
 /* 0: it has not that weakness */
 struct sim_shared_config {
     int64_t way_min_ns, way_mean_ns; /* of a call to the server, and of its answer */
+    uint32_t stray_ppm;              /* such calls take longer to get there, and others overtake */
+    int64_t stray_mean_ns;           /*   them; they are given up with their process */
     int64_t retry_ns;                /* a client that was not heard asks again after this */
 
     int64_t stale_names_ns;  /* names are looked up in a view up to so old (a client sees its own
@@ -57,6 +59,10 @@ void sim_shared_down(struct sim_shared *fs);
 void sim_shared_up(struct sim_shared *fs);
 /* it answers nothing for so long; or, fails, with E_IO */
 void sim_shared_outage(struct sim_shared *fs, int64_t for_ns, bool fails);
+/* what n's process (NULL: anybody's) asks of some files waits so long, of about half of them: which
+ * ones a hash of name and salt says.  It is given up with the process.  0: no more */
+void sim_shared_stick(struct sim_shared *fs, const struct sim_node *n, uint64_t salt,
+                      int64_t for_ns);
 /* n's process has heard E_IO of it.  Perhaps long after the outage: it may have stood still. */
 bool sim_shared_has_failed(const struct sim_shared *fs, const struct sim_node *n);
 

@@ -80,6 +80,12 @@ static const struct {
     {LAB_FAULT_SHARED_CRASH, "zk", "the shared storage stops, and is there again after for"},
     {LAB_FAULT_SHARED_ROT, "zk",
      "a bit of the newest state image there changes, while others have what it must have"},
+    {LAB_FAULT_ZK_LOSE, "zk",
+     "all servers of ZooKeeper lose their data, or go back to older ones, while they are down"},
+    {LAB_FAULT_ZK_BACK, "zk", "somebody keeps setting the counter of epochs in ZooKeeper back"},
+    {LAB_FAULT_SHARED_STUCK, "zk",
+     "half of the files on the shared storage do not answer one master, or all, for a while"},
+    {LAB_FAULT_TOPPLE, "zk", "of journals alone: who begins to lead within for ends within 20 ms"},
 };
 static_assert(ARRAY_LEN(faults) == LAB_FAULTS, "each fault has its text");
 
@@ -239,6 +245,9 @@ static const char *const knobs[][2] = {
     {"shared.write_back", "a weakness: 1: late writes that are not durable are answered before"},
     {"shared.late_name_ppm", "a weakness: a rename or removal happens later, likewise"},
     {"shared.late_name_mean", "by so much, on average"},
+    {"shared.stray_ppm",
+     "no weakness: a call gets there later, others overtake it; it goes with its process"},
+    {"shared.stray_mean", "by so much, on average"},
     {"shared.create_both_ppm", "a weakness: two create the same file, each as the only one"},
     {"shared.create_both", "within so long"},
     {"shared.loses_unsynced", "a weakness: 1: a crash of the storage is a power loss of its disk"},

@@ -17,7 +17,7 @@ import tempfile
 FREESTANDING = {"stdbool.h", "stddef.h", "stdint.h", "string.h", "assert.h", "stdarg.h", "limits.h"}
 HOSTED = FREESTANDING | {
     "stdio.h", "stdlib.h", "errno.h", "time.h", "unistd.h", "fcntl.h", "signal.h", "poll.h", "dirent.h",
-    "pthread.h", "stdatomic.h", "inttypes.h", "netdb.h", "sched.h", "ctype.h", "math.h", "getopt.h", "spawn.h"}
+    "pthread.h", "stdatomic.h", "inttypes.h", "netdb.h", "sched.h", "ctype.h", "math.h", "getopt.h", "spawn.h", "pwd.h"}
 
 
 def layer(path):

@@ -15,8 +15,17 @@ expect 4 'shared_dir must name' tarn status --set journal.type=zk --set journal.
 expect 4 'journal.zk.connect: .*one comma too many' tarn status --set journal.type=zk --set journal.zk.connect=h,,i/t
 expect 4 'did you mean "journal.zk.connect"' tarn status --set journal.zk.conect=h
 expect 3 'no ZooKeeper server answers at 127.0.0.1:1' tarn zk ls --connect 127.0.0.1:1 -t 1s
+expect 3 'there is no address for no.such.invalid, nor.this.invalid: check the name' tarn zk ls --connect no.such.invalid,127.0.0.1:1,nor.this.invalid/t -t 1s
+expect 3 'no.such.invalid:2181 +does not serve: its name has no address' tarn zk ping --connect no.such.invalid,127.0.0.1:1 -t 1s
+mkdir "$work/empty" && : > "$work/file"
+expect 2 '"zk:" names no directory: zk:DIR' tarn journal verify zk:
+expect 1 "verify: $work/file: not a directory$" tarn journal verify "zk:$work/file"
+expect 1 "$work/empty: there is no journal here" tarn journal backup "$work/b" --from "$work/empty"
+expect 1 'nowhere: No such file or directory: is the shared storage mounted' tarn journal migrate --from "zk:$work/nowhere" --to "local:$work/l"
 need_zookeeper
 need_fuse
+expect 1 'nowhere: No such file or directory: it is not made; is the shared storage mounted' tarn up --journal zk --under-store "$store" --dir "$work/none" --set journal.zk.shared_dir=nowhere
+expect 1 "dir $work/file: not a directory" tarn up --journal zk --under-store "$store" --dir "$work/file"
 
 whole() { json | grep -q '"voters_up":3,"tolerates":2,"ok":true'; }
 other_leads() { local n; n=$(leader) && [ "$n" ] && [ "$n" != 0 ] && [ "$n" != "$1" ]; }
@@ -24,6 +33,8 @@ zookeeper_pid() { pgrep -f "QuorumPeerMain $work/up/zookeeper/zoo.cfg" | head -1
 role_of() { tarn journal status --json --set client.masters="127.0.0.1:$((port + $1 - 1))" --set journal.members= 2> /dev/null | tr -d ' \t\n' |
     grep -o "\"id\":$1,[^}]*" | grep -o '"role":"[a-z]*"'; }
 is_standby() { [ "$(role_of "$1")" = '"role":"standby"' ]; }
+http() { curl -s "http://$(grep -o "master-$1 http://[0-9.:]*" "$work/up.log" | tail -1 | cut -d/ -f3)/$2"; }
+is_ready() { wait_for 10 eval "http $1 readyz | grep -q '$2'"; }
 term_of() { json | grep -o '"term":[0-9]*' | head -1; }
 
 mkdir -p "$work/mnt" "$work/up/shared"
@@ -39,6 +50,8 @@ start_up
 
 # --- what is said of it ---
 expect 0 'masters  3 of 3 answer, elected through ZooKeeper; tolerates the loss of 2 more' tarn journal status
+expect 0 'room +[0-9.]+ [MGT]iB of [0-9.]+ [MGT]iB free in the shared directory' tarn journal status
+expect 0 '2 127.0.0.1:[0-9]+ .*session for [0-9]+ s$' tarn journal status
 expect 0 '2@127.0.0.1:[0-9]*=0 (standby|leader)' tarn journal members
 expect 0 "^$(leader) 127.0.0.1:[0-9]* [0-9]+$" tarn zk get /leader
 expect 0 'answers in ' tarn zk ping
@@ -54,6 +67,9 @@ expect 0 'an image up to record' tarn journal snapshot --all
 # would one more start? (masters run meanwhile)
 check() { local status=$1 says=$2; shift 2; expect "$status" "$says" tarn master --check --set journal.id=1 --set "master.dir=$work/nine" "$@"; }
 check 0 "^ok: cluster [0-9a-f]{32}: $work/up/shared is fit for its journal, and ZooKeeper answers at 127.0.0.1"
+zk_at=$(grep -o '"connect":[^,}]*' "$TARN_CONFIG" | grep -o '127[0-9.:]*')
+check 0 'note: journal.zk.connect: there is no address for no.such.invalid here' --set "journal.zk.connect=no.such.invalid,$zk_at/tarn"
+check 3 'no ZooKeeper server answers at .*: there is no address for no.such.invalid' --set journal.zk.connect=no.such.invalid/tarn
 check 3 'no ZooKeeper server answers at 127.0.0.1:1' --set journal.zk.connect=127.0.0.1:1/tarn
 check 1 'does not know cluster .* there: `tarn journal bootstrap` makes the path' --set "journal.zk.connect=$(grep -o '"connect":[^,}]*' "$TARN_CONFIG" | grep -o '127[0-9.:]*')/other"
 check 1 'there is no journal \(no file "fence"\): is the shared storage mounted' --set "journal.zk.shared_dir=$work/bin"
@@ -97,13 +113,39 @@ wait_for 10 whole || fail "the second one of number 2 took something along: $(ta
 [ "$(stat -c %a "$TARN_CONFIG")" = 600 ] || fail "others may read journal.zk.auth in tarn.json: $(stat -c %a "$TARN_CONFIG")"
 
 # whose path it is: a master whose directory has another cluster's journal ends, one whose path is nobody's is not elected
-zk_at=$(grep -o '"connect":[^,}]*' "$TARN_CONFIG" | grep -o '127[0-9.:]*')
 mkdir "$work/alien"
 expect 0 '[0-9a-f]{32}' tarn journal bootstrap --set "journal.zk.connect=$zk_at/alien" --set "journal.zk.shared_dir=$work/alien" --set journal.id=9 --set journal.members=
 jq_less() { python3 -c 'import json,sys; c=json.load(open(sys.argv[1])); c.pop("mounts", None); json.dump(c, open(sys.argv[2], "w"))' "$TARN_CONFIG" "$1"; }
 jq_less "$work/nine.json" # an under-store's lock would stop it
 expect 1 'is of cluster [0-9a-f]{32}: this master ends' timeout 60 tarn master -c "$work/nine.json" --set journal.id=9 --set journal.members= \
     --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/nine" --set "journal.zk.shared_dir=$work/alien"
+# what belongs to another user is named, with whose it is and what to do: at start, and when an image is to be written
+chmod 711 "$work"
+mkdir -p "$work/alien/images/9" "$work/nobody"
+as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+nobody_up=("${as_nobody[@]}" "$build/tarn" master -c "$work/nine.json" --set journal.id=9 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))"
+    --set "master.dir=$work/nobody" --set "journal.zk.shared_dir=$work/alien" --set "journal.zk.connect=$zk_at/alien" --set "journal.zk.auth=tarn:a secret")
+alone=(--set journal.members= --masters "127.0.0.1:$((port + 9))")
+alone_leads() { tarn journal status "${alone[@]}" 2> /dev/null | grep -q 'leader'; }
+if chown -R nobody "$work/alien" "$work/nobody" 2> /dev/null && "${as_nobody[@]}" test -x "$build/tarn"; then
+    chown root "$work/alien/images/9"
+    theirs="$work/alien/images/9 belongs to root \(mode 0755\), and this process runs as nobody: chown -R nobody $work/alien/images/9"
+    expect 1 "$theirs" "${nobody_up[@]}" --check
+    expect 1 "$theirs" "${nobody_up[@]}"
+    chown nobody "$work/alien/images/9"
+    chown root "$work/alien/fence"
+    expect 1 "$work/alien/fence belongs to root .*: chown nobody $work/alien/fence" "${nobody_up[@]}"
+    chown nobody "$work/alien/fence"
+    "${nobody_up[@]}" > "$work/nobody.log" 2>&1 &
+    pids[nobody]=$!
+    wait_for 20 alone_leads || fail "it does not lead: $(cat "$work/nobody.log")"
+    chown -R root "$work/alien/images"
+    expect 1 'permission denied' tarn journal snapshot "${alone[@]}"
+    grep -qE "net: permission denied: $work/alien/images.* belongs to root .* runs as nobody: chown -R nobody" "$work/nobody.log" || fail "not a word: $(cat "$work/nobody.log")"
+    term nobody
+else
+    echo "not tried: the files of another user (needs root)"
+fi
 echo "to zk:elsewhere, some day" > "$work/alien/moved"
 check 4 'was migrated to zk:elsewhere, some day: set journal.zk.shared_dir' --set "journal.zk.shared_dir=$work/alien"
 : > "$work/nine.log"
@@ -113,6 +155,12 @@ pids[nine]=$!
 wait_for 15 grep -q 'does not know cluster .* this master is not elected' "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
 kill9 nine
 expect 2 'its path has a comma or colon: it is said once' tarn zk ping --connect "$zk_at/a,$zk_at/a"
+: > "$work/nine.log"
+tarn master --set journal.id=9 --set journal.members= --set "master.listen=127.0.0.1:$((port + 9))" --set "master.dir=$work/nine" \
+    --set journal.zk.connect=no.such.invalid,nor.this.invalid/tarn > "$work/nine.log" 2>&1 &
+pids[nine]=$!
+wait_for 15 grep -q 'error.*none of the 2 hosts in the connection string has an address' "$work/nine.log" || fail "not a word: $(cat "$work/nine.log")"
+kill9 nine
 wait_for 10 whole || fail "strangers took something along: $(tarn journal status 2>&1)"
 
 write_files "$work/mnt" & writing=$!
@@ -137,6 +185,20 @@ kill -CONT "$(master_pid "$old")"
 wait_for 10 is_standby "$old" || fail "$old still leads: $(role_of "$old")"
 other_leads "$old" || fail "nobody leads: $(tarn journal status 2>&1)"
 wait_for 20 whole || fail "not whole: $(tarn journal status 2>&1)"
+
+# --- ZooKeeper answers nobody: who leads goes on, and everybody says that nobody could take over ---
+before=$(leader),$(term_of)
+all_barred() { json | grep -q '"electable":0,"voters":3,"voters_up":3,"tolerates":0,"ok":false,"warnings":\["nomasterhasaZooKeepersession'; }
+kill -STOP "$(zookeeper_pid)"
+wait_for 10 all_barred || fail "ZooKeeper is silent, and nobody says so: $(tarn journal status --json 2>&1)"
+expect 1 'masters  3 of 3 answer, 0 can be elected through ZooKeeper; nobody would go on if the leader were lost' tarn journal status
+expect 1 'warning: no master has a ZooKeeper session .*: the leader goes on, and nobody can take over from it.  Start its servers' tarn journal status
+expect 0 'cannot lead: no ZooKeeper session, for [0-9]+ s' tarn status
+is_ready $(($(leader) % 3 + 1)) '"ready": false.*no ZooKeeper session' || fail "a standby without a session: $(http $(($(leader) % 3 + 1)) readyz)"
+is_ready "$(leader)" '"ready": true.*"degraded": "no ZooKeeper' || fail "a leader without a session: $(http "$(leader)" readyz)"
+http "$(leader)" metrics | grep -q '^tarn_journal_zk_electable 0$' || fail "metrics: $(http "$(leader)" metrics | grep zk)"
+kill -CONT "$(zookeeper_pid)"
+wait_for 20 whole || fail "ZooKeeper is back, and: $(tarn journal status 2>&1)"
 
 # --- ZooKeeper dies and comes back: who leads goes on without it, and nothing is lost with it ---
 before=$(leader),$(term_of)
@@ -173,6 +235,10 @@ if [ $is_small ]; then
     done
     [ "$i" -lt 2000 ] || fail "it never gets full"
     grep -hq 'read-only until there is' "$work"/up/master-*.log "$work/again.log" || fail "not a word of that: $(tail -n 3 "$work"/up/master-*.log)"
+    says_full() { tarn journal status > "$work/full" 2>&1; [ $? = 1 ] && grep -q 'warning: the shared directory is full, changes are refused: free some space there' "$work/full"; }
+    wait_for 10 says_full || fail "full, and status says: $(cat "$work/full")"
+    grep -q 'warning:.* of 320.0 MiB are free' "$work/full" || fail "how much is free: $(cat "$work/full")"
+    is_ready "$(leader)" '"ready": true.*"degraded": "no room' || fail "full, and ready says: $(http "$(leader)" readyz)"
     # what is open is read; to open another one may need a record, of what is seen below
     [ "$(cat <&8)" = "content of 1" ] || fail "full, and what is open cannot be read"
     exec 8<&-

@@ -432,6 +432,26 @@ static void test_http_ready_master(void)
     CU_ASSERT(!ready(text, "the leader is silent"));
 }
 
+/* who cannot be elected stands by for nothing; who leads and serves is ready, and says what is
+ * wrong */
+static void test_http_ready_zk(void)
+{
+#define ZK_STANDBY "state starting\nrole standby\njournal.role standby\njournal.leader 2\n"
+#define ZK_LEADER  "state serving\nrole leader\njournal.role leader\n"
+#define ZK_BARRED  "\njournal.zk.barred_ns 3000000001\n"
+    CU_ASSERT(ready(ZK_STANDBY "journal.zk.bar none\njournal.zk.barred_ns 0\n", "\"lag\": 0}"));
+    CU_ASSERT(!ready(ZK_STANDBY "journal.zk.bar session" ZK_BARRED, "no ZooKeeper session"));
+    CU_ASSERT(!ready(ZK_STANDBY "journal.zk.bar candidacy" ZK_BARRED, "does not stand"));
+    CU_ASSERT(!ready(ZK_STANDBY "journal.zk.bar room" ZK_BARRED, "is full"));
+    CU_ASSERT(ready(ZK_STANDBY "journal.zk.bar session\njournal.zk.barred_ns 2999999999\n",
+                    "\"lag\": 0}"));
+    CU_ASSERT(ready(ZK_LEADER "journal.zk.bar none\njournal.zk.barred_ns 0\n", "\"lag\": 0}"));
+    CU_ASSERT(ready(ZK_LEADER "journal.zk.bar session" ZK_BARRED, "\"degraded\": \"no ZooKeeper"));
+    CU_ASSERT(
+        ready(ZK_LEADER "journal.zk.room_low 1\n", "\"degraded\": \"the shared directory is"));
+    CU_ASSERT(ready(ZK_LEADER "journal.full 1\n", "\"degraded\": \"no room for the journal"));
+}
+
 static void test_http_ready_worker_and_mount(void)
 {
     static const char heard[] =
@@ -546,6 +566,6 @@ UNIT_MAIN("http", UNIT(test_http_routes), UNIT(test_http_nonsense_ends),
           UNIT(test_http_a_hung_loop_is_told), UNIT(test_http_closes_with_a_question_under_way),
           UNIT(test_http_many_at_once), UNIT(test_http_idle_connections_go),
           UNIT(test_http_slow_connections_go), UNIT(test_http_addresses),
-          UNIT(test_http_ready_master), UNIT(test_http_ready_worker_and_mount),
-          UNIT(test_http_metrics_kinds), UNIT(test_http_metrics_groups),
-          UNIT(test_http_metrics_table))
+          UNIT(test_http_ready_master), UNIT(test_http_ready_zk),
+          UNIT(test_http_ready_worker_and_mount), UNIT(test_http_metrics_kinds),
+          UNIT(test_http_metrics_groups), UNIT(test_http_metrics_table))

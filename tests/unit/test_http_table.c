@@ -19,6 +19,8 @@ static void group_status(struct journal *j, struct journal_status *s)
 {
     below->status(j, s);
     s->n = 2;
+    s->is_zk = true;
+    s->zk.room_ago_ns = 5;
     for (uint32_t i = 0; i < s->n; i++)
         s->member[i] = (struct journal_member){.id = i + 1, .addr = "a:1", .heard_ago_ns = 5};
 }
@@ -98,6 +100,7 @@ static void test_http_table_has_every_key(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nworkers.0.alive 1\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nmounts.0.open 1\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "\njournal.members.1.heard_ago_ns 5\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "\njournal.zk.room_ago_ns 5\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nrpc.in.worker_beat.time "));
     knows_all("master", 120);
     worker_status_text(worker, text, sizeof text);

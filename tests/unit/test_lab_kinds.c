@@ -184,7 +184,8 @@ static struct happened run_kind(enum world world, enum lab_fault_kind k, uint64_
     unit_mem(&mem, (uint64_t)2 << 30);
     if (k < LAB_FAULTS)
         fmt_into(fault, sizeof fault,
-                 ", \"faults\": [{\"at\": \"1s\", \"do\": \"%s\"%s, \"for\": \"%dms\"}]",
+                 ", \"faults\": [{\"at\": \"%s\", \"do\": \"%s\"%s, \"for\": \"%dms\"}]",
+                 k == LAB_FAULT_TOPPLE ? "0s" : "1s", /* who begins to lead */
                  lab_scenario_fault_name(k),
                  k == LAB_FAULT_ZK_CUT        ? ", \"chance\": [2]" /* who has a client */
                  : kind_is_of_store(k)        ? ""
@@ -269,6 +270,10 @@ static bool has_happened(enum lab_fault_kind k, const struct happened *h,
         return h->world.kinds[SIM_K_CLOCK];
     case LAB_FAULT_SHARED_ROT: /* where, which bit */
         return h->drew == 2;
+    case LAB_FAULT_TOPPLE:
+        return h->crashes;
+    case LAB_FAULT_ZK_BACK: /* by how much */
+        return h->drew == 1;
     case LAB_FAULT_DISK_ERRORS:
         return h->world.eio && h->world.misdirected;
     default:

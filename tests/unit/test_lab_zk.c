@@ -417,6 +417,32 @@ static void test_session_is_ended_by_hand(void)
     world_close(&x);
 }
 
+static void test_somebody_sets_a_node(void)
+{
+    struct world x;
+    static struct zs t;
+    world_open(&x, 3, 24);
+    t.w = &x.w;
+    t.name = "set";
+    struct zs_session *s = zs_open(&t, &(struct zs_how){.root = "", .is_all = true});
+    CU_ASSERT_EQUAL(zs_create(s, "/e", "17", 0)->err, 0);
+    CU_ASSERT(lab_zk_set(x.zk, "/e", "9"));
+    CU_ASSERT(!lab_zk_set(x.zk, "/e", "8")); /* one at a time */
+    sim_until(&x.w, NULL, 500 * ms);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct lab_zk_node *n = lab_zk_tree_find(lab_zk_tree(x.zk, i), "/e", 2);
+        CU_ASSERT_FATAL(n != NULL);
+        CU_ASSERT(n->data_cap == 1 && n->data[0] == '9' && n->stat.version == 1);
+    }
+    CU_ASSERT(lab_zk_set(x.zk, "/e/f", "8"));
+    sim_until(&x.w, NULL, 500 * ms);
+    CU_ASSERT(lab_zk_tree_find(lab_zk_tree(x.zk, 0), "/e/f", 4) != NULL);
+    CU_ASSERT(lab_zk_set(x.zk, "/no/where", "8")); /* refused by everybody */
+    sim_until(&x.w, NULL, 500 * ms);
+    CU_ASSERT(lab_zk_set(x.zk, "/e", "7"));
+    world_close(&x);
+}
+
 /* a connection that is slow both ways of a session: its pings come too late */
 static void test_slow_session_expires(void)
 {
@@ -901,7 +927,7 @@ UNIT_MAIN("lab_zk", UNIT(test_digest), UNIT(test_tree_undoes), UNIT(test_garbage
           UNIT(test_suite_of_five_that_lag), UNIT(test_leader_is_lost),
           UNIT(test_no_quorum_no_service), UNIT(test_leader_that_is_cut_off),
           UNIT(test_leader_that_stood_still), UNIT(test_new_leader_gives_sessions_their_time_again),
-          UNIT(test_session_is_ended_by_hand), UNIT(test_slow_session_expires),
-          UNIT(test_silent_connection_is_closed), UNIT(test_lagging_server_is_stale_until_a_sync),
-          UNIT(test_log_that_is_full_begins_anew), UNIT(test_memory_is_given_back),
-          UNIT(test_storms), UNIT(test_same_run_twice))
+          UNIT(test_session_is_ended_by_hand), UNIT(test_somebody_sets_a_node),
+          UNIT(test_slow_session_expires), UNIT(test_silent_connection_is_closed),
+          UNIT(test_lagging_server_is_stale_until_a_sync), UNIT(test_log_that_is_full_begins_anew),
+          UNIT(test_memory_is_given_back), UNIT(test_storms), UNIT(test_same_run_twice))

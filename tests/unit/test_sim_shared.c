@@ -779,6 +779,85 @@ static void test_shared_create_both(void)
     weak(both_create, on_create_both, 10);
 }
 
+/* ---- calls that wait alone ---- */
+
+/* a call takes longer, and a later one is done before it; if its process dies it is not done */
+static void test_shared_stray_calls(void)
+{
+    uint32_t overtaken = 0, lost = 0, in_order = 0;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        static _Alignas(PAGE) uint8_t b[PAGE];
+        struct sim_shared_config cfg = sim_shared_quiet(), quiet = cfg;
+        struct late w = {.op.done = late_done};
+        struct shared x;
+        cfg.stray_ppm = seed % 2 ? 500000 : 0;
+        cfg.stray_mean_ns = sec;
+        shared_open(&x, seed, &quiet);
+        struct env_file *f = file_of(&x, 0, "f", DIRECT | ENV_O_CREATE | ENV_O_DSYNC);
+        sim_shared_set(x.fs, &cfg);
+        memset(b, 1, PAGE);
+        env_write(f, b, PAGE, 0, &w.op);
+        sim_shared_set(x.fs, &quiet);
+        shared_for(&x, 10 * ms);
+        CU_ASSERT_EQUAL(put(&x, f, 1, 2), PAGE);
+        overtaken += !w.done;
+        in_order += w.done;
+        if (seed % 4 == 1)
+            dies(&x, 0, false);
+        lost += !w.done && seed % 4 == 1;
+        shared_for(&x, 60 * sec);
+        CU_ASSERT(w.done || seed % 4 == 1);
+        CU_ASSERT_EQUAL(there(&x, "f", 0) == 1, w.done);
+        CU_ASSERT(no_weakness(&x));
+        shared_close(&x);
+    }
+    CU_ASSERT(overtaken > 3 && lost > 1);
+    CU_ASSERT(in_order >= 20);
+}
+
+/* half of the files do not answer one client for a while; others are served */
+static void test_shared_stuck_files(void)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
+    enum { FILES = ARRAY_LEN(names) };
+    static _Alignas(PAGE) uint8_t b[PAGE];
+    struct sim_shared_config cfg = sim_shared_quiet();
+    uint32_t waited = 0;
+    memset(b, 5, PAGE);
+    for (uint64_t salt = 0; salt < 4; salt++) {
+        struct shared x;
+        struct late w[FILES] = {0}, o[FILES] = {0};
+        uint32_t done = 0, others = 0;
+        shared_open(&x, 4, &cfg);
+        for (int i = 0; i < FILES; i++) {
+            struct env_file *f = file_of(&x, 0, names[i], DIRECT | ENV_O_CREATE | ENV_O_DSYNC);
+            struct env_file *g = file_of(&x, 1, names[i], DIRECT | ENV_O_DSYNC);
+            w[i].op.done = o[i].op.done = late_done;
+            if (i == 0)
+                sim_shared_stick(x.fs, x.n[0], salt, sec);
+            env_write(f, b, PAGE, 0, &w[i].op);
+            env_write(g, b, PAGE, PAGE, &o[i].op);
+        }
+        shared_for(&x, 300 * ms);
+        for (int i = 0; i < FILES; i++) {
+            done += w[i].done;
+            others += o[i].done;
+        }
+        CU_ASSERT_EQUAL(others, FILES);
+        waited += FILES - done;
+        if (salt == 3)
+            dies(&x, 0, false);
+        shared_for(&x, 2 * sec);
+        for (int i = 0; i < FILES; i++) {
+            CU_ASSERT(w[i].done || salt == 3);
+            CU_ASSERT_EQUAL(there(&x, names[i], 0) == 5, w[i].done);
+        }
+        CU_ASSERT(no_weakness(&x));
+        shared_close(&x);
+    }
+    CU_ASSERT(waited > 6 && waited < 18);
+}
+
 /* ---- the log on it ---- */
 
 struct logged {
@@ -856,6 +935,8 @@ static uint64_t hash_of(uint64_t seed)
     on_late_names(&cfg);
     on_create_both(&cfg);
     cfg.stale_pages_ns = sec;
+    cfg.stray_ppm = 50000;
+    cfg.stray_mean_ns = sec;
     cfg.write_back = cfg.loses_unsynced = true;
     shared_open(&x, seed, &cfg);
     for (int round = 0; round < 200; round++) {
@@ -901,6 +982,7 @@ UNIT(test_shared_full_and_slow),
           UNIT(test_shared_crash_under_way), UNIT(test_shared_error_heard_late), UNIT(test_shared_stale_names),
           UNIT(test_shared_stale_sizes), UNIT(test_shared_stale_pages),
           UNIT(test_shared_late_writes), UNIT(test_shared_write_back),
-          UNIT(test_shared_late_names), UNIT(test_shared_create_both), UNIT(test_shared_log),
+          UNIT(test_shared_late_names), UNIT(test_shared_create_both),
+          UNIT(test_shared_stray_calls), UNIT(test_shared_stuck_files), UNIT(test_shared_log),
           UNIT(test_shared_same_seed_same_run))
 /* clang-format on */

@@ -287,7 +287,7 @@ static void fake_grow(struct fake_inode *n, uint64_t size)
 {
     if (size <= n->cap)
         return;
-    uint64_t cap = base_align_up(size, 64 * 1024);
+    uint64_t cap = base_align_up(base_max_u64(size, 2 * n->cap), 64 * 1024);
     n->now = realloc(n->now, cap);
     n->durable = realloc(n->durable, cap);
     n->dirty = realloc(n->dirty, cap / FAKE_SECTOR);

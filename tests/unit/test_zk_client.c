@@ -324,6 +324,57 @@ static void test_lagging_servers_are_left(void)
     end();
 }
 
+/* servers that lag for long are asked what they agree on now, and left as they are */
+static void test_servers_that_lag_for_long(void)
+{
+    struct probe p = {0};
+    begin_connected("z1:2181,z2:2181,z3:2181");
+    f.zxid = 0x500000007;
+    ask(&p, ZK_OP_SET_DATA, "/a");
+    fake_run_ms(100);
+    f.server_zxid = 0x500000006;
+    fake_hang_up(fake_conn());
+    fake_run_ms(30000);
+    CU_ASSERT_EQUAL(states[n_states - 1], ZK_SUSPENDED);
+    uint32_t asked = fake_count("connect zxid=0 session=0") - 1;
+    CU_ASSERT(asked >= 2 && asked <= 4); /* once in two sessions' time */
+    CU_ASSERT_EQUAL(fake_count("closeSession"), asked);
+    f.server_zxid = 0x500000007;
+    fake_run_ms(2500);
+    CU_ASSERT_EQUAL(states[n_states - 1], ZK_CONNECTED);
+    CU_ASSERT(status().connects == 2 && !status().older_zxid);
+    end();
+}
+
+/* An ensemble that has lost its data takes nobody who has seen more: that is noticed, but not
+ * before the session's time is over, and not of servers that serve nobody. */
+static void test_lost_data_end_the_session(void)
+{
+    struct probe p[2] = {0};
+    begin_connected("z1:2181,z2:2181,z3:2181");
+    f.zxid = 0x500000007;
+    ask(&p[0], ZK_OP_SET_DATA, "/a");
+    fake_run_ms(100);
+    f.zxid = f.server_zxid = 0x100000002;
+    f.mode[0] = f.mode[1] = f.mode[2] = FAKE_CLOSES;
+    fake_hang_up(fake_conn());
+    fake_run_ms(10000);
+    CU_ASSERT(fake_count("connect zxid=0 session=0") > 3);
+    CU_ASSERT_EQUAL(states[n_states - 1], ZK_SUSPENDED);
+    f.mode[2] = FAKE_SERVES;
+    ask(&p[1], ZK_OP_GET_DATA, "/a");
+    fake_run_ms(4000);
+    CU_ASSERT_EQUAL(states[n_states - 1], ZK_EXPIRED);
+    CU_ASSERT_EQUAL(whys[n_states - 1], E_SESSION_EXPIRED);
+    CU_ASSERT_EQUAL(status().older_zxid, 0x100000002);
+    CU_ASSERT_EQUAL(fake_count("closeSession"), 1);
+    CU_ASSERT(is_unsent(&p[1], E_SESSION_EXPIRED));
+    fake_run_ms(5000);
+    CU_ASSERT_EQUAL(fake_open_conns(), 0);
+    CU_ASSERT_EQUAL(stop(true), 0);
+    fake_world_close();
+}
+
 static void test_expiry_is_the_end(void)
 {
     struct probe p[3] = {0};
@@ -678,7 +729,8 @@ UNIT_MAIN("zk_client", UNIT(test_every_operation), UNIT(test_chroot_is_a_directo
           UNIT(test_errors_come_as_errors), UNIT(test_multi), UNIT(test_what_cannot_be_asked),
           UNIT(test_pipeline_keeps_its_order), UNIT(test_bounds), UNIT(test_large_packets),
           UNIT(test_loss_leaves_the_outcome_unknown), UNIT(test_reattach),
-          UNIT(test_lagging_servers_are_left), UNIT(test_expiry_is_the_end),
+          UNIT(test_lagging_servers_are_left), UNIT(test_servers_that_lag_for_long),
+          UNIT(test_lost_data_end_the_session), UNIT(test_expiry_is_the_end),
           UNIT(test_session_moved), UNIT(test_deadlines), UNIT(test_ping_in_silence),
           UNIT(test_a_silent_server_is_given_up), UNIT(test_every_server_has_its_turn),
           UNIT(test_back_off), UNIT(test_stop_closes_the_session),

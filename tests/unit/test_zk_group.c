@@ -29,7 +29,8 @@ struct zg_op {
 struct zg_member {
     struct zg *g;
     uint32_t i, life;
-    uint32_t id; /* 0: its own, i + 1 */
+    uint32_t id;         /* 0: its own, i + 1 */
+    const char *cluster; /* whose it is, as it thinks; NULL: it does not ask */
     struct sim_node *node;
     struct journal *j;
     struct journal_host host;
@@ -71,6 +72,7 @@ struct zg {
 static struct zg zg_one;
 static const char *zg_weakness = "";
 static bool zg_listens;
+static const char *zg_cluster; /* that /cluster must say; NULL: anything */
 
 #define ZG_EXPECT(g, cond)                                                            \
     do {                                                                              \
@@ -175,8 +177,11 @@ static void zg_boot(struct env *e, struct mem *mem, void *ctx)
     struct zg *g = m->g;
     char addr[ENV_ADDR_MAX], why[200], who[32];
     struct journal_config cfg = journal_config_default();
-    struct zk_elect_config ec = {
-        .zk = &m->zk, .id = m->id ? m->id : m->i + 1, .addr = addr, .who = who};
+    struct zk_elect_config ec = {.zk = &m->zk,
+                                 .id = m->id ? m->id : m->i + 1,
+                                 .addr = addr,
+                                 .who = who,
+                                 .cluster = m->cluster ? m->cluster : zg_cluster};
     struct env *shared = sim_shared_mount(g->fs, m->node);
     m->life++;
     m->applied = 0;
@@ -472,7 +477,166 @@ static void test_two_of_one_number(void)
     }
 }
 
+/* --- ZooKeeper's data lost --- */
+
+static const char zg_id[] = "00000000000000050000000000000007";
+
+static void zg_zk_state(struct zk_host *h, enum zk_state state, int why)
+{
+    (void)h, (void)state, (void)why;
+}
+
+static void zg_zk_called(struct env_op *op)
+{
+    (void)op;
+}
+
+/* as `tarn journal bootstrap` does it */
+static void zg_bootstrap(struct zg *g)
+{
+    static const char *const paths[] = {"/a", "/a/tarn", "/a/tarn/cluster"};
+    static struct zk_host host = {zg_zk_state};
+    struct sim_node *n;
+    struct zk_config c = zk_config_default();
+    char servers[128], name[16];
+    struct zk *zk;
+    fmt_into(name, sizeof name, "b%llu", (unsigned long long)sim_now_ns(g->s));
+    n = sim_node_add(g->s, name);
+    lab_zk_connect_string(g->zk, servers, sizeof servers);
+    c.connect = servers;
+    c.frame_max = 64 << 10;
+    sim_node_up(n);
+    CU_ASSERT_FATAL(zk_open(sim_env(n), sim_mem(n), &c, &host, &zk, NULL, 0) == 0);
+    for (uint32_t i = 0; i < ARRAY_LEN(paths); i++) {
+        struct zk_call call = {.op.done = zg_zk_called, .what = ZK_OP_CREATE, .path = paths[i]};
+        call.data = zg_id;
+        call.data_len = sizeof zg_id - 1;
+        zk_submit(zk, &call);
+        for (int k = 0; k < 1000 && !call.is_answered; k++)
+            zg_run(g, 10);
+        CU_ASSERT_FATAL(call.is_answered);
+    }
+    sim_node_crash(n);
+}
+
+/* the servers' disks are emptied, or go back to what was kept */
+static void zg_lose(struct zg *g, bool to_kept, int64_t away_ms)
+{
+    for (uint32_t i = 0; i < 3; i++)
+        sim_node_crash(lab_zk_node(g->zk, i));
+    zg_load(g, away_ms);
+    lab_zk_lose(g->zk, to_kept);
+    lab_zk_start_all(g->zk);
+}
+
+static bool zg_zk_has(const struct zg *g, const char *path)
+{
+    int32_t led = lab_zk_leader(g->zk);
+    return led >= 0 &&
+           lab_zk_tree_find(lab_zk_tree(g->zk, (uint32_t)led), path, (uint32_t)strlen(path));
+}
+
+static uint32_t zg_masters_there(const struct zg *g)
+{
+    uint32_t n = 0;
+    char path[40];
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+        fmt_into(path, sizeof path, "/a/tarn/masters/%u", i + 1);
+        n += zg_zk_has(g, path);
+    }
+    return n;
+}
+
+/* Who leads goes on without a moment's rest, the path is made again by those who run, and another
+ * one can lead. */
+static void test_zookeeper_begins_anew(void)
+{
+    struct zg *g = &zg_one;
+    zg_cluster = zg_id;
+    for (uint64_t seed = 1; seed < 9; seed++) {
+        bool to_kept = seed % 2 == 0;
+        zg_open(g, seed);
+        zg_bootstrap(g);
+        zg_load(g, 5000);
+        CU_ASSERT_FATAL(zg_leader(g) < ZG_MEMBERS);
+        if (to_kept) {
+            CU_ASSERT(lab_zk_keep(g->zk));
+            for (int k = 0; k < 3; k++) { /* so that its epoch is behind */
+                lab_zk_depose(g->zk);
+                zg_load(g, 3000);
+            }
+        }
+        uint32_t was = zg_leader(g), leads = g->n_leads;
+        uint64_t epoch = g->m[was].epoch;
+        g->longest_ns = 0;
+        *zg_error = 0;
+        zg_lose(g, to_kept, seed % 3 * 700);
+        zg_load(g, 12000);
+        CU_ASSERT_EQUAL(zg_leader(g), was);
+        CU_ASSERT_EQUAL(g->n_leads, leads);
+        CU_ASSERT_EQUAL(g->m[was].epoch, epoch);
+        CU_ASSERT(g->longest_ns < 200 * zg_ms);
+        CU_ASSERT_PTR_NOT_NULL(strstr(zg_error, "has lost its data"));
+        CU_ASSERT(zg_zk_has(g, "/a/tarn/cluster") && zg_zk_has(g, "/a/tarn/leader"));
+        CU_ASSERT_EQUAL(zg_masters_there(g), 3);
+        for (uint32_t i = 0; i < ZG_MEMBERS; i++)
+            CU_ASSERT_EQUAL(g->m[i].elect->leader, was + 1);
+        sim_node_crash(g->m[was].node);
+        zg_load(g, 4000);
+        CU_ASSERT(zg_leader(g) < ZG_MEMBERS && zg_leader(g) != was);
+        CU_ASSERT(g->m[zg_leader(g)].epoch > epoch);
+        zg_close(g);
+    }
+    zg_cluster = NULL;
+}
+
+/* A master that was started since does not know whose path it was, and makes none: the others do,
+ * or the operator. */
+static void test_who_does_not_know_makes_no_path(void)
+{
+    struct zg *g = &zg_one;
+    zg_cluster = zg_id;
+    zg_open(g, 3);
+    zg_bootstrap(g);
+    zg_load(g, 3000);
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++)
+        sim_node_crash(g->m[i].node);
+    zg_lose(g, false, 1000);
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++)
+        zg_start(g, i);
+    zg_load(g, 5000);
+    CU_ASSERT(zg_leader(g) == ZG_MEMBERS && !zg_zk_has(g, "/a"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(zg_error, "`tarn journal bootstrap` makes the path"));
+    zg_bootstrap(g);
+    zg_load(g, 3000);
+    CU_ASSERT(zg_leader(g) < ZG_MEMBERS && zg_masters_there(g) == 3);
+    zg_close(g);
+    zg_cluster = NULL;
+}
+
 /* who was killed and starts anew finds its node there until its old session is over */
+/* Who is of another cluster than ZooKeeper's path does not stand there, and ends. */
+static void test_another_clusters_path(void)
+{
+    struct zg *g = &zg_one;
+    zg_open(g, 3);
+    sim_node_crash(g->m[0].node);
+    zg_load(g, 3000);
+    CU_ASSERT(lab_zk_set(g->zk, "/a/tarn/cluster", "theirs"));
+    zg_load(g, 500);
+    for (int own = 0; own < 2; own++) {
+        g->m[0].cluster = own ? "theirs" : "ours";
+        *zg_error = 0;
+        zg_start(g, 0);
+        zg_load(g, 2000);
+        CU_ASSERT_EQUAL(g->m[0].role == JOURNAL_FAILED, !own);
+        CU_ASSERT_EQUAL(strstr(zg_error, "has the journal of cluster ours, but") != NULL, !own);
+        if (!own)
+            sim_node_crash(g->m[0].node);
+    }
+    zg_close(g);
+}
+
 static void test_a_restart_is_not_refused(void)
 {
     struct zg *g = &zg_one;
@@ -555,6 +719,26 @@ static uint32_t zg_connected(struct zg *g)
     return n;
 }
 
+/* how many would come to lead, by their own word; all that would not say that */
+static uint32_t zg_electable(struct zg *g, enum journal_bar bar)
+{
+    struct journal_status st;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ZG_MEMBERS; i++) {
+        journal_status(g->m[i].j, &st);
+        CU_ASSERT(st.is_zk && st.zk.room_ago_ns == -1);
+        CU_ASSERT_EQUAL(st.zk.has_session, st.zk.bar != JOURNAL_BAR_SESSION);
+        CU_ASSERT_EQUAL(st.zk.barred_ns > 0, st.zk.bar != JOURNAL_BAR_NONE);
+        n += st.zk.bar == JOURNAL_BAR_NONE;
+        if (st.zk.bar != JOURNAL_BAR_NONE) {
+            CU_ASSERT_EQUAL(st.zk.bar, bar);
+            CU_ASSERT(st.zk.session_ns > 5000000000LL && st.zk.session_ns < 15000000000LL);
+            CU_ASSERT(st.zk.barred_ns > 5000000000LL && st.zk.barred_ns < 15000000000LL);
+        }
+    }
+    return n;
+}
+
 /* Without ZooKeeper the leader goes on, and nobody could be called after it. */
 static void test_without_zookeeper_one_is_alone(void)
 {
@@ -562,16 +746,19 @@ static void test_without_zookeeper_one_is_alone(void)
     zg_open(g, 4);
     zg_load(g, 6000);
     CU_ASSERT_EQUAL(zg_connected(g), ZG_MEMBERS);
+    CU_ASSERT_EQUAL(zg_electable(g, JOURNAL_BAR_NONE), ZG_MEMBERS);
     for (uint32_t z = 0; z < 3; z++)
         sim_node_crash(lab_zk_node(g->zk, z));
     uint32_t had = g->n_acked;
     zg_load(g, 15000);
     CU_ASSERT(g->n_acked > had + 100);
     CU_ASSERT_EQUAL(zg_connected(g), 1);
+    CU_ASSERT_EQUAL(zg_electable(g, JOURNAL_BAR_SESSION), 0);
     for (uint32_t z = 0; z < 3; z++)
         lab_zk_start(g->zk, z);
     zg_load(g, 15000);
     CU_ASSERT_EQUAL(zg_connected(g), ZG_MEMBERS);
+    CU_ASSERT_EQUAL(zg_electable(g, JOURNAL_BAR_NONE), ZG_MEMBERS);
     zg_close(g);
 }
 
@@ -765,6 +952,8 @@ static void test_storms_with_old_names(void)
 
 UNIT_MAIN("zk_group", UNIT(test_a_master_fails_and_another_leads),
           UNIT(test_a_dead_process_is_not_waited_for), UNIT(test_two_of_one_number),
-          UNIT(test_a_restart_is_not_refused), UNIT(test_leadership_is_handed_over),
-          UNIT(test_without_zookeeper_one_is_alone), UNIT(test_a_number_out_of_range_is_an_error),
-          UNIT(test_storms), UNIT(test_storms_with_old_names))
+          UNIT(test_another_clusters_path), UNIT(test_a_restart_is_not_refused),
+          UNIT(test_leadership_is_handed_over), UNIT(test_zookeeper_begins_anew),
+          UNIT(test_who_does_not_know_makes_no_path), UNIT(test_without_zookeeper_one_is_alone),
+          UNIT(test_a_number_out_of_range_is_an_error), UNIT(test_storms),
+          UNIT(test_storms_with_old_names))

@@ -111,10 +111,16 @@ static void share_post(struct env *e, struct env_op *op)
     list_push_back(&share_of(e)->posts, &op->link);
 }
 
+/* of a large one: few sizes, so that unit.h can keep them */
+static size_t share_copy_size(uint32_t len)
+{
+    return base_align_up(len, len < UNIT_LARGE / 2 ? 4096 : 8 * UNIT_LARGE);
+}
+
 static void share_op_free(struct share_op *o)
 {
     list_remove(&o->all);
-    free(o->copy);
+    unit_put(NULL, o->copy, share_copy_size(o->len));
     free(o);
 }
 
@@ -161,7 +167,7 @@ static struct share_op *share_op_new(struct share_member *m, struct env_op *user
     o->life = m->life;
     o->len = len;
     if (len)
-        o->copy = aligned_alloc(4096, base_align_up(len, 4096));
+        o->copy = unit_block(share_copy_size(len));
     if (prng_chance_ppm(&m->w->rng, m->w->slow_ppm))
         o->not_before_ns =
             m->w->disk.now_ns + (int64_t)prng_below(&m->w->rng, (uint64_t)m->w->slow_ns);
@@ -284,7 +290,7 @@ static void share_init(struct share *w, uint64_t seed)
 static void *share_get(void *ctx, size_t n)
 {
     (void)ctx;
-    return aligned_alloc(64, (n + 63) & ~(size_t)63);
+    return unit_block(n);
 }
 
 /* a process begins; its memory is m->mem */

@@ -42,6 +42,14 @@ static void zt_end(struct zw *w)
     zw_drop(w);
 }
 
+/* why it would not come to lead */
+static enum journal_bar zt_bar(struct zw *w, uint32_t i)
+{
+    struct journal_status st;
+    journal_status(w->m[i].j, &st);
+    return st.zk.bar;
+}
+
 /* --- who cannot reach the storage --- */
 
 static void test_a_stuck_leader_lets_others(void)
@@ -54,12 +62,15 @@ static void test_a_stuck_leader_lets_others(void)
     zw_run(w, 13000);
     CU_ASSERT_EQUAL(w->m[0].role, JOURNAL_STANDBY);
     CU_ASSERT(!w->m[0].stands);
+    CU_ASSERT(zt_bar(w, 0) == JOURNAL_BAR_STORAGE || zt_bar(w, 0) == JOURNAL_BAR_CANDIDACY);
+    CU_ASSERT_EQUAL(zt_bar(w, 1), JOURNAL_BAR_NONE);
     CU_ASSERT_EQUAL(w->n_unknown, 1);
     zt_lead(w, 1);
     zt_write(w, 1, 3);
     w->s.m[0].stuck = NULL;
     zw_run(w, 1000);
     CU_ASSERT(w->m[0].stands && w->m[0].applied >= w->acked);
+    CU_ASSERT_EQUAL(zt_bar(w, 0), JOURNAL_BAR_NONE);
     zt_lead(w, 0);
     zt_end(w);
 }
@@ -345,6 +356,30 @@ static void test_who_was_overtaken_does_not_serve(void)
     CU_ASSERT_EQUAL(w->n_leads, 2);
     CU_ASSERT_EQUAL(w->m[1].role, JOURNAL_STANDBY);
     CU_ASSERT(w->m[1].applied >= w->acked);
+    zt_end(w);
+}
+
+/* 1 has claimed, and makes the first file of its log when 2 claims: it writes nothing more there */
+static void test_who_was_overtaken_begins_no_log(void)
+{
+    struct zw *w = zt_begin(48);
+    bool began = false;
+    zt_lead(w, 0);
+    zt_write(w, 0, 5);
+    share_kill(&w->s, 0);
+    zw_call(w, 1);
+    for (int k = 0; k < 20000 && zw_drive(w, 1)->state != ZK_NAME; k++)
+        share_step(&w->s);
+    CU_ASSERT_EQUAL_FATAL(zw_drive(w, 1)->state, ZK_NAME);
+    w->s.m[1].stuck = "owner";
+    zt_lead(w, 2);
+    w->s.m[1].stuck = NULL;
+    for (int k = 0; k < 20000; k++) {
+        share_step(&w->s);
+        began |= zw_drive(w, 1)->state > ZK_NAME_CHECK && zw_drive(w, 1)->state < ZK_LEAD;
+    }
+    CU_ASSERT(!began);
+    zt_write(w, 2, 3);
     zt_end(w);
 }
 
@@ -649,6 +684,7 @@ static void test_a_standby_behind_damage_proves_nothing(void)
     CU_ASSERT(w->n_reads_failed > 1);
     journal_status(w->m[1].j, &st);
     CU_ASSERT(st.repairing);
+    CU_ASSERT_EQUAL(st.zk.bar, JOURNAL_BAR_DAMAGED);
     CU_ASSERT_PTR_NOT_NULL(strstr(w->s.disk.last_error, "cannot be read"));
     zt_write(w, 0, 3); /* the leader needs nothing of it */
     zt_end(w);
@@ -943,7 +979,7 @@ UNIT_MAIN(
     UNIT(test_who_leaves_leaves_no_half_image), UNIT(test_a_look_that_failed_comes_again_soon),
     UNIT(test_who_is_not_first_claims_nothing), UNIT(test_a_number_out_of_range_is_an_error),
     UNIT(test_what_one_stands_on_stays), UNIT(test_who_was_overtaken_does_not_serve),
-    UNIT(test_two_of_one_epoch_do_not_share_a_log),
+    UNIT(test_who_was_overtaken_begins_no_log), UNIT(test_two_of_one_epoch_do_not_share_a_log),
     UNIT(test_a_log_that_is_gone_ends_the_leadership_only),
     UNIT(test_a_log_that_is_gone_with_the_fence_away), UNIT(test_a_log_that_fails_is_an_error),
     UNIT(test_who_cannot_append_does_not_lead), UNIT(test_damage_is_told_by_who_holds_the_claim),

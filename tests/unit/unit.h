@@ -16,6 +16,18 @@
 #include "core/mem.h"
 #include "core/mutant.h"
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+#define UNIT_KEEPS true
+#endif
+#endif
+#ifndef UNIT_KEEPS
+#define UNIT_KEEPS                        false
+#define ASAN_POISON_MEMORY_REGION(p, n)   ((void)(p), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
+#endif
+
 struct unit_case {
     const char *name;
     void (*fn)(void);
@@ -27,17 +39,43 @@ static inline void unit_panic(const char *file, int line, const char *what)
     fflush(NULL);
 }
 
+/* AddressSanitizer gets each large block from the system, page by page, which is most of what some
+ * tests take: a few are kept, and nobody may touch them meanwhile. */
+enum { UNIT_KEPT = 64, UNIT_LARGE = 128 * 1024 };
+static struct unit_kept {
+    void *p;
+    size_t n;
+} unit_kept[UNIT_KEPT];
+
+/* aligned as what is asked for is, to 64 or to 4096 */
+static inline void *unit_block(size_t n)
+{
+    for (uint32_t i = 0; UNIT_KEEPS && n >= UNIT_LARGE && i < UNIT_KEPT; i++)
+        if (unit_kept[i].p && unit_kept[i].n == n) {
+            void *p = unit_kept[i].p;
+            unit_kept[i].p = NULL;
+            ASAN_UNPOISON_MEMORY_REGION(p, n);
+            return p;
+        }
+    return aligned_alloc(n % 4096 ? 64 : 4096, (n + 63) & ~(size_t)63);
+}
+
 static inline void *unit_get(void *ctx, size_t n)
 {
     (void)ctx;
-    void *p = aligned_alloc(64, (n + 63) & ~(size_t)63);
+    void *p = unit_block(n);
     return p && n >= 256 * 1024 ? memset(p, 0, n) : p; /* as sim_open wants it */
 }
 
 static inline void unit_put(void *ctx, void *p, size_t n)
 {
     (void)ctx;
-    (void)n;
+    for (uint32_t i = 0; UNIT_KEEPS && n >= UNIT_LARGE && i < UNIT_KEPT; i++)
+        if (!unit_kept[i].p) {
+            unit_kept[i] = (struct unit_kept){p, n};
+            ASAN_POISON_MEMORY_REGION(p, n);
+            return;
+        }
     free(p);
 }
 
