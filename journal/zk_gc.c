@@ -52,9 +52,9 @@ static uint64_t zk_gc_first(struct zk_drive *d, uint64_t upto)
 static bool zk_gc_goes(const struct zk_drive *d, uint64_t epoch)
 {
     const struct zk_gc *g = &d->gc;
-    bool is_between = epoch > d->prev && (epoch < d->epoch || MUTANT(ZK_GC_LATER));
+    bool is_older = MUTANT(ZK_GC_LATER) ? epoch != d->epoch : epoch < d->epoch;
     return epoch < g->first ? epoch > g->gone
-                            : is_between && epoch != d->epoch && epoch > g->gone_between;
+                            : epoch > d->prev && is_older && epoch > g->gone_between;
 }
 
 static void zk_gc_list(struct zk_drive *d, const char *dir)
