@@ -66,6 +66,7 @@ const struct http_metric http_table[] = {
     ONE("journal.repairing", "journal_repairing", GAUGE, "1: a part of the log is damaged here, and not back yet."),
     ONE("journal.zk.session", "journal_zk_session", GAUGE, "1 while ZooKeeper is heard."),
     ONE("journal.zk.session_ns", "journal_zk_session_seconds", SECONDS, "For so long ZooKeeper has been heard, or has not."),
+    ONE("journal.zk.losses", "journal_zk_losses_total", COUNTER, "Times that ZooKeeper had lost its data, or was put back to older ones, or that the cluster's path was gone."),
     ONE("journal.zk.electable", "journal_zk_electable", GAUGE, "1: this master leads, or can be elected."),
     WORD("journal.zk.bar", "journal_zk_bar", "bar", "Why this master can not be elected: none, session, cluster, access, storage, room, damaged, image, candidacy, starting or failed."),
     ONE("journal.zk.barred_ns", "journal_zk_barred_seconds", SECONDS, "For so long this master could not be elected; 0: it can."),

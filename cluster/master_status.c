@@ -62,6 +62,7 @@ static void status_zk(const struct journal_status_zk *z, struct rpc_text *s)
 {
     rpc_text_u64(s, "journal.zk.session", z->has_session);
     rpc_text_u64(s, "journal.zk.session_ns", (uint64_t)z->session_ns);
+    rpc_text_u64(s, "journal.zk.losses", z->losses);
     rpc_text_u64(s, "journal.zk.electable", z->bar == JOURNAL_BAR_NONE);
     rpc_text_line(s, "journal.zk.bar %s", journal_bar_name(z->bar));
     rpc_text_u64(s, "journal.zk.barred_ns", (uint64_t)z->barred_ns);

@@ -165,6 +165,7 @@ const char *journal_bar_name(enum journal_bar bar); /* one word */
 struct journal_status_zk {
     bool has_session;
     int64_t session_ns; /* for so long */
+    uint64_t losses;    /* of ZooKeeper's data */
     enum journal_bar bar;
     int64_t barred_ns;
     struct journal_room room;

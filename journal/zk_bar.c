@@ -62,6 +62,7 @@ void zk_bar_status(struct zk_drive *d, struct journal_status *st)
     st->zk = (struct journal_status_zk){
         .has_session = l.has_session,
         .session_ns = now - l.since_ns,
+        .losses = l.losses,
         .bar = d->bar,
         .barred_ns = d->bar == JOURNAL_BAR_NONE ? 0 : now - d->bar_ns,
         .room = is_known ? *r : (struct journal_room){0},

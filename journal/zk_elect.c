@@ -176,7 +176,8 @@ static bool elect_place(struct elect *l)
 static void elect_keep(struct elect *l, int64_t timeout_ns)
 {
     l->is_kept = l->elect.standing == ZK_STANDING_FIRST && l->epoch;
-    l->join_ns = l->is_kept ? 0 : env_now_ns(l->env) + timeout_ns;
+    l->losses++;
+    l->join_ns = l->is_kept ? 0 : env_now_ns(l->env) + timeout_ns + ELECT_HEAR_NS;
 }
 
 /* it has a session, and the path is gone */
@@ -680,6 +681,7 @@ static void elect_look(struct zk_elect *e, struct zk_elect_look *ret_look)
     bool has_node = elect_has_node(l) && !l->is_leaving;
     *ret_look = (struct zk_elect_look){.has_session = l->is_connected,
                                        .since_ns = l->session_ns,
+                                       .losses = l->losses,
                                        .bar = !l->is_connected ? JOURNAL_BAR_SESSION
                                               : has_node       ? JOURNAL_BAR_NONE
                                               : l->was_refused ? JOURNAL_BAR_ACCESS

@@ -21,6 +21,7 @@ struct zk_elect_look {
     bool has_session;
     int64_t since_ns;     /* by env_now_ns */
     enum journal_bar bar; /* of SESSION, CLUSTER, ACCESS, CANDIDACY; or none */
+    uint64_t losses;      /* of ZooKeeper's data, or of the path, that this process has seen */
 };
 
 struct zk_elect_vt {

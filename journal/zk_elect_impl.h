@@ -52,6 +52,7 @@ enum elect_hand { ELECT_HAND_REST, ELECT_HAND_LIST, ELECT_HAND_REMOVE };
 
 #define ELECT_CALL_NS  (5000 * 1000000LL)
 #define ELECT_PAUSE_NS (200 * 1000000LL)
+#define ELECT_HEAR_NS  (2000 * 1000000LL) /* two pauses of the client: who leads hears it later */
 
 struct elect {
     struct zk_elect elect;
@@ -70,6 +71,7 @@ struct elect {
     bool was_ours;   /* /cluster has said so, to this process */
     bool is_kept;    /* what it stood on is lost: it leads until another one claims, or is first */
     int64_t join_ns; /* it does not stand before */
+    uint64_t losses;
     /* the election */
     struct zk_call call;
     bool is_calling;
