@@ -2,7 +2,8 @@
  *
  * `if (MUTANT(NAME))` stands where the bug goes.  It is the constant false, and the bug is not
  * there at all, unless the build has -Dmutants=true; then one of them is on, or two where one rule
- * stands behind another ("A+B"): mutant_on and mutant_also, which only the composition root sets.  What looks for bugs does not know which. */
+ * stands behind another ("A+B"): mutant_on and mutant_also, which only the composition root sets.
+ * What looks for bugs does not know which. */
 #ifndef CORE_MUTANT_H
 #define CORE_MUTANT_H
 
