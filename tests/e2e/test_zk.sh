@@ -16,6 +16,19 @@ beside make
 said=$(cli get -s /by-tarn)
 grep -q '^two$' <<< "$said" && grep -q 'dataVersion = 1' <<< "$said" && grep -q 'numChildren = 1' <<< "$said" || fail "zkCli get: $said"
 cli ls /by-tarn | grep -q '\[s-0000000000\]' || fail "zkCli ls: $(cli ls /by-tarn)"
+# the example follows a node that it makes, changes and removes
+cluster-example_zk "$zk_connect" /followed > "$work/followed" 2>&1 &
+pids[follow]=$!
+follows() { grep -q "^$1\$" "$work/followed"; }
+wait_for 20 follows 'not there' || fail "the example: $(cat "$work/followed")"
+cli create /followed one > /dev/null
+wait_for 10 follows '0: one' || fail "the example: $(cat "$work/followed")"
+cli set /followed two > /dev/null
+wait_for 10 follows '1: two' || fail "the example: $(cat "$work/followed")"
+cli delete /followed > /dev/null
+gone() { [ "$(grep -c 'not there' "$work/followed")" = 2 ]; }
+wait_for 10 gone || fail "the example: $(cat "$work/followed")"
+kill9 follow
 cli create /by-cli bytes | grep -q 'Created /by-cli' || fail "zkCli create"
 cli create /by-cli/kid x > /dev/null
 beside read
