@@ -71,6 +71,7 @@ struct fake {
     int64_t now_ns;
     uint64_t capacity; /* bytes of all files; over it E_NOSPC */
     /* faults */
+    bool resize_fails;
     int fail_in; /* the fail_in-th write or sync from now fails (0: none) */
     int fail_sync_in;
     int fail_with;
@@ -353,6 +354,8 @@ static const char *fake_inode_name(const struct fake *f, int inode)
 static int64_t fake_do_resize(struct fake *f, struct fake_op *o)
 {
     struct fake_inode *n = &f->inodes[o->file->inode];
+    if (f->resize_fails)
+        return E_IO;
     fake_grow(n, o->off);
     for (uint64_t at = base_align_up(o->off, FAKE_SECTOR); at < n->size; at += FAKE_SECTOR) {
         uint64_t size = n->size;

@@ -221,9 +221,8 @@ static void test_older_logs_go_though_their_epochs_were_not_read(void)
 }
 
 /* the log is full, the reserve whole */
-static struct zw *tr_full(uint64_t seed, uint64_t lacks)
+static void tr_fill(struct zw *w, uint64_t lacks)
 {
-    struct zw *w = tr_begin(seed, 256 << 10);
     CU_ASSERT(tr_lead(w, 0, 3000));
     tr_write(w, 0, 50);
     zw_run(w, 2000);
@@ -233,6 +232,12 @@ static struct zw *tr_full(uint64_t seed, uint64_t lacks)
         zw_run(w, 2);
     }
     CU_ASSERT(zw_drive(w, 0)->full);
+}
+
+static struct zw *tr_full(uint64_t seed, uint64_t lacks)
+{
+    struct zw *w = tr_begin(seed, 256 << 10);
+    tr_fill(w, lacks);
     return w;
 }
 
@@ -271,6 +276,22 @@ static void test_an_image_is_tried_again_while_it_is_full(void)
     tr_end(w);
 }
 
+/* The storage does not cut the reserve: the image ends so, and is tried again. */
+static void test_a_reserve_that_cannot_be_cut(void)
+{
+    struct zw *w = tr_begin(82, 256 << 10);
+    w->s.disk.resize_fails = true;
+    tr_fill(w, 0);
+    for (uint32_t k = 0; k < 100 && zw_drive(w, 0)->snap_busy; k++)
+        zw_run(w, 20);
+    CU_ASSERT(!zw_drive(w, 0)->snap_busy);
+    CU_ASSERT(snap_index(zw_drive(w, 0)->snap) < w->m[0].applied);
+    w->s.disk.resize_fails = false;
+    zw_run(w, 25000);
+    CU_ASSERT(snap_index(zw_drive(w, 0)->snap) >= w->m[0].applied);
+    tr_end(w);
+}
+
 /* What the dead leader had in its log is taken over, however little room there is. */
 static void test_a_tail_is_taken_over_by_the_reserve(void)
 {
@@ -301,4 +322,5 @@ UNIT_MAIN("zk_room", UNIT(test_changes_of_leader_take_a_bounded_room),
           UNIT(test_older_logs_go_though_their_epochs_were_not_read),
           UNIT(test_a_reserve_goes_in_parts_and_grows_again),
           UNIT(test_an_image_is_tried_again_while_it_is_full),
+          UNIT(test_a_reserve_that_cannot_be_cut),
           UNIT(test_a_tail_is_taken_over_by_the_reserve))
