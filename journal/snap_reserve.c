@@ -35,7 +35,7 @@ bool snap_reserve_step(struct snap *s)
         s->fresh = false;
         if (s->op.ret < 0) {
             s->ret = (int)s->op.ret;
-            if (s->cfg.reserve_part && (s->ret == E_NOSPC || s->ret == E_DQUOT))
+            if (s->cfg.reserve_part && snap_is_full(s->ret))
                 snap_reserve_cut(s);
             else
                 snap_close(s, SNAP_RESERVE_CLOSE);

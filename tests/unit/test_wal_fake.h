@@ -69,7 +69,8 @@ struct fake {
     uint32_t n_names;
     struct fake_file *open_files[128];
     int64_t now_ns;
-    uint64_t capacity; /* bytes of all files; over it E_NOSPC */
+    uint64_t capacity; /* bytes of all files; over it E_NOSPC, or full_with */
+    int full_with;
     /* faults */
     bool resize_fails;
     int fail_in; /* the fail_in-th write or sync from now fails (0: none) */
@@ -400,7 +401,7 @@ static int64_t fake_do_write(struct fake *f, struct fake_op *o)
         return f->fail_with;
     }
     if (o->off + o->len > n->size && fake_used(f) + o->off + o->len - n->size > f->capacity)
-        return E_NOSPC;
+        return f->full_with ? f->full_with : E_NOSPC;
     if (f->on_write)
         f->on_write(f, fake_inode_name(f, o->file->inode), o->from, o->len, o->off);
     fake_put(n, o->from, o->len, o->off);

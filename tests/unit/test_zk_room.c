@@ -292,6 +292,18 @@ static void test_a_reserve_that_cannot_be_cut(void)
     tr_end(w);
 }
 
+/* What is full may be a quota. */
+static void test_a_quota_is_no_room_either(void)
+{
+    struct zw *w = tr_begin(83, 256 << 10);
+    w->s.disk.full_with = E_DQUOT;
+    tr_fill(w, 0);
+    w->s.disk.capacity = fake_used(&w->s.disk);
+    zw_run(w, 5000);
+    CU_ASSERT(snap_index(zw_drive(w, 0)->snap) >= w->m[0].applied);
+    tr_end(w);
+}
+
 /* What the dead leader had in its log is taken over, however little room there is. */
 static void test_a_tail_is_taken_over_by_the_reserve(void)
 {
@@ -322,5 +334,5 @@ UNIT_MAIN("zk_room", UNIT(test_changes_of_leader_take_a_bounded_room),
           UNIT(test_older_logs_go_though_their_epochs_were_not_read),
           UNIT(test_a_reserve_goes_in_parts_and_grows_again),
           UNIT(test_an_image_is_tried_again_while_it_is_full),
-          UNIT(test_a_reserve_that_cannot_be_cut),
+          UNIT(test_a_reserve_that_cannot_be_cut), UNIT(test_a_quota_is_no_room_either),
           UNIT(test_a_tail_is_taken_over_by_the_reserve))
