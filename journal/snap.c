@@ -591,11 +591,11 @@ static bool snap_write_step(struct snap *s)
 {
     if (s->fresh) {
         s->fresh = false;
-        if (s->op.ret == E_NOSPC && s->has_reserve && s->cfg.reserve_part) {
+        if (snap_is_full(s->op.ret) && s->has_reserve && s->cfg.reserve_part) {
             snap_give_piece(s);
             return false;
         }
-        if (s->op.ret == E_NOSPC && s->has_reserve) {
+        if (snap_is_full(s->op.ret) && s->has_reserve) {
             char name[ENV_NAME_MAX];
             snap_path(s, "journal.reserve", name);
             s->has_reserve = s->reserve_safe = false;
@@ -603,7 +603,7 @@ static bool snap_write_step(struct snap *s)
             env_unlink(s->env, name, &s->op);
             return false;
         }
-        if (s->op.ret == E_NOSPC && !s->cancel && env_now_ns(s->env) < s->freed_until_ns) {
+        if (snap_is_full(s->op.ret) && !s->cancel && env_now_ns(s->env) < s->freed_until_ns) {
             s->state = SNAP_FREE_WAIT;
             env_timer_set(s->env, &s->timer, env_now_ns(s->env) + SNAP_FREED_RETRY_NS);
             return false;

@@ -95,6 +95,12 @@ struct snap {
     char names[SNAP_NAMES], after[ENV_NAME_MAX];
 };
 
+/* no room: on the file system, or in this user's part of it */
+static inline bool snap_is_full(int64_t ret)
+{
+    return ret == E_NOSPC || ret == E_DQUOT;
+}
+
 /* snap.c */
 void snap_begin(struct snap *s, enum snap_state state, struct env_op *op);
 void snap_end(struct snap *s, int ret);

@@ -35,7 +35,7 @@ bool snap_reserve_step(struct snap *s)
         s->fresh = false;
         if (s->op.ret < 0) {
             s->ret = (int)s->op.ret;
-            if (s->cfg.reserve_part && (s->ret == E_NOSPC || s->ret == E_DQUOT))
+            if (s->cfg.reserve_part && snap_is_full(s->ret))
                 snap_reserve_cut(s);
             else
                 snap_close(s, SNAP_RESERVE_CLOSE);
@@ -156,8 +156,10 @@ bool snap_give_step(struct snap *s)
         env_resize(f, s->reserve_has, &s->op);
         return false;
     case SNAP_GIVE:
-        if (ret < 0)
+        if (ret < 0) { /* it keeps what it has, and nothing more is asked of it now */
             s->ret = E_NOSPC;
+            s->reserve_has = 0;
+        }
         s->spare = NULL;
         s->state = SNAP_GIVE_CLOSE;
         env_close(f, &s->op);

@@ -4,8 +4,8 @@
  *   fence                 claims of epochs, and what each that served stands on (zk_fence.h)
  *   log-<epoch>/owner     made exclusively by who leads in that epoch, before anything else there;
  *                         says which segments the log has (zk_owner.h)
- *   log-<epoch>/wal-*     the log (wal.h) of that one leadership: never recovered to be gone on
- * with images/<member>/      state images (snap.h)
+ *   log-<epoch>/wal-*     the log (wal.h) of that one leadership: nobody goes on with it later
+ *   images/<member>/      state images (snap.h)
  *
  * A record in a log is u64 acked_upto and then the host's, or nothing (ZK_REC_ACKED).  Its index is
  * what the epoch stands on plus its place in the log.

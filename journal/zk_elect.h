@@ -67,8 +67,8 @@ struct zk_elect {
  *   /election/<guid>-<id>-n-<sequence>   who stands (ephemeral): the lowest sequence is first. Each
  *                                   watches the one before it, so one departure wakes one member.
  *                                   The guid is found again when the answer to its creation is lost
- *   /epoch                          the highest number given out, as text; raised by compare and
- * set /leader                         "id address epoch" of who serves (ephemeral), for hints
+ *   /epoch                          the highest number given out, as text; raised by comparing
+ *   /leader                         "id address epoch" of who serves (ephemeral), for hints
  *   /masters/<id>                   zk_members.h
  *   /cluster                        whose path it is (`tarn journal bootstrap` makes it): nobody
  *                                   else takes part, or two clusters would elect one leader

@@ -14,11 +14,11 @@
  *     ENV_O_COHERENT: nor does a cached page.  Whole: every block of
  *     it is written with zeros, so a claim needs no room, whatever else is full.
  *  2. A claim of epoch n fills every slot from the last one in use up to n, in ascending order,
- * each durable before the next.  (The last one, too: who wrote that may have stopped before it was
- *     durable, and the storage then lose it.)  So the slots in use are always the first ones, and
- *     whoever holds epoch e sees any later claim, however far above, in slot e + 1.  A slot is only
- *     ever filled with the mark of the claim that does it: what was read of it would be an older
- *     one's by then, and bring that claim back (test_zk_fence.c has the order of events).
+ *     each durable before the next.  (The last one, too: who wrote that may have stopped before it
+ *     was durable, and the storage then lose it.)  So the slots in use are always the first ones,
+ *     and whoever holds epoch e sees any later claim, however far above, in slot e + 1.  A slot is
+ *     only ever filled with the mark of the claim that does it: what was read of it would be an
+ *     older one's by then, and bring that claim back (test_zk_fence.c has the order of events).
  *  3. A block that is not zeros is in use, whatever it holds: a claim that a crash tore counts.  So
  *     a fence that cannot be read as expected stops the holder, never the other way round.
  *  4. The claim holds (zk_fence_claim is done with 0) when its slots were durable and a read that

@@ -6,7 +6,7 @@
  *
  * INVARIANTS
  *  1. Nothing is applied but what its leader acknowledged: up to acked_upto, which records carry,
- * or up to what a later epoch in the chain stands on, whose leader found it acknowledged.
+ *     or up to what a later epoch in the chain stands on, whose leader found it acknowledged.
  *  2. What is applied is in every chain that there will ever be, at the same index: a new leader
  *     takes the tail of the old log over record by record, also those that log wrote for itself.
  *  3. What is pending belongs to one log and is dropped when another one is read.

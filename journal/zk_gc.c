@@ -233,7 +233,9 @@ static void zk_gc_done(struct env_op *op)
             g->state = ZK_GC_REMOVE;
         }
     }
-    zk_gc_next(d);
+    bool is_next = is_chain && g->state == ZK_GC_CHAIN; /* behind a look, if one is due */
+    if (!is_next)
+        zk_gc_next(d);
     if (g->state == ZK_GC_REST || is_chain)
         zk_drive_run(d);
 }
@@ -242,10 +244,11 @@ void zk_gc_run(struct zk_drive *d)
 {
     struct zk_gc *g = &d->gc;
     int64_t now = env_now_ns(d->env);
-    if (g->wants_fence && !g->busy && (d->state != ZK_LEAD || d->stop_op)) {
+    bool is_open = g->state != ZK_GC_REST && !g->busy; /* its next call is to begin */
+    if (is_open && (d->state != ZK_LEAD || d->stop_op)) {
         g->wants_fence = false;
         g->state = ZK_GC_REST;
-    } else if (g->wants_fence && !g->busy) {
+    } else if (is_open) {
         zk_gc_next(d);
     }
     if (d->state != ZK_LEAD || d->stop_op || g->state != ZK_GC_REST || now < g->again_ns)

@@ -4,10 +4,10 @@
  * INVARIANTS
  *  1. A start takes the image with the highest index that is good, whoever wrote it: what is in an
  *     image was acknowledged.
- *  2. A member writes and removes in its own directory only.  An unfinished image has a name of
- * this process's life: one that stands still in the middle of it, or was given the same id,
- * overwrites nothing.  What goes is behind an image that is durable and complete; one that could
- * not be read at the start, because the storage did not answer, goes when two are.
+ *  2. A member writes and removes in its own directory only.  An unfinished image has a name
+ *     of this process's life: one that stands still in the middle of it, or was given the same id,
+ *     overwrites nothing.  What goes is behind an image that is durable and complete; one that
+ *     could not be read at the start, because the storage did not answer, goes when two are.
  *  3. A standby whose next record was removed from the log takes the best image again.
  *  4. An image is due by what was written since the last one, and by the epochs since then: each
  *     change of leader leaves a log behind that takes a segment or two, however little is in it,

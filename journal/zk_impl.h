@@ -3,10 +3,10 @@
  * zk_client.c has the calls, zk_session.c the connection and what keeps a session, zk_watch.c the
  * watches.
  *
- *   link:  DOWN --timer--> DIALLING --connected--> GREETING --ConnectResponse--> UP --zk_stop-->
- * CLOSING ^                 |                       |                          |                |
- *           +-----------------+-----------------------+--------------------------+ (closed)
- *                          zk_session_lost
+ *   link:  DOWN --timer--> DIALLING --connected--> GREETING --ConnectResponse--> UP
+ *           ^                 |                       |                          |
+ *           +-----------------+---zk_session_lost-----+--------------------------+
+ *          UP --zk_stop--> CLOSING --closed--> the end
  *
  * INVARIANTS
  *  1. A call that is not done has one slot, on waiting or on sent; what is on sent went out on this

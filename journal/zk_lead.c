@@ -11,7 +11,7 @@
  *     acknowledged anything by then.  What ZooKeeper says of the session proves nothing.
  *  3. A look that fails says nothing; it is repeated.  When looks bring no proof for `outage`, or
  *     when a submit waits for as long, whatever else goes on, this one steps down: what waits may
- * be adopted by the next leader, and is answered so.  Without requests it looks now and then.
+ *     be adopted by the next leader, and is answered so.  Without requests it looks now and then.
  *  4. A record in the log says up to where the log was acknowledged when it was appended.  When
  *     nothing follows, one of the journal's own says it.
  *  5. The log holds at most ZK_PEND_MOST that is not acknowledged.

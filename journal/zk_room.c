@@ -15,8 +15,8 @@
  *     election again when it has got as much of one as the next try would give, or, because others
  *     may be gone and little may do, after a minute.
  *  5. A reserve that was used grows again when there is room, also beside a log that waits for
- * some. What there is of it that does not fit is given back, but for one part: that is what lets
- * this one lead. */
+ *     some.  What there is of it that does not fit is given back, but for one part: that is what
+ *     lets this one lead. */
 #include "journal/zk_drive_impl.h"
 
 static const int64_t ZK_ROOM_AGAIN_NS = 10000 * 1000000LL, ZK_ROOM_SOON_NS = 2000 * 1000000LL;

@@ -13,9 +13,9 @@
  *  5. What comes and does not fit costs the connection, never more.
  *  6. A server that is behind what the client has seen closes without a word, and so does one
  *     without a majority.  When most servers of a round did, and twice the session's time has
- * passed, the next round asks: an empty session is begun that has seen nothing, and closed.  Its
- * end is a change that a majority agreed on.  If its zxid is lower than what was seen, the ensemble
- * has lost that, for good, and the session with it; else it was a server that lags.
+ *     passed, the next round asks: an empty session is begun that has seen nothing, and closed.
+ *     Its end is a change that a majority agreed on.  If its zxid is lower than what was seen, the
+ *     ensemble has lost that, for good, and the session with it; else it was a server that lags.
  *
  * That a process stood still does not look like silence: the loop delivers what came meanwhile
  * before it fires timers (core/env.h). */

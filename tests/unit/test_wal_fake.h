@@ -69,8 +69,10 @@ struct fake {
     uint32_t n_names;
     struct fake_file *open_files[128];
     int64_t now_ns;
-    uint64_t capacity; /* bytes of all files; over it E_NOSPC */
+    uint64_t capacity; /* bytes of all files; over it E_NOSPC, or full_with */
+    int full_with;
     /* faults */
+    bool resize_fails;
     int fail_in; /* the fail_in-th write or sync from now fails (0: none) */
     int fail_sync_in;
     int fail_with;
@@ -353,6 +355,8 @@ static const char *fake_inode_name(const struct fake *f, int inode)
 static int64_t fake_do_resize(struct fake *f, struct fake_op *o)
 {
     struct fake_inode *n = &f->inodes[o->file->inode];
+    if (f->resize_fails)
+        return E_IO;
     fake_grow(n, o->off);
     for (uint64_t at = base_align_up(o->off, FAKE_SECTOR); at < n->size; at += FAKE_SECTOR) {
         uint64_t size = n->size;
@@ -397,7 +401,7 @@ static int64_t fake_do_write(struct fake *f, struct fake_op *o)
         return f->fail_with;
     }
     if (o->off + o->len > n->size && fake_used(f) + o->off + o->len - n->size > f->capacity)
-        return E_NOSPC;
+        return f->full_with ? f->full_with : E_NOSPC;
     if (f->on_write)
         f->on_write(f, fake_inode_name(f, o->file->inode), o->from, o->len, o->off);
     fake_put(n, o->from, o->len, o->off);

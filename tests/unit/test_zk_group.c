@@ -614,7 +614,6 @@ static void test_who_does_not_know_makes_no_path(void)
     zg_cluster = NULL;
 }
 
-/* who was killed and starts anew finds its node there until its old session is over */
 /* Who is of another cluster than ZooKeeper's path does not stand there, and ends. */
 static void test_another_clusters_path(void)
 {
@@ -637,6 +636,7 @@ static void test_another_clusters_path(void)
     zg_close(g);
 }
 
+/* who was killed and starts anew finds its node there until its old session is over */
 static void test_a_restart_is_not_refused(void)
 {
     struct zg *g = &zg_one;

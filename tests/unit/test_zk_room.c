@@ -220,10 +220,49 @@ static void test_older_logs_go_though_their_epochs_were_not_read(void)
     tr_end(w);
 }
 
-/* the log is full, the reserve whole */
-static struct zw *tr_full(uint64_t seed, uint64_t lacks)
+/* It leads meanwhile: between two links comes a look that is due. */
+static void test_what_is_appended_does_not_wait_for_the_chain(void)
 {
-    struct zw *w = tr_begin(seed, 256 << 10);
+    struct zw *w = tr_begin(71, 64 << 10);
+    w->cfg.image_after_bytes = 1 << 30;
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++) {
+        share_kill(&w->s, i);
+        zw_up(w, i);
+    }
+    zw_run(w, 200);
+    for (uint32_t turn = 0; turn < 20; turn++) {
+        CU_ASSERT(tr_lead(w, turn % 2, 3000));
+        tr_write(w, turn % 2, 5);
+        if (turn == 1 || turn == 19)
+            zw_image(w, turn == 1 ? 0 : 1);
+        zw_run(w, 300);
+        zw_uncall(w, turn % 2, ZK_STANDING_LOST);
+        zw_run(w, 50);
+    }
+    for (uint32_t i = 0; i < ZW_MEMBERS; i++) {
+        share_kill(&w->s, i);
+        zw_up(w, i);
+    }
+    zw_run(w, 500);
+    zw_call(w, 0);
+    const struct zk_drive *d = zw_drive(w, 0);
+    for (int k = 0; k < 100000 && !d->gc.links_read; k++)
+        share_step(&w->s);
+    CU_ASSERT_FATAL(d->gc.links_read > 0);
+    uint32_t had = w->n_acked;
+    zw_submit(w, 0, 100);
+    for (int k = 0; k < 100000 && w->n_acked == had; k++)
+        share_step(&w->s);
+    CU_ASSERT(d->gc.state == ZK_GC_CHAIN && d->gc.links_read < 12);
+    zw_run(w, 500);
+    CU_ASSERT(d->gc.links_read > 12 && d->gc.state == ZK_GC_REST);
+    zw_heal(w, 2);
+    tr_end(w);
+}
+
+/* the log is full, the reserve whole */
+static void tr_fill(struct zw *w, uint64_t lacks)
+{
     CU_ASSERT(tr_lead(w, 0, 3000));
     tr_write(w, 0, 50);
     zw_run(w, 2000);
@@ -233,6 +272,12 @@ static struct zw *tr_full(uint64_t seed, uint64_t lacks)
         zw_run(w, 2);
     }
     CU_ASSERT(zw_drive(w, 0)->full);
+}
+
+static struct zw *tr_full(uint64_t seed, uint64_t lacks)
+{
+    struct zw *w = tr_begin(seed, 256 << 10);
+    tr_fill(w, lacks);
     return w;
 }
 
@@ -271,6 +316,34 @@ static void test_an_image_is_tried_again_while_it_is_full(void)
     tr_end(w);
 }
 
+/* The storage does not cut the reserve: the image ends so, and is tried again. */
+static void test_a_reserve_that_cannot_be_cut(void)
+{
+    struct zw *w = tr_begin(82, 256 << 10);
+    w->s.disk.resize_fails = true;
+    tr_fill(w, 0);
+    for (uint32_t k = 0; k < 100 && zw_drive(w, 0)->snap_busy; k++)
+        zw_run(w, 20);
+    CU_ASSERT(!zw_drive(w, 0)->snap_busy);
+    CU_ASSERT(snap_index(zw_drive(w, 0)->snap) < w->m[0].applied);
+    w->s.disk.resize_fails = false;
+    zw_run(w, 25000);
+    CU_ASSERT(snap_index(zw_drive(w, 0)->snap) >= w->m[0].applied);
+    tr_end(w);
+}
+
+/* What is full may be a quota. */
+static void test_a_quota_is_no_room_either(void)
+{
+    struct zw *w = tr_begin(83, 256 << 10);
+    w->s.disk.full_with = E_DQUOT;
+    tr_fill(w, 0);
+    w->s.disk.capacity = fake_used(&w->s.disk);
+    zw_run(w, 5000);
+    CU_ASSERT(snap_index(zw_drive(w, 0)->snap) >= w->m[0].applied);
+    tr_end(w);
+}
+
 /* What the dead leader had in its log is taken over, however little room there is. */
 static void test_a_tail_is_taken_over_by_the_reserve(void)
 {
@@ -299,6 +372,8 @@ UNIT_MAIN("zk_room", UNIT(test_changes_of_leader_take_a_bounded_room),
           UNIT(test_one_alone_takes_a_bounded_room), UNIT(test_leaders_die_while_it_is_full),
           UNIT(test_leaders_die_while_others_take_the_room),
           UNIT(test_older_logs_go_though_their_epochs_were_not_read),
+          UNIT(test_what_is_appended_does_not_wait_for_the_chain),
           UNIT(test_a_reserve_goes_in_parts_and_grows_again),
           UNIT(test_an_image_is_tried_again_while_it_is_full),
+          UNIT(test_a_reserve_that_cannot_be_cut), UNIT(test_a_quota_is_no_room_either),
           UNIT(test_a_tail_is_taken_over_by_the_reserve))
