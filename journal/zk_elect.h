@@ -34,8 +34,9 @@ struct zk_elect_vt {
     /* for hints: this member serves, with that epoch; 0: not any more */
     void (*serves)(struct zk_elect *e, uint64_t epoch);
     /* This one is first, and gives that up for member `id` (0: whoever is next), which is first
-     * then.  ret: who; E_NOENT: nobody such stands; E_CONFLICT: this one was not first; another
-     * error: nobody knows.  NULL: cannot be done. */
+     * then.  ret, within 2 s: who; E_NOENT: nobody such stands; E_CONFLICT: this one was not first;
+     * E_SESSION_EXPIRED: it has no session, or no answer; that or another error: nobody knows
+     * whether it still comes.  NULL: cannot be done. */
     void (*call)(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct env_op *op);
     /* for people: so far this member's state goes, and its last image.  May be NULL. */
     void (*tell)(struct zk_elect *e, uint64_t applied, uint64_t image);

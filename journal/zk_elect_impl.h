@@ -51,6 +51,7 @@ enum {
 enum elect_hand { ELECT_HAND_REST, ELECT_HAND_LIST, ELECT_HAND_REMOVE };
 
 #define ELECT_CALL_NS  (5000 * 1000000LL)
+#define ELECT_HAND_NS  (2000 * 1000000LL) /* no submit is taken meanwhile */
 #define ELECT_PAUSE_NS (200 * 1000000LL)
 #define ELECT_HEAR_NS  (2000 * 1000000LL) /* two pauses of the client: who leads hears it later */
 
