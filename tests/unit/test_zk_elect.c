@@ -6,9 +6,10 @@
 #include "sim/lab_zk.h"
 #include "tests/unit/unit.h"
 
-enum { TE_MEMBERS = 2 };
+enum { TE_MEMBERS = 3 };
 
 static const int64_t te_ms = 1000000;
+static const char te_own[] = "tarn:a secret";
 
 struct te_member {
     struct sim_node *node;
@@ -118,4 +119,93 @@ static void test_nobody_is_called_without_a_session(void)
     te_close(t);
 }
 
-UNIT_MAIN("zk_elect", UNIT(test_nobody_is_called_without_a_session))
+static void te_state(struct zk_host *h, enum zk_state state, int why)
+{
+    (void)h, (void)state, (void)why;
+}
+
+/* `tarn journal bootstrap` with journal.zk.auth; or somebody takes that back */
+static void te_close_nodes(struct te *t, bool is_on)
+{
+    static uint32_t n_callers;
+    static const char *const paths[] = {"/tarn/election", "/tarn/epoch", "/tarn/masters", "/tarn"};
+    static struct zk_host host = {te_state};
+    struct zk_config c = zk_config_default();
+    char servers[128], name[16];
+    struct zk *zk;
+    fmt_into(name, sizeof name, "b%u", n_callers++);
+    struct sim_node *n = sim_node_add(t->s, name);
+    lab_zk_connect_string(t->zk, servers, sizeof servers);
+    c.connect = servers;
+    c.digest = te_own;
+    c.frame_max = 64 << 10;
+    sim_node_up(n);
+    CU_ASSERT_FATAL(!zk_open(sim_env(n), sim_mem(n), &c, &host, &zk, NULL, 0));
+    for (uint32_t i = 0; i < ARRAY_LEN(paths); i++) {
+        struct zk_call call = {.what = ZK_OP_SET_ACL,
+                               .path = paths[i],
+                               .version = -1,
+                               .acl = is_on ? zk_proto_acl_own : zk_proto_acl_open};
+        zk_submit(zk, &call);
+        CU_ASSERT_EQUAL_FATAL(sim_run_op(t->s, &call.op, 5000 * te_ms), 0);
+    }
+    sim_node_crash(n);
+}
+
+static int64_t te_number(struct te *t, uint32_t i)
+{
+    uint64_t number;
+    struct env_op op = {0};
+    t->m[i].elect->vt->number(t->m[i].elect, 0, &number, &op);
+    return sim_run_op(t->s, &op, 5000 * te_ms);
+}
+
+/* Who is first, or is next, and has no credentials for what is closed since: others are called. */
+static void test_whom_zookeeper_refuses_lets_others(void)
+{
+    for (int is_next = 0; is_next < 2; is_next++) {
+        struct te *t = te_open(2);
+        uint32_t refused = (uint32_t)is_next;
+        for (uint32_t i = 0; i < TE_MEMBERS; i++) {
+            te_up(t, i, i == refused ? NULL : te_own);
+            if (!i)
+                te_close_nodes(t, false); /* made before there were credentials */
+        }
+        CU_ASSERT_FATAL(te_is_first(t, 0));
+        CU_ASSERT_EQUAL(te_look(t, refused).bar, JOURNAL_BAR_NONE);
+        te_close_nodes(t, true);
+        if (is_next)
+            sim_node_crash(t->m[0].node);
+        else
+            CU_ASSERT_EQUAL(te_number(t, 0), E_ACCES);
+        te_run(t, 6000);
+        CU_ASSERT(!te_is_first(t, refused));
+        CU_ASSERT_EQUAL(te_look(t, refused).bar, JOURNAL_BAR_ACCESS);
+        CU_ASSERT_FATAL(te_is_first(t, is_next ? 2 : 1));
+        CU_ASSERT_EQUAL(te_number(t, is_next ? 2 : 1), 0);
+        te_close_nodes(t, false);
+        te_run(t, 6000);
+        CU_ASSERT_EQUAL(te_look(t, refused).bar, JOURNAL_BAR_NONE);
+        CU_ASSERT(!te_is_first(t, refused) && te_is_first(t, is_next ? 2 : 1));
+        te_close(t);
+    }
+}
+
+/* A leader is in nobody's way: it goes on until another one claims. */
+static void test_who_leads_is_refused_and_goes_on(void)
+{
+    struct te *t = te_open(3);
+    te_up(t, 0, NULL);
+    t->m[0].elect->vt->serves(t->m[0].elect, 5);
+    te_run(t, 500);
+    te_close_nodes(t, true);
+    CU_ASSERT_EQUAL(te_number(t, 0), E_ACCES);
+    te_run(t, 6000);
+    CU_ASSERT(te_is_first(t, 0) && te_look(t, 0).has_session);
+    CU_ASSERT_EQUAL(te_look(t, 0).bar, JOURNAL_BAR_ACCESS);
+    te_close(t);
+}
+
+UNIT_MAIN("zk_elect", UNIT(test_nobody_is_called_without_a_session),
+          UNIT(test_whom_zookeeper_refuses_lets_others),
+          UNIT(test_who_leads_is_refused_and_goes_on))
