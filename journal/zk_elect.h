@@ -94,6 +94,8 @@ struct zk_elect_config {
 /* 0, E_CONFIG or E_NOMEM with a sentence in why */
 int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cfg,
                   struct zk_elect **ret_e, char *why, size_t why_cap) MUST_CHECK;
+/* "<guid>-<id>-n-<sequence>" -> id; 0: it is another's */
+uint32_t zk_elect_who(const char *name, uint32_t len);
 /* where the leader listens, as it said; "": not known */
 const char *zk_elect_leader_addr(const struct zk_elect *e);
 /* after the driver: stands no more, closes the session.  e is gone when op is done. */

@@ -125,8 +125,6 @@ static inline struct elect *zk_elect_self(struct zk_elect *e)
 /* zk_elect.c */
 /* "...-n-0000000012" -> 12; false: no such name */
 bool zk_elect_sequence(const char *name, uint32_t len, uint64_t *ret_seq);
-/* "<guid>-<id>-n-..." -> id; 0: it is another's */
-uint32_t zk_elect_who(const char *name, uint32_t len);
 
 /* zk_elect_hand.c */
 void zk_elect_hand(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct env_op *op);
