@@ -232,6 +232,14 @@ static int group_late(struct cli_journal_group *g, const struct rpc_change *ch, 
                      "not done in time; it may come to be later: `tarn journal status` tells");
 }
 
+static int group_has_no_session(const struct cli *c)
+{
+    return cli_error(
+        c, CLI_FAILED,
+        "the leader has no ZooKeeper session, or no answer there: nobody can be called, and "
+        "it goes on (`tarn zk ping`)");
+}
+
 static int group_elect_fails(const struct cli_journal_group *g, const struct rpc_change *ch,
                              int err)
 {
@@ -242,6 +250,8 @@ static int group_elect_fails(const struct cli_journal_group *g, const struct rpc
             c, CLI_FAILED,
             "the leader stays: changes that it began in the under-store do not end (does it "
             "hang?), and its successor might do them once more");
+    if (err == E_SESSION_EXPIRED)
+        return group_has_no_session(c);
     if (m && g->has_leader && m->heard_ago_ns >= change_silent_ns)
         return cli_error(c, CLI_FAILED,
                          "the leader has not heard member %u for %" PRId64 " s, and goes on: is "
@@ -264,7 +274,8 @@ static int group_end(struct cli_journal_group *g, const struct rpc_change *ch, i
     const struct cli *c = g->cli;
     if (!err)
         return group_done(c, done);
-    if (ch->verb == RPC_CHANGE_ELECT && (err == E_BUSY || err == E_UNAVAILABLE))
+    if (ch->verb == RPC_CHANGE_ELECT &&
+        (err == E_BUSY || err == E_UNAVAILABLE || err == E_SESSION_EXPIRED))
         return group_elect_fails(g, ch, err);
     if (err == E_INVAL && (ch->verb == RPC_CHANGE_ADD || ch->verb == RPC_CHANGE_ADD_LEARNER))
         return cli_error(c, CLI_FAILED, "member %u is at another address", ch->id);
@@ -402,6 +413,8 @@ static int group_may_elect_any(struct cli_journal_group *g)
 static int group_may_elect(struct cli_journal_group *g, const struct rpc_change *ch)
 {
     const struct cli_journal_member *m = cli_journal_group_find(g, ch->id);
+    if (g->is_zk && !cli_masters_u64(g->view, "journal.zk.session"))
+        return group_has_no_session(g->cli);
     if (!ch->id)
         return group_may_elect_any(g);
     if (!m || !m->votes || m->leaving)

@@ -59,7 +59,11 @@ int cli_zk_bootstrap(struct cli *c);
 
 /* --- of a command --- */
 
-enum { CLI_ZK_CONNECT = 4400, CLI_ZK_OPEN = 5 * (ZK_ROOT_MAX + 16) };
+enum {
+    CLI_ZK_CONNECT = 4400,
+    CLI_ZK_OPEN = 5 * (ZK_ROOT_MAX + 16),
+    CLI_ZK_IDS = JOURNAL_MEMBERS_MAX * 12
+};
 
 struct cli_zk_ask {
     const struct cli *cli;
@@ -96,6 +100,10 @@ unsigned cli_zk_unfound(const char *connect, char to[CLI_ZK_CONNECT]);
  * many.  closes: they become the own user's, or *ret_err says why not. */
 unsigned cli_zk_acl_open(struct cli_zk_ask *a, const char *root, bool closes, char to[CLI_ZK_OPEN],
                          int *ret_err);
+/* The masters whose own nodes everybody may change, with ", " between: they run without
+ * credentials, or did until a moment ago.  How many. */
+unsigned cli_zk_acl_masters(struct cli_zk_ask *a, const char *root, char to[CLI_ZK_IDS],
+                            int *ret_err);
 /* says why as far as it is known; the exit code */
 int cli_zk_ask_fails(struct cli_zk_ask *a, const char *what, int err);
 

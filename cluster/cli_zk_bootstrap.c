@@ -7,7 +7,8 @@
  * INVARIANTS
  *  1. A journal is made once: where a fence is, nothing of it is touched.  What is missing in
  *     ZooKeeper, which only elects, is made again.
- *     Nodes that everybody may change, from before journal.zk.auth was set, become its user's.
+ *     Nodes that everybody may change, from before journal.zk.auth was set, become its user's,
+ *     unless a master runs that would be locked out.
  *  2. A path that another cluster uses is not shared: two groups of candidates, each of which can
  *     only lead its own, would wait for each other. */
 #include <dirent.h>
@@ -221,10 +222,20 @@ static int bootstrap_decide(struct cli_zk_bootstrap *b, int found, uint64_t hi, 
 /* the path is there, and its cluster's: with journal.zk.auth it is to be that user's alone */
 static int bootstrap_close(struct cli_zk_bootstrap *b, uint64_t hi, uint64_t lo)
 {
-    char id[33];
+    char id[33], masters[CLI_ZK_IDS];
     int err = 0;
+    unsigned n = 0;
     cli_group_id_text(id, hi, lo);
-    if (!strcmp(id, b->zk_id))
+    bool is_ours = !strcmp(id, b->zk_id);
+    if (is_ours && cli_zk_acl_open(&b->ask, b->at.root, false, b->closed, &err) && !err)
+        n = cli_zk_acl_masters(&b->ask, b->at.root, masters, &err);
+    if (n && !err)
+        return cli_error(b->cli, CLI_FAILED,
+                         "master%s %s run%s without journal.zk.auth: restart %s with it first.  "
+                         "(One that was killed is known for journal.zk.session.)  Nothing was "
+                         "closed",
+                         n > 1 ? "s" : "", masters, n > 1 ? "" : "s", n > 1 ? "them" : "it");
+    if (is_ours && !err)
         b->n_closed = cli_zk_acl_open(&b->ask, b->at.root, true, b->closed, &err);
     return err ? cli_zk_ask_fails(&b->ask, b->at.root, err) : CLI_OK;
 }

@@ -8,6 +8,7 @@
  *   LEAVE -> FIND -> IDLE               not to stand
  *   CLOSING -> DOWN                     expired: another session
  *   FIND, LOOK -> WHOSE                 the path is gone
+ *   FIND.. -> CLOSING                   refused
  *
  * ZOOKEEPER'S DATA LOST.  That a session is over says that others will be called, so who leads
  * steps down.  When the ensemble has lost its data (zk_client.h, older_zxid), or the path was
@@ -16,6 +17,9 @@
  * session's time to stand before them.  Who has seen that the path was its cluster's makes /cluster
  * again where there is none: connect is the same for a process's life, so it is no other's path.
  * Numbers begin above what the fence has seen.
+ *
+ * REFUSED.  Whom ZooKeeper refuses would keep its node in front of others and could not come to
+ * lead. So unless it leads it ends its session, and stands again behind the others when it may.
  *
  * The guid is that of the session, so whatever it created is found by it, also what comes to light
  * late.  One call of the election at a time, one of numbers, one of hints.  A call whose answer is
@@ -251,6 +255,7 @@ static void elect_made(struct elect *l, int64_t ret)
     } else if (l->made == ELECT_DIR_CLUSTER) {
         l->state = ELECT_WHOSE; /* somebody may have been quicker */
     } else if (++l->made == ARRAY_LEN(elect_dirs)) {
+        l->was_refused = false;
         l->state = l->cfg.digest && *l->cfg.digest ? ELECT_ACL : ELECT_IDLE;
         l->n_acls = strchr(l->cfg.connect, '/') ? 0 : 1;
         *l->open = 0;
@@ -374,17 +379,53 @@ static void elect_called(struct elect *l, int64_t ret)
     }
 }
 
+static void elect_end(struct elect *l, bool closes_session);
+
+/* a node of its own was seen */
+static bool elect_has_node(const struct elect *l)
+{
+    return l->state == ELECT_LOOK || l->state == ELECT_WATCH || l->state == ELECT_OWN ||
+           l->state == ELECT_WAIT || l->state == ELECT_BURY;
+}
+
+/* by ZooKeeper.  true: its session ends, and with it the node that it may have */
+static bool elect_refused(struct elect *l, const char *path)
+{
+    bool may_have_node = elect_has_node(l) || l->state == ELECT_FIND || l->state == ELECT_LEAVE;
+    if (!l->was_refused)
+        fmt_log(l->env, ENV_LOG_ERROR,
+                "journal: ZooKeeper refuses '%s': its path belongs to another user than "
+                "journal.zk.auth names.  This master is not elected.",
+                path);
+    l->was_refused = true;
+    if (!may_have_node || l->epoch || l->stop_op)
+        return false;
+    l->is_kept = false;
+    l->join_ns = env_now_ns(l->env) + ELECT_REFUSED_NS;
+    elect_end(l, true);
+    return true;
+}
+
+/* who is before it has credentials, and this one none, while the path is everybody's: it looks now
+ * and then */
+static void elect_hidden(struct elect *l)
+{
+    if (!l->was_hidden)
+        fmt_log(l->env, ENV_LOG_WARN,
+                "journal: ZooKeeper refuses '%s', of a master with other credentials: set "
+                "journal.zk.auth here, too.",
+                l->call.path);
+    l->was_hidden = true;
+}
+
 static void elect_call_done(struct env_op *op)
 {
     struct elect *l = container_of(op, struct elect, call.op);
     l->is_calling = false;
-    if (op->ret == E_ACCES && !l->was_refused) {
-        l->was_refused = true;
-        fmt_log(l->env, ENV_LOG_ERROR,
-                "journal: ZooKeeper refuses '%s': its path belongs to another user than "
-                "journal.zk.auth names.  This master is not elected.",
-                l->call.path);
-    }
+    if (op->ret == E_ACCES && l->state == ELECT_WATCH)
+        elect_hidden(l);
+    else if (op->ret == E_ACCES && elect_refused(l, l->call.path))
+        return;
     elect_called(l, op->ret);
     elect_run(l);
     elect_near(l);
@@ -412,13 +453,6 @@ static void elect_timer(struct env_op *op)
         elect_run(l);
     else if (elect_session(l, why, sizeof why))
         elect_later(l);
-}
-
-/* a node of its own was seen */
-static bool elect_has_node(const struct elect *l)
-{
-    return l->state == ELECT_LOOK || l->state == ELECT_WATCH || l->state == ELECT_OWN ||
-           l->state == ELECT_WAIT || l->state == ELECT_BURY;
 }
 
 static void elect_run(struct elect *l)
@@ -547,7 +581,10 @@ static void elect_count_done(struct env_op *op)
         SOMETIMES(ZK_NUMBER_AGAIN);
         elect_count_begin(l, ELECT_READ); /* if it happened, a number is lost: there are others */
     } else {
+        bool is_refused = op->ret == E_ACCES;
         elect_count_end(l, op->ret);
+        if (is_refused)
+            (void)elect_refused(l, "/epoch");
     }
 }
 
@@ -683,15 +720,15 @@ static void elect_look(struct zk_elect *e, struct zk_elect_look *ret_look)
                                        .since_ns = l->session_ns,
                                        .losses = l->losses,
                                        .bar = !l->is_connected ? JOURNAL_BAR_SESSION
-                                              : has_node       ? JOURNAL_BAR_NONE
                                               : l->was_refused ? JOURNAL_BAR_ACCESS
+                                              : has_node       ? JOURNAL_BAR_NONE
                                               : l->was_unknown && l->state == ELECT_WHOSE
                                                   ? JOURNAL_BAR_CLUSTER
                                                   : JOURNAL_BAR_CANDIDACY};
 }
 
 /* another process is this member */
-static void elect_refused(struct zk_members *m)
+static void elect_taken(struct zk_members *m)
 {
     elect_fail(container_of(m, struct elect, members));
 }
@@ -701,7 +738,7 @@ static void elect_refused(struct zk_members *m)
 static int elect_session(struct elect *l, char *why, size_t why_cap)
 {
     l->state = ELECT_DOWN;
-    l->is_leaving = l->was_refused = l->was_unknown = false;
+    l->is_leaving = l->was_unknown = false;
     fmt_into(l->prefix, sizeof l->prefix, "/election/%016llx-%u-n-",
              (unsigned long long)env_random(l->env), l->id);
     l->made = ELECT_DIR_FIRST;
@@ -749,6 +786,19 @@ static void elect_connected(struct elect *l, bool is_on)
     l->is_connected = is_on;
 }
 
+static void elect_end(struct elect *l, bool closes_session)
+{
+    elect_connected(l, false);
+    l->state = ELECT_CLOSING;
+    zk_members_stop(&l->members);
+    l->elect.n_members = 0;
+    l->elect.leader = 0;
+    elect_near(l);
+    if (!l->is_kept)
+        elect_stands(l, ZK_STANDING_LOST);
+    zk_stop(l->zk, closes_session, &l->zk_op);
+}
+
 static void elect_over(struct elect *l, enum zk_state state)
 {
     struct zk_status st;
@@ -765,23 +815,17 @@ static void elect_over(struct elect *l, enum zk_state state)
                 l->cfg.connect,
                 l->is_kept ? "goes on leading, and takes part anew" : "takes part anew");
     }
-    elect_connected(l, false);
-    l->state = ELECT_CLOSING;
-    zk_members_stop(&l->members);
-    l->elect.n_members = 0;
-    l->elect.leader = 0;
-    elect_near(l);
-    if (!l->is_kept)
-        elect_stands(l, ZK_STANDING_LOST);
-    zk_stop(l->zk, false, &l->zk_op);
+    elect_end(l, false);
 }
 
 static void elect_session_state(struct zk_host *h, enum zk_state state, int why)
 {
     struct elect *l = container_of(h, struct elect, host);
     (void)why;
+    if (l->state == ELECT_CLOSING)
+        return;
     elect_connected(l, state == ZK_CONNECTED);
-    if (l->stop_op || l->state == ELECT_CLOSING)
+    if (l->stop_op)
         return;
     if (state == ZK_EXPIRED || state == ZK_AUTH_FAILED) {
         elect_over(l, state);
@@ -830,7 +874,7 @@ int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cf
     fmt_into(l->who, sizeof l->who, "%s", cfg->who ? cfg->who : "");
     fmt_into(l->cluster, sizeof l->cluster, "%s", cfg->cluster ? cfg->cluster : "");
     zk_members_init(&l->members, e, l->id, l->addr, l->who);
-    l->members.refused = elect_refused;
+    l->members.refused = elect_taken;
     l->elect.member = l->members.member;
     l->hint.op.done = elect_hint_done;
     l->timer.op.done = elect_timer;

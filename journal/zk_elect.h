@@ -34,8 +34,9 @@ struct zk_elect_vt {
     /* for hints: this member serves, with that epoch; 0: not any more */
     void (*serves)(struct zk_elect *e, uint64_t epoch);
     /* This one is first, and gives that up for member `id` (0: whoever is next), which is first
-     * then.  ret: who; E_NOENT: nobody such stands; E_CONFLICT: this one was not first; another
-     * error: nobody knows.  NULL: cannot be done. */
+     * then.  ret, within 2 s: who; E_NOENT: nobody such stands; E_CONFLICT: this one was not first;
+     * E_SESSION_EXPIRED: it has no session, or no answer; that or another error: nobody knows
+     * whether it still comes.  NULL: cannot be done. */
     void (*call)(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct env_op *op);
     /* for people: so far this member's state goes, and its last image.  May be NULL. */
     void (*tell)(struct zk_elect *e, uint64_t applied, uint64_t image);
@@ -93,6 +94,8 @@ struct zk_elect_config {
 /* 0, E_CONFIG or E_NOMEM with a sentence in why */
 int zk_elect_open(struct env *e, struct mem *m, const struct zk_elect_config *cfg,
                   struct zk_elect **ret_e, char *why, size_t why_cap) MUST_CHECK;
+/* "<guid>-<id>-n-<sequence>" -> id; 0: it is another's */
+uint32_t zk_elect_who(const char *name, uint32_t len);
 /* where the leader listens, as it said; "": not known */
 const char *zk_elect_leader_addr(const struct zk_elect *e);
 /* after the driver: stands no more, closes the session.  e is gone when op is done. */

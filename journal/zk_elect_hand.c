@@ -88,6 +88,14 @@ static void elect_hand_listed(struct elect *l)
     elect_hand_begin(l, ELECT_HAND_REMOVE, n);
 }
 
+/* a session that is lost shows later than that it does not answer */
+static int64_t elect_hand_fails(const struct elect *l, int64_t ret)
+{
+    if (!l->is_connected || (ret == E_TIMEOUT && !l->hand_sent))
+        return E_SESSION_EXPIRED;
+    return ret == E_NOENT ? E_AGAIN : ret;
+}
+
 static void elect_hand_done(struct env_op *op)
 {
     struct elect *l = container_of(op, struct elect, hand.op);
@@ -102,9 +110,9 @@ static void elect_hand_done(struct env_op *op)
     else if (was == ELECT_HAND_LIST && ret == 0)
         elect_hand_listed(l);
     else if (is_over || ++l->hand_tries == ELECT_TRIES ||
-             env_now_ns(l->env) >= l->hand_deadline_ns ||
+             env_now_ns(l->env) >= l->hand_deadline_ns || (!l->is_connected && !l->hand_sent) ||
              (ret != E_NOENT && ret != E_CLOSED && ret != E_TIMEOUT))
-        zk_elect_hand_end(l, ret == E_NOENT ? E_AGAIN : ret);
+        zk_elect_hand_end(l, elect_hand_fails(l, ret));
     else
         elect_hand_begin(l, ELECT_HAND_LIST, 0); /* some left meanwhile, or it happened */
 }
@@ -118,11 +126,15 @@ void zk_elect_hand(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct 
         env_reply(l->env, op, E_CONFLICT);
         return;
     }
+    if (!l->is_connected) {
+        env_reply(l->env, op, E_SESSION_EXPIRED);
+        return;
+    }
     l->hand_op = op;
     l->hand_id = id;
     l->hand_to = l->hand_tries = 0;
     l->hand_sent = false;
-    l->hand_deadline_ns = deadline_ns;
+    l->hand_deadline_ns = base_min_i64(deadline_ns, env_now_ns(l->env) + ELECT_HAND_NS);
     elect_hand_begin(l, ELECT_HAND_LIST, 0);
 }
 

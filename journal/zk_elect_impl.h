@@ -50,9 +50,11 @@ enum {
 
 enum elect_hand { ELECT_HAND_REST, ELECT_HAND_LIST, ELECT_HAND_REMOVE };
 
-#define ELECT_CALL_NS  (5000 * 1000000LL)
-#define ELECT_PAUSE_NS (200 * 1000000LL)
-#define ELECT_HEAR_NS  (2000 * 1000000LL) /* two pauses of the client: who leads hears it later */
+#define ELECT_CALL_NS    (5000 * 1000000LL)
+#define ELECT_HAND_NS    (2000 * 1000000LL) /* no submit is taken meanwhile */
+#define ELECT_REFUSED_NS (5000 * 1000000LL)
+#define ELECT_PAUSE_NS   (200 * 1000000LL)
+#define ELECT_HEAR_NS    (2000 * 1000000LL) /* two pauses of the client: who leads hears it later */
 
 struct elect {
     struct zk_elect elect;
@@ -66,7 +68,9 @@ struct elect {
     enum elect_state state;
     bool stands, is_connected, is_again; /* again: the watch fired meanwhile */
     int64_t session_ns;                  /* connected since, or not connected */
-    bool was_refused, was_unknown;       /* and said so, in this session */
+    bool was_unknown;                    /* and said so, in this session */
+    bool was_refused;                    /* and said so, since it could make its nodes */
+    bool was_hidden;                     /* and said so */
     bool is_leaving; /* its node, if there is one, goes before it stands again */
     bool was_ours;   /* /cluster has said so, to this process */
     bool is_kept;    /* what it stood on is lost: it leads until another one claims, or is first */
@@ -121,8 +125,6 @@ static inline struct elect *zk_elect_self(struct zk_elect *e)
 /* zk_elect.c */
 /* "...-n-0000000012" -> 12; false: no such name */
 bool zk_elect_sequence(const char *name, uint32_t len, uint64_t *ret_seq);
-/* "<guid>-<id>-n-..." -> id; 0: it is another's */
-uint32_t zk_elect_who(const char *name, uint32_t len);
 
 /* zk_elect_hand.c */
 void zk_elect_hand(struct zk_elect *e, uint32_t id, int64_t deadline_ns, struct env_op *op);

@@ -10,8 +10,10 @@
  *  1. Nobody is called before the host is ready, all that was submitted is proven, and the log says
  *     so: the called one has nothing to read but that.
  *  2. Nothing here makes the called one lead, nor this one safe: the fence does, as ever.
- *  3. The wait is bounded: HOLD by ZK_HAND_HOLD_NS (E_BUSY), all of it by the caller's deadline.
- *     What was asked of ZooKeeper by then may still come; until its answer no submit is taken. */
+ *  3. The wait is bounded: HOLD by ZK_HAND_HOLD_NS (E_BUSY), CALL by zk_elect.h, all of it by the
+ *     caller's deadline.  What was asked of ZooKeeper by then may still come; until its answer no
+ *     submit is taken.
+ *  4. Without a session nobody can be called: nothing is begun, and before CALL it ends. */
 #include "core/mutant.h"
 #include "core/sometimes.h"
 #include "journal/zk_drive_impl.h"
@@ -21,6 +23,14 @@ static const int64_t ZK_HAND_HOLD_NS = 2000 * 1000000LL;
 bool zk_hand_is_closed(const struct zk_drive *d)
 {
     return d->hand.state == ZK_HAND_DRAIN || d->hand.state == ZK_HAND_CALL;
+}
+
+static bool zk_hand_has_session(const struct zk_drive *d)
+{
+    struct zk_elect_look l = {.has_session = true};
+    if (d->elect->vt->look)
+        d->elect->vt->look(d->elect, &l);
+    return l.has_session;
 }
 
 static void zk_hand_answer(struct zk_drive *d, int ret)
@@ -116,6 +126,11 @@ static void zk_hand_late(struct env_op *op)
 void zk_hand_run(struct zk_drive *d)
 {
     struct zk_hand *h = &d->hand;
+    if ((h->state == ZK_HAND_HOLD || h->state == ZK_HAND_DRAIN) && !zk_hand_has_session(d)) {
+        zk_hand_end(d, E_SESSION_EXPIRED);
+        zk_drive_kick(d);
+        return;
+    }
     if (h->state == ZK_HAND_HOLD && h->is_held) {
         h->state = ZK_HAND_DRAIN;
         env_timer_set(d->env, &h->timer, h->deadline_ns);
@@ -154,6 +169,8 @@ void zk_hand_change(struct journal *j, const struct journal_change *c, int64_t d
         ret = E_AGAIN;
     else if (c->id == d->cfg.zk.id)
         ret = E_EXIST;
+    else if (!zk_hand_has_session(d))
+        ret = E_SESSION_EXPIRED;
     if (ret) {
         env_reply(d->env, op, ret);
         return;

@@ -26,6 +26,10 @@ expect 0 '^[0-9a-f]{32}$' tarn journal bootstrap --quiet
 start
 $check 2>&1 | grep -q everybody && fail "without credentials nothing is said of them"
 expect 0 "$open" $check $with
+expect 1 'master 1 runs without journal.zk.auth: restart it with it first' tarn journal bootstrap $with
+expect 1 'Nothing was closed' tarn journal bootstrap --if-needed $with
+expect 0 "$open" $check $with
+tarn fs ls / > /dev/null || fail "it does not go on"
 term m || fail "the master does not end"
 
 start $with

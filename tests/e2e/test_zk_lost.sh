@@ -42,6 +42,10 @@ cp -r "$work/zk1/version-2" "$work/older"
 zk_kill 1
 rm -rf "$work/zk1/version-2"
 makes without
+began=$SECONDS
+expect 1 'the leader has no ZooKeeper session' tarn journal elect
+[ $((SECONDS - began)) -le 5 ] || fail "elect says so after $((SECONDS - began)) s"
+makes without-2
 zk_start 1
 zk_wait_ready 1
 wait_for 60 said 'has lost its data, or was put back to older ones' 3 || fail "not a word: $(tail -n 5 "$work"/up/master-*.log)"
