@@ -48,6 +48,7 @@
  *   of a truncation: [PLACES] -> EFFECT
  *   RECLAIM: UNLINK -> RECLAIM -> end */
 #include "cluster/master_impl.h"
+#include "core/fmt.h"
 #include "core/mutant.h"
 
 static void effect_perform(struct master_job *j);
@@ -203,6 +204,16 @@ static void effect_note_submit(struct master_job *j)
         master_load_submit_rec(j, &op, STEP_NOTED);
 }
 
+/* what the under-store calls the file that is to be kept: another one under its hidden name is of a
+ * history that was lost */
+static uint64_t effect_kept(const struct master_job *j)
+{
+    const struct meta_intent *i = &j->intent;
+    struct fsattr a;
+    struct ino lost = i->kind == FSOP_RENAME ? i->replaced : i->ino;
+    return i->hidden[0] && master_load_attr(j->m, lost, &a) == 0 ? a.ufs_ino : 0;
+}
+
 static void effect_perform(struct master_job *j)
 {
     struct ufs_op *u = &j->uop;
@@ -221,6 +232,10 @@ static void effect_perform(struct master_job *j)
     u->flags |= effect_is_exchange(i) ? UFS_F_EXCHANGE : 0;
     u->expect_ino = i->below;
     u->expect_ino2 = i->below2;
+    if (i->kind == FSOP_UNLINK)
+        u->expect_ino = effect_kept(j);
+    else if (i->kind == FSOP_RENAME && !effect_is_exchange(i))
+        u->expect_ino2 = effect_kept(j);
     u->path = i->path;
     u->path2 = i->kind == FSOP_SYMLINK ? i->target : i->path2;
     u->hidden = i->hidden;
@@ -355,6 +370,10 @@ static void effect_failed(struct master_job *j)
         master_load_retry(j, STEP_AGAIN);
         return;
     }
+    if (j->ret == E_EXIST && i->hidden[0])
+        fmt_log(j->m->env, ENV_LOG_WARN,
+                "\"%s\" is not replaced: in the under-store another file has the name %s", i->path2,
+                i->hidden);
     master_load_doubt(j->m, i->ino);
     if (effect_is_exchange(i))
         master_load_doubt(j->m, i->replaced);

@@ -41,13 +41,16 @@ enum ufs_kind {
     UFS_LINK,    /* path -> path2; E_EXIST.  -> ent */
     UFS_UNLINK,  /* path; if hidden != "": kept under that name (its parent is made).  -> ent of a
                     regular file that has other names left; else, or if that is not known (as of
-                    what was done before), mode 0: who asked may look at another name */
+                    what was done before), mode 0: who asked may look at another name.
+                    What has the hidden name makes room, unless RESUME finds expect_ino there:
+                    then it was done */
     UFS_RMDIR,   /* path; E_NOTEMPTY */
     UFS_RENAME,  /* path -> path2, replacing atomically; if hidden != "": the replaced file is kept
-                    under that name first.  -> ent of the moved, ent2 of the replaced as UNLINK
-                    says.  UFS_F_EXCHANGE: the two change
-                    places, if path leads to expect_ino and path2 to expect_ino2: else
-                    E_CHANGED.  -> ent of what path2 leads to now, ent2 of what path does */
+                    under that name first, in the place of another only if it is expect_ino2, else
+                    E_EXIST.  -> ent of the moved, ent2 of the replaced as UNLINK says.
+                    UFS_F_EXCHANGE: the two change  places, if path leads to expect_ino and path2 to
+                    expect_ino2: else  E_CHANGED.  -> ent of what path2 leads to now, ent2 of what
+                    path does */
     UFS_SETATTR, /* path, valid FSOP_SET_*: mode, uid, gid, size, times.  -> ent */
     UFS_STATFS,  /* -> statfs */
     UFS_ALLOC,   /* path, off, size: length of the range, mode: enum ufs_alloc; the file must exist.
@@ -83,7 +86,7 @@ struct ufs_op {
     uint64_t off;
     uint64_t expect_fp;
     uint64_t expect_ino;  /* READ, WRITE, SYNC, ALLOC: E_CHANGED if another file; 0: any */
-    uint64_t expect_ino2; /* RENAME, EXCHANGE */
+    uint64_t expect_ino2; /* RENAME: of path2 */
     int64_t not_after_ns; /* WRITE, ALLOC, CREATE ... SETATTR: E_TIMEOUT, nothing done, if it would
                              begin later than that on the env's clock (now_ns); 0: whenever */
     uint32_t mode, uid, gid, rdev, valid;

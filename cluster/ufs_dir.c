@@ -132,7 +132,7 @@ int ufs_dir_open_path(struct ufs_dir *d, const char *path, int flags)
     return ufs_dir_walk(d->root, path, flags);
 }
 
-static int ufs_dir_resolve(struct ufs_dir *d, const char *path, struct ufs_dir_at *ret_at)
+int ufs_dir_resolve(struct ufs_dir *d, const char *path, struct ufs_dir_at *ret_at)
 {
     ret_at->fd = -1;
     int err = ufs_dir_path_check(path);
@@ -148,28 +148,11 @@ static int ufs_dir_resolve(struct ufs_dir *d, const char *path, struct ufs_dir_a
     return ret_at->fd < 0 ? ufs_dir_err() : 0;
 }
 
-static void ufs_dir_release(struct ufs_dir_at *at)
+void ufs_dir_release(struct ufs_dir_at *at)
 {
     if (at->fd >= 0)
         close(at->fd);
     at->fd = -1;
-}
-
-/* mkdir -p of everything above a hidden name, for the daemon's eyes only */
-static int ufs_dir_make_parents(struct ufs_dir *d, const char *path)
-{
-    char part[LIMIT_BELOW];
-    int err = ufs_dir_path_check(path);
-    for (const char *slash = path; !err && (slash = strchr(slash, '/')); slash++) {
-        memcpy(part, path, (size_t)(slash - path));
-        part[slash - path] = 0;
-        struct ufs_dir_at at;
-        err = ufs_dir_resolve(d, part, &at);
-        if (!err && mkdirat(at.fd, at.name, 0700) && errno != EEXIST)
-            err = ufs_dir_err();
-        ufs_dir_release(&at);
-    }
-    return err;
 }
 
 /* ---- what a file looks like ---- */
@@ -601,15 +584,6 @@ out:
     return err;
 }
 
-/* same file behind two names? */
-static bool ufs_dir_is_same(const struct ufs_dir_at *a, const struct ufs_dir_at *b)
-{
-    struct stat sa, sb;
-    return !fstatat(a->fd, a->name, &sa, AT_SYMLINK_NOFOLLOW) &&
-           !fstatat(b->fd, b->name, &sb, AT_SYMLINK_NOFOLLOW) && sa.st_ino == sb.st_ino &&
-           sa.st_dev == sb.st_dev;
-}
-
 static bool ufs_dir_exists(const struct ufs_dir_at *at)
 {
     struct stat st;
@@ -637,23 +611,6 @@ out:
     ufs_dir_release(&from);
     ufs_dir_release(&to);
     return err;
-}
-
-static int ufs_dir_unlink_hidden(const struct ufs_dir_at *at, const struct ufs_dir_at *hidden)
-{
-    struct stat st;
-    if (fstatat(at->fd, at->name, &st, AT_SYMLINK_NOFOLLOW))
-        return ufs_dir_err();
-    if (S_ISDIR(st.st_mode))
-        return E_ISDIR;
-    /* rename between two names of one file does nothing */
-    if (ufs_dir_is_same(at, hidden))
-        return unlinkat(at->fd, at->name, 0) ? ufs_dir_err() : 0;
-    if (!renameat(at->fd, at->name, hidden->fd, hidden->name))
-        return 0;
-    if (errno != EXDEV)
-        return ufs_dir_err();
-    return unlinkat(at->fd, at->name, 0) ? ufs_dir_err() : 0; /* invariant 5 */
 }
 
 /* Does the file system only rename what is removed while a process has it open (NFS, SMB, many that
@@ -701,7 +658,7 @@ static int ufs_dir_unlink(struct ufs_dir *d, struct ufs_op *o)
         if (!err)
             err = ufs_dir_resolve(d, hide, &hidden);
         if (!err)
-            err = ufs_dir_unlink_hidden(&at, &hidden);
+            err = ufs_dir_hide(&at, &hidden, o);
     } else if (!err) {
         int fd = ufs_dir_hold(&at);
         err = unlinkat(at.fd, at.name, 0) ? ufs_dir_err() : 0;
@@ -727,33 +684,6 @@ static int ufs_dir_rmdir(struct ufs_dir *d, struct ufs_op *o)
         err = 0;
     ufs_dir_release(&at);
     return err;
-}
-
-/* Keeps the file that a rename replaces under its hidden name.  ret_kept: whether a name was made.
- */
-static int ufs_dir_keep(struct ufs_dir *d, const char *hide, const struct ufs_dir_at *to,
-                        struct ufs_dir_at *ret_hidden, bool *ret_kept)
-{
-    struct stat st;
-    if (fstatat(to->fd, to->name, &st, AT_SYMLINK_NOFOLLOW))
-        return errno == ENOENT ? 0 : ufs_dir_err();
-    if (S_ISDIR(st.st_mode)) /* only an empty one can be replaced, and nothing of it is kept */
-        return 0;
-    int err = ufs_dir_make_parents(d, hide);
-    if (!err)
-        err = ufs_dir_resolve(d, hide, ret_hidden);
-    if (err)
-        return err;
-    if (linkat(to->fd, to->name, ret_hidden->fd, ret_hidden->name, 0)) {
-        if (errno == EXDEV || (errno == EEXIST && ufs_dir_is_same(to, ret_hidden)))
-            return 0;
-        /* No links here, or none to a file of somebody else: the name is free for a moment. */
-        if ((errno != EPERM && errno != EMLINK && errno != EOPNOTSUPP) ||
-            renameat(to->fd, to->name, ret_hidden->fd, ret_hidden->name))
-            return ufs_dir_err();
-    }
-    *ret_kept = true;
-    return 0;
 }
 
 /* A repetition finds one of the two where the other was.  If both names were given to something
@@ -799,16 +729,16 @@ static int ufs_dir_rename(struct ufs_dir *d, struct ufs_op *o)
         err = (o->flags & UFS_F_RESUME) && ufs_dir_exists(&to) ? 0 : E_NOENT;
     } else {
         if (*hide && !ufs_dir_is_same(&from, &to))
-            err = ufs_dir_keep(d, hide, &to, &hidden, &kept);
+            err = ufs_dir_keep(d, o, &to, &hidden, &kept);
         int fd = *hide ? -1 : ufs_dir_hold(&to);
         if (!err && renameat(from.fd, from.name, to.fd, to.name))
             err = ufs_dir_err();
         ufs_dir_let_go(fd, !err, &o->ent2);
     }
     if (err && kept) {
-        if (ufs_dir_exists(&to))
+        if (ufs_dir_is_same(&to, &hidden)) /* else who led before has done it meanwhile */
             unlinkat(hidden.fd, hidden.name, 0);
-        else
+        else if (!ufs_dir_exists(&to))
             renameat(hidden.fd, hidden.name, to.fd, to.name);
     }
     if (!err)

@@ -40,6 +40,22 @@ void ufs_dir_ent(const struct stat *st, struct fsent *ret_ent);
 /* the ent of a resolved name; a link's target goes to buf if there is one */
 int ufs_dir_look(const struct ufs_dir_at *at, char *buf, uint32_t cap, struct fsent *ret_ent);
 
+int ufs_dir_resolve(struct ufs_dir *d, const char *path, struct ufs_dir_at *ret_at);
+void ufs_dir_release(struct ufs_dir_at *at);
+
+/* ---- ufs_dir_hidden.c */
+/* mkdir -p of everything above a hidden name, for the daemon's eyes only */
+int ufs_dir_make_parents(struct ufs_dir *d, const char *path);
+/* same file behind two names? */
+bool ufs_dir_is_same(const struct ufs_dir_at *a, const struct ufs_dir_at *b);
+/* UNLINK: at gets the hidden name */
+int ufs_dir_hide(const struct ufs_dir_at *at, const struct ufs_dir_at *hidden,
+                 const struct ufs_op *o);
+/* Keeps the file that a rename replaces under its hidden name.  ret_kept: whether a name was made.
+ */
+int ufs_dir_keep(struct ufs_dir *d, const struct ufs_op *o, const struct ufs_dir_at *to,
+                 struct ufs_dir_at *ret_hidden, bool *ret_kept);
+
 /* ---- ufs_dir_turn.c */
 void ufs_dir_turn_join(struct ufs_dir *d);
 void ufs_dir_turn_leave(struct ufs_dir *d);

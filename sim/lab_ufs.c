@@ -454,6 +454,9 @@ static int64_t op_unlink(struct lab_ufs *u, struct lab_ufs_call *c)
         err = hidden_dir(u, c->root, c->hidden, &hdir, &hname);
         if (!err) {
             struct lab_ufs_dent *h = lab_ufs_find(hdir, hname);
+            if (h && h->node != d->node && (c->flags & UFS_F_RESUME) &&
+                h->node->ino == c->expect_ino)
+                return 0; /* it was done, and the name is another's */
             if (h && h->node != d->node) {
                 dent_drop(u, hdir, h);
                 h = NULL;
@@ -574,7 +577,12 @@ static int64_t op_rename(struct lab_ufs *u, struct lab_ufs_call *c)
         err = rename_may(n, d2->node);
         if (!err && *c->hidden && !node_is(d2->node, FSOP_S_IFDIR)) {
             err = hidden_dir(u, c->root, c->hidden, &hdir, &hname);
-            if (!err && !lab_ufs_find(hdir, hname))
+            struct lab_ufs_dent *h = err ? NULL : lab_ufs_find(hdir, hname);
+            if (h && h->node != d2->node && d2->node->ino == c->expect_ino2) {
+                dent_drop(u, hdir, h); /* of a history that was lost */
+                h = NULL;
+            }
+            if (!err && !h)
                 dent_add(u, hdir, hname, d2->node);
         }
         if (err)

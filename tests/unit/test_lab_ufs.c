@@ -87,6 +87,33 @@ static void test_lab_ufs_names(void)
     end();
 }
 
+/* as tests/unit/test_ufs_dir.c has it of a directory */
+static void test_lab_ufs_hidden_names_of_a_lost_history(void)
+{
+    begin();
+    reset();
+    CU_ASSERT_EQUAL(go(UFS_CREATE, "lost", NULL), 0);
+    CU_ASSERT_EQUAL(go(UFS_CREATE, "a", NULL), 0);
+    uint64_t a = op.ent.ufs_ino;
+    CU_ASSERT_EQUAL(go(UFS_CREATE, "b", NULL), 0);
+    op.hidden = ".tarn/orphan-1";
+    CU_ASSERT_EQUAL(go(UFS_UNLINK, "lost", NULL), 0);
+    op.expect_ino2 = a;
+    CU_ASSERT_EQUAL(go(UFS_RENAME, "b", "a"), 0);
+    CU_ASSERT_EQUAL(go(UFS_STAT, ".tarn/orphan-1", NULL), 0);
+    CU_ASSERT_EQUAL(op.ent.ufs_ino, a);
+    op.hidden = NULL;
+    CU_ASSERT_EQUAL(go(UFS_CREATE, "b", NULL), 0);
+    op.hidden = ".tarn/orphan-1";
+    op.flags = UFS_F_RESUME;
+    op.expect_ino = a; /* its name was another then */
+    CU_ASSERT_EQUAL(go(UFS_UNLINK, "b", NULL), 0);
+    CU_ASSERT_EQUAL(go(UFS_STAT, ".tarn/orphan-1", NULL), 0);
+    CU_ASSERT_EQUAL(op.ent.ufs_ino, a);
+    CU_ASSERT_EQUAL(go(UFS_STAT, "b", NULL), 0);
+    end();
+}
+
 static void test_lab_ufs_exchange(void)
 {
     begin();
@@ -329,6 +356,7 @@ static void test_lab_ufs_firm(void)
     end();
 }
 
-UNIT_MAIN("lab_ufs", UNIT(test_lab_ufs_names), UNIT(test_lab_ufs_exchange), UNIT(test_lab_ufs_list),
-          UNIT(test_lab_ufs_bytes), UNIT(test_lab_ufs_history), UNIT(test_lab_ufs_fingerprint),
-          UNIT(test_lab_ufs_faults), UNIT(test_lab_ufs_crash), UNIT(test_lab_ufs_firm))
+UNIT_MAIN("lab_ufs", UNIT(test_lab_ufs_names), UNIT(test_lab_ufs_hidden_names_of_a_lost_history),
+          UNIT(test_lab_ufs_exchange), UNIT(test_lab_ufs_list), UNIT(test_lab_ufs_bytes),
+          UNIT(test_lab_ufs_history), UNIT(test_lab_ufs_fingerprint), UNIT(test_lab_ufs_faults),
+          UNIT(test_lab_ufs_crash), UNIT(test_lab_ufs_firm))

@@ -417,6 +417,64 @@ static uint64_t number_of(const char *name)
     return st.st_ino;
 }
 
+static void fresh(const char *name)
+{
+    CU_ASSERT_EQUAL(create(name, 0, 0600), 0);
+    CU_ASSERT_EQUAL(put(name, name), (int64_t)strlen(name));
+}
+
+/* after a restore the journal gives inode numbers again, and the hidden names of before are there
+ */
+static void test_ufs_dir_hidden_names_of_a_lost_history(void)
+{
+    setup();
+    fresh("lost");
+    fresh("a");
+    fresh("b");
+    CU_ASSERT_EQUAL(RUN(.kind = UFS_UNLINK, .path = "lost", .hidden = ".tarn/1"), 0);
+    struct ufs_op r = {.kind = UFS_RENAME, .path = "b", .path2 = "a", .hidden = ".tarn/1"};
+    CU_ASSERT_EQUAL(run(&r), E_EXIST); /* nobody says that it may go */
+    r.expect_ino2 = number_of("b");
+    CU_ASSERT_EQUAL(run(&r), E_EXIST); /* it is to make room for another than what is here */
+    CU_ASSERT(holds(".tarn/1", "lost") && holds("a", "a") && holds("b", "b"));
+    r.expect_ino2 = number_of("a");
+    CU_ASSERT_EQUAL(link(real("b"), real(".tarn/1.new")), 0); /* left by one that was cut off */
+    CU_ASSERT_EQUAL(run(&r), 0);
+    CU_ASSERT(holds(".tarn/1", "a") && holds("a", "b"));
+    CU_ASSERT_EQUAL(number_of(".tarn/1"), r.expect_ino2);
+    CU_ASSERT_EQUAL(access(real(".tarn/1.new"), F_OK), -1);
+    /* the answer is lost, and somebody makes the old name again: what is kept stays */
+    fresh("b");
+    r.flags = UFS_F_RESUME;
+    CU_ASSERT_EQUAL(run(&r), E_EXIST);
+    CU_ASSERT(holds(".tarn/1", "a") && holds("a", "b"));
+    /* a crash between the two steps */
+    fresh("lost");
+    fresh("c");
+    CU_ASSERT_EQUAL(rename(real("lost"), real(".tarn/2")), 0);
+    r = (struct ufs_op){.kind = UFS_RENAME, .path = "b", .path2 = "c", .hidden = ".tarn/2"};
+    r.flags = UFS_F_RESUME;
+    r.expect_ino2 = number_of("c");
+    CU_ASSERT_EQUAL(link(real("c"), real(".tarn/2.new")), 0);
+    CU_ASSERT_EQUAL(run(&r), 0);
+    CU_ASSERT(holds(".tarn/2", "c") && holds("c", "b"));
+    CU_ASSERT_EQUAL(access(real(".tarn/2.new"), F_OK), -1);
+    CU_ASSERT_EQUAL(run(&r), 0);
+    CU_ASSERT(holds(".tarn/2", "c"));
+
+    fresh("lost");
+    CU_ASSERT_EQUAL(rename(real("lost"), real(".tarn/3")), 0);
+    struct ufs_op u = {.kind = UFS_UNLINK, .path = "c", .hidden = ".tarn/3"};
+    u.expect_ino = number_of("c");
+    CU_ASSERT_EQUAL(run(&u), 0);
+    CU_ASSERT(holds(".tarn/3", "b"));
+    fresh("c"); /* by somebody else, while the answer is lost */
+    u.flags = UFS_F_RESUME;
+    CU_ASSERT_EQUAL(run(&u), 0);
+    CU_ASSERT(holds(".tarn/3", "b") && holds("c", "c"));
+    teardown();
+}
+
 /* what is meant is exchanged, once, however often it is asked for */
 static void test_ufs_dir_exchange(void)
 {
@@ -738,6 +796,6 @@ UNIT_MAIN("ufs_dir", UNIT(test_ufs_dir_names_in_pieces), UNIT(test_ufs_dir_look)
           UNIT(test_ufs_dir_another_file_of_that_name_is_left_alone),
           UNIT(test_ufs_dir_never_leaves_the_root), UNIT(test_ufs_dir_listing),
           UNIT(test_ufs_dir_names), UNIT(test_ufs_dir_hidden_names_keep_the_bytes),
-          UNIT(test_ufs_dir_exchange), UNIT(test_ufs_dir_names_on_another_file_system),
-          UNIT(test_ufs_dir_on_many_threads),
+          UNIT(test_ufs_dir_hidden_names_of_a_lost_history), UNIT(test_ufs_dir_exchange),
+          UNIT(test_ufs_dir_names_on_another_file_system), UNIT(test_ufs_dir_on_many_threads),
           UNIT(test_ufs_dir_one_that_hangs_leaves_threads_to_others), UNIT(test_ufs_dir_attributes))
