@@ -84,7 +84,7 @@ void cli_journal_group_look(struct cli_journal_group *g)
     g->view = cli_masters_leader(&g->m);
     g->has_leader = g->view != NULL;
     g->n = g->voters = g->up = g->electable = 0;
-    g->is_zk = g->is_full = false;
+    g->is_zk = g->is_full = g->is_lost = false;
     for (unsigned i = 0; i < g->m.n; i++)
         g->is_zk = g->is_zk || group_is_zk(&g->m.one[i]);
     if (g->is_zk) {
@@ -390,7 +390,7 @@ static void group_put_warning(void *ctx, const char *line)
 
 static bool group_is_ok(const struct cli_journal_group *g)
 {
-    return g->has_leader && cli_journal_group_tolerates(g) >= 0 && !g->is_full;
+    return g->has_leader && cli_journal_group_tolerates(g) >= 0 && !g->is_full && !g->is_lost;
 }
 
 static void group_say(const struct cli_journal_group *g)
@@ -631,7 +631,8 @@ const struct cli_command cli_journal_group_status = {
     "the group of masters: who leads, who answers, how far each is",
     "Asks every master by itself.  match: records it has, as the leader knows; lag: how many it\n"
     "misses.  Exit status 1 when nobody leads, too few answer, or (ZooKeeper) none can be elected "
-    "or\nthe leader has no room for the log; 3 when no master answers.",
+    "or\nthe leader has no room for the log, or the shared directory was emptied; 3 when no master "
+    "answers.",
     cli_journal_group_status_run,
     0,
     0,

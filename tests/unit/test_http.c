@@ -449,6 +449,9 @@ static void test_http_ready_zk(void)
     CU_ASSERT(ready(ZK_LEADER "journal.zk.bar session" ZK_BARRED, "\"degraded\": \"no ZooKeeper"));
     CU_ASSERT(
         ready(ZK_LEADER "journal.zk.room_low 1\n", "\"degraded\": \"the shared directory is"));
+    CU_ASSERT(ready(ZK_LEADER "journal.full 1\njournal.zk.room_lost 1\n",
+                    "\"degraded\": \"the shared directory was emptied"));
+    CU_ASSERT(!ready(ZK_STANDBY "journal.zk.bar none\njournal.zk.room_lost 1\n", "was emptied"));
     CU_ASSERT(ready(ZK_LEADER "journal.full 1\n", "\"degraded\": \"no room for the journal"));
 }
 
