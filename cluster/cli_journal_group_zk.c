@@ -202,10 +202,11 @@ static bool zk_warn_room(const struct cli_journal_group *g, char line[512])
     }
     if (!low && !g->is_full)
         return false;
+    bool is_full = g->is_full || (low && !cli_masters_u64(low, "journal.zk.room_free"));
     snprintf(line, 512,
              "the shared directory is %sfull%s: free some space there (`tarn journal "
              "snapshot` lets old logs go)",
-             g->is_full ? "" : "nearly ", g->is_full ? ", changes are refused" : "");
+             is_full ? "" : "nearly ", g->is_full ? ", changes are refused" : "");
     if (low) {
         size_t at = strlen(line);
         snprintf(line + at, 512 - at, ".  %s of %s are free",

@@ -76,7 +76,10 @@ static const char *http_ready_degraded(const char *text)
     return http_ready_lost(text) ? http_ready_lost(text)
            : http_ready_u64(text, "journal.full", 0)
                ? "no room for the journal: changes are refused"
-           : http_ready_u64(text, "journal.zk.room_low", 0) ? "the shared directory is nearly full"
+           : http_ready_u64(text, "journal.zk.room_low", 0)
+               ? (http_ready_u64(text, "journal.zk.room_free", 1)
+                      ? "the shared directory is nearly full"
+                      : "the shared directory is full")
            : http_ready_barred(text) ? "no ZooKeeper session, or this master does not stand: "
                                        "nobody may be there to lead after it"
                                      : NULL;
