@@ -27,6 +27,7 @@ tarn master --check > "$work/verify" || fail "master --check: $(cat "$work/verif
 grep -q '^ok: records 1 to ' "$work/verify" || fail "master --check says $(cat "$work/verify")"
 tarn master --check --set "master.dir=$work/none" > "$work/verify" || fail "master --check of nothing: $(cat "$work/verify")"
 grep -q 'there is no journal, and a start begins one' "$work/verify" && [ ! -e "$work/none" ] || fail "master --check of nothing says $(cat "$work/verify")"
+tarn journal verify "local:$work/master" | grep -q '^ok' || fail "verify local:DIR"
 tarn journal dump > "$work/dump" || fail "dump of master.dir"
 grep -q ' mkdir .*name="dir-2"' "$work/dump" || fail "no mkdir in the dump"
 grep -q ' rename .*name="dir-3" .*name2="dir three"' "$work/dump" || fail "no rename in the dump"
