@@ -18,6 +18,7 @@ static const int64_t group_ask_ns = 1000000000LL;
 static const int64_t group_ask_least_ns = 200000000LL; /* also when time is over */
 static const int64_t group_timeout_ns = 30000000000LL;
 static const int64_t group_few_ns = 5000000000LL;
+static const int64_t group_say_ns = 3000000000LL; /* an election is over by then */
 enum { GROUP_PAUSE_US = 100000 };
 
 /* --- what the masters say --- */
@@ -199,6 +200,9 @@ int cli_journal_group_nobody(struct cli_journal_group *g)
 
 int cli_journal_group_wait(struct cli_journal_group *g)
 {
+    const struct cli *c = g->cli;
+    int64_t say_ns = cli_now_ns() + group_say_ns;
+    bool is_said = c->quiet;
     for (;;) {
         cli_journal_group_look(g);
         if (g->has_leader)
@@ -207,6 +211,14 @@ int cli_journal_group_wait(struct cli_journal_group *g)
         bool is_few = cli_journal_group_tolerates(g) < 0;
         if (now >= g->until_ns || (!g->view && !g->was_tried) || (is_few && now >= g->few_until_ns))
             return cli_journal_group_nobody(g);
+        if (!is_said && now >= say_ns) {
+            is_said = true;
+            fprintf(stderr,
+                    "tarn %s%s%s: nobody leads: waiting for a leader (`tarn journal status` says "
+                    "more)\n",
+                    c->command->group ? c->command->group : "", c->command->group ? " " : "",
+                    c->command->name);
+        }
         usleep(GROUP_PAUSE_US);
     }
 }
