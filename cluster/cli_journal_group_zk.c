@@ -231,9 +231,11 @@ static void zk_warn_lost(const struct cli_journal_group *g, char line[512])
             snprintf(line + at, 512 - at, " %u", m->id);
     }
     at = strlen(line);
-    snprintf(line + at, 512 - at,
-             "): what they write is in removed files and is lost when they end; take a "
-             "backup now (`tarn journal backup`)");
+    snprintf(
+        line + at, 512 - at,
+        "): what they write is in removed files and is lost when they end; take a "
+        "backup now (`tarn journal backup`; it fails where the directory itself was removed: then "
+        "copy the files away through a mount)");
 }
 
 /* ZooKeeper as a whole, not the way to it from one host */

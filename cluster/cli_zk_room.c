@@ -54,7 +54,8 @@ static void room_fence(struct cli_zk_room *r)
         fmt_into(line, sizeof line,
                  "the shared directory at %.4000s was emptied or replaced while masters run: what "
                  "they write is in removed files and is lost when they end; take a backup now "
-                 "(`tarn journal backup`)",
+                 "(`tarn journal backup`; it fails where the directory itself was removed: then "
+                 "copy the files away through a mount)",
                  r->dir);
     env_log(r->env, was_lost ? ENV_LOG_WARN : ENV_LOG_ERROR, line);
 }

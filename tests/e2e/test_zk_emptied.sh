@@ -35,6 +35,7 @@ wait_for 30 says || fail "emptied, and status says: $(cat "$work/says")"
 makes late
 json | grep -q '"ok":false' && json | grep -q '"room_lost":true' || fail "emptied: $(json)"
 ready "$(leader)" | grep -q '"ready": true.*"degraded": "the shared directory was emptied' || fail "ready: $(ready "$(leader)")"
+expect 1 'fails where the directory itself was removed' tarn journal status
 expect 0 "" tarn journal backup "$work/backup"
 term up # how it ends does not matter
 unset TARN_CONFIG
