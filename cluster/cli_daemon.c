@@ -70,10 +70,14 @@ static void cli_daemon_tick(uv_timer_t *t)
         fprintf(stderr, "tarn %s: not serving yet: %s\n", d->cli->command->name, d->waits_for);
     }
     if (s == CLI_DAEMON_FAILED) {
-        d->code = cli_error(d->cli, CLI_FAILED, "cannot serve%s%s: %s (the log lines above say %s)",
-                            d->dir ? " from " : "", d->dir ? d->dir : "",
-                            why == E_CLUSTER ? "it is not this one's" : err_text(why),
-                            why == E_CLUSTER ? "whose" : "where");
+        /* the journal is not where a master of this type has its lock */
+        bool is_zk = config_zk_is(d->cli->config) && !strcmp(d->cli->command->name, "master");
+        const char *dir = is_zk ? config_str(d->cli->config, CONFIG_JOURNAL_ZK_SHARED_DIR) : d->dir;
+        d->code =
+            cli_error(d->cli, CLI_FAILED, "cannot serve%s%s%s: %s (the log lines above say %s)",
+                      dir ? " from " : "", is_zk ? "journal.zk.shared_dir " : "", dir ? dir : "",
+                      why == E_CLUSTER ? "it is not this one's" : err_text(why),
+                      why == E_CLUSTER ? "whose" : "where");
         net_stop(d->net);
     }
 }

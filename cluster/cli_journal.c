@@ -376,9 +376,11 @@ static void cli_journal_item(struct cli_journal_dump *d, const struct wal_dump_i
         return;
     switch (it->kind) {
     case WAL_DUMP_SEGMENT:
-        if (it->verdict && it->verdict != E_NODATA)
+        if (it->verdict && it->verdict != E_NODATA) {
+            d->bad++;
             cli_error(d->cli, 0, "%s: its header: %s%s", it->name, err_text(it->verdict),
                       it->verdict == E_VERSION ? ": a newer release wrote it; run that one" : "");
+        }
         if (text && it->verdict == E_NODATA)
             printf("# %s: not in use\n", it->name);
         else if (text && !it->verdict)

@@ -267,6 +267,23 @@ static int group_elect_fails(const struct cli_journal_group *g, const struct rpc
         "lag (`tarn journal status`)");
 }
 
+/* of a ZooKeeper journal: nobody of that number stands for election */
+static int group_zk_elect_barred(struct cli_journal_group *g, const struct rpc_change *ch)
+{
+    char bar[256] = "";
+    cli_journal_group_look(g);
+    const struct cli_journal_member *m = cli_journal_group_find(g, ch->id);
+    if (m && m->self && !m->is_electable)
+        cli_journal_group_zk_bar(m, bar);
+    if (*bar)
+        return cli_error(g->cli, CLI_FAILED, "member %u %s; `tarn journal status` says what to do",
+                         ch->id, bar);
+    return cli_error(g->cli, CLI_FAILED, "member %u %s (`tarn journal status`; its log says why)",
+                     ch->id,
+                     m && m->self ? "does not stand for election, or has only just begun to"
+                                  : "does not answer, and does not stand for election");
+}
+
 /* says it, and why not; the exit code */
 static int group_end(struct cli_journal_group *g, const struct rpc_change *ch, int err,
                      const char *done)
@@ -274,6 +291,9 @@ static int group_end(struct cli_journal_group *g, const struct rpc_change *ch, i
     const struct cli *c = g->cli;
     if (!err)
         return group_done(c, done);
+    if (ch->verb == RPC_CHANGE_ELECT && g->is_zk && ch->id &&
+        (err == E_INVAL || err == E_UNAVAILABLE))
+        return group_zk_elect_barred(g, ch);
     if (ch->verb == RPC_CHANGE_ELECT &&
         (err == E_BUSY || err == E_UNAVAILABLE || err == E_SESSION_EXPIRED))
         return group_elect_fails(g, ch, err);

@@ -18,6 +18,7 @@ static const int64_t group_ask_ns = 1000000000LL;
 static const int64_t group_ask_least_ns = 200000000LL; /* also when time is over */
 static const int64_t group_timeout_ns = 30000000000LL;
 static const int64_t group_few_ns = 5000000000LL;
+static const int64_t group_say_ns = 3000000000LL; /* an election is over by then */
 enum { GROUP_PAUSE_US = 100000 };
 
 /* --- what the masters say --- */
@@ -84,7 +85,7 @@ void cli_journal_group_look(struct cli_journal_group *g)
     g->view = cli_masters_leader(&g->m);
     g->has_leader = g->view != NULL;
     g->n = g->voters = g->up = g->electable = 0;
-    g->is_zk = g->is_full = false;
+    g->is_zk = g->is_full = g->is_lost = false;
     for (unsigned i = 0; i < g->m.n; i++)
         g->is_zk = g->is_zk || group_is_zk(&g->m.one[i]);
     if (g->is_zk) {
@@ -199,6 +200,9 @@ int cli_journal_group_nobody(struct cli_journal_group *g)
 
 int cli_journal_group_wait(struct cli_journal_group *g)
 {
+    const struct cli *c = g->cli;
+    int64_t say_ns = cli_now_ns() + group_say_ns;
+    bool is_said = c->quiet;
     for (;;) {
         cli_journal_group_look(g);
         if (g->has_leader)
@@ -207,6 +211,14 @@ int cli_journal_group_wait(struct cli_journal_group *g)
         bool is_few = cli_journal_group_tolerates(g) < 0;
         if (now >= g->until_ns || (!g->view && !g->was_tried) || (is_few && now >= g->few_until_ns))
             return cli_journal_group_nobody(g);
+        if (!is_said && now >= say_ns) {
+            is_said = true;
+            fprintf(stderr,
+                    "tarn %s%s%s: nobody leads: waiting for a leader (`tarn journal status` says "
+                    "more)\n",
+                    c->command->group ? c->command->group : "", c->command->group ? " " : "",
+                    c->command->name);
+        }
         usleep(GROUP_PAUSE_US);
     }
 }
@@ -390,7 +402,7 @@ static void group_put_warning(void *ctx, const char *line)
 
 static bool group_is_ok(const struct cli_journal_group *g)
 {
-    return g->has_leader && cli_journal_group_tolerates(g) >= 0 && !g->is_full;
+    return g->has_leader && cli_journal_group_tolerates(g) >= 0 && !g->is_full && !g->is_lost;
 }
 
 static void group_say(const struct cli_journal_group *g)
@@ -631,7 +643,8 @@ const struct cli_command cli_journal_group_status = {
     "the group of masters: who leads, who answers, how far each is",
     "Asks every master by itself.  match: records it has, as the leader knows; lag: how many it\n"
     "misses.  Exit status 1 when nobody leads, too few answer, or (ZooKeeper) none can be elected "
-    "or\nthe leader has no room for the log; 3 when no master answers.",
+    "or\nthe leader has no room for the log, or the shared directory was emptied; 3 when no master "
+    "answers.",
     cli_journal_group_status_run,
     0,
     0,

@@ -23,6 +23,7 @@ struct cli_journal_group {
     const struct cli_masters_one *view; /* whose word it is: the leader's, or the newest; or NULL */
     bool has_leader, is_zk; /* zk: any that is electable can lead, there is no quorum of masters */
     bool is_full;           /* zk: who leads has no room for the log */
+    bool is_lost;           /* zk: the shared directory was removed under them, as one says */
     struct cli_journal_member member[JOURNAL_MEMBERS_MAX];
     unsigned n, voters, up;   /* up: voters that answer the leader, or us if nobody leads */
     unsigned electable;       /* zk: of those */

@@ -45,6 +45,7 @@ static void zk_put_self(struct cli_journal_group *g, const struct cli_masters_on
     m->is_electable = cli_masters_u64(o, "journal.zk.electable");
     g->electable += m->is_electable;
     g->is_full |= m->leads && cli_masters_u64(o, "journal.full");
+    g->is_lost |= cli_masters_u64(o, "journal.zk.room_lost") != 0;
     m->match = cli_masters_u64(o, "journal.applied");
     /* when all is quiet, the leader's last record tells what was acknowledged, and nobody tells of
      * that one */
@@ -177,6 +178,7 @@ void cli_journal_group_zk_json(const struct cli_journal_member *m, cJSON *j)
     cli_json_u64(j, "room_free", cli_masters_u64(m->self, "journal.zk.room_free"));
     cli_json_u64(j, "room_size", cli_masters_u64(m->self, "journal.zk.room_size"));
     cJSON_AddBoolToObject(j, "room_low", cli_masters_u64(m->self, "journal.zk.room_low"));
+    cJSON_AddBoolToObject(j, "room_lost", cli_masters_u64(m->self, "journal.zk.room_lost"));
 }
 
 void cli_journal_group_zk_room(const struct cli_journal_group *g)
@@ -200,10 +202,11 @@ static bool zk_warn_room(const struct cli_journal_group *g, char line[512])
     }
     if (!low && !g->is_full)
         return false;
+    bool is_full = g->is_full || (low && !cli_masters_u64(low, "journal.zk.room_free"));
     snprintf(line, 512,
              "the shared directory is %sfull%s: free some space there (`tarn journal "
              "snapshot` lets old logs go)",
-             g->is_full ? "" : "nearly ", g->is_full ? ", changes are refused" : "");
+             is_full ? "" : "nearly ", g->is_full ? ", changes are refused" : "");
     if (low) {
         size_t at = strlen(line);
         snprintf(line + at, 512 - at, ".  %s of %s are free",
@@ -211,6 +214,28 @@ static bool zk_warn_room(const struct cli_journal_group *g, char line[512])
                  cli_bytes(size, cli_masters_u64(low, "journal.zk.room_size")));
     }
     return true;
+}
+
+/* which masters say that their directory was removed under them */
+static void zk_warn_lost(const struct cli_journal_group *g, char line[512])
+{
+    const char *dir = config_str(g->cli->config, CONFIG_JOURNAL_ZK_SHARED_DIR);
+    size_t at = 0;
+    snprintf(line, 512,
+             "the shared directory%s%.120s was emptied or replaced while masters run (so say",
+             *dir ? " at " : "", dir);
+    for (unsigned i = 0; i < g->n; i++) {
+        const struct cli_journal_member *m = &g->member[i];
+        at = strlen(line);
+        if (m->self && cli_masters_u64(m->self, "journal.zk.room_lost"))
+            snprintf(line + at, 512 - at, " %u", m->id);
+    }
+    at = strlen(line);
+    snprintf(
+        line + at, 512 - at,
+        "): what they write is in removed files and is lost when they end; take a "
+        "backup now (`tarn journal backup`; it fails where the directory itself was removed: then "
+        "copy the files away through a mount)");
 }
 
 /* ZooKeeper as a whole, not the way to it from one host */
@@ -244,6 +269,10 @@ void cli_journal_group_zk_warn(const struct cli_journal_group *g,
             continue;
         snprintf(line, sizeof line, "member %u cannot be elected, for %s: %s: %s", m->id,
                  zk_for(ago, m->self, "journal.zk.barred_ns"), zk_bars[at].is, zk_bars[at].to_do);
+        say(ctx, line);
+    }
+    if (g->is_lost) {
+        zk_warn_lost(g, line);
         say(ctx, line);
     }
     if (zk_warn_room(g, line))

@@ -403,6 +403,19 @@ static void migrate_json(struct migrate *m, int code, const struct meta_stats *s
     cli_print_json(j);
 }
 
+/* what the configuration must have then, and what is refused with that type */
+static const char *migrate_keys(enum cli_migrate_type to)
+{
+    return to == CLI_MIGRATE_ZK
+               ? "journal.zk.connect, journal.zk.shared_dir and each master's journal.id.  "
+                 "journal.members may stay"
+           : to == CLI_MIGRATE_RAFT
+               ? "journal.members, and each master's journal.id and master.dir.  Take out "
+                 "journal.zk.connect, journal.zk.shared_dir and journal.zk.auth"
+               : "master.dir.  Take out journal.members, journal.zk.connect, "
+                 "journal.zk.shared_dir and journal.zk.auth";
+}
+
 static void migrate_report(struct migrate *m, int code)
 {
     struct meta_stats st;
@@ -435,9 +448,9 @@ static void migrate_report(struct migrate *m, int code)
     if (m->to.type == CLI_MIGRATE_ZK)
         fprintf(stderr, "`tarn journal bootstrap` makes its path in ZooKeeper.\n");
     fprintf(stderr,
-            "Set journal.type to %s and start the masters.  Keep the source, do not start "
-            "it again.\n",
-            m->mark.type);
+            "In the configuration set journal.type to %s, %s.  Then start the masters.  Keep the "
+            "source, do not start it again.\n",
+            m->mark.type, migrate_keys(m->to.type));
 }
 
 int cli_migrate_do(struct cli *c, const char *from)
@@ -491,7 +504,8 @@ const struct cli_command cli_migrate = {
     "  zk:DIR                a shared directory\n"
     "  backup:FILE           --from: what `tarn journal backup` wrote\n"
     "  FILE                  as journal.type, master.dir, journal.members, ... say there\n"
-    "All masters are stopped.  The source is read to its end and never changed; the destination\n"
+    "All masters are stopped.  The source is read to its end and not changed, but that a zk one\n"
+    "gets a file \"moved\" at the end, which keeps masters from it; the destination\n"
     "is empty, written, read again, and compared with the source record by record; before that no\n"
     "master starts on it.  Interrupted: the same command again.  The cluster keeps its id, so\n"
     "workers and mounts go on.  Exit status 5: bytes are wrong, or the two differ.\n"

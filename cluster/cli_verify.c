@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "cluster/cli_backup.h"
 #include "cluster/cli_commands.h"
 #include "cluster/cli_dir.h"
@@ -338,24 +339,38 @@ static int verify_several(struct verify_all *a)
     return ok && !a->bad ? CLI_OK : damaged || a->bad ? CLI_DATA : CLI_FAILED;
 }
 
+/* local:DIR, raft:DIR and backup:FILE, as `migrate` has them: what lies there says what it is */
+static const char *verify_bare(const char *arg)
+{
+    static const char *const types[] = {"local:", "raft:", "backup:"};
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (!strncmp(arg, types[i], strlen(types[i])) && arg[strlen(types[i])] && access(arg, F_OK))
+            return arg + strlen(types[i]);
+    return arg;
+}
+
 static int cli_verify_run(struct cli *c)
 {
     static struct verify v[VERIFY_MAX];
     static char member[VERIFY_MAX][CLI_DIR_PATH];
     struct verify_all a = {.cli = c, .v = v, .n = c->n_args ? c->n_args : 1};
-    const char *base = config_str(c->config, CONFIG_MASTER_DIR);
+    const char *base = config_str(c->config, CONFIG_MASTER_DIR), *arg[VERIFY_MAX] = {NULL};
     int code = CLI_OK;
     unsigned members = 0;
     struct stat st;
     if (c->n_args < 2 && cli_dir_is_zk(c, c->n_args ? c->args[0] : NULL))
         return cli_verify_zk(c, c->n_args ? c->args[0] : "");
+    for (int i = 0; i < c->n_args; i++)
+        arg[i] = verify_bare(c->args[i]);
     if (!c->n_args && *base && stat(base, &st))
         members = cli_dir_members(base, member, VERIFY_MAX);
+    if (c->n_args == 1 && !strncmp(c->args[0], "raft:", 5) && stat(arg[0], &st))
+        members = cli_dir_members(arg[0], member, VERIFY_MAX);
     a.n = members ? (int)members : a.n;
-    if (c->n_args == 1 && !stat(c->args[0], &st) && S_ISREG(st.st_mode))
-        return cli_backup_show(c, c->args[0], 0);
+    if (c->n_args == 1 && !stat(arg[0], &st) && S_ISREG(st.st_mode))
+        return cli_backup_show(c, arg[0], 0);
     for (int i = 0; i < a.n && !code; i++) {
-        code = verify_look(&v[i], c, c->n_args ? c->args[i] : members ? member[i] : base, a.n > 1);
+        code = verify_look(&v[i], c, members ? member[i] : c->n_args ? arg[i] : base, a.n > 1);
         if (!code && !c->json)
             verify_print(&v[i], c);
     }
@@ -380,6 +395,7 @@ const struct cli_command cli_verify = {
     "DIR is a master's directory (default: master.dir; after `tarn up --masters` all of them), or\n"
     "the shared directory of a ZooKeeper journal, DIR or zk:DIR (with journal.type zk the "
     "default).\n"
+    "local:DIR, raft:DIR and backup:FILE, as of `tarn journal migrate`, are the same as without.\n"
     "Reads what a start would read and all images, and changes nothing.  Exit status 5 names the\n"
     "file, the offset and what to do.\n"
     "Of several members of a group: do their logs and images agree, and whose is most complete?\n"

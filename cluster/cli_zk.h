@@ -11,14 +11,20 @@
 
 /* --- of a master --- */
 
-/* cli_zk_room.c: the free space of a directory, looked at now and then off the loop */
+/* cli_zk_room.c: the free space of a directory, and whether it is still the one that it was at
+ * first, looked at now and then off the loop */
 struct cli_zk_room {
     struct journal_room room;
     const char *dir;
     struct env *env;
     struct env_timer timer;
     struct env_op op;
-    struct journal_room found; /* the pool's */
+    uint64_t fence;  /* the fence's inode, as it was at first; 0: it was not seen yet */
+    unsigned losses; /* looks, one after the other, that did not find it */
+    /* the pool's */
+    struct journal_room found;
+    int fence_ret;
+    uint64_t fence_now;
 };
 /* dir lives as long as r; it ends with its net */
 void cli_zk_room_open(struct cli_zk_room *r, struct env *e, const char *dir);

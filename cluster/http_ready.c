@@ -61,11 +61,25 @@ static const char *http_ready_barred(const char *text)
     return "this master does not stand for election";
 }
 
+/* what a master writes is in files that were removed */
+static const char *http_ready_lost(const char *text)
+{
+    return http_ready_u64(text, "journal.zk.room_lost", 0)
+               ? "the shared directory was emptied or replaced: what is written is lost when the "
+                 "masters end"
+               : NULL;
+}
+
 /* of a master that leads: what its users do not notice yet, or only who changes something */
 static const char *http_ready_degraded(const char *text)
 {
-    return http_ready_u64(text, "journal.full", 0) ? "no room for the journal: changes are refused"
-           : http_ready_u64(text, "journal.zk.room_low", 0) ? "the shared directory is nearly full"
+    return http_ready_lost(text) ? http_ready_lost(text)
+           : http_ready_u64(text, "journal.full", 0)
+               ? "no room for the journal: changes are refused"
+           : http_ready_u64(text, "journal.zk.room_low", 0)
+               ? (http_ready_u64(text, "journal.zk.room_free", 1)
+                      ? "the shared directory is nearly full"
+                      : "the shared directory is full")
            : http_ready_barred(text) ? "no ZooKeeper session, or this master does not stand: "
                                        "nobody may be there to lead after it"
                                      : NULL;
@@ -77,6 +91,8 @@ static const char *http_ready_standby(const char *text, uint64_t leader)
     uint64_t n = http_ready_u64(text, "journal.members.count", 0);
     if (http_ready_u64(text, "journal.gone", 0))
         return "this master is no member of its group any more";
+    if (http_ready_lost(text))
+        return http_ready_lost(text);
     if (http_ready_barred(text))
         return http_ready_barred(text);
     if (!leader)

@@ -73,6 +73,7 @@ const struct http_metric http_table[] = {
     ONE("journal.zk.room_free", "journal_zk_room_free_bytes", GAUGE, "Free in the file system of the shared directory."),
     ONE("journal.zk.room_size", "journal_zk_room_size_bytes", GAUGE, "Size of that file system."),
     ONE("journal.zk.room_low", "journal_zk_room_low", GAUGE, "1: there is hardly room for more of the log and another state image."),
+    ONE("journal.zk.room_lost", "journal_zk_room_lost", GAUGE, "1: the shared directory was emptied or replaced under this master: what is written is lost when the masters end."),
     ONE("journal.zk.room_ago_ns", "journal_zk_room_ago_seconds", SECONDS, "Since the free space was looked at; it grows when the shared directory does not answer."),
     SILENT("journal.era"),
     ONE("journal.era_began", "journal_era_began", GAUGE, "When the group was last recovered or restored, in seconds since 1970; 0: never."),

@@ -71,6 +71,7 @@ static void status_zk(const struct journal_status_zk *z, struct rpc_text *s)
     rpc_text_u64(s, "journal.zk.room_free", z->room.free);
     rpc_text_u64(s, "journal.zk.room_size", z->room.size);
     rpc_text_u64(s, "journal.zk.room_low", z->room_low);
+    rpc_text_u64(s, "journal.zk.room_lost", z->room.is_lost);
     rpc_text_u64(s, "journal.zk.room_ago_ns", (uint64_t)z->room_ago_ns);
 }
 

@@ -75,6 +75,7 @@ struct zk_elect;
 struct journal_room {
     int64_t at_ns; /* by env_now_ns; 0: it is not known */
     uint64_t free, size;
+    bool is_lost; /* what was in it at first is not there: removed, or another one */
 };
 
 struct journal_config {

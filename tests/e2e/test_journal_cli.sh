@@ -27,6 +27,7 @@ tarn master --check > "$work/verify" || fail "master --check: $(cat "$work/verif
 grep -q '^ok: records 1 to ' "$work/verify" || fail "master --check says $(cat "$work/verify")"
 tarn master --check --set "master.dir=$work/none" > "$work/verify" || fail "master --check of nothing: $(cat "$work/verify")"
 grep -q 'there is no journal, and a start begins one' "$work/verify" && [ ! -e "$work/none" ] || fail "master --check of nothing says $(cat "$work/verify")"
+tarn journal verify "local:$work/master" | grep -q '^ok' || fail "verify local:DIR"
 tarn journal dump > "$work/dump" || fail "dump of master.dir"
 grep -q ' mkdir .*name="dir-2"' "$work/dump" || fail "no mkdir in the dump"
 grep -q ' rename .*name="dir-3" .*name2="dir three"' "$work/dump" || fail "no rename in the dump"
@@ -36,6 +37,12 @@ tarn journal dump --json --from 2 --to 3 "$work/master" | grep -c '"index":[23],
 tarn journal dump --json "$work/master" | python3 -c 'import json, sys; d = json.load(sys.stdin); assert [r["index"] for r in d] == list(range(1, len(d) + 1)) and all(type(r["time_ns"]) is int for r in d if "time_ns" in r)' || fail "dump --json is no JSON"
 tarn journal dump --all "$work/master" | grep -q '^# .*wal-0000000000000001: from record 1, epoch 1' || fail "dump --all"
 [ "$before" = "$(sums)" ] || fail "looking changed something"
+# a header alone
+cp -r --sparse=always "$work/master" "$work/headless"
+head -c 4096 /dev/urandom | dd of="$work/headless/wal-0000000000000001" conv=notrunc status=none
+tarn journal dump "$work/headless" > "$work/dump2" 2> "$work/dump2.log"; code=$?
+[ $code = 5 ] && grep -q 'wal-0000000000000001: its header: ' "$work/dump2.log" || fail "dump of a log without its header: $code, $(cat "$work/dump2.log")"
+rm -rf "$work/headless"
 # one bit in the second batch
 printf '\377' | dd of="$work/master/wal-0000000000000001" bs=1 seek=$((2 * 4096 + 70)) conv=notrunc status=none
 before=$(sums)

@@ -89,6 +89,7 @@ assert d["ok"] and d["verified"] and not d["differences"] and d["inodes"] == 41 
 assert d["digest"] != d["digest_to"] and len(d["era"]) == 16 and d["index"] > 40
 END
 tarn journal verify "$work"/r-1 "$work"/r-2 "$work"/r-3 > "$work/verify.log" 2>&1 || fail "verify: $(cat "$work/verify.log")"
+tarn journal verify "raft:$work/r" 2>&1 | cmp - "$work/verify.log" || fail "verify raft:DIR"
 for n in 1 2 3; do member $n "$work/r"; done
 export TARN_CONFIG=$raft
 wait_for 30 tarn fs mkdir /in-the-group || fail "nobody leads: $(tarn journal status 2>&1)"

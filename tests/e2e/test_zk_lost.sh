@@ -75,5 +75,20 @@ old=$(leader)
 kill -9 "$(master_pid "$old")"
 wait_for 30 other_leads "$old" || fail "nobody leads after $old: $(tarn journal status 2>&1)"
 makes last
+
+# --- words: of one that cannot lead, of a directory without a journal, of waiting for a leader ---
+again() { # again ID [options]: a master of that number, on its own
+    tarn master --set journal.id="$1" --set "master.listen=127.0.0.1:$((port + $1 - 1))" --set "master.dir=$work/own-$1" "${@:2}" > "$work/again.log" 2>&1 &
+    pids[again]=$!
+}
+again "$old" --set journal.zk.connect=127.0.0.1:1/t
+cannot() { tarn journal elect "$old" > "$work/said" 2>&1; grep -q "member $old cannot lead: no ZooKeeper session, for [0-9]* s; .tarn journal status. says what to do" "$work/said"; }
+wait_for 30 cannot || fail "elect says: $(cat "$work/said")"
+kill9 again
+mkdir "$work/empty"
+expect 1 "cannot serve from journal.zk.shared_dir $work/empty: no such file" timeout 30 tarn master --set "journal.id=$old" --set "master.listen=127.0.0.1:$((port + old - 1))" --set "master.dir=$work/own-$old" --set "journal.zk.shared_dir=$work/empty"
+zk_kill 1
+kill -9 "$(master_pid "$(leader)")"
+expect 3 'tarn journal snapshot: nobody leads: waiting for a leader' tarn journal snapshot -t 5s
 term up || fail "tarn up's end"
 echo ok

@@ -447,8 +447,13 @@ static void test_http_ready_zk(void)
                     "\"lag\": 0}"));
     CU_ASSERT(ready(ZK_LEADER "journal.zk.bar none\njournal.zk.barred_ns 0\n", "\"lag\": 0}"));
     CU_ASSERT(ready(ZK_LEADER "journal.zk.bar session" ZK_BARRED, "\"degraded\": \"no ZooKeeper"));
-    CU_ASSERT(
-        ready(ZK_LEADER "journal.zk.room_low 1\n", "\"degraded\": \"the shared directory is"));
+    CU_ASSERT(ready(ZK_LEADER "journal.zk.room_low 1\n",
+                    "\"degraded\": \"the shared directory is nearly"));
+    CU_ASSERT(ready(ZK_LEADER "journal.zk.room_low 1\njournal.zk.room_free 0\n",
+                    "\"degraded\": \"the shared directory is full"));
+    CU_ASSERT(ready(ZK_LEADER "journal.full 1\njournal.zk.room_lost 1\n",
+                    "\"degraded\": \"the shared directory was emptied"));
+    CU_ASSERT(!ready(ZK_STANDBY "journal.zk.bar none\njournal.zk.room_lost 1\n", "was emptied"));
     CU_ASSERT(ready(ZK_LEADER "journal.full 1\n", "\"degraded\": \"no room for the journal"));
 }
 
