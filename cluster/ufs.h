@@ -48,8 +48,8 @@ enum ufs_kind {
     UFS_RENAME,  /* path -> path2, replacing atomically; if hidden != "": the replaced file is kept
                     under that name first, in the place of another only if it is expect_ino2, else
                     E_EXIST.  -> ent of the moved, ent2 of the replaced as UNLINK says.
-                    UFS_F_EXCHANGE: the two change  places, if path leads to expect_ino and path2 to
-                    expect_ino2: else  E_CHANGED.  -> ent of what path2 leads to now, ent2 of what
+                    UFS_F_EXCHANGE: the two change places, if path leads to expect_ino and path2 to
+                    expect_ino2: else E_CHANGED.  -> ent of what path2 leads to now, ent2 of what
                     path does */
     UFS_SETATTR, /* path, valid FSOP_SET_*: mode, uid, gid, size, times.  -> ent */
     UFS_STATFS,  /* -> statfs */
