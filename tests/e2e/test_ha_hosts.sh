@@ -71,7 +71,7 @@ if mount --bind "$work/master$old" "$work/ro" && mount -o remount,bind,ro "$work
     tarn journal dump "$work/ro" | grep -q configuration || fail "dump of a read-only directory"
     tarn journal backup "$work/ro.backup" --from "$work/ro" > "$work/ro.log" 2>&1 || grep -q "holds no state image" "$work/ro.log" || fail "backup --from: $(cat "$work/ro.log")"
     tarn journal recover --dir "$work/ro" > "$work/ro.log" 2>&1 && fail "a read-only directory is recovered"
-    grep -q "ro: read-only file system (it must be writable" "$work/ro.log" || fail "recover says: $(cat "$work/ro.log")"
+    grep -q "ro is on a file system that is mounted read-only: mount it to be written" "$work/ro.log" || fail "recover says: $(cat "$work/ro.log")"
     umount "$work/ro"
 fi
 [ "$before" = "$(cd "$work" && sha256sum "master$old"/*)" ] || fail "a refused recover changed something"
